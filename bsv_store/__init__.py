@@ -1,0 +1,60 @@
+"""A lab-wide shared store for the Allen Mouse Brain Connectivity Atlas.
+
+>>> from bsv_store import open_store, Selection, by_coordinate
+>>> store = open_store()                                                         # doctest: +SKIP
+>>> visual = Selection(injected_in=["VISp", "VISl"], line="wild-type")           # doctest: +SKIP
+>>> version = store.aggregate(visual, group_by=by_coordinate("AP", bins=5), name="visual-by-AP")   # doctest: +SKIP
+
+Names are loaded when first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from bsv_store._version import __version__
+
+if TYPE_CHECKING:
+    from bsv_store.aggregation import by_coordinate, by_field, by_region, crossed, no_grouping
+    from bsv_store.catalog.selection import Selection
+    from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.opening import create_store, open_store
+    from bsv_store.store import Store
+
+_HOMES = {
+    "DatasetVersion": "bsv_store.datasets.version",
+    "Selection": "bsv_store.catalog.selection",
+    "Store": "bsv_store.store",
+    "by_coordinate": "bsv_store.aggregation",
+    "by_field": "bsv_store.aggregation",
+    "by_region": "bsv_store.aggregation",
+    "create_store": "bsv_store.opening",
+    "crossed": "bsv_store.aggregation",
+    "no_grouping": "bsv_store.aggregation",
+    "open_store": "bsv_store.opening",
+}
+
+__all__ = [
+    "DatasetVersion",
+    "Selection",
+    "Store",
+    "__version__",
+    "by_coordinate",
+    "by_field",
+    "by_region",
+    "create_store",
+    "crossed",
+    "no_grouping",
+    "open_store",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""What is known: experiments, structures, unionize records and where the volumes lie, in SQLite or Postgres."""

@@ -1,0 +1,40 @@
+"""The tables of the catalog, one class each, named for the domain."""
+
+from bsv_store.catalog.models.base import Base
+from bsv_store.catalog.models.dataset import Dataset, DatasetGroup, DatasetMember, DatasetTag, DatasetVersion
+from bsv_store.catalog.models.experiment import (
+    Experiment,
+    ExperimentInjectionStructure,
+    ExperimentLine,
+    TransgenicLine,
+    Unionize,
+    UnionizeCoverage,
+)
+from bsv_store.catalog.models.ontology import Structure, StructureAncestor, StructureSet, StructureSetMember
+from bsv_store.catalog.models.store import Claim, ExperimentRevision, SnapshotMember, SourceSnapshot, StoreInfo
+from bsv_store.catalog.models.volume import StoredVolume
+
+__all__ = [
+    "Base",
+    "Claim",
+    "Dataset",
+    "DatasetGroup",
+    "DatasetMember",
+    "DatasetTag",
+    "DatasetVersion",
+    "Experiment",
+    "ExperimentInjectionStructure",
+    "ExperimentLine",
+    "ExperimentRevision",
+    "SnapshotMember",
+    "SourceSnapshot",
+    "StoreInfo",
+    "StoredVolume",
+    "Structure",
+    "StructureAncestor",
+    "StructureSet",
+    "StructureSetMember",
+    "TransgenicLine",
+    "Unionize",
+    "UnionizeCoverage",
+]

@@ -1,0 +1,54 @@
+"""Names that users hand in: what can be one at all, how an error message shows it, and which one was meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+# Twice the longest structure name (104) that Allen has, with room for a lab's own lines.
+MAX_NAME_LENGTH = 256
+MAX_ID = 2**63 - 1
+
+_SHOWN = 60
+
+
+def shown(value: object) -> str:
+    """A value as an error message quotes it: at most one short line, without control characters."""
+    if isinstance(value, int) and abs(value) > MAX_ID:
+        # Python itself refuses to write out integers of thousands of digits.
+        return f"{'-' if value < 0 else ''}(a whole number of {value.bit_length():,} bits)"
+    text = repr(value) if isinstance(value, str) and value.isprintable() else ascii(value)
+    if len(text) <= _SHOWN:
+        return text
+    length = f" ({len(value):,} characters)" if isinstance(value, str) else ""
+    return f"{text[:_SHOWN]}...{length}"
+
+
+def can_be_name(text: str) -> bool:
+    """True if a database can be asked for this name: not empty, not huge, no NUL, newline or other invisible thing."""
+    return 0 < len(text) <= MAX_NAME_LENGTH and text.isprintable()
+
+
+def near_names(text: str, names: Iterable[str], *, limit: int = 5) -> list[str]:
+    """The names that may have been meant, best first: equal but for case, then similar, then containing the text."""
+    if not can_be_name(text):
+        return []
+    # Sorted, so that the answer does not depend on the order in which a database hands rows out.
+    candidates = sorted(set(names))
+    folded = text.casefold()
+    same = [name for name in candidates if name.casefold() == folded]
+    by_folded: dict[str, list[str]] = {}
+    for name in candidates:
+        by_folded.setdefault(name.casefold(), []).append(name)
+    similar = [
+        name for match in difflib.get_close_matches(folded, by_folded, n=limit, cutoff=0.6) for name in by_folded[match]
+    ]
+    containing = [name for name in candidates if folded in name.casefold()]
+    return list(dict.fromkeys(same + similar + containing))[:limit]
+
+
+def listed(values: Iterable[object], *, limit: int = 5) -> str:
+    """The values separated by commas, the first few of them and how many more."""
+    items = list(values)
+    text = ", ".join(str(item) for item in items[:limit])
+    return text if len(items) <= limit else f"{text} and {len(items) - limit:,} more"

@@ -1,0 +1,166 @@
+"""What the readers of files and replies hand to the catalog: plain, checked, frozen values.
+
+``sources`` makes these from any of the wire formats; ``catalog.ingest`` stores them. Neither knows the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROOT_STRUCTURE_ID = 997
+
+ExperimentSourceKind = Literal["api", "csv", "csv_2016"]
+"""Where an experiment list comes from.
+
+``api``: ApiConnectivity or the source search. ``csv``: the web site's export in CCFv3 coordinates. ``csv_2016``: the
+export in the older registration, which is history and never current.
+"""
+
+UnionizePart = Literal["injection", "projection"]
+"""The two disjoint halves of an experiment's unionize table: is_injection true and false."""
+
+
+@dataclass(frozen=True, slots=True)
+class StructureRecord:
+    """One node of the structure graph."""
+
+    id: int
+    acronym: str
+    name: str
+    parent_structure_id: int | None
+    graph_order: int
+    color_hex_triplet: str
+    """Six hexadecimal digits, upper case, leading zeros kept."""
+    structure_set_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ontology:
+    """A whole structure graph, checked to be one tree; parents come before their children.
+
+    Attributes
+    ----------
+    structures : tuple of StructureRecord
+        In graph order; the first is the root.
+    structure_set_names : mapping of int to str
+        Names of structure sets where the source has them.
+    has_structure_sets : bool
+        False where the source format does not carry set membership, so that nothing is concluded from its absence.
+    """
+
+    structures: tuple[StructureRecord, ...]
+    structure_set_names: Mapping[int, str] = field(default_factory=dict)
+    has_structure_sets: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LineRecord:
+    """A transgenic line as an experiment list names it."""
+
+    name: str
+    allen_id: int | None = None
+    type_name: str | None = None
+    """'driver', 'reporter', 'wild type'; None where the source does not say."""
+    description: str | None = None
+    stock_number: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentRecord:
+    """One experiment as one list has it. Coordinates are um, volumes mm3; None means that the list does not say."""
+
+    id: int
+    primary_structure_id: int
+    primary_structure_acronym: str
+    specimen_name: str | None = None
+    product_id: int | None = None
+    strain: str | None = None
+    sex: str | None = None
+    injection_volume: float | None = None
+    injection_ap: int | None = None
+    injection_dv: int | None = None
+    injection_ml: int | None = None
+    projection_volume: float | None = None
+    """The list's ``sum``: projection volume outside the injection in both hemispheres, mm3."""
+    injection_structure_ids: tuple[int, ...] = ()
+    """Sorted; order carries no meaning upstream."""
+    lines: tuple[LineRecord, ...] = ()
+    """Sorted by name; empty for wild type."""
+    storage_directory: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentList:
+    """A whole experiment list: one snapshot of one kind.
+
+    Attributes
+    ----------
+    kind : ExperimentSourceKind
+    experiments : tuple of ExperimentRecord
+        Unique ids, sorted by id: rows of one id that differ only by line are merged into one record with every line.
+    rows : int
+        Rows the source had, duplicates included.
+    upstream_date : datetime.date or None
+        Day the list was made upstream, where known.
+    """
+
+    kind: ExperimentSourceKind
+    experiments: tuple[ExperimentRecord, ...]
+    rows: int
+    upstream_date: date | None = None
+
+
+# API field, our column, NumPy dtype: the 19 fields of ProjectionStructureUnionize in the table's column order.
+UNIONIZE_FIELDS: tuple[tuple[str, str, str], ...] = (
+    ("section_data_set_id", "experiment_id", "i8"),
+    ("structure_id", "structure_id", "i8"),
+    ("hemisphere_id", "hemisphere_id", "i8"),
+    ("is_injection", "is_injection", "?"),
+    ("id", "id", "i8"),
+    ("sum_pixels", "sum_pixels", "f8"),
+    ("sum_projection_pixels", "sum_projection_pixels", "f8"),
+    ("sum_pixel_intensity", "sum_pixel_intensity", "f8"),
+    ("sum_projection_pixel_intensity", "sum_projection_pixel_intensity", "f8"),
+    ("projection_density", "projection_density", "f8"),
+    ("projection_intensity", "projection_intensity", "f8"),
+    ("projection_energy", "projection_energy", "f8"),
+    ("volume", "volume", "f8"),
+    ("projection_volume", "projection_volume", "f8"),
+    ("normalized_projection_volume", "normalized_projection_volume", "f8"),
+    ("max_voxel_density", "max_voxel_density", "f8"),
+    ("max_voxel_x", "max_voxel_x", "i8"),
+    ("max_voxel_y", "max_voxel_y", "i8"),
+    ("max_voxel_z", "max_voxel_z", "i8"),
+)
+UNIONIZE_COLUMNS: tuple[str, ...] = tuple(column for _, column, _ in UNIONIZE_FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class UnionizeTable:
+    """Unionize rows of one or more experiments, column by column.
+
+    Attributes
+    ----------
+    columns : mapping of str to ndarray, shape (n_rows,)
+        Keys are ``UNIONIZE_COLUMNS``; dtypes as in ``UNIONIZE_FIELDS``. Sorted by (experiment_id, structure_id,
+        hemisphere_id, is_injection), keys unique, every number finite.
+    parts : frozenset of UnionizePart
+        Which halves of each experiment's table the source holds completely.
+    """
+
+    columns: Mapping[str, NDArray[Any]]
+    parts: frozenset[UnionizePart]
+
+    def __len__(self) -> int:
+        return len(self.columns["experiment_id"])
+
+    @property
+    def experiment_ids(self) -> tuple[int, ...]:
+        """Distinct experiment ids, ascending."""
+        return tuple(int(value) for value in np.unique(self.columns["experiment_id"]))

@@ -1,0 +1,112 @@
+"""Which volumes the store has: the rows of table ``volume`` as values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, Row, delete, func, insert, select
+
+from bsv_store.catalog.models import StoredVolume
+from bsv_store.volumes.encoding import VolumeLayout
+from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.library import VolumeFile
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from bsv_store.volumes.volume import VolumeKind
+
+# Fewer than the parameters that any of the databases takes in one statement.
+_CHUNK = 10_000
+_table = StoredVolume.__table__
+
+
+def find_volumes(
+    connection: Connection, experiment_ids: Sequence[int], *, kind: VolumeKind, spacing_um: int
+) -> dict[int, VolumeFile]:
+    """The volumes that the store has of these experiments, by experiment id; the others are absent."""
+    found = {}
+    for start in range(0, len(experiment_ids), _CHUNK):
+        rows = connection.execute(
+            select(*_table.columns).where(
+                StoredVolume.experiment_id.in_(experiment_ids[start : start + _CHUNK]),
+                StoredVolume.kind == kind,
+                StoredVolume.spacing_um == spacing_um,
+            )
+        )
+        found.update({row.experiment_id: _value(row) for row in rows})
+    return found
+
+
+def all_volumes(connection: Connection) -> list[VolumeFile]:
+    """Every volume of the store, by kind, spacing and experiment."""
+    order = (StoredVolume.kind, StoredVolume.spacing_um, StoredVolume.experiment_id)
+    return [_value(row) for row in connection.execute(select(*_table.columns).order_by(*order))]
+
+
+def count_volumes(connection: Connection) -> list[tuple[str, int, int, int]]:
+    """Kind, spacing in um, number and bytes of the volumes, by kind and spacing."""
+    columns = (StoredVolume.kind, StoredVolume.spacing_um)
+    query = select(*columns, func.count(), func.sum(StoredVolume.size_bytes)).group_by(*columns).order_by(*columns)
+    return [(kind, spacing, count, int(size)) for kind, spacing, count, size in connection.execute(query)]
+
+
+def record_volume(connection: Connection, file: VolumeFile) -> str | None:
+    """Write the row of a published file, in place of an earlier one of the same experiment, kind and spacing.
+
+    Returns
+    -------
+    str or None
+        Path of the earlier file if it is another one: the caller moves it to the trash after the commit.
+    """
+    same = (
+        StoredVolume.experiment_id == file.experiment_id,
+        StoredVolume.kind == file.kind,
+        StoredVolume.spacing_um == file.spacing_um,
+    )
+    earlier = connection.execute(select(StoredVolume.path).where(*same).with_for_update()).scalar()
+    connection.execute(delete(StoredVolume).where(*same))
+    connection.execute(insert(StoredVolume).values(_row(file)))
+    return earlier if earlier != file.path else None
+
+
+def _row(file: VolumeFile) -> dict[str, Any]:
+    layout = file.layout
+    ap, dv, ml = layout.grid.shape
+    return {
+        "experiment_id": file.experiment_id,
+        "kind": file.kind,
+        "spacing_um": file.spacing_um,
+        "size_ap": ap,
+        "size_dv": dv,
+        "size_ml": ml,
+        "path": file.path,
+        "size_bytes": layout.size_bytes,
+        "file_sha256": layout.file_sha256,
+        "file_xxh3": layout.file_xxh3,
+        "array_sha256": layout.array_sha256,
+        "encoding": layout.encoding,
+        "value_count": layout.value_count,
+        "index_offset": layout.index_offset,
+        "value_offset": layout.value_offset,
+        "no_data_voxels": layout.no_data_voxels,
+        "source": file.source,
+        "fetched_at": file.fetched_at,
+    }
+
+
+def _value(row: Row[Any]) -> VolumeFile:
+    layout = VolumeLayout(
+        grid=Grid(row.spacing_um),
+        encoding=row.encoding,
+        size_bytes=row.size_bytes,
+        file_sha256=row.file_sha256,
+        file_xxh3=row.file_xxh3,
+        array_sha256=row.array_sha256,
+        value_count=row.value_count,
+        index_offset=row.index_offset,
+        value_offset=row.value_offset,
+        no_data_voxels=row.no_data_voxels,
+    )
+    return VolumeFile(row.experiment_id, row.kind, row.path, layout, row.source, row.fetched_at)

@@ -1,0 +1,146 @@
+"""Where the store is, and the small file ``store.toml`` that says what it is.
+
+The store is looked for in this order: the argument, the variable ``BSV_STORE``, the key ``store`` of the user's
+configuration file (``bsv-store/config.toml`` in the platform's configuration folder), the platform's data folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_config_path, user_data_path
+
+from bsv_store.errors import InputError, NotAStoreError, SchemaTooNewError, StoreUnreachableError
+
+STORE_VARIABLE = "BSV_STORE"
+STORE_FILE = "store.toml"
+CATALOG_FILE = "catalog.db"
+FORMAT_VERSION = 1
+FOLDERS = ("volumes", "datasets", "tmp", "trash")
+
+SQLITE = "sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A folder, and what made us look there."""
+
+    path: Path
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """What ``store.toml`` says.
+
+    Attributes
+    ----------
+    store_id : str
+        Also kept in the database, so that a folder and a database of two stores are never mixed.
+    format_version : int
+        Layout of the folder.
+    database : str
+        'sqlite' for ``catalog.db`` in the folder, else a Postgres URL without password.
+    file_mode, directory_mode : int
+        Permissions of all that is written, whatever the writer's umask: colleagues share the store.
+    """
+
+    store_id: str
+    format_version: int = FORMAT_VERSION
+    database: str = SQLITE
+    file_mode: int = 0o664
+    directory_mode: int = 0o2775
+
+    def to_toml(self) -> str:
+        """The text of the file."""
+        return (
+            "# What this folder is. Written by `bsv-store init`; do not change the id.\n"
+            f"store_id = {json.dumps(self.store_id)}\n"
+            f"format_version = {self.format_version}\n"
+            f"database = {json.dumps(self.database)}\n"
+            f'file_mode = "{self.file_mode:04o}"\n'
+            f'directory_mode = "{self.directory_mode:04o}"\n'
+        )
+
+
+def locate_store(path: Path | str | None = None) -> Location:
+    """The folder of the store, by the first of argument, environment, configuration file and default.
+
+    Raises
+    ------
+    InputError
+        If the configuration file cannot be read.
+    """
+    if path is not None:
+        return Location(Path(path).expanduser().absolute(), "argument")
+    if variable := os.environ.get(STORE_VARIABLE):
+        return Location(Path(variable).expanduser().absolute(), STORE_VARIABLE)
+    if configured := _configured():
+        return configured
+    return Location(user_data_path("bsv-store", appauthor=False) / "store", "default")
+
+
+def _configured() -> Location | None:
+    file = user_config_path("bsv-store", appauthor=False) / "config.toml"
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"the configuration file {file} cannot be read: {error}") from error
+    store = values.get("store")
+    if store is None:
+        return None
+    if not isinstance(store, str):
+        raise InputError(f"the key 'store' in {file} must be a path in quotes")
+    return Location(Path(store).expanduser().absolute(), str(file))
+
+
+def read_store_config(path: Path, name: str = STORE_FILE) -> StoreConfig:
+    """What the folder says it is, in its ``store.toml`` or a file of another name.
+
+    Raises
+    ------
+    NotAStoreError
+        If there is no folder, no ``store.toml`` in it, or not a readable one.
+    SchemaTooNewError
+        If a later version of the package made the folder.
+    StoreUnreachableError
+        If the folder may not be read.
+    """
+    file = path / name
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotAStoreError(
+            f"{path} is not a bsv-store: it has no {name}",
+            hint=f"Make one with `bsv-store init {path}`, or name another with --store or {STORE_VARIABLE}.",
+        ) from error
+    except OSError as error:
+        raise StoreUnreachableError(f"the store {path} cannot be read: {error}") from error
+    except ValueError as error:
+        raise NotAStoreError(f"{file} is damaged: {error}", hint="Restore it from a backup.") from error
+    return _checked(values, file)
+
+
+def _checked(values: dict[str, object], file: Path) -> StoreConfig:
+    version = values.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise SchemaTooNewError(
+            f"the store {file.parent} has the format {version}; this version of bsv-store knows {FORMAT_VERSION}",
+            hint="Upgrade the package: pip install --upgrade bsv-store",
+        )
+    store_id, database = values.get("store_id"), values.get("database")
+    if not isinstance(store_id, str) or not isinstance(version, int) or not isinstance(database, str):
+        raise NotAStoreError(
+            f"{file} lacks store_id, format_version or database", hint="Restore it from a backup, or make a new store."
+        )
+    try:
+        modes = {key: int(str(values[key]), 8) for key in ("file_mode", "directory_mode") if key in values}
+    except ValueError as error:
+        raise NotAStoreError(f"{file} has a mode that is not octal digits in quotes: {error}") from error
+    return StoreConfig(store_id, version, database, **modes)

@@ -1,0 +1,66 @@
+"""What a volume's numbers must be before the store takes them in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bsv_store.errors import FormatError
+from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.volume import Volume, VolumeKind
+
+NO_DATA = -1.0
+"""Older grids mark voxels without data with exactly this value."""
+
+# Energy is density times intensity and has no upper bound; all other kinds are fractions of a voxel.
+_UNBOUNDED: frozenset[VolumeKind] = frozenset({"projection_energy", "injection_energy"})
+_ROUNDING = 1e-5
+
+
+def checked_volume(array: NDArray[np.floating[Any]], kind: VolumeKind, *, what: str) -> Volume:
+    """The volume made of raw voxels, its "no data" marks turned into NaN.
+
+    Parameters
+    ----------
+    array : ndarray, shape (ap, dv, ml)
+        As the file had it, any float dtype.
+    kind : VolumeKind
+    what : str
+        Names the file or reply in errors.
+
+    Returns
+    -------
+    Volume
+        float32, C order; values in [0, 1] but for the energies, NaN = no data. Values above 1 by no more than rounding
+        become 1.
+
+    Raises
+    ------
+    FormatError
+        On NaN, infinity, negatives other than exactly -1, values above 1 or beyond float32.
+    FrameError
+        If the shape is no CCFv3 grid.
+    """
+    Grid.from_shape(array.shape, what=what)
+    no_data = array == NO_DATA
+    with np.errstate(over="ignore"):
+        values = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(values).all():
+        bad = int((~np.isfinite(values)).sum())
+        raise FormatError(f"{what}: {bad} voxels of the {kind} are NaN or infinite", hint=_HINT)
+    if (below := int(((array < 0) & ~no_data).sum())) > 0:
+        raise FormatError(f"{what}: {below} voxels of the {kind} are negative (and not -1, no data)", hint=_HINT)
+    if kind not in _UNBOUNDED:
+        highest = float(values.max(initial=0.0))
+        if highest > 1 + _ROUNDING:
+            raise FormatError(f"{what}: the {kind} reaches {highest:g}, but it is a fraction of a voxel", hint=_HINT)
+        if highest > 1:
+            values = np.minimum(values, np.float32(1))
+    if no_data.any():
+        values = np.where(no_data, np.float32(np.nan), values)
+    return Volume(kind, values)
+
+
+_HINT = "The file is damaged or not what its name says; download it again."

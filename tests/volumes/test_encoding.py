@@ -1,0 +1,82 @@
+"""Volumes to HDF5 and back, by our own reading and by anybody's."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from bsv_store.errors import DamagedFileError
+from bsv_store.volumes.encoding import array_sha256, decode, decode_with_hdf5, encode
+from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.volume import SparseArray, Volume
+
+SHAPE = Grid(100).shape
+
+
+def volume(fraction: float, *, no_data: bool = False) -> Volume:
+    random = np.random.default_rng(7)
+    array = random.random(SHAPE, np.float32)
+    array[random.random(SHAPE) >= fraction] = 0
+    if no_data:
+        array[0, 0, :3] = np.nan
+    return Volume("projection_density", array)
+
+
+def dense(voxels: SparseArray | np.ndarray) -> np.ndarray:
+    return voxels.to_dense() if isinstance(voxels, SparseArray) else voxels
+
+
+@pytest.mark.parametrize(("fraction", "encoding"), [(0.0, "sparse"), (0.07, "sparse"), (0.5, "dense"), (1.0, "dense")])
+@pytest.mark.parametrize("no_data", [False, True])
+def test_both_ways_of_reading_return_what_was_written(fraction: float, encoding: str, no_data: bool) -> None:
+    original = volume(fraction, no_data=no_data)
+    encoded = encode(original, experiment_id=1, source="test")
+    assert encoded.layout.encoding == encoding
+    np.testing.assert_array_equal(dense(decode(encoded.image, encoded.layout)), original.array)
+    np.testing.assert_array_equal(decode_with_hdf5(encoded.image, what="x"), original.array)
+    assert encoded.layout.array_sha256 == array_sha256(original.array)
+    assert encoded.layout.no_data_voxels == (3 if no_data else 0)
+
+
+def test_same_volume_gives_same_bytes() -> None:
+    first, second = (encode(volume(0.07), experiment_id=1, source="test") for _ in range(2))
+    assert first == second
+
+
+def test_sparse_file_is_a_fraction_of_the_dense_size() -> None:
+    encoded = encode(volume(0.07), experiment_id=1, source="test")
+    assert encoded.layout.size_bytes < 0.15 * Grid(100).size * 4
+
+
+def test_file_describes_itself() -> None:
+    encoded = encode(volume(0.07), experiment_id=158375425, source="https://somewhere/158375425")
+    with h5py.File(io.BytesIO(encoded.image)) as file:
+        assert file.attrs["kind"] == b"projection_density"
+        assert file.attrs["experiment_id"] == 158375425
+        assert file.attrs["spacing_um"] == 100
+        assert tuple(file.attrs["shape"]) == SHAPE
+        assert file.attrs["axis_order"] == b"ap dv ml"
+        assert file.attrs["source"] == b"https://somewhere/158375425"
+        description = json.loads(file.attrs["binsparse"])["binsparse"]
+        assert description["format"] == "CVEC"
+        assert description["number_of_stored_values"] == len(file["values"]) == len(file["indices_0"])
+
+
+def test_flipped_bit_in_the_data_is_noticed_by_the_hdf5_library() -> None:
+    encoded = encode(volume(0.07), experiment_id=1, source="test")
+    for offset in (encoded.layout.index_offset, encoded.layout.value_offset):
+        assert offset is not None
+        image = bytearray(encoded.image)
+        image[offset + 1000] ^= 4
+        with pytest.raises(DamagedFileError):
+            decode_with_hdf5(bytes(image), what="x")
+
+
+def test_hash_of_an_array_does_not_depend_on_its_layout_in_memory() -> None:
+    array = np.arange(24, dtype="f4").reshape(2, 3, 4)
+    assert array_sha256(array) == array_sha256(np.asfortranarray(array)) == array_sha256(array.astype(">f4"))
+    assert array_sha256(array) != array_sha256(array + 1)

@@ -1,0 +1,112 @@
+"""Files are there whole or not at all, and damage is noticed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+import xxhash
+
+from bsv_store.errors import BsvStoreError, DamagedFileError, NoSpaceError, ReadOnlyStoreError, StoreError
+from bsv_store.volumes.files import StoreFiles
+
+NAME = "volumes/kind/100um/1.h5"
+DATA = b"some bytes" * 100
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> StoreFiles:
+    return StoreFiles(tmp_path)
+
+
+def read(files: StoreFiles, data: bytes = DATA) -> bytes:
+    return files.read(NAME, size_bytes=len(data), xxh3=xxhash.xxh3_64_hexdigest(data))
+
+
+def everything(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_published_file_reads_back(files: StoreFiles) -> None:
+    files.publish(NAME, DATA)
+    assert read(files) == DATA
+    assert everything(files.root) == [files.root / NAME]
+
+
+def test_publishing_again_replaces_as_a_whole(files: StoreFiles) -> None:
+    files.publish(NAME, b"older")
+    files.publish(NAME, DATA)
+    assert read(files) == DATA
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o000])
+def test_modes_are_the_stores_whatever_the_umask(files: StoreFiles, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        path = files.publish(NAME, DATA)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o664
+    for folder in (path.parent, path.parent.parent, files.root / "tmp"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o2775
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "longer", "flipped"])
+def test_damage_is_noticed(files: StoreFiles, damage: str) -> None:
+    path = files.publish(NAME, DATA)
+    if damage == "missing":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(DATA[:-1])
+    elif damage == "longer":
+        path.write_bytes(DATA + b"x")
+    else:
+        path.write_bytes(b"S" + DATA[1:])
+    with pytest.raises(DamagedFileError, match=r"1\.h5"):
+        read(files)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "volumes/../../outside"])
+def test_names_do_not_lead_out_of_the_store(files: StoreFiles, name: str) -> None:
+    with pytest.raises(DamagedFileError, match="outside the store"):
+        files.publish(name, DATA)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.ENOSPC, NoSpaceError),
+        (errno.EDQUOT, NoSpaceError),
+        (errno.EROFS, ReadOnlyStoreError),
+        (errno.EIO, StoreError),
+    ],
+)
+@pytest.mark.parametrize("step", ["fsync", "fchmod", "replace"])
+def test_failing_step_leaves_nothing_and_says_why(
+    files: StoreFiles, monkeypatch: pytest.MonkeyPatch, step: str, number: int, expected: type[BsvStoreError]
+) -> None:
+    files.publish(NAME, b"older")
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    if step == "replace":
+        monkeypatch.setattr(Path, "replace", fail)
+    else:
+        monkeypatch.setattr(os, step, fail)
+    with pytest.raises(expected):
+        files.publish(NAME, DATA)
+    monkeypatch.undo()
+    assert read(files, b"older") == b"older"
+    assert everything(files.root) == [files.root / NAME]
+
+
+def test_trash_moves_out_of_the_way_and_forgives_what_is_gone(files: StoreFiles) -> None:
+    path = files.publish(NAME, DATA)
+    files.trash(NAME)
+    files.trash(NAME)
+    assert not path.exists()
+    assert [file.read_bytes() for file in everything(files.root)] == [DATA]
