@@ -1,0 +1,146 @@
+"""The structure tree of the synthetic atlas: invented ids, acronyms in the style of the field.
+
+It holds the traps of the real one: acronyms that are prefixes of others (VISp, VISpm; VIS, VISC, which is no part of
+VIS; P), one with a comma, one with a slash, two that differ only by case, a node outside the gray matter, and colors
+with leading zeros.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from bsv_store.catalog.records import ROOT_STRUCTURE_ID, Ontology, StructureRecord
+
+GRAPH_ID = 1
+FIRST_ID = 4_000_000_000
+"""Ids of synthetic structures start here; only the root keeps the id that the formats define.
+
+Far above any of Allen's (below 700 million), but below 2**32: an annotation volume stores ids as uint32.
+"""
+
+SUMMARY_SET = 167587189
+PSU_SET = 184527634
+STRUCTURE_SETS = {
+    SUMMARY_SET: "Synthetic summary structures",
+    PSU_SET: "Synthetic structures with unionize records",
+}
+
+# Indentation is the tree. Columns: acronym | color | marks | name. "s": summary structure; "-": no tissue of its own.
+_TREE = """
+root|FFFFFF||root
+ grey|C0D8E4||Basic cell groups and regions
+  CH|B2EEFA||Cerebrum
+   CTX|AEFAB8||Cerebral cortex
+    Isocortex|70FA74||Isocortex
+     MO|209E58||Somatomotor areas
+      MOp|20A05C|s|Primary motor area
+      MOs|22A460|s|Secondary motor area
+     VISC|12AC84|s|Visceral area
+     AUD|04968A||Auditory areas
+      AUDp|02948E|s|Primary auditory area
+     VIS|088A90||Visual areas
+      VISal|0A8C92|s|Anterolateral visual area
+      VISl|0A8E94|s|Lateral visual area
+      VISp|00868E|s|Primary visual area
+       VISp2/3|008890||Primary visual area, layer 2/3
+       VISp5|008A8C||Primary visual area, layer 5
+      VISpm|0C9096|s|Posteromedial visual area
+    HPF|7CD24C||Hippocampal formation
+     CA1|7AD04A|s|Field CA1
+   CNU|96D4F4||Cerebral nuclei
+    CP|94CEF0|s|Caudoputamen
+  BS|FE7E82||Brain stem
+   TH|FE7082||Thalamus
+    CM|FE9EA4|s|Central medial nucleus of the thalamus
+    LGd|FE8890|s|Dorsal part of the lateral geniculate complex
+    LP|FE8E9C|s|Lateral posterior nucleus of the thalamus
+    VPM|FE7884|s|Ventral posteromedial nucleus of the thalamus
+   HY|E4463A|s|Hypothalamus
+   MB|FE62FA||Midbrain
+    PAG|FE8EFC|s|Periaqueductal gray
+    SCs|FE78FC|s|Superior colliculus, sensory related
+   P|FE9A72|s|Pons
+  CB|EEF080||Cerebellum
+   LOB4, 5|FEFA90|s|Lobules IV, V
+ fiber tracts|CACACA||fiber tracts
+  cc|CCCACC||corpus callosum
+  cm|C8CACC||commissural bundle of the midbrain
+ retina|7C3080|-|retina
+"""
+
+
+@lru_cache(maxsize=1)
+def ontology() -> Ontology:
+    """The tree, in graph order; colors are upper case, sets are filled in."""
+    rows: list[tuple[int, str, str, str, str]] = []
+    for line in _TREE.strip("\n").splitlines():
+        text = line.lstrip(" ")
+        acronym, color, marks, name = text.split("|")
+        rows.append((len(line) - len(text), acronym, color, marks, name))
+    records: list[StructureRecord] = []
+    path: list[int] = []
+    for order, (level, acronym, color, marks, name) in enumerate(rows):
+        identifier = ROOT_STRUCTURE_ID if level == 0 else FIRST_ID + order
+        # As upstream, the root has unionize records without being a member of that set.
+        sets = [
+            number
+            for number, member in ((SUMMARY_SET, "s" in marks), (PSU_SET, level > 0 and "-" not in marks))
+            if member
+        ]
+        parent = path[level - 1] if level else None
+        path[level:] = [identifier]
+        records.append(StructureRecord(identifier, acronym, name, parent, order, color, tuple(sets)))
+    return Ontology(tuple(records), dict(STRUCTURE_SETS))
+
+
+@lru_cache(maxsize=1)
+def _by_acronym() -> dict[str, StructureRecord]:
+    return {record.acronym: record for record in ontology().structures}
+
+
+@lru_cache(maxsize=1)
+def _paths() -> dict[int, tuple[int, ...]]:
+    paths: dict[int, tuple[int, ...]] = {}
+    for record in ontology().structures:
+        above = () if record.parent_structure_id is None else paths[record.parent_structure_id]
+        paths[record.id] = (*above, record.id)
+    return paths
+
+
+@lru_cache(maxsize=1)
+def _by_id() -> dict[int, StructureRecord]:
+    return {record.id: record for record in ontology().structures}
+
+
+def structure(name: int | str) -> StructureRecord:
+    """The structure of that id or acronym (case matters).
+
+    Raises
+    ------
+    KeyError
+        If there is none.
+    """
+    return _by_id()[name] if isinstance(name, int) else _by_acronym()[name]
+
+
+def path_of(structure_id: int) -> tuple[int, ...]:
+    """Ids from the root down to the structure, which is the last."""
+    return _paths()[structure_id]
+
+
+def descendants(structure_id: int) -> frozenset[int]:
+    """Ids of the structure and all below it."""
+    return frozenset(member for member, path in _paths().items() if structure_id in path)
+
+
+@lru_cache(maxsize=1)
+def leaves() -> tuple[StructureRecord, ...]:
+    """Structures without children that have tissue, in graph order: those that the annotation may name."""
+    parents = {record.parent_structure_id for record in ontology().structures}
+    return tuple(r for r in ontology().structures if r.id not in parents and PSU_SET in r.structure_set_ids)
+
+
+@lru_cache(maxsize=1)
+def summary_structures() -> tuple[StructureRecord, ...]:
+    """Structures of the summary set, in graph order; none lies within another."""
+    return tuple(r for r in ontology().structures if SUMMARY_SET in r.structure_set_ids)
