@@ -1,0 +1,198 @@
+"""Single values of files and replies, checked before anything trusts them: text, ids, numbers, CSV rows.
+
+Strings from outside end up in terminals, SQL results and file headers, so characters that are invisible or that reorder
+what a reader sees are refused. Quotes, commas, percent signs and the like are ordinary text: "CUL4, 5" is an acronym.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterator
+
+from bsv_store.errors import FormatError
+
+MAX_TEXT = 255
+MAX_PROSE = 10_000
+MAX_ID = 2**63 - 1
+DAMAGED_HINT = "The file is damaged or not what its name says; get it again from its source."
+
+# Control characters, soft hyphen, zero-width and bidirectional controls, separators, surrogates, tags.
+_INVISIBLE = (
+    "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff"
+)
+_BAD_IN_PROSE = re.compile(f"[{_INVISIBLE}]")
+_BAD_IN_TEXT = re.compile(f"[{_INVISIBLE}\t\n\r]")
+_DIGITS = re.compile(r"[0-9]{1,19}")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
+def quoted(value: object, *, limit: int = 120) -> str:
+    """A value as it may stand in an error message: escaped, and cut to ``limit`` characters."""
+    if isinstance(value, str):
+        shown = repr(value[:limit])
+        return shown if len(value) <= limit else f"{shown[:-1]}...{shown[-1]}"
+    shown = ascii(value)
+    return shown if len(shown) <= limit else f"{shown[:limit]}..."
+
+
+def checked_text(value: object, *, field: str, what: str, prose: bool = False) -> str:
+    """Non-empty text without hidden characters.
+
+    Parameters
+    ----------
+    value : object
+        As the source had it.
+    field, what : str
+        Name the field and the file or reply in errors.
+    prose : bool
+        Allow line breaks, tabs and up to 10,000 characters instead of 255.
+
+    Raises
+    ------
+    FormatError
+        If it is not text, empty, too long, or holds control or bidirectional characters.
+    """
+    if not isinstance(value, str):
+        raise FormatError(f"{what}: {field} is {quoted(value)}, not text", hint=DAMAGED_HINT)
+    if not value:
+        raise FormatError(f"{what}: {field} is empty", hint=DAMAGED_HINT)
+    limit = MAX_PROSE if prose else MAX_TEXT
+    if len(value) > limit:
+        raise FormatError(
+            f"{what}: {field} has {len(value)} characters, more than {limit}: {quoted(value, limit=40)}",
+            hint=DAMAGED_HINT,
+        )
+    if found := (_BAD_IN_PROSE if prose else _BAD_IN_TEXT).search(value):
+        raise FormatError(
+            f"{what}: {field} holds the hidden character U+{ord(found.group()):04X}: {quoted(value)}",
+            hint="Control and text direction characters are refused: they can hide what a name really is.",
+        )
+    return value
+
+
+def optional_text(value: object, *, field: str, what: str, prose: bool = False) -> str | None:
+    """Text as `checked_text` has it; None for null and for the empty string."""
+    if value is None or value == "":
+        return None
+    return checked_text(value, field=field, what=what, prose=prose)
+
+
+def checked_id(value: object, *, field: str, what: str) -> int:
+    """A positive int below 2**63.
+
+    Raises
+    ------
+    FormatError
+        If it is anything else: a bool, a float, a string of digits.
+    """
+    if type(value) is not int or not 0 < value <= MAX_ID:
+        raise FormatError(f"{what}: {field} is {quoted(value)}, not an id (a positive whole number)", hint=DAMAGED_HINT)
+    return value
+
+
+def checked_amount(value: object, *, field: str, what: str) -> float | None:
+    """A finite number of at least 0 as a float; None for null.
+
+    Raises
+    ------
+    FormatError
+        If it is not a number, negative, NaN or infinite.
+    """
+    if value is None:
+        return None
+    number = math.nan
+    if type(value) is float or (type(value) is int and abs(value) <= MAX_ID):
+        number = float(value)
+    if not math.isfinite(number) or number < 0:
+        raise FormatError(f"{what}: {field} is {quoted(value)}, not a finite number of at least 0", hint=DAMAGED_HINT)
+    return number
+
+
+def int_from_text(text: str, *, field: str, what: str) -> int | None:
+    """The whole number that a CSV cell holds; None for an empty cell.
+
+    Raises
+    ------
+    FormatError
+        If the cell holds anything but digits.
+    """
+    if text == "":
+        return None
+    if not _DIGITS.fullmatch(text):
+        raise FormatError(f"{what}: {field} is {quoted(text)}, not a whole number", hint=DAMAGED_HINT)
+    return int(text)
+
+
+def float_from_text(text: str, *, field: str, what: str) -> float | None:
+    """The number that a CSV cell holds; None for an empty cell.
+
+    Raises
+    ------
+    FormatError
+        If the cell holds no plain decimal number; "nan" and "inf" are none.
+    """
+    if text == "":
+        return None
+    if not _NUMBER.fullmatch(text):
+        raise FormatError(f"{what}: {field} is {quoted(text)}, not a number", hint=DAMAGED_HINT)
+    return float(text)
+
+
+def decoded(body: bytes, *, what: str) -> str:
+    """The text of a UTF-8 body, its byte order mark removed.
+
+    Raises
+    ------
+    FormatError
+        If the bytes are not UTF-8.
+    """
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{what} is not UTF-8 text (byte {error.start})", hint=DAMAGED_HINT) from error
+
+
+def looks_like_html(body: bytes) -> bool:
+    """Whether a body starts as a web or XML page does, which is how error pages of servers and proxies arrive."""
+    return body[:256].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
+
+def csv_rows(body: bytes, *, what: str) -> tuple[list[str], list[dict[str, str]]]:
+    """Header and rows of a CSV file, every row as long as the header.
+
+    Raises
+    ------
+    FormatError
+        If it is no CSV text, is cut, has a column twice, or a row of another length.
+    """
+    if looks_like_html(body):
+        raise FormatError(f"{what} is a web page, not a CSV file", hint=DAMAGED_HINT)
+    text = decoded(body, what=what)
+    if not text.strip():
+        raise FormatError(f"{what} is empty", hint=DAMAGED_HINT)
+    if not text.endswith(("\n", "\r")):
+        # A file cut inside its last number would otherwise pass with a wrong value.
+        raise FormatError(f"{what} ends in the middle of a line: it is cut", hint=DAMAGED_HINT)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows = list(_numbered(reader, what=what))
+    header = rows[0][1]
+    if len(set(header)) != len(header):
+        twice = sorted({name for name in header if header.count(name) > 1})
+        raise FormatError(f"{what} has columns twice: {quoted(twice)}", hint=DAMAGED_HINT)
+    for number, row in rows:
+        if len(row) != len(header):
+            raise FormatError(f"{what}, row {number}: {len(row)} cells instead of {len(header)}", hint=DAMAGED_HINT)
+    return header, [dict(zip(header, row, strict=True)) for _, row in rows[1:]]
+
+
+def _numbered(reader: Iterator[list[str]], *, what: str) -> Iterator[tuple[int, list[str]]]:
+    try:
+        for number, row in enumerate(reader, start=1):
+            if row:
+                yield number, row
+    except csv.Error as error:
+        raise FormatError(f"{what} is not a whole CSV file: {error}", hint=DAMAGED_HINT) from error

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import gzip
+import json
+import tracemalloc
+import zlib
+from pathlib import Path
+
+import nrrd as pynrrd
+import numpy as np
+import pytest
+
+from bsv_store.errors import FormatError, FrameError, InputError
+from bsv_store.sources.formats import nrrd as reader
+from bsv_store.sources.formats.nrrd import read_annotation_nrrd, read_nrrd
+from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.volume import Volume, VolumeKind
+from tests.sources.bodies import GRID, nrrd, raw, voxels
+
+RAW = raw(voxels())
+PACKED = gzip.compress(RAW, 1, mtime=0)
+
+
+def _read(body: bytes | Path, kind: VolumeKind = "projection_density") -> Volume:
+    return read_nrrd(body, kind, what="the file")
+
+
+# -- real files ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["projection_density", "injection_density", "injection_fraction", "data_mask"])
+def test_real_grids_at_100_um_equal_what_pynrrd_reads(data: Path, kind: VolumeKind) -> None:
+    path = data / f"allensdk_cache/experiment_158375425/{kind}_100.nrrd"
+    expected, _ = pynrrd.read(str(path), index_order="F")
+    for source in (path, path.read_bytes()):
+        volume = read_nrrd(source, kind, what=path.name, spacing_um=100)
+        assert volume.kind == kind
+        assert volume.array.flags.c_contiguous
+        assert np.array_equal(volume.array, expected)
+
+
+def test_real_projection_density_has_its_known_share_of_signal(data: Path) -> None:
+    volume = _read(data / "allensdk_cache/experiment_158375425/projection_density_100.nrrd")
+    assert np.count_nonzero(volume.array) / volume.array.size == pytest.approx(0.072, abs=0.001)
+
+
+def test_real_grid_of_doubles_at_25_um_lies_on_the_right_side(data: Path) -> None:
+    volume = read_nrrd(
+        data / "allensdk_cache/experiment_127867804/injection_density_25.nrrd",
+        "injection_density",
+        what="x",
+        spacing_um=25,
+    )
+    assert volume.array.dtype == np.float32
+    assert volume.array.shape == (528, 320, 456)
+    # Its coordinate lies left of the midline, but nearly all of its density right of it.
+    by_ml = volume.array.sum(axis=(0, 1), dtype=np.float64)
+    assert by_ml[volume.grid.midline :].sum() / by_ml.sum() == pytest.approx(0.9876, abs=1e-4)
+
+
+def test_real_file_that_was_cut_at_its_source_is_refused(data: Path) -> None:
+    path = data / "allensdk_cache/experiment_288169135/projection_density_25.nrrd"
+    with pytest.raises(FormatError, match="the file is cut"):
+        _read(path)
+
+
+def test_real_annotation_holds_ids_of_the_real_structures(data: Path) -> None:
+    grid, ids = read_annotation_nrrd(data / "allensdk_cache/annotation/ccf_2017/annotation_25.nrrd", what="x")
+    assert grid == Grid(25)
+    assert ids.dtype == np.uint32
+    assert ids.shape == (528, 320, 456)
+    assert ids.flags.c_contiguous
+    sample = ids[::8]
+    known = {row["id"] for row in json.loads((data / "allensdk_cache/structures.json").read_text("utf-8"))}
+    found = set(np.unique(sample).tolist())
+    assert found - known == {0}
+    assert len(found) > 600
+    assert (sample == sample[:, :, ::-1]).mean() == pytest.approx(0.984, abs=0.002)
+
+
+# -- forms --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(nrrd(), id="float, gzip"),
+        pytest.param(nrrd(RAW, encoding="raw"), id="raw"),
+        pytest.param(nrrd(gzip.compress(raw(voxels(), ">f4")), endian="big"), id="big endian"),
+        pytest.param(nrrd(encoding="gz"), id="gz"),
+        pytest.param(nrrd(space_directions="(100.0,0,0) (0,1e2,0) (0,0,100)"), id="directions written otherwise"),
+        pytest.param(nrrd(without=["space directions"]), id="no directions"),
+        pytest.param(
+            nrrd(without=["space directions", "space", "space origin"], spacings="100 100 100"), id="spacings"
+        ),
+        pytest.param(nrrd(space="right-anterior-superior"), id="another space, which is ignored"),
+        pytest.param(nrrd(without=["space", "kinds", "space origin"]), id="fewer fields"),
+        pytest.param(nrrd().replace(b"NRRD0004", b"NRRD0005"), id="newer version"),
+        pytest.param(nrrd().replace(b"# made for a test", b"key:=value"), id="key and value"),
+    ],
+)
+def test_every_form_gives_the_same_volume(body: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "file.nrrd"
+    path.write_bytes(body)
+    for source in (body, path):
+        volume = _read(source)
+        assert np.array_equal(volume.array, voxels())
+        assert volume.array.dtype == np.float32
+        assert volume.array.flags.c_contiguous
+
+
+def test_windows_line_ends_in_the_header_are_accepted() -> None:
+    head, _, data = nrrd().partition(b"\n\n")
+    assert np.array_equal(_read(head.replace(b"\n", b"\r\n") + b"\r\n\r\n" + data).array, voxels())
+
+
+def test_doubles_and_whole_numbers_are_read_by_their_type() -> None:
+    double = nrrd(gzip.compress(raw(voxels(), "<f8"), 1), type="double")
+    assert np.array_equal(_read(double).array, voxels())
+    mask = (voxels() > 0.5).astype(np.uint8)
+    body = nrrd(gzip.compress(raw(mask, "u1"), 1), without=["endian"], type="unsigned char")
+    assert np.array_equal(_read(body, "data_mask").array, mask)
+
+
+def test_no_data_marks_become_nan_and_energies_have_no_bound() -> None:
+    array = voxels()
+    array[1, 2, 3] = -1
+    array[4, 5, 6] = 900
+    volume = _read(nrrd(gzip.compress(raw(array), 1)), "projection_energy")
+    assert np.isnan(volume.array[1, 2, 3])
+    assert volume.array[4, 5, 6] == 900
+    assert volume.no_data_voxels == 1
+    assert volume.array.flags.c_contiguous
+
+
+def test_grids_that_span_several_blocks_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "_BLOCK_BYTES", 5 * 132 * 80 * 4 + 17)
+    monkeypatch.setattr(reader, "_INPUT_BYTES", 1000)
+    assert np.array_equal(_read(nrrd()).array, voxels())
+    assert np.array_equal(_read(nrrd(RAW, encoding="raw")).array, voxels())
+
+
+def test_annotation_is_read_from_any_whole_number_type() -> None:
+    ids = np.zeros(GRID.shape, np.uint32)
+    ids[5, 6, 7] = 4_294_967_295
+    for body in (
+        nrrd(gzip.compress(raw(ids, "<u4"), 1), type="unsigned int"),
+        nrrd(gzip.compress(raw(ids, "<i8"), 1), type="long long int"),
+    ):
+        grid, found = read_annotation_nrrd(body, what="x")
+        assert grid == GRID
+        assert np.array_equal(found, ids)
+
+
+# -- bad input ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        pytest.param(b"", "no NRRD file", id="empty"),
+        pytest.param(b"<html>no such grid</html>", "web page", id="html"),
+        pytest.param(b'{"success": false, "msg": "no"}', "no NRRD file", id="error envelope"),
+        pytest.param(b"NRRD0004\ntype: float\n", "does not end", id="cut in the header"),
+        pytest.param(b"NRRD0004\n" + b"# x\n" * 50_000, "does not end", id="endless header"),
+        pytest.param(nrrd()[:-1000], "cut", id="cut"),
+        pytest.param(nrrd()[:-4], "cut", id="cut in the checksum"),
+        pytest.param(nrrd(b""), "cut", id="no data"),
+        pytest.param(nrrd(PACKED[:20]), "cut", id="hardly any data"),
+        pytest.param(nrrd(RAW[:-1], encoding="raw"), "cut", id="raw, cut"),
+        pytest.param(nrrd() + b"x", "more data", id="trailing byte"),
+        pytest.param(nrrd(PACKED + PACKED), "more data", id="two streams"),
+        pytest.param(nrrd(RAW + b"x", encoding="raw"), "more data", id="raw, trailing byte"),
+        pytest.param(nrrd(gzip.compress(RAW + b"\0", 1)), "more data", id="more inside"),
+        pytest.param(nrrd(gzip.compress(RAW[:-4], 1)), "cut", id="less inside"),
+        pytest.param(nrrd(PACKED[:-8] + b"\0\0\0\0" + PACKED[-4:]), "damaged", id="wrong checksum"),
+        pytest.param(nrrd(RAW), "damaged", id="raw data called gzip"),
+        pytest.param(nrrd(PACKED, encoding="raw"), "cut", id="gzip data called raw"),
+        pytest.param(nrrd(zlib.compress(RAW, 1)), "damaged", id="zlib is not gzip"),
+        pytest.param(nrrd(type="double"), "cut", id="type too wide"),
+        pytest.param(nrrd(type="short"), "more data|fraction|negative", id="type too narrow"),
+        pytest.param(nrrd(type="int"), "fraction|negative", id="type wrong"),
+        pytest.param(nrrd(type="block"), "type", id="type block"),
+        pytest.param(nrrd(without=["type"]), "type", id="no type"),
+        pytest.param(nrrd(without=["endian"]), "byte order", id="no byte order"),
+        pytest.param(nrrd(endian="middle"), "byte order", id="unknown byte order"),
+        pytest.param(nrrd(without=["encoding"]), "encoding", id="no encoding"),
+        pytest.param(nrrd(encoding="bzip2"), "encoding", id="bzip2"),
+        pytest.param(nrrd(encoding="ascii"), "encoding", id="text"),
+        pytest.param(nrrd(dimension="2"), "3-D", id="dimension 2"),
+        pytest.param(nrrd(without=["dimension"]), "3-D|header", id="no dimension"),
+        pytest.param(nrrd(sizes="132 80"), "3-D", id="two sizes"),
+        pytest.param(nrrd(sizes="132 80 abc"), "header", id="sizes that are no numbers"),
+        pytest.param(nrrd(without=["sizes"]), "3-D", id="no sizes"),
+        pytest.param(nrrd(space_directions="(100,0,0) (0,100,0"), "header|directions", id="broken directions"),
+        pytest.param(nrrd().replace(b"kinds:", b"sizes:"), "header", id="sizes twice"),
+        pytest.param(nrrd().replace(b"# made for a test", b"no field"), "header", id="a line that is no field"),
+        pytest.param(nrrd(b"", data_file="/etc/passwd"), "data file", id="data elsewhere"),
+        pytest.param(nrrd(b"", datafile="LIST"), "datafile", id="data in a list of files"),
+        pytest.param(nrrd(byte_skip="-1"), "byte skip", id="skipped bytes"),
+        pytest.param(nrrd(line_skip="1"), "line skip", id="skipped lines"),
+    ],
+)
+def test_what_is_no_whole_file_is_refused_by_name(body: bytes, complaint: str) -> None:
+    with pytest.raises(FormatError, match=f"^the file.*(?:{complaint})"):
+        _read(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(nrrd(sizes="133 81 115"), id="CCFv2"),
+        pytest.param(nrrd(sizes="114 80 132"), id="axes swapped"),
+        pytest.param(nrrd(sizes="132 80 -114"), id="negative"),
+        pytest.param(nrrd(sizes="999999999 999999999 999999999"), id="huge"),
+        pytest.param(nrrd(space_directions="(25,0,0) (0,25,0) (0,0,25)"), id="directions of another grid"),
+        pytest.param(nrrd(space_directions="(0,100,0) (100,0,0) (0,0,100)"), id="axes turned"),
+        pytest.param(nrrd(space_directions="(100,0,0) (0,100,0) (0,0,-100)"), id="axis reversed"),
+        pytest.param(nrrd(space_directions="none (0,100,0) (0,0,100)"), id="no direction"),
+        pytest.param(nrrd(without=["space directions"], spacings="100 100 50"), id="spacings that differ"),
+    ],
+)
+def test_other_frames_are_refused(body: bytes) -> None:
+    with pytest.raises(FrameError, match="the file"):
+        _read(body)
+
+
+def test_spacing_other_than_asked_for_is_refused() -> None:
+    with pytest.raises(FrameError, match="100 um, not of 25 um"):
+        read_nrrd(nrrd(), "data_mask", what="x", spacing_um=25)
+
+
+@pytest.mark.parametrize("dtype", ["<f4", "<f8"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -0.5, 1.01])
+def test_voxels_out_of_range_are_refused(value: float, dtype: str) -> None:
+    array = voxels().astype(dtype)
+    array[50, 40, 30] = value
+    body = nrrd(gzip.compress(raw(array, dtype), 1), type={"<f4": "float", "<f8": "double"}[dtype])
+    with pytest.raises(FormatError):
+        _read(body)
+
+
+@pytest.mark.parametrize("value", [-1e-60, -1 - 1e-12, 1e300])
+def test_rounding_of_doubles_hides_no_fault(value: float) -> None:
+    array = voxels().astype(np.float64)
+    array[50, 40, 30] = value
+    with pytest.raises(FormatError):
+        _read(nrrd(gzip.compress(raw(array, "<f8"), 1), type="double"), "projection_energy")
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [("float", "<f4"), ("int", "<i4"), ("long long int", "<i8")])
+def test_annotation_of_anything_but_ids_is_refused(kind: str, dtype: str) -> None:
+    ids = np.zeros(GRID.shape)
+    ids[1, 2, 3] = {"<f4": 5.5, "<i4": -1, "<i8": 2.0**32}[dtype]
+    with pytest.raises(FormatError):
+        read_annotation_nrrd(nrrd(gzip.compress(raw(ids, dtype), 1), type=kind), what="x")
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_flipped_bit_is_noticed(part: float) -> None:
+    noise = np.random.default_rng(5).random(GRID.shape, np.float32)
+    body = bytearray(nrrd(gzip.compress(raw(noise), 1)))
+    body[int(len(body) * part)] ^= 0x10
+    with pytest.raises(
+        FormatError, match=r"^the file (?:is damaged|is cut|holds more data)|fraction|negative|infinite"
+    ):
+        _read(bytes(body))
+
+
+def test_bomb_is_not_inflated_beyond_its_header() -> None:
+    bomb = gzip.compress(bytes(200_000_000), 1)
+    body = nrrd(bomb)
+    tracemalloc.start()
+    with pytest.raises(FormatError, match="more data"):
+        _read(body)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40_000_000
+
+
+def test_file_that_is_not_there_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        _read(tmp_path / "missing.nrrd")
+    with pytest.raises(InputError, match="cannot be read"):
+        _read(tmp_path)
