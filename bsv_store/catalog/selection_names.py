@@ -1,0 +1,133 @@
+"""What a selection names, looked up in the catalog, so that a misspelling is an error and never an empty answer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, exists, or_, select
+from sqlalchemy.orm import InstrumentedAttribute
+
+from bsv_store.catalog.criteria import ANY_CRE, WILD_TYPE
+from bsv_store.catalog.id_lists import id_in
+from bsv_store.catalog.models import (
+    Experiment,
+    Structure,
+    StructureAncestor,
+    StructureSetMember,
+    TransgenicLine,
+    Unionize,
+    UnionizeCoverage,
+)
+from bsv_store.catalog.naming import listed, near_names, shown
+from bsv_store.catalog.selection import Selection
+from bsv_store.catalog.structures import UNIONIZE_STRUCTURE_SET_ID, StructureRef, StructureRow, find_structures
+from bsv_store.errors import SelectionError, UnknownExperimentError
+
+
+def looked_up(connection: Connection, selection: Selection) -> Mapping[StructureRef, int]:
+    """Ids of all structures that the selection names, after checking everything else that it names.
+
+    Raises
+    ------
+    UnknownStructureError, UnknownExperimentError
+        If the catalog does not have a structure or an explicit id.
+    SelectionError
+        If no experiment has a line, product, sex or strain of that name, or a target was never measured.
+    """
+    leaves = tuple(selection.leaves())
+    refs = {ref for leaf in leaves for ref in (*(leaf.injected_in or ()), *(leaf.projecting_to or ()))}
+    ordered = sorted(refs, key=str)
+    rows = dict(zip(ordered, find_structures(connection, ordered), strict=True)) if refs else {}
+    _check_targets(connection, [rows[ref] for leaf in leaves for ref in leaf.projecting_to or ()])
+    _check_lines(connection, {name for leaf in leaves for name in leaf.line or ()} - {WILD_TYPE, ANY_CRE})
+    for criterion, column in (
+        ("product", Experiment.product_id),
+        ("sex", Experiment.sex),
+        ("strain", Experiment.strain),
+    ):
+        wanted = {value for leaf in leaves for value in getattr(leaf, criterion) or ()}
+        _check_values(connection, criterion, column, wanted)
+    check_experiments(connection, {id_ for leaf in leaves for id_ in (*(leaf.ids or ()), *(leaf.exclude_ids or ()))})
+    return {ref: row.id for ref, row in rows.items()}
+
+
+def check_experiments(connection: Connection, ids: Collection[int]) -> None:
+    """Accept the ids if the catalog has all of them, withdrawn or not.
+
+    Raises
+    ------
+    UnknownExperimentError
+        With the first few that it does not have.
+    """
+    if not ids:
+        return
+    known = set(connection.scalars(select(Experiment.id).where(id_in(connection, Experiment.id, ids))))
+    unknown = sorted(set(ids) - known)
+    if unknown:
+        noun = "experiment" if len(unknown) == 1 else "experiments"
+        raise UnknownExperimentError(
+            f"the catalog has no {noun} {listed(unknown)}",
+            hint="Check the ids, or bring the catalog up to date: `bsv-store sync experiments`.",
+        )
+
+
+def _check_lines(connection: Connection, names: Collection[str]) -> None:
+    if not names:
+        return
+    known = set(connection.scalars(select(TransgenicLine.name)))
+    unknown = sorted(set(names) - known)
+    if unknown:
+        near = near_names(unknown[0], [*known, WILD_TYPE, ANY_CRE])
+        raise SelectionError(
+            f"the catalog has no transgenic line {listed(shown(name) for name in unknown)}",
+            hint=f"Did you mean {listed(near)}?"
+            if near
+            else f"Give a line's exact name, {WILD_TYPE!r} or {ANY_CRE!r}.",
+        )
+
+
+def _check_values(
+    connection: Connection, criterion: str, column: InstrumentedAttribute[Any], wanted: Collection[Any]
+) -> None:
+    if not wanted:
+        return
+    known = set(connection.scalars(select(column).where(column.is_not(None)).distinct()))
+    unknown = sorted(set(wanted) - known)
+    if unknown:
+        values = listed((shown(value) for value in sorted(known)), limit=20) or "none at all"
+        raise SelectionError(
+            f"no experiment of the catalog has the {criterion} {listed(shown(value) for value in unknown)}",
+            hint=f"The catalog has {values}.",
+        )
+
+
+def _check_targets(connection: Connection, targets: Sequence[StructureRow]) -> None:
+    """Refuse a target that unionize records are never made for: "nothing projects there" would be a wrong answer."""
+    member = select(StructureSetMember.structure_id).where(
+        StructureSetMember.structure_set_id == UNIONIZE_STRUCTURE_SET_ID
+    )
+    # Eight structures outside the set have records too (the root, ventricles): only their rows tell.
+    can_tell = select(exists(member), exists(select(UnionizeCoverage.experiment_id)))
+    if not targets or not all(connection.execute(can_tell).one()):
+        return
+    for target in {target.id: target for target in targets}.values():
+        is_measured = select(
+            or_(
+                exists(member.where(StructureSetMember.structure_id == target.id)),
+                exists(select(Unionize.structure_id).where(Unionize.structure_id == target.id)),
+            )
+        )
+        if connection.scalar(is_measured):
+            continue
+        nearest = connection.execute(
+            select(Structure.acronym, Structure.name)
+            .join(StructureAncestor, StructureAncestor.ancestor_id == Structure.id)
+            .where(StructureAncestor.descendant_id == target.id, Structure.id.in_(member))
+            .order_by(StructureAncestor.distance)
+            .limit(1)
+        ).first()
+        raise SelectionError(
+            f"projecting_to: Allen does not measure the signal in {target.acronym} ({target.name})",
+            hint=f"The nearest structure that is measured is {nearest.acronym} ({nearest.name})." if nearest else None,
+        )

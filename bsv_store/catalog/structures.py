@@ -1,0 +1,206 @@
+"""Structures of the ontology: find one by acronym or id, search, walk up and down the tree.
+
+Acronyms are taken exactly: CM and cm are two structures, and VISp is no prefix of VISpm. What lies inside a structure
+is said by the ontology alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from sqlalchemy import ColumnElement, Connection, select
+
+from bsv_store.catalog.id_lists import id_in
+from bsv_store.catalog.models import Structure, StructureAncestor, StructureSetMember
+from bsv_store.catalog.naming import MAX_ID, can_be_name, listed, shown
+from bsv_store.errors import InputError, UnknownStructureError
+
+StructureRef = str | int
+"""A structure as users name it: acronym (case matters) or Allen's id."""
+
+# The structures that unionize records are made for (the root has some too, without being a member).
+UNIONIZE_STRUCTURE_SET_ID = 184527634
+
+_CHUNK = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class StructureRow:
+    """One structure of the catalog."""
+
+    id: int
+    acronym: str
+    name: str
+    parent_structure_id: int | None
+    """None for the root."""
+    depth: int
+    graph_order: int
+    color_hex_triplet: str
+    withdrawn: bool
+    """No longer in the newest ontology that was taken in."""
+
+
+_COLUMNS = tuple(Structure.__table__.c[name] for name in StructureRow.__slots__)
+
+
+def as_reference(structure: StructureRef) -> StructureRef:
+    """The id where a text is a whole number (no acronym is one), so that "385" from a command line means 385."""
+    if isinstance(structure, str) and can_be_name(structure) and structure.isascii() and structure.isdigit():
+        return int(structure)
+    return structure
+
+
+def find_structure(connection: Connection, structure: StructureRef) -> StructureRow:
+    """The structure of that acronym or id.
+
+    Raises
+    ------
+    UnknownStructureError
+        If the ontology does not have it; near acronyms and names are in the hint.
+    """
+    return find_structures(connection, [structure])[0]
+
+
+def find_structures(connection: Connection, structures: Iterable[StructureRef]) -> tuple[StructureRow, ...]:
+    """The structures of those acronyms and ids, in the order given.
+
+    Raises
+    ------
+    UnknownStructureError
+        If the ontology does not have one of them; all unknown ones are named.
+    """
+    wanted = [as_reference(structure) for structure in structures]
+    ids = {int(ref) for ref in wanted if not isinstance(ref, str) and 0 < ref <= MAX_ID}
+    acronyms = sorted({ref for ref in wanted if isinstance(ref, str) and can_be_name(ref)})
+    found: dict[StructureRef, StructureRow] = {}
+    if ids:
+        found.update({row.id: row for row in _rows(connection, id_in(connection, Structure.id, ids))})
+    for start in range(0, len(acronyms), _CHUNK):
+        chunk = Structure.acronym.in_(acronyms[start : start + _CHUNK])
+        found.update({row.acronym: row for row in _rows(connection, chunk)})
+    unknown = [ref for ref in dict.fromkeys(wanted) if ref not in found]
+    if unknown:
+        raise _unknown(connection, unknown)
+    return tuple(found[ref] for ref in wanted)
+
+
+def search(connection: Connection, text: str, *, limit: int | None = None) -> tuple[StructureRow, ...]:
+    """The structures whose acronym or name has the text in it, case aside.
+
+    Exact acronyms come first, then acronyms and names equal but for case, then acronyms that start with the text, then
+    the rest, each in graph order.
+    """
+    folded = text.strip().casefold()
+    if not can_be_name(folded):
+        return ()
+
+    def rank(row: StructureRow) -> int | None:
+        acronym, name = row.acronym.casefold(), row.name.casefold()
+        tests = (row.acronym == text.strip(), folded in (acronym, name), acronym.startswith(folded))
+        for number, holds in enumerate((*tests, folded in acronym or folded in name)):
+            if holds:
+                return number
+        return None
+
+    ranked = [(number, row) for row in _rows(connection) if (number := rank(row)) is not None]
+    ranked.sort(key=lambda pair: (pair[0], pair[1].graph_order))
+    return tuple(row for _, row in ranked[:limit])
+
+
+def near_structures(rows: Sequence[StructureRow], text: str, *, limit: int = 5) -> list[StructureRow]:
+    """The structures that may have been meant: same acronym or name but for case, then similar ones, best first."""
+    if not can_be_name(text):
+        return []
+    folded = text.casefold()
+    same = [row for row in rows if folded in (row.acronym.casefold(), row.name.casefold())]
+    by_acronym: dict[str, list[StructureRow]] = {}
+    by_name: dict[str, list[StructureRow]] = {}
+    for row in rows:
+        by_acronym.setdefault(row.acronym.casefold(), []).append(row)
+        by_name.setdefault(row.name.casefold(), []).append(row)
+    similar = [row for key in difflib.get_close_matches(folded, by_acronym, n=limit) for row in by_acronym[key]]
+    named = [row for key in difflib.get_close_matches(folded, by_name, n=limit) for row in by_name[key]]
+    part = [row for row in rows if len(folded) > 2 and folded in row.name.casefold()]
+    # A long text that stands in a name is a part of it; a short one is a misspelled acronym more often.
+    ranked = (*same, *part, *similar, *named) if len(folded) > 5 else (*same, *similar, *part, *named)
+    unique = {row.id: row for row in ranked}
+    return list(unique.values())[:limit]
+
+
+def subtree(connection: Connection, structure: StructureRef) -> tuple[StructureRow, ...]:
+    """A structure and all its descendants, in graph order.
+
+    Raises
+    ------
+    UnknownStructureError
+        If the ontology does not have it.
+    """
+    top = find_structure(connection, structure)
+    below = select(StructureAncestor.descendant_id).where(StructureAncestor.ancestor_id == top.id)
+    return tuple(_rows(connection, Structure.id.in_(below)))
+
+
+def structure_set(connection: Connection, set_id: int) -> tuple[StructureRow, ...]:
+    """The members of a structure set, in graph order.
+
+    Raises
+    ------
+    InputError
+        If no structure set has that id.
+    """
+    members = select(StructureSetMember.structure_id).where(StructureSetMember.structure_set_id == set_id)
+    rows = tuple(_rows(connection, Structure.id.in_(members))) if 0 < set_id <= MAX_ID else ()
+    if not rows:
+        raise InputError(
+            f"the catalog has no structure set {set_id}",
+            hint="Sets come with the ontology: `bsv-store sync structures`. 167587189 holds the summary structures.",
+        )
+    return rows
+
+
+def ancestry(connection: Connection) -> Mapping[str, tuple[str, ...]]:
+    """For each acronym the acronyms from itself up to the root, itself first."""
+    acronyms = {row.id: row.acronym for row in _rows(connection)}
+    query = select(StructureAncestor.descendant_id, StructureAncestor.ancestor_id).order_by(
+        StructureAncestor.descendant_id, StructureAncestor.distance
+    )
+    grouped = groupby(connection.execute(query), key=lambda row: row.descendant_id)
+    return {acronyms[child]: tuple(acronyms[row.ancestor_id] for row in rows) for child, rows in grouped}
+
+
+def descendant_ids(connection: Connection, ids: Iterable[int]) -> frozenset[int]:
+    """The ids of these structures and of all their descendants."""
+    below = select(StructureAncestor.descendant_id).where(id_in(connection, StructureAncestor.ancestor_id, ids))
+    return frozenset(connection.scalars(below))
+
+
+def _rows(connection: Connection, *conditions: ColumnElement[bool]) -> Iterator[StructureRow]:
+    query = select(*_COLUMNS).where(*conditions).order_by(Structure.graph_order, Structure.id)
+    for row in connection.execute(query):
+        yield StructureRow(*row)
+
+
+def _unknown(connection: Connection, unknown: Sequence[StructureRef]) -> UnknownStructureError:
+    rows = list(_rows(connection))
+    if not rows:
+        return UnknownStructureError(
+            f"no structure {shown(unknown[0])}: the catalog has no structures at all",
+            hint="Take in the ontology first: `bsv-store sync structures`, or `bsv-store ingest structures FILE`.",
+        )
+    noun = "structure" if len(unknown) == 1 else "structures"
+    message = f"the ontology has no {noun} {listed(shown(ref) for ref in unknown)}"
+    return UnknownStructureError(message, hint=_suggestion(rows, unknown))
+
+
+def _suggestion(rows: Sequence[StructureRow], unknown: Sequence[StructureRef]) -> str:
+    near: dict[int, StructureRow] = {}
+    for ref in unknown[:3]:
+        if isinstance(ref, str):
+            near.update({row.id: row for row in near_structures(rows, ref)})
+    if near:
+        options = [f"{row.acronym} ({row.name})" for row in near.values()]
+        return f"Did you mean {listed(options)}? Case matters."
+    return "Give an acronym of Allen's adult mouse ontology (case matters) or a structure id."

@@ -1,0 +1,191 @@
+"""Frames, counts and volumes of selected experiments, on both databases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+from sqlalchemy import Connection
+
+from bsv_store.catalog.queries import (
+    experiments_frame,
+    injection_volumes,
+    summary,
+    uncovered,
+    unionizes_frame,
+)
+from bsv_store.catalog.records import UNIONIZE_COLUMNS
+from bsv_store.catalog.selection import Selection
+from bsv_store.catalog.views import VIEWS
+from bsv_store.errors import InputError, MissingDataError, UnknownExperimentError, UnknownStructureError
+from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS, EXPERIMENTS, unionize_rows
+
+# -- experiments ------------------------------------------------------------------------------------------------------
+
+
+def test_experiments_have_one_row_each_and_all_columns_of_the_view(reading: Connection) -> None:
+    frame = experiments_frame(reading, Selection(include_withdrawn=True))
+    assert tuple(frame.columns) == VIEWS["experiments"].column_names
+    assert frame["id"].tolist() == list(ALL_IDS)
+    by_id = frame.set_index("id")
+    for row in EXPERIMENTS:
+        for name in ("specimen_name", "transgenic_line", "strain", "sex", "injected_hemisphere", "withdrawn"):
+            assert by_id.at[row["id"], name] == row[name], (row["id"], name)
+        for name in ("injection_volume", "injection_ap", "product_id", "injection_volume_left"):
+            value: Any = by_id.at[row["id"], name]
+            assert pd.isna(value) if row[name] is None else value == row[name], (row["id"], name)
+
+
+def test_experiment_columns_have_types_that_keep_what_is_unknown(reading: Connection) -> None:
+    frame = experiments_frame(reading, Selection())
+    types = {name: str(dtype) for name, dtype in frame.dtypes.items()}
+    assert types["id"] == types["primary_structure_id"] == "int64"
+    assert types["injection_ap"] == types["product_id"] == "Int64"
+    assert types["injection_volume"] == "float64"
+    assert types["withdrawn"] == "bool"
+    assert types["bilateral"] == "boolean"
+    assert types["primary_structure"] == "object"
+    row = frame.set_index("id").loc[104]
+    assert row["injection_ap"] is pd.NA
+    assert row["transgenic_line"] is None
+    assert row["bilateral"] is pd.NA
+
+
+def test_bilateral_needs_one_percent_on_the_minor_side(reading: Connection) -> None:
+    frame = experiments_frame(reading, Selection(ids=[101, 102, 103])).set_index("id")
+    assert frame["bilateral"].to_dict() == {101: False, 102: True, 103: False}
+
+
+def test_frame_of_nothing_has_the_same_columns_and_types(reading: Connection) -> None:
+    empty = experiments_frame(reading, Selection(injected_in="TMv", hemisphere="left"))
+    assert len(empty) == 0
+    assert empty.dtypes.to_dict() == experiments_frame(reading, Selection()).dtypes.to_dict()
+
+
+# -- counts -----------------------------------------------------------------------------------------------------------
+
+
+def test_summary_counts_descending(reading: Connection) -> None:
+    counts = summary(reading, Selection(injected_in=["VISp", "CP", "CUL4, 5"]))
+    assert counts.total == 8
+    assert counts.lines == (
+        ("Wild-type", 5),
+        ("Ai75(RCL-nt)/Rbp4-Cre_KL100", 1),
+        ("Rbp4-Cre_KL100", 1),
+        ("Slc17a8-IRES2-Cre", 1),
+    )
+    assert counts.primary_structures == (("VISp", 4), ("CP", 2), ("CUL4, 5", 1), ("VISp1", 1))
+    assert counts.products == ((5, 8),)
+    assert counts.sexes == (("M", 6), ("F", 1), (None, 1))
+    assert counts.strains == (("C57BL/6J", 6), ("FVB.CD1(ICR)", 1), (None, 1))
+    assert counts.hemispheres == (("right", 8),)
+
+
+def test_summary_of_nothing(reading: Connection) -> None:
+    counts = summary(reading, Selection(injected_in="TMv", hemisphere="left"))
+    assert counts.total == 0
+    assert counts.lines == ()
+    assert counts.products == ()
+
+
+def test_summary_as_plain_values(reading: Connection) -> None:
+    plain = summary(reading, Selection(sex="F")).to_dict()
+    assert plain["total"] == 2
+    assert plain["products"] == [[5, 1], [31, 1]]
+
+
+# -- injection volumes ------------------------------------------------------------------------------------------------
+
+
+def test_injection_volume_is_that_of_the_root_on_both_sides(reading: Connection) -> None:
+    assert injection_volumes(reading, ALL_IDS) == {101: 0.101, 102: 0.002 + 0.1, 103: 0.103 + 0.001, 105: 0.105}
+    assert injection_volumes(reading, [201]) == {}
+    assert injection_volumes(reading, []) == {}
+
+
+def test_injection_volumes_of_more_ids_than_a_database_takes_parameters(reading: Connection) -> None:
+    assert set(injection_volumes(reading, reversed(range(100_000)))) == {101, 102, 103, 105}
+
+
+# -- unionize rows ----------------------------------------------------------------------------------------------------
+
+
+def test_unionizes_are_what_was_stored(reading: Connection) -> None:
+    frame = unionizes_frame(reading, [101, 103])
+    assert tuple(frame.columns) == (*UNIONIZE_COLUMNS[:2], "structure", *UNIONIZE_COLUMNS[2:])
+    stored = {
+        (row["experiment_id"], row["structure_id"], row["hemisphere_id"], row["is_injection"]): row
+        for row in unionize_rows()
+        if row["experiment_id"] in (101, 103)
+    }
+    assert len(frame) == len(stored)
+    for found in frame.to_dict("records"):
+        row = stored[found["experiment_id"], found["structure_id"], found["hemisphere_id"], found["is_injection"]]
+        assert {name: found[name] for name in UNIONIZE_COLUMNS} == row
+    assert str(frame["is_injection"].dtype) == "bool"
+    assert str(frame["max_voxel_x"].dtype) == "int64"
+    assert frame["sum_pixel_intensity"].max() == 2.6e14
+
+
+def test_unionizes_come_by_experiment_then_in_graph_order(reading: Connection) -> None:
+    frame = unionizes_frame(reading, [103, 101], is_injection=False, hemisphere="both")
+    assert list(zip(frame["experiment_id"], frame["structure"], strict=True)) == [
+        (101, "root"),
+        (101, "VISpm"),
+        (101, "CP"),
+        (103, "root"),
+        (103, "CP"),
+        (103, "CM"),
+    ]
+
+
+def test_unionizes_filtered(reading: Connection) -> None:
+    left = unionizes_frame(reading, [101, 103], structures=["CP"], is_injection=False, hemisphere="left")
+    assert left["projection_volume"].tolist() == [0.1, 0.3]
+    inside = unionizes_frame(reading, [101], is_injection=True)
+    assert inside["hemisphere_id"].tolist() == [2, 3]
+
+
+def test_descendants_only_when_asked_for(reading: Connection) -> None:
+    selection = Selection(ids=[101, 103])
+    options = {"is_injection": False, "hemisphere": "both"}
+    assert len(unionizes_frame(reading, selection, structures=["TH", "VIS"], **options)) == 0  # type: ignore[arg-type]
+    inside = unionizes_frame(reading, selection, structures=["TH", "VIS"], include_descendants=True, **options)  # type: ignore[arg-type]
+    assert inside["structure"].tolist() == ["VISpm", "CM"]
+
+
+def test_experiments_without_records_are_an_error_unless_left_out(reading: Connection) -> None:
+    with pytest.raises(MissingDataError, match="injection rows of 1 experiments are not in the store: 201"):
+        unionizes_frame(reading, [101, 201])
+    with pytest.raises(MissingDataError, match="projection rows of 1 experiments are not in the store: 105"):
+        unionizes_frame(reading, [101, 105], is_injection=False)
+    assert len(unionizes_frame(reading, [105], is_injection=True)) == 2
+    frame = unionizes_frame(reading, Selection(), missing="skip")
+    assert set(frame["experiment_id"]) == {101, 102, 103, 105, 201}
+
+
+def test_unionizes_of_nothing(reading: Connection) -> None:
+    empty = unionizes_frame(reading, [])
+    assert len(empty) == 0
+    assert empty.dtypes.to_dict() == unionizes_frame(reading, [101]).dtypes.to_dict()
+
+
+def test_unionizes_of_what_is_not_there(reading: Connection) -> None:
+    with pytest.raises(UnknownExperimentError, match="7"):
+        unionizes_frame(reading, [7])
+    with pytest.raises(UnknownStructureError, match="VISP"):
+        unionizes_frame(reading, [101], structures=["VISP"])
+    with pytest.raises(InputError, match="'middle'"):
+        unionizes_frame(reading, [101], hemisphere="middle")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="'ignore'"):
+        unionizes_frame(reading, [101], missing="ignore")  # type: ignore[arg-type]
+
+
+def test_uncovered_by_part(reading: Connection) -> None:
+    assert uncovered(reading, [101, 105, 201], "injection") == (201,)
+    assert uncovered(reading, [101, 105, 201], "projection") == (105,)
+    assert uncovered(reading, Selection(), "injection") == tuple(
+        id_ for id_ in CURRENT_IDS if id_ not in (101, 102, 103, 105)
+    )
+    assert uncovered(reading, [], "projection") == ()

@@ -1,0 +1,318 @@
+"""Selections as values: canonical form, JSON, algebra that needs no database, and what is refused."""
+
+from __future__ import annotations
+
+import functools
+import json
+import operator
+import pickle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bsv_store.catalog.criteria import MEASURES
+from bsv_store.catalog.selection import MAX_DEPTH, MAX_PARTS, Selection
+from bsv_store.errors import SelectionError
+
+VISP = Selection(injected_in="VISp")
+MALE = Selection(sex="M")
+WILD = Selection(line="wild-type")
+SOME = Selection(ids=[3, 1, 2])
+
+
+def made(**values: Any) -> Selection:
+    return Selection(**values)
+
+
+# -- canonical form ---------------------------------------------------------------------------------------------------
+
+
+def test_everything_has_the_shortest_json() -> None:
+    assert Selection().to_json() == '{"version":1}'
+
+
+def test_json_is_stable() -> None:
+    selection = Selection(
+        injected_in=["VISp", 385, "CUL4, 5"],
+        injection="any",
+        line=["Rbp4-Cre_KL100", "wild-type"],
+        product=[31, 5],
+        sex="F",
+        strain="C57BL/6J",
+        hemisphere="right",
+        bilateral=False,
+        min_injection_volume=0.05,
+        max_injection_volume=1,
+        box=((8000, 9000), None, (0, 5700)),
+        near=(8000, 1500, 8500),
+        radius=500,
+        projecting_to=["CP"],
+        measure="normalized_projection_volume",
+        threshold=0.1,
+        target_hemisphere="contralateral",
+        ids=[2, 1],
+        exclude_ids=[9],
+    )
+    assert selection.to_json() == (
+        '{"bilateral":false,"box":[[8000.0,9000.0],null,[0.0,5700.0]],"exclude_ids":[9],"hemisphere":"right",'
+        '"ids":[1,2],"injected_in":[385,"CUL4, 5","VISp"],"injection":"any","line":["Rbp4-Cre_KL100","wild-type"],'
+        '"max_injection_volume":1.0,"measure":"normalized_projection_volume","min_injection_volume":0.05,'
+        '"near":[8000.0,1500.0,8500.0],"product":[5,31],"projecting_to":["CP"],"radius":500.0,"sex":["F"],'
+        '"strain":["C57BL/6J"],"target_hemisphere":"contralateral","threshold":0.1,"version":1}'
+    )
+    assert Selection.from_json(selection.to_json()) == selection
+
+
+def test_json_of_combinations_is_stable() -> None:
+    selection = ((VISP & MALE) | SOME) - WILD
+    assert selection.to_json() == (
+        '{"minus":[{"or":[{"and":[{"injected_in":["VISp"]},{"sex":["M"]}]},{"ids":[1,2,3]}]},'
+        '{"line":["wild-type"]}],"version":1}'
+    )
+    assert Selection.from_json(selection.to_json()) == selection
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"injected_in": ["VISp", "VISl"]}, {"injected_in": ("VISl", "VISp", "VISp")}),
+        ({"injected_in": "VISp"}, {"injected_in": ["VISp"]}),
+        ({"injected_in": "385"}, {"injected_in": np.int64(385)}),
+        ({"ids": [3, 1, 2, 1]}, {"ids": np.array([1, 2, 3])}),
+        ({"ids": [1, 2]}, {"ids": pd.Series([2, 1])}),
+        ({"ids": {1, 2}}, {"ids": (n for n in (2, 1))}),
+        ({"ids": 1}, {"ids": [1]}),
+        ({"near": (1, 2, 3), "radius": 500}, {"near": [1.0, 2.0, 3.0], "radius": np.float64(500)}),
+        ({"min_injection_volume": 0}, {"min_injection_volume": -0.0}),
+        ({"projecting_to": "CP", "threshold": 0, "measure": "projection_volume"}, {"projecting_to": ["CP"]}),
+        ({"injection": "primary", "exclude_ids": [], "box": (None, None, None)}, {}),
+        ({"ids": [1], "include_withdrawn": True}, {"ids": [1]}),
+        ({"line": None, "sex": None}, {}),
+    ],
+)
+def test_one_meaning_has_one_form(one: dict[str, Any], other: dict[str, Any]) -> None:
+    first, second = made(**one), made(**other)
+    assert first == second
+    assert hash(first) == hash(second)
+    assert first.to_json() == second.to_json()
+
+
+def test_different_questions_differ() -> None:
+    selections = [VISP, MALE, WILD, SOME, VISP & MALE, VISP | MALE, VISP - MALE, MALE - VISP, Selection()]
+    assert len(set(selections)) == len({s.to_json() for s in selections}) == len(selections)
+
+
+def test_case_and_kind_of_a_structure_are_kept_apart() -> None:
+    assert Selection(injected_in="CM") != Selection(injected_in="cm")
+
+
+def test_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        VISP.node = MALE.node  # type: ignore[misc]
+
+
+def test_repr_can_be_evaluated() -> None:
+    selection = ((VISP & MALE) | SOME) - WILD - Selection(near=(1, 2, 3), radius=4)
+    assert eval(repr(selection), {"Selection": Selection}) == selection
+
+
+def test_pickles() -> None:
+    selection = (VISP | SOME) - WILD
+    assert pickle.loads(pickle.dumps(selection)) == selection
+
+
+# -- algebra ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (VISP & MALE, MALE & VISP),
+        (VISP | MALE, MALE | VISP),
+        (VISP & VISP, VISP),
+        (VISP | VISP, VISP),
+        ((VISP & MALE) & WILD, VISP & (WILD & MALE)),
+        ((VISP | MALE) | WILD, VISP | (WILD | MALE | VISP)),
+        (VISP - MALE - WILD, VISP - (WILD | MALE)),
+        (VISP - MALE - WILD, VISP - WILD - MALE - MALE),
+    ],
+)
+def test_laws_that_hold_for_the_form_itself(one: Selection, other: Selection) -> None:
+    assert one == other
+    assert one.to_json() == other.to_json()
+
+
+def test_only_selections_combine() -> None:
+    for combine in (operator.and_, operator.or_, operator.sub):
+        with pytest.raises(TypeError):
+            combine(VISP, {"sex": "M"})
+
+
+def test_too_many_parts_are_refused() -> None:
+    parts = [Selection(ids=[n]) for n in range(1, MAX_PARTS + 2)]
+    assert len(list(functools.reduce(operator.or_, parts[:-1]).leaves())) == MAX_PARTS
+    with pytest.raises(SelectionError, match="parts"):
+        functools.reduce(operator.or_, parts)
+
+
+def test_too_deep_nesting_is_refused() -> None:
+    selection = VISP
+    for n in range(1, MAX_DEPTH):
+        selection = Selection(ids=[n]) - selection
+    with pytest.raises(SelectionError, match="deep"):
+        SOME - selection
+
+
+# -- refused values ---------------------------------------------------------------------------------------------------
+
+BAD_IDS: tuple[Any, ...] = (True, False, 0, -1, 2**63, 10**5000, 1.0, "1", None, float("nan"), b"1", [1], {"a": 1})
+BAD_NUMBERS: tuple[Any, ...] = (float("nan"), float("inf"), -float("inf"), 10**400, "500", True, [1], 1j, b"1")
+BAD_TEXTS: tuple[Any, ...] = (1, 1.5, b"M", "", "x" * 10_240, "a\nb", "a\0b", "\ud800", "\u202eM", ["M"], {})
+
+
+def _kind(value: object) -> str:
+    # The values themselves are too long, or too strange, for the name of a test.
+    return type(value).__name__
+
+
+@pytest.mark.parametrize("value", BAD_IDS, ids=_kind)
+@pytest.mark.parametrize("criterion", ["ids", "exclude_ids", "product"])
+def test_what_is_no_id_is_refused(criterion: str, value: Any) -> None:
+    with pytest.raises(SelectionError, match=criterion):
+        made(**{criterion: [5, value]})
+
+
+@pytest.mark.parametrize("value", [*BAD_TEXTS[1:], True, 0, -1, 2**63, "9" * 30], ids=_kind)
+@pytest.mark.parametrize("criterion", ["injected_in", "projecting_to"])
+def test_what_is_no_structure_is_refused(criterion: str, value: Any) -> None:
+    with pytest.raises(SelectionError, match=criterion):
+        made(**{criterion: ["VISp", value]})
+
+
+@pytest.mark.parametrize("value", BAD_TEXTS, ids=_kind)
+@pytest.mark.parametrize("criterion", ["line", "sex", "strain"])
+def test_what_is_no_name_is_refused(criterion: str, value: Any) -> None:
+    with pytest.raises(SelectionError, match=criterion):
+        made(**{criterion: ["M", value]})
+
+
+@pytest.mark.parametrize("value", [*BAD_NUMBERS, -1], ids=_kind)
+@pytest.mark.parametrize("criterion", ["min_injection_volume", "max_injection_volume", "radius", "threshold"])
+def test_what_is_no_amount_is_refused(criterion: str, value: Any) -> None:
+    with pytest.raises(SelectionError, match=criterion):
+        made(**{"near": (1, 2, 3), "radius": 1, "projecting_to": "CP", criterion: value})
+
+
+@pytest.mark.parametrize("criterion", ["injected_in", "projecting_to", "ids", "line", "sex", "strain", "product"])
+def test_empty_list_is_refused_and_never_means_everything(criterion: str) -> None:
+    with pytest.raises(SelectionError, match=f"{criterion} is an empty list"):
+        made(**{criterion: []})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"hemisphere": "middle"}, r"hemisphere cannot be 'middle'\n.*'left', 'right'"),
+        ({"hemisphere": "Left"}, r"Did you mean 'left'"),
+        ({"hemisphere": 1}, "hemisphere"),
+        ({"injected_in": "VISp", "injection": "secondary"}, "'primary', 'any'"),
+        ({"projecting_to": "CP", "target_hemisphere": "ipsi"}, "Did you mean 'ipsilateral'"),
+        ({"projecting_to": "CP", "measure": "projection_volum"}, "Did you mean 'projection_volume'"),
+        ({"bilateral": 1}, "bilateral is True or False"),
+        ({"include_withdrawn": "no"}, "include_withdrawn is True or False"),
+        ({"near": (1, 2, 3)}, "near and radius go together"),
+        ({"radius": 3}, "near and radius go together"),
+        ({"near": (1, 2), "radius": 3}, "near has 2 parts"),
+        ({"near": "123", "radius": 3}, "near"),
+        ({"near": (1, 2, float("nan")), "radius": 3}, "near: nan"),
+        ({"near": (20000, 2, 3), "radius": 3}, "outside the CCFv3 box"),
+        ({"near": (-1, 2, 3), "radius": 3}, "outside the CCFv3 box"),
+        ({"box": ((0, 1), (0, 1))}, "box has 2 parts"),
+        ({"box": ((1, 0), None, None)}, "box along AP: 1 is above 0"),
+        ({"box": (None, (0, float("inf")), None)}, "box along DV"),
+        ({"box": (None, None, 5)}, "box along ML"),
+        ({"box": 5}, "box"),
+        ({"injection": "any"}, "without injected_in"),
+        ({"threshold": 1}, "threshold says nothing without projecting_to"),
+        ({"measure": "volume"}, "measure says nothing without projecting_to"),
+        ({"target_hemisphere": "left"}, "target_hemisphere says nothing without projecting_to"),
+        ({"min_injection_volume": 2, "max_injection_volume": 1}, "above"),
+    ],
+)
+def test_nonsense_is_refused_and_explained(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(SelectionError, match=message):
+        made(**values)
+
+
+def test_unknown_criterion_is_a_type_error() -> None:
+    with pytest.raises(TypeError):
+        Selection(regions="VISp")  # type: ignore[call-arg]
+
+
+def test_message_about_a_huge_text_is_short() -> None:
+    with pytest.raises(SelectionError) as caught:
+        Selection(line="x" * 10_240)
+    assert len(str(caught.value)) < 300
+    assert "10,240 characters" in str(caught.value)
+
+
+def test_every_measure_of_the_table_can_be_asked_for() -> None:
+    for measure in MEASURES:
+        assert Selection(projecting_to="CP", measure=measure).to_dict()["projecting_to"] == ["CP"]
+
+
+# -- JSON that others wrote -------------------------------------------------------------------------------------------
+
+
+def test_json_need_not_be_canonical() -> None:
+    text = '{ "version": 1, "injected_in": "VISp", "near": [1, 2, 3], "radius": 4, "line": null }'
+    assert Selection.from_json(text) == Selection(injected_in=["VISp"], near=(1, 2, 3), radius=4)
+    text = '{"version":1,"and":[{"sex":"M"},{"and":[{"injected_in":"VISp"},{"sex":["M"]}]}]}'
+    assert Selection.from_json(text) == VISP & MALE
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no JSON"),
+        ("nonsense", "no JSON"),
+        ('{"version":1', "no JSON"),
+        ("[" * 100_000, "no JSON"),
+        ("[1]", "an object"),
+        ("null", "an object"),
+        ("{}", "version"),
+        ('{"version":2}', "Upgrade"),
+        ('{"version":true}', "version"),
+        ('{"version":"1"}', "version"),
+        ('{"version":1,"inject_in":["VISp"]}', "Did you mean injected_in"),
+        ('{"version":1,"sex":["M"],"sex":["F"]}', "'sex' stands twice"),
+        ('{"version":1,"radius":NaN,"near":[1,2,3]}', "NaN is no finite number"),
+        ('{"version":1,"radius":1e999,"near":[1,2,3]}', "inf is no finite number"),
+        ('{"version":1,"ids":[true]}', "ids"),
+        ('{"version":1,"ids":{"1":1}}', "ids"),
+        ('{"version":1,"and":[{"sex":"M"}]}', "two or more"),
+        ('{"version":1,"minus":{"sex":"M"}}', "two or more"),
+        ('{"version":1,"or":[{"sex":"M"},"F"]}', "an object"),
+        ('{"version":1,"or":[{"sex":"M"},{"sex":"F"}],"ids":[1]}', "stands alone"),
+        ('{"version":1,"or":[{"sex":"M"},{"version":1}]}', "no criterion 'version'"),
+    ],
+)
+def test_json_that_is_no_selection_is_refused(text: str, message: str) -> None:
+    with pytest.raises(SelectionError, match=message):
+        Selection.from_json(text)
+
+
+def test_deeply_nested_json_is_refused() -> None:
+    value: dict[str, Any] = {"ids": [1]}
+    for n in range(2, 60):
+        value = {"minus": [{"ids": [n]}, value]}
+    with pytest.raises(SelectionError, match="deep"):
+        Selection.from_json(json.dumps({"version": 1, **value}))
+
+
+def test_dict_form_is_the_json_form() -> None:
+    selection = (VISP & MALE) - SOME
+    assert json.loads(selection.to_json()) == selection.to_dict()
+    assert Selection.from_dict(selection.to_dict()) == selection

@@ -1,0 +1,366 @@
+"""Selections against the small catalog, on both databases: who is selected, and what is refused."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, select
+
+from bsv_store.catalog.models import Experiment
+from bsv_store.catalog.selection import MAX_DEPTH, MAX_PARTS, Selection
+from bsv_store.catalog.selection_sql import compile_selection, resolve, resolve_nonempty, unmeasured
+from bsv_store.errors import EmptySelectionError, SelectionError, UnknownExperimentError, UnknownStructureError
+from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS
+
+
+def ids(connection: Connection, **criteria: Any) -> tuple[int, ...]:
+    return resolve(connection, Selection(**criteria))
+
+
+def test_everything_is_all_that_is_not_withdrawn(reading: Connection) -> None:
+    assert ids(reading) == CURRENT_IDS
+    assert ids(reading, include_withdrawn=True) == ALL_IDS
+
+
+@pytest.mark.parametrize(
+    ("criteria", "expected"),
+    [
+        ({"injected_in": "VISp"}, (1, 101, 102, 201, 204)),
+        ({"injected_in": 385}, (1, 101, 102, 201, 204)),
+        ({"injected_in": "VISp1"}, (102,)),
+        ({"injected_in": "VISpm"}, (103,)),
+        ({"injected_in": "VIS"}, (1, 101, 102, 103, 104, 201, 202, 204)),
+        ({"injected_in": ["VISC", "VISl"]}, (104, 105, 202, 203)),
+        ({"injected_in": "CM"}, (106,)),
+        ({"injected_in": "cm"}, (107,)),
+        ({"injected_in": "CUL4, 5"}, (108,)),
+        ({"injected_in": 1}, (110,)),
+        ({"injected_in": "retina"}, (109,)),
+        # The retina lies under the root but not under grey.
+        ({"injected_in": "grey", "product": 31}, ()),
+        ({"injected_in": "root", "product": 31}, (109,)),
+        ({"injected_in": "VISpm", "injection": "any"}, (1, 103)),
+        ({"injected_in": "VISp", "injection": "any"}, (1, 101, 102, 105, 201, 204)),
+    ],
+)
+def test_injected_in_follows_the_ontology(
+    reading: Connection, criteria: dict[str, Any], expected: tuple[int, ...]
+) -> None:
+    assert ids(reading, **criteria) == expected
+
+
+def test_wild_type_and_any_cre_share_the_experiments_out(reading: Connection) -> None:
+    wild, cre = ids(reading, line="wild-type"), ids(reading, line="any-cre")
+    assert cre == (201, 202, 203, 204, 206)
+    assert sorted(wild + cre) == sorted(CURRENT_IDS)
+    assert ids(reading, line=["wild-type", "any-cre"]) == CURRENT_IDS
+    # A mouse with nothing but a line of the type wild type is one.
+    assert 205 in wild
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("Rbp4-Cre_KL100", (201, 202, 206)),
+        ("Ai75(RCL-nt)", (203, 206)),
+        ("wt", (204, 205)),
+        (["Ai75(RCL-nt)", "Slc17a8-IRES2-Cre"], (203, 204, 206)),
+    ],
+)
+def test_line_matches_by_name_among_several(
+    reading: Connection, line: str | list[str], expected: tuple[int, ...]
+) -> None:
+    assert ids(reading, line=line) == expected
+
+
+def test_line_or_wild_type(reading: Connection) -> None:
+    assert ids(reading, line=["wild-type", "Rbp4-Cre_KL100"], injected_in=["CP", "VISp"]) == (
+        1,
+        101,
+        102,
+        201,
+        205,
+        206,
+    )
+
+
+@pytest.mark.parametrize(
+    ("criteria", "expected"),
+    [
+        ({"sex": "F"}, (1, 109)),
+        ({"product": [31, 35]}, (109, 203)),
+        ({"strain": "FVB.CD1(ICR)"}, (206,)),
+        ({"hemisphere": "left"}, (103, 202, 303)),
+        ({"bilateral": True}, (102,)),
+        ({"bilateral": False}, (101, 103)),
+        ({"min_injection_volume": 0.206}, (206, 303)),
+        ({"max_injection_volume": 0.102}, (1, 101, 102)),
+        ({"min_injection_volume": 0.102, "max_injection_volume": 0.103}, (102, 103)),
+        ({"box": ((8100, 9000), None, None)}, (101,)),
+        ({"box": ((0, 8000), (1500, 1500), (2500, 3000))}, (103, 202)),
+        ({"box": ((0, 0), None, None)}, (303,)),
+        ({"near": (8000, 1500, 3000), "radius": 0}, (103,)),
+        ({"near": (8000, 1500, 3000), "radius": 499.9}, (103,)),
+        ({"near": (8000, 1500, 3000), "radius": 500}, (103, 202)),
+        (
+            {"near": (8060, 1420, 8500), "radius": 100},
+            (1, 102, 105, 106, 107, 108, 109, 110, 201, 203, 204, 205, 206, 101),
+        ),
+        ({"near": (0, 0, 0), "radius": 1}, (303,)),
+        ({"ids": [102, 1]}, (1, 102)),
+        ({"ids": [102, 301], "injected_in": "VISp"}, (102, 301)),
+        ({"exclude_ids": [102, 1], "injected_in": "VISp"}, (101, 201, 204)),
+    ],
+)
+def test_criteria_of_the_experiment(reading: Connection, criteria: dict[str, Any], expected: tuple[int, ...]) -> None:
+    assert ids(reading, **criteria) == tuple(sorted(expected))
+
+
+def test_point_whose_square_is_too_small_for_the_database(reading: Connection) -> None:
+    assert ids(reading, near=(1e-200, 0, 5e-324), radius=1e-300) == (303,)
+
+
+def test_unknown_values_never_match(reading: Connection) -> None:
+    everywhere = {"box": ((0, 13200), (0, 8000), (0, 11400))}
+    assert 104 not in ids(reading, **everywhere)
+    assert 104 not in ids(reading, near=(0, 0, 0), radius=1e9)
+    assert not {104} & {*ids(reading, hemisphere="left"), *ids(reading, hemisphere="right")}
+    assert 110 not in ids(reading, min_injection_volume=0)
+    assert 110 not in ids(reading, max_injection_volume=1e9)
+
+
+def test_what_is_taken_away_may_be_unknown(reading: Connection) -> None:
+    # NOT NULL is NULL: a careless negation would lose those whose hemisphere or volume is not known.
+    left = resolve(reading, Selection() - Selection(hemisphere="right"))
+    assert left == (103, 104, 202, 303)
+    assert 110 in resolve(reading, Selection() - Selection(min_injection_volume=0))
+
+
+@pytest.mark.parametrize(
+    ("criteria", "expected"),
+    [
+        ({}, (101, 102, 103)),
+        ({"target_hemisphere": "left"}, (101, 102, 103)),
+        ({"target_hemisphere": "right"}, (101, 103)),
+        # 102 projects to the left only, and was injected on the right.
+        ({"target_hemisphere": "ipsilateral"}, (101, 103)),
+        ({"target_hemisphere": "contralateral"}, (101, 102, 103)),
+        ({"target_hemisphere": "ipsilateral", "threshold": 0.3}, (101,)),
+        ({"threshold": 0.3}, (101, 103)),
+        ({"threshold": 0.5}, ()),
+        ({"measure": "normalized_projection_volume", "threshold": 3.2}, (101,)),
+        ({"measure": "projection_density", "threshold": 0.04}, (101,)),
+        ({"injected_in": "VISp"}, (101, 102)),
+        ({"include_withdrawn": True, "threshold": 1.5}, (301,)),
+    ],
+)
+def test_projecting_to(reading: Connection, criteria: dict[str, Any], expected: tuple[int, ...]) -> None:
+    assert ids(reading, projecting_to="CP", **criteria) == expected
+
+
+def test_threshold_must_be_exceeded(reading: Connection) -> None:
+    assert ids(reading, projecting_to="VISpm", threshold=0.3) == (201,)
+    assert ids(reading, projecting_to="VISpm", threshold=0.29) == (101, 201)
+
+
+def test_projecting_to_any_of_several_targets(reading: Connection) -> None:
+    assert ids(reading, projecting_to=["CM", "VISpm"]) == (101, 103, 201)
+
+
+def test_injection_rows_are_no_projections(reading: Connection) -> None:
+    # 105 has rows of the root inside the injection only.
+    assert 105 not in ids(reading, projecting_to="root")
+
+
+def test_target_that_is_never_measured_is_refused(reading: Connection) -> None:
+    with pytest.raises(SelectionError, match=r"does not measure the signal in VISp1 .*\n.* is VISp \("):
+        ids(reading, projecting_to="VISp1")
+
+
+def test_unmeasured_names_those_that_might_belong(reading: Connection) -> None:
+    to_cp = Selection(projecting_to="CP")
+    assert unmeasured(reading, Selection(injected_in="VIS")) == ()
+    assert unmeasured(reading, Selection(injected_in="VIS", projecting_to="CP")) == (1, 104, 202, 204)
+    assert unmeasured(reading, Selection(injected_in="VISp") - to_cp) == (1, 204)
+    assert unmeasured(reading, Selection(injected_in="VISp") & to_cp) == (1, 204)
+    assert unmeasured(reading, Selection(injected_in="VISp") | to_cp) == tuple(
+        id_ for id_ in CURRENT_IDS if id_ not in (1, 101, 102, 103, 201, 204)
+    )
+    assert unmeasured(reading, Selection(ids=[101, 102]) & to_cp) == ()
+
+
+# -- explicit ids -----------------------------------------------------------------------------------------------------
+
+
+def test_explicit_id_comes_withdrawn_or_not(reading: Connection) -> None:
+    assert ids(reading, ids=[301, 101]) == (101, 301)
+    assert resolve(reading, Selection(ids=[301]) | Selection(injected_in="CM")) == (106, 301)
+
+
+@pytest.mark.parametrize("criterion", ["ids", "exclude_ids"])
+def test_unknown_id_is_named(reading: Connection, criterion: str) -> None:
+    with pytest.raises(UnknownExperimentError, match="no experiments 7, 2147483648"):
+        ids(reading, **{criterion: [101, 2**31, 7]})
+    with pytest.raises(UnknownExperimentError, match=str(2**63 - 1)):
+        ids(reading, **{criterion: [2**63 - 1]})
+
+
+def test_unknown_id_anywhere_in_a_combination_is_named(reading: Connection) -> None:
+    with pytest.raises(UnknownExperimentError, match="no experiment 7"):
+        resolve(reading, Selection() - (Selection(sex="M") & Selection(ids=[7])))
+
+
+def test_more_ids_than_a_database_takes_parameters(reading: Connection) -> None:
+    with pytest.raises(UnknownExperimentError, match="and 99,9"):
+        ids(reading, ids=range(1, 100_001))
+    assert ids(reading, ids=list(ALL_IDS) * 5000) == ALL_IDS
+
+
+# -- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("acronym", "near"),
+    [
+        ("VISP", "VISp"),
+        ("visc", "VISC"),
+        ("Cm", "CM"),
+        ("VISpn", "VISp"),
+        ("CUL4 5", "CUL4, 5"),
+        ("Caudoputamen", "CP"),
+    ],
+)
+@pytest.mark.parametrize("criterion", ["injected_in", "projecting_to"])
+def test_unknown_acronym_is_answered_with_near_names(
+    reading: Connection, criterion: str, acronym: str, near: str
+) -> None:
+    with pytest.raises(UnknownStructureError, match=acronym) as caught:
+        ids(reading, **{criterion: acronym})
+    assert caught.value.hint is not None
+    assert near in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("line", "near"),
+    [
+        ("rbp4-cre_kl100", "Rbp4-Cre_KL100"),
+        ("Rbp4", "Rbp4-Cre_KL100"),
+        ("wildtype", "wild-type"),
+        ("any cre", "any-cre"),
+    ],
+)
+def test_unknown_line_is_answered_with_near_names(reading: Connection, line: str, near: str) -> None:
+    with pytest.raises(SelectionError, match=line) as caught:
+        ids(reading, line=line)
+    assert caught.value.hint is not None
+    assert near in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("criteria", "message"),
+    [
+        ({"sex": "f"}, r"sex 'f'\n.*'F', 'M'"),
+        ({"strain": "C57BL"}, r"strain 'C57BL'\n.*'C57BL/6J'"),
+        ({"product": [5, 999]}, r"product 999\n.*5, 31, 35"),
+    ],
+)
+def test_value_that_no_experiment_has_is_refused(reading: Connection, criteria: dict[str, Any], message: str) -> None:
+    with pytest.raises(SelectionError, match=message):
+        ids(reading, **criteria)
+
+
+HOSTILE = (
+    "'; DROP TABLE experiment; --",
+    '"',
+    "%",
+    "%s",
+    "%(id)s",
+    ":name",
+    "$1",
+    "?",
+    "VISp' OR '1'='1",
+    "\\",
+    "*",
+    "_____",
+    "é ü 脳",
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("criterion", ["injected_in", "projecting_to", "line", "sex", "strain"])
+def test_hostile_text_is_a_value_and_nothing_else(reading: Connection, criterion: str, text: str) -> None:
+    with pytest.raises((SelectionError, UnknownStructureError)):
+        ids(reading, **{criterion: text})
+    assert ids(reading) == CURRENT_IDS
+
+
+def test_values_are_bound_and_never_in_the_text(reading: Connection) -> None:
+    selection = Selection(
+        injected_in="CUL4, 5",
+        line="Ai75(RCL-nt)",
+        strain="C57BL/6J",
+        sex="F",
+        product=31,
+        ids=[206],
+        near=(1234, 567, 891),
+        radius=4321,
+        projecting_to="CP",
+        threshold=0.987,
+    )
+    text = str(compile_selection(reading, selection).compile(reading.engine))
+    for value in ("CUL4", "Ai75", "C57BL", "'F'", "31", "206", "1234", "567", "891", "4321", "0.987", "1091", "672"):
+        assert value not in text, value
+
+
+# -- one SELECT -------------------------------------------------------------------------------------------------------
+
+
+def test_compiles_to_one_select_that_serves_as_a_subquery(reading: Connection) -> None:
+    query = compile_selection(reading, Selection(injected_in="VIS") - Selection(line="any-cre"))
+    names = select(Experiment.specimen_name).where(Experiment.id.in_(query)).order_by(Experiment.id)
+    assert reading.scalars(names).all() == [f"mouse-{id_}" for id_ in (1, 101, 102, 103, 104)]
+
+
+def test_largest_selection_that_is_allowed_runs(reading: Connection) -> None:
+    full: dict[str, Any] = {
+        "injected_in": "VIS",
+        "injection": "any",
+        "line": ["wild-type", "wt"],
+        "projecting_to": "CP",
+    }
+    parts = [Selection(**full, min_injection_volume=n / 1e6) for n in range(MAX_PARTS)]
+    assert resolve(reading, functools.reduce(operator.and_, parts)) == (101, 102, 103)
+    deep = Selection(ids=[1])
+    for n in range(MAX_DEPTH - 1):
+        deep = Selection(**full, min_injection_volume=n / 1e6) - deep
+    assert set(resolve(reading, deep)) <= {101, 102, 103}
+
+
+# -- nothing matches --------------------------------------------------------------------------------------------------
+
+
+def test_nonempty_returns_what_resolve_returns(reading: Connection) -> None:
+    assert resolve_nonempty(reading, Selection(injected_in="VIS")) == ids(reading, injected_in="VIS")
+
+
+@pytest.mark.parametrize(
+    ("selection", "hint"),
+    [
+        (Selection(injected_in="TMv", hemisphere="left"), "none matches all"),
+        (Selection(sex="F", min_injection_volume=99), r"min_injection_volume=99.0 alone"),
+        (Selection(injected_in="CP", line="Rbp4-Cre_KL100", sex="M", strain="C57BL/6J"), "1 withdrawn"),
+        (Selection(injected_in="VISl", projecting_to="CP"), "sync unionizes"),
+        (Selection(ids=[101], exclude_ids=[101]), "none matches all"),
+        (Selection(injected_in="CM") & Selection(injected_in="cm"), "1 match"),
+        (Selection(sex="F") - Selection(), "2 match"),
+    ],
+)
+def test_empty_selection_says_why(reading: Connection, selection: Selection, hint: str) -> None:
+    assert resolve(reading, selection) == ()
+    with pytest.raises(EmptySelectionError) as caught:
+        resolve_nonempty(reading, selection)
+    assert caught.value.hint is not None
+    assert hint in caught.value.hint

@@ -1,0 +1,464 @@
+"""SQL handed in by users: what it returns, and that the database itself refuses everything that is not reading."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+from sqlalchemy import make_url
+
+from bsv_store.catalog.engine import Database
+from bsv_store.catalog.sql import run_sql
+from bsv_store.errors import BusyError, QueryError, StoreUnreachableError
+from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS
+
+if TYPE_CHECKING:
+    from tests.postgres import PostgresServer
+
+
+def run(database: Database, statement: str, parameters: dict[str, Any] | None = None, **options: Any) -> pd.DataFrame:
+    return run_sql(database, statement, parameters, **{"row_limit": None, "time_limit_s": 30, **options})
+
+
+# -- results ----------------------------------------------------------------------------------------------------------
+
+
+def test_counts_by_structure(small_catalog: Database) -> None:
+    frame = run(
+        small_catalog,
+        "select primary_structure, count(*) as n from experiments where not withdrawn group by 1 having count(*) > 1 "
+        "order by 2 desc, 1",
+    )
+    assert frame.to_dict("list") == {"primary_structure": ["VISp", "CP", "VISC", "VISl"], "n": [4, 2, 2, 2]}
+    assert str(frame["n"].dtype) == "int64"
+
+
+def test_descendants_through_the_closure(small_catalog: Database) -> None:
+    frame = run(
+        small_catalog,
+        """
+        select e.id from experiments as e
+        join structure_ancestor as a on a.descendant_id = e.primary_structure_id
+        join structure as s on s.id = a.ancestor_id
+        where s.acronym = :region and e.transgenic_line is null and not e.withdrawn
+        order by e.id
+        """,
+        {"region": "VISp"},
+    )
+    assert frame["id"].tolist() == [1, 101, 102]
+
+
+def test_views_of_signal(small_catalog: Database) -> None:
+    frame = run(
+        small_catalog,
+        "select experiment_id, side, projection_volume from projections "
+        "where structure = 'CP' and side <> 'both' and experiment_id < 200 order by 1, 2",
+    )
+    assert frame.to_numpy().tolist() == [
+        [101, "contralateral", 0.1],
+        [101, "ipsilateral", 0.4],
+        [102, "contralateral", 0.05],
+        [103, "contralateral", 0.02],
+        [103, "ipsilateral", 0.3],
+    ]
+
+
+def test_types_are_the_same_on_both_databases(small_catalog: Database) -> None:
+    frame = run(
+        small_catalog,
+        "select sum(product_id) as total, sum(id) as ids, avg(injection_volume) as mean, min(injection_ap) as ap, "
+        "max(sex) as sex, null as unknown from experiments where id < 106",
+    )
+    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {
+        "total": "int64",
+        "ids": "int64",
+        "mean": "float64",
+        "ap": "int64",
+        "sex": "object",
+        "unknown": "object",
+    }
+    assert frame.loc[0, ["total", "ids"]].tolist() == [30, 516]
+
+
+def test_missing_whole_numbers_stay_whole_numbers(small_catalog: Database) -> None:
+    frame = run(small_catalog, "select injection_ap from experiments where id in (103, 104) order by id")
+    assert frame["injection_ap"].tolist() == [8000, pd.NA]
+    assert str(frame["injection_ap"].dtype) == "Int64"
+
+
+def test_truth_values_compare_as_such(small_catalog: Database) -> None:
+    frame = run(small_catalog, "select withdrawn, bilateral from experiments where id in (102, 301) order by id")
+    assert frame["withdrawn"].tolist() == [False, True]
+    assert frame["bilateral"].tolist()[0] == 1
+
+
+def test_no_rows_still_have_columns(small_catalog: Database) -> None:
+    frame = run(small_catalog, "select id, sex from experiments where id = -1")
+    assert list(frame.columns) == ["id", "sex"]
+    assert len(frame) == 0
+
+
+def test_second_column_of_a_name_is_numbered(small_catalog: Database) -> None:
+    frame = run(small_catalog, "select 1 as a, 2 as a, 3 as a_2, 4 as a")
+    assert dict(zip(frame.columns, frame.to_numpy().tolist()[0], strict=True)) == {
+        "a": 1,
+        "a_2": 2,
+        "a_2_2": 3,
+        "a_3": 4,
+    }
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select 1 as one;",
+        "  -- a comment\n select 1 as one -- another",
+        "/* one */ select 1 as one",
+        "with t as (select 1 as one) select one from t",
+        "SELECT 1 AS one",
+    ],
+)
+def test_forms_of_one_statement(small_catalog: Database, statement: str) -> None:
+    assert run(small_catalog, statement).to_dict("list") == {"one": [1]}
+
+
+def test_values_and_explain_are_reading_too(small_catalog: Database) -> None:
+    assert run(small_catalog, "values (1), (2)").iloc[:, 0].tolist() == [1, 2]
+    assert len(run(small_catalog, "explain select * from experiments")) > 0
+
+
+def test_json_can_be_taken_apart(small_catalog: Database) -> None:
+    each = "json_each" if small_catalog.is_sqlite else "json_array_elements"
+    assert run(small_catalog, f"select count(*) as n from {each}('[1, 2, 3]')")["n"].tolist() == [3]
+
+
+# -- parameters -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["VISp", "'; drop table experiment; --", "%s", ":other", "$1", '"', "\\", "é 脳", "", "x" * 10_240, "a\nb"],
+)
+def test_text_is_bound(small_catalog: Database, value: str) -> None:
+    assert run(small_catalog, "select cast(:value as text) as v", {"value": value})["v"].tolist() == [value]
+
+
+@pytest.mark.parametrize("value", [0, -1, 2**63 - 1, -(2**63), 1.5, 1e300, None, True, False])
+def test_numbers_are_bound(small_catalog: Database, value: Any) -> None:
+    found = run(small_catalog, "select :value as v, 1 as w", {"value": value})["v"].tolist()
+    assert found == [value]
+
+
+def test_one_parameter_in_several_places(small_catalog: Database) -> None:
+    frame = run(
+        small_catalog,
+        "select id from experiments where (sex = :sex or id = :id) and sex = :sex order by id",
+        {"id": 1, "sex": "F", "unused": 5},
+    )
+    assert frame["id"].tolist() == [1, 109]
+
+
+def test_truth_value_as_parameter(small_catalog: Database) -> None:
+    frame = run(small_catalog, "select count(*) as n from experiments where withdrawn = :w", {"w": False})
+    assert frame["n"].tolist() == [len(CURRENT_IDS)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("select ':a' as v", ":a"),
+        ("select 'it''s :a' as v", "it's :a"),
+        ("select 'x' as v -- :a", "x"),
+        ("select /* :a */ 'x' as v", "x"),
+        ('select \'x\' as "v" /* " */', "x"),
+        ("select '%s %% %(a)s' as v", "%s %% %(a)s"),
+        ("select 'x' as v where '12:30' = '12:30'", "x"),
+    ],
+)
+def test_colons_elsewhere_are_no_parameters(small_catalog: Database, statement: str, expected: str) -> None:
+    assert run(small_catalog, statement)["v"].tolist() == [expected]
+
+
+def test_postgres_casts_and_quotes_are_no_parameters(postgres_catalog: Database) -> None:
+    statement = r"select '5'::int + :a::int as n, $$:a$$ as d, $q$ $$ :a $q$ as q, E'\':a' as e"
+    frame = run(postgres_catalog, statement, {"a": 1})
+    assert frame.iloc[0].tolist() == [6, ":a", " $$ :a ", "':a"]
+
+
+def test_parameter_without_a_value_is_named(small_catalog: Database) -> None:
+    with pytest.raises(QueryError, match=r":sex\b"):
+        run(small_catalog, "select * from experiments where sex = :sex")
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, b"x", [1], {"a": 1}, "a\0b", "\ud800", 1j, object()])
+def test_parameter_of_another_kind_is_refused(small_catalog: Database, value: Any) -> None:
+    with pytest.raises(QueryError, match="'value' cannot be"):
+        run(small_catalog, "select :value as v", {"value": value})
+
+
+# -- limits -----------------------------------------------------------------------------------------------------------
+
+
+def test_row_limit_cuts_and_says_so(small_catalog: Database) -> None:
+    statement = "select id from experiments order by id"
+    cut = run(small_catalog, statement, row_limit=3)
+    assert cut["id"].tolist() == list(ALL_IDS[:3])
+    assert cut.attrs["truncated"] is True
+    exact = run(small_catalog, statement, row_limit=len(ALL_IDS))
+    assert exact["id"].tolist() == list(ALL_IDS)
+    assert exact.attrs["truncated"] is False
+
+
+def test_row_limit_bounds_what_is_fetched(small_catalog: Database) -> None:
+    # All of these rows would take hours.
+    endless = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 1000000000000) select i from n"
+    assert run(small_catalog, endless, row_limit=2)["i"].tolist() == [1, 2]
+
+
+def test_time_limit_stops_a_query(small_catalog: Database) -> None:
+    endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select max(i) from n"
+    with pytest.raises(QueryError, match=r"longer than 0\.2 s and was stopped"):
+        run(small_catalog, endless, time_limit_s=0.2)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, True, "10"])
+def test_senseless_row_limit_is_refused(small_catalog: Database, limit: Any) -> None:
+    with pytest.raises(QueryError, match="row limit"):
+        run(small_catalog, "select 1", row_limit=limit)
+
+
+@pytest.mark.parametrize("limit", [0, -1, float("nan"), float("inf"), True, "10", None])
+def test_senseless_time_limit_is_refused(small_catalog: Database, limit: Any) -> None:
+    with pytest.raises(QueryError, match="time limit"):
+        run(small_catalog, "select 1", time_limit_s=limit)
+
+
+def test_huge_value_does_not_take_the_memory(sqlite_catalog: Database) -> None:
+    with pytest.raises(QueryError, match="too big"):
+        run(sqlite_catalog, "select zeroblob(500000000)")
+
+
+# -- errors -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("select * from experiment_list", "experiment_list"),
+        ("select colour from experiments", "colour"),
+        ("select from where", "syntax error"),
+        ("selec 1", "selec"),
+        ("select 'open", "open|unterminated|unrecognized"),
+        ("", "no statement"),
+        ("  \n", "no statement"),
+        ("-- nothing", "no rows"),
+        ("select 1\0", "characters"),
+        ("select '\ud800'", "characters"),
+        ("select count(*) from experiments where count(*) > 1", "count|aggregate"),
+    ],
+)
+def test_wrong_statement_is_a_query_error_with_the_database_s_words(
+    small_catalog: Database, statement: str, message: str
+) -> None:
+    with pytest.raises(QueryError, match=message):
+        run(small_catalog, statement)
+
+
+def test_unknown_name_points_to_the_documentation(small_catalog: Database) -> None:
+    with pytest.raises(QueryError, match="sql --schema"):
+        run(small_catalog, "select * from experiment_list")
+
+
+# -- read-only --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def scratch(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A small catalog of the test's own, in case that something does get through."""
+    small: Database
+    if request.param == "sqlite":
+        small = request.getfixturevalue("sqlite_catalog")
+        assert isinstance(small.target, Path)
+        shutil.copy(small.target, tmp_path / "catalog.db")
+        yield Database(tmp_path / "catalog.db")
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    small = request.getfixturevalue("postgres_catalog")
+    small.close()
+    assert not isinstance(small.target, Path)
+    name = "test_scratch_sql"
+    database = Database(make_url(server.create_database(name, template=str(small.target.database))))
+    yield database
+    database.close()
+    server.drop_database(name)
+
+
+WRITES = (
+    "insert into structure_set (id) values (5)",
+    "insert into structure_set (id) values (5) returning id",
+    "update experiment set withdrawn = true",
+    "update experiment set withdrawn = true returning id",
+    "delete from unionize",
+    "delete from unionize returning experiment_id",
+    "with gone as (select 1) delete from unionize",
+    "drop table unionize",
+    "drop view experiments",
+    "create table mine (a integer)",
+    "create temporary table mine (a integer)",
+    "create view mine as select 1",
+    "create table mine as select * from experiment",
+    "create index mine on experiment (sex)",
+    "alter table experiment add column mine integer",
+    "alter table experiment rename to mine",
+    "vacuum",
+    "reindex",
+    "analyze",
+    "begin",
+    "commit",
+    "rollback",
+    "savepoint mine",
+    "explain analyze delete from unionize",
+    "commit; drop table unionize",
+    "select 1; drop table unionize",
+    "select 1; select 2",
+    "rollback; delete from unionize; commit",
+    "commit; begin; delete from unionize; commit",
+)
+SQLITE_WRITES = (
+    "replace into structure_set (id) values (5)",
+    "attach database ':memory:' as other",
+    "attach database '{folder}/other.db' as other",
+    "detach database main",
+    "vacuum into '{folder}/other.db'",
+    "pragma query_only = off",
+    "pragma journal_mode = wal",
+    "pragma journal_mode",
+    "pragma writable_schema = on",
+    "pragma user_version = 7",
+    "pragma foreign_keys = off",
+    "pragma wal_checkpoint",
+    "select load_extension('{folder}/other.so')",
+    "create virtual table mine using fts5(a)",
+    "explain delete from unionize",
+)
+POSTGRES_WRITES = (
+    "with gone as (delete from unionize returning 1) select * from gone",
+    "truncate unionize",
+    "set transaction read write",
+    "set session characteristics as transaction read write",
+    "set default_transaction_read_only = off",
+    "set statement_timeout = 0",
+    "reset all",
+    "select set_config('transaction_read_only', 'off', false)",
+    "select set_config('transaction_read_only', 'off', true), (select count(*) from unionize)",
+    "do $$ begin delete from unionize; end $$",
+    "do $$ begin set transaction read write; delete from unionize; end $$",
+    "do $$ begin commit; delete from unionize; end $$",
+    "do $$ begin execute 'set transaction read write'; execute 'drop table unionize'; end $$",
+    "call mine()",
+    "copy unionize to '{folder}/other.csv'",
+    "copy (select 1) to program 'touch {folder}/other.csv'",
+    "copy unionize to stdout",
+    "copy unionize from '{folder}/other.csv'",
+    "lock table experiment",
+    "select * from experiment for update",
+    "select * into mine from experiment",
+    "prepare mine as delete from unionize",
+    "explain analyze create table mine as select 1",
+    "declare mine cursor for select 1",
+    "listen mine",
+    "notify mine",
+    "create role mine superuser",
+    "grant all on experiment to public",
+    "select nextval('transgenic_line_id_seq')",
+    "select lo_create(0)",
+)
+
+
+def _state(database: Database) -> dict[str, Any]:
+    from sqlalchemy import MetaData, func, inspect, select
+
+    with database.reading() as connection:
+        names = sorted([*inspect(connection).get_table_names(), *inspect(connection).get_view_names()])
+        metadata = MetaData()
+        metadata.reflect(connection, views=True)
+        counts = {name: connection.scalar(select(func.count()).select_from(metadata.tables[name])) for name in names}
+        withdrawn = connection.exec_driver_sql("select count(*) from experiment where withdrawn").scalar()
+        columns = [column["name"] for column in inspect(connection).get_columns("experiment")]
+    return {"counts": counts, "withdrawn": withdrawn, "columns": columns}
+
+
+def test_everything_that_is_not_reading_is_refused(scratch: Database, tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    before = _state(scratch)
+    written = scratch.target.read_bytes() if isinstance(scratch.target, Path) else b""
+    for statement in (*WRITES, *(SQLITE_WRITES if scratch.is_sqlite else POSTGRES_WRITES)):
+        with pytest.raises(QueryError) as caught:
+            pytest.fail(f"{statement} gave {run(scratch, statement.format(folder=folder))}")
+        is_explained = caught.value.hint is not None and "read-only" in caught.value.hint
+        assert is_explained or "does not exist" in str(caught.value) or "syntax error" in str(caught.value), statement
+        assert "read-only" in str(caught.value) or not statement.startswith(("insert", "update", "delete", "drop"))
+        assert list(folder.iterdir()) == [], statement
+    assert _state(scratch) == before
+    if isinstance(scratch.target, Path):
+        assert scratch.target.read_bytes() == written
+        assert [path.name for path in scratch.target.parent.iterdir() if path.is_file()] == ["catalog.db"]
+
+
+def test_no_statement_leaves_anything_for_the_next_one(scratch: Database) -> None:
+    """Sessions are not reused: what a statement sets ends with it."""
+    if scratch.is_sqlite:
+        with pytest.raises(QueryError):
+            run(scratch, "pragma query_only = off")
+    else:
+        run(scratch, "select set_config('search_path', 'nowhere', false), set_config('statement_timeout', '1', false)")
+        run(scratch, "select pg_advisory_lock(42)")
+        locks = run(scratch, "select count(*) as n from pg_locks where locktype = 'advisory'")
+        assert locks["n"].tolist() == [0]
+    assert run(scratch, "select count(*) as n from experiments")["n"].tolist() == [len(ALL_IDS)]
+    with scratch.writing() as connection:
+        connection.exec_driver_sql("update experiment set sex = 'F' where id = 101")
+    assert run(scratch, "select sex from experiments where id = 101")["sex"].tolist() == ["F"]
+
+
+def test_pragmas_that_only_read_are_allowed(sqlite_catalog: Database) -> None:
+    assert "sex" in run(sqlite_catalog, "pragma table_info(experiment)")["name"].tolist()
+    assert "sex" in run(sqlite_catalog, "select name from pragma_table_info('experiments')")["name"].tolist()
+
+
+# -- the database's own troubles ------------------------------------------------------------------------------------
+
+
+def test_missing_database_is_no_fault_of_the_query(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnreachableError):
+        run(Database(tmp_path / "nothing.db"), "select 1")
+    assert not (tmp_path / "nothing.db").exists()
+
+
+def test_damaged_database_is_no_fault_of_the_query(tmp_path: Path) -> None:
+    (tmp_path / "catalog.db").write_bytes(b"this is no database" * 1000)
+    with pytest.raises(StoreUnreachableError):
+        run(Database(tmp_path / "catalog.db"), "select * from experiments")
+
+
+def test_locked_database_is_busy_within_the_time_limit(sqlite_catalog: Database, tmp_path: Path) -> None:
+    assert isinstance(sqlite_catalog.target, Path)
+    shutil.copy(sqlite_catalog.target, tmp_path / "catalog.db")
+    with closing(sqlite3.connect(tmp_path / "catalog.db", isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(BusyError):
+            run(Database(tmp_path / "catalog.db"), "select * from experiments", time_limit_s=0.1)
+
+
+def test_server_that_is_not_there_is_no_fault_of_the_query(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg")
+    database = Database(make_url(f"postgresql+psycopg://postgres@/nothing?host={tmp_path}"))
+    with pytest.raises(StoreUnreachableError):
+        run(database, "select 1")

@@ -1,0 +1,80 @@
+"""The documentation of the views and tables, against the databases themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Boolean, DateTime, Double, Integer, String, inspect, select
+from sqlalchemy.types import TypeEngine
+
+from bsv_store.catalog.engine import Database
+from bsv_store.catalog.views import VIEWS, ColumnKind, schema_markdown, tables, view
+
+DESCRIBED = {**VIEWS, **tables()}
+
+_TYPES: dict[ColumnKind, type[TypeEngine[Any]]] = {
+    "integer": Integer,
+    "float": Double,
+    "text": String,
+    "boolean": Boolean,
+    "time": DateTime,
+}
+
+
+def test_every_view_is_described(small_catalog: Database) -> None:
+    assert set(inspect(small_catalog.engine).get_view_names()) == set(VIEWS)
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_columns_are_described_one_by_one_in_order(small_catalog: Database, name: str) -> None:
+    columns = inspect(small_catalog.engine).get_columns(name)
+    assert tuple(column["name"] for column in columns) == DESCRIBED[name].column_names
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_kinds_are_those_of_the_database(small_catalog: Database, name: str) -> None:
+    if small_catalog.is_sqlite:
+        # It knows no types of computed columns: look at the values.
+        _check_values(small_catalog, name)
+        return
+    for column, described in zip(inspect(small_catalog.engine).get_columns(name), DESCRIBED[name].columns, strict=True):
+        assert isinstance(column["type"], _TYPES[described.kind]), (name, column)
+
+
+def _check_values(database: Database, name: str) -> None:
+    python = {"integer": int, "float": float, "text": str, "boolean": int, "time": str}
+    with database.reading() as connection:
+        rows = connection.exec_driver_sql(f'SELECT * FROM "{name}"').mappings().all()
+    for described in DESCRIBED[name].columns:
+        kinds = {type(row[described.name]) for row in rows} - {type(None)}
+        assert kinds <= {python[described.kind]}, (name, described)
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_descriptions_say_something(name: str) -> None:
+    assert DESCRIBED[name].description.endswith(".")
+    for column in DESCRIBED[name].columns:
+        assert len(column.description) > 2, (name, column)
+        assert "|" not in column.description
+        assert "\n" not in column.description
+
+
+def test_markdown_has_every_column() -> None:
+    text = schema_markdown()
+    for described in DESCRIBED.values():
+        section = text.split(f"### {described.name}\n", 1)[1].split("###", 1)[0]
+        assert section.count("\n| ") == len(described.columns) + 1
+        for column in described.columns:
+            assert f"| {column.name} | {column.kind} |" in section
+
+
+def test_views_serve_in_queries_with_their_types(small_catalog: Database) -> None:
+    experiments = view("experiments")
+    query = select(experiments.c.id, experiments.c.withdrawn, experiments.c.bilateral).order_by(experiments.c.id)
+    with small_catalog.reading() as connection:
+        rows = {row.id: row for row in connection.execute(query.where(experiments.c.id.in_([102, 301])))}
+    assert rows[102].bilateral is True
+    assert rows[102].withdrawn is False
+    assert rows[301].bilateral is None
+    assert rows[301].withdrawn is True
