@@ -95,13 +95,17 @@ class Unionize(Base):
     __tablename__ = "unionize"
     __table_args__ = (
         CheckConstraint("hemisphere_id in (1, 2, 3)", name="hemisphere_id"),
-        # Covers the target search: who projects to a structure, strongest first.
+        # Covers the target search (who projects to a structure, strongest first) and the projection matrix, by the
+        # four measures that people ask for: where it does not cover, each row is looked up in the table.
         Index(
             "ix_unionize_target",
             "structure_id",
             "is_injection",
             "hemisphere_id",
             "projection_volume",
+            "normalized_projection_volume",
+            "projection_density",
+            "projection_energy",
             "experiment_id",
         ),
         {"sqlite_with_rowid": False},

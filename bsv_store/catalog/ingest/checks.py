@@ -1,0 +1,85 @@
+"""What must hold before anything is written: values that both databases can keep, structures that are known."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from bsv_store.catalog.models import Structure
+from bsv_store.errors import InputError
+
+MAX_ID = 2**63 - 1
+MAX_INT = 2**31 - 1
+# How many offenders an error names.
+_NAMED = 5
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def canonical_json(value: Any) -> str:
+    """The value as JSON, the same text for equal values: keys sorted, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def sha256_of(text: str) -> str:
+    """SHA-256 of a text, hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_fields(what: str, ids: Iterable[object], ints: Iterable[object], floats: Iterable[object]) -> None:
+    """Refuse numbers that a column cannot hold: ids beyond 64 bits, others beyond 32, floats that are not finite.
+
+    Raises
+    ------
+    InputError
+        That names ``what``.
+    """
+    for value in ids:
+        if value is not None and not (isinstance(value, int) and 0 <= value <= MAX_ID):
+            raise InputError(f"{what}: {value!r} is no id", hint="Ids are whole numbers from 0 to 2^63 - 1.")
+    for value in ints:
+        if value is not None and not (isinstance(value, int) and abs(value) <= MAX_INT):
+            raise InputError(f"{what}: {value!r} is not a whole number of 32 bits")
+    for value in floats:
+        if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
+            raise InputError(f"{what}: {value!r} is not a finite number")
+
+
+def check_text(what: str, texts: Iterable[object]) -> None:
+    """Refuse text that Postgres cannot hold: NUL characters and halves of surrogate pairs.
+
+    Raises
+    ------
+    InputError
+        That names ``what``.
+    """
+    for value in texts:
+        if value is not None and (not isinstance(value, str) or _UNSTORABLE.search(value)):
+            raise InputError(f"{what}: {value!r} is not text that a database can hold")
+
+
+def check_structures(connection: Connection, structure_ids: Collection[int], source: str) -> None:
+    """Refuse structures that the ontology in the store does not have.
+
+    Raises
+    ------
+    InputError
+        That names up to five of them.
+    """
+    unknown = sorted(set(structure_ids) - set(connection.execute(select(Structure.id)).scalars()))
+    if unknown:
+        raise InputError(
+            f"{source} names {len(unknown)} structure(s) that the store's ontology does not have: {named(unknown)}",
+            hint="Ingest or sync structures first.",
+        )
+
+
+def named(ids: Collection[int]) -> str:
+    """Up to five ids, for an error."""
+    first = ", ".join(str(value) for value in sorted(ids)[:_NAMED])
+    return f"{first}, ..." if len(ids) > _NAMED else first

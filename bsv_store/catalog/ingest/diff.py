@@ -1,0 +1,110 @@
+"""What changed between two experiment lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from sqlalchemy import Connection
+
+from bsv_store.catalog.ingest.revisions import members
+from bsv_store.catalog.ingest.snapshot_log import Snapshot, find_snapshot
+from bsv_store.catalog.records import ExperimentRecord
+from bsv_store.errors import InputError
+
+FieldValue = str | int | float | tuple[int, ...] | tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """A field of an experiment that two lists give differently.
+
+    Fields are those of ``ExperimentRecord``. ``lines`` holds names; where only a detail of a line differs, the field is
+    ``line NAME: detail``.
+    """
+
+    field: str
+    old: FieldValue
+    new: FieldValue
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentChange:
+    """An experiment that both lists have, and how they differ on it."""
+
+    experiment_id: int
+    fields: tuple[FieldChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotDiff:
+    """What changed from one experiment list to another, ids ascending."""
+
+    old: Snapshot
+    new: Snapshot
+    entered: tuple[int, ...]
+    left: tuple[int, ...]
+    changed: tuple[ExperimentChange, ...]
+
+
+def diff_snapshots(connection: Connection, old_id: int, new_id: int) -> SnapshotDiff:
+    """What changed from one experiment list to another.
+
+    Where the two are of different kinds, a field on which one of them is silent is no change.
+
+    Raises
+    ------
+    InputError
+        If there is no such snapshot, or one is not of an experiment list.
+    """
+    old, new = (_experiment_list(connection, snapshot_id) for snapshot_id in (old_id, new_id))
+    before, after = members(connection, old.id), members(connection, new.id)
+    changed = []
+    for experiment_id in sorted(before.keys() & after.keys()):
+        if before[experiment_id] == after[experiment_id]:
+            continue
+        changes = _changes(before[experiment_id], after[experiment_id], same_kind=old.kind == new.kind)
+        if changes:
+            changed.append(ExperimentChange(experiment_id, changes))
+    return SnapshotDiff(
+        old,
+        new,
+        tuple(sorted(after.keys() - before.keys())),
+        tuple(sorted(before.keys() - after.keys())),
+        tuple(changed),
+    )
+
+
+def _experiment_list(connection: Connection, snapshot_id: int) -> Snapshot:
+    snapshot = find_snapshot(connection, snapshot_id)
+    if snapshot.what != "experiments":
+        raise InputError(
+            f"snapshot {snapshot_id} is of {snapshot.what}, whose contents are not kept",
+            hint="Only experiment lists can be compared; `bsv-store status` lists the snapshots.",
+        )
+    return snapshot
+
+
+def _changes(before: ExperimentRecord, after: ExperimentRecord, *, same_kind: bool) -> tuple[FieldChange, ...]:
+    old, new = _flat(before), _flat(after)
+    changes = []
+    for name in (*old, *(name for name in new if name not in old)):
+        # A detail of a line that came or went is told by the names.
+        if name not in old or name not in new or old[name] == new[name]:
+            continue
+        is_silent = old[name] in (None, ()) or new[name] in (None, ())
+        # No line is a statement: wild type.
+        if same_kind or name == "lines" or not is_silent:
+            changes.append(FieldChange(name, old[name], new[name]))
+    return tuple(changes)
+
+
+def _flat(record: ExperimentRecord) -> dict[str, FieldValue]:
+    values: dict[str, FieldValue] = {
+        field.name: getattr(record, field.name) for field in fields(record) if field.name not in ("id", "lines")
+    }
+    values["lines"] = tuple(line.name for line in record.lines)
+    for line in record.lines:
+        for field in fields(line):
+            if field.name != "name":
+                values[f"line {line.name}: {field.name}"] = getattr(line, field.name)
+    return values

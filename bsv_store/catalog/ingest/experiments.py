@@ -1,0 +1,254 @@
+"""Taking in an experiment list: the snapshot is kept whole, and the current experiments follow from all snapshots."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from bsv_store.catalog.bulk import delete_rows, replace_rows, table_of, upsert_rows
+from bsv_store.catalog.engine import Database
+from bsv_store.catalog.ingest.checks import check_fields, check_structures, check_text
+from bsv_store.catalog.ingest.current import KINDS, CurrentExperiment, CurrentState, History, current_state, rank_of
+from bsv_store.catalog.ingest.hemisphere import lock_experiments, update_injected_hemispheres
+from bsv_store.catalog.ingest.revisions import content_sha256, payloads_of, read_history, write_revisions
+from bsv_store.catalog.ingest.snapshot_log import IngestReport, find_same, record_snapshot, wait_for_turn
+from bsv_store.catalog.models import Experiment, ExperimentInjectionStructure, ExperimentLine, TransgenicLine
+from bsv_store.catalog.records import ExperimentList, ExperimentRecord, LineRecord
+from bsv_store.errors import InputError
+
+_ROW_COLUMNS = tuple(
+    field.name for field in fields(CurrentExperiment) if field.name not in ("line_names", "injection_structure_ids")
+)
+_STRUCTURE_COLUMNS = ("experiment_id", "structure_id")
+_LINE_COLUMNS = ("experiment_id", "transgenic_line_id")
+_DETAILS = ("allen_id", "type_name", "description", "stock_number")
+
+# Upstream, three of 2,995 experiments vanished in two years: a list that lost more than this is not the whole list.
+_PLAUSIBLE_LOSS = 0.2
+_PLAUSIBLE_COUNT = 100
+
+
+def ingest_experiments(
+    database: Database, experiments: ExperimentList, *, source: str, allow_shrinking: bool = False
+) -> IngestReport:
+    """What taking in a whole experiment list changed in the current experiments.
+
+    Which state is current does not depend on the order in which lists of different upstream dates come in: see
+    ``bsv_store.catalog.ingest.current``. A list that the store has, of the same kind and date, changes nothing.
+
+    Parameters
+    ----------
+    source : str
+        URL or file name.
+    allow_shrinking : bool
+        Accept a list that lacks a fifth or more of what the newest list of its kind has, and mark those withdrawn.
+
+    Raises
+    ------
+    InputError
+        If a structure is not in the store's ontology, a value cannot be stored, or the list seems to be a part of the
+        whole list; nothing is written then.
+    """
+    _check(experiments, source)
+    payloads = payloads_of(experiments.experiments)
+    content = content_sha256(payloads)
+    with database.reading() as connection:
+        is_known = _is_known(connection, experiments, content)
+    if is_known:
+        return _nothing_new(experiments)
+    with database.writing() as connection:
+        wait_for_turn(connection)
+        # Another process may have been faster with the same list.
+        if _is_known(connection, experiments, content):
+            return _nothing_new(experiments)
+        check_structures(connection, _structure_ids(experiments), source)
+        history = read_history(connection)
+        if not allow_shrinking:
+            _check_whole(history, experiments, source)
+        return _take_in(connection, history, experiments, payloads, content, source)
+
+
+def _take_in(
+    connection: Connection,
+    history: History,
+    experiments: ExperimentList,
+    payloads: Mapping[int, tuple[str, str]],
+    content: str,
+    source: str,
+) -> IngestReport:
+    # Any number above all ids in use: of lists with the same date, the one taken in last is the newest.
+    rank = rank_of(experiments.upstream_date, sys.maxsize)
+    state = current_state(history.with_list(experiments.kind, rank, experiments.experiments))
+    outcome = write_state(connection, state)
+    snapshot_id = record_snapshot(
+        connection,
+        "experiments",
+        experiments.kind,
+        source,
+        content,
+        rows=experiments.rows,
+        added=len(outcome.added),
+        changed=len(outcome.changed),
+        withdrawn=len(outcome.withdrawn),
+        upstream_date=experiments.upstream_date,
+    )
+    write_revisions(connection, experiments.kind, snapshot_id, payloads)
+    return IngestReport(
+        "experiments",
+        experiments.kind,
+        snapshot_id,
+        experiments.rows,
+        len(outcome.added),
+        len(outcome.changed),
+        len(payloads.keys() - outcome.added - outcome.changed),
+        len(outcome.withdrawn),
+    )
+
+
+def _is_known(connection: Connection, experiments: ExperimentList, content: str) -> bool:
+    day = experiments.upstream_date
+    return find_same(connection, "experiments", experiments.kind, content, upstream_date=day) is not None
+
+
+def _nothing_new(experiments: ExperimentList) -> IngestReport:
+    count = len(experiments.experiments)
+    return IngestReport("experiments", experiments.kind, None, experiments.rows, 0, 0, count, 0)
+
+
+def _check(experiments: ExperimentList, source: str) -> None:
+    if experiments.kind not in KINDS:
+        raise InputError(f"{source}: {experiments.kind!r} is no kind of list", hint=f"Kinds are {', '.join(KINDS)}.")
+    if not experiments.experiments:
+        raise InputError(f"{source} holds no experiment")
+    seen: set[int] = set()
+    for record in experiments.experiments:
+        what = f"{source}: experiment {record.id}"
+        if record.id in seen:
+            raise InputError(f"{what} stands there twice")
+        seen.add(record.id)
+        _check_record(what, record)
+
+
+def _check_record(what: str, record: ExperimentRecord) -> None:
+    ids = [record.id, record.primary_structure_id, *record.injection_structure_ids]
+    coordinates = [record.injection_ap, record.injection_dv, record.injection_ml]
+    check_fields(
+        what,
+        [*ids, *(line.allen_id for line in record.lines)],
+        [record.product_id, *coordinates],
+        [record.injection_volume, record.projection_volume],
+    )
+    texts = [record.primary_structure_acronym, record.specimen_name, record.strain, record.sex]
+    check_text(what, [*texts, record.storage_directory])
+    for line in record.lines:
+        check_text(what, [line.name, line.type_name, line.description, line.stock_number])
+    if len({line.name for line in record.lines}) != len(record.lines):
+        raise InputError(f"{what} has a line twice")
+
+
+def _structure_ids(experiments: ExperimentList) -> set[int]:
+    return {
+        structure_id
+        for record in experiments.experiments
+        for structure_id in (record.primary_structure_id, *record.injection_structure_ids)
+    }
+
+
+def _check_whole(history: History, experiments: ExperimentList, source: str) -> None:
+    kind = experiments.kind
+    newest = history.newest.get(kind)
+    if newest is None or rank_of(experiments.upstream_date, sys.maxsize) < newest:
+        return
+    before = {key for key, sighting in history.sightings[kind].items() if sighting.rank == newest}
+    lost = len(before - {record.id for record in experiments.experiments})
+    if lost > max(_PLAUSIBLE_COUNT, _PLAUSIBLE_LOSS * len(before)):
+        raise InputError(
+            f"{source} lacks {lost:,} of the {len(before):,} experiments of the newest list of kind {kind!r}, "
+            "which would be marked withdrawn",
+            hint="Take in the whole list, not the result of a search. If upstream did shrink, allow it explicitly.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """Experiments that a new state added, changed (reappeared ones included), or marked withdrawn."""
+
+    added: frozenset[int]
+    changed: frozenset[int]
+    withdrawn: frozenset[int]
+
+
+def write_state(connection: Connection, state: CurrentState) -> StateChange:
+    """What bringing the tables to a state changed.
+
+    Only rows that differ are written.
+    """
+    before = _stored_rows(connection)
+    after = {key: tuple(getattr(row, name) for name in _ROW_COLUMNS) for key, row in state.experiments.items()}
+    differing = [key for key, row in after.items() if before.get(key) != row]
+    lock_experiments(connection, differing)
+    upsert_rows(connection, table_of(Experiment), _ROW_COLUMNS, [after[key] for key in sorted(differing)])
+    touched = set(differing)
+    touched |= _write_structures(connection, state)
+    touched |= _write_lines(connection, state)
+    update_injected_hemispheres(connection, differing)
+    added = touched - before.keys()
+    withdrawn_at = _ROW_COLUMNS.index("withdrawn")
+    withdrawn = {key for key in touched - added if after[key][withdrawn_at] and not before[key][withdrawn_at]}
+    return StateChange(frozenset(added), frozenset(touched - added - withdrawn), frozenset(withdrawn))
+
+
+def _stored_rows(connection: Connection) -> dict[int, tuple[object, ...]]:
+    table = table_of(Experiment)
+    rows = connection.execute(select(*(table.c[name] for name in _ROW_COLUMNS)))
+    return {row[0]: tuple(row) for row in rows}
+
+
+def _write_structures(connection: Connection, state: CurrentState) -> set[int]:
+    table = table_of(ExperimentInjectionStructure)
+    before = {tuple(row) for row in connection.execute(select(*(table.c[name] for name in _STRUCTURE_COLUMNS)))}
+    after = {
+        (key, structure_id) for key, row in state.experiments.items() for structure_id in row.injection_structure_ids
+    }
+    replace_rows(connection, table, _STRUCTURE_COLUMNS, before, after)
+    return {key for key, _ in before ^ after}
+
+
+def _write_lines(connection: Connection, state: CurrentState) -> set[int]:
+    ids = _write_line_details(connection, state.lines)
+    table = table_of(ExperimentLine)
+    before = {tuple(row) for row in connection.execute(select(*(table.c[name] for name in _LINE_COLUMNS)))}
+    after = {(key, ids[name]) for key, row in state.experiments.items() for name in row.line_names}
+    replace_rows(connection, table, _LINE_COLUMNS, before, after)
+    # Lines that no experiment has any more go, so that the table does not depend on the order of lists either.
+    unused = [(line_id,) for name, line_id in ids.items() if name not in state.lines]
+    delete_rows(connection, table_of(TransgenicLine), ("id",), unused)
+    return {key for key, _ in before ^ after}
+
+
+def _write_line_details(connection: Connection, lines: Mapping[str, LineRecord]) -> dict[str, int]:
+    """Ids of all lines in the store by name, after writing those that are new or differ."""
+    table = table_of(TransgenicLine)
+    columns = [table.c[name] for name in ("name", *_DETAILS)]
+    before = {row.name: tuple(row)[1:] for row in connection.execute(select(*columns))}
+    after = {name: tuple(getattr(line, detail) for detail in _DETAILS) for name, line in lines.items()}
+    new = [name for name in after if name not in before]
+    if new:
+        rows = [{"name": name, **dict(zip(_DETAILS, after[name], strict=True))} for name in sorted(new)]
+        connection.execute(insert(table), rows)
+    differing = [name for name in after if name in before and before[name] != after[name]]
+    if differing:
+        statement = (
+            update(table)
+            .where(table.c.name == bindparam("line_name"))
+            .values({detail: bindparam(f"new_{detail}") for detail in _DETAILS})
+        )
+        rows = [
+            {"line_name": name, **{f"new_{d}": value for d, value in zip(_DETAILS, after[name], strict=True)}}
+            for name in sorted(differing)
+        ]
+        connection.execute(statement, rows)
+    return {row.name: row.id for row in connection.execute(select(table.c.name, table.c.id))}

@@ -1,0 +1,90 @@
+"""The injected hemisphere: from the unionize rows of the root, by the coordinate only where these do not tell.
+
+The coordinate is the densest voxel of the injection, which in 5 of 107 real experiments lies in the other hemisphere
+than most of the injection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Connection, Subquery, and_, case, func, or_, select, update
+
+from bsv_store.catalog.bulk import table_of
+from bsv_store.catalog.id_lists import id_in
+from bsv_store.catalog.models import Experiment, Unionize, UnionizeCoverage
+from bsv_store.catalog.records import ROOT_STRUCTURE_ID
+from bsv_store.volumes.grid import MIDLINE_UM
+
+
+def lock_experiments(connection: Connection, experiment_ids: Collection[int]) -> set[int]:
+    """The ids that the catalog has; their rows are locked until the transaction ends.
+
+    On Postgres, always in ascending order, so that two writers never wait for each other. Rows that only point at an
+    experiment can still be written. On SQLite the writing transaction is the lock.
+    """
+    query = select(Experiment.id).where(id_in(connection, Experiment.id, experiment_ids)).order_by(Experiment.id)
+    return set(connection.execute(query.with_for_update(key_share=True)).scalars())
+
+
+def update_injected_hemispheres(connection: Connection, experiment_ids: Collection[int] | None = None) -> int:
+    """Number of experiments whose injected hemisphere or injection volumes changed, of these or of all.
+
+    The larger of the root's two injection volumes decides, a missing row counting as 0. Where they are equal, or the
+    injection rows are not in the store, the ML coordinate does. Where neither is known, nor is the hemisphere.
+    Rows that stay as they are are not written.
+    """
+    if experiment_ids is None:
+        experiment_ids = connection.execute(select(Experiment.id)).scalars().all()
+    # First, as a statement of its own: the next one then sees what a writer that held the rows has committed.
+    lock_experiments(connection, experiment_ids)
+    table = table_of(Experiment)
+    wanted = _sides(connection, experiment_ids)
+    values = {name: wanted.columns[name] for name in _COLUMNS}
+    differs = or_(*(table.columns[name].is_distinct_from(value) for name, value in values.items()))
+    statement = update(table).where(table.columns.id == wanted.columns.id, differs).values(values)
+    return connection.execute(statement).rowcount
+
+
+_COLUMNS = ("injected_hemisphere", "hemisphere_source", "injection_volume_left", "injection_volume_right")
+
+
+def _sides(connection: Connection, experiment_ids: Collection[int]) -> Subquery:
+    coverage, left, right = (table_of(UnionizeCoverage).alias(), *(table_of(Unionize).alias() for _ in range(2)))
+
+    def is_root(row: Any, hemisphere_id: int) -> Any:
+        return and_(
+            row.c.experiment_id == Experiment.id,
+            row.c.structure_id == ROOT_STRUCTURE_ID,
+            row.c.hemisphere_id == hemisphere_id,
+            row.c.is_injection,
+        )
+
+    def volume(row: Any) -> Any:
+        return case((coverage.c.experiment_id.is_not(None), func.coalesce(row.c.projection_volume, 0.0)))
+
+    left_volume, right_volume = volume(left), volume(right)
+    by_volume = or_(left_volume > right_volume, right_volume > left_volume)
+    return (
+        select(
+            Experiment.id,
+            left_volume.label("injection_volume_left"),
+            right_volume.label("injection_volume_right"),
+            case(
+                (left_volume > right_volume, "left"),
+                (right_volume > left_volume, "right"),
+                (Experiment.injection_ml < MIDLINE_UM, "left"),
+                (Experiment.injection_ml >= MIDLINE_UM, "right"),
+            ).label("injected_hemisphere"),
+            case((by_volume, "unionize"), (Experiment.injection_ml.is_not(None), "coordinate")).label(
+                "hemisphere_source"
+            ),
+        )
+        .select_from(Experiment)
+        .outerjoin(coverage, and_(coverage.c.experiment_id == Experiment.id, coverage.c.part == "injection"))
+        .outerjoin(left, is_root(left, 1))
+        .outerjoin(right, is_root(right, 2))
+        .where(id_in(connection, Experiment.id, experiment_ids))
+        .subquery("wanted")
+    )

@@ -1,0 +1,137 @@
+"""What lists said of experiments: records as canonical JSON, kept once for each distinct content."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, and_, select
+
+from bsv_store.catalog.bulk import insert_rows, table_of
+from bsv_store.catalog.ingest.checks import canonical_json, sha256_of
+from bsv_store.catalog.ingest.current import History, Rank, Sighting, rank_of
+from bsv_store.catalog.models import ExperimentRevision, SnapshotMember, SourceSnapshot
+from bsv_store.catalog.records import ExperimentRecord, LineRecord
+
+_FIELDS = tuple(field.name for field in fields(ExperimentRecord))
+_LINE_FIELDS = tuple(field.name for field in fields(LineRecord))
+
+
+def payload_of(record: ExperimentRecord) -> str:
+    """The record as canonical JSON: equal records give the same text."""
+    values: dict[str, Any] = {name: getattr(record, name) for name in _FIELDS}
+    for name in ("injection_volume", "projection_volume"):
+        values[name] = None if values[name] is None else float(values[name])
+    values["injection_structure_ids"] = sorted(set(record.injection_structure_ids))
+    lines = sorted(record.lines, key=lambda line: line.name)
+    values["lines"] = [{name: getattr(line, name) for name in _LINE_FIELDS} for line in lines]
+    return canonical_json(values)
+
+
+def record_of(payload: str) -> ExperimentRecord:
+    """The record that a payload was made from."""
+    values = json.loads(payload)
+    values["injection_structure_ids"] = tuple(values["injection_structure_ids"])
+    values["lines"] = tuple(LineRecord(**line) for line in values["lines"])
+    return ExperimentRecord(**values)
+
+
+def read_history(connection: Connection) -> History:
+    """The newest word of each kind on each experiment, from all snapshots of experiment lists."""
+    query = select(SourceSnapshot.id, SourceSnapshot.kind, SourceSnapshot.upstream_date)
+    ranks: dict[int, Rank] = {}
+    newest: dict[str, int] = {}
+    for row in connection.execute(query.where(SourceSnapshot.what == "experiments")):
+        ranks[row.id] = rank_of(row.upstream_date, row.id)
+        if row.kind not in newest or ranks[newest[row.kind]] < ranks[row.id]:
+            newest[row.kind] = row.id
+    sightings: dict[str, dict[int, Sighting]] = {kind: {} for kind in newest}
+    for kind, snapshot_id in newest.items():
+        for member in _members(connection, snapshot_id):
+            sightings[kind][member["experiment_id"]] = Sighting(ranks[snapshot_id], record_of(member["payload"]))
+        # Few: those that have left the list since.
+        for gone in _left(connection, kind, snapshot_id, ranks):
+            rank = ranks[gone["snapshot_id"]]
+            sightings[kind][gone["experiment_id"]] = Sighting(rank, record_of(gone["payload"]))
+    return History({kind: ranks[snapshot_id] for kind, snapshot_id in newest.items()}, sightings)
+
+
+def members(connection: Connection, snapshot_id: int) -> dict[int, ExperimentRecord]:
+    """The records of a snapshot, by experiment."""
+    return {row["experiment_id"]: record_of(row["payload"]) for row in _members(connection, snapshot_id)}
+
+
+def _members(connection: Connection, snapshot_id: int) -> Sequence[RowMapping]:
+    query = (
+        select(ExperimentRevision.experiment_id, ExperimentRevision.payload)
+        .join(SnapshotMember, SnapshotMember.revision_id == ExperimentRevision.id)
+        .where(SnapshotMember.snapshot_id == snapshot_id)
+    )
+    return connection.execute(query).mappings().all()
+
+
+def _left(connection: Connection, kind: str, newest_id: int, ranks: Mapping[int, Rank]) -> list[RowMapping]:
+    """For each experiment of a kind that its newest list lacks, the newest of the lists that have it."""
+    present = (
+        select(ExperimentRevision.experiment_id)
+        .join(SnapshotMember, SnapshotMember.revision_id == ExperimentRevision.id)
+        .where(SnapshotMember.snapshot_id == newest_id)
+    )
+    query = (
+        select(ExperimentRevision.experiment_id, SnapshotMember.snapshot_id, ExperimentRevision.payload)
+        .join(SnapshotMember, SnapshotMember.revision_id == ExperimentRevision.id)
+        .where(and_(ExperimentRevision.kind == kind, ExperimentRevision.experiment_id.not_in(present)))
+    )
+    best: dict[int, RowMapping] = {}
+    for row in connection.execute(query).mappings():
+        known = best.get(row["experiment_id"])
+        if known is None or ranks[known["snapshot_id"]] < ranks[row["snapshot_id"]]:
+            best[row["experiment_id"]] = row
+    return list(best.values())
+
+
+def write_revisions(
+    connection: Connection, kind: str, snapshot_id: int, payloads: Mapping[int, tuple[str, str]]
+) -> None:
+    """Make a snapshot's members: the revisions of its kind with these contents, new ones where there are none yet.
+
+    Parameters
+    ----------
+    payloads : mapping of int to (str, str)
+        SHA-256 and canonical JSON, by experiment.
+    """
+    known = _revision_ids(connection, kind)
+    new = [
+        (experiment_id, kind, sha256, payload)
+        for experiment_id, (sha256, payload) in sorted(payloads.items())
+        if (experiment_id, sha256) not in known
+    ]
+    if new:
+        columns = ("experiment_id", "kind", "sha256", "payload")
+        insert_rows(connection, table_of(ExperimentRevision), columns, new)
+        known = _revision_ids(connection, kind)
+    ids = sorted(known[experiment_id, sha256] for experiment_id, (sha256, _) in payloads.items())
+    rows = [(snapshot_id, revision_id) for revision_id in ids]
+    insert_rows(connection, table_of(SnapshotMember), ("snapshot_id", "revision_id"), rows)
+
+
+def _revision_ids(connection: Connection, kind: str) -> dict[tuple[int, str], int]:
+    query = select(ExperimentRevision.experiment_id, ExperimentRevision.sha256, ExperimentRevision.id)
+    rows = connection.execute(query.where(ExperimentRevision.kind == kind))
+    return {(experiment_id, sha256): revision_id for experiment_id, sha256, revision_id in rows}
+
+
+def content_sha256(payloads: Mapping[int, tuple[str, str]]) -> str:
+    """Hash of a whole list, whatever file it came in."""
+    return sha256_of("".join(f"{key} {sha256}\n" for key, (sha256, _) in sorted(payloads.items())))
+
+
+def payloads_of(records: Iterable[ExperimentRecord]) -> dict[int, tuple[str, str]]:
+    """SHA-256 and canonical JSON of each record, by experiment."""
+    found = {}
+    for record in records:
+        payload = payload_of(record)
+        found[record.id] = (sha256_of(payload), payload)
+    return found

@@ -1,0 +1,168 @@
+"""The record of what was taken in: one row for each list, graph or set of tables that was new."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, insert, select, text
+
+from bsv_store.catalog.bulk import table_of
+from bsv_store.catalog.models import SourceSnapshot
+from bsv_store.catalog.models.base import now
+from bsv_store.errors import InputError
+
+SnapshotContent = Literal["structures", "experiments", "unionizes"]
+
+# Any number, the same in all processes; not the one that migrations take.
+_ADVISORY_LOCK = 0x696E67657374
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What taking something in did to the current state of the catalog.
+
+    Attributes
+    ----------
+    what : {'structures', 'experiments', 'unionizes'}
+    kind : str
+        Kind of source.
+    snapshot_id : int or None
+        The snapshot recorded; None where the store had all of it.
+    rows : int
+        Rows the source had.
+    added, changed, unchanged : int
+        Structures, or experiments, that are new, differ from before, or stayed as they were. For unionizes: experiments
+        with a half of the table that is new, that differs, or with neither.
+    withdrawn : int
+        Structures, or experiments, marked withdrawn by this run.
+    """
+
+    what: SnapshotContent
+    kind: str
+    snapshot_id: int | None
+    rows: int
+    added: int
+    changed: int
+    unchanged: int
+    withdrawn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What was taken in, from where and when, and what it did to the state of that moment."""
+
+    id: int
+    what: SnapshotContent
+    kind: str
+    source: str
+    upstream_date: date | None
+    taken_at: datetime
+    content_sha256: str
+    rows: int
+    added: int
+    changed: int
+    withdrawn: int
+
+
+def snapshots(connection: Connection, *, what: SnapshotContent | None = None) -> list[Snapshot]:
+    """All snapshots, or those of one content, in the order they were taken."""
+    query = select(*_COLUMNS).order_by(SourceSnapshot.id)
+    if what is not None:
+        query = query.where(SourceSnapshot.what == what)
+    return [_snapshot(row) for row in connection.execute(query)]
+
+
+def _snapshot(row: Sequence[Any]) -> Snapshot:
+    return Snapshot(*row)
+
+
+_COLUMNS = (
+    SourceSnapshot.id,
+    SourceSnapshot.what,
+    SourceSnapshot.kind,
+    SourceSnapshot.source,
+    SourceSnapshot.upstream_date,
+    SourceSnapshot.taken_at,
+    SourceSnapshot.content_sha256,
+    SourceSnapshot.row_count,
+    SourceSnapshot.added,
+    SourceSnapshot.changed,
+    SourceSnapshot.withdrawn,
+)
+
+
+def find_snapshot(connection: Connection, snapshot_id: int) -> Snapshot:
+    """One snapshot by its id.
+
+    Raises
+    ------
+    InputError
+        If there is none of that id.
+    """
+    # SQLite's driver takes no whole number beyond 64 bits.
+    is_possible = abs(snapshot_id) < 2**63
+    query = select(*_COLUMNS).where(SourceSnapshot.id == (snapshot_id if is_possible else -1))
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise InputError(f"there is no snapshot {snapshot_id}", hint="`bsv-store status` lists the snapshots.")
+    return _snapshot(row)
+
+
+def find_same(
+    connection: Connection,
+    what: SnapshotContent,
+    kind: str,
+    content_sha256: str,
+    *,
+    upstream_date: date | None = None,
+) -> int | None:
+    """Id of an earlier snapshot of the same kind, content and upstream date; None if there is none."""
+    query = select(SourceSnapshot.id).where(
+        SourceSnapshot.what == what,
+        SourceSnapshot.kind == kind,
+        SourceSnapshot.content_sha256 == content_sha256,
+        SourceSnapshot.upstream_date.is_not_distinct_from(upstream_date),
+    )
+    return connection.execute(query.limit(1)).scalar()
+
+
+def record_snapshot(
+    connection: Connection,
+    what: SnapshotContent,
+    kind: str,
+    source: str,
+    content_sha256: str,
+    *,
+    rows: int,
+    added: int,
+    changed: int,
+    withdrawn: int = 0,
+    upstream_date: date | None = None,
+) -> int:
+    """Id of a new snapshot, taken now by the database's clock."""
+    values = {
+        "what": what,
+        "kind": kind,
+        "source": source,
+        "upstream_date": upstream_date,
+        "taken_at": now(),
+        "content_sha256": content_sha256,
+        "row_count": rows,
+        "added": added,
+        "changed": changed,
+        "withdrawn": withdrawn,
+    }
+    result = connection.execute(insert(table_of(SourceSnapshot)).values(values).returning(SourceSnapshot.id))
+    return int(result.scalar_one())
+
+
+def wait_for_turn(connection: Connection) -> None:
+    """Let one list or graph be taken in at a time: what follows reads, decides and writes.
+
+    On SQLite the writing transaction has seen to that; on Postgres the lock ends with the transaction.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})

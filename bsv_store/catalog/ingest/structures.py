@@ -1,0 +1,236 @@
+"""Taking in a structure graph: the structures, their closure and their sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass, replace
+
+from sqlalchemy import Connection, select, update
+
+from bsv_store.catalog.bulk import replace_rows, table_of, upsert_rows
+from bsv_store.catalog.engine import Database
+from bsv_store.catalog.ingest.checks import canonical_json, check_fields, check_text, sha256_of
+from bsv_store.catalog.ingest.snapshot_log import IngestReport, find_same, record_snapshot, wait_for_turn
+from bsv_store.catalog.models import SourceSnapshot, Structure, StructureAncestor, StructureSet, StructureSetMember
+from bsv_store.catalog.records import Ontology
+from bsv_store.errors import InputError
+
+# A graph that stands in until a better one comes: the CSV that goes around has acronyms and names without their commas.
+STAND_IN_KIND = "csv"
+
+_OTHER_ONTOLOGY = (
+    "This store holds another structure graph (of another release, or that of the synthetic atlas). "
+    "Make a store of its own for this one: `bsv-store init FOLDER`."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A row of table ``structure``, in the order of its columns."""
+
+    id: int
+    acronym: str
+    name: str
+    parent_structure_id: int | None
+    depth: int
+    graph_order: int
+    structure_id_path: str
+    color_hex_triplet: str
+    withdrawn: bool
+
+
+_COLUMNS = tuple(_Node.__dataclass_fields__)
+_ANCESTOR_COLUMNS = ("descendant_id", "ancestor_id", "distance")
+_MEMBER_COLUMNS = ("structure_set_id", "structure_id")
+
+
+def ingest_structures(database: Database, ontology: Ontology, *, source: str, kind: str = "file") -> IngestReport:
+    """What taking in a structure graph changed.
+
+    The graph taken in last is the current one; structures that it lacks are marked withdrawn and keep their place. A
+    graph of the kind ``csv`` only stands in: beside one of another kind it adds structures that the store has never
+    seen, as withdrawn ones, and changes nothing else. Structure sets are replaced one by one, and only by a source
+    that has them; a set that it does not name stays.
+
+    Parameters
+    ----------
+    source : str
+        URL or file name.
+    kind : str
+        ``api``, ``file`` or ``csv``: the allenCCF form, in which commas of acronyms and names are lost.
+
+    Raises
+    ------
+    InputError
+        If it is no tree, or not of the ontology that the store holds; nothing is written then.
+    """
+    _check(ontology, source)
+    content_sha256 = _content_sha256(ontology)
+    with database.writing() as connection:
+        wait_for_turn(connection)
+        before = _stored_nodes(connection)
+        stands_in = kind == STAND_IN_KIND and _has_better(connection)
+        after = _merged(before, ontology, stands_in=stands_in, source=source)
+        touched = [node for node in after.values() if before.get(node.id) != node]
+        _write_nodes(connection, before, touched)
+        is_new = _write_closure(connection, after) | bool(touched)
+        if ontology.has_structure_sets and not stands_in:
+            is_new |= _write_sets(connection, ontology)
+        added = sum(node.id not in before for node in touched)
+        withdrawn = sum(node.withdrawn and node.id in before and not before[node.id].withdrawn for node in touched)
+        changed = len(touched) - added - withdrawn
+        snapshot_id = None
+        if is_new or find_same(connection, "structures", kind, content_sha256) is None:
+            snapshot_id = record_snapshot(
+                connection,
+                "structures",
+                kind,
+                source,
+                content_sha256,
+                rows=len(ontology.structures),
+                added=added,
+                changed=changed,
+                withdrawn=withdrawn,
+            )
+    unchanged = len(ontology.structures) - sum(not node.withdrawn for node in touched)
+    if stands_in:
+        unchanged = len(ontology.structures) - added
+    return IngestReport("structures", kind, snapshot_id, len(ontology.structures), added, changed, unchanged, withdrawn)
+
+
+def _check(ontology: Ontology, source: str) -> None:
+    if not ontology.structures:
+        raise InputError(f"{source} holds no structure")
+    seen: set[int] = set()
+    for record in ontology.structures:
+        what = f"{source}: structure {record.id}"
+        check_fields(what, [record.id, record.parent_structure_id, *record.structure_set_ids], [record.graph_order], [])
+        check_text(what, [record.acronym, record.name, record.color_hex_triplet])
+        if len(record.color_hex_triplet) != 6:
+            raise InputError(f"{what}: the color {record.color_hex_triplet!r} is not six hexadecimal digits")
+        if record.id in seen:
+            raise InputError(f"{what} stands there twice")
+        is_root = record.parent_structure_id is None
+        if is_root != (not seen) or not (is_root or record.parent_structure_id in seen):
+            raise InputError(f"{what} is out of place: the graph must be one tree, parents before their children")
+        seen.add(record.id)
+    check_text(source, ontology.structure_set_names.values())
+    check_fields(source, ontology.structure_set_names, [], [])
+
+
+def _stored_nodes(connection: Connection) -> dict[int, _Node]:
+    table = table_of(Structure)
+    return {row.id: _Node(*row) for row in connection.execute(select(*(table.c[name] for name in _COLUMNS)))}
+
+
+def _content_sha256(ontology: Ontology) -> str:
+    content = [[astuple(record) for record in ontology.structures], sorted(ontology.structure_set_names.items())]
+    return sha256_of(canonical_json([*content, ontology.has_structure_sets]))
+
+
+def _has_better(connection: Connection) -> bool:
+    query = select(SourceSnapshot.id).where(SourceSnapshot.what == "structures", SourceSnapshot.kind != STAND_IN_KIND)
+    return connection.execute(query.limit(1)).scalar() is not None
+
+
+def _merged(before: Mapping[int, _Node], ontology: Ontology, *, stands_in: bool, source: str) -> dict[int, _Node]:
+    """All structures of the store as they are to be, depth and path not yet known to be right put right."""
+    roots = {node.id for node in before.values() if node.parent_structure_id is None}
+    root = ontology.structures[0].id
+    if roots and root not in roots:
+        raise InputError(f"{source} has the root {root}, this store {min(roots)}", hint=_OTHER_ONTOLOGY)
+    after = {node.id: node if stands_in else replace(node, withdrawn=True) for node in before.values()}
+    for record in ontology.structures:
+        if stands_in and record.id in before:
+            continue
+        after[record.id] = _Node(
+            record.id,
+            record.acronym,
+            record.name,
+            record.parent_structure_id,
+            0,
+            record.graph_order,
+            "",
+            record.color_hex_triplet,
+            withdrawn=stands_in,
+        )
+    _check_acronyms(after.values(), source)
+    paths = _paths({node.id: node.parent_structure_id for node in after.values()}, source)
+    return {
+        node.id: replace(node, depth=len(path) - 1, structure_id_path="/" + "".join(f"{step}/" for step in path))
+        for node, path in ((after[key], paths[key]) for key in after)
+    }
+
+
+def _check_acronyms(nodes: Iterable[_Node], source: str) -> None:
+    owners: dict[str, int] = {}
+    for node in nodes:
+        owner = owners.setdefault(node.acronym, node.id)
+        if owner != node.id:
+            raise InputError(
+                f"with {source}, two structures would have the acronym {node.acronym[:40]!r}: {owner} and {node.id}",
+                hint=_OTHER_ONTOLOGY,
+            )
+
+
+def _paths(parents: Mapping[int, int | None], source: str) -> dict[int, tuple[int, ...]]:
+    """Ids from the root to each structure; withdrawn ones hang where they last hung."""
+    paths: dict[int, tuple[int, ...]] = {}
+    for start in parents:
+        above: list[int] = []
+        step: int | None = start
+        while step is not None and step not in paths:
+            if step in above:
+                raise InputError(f"with {source}, structure {step} would be its own ancestor", hint=_OTHER_ONTOLOGY)
+            above.append(step)
+            step = parents[step]
+        path = () if step is None else paths[step]
+        for below in reversed(above):
+            path = (*path, below)
+            paths[below] = path
+    return paths
+
+
+def _write_nodes(connection: Connection, before: Mapping[int, _Node], touched: list[_Node]) -> None:
+    table = table_of(Structure)
+    owners = {node.acronym: node.id for node in before.values()}
+    # An acronym may go from one structure to another: the first gives it up before the second takes it.
+    for node in touched:
+        owner = owners.get(node.acronym, node.id)
+        if owner != node.id:
+            connection.execute(update(table).where(table.c.id == owner).values(acronym=f"\x01{owner}"))
+    # Parents first, as the foreign key wants it.
+    rows = sorted(touched, key=lambda node: (node.depth, node.id))
+    if rows:
+        upsert_rows(connection, table, _COLUMNS, [astuple(node) for node in rows])
+
+
+def _write_closure(connection: Connection, nodes: Mapping[int, _Node]) -> bool:
+    table = table_of(StructureAncestor)
+    before = {tuple(row) for row in connection.execute(select(*(table.c[name] for name in _ANCESTOR_COLUMNS)))}
+    after: set[tuple[int, ...]] = set()
+    for node in nodes.values():
+        path = [int(step) for step in node.structure_id_path.strip("/").split("/")]
+        after.update((node.id, ancestor, distance) for distance, ancestor in enumerate(reversed(path)))
+    replace_rows(connection, table, _ANCESTOR_COLUMNS, before, after)
+    return before != after
+
+
+def _write_sets(connection: Connection, ontology: Ontology) -> bool:
+    after = {(set_id, record.id) for record in ontology.structures for set_id in record.structure_set_ids}
+    ids = {set_id for set_id, _ in after} | set(ontology.structure_set_names)
+    names_before = {row.id: row.name for row in connection.execute(select(StructureSet.id, StructureSet.name))}
+    # A source without names must not take away those that another one gave.
+    names_after = {set_id: ontology.structure_set_names.get(set_id, names_before.get(set_id)) for set_id in ids}
+    touched = [
+        (set_id, name)
+        for set_id, name in sorted(names_after.items())
+        if set_id not in names_before or names_before[set_id] != name
+    ]
+    if touched:
+        upsert_rows(connection, table_of(StructureSet), ("id", "name"), touched)
+    table = table_of(StructureSetMember)
+    query = select(*(table.c[name] for name in _MEMBER_COLUMNS))
+    before = {tuple(row) for row in connection.execute(query) if row.structure_set_id in ids}
+    replace_rows(connection, table, _MEMBER_COLUMNS, before, after)
+    return bool(touched) or before != after
