@@ -1,0 +1,62 @@
+"""Single files that a user hands in: read, recognized, checked, and given to the catalog."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures, ingest_unionizes
+from bsv_store.errors import InputError
+from bsv_store.sources.formats.experiments import read_experiments
+from bsv_store.sources.formats.structures import read_structures
+from bsv_store.sources.formats.unionizes import read_unionizes
+
+if TYPE_CHECKING:
+    from bsv_store.catalog.engine import Database
+
+_DATE = re.compile(r"(?<!\d)(20\d\d)-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01]))?(?!\d)")
+
+
+def ingest_structure_file(database: Database, file: Path) -> IngestReport:
+    """Take in a structure ontology; `FormatError` if it is none."""
+    return ingest_structures(database, read_structures(file_bytes(file), what=str(file)), source=file.name)
+
+
+def ingest_experiment_file(database: Database, file: Path, *, upstream_date: date | None = None) -> IngestReport:
+    """Take in an experiment list; `FormatError` if it is none."""
+    day = upstream_date if upstream_date is not None else date_in_name(file.name)
+    return ingest_experiments(
+        database, read_experiments(file_bytes(file), what=str(file), upstream_date=day), source=file.name
+    )
+
+
+def ingest_unionize_file(database: Database, file: Path) -> IngestReport:
+    """Take in unionize rows; `FormatError` if the file holds none."""
+    return ingest_unionizes(database, read_unionizes(file_bytes(file), what=str(file)), source=file.name, kind="file")
+
+
+def file_bytes(file: Path) -> bytes:
+    """The content of a user's file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def date_in_name(name: str) -> date | None:
+    """The day, or the first of the month, that a file's name carries, as in ``experiments_2020-07.json``."""
+    if match := _DATE.search(name):
+        year, month, day = match.groups()
+        try:
+            return date(int(year), int(month), int(day or 1))
+        except ValueError:
+            return None
+    return None

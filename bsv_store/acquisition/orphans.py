@@ -1,0 +1,92 @@
+"""Volume files without a row: a run was killed after it had published the file and before it committed the row.
+
+Such a file is whole, for publication is atomic, yet nothing is trusted because it exists: its name must carry its hash,
+and its content, encoded anew, must give the same bytes. Then the row can be written without asking upstream again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bsv_store.errors import BsvStoreError
+from bsv_store.volumes.encoding import decode_with_hdf5, encode
+from bsv_store.volumes.files import StoreFiles
+from bsv_store.volumes.library import VolumeFile
+from bsv_store.volumes.volume import Volume, VolumeKind
+
+_HASH_DIGITS = 16
+
+
+class OrphanFiles:
+    """Files of one kind and spacing that may lack their row.
+
+    Parameters
+    ----------
+    files : StoreFiles
+    kind : VolumeKind
+    spacing_um : int
+    """
+
+    def __init__(self, files: StoreFiles, kind: VolumeKind, spacing_um: int) -> None:
+        self._files = files
+        self._kind: VolumeKind = kind
+        self._spacing_um = spacing_um
+        self._folder = f"volumes/{kind}/{spacing_um}um"
+        self._lock = threading.Lock()
+        self._names: dict[int, list[str]] | None = None
+
+    def recover(self, experiment_id: int) -> VolumeFile | None:
+        """The experiment's file, if a sound one lies there. Call it only if the catalog has no usable row for it."""
+        for name in self._listed().get(experiment_id, []):
+            file = self._checked(experiment_id, name)
+            if file is not None:
+                return file
+        return None
+
+    def _listed(self) -> dict[int, list[str]]:
+        # Once for all: what is published from now on gets its row from whoever publishes it.
+        with self._lock:
+            if self._names is None:
+                self._names = {}
+                for path in _entries(self._files.path(self._folder)):
+                    experiment_id, _, rest = path.name.partition(".")
+                    if experiment_id.isdigit() and rest.endswith(".h5"):
+                        self._names.setdefault(int(experiment_id), []).append(path.name)
+            return self._names
+
+    def _checked(self, experiment_id: int, name: str) -> VolumeFile | None:
+        path = f"{self._folder}/{name}"
+        try:
+            image = self._files.path(path).read_bytes()
+        except OSError:
+            # Gone or not readable: as good as not there.
+            return None
+        if name != f"{experiment_id}.{hashlib.sha256(image).hexdigest()[:_HASH_DIGITS]}.h5":
+            return None
+        try:
+            source = _source(image)
+            volume = Volume(self._kind, decode_with_hdf5(image, what=path))
+            encoded = encode(volume, experiment_id=experiment_id, source=source)
+        except (BsvStoreError, OSError, KeyError, ValueError):
+            return None
+        if encoded.image != image or encoded.layout.grid.spacing_um != self._spacing_um:
+            return None
+        return VolumeFile(experiment_id, self._kind, path, encoded.layout, source, datetime.now(UTC))
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def _source(image: bytes) -> str:
+    import h5py
+
+    with h5py.File(io.BytesIO(image), "r") as file:
+        return bytes(file.attrs["source"]).decode()

@@ -1,0 +1,8 @@
+"""The Allen API: addresses, transfers that survive a flaky network, and replies as checked values."""
+
+from __future__ import annotations
+
+from bsv_store.sources.allen.addresses import API_URL, API_URL_VARIABLE
+from bsv_store.sources.allen.client import AllenClient, Reply
+
+__all__ = ["API_URL", "API_URL_VARIABLE", "AllenClient", "Reply"]

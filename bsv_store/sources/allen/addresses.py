@@ -1,0 +1,87 @@
+"""Addresses of the Allen API, by what is wanted.
+
+The query language is RMA (RESTful Model Access), https://api.brain-map.org/doc. ``$`` and ``:`` stay literal, brackets
+and quotes are percent-encoded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from urllib.parse import quote, urlsplit
+
+from bsv_store.errors import InputError
+from bsv_store.volumes.volume import VolumeKind
+
+API_URL = "https://api.brain-map.org"
+API_URL_VARIABLE = "BSV_STORE_API_URL"
+
+_QUERY = "/api/v2/data/query.json?q="
+
+
+def api_url(url: str | None = None) -> str:
+    """The base address by the first of argument, environment and default, without a slash at its end.
+
+    Raises
+    ------
+    InputError
+        If it is no http or https address, or has a query part.
+    """
+    origin = "the argument" if url is not None else API_URL_VARIABLE
+    chosen = url if url is not None else os.environ.get(API_URL_VARIABLE) or API_URL
+    try:
+        parts = urlsplit(chosen)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
+        # Reading the port checks it.
+        usable = usable and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InputError(
+            f"the address of the Allen API, {chosen!r} (from {origin}), is no http or https address",
+            hint=f"It looks like {API_URL}.",
+        )
+    return chosen.rstrip("/")
+
+
+def structures_url(base: str, *, start_row: int = 0) -> str:
+    """The adult mouse's structure graph with its structure sets, in graph order."""
+    return _query(
+        base,
+        "model::Structure,rma::criteria,[graph_id$in1],rma::include,structure_sets,"
+        f"rma::options[order$eqstructures.graph_order][num_rows$eq'all']{_from_row(start_row)}",
+    )
+
+
+def experiments_url(base: str, *, start_row: int = 0) -> str:
+    """All experiments of the connectivity atlas."""
+    return _query(base, f"model::ApiConnectivity,rma::options[num_rows$eq'all']{_from_row(start_row)}")
+
+
+def unionizes_url(base: str, experiment_ids: Sequence[int], *, start_row: int = 0) -> str:
+    """All unionize rows of some experiments, inside and outside the injection."""
+    ids = ",".join(map(str, experiment_ids))
+    return _query(
+        base,
+        f"model::ProjectionStructureUnionize,rma::criteria,[section_data_set_id$in{ids}],"
+        f"rma::options[num_rows$eq'all']{_from_row(start_row)}",
+    )
+
+
+def density_zip_url(base: str, experiment_id: int) -> str:
+    """Projection density at 100 um as a zip with a MetaImage: the file that Brain Street View takes."""
+    return f"{base}/grid_data/download/{experiment_id}?include=density"
+
+
+def nrrd_url(base: str, experiment_id: int, kind: VolumeKind, spacing_um: int) -> str:
+    """Any image kind at any spacing as NRRD: the file that AllenSDK takes."""
+    return f"{base}/grid_data/download_file/{experiment_id}?image={kind}&resolution={spacing_um}"
+
+
+def _query(base: str, query: str) -> str:
+    return f"{base}{_QUERY}{quote(query, safe='$:,')}"
+
+
+def _from_row(start_row: int) -> str:
+    # Only where a reply was one page of several: whoever answers "all" with all of it never sees this option.
+    return f"[start_row$eq{start_row}]" if start_row else ""

@@ -1,0 +1,323 @@
+"""Client of the Allen API: what it sends, as values that are checked before anybody sees them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Generic, Self, TypeVar
+
+from bsv_store._version import __version__
+from bsv_store.catalog.records import ExperimentList, Ontology, UnionizeTable
+from bsv_store.errors import FormatError, InputError, NotFoundUpstreamError, UpstreamError
+from bsv_store.sources.allen import addresses
+from bsv_store.sources.allen.gate import Clock
+from bsv_store.sources.allen.transfer import AGAIN_HINT, Order, Patience, Transfer, ignore_bytes
+from bsv_store.sources.formats import (
+    Envelope,
+    experiments_from_rows,
+    read_density_zip,
+    read_envelope,
+    read_nrrd,
+    read_structures,
+    unionize_table_from_rows,
+)
+from bsv_store.sources.formats.unionizes import BOTH_PARTS
+from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.volume import Volume, VolumeKind
+
+T = TypeVar("T")
+Rows = list[dict[str, Any]]
+
+MEBIBYTE = 1024 * 1024
+_LIST_LIMIT = 128 * MEBIBYTE
+# A real table of one experiment is 1.6 MB of JSON.
+_UNIONIZE_LIMIT = 16 * MEBIBYTE
+_HEADER_LIMIT = MEBIBYTE
+_MOST_PAGES = 200
+_WIDEST_VOXEL_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Generic[T]):
+    """A checked value and where it came from.
+
+    Attributes
+    ----------
+    value : T
+    source : str
+        The address that was asked (the first, where the reply came in pages).
+    size_bytes : int
+        Length of the body or bodies.
+    """
+
+    value: T
+    source: str
+    size_bytes: int
+
+
+class AllenClient:
+    """The Allen API. Safe to share between threads; use it as a context manager, or close it.
+
+    Parameters
+    ----------
+    api_url : str, optional
+        Base address; by default that of the variable ``BSV_STORE_API_URL``, else https://api.brain-map.org.
+    connect_timeout_s, read_timeout_s : float
+        Longest silence of the server.
+    deadline_s : float
+        Longest time for one object, all attempts together.
+    attempts : int
+        How often an object is asked for.
+    backoff_s : float
+        First wait between two attempts; it doubles up to 8 s, and is jittered.
+    connections : int
+        Requests at a time. The API documents no limit: be polite.
+    user_agent : str, optional
+    clock : Clock, optional
+        For tests: a clock that nobody waits for.
+
+    Raises
+    ------
+    InputError
+        If the address is no http or https address, or a number makes no sense.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_url: str | None = None,
+        connect_timeout_s: float = 10.0,
+        read_timeout_s: float = 60.0,
+        deadline_s: float = 600.0,
+        attempts: int = 4,
+        backoff_s: float = 1.0,
+        connections: int = 4,
+        user_agent: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        if min(connect_timeout_s, read_timeout_s, deadline_s) <= 0 or backoff_s < 0 or min(attempts, connections) < 1:
+            raise InputError("timeouts and the deadline must be above 0, attempts and connections at least 1")
+        self.api_url = addresses.api_url(api_url)
+        self.connections = connections
+        patience = Patience(connect_timeout_s, read_timeout_s, deadline_s, attempts, backoff_s, connections)
+        agent = user_agent or f"bsv-store/{__version__} (python-requests)"
+        self._transfer = Transfer(patience, user_agent=agent, clock=clock)
+
+    def structures(self) -> Reply[Ontology]:
+        """The structure graph of the adult mouse with its structure sets.
+
+        Raises
+        ------
+        UpstreamError
+            If it cannot be had whole.
+        """
+        what = "the structure graph"
+        pages = self._rows(lambda row: addresses.structures_url(self.api_url, start_row=row), what, _LIST_LIMIT)
+        # The reader knows files; a list of rows is one of its forms.
+        return pages.made(lambda rows: read_structures(json.dumps(rows).encode(), what=what))
+
+    def experiments(self, *, upstream_date: date | None = None) -> Reply[ExperimentList]:
+        """The whole experiment list.
+
+        Parameters
+        ----------
+        upstream_date : datetime.date, optional
+            Day that the list is of; today (UTC) if left out.
+
+        Raises
+        ------
+        UpstreamError
+            If it cannot be had whole.
+        """
+        what = "the experiment list"
+        day = upstream_date or datetime.now(UTC).date()
+        pages = self._rows(lambda row: addresses.experiments_url(self.api_url, start_row=row), what, _LIST_LIMIT)
+        return pages.made(lambda rows: experiments_from_rows(rows, what=what, upstream_date=day))
+
+    def unionizes(
+        self, experiment_ids: Sequence[int], *, on_bytes: Callable[[int], None] = ignore_bytes
+    ) -> Reply[UnionizeTable]:
+        """All unionize rows of some experiments, both halves, whole.
+
+        Parameters
+        ----------
+        experiment_ids : sequence of int
+            A few: about 1.6 MB arrive for each. Those of which the API has no row are absent from the table.
+        on_bytes : callable
+            Told of bytes as they arrive; an exception from it gives the transfer up.
+
+        Raises
+        ------
+        NotFoundUpstreamError
+            If the API has no row of any of them.
+        UpstreamError
+            If they cannot be had whole, or rows of other experiments came.
+        """
+        ids = sorted(set(experiment_ids))
+        if not ids:
+            raise InputError("unionize rows of no experiment were asked for")
+        what = f"unionize rows of experiment{'s' * (len(ids) > 1)} {', '.join(map(str, ids))}"
+        limit = _HEADER_LIMIT + _UNIONIZE_LIMIT * len(ids)
+        pages = self._rows(
+            lambda row: addresses.unionizes_url(self.api_url, ids, start_row=row), what, limit, on_bytes=on_bytes
+        )
+        reply = pages.made(lambda rows: unionize_table_from_rows(rows, BOTH_PARTS, what=what))
+        found = reply.value.experiment_ids
+        if others := sorted(set(found) - set(ids)):
+            raise UpstreamError(
+                f"{what}: rows of experiment {others[0]} came, which was not asked for; asked {reply.source}",
+                hint=AGAIN_HINT,
+            )
+        if not found:
+            raise NotFoundUpstreamError(
+                f"{what}: the Allen API has none; asked {reply.source}", hint="Leave the experiment out."
+            )
+        return reply
+
+    def volume(
+        self,
+        experiment_id: int,
+        *,
+        kind: VolumeKind = "projection_density",
+        spacing_um: int = 100,
+        scratch: Path | None = None,
+        on_bytes: Callable[[int], None] = ignore_bytes,
+    ) -> Reply[Volume]:
+        """A volume of an experiment.
+
+        Projection density at 100 um comes as the zip that Brain Street View takes, all else as NRRD.
+
+        Parameters
+        ----------
+        experiment_id : int
+        kind : VolumeKind
+        spacing_um : int
+        scratch : pathlib.Path, optional
+            Where the download lies until it is read; by default in memory. The caller removes it.
+        on_bytes : callable
+            Told of bytes as they arrive; an exception from it gives the transfer up.
+
+        Raises
+        ------
+        NotFoundUpstreamError
+            If the experiment has no such volume.
+        UpstreamError
+            If it cannot be had whole, or is not what it should be.
+        InputError
+            If there is no such grid.
+        """
+        grid = Grid(spacing_um)
+        what = f"{kind} at {spacing_um} um of experiment {experiment_id}"
+        as_zip = kind == "projection_density" and spacing_um == 100
+        url = (
+            addresses.density_zip_url(self.api_url, experiment_id)
+            if as_zip
+            else addresses.nrrd_url(self.api_url, experiment_id, kind, spacing_um)
+        )
+
+        def read(sink: BinaryIO) -> Volume:
+            _refuse_json(sink, what=what)
+            if as_zip:
+                return read_density_zip(sink.read(), what=what)
+            return read_nrrd(sink.read() if scratch is None else scratch, kind, what=what, spacing_um=spacing_um)
+
+        limit = _HEADER_LIMIT + _WIDEST_VOXEL_BYTES * grid.size
+        with BytesIO() if scratch is None else scratch.open("w+b") as sink:
+            order = Order(url, what, limit, sink, on_bytes, can_resume=True)
+            volume = self._transfer.get(order, read)
+            return Reply(volume, url, sink.seek(0, 2))
+
+    def cut(self) -> None:
+        """End all transfers under way, with an error in the threads that wait for them."""
+        self._transfer.cut()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._transfer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _rows(
+        self,
+        url_from: Callable[[int], str],
+        what: str,
+        limit_bytes: int,
+        *,
+        on_bytes: Callable[[int], None] = ignore_bytes,
+    ) -> _Pages:
+        """All rows of an answer, page after page until there are as many as the server says."""
+        rows: Rows = []
+        size = 0
+        total: int | None = None
+        for _ in range(_MOST_PAGES):
+            url, start = url_from(len(rows)), len(rows)
+            order = Order(url, what, limit_bytes - size, on_bytes=on_bytes)
+            page, length = self._transfer.get(order, partial(_page, start, what=what))
+            rows += page.messages
+            size += length
+            total = page.total_rows if total is None else total
+            if page.total_rows != total or len(rows) > total:
+                raise UpstreamError(f"{what}: the answer changed while it was read; asked {url}", hint=AGAIN_HINT)
+            if len(rows) == total:
+                if start and _has_repeats(rows):
+                    break
+                return _Pages(rows, what, url_from(0), size)
+            if not page.messages:
+                break
+        raise UpstreamError(
+            f"{what}: pages without end, or the same rows again ({len(rows)} of {total}); asked {url_from(0)}",
+            hint=AGAIN_HINT,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pages:
+    """All rows of an answer, before their reader has looked at them."""
+
+    rows: Rows
+    what: str
+    source: str
+    size_bytes: int
+
+    def made(self, read: Callable[[Rows], T]) -> Reply[T]:
+        """The reply with what ``read`` makes of the rows."""
+        try:
+            return Reply(read(self.rows), self.source, self.size_bytes)
+        except FormatError as error:
+            raise UpstreamError(
+                f"{error.message}; asked {self.source}",
+                hint="The Allen API's own data are faulty, or in a form that this version does not know.",
+            ) from error
+
+
+def _page(start_row: int, sink: BinaryIO, *, what: str) -> tuple[Envelope, int]:
+    body = sink.read()
+    page = read_envelope(body, what=what)
+    if page.start_row != start_row:
+        raise FormatError(f"{what}: the page from row {page.start_row} came, that from row {start_row} was asked for")
+    return page, len(body)
+
+
+def _has_repeats(rows: Rows) -> bool:
+    return len({json.dumps(row, sort_keys=True) for row in rows}) < len(rows)
+
+
+def _refuse_json(sink: BinaryIO, *, what: str) -> None:
+    """Name what the API says where it sends words instead of a grid, which an experiment can lack."""
+    start = sink.read(1)
+    sink.seek(0)
+    if start == b"{":
+        read_envelope(sink.read(_HEADER_LIMIT), what=what)
+        raise FormatError(f"{what}: rows came instead of a grid")

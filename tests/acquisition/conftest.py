@@ -1,0 +1,89 @@
+"""A small synthetic atlas behind a loopback server, and a store that knows its catalog."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bsv_store.sources.allen import AllenClient
+from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+
+from .worker import start
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+ATLAS = SyntheticAtlas(experiments=6)
+
+
+@pytest.fixture
+def atlas() -> SyntheticAtlas:
+    return ATLAS
+
+
+@pytest.fixture
+def server() -> Iterator[SyntheticServer]:
+    with SyntheticServer(ATLAS) as running:
+        yield running
+        assert running.errors == []
+
+
+@pytest.fixture
+def client(server: SyntheticServer) -> Iterator[AllenClient]:
+    with AllenClient(api_url=server.url, backoff_s=0, read_timeout_s=10) as opened:
+        yield opened
+
+
+@pytest.fixture
+def catalog(store: Store, client: AllenClient, server: SyntheticServer) -> Store:
+    """The store with the atlas's structures and experiments; the server's request log starts empty."""
+    from bsv_store.acquisition.sync import sync_experiments, sync_structures
+
+    sync_structures(store.database, client)
+    sync_experiments(store.database, client)
+    server.requests.clear()
+    return store
+
+
+class Recorder:
+    """A progress that remembers."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.done = 0
+        self.size_bytes = 0
+        self.finished = False
+
+    def start(self, total: int, what: str) -> None:
+        self.total = total
+        self.what = what
+
+    def advance(self, count: int = 1, *, size_bytes: int = 0) -> None:
+        self.done += count
+        self.size_bytes += size_bytes
+
+    def finish(self) -> None:
+        self.finished = True
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def launch() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start processes as `tests.acquisition.worker.start` does; what still runs at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start_noted(*arguments: Any, **options: Any) -> subprocess.Popen[str]:
+        started.append(start(*arguments, **options))
+        return started[-1]
+
+    yield start_noted
+    for process in started:
+        with process:
+            process.kill()

@@ -1,0 +1,353 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from sqlalchemy import func, select
+
+from bsv_store.acquisition.adopt import AdoptReport, adopt_cache
+from bsv_store.acquisition.fetch import fetch_volumes
+from bsv_store.acquisition.sync import sync_unionizes
+from bsv_store.catalog.models import Experiment, SourceSnapshot, StoredVolume, Structure, Unionize, UnionizeCoverage
+from bsv_store.catalog.volumes import all_volumes
+from bsv_store.errors import InputError, NoSpaceError
+from bsv_store.sources.allen import AllenClient
+from bsv_store.sources.synthetic import SyntheticServer, wire, wire_volumes
+
+from .conftest import ATLAS, Recorder
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+FIRST, SECOND, THIRD = ATLAS.experiment_ids[:3]
+
+
+def bsv_cache(folder: Path, *ids: int) -> Path:
+    """A cache as Brain Street View leaves it behind."""
+    for i in ids:
+        own = folder / str(i)
+        own.mkdir(parents=True)
+        with zipfile.ZipFile(io.BytesIO(wire_volumes.grid_zip(ATLAS, i, ("density",)))) as archive:
+            (own / "density.raw").write_bytes(archive.read("density.raw"))
+        rows = [{**row, "experimentID": i} for row in wire.unionize_rows(ATLAS, i) if row["is_injection"]]
+        (own / "injectionSummary_all.json").write_text(json.dumps(rows))
+    (folder / "temp.zip").write_bytes(b"left over")
+    return folder
+
+
+def unionize_csv(experiment_id: int) -> str:
+    rows = wire.unionize_rows(ATLAS, experiment_id)
+    columns = ["experiment_id", *[name for name in rows[0] if name != "section_data_set_id"]]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"experiment_id": experiment_id, **row} for row in rows)
+    return text.getvalue()
+
+
+def allensdk_cache(folder: Path, *ids: int) -> Path:
+    """A cache as AllenSDK leaves it behind."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.json").write_text("{}")
+    (folder / "structures.json").write_text(json.dumps(wire.structure_rows(structure_sets=True)))
+    lines = [row for i in ATLAS.experiment_ids for row in wire.connectivity_rows(ATLAS.experiment(i))]
+    (folder / "experiments.json").write_text(json.dumps(lines))
+    for i in ids:
+        own = folder / f"experiment_{i}"
+        own.mkdir()
+        (own / "structure_unionizes.csv").write_text(unionize_csv(i))
+        (own / "projection_density_100.nrrd").write_bytes(wire_volumes.grid_nrrd(ATLAS, i, "projection_density", 100))
+        (own / "data_mask_50.nrrd").write_bytes(wire_volumes.grid_nrrd(ATLAS, i, "data_mask", 50))
+    annotation = folder / "annotation" / "ccf_2017"
+    annotation.mkdir(parents=True)
+    (annotation / "annotation_100.nrrd").write_bytes(b"not looked at")
+    return folder
+
+
+def count(store: Store, model: type) -> int:
+    with store.database.reading() as connection:
+        return connection.execute(select(func.count()).select_from(model)).scalar_one()
+
+
+def adopted(store: Store, folder: Path, **options: Any) -> AdoptReport:
+    return adopt_cache(store.database, store.files, folder, **options)
+
+
+# -- AllenSDK -----------------------------------------------------------------------------------------------------
+
+
+def test_an_allensdk_cache_fills_an_empty_store(store: Store, tmp_path: Path, recorder: Recorder) -> None:
+    report = adopted(store, allensdk_cache(tmp_path / "mouse", FIRST, SECOND), progress=recorder)
+    assert report.layout == "allensdk"
+    assert report.structures is not None
+    assert report.structures.added == len(ATLAS.structures)
+    assert report.experiments is not None
+    assert report.experiments.added == len(ATLAS.experiment_ids)
+    assert (report.unionizes, report.volumes, report.present, report.refused) == (2, 4, 0, ())
+    assert count(store, Unionize) == sum(len(ATLAS.unionize(i)) for i in (FIRST, SECOND))
+    assert count(store, UnionizeCoverage) == 4
+    np.testing.assert_array_equal(store.volume(FIRST), ATLAS.volume(FIRST))
+    assert store.volume(SECOND, kind="data_mask", spacing_um=50).shape == (264, 160, 228)
+    with store.database.reading() as connection:
+        sources = {file.source for file in all_volumes(connection)}
+    assert f"mouse/experiment_{FIRST}/projection_density_100.nrrd" in sources
+    assert (recorder.done, recorder.finished) == (recorder.total, True)
+    assert recorder.size_bytes == report.size_bytes > 0
+
+
+def test_annotations_and_other_files_are_listed_not_taken_in(store: Store, tmp_path: Path) -> None:
+    report = adopted(store, allensdk_cache(tmp_path / "mouse", FIRST))
+    assert {refused.path.name: refused.reason for refused in report.ignored} == {
+        "manifest.json": "AllenSDK's own list of paths",
+        "annotation_100.nrrd": "annotations are not kept in the store",
+    }
+
+
+def test_adopting_again_finds_all_present(store: Store, tmp_path: Path) -> None:
+    folder = allensdk_cache(tmp_path / "mouse", FIRST, SECOND)
+    adopted(store, folder)
+    snapshots = count(store, SourceSnapshot)
+    report = adopted(store, folder)
+    assert (report.unionizes, report.volumes, report.present, report.refused) == (0, 0, 6, ())
+    assert count(store, SourceSnapshot) == snapshots
+    assert "6 already there" in report.summary()
+
+
+def test_only_the_experiments_asked_for_are_taken_in(store: Store, tmp_path: Path) -> None:
+    report = adopted(store, allensdk_cache(tmp_path / "mouse", FIRST, SECOND), experiment_ids=[SECOND])
+    assert (report.unionizes, report.volumes) == (1, 2)
+    with store.database.reading() as connection:
+        assert {file.experiment_id for file in all_volumes(connection)} == {SECOND}
+
+
+def test_the_cache_is_only_read(store: Store, tmp_path: Path) -> None:
+    folder = allensdk_cache(tmp_path / "mouse", FIRST)
+
+    def state() -> dict[Path, tuple[int, int]]:
+        return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
+
+    before = state()
+    adopted(store, folder)
+    assert state() == before
+
+
+def damaged(folder: Path, name: str) -> Path:
+    """One file of the cache spoiled; its path."""
+    path = folder / f"experiment_{FIRST}" / name
+    if name.endswith(".nrrd"):
+        path.write_bytes(path.read_bytes()[:-100])
+    else:
+        path.write_text(path.read_text()[:-30])
+    return path
+
+
+@pytest.mark.parametrize("name", ["projection_density_100.nrrd", "data_mask_50.nrrd", "structure_unionizes.csv"])
+def test_a_damaged_file_is_refused_and_the_rest_goes_on(store: Store, tmp_path: Path, name: str) -> None:
+    folder = allensdk_cache(tmp_path / "mouse", FIRST, SECOND)
+    bad = damaged(folder, name)
+    report = adopted(store, folder)
+    assert [refused.path for refused in report.refused] == [bad]
+    assert str(bad) in report.refused[0].reason
+    assert "get it again from its source" in report.refused[0].reason
+    assert report.unionizes + report.volumes == 5
+    assert len([*(store.path / "volumes").rglob("*.h5")]) == report.volumes == count(store, StoredVolume)
+
+
+@pytest.mark.parametrize("name", ["structures.json", "experiments.json"])
+def test_a_damaged_list_is_refused_and_what_needs_it_says_so(store: Store, tmp_path: Path, name: str) -> None:
+    folder = allensdk_cache(tmp_path / "mouse", FIRST)
+    (folder / name).write_text((folder / name).read_text()[:-5])
+    report = adopted(store, folder)
+    assert folder / name in [refused.path for refused in report.refused]
+    # Without its list nothing of an experiment can be placed.
+    assert len(report.refused) == (5 if name == "structures.json" else 4)
+    assert "bsv-store sync experiments" in report.refused[-1].reason
+    assert count(store, Experiment) == 0
+    assert count(store, Structure) == (0 if name == "structures.json" else len(ATLAS.structures))
+
+
+def test_an_experiment_that_the_catalog_lacks_is_refused(catalog: Store, tmp_path: Path) -> None:
+    folder = allensdk_cache(tmp_path / "mouse", FIRST)
+    (folder / f"experiment_{FIRST}").rename(folder / "experiment_7")
+    report = adopted(catalog, folder)
+    assert len(report.refused) == 3
+    assert all("does not have 1 of the experiments: 7" in refused.reason for refused in report.refused)
+    assert count(catalog, StoredVolume) == 0
+
+
+def test_a_table_under_another_experiments_name_is_refused(catalog: Store, tmp_path: Path) -> None:
+    folder = allensdk_cache(tmp_path / "mouse", FIRST)
+    (folder / f"experiment_{FIRST}" / "structure_unionizes.csv").write_text(unionize_csv(SECOND))
+    report = adopted(catalog, folder)
+    (refused,) = report.refused
+    assert f"holds rows of the experiments ({SECOND},), not of {FIRST}" in refused.reason
+    assert count(catalog, Unionize) == 0
+
+
+def test_a_volume_of_another_spacing_than_its_name_is_refused(catalog: Store, tmp_path: Path) -> None:
+    folder = allensdk_cache(tmp_path / "mouse", FIRST)
+    own = folder / f"experiment_{FIRST}"
+    (own / "data_mask_50.nrrd").rename(own / "data_mask_25.nrrd")
+    report = adopted(catalog, folder)
+    assert ["of 50 um, not of 25 um" in refused.reason for refused in report.refused] == [True]
+
+
+# -- Brain Street View --------------------------------------------------------------------------------------------
+
+
+def test_a_bsv_cache_is_taken_in(catalog: Store, tmp_path: Path) -> None:
+    report = adopted(catalog, bsv_cache(tmp_path / "cache", FIRST, SECOND))
+    assert (report.layout, report.structures, report.experiments) == ("bsv", None, None)
+    assert (report.unionizes, report.volumes, report.present, report.refused) == (2, 2, 0, ())
+    assert [refused.path.name for refused in report.ignored] == ["temp.zip"]
+    np.testing.assert_array_equal(catalog.volume(FIRST), ATLAS.volume(FIRST))
+    with catalog.database.reading() as connection:
+        parts = connection.execute(select(UnionizeCoverage.experiment_id, UnionizeCoverage.part)).all()
+        side = connection.execute(select(Experiment.injected_hemisphere).where(Experiment.id == FIRST)).scalar()
+    assert sorted(map(tuple, parts)) == [(FIRST, "injection"), (SECOND, "injection")]
+    assert side == ATLAS.experiment(FIRST).injected_hemisphere
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda raw: raw[:-4], "instead of 4815360"),
+        (lambda raw: bytes(4_955_580), "CCFv2"),
+        (lambda raw: np.float32(np.nan).tobytes() + raw[4:], "NaN or infinite"),
+        (lambda raw: np.float32(2).tobytes() + raw[4:], "fraction of a voxel"),
+    ],
+    ids=["cut", "old frame", "NaN", "above 1"],
+)
+def test_a_bad_density_is_refused(catalog: Store, tmp_path: Path, change: Any, reason: str) -> None:
+    folder = bsv_cache(tmp_path / "cache", FIRST, SECOND)
+    path = folder / str(FIRST) / "density.raw"
+    path.write_bytes(change(path.read_bytes()))
+    report = adopted(catalog, folder)
+    assert [(refused.path, reason in refused.reason) for refused in report.refused] == [(path, True)]
+    assert (report.volumes, count(catalog, StoredVolume)) == (1, 1)
+
+
+def test_an_empty_summary_is_refused(catalog: Store, tmp_path: Path) -> None:
+    folder = bsv_cache(tmp_path / "cache", FIRST)
+    (folder / str(FIRST) / "injectionSummary_all.json").write_text("[]")
+    report = adopted(catalog, folder)
+    assert len(report.refused) == 1
+    assert report.volumes == 1
+
+
+# -- beside what the store has ------------------------------------------------------------------------------------
+
+
+def test_what_came_from_the_api_is_present(catalog: Store, client: AllenClient, tmp_path: Path) -> None:
+    fetch_volumes(catalog.database, catalog.files, client, [FIRST])
+    sync_unionizes(catalog.database, client, [FIRST])
+    snapshots = count(catalog, SourceSnapshot)
+    report = adopted(catalog, bsv_cache(tmp_path / "cache", FIRST))
+    assert (report.unionizes, report.volumes, report.present) == (0, 0, 2)
+    assert count(catalog, SourceSnapshot) == snapshots
+
+
+def test_a_file_that_differs_from_the_stores_is_refused(catalog: Store, client: AllenClient, tmp_path: Path) -> None:
+    fetch_volumes(catalog.database, catalog.files, client, [FIRST])
+    folder = bsv_cache(tmp_path / "cache", FIRST, SECOND)
+    (folder / str(SECOND) / "density.raw").replace(folder / str(FIRST) / "density.raw")
+    report = adopted(catalog, folder)
+    (refused,) = report.refused
+    assert f"differs from the projection_density at 100 um of experiment {FIRST}" in refused.reason
+    assert client.api_url in refused.reason
+    np.testing.assert_array_equal(catalog.volume(FIRST), ATLAS.volume(FIRST))
+
+
+def test_a_lost_file_is_replaced_from_the_cache(catalog: Store, client: AllenClient, tmp_path: Path) -> None:
+    fetch_volumes(catalog.database, catalog.files, client, [FIRST])
+    (lost,) = (catalog.path / "volumes").rglob("*.h5")
+    lost.unlink()
+    report = adopted(catalog, bsv_cache(tmp_path / "cache", FIRST))
+    assert report.volumes == 1
+    np.testing.assert_array_equal(catalog.volume(FIRST), ATLAS.volume(FIRST))
+    assert count(catalog, StoredVolume) == 1
+
+
+def test_adopted_volumes_are_not_fetched(
+    catalog: Store, client: AllenClient, server: SyntheticServer, tmp_path: Path
+) -> None:
+    adopted(catalog, bsv_cache(tmp_path / "cache", FIRST))
+    assert fetch_volumes(catalog.database, catalog.files, client, [FIRST]).present == (FIRST,)
+    assert server.requests.total == 0
+
+
+# -- trouble ------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_is_no_cache_is_an_error(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is no cache"):
+        adopted(store, tmp_path)
+    with pytest.raises(InputError, match="cannot be read"):
+        adopted(store, tmp_path / "nowhere")
+
+
+def test_a_full_disk_ends_the_run(catalog: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise NoSpaceError("no space left")
+
+    monkeypatch.setattr("bsv_store.acquisition.adopt.publish_volume", full)
+    with pytest.raises(NoSpaceError):
+        adopted(catalog, bsv_cache(tmp_path / "cache", FIRST))
+    assert count(catalog, StoredVolume) == 0
+
+
+@pytest.mark.parametrize("kill_at", ["publish:written", "adopt:published", "adopt:committed"])
+def test_a_killed_adoption_is_completed_by_the_next(
+    catalog: Store, launch: Callable[..., Any], tmp_path: Path, kill_at: str
+) -> None:
+    folder = bsv_cache(tmp_path / "cache", FIRST, SECOND)
+    process = launch("adopt", catalog.path, str(folder), [], kill_at=kill_at)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (-signal.SIGKILL, "")
+    report = adopted(catalog, folder)
+    assert report.refused == ()
+    assert report.unionizes + report.volumes + report.present == 4
+    for i in (FIRST, SECOND):
+        np.testing.assert_array_equal(catalog.volume(i), ATLAS.volume(i))
+    assert len([*(catalog.path / "volumes").rglob("*.h5")]) == 2
+
+
+# -- real files ---------------------------------------------------------------------------------------------------
+
+
+def test_the_real_allensdk_cache_has_one_bad_file(store: Store, data: Path, tmp_path: Path) -> None:
+    """At 100 um, and the truncated file: the 25 um volumes take a minute."""
+    real = data / "allensdk_cache"
+    folder = tmp_path / "cache"
+    for path in sorted(real.rglob("*")):
+        is_slow = path.name.endswith("_25.nrrd") and path.parent.name != "experiment_288169135"
+        if path.is_file() and not is_slow:
+            copy = folder / path.relative_to(real)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, copy) if path.stat().st_dev == folder.stat().st_dev else copy.write_bytes(path.read_bytes())
+    report = adopted(store, folder)
+    assert [refused.path.name for refused in report.refused] == ["projection_density_25.nrrd"]
+    assert report.refused[0].path.parent.name == "experiment_288169135"
+    assert "is cut" in report.refused[0].reason
+    assert (report.unionizes, report.volumes) == (40, 4)
+    assert report.structures is not None
+    assert report.structures.added == 1327
+    assert report.experiments is not None
+    assert report.experiments.added == 2995
+
+
+@pytest.mark.long
+def test_the_whole_real_allensdk_cache_is_adopted(store: Store, data: Path) -> None:
+    report = adopted(store, data / "allensdk_cache")
+    assert [refused.path.name for refused in report.refused] == ["projection_density_25.nrrd"]
+    assert (report.unionizes, report.volumes) == (40, 7)
+    assert {refused.path.name for refused in report.ignored} == {"manifest.json", "annotation_25.nrrd"}

@@ -1,0 +1,355 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from sqlalchemy import func, select
+
+from bsv_store.acquisition.fetch import fetch_volumes
+from bsv_store.catalog.models import Claim, StoredVolume
+from bsv_store.catalog.volumes import all_volumes
+from bsv_store.errors import InputError, NoSpaceError, ReadOnlyStoreError, StoreError, UnknownExperimentError
+from bsv_store.sources.allen import AllenClient
+from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store.sources.synthetic.faults import (
+    CutChunks,
+    CutJson,
+    Failure,
+    Fault,
+    Html,
+    RedirectLoop,
+    Status,
+    Substitute,
+)
+from bsv_store.volumes.library import read_array
+from bsv_store.volumes.volume import VolumeKind
+
+from .conftest import Recorder
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+
+def volume_rows(store: Store) -> int:
+    with store.database.reading() as connection:
+        return connection.execute(select(func.count()).select_from(StoredVolume)).scalar_one()
+
+
+def claims(store: Store) -> int:
+    with store.database.reading() as connection:
+        return connection.execute(select(func.count()).select_from(Claim)).scalar_one()
+
+
+def files_of(store: Store) -> list[Path]:
+    return sorted(path for path in (store.path / "volumes").rglob("*") if path.is_file())
+
+
+def leftovers(store: Store) -> list[Path]:
+    return [path for folder in ("tmp", "trash") for path in (store.path / folder).glob("*")]
+
+
+def file_of(store: Store, experiment_id: int) -> Path:
+    with store.database.reading() as connection:
+        (file,) = [file for file in all_volumes(connection) if file.experiment_id == experiment_id]
+    return store.path / file.path
+
+
+# -- what is stored -----------------------------------------------------------------------------------------------
+
+
+def test_volumes_are_stored_as_upstream_has_them(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, recorder: Recorder
+) -> None:
+    ids = atlas.experiment_ids
+    report = fetch_volumes(catalog.database, catalog.files, client, [*ids, ids[0]], progress=recorder)
+    assert report.fetched == ids
+    assert not report.present
+    assert not report.failed
+    assert not report.recovered
+    assert server.requests.total == len(ids)
+    assert (recorder.total, recorder.done, recorder.finished) == (len(ids), len(ids), True)
+    assert recorder.size_bytes == report.downloaded_bytes
+    assert recorder.what == "projection_density at 100 um"
+    with catalog.database.reading() as connection:
+        stored = all_volumes(connection)
+    for file in stored:
+        np.testing.assert_array_equal(read_array(catalog.files, file), atlas.volume(file.experiment_id))
+        assert file.source == f"{server.url}/grid_data/download/{file.experiment_id}?include=density"
+    assert len(files_of(catalog)) == len(stored) == len(ids)
+    assert leftovers(catalog) == []
+    assert claims(catalog) == 0
+
+
+def test_what_is_there_is_not_asked_for_again(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    ids = atlas.experiment_ids
+    fetch_volumes(catalog.database, catalog.files, client, ids[:4])
+    report = fetch_volumes(catalog.database, catalog.files, client, ids)
+    assert (report.present, report.fetched) == (ids[:4], ids[4:])
+    assert server.requests.total == len(ids)
+    assert "2 fetched" in report.summary()
+    assert "4 already there" in report.summary()
+
+
+def test_kinds_and_spacings_are_kept_apart(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    first = atlas.experiment_ids[0]
+    wanted: list[tuple[VolumeKind, int]] = [("projection_density", 100), ("injection_fraction", 100), ("data_mask", 50)]
+    for kind, spacing_um in wanted:
+        report = fetch_volumes(catalog.database, catalog.files, client, [first], kind=kind, spacing_um=spacing_um)
+        assert report.fetched == (first,)
+    assert volume_rows(catalog) == server.requests.total == 3
+
+
+def test_large_volumes_go_over_the_disk_and_leave_nothing_there(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratches: list[Path | None] = []
+    volume = client.volume
+
+    def watched(*args: Any, scratch: Path | None, **options: Any) -> Any:
+        reply = volume(*args, scratch=scratch, **options)
+        scratches.append(scratch if scratch is not None and scratch.exists() else None)
+        return reply
+
+    monkeypatch.setattr(client, "volume", watched)
+    # What 25 um is made to do, at a size that a test can afford.
+    monkeypatch.setattr("bsv_store.acquisition.fetch._LARGE_UM", 50)
+    for spacing_um in (50, 100):
+        fetch_volumes(
+            catalog.database, catalog.files, client, atlas.experiment_ids[:1], kind="data_mask", spacing_um=spacing_um
+        )
+    assert [scratch is None for scratch in scratches] == [False, True]
+    assert leftovers(catalog) == []
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_a_missing_or_cut_file_is_fetched_again(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, damage: str
+) -> None:
+    first = atlas.experiment_ids[0]
+    fetch_volumes(catalog.database, catalog.files, client, [first])
+    path = file_of(catalog, first)
+    if damage == "missing":
+        path.unlink()
+    else:
+        os.truncate(path, 1000)
+    report = fetch_volumes(catalog.database, catalog.files, client, [first])
+    assert report.fetched == (first,)
+    assert server.requests.total == 2
+    np.testing.assert_array_equal(catalog.volume(first), atlas.volume(first))
+    assert volume_rows(catalog) == 1
+
+
+def test_refreshing_mends_a_flipped_bit(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    first = atlas.experiment_ids[0]
+    fetch_volumes(catalog.database, catalog.files, client, [first])
+    path = file_of(catalog, first)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    report = fetch_volumes(catalog.database, catalog.files, client, [first], refresh=True)
+    assert report.fetched == (first,)
+    assert server.requests.total == 2
+    np.testing.assert_array_equal(catalog.volume(first), atlas.volume(first))
+
+
+def test_a_volume_that_changed_upstream_replaces_the_old_file(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    first, second = atlas.experiment_ids[:2]
+    fetch_volumes(catalog.database, catalog.files, client, [first, second])
+    old = file_of(catalog, first)
+    other = client.volume(second)
+    import urllib.request
+
+    with urllib.request.urlopen(other.source) as response:
+        server.fail(f"download/{first}", Substitute(response.read()))
+    report = fetch_volumes(catalog.database, catalog.files, client, [first], refresh=True)
+    assert report.fetched == (first,)
+    np.testing.assert_array_equal(catalog.volume(first), atlas.volume(second))
+    assert not old.exists()
+    assert [path.name.endswith(old.name) for path in leftovers(catalog)] == [True]
+    assert len(files_of(catalog)) == 2
+
+
+def test_files_are_for_the_whole_group_whatever_the_umask(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas
+) -> None:
+    before = os.umask(0o077)
+    try:
+        fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids[:1])
+    finally:
+        os.umask(before)
+    (path,) = files_of(catalog)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o664
+    for folder in (path.parent, path.parent.parent):
+        assert stat.S_IMODE(folder.stat().st_mode) & 0o775 == 0o775
+
+
+# -- what fails ---------------------------------------------------------------------------------------------------
+
+FAULTS: list[tuple[str, Fault, int, str]] = [
+    ("404", Status(404), 1, "the server answers 404"),
+    ("500", Status(500), 4, "the server answers 500"),
+    ("429", Status(429), 4, "the server answers 429"),
+    ("chunks cut", CutChunks(1000), 4, "the connection failed"),
+    ("web page", Html(), 4, "a web page"),
+    ("failure", Failure("gone"), 4, "reports failure: 'gone'"),
+    ("redirects", RedirectLoop(), 6, "redirects without end"),
+    ("cut zip", CutJson(0.5), 2, "is no whole zip file"),
+    ("garbage", Substitute(b"\x00" * 1000), 2, "is no whole zip file"),
+]
+
+
+@pytest.mark.parametrize(("fault", "requests", "reason"), [row[1:] for row in FAULTS], ids=[row[0] for row in FAULTS])
+def test_a_fault_is_reported_stores_nothing_and_harms_no_other(
+    catalog: Store,
+    client: AllenClient,
+    atlas: SyntheticAtlas,
+    server: SyntheticServer,
+    recorder: Recorder,
+    fault: Fault,
+    requests: int,
+    reason: str,
+) -> None:
+    bad, *good = atlas.experiment_ids[:3]
+    server.fail(f"download/{bad}", fault, times=None)
+    report = fetch_volumes(catalog.database, catalog.files, client, [bad, *good], progress=recorder)
+    assert report.fetched == tuple(good)
+    (failure,) = report.failed
+    assert failure.experiment_id == bad
+    assert reason in failure.reason
+    assert f"experiment {bad}" in failure.reason
+    assert f"{server.url}/grid_data/download/{bad}" in failure.reason
+    assert server.requests.count(f"download/{bad}") == requests
+    assert server.requests.total == requests + len(good)
+    assert recorder.done == recorder.total == 3
+    assert (volume_rows(catalog), len(files_of(catalog)), leftovers(catalog), claims(catalog)) == (2, 2, [], 0)
+    server.faults.clear()
+    assert fetch_volumes(catalog.database, catalog.files, client, [bad, *good]).fetched == (bad,)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -0.5, 1.5])
+def test_voxels_that_are_no_densities_are_refused(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, value: float
+) -> None:
+    import io
+    import zipfile
+
+    def spoil(body: bytes) -> bytes:
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        raw = np.frombuffer(members["density.raw"], "<f4").copy()
+        raw[1000] = value
+        members["density.raw"] = raw.tobytes()
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            for name, data in members.items():
+                archive.writestr(zipfile.ZipInfo(name), data)
+        return packed.getvalue()
+
+    first = atlas.experiment_ids[0]
+    server.fail(f"download/{first}", Substitute(spoil), times=None)
+    report = fetch_volumes(catalog.database, catalog.files, client, [first])
+    assert [failure.experiment_id for failure in report.failed] == [first]
+    assert "the same bytes came twice" in report.failed[0].reason
+    assert server.requests.total == 2
+    assert files_of(catalog) == []
+
+
+def test_a_server_that_answers_nothing_is_left_alone(
+    catalog: Store, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bsv_store.acquisition.sharing._MOST_FAILURES_IN_A_ROW", 2)
+    with SyntheticServer(atlas) as server:
+        server.fail("download", Status(500), times=None)
+        with AllenClient(api_url=server.url, backoff_s=0, attempts=1) as client:
+            report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids, workers=1)
+        assert server.requests.total < len(atlas.experiment_ids)
+    assert len(report.failed) == len(atlas.experiment_ids)
+    assert "not tried" in report.failed[-1].reason
+    assert claims(catalog) == 0
+
+
+def test_missing_volumes_do_not_count_as_a_server_that_is_down(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bsv_store.acquisition.sharing._MOST_FAILURES_IN_A_ROW", 2)
+    server.fail("download", Status(404), times=5)
+    report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids, workers=1)
+    assert len(report.failed) == 5
+    assert len(report.fetched) == 1
+
+
+def test_unknown_experiments_are_named_before_anything_is_asked(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    with pytest.raises(UnknownExperimentError, match="7"):
+        fetch_volumes(catalog.database, catalog.files, client, [*atlas.experiment_ids, 7])
+    with pytest.raises(InputError, match="spacing"):
+        fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids, spacing_um=30)
+    with pytest.raises(InputError, match="workers"):
+        fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids, workers=0)
+    assert server.requests.total == 0
+
+
+@pytest.mark.parametrize("error", [NoSpaceError("full"), StoreError("broken")])
+def test_a_store_that_fails_ends_the_run_and_frees_its_claims(
+    catalog: Store,
+    client: AllenClient,
+    atlas: SyntheticAtlas,
+    monkeypatch: pytest.MonkeyPatch,
+    error: StoreError,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("bsv_store.acquisition.fetch.publish_volume", refuse)
+    with pytest.raises(type(error)):
+        fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids)
+    assert (volume_rows(catalog), claims(catalog)) == (0, 0)
+    monkeypatch.undo()
+    assert len(fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids).fetched) == 6
+
+
+def test_being_interrupted_keeps_what_is_there_and_frees_the_rest(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    class Interrupting(Recorder):
+        def advance(self, count: int = 1, *, size_bytes: int = 0) -> None:
+            super().advance(count, size_bytes=size_bytes)
+            if self.done == 2 and count:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids, workers=1, progress=Interrupting())
+    assert volume_rows(catalog) == 2
+    assert claims(catalog) == 0
+    asked = server.requests.total
+    report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids)
+    assert len(report.present) == 2
+    assert len(report.fetched) + len(report.recovered) == 4
+    assert server.requests.total - asked == len(report.fetched)
+
+
+def test_a_read_only_store_is_used_but_not_written(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    from bsv_store import open_store
+
+    first, second = atlas.experiment_ids[:2]
+    fetch_volumes(catalog.database, catalog.files, client, [first])
+    with open_store(catalog.path, read_only=True) as reader:
+        assert fetch_volumes(reader.database, reader.files, client, [first]).present == (first,)
+        with pytest.raises(ReadOnlyStoreError):
+            fetch_volumes(reader.database, reader.files, client, [first, second])
+    assert server.requests.total == 1

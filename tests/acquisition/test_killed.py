@@ -1,0 +1,106 @@
+"""A process killed at any point leaves nothing wrong behind, and the next run completes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from sqlalchemy import func, select
+
+from bsv_store.acquisition.claims import Claims
+from bsv_store.acquisition.fetch import fetch_volumes
+from bsv_store.acquisition.sync import sync_unionizes
+from bsv_store.catalog.models import Claim, Unionize
+from bsv_store.catalog.volumes import all_volumes
+from bsv_store.sources.allen import AllenClient
+from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store.volumes.library import read_array
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+Launch = Callable[..., subprocess.Popen[str]]
+IDS = SyntheticAtlas(experiments=6).experiment_ids[:3]
+
+
+def check_sound(store: Store, atlas: SyntheticAtlas) -> set[int]:
+    """Every recorded volume is right, and what lies beside them is a temporary or a whole file; ids of the recorded."""
+    with store.database.reading() as connection:
+        stored = all_volumes(connection)
+    for file in stored:
+        np.testing.assert_array_equal(read_array(store.files, file), atlas.volume(file.experiment_id))
+    for path in (store.path / "tmp").iterdir():
+        assert path.name.endswith(".tmp")
+    return {file.experiment_id for file in stored}
+
+
+def killed(launch: Launch, store: Store, server: SyntheticServer, what: str, kill_at: str) -> None:
+    process = launch(what, store.path, server.url, IDS, kill_at=kill_at)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (-signal.SIGKILL, "")
+
+
+@pytest.mark.parametrize(
+    ("kill_at", "recorded"),
+    [
+        ("fetch:downloaded", {0}),
+        ("publish:written", {0}),
+        ("publish:synced", {0}),
+        ("publish:renamed", {0}),
+        ("fetch:published", {0}),
+        ("fetch:published@3", {0, 1, 2}),
+        ("fetch:committed", {1}),
+        ("fetch:committed@2", {2}),
+    ],
+)
+def test_a_killed_fetch_is_completed_by_the_next(
+    catalog: Store,
+    client: AllenClient,
+    atlas: SyntheticAtlas,
+    server: SyntheticServer,
+    launch: Launch,
+    kill_at: str,
+    recorded: set[int],
+) -> None:
+    killed(launch, catalog, server, "fetch", kill_at)
+    there = check_sound(catalog, atlas)
+    assert len(there) in recorded
+    whole = published(catalog)
+    server.requests.clear()
+    report = fetch_volumes(catalog.database, catalog.files, client, IDS)
+    assert set(report.present) == there
+    # What had been published is taken over without asking upstream again.
+    assert set(report.recovered) == whole - there
+    assert set(report.fetched) == set(IDS) - whole
+    assert server.requests.total == len(report.fetched)
+    assert check_sound(catalog, atlas) == set(IDS)
+
+
+def published(store: Store) -> set[int]:
+    folder: Path = store.path / "volumes" / "projection_density" / "100um"
+    return {int(path.name.partition(".")[0]) for path in folder.glob("*.h5")} if folder.is_dir() else set()
+
+
+@pytest.mark.parametrize("kill_at", ["sync:downloaded", "sync:downloaded@2", "sync:committed"])
+def test_a_killed_synchronization_is_completed_by_the_next(
+    catalog: Store,
+    client: AllenClient,
+    atlas: SyntheticAtlas,
+    server: SyntheticServer,
+    launch: Launch,
+    kill_at: str,
+) -> None:
+    killed(launch, catalog, server, "sync", kill_at)
+    report = sync_unionizes(catalog.database, client, IDS)
+    assert set(report.present) | set(report.fetched) == set(IDS)
+    with catalog.database.reading() as connection:
+        rows = connection.execute(select(func.count()).select_from(Unionize)).scalar_one()
+        keys = set(connection.execute(select(Claim.object_key)).scalars())
+        # What the dead process still claims is there, and holds nobody up.
+        assert Claims(catalog.database).free(connection, keys) == keys
+    assert rows == sum(len(atlas.unionize(i)) for i in IDS)

@@ -1,0 +1,200 @@
+"""Many processes that want the same bring each object once."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from sqlalchemy import func, select
+
+from bsv_store.acquisition.claims import Claims
+from bsv_store.acquisition.fetch import fetch_volumes
+from bsv_store.acquisition.sync import sync_experiments, sync_structures
+from bsv_store.catalog.models import Claim
+from bsv_store.sources.allen import AllenClient
+from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store.sources.synthetic.faults import Gate, Hang, Status
+from bsv_store.sources.synthetic.replies import Request
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+
+Launch = Callable[..., subprocess.Popen[str]]
+
+
+class Asked:
+    """Matches every download, and lets a test wait until so many have been asked for."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._changed = threading.Condition()
+
+    def __call__(self, request: Request) -> bool:
+        if "download" not in request.path:
+            return False
+        with self._changed:
+            self._count += 1
+            self._changed.notify_all()
+        return True
+
+    def wait_for(self, count: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._count >= count, 60)
+
+
+def finished(processes: list[subprocess.Popen[str]], *, timeout_s: float) -> None:
+    outcomes = [(process.communicate(timeout=timeout_s)[1], process.returncode) for process in processes]
+    assert outcomes == [("", 0)] * len(processes)
+
+
+@pytest.mark.parametrize(
+    ("processes", "experiments"), [(3, 6), pytest.param(16, 40, marks=pytest.mark.long)], ids=["few", "many"]
+)
+def test_each_volume_and_table_is_downloaded_once(
+    store: Store, launch: Launch, processes: int, experiments: int
+) -> None:
+    atlas = SyntheticAtlas(experiments=experiments)
+    with SyntheticServer(atlas) as server:
+        with AllenClient(api_url=server.url) as client:
+            sync_structures(store.database, client)
+            sync_experiments(store.database, client)
+        for what, part, requests in (("fetch", "/grid_data/", experiments), ("sync", "Unionize", experiments // 2)):
+            server.requests.clear()
+            started = [launch(what, store.path, server.url, atlas.experiment_ids) for _ in range(processes)]
+            finished(started, timeout_s=300)
+            asked = [request.target for request in server.requests.all]
+            assert all(part in target for target in asked)
+            assert len(set(asked)) == len(asked)
+            if what == "fetch":
+                assert len(asked) == requests
+        assert server.errors == []
+
+
+def test_what_another_brings_is_waited_for_and_used(
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, launch: Launch
+) -> None:
+    """One fetch holds the claim behind a closed gate; the other one waits, and asks for nothing."""
+    first = atlas.experiment_ids[0]
+    opened = threading.Event()
+    asked = Asked()
+    server.fail(asked, Gate(opened), times=None)
+    process = launch("fetch", catalog.path, server.url, [first])
+    asked.wait_for(1)
+    other = launch("fetch", catalog.path, server.url, [first])
+    opened.set()
+    finished([process, other], timeout_s=60)
+    assert server.requests.total == 1
+
+
+def test_what_another_fails_to_bring_is_tried(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    first = atlas.experiment_ids[0]
+    claims = Claims(catalog.database)
+    with catalog.database.writing() as connection:
+        assert claims.take(connection, [f"volume/projection_density/100/{first}"])
+    waiting = threading.Event()
+    reports = []
+
+    class Waiting:
+        def start(self, total: int, what: str) -> None:
+            waiting.set()
+
+        def advance(self, count: int = 1, *, size_bytes: int = 0) -> None:
+            pass
+
+        def finish(self) -> None:
+            pass
+
+    def fetch() -> None:
+        reports.append(fetch_volumes(catalog.database, catalog.files, client, [first], progress=Waiting()))
+
+    thread = threading.Thread(target=fetch)
+    thread.start()
+    waiting.wait(10)
+    assert server.requests.total == 0
+    # The holder gives up.
+    claims.release_all()
+    thread.join()
+    assert reports[0].fetched == (first,)
+
+
+def test_without_claims_every_byte_is_right_all_the_same(
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Claims save work; whole files and the database's constraints carry the correctness."""
+    monkeypatch.setattr(Claims, "take", lambda self, connection, keys: set(keys))
+    monkeypatch.setattr(Claims, "confirmed", lambda self, connection, keys: set(keys))
+    reports, errors = [], []
+
+    def fetch() -> None:
+        try:
+            with AllenClient(api_url=server.url, backoff_s=0) as client:
+                reports.append(fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids))
+        except Exception as error:  # noqa: BLE001 - it must reach the test, not the thread's end
+            errors.append(error)
+
+    threads = [threading.Thread(target=fetch) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(reports) == 3
+    for i in atlas.experiment_ids:
+        np.testing.assert_array_equal(catalog.volume(i), atlas.volume(i))
+
+
+def test_a_failure_does_not_hold_others_up(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    first = atlas.experiment_ids[0]
+    server.fail(f"download/{first}", Status(404))
+    assert fetch_volumes(catalog.database, catalog.files, client, [first]).failed
+    assert fetch_volumes(catalog.database, catalog.files, client, [first]).fetched == (first,)
+
+
+def test_an_interrupt_does_not_wait_for_a_server_that_hangs(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, launch: Launch
+) -> None:
+    asked = Asked()
+    server.fail(asked, Hang(), times=None)
+    process = launch("fetch", catalog.path, server.url, atlas.experiment_ids)
+    asked.wait_for(2)
+    process.send_signal(signal.SIGINT)
+    # The client would wait for an answer for a minute.
+    _, errors = process.communicate(timeout=40)
+    assert "KeyboardInterrupt" in errors
+    with catalog.database.reading() as connection:
+        assert connection.execute(select(func.count()).select_from(Claim)).scalar_one() == 0
+    server.faults.clear()
+    report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids)
+    assert report.fetched == atlas.experiment_ids
+
+
+def test_what_was_brought_between_looking_and_claiming_is_used(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    first = atlas.experiment_ids[0]
+
+    class Overtaking:
+        """Another run does all the work just when this one has found that the volume is missing."""
+
+        def start(self, total: int, what: str) -> None:
+            fetch_volumes(catalog.database, catalog.files, client, [first])
+
+        def advance(self, count: int = 1, *, size_bytes: int = 0) -> None:
+            pass
+
+        def finish(self) -> None:
+            pass
+
+    report = fetch_volumes(catalog.database, catalog.files, client, [first], progress=Overtaking())
+    assert report.present == (first,)
+    assert server.requests.total == 1

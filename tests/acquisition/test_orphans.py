@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from sqlalchemy import delete
+
+from bsv_store.acquisition.fetch import fetch_volumes
+from bsv_store.acquisition.orphans import OrphanFiles
+from bsv_store.catalog.models import StoredVolume
+from bsv_store.catalog.volumes import find_volumes
+from bsv_store.sources.allen import AllenClient
+from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+
+@pytest.fixture
+def orphan(catalog: Store, client: AllenClient, atlas: SyntheticAtlas) -> Path:
+    """A published file of the first experiment without its row."""
+    fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids[:1])
+    with catalog.database.writing() as connection:
+        connection.execute(delete(StoredVolume))
+    (path,) = (catalog.path / "volumes").rglob("*.h5")
+    return path
+
+
+def test_a_sound_orphan_gets_the_row_it_lacked(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
+) -> None:
+    first = atlas.experiment_ids[0]
+    report = fetch_volumes(catalog.database, catalog.files, client, [first])
+    assert report.recovered == (first,)
+    assert not report.fetched
+    assert "1 recovered" in report.summary()
+    assert server.requests.total == 1
+    np.testing.assert_array_equal(catalog.volume(first), atlas.volume(first))
+    with catalog.database.reading() as connection:
+        file = find_volumes(connection, [first], kind="projection_density", spacing_um=100)[first]
+    assert catalog.path / file.path == orphan
+    assert file.source.startswith(server.url)
+
+
+def test_refreshing_takes_no_orphan(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
+) -> None:
+    report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids[:1], refresh=True)
+    assert not report.recovered
+    assert server.requests.total == 2
+
+
+def damage(path: Path, how: str) -> None:
+    if how == "cut":
+        os.truncate(path, path.stat().st_size // 2)
+    elif how == "empty":
+        os.truncate(path, 0)
+    elif how == "flipped":
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    elif how == "unreadable":
+        path.unlink()
+        path.mkdir()
+    else:
+        path.write_text(how)
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "flipped", "unreadable", "some text"])
+def test_a_damaged_orphan_is_downloaded_anew(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path, how: str
+) -> None:
+    damage(orphan, how)
+    assert OrphanFiles(catalog.files, "projection_density", 100).recover(atlas.experiment_ids[0]) is None
+    if how == "unreadable":
+        orphan.rmdir()
+    report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids[:1])
+    assert report.fetched == atlas.experiment_ids[:1]
+    np.testing.assert_array_equal(catalog.volume(atlas.experiment_ids[0]), atlas.volume(atlas.experiment_ids[0]))
+
+
+def test_a_file_under_another_experiments_name_is_no_orphan_of_it(
+    catalog: Store, atlas: SyntheticAtlas, orphan: Path
+) -> None:
+    first, second = atlas.experiment_ids[:2]
+    shutil.copy(orphan, orphan.with_name(orphan.name.replace(str(first), str(second))))
+    orphans = OrphanFiles(catalog.files, "projection_density", 100)
+    assert orphans.recover(second) is None
+    assert orphans.recover(first) is not None
+
+
+def test_a_file_under_another_kind_is_no_orphan_of_it(catalog: Store, atlas: SyntheticAtlas, orphan: Path) -> None:
+    other = catalog.path / "volumes" / "data_mask" / "100um" / orphan.name
+    other.parent.mkdir(parents=True)
+    shutil.copy(orphan, other)
+    assert OrphanFiles(catalog.files, "data_mask", 100).recover(atlas.experiment_ids[0]) is None
+
+
+def test_other_files_in_the_folder_are_left_alone(catalog: Store, atlas: SyntheticAtlas, orphan: Path) -> None:
+    for name in ("notes.txt", ".hidden", "x.0123.h5", "5"):
+        (orphan.parent / name).write_text("mine")
+    assert OrphanFiles(catalog.files, "projection_density", 100).recover(5) is None

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import select, update
+
+from bsv_store.acquisition.fetch import fetch_volumes
+from bsv_store.acquisition.plan import Plan, duration_text, plan_unionizes, plan_volumes
+from bsv_store.acquisition.sync import sync_unionizes
+from bsv_store.catalog.models import StoredVolume
+from bsv_store.errors import InputError, MissingDataError, NoSpaceError, UnknownExperimentError
+from bsv_store.sources.allen import AllenClient
+from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+
+def test_a_plan_says_what_is_there_and_what_is_missing_and_asks_nobody(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    ids = atlas.experiment_ids
+    fetch_volumes(catalog.database, catalog.files, client, ids[:2])
+    server.requests.clear()
+    plan = plan_volumes(catalog.database, catalog.files, [*ids, ids[0]])
+    assert (plan.present, plan.missing, plan.requests) == (ids[:2], ids[2:], 4)
+    assert server.requests.total == 0
+    assert "2 there, 4 missing; 4 requests" in plan.summary()
+    assert plan_volumes(catalog.database, catalog.files, ids[:2]).summary().endswith("all 2 are there.")
+    assert plan_volumes(catalog.database, catalog.files, ids, refresh=True).missing == ids
+
+
+def test_a_lost_file_is_missing(catalog: Store, client: AllenClient, atlas: SyntheticAtlas) -> None:
+    first = atlas.experiment_ids[0]
+    fetch_volumes(catalog.database, catalog.files, client, [first])
+    shutil.rmtree(catalog.path / "volumes")
+    assert plan_volumes(catalog.database, catalog.files, [first]).missing == (first,)
+
+
+def test_sizes_are_those_of_the_stores_own_files(catalog: Store, client: AllenClient, atlas: SyntheticAtlas) -> None:
+    ids = atlas.experiment_ids
+    before = plan_volumes(catalog.database, catalog.files, ids)
+    assert before.store_bytes == 6 * 698_000
+    fetch_volumes(catalog.database, catalog.files, client, ids[:2])
+    sizes = [path.stat().st_size for path in (catalog.path / "volumes").rglob("*.h5")]
+    plan = plan_volumes(catalog.database, catalog.files, ids)
+    assert plan.store_bytes == pytest.approx(4 * sum(sizes) / 2, abs=1)
+    assert plan.download_bytes < plan.store_bytes
+
+
+def test_sizes_grow_with_the_number_of_voxels(catalog: Store, atlas: SyntheticAtlas) -> None:
+    coarse, fine = (
+        plan_volumes(catalog.database, catalog.files, atlas.experiment_ids, spacing_um=spacing_um)
+        for spacing_um in (100, 25)
+    )
+    assert fine.store_bytes == 64 * coarse.store_bytes
+
+
+def test_time_is_told_at_the_rate_of_the_latest_arrivals(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas
+) -> None:
+    ids = atlas.experiment_ids
+    fetch_volumes(catalog.database, catalog.files, client, ids)
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    with catalog.database.writing() as connection:
+        for number, row in enumerate(connection.execute(select(StoredVolume.id)).scalars().all()):
+            # Every three seconds, but for a night before the last one.
+            when = start + timedelta(seconds=3 * number, hours=10 * (number == 5))
+            connection.execute(update(StoredVolume).where(StoredVolume.id == row).values(fetched_at=when))
+    assert plan_volumes(catalog.database, catalog.files, ids, refresh=True).seconds is None
+    with catalog.database.writing() as connection:
+        connection.execute(
+            update(StoredVolume)
+            .where(StoredVolume.fetched_at > start + timedelta(hours=1))
+            .values(fetched_at=start + timedelta(seconds=15))
+        )
+    plan = plan_volumes(catalog.database, catalog.files, ids, refresh=True)
+    assert plan.seconds == pytest.approx(18)
+    assert "about 18 s at the rate seen" in plan.summary()
+
+
+def test_a_full_disk_is_seen_before_anything_is_fetched(
+    catalog: Store, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_volumes(catalog.database, catalog.files, atlas.experiment_ids)
+    assert plan.has_room
+    plan.require_room()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=50_000_000))
+    plan = plan_volumes(catalog.database, catalog.files, atlas.experiment_ids)
+    assert not plan.has_room
+    assert "NOT ENOUGH ROOM" in plan.summary()
+    with pytest.raises(NoSpaceError, match=r"takes about 4\.2 MB, and 50\.0 MB are free"):
+        plan.require_room()
+
+
+def test_unionize_tables_are_planned_in_batches(catalog: Store, client: AllenClient, atlas: SyntheticAtlas) -> None:
+    ids = atlas.experiment_ids
+    sync_unionizes(catalog.database, client, ids[:1])
+    plan = plan_unionizes(catalog.database, catalog.files, ids, batch=2)
+    assert (plan.present, plan.missing, plan.requests) == (ids[:1], ids[1:], 3)
+    assert plan.seconds is None
+
+
+@pytest.mark.parametrize("make", [plan_volumes, plan_unionizes])
+def test_a_plan_names_unknown_experiments(catalog: Store, make: Callable[..., Plan]) -> None:
+    with pytest.raises(UnknownExperimentError, match="7"):
+        make(catalog.database, catalog.files, [7])
+
+
+def test_a_plan_for_no_grid_is_refused(catalog: Store, atlas: SyntheticAtlas) -> None:
+    with pytest.raises(InputError, match="spacing"):
+        plan_volumes(catalog.database, catalog.files, atlas.experiment_ids, spacing_um=30)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "0 s"), (59, "59 s"), (61, "1 min 01 s"), (3600 * 5 + 120, "5 h 02 min")]
+)
+def test_durations_are_for_people(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+
+
+# -- offline ------------------------------------------------------------------------------------------------------
+
+
+def test_offline_what_is_there_is_enough(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    first = atlas.experiment_ids[0]
+    fetch_volumes(catalog.database, catalog.files, client, [first])
+    sync_unionizes(catalog.database, client, [first])
+    server.requests.clear()
+    assert fetch_volumes(catalog.database, catalog.files, None, [first]).present == (first,)
+    assert sync_unionizes(catalog.database, None, [first]).present == (first,)
+    assert server.requests.total == 0
+
+
+def test_offline_what_is_missing_is_named(catalog: Store, atlas: SyntheticAtlas) -> None:
+    named = ", ".join(map(str, atlas.experiment_ids))
+    with pytest.raises(MissingDataError, match=rf"lacks projection_density at 100 um of 6 experiment\(s\).*: {named}"):
+        fetch_volumes(catalog.database, catalog.files, None, atlas.experiment_ids)
+    with pytest.raises(MissingDataError, match="lacks unionize tables"):
+        sync_unionizes(catalog.database, None, atlas.experiment_ids)

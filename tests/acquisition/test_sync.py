@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import func, select
+
+from bsv_store.acquisition.sync import sync_experiments, sync_structures, sync_unionizes
+from bsv_store.catalog.models import Claim, Experiment, SourceSnapshot, Structure, Unionize, UnionizeCoverage
+from bsv_store.errors import UnknownExperimentError, UpstreamError
+from bsv_store.sources.allen import AllenClient
+from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store.sources.synthetic.faults import Failure, Html, Status, Substitute, Truncate
+
+from .conftest import Recorder
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+
+def count(store: Store, model: type) -> int:
+    with store.database.reading() as connection:
+        return connection.execute(select(func.count()).select_from(model)).scalar_one()
+
+
+def test_structures_and_experiments_come_from_the_api(
+    store: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    assert sync_structures(store.database, client).added == len(atlas.structures)
+    assert sync_experiments(store.database, client).added == len(atlas.experiment_ids)
+    assert count(store, Structure) == len(atlas.structures)
+    assert count(store, Experiment) == len(atlas.experiment_ids)
+    with store.database.reading() as connection:
+        sources = connection.execute(select(SourceSnapshot.kind, SourceSnapshot.source)).all()
+    assert {kind for kind, _ in sources} == {"api"}
+    assert all(source.startswith(server.url) for _, source in sources)
+
+
+def test_asking_again_changes_nothing(catalog: Store, client: AllenClient) -> None:
+    assert sync_structures(catalog.database, client).snapshot_id is None
+    report = sync_experiments(catalog.database, client)
+    assert (report.snapshot_id, report.added, report.changed, report.withdrawn) == (None, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "fault", [Status(500), Html(), Failure(), Truncate(100)], ids=lambda fault: type(fault).__name__
+)
+def test_a_faulty_list_stores_nothing(
+    store: Store, client: AllenClient, server: SyntheticServer, fault: Status
+) -> None:
+    server.fail("query.json", fault, times=None)
+    with pytest.raises(UpstreamError):
+        sync_structures(store.database, client)
+    with pytest.raises(UpstreamError):
+        sync_experiments(store.database, client)
+    assert count(store, Structure) == count(store, Experiment) == count(store, SourceSnapshot) == 0
+    assert server.requests.total == 8
+
+
+def test_unionizes_come_in_batches_and_only_once(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, recorder: Recorder
+) -> None:
+    ids = atlas.experiment_ids
+    report = sync_unionizes(catalog.database, client, ids, batch=4, progress=recorder)
+    assert report.fetched == ids
+    assert not report.failed
+    assert not report.present
+    assert server.requests.total == 2
+    assert report.rows == count(catalog, Unionize) == sum(len(atlas.unionize(i)) for i in ids)
+    assert count(catalog, UnionizeCoverage) == 2 * len(ids)
+    assert count(catalog, Claim) == 0
+    assert (recorder.total, recorder.done, recorder.finished) == (6, 6, True)
+    assert recorder.size_bytes == report.downloaded_bytes > 0
+    again = sync_unionizes(catalog.database, client, ids)
+    assert (again.present, again.fetched) == (ids, ())
+    assert server.requests.total == 2
+    assert "6 already there" in again.summary()
+
+
+def test_the_injected_hemisphere_follows_from_the_tables(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas
+) -> None:
+    sync_unionizes(catalog.database, client, atlas.experiment_ids)
+    with catalog.database.reading() as connection:
+        rows = connection.execute(select(Experiment.id, Experiment.injected_hemisphere)).all()
+    assert {row.id: row.injected_hemisphere for row in rows} == {
+        i: atlas.experiment(i).injected_hemisphere for i in atlas.experiment_ids
+    }
+
+
+def test_an_interrupted_run_goes_on_where_it_was(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    ids = atlas.experiment_ids
+    sync_unionizes(catalog.database, client, ids[:2])
+    server.requests.clear()
+    report = sync_unionizes(catalog.database, client, ids, batch=10)
+    assert (report.present, report.fetched) == (ids[:2], ids[2:])
+    assert server.requests.total == 1
+
+
+def test_refreshing_asks_again_and_changes_nothing(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    sync_unionizes(catalog.database, client, atlas.experiment_ids)
+    before = count(catalog, SourceSnapshot)
+    report = sync_unionizes(catalog.database, client, atlas.experiment_ids, refresh=True)
+    assert report.fetched == atlas.experiment_ids
+    assert server.requests.total == 2
+    assert count(catalog, SourceSnapshot) == before
+
+
+def test_one_faulty_experiment_does_no_harm_to_its_batch(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    first, *others = atlas.experiment_ids
+
+    def spoil(body: bytes) -> bytes:
+        return body.replace(b'"hemisphere_id":3', b'"hemisphere_id":4')
+
+    server.fail(lambda request: str(first) in request.line, Substitute(spoil), times=None)
+    report = sync_unionizes(catalog.database, client, atlas.experiment_ids)
+    assert report.fetched == tuple(others)
+    (failure,) = report.failed
+    assert failure.experiment_id == first
+    assert "hemisphere_id 4 is not 1, 2 or 3" in failure.reason
+    assert server.url in failure.reason
+    # The batch, then one by one.
+    assert server.requests.total == 7
+    assert count(catalog, UnionizeCoverage) == 2 * len(others)
+    assert count(catalog, Claim) == 0
+
+
+def test_an_experiment_without_rows_upstream_is_reported(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    first, *others = atlas.experiment_ids
+
+    def drop(body: bytes) -> bytes:
+        import json
+
+        reply = json.loads(body)
+        reply["msg"] = [row for row in reply["msg"] if row["section_data_set_id"] != first]
+        reply["total_rows"] = reply["num_rows"] = len(reply["msg"])
+        return json.dumps(reply).encode()
+
+    server.fail(str(first), Substitute(drop), times=None)
+    report = sync_unionizes(catalog.database, client, atlas.experiment_ids)
+    assert report.fetched == tuple(others)
+    assert [failure.experiment_id for failure in report.failed] == [first]
+    assert f"no unionize rows of experiment {first}" in report.failed[0].reason
+    assert server.requests.total == 1
+
+
+def test_unknown_experiments_are_named_before_anything_is_asked(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    with pytest.raises(UnknownExperimentError, match="does not have 2 of the experiments: 7, 8"):
+        sync_unionizes(catalog.database, client, [8, *atlas.experiment_ids, 7])
+    assert server.requests.total == 0

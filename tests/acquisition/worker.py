@@ -1,0 +1,54 @@
+"""A process of its own that fetches or synchronizes: ``python -m tests.acquisition.worker WHAT STORE URL ID...``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(what: str, store: Path, url: str, ids: Sequence[int], *, kill_at: str | None = None) -> subprocess.Popen[str]:
+    """The process, running; ``kill_at`` names the checkpoint at which it is to die."""
+    environment = {**os.environ, **({} if kill_at is None else {"BSV_STORE_KILL_AT": kill_at})}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.acquisition.worker", what, str(store), url, *map(str, ids)],
+        cwd=_ROOT,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def main(arguments: Sequence[str]) -> None:
+    from bsv_store import open_store
+    from bsv_store.acquisition.adopt import adopt_cache
+    from bsv_store.acquisition.fetch import fetch_volumes
+    from bsv_store.acquisition.sync import sync_unionizes
+    from bsv_store.sources.allen import AllenClient
+
+    what, store_path, url, *ids = arguments
+    experiment_ids = [int(i) for i in ids]
+    api_url = url if url.startswith("http") else None
+    with open_store(store_path) as store, AllenClient(api_url=api_url, backoff_s=0.01) as client:
+        if what == "fetch":
+            report = fetch_volumes(store.database, store.files, client, experiment_ids, workers=2)
+            assert not report.failed, report.failed
+            assert set(report.fetched) | set(report.present) | set(report.recovered) == set(experiment_ids)
+            for i in experiment_ids:
+                assert store.volume(i).shape == (132, 80, 114)
+            sys.stdout.write(report.summary())
+        elif what == "sync":
+            tables = sync_unionizes(store.database, client, experiment_ids, batch=2)
+            assert not tables.failed, tables.failed
+            sys.stdout.write(tables.summary())
+        else:
+            sys.stdout.write(adopt_cache(store.database, store.files, Path(url)).summary())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
