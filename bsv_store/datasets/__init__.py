@@ -1,0 +1,1 @@
+"""Results: recipes, immutable versions, tags, and the files that hold them."""

@@ -1,0 +1,167 @@
+"""From a recipe to a version of a dataset: the one that answered the same question before, or a new one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bsv_store.checkpoints import checkpoint
+from bsv_store.datasets.compute import DamagedInputsError, compute
+from bsv_store.datasets.inputs import ALGORITHM_VERSION, Inputs, gather_inputs
+from bsv_store.datasets.records import NewVersion, experiments_of, groups_of
+from bsv_store.datasets.refs import check_name
+from bsv_store.datasets.result_file import result_path, software
+from bsv_store.datasets.versions import (
+    add_version,
+    by_fingerprint,
+    read_version,
+    refuse_case_twin,
+    take_dataset,
+)
+
+if TYPE_CHECKING:
+    from bsv_store.catalog.engine import Database
+    from bsv_store.datasets.recipe import Recipe
+    from bsv_store.datasets.result_file import EncodedResult
+    from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.progress import Progress
+    from bsv_store.volumes.files import StoreFiles
+
+
+def aggregate(
+    database: Database,
+    files: StoreFiles,
+    recipe: Recipe,
+    *,
+    name: str,
+    created_by: str | None = None,
+    progress: Progress | None = None,
+) -> DatasetVersion:
+    """The version of a dataset that answers a recipe over what the store holds now.
+
+    If the dataset has a version with the same recipe, groups, inputs and algorithm, that one is returned without
+    opening a volume file; else the average is computed and becomes the next version.
+
+    Parameters
+    ----------
+    database : Database
+    files : StoreFiles
+    recipe : Recipe
+    name : str
+        Of the dataset.
+    created_by : str, optional
+        Who to record; the user of this process by default.
+    progress : Progress, optional
+
+    Returns
+    -------
+    DatasetVersion
+        Its ``was_computed`` says whether this call computed it.
+
+    Raises
+    ------
+    InputError
+        If a dataset cannot have that name.
+    EmptySelectionError
+        If no experiment is selected.
+    UnknownStructureError, UnknownExperimentError, SelectionError, RecipeError
+        If the recipe names what does not exist, or cannot be answered.
+    MissingDataError
+        If data are missing and the recipe does not leave such experiments out.
+    DamagedFileError
+        If a volume file is not what was published and the recipe does not leave such experiments out.
+    NoSpaceError, ReadOnlyStoreError, StoreError
+        If the result cannot be written; nothing is stored then.
+    """
+    check_name(name)
+    damaged: dict[int, str] = {}
+    while True:
+        inputs, existing = _look_up(database, files, recipe, name, damaged)
+        if existing is not None:
+            return existing
+        try:
+            result = compute(files, inputs, progress)
+        except DamagedInputsError as error:
+            if _still_current(database, inputs, damaged, error):
+                if recipe.missing == "error":
+                    raise
+                damaged.update(dict.fromkeys(error.damaged, _DAMAGED))
+            continue
+        checkpoint("aggregate:computed")
+        return _stored(database, files, inputs, result, name=name, created_by=created_by or current_user())
+
+
+# Without the path or the kind of damage: the same damage must give the same fingerprint the next time.
+_DAMAGED = "its stored file is missing or damaged"
+
+
+def _look_up(
+    database: Database, files: StoreFiles, recipe: Recipe, name: str, damaged: dict[int, str]
+) -> tuple[Inputs, DatasetVersion | None]:
+    """The inputs as they are now, and the version that was made from the same ones."""
+    with database.reading() as connection:
+        refuse_case_twin(connection, name)
+        inputs = gather_inputs(connection, recipe, damaged=damaged)
+        identifier = by_fingerprint(connection, name, inputs.fingerprint())
+        return inputs, None if identifier is None else read_version(connection, files, identifier)
+
+
+def _still_current(database: Database, inputs: Inputs, damaged: dict[int, str], error: DamagedInputsError) -> bool:
+    """Whether the catalog still names the files that proved damaged; else somebody has just replaced them."""
+    with database.reading() as connection:
+        fresh = gather_inputs(connection, inputs.recipe, damaged=damaged)
+    before = {member.experiment_id: member.files() for member in inputs.members}
+    after = {member.experiment_id: member.files() for member in fresh.members}
+    return all(before[identifier] == after.get(identifier) for identifier in error.damaged)
+
+
+def _stored(
+    database: Database, files: StoreFiles, inputs: Inputs, result: EncodedResult, *, name: str, created_by: str
+) -> DatasetVersion:
+    """The result as a new version, or the version that somebody else made of the same inputs in the meantime."""
+    path = result_path(name, inputs.fingerprint(), result.file_sha256)
+    files.publish(path, result.image)
+    checkpoint("aggregate:published")
+    with database.writing() as connection:
+        dataset = take_dataset(connection, name, created_by)
+        earlier = by_fingerprint(connection, name, inputs.fingerprint())
+        if earlier is None:
+            if not files.path(path).exists():
+                # A version with the same bytes was deleted since, and this file with it.
+                files.publish(path, result.image)
+            identifier = add_version(connection, dataset, _new_version(inputs, result, path, created_by))
+            checkpoint("aggregate:inserted")
+        else:
+            identifier = earlier
+        version = read_version(connection, files, identifier, was_computed=earlier is None)
+    checkpoint("aggregate:committed")
+    if version.relative_path != path:
+        files.trash(path)
+    return version
+
+
+def _new_version(inputs: Inputs, result: EncodedResult, path: str, created_by: str) -> NewVersion:
+    return NewVersion(
+        recipe=inputs.recipe,
+        fingerprint=inputs.fingerprint(),
+        algorithm_version=ALGORITHM_VERSION,
+        content_sha256=result.content_sha256,
+        path=path,
+        size_bytes=len(result.image),
+        file_sha256=result.file_sha256,
+        groups=groups_of(inputs),
+        experiments=experiments_of(inputs),
+        created_by=created_by,
+        software=software(),
+    )
+
+
+def current_user() -> str:
+    """The login name of this process's user."""
+    import getpass
+    import os
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        # No such user in the password database, as in some containers.
+        return str(os.getuid())

@@ -1,0 +1,174 @@
+"""Two versions side by side: the questions, the members, the voxels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bsv_store.datasets.changes import MemberChanges, Side, compare_members
+from bsv_store.datasets.recipe import canonical_json
+from bsv_store.volumes.grid import AXES, Grid
+
+if TYPE_CHECKING:
+    from bsv_store.datasets.recipe import Recipe
+    from bsv_store.datasets.version import DatasetVersion
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeChange:
+    """A part of the recipe that differs; values as JSON."""
+
+    part: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, slots=True)
+class VoxelDifference:
+    """How the mean of a group differs.
+
+    Attributes
+    ----------
+    label : str
+        Of the group.
+    largest : float
+        Largest absolute difference, in the unit of the mean.
+    at_um : tuple of float
+        AP, DV and ML of the center of that voxel.
+    first, second : float
+        The two values there.
+    correlation : float
+        Pearson's, over the voxels that both know; NaN where one of the two is constant.
+    voxels : int
+        Voxels that differ; one that only one side knows counts.
+    """
+
+    label: str
+    largest: float
+    at_um: tuple[float, float, float]
+    first: float
+    second: float
+    correlation: float
+    voxels: int
+
+
+@dataclass(frozen=True, slots=True)
+class VersionDiff:
+    """What differs between two versions.
+
+    Attributes
+    ----------
+    first, second : str
+        Full names.
+    recipe : tuple of RecipeChange
+    members : MemberChanges
+    only_first, only_second : tuple of str
+        Labels of groups that only one of the two has.
+    voxels : tuple of VoxelDifference
+        One for each group that both have, those without a difference included.
+    note : str or None
+        Why voxels were not compared.
+    """
+
+    first: str
+    second: str
+    recipe: tuple[RecipeChange, ...]
+    members: MemberChanges
+    only_first: tuple[str, ...]
+    only_second: tuple[str, ...]
+    voxels: tuple[VoxelDifference, ...]
+    note: str | None = None
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether question, members and voxels are the same."""
+        differs = self.recipe or self.members or self.only_first or self.only_second or self.note
+        return not differs and all(each.voxels == 0 for each in self.voxels)
+
+
+def diff_versions(first: DatasetVersion, second: DatasetVersion) -> VersionDiff:
+    """What differs between two versions, of one dataset or of two.
+
+    Raises
+    ------
+    DamagedFileError
+        If one of the result files is not what was published.
+    """
+    numbers = [{group.label: group.number for group in version.groups} for version in (first, second)]
+    shared = [label for label in numbers[0] if label in numbers[1]]
+    pairs = [(label, numbers[0][label], numbers[1][label]) for label in shared]
+    if not shared and len(numbers[0]) == len(numbers[1]) == 1:
+        # One group on either side: labels such as bin edges may differ and still the two be meant.
+        pairs = [(f"{first.groups[0].label} / {second.groups[0].label}", 0, 0)]
+    note = _not_comparable(first, second)
+    return VersionDiff(
+        first.ref,
+        second.ref,
+        _recipe_changes(first.recipe, second.recipe),
+        compare_members(Side.of_version(first), Side.of_version(second)),
+        tuple(label for label in numbers[0] if label not in numbers[1]),
+        tuple(label for label in numbers[1] if label not in numbers[0]),
+        ()
+        if note
+        else tuple(
+            voxel_difference(
+                first.statistic("mean", group=one), second.statistic("mean", group=other), first.grid, label
+            )
+            for label, one, other in pairs
+        ),
+        note,
+    )
+
+
+def voxel_difference(first: NDArray[Any], second: NDArray[Any], grid: Grid, label: str = "all") -> VoxelDifference:
+    """How two means on one grid differ; NaN is "not known".
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (ap, dv, ml)
+    """
+    one, other = first.astype(np.float64).reshape(-1), second.astype(np.float64).reshape(-1)
+    known = ~(np.isnan(one) | np.isnan(other))
+    difference = np.where(known, np.abs(other - one), 0.0)
+    differs = (difference > 0) | (np.isnan(one) != np.isnan(other))
+    # A voxel that only one side knows comes before any number.
+    where = int(np.argmax(differs & ~known)) if (differs & ~known).any() else int(np.argmax(difference))
+    ap, dv, ml = np.unravel_index(where, grid.shape)
+    at_um = tuple(float(grid.centers_um(axis)[index]) for axis, index in zip(AXES, (ap, dv, ml), strict=True))
+    return VoxelDifference(
+        label,
+        float(difference.max()),
+        (at_um[0], at_um[1], at_um[2]),
+        float(one[where]),
+        float(other[where]),
+        _correlation(one[known], other[known]),
+        int(differs.sum()),
+    )
+
+
+def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    if one.size < 2:
+        return float("nan")
+    one, other = one - one.mean(), other - other.mean()
+    scale = float(np.sqrt((one @ one) * (other @ other)))
+    return float(one @ other) / scale if scale > 0 else float("nan")
+
+
+def _recipe_changes(first: Recipe, second: Recipe) -> tuple[RecipeChange, ...]:
+    before, after = first.to_dict(), second.to_dict()
+    return tuple(
+        RecipeChange(part, canonical_json(before[part]), canonical_json(after[part]))
+        for part in before
+        if before[part] != after[part]
+    )
+
+
+def _not_comparable(first: DatasetVersion, second: DatasetVersion) -> str | None:
+    if first.grid != second.grid:
+        return f"voxels of {first.grid.spacing_um} um and of {second.grid.spacing_um} um cannot be compared"
+    if first.quantity != second.quantity:
+        return f"{first.quantity} and {second.quantity} cannot be compared"
+    return None

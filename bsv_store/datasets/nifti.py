@@ -1,0 +1,103 @@
+"""NIfTI-1 files of group averages, with an affine that says where the voxels lie.
+
+World coordinates are millimeters, right-anterior-superior as the format asks for. Their amounts are CCF coordinates:
+``R = ML``, ``A = -AP``, ``S = -DV``, so the origin is the anterior-superior-left corner of the CCF box, and the sign of
+an axis only says in which direction it runs. The layout is that of the official header (nifti1.h, R. W. Cox).
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bsv_store.volumes.grid import Grid
+
+_HEADER_BYTES = 348
+# The header, and four bytes that say that no extension follows.
+_DATA_OFFSET = 352
+_DATATYPES = {"float32": (16, 32), "float64": (64, 64)}
+_MILLIMETER = 2
+# "Aligned to something": the CCF is no scanner's space and none of the templates that have a code.
+_ALIGNED = 2
+
+
+def affine_of(grid: Grid) -> NDArray[np.float64]:
+    """float64 array, shape (4, 4): voxel index (ap, dv, ml) to world coordinate (right, anterior, superior) in mm."""
+    step = grid.spacing_um / 1000
+    half = step / 2
+    return np.array(
+        [
+            [0.0, 0.0, step, half],
+            [-step, 0.0, 0.0, -half],
+            [0.0, -step, 0.0, -half],
+            [0.0, 0.0, 0.0, 1.0],
+        ]
+    )
+
+
+def write_nifti(path: Path, mean: NDArray[np.floating[Any]], grid: Grid, *, description: str, compress: bool) -> None:
+    """Write group averages to a ``.nii`` or ``.nii.gz`` file; the same input gives the same bytes.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    mean : ndarray of float32 or float64, shape (groups, ap, dv, ml)
+        One group makes a 3-D image, several a 4-D one.
+    grid : Grid
+    description : str
+        At most 79 bytes of it go into the header.
+    compress : bool
+    """
+    with path.open("wb") as raw:
+        if not compress:
+            _write(raw, mean, grid, description)
+            return
+        with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=1, mtime=0) as packed:
+            _write(packed, mean, grid, description)
+
+
+def _write(stream: Any, mean: NDArray[np.floating[Any]], grid: Grid, description: str) -> None:
+    stream.write(_header(mean.shape[0], mean.dtype.name, grid, description))
+    for group in mean:
+        # The first axis is the fastest; slab by slab of the slowest one, so that nothing is copied as a whole.
+        for first in range(0, grid.shape[2], 16):
+            block = group[..., first : first + 16]
+            stream.write(block.astype(block.dtype.newbyteorder("<"), copy=False).tobytes(order="F"))
+
+
+def _header(groups: int, dtype: str, grid: Grid, description: str) -> bytes:
+    step = grid.spacing_um / 1000
+    datatype, bits = _DATATYPES[dtype]
+    affine = affine_of(grid)
+    dimensions = 4 if groups > 1 else 3
+    header = struct.pack(
+        "<i35sB8h12s4h8f3fhBB4f2i80s24s2h6f12f16s4s",
+        _HEADER_BYTES,
+        b"",  # fields of the older Analyze format
+        0,
+        *(dimensions, *grid.shape, groups, 1, 1, 1),
+        b"",  # intent: none
+        *(0, datatype, bits, 0),
+        *(1.0, step, step, step, 1.0, 0.0, 0.0, 0.0),
+        *(float(_DATA_OFFSET), 1.0, 0.0),
+        0,
+        *(0, _MILLIMETER),
+        *(0.0, 0.0, 0.0, 0.0),
+        *(0, 0),
+        description.encode("ascii", "replace")[:79],
+        b"",
+        *(_ALIGNED, _ALIGNED),
+        # The rotation of the affine as a quaternion, and its offset.
+        *(-0.5, 0.5, -0.5),
+        *affine[:3, 3],
+        *affine[:3].reshape(-1),
+        b"mean",
+        b"n+1\0",
+    )
+    assert len(header) == _HEADER_BYTES
+    return header + bytes(_DATA_OFFSET - _HEADER_BYTES)

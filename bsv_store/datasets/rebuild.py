@@ -1,0 +1,136 @@
+"""Computing a version again from the recorded inputs.
+
+Does it come out the same, and can a damaged file be restored?
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from sqlalchemy import select, update
+
+from bsv_store.catalog.models import Dataset
+from bsv_store.catalog.models import DatasetVersion as VersionRow
+from bsv_store.checkpoints import checkpoint
+from bsv_store.datasets.compare import voxel_difference
+from bsv_store.datasets.compute import compute
+from bsv_store.datasets.recorded import recorded_content, recorded_inputs
+from bsv_store.datasets.result_file import EncodedResult, result_path, software
+from bsv_store.datasets.versions import find_version
+from bsv_store.errors import StoreError
+
+if TYPE_CHECKING:
+    from bsv_store.catalog.engine import Database
+    from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.progress import Progress
+    from bsv_store.volumes.files import StoreFiles
+
+FileState = Literal["intact", "damaged"]
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildReport:
+    """What computing a version again gave.
+
+    Attributes
+    ----------
+    ref : str
+    file_state : {'intact', 'damaged'}
+        Of the stored result before; 'damaged' includes missing.
+    is_identical : bool
+        Whether every array came out the same to the last bit.
+    largest_difference : float or None
+        Largest absolute difference of a mean, in the unit of the mean; None if the stored result cannot be read.
+    voxels : int or None
+        Voxels of all groups whose mean differs.
+    was_restored : bool
+        Whether a damaged file was replaced by an identical one.
+    software_then, software_now : str
+    """
+
+    ref: str
+    file_state: FileState
+    is_identical: bool
+    largest_difference: float | None
+    voxels: int | None
+    was_restored: bool
+    software_then: str
+    software_now: str
+
+
+def rebuild_version(
+    database: Database, files: StoreFiles, ref: str, *, check_only: bool = False, progress: Progress | None = None
+) -> RebuildReport:
+    """What computing a version again from its recorded inputs gives.
+
+    A damaged result file is replaced if the arrays come out the same to the last bit; an intact one never is.
+
+    Parameters
+    ----------
+    ref : str
+        ``name``, ``name@3``, ``name@latest`` or ``name@tag``.
+    check_only : bool
+        Write nothing.
+
+    Raises
+    ------
+    UnknownDatasetError
+        If the store does not have the version.
+    MissingDataError
+        If volumes that went in are no longer in the store.
+    DamagedFileError
+        If volumes that went in are damaged.
+    """
+    version = find_version(database, files, ref)
+    content = recorded_content(version)
+    with database.reading() as connection:
+        inputs = recorded_inputs(connection, version, content)
+    result = compute(files, inputs, progress)
+    checkpoint("rebuild:computed")
+    identical = result.content_sha256 == version.content_sha256
+    largest, voxels = (0.0, 0) if identical else _difference(version, result) if content is not None else (None, None)
+    # The file carries the fingerprint: only inputs that have the very same one may stand in it.
+    restored = identical and content is None and not check_only and inputs.fingerprint() == version.fingerprint
+    if restored:
+        _restore(database, files, version, result)
+    return RebuildReport(
+        version.ref,
+        "damaged" if content is None else "intact",
+        identical,
+        largest,
+        voxels,
+        restored,
+        version.software,
+        software(),
+    )
+
+
+def _difference(version: DatasetVersion, result: EncodedResult) -> tuple[float, int]:
+    """Largest difference of a mean, and number of voxels that differ."""
+    import h5py
+
+    largest, voxels = 0.0, 0
+    with h5py.File(io.BytesIO(result.image), "r") as file:
+        for group in version.groups:
+            stored = version.statistic("mean", group=group.number)
+            difference = voxel_difference(stored, file["mean"][group.number], version.grid)
+            largest, voxels = max(largest, difference.largest), voxels + difference.voxels
+    return largest, voxels
+
+
+def _restore(database: Database, files: StoreFiles, version: DatasetVersion, result: EncodedResult) -> None:
+    """Publish the file again. Another release may pack the same arrays into other bytes: then the row follows."""
+    path = result_path(version.name, version.fingerprint, result.file_sha256)
+    files.publish(path, result.image)
+    checkpoint("rebuild:published")
+    with database.writing() as connection:
+        connection.execute(select(Dataset.id).where(Dataset.name == version.name).with_for_update())
+        values = {"path": path, "size_bytes": len(result.image), "file_sha256": result.file_sha256}
+        mine = VersionRow.fingerprint == version.fingerprint, VersionRow.path == version.relative_path
+        if connection.execute(update(VersionRow).where(*mine).values(values)).rowcount != 1:
+            raise StoreError(f"{version.ref} was deleted or restored by somebody else in the meantime")
+        checkpoint("rebuild:recorded")
+    if path != version.relative_path:
+        files.trash(version.relative_path)

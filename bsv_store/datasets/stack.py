@@ -1,0 +1,137 @@
+"""The volumes behind a version as one array that reads what is asked for, and nothing else."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bsv_store.aggregation.hemisphere import process_volume
+from bsv_store.datasets.recorded import recorded_content, recorded_inputs
+from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.library import read_array
+
+if TYPE_CHECKING:
+    from bsv_store.catalog.engine import Database
+    from bsv_store.datasets.inputs import Inputs
+    from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.volumes.files import StoreFiles
+
+
+class VolumeStack:
+    """Volumes of a version's members as a lazy array of shape (members, ap, dv, ml).
+
+    Indexing reads the volumes that the first index names, one after the other, and keeps what the other indices leave
+    of each: ``stack[3]``, ``stack[:, 84]``, ``stack[[0, 5], 80:90, :, 57:]``.
+    ``dask.array.from_array(stack, chunks=(1, -1, -1, -1))`` takes it as it is.
+
+    Attributes
+    ----------
+    experiment_ids : tuple of int
+        Along the first axis, ascending.
+    shape : tuple of int
+    dtype : numpy.dtype
+        float32 as stored, float64 where processed.
+    """
+
+    ndim = 4
+
+    def __init__(self, files: StoreFiles, inputs: Inputs, *, processed: bool) -> None:
+        self._files = files
+        self._inputs = inputs
+        self._processed = processed
+        self.experiment_ids = tuple(member.experiment_id for member in inputs.members)
+        self.shape = (len(inputs.members), *Grid(inputs.recipe.spacing_um).shape)
+        self.dtype = np.dtype(np.float64 if processed else np.float32)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return (self.volume(number) for number in range(len(self)))
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """The part that the key names.
+
+        Raises
+        ------
+        IndexError
+            If an index lies outside, or there are more than four.
+        DamagedFileError
+            If a volume file is not what was published.
+        """
+        first, rest = _split(key)
+        # Let NumPy say what the first index means; anything that it can index a list of numbers with will do.
+        chosen = np.arange(len(self))[first]
+        if np.ndim(chosen) == 0:
+            part: NDArray[Any] = self.volume(int(chosen))[rest]
+            return part
+        shape = np.broadcast_to(np.zeros(1, np.bool_), self.shape[1:])[rest].shape
+        result = np.empty((*chosen.shape, *shape), self.dtype)
+        for place, number in np.ndenumerate(chosen):
+            result[place] = self.volume(int(number))[rest]
+        return result
+
+    def volume(self, number: int) -> NDArray[Any]:
+        """The volume at a place along the first axis: shape (ap, dv, ml); NaN = no data.
+
+        Raises
+        ------
+        DamagedFileError
+            If its file is not what was published.
+        """
+        member = self._inputs.members[operator.index(number)]
+        array = read_array(self._files, member.volume)
+        if not self._processed:
+            return array
+        return process_volume(
+            array,
+            divisor=member.divisor,
+            hemisphere=self._inputs.recipe.hemisphere,
+            injected=member.injected,
+            what=f"experiment {member.experiment_id}",
+        )
+
+    def __repr__(self) -> str:
+        return f"VolumeStack({self.shape}, {self.dtype}, {'processed' if self._processed else 'as stored'})"
+
+
+def volume_stack(
+    database: Database, files: StoreFiles, version: DatasetVersion, *, processed: bool = False
+) -> VolumeStack:
+    """The volumes that went into a version, as a lazy array.
+
+    Parameters
+    ----------
+    processed : bool
+        Normalized and with the hemisphere rule applied, as they went into the mean; masks are not applied.
+
+    Raises
+    ------
+    MissingDataError
+        If the store no longer has the volumes that went in.
+    """
+    content = recorded_content(version)
+    with database.reading() as connection:
+        return VolumeStack(files, recorded_inputs(connection, version, content), processed=processed)
+
+
+def _split(key: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The first index and the other three, an ellipsis written out."""
+    parts: Sequence[Any] = key if isinstance(key, tuple) else (key,)
+    places = [place for place, part in enumerate(parts) if part is Ellipsis]
+    if len(places) > 1:
+        raise IndexError("an index can have one ellipsis only")
+    if places:
+        place = places[0]
+        filling = (slice(None),) * (VolumeStack.ndim - len(parts) + 1)
+        parts = (*parts[:place], *filling, *parts[place + 1 :])
+    if len(parts) > VolumeStack.ndim:
+        raise IndexError(f"too many indices: {len(parts)} for an array of {VolumeStack.ndim} axes")
+    for part in parts[1:]:
+        if not isinstance(part, slice | int | np.integer) or isinstance(part, bool):
+            raise IndexError("the axes ap, dv and ml take numbers and slices")
+    return (parts[0] if parts else slice(None)), tuple(parts[1:])

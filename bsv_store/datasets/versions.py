@@ -1,0 +1,316 @@
+"""Dataset versions in the catalog: find one, read it whole, write a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bsv_store.catalog.bulk import insert_rows, table_of
+from bsv_store.catalog.models import Dataset, DatasetGroup, DatasetMember, DatasetTag
+from bsv_store.catalog.models import DatasetVersion as VersionRow
+from bsv_store.catalog.models.base import now
+from bsv_store.datasets.recipe import Recipe
+from bsv_store.datasets.records import GroupInfo, Member, NewVersion
+from bsv_store.datasets.refs import DatasetRef, near_names, parse_ref
+from bsv_store.datasets.version import DatasetVersion
+from bsv_store.errors import InputError, UnknownDatasetError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from bsv_store.catalog.engine import Database
+    from bsv_store.volumes.files import StoreFiles
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSummary:
+    """A dataset and how much there is of it.
+
+    Attributes
+    ----------
+    latest : int
+        Number of the latest version.
+    versions : int
+    size_bytes : int
+        Of all versions' files.
+    changed_at : datetime.datetime
+        When the latest version was made, aware UTC.
+    tags : tuple of str
+        'tag@number', sorted.
+    """
+
+    name: str
+    created_at: datetime
+    created_by: str
+    latest: int
+    versions: int
+    size_bytes: int
+    changed_at: datetime
+    tags: tuple[str, ...]
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def find_version(database: Database, files: StoreFiles, ref: str | DatasetRef) -> DatasetVersion:
+    """The version that ``name``, ``name@3``, ``name@latest`` or ``name@tag`` stands for.
+
+    Raises
+    ------
+    InputError
+        If the text is no such reference.
+    UnknownDatasetError
+        If the store does not have it; near names are suggested.
+    """
+    wanted = parse_ref(ref) if isinstance(ref, str) else ref
+    with database.reading() as connection:
+        return read_version(connection, files, version_id(connection, wanted))
+
+
+def list_datasets(database: Database) -> tuple[DatasetSummary, ...]:
+    """All datasets that have versions, by name."""
+    query = (
+        select(
+            Dataset.id,
+            Dataset.name,
+            Dataset.created_at,
+            Dataset.created_by,
+            func.max(VersionRow.number).label("latest"),
+            func.count().label("versions"),
+            func.sum(VersionRow.size_bytes).label("size_bytes"),
+            func.max(VersionRow.created_at).label("changed_at"),
+        )
+        .join(VersionRow, VersionRow.dataset_id == Dataset.id)
+        .group_by(Dataset.id)
+        .order_by(Dataset.name)
+    )
+    tags: dict[int, list[str]] = {}
+    with database.reading() as connection:
+        rows = connection.execute(query).all()
+        tagged = select(DatasetTag.dataset_id, DatasetTag.tag, VersionRow.number).join(
+            VersionRow, VersionRow.id == DatasetTag.version_id
+        )
+        for dataset_id, tag, number in connection.execute(tagged.order_by(DatasetTag.tag)):
+            tags.setdefault(dataset_id, []).append(f"{tag}@{number}")
+    return tuple(
+        DatasetSummary(
+            row.name,
+            row.created_at,
+            row.created_by,
+            row.latest,
+            row.versions,
+            int(row.size_bytes),
+            row.changed_at,
+            tuple(tags.get(row.id, [])),
+        )
+        for row in rows
+    )
+
+
+def version_id(connection: Connection, ref: DatasetRef) -> int:
+    """The row id of a version.
+
+    Raises
+    ------
+    UnknownDatasetError
+        If the store does not have it.
+    """
+    dataset_id = connection.scalar(select(Dataset.id).where(Dataset.name == ref.name))
+    versions = select(VersionRow.number, VersionRow.id).where(VersionRow.dataset_id == dataset_id)
+    numbers: dict[int, int] = dict(connection.execute(versions.order_by(VersionRow.number)).all())
+    if dataset_id is None or not numbers:
+        names = connection.scalars(select(Dataset.name).where(Dataset.id.in_(select(VersionRow.dataset_id))))
+        raise UnknownDatasetError(f"the store has no dataset {ref.name!r}", hint=near_names(ref.name, names))
+    if ref.tag is not None:
+        return _tagged(connection, dataset_id, ref)
+    found = numbers.get(max(numbers) if ref.number is None else ref.number)
+    if found is None:
+        raise UnknownDatasetError(
+            f"the dataset {ref.name!r} has no version {ref.number}", hint=f"It has {_ranges(list(numbers))}."
+        )
+    return found
+
+
+def _tagged(connection: Connection, dataset_id: int, ref: DatasetRef) -> int:
+    tagged = select(DatasetTag.tag, DatasetTag.version_id).where(DatasetTag.dataset_id == dataset_id)
+    tags: dict[str, int] = dict(connection.execute(tagged).all())
+    if ref.tag not in tags:
+        known = f"Its tags are {', '.join(sorted(tags))}." if tags else "It has no tags; versions go by their number."
+        raise UnknownDatasetError(f"the dataset {ref.name!r} has no tag {ref.tag!r}", hint=known)
+    return tags[ref.tag]
+
+
+def by_fingerprint(connection: Connection, name: str, fingerprint: str) -> int | None:
+    """The row id of the dataset's version with that fingerprint, None if there is none."""
+    query = select(VersionRow.id).join(Dataset, Dataset.id == VersionRow.dataset_id)
+    return connection.scalar(query.where(Dataset.name == name, VersionRow.fingerprint == fingerprint))
+
+
+def read_version(
+    connection: Connection, files: StoreFiles, identifier: int, *, was_computed: bool = False
+) -> DatasetVersion:
+    """The version of that row id, with groups, members and tags."""
+    row = connection.execute(
+        select(VersionRow.__table__, Dataset.name)
+        .join(Dataset, Dataset.id == VersionRow.dataset_id)
+        .where(VersionRow.id == identifier)
+    ).one()
+    experiments = _members(connection, identifier)
+    tags = select(DatasetTag.tag).where(DatasetTag.version_id == identifier).order_by(DatasetTag.tag)
+    return DatasetVersion(
+        name=row.name,
+        number=row.number,
+        recipe=Recipe.from_json(row.recipe),
+        fingerprint=row.fingerprint,
+        content_sha256=row.content_sha256,
+        algorithm_version=row.algorithm_version,
+        created_at=row.created_at,
+        created_by=row.created_by,
+        software=row.software,
+        groups=_groups(connection, identifier, experiments),
+        experiments=experiments,
+        tags=tuple(connection.scalars(tags)),
+        relative_path=row.path,
+        size_bytes=row.size_bytes,
+        file_sha256=row.file_sha256,
+        was_computed=was_computed,
+        files=files,
+    )
+
+
+def _members(connection: Connection, identifier: int) -> tuple[Member, ...]:
+    query = select(DatasetMember.__table__).where(DatasetMember.version_id == identifier)
+    return tuple(
+        Member(
+            row.experiment_id,
+            row.group_number,
+            row.left_out_reason,
+            row.divisor,
+            row.injected_hemisphere,
+            row.array_sha256,
+        )
+        for row in connection.execute(query.order_by(DatasetMember.experiment_id))
+    )
+
+
+def _groups(connection: Connection, identifier: int, experiments: Sequence[Member]) -> tuple[GroupInfo, ...]:
+    ids: dict[int | None, list[int]] = {}
+    for member in experiments:
+        ids.setdefault(member.group, []).append(member.experiment_id)
+
+    def value(row: Row[Any]) -> GroupInfo:
+        members = tuple(ids.get(row.number, []))
+        return GroupInfo(row.number, row.label, row.lower, row.upper, row.center, row.member_count, members)
+
+    query = select(DatasetGroup.__table__).where(DatasetGroup.version_id == identifier).order_by(DatasetGroup.number)
+    return tuple(value(row) for row in connection.execute(query))
+
+
+# -- writing ----------------------------------------------------------------------------------------------------------
+
+
+def take_dataset(connection: Connection, name: str, created_by: str) -> tuple[int, int]:
+    """Row id and last version number of a dataset, made if it is new; others wait until this transaction ends.
+
+    Raises
+    ------
+    InputError
+        If a dataset has the same name but for case: on some file systems the two would share a folder.
+    """
+    refuse_case_twin(connection, name)
+    make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    values = {"name": name, "created_at": now(), "created_by": created_by, "last_number": 0}
+    connection.execute(make(Dataset).values(values).on_conflict_do_nothing(index_elements=["name"]))
+    query = select(Dataset.id, Dataset.last_number).where(Dataset.name == name).with_for_update()
+    row = connection.execute(query).one()
+    return row.id, row.last_number
+
+
+def refuse_case_twin(connection: Connection, name: str) -> None:
+    """Accept the name if no dataset is called the same but for case.
+
+    Raises
+    ------
+    InputError
+        If there is one.
+    """
+    query = select(Dataset.name).where(func.lower(Dataset.name) == name.lower(), Dataset.name != name)
+    twin = connection.scalar(query)
+    if twin is not None:
+        raise InputError(
+            f"the dataset {name!r} differs from {twin!r} only by case", hint=f"Use {twin!r} or another name."
+        )
+
+
+def add_version(connection: Connection, dataset: tuple[int, int], version: NewVersion) -> int:
+    """The row id of a new version of a dataset that this transaction has taken."""
+    dataset_id, last_number = dataset
+    number = last_number + 1
+    connection.execute(update(Dataset).where(Dataset.id == dataset_id).values(last_number=number))
+    values = {
+        "dataset_id": dataset_id,
+        "number": number,
+        "recipe": version.recipe.to_json(),
+        "fingerprint": version.fingerprint,
+        "algorithm_version": version.algorithm_version,
+        "content_sha256": version.content_sha256,
+        "path": version.path,
+        "size_bytes": version.size_bytes,
+        "file_sha256": version.file_sha256,
+        "spacing_um": version.recipe.spacing_um,
+        "group_count": len(version.groups),
+        "member_count": sum(member.group is not None for member in version.experiments),
+        "created_at": version.created_at or now(),
+        "created_by": version.created_by,
+        "software": version.software,
+    }
+    identifier: int = connection.execute(insert(VersionRow).values(values).returning(VersionRow.id)).scalar_one()
+    columns = ("version_id", "number", "label", "lower", "upper", "center", "member_count")
+    groups = [
+        (identifier, group.number, group.label, group.lower, group.upper, group.center, group.n)
+        for group in version.groups
+    ]
+    insert_rows(connection, table_of(DatasetGroup), columns, groups)
+    insert_rows(connection, table_of(DatasetMember), _MEMBER_COLUMNS, _member_rows(identifier, version.experiments))
+    return identifier
+
+
+_MEMBER_COLUMNS = (
+    "version_id",
+    "experiment_id",
+    "group_number",
+    "left_out_reason",
+    "array_sha256",
+    "divisor",
+    "injected_hemisphere",
+)
+
+
+def _member_rows(identifier: int, experiments: Sequence[Member]) -> list[tuple[object, ...]]:
+    return [
+        (
+            identifier,
+            member.experiment_id,
+            member.group,
+            member.reason,
+            member.array_sha256,
+            member.divisor,
+            member.injected_hemisphere,
+        )
+        for member in experiments
+    ]
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """The numbers as '1, 3-7, 9'."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)

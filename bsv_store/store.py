@@ -1,0 +1,490 @@
+"""The store as its users see it: one object that ties the rooms together and holds no rules of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bsv_store.catalog import schema
+from bsv_store.creation import connect
+from bsv_store.errors import MissingDataError
+from bsv_store.volumes.files import StoreFiles
+from bsv_store.volumes.volume import volume_kind
+
+if TYPE_CHECKING:
+    from datetime import date
+    from types import TracebackType
+    from typing import Self
+
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from bsv_store.acquisition.adopt import AdoptReport
+    from bsv_store.acquisition.fetch import FetchReport
+    from bsv_store.acquisition.sync import UnionizeSyncReport
+    from bsv_store.aggregation import Grouping
+    from bsv_store.catalog.facade import Catalog
+    from bsv_store.catalog.ingest import IngestReport
+    from bsv_store.catalog.selection import Selection
+    from bsv_store.catalog.status import CatalogStatus
+    from bsv_store.config import StoreConfig
+    from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.progress import Progress
+    from bsv_store.sources.allen import AllenClient
+    from bsv_store.volumes.library import VolumeFile
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """Where a store is and what it holds."""
+
+    path: Path
+    store_id: str
+    database: str
+    schema_revision: str
+    catalog: CatalogStatus
+
+
+class Store:
+    """An open store. Use `open_store`; close it, or use it in a ``with`` statement.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    config : StoreConfig
+    """
+
+    def __init__(self, path: Path, config: StoreConfig, *, read_only: bool) -> None:
+        self.path = path
+        self.config = config
+        self.database = connect(path, config, read_only=read_only)
+        self.files = StoreFiles(path, config.file_mode, config.directory_mode)
+
+    def close(self) -> None:
+        """Close the connections to the database."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r})"
+
+    # -- what the store knows -------------------------------------------------------------------------------------
+
+    @property
+    def catalog(self) -> Catalog:
+        """Searches, matrices, structures, snapshots, named selections and exclusions."""
+        from bsv_store.catalog.facade import Catalog
+
+        return Catalog(self.database)
+
+    def search_point(
+        self,
+        point: Sequence[float],
+        selection: Selection | None = None,
+        *,
+        kind: str = "projection_density",
+        spacing_um: int = 100,
+        limit: int | None = None,
+    ) -> pd.DataFrame:
+        """The experiments by the value of their volume at a point (AP, DV, ML in um), the largest first.
+
+        Columns and errors are those of `bsv_store.datasets.spatial.search_point`.
+        """
+        from bsv_store.datasets.spatial import search_point
+
+        return search_point(
+            self.database,
+            self.files,
+            self._selection(selection),
+            point,
+            kind=volume_kind(kind),
+            spacing_um=spacing_um,
+            limit=limit,
+        )
+
+    def status(self) -> StoreStatus:
+        """Where the store is and what it holds."""
+        from bsv_store.catalog.status import catalog_status
+
+        with self.database.reading() as connection:
+            catalog = catalog_status(connection)
+        return StoreStatus(self.path, self.config.store_id, self.config.database, schema.HEAD, catalog)
+
+    def select(self, selection: Selection | None = None) -> tuple[int, ...]:
+        """Ids of the experiments that a selection matches, ascending; all that are not withdrawn by default.
+
+        Raises
+        ------
+        UnknownStructureError, UnknownExperimentError, SelectionError
+            If the selection names what the catalog does not have.
+        """
+        from bsv_store.catalog.selection_sql import resolve
+
+        with self.database.reading() as connection:
+            return resolve(connection, self._selection(selection))
+
+    def experiments(self, selection: Selection | None = None) -> pd.DataFrame:
+        """The experiments that a selection matches, one row each, columns as in the view ``experiments``."""
+        from bsv_store.catalog.queries import experiments_frame
+
+        with self.database.reading() as connection:
+            return experiments_frame(connection, self._selection(selection))
+
+    def sql(
+        self,
+        statement: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        row_limit: int | None = None,
+        time_limit_s: float = 60.0,
+    ) -> pd.DataFrame:
+        """The result of a query over the views and tables; the database refuses whatever would write.
+
+        Parameters
+        ----------
+        statement : str
+            One SELECT; ``:name`` stands for a parameter.
+        parameters : mapping, optional
+        row_limit : int, optional
+            Return no more rows than these.
+        time_limit_s : float
+            Give up after so many seconds.
+
+        Raises
+        ------
+        QueryError
+            If the statement is wrong, would write, or takes too long.
+        """
+        from bsv_store.catalog.sql import run_sql
+
+        return run_sql(self.database, statement, parameters, row_limit=row_limit, time_limit_s=time_limit_s)
+
+    # -- taking in files ------------------------------------------------------------------------------------------
+
+    def ingest_structures(self, file: Path | str) -> IngestReport:
+        """Take in a structure ontology from a file.
+
+        Raises
+        ------
+        FormatError
+            If the file is not one, or not sound; nothing is stored then.
+        """
+        from bsv_store.acquisition.ingest_files import ingest_structure_file
+
+        return ingest_structure_file(self.database, Path(file))
+
+    def ingest_experiments(self, file: Path | str, *, upstream_date: date | None = None) -> IngestReport:
+        """Take in an experiment list from a file.
+
+        Parameters
+        ----------
+        file : path
+        upstream_date : datetime.date, optional
+            Day the list was made; by default a date in the file's name, else unknown, which counts as older than any.
+
+        Raises
+        ------
+        FormatError
+            If the file is not one, or not sound; nothing is stored then.
+        """
+        from bsv_store.acquisition.ingest_files import ingest_experiment_file
+
+        return ingest_experiment_file(self.database, Path(file), upstream_date=upstream_date)
+
+    def ingest_unionizes(self, file: Path | str) -> IngestReport:
+        """Take in projection structure unionize rows from a file.
+
+        Raises
+        ------
+        FormatError
+            If the file is not one, or not sound; nothing is stored then.
+        UnknownExperimentError
+            If the catalog lacks one of its experiments.
+        """
+        from bsv_store.acquisition.ingest_files import ingest_unionize_file
+
+        return ingest_unionize_file(self.database, Path(file))
+
+    def adopt(
+        self,
+        folder: Path | str,
+        *,
+        experiment_ids: Collection[int] | None = None,
+        progress: Progress | None = None,
+    ) -> AdoptReport:
+        """Take in a cache folder of Brain Street View or AllenSDK; bad files are reported and skipped.
+
+        Parameters
+        ----------
+        folder : path
+            Only read.
+        experiment_ids : collection of int, optional
+            Take in only what belongs to these experiments; all by default.
+        progress : Progress, optional
+
+        Raises
+        ------
+        NotACacheError
+            If the folder is neither.
+        """
+        from bsv_store.acquisition.adopt import adopt_cache
+
+        return adopt_cache(self.database, self.files, Path(folder), experiment_ids=experiment_ids, progress=progress)
+
+    # -- bringing data from the Allen API -------------------------------------------------------------------------
+
+    def sync_structures(self, *, api_url: str | None = None) -> IngestReport:
+        """Bring the structure ontology up to date from the Allen API."""
+        from bsv_store.acquisition.sync import sync_structures
+
+        with _client(api_url) as client:
+            return sync_structures(self.database, client)
+
+    def sync_experiments(self, *, api_url: str | None = None) -> IngestReport:
+        """Bring the experiment list up to date from the Allen API."""
+        from bsv_store.acquisition.sync import sync_experiments
+
+        with _client(api_url) as client:
+            return sync_experiments(self.database, client)
+
+    def sync_unionizes(
+        self,
+        selection: Selection | None = None,
+        *,
+        refresh: bool = False,
+        api_url: str | None = None,
+        progress: Progress | None = None,
+    ) -> UnionizeSyncReport:
+        """Bring the unionize tables of a selection into the store; those that are there are not asked for again."""
+        from bsv_store.acquisition.sync import sync_unionizes
+
+        ids = self.select(selection)
+        with _client(api_url) as client:
+            return sync_unionizes(self.database, client, ids, refresh=refresh, progress=progress)
+
+    def fetch(
+        self,
+        selection: Selection,
+        *,
+        kind: str = "projection_density",
+        spacing_um: int = 100,
+        refresh: bool = False,
+        workers: int = 4,
+        api_url: str | None = None,
+        progress: Progress | None = None,
+    ) -> FetchReport:
+        """Bring the volumes of a selection into the store, those that it lacks.
+
+        What cannot be had is in the report, with the reason; the rest is fetched all the same.
+        """
+        from bsv_store.acquisition.fetch import fetch_volumes
+
+        ids = self.select(selection)
+        with _client(api_url) as client:
+            return fetch_volumes(
+                self.database,
+                self.files,
+                client,
+                ids,
+                kind=volume_kind(kind),
+                spacing_um=spacing_um,
+                refresh=refresh,
+                workers=workers,
+                progress=progress,
+            )
+
+    # -- results --------------------------------------------------------------------------------------------------
+
+    def aggregate(
+        self,
+        selection: Selection,
+        *,
+        name: str,
+        group_by: Grouping | None = None,
+        kind: str = "projection_density",
+        spacing_um: int = 100,
+        normalize: str = "none",
+        hemisphere: str = "none",
+        statistics: Sequence[str] = ("mean",),
+        missing: str = "error",
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> DatasetVersion:
+        """A version of a dataset: the average volume of each group of the selected experiments.
+
+        The same question over the same inputs returns the version that answered it before, without computing.
+
+        Parameters
+        ----------
+        selection : Selection
+        name : str
+            Of the dataset that the version belongs to.
+        group_by : Grouping, optional
+            See `by_coordinate`, `by_region`, `by_field`, `crossed`; one group by default.
+        kind, spacing_um
+            Of the volumes.
+        normalize : {'none', 'injection_volume'}
+        hemisphere : {'none', 'subtract_contralateral', ...}
+        statistics : sequence of str
+        missing : {'error', 'leave_out'}
+            What to do about experiments that lack a volume or what the recipe needs.
+        **options
+            Further parts of the `bsv_store.datasets.recipe.Recipe`.
+
+        Raises
+        ------
+        RecipeError
+            If a part of the question is unknown.
+        EmptySelectionError
+            If no experiment matches.
+        MissingDataError
+            If inputs are missing and ``missing`` is 'error'; it names them and the command that brings them.
+        DamagedFileError
+            If an input is not what was stored.
+        """
+        from bsv_store.aggregation import no_grouping
+        from bsv_store.datasets.aggregate import aggregate
+        from bsv_store.datasets.recipe import Recipe
+
+        parts: dict[str, Any] = {
+            "kind": kind,
+            "spacing_um": spacing_um,
+            "grouping": no_grouping() if group_by is None else group_by,
+            "normalize": normalize,
+            "hemisphere": hemisphere,
+            "statistics": tuple(statistics),
+            "missing": missing,
+            **options,
+        }
+        recipe = Recipe(selection=self._selection(selection), **parts)
+        return aggregate(self.database, self.files, recipe, name=name, progress=progress)
+
+    def dataset(self, ref: str) -> DatasetVersion:
+        """A version of a dataset: ``name@3``, ``name@tag``, ``name@latest`` or ``name``.
+
+        Raises
+        ------
+        UnknownDatasetError
+            If there is none; near names are suggested.
+        """
+        from bsv_store.datasets.versions import find_version
+
+        return find_version(self.database, self.files, ref)
+
+    def datasets(self) -> pd.DataFrame:
+        """All versions of all datasets, columns as in the view ``dataset_versions`` but for recipe and path."""
+        return self.sql(
+            "SELECT name, number, group_count, member_count, spacing_um, created_at, created_by, fingerprint,"
+            " size_bytes FROM dataset_versions ORDER BY name, number"
+        )
+
+    # -- volumes --------------------------------------------------------------------------------------------------
+
+    def volume(
+        self, experiment_id: int, *, kind: str = "projection_density", spacing_um: int = 100
+    ) -> NDArray[np.float32]:
+        """The volume of an experiment, every byte of its file checked.
+
+        Returns
+        -------
+        ndarray of float32, shape (ap, dv, ml)
+            C order; NaN = no data.
+
+        Raises
+        ------
+        MissingDataError
+            If the store does not have it.
+        DamagedFileError
+            If its file is not what was stored.
+        """
+        from bsv_store.volumes.library import read_array
+
+        return read_array(self.files, self._volume_file(experiment_id, kind, spacing_um))
+
+    def describe_volume(
+        self, experiment_id: int, *, kind: str = "projection_density", spacing_um: int = 100
+    ) -> dict[str, Any]:
+        """What is known of a volume: grid, values, hashes, origin."""
+        import numpy as np
+
+        from bsv_store.volumes.library import read_array
+
+        file = self._volume_file(experiment_id, kind, spacing_um)
+        array = read_array(self.files, file)
+        layout = file.layout
+        return {
+            "experiment_id": file.experiment_id,
+            "kind": file.kind,
+            "spacing_um": file.spacing_um,
+            "shape_ap_dv_ml": "x".join(map(str, array.shape)),
+            "non_zero": f"{np.count_nonzero(array) / array.size:.1%}",
+            "mean": float(np.nanmean(array)),
+            "max": float(np.nanmax(array)),
+            "no_data_voxels": layout.no_data_voxels,
+            "encoding": layout.encoding,
+            "size_bytes": layout.size_bytes,
+            "path": file.path,
+            "array_sha256": layout.array_sha256,
+            "file_sha256": layout.file_sha256,
+            "source": file.source,
+            "fetched_at": file.fetched_at,
+        }
+
+    def export_volume(
+        self,
+        experiment_id: int,
+        target: Path | str,
+        *,
+        kind: str = "projection_density",
+        spacing_um: int = 100,
+        overwrite: bool = False,
+    ) -> None:
+        """Write a volume to ``.nrrd`` or ``.npy``.
+
+        Raises
+        ------
+        MissingDataError, DamagedFileError
+            As `volume` does.
+        InputError
+            If the ending is neither, or the file exists.
+        """
+        from bsv_store.datasets.volume_export import export_array
+
+        array = self.volume(experiment_id, kind=kind, spacing_um=spacing_um)
+        what = f"experiment {experiment_id}"
+        export_array(array, Path(target), kind=volume_kind(kind), what=what, overwrite=overwrite)
+
+    def _volume_file(self, experiment_id: int, kind: str, spacing_um: int) -> VolumeFile:
+        from bsv_store.catalog.volumes import find_volumes
+
+        known_kind = volume_kind(kind)
+        with self.database.reading() as connection:
+            found = find_volumes(connection, [experiment_id], kind=known_kind, spacing_um=spacing_um)
+        if experiment_id not in found:
+            raise MissingDataError(
+                f"the store has no {known_kind} at {spacing_um} um of experiment {experiment_id}",
+                hint=f"Bring it: bsv-store fetch --ids {experiment_id} --kind {known_kind} --spacing {spacing_um}",
+            )
+        return found[experiment_id]
+
+    @staticmethod
+    def _selection(selection: Selection | None) -> Selection:
+        from bsv_store.catalog.selection import Selection
+
+        return Selection() if selection is None else selection
+
+
+def _client(api_url: str | None) -> AllenClient:
+    from bsv_store.sources.allen import AllenClient
+
+    return AllenClient(api_url=api_url)

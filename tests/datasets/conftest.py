@@ -1,0 +1,66 @@
+"""A filled store on each database: made once and copied for each test, since filling takes longer than a copy."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bsv_store.creation import make_store
+from tests.datasets.world import fill
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+    from tests.conftest import DatabaseKind
+    from tests.postgres import PostgresServer
+
+_TEMPLATE = "datasets_template"
+
+
+@pytest.fixture(scope="session")
+def _filled_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _make(tmp_path_factory.mktemp("filled") / "store", None)
+
+
+@pytest.fixture(scope="session")
+def _filled_postgres(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _make(tmp_path_factory.mktemp("filled") / "store", postgres.create_database(_TEMPLATE))
+
+
+def _make(folder: Path, url: str | None) -> Path:
+    from bsv_store import open_store
+
+    make_store(folder, database=url)
+    with open_store(folder) as store:
+        fill(store)
+    return folder
+
+
+@pytest.fixture
+def filled_location(database: DatabaseKind, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """The folder of a store with seven experiments, their injection rows and 100 um volumes."""
+    location = tmp_path / "store"
+    shutil.copytree(request.getfixturevalue(f"_filled_{database}"), location)
+    if database == "sqlite":
+        yield location
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = f"test_{uuid.uuid4().hex}"
+    server.create_database(name, template=_TEMPLATE)
+    settings = location / "store.toml"
+    settings.write_text(settings.read_text(encoding="utf-8").replace(_TEMPLATE, name), encoding="utf-8")
+    yield location
+    server.drop_database(name)
+
+
+@pytest.fixture
+def filled(filled_location: Path) -> Iterator[Store]:
+    """That store, open, on either database."""
+    from bsv_store import open_store
+
+    with open_store(filled_location) as opened:
+        yield opened

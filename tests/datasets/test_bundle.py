@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import pytest
+
+from bsv_store import create_store
+from bsv_store.aggregation import by_coordinate
+from bsv_store.catalog.selection import Selection
+from bsv_store.datasets.imports import import_bundle
+from bsv_store.datasets.rebuild import rebuild_version
+from bsv_store.datasets.versions import find_version, list_datasets
+from bsv_store.errors import FormatError, FrameError, InputError, UnknownExperimentError
+from tests.datasets.world import IDS, add_volume, ask, fill
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+    from bsv_store.datasets.version import DatasetVersion
+
+
+@pytest.fixture
+def version(filled: Store) -> DatasetVersion:
+    return ask(
+        filled,
+        Selection(ids=IDS),
+        by_coordinate("AP", edges=[3000, 8200, 9400]),
+        normalize="injection_volume",
+        statistics=("mean", "sd", "n"),
+    )
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Store:
+    """Another store, with the same catalog but no volumes."""
+    made = create_store(tmp_path / "other")
+    fill(made, volumes=(), unionizes=())
+    return made
+
+
+def take(store: Store, path: Path, *, name: str | None = None) -> DatasetVersion:
+    return import_bundle(store.database, store.files, path, name=name)
+
+
+def test_another_store_takes_the_version_as_it_is(version: DatasetVersion, other: Store, tmp_path: Path) -> None:
+    taken = take(other, version.export(tmp_path / "a.bsv.zip"))
+    assert taken.ref == "test@1"
+    for fact in (
+        "fingerprint",
+        "content_sha256",
+        "file_sha256",
+        "recipe",
+        "groups",
+        "experiments",
+        "software",
+        "created_at",
+        "created_by",
+        "algorithm_version",
+    ):
+        assert getattr(taken, fact) == getattr(version, fact), fact
+    np.testing.assert_array_equal(taken.mean, version.mean)
+    again = find_version(other.database, other.files, "test")
+    assert again.experiments == version.experiments
+
+
+def test_importing_twice_makes_one_version(version: DatasetVersion, other: Store, tmp_path: Path) -> None:
+    path = version.export(tmp_path / "a.bsv.zip")
+    assert take(other, path).number == take(other, path).number == 1
+    assert len(list((other.path / "datasets" / "test").iterdir())) == 1
+    assert take(other, path, name="mine").ref == "mine@1"
+
+
+def test_an_imported_version_takes_the_next_number(version: DatasetVersion, filled: Store, tmp_path: Path) -> None:
+    path = version.export(tmp_path / "a.bsv.zip")
+    ask(filled, name="mine")
+    assert take(filled, path, name="mine").number == 2
+    assert not take(filled, path).was_computed
+
+
+def test_an_imported_version_can_be_rebuilt_where_the_volumes_are(
+    version: DatasetVersion, other: Store, tmp_path: Path
+) -> None:
+    take(other, version.export(tmp_path / "a.bsv.zip"))
+    for identifier in IDS:
+        add_volume(other, identifier)
+    assert rebuild_version(other.database, other.files, "test", check_only=True).is_identical
+
+
+def test_the_same_version_gives_the_same_bytes(version: DatasetVersion, tmp_path: Path) -> None:
+    one, two = version.export(tmp_path / "1.bsv.zip"), version.export(tmp_path / "2.bsv.zip")
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_a_bundle_explains_itself(version: DatasetVersion, tmp_path: Path) -> None:
+    with zipfile.ZipFile(version.export(tmp_path / "a.bsv.zip")) as archive:
+        assert archive.namelist() == [
+            "bundle.json",
+            "README.txt",
+            "members.csv",
+            "citation.txt",
+            "references.bib",
+            "result.nc",
+        ]
+        assert archive.testzip() is None
+        assert archive.read("result.nc") == version.path.read_bytes()
+        assert "experiment_id" in archive.read("members.csv").decode()
+
+
+def test_a_catalog_without_the_experiments_refuses(version: DatasetVersion, tmp_path: Path) -> None:
+    empty = create_store(tmp_path / "empty")
+    with pytest.raises(UnknownExperimentError, match="1, 2, 3, 4, 5, 6, 7"):
+        take(empty, version.export(tmp_path / "a.bsv.zip"))
+    assert list((empty.path / "datasets").iterdir()) == []
+
+
+def test_a_bad_name_is_refused(version: DatasetVersion, other: Store, tmp_path: Path) -> None:
+    path = version.export(tmp_path / "a.bsv.zip")
+    with pytest.raises(InputError, match="name of a dataset"):
+        take(other, path, name="../x")
+
+
+# -- bundles that somebody has changed ------------------------------------------------------------------------------
+
+
+def changed(path: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
+    """The bundle with other content, its manifest brought into agreement with the result file where it can be."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    change(parts)
+    target = path.with_name("changed.bsv.zip")
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return target
+
+
+def set_manifest(**values: Any) -> Callable[[dict[str, bytes]], None]:
+    def change(parts: dict[str, bytes]) -> None:
+        parts["bundle.json"] = json.dumps({**json.loads(parts["bundle.json"]), **values}).encode()
+
+    return change
+
+
+def edit_result(edit: Callable[[h5py.File], None]) -> Callable[[dict[str, bytes]], None]:
+    """Change the HDF5 file, and give the manifest the hash of the changed one."""
+
+    def change(parts: dict[str, bytes]) -> None:
+        import hashlib
+
+        buffer = io.BytesIO(parts["result.nc"])
+        with h5py.File(buffer, "r+") as file:
+            edit(file)
+        image = parts["result.nc"] = buffer.getvalue()
+        set_manifest(size_bytes=len(image), file_sha256=hashlib.sha256(image).hexdigest())(parts)
+
+    return change
+
+
+def _voxel(file: h5py.File) -> None:
+    file["mean"][0, 5, 5, 5] = 0.5
+
+
+def _inputs(file: h5py.File) -> None:
+    text = file["inputs"].asstr()[()].replace('"divisor":0.2', '"divisor":0.3')
+    del file["inputs"]
+    file.create_dataset("inputs", data=text, dtype=h5py.string_dtype())
+
+
+def _frame(file: h5py.File) -> None:
+    file.attrs["frame"] = "Allen CCFv2 (2015)"
+
+
+def _no_inputs(file: h5py.File) -> None:
+    del file["inputs"]
+
+
+def _drop(name: str) -> Callable[[dict[str, bytes]], None]:
+    def change(parts: dict[str, bytes]) -> None:
+        del parts[name]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (edit_result(_voxel), FormatError, "arrays"),
+        (edit_result(_inputs), FormatError, "fingerprint"),
+        (edit_result(_no_inputs), FormatError, "not one of a bsv-store"),
+        (edit_result(_frame), FrameError, "frame 'Allen CCFv2"),
+        (set_manifest(fingerprint="0" * 64), FormatError, "fingerprint"),
+        (set_manifest(content_sha256="0" * 64), FormatError, "arrays"),
+        (set_manifest(file_sha256="0" * 64), FormatError, "not what was exported"),
+        (set_manifest(size_bytes=10), FormatError, "not what was exported"),
+        (set_manifest(size_bytes="many"), FormatError, "size_bytes"),
+        (set_manifest(algorithm_version=7), FormatError, "algorithm"),
+        (set_manifest(bundle_version=2), FormatError, "version 2"),
+        (set_manifest(name="../../etc"), InputError, "name of a dataset"),
+        (set_manifest(created_at="yesterday"), FormatError, "yesterday"),
+        (set_manifest(created_by=None), FormatError, "created_by"),
+        (_drop("result.nc"), FormatError, "not a readable bundle"),
+        (_drop("bundle.json"), FormatError, "not a readable bundle"),
+        (lambda parts: parts.update({"bundle.json": b"[]"}), FormatError, "no object"),
+        (lambda parts: parts.update({"bundle.json": b"{"}), FormatError, "not a readable bundle"),
+        (lambda parts: parts.update({"bundle.json": b" " * 200_000}), FormatError, "too large"),
+    ],
+)
+def test_a_changed_bundle_is_refused_and_nothing_is_stored(
+    version: DatasetVersion,
+    other: Store,
+    tmp_path: Path,
+    change: Callable[[dict[str, bytes]], None],
+    error: type[Exception],
+    message: str,
+) -> None:
+    path = changed(version.export(tmp_path / "a.bsv.zip"), change)
+    with pytest.raises(error, match=message):
+        take(other, path)
+    assert list_datasets(other.database) == ()
+    assert list((other.path / "datasets").iterdir()) == []
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.bsv.zip", "changed.bsv.zip", "other", "store"]
+
+
+@pytest.mark.parametrize("cut", ["cut", "empty", "text", "missing"])
+def test_what_is_no_bundle_is_refused(version: DatasetVersion, other: Store, tmp_path: Path, cut: str) -> None:
+    path = version.export(tmp_path / "a.bsv.zip")
+    content = path.read_bytes()
+    if cut == "missing":
+        path.unlink()
+    else:
+        path.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "text": b"hello"}[cut])
+    with pytest.raises(FormatError, match="not a readable bundle"):
+        take(other, path)

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from bsv_store.aggregation import by_coordinate, by_field
+from bsv_store.catalog.selection import Selection
+from bsv_store.datasets.changes import MemberChange
+from bsv_store.datasets.compare import diff_versions, voxel_difference
+from bsv_store.volumes.grid import Grid
+from tests.datasets.world import add_volume, ask, voxels
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+
+def test_equal_versions_have_no_difference(filled: Store) -> None:
+    diff = diff_versions(ask(filled), ask(filled, name="other"))
+    assert diff.is_equal
+    assert (diff.recipe, diff.only_first, diff.only_second, diff.note) == ((), (), (), None)
+    assert [(each.voxels, each.largest) for each in diff.voxels] == [(0, 0.0)]
+    assert diff.voxels[0].correlation == pytest.approx(1)
+
+
+def test_members_that_entered_and_left_are_named_with_the_reason(filled: Store) -> None:
+    grouping = by_coordinate("AP", edges=[7900, 8600, 9600])
+    first = ask(filled, Selection(ids=[1, 2, 3, 7]), grouping)
+    second = ask(filled, Selection(ids=[2, 3, 5, 6]), grouping)
+    members = diff_versions(first, second).members
+    assert members.entered == (MemberChange(5, "was not selected"),)
+    assert members.left == (MemberChange(1, "is not selected"),)
+    assert members.changed == ()
+    third = ask(filled, Selection(ids=[2, 3, 5, 6]), by_coordinate("AP", edges=[3900, 8600, 9600]))
+    members = diff_versions(second, third).members
+    assert members.entered == (MemberChange(6, "was left out: AP 4,000 um lies outside the bin edges"),)
+    assert {change.experiment_id for change in members.changed} == {2, 3}
+    back = diff_versions(third, second).members
+    assert back.left == (MemberChange(6, "is left out: AP 4,000 um lies outside the bin edges"),)
+
+
+def test_members_that_go_in_differently_are_named(filled: Store) -> None:
+    first = ask(filled)
+    add_volume(filled, 2, seed=1)
+    second = ask(filled)
+    assert diff_versions(first, second).members.changed == (MemberChange(2, "another volume"),)
+    third = ask(filled, normalize="injection_volume")
+    change = diff_versions(second, third).members.changed[0]
+    assert change == MemberChange(1, "divided by 0.2 instead of 1.0")
+
+
+def test_the_largest_difference_is_found_and_where(filled: Store) -> None:
+    array = voxels(2).copy()
+    first = ask(filled, Selection(ids=[2]))
+    array[10, 20, 30] = 1.0 if array[10, 20, 30] < 0.5 else 0.0
+    array[11, 20, 30] += 0.01 if array[11, 20, 30] < 0.5 else -0.01
+    add_volume(filled, 2, array=array)
+    (difference,) = diff_versions(first, ask(filled, Selection(ids=[2]))).voxels
+    assert difference.at_um == (1050.0, 2050.0, 3050.0)
+    assert difference.first == voxels(2)[10, 20, 30]
+    assert difference.second == array[10, 20, 30]
+    assert difference.largest == abs(difference.second - difference.first)
+    assert difference.voxels == 2
+    expected = np.corrcoef(voxels(2).reshape(-1), array.reshape(-1))[0, 1]
+    assert difference.correlation == pytest.approx(expected)
+
+
+def test_groups_are_matched_by_label(filled: Store) -> None:
+    everybody = Selection(ids=range(1, 8))
+    first = ask(filled, everybody, by_field("primary_structure"))
+    second = ask(filled, Selection(ids=[1, 3, 6, 7]), by_field("primary_structure"))
+    diff = diff_versions(first, second)
+    assert diff.only_first == ("VISl", "VISpm")
+    assert [each.label for each in diff.voxels] == ["MOp", "VISp"]
+    assert diff.voxels[0].voxels == 0
+    assert not diff.is_equal
+    assert [change.part for change in diff.recipe] == ["selection"]
+
+
+def test_results_that_cannot_be_compared_say_so(filled: Store) -> None:
+    diff = diff_versions(ask(filled), ask(filled, normalize="injection_volume"))
+    assert diff.voxels == ()
+    assert "cannot be compared" in str(diff.note)
+    assert [(change.part, change.first) for change in diff.recipe] == [("normalize", '"none"')]
+
+
+def test_voxels_that_only_one_side_knows_differ() -> None:
+    grid = Grid(100)
+    first = np.zeros(grid.shape, np.float32)
+    second = first.copy()
+    first[1, 2, 3] = np.nan
+    second[4, 5, 6] = np.nan
+    second[7, 8, 9] = 5
+    first[0, 0, 0] = second[0, 0, 0] = np.nan
+    difference = voxel_difference(first, second, grid)
+    assert difference.voxels == 3
+    assert difference.largest == 5
+    assert difference.at_um == (150.0, 250.0, 350.0)
+    assert math.isnan(difference.first)
+    assert math.isnan(voxel_difference(first, first, grid).correlation)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nrrd
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from bsv_store.aggregation import by_coordinate
+from bsv_store.catalog.selection import Selection
+from bsv_store.datasets.recipe import Recipe
+from bsv_store.errors import DamagedFileError, InputError
+from tests.datasets.world import IDS, ask
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+    from bsv_store.datasets.version import DatasetVersion
+
+
+@pytest.fixture
+def version(filled: Store) -> DatasetVersion:
+    return ask(filled, Selection(ids=IDS), by_coordinate("AP", edges=[3000, 8200, 9400]), statistics=("mean", "sd"))
+
+
+def test_netcdf_is_the_file_of_the_store(version: DatasetVersion, tmp_path: Path) -> None:
+    path = version.export(tmp_path / "a.nc")
+    assert path.read_bytes() == version.path.read_bytes()
+    with xr.open_dataset(path, engine="h5netcdf") as data:
+        assert dict(data.sizes) == {"group": 2, "ap": 132, "dv": 80, "ml": 114, "member": 7}
+
+
+def test_nrrd_of_several_groups_has_a_list_axis(version: DatasetVersion, tmp_path: Path) -> None:
+    array, header = nrrd.read(str(version.export(tmp_path / "a.nrrd")))
+    assert array.shape == (132, 80, 114, 2)
+    np.testing.assert_array_equal(np.moveaxis(array, -1, 0), version.mean)
+    assert header["kinds"] == ["domain", "domain", "domain", "list"]
+    np.testing.assert_array_equal(header["space directions"][:3], np.diag([100.0] * 3))
+    assert header["groups"] == "0: AP 3,000-8,200 um (n=3); 1: AP 8,200-9,400 um (n=3)"
+    assert header["dataset"] == "test@1"
+
+
+def test_nrrd_of_one_group_is_three_dimensional(filled: Store, tmp_path: Path) -> None:
+    version = ask(filled)
+    array, header = nrrd.read(str(version.export(tmp_path / "a.nrrd")))
+    np.testing.assert_array_equal(array, version.mean[0])
+    assert header["kinds"] == ["domain", "domain", "domain"]
+
+
+def test_numpy_has_axes_and_groups(version: DatasetVersion, tmp_path: Path) -> None:
+    with np.load(version.export(tmp_path / "a.npz")) as data:
+        np.testing.assert_array_equal(data["mean"], version.mean)
+        np.testing.assert_array_equal(data["sd"], version.statistic("sd"))
+        assert data["ap_um"][[0, -1]].tolist() == [50.0, 13150.0]
+        assert data["group_label"].tolist() == [group.label for group in version.groups]
+        assert data["group_lower_um"].tolist() == [3000.0, 8200.0]
+        assert Recipe.from_json(str(data["recipe"])) == version.recipe
+        assert str(data["fingerprint"]) == version.fingerprint
+
+
+def test_csv_has_the_members(version: DatasetVersion, tmp_path: Path) -> None:
+    frame = pd.read_csv(version.export(tmp_path / "a.csv"))
+    assert frame.experiment_id.to_list() == list(IDS)
+    assert frame.columns[0] == "dataset"
+    assert frame.group.isna().sum() == 1
+
+
+@pytest.mark.parametrize("ending", ["nc", "nrrd", "npz", "csv"])
+def test_a_file_that_exists_is_replaced_only_where_allowed(
+    version: DatasetVersion, tmp_path: Path, ending: str
+) -> None:
+    target = tmp_path / f"a.{ending}"
+    target.write_text("mine")
+    with pytest.raises(InputError, match="exists"):
+        version.export(target)
+    assert target.read_text() == "mine"
+    version.export(target, overwrite=True)
+    assert target.stat().st_size > 100
+    assert [path.name for path in tmp_path.iterdir() if path.name != "store"] == [target.name]
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a", "a.nc.gz"])
+def test_other_endings_are_errors(version: DatasetVersion, tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError) as caught:
+        version.export(tmp_path / name)
+    assert ".nc, .nrrd, .nii, .nii.gz, .npz, .csv" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("ending", ["nc", "nrrd", "npz"])
+def test_a_damaged_result_is_not_exported(version: DatasetVersion, tmp_path: Path, ending: str) -> None:
+    content = bytearray(version.path.read_bytes())
+    content[100] ^= 1
+    version.path.write_bytes(content)
+    target = tmp_path / f"a.{ending}"
+    with pytest.raises(DamagedFileError):
+        version.export(target)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "store"] == []

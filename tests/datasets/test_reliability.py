@@ -1,0 +1,181 @@
+"""Versions under kills and many writers, on both databases."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from sqlalchemy import func, select
+
+from bsv_store import open_store
+from bsv_store.catalog.models import Dataset, DatasetGroup, DatasetMember
+from bsv_store.catalog.models import DatasetVersion as VersionRow
+from bsv_store.catalog.selection import Selection
+from bsv_store.datasets.versions import find_version, list_datasets
+from tests.datasets.world import IDS, ask
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+ASK = """
+import sys
+from bsv_store import Selection, open_store
+from tests.datasets.world import ask
+
+with open_store(sys.argv[1]) as store:
+    for ids in sys.argv[2:]:
+        print(ask(store, Selection(ids=[int(part) for part in ids.split("+")])).number)
+"""
+
+
+def start(location: Path, *questions: str, kill_at: str | None = None) -> subprocess.Popen[str]:
+    environment = dict(os.environ)
+    if kill_at is not None:
+        environment["BSV_STORE_KILL_AT"] = kill_at
+    return subprocess.Popen(
+        [sys.executable, "-c", ASK, str(location), *questions],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=CHECKOUT,
+        env=environment,
+    )
+
+
+@pytest.mark.parametrize(
+    ("point", "is_committed"),
+    [
+        ("aggregate:computed", False),
+        ("publish:written", False),
+        ("publish:synced", False),
+        ("publish:renamed", False),
+        ("aggregate:published", False),
+        ("aggregate:inserted", False),
+        ("aggregate:committed", True),
+    ],
+)
+def test_aggregate_survives_a_kill(filled_location: Path, point: str, is_committed: bool) -> None:
+    child = start(filled_location, "1+2+3", kill_at=point)
+    output, errors = child.communicate(timeout=120)
+    assert (child.returncode, output, errors) == (-signal.SIGKILL, "", "")
+    with open_store(filled_location) as store:
+        assert_sound(store)
+        assert len(list_datasets(store.database)) == int(is_committed)
+        version = ask(store, Selection(ids=[1, 2, 3]))
+        assert (version.number, version.was_computed) == (1, not is_committed)
+        assert version.mean.max() > 0
+        assert_sound(store)
+        # A result file that had been published before the kill is taken over, not left behind.
+        assert [path.name for path in (store.path / "datasets" / "test").iterdir()] == [version.path.name]
+        leftovers = [path.name for path in (store.path / "tmp").iterdir()]
+        assert all(name.endswith(".tmp") for name in leftovers)
+        assert len(leftovers) <= 1
+
+
+def test_writers_of_one_name_get_consecutive_numbers(filled_location: Path) -> None:
+    questions = ["1", "2", "3", "4", "5", "6", "7", "1+2", "1+3", "1+4", "1+5", "1+6"]
+    children = [start(filled_location, *questions[number::4]) for number in range(4)]
+    numbers = []
+    for child in children:
+        output, errors = child.communicate(timeout=300)
+        assert (child.returncode, errors) == (0, "")
+        numbers += [int(line) for line in output.split()]
+    assert sorted(numbers) == list(range(1, len(questions) + 1))
+    with open_store(filled_location) as store:
+        assert_sound(store)
+        summary = list_datasets(store.database)[0]
+        assert (summary.versions, summary.latest) == (len(questions), len(questions))
+
+
+def test_writers_of_the_same_question_make_one_version(filled_location: Path) -> None:
+    children = [start(filled_location, "1+2+3") for _ in range(4)]
+    for child in children:
+        output, errors = child.communicate(timeout=300)
+        assert (child.returncode, errors, output) == (0, "", "1\n")
+    with open_store(filled_location) as store:
+        assert_sound(store)
+        assert list_datasets(store.database)[0].versions == 1
+        assert len(list((store.path / "datasets" / "test").iterdir())) == 1
+
+
+@pytest.mark.long
+def test_sixteen_writers_of_one_name(filled_location: Path) -> None:
+    questions = [f"{one}+{other}" for one in IDS for other in IDS if one < other]
+    questions += [f"{one}+{other}+7" for one in range(1, 7) for other in range(1, 7) if one < other]
+    children = [start(filled_location, *questions[number::16]) for number in range(16)]
+    numbers = []
+    for child in children:
+        output, errors = child.communicate(timeout=600)
+        assert (child.returncode, errors) == (0, "")
+        numbers += [int(line) for line in output.split()]
+    assert sorted(numbers) == list(range(1, len(questions) + 1))
+    with open_store(filled_location) as store:
+        assert_sound(store)
+
+
+def test_the_loser_of_a_race_removes_a_file_of_other_bytes(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two releases may write other bytes of the same inputs; the first to commit wins."""
+    from bsv_store.datasets import aggregate as module
+
+    real = module.compute
+    first = []
+
+    def slow(*arguments: object) -> object:
+        monkeypatch.setattr(module, "compute", real)
+        monkeypatch.setattr("bsv_store.datasets.result_file.software", lambda: "another release")
+        first.append(ask(filled, Selection(ids=[1, 2])))
+        monkeypatch.undo()
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "compute", slow)
+    version = ask(filled, Selection(ids=[1, 2]))
+    assert first[0].was_computed
+    assert not version.was_computed
+    assert version.path == first[0].path
+    assert [path.name for path in (filled.path / "datasets" / "test").iterdir()] == [version.path.name]
+    assert len(list((filled.path / "trash").iterdir())) == 1
+    np.testing.assert_array_equal(version.mean, first[0].mean)
+
+
+def test_a_version_whose_file_cannot_be_written_leaves_nothing(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    from bsv_store.errors import NoSpaceError
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(NoSpaceError):
+        ask(filled)
+    monkeypatch.undo()
+    assert list_datasets(filled.database) == ()
+    assert list((filled.path / "tmp").iterdir()) == []
+    assert ask(filled).number == 1
+
+
+def assert_sound(store: Store) -> None:
+    """Every version is whole: its file, groups and members; numbers without gap; no dataset without a version."""
+    with store.database.reading() as connection:
+        names = connection.execute(select(Dataset.id, Dataset.name, Dataset.last_number)).all()
+        for identifier, name, last in names:
+            numbers = connection.scalars(
+                select(VersionRow.number).where(VersionRow.dataset_id == identifier).order_by(VersionRow.number)
+            ).all()
+            assert numbers == list(range(1, last + 1)), name
+            assert last > 0
+        for table in (DatasetGroup, DatasetMember):
+            versions = select(func.count(func.distinct(table.version_id)))
+            assert connection.scalar(versions) == connection.scalar(select(func.count(VersionRow.id)))
+    for _, name, last in names:
+        for number in range(1, last + 1):
+            version = find_version(store.database, store.files, f"{name}@{number}")
+            assert version.statistic("mean").shape[0] == len(version.groups)

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+
+from bsv_store.aggregation import by_coordinate, by_field, crossed
+from bsv_store.catalog.selection import Selection
+from bsv_store.datasets.compute import compute
+from bsv_store.datasets.inputs import gather_inputs
+from bsv_store.datasets.recipe import Recipe
+from bsv_store.datasets.result_file import planes_per_chunk
+from bsv_store.errors import DamagedFileError
+from bsv_store.volumes.grid import SPACINGS_UM, Grid
+from tests.datasets.world import IDS, VISUAL, ask
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+EVERYBODY = Selection(ids=IDS)
+
+
+def test_xarray_opens_the_file_with_labelled_axes(filled: Store) -> None:
+    version = ask(filled, EVERYBODY, by_coordinate("AP", edges=[3000, 8200, 9400]), statistics=("mean", "sd", "n"))
+    with xr.open_dataset(version.path, engine="h5netcdf") as data:
+        assert data["mean"].dims == ("group", "ap", "dv", "ml")
+        assert data["group"].to_numpy().tolist() == ["AP 3,000-8,200 um", "AP 8,200-9,400 um"]
+        assert data["ap"].to_numpy()[[0, -1]].tolist() == [50.0, 13150.0]
+        assert data["ml"].attrs["units"] == "um"
+        assert data["group_center"].to_numpy().tolist() == [6700.0, 26900 / 3]
+        assert data["group_lower"].to_numpy().tolist() == [3000.0, 8200.0]
+        assert data["group_center"].attrs["axis_name"] == "AP"
+        assert data["member"].to_numpy().tolist() == [*range(1, 7), 7]
+        assert data["member_group"].to_numpy().tolist() == [0, 0, 1, 1, 1, 0, -1]
+        assert data["member_left_out_reason"].to_numpy()[-1] == "the AP injection coordinate is not known"
+        assert data.attrs["Conventions"] == "CF-1.10"
+        assert data.attrs["orientation"] == "asl"
+        assert Recipe.from_json(data.attrs["recipe"]) == version.recipe
+        assert data.attrs["fingerprint"] == version.fingerprint
+        picked = data["mean"].sel(group="AP 3,000-8,200 um").sel(ap=8040, dv=2000, ml=7000, method="nearest")
+        assert float(picked) == version.mean[0, 80, 19, 69] or float(picked) == version.mean[0, 80, 20, 70]
+        np.testing.assert_array_equal(data["mean"].to_numpy(), version.mean)
+        assert data["n"].dtype == np.uint32
+
+
+def test_plain_hdf5_programs_read_the_file(filled: Store) -> None:
+    version = ask(filled)
+    with h5py.File(version.path, "r") as file:
+        np.testing.assert_array_equal(file["mean"][()], version.mean)
+        assert file["group"].asstr()[()].tolist() == ["all"]
+        assert [file["mean"].dims[axis][0].name for axis in range(4)] == ["/group", "/ap", "/dv", "/ml"]
+        assert file["mean"].fletcher32
+        assert np.isnan(file["group_lower"][0])
+
+
+def test_the_second_coordinate_of_crossed_groups_is_recorded_too(filled: Store) -> None:
+    grouping = crossed(by_coordinate("AP", edges=[0, 8200, 9400]), by_coordinate("ML", edges=[0, 5700, 11400]))
+    version = ask(filled, VISUAL, grouping)
+    with h5py.File(version.path, "r") as file:
+        assert file["group_center_2"].attrs["axis_name"] == "ML"
+        assert file["group_lower"][()].tolist() == [0.0, 8200.0, 8200.0]
+        assert file["group_lower_2"][()].tolist() == [5700.0, 0.0, 5700.0]
+    assert ask(filled, VISUAL, crossed(by_field("line"), by_coordinate("AP", bins=2))).axis == "AP"
+
+
+def test_the_same_result_has_the_same_bytes(filled: Store) -> None:
+    recipe = Recipe(selection=EVERYBODY, grouping=by_coordinate("AP", bins=3), statistics=("mean", "sd"))
+    with filled.database.reading() as connection:
+        inputs = gather_inputs(connection, recipe)
+    images = [compute(filled.files, inputs).image for _ in range(3)]
+    assert images[0] == images[1] == images[2]
+
+
+def test_the_same_result_has_the_same_bytes_in_another_process(filled: Store) -> None:
+    version = ask(filled)
+    code = (
+        "import sys\n"
+        "from bsv_store import open_store\n"
+        "from tests.datasets.world import ask\n"
+        "with open_store(sys.argv[1]) as store:\n"
+        "    print(ask(store, name='other').file_sha256)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(filled.path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=sys.path[0] or ".",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [version.file_sha256]
+
+
+@pytest.mark.parametrize("place", ["first", "middle", "label", "last"])
+def test_a_flipped_bit_is_noticed_before_anything_is_read(filled: Store, place: str) -> None:
+    version = ask(filled, EVERYBODY, by_field("line"))
+    content = bytearray(version.path.read_bytes())
+    where = {"first": 0, "middle": len(content) // 2, "label": content.find(b"wild-type"), "last": len(content) - 1}
+    assert where[place] >= 0
+    content[where[place]] ^= 4
+    version.path.write_bytes(content)
+    with pytest.raises(DamagedFileError, match="has changed since it was published") as caught:
+        _ = version.mean
+    assert caught.value.hint is not None
+    assert "bsv-store dataset rebuild test@1" in caught.value.hint
+
+
+@pytest.mark.parametrize("change", ["missing", "cut", "longer", "empty"])
+def test_a_missing_or_cut_file_is_noticed(filled: Store, change: str) -> None:
+    version = ask(filled)
+    content = version.path.read_bytes()
+    if change == "missing":
+        version.path.unlink()
+    else:
+        version.path.write_bytes({"cut": content[:-1], "longer": content + b"\0", "empty": b""}[change])
+    with pytest.raises(DamagedFileError, match="missing" if change == "missing" else "has changed"):
+        version.statistic("mean", group=0)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS_UM)
+def test_chunks_divide_the_grid(spacing: int) -> None:
+    grid = Grid(spacing)
+    planes = planes_per_chunk(grid, 4)
+    assert grid.shape[0] % planes == 0
+    assert planes == 1 or planes * grid.shape[1] * grid.shape[2] * 4 <= 1_250_000

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bsv_store.catalog.selection import Selection
+from bsv_store.datasets.tags import remove_tag, tag_version
+from bsv_store.datasets.versions import find_version, list_datasets
+from bsv_store.errors import InputError, UnknownDatasetError
+from tests.datasets.world import ask
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+
+@pytest.fixture
+def two(filled: Store) -> Store:
+    """Versions test@1 and test@2, and other@1."""
+    ask(filled, Selection(ids=[1]))
+    ask(filled, Selection(ids=[2]))
+    ask(filled, Selection(ids=[3]), name="other")
+    return filled
+
+
+def tag(store: Store, ref: str, name: str, *, move: bool = False) -> int:
+    return tag_version(store.database, store.files, ref, name, created_by="tester", move=move).number
+
+
+def number(store: Store, ref: str) -> int:
+    return find_version(store.database, store.files, ref).number
+
+
+def test_a_tag_stays_where_it_was_put(two: Store) -> None:
+    assert tag(two, "test@1", "figure-2") == 1
+    ask(two, Selection(ids=[4]))
+    assert number(two, "test@figure-2") == 1
+    assert find_version(two.database, two.files, "test@1").tags == ("figure-2",)
+    assert list_datasets(two.database)[1].tags == ("figure-2@1",)
+
+
+def test_a_tag_moves_only_when_told_to(two: Store) -> None:
+    tag(two, "test@1", "paper")
+    with pytest.raises(InputError, match="'paper' is on test@1"):
+        tag(two, "test@2", "paper")
+    assert number(two, "test@paper") == 1
+    assert tag(two, "test@2", "paper", move=True) == 2
+    assert number(two, "test@paper") == 2
+
+
+def test_tagging_again_changes_nothing(two: Store) -> None:
+    tag(two, "test@1", "paper")
+    assert tag(two, "test@paper", "paper") == 1
+    assert find_version(two.database, two.files, "test@1").tags == ("paper",)
+
+
+def test_datasets_have_tags_of_their_own(two: Store) -> None:
+    tag(two, "test@1", "paper")
+    assert tag(two, "other", "paper") == 1
+    assert find_version(two.database, two.files, "other@paper").name == "other"
+
+
+def test_a_tag_can_be_taken_off(two: Store) -> None:
+    tag(two, "test@1", "paper")
+    remove_tag(two.database, "test", "paper")
+    with pytest.raises(UnknownDatasetError, match="no tag 'paper'"):
+        number(two, "test@paper")
+    with pytest.raises(UnknownDatasetError, match="no tag 'paper'"):
+        remove_tag(two.database, "test", "paper")
+    assert number(two, "test@1") == 1
+
+
+@pytest.mark.parametrize("name", ["3", "latest", "a/b", ""])
+def test_what_cannot_be_a_tag_is_refused(two: Store, name: str) -> None:
+    with pytest.raises(InputError):
+        tag(two, "test@1", name)
+
+
+def test_a_version_that_is_not_there_cannot_be_tagged(two: Store) -> None:
+    with pytest.raises(UnknownDatasetError, match="no version 9"):
+        tag(two, "test@9", "paper")

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import pytest
+
+from bsv_store.aggregation import by_coordinate, by_field
+from bsv_store.catalog.selection import Selection
+from bsv_store.datasets.versions import find_version, list_datasets
+from bsv_store.errors import DamagedFileError, InputError, UnknownDatasetError
+from tests.datasets.world import BY_ID, IDS, VISUAL, add_volume, ask
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+
+def test_versions_are_found_by_number_and_latest(filled: Store) -> None:
+    first = ask(filled)
+    add_volume(filled, 1, seed=3)
+    second = ask(filled)
+    for ref, number in {"test@1": 1, "test@2": 2, "test@latest": 2, "test": 2}.items():
+        assert find_version(filled.database, filled.files, ref).number == number
+    found = find_version(filled.database, filled.files, "test@1")
+    assert not found.was_computed
+    assert found.recipe == first.recipe
+    assert found.groups == first.groups
+    assert found.experiments == first.experiments
+    assert found.created_at == first.created_at
+    assert (found.created_by, found.software) == ("tester", first.software)
+    np.testing.assert_array_equal(found.mean, first.mean)
+    assert not np.array_equal(found.mean, second.mean)
+
+
+def test_what_is_not_there_is_said_with_what_is(filled: Store) -> None:
+    with pytest.raises(UnknownDatasetError, match="no dataset 'visual'") as caught:
+        find_version(filled.database, filled.files, "visual")
+    assert "no dataset yet" in str(caught.value.hint)
+    ask(filled, name="visual-by-AP")
+    with pytest.raises(UnknownDatasetError) as caught:
+        find_version(filled.database, filled.files, "visual-by-ML")
+    assert caught.value.hint == "Did you mean visual-by-AP?"
+    with pytest.raises(UnknownDatasetError, match="no version 3") as caught:
+        find_version(filled.database, filled.files, "visual-by-AP@3")
+    assert caught.value.hint == "It has 1."
+    with pytest.raises(UnknownDatasetError, match="no tag 'paper'") as caught:
+        find_version(filled.database, filled.files, "visual-by-AP@paper")
+    assert "no tags" in str(caught.value.hint)
+    with pytest.raises(InputError):
+        find_version(filled.database, filled.files, "../x")
+
+
+def test_datasets_are_listed(filled: Store) -> None:
+    assert list_datasets(filled.database) == ()
+    one = ask(filled, name="b")
+    two = ask(filled, Selection(ids=[1]), name="b")
+    ask(filled, name="a")
+    listed = list_datasets(filled.database)
+    assert [(each.name, each.latest, each.versions, each.tags) for each in listed] == [("a", 1, 1, ()), ("b", 2, 2, ())]
+    assert listed[1].size_bytes == one.path.stat().st_size + two.path.stat().st_size
+    assert listed[1].created_by == "tester"
+    assert abs(datetime.now(UTC) - listed[1].changed_at) < timedelta(minutes=10)
+
+
+def test_facts_of_a_version(filled: Store) -> None:
+    version = ask(filled, Selection(ids=IDS), by_field("line"), normalize="injection_volume")
+    assert version.path.is_file()
+    assert version.path.parent == filled.path / "datasets" / "test"
+    assert version.path.name.startswith(version.fingerprint[:16])
+    assert version.software.startswith("bsv-store ")
+    assert [group.label for group in version.groups] == ["wild-type", "Rbp4-Cre_KL100"]
+    assert repr(version) == (
+        "DatasetVersion('test@1', 2 groups of 7 experiments, projection density (fraction of voxel per mm³ injected))"
+    )
+
+
+def test_members_table(filled: Store) -> None:
+    members = ask(
+        filled, Selection(ids=IDS), by_coordinate("AP", edges=[3000, 8200]), hemisphere="flip_to_right"
+    ).members.set_index("experiment_id")
+    assert members.index.to_list() == list(IDS)
+    assert members.group.dropna().to_dict() == {1: 0, 2: 0, 6: 0}
+    assert members.left_out_reason[3] == "AP 8,500 um lies outside the bin edges"
+    assert members.injected_hemisphere[1] == BY_ID[1].injected
+    assert members.array_sha256[1] is not None
+    assert members.divisor[1] == 1.0
+
+
+def test_results_cannot_be_changed_by_accident(filled: Store) -> None:
+    version = ask(filled)
+    with pytest.raises(ValueError, match="read-only"):
+        version.mean[0, 0, 0, 0] = 1
+
+
+def test_statistics_not_asked_for_are_an_error(filled: Store) -> None:
+    version = ask(filled)
+    with pytest.raises(InputError, match="no statistic 'sd'") as caught:
+        version.statistic("sd")
+    assert "mean" in str(caught.value.hint)
+    with pytest.raises(InputError, match="no group 1"):
+        version.statistic("mean", group=1)
+
+
+def test_a_box_is_read_without_the_rest(filled: Store) -> None:
+    version = ask(filled, VISUAL, by_coordinate("AP", bins=2), statistics=("mean", "n"))
+    box = ((7000, 7999), (0, 8000), (5650, 11400))
+    part = version.statistic("mean", box=box)
+    np.testing.assert_array_equal(part, version.mean[:, 70:80, :, 56:])
+    np.testing.assert_array_equal(version.statistic("mean", group=1, box=box), part[1])
+    assert version.statistic("n", group=0, box=((0, 13200), (50, 50), (50, 50))).shape == (132, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [((0, 1),), 3, ((60, 140), (0, 8000), (0, 11400)), ((9000, 8000), (0, 1), (0, 1)), (("a", 1), (0, 1), (0, 1))],
+)
+def test_what_is_no_box_is_an_error(filled: Store, box: Any) -> None:
+    with pytest.raises(InputError, match=r"is no box|no voxel's center"):
+        ask(filled).statistic("mean", box=box)
+
+
+def test_damage_inside_a_box_is_noticed(filled: Store) -> None:
+    version = ask(filled)
+    with h5py.File(version.path, "r") as file:
+        chunks = {file["mean"].id.get_chunk_info(number).chunk_offset[1]: number for number in range(4)}
+        place = file["mean"].id.get_chunk_info(chunks[66]).byte_offset + 1000
+    content = bytearray(version.path.read_bytes())
+    content[place] ^= 1
+    version.path.write_bytes(content)
+    with pytest.raises(DamagedFileError, match="is damaged"):
+        version.statistic("mean", box=((7000, 8000), (0, 8000), (0, 11400)))
+    # Other parts are sound, but the whole is refused.
+    assert version.statistic("mean", box=((0, 1000), (0, 8000), (0, 11400))).shape == (1, 10, 80, 114)
+    with pytest.raises(DamagedFileError, match="has changed"):
+        version.statistic("mean")
+    version.path.write_bytes(content[:-1])
+    with pytest.raises(DamagedFileError, match="has changed"):
+        version.statistic("mean", box=((0, 1000), (0, 8000), (0, 11400)))
+    version.path.unlink()
+    with pytest.raises(DamagedFileError, match="is missing"):
+        version.statistic("mean", box=((0, 1000), (0, 8000), (0, 11400)))
+
+
+def test_to_xarray_needs_no_file_afterwards(filled: Store) -> None:
+    version = ask(filled, VISUAL, by_coordinate("AP", bins=2), statistics=("mean", "sd"))
+    data = version.to_xarray()
+    version.path.unlink()
+    assert dict(data.sizes) == {"group": 2, "ap": 132, "dv": 80, "ml": 114}
+    assert data["mean"].attrs == {"long_name": "projection density (fraction of voxel)", "units": "1"}
+    assert data.attrs["dataset"] == "test@1"
+    assert data["group_n"].to_numpy().tolist() == [3, 2]
+    assert data["sd"].sel(ap=50.0, dv=50.0, ml=50.0).shape == (2,)
+    np.testing.assert_array_equal(data["mean"], version.mean)
+
+
+def test_to_frame_lists_the_voxels_that_are_not_zero(filled: Store) -> None:
+    version = ask(filled, VISUAL, by_coordinate("AP", bins=2), statistics=("mean", "sd"))
+    frame = version.to_frame()
+    assert frame.columns.to_list() == ["group", "ap", "dv", "ml", "mean", "sd"]
+    assert len(frame) == np.count_nonzero(version.mean)
+    row = frame.iloc[1000]
+    where = (version.groups[0].label == row.group, int(row.ap // 100), int(row.dv // 100), int(row.ml // 100))
+    assert version.mean[0 if where[0] else 1, where[1], where[2], where[3]] == row["mean"]
+
+
+def test_without_xarray_the_extra_is_named(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = ask(filled)
+    monkeypatch.setitem(sys.modules, "xarray", None)
+    with pytest.raises(InputError, match="xarray is not installed") as caught:
+        version.to_xarray()
+    assert "bsv-store[xarray]" in str(caught.value.hint)
+
+
+def test_finding_a_version_loads_no_heavy_library(filled: Store) -> None:
+    ask(filled)
+    code = (
+        "import sys\n"
+        "from bsv_store import open_store\n"
+        "with open_store(sys.argv[1]) as store:\n"
+        "    store.dataset('test')\n"
+        "print(sorted({'h5py', 'xarray', 'pandas', 'matplotlib', 'nrrd'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(filled.path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bsv_store.errors import InputError
+from bsv_store.plotting import draw_groups, plot_groups
+from bsv_store.volumes.grid import Axis, Grid
+
+
+@dataclass(frozen=True)
+class StandInGroup:
+    label: str
+    n: int
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """What the picture needs of a version."""
+
+    means: NDArray[Any]
+    groups: tuple[StandInGroup, ...]
+    axis: Axis | None = None
+    ref: str = "visual@1"
+    fingerprint: str = "0123456789abcdef"
+    quantity: str = "projection density (fraction of voxel)"
+    unit: str = "fraction of voxel"
+    grid: Grid = field(default_factory=lambda: Grid(100))
+
+    def statistic(self, name: str, *, group: int | None = None) -> NDArray[Any]:
+        assert name == "mean"
+        return self.means[group]
+
+
+def stand_in(groups: int = 2, *, signed: bool = False, empty: bool = False) -> StandIn:
+    means = np.zeros((groups, *Grid(100).shape), np.float32)
+    if not empty:
+        means[:, 20:110, 20:60, 30:70] = 0.1
+        # One bright voxel block: AP 9-10 mm, DV 3-4 mm, ML 8-9 mm.
+        means[:, 90:100, 30:40, 80:90] = 0.9
+        if signed:
+            means[:, 90:100, 50:60, 80:90] = -0.7
+    listed = tuple(StandInGroup(f"group {i}", i + 1, 8000.0, 9000.0) for i in range(groups))
+    return StandIn(means, listed, axis="AP")
+
+
+@pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
+def test_a_picture_is_written(tmp_path: Path, ending: str) -> None:
+    path = plot_groups(stand_in(), tmp_path / f"a.{ending}")  # type: ignore[arg-type]
+    assert path.stat().st_size > 1000
+    assert [each.name for each in tmp_path.iterdir()] == [f"a.{ending}"]
+
+
+def test_panels_are_upright_and_in_millimeters() -> None:
+    figure = draw_groups(stand_in(1))  # type: ignore[arg-type]
+    above, front, left = figure.axes[:3]
+    expected = {
+        # axes: (to the right, down) of the bright block's middle, mm
+        above: (8.5, 9.5),
+        front: (8.5, 3.5),
+        left: (9.5, 3.5),
+    }
+    for axes, (right, down) in expected.items():
+        image = axes.images[0]
+        values = np.asarray(image.get_array())
+        west, east, south, north = image.get_extent()
+        assert (west, north) == (0, 0)
+        row, column = (float(part.mean()) + 0.5 for part in np.nonzero(values > 0.5))
+        assert column / values.shape[1] * east == pytest.approx(right)
+        assert row / values.shape[0] * south == pytest.approx(down)
+    assert above.get_ylabel() == "from above\nAP (mm)"
+    assert left.get_xlabel() == "AP (mm)"
+
+
+def test_titles_scale_and_unit() -> None:
+    figure = draw_groups(stand_in(3))  # type: ignore[arg-type]
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert titles == ["group 0\nn = 1", "group 1\nn = 2", "group 2\nn = 3"]
+    limits = {image.get_clim() for axes in figure.axes for image in axes.images if image.get_extent()[1] > 1}
+    assert len(limits) == 1
+    assert figure.axes[-1].get_ylabel() == "projection density (fraction of voxel)"
+    text = " ".join(each.get_text() for each in figure.texts)
+    assert "visual@1" in text
+    assert "0123456789ab" in text
+
+
+def test_negative_values_get_a_scale_around_zero() -> None:
+    figure = draw_groups(stand_in(1, signed=True))  # type: ignore[arg-type]
+    low, high = figure.axes[1].images[0].get_clim()
+    assert low == -high
+    assert np.asarray(figure.axes[1].images[0].get_array()).min() == pytest.approx(-0.7)
+
+
+def test_more_groups_than_fit_into_a_row_go_on_below(tmp_path: Path) -> None:
+    figure = draw_groups(stand_in(7))  # type: ignore[arg-type]
+    assert len([axes for axes in figure.axes if axes.images and axes.get_xlabel()]) == 21
+    for axes in figure.axes:
+        box = axes.get_position()
+        assert 0 <= box.x0 < box.x1 <= 1
+        assert 0 <= box.y0 < box.y1 <= 1
+
+
+def test_groups_without_signal_or_data_can_be_drawn() -> None:
+    draw_groups(stand_in(1, empty=True))  # type: ignore[arg-type]
+    version = stand_in(1)
+    version.means[:] = np.nan
+    draw_groups(version)  # type: ignore[arg-type]
+
+
+def test_other_endings_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        plot_groups(stand_in(1), tmp_path / "a.txt")  # type: ignore[arg-type]
+    assert ".png" in str(caught.value.hint)
+
+
+def test_overwriting_can_be_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("mine")
+    with pytest.raises(InputError, match="exists"):
+        plot_groups(stand_in(1), tmp_path / "a.png", overwrite=False)  # type: ignore[arg-type]
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(InputError, match="Matplotlib is not installed") as caught:
+        plot_groups(stand_in(1), tmp_path / "a.png")  # type: ignore[arg-type]
+    assert "bsv-store[plot]" in str(caught.value.hint)
