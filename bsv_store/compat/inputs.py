@@ -1,0 +1,182 @@
+"""What the store knows of the experiments of a call, after bringing in what it lacked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, select
+
+from bsv_store.catalog.id_lists import id_in
+from bsv_store.catalog.models import Experiment, Structure, Unionize, UnionizeCoverage
+from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_FIELDS
+from bsv_store.catalog.selection import Selection
+from bsv_store.catalog.volumes import find_volumes
+from bsv_store.errors import NotACacheError
+
+if TYPE_CHECKING:
+    from bsv_store.store import Store
+    from bsv_store.volumes.library import VolumeFile
+    from bsv_store.volumes.volume import VolumeKind
+
+KIND: VolumeKind = "projection_density"
+SPACING_UM = 100
+_BOTH_HEMISPHERES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One experiment of a call.
+
+    Attributes
+    ----------
+    injection_volume, injection_intensity : float or None
+        mm3 and summed pixel intensity of the root's injection rows; None where no unionize rows are known.
+    has_summary : bool
+        Whether the injection half of its unionize table is in the store.
+    """
+
+    experiment_id: int
+    line: str | None
+    primary_structure: str
+    primary_structure_id: int
+    injection_ap: float | None
+    injection_dv: float | None
+    injection_ml: float | None
+    injected_hemisphere: str | None
+    sex: str | None
+    product_id: int | None
+    strain: str | None
+    injection_volume: float | None
+    injection_intensity: float | None
+    has_summary: bool
+    volume: VolumeFile | None
+
+
+def bring_missing(
+    store: Store,
+    ids: Sequence[int],
+    *,
+    folder: Path | None,
+    offline: bool,
+    reload: bool,
+    api_url: str | None,
+) -> dict[int, str]:
+    """Adopt what the folder holds, then fetch what is still missing; why the rest is missing, by experiment.
+
+    Parameters
+    ----------
+    folder : pathlib.Path or None
+        A Brain Street View cache, or a folder that is none.
+    offline : bool
+        Open no connection.
+    reload : bool
+        Fetch again what is there.
+    """
+    reasons: dict[int, str] = {}
+    if folder is not None and folder.is_dir() and not reload:
+        without_tables, without_volumes = missing(store, ids)
+        if without_tables or without_volumes:
+            reasons |= _adopted(store, folder, without_tables | without_volumes)
+    without_tables, without_volumes = (set(ids), set(ids)) if reload else missing(store, ids)
+    if offline:
+        return reasons
+    if without_tables:
+        tables = store.sync_unionizes(_only(without_tables), refresh=reload, api_url=api_url)
+        reasons |= {failure.experiment_id: failure.reason for failure in tables.failed}
+    if without_volumes:
+        volumes = store.fetch(_only(without_volumes), refresh=reload, api_url=api_url)
+        reasons |= {failure.experiment_id: failure.reason for failure in volumes.failed}
+    return reasons
+
+
+def missing(store: Store, ids: Sequence[int]) -> tuple[set[int], set[int]]:
+    """Experiments whose injection rows, and those whose volume, the store lacks."""
+    with store.database.reading() as connection:
+        covered = _with_summary(connection, ids)
+        volumes = find_volumes(connection, ids, kind=KIND, spacing_um=SPACING_UM)
+    return set(ids) - covered, set(ids) - volumes.keys()
+
+
+def read_facts(connection: Connection, ids: Sequence[int]) -> list[Facts]:
+    """What the catalog knows of each experiment, in the order of the ids, all of which it has."""
+    columns = (
+        Experiment.id,
+        Experiment.transgenic_line,
+        Structure.acronym,
+        Experiment.primary_structure_id,
+        Experiment.injection_ap,
+        Experiment.injection_dv,
+        Experiment.injection_ml,
+        Experiment.injected_hemisphere,
+        Experiment.sex,
+        Experiment.product_id,
+        Experiment.strain,
+    )
+    query = select(*columns).join(Structure, Structure.id == Experiment.primary_structure_id)
+    rows = {row[0]: row for row in connection.execute(query.where(id_in(connection, Experiment.id, ids)))}
+    covered = _with_summary(connection, ids)
+    root = _root_rows(connection, ids)
+    volumes = find_volumes(connection, ids, kind=KIND, spacing_um=SPACING_UM)
+    facts = []
+    for i in ids:
+        volume, intensity = root.get(i, (None, None))
+        facts.append(Facts(*rows[i], volume, intensity, i in covered, volumes.get(i)))
+    return facts
+
+
+def injection_rows(connection: Connection, ids: Sequence[int]) -> dict[str, list[Any]]:
+    """The injection rows of all experiments, pooled column by column under the API's names, plus ``experimentID``.
+
+    Experiments come in the order of the ids.
+    """
+    columns = [Unionize.__table__.columns[column] for _, column, _ in UNIONIZE_FIELDS]
+    query = select(*columns).where(id_in(connection, Unionize.experiment_id, ids), Unionize.is_injection)
+    order = {experiment_id: place for place, experiment_id in enumerate(ids)}
+    rows = sorted(connection.execute(query).all(), key=lambda row: (order[row[0]], row[1], row[2]))
+    pooled: dict[str, list[Any]] = {
+        field: list(values)
+        for (field, _, _), values in zip(
+            UNIONIZE_FIELDS, zip(*rows, strict=True) if rows else [()] * len(columns), strict=True
+        )
+    }
+    pooled["experimentID"] = list(pooled["section_data_set_id"])
+    return pooled
+
+
+def known(coordinate: float | None) -> bool:
+    """Whether a coordinate is one: lists without it have nothing or 0 there."""
+    return coordinate is not None and math.isfinite(coordinate) and coordinate != 0
+
+
+def _adopted(store: Store, folder: Path, wanted: Collection[int]) -> dict[int, str]:
+    try:
+        report = store.adopt(folder, experiment_ids=wanted)
+    except NotACacheError:
+        # The folder may be any: Brain Street View makes its cache wherever it is told to save.
+        return {}
+    return {int(item.path.parent.name): item.reason for item in report.refused if item.path.parent.name.isdecimal()}
+
+
+def _only(ids: Collection[int]) -> Selection:
+    return Selection(ids=sorted(ids), include_withdrawn=True)
+
+
+def _with_summary(connection: Connection, ids: Sequence[int]) -> set[int]:
+    query = select(UnionizeCoverage.experiment_id).where(
+        id_in(connection, UnionizeCoverage.experiment_id, ids), UnionizeCoverage.part == "injection"
+    )
+    return set(connection.execute(query).scalars())
+
+
+def _root_rows(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[float, float]]:
+    query = select(Unionize.experiment_id, Unionize.projection_volume, Unionize.sum_pixel_intensity).where(
+        id_in(connection, Unionize.experiment_id, ids),
+        Unionize.structure_id == ROOT_STRUCTURE_ID,
+        Unionize.hemisphere_id == _BOTH_HEMISPHERES,
+        Unionize.is_injection,
+    )
+    return {row[0]: (float(row[1]), float(row[2])) for row in connection.execute(query)}

@@ -1,0 +1,128 @@
+"""What a script that changes its import meets: its cache, its folder, its mistakes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bsv_store import Selection
+from bsv_store.compat import fetch_connectivity_data, fetch_upstream_regions, find_connectivity_experiments
+from bsv_store.errors import (
+    EmptySelectionError,
+    InputError,
+    MissingDataError,
+    RecipeError,
+    UnknownExperimentError,
+    UnknownStructureError,
+)
+from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store.store import Store
+from tests.compat.golden import fill_catalog, make_bsv_cache
+
+DEFAULTS: dict[str, Any] = {
+    "file_name": "",
+    "normalization_method": "none",
+    "subtract_other_hemisphere": False,
+}
+IDS = [288168426, 298404860]
+
+
+def test_cache_in_save_location_is_adopted_and_only_read(
+    store: Store, golden: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_catalog(store, data)
+    cache = make_bsv_cache(golden, tmp_path / "cache")
+    before = {path: path.stat().st_mtime_ns for path in cache.rglob("*") if path.is_file()}
+    monkeypatch.setenv("BSV_STORE", str(store.path))
+    combined, _, _, info = fetch_connectivity_data(IDS, str(cache), offline=True, **DEFAULTS)
+    assert combined.shape == (132, 80, 114, 1)
+    assert info["group_sizes"] == [2]
+    # Only what was asked for is taken in, and only the CSV is written.
+    assert [volume.volumes for volume in store.status().catalog.volumes] == [2]
+    (written,) = {path for path in cache.rglob("*") if path.is_file()} - before.keys()
+    assert written.name == "connectivity_data_metadata.csv"
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    shutil.rmtree(cache)
+    again, _, _, _ = fetch_connectivity_data(IDS, str(tmp_path), offline=True, **DEFAULTS)
+    np.testing.assert_array_equal(again, combined)
+
+
+def test_damaged_cache_file_is_named_when_offline(store: Store, golden: Path, data: Path, tmp_path: Path) -> None:
+    fill_catalog(store, data)
+    cache = make_bsv_cache(golden, tmp_path / "cache")
+    raw = cache / str(IDS[0]) / "density.raw"
+    raw.write_bytes(raw.read_bytes()[:-4])
+    with pytest.raises(MissingDataError, match=rf"{IDS[0]}.*4815356"):
+        fetch_connectivity_data(IDS, str(cache), store=store, offline=True, **DEFAULTS)
+
+
+def test_missing_experiments_are_fetched_once(store: Store, tmp_path: Path) -> None:
+    with SyntheticServer(SyntheticAtlas(experiments=12)) as server:
+        store.sync_structures(api_url=server.url)
+        store.sync_experiments(api_url=server.url)
+        ids = find_connectivity_experiments(["VISp"], store=store)[:2]
+        first, _, _, _ = fetch_connectivity_data(ids, tmp_path, store=store, api_url=server.url, **DEFAULTS)
+        asked = server.requests.total
+        second, _, _, _ = fetch_connectivity_data(ids, tmp_path, store=store, api_url=server.url, **DEFAULTS)
+        assert server.requests.total == asked
+        fetch_connectivity_data(ids, tmp_path, store=store, api_url=server.url, reload=True, **DEFAULTS)
+        assert server.requests.total > asked
+    np.testing.assert_array_equal(first, second)
+    expected = sum(store.volume(i).astype(np.float64) for i in ids) / len(ids)
+    np.testing.assert_allclose(first[..., 0], expected, rtol=1e-12)
+
+
+def test_searches_answer_from_the_catalog(store: Store) -> None:
+    with SyntheticServer(SyntheticAtlas(experiments=16)) as server:
+        store.sync_structures(api_url=server.url)
+        store.sync_experiments(api_url=server.url)
+        store.sync_unionizes(api_url=server.url)
+    everything = find_connectivity_experiments(["VIS"], store=store)
+    assert everything == list(store.select(Selection(injected_in=["VIS"])))
+    wild = find_connectivity_experiments(["VIS"], mouse_line="0", store=store)
+    assert wild == list(store.select(Selection(injected_in=["VIS"], line="wild-type")))
+    assert 0 < len(wild) < len(everything)
+    projecting = find_connectivity_experiments(["VIS"], target_regions=["LGd"], threshold=0.05, store=store)
+    frame = store.sql(
+        "select distinct experiment_id from projections where structure = 'LGd' and hemisphere = 'both'"
+        " and projection_volume > 0.05"
+    )
+    assert projecting == sorted(set(everything) & set(frame["experiment_id"]))
+    upstream = fetch_upstream_regions(["LGd"], min_projection_volume=0.05, store=store)
+    sources = store.experiments(Selection(ids=[int(i) for i in frame["experiment_id"]]))
+    assert upstream == sorted(set(sources["primary_structure"]))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"normalization_method": "volume"}, RecipeError, "injectionVolume"),
+        ({"grouping_method": "XY"}, RecipeError, "AP"),
+        ({"atlas_type": "paxinos"}, InputError, "allen"),
+        ({"input_regions": ["VISp"], "region_groups": [1, 2]}, InputError, "region_groups"),
+        ({"missing": "ignore"}, RecipeError, "leave_out"),
+        ({"experiment_ids": []}, EmptySelectionError, "find_connectivity_experiments"),
+        ({"experiment_ids": ["VISp"]}, InputError, "whole numbers"),
+        ({"experiment_ids": [288168426, 4]}, UnknownExperimentError, "4"),
+        ({"file_name": "../elsewhere"}, InputError, "plain name"),
+        ({"input_regions": ["VISpx"], "region_groups": [1]}, UnknownStructureError, "VISpx"),
+    ],
+)
+def test_mistakes_are_named_before_any_result(
+    filled: tuple[Store, Path], tmp_path: Path, options: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    arguments = {"experiment_ids": IDS, **DEFAULTS, **options}
+    with pytest.raises(error, match=words):
+        fetch_connectivity_data(save_location=tmp_path, store=filled[0], offline=True, **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_duplicate_ids_count_once_with_a_warning(filled: tuple[Store, Path], tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="given twice"):
+        _, _, _, info = fetch_connectivity_data([*IDS, IDS[0]], tmp_path, store=filled[0], offline=True, **DEFAULTS)
+    assert info["experimentIDs"] == IDS
+    assert info["group_sizes"] == [2]

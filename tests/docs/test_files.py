@@ -1,0 +1,48 @@
+"""The Python in docs/files.md reads what a store writes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bsv_store import Selection, create_store
+from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "files.md"
+
+
+def snippets() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_python_snippets_read_results_and_volumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with SyntheticServer(SyntheticAtlas(experiments=3)) as server, create_store(tmp_path / "store") as store:
+        store.sync_structures(api_url=server.url)
+        store.sync_experiments(api_url=server.url)
+        store.fetch(Selection(), api_url=server.url)
+        first = store.select()[0]
+        store.fetch(Selection(ids=[first]), kind="data_mask", api_url=server.url)
+        version = store.aggregate(Selection(), name="all")
+        expected, mean, label = store.volume(first), version.mean, version.groups[0].label
+        shutil.copy(version.path, "result.nc")
+        sparse = store.path / str(store.describe_volume(first)["path"])
+        mask = store.volume(first, kind="data_mask")
+        dense = store.path / str(store.describe_volume(first, kind="data_mask")["path"])
+    labelled, plain, volume = snippets()
+
+    names: dict[str, object] = {}
+    exec(labelled, names)
+    np.testing.assert_array_equal(names["plane"], mean[0, 84])
+    names["result"].close()  # type: ignore[attr-defined]
+    exec(plain, names)
+    np.testing.assert_array_equal(names["mean"], mean)
+    assert list(names["labels"]) == [label]  # type: ignore[call-overload]
+    for source, array in ((sparse, expected), (dense, mask)):
+        shutil.copy(source, "volume.h5")
+        exec(volume, names)
+        np.testing.assert_array_equal(names["volume"], array)
