@@ -1,0 +1,159 @@
+"""What users install: the wheel, built and used outside any checkout."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import site
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+# One worker of the tests makes the wheel and its environment, and runs all of this.
+pytestmark = pytest.mark.xdist_group("packaging")
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """Standard output of a command that must succeed."""
+    # Nothing of the checkout may reach the installed package by way of the environment.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command} gave {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Distributions:
+    """The built files."""
+
+    sdist: Path
+    wheel: Path
+
+
+@pytest.fixture(scope="session")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
+    """The sdist, and the wheel built from that sdist: so the sdist is complete."""
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, CHECKOUT, cwd=folder)
+    (sdist,) = folder.glob("*.tar.gz")
+    (wheel,) = folder.glob("*.whl")
+    return Distributions(sdist, wheel)
+
+
+@dataclass(frozen=True)
+class Installation:
+    """An environment that holds the wheel."""
+
+    python: Path
+    command: Path
+    packages: Path
+    away: Path
+    """A folder that is no checkout, to run things in."""
+
+
+@pytest.fixture(scope="session")
+def installation(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """The wheel in an environment of its own; its dependencies are taken from the one that the tests run in."""
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder / "venv", with_pip=False)
+    python = folder / "venv" / "bin" / "python"
+    packages = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip())
+    # A folder named in a .pth file is searched for modules, but its own .pth files are not read: an editable
+    # installation of the checkout there stays out of sight.
+    inherited = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()}
+    (packages / "dependencies.pth").write_text("".join(f"{path}\n" for path in sorted(inherited)), encoding="utf-8")
+    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
+    run(*pip, "install", "--quiet", "--no-deps", "--no-index", distributions.wheel, cwd=folder)
+    away = folder / "away"
+    away.mkdir()
+    return Installation(python, python.parent / "bsv-store", packages, away)
+
+
+def test_wheel_holds_packages_and_migrations_and_nothing_else(distributions: Distributions) -> None:
+    with zipfile.ZipFile(distributions.wheel) as wheel:
+        names = wheel.namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"bsv_store", "bsv_store_cli"}
+    expected = {
+        "bsv_store/py.typed",
+        "bsv_store_cli/py.typed",
+        "bsv_store_cli/main.py",
+        "bsv_store/_alembic/env.py",
+        "bsv_store/_alembic/script.py.mako",
+        *(f"bsv_store/_migrations/{path.name}" for path in (CHECKOUT / "migrations").glob("*.py")),
+    }
+    assert expected <= set(names)
+    assert not [name for name in names if "__pycache__" in name]
+
+
+def test_every_module_is_in_the_wheel(distributions: Distributions) -> None:
+    with zipfile.ZipFile(distributions.wheel) as wheel:
+        packed = {name for name in wheel.namelist() if name.endswith(".py")}
+    written = {
+        path.relative_to(root).as_posix()
+        for root, package in ((CHECKOUT, "bsv_store"), (CHECKOUT / "cli", "bsv_store_cli"))
+        for path in (root / package).rglob("*.py")
+    }
+    assert written == {name for name in packed if not name.startswith(("bsv_store/_alembic", "bsv_store/_migrations"))}
+
+
+def test_sdist_holds_tests_and_license(distributions: Distributions) -> None:
+    with tarfile.open(distributions.sdist) as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    assert {"LICENSE", "README.md", "pyproject.toml", "Makefile", "tests/conftest.py"} <= names
+    assert not [name for name in names if name.startswith((".venv", ".git/", ".mypy_cache"))]
+
+
+def test_installed_package_is_the_wheel(installation: Installation) -> None:
+    where = "import bsv_store, bsv_store_cli; print(bsv_store.__file__); print(bsv_store_cli.__file__)"
+    for line in run(installation.python, "-c", where, cwd=installation.away).splitlines():
+        assert installation.packages in Path(line).parents
+
+
+def test_installed_version_is_the_source_version(installation: Installation) -> None:
+    from bsv_store._version import __version__
+
+    assert __version__ in run(installation.command, "--version", cwd=installation.away)
+
+
+def test_installed_package_makes_a_store(installation: Installation) -> None:
+    store = installation.away / "a store, 50%"
+    run(installation.command, "init", store, cwd=installation.away)
+    code = "import sys, bsv_store; bsv_store.open_store(sys.argv[1]).close()"
+    run(installation.python, "-c", code, store, cwd=installation.away)
+
+
+def test_installed_package_runs_the_demo(installation: Installation) -> None:
+    kept = installation.away / "demo"
+    out = run(installation.command, "demo", "--keep", kept, cwd=installation.away)
+    assert "synthetic" in out.lower()
+    assert list(kept.rglob("store.toml"))
+    assert list(kept.rglob("*.png"))
+
+
+def test_migrations_missing_from_an_installation_are_an_error_that_says_so(
+    installation: Installation, tmp_path: Path
+) -> None:
+    broken = tmp_path / "packages"
+    for package in ("bsv_store", "bsv_store_cli"):
+        shutil.copytree(installation.packages / package, broken / package)
+    shutil.rmtree(broken / "bsv_store" / "_migrations")
+    code = f"import sys; sys.path.insert(0, {str(broken)!r}); from bsv_store_cli.main import main; main()"
+    done = subprocess.run(
+        [installation.python, "-c", code, "init", tmp_path / "store"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "migrations" in done.stderr
+    assert "Traceback" not in done.stderr
