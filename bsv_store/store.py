@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from bsv_store.catalog import schema
 from bsv_store.creation import connect
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from bsv_store.acquisition.adopt import AdoptReport
     from bsv_store.acquisition.fetch import FetchReport
+    from bsv_store.acquisition.plan import Plan
     from bsv_store.acquisition.sync import UnionizeSyncReport
     from bsv_store.aggregation import Grouping
     from bsv_store.catalog.facade import Catalog
@@ -280,17 +282,40 @@ class Store:
         spacing_um: int = 100,
         refresh: bool = False,
         workers: int = 4,
+        offline: bool = False,
         api_url: str | None = None,
         progress: Progress | None = None,
     ) -> FetchReport:
         """Bring the volumes of a selection into the store, those that it lacks.
 
         What cannot be had is in the report, with the reason; the rest is fetched all the same.
+
+        Parameters
+        ----------
+        selection : Selection
+        kind, spacing_um
+            Of the volumes.
+        refresh : bool
+            Download again what the store has.
+        workers : int
+            Downloads at the same time.
+        offline : bool
+            Open no connection; what the store lacks is then an error.
+        api_url : str, optional
+            Default: the variable ``BSV_STORE_API_URL``, else Allen's.
+        progress : Progress, optional
+
+        Raises
+        ------
+        EmptySelectionError
+            If no experiment matches.
+        MissingDataError
+            If ``offline`` and the store lacks some; it names them.
         """
         from bsv_store.acquisition.fetch import fetch_volumes
 
-        ids = self.select(selection)
-        with _client(api_url) as client:
+        ids = self._some(selection)
+        with _client(api_url, offline=offline) as client:
             return fetch_volumes(
                 self.database,
                 self.files,
@@ -302,6 +327,20 @@ class Store:
                 workers=workers,
                 progress=progress,
             )
+
+    def plan_fetch(
+        self, selection: Selection, *, kind: str = "projection_density", spacing_um: int = 100, refresh: bool = False
+    ) -> Plan:
+        """What fetching would take: what is there and missing, requests, bytes, time, and whether the disk has room.
+
+        Opens no connection.
+        """
+        from bsv_store.acquisition.plan import plan_volumes
+
+        ids = self._some(selection)
+        return plan_volumes(
+            self.database, self.files, ids, kind=volume_kind(kind), spacing_um=spacing_um, refresh=refresh
+        )
 
     # -- results --------------------------------------------------------------------------------------------------
 
@@ -415,30 +454,9 @@ class Store:
         self, experiment_id: int, *, kind: str = "projection_density", spacing_um: int = 100
     ) -> dict[str, Any]:
         """What is known of a volume: grid, values, hashes, origin."""
-        import numpy as np
+        from bsv_store.volumes.library import describe
 
-        from bsv_store.volumes.library import read_array
-
-        file = self._volume_file(experiment_id, kind, spacing_um)
-        array = read_array(self.files, file)
-        layout = file.layout
-        return {
-            "experiment_id": file.experiment_id,
-            "kind": file.kind,
-            "spacing_um": file.spacing_um,
-            "shape_ap_dv_ml": "x".join(map(str, array.shape)),
-            "non_zero": f"{np.count_nonzero(array) / array.size:.1%}",
-            "mean": float(np.nanmean(array)),
-            "max": float(np.nanmax(array)),
-            "no_data_voxels": layout.no_data_voxels,
-            "encoding": layout.encoding,
-            "size_bytes": layout.size_bytes,
-            "path": file.path,
-            "array_sha256": layout.array_sha256,
-            "file_sha256": layout.file_sha256,
-            "source": file.source,
-            "fetched_at": file.fetched_at,
-        }
+        return describe(self.files, self._volume_file(experiment_id, kind, spacing_um))
 
     def export_volume(
         self,
@@ -477,6 +495,12 @@ class Store:
             )
         return found[experiment_id]
 
+    def _some(self, selection: Selection) -> tuple[int, ...]:
+        from bsv_store.catalog.selection_sql import resolve_nonempty
+
+        with self.database.reading() as connection:
+            return resolve_nonempty(connection, selection)
+
     @staticmethod
     def _selection(selection: Selection | None) -> Selection:
         from bsv_store.catalog.selection import Selection
@@ -484,7 +508,15 @@ class Store:
         return Selection() if selection is None else selection
 
 
-def _client(api_url: str | None) -> AllenClient:
+@overload
+def _client(api_url: str | None) -> AbstractContextManager[AllenClient]: ...
+
+
+@overload
+def _client(api_url: str | None, *, offline: bool) -> AbstractContextManager[AllenClient | None]: ...
+
+
+def _client(api_url: str | None, *, offline: bool = False) -> AbstractContextManager[AllenClient | None]:
     from bsv_store.sources.allen import AllenClient
 
-    return AllenClient(api_url=api_url)
+    return nullcontext() if offline else AllenClient(api_url=api_url)

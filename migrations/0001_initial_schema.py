@@ -395,10 +395,6 @@ def _create_unionize_tables() -> None:
         sa.Column("max_voxel_y", sa.Integer(), nullable=False, comment="um, DV"),
         sa.Column("max_voxel_z", sa.Integer(), nullable=False, comment="um, ML"),
         sa.CheckConstraint("hemisphere_id in (1, 2, 3)", name=op.f("ck_unionize_hemisphere_id")),
-        sa.ForeignKeyConstraint(
-            ["experiment_id"], ["experiment.id"], name=op.f("fk_unionize_experiment_id_experiment")
-        ),
-        sa.ForeignKeyConstraint(["structure_id"], ["structure.id"], name=op.f("fk_unionize_structure_id_structure")),
         sa.PrimaryKeyConstraint(
             "experiment_id", "structure_id", "hemisphere_id", "is_injection", name=op.f("pk_unionize")
         ),

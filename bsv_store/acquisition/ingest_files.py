@@ -21,7 +21,9 @@ _DATE = re.compile(r"(?<!\d)(20\d\d)-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01]))?(
 
 def ingest_structure_file(database: Database, file: Path) -> IngestReport:
     """Take in a structure ontology; `FormatError` if it is none."""
-    return ingest_structures(database, read_structures(file_bytes(file), what=str(file)), source=file.name)
+    # The CSV in circulation has damaged acronyms, so that it only stands in where nothing better is known.
+    kind = "csv" if file.suffix.lower() == ".csv" else "file"
+    return ingest_structures(database, read_structures(file_bytes(file), what=str(file)), source=file.name, kind=kind)
 
 
 def ingest_experiment_file(database: Database, file: Path, *, upstream_date: date | None = None) -> IngestReport:

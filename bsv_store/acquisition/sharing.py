@@ -215,7 +215,7 @@ class SharedWork(Generic[B]):
             granted = {keys[key] for key in self._claims.take(connection, keys)}
         self._elsewhere.update(i for i in wanted if i not in granted)
         # Looked up after the claim: who held it before has committed by then.
-        there = set()
+        there = self._task.present(granted)
         if there:
             with self._database.writing() as connection:
                 self._release(connection, there)

@@ -15,6 +15,7 @@ from bsv_store.datasets.versions import (
     by_fingerprint,
     read_version,
     refuse_case_twin,
+    refuse_read_only,
     take_dataset,
 )
 
@@ -78,6 +79,7 @@ def aggregate(
         inputs, existing = _look_up(database, files, recipe, name, damaged)
         if existing is not None:
             return existing
+        refuse_read_only(database)
         try:
             result = compute(files, inputs, progress)
         except DamagedInputsError as error:

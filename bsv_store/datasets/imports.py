@@ -15,7 +15,7 @@ from bsv_store.datasets.bundle import read_bundle
 from bsv_store.datasets.inputs import named
 from bsv_store.datasets.refs import check_name
 from bsv_store.datasets.result_file import result_path
-from bsv_store.datasets.versions import add_version, by_fingerprint, read_version, take_dataset
+from bsv_store.datasets.versions import add_version, by_fingerprint, read_version, refuse_read_only, take_dataset
 from bsv_store.errors import UnknownExperimentError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def import_bundle(
         earlier = by_fingerprint(connection, target, version.fingerprint)
         if earlier is not None:
             return read_version(connection, files, earlier)
+    refuse_read_only(database)
     files.publish(version.path, bundle.image)
     checkpoint("import:published")
     with database.writing() as connection:

@@ -18,7 +18,7 @@ from bsv_store.datasets.compare import voxel_difference
 from bsv_store.datasets.compute import compute
 from bsv_store.datasets.recorded import recorded_content, recorded_inputs
 from bsv_store.datasets.result_file import EncodedResult, result_path, software
-from bsv_store.datasets.versions import find_version
+from bsv_store.datasets.versions import find_version, refuse_read_only
 from bsv_store.errors import StoreError
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ def rebuild_version(
     DamagedFileError
         If volumes that went in are damaged.
     """
+    if not check_only:
+        refuse_read_only(database)
     version = find_version(database, files, ref)
     content = recorded_content(version)
     with database.reading() as connection:

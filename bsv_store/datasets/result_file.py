@@ -18,6 +18,7 @@ size against 32 %) and faster than with it, since most of what can be gained are
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -53,13 +54,14 @@ class EncodedResult:
 
     Attributes
     ----------
-    image : bytes
+    image : memoryview
+        Of bytes.
     file_sha256 : str
     content_sha256 : str
         Of the arrays: it outlives changes of the file format. See :class:`ResultWriter`.
     """
 
-    image: bytes
+    image: memoryview
     file_sha256: str
     content_sha256: str
 
@@ -71,8 +73,9 @@ class ResultWriter:
     the order of the recipe, and group; the arrays little-endian, C order.
     """
 
-    def __init__(self, file: h5py.File, inputs: Inputs) -> None:
+    def __init__(self, file: h5py.File, memory: io.BytesIO, inputs: Inputs) -> None:
         self._file = file
+        self._memory = memory
         recipe = inputs.recipe
         self._grid = Grid(recipe.spacing_um)
         self._hashes = {
@@ -102,9 +105,10 @@ class ResultWriter:
                 self._hashes[name, group].update(block.data)
 
     def finish(self) -> EncodedResult:
-        """The bytes of the file."""
-        self._file.flush()
-        image: bytes = self._file.id.get_file_image()
+        """The bytes of the file, which is closed by this."""
+        self._file.close()
+        # A view, not a copy: with many groups the file is as large as all else together.
+        image = self._memory.getbuffer()
         return EncodedResult(image, hashlib.sha256(image).hexdigest(), _hash_of_hashes(self._hashes))
 
     def _create(self, name: Statistic, groups: int, kind: str, normalize: str) -> None:
@@ -132,8 +136,10 @@ def result_writer(inputs: Inputs) -> Iterator[ResultWriter]:
     """A writer of a result file in memory; what it wrote is gone at the end, but for what ``finish`` gave."""
     import h5py
 
-    with h5py.File.in_memory(libver=("v110", "v110")) as file:
-        yield ResultWriter(file, inputs)
+    memory = io.BytesIO()
+    # Not HDF5's own in-memory driver: before HDF5 2.0 the image that it gives out has a wrong checksum.
+    with h5py.File(memory, "w", libver=("v110", "v110")) as file:
+        yield ResultWriter(file, memory, inputs)
 
 
 def content_hash(file: h5py.File, statistics: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from bsv_store.datasets.recipe import Recipe
 from bsv_store.datasets.records import GroupInfo, Member, NewVersion
 from bsv_store.datasets.refs import DatasetRef, near_names, parse_ref
 from bsv_store.datasets.version import DatasetVersion
-from bsv_store.errors import InputError, UnknownDatasetError
+from bsv_store.errors import InputError, ReadOnlyStoreError, UnknownDatasetError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -211,6 +211,18 @@ def _groups(connection: Connection, identifier: int, experiments: Sequence[Membe
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------
+
+
+def refuse_read_only(database: Database) -> None:
+    """Accept a store that may be written to, before work is done and files are published for nothing.
+
+    Raises
+    ------
+    ReadOnlyStoreError
+        If it was opened read-only.
+    """
+    if database.read_only:
+        raise ReadOnlyStoreError("the store is open read-only", hint="Open it without read_only to make a version.")
 
 
 def take_dataset(connection: Connection, name: str, created_by: str) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,3 +93,33 @@ def read_array(files: StoreFiles, file: VolumeFile) -> NDArray[np.float32]:
     """
     voxels = read_voxels(files, file)
     return voxels.to_dense() if isinstance(voxels, SparseArray) else voxels.copy()
+
+
+def describe(files: StoreFiles, file: VolumeFile) -> dict[str, Any]:
+    """What is known of a published volume: grid, values, hashes, origin; every byte checked.
+
+    Raises
+    ------
+    DamagedFileError
+        If the file is missing or differs in any bit from what was published.
+    """
+    array = read_array(files, file)
+    layout = file.layout
+    known = array[~np.isnan(array)]
+    return {
+        "experiment_id": file.experiment_id,
+        "kind": file.kind,
+        "spacing_um": file.spacing_um,
+        "shape_ap_dv_ml": "x".join(map(str, array.shape)),
+        "non_zero": f"{np.count_nonzero(known) / array.size:.1%}",
+        "mean": float(known.mean(dtype=np.float64)) if known.size else None,
+        "max": float(known.max()) if known.size else None,
+        "no_data_voxels": layout.no_data_voxels,
+        "encoding": layout.encoding,
+        "size_bytes": layout.size_bytes,
+        "path": file.path,
+        "array_sha256": layout.array_sha256,
+        "file_sha256": layout.file_sha256,
+        "source": file.source,
+        "fetched_at": file.fetched_at,
+    }

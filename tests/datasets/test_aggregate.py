@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from sqlalchemy import func, select
 
+from bsv_store import open_store
 from bsv_store.aggregation import by_coordinate, by_field, by_region
 from bsv_store.catalog.ingest import ingest_experiments
 from bsv_store.catalog.models import Dataset
@@ -15,11 +16,13 @@ from bsv_store.catalog.models import DatasetVersion as VersionRow
 from bsv_store.catalog.selection import Selection
 from bsv_store.datasets import compute as compute_module
 from bsv_store.datasets import inputs as inputs_module
+from bsv_store.datasets.rebuild import rebuild_version
 from bsv_store.errors import (
     DamagedFileError,
     EmptySelectionError,
     InputError,
     MissingDataError,
+    ReadOnlyStoreError,
     RecipeError,
     UnknownExperimentError,
 )
@@ -391,3 +394,16 @@ def test_nothing_but_the_result_is_left_in_the_folder(filled: Store) -> None:
     version = ask(filled)
     assert [path.name for path in (filled.path / "datasets" / "test").iterdir()] == [Path(version.path).name]
     assert list((filled.path / "tmp").iterdir()) == []
+
+
+def test_a_read_only_store_answers_what_it_has_and_writes_nothing(filled: Store) -> None:
+    ask(filled)
+    before = sorted(path.name for path in filled.path.rglob("*"))
+    with open_store(filled.path, read_only=True) as reader:
+        assert not ask(reader).was_computed
+        with pytest.raises(ReadOnlyStoreError):
+            ask(reader, Selection(ids=[1]))
+        with pytest.raises(ReadOnlyStoreError):
+            rebuild_version(reader.database, reader.files, "test")
+        assert rebuild_version(reader.database, reader.files, "test", check_only=True).is_identical
+    assert sorted(path.name for path in filled.path.rglob("*")) == before

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -381,10 +382,12 @@ def _values(table: UnionizeTable) -> Iterable[tuple[Key, float]]:
     return zip(keys, table.columns["projection_volume"].tolist(), strict=True)
 
 
+@lru_cache(maxsize=64)
 def _read(path: Path) -> UnionizeTable:
     return read_unionizes(path.read_bytes(), what=path.name)
 
 
+@lru_cache(maxsize=1)
 def _frames(data: Path) -> dict[Path, Any]:
     import pandas as pd
 

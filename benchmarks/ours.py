@@ -1,0 +1,132 @@
+"""Times our own calls in a process of their own.
+
+Usage: python -m benchmarks.ours STORE CALL RUNS IDS_FILE OPTIONS RESULT. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def main() -> None:
+    store, call, runs, ids_file, options, result = sys.argv[1:]
+    ids = json.loads(Path(ids_file).read_text())
+    run = {"compat": _compat, "aggregate": _aggregate, "again": _again, "loop": _fastest_loop}[call]
+    # What is imported when first used is not what is measured.
+    run(store, ids[:2], json.loads(options))()
+    seconds = []
+    mean: NDArray[Any] = np.zeros(0)
+    for _ in range(int(runs)):
+        prepared = run(store, ids, json.loads(options))
+        start = time.perf_counter()
+        with contextlib.redirect_stdout(io.StringIO()):
+            mean = prepared()
+        seconds.append(time.perf_counter() - start)
+    np.save(result, mean)
+    print(json.dumps({"seconds": seconds, "peak_mb": peak_mb()}))
+
+
+def peak_mb() -> float:
+    """Largest resident memory of this process, MB; not getrusage's, which a child inherits from its parent."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
+
+
+def _compat(store: str, ids: list[int], options: dict[str, Any]) -> Callable[[], NDArray[Any]]:
+    """Brain Street View's own signature: open the store, look up, read, average."""
+    from bsv_store import open_store
+    from bsv_store.compat import fetch_connectivity_data
+
+    arguments = {"normalization_method": "none", "subtract_other_hemisphere": False, **options}
+
+    def call() -> NDArray[Any]:
+        with open_store(store) as opened:
+            return fetch_connectivity_data(ids, "", "", store=opened, offline=True, export_metadata=False, **arguments)[
+                0
+            ]
+
+    return call
+
+
+def _recipe(ids: list[int], options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    from bsv_store import Selection, by_coordinate
+
+    parts: dict[str, Any] = {}
+    if options.get("grouping_method"):
+        parts["group_by"] = by_coordinate(options["grouping_method"], bins=5)
+    if options.get("normalization_method", "none") != "none":
+        parts["normalize"] = "injection_volume"
+    if options.get("subtract_other_hemisphere"):
+        parts["hemisphere"] = "subtract_contralateral"
+    return Selection(ids=ids), parts
+
+
+def _aggregate(store: str, ids: list[int], options: dict[str, Any]) -> Callable[[], NDArray[Any]]:
+    """A new version of a dataset, written and committed."""
+    from bsv_store import open_store
+
+    selection, parts = _recipe(ids, options)
+    name = f"bench-{uuid.uuid4().hex}"
+
+    def call() -> NDArray[Any]:
+        with open_store(store) as opened:
+            version = opened.aggregate(selection, name=name, **parts)
+            assert version.was_computed
+            return np.zeros(0)
+
+    return call
+
+
+def _again(store: str, ids: list[int], options: dict[str, Any]) -> Callable[[], NDArray[Any]]:
+    """The same question again, answered from the store."""
+    from bsv_store import open_store
+
+    selection, parts = _recipe(ids, options)
+    name = f"again-{len(ids)}"
+    with open_store(store) as opened:
+        opened.aggregate(selection, name=name, **parts)
+
+    def call() -> NDArray[Any]:
+        with open_store(store) as opened:
+            assert not opened.aggregate(selection, name=name, **parts).was_computed
+            return np.zeros(0)
+
+    return call
+
+
+def _fastest_loop(store: str, ids: list[int], _options: dict[str, Any]) -> Callable[[], NDArray[Any]]:
+    """The limit: read the same bytes and add them, in the simplest fast loop, with nothing checked."""
+    from bsv_store import open_store
+    from bsv_store.catalog.volumes import find_volumes
+
+    with open_store(store) as opened, opened.database.reading() as connection:
+        found = find_volumes(connection, ids, kind="projection_density", spacing_um=100)
+        files = [(opened.path / file.path, file.layout) for file in found.values()]
+
+    def call() -> NDArray[Any]:
+        total = np.zeros(132 * 80 * 114)
+        for path, layout in files:
+            image = path.read_bytes()
+            index = np.frombuffer(image, "<u4", layout.value_count, layout.index_offset).astype(np.intp)
+            values = np.frombuffer(image, "<f4", layout.value_count, layout.value_offset)
+            part = total.take(index)
+            part += values
+            total[index] = part
+        return total
+
+    return call
+
+
+if __name__ == "__main__":
+    main()

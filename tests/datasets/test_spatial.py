@@ -1,0 +1,69 @@
+"""The spatial search: voxels looked up in sparse and dense files, ranked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bsv_store import Selection, Store
+from bsv_store.errors import EmptySelectionError, InputError, MissingDataError
+from bsv_store.volumes.grid import Grid
+
+
+def with_volumes(store: Store) -> dict[int, np.ndarray]:
+    found = {}
+    for identifier in store.select():
+        try:
+            found[identifier] = store.volume(identifier)
+        except MissingDataError:
+            continue
+    return found
+
+
+def test_values_at_a_point_are_those_of_the_volumes(filled: Store) -> None:
+    volumes = with_volumes(filled)
+    assert len(volumes) > 2
+    densest = np.unravel_index(int(np.nanargmax(sum(map(np.nan_to_num, volumes.values())))), (132, 80, 114))
+    for voxel in (tuple(map(int, densest)), (0, 0, 0), (131, 79, 113)):
+        point = [100 * number + 50 for number in voxel]
+        frame = filled.search_point(point)
+        assert dict(zip(frame["experiment_id"], frame["value"], strict=True)) == {
+            identifier: pytest.approx(float(volume[voxel]), nan_ok=True) for identifier, volume in volumes.items()
+        }
+        values = frame["value"].dropna()
+        assert values.is_monotonic_decreasing
+    assert frame.attrs["without_volume"] == [key for key in filled.select() if key not in volumes]
+
+
+def test_a_dense_file_is_read_too(filled: Store) -> None:
+    from bsv_store.catalog.volumes import record_volume
+    from bsv_store.volumes.library import publish_volume
+    from bsv_store.volumes.volume import Volume
+
+    array = np.linspace(0, 1, Grid(100).size, dtype=np.float32).reshape(Grid(100).shape)
+    identifier = filled.select()[0]
+    file = publish_volume(filled.files, Volume("projection_energy", array), experiment_id=identifier, source="test")
+    assert file.layout.encoding == "dense"
+    with filled.database.writing() as connection:
+        record_volume(connection, file)
+    frame = filled.search_point((5050, 4050, 3050), kind="projection_energy")
+    assert frame["experiment_id"].tolist() == [identifier]
+    assert frame["value"].tolist() == [float(array[50, 40, 30])]
+
+
+def test_limit_and_selection(filled: Store) -> None:
+    ids = sorted(with_volumes(filled))
+    assert len(filled.search_point((5050, 4050, 3050), limit=1)) == 1
+    some = filled.search_point((5050, 4050, 3050), Selection(ids=ids[:2]))
+    assert sorted(some["experiment_id"]) == ids[:2]
+
+
+def test_what_cannot_be_looked_up(filled: Store) -> None:
+    with pytest.raises(MissingDataError, match="projection_density at 25 um"):
+        filled.search_point((5050, 4050, 3050), spacing_um=25)
+    for point in ((1, 2), (14_000, 0, 0), (-1, 0, 0)):
+        with pytest.raises(InputError):
+            filled.search_point(point)
+    filled.catalog.exclude(filled.select(), "all of them")
+    with pytest.raises(EmptySelectionError, match="exclusion list"):
+        filled.search_point((5050, 4050, 3050))
