@@ -114,7 +114,7 @@ class _Layout:
     def __init__(self, groups: int) -> None:
         self.columns = min(_COLUMNS, groups)
         # The notes at the foot take one line, or four where the picture is narrow.
-        margin_bottom = 0.3 if self.columns > 2 else 0.7
+        margin_bottom = 0.3 if self.columns > 3 else 0.7
         bands = -(-groups // self.columns)
         self.heights = [self.panel_width * _MM[view.down] / _MM[view.right] for view in _VIEWS]
         self.band = self.title + sum(self.heights) + len(_VIEWS) * self.row_gap
@@ -135,12 +135,19 @@ class _Layout:
         bottom = self.height - self.margin_top - self.title - tall
         return self.fractions(self.width - self.margin_right + 0.1, bottom, 0.16, tall)
 
+    @property
+    def middle(self) -> float:
+        """Middle of the panels, as a fraction of the width."""
+        return (self.margin_left + (self.width - self.margin_right)) / 2 / self.width
+
     def fractions(self, left: float, bottom: float, width: float, height: float) -> tuple[float, float, float, float]:
         """Inches as fractions of the figure."""
         return left / self.width, bottom / self.height, width / self.width, height / self.height
 
 
-def plot_groups(version: PlottedVersion, path: Path | str, *, overwrite: bool = True) -> Path:
+def plot_groups(
+    version: PlottedVersion, path: Path | str, *, subtitle: str | None = None, overwrite: bool = True
+) -> Path:
     """The path of a picture with every group's average from above, from the front and from the left.
 
     Each panel is a maximum projection (of the largest absolute value where there are negative ones) on one color scale
@@ -152,6 +159,8 @@ def plot_groups(version: PlottedVersion, path: Path | str, *, overwrite: bool = 
     version : DatasetVersion
     path : path
         Ends in .png, .pdf or .svg.
+    subtitle : str, optional
+        One line below the title.
     overwrite : bool
         Replace the file if it exists.
 
@@ -167,13 +176,13 @@ def plot_groups(version: PlottedVersion, path: Path | str, *, overwrite: bool = 
         raise InputError(
             f"cannot tell from {target.name!r} what to draw", hint=f"The name ends in {', '.join(ENDINGS)}."
         )
-    figure = draw_groups(version)
+    figure = draw_groups(version, subtitle=subtitle)
     with written_whole(target, overwrite=overwrite) as temporary:
         figure.savefig(temporary, dpi=150, facecolor="white")
     return target
 
 
-def draw_groups(version: PlottedVersion) -> Figure:
+def draw_groups(version: PlottedVersion, *, subtitle: str | None = None) -> Figure:
     """The Matplotlib figure that :func:`plot_groups` writes, for notebooks and further changes.
 
     Raises
@@ -202,6 +211,9 @@ def draw_groups(version: PlottedVersion) -> Figure:
             if row == 0:
                 axes.set_title(f"{group.label}\nn = {group.n}", fontsize=9, pad=4)
     _finish(figure, layout, image, version, signed=signed)
+    if subtitle is not None:
+        below_title = 1 - 0.45 / layout.height
+        figure.text(layout.middle, below_title, subtitle, fontsize=9, color="#a02020", ha="center", va="top")
     return figure
 
 
@@ -293,16 +305,15 @@ def _finish(figure: Figure, layout: _Layout, image: Any, version: PlottedVersion
     bar.set_label(version.quantity, fontsize=9)
     bar.ax.tick_params(labelsize=8)
     inch = 1 / layout.height
-    middle = (layout.margin_left + (layout.width - layout.margin_right)) / 2 / layout.width
-    figure.text(middle, 1 - 0.2 * inch, version.ref, fontsize=13, fontweight="bold", ha="center", va="top")
+    figure.text(layout.middle, 1 - 0.2 * inch, version.ref, fontsize=13, fontweight="bold", ha="center", va="top")
     notes = [
         f"Maximum projections of group means at {version.grid.spacing_um} µm; CCFv3 coordinates.",
         "Line: outline of all voxels with signal.",
         *(["Dashes: edges of the bin."] if version.axis is not None else []),
         f"Fingerprint {version.fingerprint[:12]}.",
     ]
-    text = " ".join(notes) if layout.columns > 2 else "\n".join(notes)
-    figure.text(middle, 0.1 * inch, text, fontsize=8, color="#555555", ha="center", va="bottom")
+    text = " ".join(notes) if layout.columns > 3 else "\n".join(notes)
+    figure.text(layout.middle, 0.1 * inch, text, fontsize=8, color="#555555", ha="center", va="bottom")
 
 
 def _figure_class() -> Any:

@@ -1,0 +1,1 @@
+"""The command ``bsv-store``: parse, call one library function, print."""

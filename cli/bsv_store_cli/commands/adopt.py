@@ -1,0 +1,62 @@
+"""``bsv-store adopt``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bsv_store_cli.output import format_option, print_json, print_rows
+from bsv_store_cli.progress import progress_bar
+from bsv_store_cli.selection_options import id_list
+from bsv_store_cli.session import opened_store
+from bsv_store_cli.tables import Column
+from bsv_store_cli.talk import note
+
+if TYPE_CHECKING:
+    from bsv_store.acquisition.adopt import AdoptReport, Refused
+
+_COLUMNS = ("file", "outcome", "reason")
+_TABLE = (Column("file", "file"), Column("reason", "reason"))
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--ids",
+    "experiment_ids",
+    callback=id_list,
+    metavar="1,2,3|@FILE",
+    help="Only what belongs to these experiments, and the lists; @- reads standard input.",
+)
+@format_option
+def adopt(folder: Path, experiment_ids: list[int] | None, output_format: str) -> None:
+    """Take in the cache FOLDER of Brain Street View or AllenSDK.
+
+    Each file is checked before it is taken in. A bad one is reported and skipped, the rest goes on, and the exit code
+    is 1. FOLDER itself is only read. Files that are none of the store's business are counted, and named by --format
+    csv or json.
+    """
+    with opened_store() as store, progress_bar() as progress:
+        report = store.adopt(folder, experiment_ids=experiment_ids, progress=progress)
+    note(report.summary())
+    if output_format == "json":
+        print_json(report)
+    else:
+        rows = _rows(report, "refused", report.refused)
+        if output_format == "csv":
+            rows += _rows(report, "ignored", report.ignored)
+        print_rows(rows, output_format, columns=_COLUMNS, table=_TABLE, title="Not taken in")
+    if report.refused:
+        click.get_current_context().exit(1)
+
+
+def _rows(report: AdoptReport, outcome: str, files: tuple[Refused, ...]) -> list[dict[str, Any]]:
+    """Files by their name from the cache's folder on, which the reason need not say again."""
+    rows = []
+    for item in files:
+        name = item.path.relative_to(report.folder) if item.path.is_relative_to(report.folder) else item.path
+        reason = item.reason.removeprefix(f"{item.path} ").replace(str(item.path), item.path.name)
+        rows.append({"file": str(name), "outcome": outcome, "reason": reason})
+    return rows

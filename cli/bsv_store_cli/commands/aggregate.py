@@ -1,0 +1,134 @@
+"""``bsv-store aggregate``."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bsv_store_cli.dataset_output import print_answer
+from bsv_store_cli.grouping_options import grouping_options
+from bsv_store_cli.help import SectionedCommand, SectionOption
+from bsv_store_cli.network import quiet_retries
+from bsv_store_cli.output import format_option
+from bsv_store_cli.progress import progress_bar
+from bsv_store_cli.reports import API_URL
+from bsv_store_cli.selection_options import required_selection_options
+from bsv_store_cli.session import opened_store, require_experiments
+from bsv_store_cli.talk import note
+from bsv_store_cli.volume_options import volume_options
+
+if TYPE_CHECKING:
+    from bsv_store.acquisition.outcome import Failure
+    from bsv_store.aggregation import Grouping
+    from bsv_store.catalog.selection import Selection
+    from bsv_store.store import Store
+
+NORMALIZATIONS = ("none", "injection-volume")
+HEMISPHERE_RULES = ("none", "subtract-contralateral", "flip-to-right", "flip-to-left", "fold-ipsilateral")
+STATISTICS = ("mean", "sd", "sem", "min", "max", "n")
+MISSING_POLICIES = ("error", "leave-out")
+
+_option = functools.partial(click.option, cls=SectionOption, section="How to average")
+
+
+@click.command(cls=SectionedCommand)
+@required_selection_options
+@grouping_options
+@_option(
+    "--normalize",
+    type=click.Choice(NORMALIZATIONS),
+    default="none",
+    show_default=True,
+    help="Divide each volume by its injection volume, mm3.",
+)
+@_option(
+    "--hemisphere-rule",
+    type=click.Choice(HEMISPHERE_RULES),
+    metavar="RULE",
+    default="none",
+    show_default=True,
+    help=f"What becomes of the two hemispheres: {', '.join(HEMISPHERE_RULES)}.",
+)
+@_option(
+    "--statistic",
+    "statistics",
+    multiple=True,
+    type=click.Choice(STATISTICS),
+    metavar="NAME",
+    help=f"Per voxel: {', '.join(STATISTICS)}; repeatable. The mean always comes with them.",
+)
+@_option(
+    "--missing",
+    type=click.Choice(MISSING_POLICIES),
+    default="error",
+    show_default=True,
+    help="What becomes of experiments that lack a volume, or an injection volume where it is needed.",
+)
+@click.option("--name", required=True, metavar="NAME", help="The dataset that the version belongs to.")
+@volume_options
+@click.option(
+    "--fetch", "fetch_first", is_flag=True, help="First bring the volumes and unionize tables that are missing."
+)
+@API_URL
+@format_option
+def aggregate(
+    selection: Selection,
+    grouping: Grouping,
+    hemisphere_rule: str,
+    statistics: tuple[str, ...],
+    fetch_first: bool,
+    api_url: str | None,
+    output_format: str,
+    **recipe: Any,
+) -> None:
+    """Average the volumes of selected experiments by group, as a version of a dataset.
+
+    The same question over the same inputs returns the version that answered it before, without computing.
+
+    \b
+    Example:
+      bsv-store aggregate --injected-in VISp --line wild-type --group-by AP --bins 5
+        --normalize injection-volume --name visual-by-AP
+    """  # noqa: D301 (click wants the character)
+    with opened_store() as store:
+        require_experiments(store, selection)
+        if fetch_first:
+            failed = _bring(store, selection, recipe["kind"], recipe["spacing_um"], api_url)
+            _accept(failed, recipe["missing"])
+        with progress_bar() as progress:
+            version = store.aggregate(
+                selection,
+                group_by=grouping,
+                hemisphere=hemisphere_rule,
+                statistics=statistics or ("mean",),
+                progress=progress,
+                **recipe,
+            )
+        print_answer(version, output_format)
+
+
+def _bring(store: Store, selection: Selection, kind: str, spacing_um: int, api_url: str | None) -> list[Failure]:
+    """Bring what is missing; what could not be had is said, and returned."""
+    quiet_retries()
+    with progress_bar() as progress:
+        tables = store.sync_unionizes(selection, api_url=api_url, progress=progress)
+    note(tables.summary())
+    with progress_bar() as progress:
+        volumes = store.fetch(selection, kind=kind, spacing_um=spacing_um, api_url=api_url, progress=progress)
+    note(volumes.summary())
+    failed = [*tables.failed, *volumes.failed]
+    for failure in failed:
+        note(f"Experiment {failure.experiment_id}: {failure.reason}")
+    return failed
+
+
+def _accept(failed: list[Failure], missing: str) -> None:
+    from bsv_store.errors import UpstreamError
+
+    if failed and missing == "error":
+        raise UpstreamError(
+            f"the average was not made: {len(failed)} volumes or tables could not be fetched",
+            hint="Run the same again later, or average the others with --missing leave-out.",
+        )

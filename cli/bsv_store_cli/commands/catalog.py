@@ -1,0 +1,104 @@
+"""``bsv-store catalog``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bsv_store_cli.help import Group, SectionedCommand
+from bsv_store_cli.output import format_option, print_json, print_rows
+from bsv_store_cli.selection_options import selection_options
+from bsv_store_cli.session import opened_store
+from bsv_store_cli.talk import note
+
+if TYPE_CHECKING:
+    from bsv_store.catalog.ingest import SnapshotDiff
+    from bsv_store.catalog.selection import Selection
+
+
+@click.group(cls=Group)
+def catalog() -> None:
+    """Count what is selected; list and compare what was taken in."""
+
+
+_COUNTS = {
+    "lines": "line",
+    "primary_structures": "primary structure",
+    "products": "product",
+    "sexes": "sex",
+    "strains": "strain",
+    "hemispheres": "injected hemisphere",
+}
+
+
+@catalog.command(cls=SectionedCommand)
+@selection_options
+@format_option
+def summary(selection: Selection, output_format: str) -> None:
+    """Count selected experiments by line, primary structure, product, sex, strain and hemisphere.
+
+    \b
+    Example:
+      bsv-store catalog summary --injected-in VISp --line wild-type
+    """  # noqa: D301 (click wants the character)
+    with opened_store() as store:
+        counts = store.catalog.summary(selection)
+        left_out = store.catalog.excluded_from(selection)
+    if output_format == "json":
+        print_json({**counts.to_dict(), "excluded": left_out})
+        return
+    rows = [
+        {"property": label, "value": "unknown" if value is None else str(value), "experiments": number}
+        for name, label in _COUNTS.items()
+        for value, number in getattr(counts, name)
+    ]
+    print_rows(rows, output_format, columns=["property", "value", "experiments"])
+    note(f"{counts.total:,} experiments")
+    if left_out:
+        note(f"{len(left_out):,} more are on the exclusion list; --include-excluded takes them in.")
+
+
+@catalog.command()
+@format_option
+def snapshots(output_format: str) -> None:
+    """List what was taken in, from where, and what it changed."""
+    with opened_store() as store:
+        taken = store.catalog.snapshots()
+    columns = ["id", "what", "kind", "source", "upstream_date", "taken_at", "rows", "added", "changed", "withdrawn"]
+    rows = [{name: getattr(snapshot, name) for name in columns} for snapshot in taken]
+    print_rows(rows, output_format, columns=columns)
+
+
+@catalog.command()
+@click.argument("old", type=int)
+@click.argument("new", type=int)
+@format_option
+def diff(old: int, new: int, output_format: str) -> None:
+    """Say what changed between two snapshots of the experiment list, by their ids.
+
+    \b
+    Example:
+      bsv-store catalog diff 2 5
+    """  # noqa: D301 (click wants the character)
+    with opened_store() as store:
+        found = store.catalog.diff(old, new)
+    print_rows(_changes(found), output_format, columns=["experiment_id", "change", "field", "old", "new"])
+    note(f"{len(found.entered):,} entered, {len(found.left):,} left, {len(found.changed):,} changed")
+
+
+def _changes(found: SnapshotDiff) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [{"experiment_id": key, "change": "entered"} for key in found.entered]
+    rows += [{"experiment_id": key, "change": "left"} for key in found.left]
+    rows += [
+        {
+            "experiment_id": experiment.experiment_id,
+            "change": "changed",
+            "field": field.field,
+            "old": field.old,
+            "new": field.new,
+        }
+        for experiment in found.changed
+        for field in experiment.fields
+    ]
+    return rows

@@ -1,0 +1,117 @@
+"""``bsv-store demo``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+_SELECTION = ["--injected-in", "VISp", "--injected-in", "VISl", "--line", "wild-type"]
+_RECIPE = ["--group-by", "AP", "--bins", "3", "--normalize", "injection-volume", "--name", "visual-by-AP"]
+_PICTURE = "visual-by-AP.png"
+
+_AGAINST_ALLEN = """\
+The same against the real Allen API takes five commands:
+
+  export BSV_STORE=/lab/share/bsv
+
+  bsv-store init
+  bsv-store sync structures
+  bsv-store sync experiments
+  bsv-store aggregate --injected-in VISp --injected-in VISl --line wild-type \\
+      --group-by AP --bins 5 --normalize injection-volume --name visual-by-AP --fetch
+  bsv-store plot visual-by-AP visual-by-AP.png"""
+
+
+@click.command()
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Make the store and the picture in this new folder.  [default: one under the system's temporary folder]",
+)
+@click.option(
+    "--experiments",
+    type=click.IntRange(12, 500),
+    metavar="N",
+    default=24,
+    show_default=True,
+    help="Experiments of the synthetic atlas.",
+)
+def demo(keep: Path | None, experiments: int) -> None:
+    """Run the whole path on a synthetic atlas, over HTTP, as it runs against Allen.
+
+    Nothing in it is real: brain, structures and experiments are made up by a formula.
+    """
+    from bsv_store.errors import StoreExistsError
+    from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+
+    folder = keep if keep is not None else Path(tempfile.mkdtemp(prefix="bsv-store-demo-"))
+    if keep is not None and folder.exists():
+        raise StoreExistsError(f"{folder} exists", hint="Name a new folder for --keep.")
+    store, picture = folder / "store", folder / _PICTURE
+    _say("SYNTHETIC DATA: brain, structures and experiments are made up by a formula. Nothing here is science.")
+    with SyntheticServer(SyntheticAtlas(experiments=experiments)) as server:
+        _say(f"A server on this machine, {server.url}, offers them in the formats of the Allen API.")
+        with _environment(BSV_STORE=str(store), BSV_STORE_API_URL=server.url):
+            _fill()
+    _say("The server is stopped: from here on there is only the store.")
+    with _environment(BSV_STORE=str(store)):
+        _use(picture)
+    _say(f"The picture is {picture}; the store beside it is yours to play with: export BSV_STORE={store}")
+    click.echo(f"\n{_AGAINST_ALLEN}")
+
+
+def _fill() -> None:
+    _say("1. Make an empty store, and fill its catalog.")
+    _run("init")
+    _run("sync", "structures")
+    _run("sync", "experiments")
+    _say("2. Select the wild-type mice injected in two visual areas.")
+    _run("select", *_SELECTION)
+    _say("3. Average them by the position of the injection, from front to back. What is missing is fetched first.")
+    _run("aggregate", *_SELECTION, *_RECIPE, "--fetch")
+
+
+def _use(picture: Path) -> None:
+    _say("4. What went in: groups with their members, and the exact question.")
+    _run("dataset", "show", "visual-by-AP", "--members")
+    _say("5. Ask the same again: the answer comes from the store, without computing.")
+    _run("aggregate", *_SELECTION, *_RECIPE)
+    _say("6. Draw it, query it, look around.")
+    _run("plot", "visual-by-AP", str(picture), "--subtitle", "SYNTHETIC DATA, nothing here is real")
+    _run("sql", "select primary_structure, count(*) as experiments from experiments group by 1 order by 2 desc, 1")
+    _run("status")
+
+
+def _say(text: str) -> None:
+    click.secho(f"\n{text}", bold=True)
+
+
+def _run(*arguments: str) -> None:
+    """Show a command as a person would type it, and run it."""
+    from bsv_store_cli.main import cli
+
+    click.secho(f"\n$ bsv-store {shlex.join(arguments)}", fg="cyan")
+    code = cli.main(list(arguments), prog_name="bsv-store", standalone_mode=False)
+    if isinstance(code, int) and code != 0:
+        click.get_current_context().exit(code)
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

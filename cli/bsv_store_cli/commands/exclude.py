@@ -1,0 +1,54 @@
+"""``bsv-store exclude``."""
+
+from __future__ import annotations
+
+import click
+
+from bsv_store_cli.help import Group
+from bsv_store_cli.output import format_option, print_rows
+from bsv_store_cli.session import opened_store
+from bsv_store_cli.talk import note
+
+_COLUMNS = ["experiment_id", "reason", "excluded_by", "excluded_at"]
+_IDS = click.argument("experiment_ids", type=int, nargs=-1, required=True, metavar="EXPERIMENT_ID...")
+
+
+@click.group(cls=Group)
+def exclude() -> None:
+    """Keep the list of experiments that selections leave out."""
+
+
+@exclude.command()
+@_IDS
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it goes into every dataset that leaves them out.")
+@click.option("--replace", is_flag=True, help="Give a new reason to those that are excluded already.")
+def add(experiment_ids: tuple[int, ...], reason: str, replace: bool) -> None:
+    """Leave experiments out of all selections from now on.
+
+    \b
+    Example:
+      bsv-store exclude add 127867804 --reason "injection in the wrong hemisphere"
+    """  # noqa: D301 (click wants the character)
+    with opened_store() as store:
+        changed = store.catalog.exclude(experiment_ids, reason, replace=replace)
+    note(f"{len(changed):,} experiments excluded")
+
+
+@exclude.command(name="list")
+@click.option("--history", is_flag=True, help="Also what was lifted.")
+@format_option
+def list_(history: bool, output_format: str) -> None:
+    """List the experiments that are left out, and why."""
+    with opened_store() as store:
+        found = store.catalog.exclusions(history=history)
+    columns = [*_COLUMNS, "lifted_by", "lifted_at"] if history else _COLUMNS
+    print_rows([{name: getattr(item, name) for name in columns} for item in found], output_format, columns=columns)
+
+
+@exclude.command()
+@_IDS
+def remove(experiment_ids: tuple[int, ...]) -> None:
+    """Use experiments again from now on; that they were excluded stays on record."""
+    with opened_store() as store:
+        lifted = store.catalog.lift_exclusion(experiment_ids)
+    note(f"{len(lifted):,} experiments in use again")

@@ -1,0 +1,34 @@
+"""``bsv-store init``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bsv_store_cli.output import emit
+from bsv_store_cli.session import store_folder
+from bsv_store_cli.talk import note
+
+
+@click.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--database",
+    metavar="URL",
+    help="Postgres URL without password, such as postgresql://user@host/database.  [default: SQLite in the folder]",
+)
+def init(folder: Path | None, database: str | None) -> None:
+    """Make a new, empty store in FOLDER, and print where it is.
+
+    FOLDER must be new or empty. Without it: --store, $BSV_STORE, the configuration file, the platform's data folder.
+    """
+    from bsv_store.config import STORE_VARIABLE, locate_store
+    from bsv_store.opening import create_store
+
+    location = locate_store(folder if folder is not None else store_folder())
+    with create_store(location.path, database=database) as store:
+        note("Made an empty store. Whoever uses it sets one variable:")
+        note(f"  export {STORE_VARIABLE}={store.path}")
+        note("Next: bsv-store sync structures, then bsv-store sync experiments.")
+        emit(str(store.path))

@@ -1,0 +1,27 @@
+"""``bsv-store plot``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bsv_store_cli.session import opened_store
+from bsv_store_cli.talk import note
+
+
+@click.command()
+@click.argument("ref", metavar="NAME[@VERSION]")
+@click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--subtitle", metavar="TEXT", help="One line below the title.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+def plot(ref: str, target: Path, subtitle: str | None, overwrite: bool) -> None:
+    """Draw the groups of a dataset version into FILE: .png, .pdf or .svg.
+
+    Needs Matplotlib: pip install 'bsv-store[plot]'
+    """
+    from bsv_store.plotting import plot_groups
+
+    with opened_store() as store:
+        plot_groups(store.dataset(ref), target, subtitle=subtitle, overwrite=overwrite)
+    note(f"Wrote {target}.")

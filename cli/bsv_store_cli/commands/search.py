@@ -1,0 +1,193 @@
+"""``bsv-store search``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from bsv_store_cli.help import Group, SectionedCommand
+from bsv_store_cli.output import format_option, frame_rows, print_rows
+from bsv_store_cli.selection_options import selection_options
+from bsv_store_cli.session import opened_store
+from bsv_store_cli.talk import note
+from bsv_store_cli.volume_options import volume_options
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bsv_store.catalog.selection import Selection
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_SIDES = click.Choice(["both", "left", "right", "ipsilateral", "contralateral"])
+_SIDE_OPTION = click.option(
+    "--in-hemisphere", "side", type=_SIDES, default="both", show_default=True, help="Where the signal is measured."
+)
+
+
+def _point(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(item) for item in value.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 3:
+        raise click.BadParameter(f"{value!r} is not AP,DV,ML: three numbers, in um", context, parameter)
+    return numbers
+
+
+def _limit_option(command: _Command) -> _Command:
+    option = click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="The first so many.")
+    return option(command)
+
+
+def _print(frame: pd.DataFrame, output_format: str) -> None:
+    print_rows(frame_rows(frame), output_format, columns=[str(name) for name in frame.columns])
+    note(f"{len(frame):,} experiments")
+
+
+@click.group(cls=Group)
+def search() -> None:
+    """Search experiments as the Allen web site does, offline; the selection options narrow every search."""
+
+
+@search.command(cls=SectionedCommand)
+@click.argument("structures", nargs=-1, required=True, metavar="ACRONYM...")
+@click.option("--any-injected", is_flag=True, help="Secondary injection structures count too.")
+@click.option("--domain", multiple=True, metavar="ACRONYM", help="Rank by the signal here; repeatable.")
+@_SIDE_OPTION
+@selection_options
+@_limit_option
+@format_option
+def source(
+    structures: tuple[str, ...],
+    any_injected: bool,
+    domain: tuple[str, ...],
+    side: str,
+    selection: Selection,
+    limit: int,
+    output_format: str,
+) -> None:
+    """Find experiments injected in structures, those with the most signal first.
+
+    \b
+    Example:
+      bsv-store search source VISp --domain TH --in-hemisphere ipsilateral
+    """  # noqa: D301 (click wants the character)
+    with opened_store() as store:
+        frame = store.catalog.search_sources(
+            structures,
+            injection="any" if any_injected else "primary",
+            target_domain=domain or None,
+            target_hemisphere=side,
+            within=selection,
+            limit=limit,
+        )
+    _print(frame, output_format)
+
+
+@search.command(cls=SectionedCommand)
+@click.argument("targets", nargs=-1, required=True, metavar="ACRONYM...")
+@click.option("--by", default="projection_volume", show_default=True, metavar="MEASURE", help="Rank by this measure.")
+@click.option("--above", type=float, default=0.0, show_default=True, help="The measure must exceed this.")
+@_SIDE_OPTION
+@selection_options
+@_limit_option
+@format_option
+def target(
+    targets: tuple[str, ...],
+    by: str,
+    above: float,
+    side: str,
+    selection: Selection,
+    limit: int,
+    output_format: str,
+) -> None:
+    """Find experiments that project to structures, the strongest first.
+
+    \b
+    Example:
+      bsv-store search target CP --by normalized_projection_volume --in-hemisphere ipsilateral
+    """  # noqa: D301 (click wants the character)
+    with opened_store() as store:
+        frame = store.catalog.search_targets(
+            targets, measure=by, threshold=above, target_hemisphere=side, within=selection, limit=limit
+        )
+    _print(frame, output_format)
+
+
+@search.command(cls=SectionedCommand)
+@click.argument("point", callback=_point, metavar="AP,DV,ML")
+@selection_options
+@_limit_option
+@format_option
+def injection(point: tuple[float, ...], selection: Selection, limit: int, output_format: str) -> None:
+    """Find the experiments injected nearest to a point, in um.
+
+    \b
+    Example:
+      bsv-store search injection 8000,1500,8500 --line wild-type
+    """  # noqa: D301 (click wants the character)
+    with opened_store() as store:
+        frame = store.catalog.search_injections(point, within=selection, limit=limit)
+    _print(frame, output_format)
+
+
+@search.command(cls=SectionedCommand)
+@click.argument("seed", type=int, metavar="EXPERIMENT_ID")
+@click.option("--domain", multiple=True, metavar="ACRONYM", help="Compare inside these only; repeatable.")
+@click.option("--set", "structure_set", type=int, metavar="ID", help="Structure set.  [default: 167587189, summary]")
+@click.option("--by", default="projection_density", show_default=True, metavar="MEASURE", help="Compare this measure.")
+@_SIDE_OPTION
+@selection_options
+@_limit_option
+@format_option
+def correlation(
+    seed: int,
+    domain: tuple[str, ...],
+    structure_set: int | None,
+    by: str,
+    side: str,
+    selection: Selection,
+    limit: int,
+    output_format: str,
+) -> None:
+    """Find the experiments that project most like one.
+
+    \b
+    Example:
+      bsv-store search correlation 158314987 --domain Isocortex
+    """  # noqa: D301 (click wants the character)
+    with opened_store() as store:
+        frame = store.catalog.search_correlation(
+            seed,
+            domain=domain or None,
+            structure_set=structure_set,
+            measure=by,
+            target_hemisphere=side,
+            within=selection,
+            limit=limit,
+        )
+    _print(frame, output_format)
+
+
+@search.command(cls=SectionedCommand)
+@click.argument("point", callback=_point, metavar="AP,DV,ML")
+@volume_options
+@selection_options
+@_limit_option
+@format_option
+def spatial(
+    point: tuple[float, ...], kind: str, spacing_um: int, selection: Selection, limit: int, output_format: str
+) -> None:
+    """Find the experiments with the largest value at a point, in um, by the volumes in the store.
+
+    \b
+    Example:
+      bsv-store search spatial 8000,1500,8500 --line wild-type
+    """  # noqa: D301 (click wants the character)
+    with opened_store() as store:
+        frame = store.search_point(point, selection, kind=kind, spacing_um=spacing_um, limit=limit)
+    _print(frame, output_format)
+    if without := frame.attrs["without_volume"]:
+        note(f"{len(without):,} selected experiments have no such volume in the store.")

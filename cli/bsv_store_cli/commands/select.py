@@ -1,0 +1,69 @@
+"""``bsv-store select``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bsv_store_cli.help import SectionedCommand
+from bsv_store_cli.output import emit, format_option, frame_rows, print_rows
+from bsv_store_cli.selection_options import selection_options
+from bsv_store_cli.session import note_unmeasured, opened_store
+from bsv_store_cli.tables import Column, cell, fixed, number_of
+from bsv_store_cli.talk import note
+
+if TYPE_CHECKING:
+    from bsv_store.catalog.selection import Selection
+
+
+def _line(value: Any) -> str:
+    # What --line takes; the views have null there.
+    return "wild-type" if value is None else cell(value)
+
+
+_TABLE = (
+    Column("id", "id"),
+    Column("primary_structure", "structure"),
+    Column("transgenic_line", "line", _line),
+    Column("injected_hemisphere", "side"),
+    Column("injection_volume", "injected mm3", fixed(4)),
+    Column("injection_ap", "AP um"),
+    Column("injection_dv", "DV um"),
+    Column("injection_ml", "ML um"),
+    Column("sex", "sex"),
+    Column("product_id", "product"),
+    Column("withdrawn", "withdrawn", optional=True),
+)
+
+
+@click.command(cls=SectionedCommand)
+@selection_options
+@click.option("--ids-only", is_flag=True, help="Print the ids alone, one a line.")
+@click.option("--show-selection", is_flag=True, help="Print the selection itself as canonical JSON, for --selection.")
+@format_option
+def select(selection: Selection, ids_only: bool, show_selection: bool, output_format: str) -> None:
+    """List the experiments that a selection matches.
+
+    Options of different kinds must all hold; of values given to one option, any. Without options: all experiments. JSON
+    and CSV have all columns of the view `experiments`.
+
+    \b
+    Examples:
+      bsv-store select --injected-in VISp --injected-in VISl --line wild-type --hemisphere right
+      bsv-store select --projecting-to LGd --ids-only | bsv-store fetch --ids @-
+    """  # noqa: D301 (click wants the character)
+    if show_selection:
+        emit(selection.to_json())
+        return
+    with opened_store() as store:
+        note_unmeasured(store, selection)
+        if ids_only:
+            ids = store.select(selection)
+            if ids:
+                emit("\n".join(map(str, ids)))
+            return
+        frame = store.experiments(selection)
+    columns = [str(name) for name in frame.columns]
+    print_rows(frame_rows(frame), output_format, columns=columns, table=_TABLE)
+    note(number_of(len(frame), "experiment"))

@@ -1,0 +1,72 @@
+"""``bsv-store selection``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bsv_store_cli.help import Group, SectionedCommand
+from bsv_store_cli.output import emit, format_option, print_rows
+from bsv_store_cli.selection_options import selection_options
+from bsv_store_cli.session import opened_store
+from bsv_store_cli.talk import note
+
+if TYPE_CHECKING:
+    from bsv_store.catalog.selection import Selection
+    from bsv_store.catalog.shared import SavedSelection
+
+_COLUMNS = ["name", "number", "selection", "note", "saved_by", "saved_at"]
+
+
+def _row(saved: SavedSelection) -> dict[str, Any]:
+    return {**{name: getattr(saved, name) for name in _COLUMNS}, "selection": saved.selection.to_json()}
+
+
+@click.group(cls=Group)
+def selection() -> None:
+    """Keep selections under names that the whole lab can use."""
+
+
+@selection.command(cls=SectionedCommand)
+@click.argument("name")
+@selection_options
+@click.option("--note", "remark", metavar="TEXT", help="What it is for.")
+@click.option("--replace", is_flag=True, help="Let an existing name mean this from now on; its history is kept.")
+def save(name: str, selection: Selection, remark: str | None, replace: bool) -> None:
+    """Save a selection under a NAME.
+
+    \b
+    Example:
+      bsv-store selection save visual --injected-in VIS --line wild-type --note "for the 2025 paper"
+    """  # noqa: D301 (click wants the character)
+    with opened_store() as store:
+        saved = store.catalog.save_selection(name, selection, note=remark, replace=replace)
+    note(f"{saved.name}@{saved.number} means {saved.selection.to_json()}")
+
+
+@selection.command(name="list")
+@format_option
+def list_(output_format: str) -> None:
+    """List the names and what they mean today."""
+    with opened_store() as store:
+        found = store.catalog.selections()
+    print_rows([_row(saved) for saved in found], output_format, columns=_COLUMNS)
+
+
+@selection.command()
+@click.argument("name", metavar="NAME[@NUMBER]")
+def show(name: str) -> None:
+    """Print what a name means as JSON, for --selection."""
+    with opened_store() as store:
+        emit(store.catalog.selection(name).to_json())
+
+
+@selection.command()
+@click.argument("name")
+@format_option
+def history(name: str, output_format: str) -> None:
+    """List all that a name ever meant."""
+    with opened_store() as store:
+        found = store.catalog.selections(history=name)
+    print_rows([_row(saved) for saved in found], output_format, columns=_COLUMNS)

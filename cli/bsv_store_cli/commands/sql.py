@@ -1,0 +1,85 @@
+"""``bsv-store sql``."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from bsv_store_cli.output import emit, format_option, frame_rows, print_rows
+from bsv_store_cli.session import opened_store
+from bsv_store_cli.tables import number_of
+from bsv_store_cli.talk import note
+
+_INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+@click.command()
+@click.argument("query", required=False)
+@click.option(
+    "--param",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Value for :NAME in the query; repeatable. A number is one, unless it stands in double quotes: NAME='\"5\"'.",
+)
+@click.option(
+    "--limit",
+    "row_limit",
+    type=click.IntRange(1),
+    metavar="N",
+    default=10_000,
+    show_default=True,
+    help="Rows at most.",
+)
+@click.option(
+    "--timeout",
+    "time_limit_s",
+    type=click.FloatRange(0.1),
+    metavar="S",
+    default=60.0,
+    show_default=True,
+    help="Seconds at most.",
+)
+@click.option("--schema", is_flag=True, help="Print the views and tables with their columns (Markdown) instead.")
+@format_option
+def sql(
+    query: str | None,
+    parameters: tuple[str, ...],
+    row_limit: int,
+    time_limit_s: float,
+    schema: bool,
+    output_format: str,
+) -> None:
+    """Query the catalog with SQL; the database refuses whatever would write.
+
+    \b
+    Example:
+      bsv-store sql "select primary_structure, count(*) from experiments group by 1 order by 2 desc"
+    """  # noqa: D301 (click wants the character)
+    if schema:
+        from bsv_store.catalog.views import schema_markdown
+
+        emit(schema_markdown().removesuffix("\n"))
+        return
+    if query is None:
+        raise click.UsageError("give a QUERY, or --schema")
+    values = dict(_pair(text) for text in parameters)
+    with opened_store() as store:
+        frame = store.sql(query, values, row_limit=row_limit, time_limit_s=time_limit_s)
+    print_rows(frame_rows(frame), output_format, columns=[str(name) for name in frame.columns])
+    truncated = frame.attrs.get("truncated", False)
+    rows = number_of(len(frame), "row")
+    note(f"The first {rows}; --limit allows more." if truncated else rows)
+
+
+def _pair(text: str) -> tuple[str, str | int | float]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise click.UsageError(f"--param takes NAME=VALUE, not {text!r}")
+    if len(value) > 1 and value.startswith('"') and value.endswith('"'):
+        return name, value[1:-1]
+    if _INTEGER.fullmatch(value):
+        return name, int(value)
+    return name, float(value) if _NUMBER.fullmatch(value) else value

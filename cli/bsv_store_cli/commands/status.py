@@ -1,0 +1,114 @@
+"""``bsv-store status``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bsv_store_cli.output import format_option, print_facts, print_json, print_rows
+from bsv_store_cli.reports import host
+from bsv_store_cli.session import opened_store
+from bsv_store_cli.tables import Column, count, day_time, number_of
+from bsv_store_cli.talk import note
+
+if TYPE_CHECKING:
+    from bsv_store.catalog.status import CatalogStatus
+    from bsv_store.store import StoreStatus
+
+_VOLUME_TABLE = (
+    Column("kind", "kind"),
+    Column("spacing_um", "um"),
+    Column("volumes", "volumes", count),
+    Column("size", "size", right=True),
+)
+_LIST_TABLE = (
+    Column("what", "list"),
+    Column("kind", "kind"),
+    Column("source", "source"),
+    Column("upstream_date", "made upstream", optional=True),
+    Column("taken_at", "taken in", day_time),
+    Column("rows", "rows", count),
+)
+
+
+@click.command()
+@format_option
+def status(output_format: str) -> None:
+    """Say what the store holds, and from which lists."""
+    with opened_store() as store:
+        state = store.status()
+    if output_format == "json":
+        print_json(state)
+    elif output_format == "csv":
+        print_rows(_counts(state.catalog), "csv", columns=("what", "count", "size_bytes"))
+    else:
+        _print_for_people(state)
+
+
+def _print_for_people(state: StoreStatus) -> None:
+    from bsv_store.acquisition.outcome import size_text
+
+    catalog = state.catalog
+    volumes = sum(each.volumes for each in catalog.volumes)
+    size = sum(each.size_bytes for each in catalog.volumes)
+    measured = number_of(catalog.experiments_with_unionizes, "experiment")
+    withdrawn = f", {catalog.withdrawn_experiments:,} of them withdrawn" if catalog.withdrawn_experiments else ""
+    print_facts(
+        [
+            ("Store", state.path),
+            ("Id", state.store_id),
+            ("Database", f"{state.database}, schema {state.schema_revision}"),
+            ("Structures", f"{catalog.structures:,}"),
+            ("Experiments", f"{catalog.experiments:,}{withdrawn}"),
+            ("Unionizes", f"{number_of(catalog.unionize_rows, 'row')} of {measured}"),
+            ("Volumes", f"{volumes:,}, {size_text(size)}"),
+            ("Datasets", f"{catalog.datasets:,} with {number_of(catalog.dataset_versions, 'version')}"),
+        ]
+    )
+    rows = [
+        {
+            "kind": each.kind,
+            "spacing_um": each.spacing_um,
+            "volumes": each.volumes,
+            "size": size_text(each.size_bytes),
+        }
+        for each in catalog.volumes
+    ]
+    print_rows(rows, "table", columns=(), table=_VOLUME_TABLE, title="Volumes")
+    print_rows(_lists(catalog), "table", columns=(), table=_LIST_TABLE, title="Lists")
+    if not catalog.experiments:
+        note("The catalog is empty. Next: bsv-store sync structures, then bsv-store sync experiments.")
+
+
+def _lists(catalog: CatalogStatus) -> list[dict[str, Any]]:
+    """The newest lists. Of unionize tables there are as many as experiments, and the newest of them says little."""
+    return [
+        {
+            "what": each.what,
+            "kind": each.kind,
+            "source": host(each.source),
+            "upstream_date": each.upstream_date,
+            "taken_at": each.taken_at,
+            "rows": each.rows,
+        }
+        for each in catalog.latest_snapshots
+        if each.what != "unionizes"
+    ]
+
+
+def _counts(catalog: CatalogStatus) -> list[dict[str, Any]]:
+    counts = {
+        "structures": catalog.structures,
+        "experiments": catalog.experiments,
+        "withdrawn experiments": catalog.withdrawn_experiments,
+        "unionize rows": catalog.unionize_rows,
+        "experiments with unionizes": catalog.experiments_with_unionizes,
+        "datasets": catalog.datasets,
+        "dataset versions": catalog.dataset_versions,
+    }
+    volumes = [
+        {"what": f"{each.kind} {each.spacing_um} um", "count": each.volumes, "size_bytes": each.size_bytes}
+        for each in catalog.volumes
+    ]
+    return [*({"what": what, "count": number} for what, number in counts.items()), *volumes]

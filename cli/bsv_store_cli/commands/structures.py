@@ -1,0 +1,114 @@
+"""``bsv-store structures``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bsv_store_cli.help import Group
+from bsv_store_cli.output import emit, format_option, frame_rows, print_rows
+from bsv_store_cli.session import opened_store
+from bsv_store_cli.talk import note
+
+if TYPE_CHECKING:
+    from bsv_store.catalog.structures import StructureRow
+
+_COLUMNS = ["id", "acronym", "name", "depth"]
+
+
+def _rows(found: Iterable[StructureRow]) -> list[dict[str, Any]]:
+    return [{"id": row.id, "acronym": row.acronym, "name": row.name, "depth": row.depth} for row in found]
+
+
+@click.group(cls=Group)
+def structures() -> None:
+    """Find structures of the ontology, show subtrees and sets, rank those of an experiment."""
+
+
+@structures.command()
+@click.argument("text")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="The first so many.")
+@format_option
+def find(text: str, limit: int | None, output_format: str) -> None:
+    """Find structures by acronym or name; where nothing has the TEXT in it, list what is near.
+
+    \b
+    Example:
+      bsv-store structures find "visual area"
+    """  # noqa: D301 (click wants the character)
+    with opened_store() as store:
+        found = store.catalog.find_structures(text, limit=limit)
+    print_rows(_rows(found.structures), output_format, columns=_COLUMNS)
+    if not found.exact:
+        note("Nothing has that in its acronym or name" + ("; these are near." if found.structures else "."))
+
+
+@structures.command()
+@click.argument("structure", metavar="ACRONYM")
+@click.option("--depth", type=click.IntRange(0), metavar="N", help="So many levels down.")
+@format_option
+def tree(structure: str, depth: int | None, output_format: str) -> None:
+    """Show a structure and all inside it, in ontology order.
+
+    \b
+    Example:
+      bsv-store structures tree VIS --depth 1
+    """  # noqa: D301 (click wants the character)
+    with opened_store() as store:
+        found = store.catalog.structure_tree(structure)
+    top = found[0].depth
+    shown = [row for row in found if depth is None or row.depth - top <= depth]
+    if output_format != "table":
+        print_rows(_rows(shown), output_format, columns=_COLUMNS)
+        return
+    for row in shown:
+        emit(f"{'  ' * (row.depth - top)}{row.acronym}  {row.name} ({row.id})")
+
+
+@structures.command()
+@click.argument("set_id", type=int, required=False)
+@format_option
+def sets(set_id: int | None, output_format: str) -> None:
+    """List the structure sets, or the members of one.
+
+    \b
+    Example:
+      bsv-store structures sets 167587189
+    """  # noqa: D301 (click wants the character)
+    with opened_store() as store:
+        if set_id is not None:
+            print_rows(_rows(store.catalog.structure_set(set_id)), output_format, columns=_COLUMNS)
+            return
+        found = store.catalog.structure_sets()
+    columns = ["id", "name", "members"]
+    print_rows([{name: getattr(row, name) for name in columns} for row in found], output_format, columns=columns)
+
+
+@structures.command()
+@click.argument("experiment_ids", type=int, nargs=-1, required=True, metavar="EXPERIMENT_ID...")
+@click.option("--injected/--projected", default=False, help="What was injected, or (default) projected to.")
+@click.option("--set", "structure_set", type=int, metavar="ID", help="Structure set.  [default: 167587189, summary]")
+@click.option(
+    "--hemisphere",
+    "hemispheres",
+    multiple=True,
+    type=click.Choice(["left", "right", "both"]),
+    help="Repeatable.  [default: left and right]",
+)
+@click.option("--measure", default="normalized_projection_volume", show_default=True, metavar="NAME")
+@click.option("--threshold", type=float, default=0.01, show_default=True, help="Must be exceeded.")
+@click.option("--limit", type=click.IntRange(1), default=5, show_default=True, help="So many of each experiment.")
+@format_option
+def rank(experiment_ids: tuple[int, ...], injected: bool, output_format: str, **options: Any) -> None:
+    """Rank the structures of experiments by their signal.
+
+    \b
+    Example:
+      bsv-store structures rank 158314987 --limit 10
+    """  # noqa: D301 (click wants the character)
+    options["hemispheres"] = options["hemispheres"] or ("left", "right")
+    with opened_store() as store:
+        frame = store.catalog.rank_structures(experiment_ids, is_injection=injected, **options)
+    print_rows(frame_rows(frame), output_format, columns=[str(name) for name in frame.columns])

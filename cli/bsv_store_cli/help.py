@@ -1,0 +1,48 @@
+"""How commands explain themselves: options in sections, and a guess at what a misspelled command meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+
+class SectionOption(click.Option):
+    """An option that stands under a heading of its own in the help."""
+
+    def __init__(self, declarations: Sequence[str], *, section: str, **attributes: Any) -> None:
+        super().__init__(declarations, **attributes)
+        self.section = section
+
+
+class SectionedCommand(click.Command):
+    """A command with many options: its help lists them by section, the plain ones last."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        plain: list[tuple[str, str]] = []
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                section = getattr(parameter, "section", None)
+                (plain if section is None else sections.setdefault(section, [])).append(record)
+        for title, records in (*sections.items(), ("Options", plain)):
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+class Group(click.Group):
+    """A group of commands that knows which one a misspelled name may have meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the arguments name."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
+            ctx.fail(f"there is no command {name!r}." + (f" Did you mean {near[0]}?" if near else ""))
+        return super().resolve_command(ctx, args)

@@ -1,0 +1,142 @@
+"""The entry point: global options, commands loaded when used, errors turned into exit codes."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from bsv_store import __version__
+from bsv_store.errors import BsvStoreError
+from bsv_store_cli.help import Group
+from bsv_store_cli.output import discard_output
+from bsv_store_cli.talk import complain, note
+
+# Command (and its module under bsv_store_cli.commands), one line of help: `--help` must not import what they need.
+_COMMANDS: dict[str, str] = {
+    "init": "Make a new store in a folder.",
+    "status": "Say what the store holds.",
+    "sync": "Bring the catalog up to date from the Allen API.",
+    "ingest": "Take in structures, experiments or unionize tables from files.",
+    "adopt": "Take in a cache folder of Brain Street View or AllenSDK.",
+    "fetch": "Bring volumes of selected experiments into the store.",
+    "select": "List the experiments that a selection matches.",
+    "search": "Search experiments by source, target, coordinate, correlation or point.",
+    "structures": "Find structures, show subtrees and sets, rank those of an experiment.",
+    "matrix": "Tabulate signal by source and target structure.",
+    "catalog": "Count what is selected; list and compare what was taken in.",
+    "selection": "Keep selections under names for the whole lab.",
+    "exclude": "Keep the list of experiments that selections leave out.",
+    "aggregate": "Average volumes by group into a dataset version.",
+    "dataset": "List, show and export dataset versions.",
+    "volume": "Show or export one volume.",
+    "sql": "Query the catalog with SQL, read-only.",
+    "plot": "Draw a dataset version.",
+    "db": "Show or upgrade the schema of the store's database.",
+    "demo": "Run the whole path on a synthetic atlas.",
+}
+
+_INTERRUPTED = 130
+_DEFECT = 3
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class _LazyGroup(Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = getattr(import_module(f"bsv_store_cli.commands.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="bsv-store")
+@click.option(
+    "--store",
+    "store_path",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="The store.  [default: $BSV_STORE, then the configuration file, then the platform's data folder]",
+)
+@click.option("--debug", is_flag=True, help="Show where in the code an error came from.")
+@click.pass_context
+def cli(context: click.Context, store_path: Path | None, debug: bool) -> None:
+    """Keep a lab's shared store of the Allen Mouse Brain Connectivity Atlas.
+
+    Data go to standard output, everything else to standard error. Exit codes: 0 ok, 1 findings, 2 usage or bad input, 3
+    store unreachable or corrupt, 4 schema needs upgrade, 5 busy, 6 upstream (Allen) failed, 7 no space.
+    """
+    context.obj = {"store": store_path, "debug": debug}
+
+
+def main() -> None:
+    """Run the command line; every error that is ours ends in its own exit code and a plain sentence."""
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal without Unicode cannot show is shown as an escape.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        # Without standalone mode click returns the code that a command asked to exit with, or what it returned.
+        code = cli.main(prog_name="bsv-store", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.ClickException as error:
+        _explain_usage(error)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        note("Interrupted; what was finished is kept, and the next run goes on from there.")
+        return _INTERRUPTED
+    except BsvStoreError as error:
+        _trace()
+        complain(error.message, error.hint)
+        return error.exit_code
+    except OSError as error:
+        _trace()
+        return _explain_system(error)
+    except Exception:  # noqa: BLE001 (whatever else goes wrong must not pass for the findings that exit code 1 means)
+        traceback.print_exc()
+        complain("this is a defect of bsv-store, not of what was asked for", "Please report it with the lines above.")
+        return _DEFECT
+
+
+def _trace() -> None:
+    if "--debug" in sys.argv[1:]:
+        traceback.print_exc()
+
+
+def _explain_usage(error: click.ClickException) -> None:
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        note(error.ctx.get_usage())
+        note(f"Try '{error.ctx.command_path} --help' for help.\n")
+    misplaced = isinstance(error, click.NoSuchOption) and error.option_name in ("--store", "--debug")
+    hint = "--store and --debug stand before the command: bsv-store --store FOLDER COMMAND ..." if misplaced else None
+    complain(error.format_message(), hint)
+
+
+def _explain_system(error: OSError) -> int:
+    where = f"{error.filename}: " if error.filename else ""
+    complain(f"{where}{error.strerror or error}")
+    try:
+        sys.stdout.flush()
+    except OSError:
+        discard_output()
+    return 7 if error.errno in _NO_SPACE else 3
+
+
+if __name__ == "__main__":
+    main()

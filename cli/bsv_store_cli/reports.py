@@ -1,0 +1,69 @@
+"""Rows for the reports that several commands print, and the address that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import click
+
+from bsv_store_cli.output import print_json, print_rows
+from bsv_store_cli.tables import Column, count
+
+if TYPE_CHECKING:
+    from bsv_store.acquisition.fetch import FetchReport
+    from bsv_store.acquisition.outcome import Failure
+    from bsv_store.acquisition.sync import UnionizeSyncReport
+    from bsv_store.catalog.ingest import IngestReport
+
+API_URL = click.option(
+    "--api-url",
+    metavar="URL",
+    help="Server that speaks the Allen API.  [default: $BSV_STORE_API_URL, then https://api.brain-map.org]",
+)
+
+_INGEST_COLUMNS = ("source", "what", "kind", "rows", "added", "changed", "unchanged", "withdrawn")
+_OUTCOME_COLUMNS = ("experiment_id", "outcome", "reason")
+
+
+def host(url: str) -> str:
+    """The host and port of an address; what is none stays as it is."""
+    return urlsplit(url).netloc or url
+
+
+def ingest_row(report: IngestReport, *, source: str) -> dict[str, Any]:
+    """What taking in one list did."""
+    return {"source": source, **{name: getattr(report, name) for name in _INGEST_COLUMNS[1:]}}
+
+
+def print_ingested(rows: Sequence[dict[str, Any]], output_format: str) -> None:
+    """Print what taking in lists did, one row for each."""
+    table = [Column(name, name, count if name in _INGEST_COLUMNS[3:] else str) for name in _INGEST_COLUMNS]
+    print_rows(rows, output_format, columns=_INGEST_COLUMNS, table=table)
+
+
+def print_outcome(report: FetchReport | UnionizeSyncReport, output_format: str) -> None:
+    """Print what became of each experiment: all of them for programs, what failed for people."""
+    if output_format == "json":
+        print_json(report)
+    elif output_format == "csv":
+        print_rows(_outcome_rows(report), "csv", columns=_OUTCOME_COLUMNS)
+    else:
+        print_failed(report.failed)
+
+
+def print_failed(failed: Sequence[Failure]) -> None:
+    """Print which experiments failed, and why."""
+    rows = [{"experiment_id": item.experiment_id, "reason": item.reason} for item in failed]
+    table = [Column("experiment_id", "experiment"), Column("reason", "reason")]
+    print_rows(rows, "table", columns=("experiment_id", "reason"), table=table, title="Failed")
+
+
+def _outcome_rows(report: FetchReport | UnionizeSyncReport) -> list[dict[str, Any]]:
+    outcomes = [(name, getattr(report, name, ())) for name in ("fetched", "recovered", "present")]
+    rows = [{"experiment_id": each, "outcome": name} for name, ids in outcomes for each in ids]
+    rows += [
+        {"experiment_id": item.experiment_id, "outcome": "failed", "reason": item.reason} for item in report.failed
+    ]
+    return sorted(rows, key=lambda row: int(row["experiment_id"]))

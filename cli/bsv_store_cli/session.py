@@ -1,0 +1,60 @@
+"""What commands share: the store that the global options name, and what is asked of it before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from bsv_store_cli.talk import note
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bsv_store.catalog.selection import Selection
+    from bsv_store.store import Store
+
+
+def store_folder() -> Path | None:
+    """The folder given with --store, if any."""
+    folder: Path | None = click.get_current_context().find_root().obj["store"]
+    return folder
+
+
+@contextmanager
+def opened_store() -> Iterator[Store]:
+    """The store that the global options name; closed at the end."""
+    from bsv_store.opening import open_store
+
+    with open_store(store_folder()) as store:
+        yield store
+
+
+def require_experiments(store: Store, selection: Selection) -> None:
+    """Accept a selection that matches something.
+
+    Raises
+    ------
+    EmptySelectionError
+        If it matches nothing; the hint says why.
+    """
+    from bsv_store.catalog.selection_sql import resolve_nonempty
+
+    note_unmeasured(store, selection)
+    with store.database.reading() as connection:
+        resolve_nonempty(connection, selection)
+
+
+def note_unmeasured(store: Store, selection: Selection) -> None:
+    """Say how many experiments a target could not be looked up for, as their unionize tables are not in the store."""
+    from bsv_store.catalog.selection_sql import unmeasured
+
+    with store.database.reading() as connection:
+        unknown = unmeasured(connection, selection)
+    if unknown:
+        note(
+            f"{len(unknown):,} more experiments may match: the store does not know where they project to.\n"
+            "`bsv-store sync unionizes` with the same options, but without --projecting-to, brings what is missing."
+        )

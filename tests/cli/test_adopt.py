@@ -1,0 +1,71 @@
+"""``bsv-store adopt``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from bsv_store import open_store
+from tests.cli.conftest import ATLAS, UNMEASURED
+from tests.cli.running import Runner
+
+OTHER = 9100000005
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """A Brain Street View cache with two volumes, the second one cut, and a file that is none of its own."""
+    folder = tmp_path / "bsv"
+    for experiment_id in (UNMEASURED, OTHER):
+        (folder / str(experiment_id)).mkdir(parents=True)
+        body = ATLAS.volume(experiment_id).tobytes(order="F")
+        (folder / str(experiment_id) / "density.raw").write_bytes(body if experiment_id == UNMEASURED else body[:-4])
+    (folder / "notes.txt").write_text("mine", encoding="utf-8")
+    return folder
+
+
+def test_takes_in_what_is_good_and_lists_the_rest(run: Runner, own_filled: Path, cache: Path) -> None:
+    done = run("adopt", cache, store=own_filled).refused(1, "1 volumes taken in", "1 refused", "1 ignored")
+    title, head, _, row = done.out.strip().splitlines()
+    assert (title, head.split()) == ("Not taken in", ["file", "reason"])
+    file, reason = row.split("  ", 1)
+    assert file == f"{OTHER}/density.raw"
+    assert str(cache) not in reason
+    with open_store(own_filled) as store:
+        assert (store.volume(UNMEASURED) == ATLAS.volume(UNMEASURED)).all()
+    again = run("adopt", cache, store=own_filled).refused(1)
+    assert "1 already there" in again.err
+
+
+def test_programs_learn_what_was_ignored_too(run: Runner, own_filled: Path, cache: Path) -> None:
+    rows = run("adopt", cache, "--format", "csv", store=own_filled).refused(1).rows
+    assert [(row["file"], row["outcome"]) for row in rows] == [
+        (f"{OTHER}/density.raw", "refused"),
+        ("notes.txt", "ignored"),
+    ]
+    report = run("adopt", cache, "--format", "json", store=own_filled).refused(1).json
+    assert [item["path"] for item in report["refused"]] == [str(cache / str(OTHER) / "density.raw")]
+    assert (report["layout"], report["present"]) == ("bsv", 1)
+
+
+def test_ids_say_which_experiments(run: Runner, own_filled: Path, cache: Path) -> None:
+    done = run("adopt", cache, "--ids", UNMEASURED, store=own_filled).succeeded()
+    assert done.out == ""
+    assert "0 refused" in done.err
+
+
+def test_a_folder_that_is_no_cache_is_refused(run: Runner, filled: Path, tmp_path: Path) -> None:
+    run("adopt", tmp_path, store=filled).refused(2, str(tmp_path), "density.raw")
+    run("adopt", tmp_path / "nowhere", store=filled).refused(2, "nowhere")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+def test_names_of_files_cannot_steer_the_terminal(run: Runner, own_filled: Path, cache: Path, tmp_path: Path) -> None:
+    hostile = tmp_path / "red\x1b[31m\u202ename\nnext"
+    cache.rename(hostile)
+    done = run("adopt", hostile, store=own_filled).refused(1)
+    for text in (done.out, done.err):
+        assert all(each.isprintable() for line in text.splitlines() for each in line)
+    assert r"red\x1b[31m\u202ename" in done.err

@@ -1,0 +1,141 @@
+"""``bsv-store aggregate``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bsv_store import open_store
+from bsv_store.sources.synthetic import SyntheticServer
+from bsv_store.sources.synthetic.faults import Status
+from tests.cli.conftest import UNMEASURED, VISP, WILD_TYPE_VISP
+from tests.cli.running import Runner
+
+VISP_BY_AP = ["aggregate", "--injected-in", "VISp", "--group-by", "AP", "--bins", "2", "--name", "by-AP"]
+
+
+def test_prints_the_groups(run: Runner, own_filled: Path) -> None:
+    done = run(*VISP_BY_AP, store=own_filled).succeeded()
+    facts, table = done.out.split("\n\nGroups\n")
+    with open_store(own_filled) as store:
+        path = store.dataset("by-AP").path
+    assert facts.splitlines() == [
+        "Dataset  by-AP@1 (computed now)",
+        "Values   projection density (fraction of voxel), 100 um",
+        f"File     {path}",
+    ]
+    head, _, *rows = table.splitlines()
+    assert head.split() == ["group", "label", "center", "um", "n"]
+    # 7,250 and 7,750; 9,100, 9,450 and 9,820.
+    assert [row.split()[-2:] for row in rows] == [["7500.0", "2"], ["9456.7", "3"]]
+    assert done.err == ""
+
+
+def test_the_same_question_again_is_answered_by_the_store(run: Runner, own_filled: Path) -> None:
+    first = run(*VISP_BY_AP, "--format", "json", store=own_filled).succeeded().json
+    again = run(*VISP_BY_AP, "--format", "json", store=own_filled).succeeded().json
+    assert (first["was_computed"], again["was_computed"]) == (True, False)
+    assert again["ref"] == "by-AP@1"
+    assert {**first, "was_computed": None} == {**again, "was_computed": None}
+    shown = run(*VISP_BY_AP, store=own_filled).succeeded().out
+    assert shown.startswith("Dataset  by-AP@1 (from the store, nothing was computed)\n")
+
+
+def test_csv_has_the_groups_with_their_edges(run: Runner, own_filled: Path) -> None:
+    rows = run(*VISP_BY_AP, "--format", "csv", store=own_filled).succeeded().rows
+    assert [(row["group"], row["lower_um"], row["upper_um"], row["n"]) for row in rows] == [
+        ("0", "7250.0", "8535.0", "2"),
+        ("1", "8535.0", "9820.0", "3"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "recipe"),
+    [
+        ([], {"grouping": {"by": "none"}, "normalize": "none", "hemisphere": "none", "statistics": ["mean"]}),
+        (["--group-by", "ap", "--quantiles", "--bins", "2"], {"grouping": {
+            "by": "coordinate", "axis": "AP", "method": "quantile", "bins": 2}}),
+        (["--group-by", "ML", "--edges", "0,5700,11400"], {"grouping": {
+            "by": "coordinate", "axis": "ML", "method": "edges", "edges": [0.0, 5700.0, 11400.0]}}),
+        (["--group-by", "region", "--region", "VISp", "--region", "rest=VISl+MOp"], {"grouping": {"by": "region",
+            "groups": [{"label": "VISp", "regions": ["VISp"]}, {"label": "rest", "regions": ["VISl", "MOp"]}]}}),
+        (["--group-by", "primary-structure"], {"grouping": {"by": "field", "field": "primary_structure"}}),
+        (["--group-by", "line", "--group-by", "sex"], {"grouping": {"by": "crossed",
+            "first": {"by": "field", "field": "line"}, "second": {"by": "field", "field": "sex"}}}),
+        (["--normalize", "injection-volume"], {"normalize": "injection_volume"}),
+        (["--hemisphere-rule", "subtract-contralateral"], {"hemisphere": "subtract_contralateral"}),
+        (["--statistic", "sd", "--statistic", "n"], {"statistics": ["mean", "sd", "n"]}),
+        (["--missing", "leave-out"], {"missing": "leave_out"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_options_make_the_recipe(run: Runner, own_filled: Path, options: list[str], recipe: Mapping[str, Any]) -> None:
+    done = run("aggregate", "--ids", ",".join(map(str, WILD_TYPE_VISP)), *options, "--name", "asked", "--format",
+               "json", store=own_filled).succeeded()  # fmt: skip
+    made = done.json["recipe"]
+    assert {key: made[key] for key in recipe} == recipe
+    assert made["selection"] == {"ids": list(WILD_TYPE_VISP), "version": 1}
+
+
+def test_missing_volumes_are_named_with_the_command_that_brings_them(run: Runner, own_filled: Path) -> None:
+    ask = ["aggregate", "--ids", f"{VISP[0]},{UNMEASURED}", "--name", "gap"]
+    done = run(*ask, store=own_filled).refused(2, str(UNMEASURED), f"bsv-store fetch --ids {UNMEASURED}")
+    assert done.out == ""
+    assert "gap" not in run("dataset", "list", store=own_filled).succeeded().out
+    left_out = run(*ask, "--missing", "leave-out", store=own_filled).succeeded().out.split("\n\nLeft out\n")[1]
+    assert left_out.splitlines()[2].split()[:2] == ["1", "the"]
+
+
+def test_fetch_brings_what_is_missing_first(run: Runner, server: SyntheticServer, own_filled: Path) -> None:
+    ask = ["aggregate", "--ids", f"{VISP[0]},{UNMEASURED}", "--normalize", "injection-volume", "--name", "whole"]
+    done = run(*ask, "--fetch", store=own_filled).succeeded()
+    assert "Unionize tables: 1 fetched" in done.err
+    assert "projection_density at 100 um: 1 fetched" in done.err
+    assert "per mm³ injected" in done.out
+    server.requests.clear()
+    run(*ask, "--fetch", store=own_filled).succeeded()
+    assert server.requests.total == 0
+
+
+def test_what_cannot_be_fetched_is_an_upstream_failure(run: Runner, server: SyntheticServer, own_filled: Path) -> None:
+    server.fail(f"/{UNMEASURED}", Status(404), None)
+    ask = ["aggregate", "--ids", f"{VISP[0]},{UNMEASURED}", "--name", "gap", "--fetch"]
+    done = run(*ask, store=own_filled).refused(6, f"Experiment {UNMEASURED}: ", "404", "--missing leave-out")
+    assert done.out == ""
+    partly = run(*ask, "--missing", "leave-out", store=own_filled).succeeded()
+    assert "Left out" in partly.out
+    assert "404" in partly.err
+
+
+@pytest.mark.parametrize("fetch", [[], ["--fetch"]])
+def test_nothing_selected_is_an_error(run: Runner, server: SyntheticServer, own_filled: Path, fetch: list[str]) -> None:
+    ask = ["aggregate", "--injected-in", "VISp", "--sex", "M", "--hemisphere", "left", "--name", "none", *fetch]
+    assert run(*ask, store=own_filled).refused(2, "no experiment matches").out == ""
+    assert server.requests.total == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--name", "x"], "--all"),
+        (["--all"], "Missing option '--name'"),
+        (["--all", "--name", "../x"], "'../x'"),
+        (["--all", "--name", "x", "--bins", "3"], "--group-by AP"),
+        (["--all", "--name", "x", "--group-by", "AP", "--bins", "0"], "0 bins"),
+        (["--all", "--name", "x", "--group-by", "AP", "--edges", "1,b"], "'1,b'"),
+        (["--all", "--name", "x", "--group-by", "AP", "--edges", "1,2", "--bins", "2"], "not both"),
+        (["--all", "--name", "x", "--group-by", "region"], "--region"),
+        (["--all", "--name", "x", "--region", "VISp"], "--group-by region"),
+        (["--all", "--name", "x", "--group-by", "region", "--region", "VISpp"], "VISpp"),
+        (["--all", "--name", "x", "--group-by", "region", "--region", "VISp", "--region", "VISp"], "given twice"),
+        (["--all", "--name", "x", "--group-by", "AP", "--group-by", "ML", "--group-by", "sex"], "at most two"),
+        (["--all", "--name", "x", "--hemisphere-rule", "flip"], "'flip-to-right'"),
+        (["--all", "--name", "x", "--statistic", "median"], "'median'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_option_is_an_error_that_helps(run: Runner, filled: Path, options: list[str], text: str) -> None:
+    assert run("aggregate", *options, store=filled).refused(2, text).out == ""

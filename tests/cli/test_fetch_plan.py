@@ -1,0 +1,140 @@
+"""``--dry-run`` and ``--offline`` of ``fetch`` and ``sync unionizes``, and what retries say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bsv_store import open_store
+from bsv_store.sources.synthetic import SyntheticServer
+from bsv_store.sources.synthetic.faults import Status
+from tests.cli.conftest import ATLAS, UNMEASURED, VISP
+from tests.cli.running import Runner
+
+FETCH = ["fetch", "--ids", f"{VISP[0]},{UNMEASURED}"]
+SYNC = ["sync", "unionizes", "--ids", f"{VISP[0]},{UNMEASURED}"]
+
+
+@pytest.mark.parametrize("command", [FETCH, SYNC], ids=["fetch", "sync unionizes"])
+def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(
+    run: Runner, server: SyntheticServer, filled: Path, command: list[str]
+) -> None:
+    done = run(*command, "--dry-run", store=filled).succeeded()
+    assert "1 there, 1 missing; 1 requests, about " in done.out
+    assert "free on the disk" in done.out
+    assert done.err == ""
+    plan = run(*command, "--dry-run", "--format", "json", store=filled).succeeded().json
+    assert (plan["present"], plan["missing"], plan["requests"]) == ([VISP[0]], [UNMEASURED], 1)
+    assert plan["has_room"] is True
+    assert plan["download_bytes"] > 1000
+    rows = run(*command, "--dry-run", "--format", "csv", store=filled).succeeded().rows
+    assert [(int(row["experiment_id"]), row["state"]) for row in rows] == [
+        (VISP[0], "present"),
+        (UNMEASURED, "missing"),
+    ]
+    again = run(*command, "--dry-run", "--refresh", "--format", "json", store=filled).succeeded().json
+    assert (again["present"], again["missing"]) == ([], [VISP[0], UNMEASURED])
+    assert server.requests.total == 0
+
+
+def test_a_dry_run_of_all(run: Runner, server: SyntheticServer, filled: Path) -> None:
+    missing = len(ATLAS.experiment_ids) - len(VISP)
+    done = run("fetch", "--all", "--dry-run", "--spacing", "25", store=filled).succeeded()
+    assert f"projection_density at 25 um: 0 there, {len(ATLAS.experiment_ids)} missing" in done.out
+    done = run("sync", "unionizes", "--dry-run", store=filled).succeeded()
+    assert f"{len(VISP)} there, {missing} missing" in done.out
+    assert server.requests.total == 0
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk with 10 MB left."""
+    usage = SimpleNamespace(total=10**9, used=10**9 - 10**7, free=10**7)
+    monkeypatch.setattr("bsv_store.acquisition.plan.shutil.disk_usage", lambda _path: usage)
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_nothing_is_asked_for_when_there_is_no_room(run: Runner, server: SyntheticServer, own_filled: Path) -> None:
+    done = run(*FETCH, store=own_filled).refused(7, "of 1 experiments", "10.0 MB are free")
+    assert done.out == ""
+    dry = run(*FETCH, "--dry-run", store=own_filled).refused(7, "10.0 MB are free")
+    assert "NOT ENOUGH ROOM" in dry.out
+    assert run(*FETCH, "--dry-run", "--format", "json", store=own_filled).refused(7).json["has_room"] is False
+    assert server.requests.total == 0
+    # What is there takes no room.
+    run("fetch", "--ids", VISP[0], store=own_filled).succeeded()
+
+
+@pytest.mark.parametrize("command", [FETCH, SYNC], ids=["fetch", "sync unionizes"])
+def test_offline_asks_nobody_and_names_what_is_missing(
+    run: Runner, server: SyntheticServer, filled: Path, command: list[str]
+) -> None:
+    done = run(*command, "--offline", store=filled).refused(2, str(UNMEASURED), "offline")
+    assert str(VISP[0]) not in done.err
+    there = [*command[:-1], str(VISP[0])]
+    assert "1 already there" in run(*there, "--offline", store=filled).succeeded().err
+    run(*there, "--offline", "--refresh", store=filled).refused(2, "--refresh", "--offline")
+    assert server.requests.total == 0
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_offline_needs_no_room(run: Runner, server: SyntheticServer, filled: Path) -> None:
+    run("fetch", "--ids", VISP[0], "--offline", store=filled).succeeded()
+    run(*FETCH, "--offline", store=filled).refused(2, str(UNMEASURED))
+
+
+@pytest.fixture
+def retries() -> Iterator[list[str]]:
+    """What stamina tells of retries, as it would through structlog."""
+    from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
+
+    told: list[str] = []
+
+    def hook(details: Any) -> None:
+        told.append(details.name)
+
+    before = get_on_retry_hooks()
+    set_on_retry_hooks([hook])
+    yield told
+    set_on_retry_hooks(before)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        FETCH,
+        SYNC,
+        ["sync", "experiments"],
+        ["aggregate", "--ids", str(UNMEASURED), "--name", "new", "--fetch"],
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_retries_are_not_printed(
+    run: Runner,
+    server: SyntheticServer,
+    own_filled: Path,
+    retries: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+) -> None:
+    from bsv_store.sources.allen import client
+
+    defaults = client.AllenClient.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "backoff_s", 0.0)
+    server.fail(lambda _request: True, Status(503), 1)
+    run(*command, store=own_filled).succeeded()
+    assert server.requests.total > 1
+    assert retries == []
+
+
+def test_a_plan_of_tables_is_there_in_python_too(filled: Path) -> None:
+    with open_store(filled) as store:
+        plan = store.plan_sync_unionizes()
+        assert plan.present == VISP
+        assert len(plan.missing) == len(ATLAS.experiment_ids) - len(VISP)
+        assert store.plan_sync_unionizes(refresh=True).present == ()

@@ -1,0 +1,99 @@
+"""Every command explains itself, and the documents know every command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from bsv_store import errors
+from bsv_store_cli.main import cli
+from tests.cli.running import CHECKOUT
+
+Path = tuple[str, ...]
+
+
+def _commands(command: click.Command = cli, path: Path = ()) -> Iterator[tuple[Path, click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from _commands(inner, (*path, name))
+
+
+COMMANDS = dict(_commands())
+LEAVES = [path for path, command in COMMANDS.items() if not isinstance(command, click.Group)]
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_help_is_printed(path: Path) -> None:
+    for option in ("--help", "-h"):
+        shown = CliRunner().invoke(cli, [*path, option], prog_name="bsv-store")
+        assert shown.exit_code == 0
+        assert shown.stdout.startswith(" ".join(["Usage: bsv-store", *path]))
+        assert shown.stderr == ""
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_command_and_options_say_what_they_do(path: Path) -> None:
+    command = COMMANDS[path]
+    first_line = (command.help or "").split("\n")[0]
+    assert first_line.endswith((".", ":")), first_line
+    silent = [each.name for each in command.params if isinstance(each, click.Option) and not each.help]
+    assert not silent
+
+
+@pytest.mark.parametrize("name", ["output_format", "overwrite", "api_url", "kind", "spacing_um"])
+def test_the_same_option_says_the_same_everywhere(name: str) -> None:
+    records = {
+        path: option.get_help_record(click.Context(COMMANDS[path]))
+        for path in LEAVES
+        for option in COMMANDS[path].params
+        if option.name == name
+    }
+    assert len(records) > 1
+    assert len(set(records.values())) == 1, records
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_formats_are_for_people_and_for_programs(path: Path) -> None:
+    for option in COMMANDS[path].params:
+        if option.name == "output_format":
+            assert isinstance(option.type, click.Choice)
+            assert list(option.type.choices) == ["table", "json", "csv"]
+
+
+def test_commands_of_the_main_help_are_those_that_exist() -> None:
+    shown = CliRunner().invoke(cli, ["--help"]).stdout
+    listed = re.findall(r"^  ([a-z]+) +\S", shown.split("Commands:")[1], re.MULTILINE)
+    assert listed == [path[0] for path in COMMANDS if len(path) == 1]
+    for path, command in COMMANDS.items():
+        if len(path) == 1:
+            assert CliRunner().invoke(cli, [*path, "--help"], prog_name="bsv-store").exit_code == 0
+            assert command.name == path[0]
+
+
+def test_readme_documents_every_command() -> None:
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `bsv-store ([^`]+)` \|", text, re.MULTILINE)
+    documented = {row.split()[0]: set(re.findall(r"[a-z]+", row)) for row in rows}
+    assert set(documented) == {path[0] for path in LEAVES}
+    missing = [path for path in LEAVES if not set(path) <= documented[path[0]]]
+    assert not missing
+
+
+def test_exit_codes_of_all_errors_are_documented() -> None:
+    def all_below(kind: type[errors.BsvStoreError]) -> Iterator[type[errors.BsvStoreError]]:
+        yield kind
+        for each in kind.__subclasses__():
+            yield from all_below(each)
+
+    codes = {kind.exit_code for kind in all_below(errors.BsvStoreError)} | {0, 1}
+    for text in (cli.help or "", (CHECKOUT / "README.md").read_text(encoding="utf-8")):
+        listed = text.split("xit codes:")[1].split(".")[0]
+        assert {int(code) for code in re.findall(r"(\d)\s+[a-z]", listed)} == codes

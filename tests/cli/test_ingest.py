@@ -1,0 +1,120 @@
+"""``bsv-store ingest``."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bsv_store import open_store
+from bsv_store.sources.allen import addresses
+from bsv_store.sources.synthetic import SyntheticServer
+from tests.cli.conftest import ATLAS, UNMEASURED
+from tests.cli.running import Runner
+
+
+@pytest.fixture
+def download(server: SyntheticServer, tmp_path: Path) -> Callable[[str, str], Path]:
+    """Saves a reply of the server as a file."""
+
+    def save(url: str, name: str) -> Path:
+        file = tmp_path / name
+        with urllib.request.urlopen(url) as reply:
+            file.write_bytes(reply.read())
+        return file
+
+    return save
+
+
+@pytest.fixture
+def files(download: Callable[[str, str], Path], server: SyntheticServer) -> dict[str, Path]:
+    """The lists of the synthetic atlas, and the unionize table of one experiment."""
+    return {
+        "structures": download(addresses.structures_url(server.url), "structures.json"),
+        "experiments": download(addresses.experiments_url(server.url), "experiments_2020-07.json"),
+        "unionizes": download(addresses.unionizes_url(server.url, [UNMEASURED]), "unionizes.json"),
+    }
+
+
+def test_takes_in_files(run: Runner, files: dict[str, Path], store_location: Path) -> None:
+    for what, file in files.items():
+        done = run("ingest", what, file, "--format", "csv", store=store_location).succeeded()
+        (row,) = done.rows
+        assert (row["source"], row["what"], row["withdrawn"]) == (str(file), what, "0")
+    assert row["rows"] == str(len(ATLAS.unionize(UNMEASURED)))
+    (again,) = run("ingest", "unionizes", files["unionizes"], "--format", "json", store=store_location).json
+    assert (again["added"], again["changed"], again["unchanged"]) == (0, 0, 1)
+    with open_store(store_location) as store:
+        assert store.select() == ATLAS.experiment_ids
+        (snapshot,) = (each for each in store.status().catalog.latest_snapshots if each.what == "experiments")
+        assert str(snapshot.upstream_date) == "2020-07-01"
+
+
+def test_the_day_of_a_list_can_be_given(run: Runner, files: dict[str, Path], store_location: Path) -> None:
+    run("ingest", "structures", files["structures"], store=store_location).succeeded()
+    options = ["--upstream-date", "2019-02-03"]
+    run("ingest", "experiments", files["experiments"], *options, store=store_location).succeeded()
+    with open_store(store_location) as store:
+        (snapshot,) = (each for each in store.status().catalog.latest_snapshots if each.what == "experiments")
+    assert str(snapshot.upstream_date) == "2019-02-03"
+    run("ingest", "experiments", "x.json", "--upstream-date", "Feb 3", store=store_location).refused(2, "Feb 3")
+
+
+def test_a_bad_file_does_not_keep_the_others_out(
+    run: Runner, files: dict[str, Path], own_filled: Path, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.json"
+    cut.write_bytes(files["unionizes"].read_bytes()[:-100])
+    absent = tmp_path / "absent.json"
+    done = run("ingest", "unionizes", cut, absent, files["unionizes"], store=own_filled)
+    done.refused(2, str(cut), f"{absent} cannot be read: No such file or directory")
+    assert [row[0] for row in done.cells[2:]] == [str(files["unionizes"])]
+    with open_store(own_filled) as store:
+        assert len(store.sql("select * from unionize_coverage where experiment_id = :id", {"id": UNMEASURED})) == 2
+
+
+def test_what_was_taken_in_is_said_where_the_store_fails_later(
+    run: Runner, files: dict[str, Path], own_filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bsv_store.errors import NoSpaceError
+    from bsv_store.store import Store
+
+    take_in = Store.ingest_unionizes
+    calls: list[Any] = []
+
+    def fail_at_second(store: Store, file: Path) -> Any:
+        calls.append(file)
+        if len(calls) == 2:
+            raise NoSpaceError("no space left")
+        return take_in(store, file)
+
+    monkeypatch.setattr(Store, "ingest_unionizes", fail_at_second)
+    done = run("ingest", "unionizes", files["unionizes"], files["unionizes"], store=own_filled).refused(7, "no space")
+    assert [row[0] for row in done.cells[2:]] == [str(files["unionizes"])]
+
+
+@pytest.mark.parametrize("what", ["structures", "experiments", "unionizes"])
+def test_a_file_of_another_kind_is_refused(run: Runner, filled: Path, tmp_path: Path, what: str) -> None:
+    file = tmp_path / "letter.json"
+    file.write_text(json.dumps({"dear": "Allen"}), encoding="utf-8")
+    done = run("ingest", what, file, store=filled).refused(2, str(file))
+    assert done.out == ""
+
+
+def test_hidden_characters_of_a_file_do_not_reach_the_terminal(
+    run: Runner, files: dict[str, Path], own_filled: Path
+) -> None:
+    body = json.loads(files["experiments"].read_text(encoding="utf-8"))
+    body["msg"][0]["specimen_name"] = "evil\x1b[31m\u202e\nname"
+    files["experiments"].write_text(json.dumps(body), encoding="utf-8")
+    done = run("ingest", "experiments", files["experiments"], store=own_filled).refused(2, "evil")
+    assert all(each.isprintable() for line in done.err.splitlines() for each in line)
+    assert "\nname" not in done.err
+
+
+def test_a_file_is_required(run: Runner, filled: Path) -> None:
+    run("ingest", "structures", store=filled).refused(2, "Missing argument 'FILE...'")

@@ -1,0 +1,39 @@
+"""The values that options offer are those that the library takes: listed here so that help need not load it."""
+
+from __future__ import annotations
+
+from bsv_store.aggregation import STATISTICS
+from bsv_store.aggregation.grouping import GROUPING_FIELDS
+from bsv_store.aggregation.hemisphere import HEMISPHERE_RULES
+from bsv_store.catalog.criteria import Criteria
+from bsv_store.datasets.recipe import MISSING_POLICIES, NORMALIZATIONS
+from bsv_store.volumes.grid import AXES, SPACINGS_UM
+from bsv_store.volumes.volume import VOLUME_KINDS
+from bsv_store_cli import grouping_options, selection_options, volume_options
+from bsv_store_cli.commands import aggregate
+
+
+def _hyphens(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name.replace("_", "-") for name in names)
+
+
+def test_volumes() -> None:
+    assert volume_options.KINDS == VOLUME_KINDS
+    assert sorted(volume_options.SPACINGS) == sorted(SPACINGS_UM)
+
+
+def test_groupings() -> None:
+    assert grouping_options.AXES == AXES
+    assert sorted(grouping_options.FIELDS) == sorted(_hyphens(GROUPING_FIELDS))
+
+
+def test_recipes() -> None:
+    assert _hyphens(NORMALIZATIONS) == aggregate.NORMALIZATIONS
+    assert _hyphens(HEMISPHERE_RULES) == aggregate.HEMISPHERE_RULES
+    assert sorted(aggregate.STATISTICS) == sorted(STATISTICS)
+    assert _hyphens(MISSING_POLICIES) == aggregate.MISSING_POLICIES
+
+
+def test_every_criterion_of_a_selection_has_an_option() -> None:
+    shortcuts = {"selection_json", "named", "min_normalized_volume"}
+    assert set(selection_options._NAMES) - shortcuts == set(Criteria.__dataclass_fields__)

@@ -1,0 +1,203 @@
+"""``bsv-store select``, and the options that make a selection."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bsv_store import Selection, open_store
+from bsv_store.catalog.views import VIEWS
+from tests.cli.conftest import ATLAS, UNMEASURED, VISP, WILD_TYPE_VISP
+from tests.cli.running import Runner
+
+
+def _ids(text: str) -> tuple[int, ...]:
+    return tuple(int(line) for line in text.splitlines())
+
+
+def test_table_shows_one_line_for_each_experiment(run: Runner, filled: Path) -> None:
+    done = run("select", "--injected-in", "VISp", "--line", "wild-type", store=filled).succeeded()
+    head, rule, *rows = done.out.splitlines()
+    assert head.split("  ")[-1] == "product"
+    assert set(rule) == {"─"}
+    assert tuple(int(row.split()[0]) for row in rows) == WILD_TYPE_VISP
+    first = ATLAS.experiment(WILD_TYPE_VISP[0])
+    assert rows[0].split() == [
+        str(first.id),
+        "VISp",
+        "wild-type",
+        "right",
+        f"{first.injection_volume:.4f}",
+        "7250",
+        str(first.injection_dv),
+        str(first.injection_ml),
+        "M",
+        "5",
+    ]
+    assert done.err == "3 experiments\n"
+
+
+def test_json_and_csv_have_all_columns_of_the_view(run: Runner, filled: Path) -> None:
+    names = VIEWS["experiments"].column_names
+    as_json = run("select", "--ids", VISP[0], "--format", "json", store=filled).succeeded().json
+    assert [tuple(row) for row in as_json] == [names]
+    assert as_json[0]["transgenic_line"] is None
+    assert as_json[0]["withdrawn"] is False
+    as_csv = run("select", "--ids", VISP[0], "--format", "csv", store=filled).succeeded().rows
+    assert [tuple(row) for row in as_csv] == [names]
+    assert as_csv[0]["transgenic_line"] == ""
+    assert float(as_csv[0]["injection_volume"]) == as_json[0]["injection_volume"]
+
+
+def test_nothing_matches_is_no_error(run: Runner, filled: Path) -> None:
+    selection = ["select", "--injected-in", "VISp", "--injected-in", "VISl", "--sex", "F", "--hemisphere", "left"]
+    nothing = [*selection, "--line", "any-cre", "--min-injection-volume", "1"]
+    assert run(*nothing, store=filled).succeeded().out == ""
+    assert run(*nothing, store=filled).err == "0 experiments\n"
+    assert run(*nothing, "--ids-only", store=filled).succeeded().out == ""
+    assert run(*nothing, "--format", "json", store=filled).succeeded().json == []
+    assert run(*nothing, "--format", "csv", store=filled).succeeded().out.count("\n") == 1
+
+
+def test_without_options_all_experiments(run: Runner, filled: Path) -> None:
+    done = run("select", "--ids-only", store=filled).succeeded()
+    assert _ids(done.out) == ATLAS.experiment_ids
+
+
+@pytest.mark.parametrize(
+    ("options", "selection"),
+    [
+        (["--injected-in", "VIS", "--injected-in", "MOp"], Selection(injected_in=["VIS", "MOp"])),
+        (["--injected-in", "VISl", "--injection", "any"], Selection(injected_in="VISl", injection="any")),
+        (["--line", "any-cre"], Selection(line="any-cre")),
+        (["--line", "wild-type", "--line", "Synl4-IRES2-Cre"], Selection(line=["wild-type", "Synl4-IRES2-Cre"])),
+        (["--product", "5", "--product", "42"], Selection(product=[5, 42])),
+        (["--sex", "F"], Selection(sex="F")),
+        (["--strain", "C57BL/6J"], Selection(strain="C57BL/6J")),
+        (["--hemisphere", "left"], Selection(hemisphere="left")),
+        (["--bilateral"], Selection(bilateral=True)),
+        (["--unilateral"], Selection(bilateral=False)),
+        (
+            ["--min-injection-volume", "0.3", "--max-injection-volume", "0.4"],
+            Selection(min_injection_volume=0.3, max_injection_volume=0.4),
+        ),
+        (
+            ["--box", "7000,8000,0,8000,5700,11400"],
+            Selection(box=[(7000, 8000), (0, 8000), (5700, 11400)]),
+        ),
+        (["--near", "7250,1370,7890", "--radius", "900"], Selection(near=(7250, 1370, 7890), radius=900)),
+        (["--ids", "9100000003, 9100000001"], Selection(ids=[9100000001, 9100000003])),
+        (["--exclude-ids", "9100000003"], Selection(exclude_ids=9100000003)),
+        (["--include-withdrawn"], Selection(include_withdrawn=True)),
+        (["--projecting-to", "LP"], Selection(projecting_to="LP")),
+        (
+            ["--projecting-to", "LP", "--measure", "projection_density", "--threshold", "0.01"],
+            Selection(projecting_to="LP", measure="projection_density", threshold=0.01),
+        ),
+        (
+            ["--projecting-to", "LP", "--min-normalized-volume", "0.05", "--target-hemisphere", "ipsilateral"],
+            Selection(
+                projecting_to="LP",
+                measure="normalized_projection_volume",
+                threshold=0.05,
+                target_hemisphere="ipsilateral",
+            ),
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_options_select_what_the_selection_does(
+    run: Runner, filled: Path, options: list[str], selection: Selection
+) -> None:
+    shown = run("select", *options, "--show-selection").succeeded()
+    assert shown.out == f"{selection.to_json()}\n"
+    with open_store(filled) as store:
+        expected = store.select(selection)
+    assert _ids(run("select", *options, "--ids-only", store=filled).succeeded().out) == expected
+
+
+def test_selection_as_json_is_restricted_by_the_other_options(run: Runner, filled: Path, tmp_path: Path) -> None:
+    file = tmp_path / "selection.json"
+    file.write_text(Selection(injected_in="VIS").to_json(), encoding="utf-8")
+    done = run("select", "--selection", f"@{file}", "--line", "wild-type", "--ids-only", store=filled).succeeded()
+    with open_store(filled) as store:
+        assert _ids(done.out) == store.select(Selection(injected_in="VIS", line="wild-type"))
+
+
+def test_ids_come_from_a_file_or_standard_input(run: Runner, filled: Path, tmp_path: Path) -> None:
+    file = tmp_path / "ids.txt"
+    file.write_text("9100000003\n9100000001, 9100000007\n", encoding="utf-8")
+    assert _ids(run("select", "--ids", f"@{file}", "--ids-only", store=filled).succeeded().out) == WILD_TYPE_VISP
+    piped = run("select", "--ids", "@-", "--ids-only", store=filled, stdin=file.read_text(encoding="utf-8"))
+    assert _ids(piped.succeeded().out) == WILD_TYPE_VISP
+
+
+def test_experiments_that_a_target_cannot_be_looked_up_for_are_counted(run: Runner, filled: Path) -> None:
+    done = run("select", "--injected-in", "VISp", "--projecting-to", "LP", store=filled).succeeded()
+    assert "may match" not in done.err
+    done = run("select", "--projecting-to", "LP", store=filled).succeeded()
+    assert f"{len(ATLAS.experiment_ids) - len(VISP)} more experiments may match" in done.err
+    assert "sync unionizes" in done.err
+    assert str(UNMEASURED) not in done.out
+
+
+@pytest.mark.parametrize(
+    ("options", "texts"),
+    [
+        (["--injected-in", "VISpp"], ["'VISpp'", "Did you mean VISp "]),
+        (["--injected-in", "visp"], ["'visp'", "VISp", "Case matters"]),
+        (["--line", "Synl4"], ["'Synl4'", "Synl4-IRES2-Cre"]),
+        (["--ids", "5"], ["no experiment 5", "sync experiments"]),
+        (["--ids", "5,x"], ["'x' is no experiment id"]),
+        (["--ids", "-5"], ["'-5' is no experiment id"]),
+        (["--ids", ""], ["--ids is an empty list"]),
+        (["--ids", "@nowhere.txt"], ["'nowhere.txt' cannot be read"]),
+        (["--near", "1,2", "--radius", "3"], ["3 numbers, AP,DV,ML"]),
+        (["--near", "1,2,3"], ["--near and --radius go together"]),
+        (["--box", "1,2,3"], ["6 numbers"]),
+        (["--box", "3,1,0,1,0,1"], ["--box along AP: 3 is above 1"]),
+        (["--threshold", "1"], ["--threshold says nothing without --projecting-to"]),
+        (["--projecting-to", "LP", "--measure", "size"], ["--measure cannot be 'size'", "projection_volume"]),
+        (
+            ["--projecting-to", "LP", "--measure", "projection_volume", "--min-normalized-volume", "1"],
+            ["not both"],
+        ),
+        (
+            ["--min-injection-volume", "3", "--max-injection-volume", "1"],
+            ["--min-injection-volume 3.0 is above --max-injection-volume 1.0"],
+        ),
+        (["--injection", "any"], ["--injection", "without --injected-in"]),
+        (["--sex", "X"], ["'X'", "'F', 'M'"]),
+        (["--product", "9"], ["product 9"]),
+        (["--selection", "VISp"], ["'VISp' is no JSON"]),
+        (["--selection", '{"version":1,"injectedin":["VISp"]}'], ["injectedin", "injected_in"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_a_wrong_option_is_an_error_that_helps(run: Runner, filled: Path, options: list[str], texts: list[str]) -> None:
+    done = run("select", *options, store=filled).refused(2, *texts)
+    assert done.out == ""
+
+
+def test_a_withdrawn_experiment_is_marked(run: Runner, own_filled: Path) -> None:
+    _withdraw(own_filled, VISP[0])
+    assert str(VISP[0]) not in run("select", store=own_filled).succeeded().out
+    shown = run("select", "--include-withdrawn", store=own_filled).succeeded()
+    assert shown.out.splitlines()[0].endswith("withdrawn")
+    assert {row[0]: row[-1] for row in shown.cells[2:]}[str(VISP[0])] == "yes"
+
+
+def _withdraw(location: Path, experiment_id: int) -> None:
+    from sqlalchemy import update
+
+    from bsv_store.catalog.models import Experiment
+
+    with open_store(location) as store, store.database.writing() as connection:
+        connection.execute(update(Experiment).where(Experiment.id == experiment_id).values(withdrawn=True))
+
+
+def test_shown_selection_is_json_that_needs_no_store(run: Runner, tmp_path: Path) -> None:
+    done = run("select", "--injected-in", "VISp", "--show-selection", store=tmp_path / "nowhere").succeeded()
+    assert json.loads(done.out) == {"injected_in": ["VISp"], "version": 1}

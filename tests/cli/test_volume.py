@@ -1,0 +1,72 @@
+"""``bsv-store volume``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nrrd
+import numpy as np
+
+from bsv_store import open_store
+from bsv_store.sources.synthetic import SyntheticServer
+from tests.cli.conftest import ATLAS, UNMEASURED, VISP
+from tests.cli.running import Runner
+
+
+def test_show_says_what_is_known(run: Runner, filled: Path) -> None:
+    done = run("volume", "show", VISP[0], store=filled).succeeded()
+    lines = done.out.splitlines()
+    assert lines[0].split() == ["experiment", "id", str(VISP[0])]
+    assert any(line.split() == ["shape", "ap", "dv", "ml", "132x80x114"] for line in lines)
+    (row,) = run("volume", "show", VISP[0], "--format", "csv", store=filled).succeeded().rows
+    shown = run("volume", "show", VISP[0], "--format", "json", store=filled).succeeded().json
+    assert row["array_sha256"] == shown["array_sha256"]
+    assert shown["experiment_id"] == VISP[0]
+    assert shown["max"] == float(ATLAS.volume(VISP[0]).max())
+
+
+def test_a_missing_volume_comes_with_the_command_that_brings_it(
+    run: Runner, server: SyntheticServer, own_filled: Path
+) -> None:
+    done = run("volume", "show", UNMEASURED, store=own_filled).refused(2, str(UNMEASURED))
+    command = done.err.partition("bsv-store ")[2].strip()
+    run(*command.split(), store=own_filled).succeeded()
+    run("volume", "show", UNMEASURED, store=own_filled).succeeded()
+
+
+def test_nobody_is_told_to_fetch_an_experiment_that_does_not_exist(run: Runner, filled: Path, tmp_path: Path) -> None:
+    for arguments in (["show", 5], ["export", 5, tmp_path / "x.npy"]):
+        done = run("volume", *arguments, store=filled).refused(2, "no experiment 5")
+        assert "fetch" not in done.err
+    run("volume", "show", "VISp", store=filled).refused(2, "'VISp'")
+
+
+def test_export_writes_what_is_stored(run: Runner, filled: Path, tmp_path: Path) -> None:
+    expected = ATLAS.volume(VISP[0])
+    for name in ("x.npy", "x.nrrd"):
+        done = run("volume", "export", VISP[0], tmp_path / name, store=filled).succeeded()
+        assert (done.out, done.err) == ("", f"Wrote {tmp_path / name}.\n")
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), expected)
+    np.testing.assert_array_equal(nrrd.read(str(tmp_path / "x.nrrd"))[0], expected)
+
+
+def test_export_does_not_replace_a_file_unasked(run: Runner, filled: Path, tmp_path: Path) -> None:
+    target = tmp_path / "x.npy"
+    target.write_bytes(b"mine")
+    run("volume", "export", VISP[0], target, store=filled).refused(2, str(target), "exists")
+    assert target.read_bytes() == b"mine"
+    run("volume", "export", VISP[0], target, "--overwrite", store=filled).succeeded()
+    assert np.load(target).shape == (132, 80, 114)
+    run("volume", "export", VISP[0], tmp_path / "x.docx", store=filled).refused(2, ".docx", ".nrrd")
+
+
+def test_a_damaged_volume_is_noticed(run: Runner, own_filled: Path, tmp_path: Path) -> None:
+    with open_store(own_filled) as store:
+        path = own_filled / store.describe_volume(VISP[0])["path"]
+    body = bytearray(path.read_bytes())
+    body[len(body) // 2] ^= 1
+    path.chmod(0o664)
+    path.write_bytes(body)
+    run("volume", "show", VISP[0], store=own_filled).refused(3, str(VISP[0]))
+    run("volume", "export", VISP[0], tmp_path / "x.npy", store=own_filled).refused(3, str(VISP[0]))
+    assert not (tmp_path / "x.npy").exists()

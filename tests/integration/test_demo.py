@@ -1,0 +1,93 @@
+"""``bsv-store demo``: an empty folder to a versioned average and a picture, as a person sees it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+import pytest
+
+from bsv_store import open_store
+from bsv_store_cli.commands import sync
+from tests.cli.running import Outcome, Runner
+
+pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
+
+
+@pytest.fixture
+def shown(run: Runner, tmp_path: Path) -> Outcome:
+    return run("demo", "--keep", tmp_path / "demo", "--experiments", 12).succeeded()
+
+
+def test_the_whole_path(shown: Outcome, tmp_path: Path) -> None:
+    """One test, since the demo takes a second: what it prints, in order, and what it leaves."""
+    folder = tmp_path / "demo"
+    steps = [
+        "SYNTHETIC DATA",
+        "Nothing here is science",
+        "http://127.0.0.1:",
+        "$ bsv-store init",
+        "$ bsv-store sync structures",
+        "$ bsv-store sync experiments",
+        "$ bsv-store select --injected-in VISp --injected-in VISl --line wild-type",
+        "9100000001  VISp       wild-type",
+        "$ bsv-store aggregate",
+        "--fetch",
+        "visual-by-AP@1 (computed now)",
+        "Groups",
+        "The server is stopped",
+        "$ bsv-store dataset show visual-by-AP --members",
+        "Members",
+        "9100000001",
+        "without computing",
+        "visual-by-AP@1 (from the store, nothing was computed)",
+        "$ bsv-store plot visual-by-AP",
+        "$ bsv-store sql",
+        "$ bsv-store status",
+        f"The picture is {folder / 'visual-by-AP.png'}",
+    ]
+    position = 0
+    for step in steps:
+        assert step in shown.out[position:], f"{step!r} is not shown, or not in its place:\n{shown.out}"
+        position = shown.out.index(step, position) + len(step)
+    against_allen = [line for line in shown.out[position:].splitlines() if line.startswith("  bsv-store ")]
+    assert len(against_allen) == 5
+    assert "5 fetched" in shown.err
+    assert "127.0.0.1" not in shown.out[position:]
+
+    assert (folder / "visual-by-AP.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    with open_store(folder / "store") as store:
+        version = store.dataset("visual-by-AP")
+        assert [group.n for group in version.groups] == [2, 1, 2]
+        assert version.mean.max() > 0
+        assert len(store.datasets()) == 1
+    assert "BSV_STORE" not in os.environ
+    assert "BSV_STORE_API_URL" not in os.environ
+
+
+def test_a_folder_that_exists_is_left_alone(run: Runner, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("mine", encoding="utf-8")
+    done = run("demo", "--keep", tmp_path).refused(2, str(tmp_path), "new folder")
+    assert done.out == ""
+    assert [each.name for each in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_an_exit_code_of_a_step_is_the_demos(run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync.experiments, "callback", lambda **_: click.get_current_context().exit(6))
+    done = run("demo", "--keep", tmp_path / "demo", "--experiments", 12)
+    assert done.code == 6
+    assert "$ bsv-store select" not in done.out
+
+
+def test_a_step_that_fails_ends_the_demo(run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bsv_store.errors import UpstreamError
+    from bsv_store.store import Store
+
+    def broken(*_: object, **__: object) -> None:
+        raise UpstreamError("no experiments today")
+
+    monkeypatch.setattr(Store, "sync_experiments", broken)
+    done = run("demo", "--keep", tmp_path / "demo", "--experiments", 12).refused(6, "no experiments today")
+    assert "$ bsv-store aggregate" not in done.out
+    assert "BSV_STORE" not in os.environ
