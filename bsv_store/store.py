@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from bsv_store.catalog import schema
 from bsv_store.creation import connect
-from bsv_store.errors import MissingDataError
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.volume import volume_kind
 
 if TYPE_CHECKING:
     from datetime import date
-    from types import TracebackType
     from typing import Self
 
     import numpy as np
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from bsv_store.catalog.selection import Selection
     from bsv_store.catalog.status import CatalogStatus
     from bsv_store.config import StoreConfig
+    from bsv_store.datasets.facade import Versions
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.progress import Progress
     from bsv_store.sources.allen import AllenClient
@@ -72,9 +72,7 @@ class Store:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -89,30 +87,11 @@ class Store:
 
         return Catalog(self.database)
 
-    def search_point(
-        self,
-        point: Sequence[float],
-        selection: Selection | None = None,
-        *,
-        kind: str = "projection_density",
-        spacing_um: int = 100,
-        limit: int | None = None,
-    ) -> pd.DataFrame:
-        """The experiments by the value of their volume at a point (AP, DV, ML in um), the largest first.
-
-        Columns and errors are those of `bsv_store.datasets.spatial.search_point`.
-        """
+    def search_point(self, point: Sequence[float], selection: Selection | None = None, **options: Any) -> pd.DataFrame:
+        """The experiments by their volume's value at a point: `bsv_store.datasets.spatial.search_point`."""
         from bsv_store.datasets.spatial import search_point
 
-        return search_point(
-            self.database,
-            self.files,
-            self._selection(selection),
-            point,
-            kind=volume_kind(kind),
-            spacing_um=spacing_um,
-            limit=limit,
-        )
+        return search_point(self.database, self.files, self._selection(selection), point, **options)
 
     def status(self) -> StoreStatus:
         """Where the store is and what it holds."""
@@ -174,13 +153,7 @@ class Store:
     # -- taking in files ------------------------------------------------------------------------------------------
 
     def ingest_structures(self, file: Path | str) -> IngestReport:
-        """Take in a structure ontology from a file.
-
-        Raises
-        ------
-        FormatError
-            If the file is not one, or not sound; nothing is stored then.
-        """
+        """Take in a structure ontology from a file; raises `FormatError`, and stores nothing, if it is not sound."""
         from bsv_store.acquisition.ingest_files import ingest_structure_file
 
         return ingest_structure_file(self.database, Path(file))
@@ -208,10 +181,8 @@ class Store:
 
         Raises
         ------
-        FormatError
-            If the file is not one, or not sound; nothing is stored then.
-        UnknownExperimentError
-            If the catalog lacks one of its experiments.
+        FormatError, UnknownExperimentError
+            If it is not sound, or the catalog lacks one of its experiments; nothing is stored then.
         """
         from bsv_store.acquisition.ingest_files import ingest_unionize_file
 
@@ -264,15 +235,22 @@ class Store:
         selection: Selection | None = None,
         *,
         refresh: bool = False,
+        offline: bool = False,
         api_url: str | None = None,
         progress: Progress | None = None,
     ) -> UnionizeSyncReport:
-        """Bring the unionize tables of a selection into the store; those that are there are not asked for again."""
+        """Bring the unionize tables of a selection into the store; options and errors are those of `fetch`."""
         from bsv_store.acquisition.sync import sync_unionizes
 
         ids = self.select(selection)
-        with _client(api_url) as client:
+        with _client_unless(offline, api_url) as client:
             return sync_unionizes(self.database, client, ids, refresh=refresh, progress=progress)
+
+    def plan_sync_unionizes(self, selection: Selection | None = None, *, refresh: bool = False) -> Plan:
+        """What `sync_unionizes` would take, as `plan_fetch` says it of volumes."""
+        from bsv_store.acquisition.plan import plan_unionizes
+
+        return plan_unionizes(self.database, self.files, self.select(selection), refresh=refresh)
 
     def fetch(
         self,
@@ -292,7 +270,6 @@ class Store:
 
         Parameters
         ----------
-        selection : Selection
         kind, spacing_um
             Of the volumes.
         refresh : bool
@@ -307,15 +284,13 @@ class Store:
 
         Raises
         ------
-        EmptySelectionError
-            If no experiment matches.
-        MissingDataError
-            If ``offline`` and the store lacks some; it names them.
+        EmptySelectionError, MissingDataError
+            If no experiment matches; if ``offline`` and the store lacks some, which it names.
         """
         from bsv_store.acquisition.fetch import fetch_volumes
 
         ids = self._some(selection)
-        with _client(api_url, offline=offline) as client:
+        with _client_unless(offline, api_url) as client:
             return fetch_volumes(
                 self.database,
                 self.files,
@@ -365,7 +340,6 @@ class Store:
 
         Parameters
         ----------
-        selection : Selection
         name : str
             Of the dataset that the version belongs to.
         group_by : Grouping, optional
@@ -408,6 +382,13 @@ class Store:
         recipe = Recipe(selection=self._selection(selection), **parts)
         return aggregate(self.database, self.files, recipe, name=name, progress=progress)
 
+    @cached_property
+    def versions(self) -> Versions:
+        """The versions of all datasets: compare, trace, rebuild, tag, delete, import."""
+        from bsv_store.datasets.facade import Versions
+
+        return Versions(self.database, self.files)
+
     def dataset(self, ref: str) -> DatasetVersion:
         """A version of a dataset: ``name@3``, ``name@tag``, ``name@latest`` or ``name``.
 
@@ -416,9 +397,7 @@ class Store:
         UnknownDatasetError
             If there is none; near names are suggested.
         """
-        from bsv_store.datasets.versions import find_version
-
-        return find_version(self.database, self.files, ref)
+        return self.versions.find(ref)
 
     def datasets(self) -> pd.DataFrame:
         """All versions of all datasets, columns as in the view ``dataset_versions`` but for recipe and path."""
@@ -471,10 +450,8 @@ class Store:
 
         Raises
         ------
-        MissingDataError, DamagedFileError
-            As `volume` does.
-        InputError
-            If the ending is neither, or the file exists.
+        MissingDataError, DamagedFileError, InputError
+            As `volume` does; or if the ending is neither, or the file exists.
         """
         from bsv_store.datasets.volume_export import export_array
 
@@ -483,17 +460,9 @@ class Store:
         export_array(array, Path(target), kind=volume_kind(kind), what=what, overwrite=overwrite)
 
     def _volume_file(self, experiment_id: int, kind: str, spacing_um: int) -> VolumeFile:
-        from bsv_store.catalog.volumes import find_volumes
+        from bsv_store.datasets.volume_lookup import stored_volume
 
-        known_kind = volume_kind(kind)
-        with self.database.reading() as connection:
-            found = find_volumes(connection, [experiment_id], kind=known_kind, spacing_um=spacing_um)
-        if experiment_id not in found:
-            raise MissingDataError(
-                f"the store has no {known_kind} at {spacing_um} um of experiment {experiment_id}",
-                hint=f"Bring it: bsv-store fetch --ids {experiment_id} --kind {known_kind} --spacing {spacing_um}",
-            )
-        return found[experiment_id]
+        return stored_volume(self.database, experiment_id, kind=volume_kind(kind), spacing_um=spacing_um)
 
     def _some(self, selection: Selection) -> tuple[int, ...]:
         from bsv_store.catalog.selection_sql import resolve_nonempty
@@ -508,15 +477,11 @@ class Store:
         return Selection() if selection is None else selection
 
 
-@overload
-def _client(api_url: str | None) -> AbstractContextManager[AllenClient]: ...
-
-
-@overload
-def _client(api_url: str | None, *, offline: bool) -> AbstractContextManager[AllenClient | None]: ...
-
-
-def _client(api_url: str | None, *, offline: bool = False) -> AbstractContextManager[AllenClient | None]:
+def _client(api_url: str | None) -> AllenClient:
     from bsv_store.sources.allen import AllenClient
 
-    return nullcontext() if offline else AllenClient(api_url=api_url)
+    return AllenClient(api_url=api_url)
+
+
+def _client_unless(offline: bool, api_url: str | None) -> AbstractContextManager[AllenClient | None]:
+    return nullcontext() if offline else _client(api_url)

@@ -11,6 +11,7 @@ from bsv_store.catalog.models.experiment import (
     UnionizeCoverage,
 )
 from bsv_store.catalog.models.ontology import Structure, StructureAncestor, StructureSet, StructureSetMember
+from bsv_store.catalog.models.shared import Exclusion, NamedSelection
 from bsv_store.catalog.models.store import Claim, ExperimentRevision, SnapshotMember, SourceSnapshot, StoreInfo
 from bsv_store.catalog.models.volume import StoredVolume
 
@@ -22,10 +23,12 @@ __all__ = [
     "DatasetMember",
     "DatasetTag",
     "DatasetVersion",
+    "Exclusion",
     "Experiment",
     "ExperimentInjectionStructure",
     "ExperimentLine",
     "ExperimentRevision",
+    "NamedSelection",
     "SnapshotMember",
     "SourceSnapshot",
     "StoreInfo",

@@ -1,0 +1,131 @@
+"""A catalog of the atlas's size and shape, made up: the ontology, the experiments and their unionize tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bsv_store.catalog.engine import Database
+from bsv_store.catalog.ingest import ingest_experiments, ingest_structures, ingest_unionizes
+from bsv_store.catalog.records import (
+    ROOT_STRUCTURE_ID,
+    UNIONIZE_FIELDS,
+    ExperimentList,
+    ExperimentRecord,
+    Ontology,
+    StructureRecord,
+    UnionizeTable,
+)
+
+# As the atlas has them: nodes, those with unionize records, summary structures, primary structures of injections.
+NODES, MEASURED, SUMMARY, PRIMARIES = 1_327, 840, 316, 217
+UNIONIZE_SET, SUMMARY_SET = 184527634, 167587189
+# Structures that an injection touches: 3 x 840 + 3 x 27 is about 2,600 rows.
+TOUCHED = 27
+FIRST_EXPERIMENT = 100_000_000
+# What one request to the API brings.
+EXPERIMENTS_A_TABLE = 25
+
+
+def structure_ids() -> NDArray[np.int64]:
+    """Ids of the made-up structures in graph order; the root first."""
+    return np.concatenate([[ROOT_STRUCTURE_ID], np.arange(10_000, 10_000 + NODES - 1)]).astype(np.int64)
+
+
+def fill_lists(database: Database, experiments: int) -> None:
+    """Take in the made-up ontology and list of experiments."""
+    ids = structure_ids().tolist()
+    nodes = [
+        StructureRecord(
+            id=identifier,
+            acronym="root" if number == 0 else f"S{number}",
+            name=f"structure {number}",
+            # Each node has four children: six levels, as deep as the atlas is for most of its structures.
+            parent_structure_id=None if number == 0 else ids[(number - 1) // 4],
+            graph_order=number,
+            color_hex_triplet="08858C",
+            structure_set_ids=_sets(number),
+        )
+        for number, identifier in enumerate(ids)
+    ]
+    ingest_structures(database, Ontology(tuple(nodes)), source="made up")
+    primaries = ids[MEASURED - PRIMARIES : MEASURED]
+    random = np.random.default_rng(1)
+    records = [
+        ExperimentRecord(
+            id=FIRST_EXPERIMENT + number,
+            primary_structure_id=primaries[number % PRIMARIES],
+            primary_structure_acronym=f"S{ids.index(primaries[number % PRIMARIES])}",
+            product_id=5,
+            strain="C57BL/6J",
+            sex="F" if number % 2 else "M",
+            injection_volume=0.1,
+            injection_ap=int(random.integers(200, 1300)) * 10,
+            injection_dv=int(random.integers(50, 780)) * 10,
+            injection_ml=int(random.integers(50, 1100)) * 10,
+            injection_structure_ids=(primaries[number % PRIMARIES],),
+        )
+        for number in range(experiments)
+    ]
+    ingest_experiments(database, ExperimentList("api", tuple(records), len(records)), source="made up")
+
+
+def _sets(number: int) -> tuple[int, ...]:
+    sets = []
+    if number < MEASURED:
+        sets.append(UNIONIZE_SET)
+    if MEASURED - SUMMARY <= number < MEASURED:
+        sets.append(SUMMARY_SET)
+    return tuple(sorted(sets))
+
+
+def unionize_tables(experiments: int) -> Iterator[UnionizeTable]:
+    """The unionize rows of all experiments, some experiments at a time, as a reader hands them over."""
+    for start in range(0, experiments, EXPERIMENTS_A_TABLE):
+        yield _table(np.arange(start, min(start + EXPERIMENTS_A_TABLE, experiments)))
+
+
+def _table(numbers: NDArray[np.int64]) -> UnionizeTable:
+    ids = structure_ids()
+    keys = [(structure, hemisphere, False) for structure in ids[:MEASURED] for hemisphere in (1, 2, 3)]
+    # The root among them, so that the injected hemisphere is derived too.
+    keys += [(structure, hemisphere, True) for structure in ids[:TOUCHED] for hemisphere in (1, 2, 3)]
+    key_columns = np.array(sorted(keys), dtype=np.int64)
+    count = len(numbers) * len(keys)
+    random = np.random.default_rng(int(numbers[0]))
+    columns: dict[str, NDArray[np.generic]] = {
+        name: random.random(count) if code == "f8" else np.zeros(count, dtype=code) for _, name, code in UNIONIZE_FIELDS
+    }
+    columns["experiment_id"] = np.repeat(FIRST_EXPERIMENT + numbers, len(keys)).astype(np.int64)
+    columns["structure_id"] = np.tile(key_columns[:, 0], len(numbers))
+    columns["hemisphere_id"] = np.tile(key_columns[:, 1], len(numbers))
+    columns["is_injection"] = np.tile(key_columns[:, 2].astype(bool), len(numbers))
+    columns["id"] = np.arange(count, dtype=np.int64)
+    # Most structures have no signal at all.
+    columns["projection_volume"] = np.where(random.random(count) < 0.5, 0.0, random.exponential(0.01, count))
+    columns["normalized_projection_volume"] = np.asarray(columns["projection_volume"]) / 0.1
+    return UnionizeTable(columns, frozenset({"injection", "projection"}))
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """How many rows were taken in, and the time that took, without that of making them up."""
+
+    rows: int
+    wall_s: float
+    cpu_s: float
+
+
+def fill_unionizes(database: Database, experiments: int) -> Loaded:
+    """Take in all made-up unionize rows."""
+    rows, wall, cpu = 0, 0.0, 0.0
+    for table in unionize_tables(experiments):
+        wall_start, cpu_start = time.perf_counter(), time.process_time()
+        rows += ingest_unionizes(database, table, source="made up", kind="api").rows
+        wall += time.perf_counter() - wall_start
+        cpu += time.process_time() - cpu_start
+    return Loaded(rows, wall, cpu)

@@ -1,0 +1,31 @@
+"""One volume of the store, or the command that brings it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bsv_store.catalog.volumes import find_volumes
+from bsv_store.errors import MissingDataError
+
+if TYPE_CHECKING:
+    from bsv_store.catalog.engine import Database
+    from bsv_store.volumes.library import VolumeFile
+    from bsv_store.volumes.volume import VolumeKind
+
+
+def stored_volume(database: Database, experiment_id: int, *, kind: VolumeKind, spacing_um: int) -> VolumeFile:
+    """The file of a volume, as the catalog describes it.
+
+    Raises
+    ------
+    MissingDataError
+        If the store does not have it.
+    """
+    with database.reading() as connection:
+        found = find_volumes(connection, [experiment_id], kind=kind, spacing_um=spacing_um)
+    if experiment_id not in found:
+        raise MissingDataError(
+            f"the store has no {kind} at {spacing_um} um of experiment {experiment_id}",
+            hint=f"Bring it: bsv-store fetch --ids {experiment_id} --kind {kind} --spacing {spacing_um}",
+        )
+    return found[experiment_id]

@@ -1,0 +1,206 @@
+"""The projection matrix: by hand on the small catalog, and against plain pandas on real tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sqlalchemy import Connection
+
+from bsv_store.catalog.engine import Database
+from bsv_store.catalog.matrix import matrix_sql, projection_matrix
+from bsv_store.catalog.selection import Selection
+from bsv_store.catalog.sql import run_sql
+from bsv_store.errors import EmptySelectionError, InputError, UnknownStructureError
+
+MEASURED = Selection(ids=[101, 102, 103, 201])
+TARGETS = ["CM", "VISpm", "CP"]
+
+
+def test_by_experiment_in_ontology_order_with_zeros_and_gaps(reading: Connection) -> None:
+    frame = projection_matrix(
+        reading,
+        MEASURED | Selection(ids=[105]),
+        rows="experiments",
+        targets=TARGETS,
+        hemisphere="both",
+        measure="projection_volume",
+    )
+    # Primary structures VISp (101, 201), VISp1 (102), VISpm (103), VISC (105).
+    assert frame.index.tolist() == [101, 201, 102, 103, 105]
+    assert frame.columns.tolist() == ["VISpm", "CP", "CM"]
+    expected = [[0.3, 0.5, 0], [1.25, 0, 0], [0, 0.05, 0], [0, 0.32, 0.2], [np.nan] * 3]
+    np.testing.assert_array_equal(frame.to_numpy(), expected)
+    assert frame.index.name == "experiment_id"
+    assert frame.columns.name == "target"
+
+
+def test_sides_follow_the_injected_hemisphere(reading: Connection) -> None:
+    frame = projection_matrix(
+        reading,
+        Selection(ids=[101, 103]),
+        rows="experiments",
+        targets=["CP"],
+        hemisphere=["ipsilateral", "contralateral", "left", "right"],
+        measure="projection_volume",
+    )
+    assert frame.columns.names == ["hemisphere", "target"]
+    # 101 was injected on the right, 103 on the left.
+    np.testing.assert_array_equal(frame.to_numpy(), [[0.4, 0.1, 0.1, 0.4], [0.3, 0.02, 0.3, 0.02]])
+
+
+@pytest.mark.parametrize(
+    ("statistic", "expected"),
+    [
+        ("mean", [[(0.3 + 1.25) / 2, 0.25, 0], [0, 0.05, 0], [0, 0.32, 0.2], [np.nan] * 3]),
+        ("median", [[(0.3 + 1.25) / 2, 0.25, 0], [0, 0.05, 0], [0, 0.32, 0.2], [np.nan] * 3]),
+        ("n", [[2, 2, 2], [1, 1, 1], [1, 1, 1], [0, 0, 0]]),
+    ],
+)
+def test_by_source(reading: Connection, statistic: Any, expected: list[list[float]]) -> None:
+    frame = projection_matrix(
+        reading,
+        MEASURED | Selection(ids=[105]),
+        targets=TARGETS,
+        hemisphere="both",
+        measure="projection_volume",
+        statistic=statistic,
+    )
+    assert frame.index.tolist() == ["VISp", "VISp1", "VISpm", "VISC"]
+    np.testing.assert_allclose(frame.to_numpy(), expected, rtol=1e-15)
+
+
+def test_sources_pool_by_the_nearest_one_above(reading: Connection) -> None:
+    def pooled(*sources: str) -> pd.DataFrame:
+        return projection_matrix(
+            reading, Selection(), sources=sources, targets=["CP"], hemisphere="both", statistic="n"
+        )
+
+    # VISp1 (102) belongs to VISp; VISpm (103) to VIS.
+    assert pooled("VIS", "VISp")["CP"].to_dict() == {"VIS": 1, "VISp": 3}
+    assert pooled("VIS")["CP"].to_dict() == {"VIS": 4}
+    with pytest.raises(InputError, match="none of the"):
+        projection_matrix(reading, Selection(injected_in="VIS"), sources=["TH"], targets=["CP"])
+
+
+@pytest.mark.parametrize("statistic", ["mean", "median", "n"])
+def test_one_statement_gives_the_same(small_catalog: Database, statistic: Any) -> None:
+    options: dict[str, Any] = {
+        "targets": TARGETS,
+        "hemisphere": ["contralateral", "ipsilateral", "both"],
+        "measure": "projection_volume",
+        "statistic": statistic,
+    }
+    with small_catalog.reading() as connection:
+        frame = projection_matrix(connection, Selection(), **options)
+        statement = matrix_sql(connection, Selection(), **options)
+    cells = run_sql(small_catalog, statement, row_limit=None, time_limit_s=60)
+    assert cells.columns.tolist() == ["source", "hemisphere", "target", "n", "value"]
+    known = frame[(frame > 0).any(axis=1)] if statistic == "n" else frame.dropna()
+    long = [(source, *column, known.at[source, column]) for source in known.index for column in known.columns]
+    assert list(zip(cells["source"], cells["hemisphere"], cells["target"], strict=True)) == [row[:3] for row in long]
+    np.testing.assert_allclose(cells["value"].astype(float), [row[3] for row in long], rtol=1e-14)
+
+
+@pytest.mark.parametrize("rows", ["experiments", "sources"])
+def test_many_experiments_are_read_another_way_with_the_same_result(
+    reading: Connection, monkeypatch: pytest.MonkeyPatch, rows: Any
+) -> None:
+    def frame() -> pd.DataFrame:
+        # 102 and 201, which project to these targets too, lie between and after those selected.
+        return projection_matrix(reading, Selection(ids=[101, 103]), rows=rows, targets=TARGETS)
+
+    few = frame()
+    monkeypatch.setattr("bsv_store.catalog.signal._MANY", 1)
+    pd.testing.assert_frame_equal(frame(), few)
+    assert few.to_numpy()[:2].any()
+
+
+def test_what_cannot_be_asked(reading: Connection) -> None:
+    with pytest.raises(InputError, match="does not measure the signal in VISp1"):
+        projection_matrix(reading, MEASURED, targets=["CP", "VISp1"])
+    with pytest.raises(UnknownStructureError, match="cp"):
+        projection_matrix(reading, MEASURED, targets=["cp"])
+    with pytest.raises(EmptySelectionError):
+        projection_matrix(reading, Selection(injected_in="TMv", hemisphere="left"), targets=["CP"])
+    wrong: list[dict[str, Any]] = [
+        {"measure": "id; drop table unionize"},
+        {"hemisphere": "middle"},
+        {"hemisphere": []},
+        {"statistic": "mode"},
+        {"rows": "lines"},
+        {"rows": "experiments", "statistic": "median"},
+        {"targets": []},
+        {"structure_set": 184527634},
+        {"targets": None, "structure_set": 1},
+    ]
+    for options in wrong:
+        with pytest.raises(InputError):
+            projection_matrix(reading, MEASURED, **{"targets": ["CP"], **options})
+
+
+# -- against the real tables ------------------------------------------------------------------------------------------
+
+
+def pairs(connection: Connection, query: str) -> dict[Any, Any]:
+    return {key: value for key, value in connection.exec_driver_sql(query)}
+
+
+@pytest.fixture(scope="module")
+def tables(data: Path) -> pd.DataFrame:
+    files = sorted((data / "allensdk_cache").glob("experiment_*/structure_unionizes.csv"))
+    assert len(files) == 40
+    return pd.concat([pd.read_csv(file) for file in files])
+
+
+@pytest.mark.parametrize("measure", ["normalized_projection_volume", "projection_density", "sum_pixel_intensity"])
+@pytest.mark.parametrize("hemisphere", ["left", "right", "both"])
+def test_real_experiments_as_pandas_has_them(
+    atlas_psu: Database, tables: pd.DataFrame, measure: Any, hemisphere: Any
+) -> None:
+    number = {"left": 1, "right": 2, "both": 3}[hemisphere]
+    rows = tables[~tables["is_injection"] & (tables["hemisphere_id"] == number)]
+    wide = rows.pivot(index="experiment_id", columns="structure_id", values=measure).fillna(0.0)
+    ids = sorted(tables["experiment_id"].unique().tolist())
+    with atlas_psu.reading() as connection:
+        frame = projection_matrix(
+            connection,
+            Selection(ids=ids, include_excluded=True),
+            rows="experiments",
+            structure_set=184527634,
+            hemisphere=hemisphere,
+            measure=measure,
+        )
+        order = pairs(connection, "SELECT acronym, id FROM structure")
+        graph = pairs(connection, "SELECT acronym, graph_order FROM structure")
+    assert frame.shape == (40, 840)
+    assert [graph[name] for name in frame.columns] == sorted(graph[name] for name in frame.columns)
+    expected = wide.reindex(index=frame.index, columns=[order[name] for name in frame.columns]).fillna(0.0)
+    np.testing.assert_array_equal(frame.to_numpy(), expected.to_numpy())
+
+
+@pytest.mark.parametrize("statistic", ["mean", "median"])
+def test_real_sources_as_pandas_has_them(atlas_psu: Database, tables: pd.DataFrame, statistic: Any) -> None:
+    ids = sorted(tables["experiment_id"].unique().tolist())
+    with atlas_psu.reading() as connection:
+        frame = projection_matrix(
+            connection,
+            Selection(ids=ids),
+            hemisphere=["left", "right"],
+            measure="projection_energy",
+            statistic=statistic,
+        )
+        source = pairs(connection, "SELECT id, primary_structure FROM experiments")
+        acronym = pairs(connection, "SELECT id, acronym FROM structure")
+    assert frame.shape[1] == 2 * 316
+    for number, side in ((1, "left"), (2, "right")):
+        rows = tables[~tables["is_injection"] & (tables["hemisphere_id"] == number)]
+        wide = rows.pivot(index="experiment_id", columns="structure_id", values="projection_energy")
+        wide = wide.reindex(index=ids).fillna(0.0).rename(columns=acronym)
+        grouped = getattr(wide.groupby(wide.index.map(source)), statistic)()
+        own = frame[side]
+        expected = grouped.reindex(index=own.index, columns=own.columns).fillna(0.0)
+        np.testing.assert_allclose(own.to_numpy(), expected.to_numpy(), rtol=1e-12)

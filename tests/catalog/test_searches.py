@@ -1,0 +1,189 @@
+"""The searches, by hand on the small catalog and against plain pandas on real tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sqlalchemy import Connection
+
+from bsv_store.catalog.engine import Database
+from bsv_store.catalog.searches import (
+    FOUND_COLUMNS,
+    search_correlation,
+    search_injections,
+    search_sources,
+    search_targets,
+)
+from bsv_store.catalog.selection import Selection
+from bsv_store.catalog.selection_sql import resolve
+from bsv_store.catalog.structures import UNIONIZE_STRUCTURE_SET_ID
+from bsv_store.errors import InputError, MissingDataError, SelectionError, UnknownExperimentError, UnknownStructureError
+
+
+def pairs(frame: pd.DataFrame, column: str) -> list[tuple[int, Any]]:
+    return list(zip(frame["experiment_id"].tolist(), frame[column].tolist(), strict=True))
+
+
+# -- source -----------------------------------------------------------------------------------------------------------
+
+
+def test_source_search_ranks_by_signal_and_puts_the_unknown_last(reading: Connection) -> None:
+    frame = search_sources(reading, "VISp")
+    assert tuple(frame.columns) == (*FOUND_COLUMNS, "projection_volume")
+    assert pairs(frame, "projection_volume")[:3] == [(101, 2.0), (201, 2.0), (102, 1.0)]
+    assert frame["experiment_id"].tolist()[3:] == [1, 204]
+    assert frame["projection_volume"].isna().tolist() == [False] * 3 + [True] * 2
+    assert frame["experiment_id"].tolist() != sorted(frame["experiment_id"].tolist())
+    assert set(frame["experiment_id"]) == set(resolve(reading, Selection(injected_in="VISp")))
+
+
+def test_source_search_in_a_domain_and_hemisphere(reading: Connection) -> None:
+    options: dict[str, Any] = {"within": Selection(ids=[101, 102, 103])}
+    ipsi = search_sources(reading, "VIS", target_domain=["CP"], target_hemisphere="ipsilateral", **options)
+    assert pairs(ipsi, "projection_volume") == [(101, 0.4), (103, 0.3), (102, 0.0)]
+    # VISpm lies inside VIS and counts once; 101 has no row for VIS itself.
+    nested = search_sources(reading, "VIS", target_domain=["VISpm", "CP"], **options)
+    assert pairs(nested, "projection_volume") == [(101, 0.8), (103, 0.32), (102, 0.05)]
+    once = search_sources(reading, "VIS", target_domain=["VISpm", "VIS"], **options)
+    assert once["projection_volume"].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_source_search_takes_secondary_structures_when_asked(reading: Connection) -> None:
+    assert 105 not in search_sources(reading, "VISp")["experiment_id"].tolist()
+    assert 105 in search_sources(reading, "VISp", injection="any")["experiment_id"].tolist()
+    assert set(search_sources(reading, "VIS", hemisphere="left")["experiment_id"]) == {103, 202}
+
+
+# -- target -----------------------------------------------------------------------------------------------------------
+
+
+def test_target_search_ranks_by_the_strongest_target(reading: Connection) -> None:
+    frame = search_targets(reading, ["CP", "VISpm"])
+    assert tuple(frame.columns) == (*FOUND_COLUMNS, "target", "value")
+    found = list(zip(frame["experiment_id"], frame["target"], frame["value"], strict=True))
+    assert found == [(201, "VISpm", 1.25), (101, "CP", 0.5), (103, "CP", 0.32), (102, "CP", 0.05)]
+    assert frame["injected_hemisphere"].tolist() == ["right", "right", "left", "right"]
+
+
+@pytest.mark.parametrize("side", ["both", "left", "right", "ipsilateral", "contralateral"])
+@pytest.mark.parametrize("measure", ["projection_volume", "normalized_projection_volume", "projection_density"])
+@pytest.mark.parametrize("threshold", [0.0, 0.03, 0.3])
+def test_target_search_finds_what_the_selection_does(
+    reading: Connection, side: Any, measure: Any, threshold: float
+) -> None:
+    frame = search_targets(reading, "CP", measure=measure, threshold=threshold, target_hemisphere=side)
+    selection = Selection(projecting_to="CP", measure=measure, threshold=threshold, target_hemisphere=side)
+    assert sorted(frame["experiment_id"]) == list(resolve(reading, selection))
+    assert (frame["value"] > threshold).all()
+    assert frame["value"].is_monotonic_decreasing
+
+
+def test_limit_and_within(reading: Connection) -> None:
+    assert search_targets(reading, "CP", limit=1)["experiment_id"].tolist() == [101]
+    assert search_targets(reading, "CP", within=Selection(hemisphere="left"))["experiment_id"].tolist() == [103]
+    nothing = search_targets(reading, "CP", within=Selection(ids=[201]))
+    assert len(nothing) == 0
+    assert tuple(nothing.columns) == (*FOUND_COLUMNS, "target", "value")
+
+
+# -- injection coordinate ---------------------------------------------------------------------------------------------
+
+
+def test_injection_search_ranks_by_distance(reading: Connection) -> None:
+    frame = search_injections(reading, (8100, 1500, 8500), within=Selection(injected_in="VIS"))
+    found = pairs(frame, "distance_um")
+    assert found[0] == (101, 0.0)
+    assert found[1][1] == 100.0
+    assert found[-1] == (202, pytest.approx(np.hypot(100, 6000)))
+    # Its coordinate is not known.
+    assert 104 not in frame["experiment_id"].tolist()
+    near = search_injections(reading, (8100, 1500, 8500), radius=99, within=Selection(injected_in="VIS"))
+    assert near["experiment_id"].tolist() == [101]
+
+
+# -- correlation ------------------------------------------------------------------------------------------------------
+
+
+def test_correlation_over_all_measured_structures(reading: Connection) -> None:
+    options: dict[str, Any] = {"structure_set": UNIONIZE_STRUCTURE_SET_ID, "measure": "projection_volume"}
+    frame = search_correlation(reading, 101, **options)
+    assert frame["experiment_id"].tolist() == [102, 103, 201]
+    vectors = {101: (0.5, 0.3, 0), 102: (0.05, 0, 0), 103: (0.32, 0, 0.2), 201: (0, 1.25, 0)}
+    # 14 structures are measured; CP, VISpm and CM are the only ones with signal.
+    for experiment, found in pairs(frame, "correlation"):
+        one, other = (np.array([*vectors[id_], *[0.0] * 11]) for id_ in (101, experiment))
+        assert found == pytest.approx(np.corrcoef(one, other)[0, 1], abs=1e-12)
+    assert frame["correlation"].is_monotonic_decreasing
+
+
+def test_correlation_without_variance_is_nan_and_last(reading: Connection) -> None:
+    frame = search_correlation(
+        reading, 101, domain=["VIS"], structure_set=UNIONIZE_STRUCTURE_SET_ID, measure="projection_volume"
+    )
+    assert frame["experiment_id"].tolist() == [201, 102, 103]
+    assert frame["correlation"].isna().tolist() == [False, True, True]
+
+
+def test_correlation_needs_rows_of_the_seed_and_enough_structures(reading: Connection) -> None:
+    every = UNIONIZE_STRUCTURE_SET_ID
+    with pytest.raises(MissingDataError, match="experiment 105"):
+        search_correlation(reading, 105, structure_set=every)
+    with pytest.raises(UnknownExperimentError, match="7"):
+        search_correlation(reading, 7, structure_set=every)
+    with pytest.raises(InputError, match="1 structures"):
+        search_correlation(reading, 101, structure_set=every, domain=["CP"])
+    with pytest.raises(InputError, match="no structure set 167587189"):
+        search_correlation(reading, 101)
+
+
+def test_real_correlations_as_pandas_has_them(atlas_psu: Database, data: Path) -> None:
+    files = sorted((data / "allensdk_cache").glob("experiment_*/structure_unionizes.csv"))
+    rows = pd.concat([pd.read_csv(file) for file in files])
+    rows = rows[~rows["is_injection"] & (rows["hemisphere_id"] == 3)]
+    with atlas_psu.reading() as connection:
+        members = connection.exec_driver_sql(
+            "SELECT structure_id FROM structure_set_member WHERE structure_set_id = 167587189"
+        )
+        summary = [row[0] for row in members]
+        seed = int(rows["experiment_id"].min())
+        frame = search_correlation(connection, seed)
+    wide = rows.pivot(index="experiment_id", columns="structure_id", values="projection_density")
+    wide = wide.reindex(columns=summary).fillna(0.0)
+    expected = wide.T.corrwith(wide.loc[seed]).drop(seed).sort_values(ascending=False)
+    assert len(frame) == 39
+    assert frame["experiment_id"].tolist() == expected.index.tolist()
+    np.testing.assert_allclose(frame["correlation"], expected.to_numpy(), rtol=1e-9, atol=1e-12)
+
+
+# -- hostile input ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("acronym", ["CP'; DROP TABLE unionize; --", "%", "C\nP", "x" * 10_000, "", "0", "-1", 2**63])
+def test_hostile_structures_get_a_named_error(reading: Connection, acronym: Any) -> None:
+    for search in (search_sources, search_targets):
+        with pytest.raises((UnknownStructureError, SelectionError)):
+            search(reading, acronym)
+    with pytest.raises((UnknownStructureError, SelectionError)):
+        search_sources(reading, "VISp", target_domain=[acronym])
+
+
+def test_hostile_options_get_a_named_error(reading: Connection) -> None:
+    for wrong in (0, -1, True, 2.5):
+        with pytest.raises(InputError, match="limit"):
+            search_targets(reading, "CP", limit=wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError):
+        search_targets(reading, "CP", measure="projection_volume; --")  # type: ignore[arg-type]
+    with pytest.raises(InputError):
+        search_targets(reading, "CP", threshold=float("nan"))
+    with pytest.raises(InputError):
+        search_sources(reading, "VISp", target_hemisphere="middle")  # type: ignore[arg-type]
+    for point in [(1, 2), (1, 2, float("nan")), (14_000, 0, 0), ("a", 1, 2), "123"]:
+        with pytest.raises(InputError):
+            search_injections(reading, point)  # type: ignore[arg-type]
+    for seed in (0, -1, 2**63, True):
+        with pytest.raises(InputError):
+            search_correlation(reading, seed)

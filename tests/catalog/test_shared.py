@@ -1,0 +1,226 @@
+"""Named selections and exclusions: what they mean now, what they meant, and who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from bsv_store import Selection, Store
+from bsv_store.catalog import shared
+from bsv_store.catalog.engine import Database
+from bsv_store.catalog.queries import unionizes_frame
+from bsv_store.catalog.selection_sql import excluded_from, resolve, resolve_nonempty, unmeasured
+from bsv_store.errors import (
+    BusyError,
+    EmptySelectionError,
+    InputError,
+    SelectionError,
+    UnknownExperimentError,
+    UnknownStructureError,
+)
+from tests.catalog.small_catalog import CURRENT_IDS, fill
+
+VISUAL = Selection(injected_in="VIS", line="wild-type")
+
+
+@pytest.fixture
+def filled(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setattr(shared, "current_user", lambda: "ada")
+    with store.database.writing() as connection:
+        fill(connection)
+    return store
+
+
+def selected(database: Database, selection: Selection) -> tuple[int, ...]:
+    with database.reading() as connection:
+        return resolve(connection, selection)
+
+
+# -- named selections -------------------------------------------------------------------------------------------------
+
+
+def test_a_name_means_what_was_saved(filled: Store) -> None:
+    before = datetime.now(UTC)
+    saved = filled.catalog.save_selection("visual", VISUAL, note="for the paper")
+    assert (saved.name, saved.number, saved.selection, saved.note, saved.saved_by) == (
+        "visual",
+        1,
+        VISUAL,
+        "for the paper",
+        "ada",
+    )
+    assert abs((saved.saved_at - before).total_seconds()) < 60
+    assert filled.catalog.selection("visual") == VISUAL
+    assert filled.catalog.selections() == [saved]
+
+
+def test_a_new_meaning_needs_replace_and_keeps_the_old(filled: Store) -> None:
+    filled.catalog.save_selection("visual", VISUAL)
+    other = Selection(injected_in="VISp")
+    with pytest.raises(InputError, match=r"the name 'visual' means .* saved by ada"):
+        filled.catalog.save_selection("visual", other)
+    assert filled.catalog.selection("visual") == VISUAL
+    assert filled.catalog.save_selection("visual", other, replace=True).number == 2
+    assert filled.catalog.selection("visual") == filled.catalog.selection("visual@2") == other
+    assert filled.catalog.selection("visual@1") == VISUAL
+    assert [saved.number for saved in filled.catalog.selections(history="visual")] == [1, 2]
+    assert [saved.number for saved in filled.catalog.selections()] == [2]
+
+
+def test_saving_the_same_again_changes_nothing(filled: Store) -> None:
+    first = filled.catalog.save_selection("visual", VISUAL, note="why")
+    assert filled.catalog.save_selection("visual", VISUAL) == first
+    assert filled.catalog.save_selection("visual", VISUAL, note="why") == first
+    with pytest.raises(InputError, match="means"):
+        filled.catalog.save_selection("visual", VISUAL, note="another reason")
+
+
+def test_names_come_sorted_alike_on_both_databases(filled: Store) -> None:
+    for name in ("b", "B", "a.1", "a-2", "9"):
+        filled.catalog.save_selection(name, VISUAL)
+    assert [saved.name for saved in filled.catalog.selections()] == ["9", "B", "a-2", "a.1", "b"]
+
+
+def test_unknown_names_are_errors_with_near_ones(filled: Store) -> None:
+    with pytest.raises(InputError, match="None is saved yet"):
+        filled.catalog.selection("visual")
+    filled.catalog.save_selection("visual", VISUAL)
+    with pytest.raises(InputError, match="There are visual"):
+        filled.catalog.selection("visaul")
+    with pytest.raises(InputError, match=r"no number '2'[^0-9]*They are 1 to 1"):
+        filled.catalog.selection("visual@2")
+    for hostile in ("", "@", "visual@", "visual@-1", "visual@1'; --", "x" * 10_000, "a\nb", "visual@99999999999999"):
+        with pytest.raises(InputError):
+            filled.catalog.selection(hostile)
+
+
+@pytest.mark.parametrize("name", ["", "-x", "a b", "a@1", "../x", "x" * 101, "a\n", "ä", "'; DROP TABLE structure"])
+def test_what_cannot_be_a_name(filled: Store, name: str) -> None:
+    with pytest.raises(InputError, match="cannot be the name"):
+        filled.catalog.save_selection(name, VISUAL)
+    assert filled.catalog.selections() == []
+
+
+def test_a_selection_that_names_nothing_known_is_not_saved(filled: Store) -> None:
+    with pytest.raises(UnknownStructureError):
+        filled.catalog.save_selection("visual", Selection(injected_in="VISP"))
+    with pytest.raises(InputError, match="note"):
+        filled.catalog.save_selection("visual", VISUAL, note="two\nlines")
+    assert filled.catalog.selections() == []
+
+
+def test_two_savers_at_once_do_not_overwrite_each_other(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled.catalog.save_selection("visual", VISUAL)
+    # As a second saver sees it that has looked before the first one was done.
+    monkeypatch.setattr(shared, "_current", lambda *_: None)
+    with pytest.raises(BusyError, match="somebody else changed the named selection 'visual'") as caught:
+        filled.catalog.save_selection("visual", Selection(injected_in="CP"))
+    assert isinstance(caught.value.__cause__, IntegrityError)
+
+
+# -- exclusions -------------------------------------------------------------------------------------------------------
+
+
+def test_selections_leave_excluded_experiments_out(filled: Store) -> None:
+    assert filled.catalog.exclude([101, 103], "bad section") == (101, 103)
+    rest = tuple(id_ for id_ in CURRENT_IDS if id_ not in (101, 103))
+    assert filled.select() == rest
+    assert filled.select(Selection(include_excluded=True)) == CURRENT_IDS
+    assert 101 not in filled.experiments(Selection(injected_in="VISp"))["id"].tolist()
+    assert filled.catalog.summary().total == len(rest)
+
+
+def test_an_id_that_is_named_is_excluded_too_and_the_reason_is_told(filled: Store) -> None:
+    filled.catalog.exclude([101], "bad section")
+    assert filled.select(Selection(ids=[101, 102])) == (102,)
+    assert filled.select(Selection(ids=[101, 102], include_excluded=True)) == (101, 102)
+    assert filled.catalog.excluded_from(Selection(ids=[101, 102])) == {101: "bad section"}
+    with (
+        filled.database.reading() as connection,
+        pytest.raises(EmptySelectionError, match=r"101 \(bad section\). include_excluded=True"),
+    ):
+        resolve_nonempty(connection, Selection(ids=[101]))
+
+
+def test_combinations_leave_them_out_in_every_part(filled: Store) -> None:
+    visp, right = Selection(injected_in="VISp"), Selection(hemisphere="right")
+    whole = {text: selected(filled.database, value) for text, value in _combined(visp, right).items()}
+    filled.catalog.exclude([101], "bad section")
+    for text, value in _combined(visp, right).items():
+        assert selected(filled.database, value) == tuple(id_ for id_ in whole[text] if id_ != 101), text
+        lost = {101: "bad section"} if 101 in whole[text] else {}
+        with filled.database.reading() as connection:
+            assert excluded_from(connection, value) == lost, text
+
+
+def _combined(a: Selection, b: Selection) -> dict[str, Selection]:
+    return {"and": a & b, "or": a | b, "minus": b - a, "plain": a}
+
+
+def test_whoever_asks_for_rows_of_ids_gets_them(filled: Store) -> None:
+    filled.catalog.exclude([101], "bad section")
+    with filled.database.reading() as connection:
+        assert set(unionizes_frame(connection, [101])["experiment_id"]) == {101}
+        assert unmeasured(connection, Selection(ids=[101], projecting_to="CP")) == ()
+
+
+def test_include_excluded_is_part_of_the_canonical_form() -> None:
+    asked = Selection(injected_in="VISp", include_excluded=True)
+    assert asked.to_json() == '{"include_excluded":true,"injected_in":["VISp"],"version":1}'
+    assert Selection.from_json(asked.to_json()) == asked
+    assert "include_excluded" not in Selection(injected_in="VISp").to_json()
+    with pytest.raises(SelectionError, match="include_excluded"):
+        Selection(include_excluded="yes")  # type: ignore[arg-type]
+
+
+def test_lifting_ends_an_exclusion_and_keeps_it_on_record(filled: Store) -> None:
+    filled.catalog.exclude([101], "bad section")
+    assert filled.catalog.lift_exclusion([101]) == (101,)
+    assert filled.select() == CURRENT_IDS
+    assert filled.catalog.exclusions() == []
+    filled.catalog.exclude([101], "again")
+    (first, second) = filled.catalog.exclusions(history=True)
+    assert (first.reason, first.lifted_by, second.reason, second.lifted_by) == ("bad section", "ada", "again", None)
+    assert first.lifted_at is not None
+    assert first.lifted_at.tzinfo is not None
+    assert filled.catalog.exclusions() == [second]
+
+
+def test_another_reason_needs_replace(filled: Store) -> None:
+    filled.catalog.exclude([101], "bad section")
+    assert filled.catalog.exclude([101], "bad section") == ()
+    with pytest.raises(InputError, match=r"another reason already: 101 \(bad section\)"):
+        filled.catalog.exclude([101, 102], "no fluorescence")
+    assert [item.experiment_id for item in filled.catalog.exclusions()] == [101]
+    assert filled.catalog.exclude([101, 102], "no fluorescence", replace=True) == (101, 102)
+    assert {item.reason for item in filled.catalog.exclusions()} == {"no fluorescence"}
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda catalog: catalog.exclude([101, 7], "x"), UnknownExperimentError),
+        (lambda catalog: catalog.exclude([], "x"), InputError),
+        (lambda catalog: catalog.exclude([0], "x"), SelectionError),
+        (lambda catalog: catalog.exclude([2**63], "x"), SelectionError),
+        (lambda catalog: catalog.exclude([101], " "), InputError),
+        (lambda catalog: catalog.exclude([101], "a\x1b[31mb"), InputError),
+        (lambda catalog: catalog.lift_exclusion([101]), InputError),
+    ],
+)
+def test_what_cannot_be_excluded_or_lifted(
+    filled: Store, change: Callable[[object], object], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        change(filled.catalog)
+    assert filled.catalog.exclusions(history=True) == []
+
+
+def test_reasons_of_some_ids(filled: Store) -> None:
+    filled.catalog.exclude([103, 101], "it's 100% bad; --")
+    with filled.database.reading() as connection:
+        assert shared.excluded(connection, [101, 102]) == {101: "it's 100% bad; --"}
+        assert shared.excluded(connection, []) == {}

@@ -1,0 +1,31 @@
+"""The guide to SQL is current, and its examples run on both databases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bsv_store.catalog.engine import Database
+from bsv_store.catalog.sql import run_sql
+from bsv_store.catalog.sql_guide import EXAMPLES, ExampleQuery, sql_guide
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "sql.md"
+
+
+def test_the_guide_is_current() -> None:
+    assert GUIDE.read_text(encoding="utf-8") == sql_guide(), "run: python -m bsv_store.catalog.sql_guide > docs/sql.md"
+
+
+def test_the_guide_has_every_example_and_view() -> None:
+    text = sql_guide()
+    assert all(f"```sql\n{example.statement}\n```" in text for example in EXAMPLES)
+    for name in ("experiments", "injection_summary", "projections", "dataset_versions"):
+        assert f"### {name}\n" in text
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.question[:30])
+def test_examples_give_rows_of_the_real_atlas(atlas_psu: Database, example: ExampleQuery) -> None:
+    frame = run_sql(atlas_psu, example.statement, row_limit=None, time_limit_s=60)
+    assert len(frame) > 0
+    assert frame.columns.is_unique
