@@ -162,7 +162,8 @@ def _adopted(store: Store, folder: Path, wanted: Collection[int]) -> dict[int, s
 
 
 def _only(ids: Collection[int]) -> Selection:
-    return Selection(ids=sorted(ids), include_withdrawn=True)
+    # Whoever lists ids in a script means these, as with Brain Street View.
+    return Selection(ids=sorted(ids), include_withdrawn=True, include_excluded=True)
 
 
 def _with_summary(connection: Connection, ids: Sequence[int]) -> set[int]:

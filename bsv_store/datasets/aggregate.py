@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bsv_store.catalog.shared import current_user
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.compute import DamagedInputsError, compute
 from bsv_store.datasets.inputs import ALGORITHM_VERSION, Inputs, gather_inputs
@@ -155,15 +156,3 @@ def _new_version(inputs: Inputs, result: EncodedResult, path: str, created_by: s
         created_by=created_by,
         software=software(),
     )
-
-
-def current_user() -> str:
-    """The login name of this process's user."""
-    import getpass
-    import os
-
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        # No such user in the password database, as in some containers.
-        return str(os.getuid())

@@ -20,7 +20,7 @@ from bsv_store.aggregation.hemisphere import needs_side
 from bsv_store.catalog.id_lists import id_in
 from bsv_store.catalog.models import Experiment, Structure
 from bsv_store.catalog.queries import injection_volumes
-from bsv_store.catalog.selection_sql import resolve_nonempty
+from bsv_store.catalog.selection_sql import excluded_from, resolve_nonempty
 from bsv_store.catalog.structures import ancestry as read_ancestry
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.datasets.recipe import canonical_json
@@ -144,7 +144,11 @@ def gather_inputs(
     """
     subjects, shares = _subjects(connection, resolve_nonempty(connection, recipe.selection))
     ancestry = read_ancestry(connection) if _uses_regions(recipe.grouping) else {}
-    reasons = dict(damaged or {})
+    # What the lab's exclusion list takes out is part of the answer: a changed list makes another version.
+    excluded = {
+        identifier: f"excluded: {why}" for identifier, why in excluded_from(connection, recipe.selection).items()
+    }
+    reasons = {**excluded, **(damaged or {})}
     needs = _Needs(connection, recipe, shares)
     while True:
         remaining = [subject for subject in subjects if subject.experiment_id not in reasons]

@@ -79,7 +79,7 @@ def _experiment_list(connection: Connection, snapshot_id: int) -> Snapshot:
     if snapshot.what != "experiments":
         raise InputError(
             f"snapshot {snapshot_id} is of {snapshot.what}, whose contents are not kept",
-            hint="Only experiment lists can be compared; `bsv-store status` lists the snapshots.",
+            hint="Only experiment lists can be compared; `bsv-store catalog snapshots` lists them.",
         )
     return snapshot
 

@@ -107,7 +107,7 @@ def find_snapshot(connection: Connection, snapshot_id: int) -> Snapshot:
     query = select(*_COLUMNS).where(SourceSnapshot.id == (snapshot_id if is_possible else -1))
     row = connection.execute(query).one_or_none()
     if row is None:
-        raise InputError(f"there is no snapshot {snapshot_id}", hint="`bsv-store status` lists the snapshots.")
+        raise InputError(f"there is no snapshot {snapshot_id}", hint="`bsv-store catalog snapshots` lists them.")
     return _snapshot(row)
 
 

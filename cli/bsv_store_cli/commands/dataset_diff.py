@@ -75,7 +75,7 @@ def _voxel_rows(found: VersionDiff) -> list[dict[str, Any]]:
         row: dict[str, Any] = {name: getattr(each, name) for name in ("voxels", "largest", "first", "second")}
         row |= dict(zip(("ap_um", "dv_um", "ml_um"), each.at_um, strict=True))
         # Where nothing differs there is no place to name.
-        rows.append({**row, "group": each.label, "correlation": each.correlation})
+        rows.append({**row, **({} if each.voxels else _NOWHERE), "group": each.label, "correlation": each.correlation})
     return rows
 
 
