@@ -73,7 +73,7 @@ def unionizes(
         quiet_retries()
         with progress_bar() as progress:
             report = store.sync_unionizes(
-                selection, refresh=refresh, offline=False, api_url=api_url, progress=progress
+                selection, refresh=refresh, offline=offline, api_url=api_url, progress=progress
             )
     note(report.summary())
     print_outcome(report, output_format)
