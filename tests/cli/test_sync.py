@@ -93,3 +93,22 @@ def test_what_a_server_says_cannot_steer_the_terminal(
 
 def test_a_wrong_address_is_refused(run: Runner, filled: Path) -> None:
     run("sync", "structures", "--api-url", "ftp://example.org", store=filled).refused(2, "ftp://example.org")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sync", "structures"],
+        ["sync", "experiments"],
+        ["sync", "unionizes", "--ids", UNMEASURED],
+        ["fetch", "--ids", UNMEASURED],
+        ["aggregate", "--ids", UNMEASURED, "--name", "one", "--fetch"],
+    ],
+    ids=lambda value: " ".join(map(str, value[:2])),
+)
+def test_the_address_can_be_given(
+    run: Runner, server: SyntheticServer, own_filled: Path, monkeypatch: pytest.MonkeyPatch, command: list[object]
+) -> None:
+    monkeypatch.setenv("BSV_STORE_API_URL", "http://127.0.0.1:9")
+    run(*command, "--api-url", server.url, store=own_filled).succeeded()
+    assert server.requests.total > 0

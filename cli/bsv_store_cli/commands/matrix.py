@@ -29,8 +29,21 @@ if TYPE_CHECKING:
     type=click.Choice(["ipsilateral", "contralateral", "left", "right", "both"]),
     help="Hemisphere of the targets; repeatable.  [default: ipsilateral and contralateral]",
 )
-@click.option("--values", "matrix_measure", default="normalized_projection_volume", show_default=True, metavar="NAME")
-@click.option("--statistic", type=click.Choice(["mean", "median", "n"]), default="mean", show_default=True)
+@click.option(
+    "--values",
+    "matrix_measure",
+    default="normalized_projection_volume",
+    show_default=True,
+    metavar="NAME",
+    help="Unionize measure in the cells.",
+)
+@click.option(
+    "--statistic",
+    type=click.Choice(["mean", "median", "n"]),
+    default="mean",
+    show_default=True,
+    help="Over the experiments of a source; n is how many they are.",
+)
 @click.option("--as-sql", is_flag=True, help="Print the one SQL statement that gives the cells by source instead.")
 @format_option
 def matrix(

@@ -97,7 +97,13 @@ def sets(set_id: int | None, output_format: str) -> None:
     type=click.Choice(["left", "right", "both"]),
     help="Repeatable.  [default: left and right]",
 )
-@click.option("--measure", default="normalized_projection_volume", show_default=True, metavar="NAME")
+@click.option(
+    "--measure",
+    default="normalized_projection_volume",
+    show_default=True,
+    metavar="NAME",
+    help="Unionize measure that the signal is.",
+)
 @click.option("--threshold", type=float, default=0.01, show_default=True, help="Must be exceeded.")
 @click.option("--limit", type=click.IntRange(1), default=5, show_default=True, help="So many of each experiment.")
 @format_option
