@@ -63,6 +63,10 @@ def make_store(path: Path, *, database: str | None = None) -> StoreConfig:
     """
     url = SQLITE if database is None else normalized_url(database).render_as_string()
     _refuse_occupied(path)
+    if url != SQLITE:
+        # Before anything is written: a database that is refused must leave no half-made folder behind.
+        with closing(Database(normalized_url(url))) as server:
+            _refuse_occupied_database(server, path)
     config = StoreConfig(store_id=str(uuid.uuid4()), database=url)
     files = StoreFiles(path, config.file_mode, config.directory_mode)
     try:
@@ -137,6 +141,34 @@ def _refuse_occupied(path: Path) -> None:
         )
 
 
+def _refuse_occupied_database(database: Database, path: Path) -> None:
+    with database.reading() as connection:
+        if schema.current_revision(connection) is None:
+            if inspect(connection).get_table_names():
+                raise StoreExistsError(
+                    f"the database {database} is not empty", hint="Name a new database; createdb makes one."
+                )
+            return
+        owner = connection.execute(select(StoreInfo.store_id)).scalar()
+    if owner is not None and owner != _unfinished_id(path):
+        raise _owned_by_another(database, owner)
+
+
+def _unfinished_id(path: Path) -> str | None:
+    """The store id that an unfinished initialization of the folder chose."""
+    try:
+        return read_store_config(path, _INIT_FILE).store_id
+    except NotAStoreError:
+        return None
+
+
+def _owned_by_another(database: Database, owner: str) -> StoreExistsError:
+    return StoreExistsError(
+        f"the database {database} already holds the catalog of store {owner}",
+        hint="Open that store's folder, or name a new database.",
+    )
+
+
 def _chosen_config(path: Path, config: StoreConfig) -> StoreConfig:
     """The configuration of the first of several initializations, or of an earlier one that was killed."""
     chosen = path / _INIT_FILE
@@ -176,10 +208,6 @@ def _make_sqlite_catalog(path: Path, config: StoreConfig) -> None:
 def _fill_catalog(database: Database, config: StoreConfig) -> None:
     with database.reading() as connection:
         fresh = schema.current_revision(connection) is None
-        if fresh and not database.is_sqlite and inspect(connection).get_table_names():
-            raise StoreExistsError(
-                f"the database {database} is not empty", hint="Name a new database; createdb makes one."
-            )
     if fresh:
         schema.upgrade(database)
     with database.writing() as connection:
@@ -201,10 +229,7 @@ def _claim_catalog(connection: Connection, config: StoreConfig, database: Databa
             )
         )
     elif owner != config.store_id:
-        raise StoreExistsError(
-            f"the database {database} already holds the catalog of store {owner}",
-            hint="Open that store's folder, or name a new database.",
-        )
+        raise _owned_by_another(database, owner)
 
 
 def _finish(path: Path) -> None:

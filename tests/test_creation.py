@@ -68,7 +68,7 @@ def test_catalog_of_another_store_is_refused(tmp_path: Path, new_database: Calla
     create_store(tmp_path / "one", database=url).close()
     with pytest.raises(StoreExistsError, match="already holds"):
         create_store(tmp_path / "two", database=url)
-    assert not (tmp_path / "two" / "store.toml").exists()
+    assert not (tmp_path / "two").exists()
 
 
 @pytest.mark.parametrize("point", ["init:chosen", "init:catalog"])
@@ -153,6 +153,8 @@ def test_unusable_database_url_is_refused_before_anything_is_made(tmp_path: Path
 def test_unreachable_server_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreUnreachableError, match="localhost:1"):
         create_store(tmp_path / "store", database="postgresql://nobody@localhost:1/none")
+    assert not (tmp_path / "store").exists()
+    create_store(tmp_path / "store").close()
 
 
 def test_read_only_store_refuses_to_write_and_writes_nothing(store: Store) -> None:

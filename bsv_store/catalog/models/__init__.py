@@ -10,6 +10,7 @@ from bsv_store.catalog.models.experiment import (
     Unionize,
     UnionizeCoverage,
 )
+from bsv_store.catalog.models.injection import InjectionSummary
 from bsv_store.catalog.models.ontology import Structure, StructureAncestor, StructureSet, StructureSetMember
 from bsv_store.catalog.models.shared import Exclusion, NamedSelection
 from bsv_store.catalog.models.store import Claim, ExperimentRevision, SnapshotMember, SourceSnapshot, StoreInfo
@@ -28,6 +29,7 @@ __all__ = [
     "ExperimentInjectionStructure",
     "ExperimentLine",
     "ExperimentRevision",
+    "InjectionSummary",
     "NamedSelection",
     "SnapshotMember",
     "SourceSnapshot",
