@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import catalog
 from benchmarks.generate import experiment_ids, make_store, write_cache, write_catalog
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -51,10 +52,15 @@ def main() -> None:
     finally:
         if arguments.keep is None:
             shutil.rmtree(folder)
+    note("the catalog, on both databases")
+    of_catalog = catalog.run(full=arguments.full)
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "numpy": np.__version__}
-    arguments.json.write_text(json.dumps({"machine": machine, "results": [asdict(r) for r in results]}, indent=1))
+    arguments.json.write_text(
+        json.dumps({"machine": machine, "aggregation": [asdict(r) for r in results], "catalog": of_catalog}, indent=1)
+    )
     print_table(results)
+    print(catalog.table(of_catalog))
 
 
 def run(folder: Path, sizes: tuple[int, ...]) -> list[Measurement]:
@@ -63,10 +69,10 @@ def run(folder: Path, sizes: tuple[int, ...]) -> list[Measurement]:
     count = sizes[-1]
     note(f"generating {count:,} experiments in {folder}")
     cache = write_cache(folder / "cache", count)
-    catalog = write_catalog(folder / "catalog.csv", count)
+    catalog_file = write_catalog(folder / "catalog.csv", count)
     if not (folder / "store").exists():
         note("adopting them into a store")
-        make_store(folder / "store", cache, catalog)
+        make_store(folder / "store", cache, catalog_file)
     results = []
     for size in sizes:
         ids = folder / f"ids-{size}.json"

@@ -8,6 +8,7 @@ one store.
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 import uuid
 from contextlib import closing
@@ -130,6 +131,11 @@ def _refuse_occupied(path: Path) -> None:
         raise StoreExistsError(
             f"{path} is a bsv-store already", hint=f"Look at it with `bsv-store --store {path} status`."
         )
+    if (path / CATALOG_FILE).exists() and not (path / _INIT_FILE).exists():
+        raise StoreExistsError(
+            f"{path} holds the catalog of a store, but its {STORE_FILE} is gone",
+            hint=f"Restore {STORE_FILE} from a backup, or name a new folder.",
+        )
     if path.exists() and not path.is_dir():
         raise StoreExistsError(f"{path} is a file", hint="Name a new or empty folder.")
     ours = {_INIT_FILE, CATALOG_FILE, *FOLDERS}
@@ -175,6 +181,7 @@ def _chosen_config(path: Path, config: StoreConfig) -> StoreConfig:
     with tempfile.NamedTemporaryFile("w", dir=path / "tmp", suffix=".tmp", encoding="utf-8") as file:
         file.write(config.to_toml())
         file.flush()
+        os.fsync(file.fileno())
         Path(file.name).chmod(config.file_mode)
         with contextlib.suppress(FileExistsError):
             chosen.hardlink_to(file.name)

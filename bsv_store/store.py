@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bsv_store.catalog import schema
 from bsv_store.creation import connect
+from bsv_store.errors import SelectionError
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.volume import volume_kind
 
@@ -468,12 +469,16 @@ class Store:
         from bsv_store.catalog.selection_sql import resolve_nonempty
 
         with self.database.reading() as connection:
-            return resolve_nonempty(connection, selection)
+            return resolve_nonempty(connection, self._selection(selection))
 
     @staticmethod
     def _selection(selection: Selection | None) -> Selection:
         from bsv_store.catalog.selection import Selection
 
+        if selection is not None and not isinstance(selection, Selection):
+            raise SelectionError(
+                f"{selection!r} is not a Selection", hint="Give one, such as Selection(injected_in=['VISp'])."
+            )
         return Selection() if selection is None else selection
 
 

@@ -287,7 +287,12 @@ def _create_experiment_tables() -> None:
         sa.Column(
             "source_kind", sa.String(), nullable=False, comment="Kind of list that the row follows: api, csv, csv_2016"
         ),
-        sa.Column("withdrawn", sa.Boolean(), nullable=False, comment="No longer in the newest list of its kind"),
+        sa.Column(
+            "withdrawn",
+            sa.Boolean(),
+            nullable=False,
+            comment="Not in the list that has the last word: the newest API list, else the newest CSV",
+        ),
         sa.CheckConstraint(
             "hemisphere_source in ('unionize', 'coordinate')", name=op.f("ck_experiment_hemisphere_source")
         ),

@@ -164,3 +164,11 @@ def test_read_only_store_refuses_to_write_and_writes_nothing(store: Store) -> No
         with pytest.raises(ReadOnlyStoreError), reader.database.writing():
             pass
     assert {path: path.stat().st_mtime_ns for path in store.path.rglob("*")} == before
+
+
+def test_store_that_lost_its_file_is_neither_opened_nor_made_over(tmp_path: Path) -> None:
+    create_store(tmp_path / "store").close()
+    (tmp_path / "store" / "store.toml").unlink()
+    with pytest.raises(StoreExistsError, match=r"store\.toml"):
+        create_store(tmp_path / "store")
+    assert not (tmp_path / "store" / "init.toml").exists()

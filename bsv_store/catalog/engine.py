@@ -87,7 +87,8 @@ class Database:
             self.engine = create_engine("sqlite://", creator=lambda: _connect_sqlite(target, read_only), **pool)
             event.listen(self.engine, "begin", _begin_sqlite)
         else:
-            self.engine = create_engine(target, connect_args={"connect_timeout": 10}, **pool)
+            waiting = f"-c lock_timeout={int(BUSY_TIMEOUT_S * 1000)}"
+            self.engine = create_engine(target, connect_args={"connect_timeout": 10, "options": waiting}, **pool)
         _engines.add(self.engine)
 
     @contextmanager
@@ -165,7 +166,9 @@ def translated(error: Exception, where: str) -> BsvStoreError:
     """Our error for one of the database driver's, by what it means to the user."""
     original = error.orig if isinstance(error, DBAPIError) else error
     text = str(original).lower()
-    if "locked" in text or "lock timeout" in text or "deadlock" in text:
+    if "deadlock" in text:
+        return BusyError(f"two jobs waited for each other in the database {where}", hint="Run the same again.")
+    if "locked" in text or "lock timeout" in text:
         return BusyError(
             f"the database {where} stayed locked for {BUSY_TIMEOUT_S:.0f} s",
             hint="Another job is writing; try again when it is done.",

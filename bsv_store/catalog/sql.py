@@ -128,10 +128,14 @@ _LONGEST_VALUE = 100_000_000
 _STEPS = 10_000
 
 
+# Loads code, and shows addresses of this process.
+_DANGEROUS = frozenset({"load_extension", "fts3_tokenizer"})
+
+
 def _authorize(action: int, first: str | None, second: str | None, _database: str | None, _trigger: str | None) -> int:
     if action in _READING:
         return sqlite3.SQLITE_OK
-    if action == sqlite3.SQLITE_FUNCTION and second != "load_extension":
+    if action == sqlite3.SQLITE_FUNCTION and second not in _DANGEROUS:
         return sqlite3.SQLITE_OK
     if action == sqlite3.SQLITE_PRAGMA and first in _HARMLESS_PRAGMAS:
         return sqlite3.SQLITE_OK

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 
@@ -57,7 +58,7 @@ class CatalogStatus:
     volumes : tuple of VolumeCount
     datasets, dataset_versions : int
     latest_snapshots : tuple of SnapshotInfo
-        The newest of each kind of content, newest first.
+        The one in force of each kind of content, the last taken in first.
     """
 
     structures: int
@@ -100,10 +101,14 @@ def _count(connection: Connection, table: type[Structure | Experiment | Dataset 
 
 
 def _latest_snapshots(connection: Connection) -> tuple[SnapshotInfo, ...]:
-    newest = select(func.max(SourceSnapshot.id)).group_by(SourceSnapshot.what, SourceSnapshot.kind)
-    rows = connection.execute(
-        select(SourceSnapshot.__table__).where(SourceSnapshot.id.in_(newest)).order_by(SourceSnapshot.id.desc())
-    )
+    newest: dict[tuple[str, str], Any] = {}
+    for row in connection.execute(select(SourceSnapshot.__table__).order_by(SourceSnapshot.id)):
+        # Of experiments the list with the newest upstream date is in force, whenever it was taken in.
+        day = row.upstream_date if row.what == "experiments" else None
+        rank = (day is not None, day or date.min)
+        if rank >= newest.get((row.what, row.kind), ((False, date.min), None))[0]:
+            newest[row.what, row.kind] = (rank, row)
+    rows = sorted((row for _, row in newest.values()), key=lambda row: -row.id)
     return tuple(
         SnapshotInfo(
             row.id,

@@ -88,7 +88,7 @@ _EXPERIMENTS = _described(
             "float",
             "Projection volume outside the injection, mm3, both hemispheres (the list's sum)",
         ),
-        ("withdrawn", "boolean", "No longer in the newest list of its kind"),
+        ("withdrawn", "boolean", "Not in the list that has the last word: the newest API list, else the newest CSV"),
     ),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select
 
 from bsv_store.catalog.models import StoredVolume
 from bsv_store.volumes.encoding import VolumeLayout
@@ -43,13 +43,6 @@ def all_volumes(connection: Connection) -> list[VolumeFile]:
     """Every volume of the store, by kind, spacing and experiment."""
     order = (StoredVolume.kind, StoredVolume.spacing_um, StoredVolume.experiment_id)
     return [_value(row) for row in connection.execute(select(*_table.columns).order_by(*order))]
-
-
-def count_volumes(connection: Connection) -> list[tuple[str, int, int, int]]:
-    """Kind, spacing in um, number and bytes of the volumes, by kind and spacing."""
-    columns = (StoredVolume.kind, StoredVolume.spacing_um)
-    query = select(*columns, func.count(), func.sum(StoredVolume.size_bytes)).group_by(*columns).order_by(*columns)
-    return [(kind, spacing, count, int(size)) for kind, spacing, count, size in connection.execute(query)]
 
 
 def record_volume(connection: Connection, file: VolumeFile) -> str | None:

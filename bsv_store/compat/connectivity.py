@@ -18,7 +18,7 @@ from bsv_store.compat.groups import Groups, make_groups
 from bsv_store.compat.inputs import SPACING_UM, Facts, bring_missing, injection_rows, known, read_facts
 from bsv_store.compat.metadata import print_summary, write_metadata
 from bsv_store.compat.request import Request, checked_request
-from bsv_store.errors import MissingDataError, RecipeError
+from bsv_store.errors import InputError, MissingDataError, RecipeError
 from bsv_store.opening import open_store
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import read_voxels
@@ -111,6 +111,8 @@ def fetch_connectivity_data(
     RecipeError, InputError
         On an unknown method, or lists that do not fit.
     """
+    if reload and offline:
+        raise InputError("reload and offline contradict each other", hint="Reloading needs a connection.")
     if missing not in ("error", "leave_out"):
         raise RecipeError(f"missing cannot be {missing!r}", hint="It is 'error' or 'leave_out'.")
     request = checked_request(
@@ -159,7 +161,7 @@ class _Call:
             pooled = injection_rows(connection, ids)
             tree = ancestry(connection) if self.request.regions else {}
         print_summary(facts)
-        usable, left_out = self._usable(facts, reasons)
+        usable, left_out = self._usable(facts, reasons, reload=reload)
         groups = make_groups(self.request, usable, tree, bsv_rules=self.bsv_rules)
         left_out |= groups.left_out
         combined, individual, sizes = self._compute(usable, groups, load_all)
@@ -168,13 +170,19 @@ class _Call:
         info = self._region_info(usable if self.bsv_rules else facts, groups, sizes, left_out)
         return combined, pooled, individual, info
 
-    def _usable(self, facts: Sequence[Facts], reasons: Mapping[int, str]) -> tuple[list[Facts], dict[int, str]]:
+    def _usable(
+        self, facts: Sequence[Facts], reasons: Mapping[int, str], *, reload: bool
+    ) -> tuple[list[Facts], dict[int, str]]:
         """The experiments that can go in, and why the others cannot."""
         if self.bsv_rules:
+            for experiment_id, reason in reasons.items() if reload else ():
+                warnings.warn(f"experiment {experiment_id} could not be fetched again: {reason}", stacklevel=5)
             return [_as_bsv_sees(item) for item in facts], {}
         left_out = {}
         for item in facts:
             lacking = self._lacking(item)
+            if lacking is None and reload and item.experiment_id in reasons:
+                lacking = "what the store has could not be fetched again"
             if lacking is not None:
                 upstream = reasons.get(item.experiment_id)
                 left_out[item.experiment_id] = f"{lacking} ({upstream})" if upstream else lacking

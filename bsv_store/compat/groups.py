@@ -21,7 +21,7 @@ class Groups:
     centers : tuple of float or None
         Mean coordinate of each group's members, um, where grouped by coordinate.
     edges : tuple of float or None
-        Edges of the coordinate bins that are not empty.
+        Edges of all coordinate bins, those that are empty and make no group included.
     axis : str or None
     left_out : mapping of int to str
         Reason by experiment id.

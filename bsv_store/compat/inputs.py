@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select
 
+from bsv_store.acquisition.presence import present_volumes
 from bsv_store.catalog.id_lists import id_in
 from bsv_store.catalog.models import Experiment, Structure, Unionize, UnionizeCoverage
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_FIELDS
@@ -97,8 +98,8 @@ def missing(store: Store, ids: Sequence[int]) -> tuple[set[int], set[int]]:
     """Experiments whose injection rows, and those whose volume, the store lacks."""
     with store.database.reading() as connection:
         covered = _with_summary(connection, ids)
-        volumes = find_volumes(connection, ids, kind=KIND, spacing_um=SPACING_UM)
-    return set(ids) - covered, set(ids) - volumes.keys()
+    volumes = present_volumes(store.database, store.files, ids, kind=KIND, spacing_um=SPACING_UM)
+    return set(ids) - covered, set(ids) - volumes
 
 
 def read_facts(connection: Connection, ids: Sequence[int]) -> list[Facts]:

@@ -94,7 +94,8 @@ def _write_nrrd(version: StoredVersion, path: Path) -> None:
         "space directions": directions if several else directions[:3],
         "kinds": ["domain"] * 3 + ["list"] * several,
         "labels": ["AP", "DV", "ML", "group"][: 3 + several],
-        "content": f"mean {version.quantity}",
+        # NRRD headers are ASCII.
+        "content": f"mean {version.quantity}".replace("³", "^3").replace("µ", "u"),
         "groups": "; ".join(f"{group.number}: {group.label} (n={group.n})" for group in version.groups),
         "dataset": version.ref,
         "fingerprint": version.fingerprint,

@@ -157,10 +157,20 @@ def gather_inputs(
         assignment = assign(recipe.grouping, remaining, ancestry)
         placed = assignment.group_of()
         lacking = needs.lacking([subject for subject in remaining if subject.experiment_id in placed])
+        if not placed:
+            raise RecipeError(
+                f"none of the {len(remaining)} experiments falls into a group; {_first_reason(assignment)}",
+                hint="Coordinates and edges are um, regions acronyms.",
+            )
         if not lacking:
             break
         reasons.update(lacking)
     return _inputs(recipe, assignment, needs, reasons)
+
+
+def _first_reason(assignment: Assignment) -> str:
+    first = min(assignment.left_out, key=lambda left: left.experiment_id)
+    return f"{first.experiment_id}: {first.reason}"
 
 
 def _inputs(recipe: Recipe, assignment: Assignment, needs: _Needs, reasons: Mapping[int, str]) -> Inputs:

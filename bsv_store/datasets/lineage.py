@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import Connection, select
@@ -13,8 +14,6 @@ from bsv_store.catalog.models import SourceSnapshot, UnionizeCoverage
 from bsv_store.catalog.volumes import find_volumes
 
 if TYPE_CHECKING:
-    from datetime import date, datetime
-
     import pandas as pd
 
     from bsv_store.catalog.engine import Database
@@ -160,5 +159,8 @@ def _snapshots(connection: Connection, until: datetime) -> tuple[SnapshotSource,
         .where(SourceSnapshot.what.in_(["structures", "experiments"]), SourceSnapshot.taken_at <= until)
         .order_by(SourceSnapshot.id)
     )
-    newest = {(row.what, row.kind): SnapshotSource(*row) for row in connection.execute(query)}
+    found = [SnapshotSource(*row) for row in connection.execute(query)]
+    # Of experiments the list with the newest upstream date is in force, whenever it was taken in.
+    found.sort(key=lambda item: (item.upstream_date or date.min) if item.what == "experiments" else date.min)
+    newest = {(item.what, item.kind): item for item in found}
     return tuple(newest[key] for key in sorted(newest))

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 
-def id_list(context: click.Context, parameter: click.Parameter, value: str | None) -> list[int] | None:
-    """Experiment ids: ``1,2,3``, or ``@FILE`` with ids separated by commas, blanks or line ends."""
-    if value is None:
+def id_list(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[int] | None:
+    """Experiment ids: ``1,2,3``, or ``@FILE`` with ids separated by commas, blanks or line ends; repeatable."""
+    if not value:
         return None
-    items = _text_or_file(value).replace(",", " ").split()
+    items = [item for each in value for item in _text_or_file(each).replace(",", " ").split()]
     wrong = [item for item in items if not (item.isascii() and item.isdecimal())]
     if wrong:
         raise click.BadParameter(f"{wrong[0][:40]!r} is no experiment id", context, parameter)
@@ -102,9 +102,13 @@ _OPTIONS = [
         help="Where the target lies: left, right, both, ipsilateral or contralateral.  [default: both]",
     ),
     _explicit(
-        "--ids", callback=id_list, metavar="1,2,3|@FILE", help="Only these experiments; @- reads standard input."
+        "--ids",
+        multiple=True,
+        callback=id_list,
+        metavar="1,2,3|@FILE",
+        help="Only these experiments; repeatable; @- reads standard input.",
     ),
-    _explicit("--exclude-ids", callback=id_list, metavar="1,2,3|@FILE", help="Not these experiments."),
+    _explicit("--exclude-ids", multiple=True, callback=id_list, metavar="1,2,3|@FILE", help="Not these experiments."),
     _explicit("--include-withdrawn", is_flag=True, help="Also experiments that Allen no longer lists."),
     _explicit("--include-excluded", is_flag=True, help="Also experiments on the exclusion list (see exclude list)."),
     _explicit(

@@ -47,6 +47,19 @@ def require_experiments(store: Store, selection: Selection) -> None:
         resolve_nonempty(connection, selection)
 
 
+def note_uncovered(store: Store, selection: Selection) -> None:
+    """Say how many of the experiments have no unionize rows outside the injection, so that nothing is known of them."""
+    from bsv_store.catalog.queries import uncovered
+
+    with store.database.reading() as connection:
+        unknown = uncovered(connection, selection, "projection")
+    if unknown:
+        note(
+            f"{len(unknown):,} of the selected experiments are not in this, for the store has no unionize tables.\n"
+            "`bsv-store sync unionizes` with the same selection brings them."
+        )
+
+
 def note_unmeasured(store: Store, selection: Selection) -> None:
     """Say how many experiments a target could not be looked up for, as their unionize tables are not in the store."""
     from bsv_store.catalog.selection_sql import unmeasured

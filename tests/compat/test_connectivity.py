@@ -20,6 +20,7 @@ from bsv_store.errors import (
     UnknownStructureError,
 )
 from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store.sources.synthetic.faults import Substitute
 from bsv_store.store import Store
 from tests.compat.golden import fill_catalog, make_bsv_cache
 
@@ -126,3 +127,31 @@ def test_duplicate_ids_count_once_with_a_warning(filled: tuple[Store, Path], tmp
         _, _, _, info = fetch_connectivity_data([*IDS, IDS[0]], tmp_path, store=filled[0], offline=True, **DEFAULTS)
     assert info["experimentIDs"] == IDS
     assert info["group_sizes"] == [2]
+
+
+def test_reload_that_fails_is_an_error_not_the_old_data(store: Store, tmp_path: Path) -> None:
+    with SyntheticServer(SyntheticAtlas(experiments=3)) as server:
+        store.sync_structures(api_url=server.url)
+        store.sync_experiments(api_url=server.url)
+        ids = list(store.select())[:1]
+        fetch_connectivity_data(ids, tmp_path, store=store, api_url=server.url, **DEFAULTS)
+        server.fail("/grid_data/", Substitute(b"no zip"), times=None)
+        with pytest.raises(MissingDataError, match="could not be fetched again"):
+            fetch_connectivity_data(ids, tmp_path, store=store, api_url=server.url, reload=True, **DEFAULTS)
+
+
+def test_reload_and_offline_contradict_each_other(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="contradict"):
+        fetch_connectivity_data([1], tmp_path, store=store, offline=True, reload=True, **DEFAULTS)
+
+
+def test_volume_file_that_was_lost_is_fetched_again(store: Store, tmp_path: Path) -> None:
+    with SyntheticServer(SyntheticAtlas(experiments=3)) as server:
+        store.sync_structures(api_url=server.url)
+        store.sync_experiments(api_url=server.url)
+        ids = list(store.select())[:1]
+        first, _, _, _ = fetch_connectivity_data(ids, tmp_path, store=store, api_url=server.url, **DEFAULTS)
+        (file,) = store.path.rglob("*.h5")
+        file.unlink()
+        again, _, _, _ = fetch_connectivity_data(ids, tmp_path, store=store, api_url=server.url, **DEFAULTS)
+    np.testing.assert_array_equal(first, again)

@@ -407,3 +407,8 @@ def test_a_read_only_store_answers_what_it_has_and_writes_nothing(filled: Store)
             rebuild_version(reader.database, reader.files, "test")
         assert rebuild_version(reader.database, reader.files, "test", check_only=True).is_identical
     assert sorted(path.name for path in filled.path.rglob("*")) == before
+
+
+def test_nobody_in_any_group_is_an_error_not_an_average_of_zeros(filled: Store) -> None:
+    with pytest.raises(RecipeError, match="falls into a group"):
+        ask(filled, grouping=by_coordinate("AP", edges=[1.0, 2.0]))

@@ -97,3 +97,13 @@ def test_a_damaged_result_is_not_exported(version: DatasetVersion, tmp_path: Pat
     with pytest.raises(DamagedFileError):
         version.export(target)
     assert [path.name for path in tmp_path.iterdir() if path.name != "store"] == []
+
+
+@pytest.mark.parametrize("ending", [".nc", ".nrrd", ".nii", ".nii.gz", ".npz", ".csv", ".bib", ".txt", ".bsv.zip"])
+def test_a_normalized_version_of_several_groups_goes_into_every_format(
+    filled: Store, tmp_path: Path, ending: str
+) -> None:
+    version = ask(filled, grouping=by_coordinate("AP", bins=2), normalize="injection_volume")
+    target = tmp_path / f"result{ending}"
+    version.export(target)
+    assert target.stat().st_size > 0

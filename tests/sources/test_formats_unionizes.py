@@ -113,7 +113,7 @@ def test_experiments_of_one_reply_are_sorted_together() -> None:
 
 def test_more_rows_than_one_block_keep_their_order() -> None:
     rows = [unionize(1, structure, 2, False, volume=float(structure)) for structure in range(5000, 0, -1)]
-    table = unionize_table_from_rows(rows, PROJECTION, what="x")
+    table = unionize_table_from_rows(rows, what="x")
     assert table.columns["volume"].tolist() == [float(structure) for structure in range(1, 5001)]
 
 
@@ -143,8 +143,7 @@ def test_only_what_is_certain_is_called_complete(rows: list[Row], parts: frozens
 
 
 def test_given_parts_are_believed() -> None:
-    rows = [row for row in unionizes(projection=False) if row["hemisphere_id"] == 3]
-    assert read_unionizes(envelope(rows), what="x", parts=INJECTION).parts == INJECTION
+    assert read_unionizes(envelope(unionizes(projection=False)), what="x", parts=INJECTION).parts == INJECTION
     assert read_unionizes(envelope([]), what="x", parts=BOTH_PARTS).parts == BOTH_PARTS
     assert read_unionizes(sdk_csv(unionizes()), what="x", parts=BOTH_PARTS).parts == BOTH_PARTS
 
@@ -155,9 +154,15 @@ def test_rows_of_another_half_than_asked_for_are_refused(parts: frozenset[Unioni
         read_unionizes(envelope(unionizes()), what="x", parts=parts)
 
 
-def test_summary_is_the_injection_half_whatever_its_rows() -> None:
-    rows = [{**row, "experimentID": 1} for row in unionizes(projection=False) if row["hemisphere_id"] == 3]
+def test_summary_is_the_injection_half() -> None:
+    rows = [{**row, "experimentID": 1} for row in unionizes(projection=False)]
     assert read_unionizes(bare(rows), what="x").parts == INJECTION
+
+
+def test_summary_that_lacks_a_hemisphere_is_refused() -> None:
+    rows = [{**row, "experimentID": 1} for row in unionizes(projection=False) if row["hemisphere_id"] == 3]
+    with pytest.raises(FormatError, match="rows are missing"):
+        read_unionizes(bare(rows), what="x")
 
 
 def test_summary_that_names_another_experiment_is_refused() -> None:
@@ -295,3 +300,10 @@ def test_failure_and_single_pages_are_refused() -> None:
         read_unionizes(envelope("too busy", success=False), what="x")
     with pytest.raises(EnvelopeError, match="one page"):
         read_unionizes(envelope(unionizes(), total_rows=2600), what="x")
+
+
+@pytest.mark.parametrize("parts", [BOTH_PARTS, INJECTION])
+def test_missing_hemisphere_is_refused_where_the_table_should_be_whole(parts: frozenset[UnionizePart]) -> None:
+    rows = unionizes() if parts == BOTH_PARTS else unionizes(projection=False)
+    with pytest.raises(FormatError, match="rows are missing"):
+        unionize_table_from_rows(rows[:-1], parts, what="x")

@@ -53,7 +53,9 @@ class Experiment(Base):
     injection_volume_right: Mapped[float | None] = mapped_column(comment="mm3, from the unionize rows of the root")
     storage_directory: Mapped[str | None]
     source_kind: Mapped[str] = mapped_column(comment="Kind of list that the row follows: api, csv, csv_2016")
-    withdrawn: Mapped[bool] = mapped_column(comment="No longer in the newest list of its kind")
+    withdrawn: Mapped[bool] = mapped_column(
+        comment="Not in the list that has the last word: the newest API list, else the newest CSV"
+    )
 
     primary_structure: Mapped[Structure] = relationship()
     lines: Mapped[list[TransgenicLine]] = relationship(secondary="experiment_line", order_by=TransgenicLine.name)

@@ -108,7 +108,11 @@ def unionize_table_from_rows(
     columns = _checked_columns(_columns_from_rows(rows, what=what), what=what)
     if parts is None and rows and _BSV_ID in rows[0] and bool(columns["is_injection"].all()):
         parts = frozenset(("injection",))
-    if parts is None and not _hemispheres_add_up(columns):
+    if not _hemispheres_add_up(columns):
+        if parts is not None:
+            raise FormatError(
+                f"{what}: left and right do not add up to both hemispheres, so rows are missing", hint=_HINT_ROWS
+            )
         parts = frozenset()
     return _table(columns, parts, what=what)
 

@@ -26,6 +26,7 @@ _TABLE = (Column("file", "file"), Column("reason", "reason"))
 @click.option(
     "--ids",
     "experiment_ids",
+    multiple=True,
     callback=id_list,
     metavar="1,2,3|@FILE",
     help="Only what belongs to these experiments, and the lists; @- reads standard input.",

@@ -9,7 +9,7 @@ import click
 from bsv_store_cli.help import SectionedCommand
 from bsv_store_cli.output import emit, format_option, frame_rows, print_rows
 from bsv_store_cli.selection_options import selection_options
-from bsv_store_cli.session import opened_store
+from bsv_store_cli.session import note_uncovered, opened_store
 from bsv_store_cli.talk import note
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def matrix(
                 raise click.UsageError("--as-sql gives the matrix by source; leave --by-experiment out")
             emit(store.catalog.matrix_sql(selection, **chosen))
             return
+        note_uncovered(store, selection)
         frame = store.catalog.matrix(selection, rows="experiments" if by_experiment else "sources", **chosen)
     frame.columns = [" ".join(name) for name in frame.columns.to_flat_index()]
     rows = frame_rows(frame.reset_index())

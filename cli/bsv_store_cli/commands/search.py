@@ -10,7 +10,7 @@ import click
 from bsv_store_cli.help import Group, SectionedCommand
 from bsv_store_cli.output import format_option, frame_rows, print_rows
 from bsv_store_cli.selection_options import selection_options
-from bsv_store_cli.session import opened_store
+from bsv_store_cli.session import note_uncovered, opened_store
 from bsv_store_cli.talk import note
 from bsv_store_cli.volume_options import volume_options
 
@@ -110,6 +110,7 @@ def target(
       bsv-store search target CP --by normalized_projection_volume --in-hemisphere ipsilateral
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
+        note_uncovered(store, selection)
         frame = store.catalog.search_targets(
             targets, measure=by, threshold=above, target_hemisphere=side, within=selection, limit=limit
         )
@@ -159,6 +160,7 @@ def correlation(
       bsv-store search correlation 158314987 --domain Isocortex
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
+        note_uncovered(store, selection)
         frame = store.catalog.search_correlation(
             seed,
             domain=domain or None,
