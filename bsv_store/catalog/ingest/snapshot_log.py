@@ -119,14 +119,17 @@ def find_same(
     *,
     upstream_date: date | None = None,
 ) -> int | None:
-    """Id of an earlier snapshot of the same kind, content and upstream date; None if there is none."""
-    query = select(SourceSnapshot.id).where(
+    """Id of the last snapshot of the same kind and upstream date if it has the same content, else None.
+
+    An earlier one with the same content does not count: after A and B of one date, A again is news.
+    """
+    query = select(SourceSnapshot.id, SourceSnapshot.content_sha256).where(
         SourceSnapshot.what == what,
         SourceSnapshot.kind == kind,
-        SourceSnapshot.content_sha256 == content_sha256,
         SourceSnapshot.upstream_date.is_not_distinct_from(upstream_date),
     )
-    return connection.execute(query.limit(1)).scalar()
+    last = connection.execute(query.order_by(SourceSnapshot.id.desc()).limit(1)).one_or_none()
+    return last.id if last is not None and last.content_sha256 == content_sha256 else None
 
 
 def record_snapshot(

@@ -217,6 +217,18 @@ def test_of_lists_with_one_date_the_last_taken_in_is_the_newest(small_atlas: Dat
     assert stored(small_atlas)["sex"] == "F"
 
 
+@pytest.mark.parametrize("day", [None, date(2020, 7, 1)])
+def test_list_that_comes_back_after_another_of_the_same_date_counts_again(
+    small_atlas: Database, day: date | None
+) -> None:
+    first = a_list(experiment(strain="A"), day=day)
+    second = a_list(experiment(strain="B"), day=day)
+    for each in (first, second, first):
+        ingest_experiments(small_atlas, each, source="test")
+    assert stored(small_atlas)["strain"] == "A"
+    assert ingest_experiments(small_atlas, first, source="test").snapshot_id is None
+
+
 def test_kinds_do_not_withdraw_each_other(small_atlas: Database) -> None:
     ingest_experiments(small_atlas, a_list(experiment(1), experiment(2), day=None, kind="csv"), source="csv")
     ingest_experiments(small_atlas, a_list(experiment(1)), source="api")
