@@ -149,6 +149,7 @@ class _Adoption:
     size_bytes: int = 0
 
     def run(self) -> AdoptReport:
+        """What became of the files of the cache, taken in one after the other."""
         scan = self.scan
         lists = [path for path in (scan.structures, scan.experiments) if path is not None]
         self.progress.start(len(lists) + len(scan.unionizes) + len(scan.volumes), f"adopting {scan.folder.name}")

@@ -153,6 +153,7 @@ class _Call:
         offline: bool,
         api_url: str | None,
     ) -> tuple[NDArray[np.float64], dict[str, list[Any]], NDArray[np.float64] | None, dict[str, Any]]:
+        """The return values of the call."""
         ids = self.request.experiment_ids
         check_known(self.store.database, ids)
         reasons = bring_missing(self.store, ids, folder=folder, offline=offline, reload=reload, api_url=api_url)

@@ -171,6 +171,7 @@ class _Found:
     ignored: list[tuple[Path, str]] = field(default_factory=list)
 
     def bsv_entry(self, entry: Path) -> None:
+        """Sort what lies in a Brain Street View cache under one name."""
         if not self._is_usable(entry, want_folder=True):
             return
         experiment_id = _experiment_id(entry.name)
@@ -186,6 +187,7 @@ class _Found:
                 self._ignore(path, _KNOWN_LEFTOVERS.get(path.name, "unknown file"))
 
     def allensdk_entry(self, entry: Path) -> None:
+        """Sort what lies in an AllenSDK cache under one name."""
         if entry.is_dir():
             if match := _SDK_FOLDER.fullmatch(entry.name):
                 self._allensdk_experiment(entry, match[1])

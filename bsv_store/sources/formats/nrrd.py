@@ -156,6 +156,7 @@ class _Header:
 
     @classmethod
     def read(cls, stream: BinaryIO, *, what: str) -> _Header:
+        """The checked header; the stream stands at the first byte of the data afterwards."""
         import nrrd
 
         # Only the header goes to pynrrd, so that it cannot look for data anywhere.
