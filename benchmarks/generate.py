@@ -11,29 +11,10 @@ from numpy.typing import NDArray
 
 from bsv_store import create_store
 from bsv_store.catalog.records import UNIONIZE_FIELDS
+from bsv_store.sources.synthetic.wire import CSV_COLUMNS
 from bsv_store.volumes.grid import Grid
 
 GRID = Grid(100)
-# The columns of the web site's export.
-CATALOG_COLUMNS = (
-    "id",
-    "transgenic-line",
-    "product-id",
-    "structure-id",
-    "structure-abbrev",
-    "structure-name",
-    "name",
-    "injection-volume",
-    "injection-structures",
-    "gender",
-    "strain",
-    "sum",
-    "structure-color",
-    "num-voxels",
-    "injection-coordinates",
-    "selected",
-    "experiment_page_url",
-)
 FIRST_ID = 800_000_000
 INJECTION_ROWS = 66
 # Real structures of the visual and motor areas: (id, acronym, name).
@@ -97,7 +78,7 @@ def write_catalog(file: Path, count: int) -> Path:
     """The experiments as the web site's CSV export has them."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, CATALOG_COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(stream, CSV_COLUMNS, lineterminator="\n")
         writer.writeheader()
         for number, experiment_id in enumerate(experiment_ids(count)):
             structure_id, acronym, name = STRUCTURES[number % len(STRUCTURES)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from bsv_store.catalog.ingest.current import rank_in_force
 from bsv_store.catalog.models import (
     Dataset,
     DatasetVersion,
@@ -101,14 +101,10 @@ def _count(connection: Connection, table: type[Structure | Experiment | Dataset 
 
 
 def _latest_snapshots(connection: Connection) -> tuple[SnapshotInfo, ...]:
-    newest: dict[tuple[str, str], Any] = {}
-    for row in connection.execute(select(SourceSnapshot.__table__).order_by(SourceSnapshot.id)):
-        # Of experiments the list with the newest upstream date is in force, whenever it was taken in.
-        day = row.upstream_date if row.what == "experiments" else None
-        rank = (day is not None, day or date.min)
-        if rank >= newest.get((row.what, row.kind), ((False, date.min), None))[0]:
-            newest[row.what, row.kind] = (rank, row)
-    rows = sorted((row for _, row in newest.values()), key=lambda row: -row.id)
+    found = connection.execute(select(SourceSnapshot.__table__)).all()
+    ranked = sorted(found, key=lambda row: rank_in_force(row.what, row.upstream_date, row.id))
+    in_force = {(row.what, row.kind): row for row in ranked}
+    rows = sorted(in_force.values(), key=lambda row: -row.id)
     return tuple(
         SnapshotInfo(
             row.id,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy import Connection, select
 
 from bsv_store.catalog.id_lists import id_in
+from bsv_store.catalog.ingest.current import rank_in_force
 from bsv_store.catalog.models import SourceSnapshot, UnionizeCoverage
 from bsv_store.catalog.volumes import find_volumes
 
@@ -149,6 +150,7 @@ def _snapshots(connection: Connection, until: datetime) -> tuple[SnapshotSource,
     query = (
         select(SourceSnapshot)
         .with_only_columns(
+            SourceSnapshot.id,
             SourceSnapshot.what,
             SourceSnapshot.kind,
             SourceSnapshot.source,
@@ -157,10 +159,7 @@ def _snapshots(connection: Connection, until: datetime) -> tuple[SnapshotSource,
             SourceSnapshot.content_sha256,
         )
         .where(SourceSnapshot.what.in_(["structures", "experiments"]), SourceSnapshot.taken_at <= until)
-        .order_by(SourceSnapshot.id)
     )
-    found = [SnapshotSource(*row) for row in connection.execute(query)]
-    # Of experiments the list with the newest upstream date is in force, whenever it was taken in.
-    found.sort(key=lambda item: (item.upstream_date or date.min) if item.what == "experiments" else date.min)
-    newest = {(item.what, item.kind): item for item in found}
+    ranked = sorted(connection.execute(query), key=lambda row: rank_in_force(row.what, row.upstream_date, row.id))
+    newest = {(row.what, row.kind): SnapshotSource(*row[1:]) for row in ranked}
     return tuple(newest[key] for key in sorted(newest))

@@ -44,6 +44,11 @@ def rank_of(upstream_date: date | None, snapshot_id: int) -> Rank:
     return (0 if upstream_date is None else upstream_date.toordinal(), snapshot_id)
 
 
+def rank_in_force(what: str, upstream_date: date | None, snapshot_id: int) -> Rank:
+    """The rank of a snapshot of any content: only of experiment lists does the upstream date count."""
+    return rank_of(upstream_date if what == "experiments" else None, snapshot_id)
+
+
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """What the newest list of a kind that has an experiment says of it."""
