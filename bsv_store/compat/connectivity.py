@@ -15,8 +15,9 @@ from bsv_store.acquisition.presence import check_known
 from bsv_store.aggregation import GroupAccumulator, HemisphereRule, process_volume
 from bsv_store.catalog.structures import ancestry
 from bsv_store.compat.groups import Groups, make_groups
-from bsv_store.compat.inputs import SPACING_UM, Facts, bring_missing, injection_rows, known, read_facts
+from bsv_store.compat.inputs import SPACING_UM, Facts, bring_missing, known, read_facts
 from bsv_store.compat.metadata import print_summary, write_metadata
+from bsv_store.compat.pooled import injection_rows, injection_tables
 from bsv_store.compat.request import Request, checked_request
 from bsv_store.errors import InputError, MissingDataError, RecipeError
 from bsv_store.opening import open_store
@@ -95,7 +96,8 @@ def fetch_connectivity_data(
     -------
     combined : ndarray of float64, shape (ap, dv, ml, groups)
     injection_info : dict of str to list
-        The unionize rows inside the injections, pooled by column.
+        The unionize rows inside the injections, pooled by column. They are read from the store when first looked at;
+        if somebody has replaced them by then, that is a StoreError.
     individual : ndarray of float64, shape (ap, dv, ml, n_ids), or None
         In call order; zero for those left out or missing.
     region_info : dict
@@ -158,8 +160,8 @@ class _Call:
         check_known(self.store.database, ids)
         reasons = bring_missing(self.store, ids, folder=folder, offline=offline, reload=reload, api_url=api_url)
         with self.store.database.reading() as connection:
-            facts = read_facts(connection, ids)
-            pooled = injection_rows(connection, ids)
+            tables = injection_tables(connection, ids)
+            facts = read_facts(connection, ids, tables)
             tree = ancestry(connection) if self.request.regions else {}
         print_summary(facts)
         usable, left_out = self._usable(facts, reasons, reload=reload)
@@ -169,7 +171,7 @@ class _Call:
         if export_metadata and folder is not None:
             write_metadata(folder, file_name, facts, bsv_rules=self.bsv_rules)
         info = self._region_info(usable if self.bsv_rules else facts, groups, sizes, left_out)
-        return combined, pooled, individual, info
+        return combined, injection_rows(self.store.path, ids, tables), individual, info
 
     def _usable(
         self, facts: Sequence[Facts], reasons: Mapping[int, str], *, reload: bool

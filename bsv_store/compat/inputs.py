@@ -6,16 +6,17 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select
 
 from bsv_store.acquisition.presence import present_volumes
 from bsv_store.catalog.id_lists import id_in
-from bsv_store.catalog.models import Experiment, Structure, Unionize, UnionizeCoverage
-from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_FIELDS
+from bsv_store.catalog.models import Experiment, Structure, Unionize
+from bsv_store.catalog.records import ROOT_STRUCTURE_ID
 from bsv_store.catalog.selection import Selection
 from bsv_store.catalog.volumes import find_volumes
+from bsv_store.compat.pooled import injection_tables
 from bsv_store.errors import NotACacheError
 
 if TYPE_CHECKING:
@@ -97,13 +98,19 @@ def bring_missing(
 def missing(store: Store, ids: Sequence[int]) -> tuple[set[int], set[int]]:
     """Experiments whose injection rows, and those whose volume, the store lacks."""
     with store.database.reading() as connection:
-        covered = _with_summary(connection, ids)
+        covered = set(injection_tables(connection, ids))
     volumes = present_volumes(store.database, store.files, ids, kind=KIND, spacing_um=SPACING_UM)
     return set(ids) - covered, set(ids) - volumes
 
 
-def read_facts(connection: Connection, ids: Sequence[int]) -> list[Facts]:
-    """What the catalog knows of each experiment, in the order of the ids, all of which it has."""
+def read_facts(connection: Connection, ids: Sequence[int], covered: Collection[int]) -> list[Facts]:
+    """What the catalog knows of each experiment, in the order of the ids, all of which it has.
+
+    Parameters
+    ----------
+    covered : collection of int
+        Those whose injection rows are in the store.
+    """
     columns = (
         Experiment.id,
         Experiment.transgenic_line,
@@ -119,7 +126,6 @@ def read_facts(connection: Connection, ids: Sequence[int]) -> list[Facts]:
     )
     query = select(*columns).join(Structure, Structure.id == Experiment.primary_structure_id)
     rows = {row[0]: row for row in connection.execute(query.where(id_in(connection, Experiment.id, ids)))}
-    covered = _with_summary(connection, ids)
     root = _root_rows(connection, ids)
     volumes = find_volumes(connection, ids, kind=KIND, spacing_um=SPACING_UM)
     facts = []
@@ -127,25 +133,6 @@ def read_facts(connection: Connection, ids: Sequence[int]) -> list[Facts]:
         volume, intensity = root.get(i, (None, None))
         facts.append(Facts(*rows[i], volume, intensity, i in covered, volumes.get(i)))
     return facts
-
-
-def injection_rows(connection: Connection, ids: Sequence[int]) -> dict[str, list[Any]]:
-    """The injection rows of all experiments, pooled column by column under the API's names, plus ``experimentID``.
-
-    Experiments come in the order of the ids.
-    """
-    columns = [Unionize.__table__.columns[column] for _, column, _ in UNIONIZE_FIELDS]
-    query = select(*columns).where(id_in(connection, Unionize.experiment_id, ids), Unionize.is_injection)
-    order = {experiment_id: place for place, experiment_id in enumerate(ids)}
-    rows = sorted(connection.execute(query).all(), key=lambda row: (order[row[0]], row[1], row[2]))
-    pooled: dict[str, list[Any]] = {
-        field: list(values)
-        for (field, _, _), values in zip(
-            UNIONIZE_FIELDS, zip(*rows, strict=True) if rows else [()] * len(columns), strict=True
-        )
-    }
-    pooled["experimentID"] = list(pooled["section_data_set_id"])
-    return pooled
 
 
 def known(coordinate: float | None) -> bool:
@@ -165,13 +152,6 @@ def _adopted(store: Store, folder: Path, wanted: Collection[int]) -> dict[int, s
 def _only(ids: Collection[int]) -> Selection:
     # Whoever lists ids in a script means these, as with Brain Street View.
     return Selection(ids=sorted(ids), include_withdrawn=True, include_excluded=True)
-
-
-def _with_summary(connection: Connection, ids: Sequence[int]) -> set[int]:
-    query = select(UnionizeCoverage.experiment_id).where(
-        id_in(connection, UnionizeCoverage.experiment_id, ids), UnionizeCoverage.part == "injection"
-    )
-    return set(connection.execute(query).scalars())
 
 
 def _root_rows(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[float, float]]:

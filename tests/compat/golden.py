@@ -19,10 +19,17 @@ def make_bsv_cache(golden: Path, folder: Path) -> Path:
             with zipfile.ZipFile(source / "density.zip") as archive:
                 (target / "density.raw").write_bytes(archive.read("density.raw"))
         if (source / "unionize.json").exists():
-            rows = json.loads((source / "unionize.json").read_text())["msg"]
-            inside = [{**row, "experimentID": int(source.name)} for row in rows if row["is_injection"]]
+            inside = [
+                {**row, "experimentID": int(source.name)} for row in wire_injection_rows(golden, int(source.name))
+            ]
             (target / "injectionSummary_all.json").write_text(json.dumps(inside))
     return folder
+
+
+def wire_injection_rows(golden: Path, experiment_id: int) -> list[dict[str, Any]]:
+    """The rows inside the injection, as the API would send them."""
+    rows = json.loads((golden / "wire" / str(experiment_id) / "unionize.json").read_text())["msg"]
+    return [row for row in rows if row["is_injection"]]
 
 
 def fill_catalog(store: Store, data: Path) -> Store:
