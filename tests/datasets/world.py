@@ -116,10 +116,24 @@ def experiment_list(facts: Sequence[Fact]) -> ExperimentList:
     return ExperimentList("api", records, len(records))
 
 
+def fill_with(store: Store, facts: Sequence[Fact]) -> None:
+    """Take in structures, and experiments of one's own with their volumes and injection rows."""
+    fill(store, volumes=(), unionizes=())
+    ingest_experiments(store.database, experiment_list(facts), source="test")
+    add_root_rows(store, facts)
+    for fact in facts:
+        add_volume(store, fact.id)
+
+
 def add_unionizes(store: Store, ids: Iterable[int]) -> None:
     """The root's injection rows of these experiments."""
+    add_root_rows(store, [BY_ID[identifier] for identifier in sorted(ids)])
+
+
+def add_root_rows(store: Store, facts: Sequence[Fact]) -> None:
+    """The root's injection rows that go with the volumes of these facts, ascending by id."""
     rows: list[dict[str, Any]] = []
-    for fact in (BY_ID[identifier] for identifier in sorted(ids)):
+    for fact in facts:
         for hemisphere, volume in ((1, fact.left), (2, fact.right), (3, fact.volume)):
             if volume > 0:
                 rows.append(

@@ -1,0 +1,114 @@
+"""How much work the paths that must be fast do: counted, so that a slow machine fails no test and a slow change does.
+
+The limits are what the paths do today. Whoever raises one says why; docs/performance.md says what they cost.
+"""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bsv_store import Selection, Store, by_coordinate, open_store
+from bsv_store.compat import fetch_connectivity_data
+from bsv_store.volumes.grid import Grid
+from tests.counting import Work, counted
+from tests.datasets.world import VISL, VISP, Fact, fill_with
+
+FEW, MANY = 4, 24
+FACTS = tuple(
+    Fact(1000 + number, VISP if number % 2 else VISL, 5000 + 100 * number, 0.0, 0.1 + number / 100)
+    for number in range(MANY)
+)
+ALL = [fact.id for fact in FACTS]
+
+
+@pytest.fixture
+def many(store: Store) -> Store:
+    fill_with(store, FACTS)
+    return store
+
+
+def ask(store: Store, ids: list[int]) -> Any:
+    selection = Selection(ids=ids)
+    return store.aggregate(selection, name="test", group_by=by_coordinate("AP", bins=3), normalize="injection_volume")
+
+
+def compat(store: Store, ids: list[int]) -> Any:
+    arguments: dict[str, Any] = {"export_metadata": False, "offline": True, "store": store}
+    return fetch_connectivity_data(ids, "", "", "injectionVolume", False, "AP", **arguments)
+
+
+def work_of(call: Callable[[Store, list[int]], Any], store: Store, ids: list[int]) -> Work:
+    with counted() as work:
+        call(store, ids)
+    return work
+
+
+@pytest.mark.parametrize("call", [ask, compat])
+def test_averaging_opens_each_volume_once_and_reads_nothing_else(
+    many: Store, call: Callable[[Store, list[int]], Any]
+) -> None:
+    work = work_of(call, many, ALL)
+    names = many.sql("select path, size_bytes from volume")
+    assert sorted(work.opened) == sorted(Path(path).name for path in names.path)
+    assert work.bytes_read == names.size_bytes.sum()
+
+
+@pytest.mark.parametrize(("call", "limit"), [(ask, 23), (compat, 9)])
+def test_the_number_of_statements_does_not_grow_with_the_experiments(
+    many: Store, call: Callable[[Store, list[int]], Any], limit: int
+) -> None:
+    few, all_of_them = work_of(call, many, ALL[:FEW]), work_of(call, many, ALL)
+    assert len(few.statements) == len(all_of_them.statements) <= limit
+
+
+def test_the_same_question_again_opens_no_file(many: Store) -> None:
+    ask(many, ALL)
+    work = work_of(ask, many, ALL)
+    assert work.opened == []
+    assert work.bytes_read == 0
+    assert len(work.statements) <= 15
+
+
+def test_the_injection_rows_of_brain_street_view_are_read_when_looked_at(many: Store) -> None:
+    with counted() as work:
+        pooled = compat(many, ALL)[1]
+    assert not [statement for statement in work.statements if "max_voxel_density" in statement]
+    with counted() as work:
+        assert len(pooled["experimentID"]) == len(pooled["projection_volume"]) == 2 * MANY
+    assert len([statement for statement in work.statements if "max_voxel_density" in statement]) == 1
+
+
+def test_opening_a_store_asks_little_and_opens_no_volume(many: Store) -> None:
+    with counted() as work, open_store(many.path):
+        pass
+    assert len(work.statements) <= 4
+    assert work.opened == []
+
+
+def test_selecting_is_a_fixed_number_of_statements(many: Store) -> None:
+    selection = Selection(injected_in="VISp", hemisphere="right", min_injection_volume=0.1)
+    with counted() as work:
+        found = many.select(selection)
+    assert len(found) == MANY // 2
+    assert len(work.statements) <= 4
+
+
+def test_memory_does_not_grow_with_the_experiments(many: Store) -> None:
+    """Three more volumes' worth would already be more than the difference allowed."""
+    ask(many, ALL[:2])
+    few, all_of_them = peak(many, ALL[:FEW]), peak(many, ALL)
+    assert all_of_them - few < 3 * 4 * Grid(100).size
+
+
+def peak(store: Store, ids: list[int]) -> int:
+    tracemalloc.start()
+    try:
+        store.aggregate(Selection(ids=ids), name="peak")
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
