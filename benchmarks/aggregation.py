@@ -1,0 +1,227 @@
+"""Averaging against Brain Street View, side by side in one run: ``python -m benchmarks.aggregation [--full]``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.generate import experiment_ids, make_store, write_cache, write_catalog
+from benchmarks.notes import note
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PEERS = CHECKOUT / ".venv-peers"
+PEER = "Brain Street View"
+SIZES, FULL_SIZES = (100, 300, 1000), (100, 300, 1000, 2917)
+
+_NORMALIZED = {"normalization_method": "injectionVolume", "subtract_other_hemisphere": False}
+_PLAIN = {"normalization_method": "none", "subtract_other_hemisphere": False}
+_SUBTRACTED = {"normalization_method": "injectionVolume", "subtract_other_hemisphere": True, "grouping_method": "AP"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One question, and who is asked.
+
+    Attributes
+    ----------
+    ours : tuple of str
+        Calls of ``benchmarks.ours``.
+    sizes : tuple of int
+        Numbers of experiments at which it is asked.
+    compare : bool
+        Ask Brain Street View too, and compare the averages.
+    """
+
+    what: str
+    options: dict[str, Any]
+    ours: tuple[str, ...]
+    sizes: tuple[int, ...] = FULL_SIZES
+    compare: bool = True
+    cold: bool = False
+
+
+TASKS = (
+    Task("normalized", _NORMALIZED, ("compat", "aggregate", "again", "loop")),
+    Task("not normalized", _PLAIN, ("compat", "aggregate")),
+    Task("normalized, cold page cache", _NORMALIZED, ("compat",), sizes=(300,), cold=True),
+    # By its own rules: Brain Street View takes every injection for one on the right, so nothing is compared.
+    Task("five groups, subtracted", _SUBTRACTED, ("compat", "aggregate"), compare=False),
+    Task("every volume returned", {**_NORMALIZED, "load_all": True}, ("compat",), sizes=(100,)),
+)
+
+
+@dataclass
+class Measurement:
+    """Seconds and peak memory of one call at one size."""
+
+    what: str
+    experiments: int
+    who: str
+    seconds: list[float] = field(default_factory=list)
+    peak_mb: float = 0.0
+
+    @property
+    def median(self) -> float:
+        """Median of the runs, s."""
+        return statistics.median(self.seconds)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What goes into the JSON file."""
+        return {**asdict(self), "median_s": self.median}
+
+
+class Bench:
+    """The data, and who can be asked.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where data are made, or lie from an earlier run.
+    count : int
+        Number of experiments in them.
+    """
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self.folder = folder
+        self.peer = _peer_python(count)
+        note(f"generating {count:,} experiments in {folder}")
+        self.cache = write_cache(folder / "cache", count)
+        self.catalog = write_catalog(folder / "catalog.csv", count)
+        self.store = folder / "store"
+        if not self.store.exists():
+            note("adopting them into a store")
+            make_store(self.store, self.cache, self.catalog)
+
+    def run(self, task: Task, size: int) -> list[Measurement]:
+        """Everybody in turn, round after round, so that a noisy machine is noisy for all."""
+        note(f"{size:,} experiments, {task.what}")
+        ids = self.folder / f"ids-{size}.json"
+        ids.write_text(json.dumps(experiment_ids(size)))
+        found = {call: Measurement(task.what, size, f"bsv-store {call}") for call in task.ours}
+        theirs = Measurement(task.what, size, PEER)
+        # Brain Street View takes minutes from 1,000 on: one run of it, several of ours.
+        rounds = 5 if size <= 300 else 3
+        for turn in range(rounds):
+            for call, measurement in found.items():
+                command = [sys.executable, "-m", "benchmarks.ours", str(self.store), call]
+                self._measure(measurement, command, ids, task, self.store)
+            if self.peer is not None and task.compare and turn < (3 if size <= 300 else 1):
+                command = [str(self.peer), str(CHECKOUT / "benchmarks" / "peer_bsv.py"), str(self.cache)]
+                self._measure(theirs, command, ids, task, self.cache)
+                self._compare(task)
+        return [*found.values(), *([theirs] if theirs.seconds else [])]
+
+    def _measure(self, into: Measurement, command: list[str], ids: Path, task: Task, files: Path) -> None:
+        result = self.folder / ("theirs.npy" if into.who == PEER else f"{into.who.split()[-1]}.npy")
+        runs = 1 if task.cold or into.who == PEER else 2
+        if task.cold:
+            _forget(files)
+        done = _output([*command, str(runs), str(ids), json.dumps(task.options), str(result)])
+        into.seconds += done["seconds"]
+        into.peak_mb = max(into.peak_mb, done["peak_mb"])
+
+    def _compare(self, task: Task) -> None:
+        ours, theirs = np.load(self.folder / "compat.npy"), np.load(self.folder / "theirs.npy")
+        difference = np.abs(theirs.reshape(ours.shape) - ours).max() / np.abs(ours).max()
+        note(f"  largest difference from {PEER}: {difference:.1e} of the maximum")
+        in_float64 = task.options["normalization_method"] != "none"
+        assert difference <= (1e-15 if in_float64 else 1e-6), "the results differ"
+
+
+def run(folder: Path, *, full: bool = False) -> list[Measurement]:
+    """All measurements, smallest size first."""
+    sizes = FULL_SIZES if full else SIZES
+    bench = Bench(folder, sizes[-1])
+    return [each for size in sizes for task in TASKS if size in task.sizes for each in bench.run(task, size)]
+
+
+def _forget(folder: Path) -> None:
+    """Take files out of the page cache, as far as the system lets us."""
+    os.sync()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(descriptor)
+
+
+def _output(command: list[str]) -> dict[str, Any]:
+    """What a measuring process printed."""
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def _peer_python(count: int) -> Path | None:
+    """An interpreter with Brain Street View and a catalog of our experiments; None where it cannot be had."""
+    python = PEERS / "bin" / "python"
+    if not python.exists():
+        note(f"installing {PEER} into an environment of its own")
+        venv.create(PEERS, with_pip=True)
+        done = subprocess.run([python, "-m", "pip", "install", "--quiet", "brain-street-view", "ipython"], check=False)
+        if done.returncode != 0:
+            shutil.rmtree(PEERS)
+            note(f"{PEER} cannot be installed here: measuring without it")
+            return None
+    asked = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    packages = Path(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip())
+    # The wheel lacks the catalog that its loader looks for beside the package.
+    write_catalog(packages / "docs" / "allenAtlasProjection_info.csv", count)
+    return python
+
+
+def table(results: Iterator[Measurement] | list[Measurement]) -> str:
+    """The figures as text, with the ratio to Brain Street View and to the bare loop at the same size."""
+    results = list(results)
+    peers = {(r.what, r.experiments): r.median for r in results if r.who == PEER}
+    loops = {r.experiments: r.median for r in results if r.who == "bsv-store loop"}
+    lines = [
+        f"{'experiments':>11}  {'what':<28} {'who':<20} {'seconds':>8} {'ms/volume':>9} {'peak MB':>7} {'BSV takes':>9}"
+        f" {'of the loop':>11}"
+    ]
+    for r in results:
+        peer = peers.get((r.what, r.experiments)) if r.who != PEER else None
+        loop = loops.get(r.experiments) if "cold" not in r.what and r.who in _LIKE_THE_LOOP else None
+        lines.append(
+            f"{r.experiments:>11,}  {r.what:<28} {r.who:<20} {r.median:>8.3f} {1e3 * r.median / r.experiments:>9.3f}"
+            f" {r.peak_mb:>7.0f} {f'{peer / r.median:.1f} x' if peer else '':>9}"
+            f" {f'{r.median / loop:.2f} x' if loop else '':>11}"
+        )
+    return "\n".join(lines)
+
+
+_LIKE_THE_LOOP = ("bsv-store compat", "bsv-store aggregate")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--full", action="store_true", help="up to 2,917 experiments instead of 1,000")
+    parser.add_argument("--keep", type=Path, help="keep the generated data here (20 GB at full size)")
+    arguments = parser.parse_args()
+    folder = arguments.keep or Path(tempfile.mkdtemp(prefix="bsv-store-bench-"))
+    try:
+        print(table(run(folder, full=arguments.full)))
+    finally:
+        if arguments.keep is None:
+            shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
