@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from bsv_store.acquisition.claims import Claims
 from bsv_store.acquisition.outcome import Failure, size_text
 from bsv_store.acquisition.presence import check_known, covered_experiments, refuse_missing
@@ -158,15 +160,22 @@ class UnionizeTask(Task[Reply[UnionizeTable]]):
         return reply
 
     def keep(self, brought: Reply[UnionizeTable], ids: Sequence[int], claims: Claims) -> Kept:
-        """Take the tables in. That is idempotent, so that a claim lost meanwhile does no harm."""
-        report = ingest_unionizes(self._database, brought.value, source=brought.source, kind="api")
+        """Take the tables in, but for those whose claim was lost: what has been brought since may be newer."""
+        keys = {self.key(i): i for i in ids}
+        ours = set(ids)
+
+        def still_ours(connection: Connection) -> Collection[int]:
+            ours.intersection_update(keys[key] for key in claims.confirmed(connection, keys))
+            return ours
+
+        report = ingest_unionizes(self._database, brought.value, source=brought.source, kind="api", fence=still_ours)
         self.rows += report.rows
         checkpoint("sync:committed")
         with self._database.writing() as connection:
-            claims.release(connection, [self.key(i) for i in ids])
-        absent = set(ids) - set(brought.value.experiment_ids)
+            claims.release(connection, keys)
+        absent = ours - set(brought.value.experiment_ids)
         reason = "the Allen API has no unionize rows of experiment {}; asked {}"
-        return Kept(absent={i: reason.format(i, brought.source) for i in sorted(absent)})
+        return Kept(lost=frozenset(ids) - ours, absent={i: reason.format(i, brought.source) for i in sorted(absent)})
 
     def cut(self) -> None:
         """End the downloads under way."""

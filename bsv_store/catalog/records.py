@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
@@ -164,3 +164,9 @@ class UnionizeTable:
     def experiment_ids(self) -> tuple[int, ...]:
         """Distinct experiment ids, ascending."""
         return tuple(int(value) for value in np.unique(self.columns["experiment_id"]))
+
+    def of_parts(self, parts: Collection[UnionizePart]) -> UnionizeTable:
+        """The same table with only these of its halves."""
+        kept = self.parts & frozenset(parts)
+        wanted = np.isin(self.columns["is_injection"], [part == "injection" for part in kept])
+        return UnionizeTable({name: values[wanted] for name, values in self.columns.items()}, kept)

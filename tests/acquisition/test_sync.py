@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from bsv_store.acquisition.sync import sync_experiments, sync_structures, sync_unionizes
+from bsv_store.acquisition.claims import Claims
+from bsv_store.acquisition.sharing import Watch
+from bsv_store.acquisition.sync import UnionizeTask, sync_experiments, sync_structures, sync_unionizes
 from bsv_store.catalog.models import Claim, Experiment, SourceSnapshot, Structure, Unionize, UnionizeCoverage
 from bsv_store.errors import UnknownExperimentError, UpstreamError
+from bsv_store.progress import SILENCE
 from bsv_store.sources.allen import AllenClient
 from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store.sources.synthetic.faults import Failure, Html, Status, Substitute, Truncate
@@ -158,3 +162,38 @@ def test_unknown_experiments_are_named_before_anything_is_asked(
     with pytest.raises(UnknownExperimentError, match="does not have 2 of the experiments: 7, 8"):
         sync_unionizes(catalog.database, client, [8, *atlas.experiment_ids, 7])
     assert server.requests.total == 0
+
+
+def test_a_late_worker_does_not_overwrite_what_its_successor_brought(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    """It lost its claims while it slept; meanwhile somebody else brought newer rows of the first experiment."""
+    first, second = atlas.experiment_ids[:2]
+    task = UnionizeTask(catalog.database, client, refresh=True, batch=2)
+    late, successor = Claims(catalog.database), Claims(catalog.database)
+    with catalog.database.writing() as connection:
+        late.take(connection, [task.key(first), task.key(second)])
+    old = task.bring([first, second], Watch(SILENCE))
+
+    def renew(body: bytes) -> bytes:
+        return body.replace(b'"max_voxel_density":', b'"max_voxel_density":0.25,"former":')
+
+    server.fail(str(first), Substitute(renew))
+    new = task.bring([first], Watch(SILENCE))
+    with catalog.database.writing() as connection:
+        connection.execute(
+            update(Claim).where(Claim.object_key == task.key(first)).values(expires_at=datetime(2020, 1, 1, tzinfo=UTC))
+        )
+        assert successor.take(connection, [task.key(first)])
+    assert not task.keep(new, [first], successor).lost
+
+    kept = task.keep(old, [first, second], late)
+    assert kept.lost == {first}
+    assert not kept.absent
+    with catalog.database.reading() as connection:
+        rows = connection.execute(select(Unionize.experiment_id, Unionize.max_voxel_density)).all()
+        covered = set(connection.execute(select(UnionizeCoverage.experiment_id)).scalars())
+    assert {row.max_voxel_density for row in rows if row.experiment_id == first} == {0.25}
+    assert covered == {first, second}
+    assert len(rows) == sum(len(atlas.unionize(i)) for i in (first, second))
+    assert count(catalog, Claim) == 0

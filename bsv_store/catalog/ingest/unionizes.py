@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,14 @@ class _Content:
     sha256: str
 
 
-def ingest_unionizes(database: Database, table: UnionizeTable, *, source: str, kind: str) -> IngestReport:
+def ingest_unionizes(
+    database: Database,
+    table: UnionizeTable,
+    *,
+    source: str,
+    kind: str,
+    fence: Callable[[Connection], Collection[int]] | None = None,
+) -> IngestReport:
     """What taking in the unionize rows of one or more experiments changed.
 
     Of each experiment in the table, the halves in ``table.parts`` replace what the store has of them if they differ,
@@ -51,6 +58,9 @@ def ingest_unionizes(database: Database, table: UnionizeTable, *, source: str, k
         URL, file or folder name.
     kind : str
         Kind of source: ``api`` or ``file``.
+    fence : callable, optional
+        Called first in the transaction that writes: the experiments of which it may write. The others stay as they are;
+        all may be written by default.
 
     Raises
     ------
@@ -70,10 +80,13 @@ def ingest_unionizes(database: Database, table: UnionizeTable, *, source: str, k
     if all(stored.get(half) == content for half, content in halves.items()):
         return IngestReport("unionizes", kind, None, len(table), 0, 0, len(experiment_ids), 0)
     with database.writing() as connection:
+        allowed = set(experiment_ids) if fence is None else set(fence(connection))
         lock_experiments(connection, experiment_ids)
         # Again, now that nobody else can write them.
         stored = _coverage(connection, experiment_ids)
-        changed = {half: content for half, content in halves.items() if stored.get(half) != content}
+        changed = {
+            half: content for half, content in halves.items() if half[0] in allowed and stored.get(half) != content
+        }
         outcome = _outcome(experiment_ids, stored, changed)
         snapshot_id = None
         if changed:
