@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 from bsv_store.acquisition.adopt import AdoptReport, adopt_cache
 from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.acquisition.sync import sync_unionizes
+from bsv_store.catalog.ingest import ingest_unionizes
 from bsv_store.catalog.models import Experiment, SourceSnapshot, StoredVolume, Structure, Unionize, UnionizeCoverage
 from bsv_store.catalog.volumes import all_volumes
 from bsv_store.errors import InputError, NoSpaceError
@@ -254,6 +255,35 @@ def test_what_came_from_the_api_is_present(catalog: Store, client: AllenClient, 
     report = adopted(catalog, bsv_cache(tmp_path / "cache", FIRST))
     assert (report.unionizes, report.volumes, report.present) == (0, 0, 2)
     assert count(catalog, SourceSnapshot) == snapshots
+
+
+def test_the_half_that_the_api_did_not_bring_is_taken_in(catalog: Store, client: AllenClient, tmp_path: Path) -> None:
+    """Some have synchronized only what lies inside the injection; the cache of AllenSDK has both halves."""
+    reply = client.unionizes([FIRST])
+    inside = reply.value.of_parts(["injection"])
+    ingest_unionizes(catalog.database, inside, source=reply.source, kind="api")
+    folder = allensdk_cache(tmp_path / "cache", FIRST)
+    table = folder / f"experiment_{FIRST}" / "structure_unionizes.csv"
+    rows = list(csv.DictReader(io.StringIO(table.read_text())))
+    inside_volumes = {row.projection_volume for row in ATLAS.unionize(FIRST) if row.is_injection}
+    for row in rows:
+        # What the API has sent is kept, whatever the file says.
+        row["volume"] = "5.0"
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    table.write_text(text.getvalue())
+    report = adopted(catalog, folder)
+    assert (report.unionizes, report.refused) == (1, ())
+    assert count(catalog, Unionize) == len(ATLAS.unionize(FIRST))
+    with catalog.database.reading() as connection:
+        found = connection.execute(select(Unionize.is_injection, Unionize.volume, Unionize.projection_volume)).all()
+    assert {row.volume for row in found if not row.is_injection} == {5.0}
+    assert 5.0 not in {row.volume for row in found if row.is_injection}
+    assert {row.projection_volume for row in found if row.is_injection} == inside_volumes
+    again = adopted(catalog, folder)
+    assert (again.unionizes, again.present) == (0, 3)
 
 
 def test_a_file_that_differs_from_the_stores_is_refused(catalog: Store, client: AllenClient, tmp_path: Path) -> None:
