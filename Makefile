@@ -19,10 +19,10 @@ _ := $(shell test -x $(BIN)/python || rm -f $(DEMO) $(DEV); test -x $(VENV)-lowe
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-long test-lowest check format bench bench-full clean
+.PHONY: help demo test test-long test-integration test-lowest check format bench bench-full clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(DEMO) ## the main job from an empty store to a versioned average, on synthetic data
 	$(BIN)/bsv-store demo $(ARGS)
@@ -32,6 +32,10 @@ test: $(DEV) ## all ordinary tests, on SQLite and Postgres
 
 test-long: $(DEV) ## the ordinary tests and those that take minutes
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not integration" $(ARGS)
+
+test-integration: $(DEV) ## clients that we did not write (AllenSDK, Brain Street View) against our server
+	$(BIN)/python -m tests.integration.environments
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m integration $(ARGS)
 
 test-lowest: $(LOW) ## the ordinary tests with the oldest versions that pyproject.toml admits
 	$(VENV)-lowest/bin/python -m pytest -n $(WORKERS) --dist loadgroup -m "$(ORDINARY)" $(ARGS)
@@ -52,7 +56,7 @@ bench-full: $(DEV) ## the benchmarks at the size of the atlas
 	$(BIN)/python -m benchmarks --full $(ARGS)
 
 clean: ## remove .venv, caches and builds
-	@for old in $(VENV) $(VENV)-lowest; do $(call discard,$$old); done
+	@for old in $(VENV) $(VENV)-lowest .venv-allensdk .venv-peers; do $(call discard,$$old); done
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

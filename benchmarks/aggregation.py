@@ -10,7 +10,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,10 +19,10 @@ import numpy as np
 
 from benchmarks.generate import experiment_ids, make_store, write_cache, write_catalog
 from benchmarks.notes import note
+from tests.integration.environments import BRAIN_STREET_VIEW
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-PEERS = CHECKOUT / ".venv-peers"
-PEER = "Brain Street View"
+PEER = BRAIN_STREET_VIEW.client
 SIZES, FULL_SIZES = (100, 300, 1000), (100, 300, 1000, 2917)
 
 _NORMALIZED = {"normalization_method": "injectionVolume", "subtract_other_hemisphere": False}
@@ -171,20 +170,13 @@ def _output(command: list[str]) -> dict[str, Any]:
 
 def _peer_python(count: int) -> Path | None:
     """An interpreter with Brain Street View and a catalog of our experiments; None where it cannot be had."""
-    python = PEERS / "bin" / "python"
-    if not python.exists():
-        note(f"installing {PEER} into an environment of its own")
-        venv.create(PEERS, with_pip=True)
-        done = subprocess.run([python, "-m", "pip", "install", "--quiet", "brain-street-view", "ipython"], check=False)
-        if done.returncode != 0:
-            shutil.rmtree(PEERS)
-            note(f"{PEER} cannot be installed here: measuring without it")
-            return None
-    asked = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
-    packages = Path(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip())
+    note(f"{PEER} in an environment of its own")
+    if reason := BRAIN_STREET_VIEW.make():
+        note(f"{reason}: measuring without it")
+        return None
     # The wheel lacks the catalog that its loader looks for beside the package.
-    write_catalog(packages / "docs" / "allenAtlasProjection_info.csv", count)
-    return python
+    write_catalog(BRAIN_STREET_VIEW.packages / "docs" / "allenAtlasProjection_info.csv", count)
+    return BRAIN_STREET_VIEW.python
 
 
 def table(results: Iterator[Measurement] | list[Measurement]) -> str:

@@ -79,10 +79,8 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, _homes: Path, _matplotlib_
 
 
 @pytest.fixture(autouse=True)
-def _loopback_only(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Fail a test that would reach out to the network; the real API is for the integration tests."""
-    if request.node.get_closest_marker("integration"):
-        return
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail a test that would reach out to the network."""
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: Any, /) -> None:
