@@ -297,6 +297,13 @@ def grouping_from_json(text: str | Mapping[str, Any]) -> Grouping:
         raise RecipeError(f"the grouping by {by!r} has unknown, missing or ill-typed parts: {sorted(parts)}") from error
 
 
+def axes_of(grouping: Grouping) -> tuple[Axis, ...]:
+    """The axes of the coordinate factors, in order: none, one, or two where two coordinates are crossed."""
+    if isinstance(grouping, CrossedGrouping):
+        return axes_of(grouping.first) + axes_of(grouping.second)
+    return (grouping.axis,) if isinstance(grouping, CoordinateGrouping) else ()
+
+
 def _from_parts(by: object, parts: dict[str, Any]) -> Grouping:
     if by == "none":
         return no_grouping(**parts)

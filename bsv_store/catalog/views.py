@@ -170,6 +170,11 @@ _TABLES: Mapping[str, str] = {
     "named_selection": "Selections that the lab shares by name; the highest number of a name counts.",
     "exclusion": "Experiments that selections leave out, and why.",
     "unionize_coverage": "Which experiments' unionize rows are in the store, whole.",
+    "dataset": "The datasets; the view dataset_versions has their versions.",
+    "dataset_version": "The versions, by the ids that the tables below refer to.",
+    "dataset_group": "The groups of each version, in the order of the result's first axis.",
+    "dataset_member": "The experiments that each version asked for: their group, or why they were left out.",
+    "dataset_check": "Versions that were computed again, and what came of it.",
 }
 
 _UNIONIZE_DESCRIPTIONS = {name: description for name, _, description in _UNIONIZE_COLUMNS}
@@ -197,6 +202,28 @@ _DESCRIPTIONS: Mapping[tuple[str, str], str] = {
     ("transgenic_line", "description"): "Allen's description",
     ("transgenic_line", "stock_number"): "Number in the source's catalog",
     ("unionize_coverage", "row_count"): "Rows of this part",
+    ("dataset", "id"): "The store's own id",
+    ("dataset", "name"): "Name of the dataset",
+    ("dataset", "created_at"): "When its first version was made, UTC",
+    ("dataset", "created_by"): "Who made its first version",
+    ("dataset_version", "id"): "The store's own id",
+    ("dataset_version", "number"): "Number of the version, from 1",
+    ("dataset_version", "algorithm_version"): "Version of the algorithm",
+    ("dataset_version", "size_bytes"): "Size of the file",
+    ("dataset_version", "file_sha256"): "SHA-256 of the file",
+    ("dataset_version", "spacing_um"): "Edge of a voxel, um",
+    ("dataset_version", "group_count"): "Groups of the result",
+    ("dataset_version", "created_at"): "When it was made, UTC",
+    ("dataset_version", "created_by"): "Who made it",
+    ("dataset_group", "label"): "Name of the group",
+    ("dataset_group", "member_count"): "Experiments that went in",
+    ("dataset_member", "version_id"): "id in dataset_version",
+    ("dataset_member", "group_number"): "number in dataset_group; null = left out",
+    ("dataset_member", "left_out_reason"): "Why the experiment was left out",
+    ("dataset_member", "injected_hemisphere"): "left or right, where the hemisphere rule used it",
+    ("dataset_check", "id"): "The store's own id",
+    ("dataset_check", "checked_at"): "When, UTC",
+    ("dataset_check", "checked_by"): "Who did it",
 }
 
 _KINDS: Mapping[ColumnKind, TypeEngine[Any]] = {

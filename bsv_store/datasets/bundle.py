@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bsv_store.aggregation.assignment import CoordinateRange
 from bsv_store.datasets.citation import citation_of
 from bsv_store.datasets.inputs import fingerprint_of
 from bsv_store.datasets.recipe import Recipe, canonical_json
@@ -231,13 +232,12 @@ def _groups(inputs: Mapping[str, Any]) -> tuple[GroupInfo, ...]:
     members: dict[int, list[int]] = {}
     for entry in inputs["members"]:
         members.setdefault(entry["group"], []).append(entry["experiment_id"])
-    groups = []
-    for number, group in enumerate(inputs["groups"]):
-        ids = tuple(sorted(members.get(number, [])))
-        first = group["ranges"][0] if group["ranges"] else {"lower_um": None, "upper_um": None, "center_um": None}
-        edges = (first["lower_um"], first["upper_um"], first["center_um"])
-        groups.append(GroupInfo(number, group["label"], *edges, len(ids), ids))
-    return tuple(groups)
+    return tuple(
+        GroupInfo.of(
+            number, group["label"], [CoordinateRange(**part) for part in group["ranges"]], members.get(number, [])
+        )
+        for number, group in enumerate(inputs["groups"])
+    )
 
 
 def _experiments(inputs: Mapping[str, Any]) -> tuple[Member, ...]:
@@ -248,6 +248,8 @@ def _experiments(inputs: Mapping[str, Any]) -> tuple[Member, ...]:
             divisor=entry["divisor"],
             injected_hemisphere=entry["injected"],
             array_sha256=entry["volume"],
+            injection_fraction_sha256=entry["exclude"],
+            data_mask_sha256=entry["weights"],
         )
         for entry in inputs["members"]
     ]

@@ -30,7 +30,7 @@ class MemberChanges:
     entered, left : tuple of MemberChange
         Experiments of a group on the second side only, on the first side only.
     changed : tuple of MemberChange
-        Experiments of a group on both sides whose group, volume, divisor or injected side differ.
+        Experiments of a group on both sides whose group, volume, masks, divisor or injected side differ.
     """
 
     entered: tuple[MemberChange, ...]
@@ -96,6 +96,11 @@ def _differences(first: Side, second: Side, identifier: int) -> list[str]:
         reasons.append(f"group {first.label(before)!r} became {second.label(after)!r}")
     if before.array_sha256 != after.array_sha256:
         reasons.append("another volume")
+    for mask in ("injection_fraction", "data_mask"):
+        one, other = getattr(before, f"{mask}_sha256"), getattr(after, f"{mask}_sha256")
+        # A mask on one side only is a matter of the recipe, or was not recorded by an early schema.
+        if None not in (one, other) and one != other:
+            reasons.append(f"another {mask.replace('_', ' ')}")
     if before.divisor != after.divisor:
         reasons.append(f"divided by {after.divisor!r} instead of {before.divisor!r}")
     if before.injected_hemisphere != after.injected_hemisphere:

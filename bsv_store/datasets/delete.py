@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select
 
-from bsv_store.catalog.models import Dataset, DatasetGroup, DatasetMember, DatasetTag
+from bsv_store.catalog.models import Dataset, DatasetCheck, DatasetGroup, DatasetMember, DatasetTag
 from bsv_store.catalog.models import DatasetVersion as VersionRow
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.refs import parse_ref
@@ -39,7 +39,7 @@ def delete_version(database: Database, files: StoreFiles, ref: str) -> DatasetVe
                 f"{version.ref} cannot be deleted: it has the tag {', '.join(version.tags)}",
                 hint="Somebody relies on what is tagged. Take the tag off first, if you are sure.",
             )
-        for table in (DatasetMember, DatasetGroup, DatasetTag):
+        for table in (DatasetMember, DatasetGroup, DatasetTag, DatasetCheck):
             connection.execute(delete(table).where(table.version_id == identifier))
         connection.execute(delete(VersionRow).where(VersionRow.id == identifier))
         checkpoint("delete:removed")

@@ -110,8 +110,7 @@ def _write_numpy(version: StoredVersion, path: Path) -> None:
     facts |= {f"{axis.lower()}_um": version.grid.centers_um(axis) for axis in AXES}
     facts["group_label"] = np.array([group.label for group in groups])
     facts["group_n"] = np.array([group.n for group in groups])
-    for name in ("lower", "upper", "center"):
-        facts[f"group_{name}_um"] = np.array([getattr(group, name) for group in groups], dtype=np.float64)
+    facts |= {f"{name}_um": values for name, values in version.group_ranges().items()}
     facts |= {
         "dataset": np.array(version.ref),
         "recipe": np.array(version.recipe.to_json()),

@@ -90,12 +90,13 @@ class Versions:
     def rebuild(self, ref: str, *, check_only: bool = False, progress: Progress | None = None) -> RebuildReport:
         """What computing a version again from its recorded inputs gives.
 
-        A damaged result file is replaced if the arrays come out the same to the last bit; an intact one never is.
+        A damaged result file is replaced if the arrays come out the same to the last bit; an intact one never is. What
+        came of it is recorded: see the version's ``checks``.
 
         Parameters
         ----------
         check_only : bool
-            Write nothing.
+            Leave the file as it is.
         progress : Progress, optional
 
         Raises

@@ -7,27 +7,28 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 
 from bsv_store.catalog.models import Dataset
 from bsv_store.catalog.models import DatasetVersion as VersionRow
+from bsv_store.catalog.shared import current_user
 from bsv_store.checkpoints import checkpoint
+from bsv_store.datasets.checks import FileState, NewCheck, record_check
 from bsv_store.datasets.compare import voxel_difference
-from bsv_store.datasets.compute import compute
+from bsv_store.datasets.compute import DamagedInputsError, compute
+from bsv_store.datasets.inputs import named
 from bsv_store.datasets.recorded import recorded_content, recorded_inputs
 from bsv_store.datasets.result_file import EncodedResult, result_path, software
 from bsv_store.datasets.versions import find_version, refuse_read_only
-from bsv_store.errors import StoreError
+from bsv_store.errors import MissingDataError, StoreError
 
 if TYPE_CHECKING:
     from bsv_store.catalog.engine import Database
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.progress import Progress
     from bsv_store.volumes.files import StoreFiles
-
-FileState = Literal["intact", "damaged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class RebuildReport:
         Voxels of all groups whose mean differs.
     was_restored : bool
         Whether a damaged file was replaced by an identical one.
+    was_recorded : bool
+        Whether this is among the version's ``checks`` now; False where the store is open read-only.
     software_then, software_now : str
     """
 
@@ -56,23 +59,33 @@ class RebuildReport:
     largest_difference: float | None
     voxels: int | None
     was_restored: bool
+    was_recorded: bool
     software_then: str
     software_now: str
 
 
 def rebuild_version(
-    database: Database, files: StoreFiles, ref: str, *, check_only: bool = False, progress: Progress | None = None
+    database: Database,
+    files: StoreFiles,
+    ref: str,
+    *,
+    check_only: bool = False,
+    checked_by: str | None = None,
+    progress: Progress | None = None,
 ) -> RebuildReport:
     """What computing a version again from its recorded inputs gives.
 
-    A damaged result file is replaced if the arrays come out the same to the last bit; an intact one never is.
+    A damaged result file is replaced if the arrays come out the same to the last bit; an intact one never is. What came
+    of it is recorded among the version's checks, also where inputs are missing.
 
     Parameters
     ----------
     ref : str
         ``name``, ``name@3``, ``name@latest`` or ``name@tag``.
     check_only : bool
-        Write nothing.
+        Leave the file as it is. Works on a store that is open read-only too, where nothing is recorded.
+    checked_by : str, optional
+        Who to record; the user of this process by default.
 
     Raises
     ------
@@ -86,10 +99,16 @@ def rebuild_version(
     if not check_only:
         refuse_read_only(database)
     version = find_version(database, files, ref)
+    user = checked_by or current_user()
     content = recorded_content(version)
-    with database.reading() as connection:
-        inputs = recorded_inputs(connection, version, content)
-    result = compute(files, inputs, progress)
+    state: FileState = "damaged" if content is None else "intact"
+    try:
+        with database.reading() as connection:
+            inputs = recorded_inputs(connection, version, content)
+        result = compute(files, inputs, progress)
+    except (MissingDataError, DamagedInputsError) as error:
+        _record(database, version, _failure(error, state), user)
+        raise
     checkpoint("rebuild:computed")
     identical = result.content_sha256 == version.content_sha256
     largest, voxels = (0.0, 0) if identical else _difference(version, result) if content is not None else (None, None)
@@ -97,16 +116,33 @@ def rebuild_version(
     restored = identical and content is None and not check_only and inputs.fingerprint() == version.fingerprint
     if restored:
         _restore(database, files, version, result)
-    return RebuildReport(
-        version.ref,
-        "damaged" if content is None else "intact",
-        identical,
-        largest,
-        voxels,
-        restored,
-        version.software,
-        software(),
+    check = NewCheck(
+        software=software(),
+        outcome="identical" if identical else "different",
+        file_state=state,
+        largest_difference=largest,
+        voxels=voxels,
+        was_restored=restored,
     )
+    recorded = _record(database, version, check, user)
+    return RebuildReport(
+        version.ref, state, identical, largest, voxels, restored, recorded, version.software, check.software
+    )
+
+
+def _failure(error: MissingDataError | DamagedInputsError, state: FileState) -> NewCheck:
+    if isinstance(error, MissingDataError):
+        return NewCheck(software=software(), outcome="inputs missing", file_state=state, note=error.message)
+    # Not the message, which names a path on this machine.
+    note = f"volumes of {named(error.damaged)} are missing or damaged"
+    return NewCheck(software=software(), outcome="inputs damaged", file_state=state, note=note)
+
+
+def _record(database: Database, version: DatasetVersion, check: NewCheck, checked_by: str) -> bool:
+    if database.read_only:
+        return False
+    record_check(database, version, check, checked_by=checked_by)
+    return True
 
 
 def _difference(version: DatasetVersion, result: EncodedResult) -> tuple[float, int]:

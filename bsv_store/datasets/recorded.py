@@ -16,6 +16,7 @@ from bsv_store.errors import DamagedFileError, InputError, MissingDataError
 
 if TYPE_CHECKING:
     from bsv_store.datasets.recipe import Recipe
+    from bsv_store.datasets.records import GroupInfo
     from bsv_store.datasets.stored import StoredVersion
     from bsv_store.volumes.library import VolumeFile
     from bsv_store.volumes.volume import VolumeKind
@@ -45,7 +46,7 @@ def recorded_inputs(connection: Connection, version: StoredVersion, content: dic
 
 
 def _content_of_rows(version: StoredVersion) -> dict[str, Any]:
-    """What the catalog records of the inputs: all that the arrays depend on, but for the hashes of masks."""
+    """What the catalog records of the inputs: all that the arrays depend on."""
     members = [
         {
             "experiment_id": member.experiment_id,
@@ -53,20 +54,26 @@ def _content_of_rows(version: StoredVersion) -> dict[str, Any]:
             "divisor": member.divisor,
             "injected": member.injected_hemisphere,
             "volume": member.array_sha256,
+            "exclude": member.injection_fraction_sha256,
+            "weights": member.data_mask_sha256,
         }
         for member in version.experiments
         if member.group is not None
     ]
-    groups = [{"label": group.label, "ranges": _range_of(version, group)} for group in version.groups]
+    groups = [{"label": group.label, "ranges": _ranges_of(version, group)} for group in version.groups]
     left_out = [{"experiment_id": left.experiment_id, "reason": left.reason} for left in version.left_out]
     return {"groups": groups, "members": members, "left_out": left_out}
 
 
-def _range_of(version: StoredVersion, group: Any) -> list[dict[str, Any]]:
-    if version.axis is None:
-        return []
-    edges = {"lower_um": group.lower, "upper_um": group.upper, "center_um": group.center}
-    return [{"axis": version.axis, **edges}]
+def _ranges_of(version: StoredVersion, group: GroupInfo) -> list[dict[str, Any]]:
+    edges = (
+        (group.lower, group.upper, group.center),
+        (group.second_lower, group.second_upper, group.second_center),
+    )
+    return [
+        {"axis": axis, "lower_um": lower, "upper_um": upper, "center_um": center}
+        for axis, (lower, upper, center) in zip(version.axes, edges, strict=False)
+    ]
 
 
 def _from_content(connection: Connection, recipe: Recipe, content: Mapping[str, Any]) -> Inputs:
@@ -120,7 +127,7 @@ def _volumes(
             f"the {kind} that went in is no longer in the store: {named(absent)}",
             hint=f"Bring it back: {fetch_command(recipe, absent, kind)}",
         )
-    # Hashes of masks stand in the result file alone; where that is damaged, today's masks must do.
+    # Early schemas did not record the hashes of masks; where the file is damaged too, today's masks must do.
     recorded = {entry["experiment_id"]: entry.get(role) for entry in entries}
     replaced = [each for each in ids if recorded[each] not in (None, found[each].layout.array_sha256)]
     if replaced:

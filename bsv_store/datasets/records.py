@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from bsv_store.aggregation.assignment import CoordinateRange
     from bsv_store.datasets.inputs import Inputs
     from bsv_store.datasets.recipe import Recipe
     from bsv_store.volumes.grid import Hemisphere
@@ -30,6 +32,8 @@ class GroupInfo:
         Members whose volumes went in.
     experiment_ids : tuple of int
         Ascending.
+    second_lower, second_upper, second_center : float or None
+        The same along the second axis, where two coordinates are crossed.
     """
 
     number: int
@@ -39,6 +43,17 @@ class GroupInfo:
     center: float | None
     n: int
     experiment_ids: tuple[int, ...]
+    second_lower: float | None = None
+    second_upper: float | None = None
+    second_center: float | None = None
+
+    @classmethod
+    def of(cls, number: int, label: str, ranges: Sequence[CoordinateRange], experiment_ids: Iterable[int]) -> GroupInfo:
+        """The group with these ranges, one for each coordinate factor, and these members."""
+        ids = tuple(sorted(experiment_ids))
+        edges = [(part.lower_um, part.upper_um, part.center_um) for part in ranges]
+        first, second, *_ = [*edges, (None, None, None), (None, None, None)]
+        return cls(number, label, *first, len(ids), ids, *second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +72,8 @@ class Member:
         Where the hemisphere rule used it.
     array_sha256 : str or None
         Hash of the volume that went in.
+    injection_fraction_sha256, data_mask_sha256 : str or None
+        Hashes of the masks that went in, where the recipe asks for them.
     """
 
     experiment_id: int
@@ -65,22 +82,13 @@ class Member:
     divisor: float | None = None
     injected_hemisphere: Hemisphere | None = None
     array_sha256: str | None = None
+    injection_fraction_sha256: str | None = None
+    data_mask_sha256: str | None = None
 
 
 def groups_of(inputs: Inputs) -> tuple[GroupInfo, ...]:
     """The groups that a version of these inputs has."""
-    return tuple(
-        GroupInfo(
-            group.number,
-            group.label,
-            group.lower_um,
-            group.upper_um,
-            group.center_um,
-            group.n,
-            tuple(sorted(group.experiment_ids)),
-        )
-        for group in inputs.groups
-    )
+    return tuple(GroupInfo.of(group.number, group.label, group.ranges, group.experiment_ids) for group in inputs.groups)
 
 
 def experiments_of(inputs: Inputs) -> tuple[Member, ...]:
@@ -92,6 +100,8 @@ def experiments_of(inputs: Inputs) -> tuple[Member, ...]:
             divisor=member.divisor,
             injected_hemisphere=member.injected,
             array_sha256=member.volume.layout.array_sha256,
+            injection_fraction_sha256=None if member.exclude is None else member.exclude.layout.array_sha256,
+            data_mask_sha256=None if member.weights is None else member.weights.layout.array_sha256,
         )
         for member in inputs.members
     ]

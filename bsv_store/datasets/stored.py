@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.aggregation.grouping import CoordinateGrouping, CrossedGrouping, Grouping
+from bsv_store.aggregation.grouping import axes_of
 from bsv_store.datasets.result_file import open_result, read_part
 from bsv_store.datasets.units import describe_unit, unit_text
 from bsv_store.errors import InputError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import h5py
     import pandas as pd
 
+    from bsv_store.datasets.checks import VersionCheck
     from bsv_store.datasets.recipe import Recipe
     from bsv_store.datasets.records import GroupInfo, Member
     from bsv_store.volumes.files import StoreFiles
@@ -59,6 +60,8 @@ class StoredVersion:
         All experiments that were asked for, ascending by id, those left out included.
     tags : tuple of str
         As of when the version was looked up.
+    checks : tuple of VersionCheck
+        When it was computed again, and what came of it, the oldest first; as of when the version was looked up.
     path : pathlib.Path
         The result file: netCDF-4 readable HDF5.
     size_bytes : int
@@ -79,6 +82,7 @@ class StoredVersion:
     groups: tuple[GroupInfo, ...]
     experiments: tuple[Member, ...]
     tags: tuple[str, ...]
+    checks: tuple[VersionCheck, ...]
     relative_path: str
     size_bytes: int
     file_sha256: str
@@ -112,8 +116,13 @@ class StoredVersion:
 
     @property
     def axis(self) -> Axis | None:
-        """Axis of the coordinate bins, None where groups are no bins."""
-        return _axis(self.recipe.grouping)
+        """Axis of the (first) coordinate bins, None where groups are no bins."""
+        return next(iter(self.axes), None)
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """Axes of the coordinate bins: none, one, or two where two coordinates are crossed."""
+        return axes_of(self.recipe.grouping)
 
     @property
     def left_out(self) -> tuple[Member, ...]:
@@ -189,6 +198,22 @@ class StoredVersion:
         """
         return open_result(self.path, size_bytes=self.size_bytes, file_sha256=self.file_sha256, what=self.ref)
 
+    def group_ranges(self) -> dict[str, NDArray[np.float64]]:
+        """Edges and centers of the groups, named as in the result file.
+
+        Returns
+        -------
+        dict of str to ndarray of float64, shape (groups,)
+            um, NaN = none: ``group_lower``, ``group_upper`` and ``group_center``; along the second axis, where two
+            coordinates are crossed, ``group_lower_2``, ``group_upper_2`` and ``group_center_2``.
+        """
+        prefixes = {"": ""} if len(self.axes) < 2 else {"": "", "second_": "_2"}
+        return {
+            f"group_{name}{suffix}": np.array([getattr(group, prefix + name) for group in self.groups], np.float64)
+            for prefix, suffix in prefixes.items()
+            for name in ("lower", "upper", "center")
+        }
+
     @property
     def members(self) -> pd.DataFrame:
         """All experiments that were asked for, one row each.
@@ -197,7 +222,7 @@ class StoredVersion:
         -------
         pandas.DataFrame
             Columns experiment_id, group (missing = left out), group_label, left_out_reason, divisor (mm3, or 1),
-            injected_hemisphere, array_sha256.
+            injected_hemisphere, array_sha256, injection_fraction_sha256, data_mask_sha256.
         """
         import pandas as pd
 
@@ -212,6 +237,8 @@ class StoredVersion:
                 "divisor": pd.array([row.divisor for row in rows], dtype="Float64"),
                 "injected_hemisphere": [row.injected_hemisphere for row in rows],
                 "array_sha256": [row.array_sha256 for row in rows],
+                "injection_fraction_sha256": [row.injection_fraction_sha256 for row in rows],
+                "data_mask_sha256": [row.data_mask_sha256 for row in rows],
             }
         )
 
@@ -250,11 +277,3 @@ def box_slices(grid: Grid, box: Box) -> tuple[slice, slice, slice]:
 
 
 _BOX = "A box is the lowest and highest AP, DV and ML in um: ((7000, 8000), (0, 8000), (5700, 11400))."
-
-
-def _axis(grouping: Grouping) -> Axis | None:
-    if isinstance(grouping, CoordinateGrouping):
-        return grouping.axis
-    if isinstance(grouping, CrossedGrouping):
-        return _axis(grouping.first) or _axis(grouping.second)
-    return None

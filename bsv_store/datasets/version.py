@@ -54,9 +54,8 @@ class DatasetVersion(StoredVersion):
         coordinates: dict[str, Any] = {"group": [group.label for group in self.groups]}
         for axis in AXES:
             coordinates[axis.lower()] = (axis.lower(), self.grid.centers_um(axis), {"units": "um"})
-        for name in ("lower", "upper", "center"):
-            values = [getattr(group, name) for group in self.groups]
-            coordinates[f"group_{name}"] = ("group", np.array(values, dtype=np.float64), {"units": "um"})
+        for name, values in self.group_ranges().items():
+            coordinates[name] = ("group", values, {"units": "um"})
         coordinates["group_n"] = ("group", [group.n for group in self.groups])
         dataset: xr.Dataset = xarray.Dataset(variables, coordinates, self._attributes())
         return dataset

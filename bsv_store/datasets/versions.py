@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from bsv_store.aggregation.grouping import axes_of
 from bsv_store.catalog.bulk import insert_rows, table_of
 from bsv_store.catalog.models import Dataset, DatasetGroup, DatasetMember, DatasetTag
 from bsv_store.catalog.models import DatasetVersion as VersionRow
 from bsv_store.catalog.models.base import now
+from bsv_store.datasets.checks import checks_of
 from bsv_store.datasets.recipe import Recipe
 from bsv_store.datasets.records import GroupInfo, Member, NewVersion
 from bsv_store.datasets.refs import DatasetRef, near_names, parse_ref
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from bsv_store.catalog.engine import Database
     from bsv_store.volumes.files import StoreFiles
+    from bsv_store.volumes.grid import Axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,7 @@ def by_fingerprint(connection: Connection, name: str, fingerprint: str) -> int |
 def read_version(
     connection: Connection, files: StoreFiles, identifier: int, *, was_computed: bool = False
 ) -> DatasetVersion:
-    """The version of that row id, with groups, members and tags."""
+    """The version of that row id, with groups, members, tags and checks."""
     row = connection.execute(
         select(VersionRow.__table__, Dataset.name)
         .join(Dataset, Dataset.id == VersionRow.dataset_id)
@@ -174,6 +177,7 @@ def read_version(
         groups=_groups(connection, identifier, experiments),
         experiments=experiments,
         tags=tuple(connection.scalars(tags)),
+        checks=checks_of(connection, identifier),
         relative_path=row.path,
         size_bytes=row.size_bytes,
         file_sha256=row.file_sha256,
@@ -192,6 +196,8 @@ def _members(connection: Connection, identifier: int) -> tuple[Member, ...]:
             row.divisor,
             row.injected_hemisphere,
             row.array_sha256,
+            row.injection_fraction_sha256,
+            row.data_mask_sha256,
         )
         for row in connection.execute(query.order_by(DatasetMember.experiment_id))
     )
@@ -204,7 +210,9 @@ def _groups(connection: Connection, identifier: int, experiments: Sequence[Membe
 
     def value(row: Row[Any]) -> GroupInfo:
         members = tuple(ids.get(row.number, []))
-        return GroupInfo(row.number, row.label, row.lower, row.upper, row.center, row.member_count, members)
+        first = row.lower, row.upper, row.center
+        second = row.second_lower, row.second_upper, row.second_center
+        return GroupInfo(row.number, row.label, *first, row.member_count, members, *second)
 
     query = select(DatasetGroup.__table__).where(DatasetGroup.version_id == identifier).order_by(DatasetGroup.number)
     return tuple(value(row) for row in connection.execute(query))
@@ -281,14 +289,34 @@ def add_version(connection: Connection, dataset: tuple[int, int], version: NewVe
         "software": version.software,
     }
     identifier: int = connection.execute(insert(VersionRow).values(values).returning(VersionRow.id)).scalar_one()
-    columns = ("version_id", "number", "label", "lower", "upper", "center", "member_count")
-    groups = [
-        (identifier, group.number, group.label, group.lower, group.upper, group.center, group.n)
-        for group in version.groups
-    ]
-    insert_rows(connection, table_of(DatasetGroup), columns, groups)
+    axes = axes_of(version.recipe.grouping)
+    groups = [_group_row(identifier, group, axes) for group in version.groups]
+    insert_rows(connection, table_of(DatasetGroup), _GROUP_COLUMNS, groups)
     insert_rows(connection, table_of(DatasetMember), _MEMBER_COLUMNS, _member_rows(identifier, version.experiments))
     return identifier
+
+
+_GROUP_COLUMNS = (
+    "version_id",
+    "number",
+    "label",
+    "lower",
+    "upper",
+    "center",
+    "member_count",
+    "axis",
+    "second_axis",
+    "second_lower",
+    "second_upper",
+    "second_center",
+)
+
+
+def _group_row(identifier: int, group: GroupInfo, axes: Sequence[Axis]) -> tuple[object, ...]:
+    first_axis, second_axis, *_ = [*axes, None, None]
+    first = group.lower, group.upper, group.center
+    second = group.second_lower, group.second_upper, group.second_center
+    return (identifier, group.number, group.label, *first, group.n, first_axis, second_axis, *second)
 
 
 _MEMBER_COLUMNS = (
@@ -299,6 +327,8 @@ _MEMBER_COLUMNS = (
     "array_sha256",
     "divisor",
     "injected_hemisphere",
+    "injection_fraction_sha256",
+    "data_mask_sha256",
 )
 
 
@@ -312,6 +342,8 @@ def _member_rows(identifier: int, experiments: Sequence[Member]) -> list[tuple[o
             member.array_sha256,
             member.divisor,
             member.injected_hemisphere,
+            member.injection_fraction_sha256,
+            member.data_mask_sha256,
         )
         for member in experiments
     ]

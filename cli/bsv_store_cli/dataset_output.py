@@ -7,17 +7,20 @@ from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
 from bsv_store_cli.output import frame_rows, print_facts, print_json, print_rows
-from bsv_store_cli.tables import Column, fixed
+from bsv_store_cli.tables import Column, day_time, fixed
 
 if TYPE_CHECKING:
     from bsv_store.datasets.version import DatasetVersion
 
 _GROUP_COLUMNS = ("group", "label", "lower_um", "upper_um", "center_um", "n")
+# Where two coordinates are crossed.
+_SECOND_COLUMNS = ("second_lower_um", "second_upper_um", "second_center_um")
 # The edges stand in the label.
 _GROUP_TABLE = (
     Column("group", "group"),
     Column("label", "label"),
     Column("center_um", "center um", fixed(1), optional=True),
+    Column("second_center_um", "second center um", fixed(1), optional=True),
     Column("n", "n"),
 )
 _MEMBER_COLUMNS = (
@@ -28,6 +31,8 @@ _MEMBER_COLUMNS = (
     "divisor",
     "injected_hemisphere",
     "array_sha256",
+    "injection_fraction_sha256",
+    "data_mask_sha256",
 )
 _MEMBER_TABLE = (
     Column("experiment_id", "experiment"),
@@ -35,6 +40,14 @@ _MEMBER_TABLE = (
     Column("group_label", "label"),
     Column("injected_hemisphere", "side", optional=True),
     Column("divisor", "divided by", fixed(4)),
+)
+_CHECK_TABLE = (
+    Column("checked_at", "when", day_time),
+    Column("checked_by", "by"),
+    Column("outcome", "outcome"),
+    Column("file", "file"),
+    Column("largest_difference", "largest difference", optional=True),
+    Column("note", "note", optional=True),
 )
 _LEFT_OUT_TABLE = (Column("experiment_id", "experiment"), Column("left_out_reason", "reason"))
 
@@ -76,6 +89,7 @@ def print_version(version: DatasetVersion, output_format: str, *, members: bool 
         ]
     )
     _print_groups(version)
+    _print_checks(version)
     rows = frame_rows(version.members)
     left_out = [row for row in rows if row["group"] is None]
     print_rows(left_out, "table", columns=_MEMBER_COLUMNS, table=_LEFT_OUT_TABLE, title="Left out")
@@ -90,7 +104,8 @@ def _print_for_programs(version: DatasetVersion, output_format: str, *, members:
     elif members:
         print_rows(frame_rows(version.members), output_format, columns=_MEMBER_COLUMNS)
     else:
-        print_rows(_group_rows(version), output_format, columns=_GROUP_COLUMNS)
+        columns = (*_GROUP_COLUMNS, *_SECOND_COLUMNS) if len(version.axes) > 1 else _GROUP_COLUMNS
+        print_rows(_group_rows(version), output_format, columns=columns)
 
 
 def _facts(version: DatasetVersion) -> dict[str, Any]:
@@ -111,6 +126,7 @@ def _facts(version: DatasetVersion) -> dict[str, Any]:
         "quantity": version.quantity,
         "recipe": version.recipe.to_dict(),
         "groups": version.groups,
+        "checks": version.checks,
         "left_out": [{"experiment_id": item.experiment_id, "reason": item.reason} for item in version.left_out],
     }
 
@@ -129,6 +145,22 @@ def _rules(version: DatasetVersion) -> str:
     )
 
 
+def _print_checks(version: DatasetVersion) -> None:
+    rows = [
+        {
+            "checked_at": check.checked_at,
+            "checked_by": check.checked_by,
+            "outcome": check.outcome,
+            "file": f"{check.file_state}, restored" if check.was_restored else check.file_state,
+            # Where nothing differs there is no difference to tell.
+            "largest_difference": check.largest_difference if check.outcome == "different" else None,
+            "note": check.note,
+        }
+        for check in version.checks
+    ]
+    print_rows(rows, "table", columns=(), table=_CHECK_TABLE, title="Computed again")
+
+
 def _print_groups(version: DatasetVersion) -> None:
     print_rows(_group_rows(version), "table", columns=_GROUP_COLUMNS, table=_GROUP_TABLE, title="Groups")
 
@@ -142,6 +174,9 @@ def _group_rows(version: DatasetVersion) -> list[dict[str, Any]]:
             "upper_um": group.upper,
             "center_um": group.center,
             "n": group.n,
+            "second_lower_um": group.second_lower,
+            "second_upper_um": group.second_upper,
+            "second_center_um": group.second_center,
         }
         for group in version.groups
     ]

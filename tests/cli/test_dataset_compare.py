@@ -141,8 +141,8 @@ def test_stale_is_a_finding_with_its_reasons(run: Runner, server: SyntheticServe
 # -- rebuild ----------------------------------------------------------------------------------------------------------
 
 
-def test_rebuild_confirms_a_sound_version(run: Runner, filled: Path) -> None:
-    done = run("dataset", "rebuild", "visual", "--check", store=filled).succeeded()
+def test_rebuild_confirms_a_sound_version(run: Runner, own_filled: Path) -> None:
+    done = run("dataset", "rebuild", "visual", "--check", store=own_filled).succeeded()
     assert "File            intact\n" in done.out
     assert "Computed again  the same to the last bit\n" in done.out
     assert "differ" not in done.out
@@ -163,9 +163,28 @@ def test_damage_is_a_finding_until_it_is_repaired(run: Runner, own_filled: Path)
     assert path.read_bytes() == before
     (row,) = run("dataset", "rebuild", "visual", "--format", "csv", store=own_filled).succeeded().rows
     assert (row["ref"], row["file_state"], row["largest_difference"]) == ("visual@1", "intact", "0.0")
+    shown = sections(run("dataset", "show", "visual", store=own_filled).succeeded())["Computed again"]
+    assert [" ".join(line[3:]) for line in shown] == [
+        "identical damaged",
+        "identical damaged",
+        "identical damaged, restored",
+        "identical intact",
+    ]
+    checks = run("dataset", "show", "visual", "--format", "json", store=own_filled).succeeded().json["checks"]
+    assert [check["was_restored"] for check in checks] == [False, False, True, False]
+    assert all(check["checked_at"].endswith("+00:00") and check["software"] for check in checks)
 
 
-def test_a_difference_is_a_finding(run: Runner, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_without_the_inputs_is_an_error_that_show_tells(run: Runner, own_filled: Path) -> None:
+    with open_store(own_filled) as store, store.database.writing() as connection:
+        connection.exec_driver_sql(f"DELETE FROM volume WHERE experiment_id = {WILD_TYPE_VISP[0]}")
+    run("dataset", "rebuild", "visual", "--check", store=own_filled).refused(2, str(WILD_TYPE_VISP[0]))
+    (line,) = sections(run("dataset", "show", "visual", store=own_filled).succeeded())["Computed again"]
+    assert line[3:5] == ["inputs", "missing"]
+    assert str(WILD_TYPE_VISP[0]) in line
+
+
+def test_a_difference_is_a_finding(run: Runner, own_filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
     from bsv_store.datasets import rebuild
@@ -178,7 +197,7 @@ def test_a_difference_is_a_finding(run: Runner, filled: Path, monkeypatch: pytes
         )
 
     monkeypatch.setattr(rebuild, "compute", off)
-    done = run("dataset", "rebuild", "visual", "--check", store=filled).refused(1)
+    done = run("dataset", "rebuild", "visual", "--check", store=own_filled).refused(1)
     facts = dict(line.split("  ", 1) for line in done.out.splitlines())
     assert facts["Computed again"].strip() == "differs"
     assert float(facts["Largest difference"]) > 0

@@ -1,7 +1,14 @@
 """The tables of the catalog, one class each, named for the domain."""
 
 from bsv_store.catalog.models.base import Base
-from bsv_store.catalog.models.dataset import Dataset, DatasetGroup, DatasetMember, DatasetTag, DatasetVersion
+from bsv_store.catalog.models.dataset import (
+    Dataset,
+    DatasetCheck,
+    DatasetGroup,
+    DatasetMember,
+    DatasetTag,
+    DatasetVersion,
+)
 from bsv_store.catalog.models.experiment import (
     Experiment,
     ExperimentInjectionStructure,
@@ -20,6 +27,7 @@ __all__ = [
     "Base",
     "Claim",
     "Dataset",
+    "DatasetCheck",
     "DatasetGroup",
     "DatasetMember",
     "DatasetTag",

@@ -1,10 +1,10 @@
-"""Datasets: named results, their immutable versions, groups, members and tags."""
+"""Datasets: named results, their immutable versions, groups, members, checks and tags."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bsv_store.catalog.models.base import Base, RowId
@@ -59,6 +59,11 @@ class DatasetGroup(Base):
     upper: Mapped[float | None] = mapped_column(comment="um, upper edge of a coordinate bin")
     center: Mapped[float | None] = mapped_column(comment="um, mean injection coordinate of the members")
     member_count: Mapped[int]
+    axis: Mapped[str | None] = mapped_column(comment="AP, DV or ML: what lower, upper and center lie along")
+    second_axis: Mapped[str | None] = mapped_column(comment="The same where two coordinates are crossed")
+    second_lower: Mapped[float | None] = mapped_column(comment="um, lower edge along the second axis")
+    second_upper: Mapped[float | None] = mapped_column(comment="um, upper edge along the second axis")
+    second_center: Mapped[float | None] = mapped_column(comment="um, mean injection coordinate along the second axis")
 
 
 class DatasetMember(Base):
@@ -79,6 +84,36 @@ class DatasetMember(Base):
     array_sha256: Mapped[str | None] = mapped_column(comment="Hash of the volume that went in")
     divisor: Mapped[float | None] = mapped_column(comment="What the volume was divided by; 1 = not normalized")
     injected_hemisphere: Mapped[str | None]
+    injection_fraction_sha256: Mapped[str | None] = mapped_column(
+        comment="Hash of the volume whose voxels above 0 were left out"
+    )
+    data_mask_sha256: Mapped[str | None] = mapped_column(comment="Hash of the volume that gave the weights")
+
+
+class DatasetCheck(Base):
+    """A version was computed again from its recorded inputs, and what came of it."""
+
+    __tablename__ = "dataset_check"
+    __table_args__ = (
+        CheckConstraint(
+            "outcome IN ('identical', 'different', 'inputs missing', 'inputs damaged')",
+            name="outcome",
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("dataset_version.id"), index=True)
+    checked_at: Mapped[datetime]
+    checked_by: Mapped[str]
+    software: Mapped[str] = mapped_column(comment="Versions that computed it again")
+    outcome: Mapped[str] = mapped_column(comment="identical, different, inputs missing or damaged")
+    file_state: Mapped[str] = mapped_column(comment="The stored result then: intact or damaged")
+    largest_difference: Mapped[float | None] = mapped_column(
+        comment="Of a mean, absolute; null where nothing could be compared"
+    )
+    voxels: Mapped[int | None] = mapped_column(BigInteger, comment="Voxels of all groups whose mean differs")
+    was_restored: Mapped[bool] = mapped_column(comment="A damaged file was replaced by an equal one")
+    note: Mapped[str | None] = mapped_column(comment="What was missing or damaged")
 
 
 class DatasetTag(Base):

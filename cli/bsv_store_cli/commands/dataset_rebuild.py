@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @REF
-@click.option("--check", "check_only", is_flag=True, help="Write nothing.")
+@click.option("--check", "check_only", is_flag=True, help="Leave the file as it is; the outcome is recorded.")
 @format_option
 def rebuild(ref: str, check_only: bool, output_format: str) -> None:
     """Compute a version again, and compare.
 
     From its recorded inputs, whatever the store selects today. A damaged file is replaced if every array comes out the
-    same to the last bit; a sound one is never touched. The exit code is 1 if the result differs, or the file stays
-    damaged.
+    same to the last bit; a sound one is never touched. What came of it is recorded, and `dataset show` tells it. The
+    exit code is 1 if the result differs, or the file stays damaged.
     """
     with opened_store() as store, progress_bar() as progress:
         report = store.versions.rebuild(ref, check_only=check_only, progress=progress)

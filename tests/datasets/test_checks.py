@@ -1,0 +1,162 @@
+"""What came of computing versions again is recorded, on both databases."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import func, select
+
+from bsv_store import open_store
+from bsv_store.catalog.models import DatasetCheck
+from bsv_store.datasets import rebuild as module
+from bsv_store.datasets.checks import NewCheck, record_check
+from bsv_store.datasets.delete import delete_version
+from bsv_store.datasets.rebuild import rebuild_version
+from bsv_store.datasets.result_file import software
+from bsv_store.datasets.versions import find_version
+from bsv_store.errors import DamagedFileError, MissingDataError, StoreError
+from tests.datasets.world import add_volume, ask
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+    from bsv_store.datasets.checks import VersionCheck
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def rebuild(store: Store, *, check_only: bool = True) -> Any:
+    return rebuild_version(store.database, store.files, "test", check_only=check_only, checked_by="auditor")
+
+
+def checks(store: Store) -> tuple[VersionCheck, ...]:
+    return find_version(store.database, store.files, "test").checks
+
+
+def test_a_version_that_comes_out_the_same_is_recorded_as_identical(filled: Store) -> None:
+    assert ask(filled).checks == ()
+    assert rebuild(filled).was_recorded
+    (check,) = checks(filled)
+    assert (check.outcome, check.file_state, check.checked_by, check.software) == (
+        "identical",
+        "intact",
+        "auditor",
+        software(),
+    )
+    assert (check.largest_difference, check.voxels, check.was_restored, check.note) == (0.0, 0, False, None)
+    assert check.checked_at.utcoffset() == timedelta(0)
+    assert abs(datetime.now(UTC) - check.checked_at) < timedelta(minutes=10)
+
+
+def test_a_difference_is_recorded_with_its_size(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    ask(filled)
+    real = module.compute
+
+    def off(files: Any, inputs: Any, progress: Any) -> Any:
+        member = replace(inputs.members[0], divisor=2.0)
+        return real(files, replace(inputs, members=(member, *inputs.members[1:])), progress)
+
+    monkeypatch.setattr(module, "compute", off)
+    report = rebuild(filled)
+    (check,) = checks(filled)
+    assert (check.outcome, check.largest_difference, check.voxels) == (
+        "different",
+        report.largest_difference,
+        report.voxels,
+    )
+    assert report.voxels > 10_000
+
+
+def test_missing_inputs_are_recorded_and_still_an_error(filled: Store) -> None:
+    ask(filled)
+    add_volume(filled, 2, seed=1)
+    with pytest.raises(MissingDataError, match="replaced by another: 2"):
+        rebuild(filled)
+    (check,) = checks(filled)
+    assert check.outcome == "inputs missing"
+    assert "replaced by another: 2" in str(check.note)
+    assert (check.largest_difference, check.voxels) == (None, None)
+
+
+def test_damaged_inputs_are_recorded_and_still_an_error(filled: Store) -> None:
+    ask(filled)
+    for identifier in (2, 4):
+        next((filled.path / "volumes").rglob(f"{identifier}.*.h5")).unlink()
+    with pytest.raises(DamagedFileError, match="2"):
+        rebuild(filled)
+    (check,) = checks(filled)
+    assert (check.outcome, check.note) == ("inputs damaged", "volumes of 2, 4 are missing or damaged")
+
+
+def test_every_check_is_kept_in_order(filled: Store) -> None:
+    version = ask(filled)
+    version.path.write_bytes(version.path.read_bytes()[:-1])
+    rebuild(filled)
+    rebuild(filled, check_only=False)
+    rebuild(filled)
+    assert [(check.file_state, check.was_restored) for check in checks(filled)] == [
+        ("damaged", False),
+        ("damaged", True),
+        ("intact", False),
+    ]
+
+
+def test_a_check_is_of_one_version(filled: Store) -> None:
+    ask(filled)
+    rebuild(filled)
+    add_volume(filled, 1, seed=3)
+    assert ask(filled).number == 2
+    assert checks(filled) == ()
+    assert len(find_version(filled.database, filled.files, "test@1").checks) == 1
+
+
+def test_a_read_only_store_checks_and_records_nothing(filled: Store) -> None:
+    ask(filled)
+    with open_store(filled.path, read_only=True) as reader:
+        report = rebuild(reader)
+    assert (report.is_identical, report.was_recorded) == (True, False)
+    assert checks(filled) == ()
+
+
+def test_deleting_a_version_takes_its_checks_along(filled: Store) -> None:
+    version = ask(filled)
+    rebuild(filled)
+    delete_version(filled.database, filled.files, "test")
+    with filled.database.reading() as connection:
+        assert connection.scalar(select(func.count()).select_from(DatasetCheck)) == 0
+    check = NewCheck(software="x", outcome="identical", file_state="intact")
+    with pytest.raises(StoreError, match="deleted by somebody else"):
+        record_check(filled.database, version, check, checked_by="x")
+
+
+@pytest.mark.parametrize(("point", "recorded"), [("rebuild:computed", 0), ("rebuild:checked", 1)])
+def test_a_check_survives_a_kill(filled_location: Path, point: str, recorded: int) -> None:
+    with open_store(filled_location) as store:
+        ask(store)
+    code = (
+        "import sys\n"
+        "from bsv_store import open_store\n"
+        "with open_store(sys.argv[1]) as store:\n"
+        "    store.versions.rebuild('test', check_only=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(filled_location)],
+        env={**os.environ, "BSV_STORE_KILL_AT": point},
+        capture_output=True,
+        text=True,
+        cwd=CHECKOUT,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")
+    with open_store(filled_location) as store:
+        assert len(checks(store)) == recorded
+        assert rebuild(store).is_identical
