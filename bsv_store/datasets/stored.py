@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bsv_store.aggregation.grouping import axes_of
 from bsv_store.datasets.result_file import open_result, read_part
 from bsv_store.datasets.units import describe_unit, unit_text
+from bsv_store.datasets.verified import unchanged
 from bsv_store.errors import InputError
 from bsv_store.volumes.grid import AXES, Axis, Grid
 
@@ -156,8 +157,8 @@ class StoredVersion:
             Number of a group; all of them unless given.
         box : ((float, float), (float, float), (float, float)), optional
             Lowest and highest AP, DV and ML in um: only voxels whose center lies in between, see
-            :meth:`bsv_store.volumes.grid.Grid.centers_um`. Only that part of the file is read, and checked by its own
-            checksums.
+            :meth:`bsv_store.volumes.grid.Grid.centers_um`. The whole file is checked the first time in this process;
+            from then on, as long as it is the same file, only that part is read.
 
         Returns
         -------
@@ -184,7 +185,9 @@ class StoredVersion:
                 values: NDArray[Any] = file[name][first]
         else:
             where = box_slices(self.grid, box)
-            values = read_part(self.path, name, (first, *where), size_bytes=self.size_bytes, what=self.ref)
+            published = {"size_bytes": self.size_bytes, "what": self.ref}
+            with unchanged(self.path, file_sha256=self.file_sha256, **published):
+                values = read_part(self.path, name, (first, *where), **published)
         values.setflags(write=False)
         return values
 

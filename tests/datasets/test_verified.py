@@ -1,0 +1,124 @@
+"""A part of a result is read without the rest, and never from another file than the one that was published."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import pytest
+
+from bsv_store.catalog.selection import Selection
+from bsv_store.datasets import result_file, stored, verified
+from bsv_store.errors import DamagedFileError
+from tests.datasets.world import ask
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+    from bsv_store.datasets.version import DatasetVersion
+
+ANTERIOR = ((0, 1000), (0, 8000), (0, 11400))
+
+
+@pytest.fixture
+def version(filled: Store) -> DatasetVersion:
+    return ask(filled)
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that were hashed, one entry each time."""
+    monkeypatch.setattr(verified, "_hashed", {})
+    seen: list[Path] = []
+    real = result_file.checked_stream
+
+    def watch(path: Path, **facts: Any) -> Any:
+        seen.append(path)
+        return real(path, **facts)
+
+    monkeypatch.setattr(verified, "checked_stream", watch)
+    return seen
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are trusted by their times at once."""
+    monkeypatch.setattr(verified, "_SETTLED_NS", 0)
+
+
+def test_the_whole_is_checked_once(version: DatasetVersion, hashed: list[Path]) -> None:
+    for _ in range(3):
+        version.statistic("mean", box=ANTERIOR)
+    assert hashed == [version.path]
+
+
+def test_a_file_of_this_moment_is_not_trusted_by_its_times(
+    version: DatasetVersion, hashed: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verified, "_SETTLED_NS", 10**18)
+    for _ in range(2):
+        version.statistic("mean", box=ANTERIOR)
+    assert len(hashed) == 2
+
+
+@pytest.mark.parametrize("seen_before", [False, True])
+def test_another_file_of_the_same_size_is_refused(filled: Store, seen_before: bool, hashed: list[Path]) -> None:
+    version = ask(filled, Selection(ids=[1, 2]))
+    if seen_before:
+        version.statistic("mean", box=ANTERIOR)
+    other = ask(filled, Selection(ids=[1, 2, 3]), name="other")
+    # Of the same size, whatever the two compress to.
+    version.path.write_bytes(other.path.read_bytes()[: version.size_bytes].ljust(version.size_bytes, b"\0"))
+    with pytest.raises(DamagedFileError, match="has changed"):
+        version.statistic("mean", box=ANTERIOR)
+
+
+@pytest.mark.parametrize("seen_before", [False, True])
+def test_a_voxel_that_somebody_has_written_is_noticed(version: DatasetVersion, seen_before: bool) -> None:
+    """HDF5 writes a valid checksum with it; only the hash of the whole tells."""
+    if seen_before:
+        version.statistic("mean", box=ANTERIOR)
+    size = version.path.stat().st_size
+    with h5py.File(version.path, "r+") as file:
+        file.attrs.modify("spacing_um", np.int64(25))
+    assert version.path.stat().st_size == size
+    with pytest.raises(DamagedFileError, match="has changed"):
+        version.statistic("mean", box=ANTERIOR)
+
+
+@pytest.mark.parametrize("seen_before", [False, True])
+def test_damage_anywhere_is_noticed(version: DatasetVersion, seen_before: bool) -> None:
+    if seen_before:
+        version.statistic("mean", box=ANTERIOR)
+    content = bytearray(version.path.read_bytes())
+    content[len(content) // 2] ^= 1
+    version.path.write_bytes(content)
+    for box in (ANTERIOR, None):
+        with pytest.raises(DamagedFileError, match="has changed"):
+            version.statistic("mean", box=box)
+    version.path.write_bytes(content[:-1])
+    with pytest.raises(DamagedFileError, match="has changed"):
+        version.statistic("mean", box=ANTERIOR)
+    version.path.unlink()
+    with pytest.raises(DamagedFileError, match="is missing"):
+        version.statistic("mean", box=ANTERIOR)
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_noticed(
+    version: DatasetVersion, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    real = stored.read_part
+    shutil.copy(version.path, tmp_path / "copy.nc")
+
+    def swapped(*arguments: Any, **facts: Any) -> Any:
+        values = real(*arguments, **facts)
+        (tmp_path / "copy.nc").replace(version.path)
+        return values
+
+    monkeypatch.setattr(stored, "read_part", swapped)
+    with pytest.raises(DamagedFileError, match="replaced while"):
+        version.statistic("mean", box=ANTERIOR)
+    monkeypatch.undo()
+    assert version.statistic("mean", box=ANTERIOR).shape == (1, 10, 80, 114)
