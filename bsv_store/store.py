@@ -401,11 +401,12 @@ class Store:
         return self.versions.find(ref)
 
     def datasets(self) -> pd.DataFrame:
-        """All versions of all datasets, columns as in the view ``dataset_versions`` but for recipe and path."""
-        return self.sql(
-            "SELECT name, number, group_count, member_count, spacing_um, created_at, created_by, fingerprint,"
-            " size_bytes FROM dataset_versions ORDER BY name, number"
-        )
+        """All versions of all datasets, one row each, by name and number.
+
+        Columns: name, number, group_count, member_count, spacing_um, created_at (aware UTC on both databases),
+        created_by, fingerprint, size_bytes.
+        """
+        return self.versions.frame()
 
     # -- volumes --------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ from bsv_store.catalog.shared import current_user
 from bsv_store.datasets import compare, delete, imports, lineage, rebuild, stack, stale, tags, versions
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bsv_store.catalog.engine import Database
     from bsv_store.datasets.compare import VersionDiff
     from bsv_store.datasets.lineage import Lineage
@@ -42,6 +44,10 @@ class Versions:
     def list(self) -> tuple[DatasetSummary, ...]:
         """All datasets that have versions, by name: how many, how large, which tags."""
         return versions.list_datasets(self._database)
+
+    def frame(self) -> pd.DataFrame:
+        """All versions of all datasets, one row each, by name and number."""
+        return versions.versions_frame(self._database)
 
     def find(self, ref: str) -> DatasetVersion:
         """The version; raises `InputError` if the text is no reference."""

@@ -14,6 +14,7 @@ from bsv_store.catalog.bulk import insert_rows, table_of
 from bsv_store.catalog.models import Dataset, DatasetGroup, DatasetMember, DatasetTag
 from bsv_store.catalog.models import DatasetVersion as VersionRow
 from bsv_store.catalog.models.base import now
+from bsv_store.catalog.views import view
 from bsv_store.datasets.checks import checks_of
 from bsv_store.datasets.recipe import Recipe
 from bsv_store.datasets.records import GroupInfo, Member, NewVersion
@@ -23,6 +24,8 @@ from bsv_store.errors import InputError, ReadOnlyStoreError, UnknownDatasetError
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    import pandas as pd
 
     from bsv_store.catalog.engine import Database
     from bsv_store.volumes.files import StoreFiles
@@ -112,6 +115,35 @@ def list_datasets(database: Database) -> tuple[DatasetSummary, ...]:
         )
         for row in rows
     )
+
+
+_FRAME_DTYPES = {
+    "name": "object",
+    "number": "int64",
+    "group_count": "int64",
+    "member_count": "int64",
+    "spacing_um": "int64",
+    "created_at": "datetime64[us, UTC]",
+    "created_by": "object",
+    "fingerprint": "object",
+    "size_bytes": "int64",
+}
+
+
+def versions_frame(database: Database) -> pd.DataFrame:
+    """All versions of all datasets, one row each, by name and number.
+
+    Columns: name, number, group_count, member_count, spacing_um, created_at (aware UTC), created_by, fingerprint,
+    size_bytes.
+    """
+    import pandas as pd
+
+    found = view("dataset_versions").c
+    query = select(*(found[name] for name in _FRAME_DTYPES)).order_by(found.name, found.number)
+    with database.reading() as connection:
+        rows = connection.execute(query).all()
+    frame = pd.DataFrame([tuple(row) for row in rows], columns=list(_FRAME_DTYPES))
+    return frame.astype(_FRAME_DTYPES)
 
 
 def version_id(connection: Connection, ref: DatasetRef) -> int:

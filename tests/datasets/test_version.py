@@ -5,14 +5,13 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 import pytest
 
 from bsv_store.aggregation import by_coordinate, by_field
 from bsv_store.catalog.selection import Selection
 from bsv_store.datasets.versions import find_version, list_datasets
-from bsv_store.errors import DamagedFileError, InputError, UnknownDatasetError
+from bsv_store.errors import InputError, UnknownDatasetError
 from tests.datasets.world import BY_ID, IDS, VISUAL, add_volume, ask
 
 if TYPE_CHECKING:
@@ -64,6 +63,18 @@ def test_datasets_are_listed(filled: Store) -> None:
     assert listed[1].size_bytes == one.path.stat().st_size + two.path.stat().st_size
     assert listed[1].created_by == "tester"
     assert abs(datetime.now(UTC) - listed[1].changed_at) < timedelta(minutes=10)
+
+
+def test_all_versions_as_a_table_with_times_in_utc(filled: Store) -> None:
+    assert len(filled.datasets()) == 0
+    assert str(filled.datasets().created_at.dtype) == "datetime64[us, UTC]"
+    versions = [ask(filled, name="b"), ask(filled, Selection(ids=[1]), name="b"), ask(filled, name="a")]
+    table = filled.datasets()
+    assert table[["name", "number"]].to_numpy().tolist() == [["a", 1], ["b", 1], ["b", 2]]
+    assert table.fingerprint.to_list() == [versions[number].fingerprint for number in (2, 0, 1)]
+    assert table.created_at.to_list() == [versions[number].created_at for number in (2, 0, 1)]
+    assert {time.utcoffset() for time in table.created_at} == {timedelta(0)}
+    assert table.size_bytes.to_list() == [versions[number].size_bytes for number in (2, 0, 1)]
 
 
 def test_facts_of_a_version(filled: Store) -> None:
@@ -121,28 +132,6 @@ def test_a_box_is_read_without_the_rest(filled: Store) -> None:
 def test_what_is_no_box_is_an_error(filled: Store, box: Any) -> None:
     with pytest.raises(InputError, match=r"is no box|no voxel's center"):
         ask(filled).statistic("mean", box=box)
-
-
-def test_damage_inside_a_box_is_noticed(filled: Store) -> None:
-    version = ask(filled)
-    with h5py.File(version.path, "r") as file:
-        chunks = {file["mean"].id.get_chunk_info(number).chunk_offset[1]: number for number in range(4)}
-        place = file["mean"].id.get_chunk_info(chunks[66]).byte_offset + 1000
-    content = bytearray(version.path.read_bytes())
-    content[place] ^= 1
-    version.path.write_bytes(content)
-    with pytest.raises(DamagedFileError, match="is damaged"):
-        version.statistic("mean", box=((7000, 8000), (0, 8000), (0, 11400)))
-    # Other parts are sound, but the whole is refused.
-    assert version.statistic("mean", box=((0, 1000), (0, 8000), (0, 11400))).shape == (1, 10, 80, 114)
-    with pytest.raises(DamagedFileError, match="has changed"):
-        version.statistic("mean")
-    version.path.write_bytes(content[:-1])
-    with pytest.raises(DamagedFileError, match="has changed"):
-        version.statistic("mean", box=((0, 1000), (0, 8000), (0, 11400)))
-    version.path.unlink()
-    with pytest.raises(DamagedFileError, match="is missing"):
-        version.statistic("mean", box=((0, 1000), (0, 8000), (0, 11400)))
 
 
 def test_to_xarray_needs_no_file_afterwards(filled: Store) -> None:

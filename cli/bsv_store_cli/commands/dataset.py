@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -66,7 +64,6 @@ def list_(output_format: str) -> None:
     for row in rows:
         row["ref"] = f"{row['name']}@{row['number']}"
         row["size"] = size_text(row["size_bytes"])
-        row["created_at"] = _utc(row["created_at"])
     print_rows(rows, output_format, columns=_COLUMNS, table=_TABLE)
     note(number_of(len(rows), "version"))
 
@@ -100,12 +97,6 @@ def export(ref: str, target: Path, overwrite: bool) -> None:
     with opened_store() as store:
         store.dataset(ref).export(target, overwrite=overwrite)
     note(f"Wrote {target}.")
-
-
-def _utc(value: Any) -> datetime:
-    """The time as both databases have it: SQLite hands out text, Postgres the zone of its session."""
-    time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    return time.astimezone(UTC) if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
 for _command in (cite, delete, diff, import_, lineage, rebuild, stale, tag, untag):
