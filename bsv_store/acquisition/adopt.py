@@ -7,6 +7,7 @@ file would be of no use. The cache itself is only read.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -32,10 +33,13 @@ from bsv_store.sources.formats import (
     read_nrrd,
     read_structures,
     read_unionizes,
+    spool_nrrd,
 )
-from bsv_store.volumes.encoding import array_sha256
 from bsv_store.volumes.files import StoreFiles
+from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.large import slabs_sha256
 from bsv_store.volumes.library import VolumeFile, publish_volume
+from bsv_store.volumes.spool import SpooledVolume, VolumeSpool
 from bsv_store.volumes.volume import Volume
 
 T = TypeVar("T")
@@ -230,18 +234,11 @@ class _Adoption:
 
     def _volume(self, file: CacheFile) -> None:
         check_known(self.database, [file.experiment_id])
-        volume = self._read(file)
-        stored = self._stored(file, volume)
-        if stored is not None and stored.layout.array_sha256 != array_sha256(volume.array):
-            raise InputError(
-                f"{file.path} differs from the {volume.kind} at {volume.grid.spacing_um} um of experiment "
-                f"{file.experiment_id} that the store has from {stored.source}, which is kept",
-                hint="`bsv-store fetch --refresh` brings what the Allen API has today.",
-            )
-        if stored is not None and has_its_size(self.files, stored):
+        with ExitStack() as stack:
+            new = self._published(file, self._read(file, stack))
+        if new is None:
             self.present += 1
             return
-        new = publish_volume(self.files, volume, experiment_id=file.experiment_id, source=self._source(file.path))
         checkpoint("adopt:published")
         with self.database.writing() as connection:
             lock_experiments(connection, [file.experiment_id])
@@ -254,14 +251,32 @@ class _Adoption:
         self.size_bytes += size
         self.progress.advance(0, size_bytes=size)
 
-    def _read(self, file: CacheFile) -> Volume:
+    def _published(self, file: CacheFile, volume: Volume | SpooledVolume) -> VolumeFile | None:
+        """The published file of a volume; None if the store has the same volume, whole."""
+        stored = self._stored(file, volume)
+        if stored is not None and stored.layout.array_sha256 != slabs_sha256(volume):
+            raise InputError(
+                f"{file.path} differs from the {volume.kind} at {volume.grid.spacing_um} um of experiment "
+                f"{file.experiment_id} that the store has from {stored.source}, which is kept",
+                hint="`bsv-store fetch --refresh` brings what the Allen API has today.",
+            )
+        if stored is not None and has_its_size(self.files, stored):
+            return None
+        return publish_volume(self.files, volume, experiment_id=file.experiment_id, source=self._source(file.path))
+
+    def _read(self, file: CacheFile, stack: ExitStack) -> Volume | SpooledVolume:
+        """The volume of a file, at 25 and 10 um in a spool that lives as long as the stack."""
         what = str(file.path)
         if self.scan.layout == "bsv":
             return read_density_raw(file_bytes(file.path), what=what)
         assert file.kind is not None
+        assert file.spacing_um is not None
+        if Grid(file.spacing_um).is_large:
+            spool = stack.enter_context(VolumeSpool(stack.enter_context(self.files.temporary())))
+            return spool_nrrd(file.path, file.kind, spool, what=what, spacing_um=file.spacing_um)
         return read_nrrd(file.path, file.kind, what=what, spacing_um=file.spacing_um)
 
-    def _stored(self, file: CacheFile, volume: Volume) -> VolumeFile | None:
+    def _stored(self, file: CacheFile, volume: Volume | SpooledVolume) -> VolumeFile | None:
         with self.database.reading() as connection:
             found = find_volumes(connection, [file.experiment_id], kind=volume.kind, spacing_um=volume.grid.spacing_um)
         return found.get(file.experiment_id)

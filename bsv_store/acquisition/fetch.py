@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from bsv_store.acquisition.claims import Claims
@@ -20,10 +20,8 @@ from bsv_store.sources.allen import AllenClient
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import VolumeFile, publish_volume
+from bsv_store.volumes.spool import VolumeSpool
 from bsv_store.volumes.volume import VolumeKind
-
-# At 25 um a volume takes 308 MB, several times while it is converted: one at a time, from disk.
-_LARGE_UM = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,8 @@ def fetch_volumes(
     refresh : bool
         Download again what is there, and replace what differs or is damaged.
     workers : int
-        Downloads at the same time; 25 and 10 um are taken one by one.
+        Downloads at the same time. At 25 and 10 um each takes some 100 MB of memory, and room for the download and
+        for a number of four bytes per voxel under the store's ``tmp/``.
     progress : Progress, optional
 
     Raises
@@ -110,7 +109,7 @@ def fetch_volumes(
         refuse_missing(f"{kind} at {spacing_um} um", [i for i in ids if i not in there])
         return FetchReport(kind, spacing_um, (), (), tuple(ids), (), 0)
     task = VolumeTask(database, files, client, kind, spacing_um, refresh=refresh)
-    work = SharedWork(database, task, workers=1 if spacing_um <= _LARGE_UM else workers, progress=progress)
+    work = SharedWork(database, task, workers=workers, progress=progress)
     outcome = work.run(ids)
     recovered = tuple(i for i in outcome.brought if i in task.recovered)
     fetched = tuple(i for i in outcome.brought if i not in task.recovered)
@@ -156,16 +155,21 @@ class VolumeTask(Task[VolumeFile]):
         if not self._refresh and (orphan := self._orphans.recover(experiment_id)) is not None:
             self.recovered.add(experiment_id)
             return orphan
-        with self._files.temporary() if self._spacing_um <= _LARGE_UM else nullcontext() as scratch:
+        with ExitStack() as stack:
+            scratch = spool = None
+            if Grid(self._spacing_um).is_large:
+                scratch = stack.enter_context(self._files.temporary())
+                spool = stack.enter_context(VolumeSpool(stack.enter_context(self._files.temporary())))
             reply = self._client.volume(
                 experiment_id,
                 kind=self._kind,
                 spacing_um=self._spacing_um,
                 scratch=scratch,
+                spool=spool,
                 on_bytes=watch.on_bytes,
             )
-        checkpoint("fetch:downloaded")
-        file = publish_volume(self._files, reply.value, experiment_id=experiment_id, source=reply.source)
+            checkpoint("fetch:downloaded")
+            file = publish_volume(self._files, reply.value, experiment_id=experiment_id, source=reply.source)
         checkpoint("fetch:published")
         return file
 

@@ -1,7 +1,8 @@
 """Volume files without a row: a run was killed after it had published the file and before it committed the row.
 
 Such a file is whole, for publication is atomic, yet nothing is trusted because it exists: its name must carry its hash,
-and its content, encoded anew, must give the same bytes. Then the row can be written without asking upstream again.
+and its content, encoded anew, must give the same bytes (at 25 and 10 um, have the hash that it says). Then the row can
+be written without asking upstream again.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import io
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from bsv_store.errors import BsvStoreError
 from bsv_store.volumes.encoding import decode_with_hdf5, encode
-from bsv_store.volumes.files import StoreFiles
+from bsv_store.volumes.files import StoreFiles, hashes_of
+from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.large import read_content
 from bsv_store.volumes.library import VolumeFile
 from bsv_store.volumes.volume import Volume, VolumeKind
 
@@ -60,6 +64,8 @@ class OrphanFiles:
 
     def _checked(self, experiment_id: int, name: str) -> VolumeFile | None:
         path = f"{self._folder}/{name}"
+        if Grid(self._spacing_um).is_large:
+            return self._checked_large(experiment_id, name, path)
         try:
             image = self._files.path(path).read_bytes()
         except OSError:
@@ -68,7 +74,7 @@ class OrphanFiles:
         if name != f"{experiment_id}.{hashlib.sha256(image).hexdigest()[:_HASH_DIGITS]}.h5":
             return None
         try:
-            source = _source(image)
+            source = _source(io.BytesIO(image))
             volume = Volume(self._kind, decode_with_hdf5(image, what=path))
             encoded = encode(volume, experiment_id=experiment_id, source=source)
         except (BsvStoreError, OSError, KeyError, ValueError):
@@ -76,6 +82,20 @@ class OrphanFiles:
         if encoded.image != image or encoded.layout.grid.spacing_um != self._spacing_um:
             return None
         return VolumeFile(experiment_id, self._kind, path, encoded.layout, source, datetime.now(UTC))
+
+    def _checked_large(self, experiment_id: int, name: str, path: str) -> VolumeFile | None:
+        """The same in bounded memory: instead of being encoded anew, the content is compared with its own hash."""
+        try:
+            with self._files.path(path).open("rb") as stream:
+                hashes = hashes_of(stream)
+                if name != f"{experiment_id}.{hashes.sha256[:_HASH_DIGITS]}.h5":
+                    return None
+                source = _source(stream)
+                grid = Grid(self._spacing_um)
+                content = read_content(stream, grid, kind=self._kind, experiment_id=experiment_id, what=path)
+        except (BsvStoreError, OSError, KeyError, ValueError):
+            return None
+        return VolumeFile(experiment_id, self._kind, path, content.layout(hashes), source, datetime.now(UTC))
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -85,8 +105,8 @@ def _entries(folder: Path) -> list[Path]:
         return []
 
 
-def _source(image: bytes) -> str:
+def _source(stream: BinaryIO) -> str:
     import h5py
 
-    with h5py.File(io.BytesIO(image), "r") as file:
+    with h5py.File(stream, "r") as file:
         return bytes(file.attrs["source"]).decode()

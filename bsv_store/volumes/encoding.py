@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,27 +20,15 @@ import xxhash
 from numpy.typing import NDArray
 
 from bsv_store.errors import DamagedFileError
-from bsv_store.volumes.grid import FRAME, ORIENTATION, Grid
-from bsv_store.volumes.volume import SparseArray, Volume, VolumeKind
+from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.hdf5 import FILE_FORMAT
+from bsv_store.volumes.layout import DENSE_ABOVE, create_dense, describe_file, describe_sparse
+from bsv_store.volumes.volume import SparseArray, Volume
 
 if TYPE_CHECKING:
     import h5py
 
 Encoding = Literal["sparse", "dense"]
-
-DENSE_ABOVE = 1 / 3
-"""Fraction of voxels that are not 0 above which the dense layout is smaller and faster."""
-
-_DENSE_CHUNK_BYTES = 1 << 20
-
-_UNITS: dict[VolumeKind, str] = {
-    "projection_density": "fraction of projecting pixels",
-    "projection_energy": "intensity times density",
-    "injection_density": "fraction of projecting pixels inside the injection site",
-    "injection_fraction": "fraction of pixels inside the injection site",
-    "injection_energy": "intensity times density inside the injection site",
-    "data_mask": "fraction of the voxel with valid data",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +48,9 @@ class VolumeLayout:
     value_count : int
         Values stored.
     index_offset : int or None
-        Byte offset of the uint32 indices; None where dense.
+        Byte offset of the uint32 indices; None where dense, or in chunks.
     value_offset : int or None
-        Byte offset of the float32 values; None where dense.
+        Byte offset of the float32 values; None where dense, or in chunks.
     no_data_voxels : int
     """
 
@@ -77,6 +64,11 @@ class VolumeLayout:
     index_offset: int | None
     value_offset: int | None
     no_data_voxels: int
+
+    @property
+    def has_slabs(self) -> bool:
+        """Whether a slab of AP planes can be read, and checked, without the rest: 25 and 10 um."""
+        return self.grid.is_large if self.encoding == "dense" else self.index_offset is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +98,19 @@ def encode(volume: Volume, *, experiment_id: int, source: str) -> EncodedVolume:
     import h5py
 
     array = volume.array
-    sparse = np.count_nonzero(array) <= DENSE_ABOVE * array.size
+    sparse = volume.non_zero <= DENSE_ABOVE * array.size
     memory = io.BytesIO()
     # Not HDF5's own in-memory driver: before HDF5 2.0 the image that it gives out has a wrong checksum.
-    with h5py.File(memory, "w", libver=("v110", "v110")) as file:
-        _describe(file, volume, experiment_id, source)
+    with h5py.File(memory, "w", libver=FILE_FORMAT) as file:
+        describe_file(file, volume.kind, volume.grid, experiment_id=experiment_id, source=source)
+        offsets: tuple[int | None, int | None] = (None, None)
         if sparse:
             voxels = SparseArray.from_dense(array)
-            offsets: tuple[int | None, int | None] = _write_sparse(file, voxels)
             count = len(voxels.index)
+            describe_sparse(file, volume.grid, count)
+            offsets = _write_array(file, "indices_0", voxels.index), _write_array(file, "values", voxels.values)
         else:
-            _write_dense(file, array)
-            offsets = (None, None)
+            create_dense(file, volume.grid)[...] = array.astype("<f4", copy=False)
             count = array.size
     image = memory.getvalue()
     layout = VolumeLayout(
@@ -173,48 +166,6 @@ def decode_with_hdf5(image: bytes, *, what: str) -> NDArray[np.float32]:
             return SparseArray(grid, file["indices_0"][()], file["values"][()]).to_dense()
     except (OSError, KeyError, ValueError, IndexError, RuntimeError) as error:
         raise DamagedFileError(f"{what} is not a readable volume file: {error}") from error
-
-
-def _describe(file: h5py.File, volume: Volume, experiment_id: int, source: str) -> None:
-    text = {
-        "kind": volume.kind,
-        "unit": _UNITS[volume.kind],
-        "axis_order": "ap dv ml",
-        "frame": FRAME,
-        "orientation": ORIENTATION,
-        "source": source,
-        "no_data": "NaN",
-    }
-    # Fixed-length strings lie in checked parts of the file; variable-length ones do not.
-    for name, value in text.items():
-        file.attrs[name] = np.bytes_(value.encode())
-    file.attrs["experiment_id"] = np.int64(experiment_id)
-    file.attrs["spacing_um"] = np.int64(volume.grid.spacing_um)
-    file.attrs["shape"] = np.array(volume.grid.shape, np.int64)
-
-
-def _write_sparse(file: h5py.File, voxels: SparseArray) -> tuple[int, int]:
-    description = {
-        "binsparse": {
-            "version": "0.1.0",
-            "format": "CVEC",
-            "shape": [voxels.grid.size],
-            "number_of_stored_values": len(voxels.index),
-            "data_types": {"indices_0": "uint32", "values": "float32"},
-        }
-    }
-    file.attrs["binsparse"] = np.bytes_(json.dumps(description, separators=(",", ":")).encode())
-    return _write_array(file, "indices_0", voxels.index), _write_array(file, "values", voxels.values)
-
-
-def _write_dense(file: h5py.File, array: NDArray[np.float32]) -> None:
-    # A slab of coronal planes per chunk: a region of interest does not unpack the whole brain.
-    planes = max(1, _DENSE_CHUNK_BYTES // array[0].nbytes)
-    chunks = (min(planes, array.shape[0]), *array.shape[1:])
-    little = array.astype("<f4", copy=False)
-    file.create_dataset(
-        "volume", data=little, chunks=chunks, shuffle=True, compression="gzip", compression_opts=1, fletcher32=True
-    )
 
 
 def _write_array(file: h5py.File, name: str, array: NDArray[Any]) -> int:

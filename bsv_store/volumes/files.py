@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Generic, TypeVar
 
 import xxhash
 
@@ -24,6 +26,36 @@ from bsv_store.errors import DamagedFileError, NoSpaceError, ReadOnlyStoreError,
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
+_HASHED_BYTES = 1 << 20
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class FileHashes:
+    """Size and hashes of a file's bytes, hexadecimal."""
+
+    size_bytes: int
+    sha256: str
+    xxh3: str
+
+
+@dataclass(frozen=True, slots=True)
+class Published(Generic[T]):
+    """A file that was written piece by piece and published.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the store's folder.
+    hashes : FileHashes
+    content : T
+        What the writer returned.
+    """
+
+    path: str
+    hashes: FileHashes
+    content: T
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +96,64 @@ class StoreFiles:
             If it cannot be written; nothing is left but, after a kill, a temporary file under ``tmp/``.
         """
         target = self.path(relative)
-        with _our_errors(target):
+        with store_errors(target):
             self.make_folder(target.parent)
             with self.temporary() as temporary:
                 with temporary.open("xb") as file:
                     file.write(data)
-                    checkpoint("publish:written")
                     file.flush()
-                    os.fchmod(file.fileno(), self.file_mode)
-                    os.fsync(file.fileno())
-                checkpoint("publish:synced")
-                temporary.replace(target)
-                checkpoint("publish:renamed")
-            sync_folder(target.parent)
+                    self._settle(file)
+                self._rename(temporary, target)
         return target
+
+    def publish_stream(self, write: Callable[[BinaryIO], T], name: Callable[[FileHashes], str]) -> Published[T]:
+        """Publish a file that is never in memory as a whole; it appears under its name whole, or not at all.
+
+        Parameters
+        ----------
+        write : callable
+            Writes the content into the file that it is given, which is unbuffered, readable and seekable.
+        name : callable
+            The file's name relative to the store, from the hashes of what was written.
+
+        Raises
+        ------
+        NoSpaceError, ReadOnlyStoreError, StoreError
+            If it cannot be written; nothing is left but, after a kill, a temporary file under ``tmp/``.
+        """
+        with store_errors(self.root / "tmp"), self.temporary() as temporary:
+            with temporary.open("x+b", buffering=0) as file:
+                content = write(file)
+                # Written out of order, so hashed when all of it is there.
+                hashes = hashes_of(file)
+            return Published(self.publish_file(temporary, name(hashes)), hashes, content)
+
+    def publish_file(self, temporary: Path, relative: str) -> str:
+        """Publish a finished temporary file of this store under a name; returns the name.
+
+        Raises
+        ------
+        NoSpaceError, ReadOnlyStoreError, StoreError
+            If that fails; the temporary file is then as it was.
+        """
+        target = self.path(relative)
+        with store_errors(target):
+            self.make_folder(target.parent)
+            with temporary.open("r+b") as file:
+                self._settle(file)
+            self._rename(temporary, target)
+        return relative
+
+    def _settle(self, file: BinaryIO) -> None:
+        checkpoint("publish:written")
+        os.fchmod(file.fileno(), self.file_mode)
+        os.fsync(file.fileno())
+
+    def _rename(self, temporary: Path, target: Path) -> None:
+        checkpoint("publish:synced")
+        temporary.replace(target)
+        checkpoint("publish:renamed")
+        sync_folder(target.parent)
 
     @contextmanager
     def temporary(self) -> Iterator[Path]:
@@ -112,32 +188,49 @@ class StoreFiles:
             If the file is missing, of another size, or differs in any bit.
         """
         path = self.path(relative)
-        try:
+        with _reading(path), path.open("rb") as file:
             # Buffered, so that it goes on where the system gives less than was asked for, as above 2 GiB.
-            with path.open("rb") as file:
-                data = file.read(size_bytes + 1)
-        except FileNotFoundError as error:
-            raise DamagedFileError(f"the file {path} is missing", hint=_REPAIR) from error
-        except OSError as error:
-            raise StoreError(f"the file {path} cannot be read: {error}") from error
+            data = file.read(size_bytes + 1)
         if len(data) != size_bytes:
-            raise DamagedFileError(f"the file {path} is not {size_bytes} bytes long", hint=_REPAIR)
+            raise DamagedFileError(f"the file {path} is not {size_bytes} bytes long", hint=REPAIR_HINT)
         if xxhash.xxh3_64_hexdigest(data) != xxh3:
-            raise DamagedFileError(f"the file {path} has changed since it was published", hint=_REPAIR)
+            raise DamagedFileError(f"the file {path} has changed since it was published", hint=REPAIR_HINT)
         return data
+
+    @contextmanager
+    def opened(self, relative: str, *, size_bytes: int, xxh3: str | None = None) -> Iterator[BinaryIO]:
+        """A published file open for reading, its size checked, and with a hash all of it, in bounded memory.
+
+        Raises
+        ------
+        DamagedFileError
+            If the file is missing, of another size, or does not have the hash.
+        """
+        path = self.path(relative)
+        with _reading(path):
+            file = path.open("rb")
+        with file:
+            with _reading(path):
+                size = os.fstat(file.fileno()).st_size
+                found = None if xxh3 is None else hashes_of(file).xxh3
+            if size != size_bytes:
+                raise DamagedFileError(f"the file {path} is not {size_bytes} bytes long", hint=REPAIR_HINT)
+            if found != xxh3:
+                raise DamagedFileError(f"the file {path} has changed since it was published", hint=REPAIR_HINT)
+            yield file
 
     def trash(self, relative: str) -> None:
         """Move a file out of the way, into ``trash/``; a file that is gone already is no error."""
         source = self.path(relative)
         folder = self.root / "trash"
-        with _our_errors(source):
+        with store_errors(source):
             self.make_folder(folder)
             with contextlib.suppress(FileNotFoundError):
                 source.rename(folder / f"{secrets.token_hex(4)}-{source.name}")
                 sync_folder(source.parent)
 
 
-_REPAIR = "Fetch or adopt it again; `bsv-store status` says what the store holds."
+REPAIR_HINT = "Fetch or adopt it again; `bsv-store status` says what the store holds."
 
 
 def is_no_space(error: OSError) -> bool:
@@ -156,8 +249,36 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def hashes_of(file: BinaryIO) -> FileHashes:
+    """Size and hashes of an open file, read from its start in bounded memory; it stands at its start afterwards."""
+    file.seek(0)
+    size, sha256, xxh3 = 0, hashlib.sha256(), xxhash.xxh3_64()
+    while block := file.read(_HASHED_BYTES):
+        size += len(block)
+        sha256.update(block)
+        xxh3.update(block)
+    file.seek(0)
+    return FileHashes(size, sha256.hexdigest(), xxh3.hexdigest())
+
+
 @contextmanager
-def _our_errors(path: Path) -> Iterator[None]:
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DamagedFileError(f"the file {path} is missing", hint=REPAIR_HINT) from error
+    except OSError as error:
+        raise StoreError(f"the file {path} cannot be read: {error}") from error
+
+
+@contextmanager
+def store_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of the system while a file of the store is written into ours.
+
+    Raises
+    ------
+    NoSpaceError, ReadOnlyStoreError, StoreError
+    """
     try:
         yield
     except OSError as error:

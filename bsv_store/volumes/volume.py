@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from bsv_store.errors import InputError
 from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.layout import slab_ranges
 
 VolumeKind = Literal[
     "projection_density",
@@ -63,9 +65,22 @@ class SparseArray:
 
     def to_dense(self) -> NDArray[np.float32]:
         """float32 array, shape ``grid.shape``, axes [ap, dv, ml]; NaN is "no data"."""
-        dense = np.zeros(self.grid.size, np.float32)
-        dense[self.index] = self.values
-        return dense.reshape(self.grid.shape)
+        return self.dense_planes(0, self.grid.shape[0])
+
+    def planes(self, start: int, stop: int) -> SparseArray:
+        """The voxels of the AP planes [start, stop) alone, still by their index over the whole grid; views."""
+        plane = self.grid.shape[1] * self.grid.shape[2]
+        # Of the index's own type, or all of it would be converted.
+        low, high = np.searchsorted(self.index, np.array([start * plane, stop * plane], self.index.dtype))
+        return SparseArray(self.grid, self.index[low:high], self.values[low:high])
+
+    def dense_planes(self, start: int, stop: int) -> NDArray[np.float32]:
+        """float32 array, shape (stop - start, dv, ml): the AP planes [start, stop), beyond which nothing is listed."""
+        shape = (stop - start, *self.grid.shape[1:])
+        dense = np.zeros(shape, np.float32)
+        first = np.uint32(start * shape[1] * shape[2])
+        dense.reshape(-1)[self.index - first if first else self.index] = self.values
+        return dense
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +103,15 @@ class Volume:
         return Grid.from_shape(self.array.shape)
 
     @property
+    def non_zero(self) -> int:
+        """Number of voxels that are not 0, those without data included."""
+        return int(np.count_nonzero(self.array))
+
+    @property
     def no_data_voxels(self) -> int:
         """Number of voxels without data."""
         return int(np.isnan(self.array).sum())
+
+    def slabs(self) -> Iterator[NDArray[np.float32]]:
+        """The array, slab after slab of AP planes, as views of shape (some, dv, ml)."""
+        return (self.array[start:stop] for start, stop in slab_ranges(self.grid))

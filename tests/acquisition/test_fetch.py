@@ -25,6 +25,7 @@ from bsv_store.sources.synthetic.faults import (
     Status,
     Substitute,
 )
+from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import read_array
 from bsv_store.volumes.volume import VolumeKind
 
@@ -120,7 +121,7 @@ def test_large_volumes_go_over_the_disk_and_leave_nothing_there(
 
     monkeypatch.setattr(client, "volume", watched)
     # What 25 um is made to do, at a size that a test can afford.
-    monkeypatch.setattr("bsv_store.acquisition.fetch._LARGE_UM", 50)
+    monkeypatch.setattr("bsv_store.volumes.grid.LARGE_VOXELS", Grid(50).size)
     for spacing_um in (50, 100):
         fetch_volumes(
             catalog.database, catalog.files, client, atlas.experiment_ids[:1], kind="data_mask", spacing_um=spacing_um

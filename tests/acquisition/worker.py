@@ -30,17 +30,24 @@ def main(arguments: Sequence[str]) -> None:
     from bsv_store.acquisition.fetch import fetch_volumes
     from bsv_store.acquisition.sync import sync_unionizes
     from bsv_store.sources.allen import AllenClient
+    from bsv_store.sources.formats import nrrd
+    from bsv_store.volumes import grid
+    from bsv_store.volumes.volume import VolumeKind
 
     what, store_path, url, *ids = arguments
+    kind: VolumeKind = "projection_density"
+    if what == "fetch-large":
+        # What 25 um is made to do, at a size that a test can afford; this kind comes as NRRD.
+        grid.LARGE_VOXELS, nrrd._BLOCK_BYTES, kind = 1, 1 << 20, "injection_density"
     experiment_ids = [int(i) for i in ids]
     api_url = url if url.startswith("http") else None
     with open_store(store_path) as store, AllenClient(api_url=api_url, backoff_s=0.01) as client:
-        if what == "fetch":
-            report = fetch_volumes(store.database, store.files, client, experiment_ids, workers=2)
+        if what.startswith("fetch"):
+            report = fetch_volumes(store.database, store.files, client, experiment_ids, kind=kind, workers=2)
             assert not report.failed, report.failed
             assert set(report.fetched) | set(report.present) | set(report.recovered) == set(experiment_ids)
             for i in experiment_ids:
-                assert store.volume(i).shape == (132, 80, 114)
+                assert store.volume(i, kind=kind).shape == (132, 80, 114)
             sys.stdout.write(report.summary())
         elif what == "sync":
             tables = sync_unionizes(store.database, client, experiment_ids, batch=2)

@@ -4,6 +4,7 @@ import gzip
 import json
 import tracemalloc
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import nrrd as pynrrd
@@ -12,8 +13,9 @@ import pytest
 
 from bsv_store.errors import FormatError, FrameError, InputError
 from bsv_store.sources.formats import nrrd as reader
-from bsv_store.sources.formats.nrrd import read_annotation_nrrd, read_nrrd
+from bsv_store.sources.formats.nrrd import read_annotation_nrrd, read_nrrd, spool_nrrd
 from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.spool import VolumeSpool
 from bsv_store.volumes.volume import Volume, VolumeKind
 from tests.sources.bodies import GRID, nrrd, raw, voxels
 
@@ -283,3 +285,42 @@ def test_file_that_is_not_there_is_an_input_error(tmp_path: Path) -> None:
         _read(tmp_path / "missing.nrrd")
     with pytest.raises(InputError, match="cannot be read"):
         _read(tmp_path)
+
+
+# -- into a spool -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["<f4", ">f8"])
+def test_spooled_volume_is_the_one_that_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str
+) -> None:
+    monkeypatch.setattr(reader, "_BLOCK_BYTES", 500_000)
+    array = voxels()
+    array[5, 6, :] = -1.0
+    endian = "big" if dtype[0] == ">" else "little"
+    kind = {"4": "float", "8": "double"}[dtype[2]]
+    body = nrrd(gzip.compress(raw(array, dtype), 1), type=kind, endian=endian)
+    expected = _read(body).array
+    with VolumeSpool(tmp_path / "spool") as spool:
+        volume = spool_nrrd(body, "projection_density", spool, what="x", spacing_um=100)
+        assert volume.no_data_voxels == 114
+        np.testing.assert_array_equal(np.concatenate(list(volume.slabs())), expected)
+
+
+@pytest.mark.parametrize("place", [0, -1])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -0.5, 1.01])
+def test_a_fault_in_any_plane_ends_spooling(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float, place: int
+) -> None:
+    monkeypatch.setattr(reader, "_BLOCK_BYTES", 500_000)
+    array = voxels()
+    array[place, place, place] = value
+    body = nrrd(gzip.compress(raw(array), 1))
+    with VolumeSpool(tmp_path / "spool") as spool, pytest.raises(FormatError):
+        spool_nrrd(body, "projection_density", spool, what="x")
+
+
+@pytest.mark.parametrize("change", [lambda body: body[:-100], lambda body: body + b"more"], ids=["cut", "longer"])
+def test_a_file_that_is_not_whole_ends_spooling(tmp_path: Path, change: Callable[[bytes], bytes]) -> None:
+    with VolumeSpool(tmp_path / "spool") as spool, pytest.raises(FormatError):
+        spool_nrrd(change(nrrd()), "projection_density", spool, what="x")

@@ -53,3 +53,9 @@ def test_result_is_float32_in_c_order_whatever_came_in() -> None:
 def test_shape_that_is_no_grid_is_refused() -> None:
     with pytest.raises(FrameError):
         checked_volume(np.zeros((3, 3, 3), "f4"), "projection_density", what="x")
+
+
+def test_minus_zero_becomes_zero() -> None:
+    # A sparse file lists no zeros, so that the hash of the array would not be that of what is read back.
+    volume = checked_volume(with_voxel(-0.0), "projection_density", what="x")
+    assert not np.signbit(volume.array).any()

@@ -25,10 +25,12 @@ from bsv_store.sources.formats import (
     read_envelope,
     read_nrrd,
     read_structures,
+    spool_nrrd,
     unionize_table_from_rows,
 )
 from bsv_store.sources.formats.unionizes import BOTH_PARTS
 from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.spool import SpooledVolume, VolumeSpool
 from bsv_store.volumes.volume import Volume, VolumeKind
 
 T = TypeVar("T")
@@ -187,8 +189,9 @@ class AllenClient:
         kind: VolumeKind = "projection_density",
         spacing_um: int = 100,
         scratch: Path | None = None,
+        spool: VolumeSpool | None = None,
         on_bytes: Callable[[int], None] = ignore_bytes,
-    ) -> Reply[Volume]:
+    ) -> Reply[Volume | SpooledVolume]:
         """A volume of an experiment.
 
         Projection density at 100 um comes as the zip that Brain Street View takes, all else as NRRD.
@@ -200,6 +203,8 @@ class AllenClient:
         spacing_um : int
         scratch : pathlib.Path, optional
             Where the download lies until it is read; by default in memory. The caller removes it.
+        spool : VolumeSpool, optional
+            Where the voxels go; by default into memory. The zip is small enough for memory in any case.
         on_bytes : callable
             Told of bytes as they arrive; an exception from it gives the transfer up.
 
@@ -221,11 +226,14 @@ class AllenClient:
             else addresses.nrrd_url(self.api_url, experiment_id, kind, spacing_um)
         )
 
-        def read(sink: BinaryIO) -> Volume:
+        def read(sink: BinaryIO) -> Volume | SpooledVolume:
             _refuse_json(sink, what=what)
             if as_zip:
                 return read_density_zip(sink.read(), what=what)
-            return read_nrrd(sink.read() if scratch is None else scratch, kind, what=what, spacing_um=spacing_um)
+            body = sink.read() if scratch is None else scratch
+            if spool is not None:
+                return spool_nrrd(body, kind, spool, what=what, spacing_um=spacing_um)
+            return read_nrrd(body, kind, what=what, spacing_um=spacing_um)
 
         limit = _HEADER_LIMIT + _WIDEST_VOXEL_BYTES * grid.size
         with BytesIO() if scratch is None else scratch.open("w+b") as sink:

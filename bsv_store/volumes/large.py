@@ -1,0 +1,253 @@
+"""Files of large volumes (25 and 10 um): written slab by slab, and read so, each part under checksums of its own.
+
+They have the same datasets as those of small volumes, so that any HDF5 program reads them alike. What is different:
+
+- ``indices_0`` and ``values`` are cut into chunks with a Fletcher32 checksum each, so that a part is checked as it is
+  read;
+- ``plane_start`` (uint64, one more than AP planes) says where each plane begins in them: a slab of AP planes is one
+  stretch of the file, since the indices ascend in C order;
+- the attribute ``array_sha256`` ties the file to its row in the catalog, as the hash of all bytes is not looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bsv_store.errors import DamagedFileError
+from bsv_store.volumes.encoding import Encoding, VolumeLayout
+from bsv_store.volumes.files import REPAIR_HINT, FileHashes
+from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.hdf5 import GuardedFile, written_hdf5
+from bsv_store.volumes.layout import DENSE_ABOVE, create_dense, describe_file, describe_sparse, slab_ranges
+from bsv_store.volumes.volume import SparseArray, VolumeKind
+
+if TYPE_CHECKING:
+    import h5py
+
+# 256 KiB: a slab at 25 um is some 20 chunks, so that what is read beyond its ends is a few percent of it.
+_CHUNK_VALUES = 1 << 16
+_UNREADABLE = (OSError, KeyError, ValueError, IndexError, RuntimeError, TypeError)
+
+
+class SlabSource(Protocol):
+    """A checked volume that hands out its voxels in slabs: `Volume` and `SpooledVolume`."""
+
+    @property
+    def kind(self) -> VolumeKind:
+        """What it shows."""
+
+    @property
+    def grid(self) -> Grid:
+        """The grid that it lies on."""
+
+    @property
+    def non_zero(self) -> int:
+        """Voxels that are not 0, those without data included."""
+
+    @property
+    def no_data_voxels(self) -> int:
+        """Voxels without data."""
+
+    def slabs(self) -> Iterator[NDArray[np.float32]]:
+        """The voxels, slab after slab of AP planes as `slab_ranges` cuts them."""
+
+
+@dataclass(frozen=True, slots=True)
+class LargeContent:
+    """What is known of a large volume when its file is written; with the file's hashes it makes the layout."""
+
+    grid: Grid
+    encoding: Encoding
+    value_count: int
+    array_sha256: str
+    no_data_voxels: int
+
+    def layout(self, hashes: FileHashes) -> VolumeLayout:
+        """What is recorded of the file."""
+        return VolumeLayout(
+            grid=self.grid,
+            encoding=self.encoding,
+            size_bytes=hashes.size_bytes,
+            file_sha256=hashes.sha256,
+            file_xxh3=hashes.xxh3,
+            array_sha256=self.array_sha256,
+            value_count=self.value_count,
+            index_offset=None,
+            value_offset=None,
+            no_data_voxels=self.no_data_voxels,
+        )
+
+
+def slabs_sha256(volume: SlabSource) -> str:
+    """SHA-256 of the little-endian C-order array of a volume, which is never made as a whole."""
+    digest = hashlib.sha256()
+    for slab in volume.slabs():
+        digest.update(_little(slab).data)
+    return digest.hexdigest()
+
+
+def write_large(sink: BinaryIO, volume: SlabSource, *, experiment_id: int, source: str) -> LargeContent:
+    """What is known of the volume after its HDF5 file was written; the same volume gives the same bytes.
+
+    Parameters
+    ----------
+    sink : BinaryIO
+        Unbuffered, readable and seekable.
+    volume : SlabSource
+    experiment_id : int
+    source : str
+        URL or file name that it came from.
+
+    Raises
+    ------
+    OSError
+        If the disk does not take it.
+    """
+    grid = volume.grid
+    is_sparse = volume.non_zero <= DENSE_ABOVE * grid.size
+    with written_hdf5(sink) as (file, guard):
+        describe_file(file, volume.kind, grid, experiment_id=experiment_id, source=source)
+        slabs = _hashed(volume, guard, digest := hashlib.sha256())
+        if is_sparse:
+            describe_sparse(file, grid, volume.non_zero)
+            _write_sparse(file, volume, slabs)
+        else:
+            dataset = create_dense(file, grid)
+            for (start, stop), slab in zip(slab_ranges(grid), slabs, strict=True):
+                dataset[start:stop] = slab
+        file.attrs["array_sha256"] = np.bytes_(digest.hexdigest().encode())
+    count = volume.non_zero if is_sparse else grid.size
+    encoding: Encoding = "sparse" if is_sparse else "dense"
+    return LargeContent(grid, encoding, count, digest.hexdigest(), volume.no_data_voxels)
+
+
+def _hashed(volume: SlabSource, guard: GuardedFile, digest: Any) -> Iterator[NDArray[np.float32]]:
+    for slab in volume.slabs():
+        # A full disk ends this here, not after the last of ten minutes.
+        guard.check()
+        little = _little(slab)
+        digest.update(little.data)
+        yield little
+
+
+def _write_sparse(file: h5py.File, volume: SlabSource, slabs: Iterator[NDArray[np.float32]]) -> None:
+    grid, count = volume.grid, volume.non_zero
+    plane = grid.shape[1] * grid.shape[2]
+    index_of = _Appender(file, "indices_0", "<u4", count)
+    values_of = _Appender(file, "values", "<f4", count)
+    starts = [0]
+    for (start, stop), slab in zip(slab_ranges(grid), slabs, strict=True):
+        flat = slab.reshape(-1)
+        listed = np.flatnonzero(flat)
+        before = starts[-1]
+        ends = np.searchsorted(listed, np.arange(1, stop - start + 1) * plane)
+        starts += [before + int(end) for end in ends]
+        values_of.append(flat[listed])
+        listed += start * plane
+        index_of.append(listed.astype("<u4"))
+    index_of.close()
+    values_of.close()
+    file.create_dataset("plane_start", data=np.array(starts, "<u8"), chunks=(len(starts),), fletcher32=True)
+
+
+class _Appender:
+    """Writes a dataset in whole chunks, whatever pieces it gets."""
+
+    def __init__(self, file: h5py.File, name: str, dtype: str, size: int) -> None:
+        options = {"chunks": (min(_CHUNK_VALUES, size),), "fletcher32": True} if size else {}
+        self._dataset = file.create_dataset(name, shape=(size,), dtype=dtype, **options)
+        self._pending = np.empty(0, dtype)
+        self._written = 0
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Add values at the end."""
+        self._pending = np.concatenate([self._pending, values])
+        self._flush(self._pending.size // _CHUNK_VALUES * _CHUNK_VALUES)
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._flush(self._pending.size)
+
+    def _flush(self, count: int) -> None:
+        if count:
+            self._dataset[self._written : self._written + count] = self._pending[:count]
+            self._written += count
+            self._pending = self._pending[count:].copy()
+
+
+def read_large(
+    stream: BinaryIO, layout: VolumeLayout, start: int, stop: int, *, what: str
+) -> SparseArray | NDArray[np.float32]:
+    """The voxels of the AP planes [start, stop) in a file whose size was checked; the rest is not read.
+
+    Returns
+    -------
+    SparseArray or ndarray of float32, shape (stop - start, dv, ml)
+        NaN = no data. A sparse one has the index of the whole grid.
+
+    Raises
+    ------
+    DamagedFileError
+        If a checksum does not fit, or it is another volume's file.
+    """
+    import h5py
+
+    try:
+        with h5py.File(stream, "r") as file:
+            if bytes(file.attrs["array_sha256"]).decode() != layout.array_sha256:
+                raise DamagedFileError(f"{what} holds another volume than the catalog says", hint=REPAIR_HINT)
+            if layout.encoding == "dense":
+                dense: NDArray[np.float32] = file["volume"][start:stop]
+                return dense
+            places = file["plane_start"][start : stop + 1]
+            low, high = int(places[0]), int(places[-1])
+            index, values = file["indices_0"][low:high], file["values"][low:high]
+    except _UNREADABLE as error:
+        raise DamagedFileError(f"{what} is damaged: {error}", hint=REPAIR_HINT) from error
+    return SparseArray(layout.grid, index, values)
+
+
+def read_content(stream: BinaryIO, grid: Grid, *, kind: VolumeKind, experiment_id: int, what: str) -> LargeContent:
+    """What is known of a large volume, from its file alone: everything in it is read, and compared with its hash.
+
+    Raises
+    ------
+    DamagedFileError
+        If it is no sound file of that volume.
+    """
+    import h5py
+
+    try:
+        with h5py.File(stream, "r") as file:
+            said = file.attrs["kind"].decode(), int(file.attrs["experiment_id"]), int(file.attrs["spacing_um"])
+            array_sha256 = bytes(file.attrs["array_sha256"]).decode()
+            encoding: Encoding = "dense" if "volume" in file else "sparse"
+            count = grid.size if encoding == "dense" else len(file["values"])
+    except _UNREADABLE as error:
+        raise DamagedFileError(f"{what} is not a readable volume file: {error}") from error
+    if said != (kind, experiment_id, grid.spacing_um):
+        raise DamagedFileError(f"{what} is a file of another volume: {said}")
+    digest, no_data = hashlib.sha256(), 0
+    layout = LargeContent(grid, encoding, count, array_sha256, 0).layout(FileHashes(0, "", ""))
+    for start, stop in slab_ranges(grid):
+        slab = dense_planes(read_large(stream, layout, start, stop, what=what), start, stop)
+        no_data += int(np.isnan(slab).sum())
+        digest.update(_little(slab).data)
+    if digest.hexdigest() != array_sha256:
+        raise DamagedFileError(f"{what} does not hold what it says")
+    return LargeContent(grid, encoding, count, array_sha256, no_data)
+
+
+def dense_planes(voxels: SparseArray | NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
+    """The AP planes [start, stop) as an array of shape (stop - start, dv, ml), of voxels of just these planes."""
+    return voxels.dense_planes(start, stop) if isinstance(voxels, SparseArray) else voxels
+
+
+def _little(slab: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(slab).astype("<f4", copy=False)

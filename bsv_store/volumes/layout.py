@@ -1,0 +1,94 @@
+"""What all volume files have in common: their description, the dense dataset, and how AP planes are cut into slabs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bsv_store.volumes.grid import FRAME, ORIENTATION, Grid
+
+if TYPE_CHECKING:
+    import h5py
+
+    from bsv_store.volumes.volume import VolumeKind
+
+DENSE_ABOVE = 1 / 3
+"""Fraction of voxels that are not 0 above which the dense layout is smaller and faster."""
+
+_DENSE_CHUNK_BYTES = 1 << 20
+# In memory at a time while a large volume is written: a few copies of this are all that it takes.
+_SLAB_BYTES = 1 << 24
+
+_UNITS: dict[VolumeKind, str] = {
+    "projection_density": "fraction of projecting pixels",
+    "projection_energy": "intensity times density",
+    "injection_density": "fraction of projecting pixels inside the injection site",
+    "injection_fraction": "fraction of pixels inside the injection site",
+    "injection_energy": "intensity times density inside the injection site",
+    "data_mask": "fraction of the voxel with valid data",
+}
+
+
+def describe_file(file: h5py.File, kind: VolumeKind, grid: Grid, *, experiment_id: int, source: str) -> None:
+    """Write what a volume file says of itself, as attributes."""
+    text = {
+        "kind": kind,
+        "unit": _UNITS[kind],
+        "axis_order": "ap dv ml",
+        "frame": FRAME,
+        "orientation": ORIENTATION,
+        "source": source,
+        "no_data": "NaN",
+    }
+    # Fixed-length strings lie in checked parts of the file; variable-length ones do not.
+    for name, value in text.items():
+        file.attrs[name] = np.bytes_(value.encode())
+    file.attrs["experiment_id"] = np.int64(experiment_id)
+    file.attrs["spacing_um"] = np.int64(grid.spacing_um)
+    file.attrs["shape"] = np.array(grid.shape, np.int64)
+
+
+def describe_sparse(file: h5py.File, grid: Grid, count: int) -> None:
+    """Write the binsparse description of a vector of that many stored values."""
+    description = {
+        "binsparse": {
+            "version": "0.1.0",
+            "format": "CVEC",
+            "shape": [grid.size],
+            "number_of_stored_values": count,
+            "data_types": {"indices_0": "uint32", "values": "float32"},
+        }
+    }
+    file.attrs["binsparse"] = np.bytes_(json.dumps(description, separators=(",", ":")).encode())
+
+
+def create_dense(file: h5py.File, grid: Grid) -> h5py.Dataset:
+    """The dataset of a dense volume, still to be written."""
+    return file.create_dataset(
+        "volume",
+        shape=grid.shape,
+        dtype="<f4",
+        # Some coronal planes in a chunk: a region of interest does not unpack the whole brain.
+        chunks=(_planes_per_chunk(grid), *grid.shape[1:]),
+        shuffle=True,
+        compression="gzip",
+        compression_opts=1,
+        fletcher32=True,
+    )
+
+
+def slab_ranges(grid: Grid) -> list[tuple[int, int]]:
+    """AP planes [start, stop) of the slabs in which a large volume is written: whole chunks, and little memory."""
+    chunk = _planes_per_chunk(grid)
+    planes = max(1, _SLAB_BYTES // (chunk * _plane_bytes(grid))) * chunk
+    return [(start, min(start + planes, grid.shape[0])) for start in range(0, grid.shape[0], planes)]
+
+
+def _planes_per_chunk(grid: Grid) -> int:
+    return min(max(1, _DENSE_CHUNK_BYTES // _plane_bytes(grid)), grid.shape[0])
+
+
+def _plane_bytes(grid: Grid) -> int:
+    return grid.shape[1] * grid.shape[2] * 4

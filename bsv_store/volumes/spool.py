@@ -1,0 +1,197 @@
+"""Large volumes on their way in: blocks of ML planes become slabs of AP planes, on disk.
+
+NRRD files hold the first axis fastest, so they give one ML plane after the other; the store keeps the last axis fastest
+and reads AP planes. A spool is a temporary file in between. It never holds more than a float32 for every voxel, and of
+a block that is mostly zeros only what is not. In memory are one block and one slab at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bsv_store.checkpoints import checkpoint
+from bsv_store.volumes.files import store_errors
+from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.layout import slab_ranges
+from bsv_store.volumes.volume import VolumeKind
+
+_RECORD = np.dtype([("at", "<u4"), ("value", "<f4")])
+# A record takes twice the room of a bare value.
+_RECORDS_BELOW = 1 / 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Where a block of ML planes lies in the spool: its voxels that are not 0 by slab, or all of them.
+
+    Attributes
+    ----------
+    first, count : int
+        ML planes.
+    offset : int
+        In bytes.
+    ends : ndarray of int64 or None
+        Records before each slab; None where all voxels lie there, in C order.
+    """
+
+    first: int
+    count: int
+    offset: int
+    ends: NDArray[np.int64] | None
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledVolume:
+    """A checked volume in a spool, good for as long as the spool is open.
+
+    Attributes
+    ----------
+    kind : VolumeKind
+    grid : Grid
+    non_zero : int
+        Voxels that are not 0, those without data included.
+    no_data_voxels : int
+    """
+
+    kind: VolumeKind
+    grid: Grid
+    non_zero: int
+    no_data_voxels: int
+    _spool: VolumeSpool
+
+    def slabs(self) -> Iterator[NDArray[np.float32]]:
+        """The voxels, slab after slab of AP planes: float32, shape (some, dv, ml), C order; NaN = no data.
+
+        Raises
+        ------
+        StoreError
+            If the spool cannot be read.
+        """
+        return self._spool.slabs(self.grid)
+
+
+class VolumeSpool:
+    """A spool in a file that is made anew; the caller removes it. Use it as a context manager.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Of a temporary file.
+
+    Raises
+    ------
+    NoSpaceError, ReadOnlyStoreError, StoreError
+        If the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with store_errors(path):
+            self._file: BinaryIO = path.open("x+b", buffering=0)
+        self._blocks: list[_Block] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def fill(self, kind: VolumeKind, grid: Grid, blocks: Iterable[tuple[int, NDArray[np.float32]]]) -> SpooledVolume:
+        """The volume that these blocks make up; what was in the spool before is forgotten.
+
+        Parameters
+        ----------
+        blocks : iterable of (int, ndarray of float32)
+            First ML plane and checked voxels [ap, dv, some of ml], in ascending order; best with the AP axis fastest.
+
+        Raises
+        ------
+        NoSpaceError, StoreError
+            If the spool cannot be written.
+        """
+        self._blocks.clear()
+        with store_errors(self._path):
+            self._file.seek(0)
+            self._file.truncate()
+        non_zero = no_data = 0
+        for first, block in blocks:
+            # In the order in which the block lies in memory.
+            flat = block.reshape(-1, order="F")
+            count = int(np.count_nonzero(flat))
+            non_zero += count
+            no_data += int(np.isnan(flat).sum())
+            ends: NDArray[np.int64] | None = None
+            if count <= _RECORDS_BELOW * flat.size:
+                ends, content = _records(grid, first, flat)
+            else:
+                content = np.ascontiguousarray(block, "<f4")
+            with store_errors(self._path):
+                self._blocks.append(_Block(first, block.shape[2], self._file.tell(), ends))
+                self._write(content)
+            checkpoint("spool:block")
+        return SpooledVolume(kind, grid, non_zero, no_data, self)
+
+    def slabs(self, grid: Grid) -> Iterator[NDArray[np.float32]]:
+        """See :meth:`SpooledVolume.slabs`."""
+        for number, (start, stop) in enumerate(slab_ranges(grid)):
+            slab = np.zeros((stop - start, *grid.shape[1:]), np.float32)
+            for block in self._blocks:
+                if block.ends is not None:
+                    low, high = block.ends[number : number + 2]
+                    records = self._read(block.offset, int(low), int(high), _RECORD)
+                    slab.reshape(-1)[records["at"]] = records["value"]
+                else:
+                    plane = grid.shape[1] * block.count
+                    voxels = self._read(block.offset, start * plane, stop * plane, np.dtype("<f4"))
+                    slab[..., block.first : block.first + block.count] = voxels.reshape(stop - start, -1, block.count)
+            yield slab
+
+    def _write(self, content: NDArray[Any]) -> None:
+        view = content.reshape(-1).view(np.uint8).data
+        while view:
+            view = view[self._file.write(view) :]
+
+    def _read(self, offset: int, low: int, high: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        content = np.empty((high - low) * dtype.itemsize, np.uint8)
+        view = content.data
+        with store_errors(self._path):
+            self._file.seek(offset + low * dtype.itemsize)
+            while view:
+                part = self._file.readinto(view)  # type: ignore[attr-defined]
+                if not part:
+                    raise OSError(f"the temporary file {self._path} was cut")
+                view = view[part:]
+        return content.view(dtype)
+
+
+def _records(grid: Grid, first: int, flat: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """How many voxels that are not 0 lie before each slab and after the last; and these, by slab and place in it.
+
+    Parameters
+    ----------
+    first : int
+        ML plane at which the block begins.
+    flat : ndarray of float32
+        The block, the AP axis fastest.
+    """
+    listed = np.flatnonzero(flat)
+    size_ap, size_dv, size_ml = grid.shape
+    rest, ap = np.divmod(listed, size_ap)
+    ml, dv = np.divmod(rest, size_dv)
+    starts = np.array([start for start, _ in slab_ranges(grid)])
+    slab = np.searchsorted(starts, ap, side="right") - 1
+    order = np.argsort(slab.astype(np.uint16), kind="stable")
+    records = np.empty(listed.size, _RECORD)
+    records["at"] = (((ap - starts[slab]) * size_dv + dv) * size_ml + (ml + first))[order]
+    records["value"] = flat[listed[order]]
+    counts = np.bincount(slab, minlength=len(starts))
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), records

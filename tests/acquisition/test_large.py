@@ -1,0 +1,177 @@
+"""What 25 and 10 um go through on their way in, at 100 um, which a test can afford."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from sqlalchemy import delete
+
+from bsv_store.acquisition.adopt import adopt_cache
+from bsv_store.acquisition.fetch import fetch_volumes
+from bsv_store.catalog.models import StoredVolume
+from bsv_store.catalog.volumes import all_volumes
+from bsv_store.sources.allen import AllenClient
+from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer, wire_volumes
+from bsv_store.sources.synthetic.faults import Substitute, Truncate
+from bsv_store.volumes.library import VolumeFile, read_array, read_slab
+from bsv_store.volumes.volume import SparseArray, VolumeKind
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+IDS = SyntheticAtlas(experiments=6).experiment_ids[:3]
+# Arrives as NRRD even at 100 um.
+KIND: VolumeKind = "injection_density"
+
+
+@pytest.fixture(autouse=True)
+def _all_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many blocks, slabs and chunks, as at 25 um."""
+    monkeypatch.setattr("bsv_store.volumes.grid.LARGE_VOXELS", 1)
+    monkeypatch.setattr("bsv_store.volumes.layout._SLAB_BYTES", 1 << 20)
+    monkeypatch.setattr("bsv_store.sources.formats.nrrd._BLOCK_BYTES", 1 << 20)
+
+
+def stored(store: Store) -> list[VolumeFile]:
+    with store.database.reading() as connection:
+        return all_volumes(connection)
+
+
+def leftovers(store: Store) -> list[str]:
+    return [path.name for folder in ("tmp", "trash") for path in (store.path / folder).glob("*")]
+
+
+@pytest.mark.parametrize("kind", ["injection_density", "data_mask", "projection_density"])
+def test_fetched_volumes_are_those_of_the_atlas(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, kind: VolumeKind
+) -> None:
+    report = fetch_volumes(catalog.database, catalog.files, client, IDS, kind=kind)
+    assert set(report.fetched) == set(IDS)
+    assert leftovers(catalog) == []
+    for file in stored(catalog):
+        assert file.layout.has_slabs
+        array = atlas.volume(file.experiment_id, kind)
+        np.testing.assert_array_equal(read_array(catalog.files, file), array)
+        part = read_slab(catalog.files, file, 60, 70)
+        np.testing.assert_array_equal(
+            part.dense_planes(60, 70) if isinstance(part, SparseArray) else part, array[60:70]
+        )
+
+
+def last_plane_nan(body: bytes) -> bytes:
+    header, _, packed = body.partition(b"\n\n")
+    return header + b"\n\n" + gzip.compress(gzip.decompress(packed)[:-4] + np.float32(np.nan).tobytes(), 1)
+
+
+@pytest.mark.parametrize("how", ["cut on the way", "cut at its source", "more than it says", "NaN in the last plane"])
+def test_a_faulty_body_is_refused_and_leaves_nothing(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, how: str
+) -> None:
+    body = wire_volumes.grid_nrrd(atlas, IDS[0], KIND, 100)
+    header, _, packed = body.partition(b"\n\n")
+    faults = {
+        "cut on the way": Truncate(100),
+        "cut at its source": Substitute(body[:-200]),
+        "more than it says": Substitute(header + b"\n\n" + gzip.compress(gzip.decompress(packed) + b"more", 1)),
+        "NaN in the last plane": Substitute(last_plane_nan(body)),
+    }
+    server.fail(f"/{IDS[0]}", faults[how], times=None)
+    report = fetch_volumes(catalog.database, catalog.files, client, IDS[:1], kind=KIND)
+    assert len(report.failed) == 1
+    assert stored(catalog) == []
+    assert leftovers(catalog) == []
+    assert [path for path in (catalog.path / "volumes").rglob("*") if path.is_file()] == []
+
+
+def test_a_body_that_was_damaged_once_is_spooled_again(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    body = wire_volumes.grid_nrrd(atlas, IDS[0], KIND, 100)
+    server.fail(f"/{IDS[0]}", Substitute(last_plane_nan(body)))
+    report = fetch_volumes(catalog.database, catalog.files, client, IDS[:1], kind=KIND)
+    assert report.fetched == IDS[:1]
+    np.testing.assert_array_equal(catalog.volume(IDS[0], kind=KIND), atlas.volume(IDS[0], KIND))
+
+
+@pytest.mark.parametrize(
+    "kill_at",
+    ["spool:block", "spool:block@7", "fetch:downloaded", "publish:written", "publish:renamed", "fetch:published@2"],
+)
+def test_a_killed_fetch_is_completed_by_the_next(
+    catalog: Store,
+    client: AllenClient,
+    atlas: SyntheticAtlas,
+    server: SyntheticServer,
+    launch: Callable[..., subprocess.Popen[str]],
+    kill_at: str,
+) -> None:
+    process = launch("fetch-large", catalog.path, server.url, IDS, kill_at=kill_at)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (-signal.SIGKILL, "")
+    assert all(name.endswith(".tmp") for name in leftovers(catalog))
+    whole = {int(path.name.partition(".")[0]) for path in (catalog.path / "volumes").rglob("*.h5")}
+    there = {file.experiment_id for file in stored(catalog)}
+    report = fetch_volumes(catalog.database, catalog.files, client, IDS, kind=KIND)
+    assert set(report.recovered) == whole - there
+    for file in stored(catalog):
+        np.testing.assert_array_equal(read_array(catalog.files, file), atlas.volume(file.experiment_id, KIND))
+    assert {file.experiment_id for file in stored(catalog)} == set(IDS)
+
+
+@pytest.mark.parametrize("kind", ["injection_density", "data_mask"])
+def test_a_recovered_file_gets_the_row_that_it_had(catalog: Store, client: AllenClient, kind: VolumeKind) -> None:
+    fetch_volumes(catalog.database, catalog.files, client, IDS[:1], kind=kind)
+    (before,) = stored(catalog)
+    with catalog.database.writing() as connection:
+        connection.execute(delete(StoredVolume))
+    assert fetch_volumes(catalog.database, catalog.files, client, IDS[:1], kind=kind).recovered == IDS[:1]
+    (after,) = stored(catalog)
+    assert (after.layout, after.path, after.source) == (before.layout, before.path, before.source)
+
+
+@pytest.mark.parametrize("how", ["cut", "flipped", "renamed"])
+def test_a_damaged_orphan_is_downloaded_anew(catalog: Store, client: AllenClient, how: str) -> None:
+    fetch_volumes(catalog.database, catalog.files, client, IDS[:1], kind=KIND)
+    (path,) = (catalog.path / "volumes").rglob("*.h5")
+    with catalog.database.writing() as connection:
+        connection.execute(delete(StoredVolume))
+    if how == "cut":
+        os.truncate(path, path.stat().st_size // 2)
+    elif how == "flipped":
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    else:
+        path.rename(path.with_name(path.name.replace(str(IDS[0]), str(IDS[1]))))
+    wanted = IDS[1:2] if how == "renamed" else IDS[:1]
+    assert fetch_volumes(catalog.database, catalog.files, client, wanted, kind=KIND).fetched == wanted
+
+
+def cache(folder: Path, atlas: SyntheticAtlas, *, of: int) -> Path:
+    """A cache of AllenSDK with one volume in the first experiment's folder: that of an experiment."""
+    own = folder / f"experiment_{IDS[0]}"
+    own.mkdir(parents=True)
+    (own / "injection_density_100.nrrd").write_bytes(wire_volumes.grid_nrrd(atlas, of, KIND, 100))
+    (folder / "manifest.json").write_text("{}")
+    return folder
+
+
+def test_a_cache_is_adopted_once_and_what_differs_is_refused(
+    catalog: Store, atlas: SyntheticAtlas, tmp_path: Path
+) -> None:
+    folder = cache(tmp_path / "cache", atlas, of=IDS[0])
+    assert adopt_cache(catalog.database, catalog.files, folder).volumes == 1
+    assert adopt_cache(catalog.database, catalog.files, folder).present == 1
+    other = cache(tmp_path / "other", atlas, of=IDS[1])
+    (refused,) = adopt_cache(catalog.database, catalog.files, other).refused
+    assert "differs from the injection_density at 100 um" in refused.reason
+    np.testing.assert_array_equal(catalog.volume(IDS[0], kind=KIND), atlas.volume(IDS[0], KIND))
+    assert leftovers(catalog) == []
