@@ -96,12 +96,26 @@ class Plan:
         NoSpaceError
             That says how much is needed and how much there is.
         """
-        if not self.has_room:
-            raise NoSpaceError(
-                f"{self.what} of {len(self.missing)} experiments takes about {size_text(self.store_bytes)}, and "
-                f"{size_text(self.free_bytes)} are free",
-                hint="Free some room, or bring a part of them.",
-            )
+        require_room([self])
+
+
+def require_room(plans: Sequence[Plan]) -> None:
+    """Accept plans if the disk has room for all of them together.
+
+    Raises
+    ------
+    NoSpaceError
+        That says how much is needed and how much there is.
+    """
+    needing = [plan for plan in plans if plan.missing]
+    needed = sum(plan.store_bytes for plan in needing)
+    if needing and needed + _MARGIN_BYTES > needing[0].free_bytes:
+        what = " and ".join(f"{plan.what} of {len(plan.missing)} experiments" for plan in needing)
+        raise NoSpaceError(
+            f"{what} {'takes' if len(needing) == 1 else 'take'} about {size_text(needed)}, and "
+            f"{size_text(needing[0].free_bytes)} are free",
+            hint="Free some room, or bring a part of them.",
+        )
 
 
 def plan_volumes(

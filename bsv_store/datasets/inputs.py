@@ -191,7 +191,7 @@ class _Needs:
         self.recipe = recipe
         self._connection = connection
         self._minor_share = shares
-        self._volumes: dict[VolumeKind, dict[int, VolumeFile]] = {kind: {} for kind in _kinds(recipe)}
+        self._volumes: dict[VolumeKind, dict[int, VolumeFile]] = {kind: {} for kind in recipe.kinds}
         self._divisors: dict[int, float] = {}
         self._sides: dict[int, Hemisphere | None] = {}
         self._known: set[int] = set()
@@ -275,7 +275,7 @@ class _Needs:
         if both and recipe.bilateral == "error":
             raise RecipeError(
                 f"injected on both sides, which {recipe.hemisphere!r} does not admit: {named(both)}",
-                hint="Choose the policy larger_side or leave_out for bilateral injections, or deselect them.",
+                hint="Say what becomes of them: bilateral larger_side or leave_out (--bilateral-rule).",
             )
         return {
             identifier: f"injected on both sides ({share:.1%} of the injection on the smaller one)"
@@ -310,15 +310,6 @@ def _selecting(recipe: Recipe, ids: Sequence[int]) -> str:
     exact = f"--ids {','.join(map(str, sorted(ids)))}"
     whole = f"--selection {shlex.quote(recipe.selection.to_json())}"
     return min(exact, whole, key=len) if len(ids) > _NAMED else exact
-
-
-def _kinds(recipe: Recipe) -> tuple[VolumeKind, ...]:
-    extra: list[VolumeKind] = []
-    if recipe.exclude_injection:
-        extra.append("injection_fraction")
-    if recipe.weight_by_data_mask:
-        extra.append("data_mask")
-    return tuple(dict.fromkeys([recipe.kind, *extra]))
 
 
 def _uses_regions(grouping: Grouping) -> bool:

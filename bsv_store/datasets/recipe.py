@@ -101,6 +101,13 @@ class Recipe:
             # The one place where a value is set on a frozen object: spellings become one canonical form.
             object.__setattr__(self, name, value)
 
+    @property
+    def kinds(self) -> tuple[VolumeKind, ...]:
+        """The kinds of volumes that go in, masks included."""
+        return needed_kinds(
+            self.kind, exclude_injection=self.exclude_injection, weight_by_data_mask=self.weight_by_data_mask
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain JSON values."""
         values: dict[str, Any] = {part.name: getattr(self, part.name) for part in fields(self)}
@@ -145,6 +152,24 @@ class Recipe:
             return cls(**values)
         except (TypeError, AttributeError) as error:
             raise RecipeError(f"the recipe has a part of the wrong type: {error}") from error
+
+
+def needed_kinds(
+    kind: str, *, exclude_injection: bool = False, weight_by_data_mask: bool = False
+) -> tuple[VolumeKind, ...]:
+    """The kinds of volumes that a recipe with these parts needs of every experiment.
+
+    Raises
+    ------
+    InputError
+        If there is no such kind.
+    """
+    masks: list[VolumeKind] = []
+    if exclude_injection:
+        masks.append("injection_fraction")
+    if weight_by_data_mask:
+        masks.append("data_mask")
+    return tuple(dict.fromkeys([volume_kind(kind), *masks]))
 
 
 def canonical_json(value: Any) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from bsv_store import open_store
+from bsv_store import Selection, open_store
 from bsv_store.sources.synthetic import SyntheticServer
 from bsv_store.sources.synthetic.faults import Status
 from tests.cli.conftest import UNMEASURED, VISP, WILD_TYPE_VISP
@@ -69,6 +70,8 @@ def test_csv_has_the_groups_with_their_edges(run: Runner, own_filled: Path) -> N
         (["--hemisphere-rule", "subtract-contralateral"], {"hemisphere": "subtract_contralateral"}),
         (["--statistic", "sd", "--statistic", "n"], {"statistics": ["mean", "sd", "n"]}),
         (["--missing", "leave-out"], {"missing": "leave_out"}),
+        (["--bilateral-rule", "leave-out"], {"bilateral": "leave_out"}),
+        (["--dtype", "float64"], {"dtype": "float64"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip
@@ -98,6 +101,42 @@ def test_fetch_brings_what_is_missing_first(run: Runner, server: SyntheticServer
     server.requests.clear()
     run(*ask, "--fetch", store=own_filled).succeeded()
     assert server.requests.total == 0
+
+
+def test_fetch_brings_the_masks_too(run: Runner, server: SyntheticServer, own_filled: Path) -> None:
+    masks = ["--exclude-injection", "--weight-by-data-mask"]
+    ask = ["aggregate", "--ids", f"{VISP[0]},{UNMEASURED}", *masks, "--name", "masked"]
+    there = ["aggregate", "--ids", VISP[0], *masks, "--name", "masked"]
+    run(*there, store=own_filled).refused(2, "the injection_fraction at 100 um", "--kind injection_fraction")
+    done = run(*ask, "--fetch", "--format", "json", store=own_filled).succeeded()
+    for kind, fetched in (("projection_density", 1), ("injection_fraction", 2), ("data_mask", 2)):
+        assert f"{kind} at 100 um: {fetched} fetched" in done.err
+    assert (done.json["recipe"]["exclude_injection"], done.json["recipe"]["weight_by_data_mask"]) == (True, True)
+    shown = run("dataset", "show", "masked", store=own_filled).succeeded().out
+    assert "exclude injection: True, weight by data mask: True" in shown
+    members = run("dataset", "show", "masked", "--members", "--format", "csv", store=own_filled).succeeded().rows
+    assert {(len(row["injection_fraction_sha256"]), len(row["data_mask_sha256"])) for row in members} == {(64, 64)}
+
+
+def test_fetch_needs_room_for_all_kinds_together(
+    run: Runner, server: SyntheticServer, own_filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The volumes alone would fit; with the masks it is more than the disk has."""
+    with open_store(own_filled) as store:
+        kinds = ("projection_density", "data_mask")
+        density, mask = (store.plan_fetch(Selection(), kind=kind).store_bytes for kind in kinds)
+    free = 100_000_000 + max(density, mask) + min(density, mask) // 2
+    usage = SimpleNamespace(total=10**9, used=10**9 - free, free=free)
+    monkeypatch.setattr("bsv_store.acquisition.plan.shutil.disk_usage", lambda _path: usage)
+    for kind in kinds:
+        run("fetch", "--all", "--kind", kind, "--dry-run", store=own_filled).succeeded()
+    ask = ["aggregate", "--all", "--name", "masked", "--weight-by-data-mask", "--fetch"]
+    done = run(*ask, store=own_filled).refused(7, "projection_density at 100 um of 7 experiments and data_mask at 100")
+    assert done.out == ""
+    assert server.requests.total == 0
+    # What is there takes no room.
+    there = ["aggregate", "--ids", VISP[0], "--name", "one", "--fetch"]
+    run(*there, store=own_filled).succeeded()
 
 
 def test_what_cannot_be_fetched_is_an_upstream_failure(run: Runner, server: SyntheticServer, own_filled: Path) -> None:

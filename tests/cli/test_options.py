@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from typing import get_args
+
 from bsv_store.aggregation import STATISTICS
 from bsv_store.aggregation.grouping import GROUPING_FIELDS
-from bsv_store.aggregation.hemisphere import HEMISPHERE_RULES
+from bsv_store.aggregation.hemisphere import BILATERAL_POLICIES, HEMISPHERE_RULES
 from bsv_store.catalog.criteria import Criteria
-from bsv_store.datasets.recipe import MISSING_POLICIES, NORMALIZATIONS
+from bsv_store.datasets.recipe import MISSING_POLICIES, NORMALIZATIONS, Recipe, ResultDtype
 from bsv_store.volumes.grid import AXES, SPACINGS_UM
 from bsv_store.volumes.volume import VOLUME_KINDS
 from bsv_store_cli import grouping_options, selection_options, volume_options
@@ -32,6 +35,16 @@ def test_recipes() -> None:
     assert _hyphens(HEMISPHERE_RULES) == aggregate.HEMISPHERE_RULES
     assert sorted(aggregate.STATISTICS) == sorted(STATISTICS)
     assert _hyphens(MISSING_POLICIES) == aggregate.MISSING_POLICIES
+    assert _hyphens(BILATERAL_POLICIES) == aggregate.BILATERAL_POLICIES
+    assert get_args(ResultDtype) == aggregate.DTYPES
+
+
+def test_every_part_of_a_recipe_has_an_option() -> None:
+    # Selection and grouping are made of many options each; --hemisphere and --bilateral select experiments.
+    otherwise = {"hemisphere": "hemisphere_rule", "bilateral": "bilateral_rule"}
+    options = {option.name for option in aggregate.aggregate.params}
+    parts = {otherwise.get(part.name, part.name) for part in fields(Recipe)}
+    assert parts - {"selection", "grouping"} <= options
 
 
 def test_every_criterion_of_a_selection_has_an_option() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,6 +30,8 @@ NORMALIZATIONS = ("none", "injection-volume")
 HEMISPHERE_RULES = ("none", "subtract-contralateral", "flip-to-right", "flip-to-left", "fold-ipsilateral")
 STATISTICS = ("mean", "sd", "sem", "min", "max", "n")
 MISSING_POLICIES = ("error", "leave-out")
+BILATERAL_POLICIES = ("larger-side", "error", "leave-out")
+DTYPES = ("float32", "float64")
 
 _option = functools.partial(click.option, cls=SectionOption, section="How to average")
 
@@ -52,6 +55,19 @@ _option = functools.partial(click.option, cls=SectionOption, section="How to ave
     help=f"What becomes of the two hemispheres: {', '.join(HEMISPHERE_RULES)}.",
 )
 @_option(
+    "--bilateral-rule",
+    type=click.Choice(BILATERAL_POLICIES),
+    default="larger-side",
+    show_default=True,
+    help="What becomes of injections into both sides, where the rule needs one side.",
+)
+@_option(
+    "--exclude-injection",
+    is_flag=True,
+    help="Do not count the voxels of each injection site (injection fraction above 0).",
+)
+@_option("--weight-by-data-mask", is_flag=True, help="Weight each voxel by the fraction of it that has data.")
+@_option(
     "--statistic",
     "statistics",
     multiple=True,
@@ -66,10 +82,17 @@ _option = functools.partial(click.option, cls=SectionOption, section="How to ave
     show_default=True,
     help="What becomes of experiments that lack a volume, or an injection volume where it is needed.",
 )
+@_option(
+    "--dtype",
+    type=click.Choice(DTYPES),
+    default="float32",
+    show_default=True,
+    help="Of the result; sums are float64 in any case.",
+)
 @click.option("--name", required=True, metavar="NAME", help="The dataset that the version belongs to.")
 @volume_options
 @click.option(
-    "--fetch", "fetch_first", is_flag=True, help="First bring the volumes and unionize tables that are missing."
+    "--fetch", "fetch_first", is_flag=True, help="First bring what is missing: volumes, masks, unionize tables."
 )
 @API_URL
 @format_option
@@ -77,6 +100,7 @@ def aggregate(
     selection: Selection,
     grouping: Grouping,
     hemisphere_rule: str,
+    bilateral_rule: str,
     statistics: tuple[str, ...],
     fetch_first: bool,
     api_url: str | None,
@@ -95,13 +119,13 @@ def aggregate(
     with opened_store() as store:
         require_experiments(store, selection)
         if fetch_first:
-            failed = _bring(store, selection, recipe["kind"], recipe["spacing_um"], api_url)
-            _accept(failed, recipe["missing"])
+            _accept(_bring(store, selection, recipe, api_url), recipe["missing"])
         with progress_bar() as progress:
             version = store.aggregate(
                 selection,
                 group_by=grouping,
                 hemisphere=hemisphere_rule,
+                bilateral=bilateral_rule,
                 statistics=statistics or ("mean",),
                 progress=progress,
                 **recipe,
@@ -109,16 +133,24 @@ def aggregate(
         print_answer(version, output_format)
 
 
-def _bring(store: Store, selection: Selection, kind: str, spacing_um: int, api_url: str | None) -> list[Failure]:
-    """Bring what is missing; what could not be had is said, and returned."""
+def _bring(store: Store, selection: Selection, recipe: Mapping[str, Any], api_url: str | None) -> list[Failure]:
+    """Bring what is missing, if there is room for all of it; what could not be had is said, and returned."""
+    from bsv_store.acquisition.plan import require_room
+    from bsv_store.datasets.recipe import needed_kinds
+
+    masks = {name: recipe[name] for name in ("exclude_injection", "weight_by_data_mask")}
+    wanted = [{"kind": kind, "spacing_um": recipe["spacing_um"]} for kind in needed_kinds(recipe["kind"], **masks)]
+    require_room([store.plan_fetch(selection, **volumes) for volumes in wanted])
     quiet_retries()
     with progress_bar() as progress:
         tables = store.sync_unionizes(selection, api_url=api_url, progress=progress)
     note(tables.summary())
-    with progress_bar() as progress:
-        volumes = store.fetch(selection, kind=kind, spacing_um=spacing_um, api_url=api_url, progress=progress)
-    note(volumes.summary())
-    failed = [*tables.failed, *volumes.failed]
+    failed = list(tables.failed)
+    for volumes in wanted:
+        with progress_bar() as progress:
+            report = store.fetch(selection, **volumes, api_url=api_url, progress=progress)
+        note(report.summary())
+        failed += report.failed
     for failure in failed:
         note(f"Experiment {failure.experiment_id}: {failure.reason}")
     return failed
