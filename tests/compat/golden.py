@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import zipfile
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bsv_store.store import Store
 
@@ -43,3 +47,42 @@ def cases(golden: Path) -> dict[str, dict[str, Any]]:
     """Experiment ids and arguments of each case."""
     found: dict[str, dict[str, Any]] = json.loads((golden / "expected" / "cases.json").read_text())["cases"]
     return found
+
+
+def wire_volume(golden: Path, experiment_id: int) -> NDArray[np.float64]:
+    """The density grid as it came over the wire, float64, axes [ap, dv, ml]."""
+    with zipfile.ZipFile(golden / "wire" / str(experiment_id) / "density.zip") as archive:
+        flat = np.frombuffer(archive.read("density.raw"), "<f4")
+    return flat.reshape((132, 80, 114), order="F").astype(np.float64)
+
+
+def wire_root(golden: Path, experiment_id: int) -> dict[int, float]:
+    """Injection volume by hemisphere id."""
+    rows = json.loads((golden / "wire" / str(experiment_id) / "unionize.json").read_text())["msg"]
+    return {
+        row["hemisphere_id"]: row["projection_volume"]
+        for row in rows
+        if row["is_injection"] and row["structure_id"] == 997
+    }
+
+
+def reference(golden: Path, groups: list[list[int]], *, normalize: bool) -> NDArray[np.float64]:
+    """Contralateral subtraction volume by volume, on the side with the larger injection."""
+    result = np.zeros((132, 80, 114, len(groups)))
+    for number, members in enumerate(groups):
+        for experiment_id in members:
+            root = wire_root(golden, experiment_id)
+            volume = wire_volume(golden, experiment_id) / (root[3] if normalize else 1.0)
+            difference = volume - volume[:, :, ::-1]
+            if root.get(1, 0.0) > root.get(2, 0.0):
+                difference[:, :, 57:] = 0
+            else:
+                difference[:, :, :57] = 0
+            result[..., number] += difference / len(members)
+    return result
+
+
+def structure_of(data: Path) -> dict[int, str]:
+    """Acronym of the primary structure by experiment id, from the real list."""
+    with (data / "allenAtlasProjection_info.csv").open(newline="") as file:
+        return {int(row["id"]): row["structure-abbrev"] for row in csv.DictReader(file)}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import pytest
 from bsv_store.compat import fetch_connectivity_data
 from bsv_store.errors import MissingDataError
 from bsv_store.store import Store
-from tests.compat.golden import cases
+from tests.compat.golden import cases, reference, structure_of, wire_root, wire_volume
 
 DEFAULTS: dict[str, Any] = {
     "file_name": "",
@@ -107,45 +105,6 @@ def test_our_rules_agree_where_nothing_differs(filled: tuple[Store, Path], golde
 
 
 # -- our rules, from the wire files alone -----------------------------------------------------------------------------
-
-
-def wire_volume(golden: Path, experiment_id: int) -> np.ndarray:
-    with zipfile.ZipFile(golden / "wire" / str(experiment_id) / "density.zip") as archive:
-        flat = np.frombuffer(archive.read("density.raw"), "<f4")
-    return flat.reshape((132, 80, 114), order="F").astype(np.float64)
-
-
-def wire_root(golden: Path, experiment_id: int) -> dict[int, float]:
-    """Injection volume by hemisphere id."""
-    rows = json.loads((golden / "wire" / str(experiment_id) / "unionize.json").read_text())["msg"]
-    return {
-        row["hemisphere_id"]: row["projection_volume"]
-        for row in rows
-        if row["is_injection"] and row["structure_id"] == 997
-    }
-
-
-def reference(golden: Path, groups: list[list[int]], *, normalize: bool) -> np.ndarray:
-    """Contralateral subtraction volume by volume, on the side with the larger injection."""
-    result = np.zeros((132, 80, 114, len(groups)))
-    for number, members in enumerate(groups):
-        for experiment_id in members:
-            root = wire_root(golden, experiment_id)
-            volume = wire_volume(golden, experiment_id) / (root[3] if normalize else 1.0)
-            difference = volume - volume[:, :, ::-1]
-            if root.get(1, 0.0) > root.get(2, 0.0):
-                difference[:, :, 57:] = 0
-            else:
-                difference[:, :, :57] = 0
-            result[..., number] += difference / len(members)
-    return result
-
-
-def structure_of(data: Path) -> dict[int, str]:
-    import csv
-
-    with (data / "allenAtlasProjection_info.csv").open(newline="") as file:
-        return {int(row["id"]): row["structure-abbrev"] for row in csv.DictReader(file)}
 
 
 @pytest.mark.parametrize("name", SUBTRACTING)
