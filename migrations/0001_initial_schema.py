@@ -399,7 +399,10 @@ def _create_unionize_tables() -> None:
         sa.Column("max_voxel_x", sa.Integer(), nullable=False, comment="um, AP; 0 where the density is 0"),
         sa.Column("max_voxel_y", sa.Integer(), nullable=False, comment="um, DV"),
         sa.Column("max_voxel_z", sa.Integer(), nullable=False, comment="um, ML"),
-        sa.CheckConstraint("hemisphere_id in (1, 2, 3)", name=op.f("ck_unionize_hemisphere_id")),
+        sa.CheckConstraint(
+            "hemisphere_id = 1 OR hemisphere_id = 2 OR hemisphere_id = 3",
+            name=op.f("ck_unionize_hemisphere_id"),
+        ),
         sa.PrimaryKeyConstraint(
             "experiment_id", "structure_id", "hemisphere_id", "is_injection", name=op.f("pk_unionize")
         ),

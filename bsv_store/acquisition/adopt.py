@@ -18,6 +18,7 @@ from sqlalchemy import select
 from bsv_store.acquisition.ingest_files import file_bytes
 from bsv_store.acquisition.outcome import size_text
 from bsv_store.acquisition.presence import check_known, has_its_size
+from bsv_store.catalog.bulk import refresh_statistics_after
 from bsv_store.catalog.engine import Database
 from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures, ingest_unionizes
 from bsv_store.catalog.ingest.hemisphere import lock_experiments
@@ -152,6 +153,7 @@ class _Adoption:
     volumes: int = 0
     present: int = 0
     size_bytes: int = 0
+    written: int = 0
 
     def run(self) -> AdoptReport:
         """What became of the files of the cache, taken in one after the other."""
@@ -167,6 +169,8 @@ class _Adoption:
                 self._each(file.path, partial(self._volume, file))
         finally:
             self.progress.finish()
+        lists_written = sum(report.written for report in (structures, experiments) if report is not None)
+        refresh_statistics_after(self.database, self.written + lists_written)
         ignored = [Refused(path, reason) for path, reason in scan.ignored]
         ignored += [Refused(annotation.path, _NO_ANNOTATIONS) for annotation in scan.annotations]
         return AdoptReport(
@@ -222,6 +226,7 @@ class _Adoption:
         report = ingest_unionizes(self.database, table, source=self._source(file.path), kind="file")
         self.present += report.unchanged
         self.unionizes += report.added + report.changed
+        self.written += report.written
 
     def _parts_from_api(self, experiment_id: int) -> set[str]:
         with self.database.reading() as connection:

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bsv_store.catalog.bulk import refresh_statistics_after
 from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures, ingest_unionizes
 from bsv_store.errors import InputError
 from bsv_store.sources.formats.experiments import read_experiments
@@ -23,20 +24,26 @@ def ingest_structure_file(database: Database, file: Path) -> IngestReport:
     """Take in a structure ontology; `FormatError` if it is none."""
     # The CSV in circulation has damaged acronyms, so that it only stands in where nothing better is known.
     kind = "csv" if file.suffix.lower() == ".csv" else "file"
-    return ingest_structures(database, read_structures(file_bytes(file), what=str(file)), source=file.name, kind=kind)
+    ontology = read_structures(file_bytes(file), what=str(file))
+    return _counted(database, ingest_structures(database, ontology, source=file.name, kind=kind))
 
 
 def ingest_experiment_file(database: Database, file: Path, *, upstream_date: date | None = None) -> IngestReport:
     """Take in an experiment list; `FormatError` if it is none."""
     day = upstream_date if upstream_date is not None else date_in_name(file.name)
-    return ingest_experiments(
-        database, read_experiments(file_bytes(file), what=str(file), upstream_date=day), source=file.name
-    )
+    experiments = read_experiments(file_bytes(file), what=str(file), upstream_date=day)
+    return _counted(database, ingest_experiments(database, experiments, source=file.name))
 
 
 def ingest_unionize_file(database: Database, file: Path) -> IngestReport:
     """Take in unionize rows; `FormatError` if the file holds none."""
-    return ingest_unionizes(database, read_unionizes(file_bytes(file), what=str(file)), source=file.name, kind="file")
+    table = read_unionizes(file_bytes(file), what=str(file))
+    return _counted(database, ingest_unionizes(database, table, source=file.name, kind="file"))
+
+
+def _counted(database: Database, report: IngestReport) -> IngestReport:
+    refresh_statistics_after(database, report.written)
+    return report
 
 
 def file_bytes(file: Path) -> bytes:

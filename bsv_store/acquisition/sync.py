@@ -11,6 +11,7 @@ from bsv_store.acquisition.claims import Claims
 from bsv_store.acquisition.outcome import Failure, size_text
 from bsv_store.acquisition.presence import check_known, covered_experiments, refuse_missing
 from bsv_store.acquisition.sharing import Kept, SharedWork, Task, Watch
+from bsv_store.catalog.bulk import refresh_statistics_after
 from bsv_store.catalog.engine import Database
 from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures, ingest_unionizes
 from bsv_store.catalog.records import UnionizeTable
@@ -66,7 +67,9 @@ def sync_structures(database: Database, client: AllenClient) -> IngestReport:
         If it is not of the ontology that the store holds; nothing is written then.
     """
     reply = client.structures()
-    return ingest_structures(database, reply.value, source=reply.source, kind="api")
+    report = ingest_structures(database, reply.value, source=reply.source, kind="api")
+    refresh_statistics_after(database, report.written)
+    return report
 
 
 def sync_experiments(database: Database, client: AllenClient) -> IngestReport:
@@ -80,7 +83,9 @@ def sync_experiments(database: Database, client: AllenClient) -> IngestReport:
         If it names structures that the store does not have, or seems to be a part of the list; nothing is written then.
     """
     reply = client.experiments()
-    return ingest_experiments(database, reply.value, source=reply.source)
+    report = ingest_experiments(database, reply.value, source=reply.source)
+    refresh_statistics_after(database, report.written)
+    return report
 
 
 def sync_unionizes(
@@ -128,6 +133,7 @@ def sync_unionizes(
     task = UnionizeTask(database, client, refresh=refresh, batch=max(1, batch))
     work = SharedWork(database, task, workers=min(_WORKERS, client.connections), progress=progress)
     outcome = work.run(ids)
+    refresh_statistics_after(database, task.written)
     return UnionizeSyncReport(outcome.brought, outcome.present, outcome.failed, task.rows, work.watch.size_bytes)
 
 
@@ -138,6 +144,7 @@ class UnionizeTask(Task[Reply[UnionizeTable]]):
         self.what = "unionize tables"
         self.batch = batch
         self.rows = 0
+        self.written = 0
         self._database = database
         self._client = client
         self._refresh = refresh
@@ -170,6 +177,7 @@ class UnionizeTask(Task[Reply[UnionizeTable]]):
 
         report = ingest_unionizes(self._database, brought.value, source=brought.source, kind="api", fence=still_ours)
         self.rows += report.rows
+        self.written += report.written
         checkpoint("sync:committed")
         with self._database.writing() as connection:
             claims.release(connection, keys)

@@ -6,6 +6,7 @@ should come sorted by primary key, since tables without row ids are clustered by
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -25,7 +26,9 @@ from sqlalchemy import (
     quoted_name,
 )
 
+from bsv_store.catalog.engine import Database
 from bsv_store.catalog.models.base import Base, UtcDateTime
+from bsv_store.errors import BusyError
 
 _COPY_TYPES = {
     BigInteger: "int8",
@@ -42,6 +45,8 @@ _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
 # Rows turned into tuples or bytes at a time: bounds the memory, and costs nothing beside the database's work.
 _BATCH = 50_000
+# Rows written after which the planner's statistics may mislead it.
+_MANY_ROWS = 1_000
 
 
 def table_of(model: type[Base]) -> Table:
@@ -143,10 +148,27 @@ def refresh_statistics(connection: Connection) -> None:
     connection.exec_driver_sql("ANALYZE")
 
 
+def refresh_statistics_after(database: Database, rows: int) -> None:
+    """Refresh the statistics if so many rows were written that the planner's may be out of date.
+
+    Raises
+    ------
+    StoreUnreachableError, NoSpaceError
+        If the database fails.
+    """
+    if rows < _MANY_ROWS:
+        return
+    # Statistics only save time, and what was taken in is committed: not worth an error if somebody else is writing.
+    with contextlib.suppress(BusyError), database.writing() as connection:
+        refresh_statistics(connection)
+
+
 def _executemany(connection: Connection, statement: str, rows: Iterable[Sequence[object]]) -> None:
-    values = [tuple(row) for row in rows]
-    if values:
-        connection.exec_driver_sql(statement, values)
+    # The driver's own, which takes the rows one by one: SQLAlchemy would have all of them in lists first.
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    with contextlib.closing(driver.cursor()) as cursor:
+        cursor.executemany(statement, rows)
 
 
 def _quoted(connection: Connection, name: str) -> str:

@@ -81,6 +81,17 @@ def test_unionizes_come_in_batches_and_only_once(
     assert "6 already there" in again.summary()
 
 
+def test_statistics_are_refreshed_by_the_run_that_brings_tables(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refreshed: list[object] = []
+    monkeypatch.setattr("bsv_store.catalog.bulk.refresh_statistics", refreshed.append)
+    assert sync_unionizes(catalog.database, client, atlas.experiment_ids).rows > 1_000
+    assert len(refreshed) == 1
+    sync_unionizes(catalog.database, client, atlas.experiment_ids, refresh=True)
+    assert len(refreshed) == 1
+
+
 def test_the_injected_hemisphere_follows_from_the_tables(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas
 ) -> None:

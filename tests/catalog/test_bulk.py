@@ -20,16 +20,18 @@ from sqlalchemy import (
     select,
 )
 
+from bsv_store import Store
 from bsv_store.catalog.bulk import (
     delete_rows,
     insert_arrays,
     insert_rows,
     refresh_statistics,
+    refresh_statistics_after,
     replace_rows,
     upsert_rows,
 )
 from bsv_store.catalog.engine import Database
-from bsv_store.errors import InputError
+from bsv_store.errors import BusyError, InputError
 
 TABLE = Table(
     "group",  # a reserved word, so that names must be quoted
@@ -143,6 +145,33 @@ def test_statistics_are_kept_in_the_database(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
         query = "SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'group'"
     assert connection.exec_driver_sql(query).scalar_one() > 0
+
+
+def has_statistics(database: Database) -> bool:
+    query = "SELECT count(*) FROM pg_stats WHERE tablename = 'store_info'"
+    if database.is_sqlite:
+        query = "SELECT count(*) FROM sqlite_master WHERE name = 'sqlite_stat1'"
+    with database.reading() as connection:
+        return bool(connection.exec_driver_sql(query).scalar_one())
+
+
+def test_statistics_are_refreshed_after_many_rows_only(store: Store) -> None:
+    refresh_statistics_after(store.database, 999)
+    assert not has_statistics(store.database)
+    refresh_statistics_after(store.database, 1_000)
+    assert has_statistics(store.database)
+
+
+def test_a_busy_database_goes_without_new_statistics(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def busy(_: object) -> None:
+        asked.append(True)
+        raise BusyError("somebody is writing")
+
+    monkeypatch.setattr("bsv_store.catalog.bulk.refresh_statistics", busy)
+    refresh_statistics_after(store.database, 1_000)
+    assert asked
 
 
 @pytest.mark.parametrize("value", [2**31, -(2**31) - 1])

@@ -49,6 +49,11 @@ class IngestReport:
     unchanged: int
     withdrawn: int
 
+    @property
+    def written(self) -> int:
+        """Rows of the source, if any of them was news; else 0."""
+        return 0 if self.snapshot_id is None else self.rows
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:

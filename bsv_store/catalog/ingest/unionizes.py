@@ -216,7 +216,7 @@ def _by_target(rows: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     larger than the cache. The clustered table does not mind: rows of one experiment are appended in its own place. In
     Postgres they would lie scattered over the heap.
     """
-    keys = ("projection_volume", "hemisphere_id", "is_injection", "structure_id")
+    keys = ("experiment_id", "hemisphere_id", "is_injection", "structure_id")
     order = np.lexsort([rows[name] for name in keys])
     return {name: values[order] for name, values in rows.items()}
 
