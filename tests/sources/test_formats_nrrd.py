@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import pytest
 
 from bsv_store.errors import FormatError, FrameError, InputError
 from bsv_store.sources.formats import nrrd as reader
-from bsv_store.sources.formats.nrrd import read_annotation_nrrd, read_nrrd, spool_nrrd
+from bsv_store.sources.formats.nrrd import read_nrrd, spool_nrrd
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.spool import VolumeSpool
 from bsv_store.volumes.volume import Volume, VolumeKind
@@ -64,20 +63,6 @@ def test_real_file_that_was_cut_at_its_source_is_refused(data: Path) -> None:
     path = data / "allensdk_cache/experiment_288169135/projection_density_25.nrrd"
     with pytest.raises(FormatError, match="the file is cut"):
         _read(path)
-
-
-def test_real_annotation_holds_ids_of_the_real_structures(data: Path) -> None:
-    grid, ids = read_annotation_nrrd(data / "allensdk_cache/annotation/ccf_2017/annotation_25.nrrd", what="x")
-    assert grid == Grid(25)
-    assert ids.dtype == np.uint32
-    assert ids.shape == (528, 320, 456)
-    assert ids.flags.c_contiguous
-    sample = ids[::8]
-    known = {row["id"] for row in json.loads((data / "allensdk_cache/structures.json").read_text("utf-8"))}
-    found = set(np.unique(sample).tolist())
-    assert found - known == {0}
-    assert len(found) > 600
-    assert (sample == sample[:, :, ::-1]).mean() == pytest.approx(0.984, abs=0.002)
 
 
 # -- forms --------------------------------------------------------------------------------------------------------
@@ -140,18 +125,6 @@ def test_grids_that_span_several_blocks_keep_their_order(monkeypatch: pytest.Mon
     monkeypatch.setattr(reader, "_INPUT_BYTES", 1000)
     assert np.array_equal(_read(nrrd()).array, voxels())
     assert np.array_equal(_read(nrrd(RAW, encoding="raw")).array, voxels())
-
-
-def test_annotation_is_read_from_any_whole_number_type() -> None:
-    ids = np.zeros(GRID.shape, np.uint32)
-    ids[5, 6, 7] = 4_294_967_295
-    for body in (
-        nrrd(gzip.compress(raw(ids, "<u4"), 1), type="unsigned int"),
-        nrrd(gzip.compress(raw(ids, "<i8"), 1), type="long long int"),
-    ):
-        grid, found = read_annotation_nrrd(body, what="x")
-        assert grid == GRID
-        assert np.array_equal(found, ids)
 
 
 # -- bad input ----------------------------------------------------------------------------------------------------
@@ -248,14 +221,6 @@ def test_rounding_of_doubles_hides_no_fault(value: float) -> None:
     array[50, 40, 30] = value
     with pytest.raises(FormatError):
         _read(nrrd(gzip.compress(raw(array, "<f8"), 1), type="double"), "projection_energy")
-
-
-@pytest.mark.parametrize(("kind", "dtype"), [("float", "<f4"), ("int", "<i4"), ("long long int", "<i8")])
-def test_annotation_of_anything_but_ids_is_refused(kind: str, dtype: str) -> None:
-    ids = np.zeros(GRID.shape)
-    ids[1, 2, 3] = {"<f4": 5.5, "<i4": -1, "<i8": 2.0**32}[dtype]
-    with pytest.raises(FormatError):
-        read_annotation_nrrd(nrrd(gzip.compress(raw(ids, dtype), 1), type=kind), what="x")
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])

@@ -1,5 +1,6 @@
 """The tables of the catalog, one class each, named for the domain."""
 
+from bsv_store.catalog.models.annotation import StoredAnnotation
 from bsv_store.catalog.models.base import Base
 from bsv_store.catalog.models.dataset import (
     Dataset,
@@ -42,6 +43,7 @@ __all__ = [
     "SnapshotMember",
     "SourceSnapshot",
     "StoreInfo",
+    "StoredAnnotation",
     "StoredVolume",
     "Structure",
     "StructureAncestor",

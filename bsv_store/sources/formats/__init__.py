@@ -6,10 +6,11 @@ Every reader takes ``what``, the name of the file or reply, for its errors, and 
 
 from __future__ import annotations
 
+from bsv_store.sources.formats.annotation import read_annotation_nrrd
 from bsv_store.sources.formats.density_zip import read_density_raw, read_density_zip
 from bsv_store.sources.formats.envelope import Envelope, read_envelope, read_json, read_rows
 from bsv_store.sources.formats.experiments import experiments_from_rows, read_experiments
-from bsv_store.sources.formats.nrrd import read_annotation_nrrd, read_nrrd, spool_nrrd
+from bsv_store.sources.formats.nrrd import read_nrrd, spool_nrrd
 from bsv_store.sources.formats.nrrd_writer import write_nrrd
 from bsv_store.sources.formats.structures import read_structures
 from bsv_store.sources.formats.unionizes import read_unionizes, unionize_table_from_rows

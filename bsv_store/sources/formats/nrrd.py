@@ -10,6 +10,8 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -45,6 +47,24 @@ _DTYPES = {name: dtype for dtype, names in _TYPES.items() for name in names}
 _GZIP, _RAW = ("gzip", "gz"), ("raw",)
 # A file that keeps its voxels elsewhere, or skips over part of itself, is none of Allen's.
 _DETACHED = ("data file", "datafile", "line skip", "lineskip", "byte skip", "byteskip")
+
+
+@dataclass(frozen=True, slots=True)
+class NrrdBlocks:
+    """An open NRRD file.
+
+    Attributes
+    ----------
+    grid : Grid
+    dtype : numpy.dtype
+        As the header names it.
+    blocks : iterator of ndarray, shape (ap, dv, some of ml)
+        One after the other along ML; after the last the end of the file is checked.
+    """
+
+    grid: Grid
+    dtype: np.dtype[Any]
+    blocks: Iterator[NDArray[Any]]
 
 
 def read_nrrd(source: bytes | Path, kind: VolumeKind, *, what: str, spacing_um: int | None = None) -> Volume:
@@ -123,8 +143,9 @@ def _checked_blocks(
     return ((first, checked_values(block, kind, what=what)) for first, block in _blocks(stream, header, what=what))
 
 
-def read_annotation_nrrd(source: bytes | Path, *, what: str) -> tuple[Grid, NDArray[np.uint32]]:
-    """Grid and structure ids of a CCF annotation file.
+@contextmanager
+def opened_nrrd(source: bytes | Path, *, what: str) -> Iterator[NrrdBlocks]:
+    """The grid, number type and voxels of an NRRD file, block after block; what is not read is not checked.
 
     Parameters
     ----------
@@ -133,31 +154,18 @@ def read_annotation_nrrd(source: bytes | Path, *, what: str) -> tuple[Grid, NDAr
     what : str
         Names the file in errors.
 
-    Returns
-    -------
-    grid : Grid
-    ids : ndarray of uint32, shape (ap, dv, ml), C order
-        Structure id of each voxel; 0 = outside the brain.
-
     Raises
     ------
     FormatError
-        If it is no such NRRD file, is cut, or holds anything but whole numbers from 0 to 2**32 - 1.
+        If it is no such NRRD file; while the blocks are read, if it is cut or has bytes after its end.
     FrameError
-        If the grid is no CCFv3 grid.
+        If the grid is no CCFv3 grid, or the header contradicts itself.
     InputError
         If the file cannot be read.
     """
     with _opened(source, what=what) as stream:
         header = _Header.read(stream, what=what)
-        if header.dtype.kind == "f":
-            raise FormatError(f"{what} holds fractions, not structure ids", hint=DAMAGED_HINT)
-        ids = np.empty(header.grid.shape, np.uint32)
-        for first, block in _blocks(stream, header, what=what):
-            if block.size and (int(block.min()) < 0 or int(block.max()) > np.iinfo(np.uint32).max):
-                raise FormatError(f"{what} holds numbers that are no structure ids", hint=DAMAGED_HINT)
-            ids[:, :, first : first + block.shape[2]] = block
-    return header.grid, ids
+        yield NrrdBlocks(header.grid, header.dtype, (block for _, block in _blocks(stream, header, what=what)))
 
 
 def _opened(source: bytes | Path, *, what: str) -> BinaryIO:

@@ -1,0 +1,88 @@
+"""Which annotations the store has: the rows of table ``annotation`` as values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, Row, delete, insert, select
+
+from bsv_store.catalog.models import StoredAnnotation as _Model
+from bsv_store.catalog.models import StoreInfo, Structure
+from bsv_store.catalog.naming import listed
+from bsv_store.errors import UnknownStructureError
+from bsv_store.volumes.annotation import AnnotationFile
+from bsv_store.volumes.grid import Grid
+
+if TYPE_CHECKING:
+    from typing import Any
+
+_table = _Model.__table__
+_PLAIN = tuple(field.name for field in fields(AnnotationFile) if field.name != "grid")
+
+
+def find_annotation(connection: Connection, spacing_um: int) -> AnnotationFile | None:
+    """The annotation of that spacing, if the store has it."""
+    row = connection.execute(select(*_table.columns).where(_Model.spacing_um == spacing_um)).one_or_none()
+    return None if row is None else _value(row)
+
+
+def all_annotations(connection: Connection) -> list[AnnotationFile]:
+    """Every annotation of the store, the finest first."""
+    return [_value(row) for row in connection.execute(select(*_table.columns).order_by(_Model.spacing_um))]
+
+
+def record_annotation(connection: Connection, file: AnnotationFile) -> str | None:
+    """Write the row of a published file, in place of an earlier one of the same spacing.
+
+    Returns
+    -------
+    str or None
+        Path of the earlier file if it is another one: the caller moves it to the trash after the commit.
+    """
+    # A row that is always there: two writers of the first annotation have no row of their own to wait for.
+    connection.execute(select(StoreInfo.id).with_for_update())
+    same = _Model.spacing_um == file.grid.spacing_um
+    earlier = connection.execute(select(_Model.path).where(same)).scalar()
+    connection.execute(delete(_Model).where(same))
+    values = {name: getattr(file, name) for name in _PLAIN}
+    connection.execute(insert(_Model).values(spacing_um=file.grid.spacing_um, **values))
+    return earlier if earlier != file.path else None
+
+
+def known_structure_ids(connection: Connection) -> frozenset[int]:
+    """The ids of all structures of the ontology, which an annotation may name; those withdrawn are among them.
+
+    Raises
+    ------
+    UnknownStructureError
+        If there is no ontology.
+    """
+    ids = frozenset(connection.scalars(select(Structure.id)))
+    if not ids:
+        raise UnknownStructureError(
+            "the catalog has no structures, so that an annotation cannot be checked",
+            hint="Take in the ontology first: `bsv-store sync structures`, or `bsv-store ingest structures FILE`.",
+        )
+    return ids
+
+
+def check_structure_ids(ids: Collection[int], known: Collection[int], *, what: str) -> None:
+    """Accept the ids that an annotation names if the ontology has them all.
+
+    Raises
+    ------
+    UnknownStructureError
+        That names some of those that it has not.
+    """
+    unknown = sorted(set(ids) - set(known))
+    if unknown:
+        raise UnknownStructureError(
+            f"{what} names structures that the ontology does not have: {listed(unknown)}",
+            hint="Bring the ontology up to date with `bsv-store sync structures`; else it is of another atlas.",
+        )
+
+
+def _value(row: Row[Any]) -> AnnotationFile:
+    return AnnotationFile(grid=Grid(row.spacing_um), **{name: getattr(row, name) for name in _PLAIN})
