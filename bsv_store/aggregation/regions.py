@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.aggregation.hemisphere import HemisphereRule
+from bsv_store.aggregation.masks import positions
 from bsv_store.errors import FrameError, InputError
 
 RegionHemisphere = Literal["left", "right", "contralateral", "ipsilateral", "both"]
@@ -51,7 +52,7 @@ class RegionTable:
 
 def region_means(
     mean: NDArray[np.floating[Any]],
-    annotation: NDArray[np.integer[Any]],
+    annotation: Any,
     structures: Mapping[int, Collection[int]],
     *,
     hemisphere: HemisphereRule = "none",
@@ -63,7 +64,7 @@ def region_means(
     mean : ndarray, shape (groups, ap, dv, ml)
         Of a result; NaN voxels are left out. Read block by block, so an open HDF5 dataset does as well.
     annotation : ndarray of int, shape (ap, dv, ml)
-        Structure id of each voxel, on the grid of the result; 0 is outside the brain.
+        Structure id of each voxel, on the grid of the result; 0 is outside the brain. Read block by block as well.
     structures : mapping of int to collection of int
         The structures asked for, each with the ids of itself and all its descendants: the annotation names only the
         finest structures.
@@ -81,47 +82,40 @@ def region_means(
     InputError
         If the annotation does not hold whole numbers.
     """
-    annotation = np.asarray(annotation)
     if annotation.dtype.kind not in "iu":
         raise InputError(f"an annotation holds structure ids, not {annotation.dtype}")
-    if annotation.shape != tuple(mean.shape[1:]):
+    if tuple(annotation.shape) != tuple(mean.shape[1:]):
         raise FrameError(
-            f"the annotation has the shape {annotation.shape}, the result {tuple(mean.shape[1:])}",
+            f"the annotation has the shape {tuple(annotation.shape)}, the result {tuple(mean.shape[1:])}",
             hint="Use the annotation of the same spacing.",
         )
-    leaves = _distinct(annotation)
+    leaves = np.array(sorted({one for ids in structures.values() for one in ids}), np.int64)
     total, voxels = _leaf_sums(mean, annotation, leaves)
     belongs = np.array([np.isin(leaves, list(ids)) for ids in structures.values()], dtype=np.float64)
     belongs = belongs.reshape(len(structures), leaves.size)
     return _table(total @ belongs.T, voxels @ belongs.T, list(structures), hemisphere == "fold_ipsilateral")
 
 
-def _distinct(annotation: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """The ids that occur, ascending; plane by plane, since at 25 um a sorted copy of all would take 600 MB."""
-    found: set[int] = set()
-    for plane in annotation:
-        found.update(np.unique(plane).tolist())
-    return np.array(sorted(found), np.int64)
-
-
 def _leaf_sums(
-    mean: NDArray[np.floating[Any]], annotation: NDArray[np.integer[Any]], leaves: NDArray[np.int64]
+    mean: NDArray[np.floating[Any]], annotation: Any, leaves: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sum and number of known voxels, shape (groups, 2 hemispheres, leaves)."""
-    total = np.zeros((mean.shape[0], 2, leaves.size))
+    # Column 0 takes in what belongs to none of them.
+    total = np.zeros((mean.shape[0], 2, 1 + leaves.size))
     voxels = np.zeros_like(total)
     middle = annotation.shape[2] // 2
     planes = max(1, _BLOCK_VOXELS // (annotation.shape[1] * annotation.shape[2]))
     for start in range(0, annotation.shape[0], planes):
         block = slice(start, start + planes)
-        for side, half in enumerate((slice(0, middle), slice(middle, None))):
-            position = np.searchsorted(leaves, annotation[block, :, half].reshape(-1))
-            for group in range(mean.shape[0]):
-                values = mean[group, block, :, half].reshape(-1).astype(np.float64)
-                known = ~np.isnan(values)
-                voxels[group, side] += np.bincount(position[known], minlength=leaves.size)
-                total[group, side] += np.bincount(position[known], values[known], minlength=leaves.size)
-    return total, voxels
+        position = 1 + positions(annotation[block], leaves)
+        for group in range(mean.shape[0]):
+            values = mean[group, block].astype(np.float64)
+            for side, half in enumerate((slice(0, middle), slice(middle, None))):
+                known = ~np.isnan(values[:, :, half])
+                at = position[:, :, half][known]
+                voxels[group, side] += np.bincount(at, minlength=1 + leaves.size)
+                total[group, side] += np.bincount(at, values[:, :, half][known], minlength=1 + leaves.size)
+    return total[..., 1:], voxels[..., 1:]
 
 
 def _table(

@@ -1,4 +1,4 @@
-"""NIfTI-1 files of group averages, with an affine that says where the voxels lie.
+"""NIfTI-1 files of group averages and masks, with an affine that says where the voxels lie.
 
 World coordinates are millimeters, right-anterior-superior as the format asks for. Their amounts are CCF coordinates:
 ``R = ML``, ``A = -AP``, ``S = -DV``, so the origin is the anterior-superior-left corner of the CCF box, and the sign of
@@ -20,7 +20,7 @@ from bsv_store.volumes.grid import Grid
 _HEADER_BYTES = 348
 # The header, and four bytes that say that no extension follows.
 _DATA_OFFSET = 352
-_DATATYPES = {"float32": (16, 32), "float64": (64, 64)}
+_DATATYPES = {"uint8": (2, 8), "float32": (16, 32), "float64": (64, 64)}
 _MILLIMETER = 2
 # "Aligned to something": the CCF is no scanner's space and none of the templates that have a code.
 _ALIGNED = 2
@@ -40,37 +40,42 @@ def affine_of(grid: Grid) -> NDArray[np.float64]:
     )
 
 
-def write_nifti(path: Path, mean: NDArray[np.floating[Any]], grid: Grid, *, description: str, compress: bool) -> None:
-    """Write group averages to a ``.nii`` or ``.nii.gz`` file; the same input gives the same bytes.
+def write_nifti(
+    path: Path, volumes: NDArray[Any], grid: Grid, *, description: str, name: str = "mean", compress: bool
+) -> None:
+    """Write volumes to a ``.nii`` or ``.nii.gz`` file; the same input gives the same bytes.
 
     Parameters
     ----------
     path : pathlib.Path
-    mean : ndarray of float32 or float64, shape (groups, ap, dv, ml)
+    volumes : ndarray of float32, float64 or uint8, shape (groups, ap, dv, ml)
         One group makes a 3-D image, several a 4-D one.
     grid : Grid
     description : str
         At most 79 bytes of it go into the header.
+    name : str
+        What the numbers are, in at most 15 bytes.
     compress : bool
     """
+    header = _header(volumes.shape[0], volumes.dtype.name, grid, description, name)
     with path.open("wb") as raw:
         if not compress:
-            _write(raw, mean, grid, description)
+            _write(raw, header, volumes, grid)
             return
         with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=1, mtime=0) as packed:
-            _write(packed, mean, grid, description)
+            _write(packed, header, volumes, grid)
 
 
-def _write(stream: Any, mean: NDArray[np.floating[Any]], grid: Grid, description: str) -> None:
-    stream.write(_header(mean.shape[0], mean.dtype.name, grid, description))
-    for group in mean:
+def _write(stream: Any, header: bytes, volumes: NDArray[Any], grid: Grid) -> None:
+    stream.write(header)
+    for group in volumes:
         # The first axis is the fastest; slab by slab of the slowest one, so that nothing is copied as a whole.
         for first in range(0, grid.shape[2], 16):
             block = group[..., first : first + 16]
             stream.write(block.astype(block.dtype.newbyteorder("<"), copy=False).tobytes(order="F"))
 
 
-def _header(groups: int, dtype: str, grid: Grid, description: str) -> bytes:
+def _header(groups: int, dtype: str, grid: Grid, description: str, name: str) -> bytes:
     step = grid.spacing_um / 1000
     datatype, bits = _DATATYPES[dtype]
     affine = affine_of(grid)
@@ -96,7 +101,7 @@ def _header(groups: int, dtype: str, grid: Grid, description: str) -> bytes:
         *(-0.5, 0.5, -0.5),
         *affine[:3, 3],
         *affine[:3].reshape(-1),
-        b"mean",
+        name.encode("ascii")[:15],
         b"n+1\0",
     )
     assert len(header) == _HEADER_BYTES

@@ -20,16 +20,20 @@ from bsv_store.volumes.grid import Grid
 _SLABS = 16
 _LEVEL = 6
 _GZIP_WBITS = 31
+# Name in the header and type of the voxels.
+_TYPES = {"float32": ("float", "<f4"), "uint8": ("unsigned char", "u1")}
 
 
-def write_nrrd(path: Path, array: NDArray[np.float32], grid: Grid, *, content: str, no_data: float = math.nan) -> None:
-    """Write a volume as an NRRD file that reads back equal; the same input gives the same bytes.
+def write_nrrd(
+    path: Path, array: NDArray[np.float32] | NDArray[np.uint8], grid: Grid, *, content: str, no_data: float = math.nan
+) -> None:
+    """Write a volume or mask as an NRRD file that reads back equal; the same input gives the same bytes.
 
     Parameters
     ----------
     path : Path
         Where the file goes; it appears there whole or not at all. An existing file is replaced.
-    array : ndarray of float32, shape (ap, dv, ml)
+    array : ndarray of float32 or uint8, shape (ap, dv, ml)
         NaN = no data.
     grid : Grid
         The array's grid.
@@ -72,25 +76,28 @@ def write_nrrd(path: Path, array: NDArray[np.float32], grid: Grid, *, content: s
         temporary.unlink(missing_ok=True)
 
 
-def _parts(array: NDArray[np.float32], grid: Grid, *, content: str, no_data: float) -> Iterator[bytes]:
-    yield _header(grid, content=content)
+def _parts(
+    array: NDArray[np.float32] | NDArray[np.uint8], grid: Grid, *, content: str, no_data: float
+) -> Iterator[bytes]:
+    type_name, dtype = _TYPES[array.dtype.name]
+    yield _header(grid, type_name, content=content)
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_WBITS)
     for first in range(0, grid.shape[2], _SLABS):
-        block = array[:, :, first : first + _SLABS].astype("<f4")
-        if not math.isnan(no_data):
+        block = array[:, :, first : first + _SLABS].astype(dtype)
+        if block.dtype.kind == "f" and not math.isnan(no_data):
             block[np.isnan(block)] = no_data
         yield packer.compress(block.tobytes(order="F"))
     yield packer.flush()
 
 
-def _header(grid: Grid, *, content: str) -> bytes:
+def _header(grid: Grid, type_name: str, *, content: str) -> bytes:
     spacing = grid.spacing_um
     lines = (
         "NRRD0004",
         "# Complete NRRD file format specification at:",
         "# http://teem.sourceforge.net/nrrd/format.html",
         f"content: {content}",
-        "type: float",
+        f"type: {type_name}",
         "dimension: 3",
         # As in Allen's files, where it is misleading: the axes run posterior, inferior, right.
         "space: left-posterior-superior",

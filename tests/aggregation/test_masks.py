@@ -1,0 +1,121 @@
+"""Masks of structures, and sums of volumes over them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+
+from bsv_store.aggregation.masks import StructureVoxels, mask_hemisphere, mask_of, positions
+from bsv_store.errors import FrameError, InputError
+from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.volume import SparseArray
+
+GRID = Grid(100)
+LARGE = 614454277
+# 10 contains 11 and 12; 13 is apart; 99 has no voxel.
+STRUCTURES = {10: (10, 11, 12), 12: [12], 13: {13}, 99: {99}}
+
+
+def annotation() -> NDArray[np.uint32]:
+    array = np.zeros(GRID.shape, np.uint32)
+    array[30:60, 10:50, 20:94] = 11
+    array[40:50, 20:40, 40:70] = 12
+    array[55, 10, 57:60] = 10
+    array[80:82, 30:40, :57] = 13
+    array[100:110, 30:40, :] = LARGE
+    return array
+
+
+def volume(*, seed: int = 0, share: float = 0.1) -> NDArray[np.float32]:
+    random = np.random.default_rng(seed)
+    array = np.zeros(GRID.shape, np.float32)
+    where = random.random(GRID.shape) < share
+    array[where] = random.random(int(where.sum()), dtype=np.float32)
+    array[41, 21, 41] = np.nan
+    array[80, 35, 10] = np.nan
+    return array
+
+
+def expected(array: NDArray[np.float32], ids: object) -> tuple[list[float], list[int]]:
+    sums, counts = [], []
+    for half in (slice(0, 57), slice(57, None)):
+        inside = np.isin(annotation()[..., half], list(ids))  # type: ignore[call-overload]
+        values = array[..., half][inside].astype(np.float64)
+        sums.append(float(np.nansum(values)))
+        counts.append(int((~np.isnan(values)).sum()))
+    return sums, counts
+
+
+@pytest.mark.parametrize("hemisphere", ["both", "left", "right"])
+def test_a_mask_holds_the_voxels_of_the_ids(hemisphere: str) -> None:
+    mask = mask_of(annotation(), {10, 11, LARGE}, hemisphere=mask_hemisphere(hemisphere))
+    wanted = np.isin(annotation(), [10, 11, LARGE])
+    if hemisphere != "both":
+        wanted[..., slice(57, None) if hemisphere == "left" else slice(0, 57)] = False
+    assert mask.dtype == np.bool_
+    assert mask.flags.c_contiguous
+    np.testing.assert_array_equal(mask, wanted)
+
+
+def test_a_mask_of_nothing_is_empty() -> None:
+    assert not mask_of(annotation(), ()).any()
+    assert not mask_of(annotation(), {5}).any()
+
+
+def test_unknown_hemispheres_are_named() -> None:
+    with pytest.raises(InputError, match="upper") as caught:
+        mask_hemisphere("upper")
+    assert "left" in str(caught.value)
+
+
+@given(
+    arrays.arrays(np.uint32, st.tuples(*[st.integers(1, 4)] * 3), elements=st.sampled_from([0, 1, 2, 7, LARGE])),
+    st.sets(st.sampled_from([1, 2, 5, 7, LARGE])),
+)
+def test_positions_say_which_of_the_wanted_each_id_is(ids: NDArray[np.uint32], wanted: set[int]) -> None:
+    ordered = np.array(sorted(wanted), np.int64)
+    found = positions(ids, ordered)
+    assert found.shape == ids.shape
+    for one, place in zip(ids.ravel().tolist(), found.ravel().tolist(), strict=True):
+        assert (place == -1 and one not in wanted) or ordered[place] == one
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_sums_are_those_of_the_masked_array(dense: bool) -> None:
+    array = volume()
+    voxels = StructureVoxels(annotation(), STRUCTURES)
+    sums, known = voxels.sums(array if dense else SparseArray.from_dense(array))
+    for place, ids in enumerate(STRUCTURES.values()):
+        total, count = expected(array, ids)
+        np.testing.assert_allclose(sums[place], total, rtol=1e-12)
+        assert known[place].tolist() == count
+    np.testing.assert_array_equal(voxels.voxels[0], [mask_of(annotation(), (10, 11, 12))[..., :57].sum(),
+                                                     mask_of(annotation(), (10, 11, 12))[..., 57:].sum()])  # fmt: skip
+
+
+def test_a_volume_without_voxels_there_sums_to_zero() -> None:
+    empty = SparseArray(GRID, np.array([], np.uint32), np.array([], np.float32))
+    voxels = StructureVoxels(annotation(), STRUCTURES)
+    sums, known = voxels.sums(empty)
+    assert not sums.any()
+    np.testing.assert_array_equal(known, voxels.voxels)
+
+
+def test_structures_without_voxels_are_no_error() -> None:
+    voxels = StructureVoxels(annotation(), {99: {99}})
+    for array in (volume(), SparseArray.from_dense(volume())):
+        sums, known = voxels.sums(array)
+        assert (sums.tolist(), known.tolist()) == ([[0, 0]], [[0, 0]])
+
+
+def test_only_the_planes_of_the_structures_are_kept() -> None:
+    assert StructureVoxels(annotation(), {13: {13}})._labels.size == 2 * 80 * 114
+
+
+def test_a_volume_of_another_grid_is_refused() -> None:
+    with pytest.raises(FrameError, match="annotation"):
+        StructureVoxels(annotation(), STRUCTURES).sums(np.zeros(Grid(50).shape, np.float32))
