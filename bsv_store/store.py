@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bsv_store.anatomy import Anatomy
 from bsv_store.catalog import schema
 from bsv_store.creation import connect
 from bsv_store.errors import SelectionError
@@ -51,7 +52,7 @@ class StoreStatus:
     catalog: CatalogStatus
 
 
-class Store:
+class Store(Anatomy):
     """An open store. Use `open_store`; close it, or use it in a ``with`` statement.
 
     Attributes

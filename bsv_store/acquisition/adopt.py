@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from sqlalchemy import select
 
+from bsv_store.acquisition.annotation import ingest_annotation_file
 from bsv_store.acquisition.ingest_files import file_bytes
 from bsv_store.acquisition.outcome import size_text
 from bsv_store.acquisition.presence import check_known, has_its_size
@@ -27,7 +28,7 @@ from bsv_store.catalog.volumes import find_volumes, record_volume
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import FormatError, InputError
 from bsv_store.progress import SILENCE, Progress
-from bsv_store.sources.caches import CacheFile, CacheLayout, CacheScan, scan_cache
+from bsv_store.sources.caches import AnnotationFile, CacheFile, CacheLayout, CacheScan, scan_cache
 from bsv_store.sources.formats import (
     read_density_raw,
     read_experiments,
@@ -44,8 +45,6 @@ from bsv_store.volumes.spool import SpooledVolume, VolumeSpool
 from bsv_store.volumes.volume import Volume
 
 T = TypeVar("T")
-
-_NO_ANNOTATIONS = "annotations are not kept in the store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +65,16 @@ class AdoptReport:
     layout : {'bsv', 'allensdk'}
     structures, experiments : IngestReport or None
         What the lists in the cache changed; None where it has none, or a bad one.
-    unionizes, volumes : int
-        Tables and volumes taken in.
+    unionizes, volumes, annotations : int
+        Tables, volumes and annotations taken in.
     present : int
-        Tables and volumes that the store had.
+        Those of them that the store had.
     refused : tuple of Refused
         Bad files, and files of experiments that the catalog does not have.
     ignored : tuple of Refused
         Files that are none of the store's business.
     size_bytes : int
-        Of the cache's volumes that were taken in.
+        Of the cache's volumes and annotations that were taken in.
     """
 
     folder: Path
@@ -84,6 +83,7 @@ class AdoptReport:
     experiments: IngestReport | None
     unionizes: int
     volumes: int
+    annotations: int
     present: int
     refused: tuple[Refused, ...]
     ignored: tuple[Refused, ...]
@@ -97,9 +97,9 @@ class AdoptReport:
             if report is not None
         ]
         return (
-            f"{self.folder}: {''.join(lists)}{self.unionizes} unionize tables and {self.volumes} volumes taken in "
-            f"({size_text(self.size_bytes)}), {self.present} already there, {len(self.refused)} refused, "
-            f"{len(self.ignored)} ignored."
+            f"{self.folder}: {''.join(lists)}{self.unionizes} unionize tables, {self.volumes} volumes and "
+            f"{self.annotations} annotations taken in ({size_text(self.size_bytes)}), {self.present} already there, "
+            f"{len(self.refused)} refused, {len(self.ignored)} ignored."
         )
 
 
@@ -113,14 +113,14 @@ def adopt_cache(
 ) -> AdoptReport:
     """What came of taking in a cache folder of Brain Street View or AllenSDK.
 
-    Lists first, then unionize tables, then volumes, one file at a time. What the store has from the API itself is kept:
-    a cache may be years old.
+    Lists first, then annotations, unionize tables and volumes, one file at a time. What the store has from the API
+    itself is kept: a cache may be years old.
 
     Parameters
     ----------
     folder : pathlib.Path
     experiment_ids : collection of int, optional
-        Take in only what belongs to these experiments; all by default.
+        Take in only the lists and what belongs to these experiments; all by default.
     progress : Progress, optional
 
     Raises
@@ -134,6 +134,7 @@ def adopt_cache(
     if experiment_ids is not None:
         scan = replace(
             scan,
+            annotations=(),
             unionizes=tuple(file for file in scan.unionizes if file.experiment_id in experiment_ids),
             volumes=tuple(file for file in scan.volumes if file.experiment_id in experiment_ids),
         )
@@ -151,6 +152,7 @@ class _Adoption:
     refused: list[Refused] = field(default_factory=list)
     unionizes: int = 0
     volumes: int = 0
+    annotations: int = 0
     present: int = 0
     size_bytes: int = 0
     written: int = 0
@@ -159,10 +161,13 @@ class _Adoption:
         """What became of the files of the cache, taken in one after the other."""
         scan = self.scan
         lists = [path for path in (scan.structures, scan.experiments) if path is not None]
-        self.progress.start(len(lists) + len(scan.unionizes) + len(scan.volumes), f"adopting {scan.folder.name}")
+        files = len(lists) + len(scan.annotations) + len(scan.unionizes) + len(scan.volumes)
+        self.progress.start(files, f"adopting {scan.folder.name}")
         try:
             structures = self._list(scan.structures, self._structures)
             experiments = self._list(scan.experiments, self._experiments)
+            for annotation in scan.annotations:
+                self._each(annotation.path, partial(self._annotation, annotation))
             for file in scan.unionizes:
                 self._each(file.path, partial(self._unionize, file))
             for file in scan.volumes:
@@ -171,8 +176,6 @@ class _Adoption:
             self.progress.finish()
         lists_written = sum(report.written for report in (structures, experiments) if report is not None)
         refresh_statistics_after(self.database, self.written + lists_written)
-        ignored = [Refused(path, reason) for path, reason in scan.ignored]
-        ignored += [Refused(annotation.path, _NO_ANNOTATIONS) for annotation in scan.annotations]
         return AdoptReport(
             folder=scan.folder,
             layout=scan.layout,
@@ -180,9 +183,10 @@ class _Adoption:
             experiments=experiments,
             unionizes=self.unionizes,
             volumes=self.volumes,
+            annotations=self.annotations,
             present=self.present,
             refused=tuple(self.refused),
-            ignored=tuple(ignored),
+            ignored=tuple(Refused(path, reason) for path, reason in scan.ignored),
             size_bytes=self.size_bytes,
         )
 
@@ -252,7 +256,20 @@ class _Adoption:
         if replaced is not None:
             self.files.trash(replaced)
         self.volumes += 1
-        size = file.path.stat().st_size
+        self._count_bytes(file.path)
+
+    def _annotation(self, file: AnnotationFile) -> None:
+        report = ingest_annotation_file(
+            self.database, self.files, file.path, source=self._source(file.path), spacing_um=file.spacing_um
+        )
+        if report.outcome == "present":
+            self.present += 1
+            return
+        self.annotations += 1
+        self._count_bytes(file.path)
+
+    def _count_bytes(self, path: Path) -> None:
+        size = path.stat().st_size
         self.size_bytes += size
         self.progress.advance(0, size_bytes=size)
 

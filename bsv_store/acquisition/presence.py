@@ -11,6 +11,7 @@ from bsv_store.catalog.id_lists import id_in
 from bsv_store.catalog.models import Experiment, UnionizeCoverage
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.errors import MissingDataError, UnknownExperimentError
+from bsv_store.volumes.annotation import AnnotationFile
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.library import VolumeFile
 from bsv_store.volumes.volume import VolumeKind
@@ -42,10 +43,11 @@ def check_known(database: Database, experiment_ids: Collection[int]) -> None:
         )
 
 
-def has_its_size(files: StoreFiles, file: VolumeFile) -> bool:
-    """Whether a recorded volume has a file of the recorded size: what is missing or cut is to be brought again."""
+def has_its_size(files: StoreFiles, file: VolumeFile | AnnotationFile) -> bool:
+    """Whether what is recorded has a file of the recorded size: what is missing or cut is to be brought again."""
+    size_bytes = file.size_bytes if isinstance(file, AnnotationFile) else file.layout.size_bytes
     try:
-        return files.path(file.path).stat().st_size == file.layout.size_bytes
+        return files.path(file.path).stat().st_size == size_bytes
     except OSError:
         return False
 

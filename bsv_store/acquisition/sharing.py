@@ -1,5 +1,7 @@
 """Work on many experiments, shared with all other processes that want the same: each object is brought once.
 
+Anything else that goes by a number, such as the annotation by its spacing, is shared in the same way.
+
 One thread (the caller's) talks to the database: it claims what is missing, hands it to worker threads that download and
 write files, and commits what they bring. What others have claimed is waited for, and taken over if they fail.
 """

@@ -7,6 +7,7 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection, func, select
 
+from bsv_store.catalog.annotations import all_annotations
 from bsv_store.catalog.ingest.current import rank_in_force
 from bsv_store.catalog.models import (
     Dataset,
@@ -27,6 +28,18 @@ class VolumeCount:
     spacing_um: int
     volumes: int
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationInfo:
+    """The annotation at one spacing."""
+
+    spacing_um: int
+    structures: int
+    annotated_voxels: int
+    size_bytes: int
+    source: str
+    fetched_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,8 @@ class CatalogStatus:
     experiments_with_unionizes : int
         Those with at least one half of their unionize table.
     volumes : tuple of VolumeCount
+    annotations : tuple of AnnotationInfo
+        The finest first.
     datasets, dataset_versions : int
     latest_snapshots : tuple of SnapshotInfo
         The one in force of each kind of content, the last taken in first.
@@ -67,6 +82,7 @@ class CatalogStatus:
     unionize_rows: int
     experiments_with_unionizes: int
     volumes: tuple[VolumeCount, ...]
+    annotations: tuple[AnnotationInfo, ...]
     datasets: int
     dataset_versions: int
     latest_snapshots: tuple[SnapshotInfo, ...]
@@ -90,6 +106,17 @@ def catalog_status(connection: Connection) -> CatalogStatus:
         experiments_with_unionizes=connection.scalar(select(func.count(UnionizeCoverage.experiment_id.distinct())))
         or 0,
         volumes=tuple(VolumeCount(kind, spacing, count, int(size)) for kind, spacing, count, size in volumes),
+        annotations=tuple(
+            AnnotationInfo(
+                file.grid.spacing_um,
+                file.structure_count,
+                file.annotated_voxels,
+                file.size_bytes,
+                file.source,
+                file.fetched_at,
+            )
+            for file in all_annotations(connection)
+        ),
         datasets=_count(connection, Dataset),
         dataset_versions=_count(connection, DatasetVersion),
         latest_snapshots=_latest_snapshots(connection),

@@ -2,64 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from bsv_store.aggregation.regions import region_means
-from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, subtree
+from bsv_store.catalog.signal import SUMMARY_STRUCTURE_SET_ID
+from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, structure_set, subtree
+from bsv_store.datasets.annotation import annotation_of, named_structures, references
+from bsv_store.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from sqlalchemy import Connection
 
     from bsv_store.catalog.engine import Database
     from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.volumes.files import StoreFiles
 
 
 def region_summary(
     database: Database,
+    files: StoreFiles,
     version: DatasetVersion,
-    annotation: NDArray[np.integer[Any]],
     *,
-    structures: Iterable[StructureRef] | None = None,
+    structures: StructureRef | Sequence[StructureRef] | None = None,
+    structure_set: int | None = None,
 ) -> pd.DataFrame:
-    """Mean of each group over each structure and hemisphere.
+    """Mean of each group over each structure and hemisphere, by the annotation of the store.
 
     Parameters
     ----------
-    database : Database
-        Of the ontology.
     version : DatasetVersion
-    annotation : ndarray of int, shape (ap, dv, ml)
-        Structure id of each voxel on the version's grid; 0 is outside the brain.
-    structures : iterable of str or int, optional
-        Acronyms or ids; descendants belong to them. By default all that the annotation names, without descendants'
-        ancestors.
+    structures : str, int or sequence of them, optional
+        Acronyms (case matters) or ids; descendants belong to them.
+    structure_set : int, optional
+        Allen's id of a set of structures. Without either, the summary structures (167587189).
 
     Returns
     -------
     pandas.DataFrame
-        Columns group (number), group_label, structure_id, acronym, name, hemisphere ('left', 'right', 'both'; for a
-        folded result 'contralateral', 'ipsilateral', 'both'), voxels (with a value) and mean (NaN without any).
+        Rows by group, then by structure in ontology order, then by hemisphere. Columns group (number), group_label,
+        structure_id, acronym, name, hemisphere ('left', 'right', 'both'; for a folded result 'contralateral',
+        'ipsilateral', 'both'), voxels (with a value) and mean (NaN without any).
 
     Raises
     ------
+    MissingDataError
+        If the store has no annotation at the version's spacing; the hint is the command that brings it.
     UnknownStructureError
         If the ontology lacks one of the structures.
-    FrameError
-        If the annotation does not lie on the version's grid.
+    InputError
+        If both structures and a set are given, or there is no such set.
     DamagedFileError
-        If the result file is not what was published.
+        If the result file or the annotation is not what was published.
     """
     import pandas as pd
 
-    wanted = _named_in(annotation) if structures is None else structures
     with database.reading() as connection:
-        rows = find_structures(connection, wanted)
+        rows = _wanted(connection, structures, structure_set)
         members = {row.id: [below.id for below in subtree(connection, row.id)] for row in rows}
-    with version.open() as file:
+    with annotation_of(database, files, version.recipe.spacing_um) as annotation, version.open() as file:
         table = region_means(file["mean"], annotation, members, hemisphere=version.recipe.hemisphere)
     frame = pd.DataFrame(table.columns())
     by_id: dict[int, StructureRow] = {row.id: row for row in rows}
@@ -69,8 +71,11 @@ def region_summary(
     return frame
 
 
-def _named_in(annotation: NDArray[np.integer[Any]]) -> list[int]:
-    found: set[int] = set()
-    for plane in annotation:
-        found.update(np.unique(plane).tolist())
-    return sorted(found - {0})
+def _wanted(
+    connection: Connection, structures: StructureRef | Sequence[StructureRef] | None, set_id: int | None
+) -> tuple[StructureRow, ...]:
+    if structures is None:
+        return structure_set(connection, SUMMARY_STRUCTURE_SET_ID if set_id is None else set_id)
+    if set_id is not None:
+        raise InputError("both structures and a structure set are given", hint="Give one of them.")
+    return named_structures(find_structures(connection, references(structures)))

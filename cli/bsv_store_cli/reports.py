@@ -12,6 +12,7 @@ from bsv_store_cli.output import print_json, print_rows
 from bsv_store_cli.tables import Column, count
 
 if TYPE_CHECKING:
+    from bsv_store.acquisition.annotation import AnnotationReport
     from bsv_store.acquisition.fetch import FetchReport
     from bsv_store.acquisition.outcome import Failure
     from bsv_store.acquisition.sync import UnionizeSyncReport
@@ -23,7 +24,14 @@ API_URL = click.option(
     help="Server that speaks the Allen API.  [default: $BSV_STORE_API_URL, then https://api.brain-map.org]",
 )
 
+DOWNLOAD_URL = click.option(
+    "--download-url",
+    metavar="URL",
+    help="Server that has the annotation.  [default: $BSV_STORE_DOWNLOAD_URL, then https://download.alleninstitute.org]",
+)
+
 _INGEST_COLUMNS = ("source", "what", "kind", "rows", "added", "changed", "unchanged", "withdrawn")
+_ANNOTATION_COLUMNS = ("source", "spacing_um", "outcome", "structures", "annotated_voxels", "size_bytes")
 _OUTCOME_COLUMNS = ("experiment_id", "outcome", "reason")
 
 
@@ -41,6 +49,23 @@ def print_ingested(rows: Sequence[dict[str, Any]], output_format: str) -> None:
     """Print what taking in lists did, one row for each."""
     table = [Column(name, name, count if name in _INGEST_COLUMNS[3:] else str) for name in _INGEST_COLUMNS]
     print_rows(rows, output_format, columns=_INGEST_COLUMNS, table=table)
+
+
+def annotation_row(report: AnnotationReport, *, source: str) -> dict[str, Any]:
+    """What taking in an annotation did."""
+    return {"source": source, **{name: getattr(report, name) for name in _ANNOTATION_COLUMNS[1:]}}
+
+
+def print_annotations(rows: Sequence[dict[str, Any]], output_format: str) -> None:
+    """Print what taking in annotations did, one row for each."""
+    table = [
+        Column("source", "source"),
+        Column("spacing_um", "um"),
+        Column("outcome", "outcome"),
+        Column("structures", "structures", count),
+        Column("annotated_voxels", "voxels", count),
+    ]
+    print_rows(rows, output_format, columns=_ANNOTATION_COLUMNS, table=table)
 
 
 def print_outcome(report: FetchReport | UnionizeSyncReport, output_format: str) -> None:

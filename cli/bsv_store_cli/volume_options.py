@@ -29,6 +29,11 @@ def volume_options(command: _Command) -> _Command:
         metavar="KIND",
         help=f"Volumes: {', '.join(KINDS[:-1])} or {KINDS[-1]}.",
     )
+    return kind(spacing_option(command))
+
+
+def spacing_option(command: _Command) -> _Command:
+    """Add ``--spacing`` to a command, which gets it as ``spacing_um``."""
     spacing = click.option(
         "--spacing",
         "spacing_um",
@@ -36,6 +41,6 @@ def volume_options(command: _Command) -> _Command:
         default=str(SPACINGS[0]),
         show_default=True,
         callback=lambda _context, _option, value: int(value),
-        help="Edge of their voxels, um.",
+        help="Edge of a voxel, um.",
     )
-    return kind(spacing(command))
+    return spacing(command)

@@ -70,7 +70,7 @@ def allensdk_cache(folder: Path, *ids: int) -> Path:
         (own / "data_mask_50.nrrd").write_bytes(wire_volumes.grid_nrrd(ATLAS, i, "data_mask", 50))
     annotation = folder / "annotation" / "ccf_2017"
     annotation.mkdir(parents=True)
-    (annotation / "annotation_100.nrrd").write_bytes(b"not looked at")
+    (annotation / "annotation_100.nrrd").write_bytes(wire_volumes.annotation_nrrd(100))
     return folder
 
 
@@ -93,7 +93,9 @@ def test_an_allensdk_cache_fills_an_empty_store(store: Store, tmp_path: Path, re
     assert report.structures.added == len(ATLAS.structures)
     assert report.experiments is not None
     assert report.experiments.added == len(ATLAS.experiment_ids)
-    assert (report.unionizes, report.volumes, report.present, report.refused) == (2, 4, 0, ())
+    assert (report.unionizes, report.volumes, report.annotations) == (2, 4, 1)
+    assert (report.present, report.refused) == (0, ())
+    np.testing.assert_array_equal(store.annotation(100), ATLAS.annotation)
     assert count(store, Unionize) == sum(len(ATLAS.unionize(i)) for i in (FIRST, SECOND))
     assert count(store, UnionizeCoverage) == 4
     np.testing.assert_array_equal(store.volume(FIRST), ATLAS.volume(FIRST))
@@ -105,12 +107,43 @@ def test_an_allensdk_cache_fills_an_empty_store(store: Store, tmp_path: Path, re
     assert recorder.size_bytes == report.size_bytes > 0
 
 
-def test_annotations_and_other_files_are_listed_not_taken_in(store: Store, tmp_path: Path) -> None:
+def test_other_files_are_listed_not_taken_in(store: Store, tmp_path: Path) -> None:
     report = adopted(store, allensdk_cache(tmp_path / "mouse", FIRST))
     assert {refused.path.name: refused.reason for refused in report.ignored} == {
         "manifest.json": "AllenSDK's own list of paths",
-        "annotation_100.nrrd": "annotations are not kept in the store",
     }
+
+
+def test_a_bad_annotation_is_refused_and_the_rest_goes_on(store: Store, tmp_path: Path) -> None:
+    folder = allensdk_cache(tmp_path / "mouse", FIRST)
+    path = folder / "annotation" / "ccf_2017" / "annotation_100.nrrd"
+    path.write_bytes(path.read_bytes()[:-100])
+    report = adopted(store, folder)
+    assert (report.annotations, report.volumes) == (0, 2)
+    assert [refused.path for refused in report.refused] == [path]
+    assert "cut" in report.refused[0].reason
+
+
+def test_an_annotation_under_a_wrong_name_is_refused(store: Store, tmp_path: Path) -> None:
+    folder = allensdk_cache(tmp_path / "mouse")
+    path = folder / "annotation" / "ccf_2017" / "annotation_100.nrrd"
+    path.rename(path.with_name("annotation_25.nrrd"))
+    report = adopted(store, folder)
+    assert "not of 25 um" in report.refused[0].reason
+
+
+def test_an_annotation_that_the_store_has_otherwise_is_kept_out(store: Store, tmp_path: Path) -> None:
+    folder = allensdk_cache(tmp_path / "mouse")
+    adopted(store, folder)
+    path = folder / "annotation" / "ccf_2017" / "annotation_100.nrrd"
+    path.write_bytes(wire_volumes.nrrd(ATLAS.annotation[..., ::-1], 100, dtype="u4"))
+    assert "differs" in adopted(store, folder).refused[0].reason
+    np.testing.assert_array_equal(store.annotation(100), ATLAS.annotation)
+
+
+def test_no_annotation_is_taken_in_where_single_experiments_are_asked_for(store: Store, tmp_path: Path) -> None:
+    report = adopted(store, allensdk_cache(tmp_path / "mouse", FIRST), experiment_ids=[FIRST])
+    assert (report.annotations, report.refused) == (0, ())
 
 
 def test_adopting_again_finds_all_present(store: Store, tmp_path: Path) -> None:
@@ -118,9 +151,10 @@ def test_adopting_again_finds_all_present(store: Store, tmp_path: Path) -> None:
     adopted(store, folder)
     snapshots = count(store, SourceSnapshot)
     report = adopted(store, folder)
-    assert (report.unionizes, report.volumes, report.present, report.refused) == (0, 0, 6, ())
+    assert (report.unionizes, report.volumes, report.annotations) == (0, 0, 0)
+    assert (report.present, report.refused) == (7, ())
     assert count(store, SourceSnapshot) == snapshots
-    assert "6 already there" in report.summary()
+    assert "7 already there" in report.summary()
 
 
 def test_only_the_experiments_asked_for_are_taken_in(store: Store, tmp_path: Path) -> None:
@@ -160,7 +194,8 @@ def test_a_damaged_file_is_refused_and_the_rest_goes_on(store: Store, tmp_path: 
     assert str(bad) in report.refused[0].reason
     assert "get it again from its source" in report.refused[0].reason
     assert report.unionizes + report.volumes == 5
-    assert len([*(store.path / "volumes").rglob("*.h5")]) == report.volumes == count(store, StoredVolume)
+    assert report.volumes == count(store, StoredVolume)
+    assert len([*(store.path / "volumes").rglob("*.h5")]) == report.volumes + report.annotations
 
 
 @pytest.mark.parametrize("name", ["structures.json", "experiments.json"])
@@ -169,8 +204,8 @@ def test_a_damaged_list_is_refused_and_what_needs_it_says_so(store: Store, tmp_p
     (folder / name).write_text((folder / name).read_text()[:-5])
     report = adopted(store, folder)
     assert folder / name in [refused.path for refused in report.refused]
-    # Without its list nothing of an experiment can be placed.
-    assert len(report.refused) == (5 if name == "structures.json" else 4)
+    # Without its list nothing of an experiment can be placed, nor, without structures, the annotation.
+    assert len(report.refused) == (6 if name == "structures.json" else 4)
     assert "bsv-store sync experiments" in report.refused[-1].reason
     assert count(store, Experiment) == 0
     assert count(store, Structure) == (0 if name == "structures.json" else len(ATLAS.structures))
@@ -379,5 +414,5 @@ def test_the_real_allensdk_cache_has_one_bad_file(store: Store, data: Path, tmp_
 def test_the_whole_real_allensdk_cache_is_adopted(store: Store, data: Path) -> None:
     report = adopted(store, data / "allensdk_cache")
     assert [refused.path.name for refused in report.refused] == ["projection_density_25.nrrd"]
-    assert (report.unionizes, report.volumes) == (40, 7)
-    assert {refused.path.name for refused in report.ignored} == {"manifest.json", "annotation_25.nrrd"}
+    assert (report.unionizes, report.volumes, report.annotations) == (40, 7, 1)
+    assert {refused.path.name for refused in report.ignored} == {"manifest.json"}

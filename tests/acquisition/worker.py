@@ -27,6 +27,7 @@ def start(what: str, store: Path, url: str, ids: Sequence[int], *, kill_at: str 
 def main(arguments: Sequence[str]) -> None:
     from bsv_store import open_store
     from bsv_store.acquisition.adopt import adopt_cache
+    from bsv_store.acquisition.annotation import sync_annotation
     from bsv_store.acquisition.fetch import fetch_volumes
     from bsv_store.acquisition.sync import sync_unionizes
     from bsv_store.sources.allen import AllenClient
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
         grid.LARGE_VOXELS, nrrd._BLOCK_BYTES, kind = 1, 1 << 20, "injection_density"
     experiment_ids = [int(i) for i in ids]
     api_url = url if url.startswith("http") else None
-    with open_store(store_path) as store, AllenClient(api_url=api_url, backoff_s=0.01) as client:
+    with open_store(store_path) as store, AllenClient(api_url=api_url, download_url=api_url, backoff_s=0.01) as client:
         if what.startswith("fetch"):
             report = fetch_volumes(store.database, store.files, client, experiment_ids, kind=kind, workers=2)
             assert not report.failed, report.failed
@@ -49,6 +50,11 @@ def main(arguments: Sequence[str]) -> None:
             for i in experiment_ids:
                 assert store.volume(i, kind=kind).shape == (132, 80, 114)
             sys.stdout.write(report.summary())
+        elif what == "annotation":
+            annotation = sync_annotation(store.database, store.files, client, experiment_ids[0])
+            sys.stdout.write(annotation.outcome)
+        elif what == "annotation file":
+            store.ingest_annotation(url)
         elif what == "sync":
             tables = sync_unionizes(store.database, client, experiment_ids, batch=2)
             assert not tables.failed, tables.failed

@@ -1,24 +1,17 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from bsv_store import Store
 from bsv_store.aggregation import by_coordinate
-from bsv_store.datasets.region_summary import region_summary
-from bsv_store.errors import FrameError, UnknownStructureError
+from bsv_store.errors import DamagedFileError, InputError, MissingDataError, UnknownStructureError
 from bsv_store.volumes.grid import Grid
-from tests.datasets.world import MOP, VISL, VISP, ask
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bsv_store import Store
+from tests.datasets.world import MOP, VISL, VISP, VISPM, add_annotation, ask
 
 
-@pytest.fixture
-def annotation() -> NDArray[np.uint32]:
+def blocks() -> NDArray[np.uint32]:
     """Three blocks; VISp in both hemispheres."""
     array = np.zeros(Grid(100).shape, np.uint32)
     array[80:90, 10:20, 40:74] = VISP
@@ -27,9 +20,15 @@ def annotation() -> NDArray[np.uint32]:
     return array
 
 
-def test_means_per_structure_and_hemisphere(filled: Store, annotation: NDArray[np.uint32]) -> None:
-    version = ask(filled, grouping=by_coordinate("AP", bins=2))
-    frame = region_summary(filled.database, version, annotation, structures=["VIS", "VISp", MOP])
+@pytest.fixture
+def annotated(filled: Store) -> Store:
+    add_annotation(filled, blocks())
+    return filled
+
+
+def test_means_per_structure_and_hemisphere(annotated: Store) -> None:
+    version = ask(annotated, grouping=by_coordinate("AP", bins=2))
+    frame = annotated.region_summary(version.ref, structures=[MOP, "VISp", "VIS", "VISp"])
     assert frame.columns.to_list() == [
         "group",
         "group_label",
@@ -40,25 +39,72 @@ def test_means_per_structure_and_hemisphere(filled: Store, annotation: NDArray[n
         "voxels",
         "mean",
     ]
-    assert len(frame) == 2 * 3 * 3
+    # In ontology order, each once, however they were asked for.
+    assert frame.acronym.to_list()[::3] == ["VIS", "VISp", "MOp"] * 2
+    assert frame.hemisphere.to_list() == ["left", "right", "both"] * 6
     picked = frame.set_index(["group", "acronym", "hemisphere"])
-    right = np.isin(annotation, [VISP, VISL])
+    right = np.isin(blocks(), [VISP, VISL])
     right[..., :57] = False
     assert picked.loc[(1, "VIS", "right"), "mean"] == pytest.approx(version.mean[1][right].mean(dtype=float))
-    assert picked.loc[(0, "VISp", "both"), "voxels"] == (annotation == VISP).sum()
+    assert picked.loc[(0, "VISp", "both"), "voxels"] == (blocks() == VISP).sum()
     assert picked.loc[(0, "MOp", "left"), "voxels"] == 0
     assert np.isnan(picked.loc[(0, "MOp", "left"), "mean"])
     assert picked.loc[(1, "VIS", "right"), "group_label"] == version.groups[1].label
 
 
-def test_by_default_all_structures_that_the_annotation_names(filled: Store, annotation: NDArray[np.uint32]) -> None:
-    frame = region_summary(filled.database, ask(filled), annotation)
-    assert sorted(set(frame.acronym)) == ["MOp", "VISl", "VISp"]
+def test_one_structure_needs_no_list(annotated: Store) -> None:
+    ask(annotated)
+    for structure in ("VISp", VISP, str(VISP)):
+        assert set(annotated.region_summary("test@1", structures=structure).acronym) == {"VISp"}
 
 
-def test_unknown_structures_and_other_grids_are_errors(filled: Store, annotation: NDArray[np.uint32]) -> None:
+def test_hemispheres_of_a_folded_result_are_those_of_the_injection(annotated: Store) -> None:
+    ask(annotated, hemisphere="fold_ipsilateral")
+    frame = annotated.region_summary("test", structures="VISp")
+    assert frame.hemisphere.to_list() == ["contralateral", "ipsilateral", "both"]
+
+
+def test_a_set_of_structures(annotated: Store) -> None:
+    ask(annotated)
+    with pytest.raises(InputError, match="167587189"):
+        annotated.region_summary("test")
+    add_structure_set(annotated, 167587189, [MOP, VISPM])
+    add_structure_set(annotated, 5, [VISL])
+    assert list(dict.fromkeys(annotated.region_summary("test").acronym)) == ["VISpm", "MOp"]
+    assert set(annotated.region_summary("test", structure_set=5).acronym) == {"VISl"}
+    with pytest.raises(InputError, match="both"):
+        annotated.region_summary("test", structures="VISp", structure_set=5)
+
+
+def add_structure_set(store: Store, set_id: int, members: list[int]) -> None:
+    from sqlalchemy import insert
+
+    from bsv_store.catalog.models import StructureSet, StructureSetMember
+
+    with store.database.writing() as connection:
+        connection.execute(insert(StructureSet).values(id=set_id))
+        rows = [{"structure_set_id": set_id, "structure_id": member} for member in members]
+        connection.execute(insert(StructureSetMember), rows)
+
+
+def test_without_an_annotation_the_command_is_named(filled: Store) -> None:
     version = ask(filled)
+    with pytest.raises(MissingDataError, match="no annotation at 100 um") as caught:
+        filled.region_summary(version.ref, structures="VISp")
+    assert "bsv-store sync annotation --spacing 100" in str(caught.value)
+
+
+def test_unknown_and_no_structures_are_errors(annotated: Store) -> None:
+    ask(annotated)
     with pytest.raises(UnknownStructureError):
-        region_summary(filled.database, version, annotation, structures=["VISx"])
-    with pytest.raises(FrameError):
-        region_summary(filled.database, version, annotation[:-1])
+        annotated.region_summary("test", structures=["VISx"])
+    with pytest.raises(InputError, match="no structure"):
+        annotated.region_summary("test", structures=[])
+
+
+def test_a_damaged_annotation_is_noticed(annotated: Store) -> None:
+    ask(annotated)
+    (path,) = annotated.path.glob("volumes/annotation/100um/*.h5")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DamagedFileError):
+        annotated.region_summary("test", structures="VISp")

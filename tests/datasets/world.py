@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.aggregation import Grouping, no_grouping
+from bsv_store.catalog.annotations import record_annotation
 from bsv_store.catalog.ingest import ingest_experiments, ingest_structures, ingest_unionizes
 from bsv_store.catalog.records import (
     ROOT_STRUCTURE_ID,
@@ -27,6 +28,7 @@ from bsv_store.catalog.volumes import record_volume
 from bsv_store.datasets.aggregate import aggregate
 from bsv_store.datasets.recipe import Recipe
 from bsv_store.datasets.version import DatasetVersion
+from bsv_store.volumes.annotation import Annotation, AnnotationFile, publish_annotation
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import VolumeFile, publish_volume
 from bsv_store.volumes.volume import Volume, VolumeKind
@@ -181,6 +183,15 @@ def add_volume(
         earlier = record_volume(connection, file)
     if earlier is not None:
         store.files.trash(earlier)
+    return file
+
+
+def add_annotation(store: Store, ids: NDArray[np.uint32]) -> AnnotationFile:
+    """Publish and record an annotation."""
+    annotation = Annotation.from_planes(Grid.from_shape(ids.shape), lambda first, last: ids[first:last])
+    file = publish_annotation(store.files, annotation, source="test")
+    with store.database.writing() as connection:
+        record_annotation(connection, file)
     return file
 
 

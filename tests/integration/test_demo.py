@@ -30,6 +30,7 @@ def test_the_whole_path(shown: Outcome, tmp_path: Path) -> None:
         "$ bsv-store init",
         "$ bsv-store sync structures",
         "$ bsv-store sync experiments",
+        "$ bsv-store sync annotation",
         "$ bsv-store select --injected-in VISp --injected-in VISl --line wild-type",
         "9100000001  VISp       wild-type",
         "$ bsv-store aggregate",
@@ -42,6 +43,7 @@ def test_the_whole_path(shown: Outcome, tmp_path: Path) -> None:
         "9100000001",
         "without computing",
         "visual-by-AP@1 (from the store, nothing was computed)",
+        "$ bsv-store dataset regions visual-by-AP --structure LGd --structure CP",
         "$ bsv-store plot visual-by-AP",
         "$ bsv-store sql",
         "$ bsv-store status",
@@ -64,6 +66,7 @@ def test_the_whole_path(shown: Outcome, tmp_path: Path) -> None:
         assert len(store.datasets()) == 1
     assert "BSV_STORE" not in os.environ
     assert "BSV_STORE_API_URL" not in os.environ
+    assert "BSV_STORE_DOWNLOAD_URL" not in os.environ
 
 
 def test_a_folder_that_exists_is_left_alone(run: Runner, tmp_path: Path) -> None:

@@ -218,6 +218,7 @@ def test_a_cache_is_taken_in_but_for_its_cut_file(
         ("injection_fraction", 100): 1,
         ("projection_density", 100): 1,
     }
+    assert [each.spacing_um for each in status.annotations] == ([25] if module_database == "sqlite" else [])
     assert not [path for path in (location / "tmp").rglob("*") if path.is_file()]
 
 

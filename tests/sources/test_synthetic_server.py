@@ -370,7 +370,7 @@ def test_annotation_file_is_unsigned_int(server: SyntheticServer, spacing: int) 
         f"/grid_data/download_file/{IDS[0]}?image=nonsense&resolution=100",
         f"/grid_data/download_file/{IDS[0]}?image=data_mask&resolution=10",
         f"/grid_data/download_file/{IDS[-1] + 1}?image=data_mask&resolution=100",
-        "/informatics-archive/current-release/mouse_ccf/annotation/ccf_2017/annotation_10.nrrd",
+        "/informatics-archive/current-release/mouse_ccf/annotation/ccf_2017/annotation_20.nrrd",
     ],
 )
 def test_what_does_not_exist_is_404(server: SyntheticServer, path: str) -> None:

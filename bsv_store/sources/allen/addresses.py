@@ -15,20 +15,37 @@ from bsv_store.volumes.volume import VolumeKind
 
 API_URL = "https://api.brain-map.org"
 API_URL_VARIABLE = "BSV_STORE_API_URL"
+DOWNLOAD_URL = "https://download.alleninstitute.org"
+DOWNLOAD_URL_VARIABLE = "BSV_STORE_DOWNLOAD_URL"
 
 _QUERY = "/api/v2/data/query.json?q="
 
 
 def api_url(url: str | None = None) -> str:
-    """The base address by the first of argument, environment and default, without a slash at its end.
+    """The base address of the API by the first of argument, environment and default, without a slash at its end.
 
     Raises
     ------
     InputError
         If it is no http or https address, or has a query part.
     """
-    origin = "the argument" if url is not None else API_URL_VARIABLE
-    chosen = url if url is not None else os.environ.get(API_URL_VARIABLE) or API_URL
+    return _base(url, API_URL_VARIABLE, API_URL, what="the Allen API")
+
+
+def download_url(url: str | None = None) -> str:
+    """The base address of Allen's file server, which has the annotation; found and checked as that of the API.
+
+    Raises
+    ------
+    InputError
+        If it is no http or https address, or has a query part.
+    """
+    return _base(url, DOWNLOAD_URL_VARIABLE, DOWNLOAD_URL, what="Allen's file server")
+
+
+def _base(url: str | None, variable: str, default: str, *, what: str) -> str:
+    origin = "the argument" if url is not None else variable
+    chosen = url if url is not None else os.environ.get(variable) or default
     try:
         parts = urlsplit(chosen)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
@@ -38,8 +55,8 @@ def api_url(url: str | None = None) -> str:
         usable = False
     if not usable:
         raise InputError(
-            f"the address of the Allen API, {chosen!r} (from {origin}), is no http or https address",
-            hint=f"It looks like {API_URL}.",
+            f"the address of {what}, {chosen!r} (from {origin}), is no http or https address",
+            hint=f"It looks like {default}.",
         )
     return chosen.rstrip("/")
 
@@ -76,6 +93,11 @@ def density_zip_url(base: str, experiment_id: int) -> str:
 def nrrd_url(base: str, experiment_id: int, kind: VolumeKind, spacing_um: int) -> str:
     """Any image kind at any spacing as NRRD: the file that AllenSDK takes."""
     return f"{base}/grid_data/download_file/{experiment_id}?image={kind}&resolution={spacing_um}"
+
+
+def annotation_url(base: str, spacing_um: int) -> str:
+    """The annotation of the CCFv3 of 2017 as NRRD; the base is that of the file server."""
+    return f"{base}/informatics-archive/current-release/mouse_ccf/annotation/ccf_2017/annotation_{spacing_um}.nrrd"
 
 
 def _query(base: str, query: str) -> str:

@@ -21,6 +21,7 @@ from bsv_store.sources.allen.transfer import AGAIN_HINT, Order, Patience, Transf
 from bsv_store.sources.formats import (
     Envelope,
     experiments_from_rows,
+    read_annotation_nrrd,
     read_density_zip,
     read_envelope,
     read_nrrd,
@@ -29,6 +30,7 @@ from bsv_store.sources.formats import (
     unionize_table_from_rows,
 )
 from bsv_store.sources.formats.unionizes import BOTH_PARTS
+from bsv_store.volumes.annotation import Annotation
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.spool import SpooledVolume, VolumeSpool
 from bsv_store.volumes.volume import Volume, VolumeKind
@@ -70,6 +72,9 @@ class AllenClient:
     ----------
     api_url : str, optional
         Base address; by default that of the variable ``BSV_STORE_API_URL``, else https://api.brain-map.org.
+    download_url : str, optional
+        Base address of the server that has the annotation; by default that of the variable ``BSV_STORE_DOWNLOAD_URL``,
+        else https://download.alleninstitute.org.
     connect_timeout_s, read_timeout_s : float
         Longest silence of the server.
     deadline_s : float
@@ -87,13 +92,14 @@ class AllenClient:
     Raises
     ------
     InputError
-        If the address is no http or https address, or a number makes no sense.
+        If an address is no http or https address, or a number makes no sense.
     """
 
     def __init__(
         self,
         *,
         api_url: str | None = None,
+        download_url: str | None = None,
         connect_timeout_s: float = 10.0,
         read_timeout_s: float = 60.0,
         deadline_s: float = 600.0,
@@ -106,6 +112,7 @@ class AllenClient:
         if min(connect_timeout_s, read_timeout_s, deadline_s) <= 0 or backoff_s < 0 or min(attempts, connections) < 1:
             raise InputError("timeouts and the deadline must be above 0, attempts and connections at least 1")
         self.api_url = addresses.api_url(api_url)
+        self.download_url = addresses.download_url(download_url)
         self.connections = connections
         patience = Patience(connect_timeout_s, read_timeout_s, deadline_s, attempts, backoff_s, connections)
         agent = user_agent or f"bsv-store/{__version__} (python-requests)"
@@ -240,6 +247,49 @@ class AllenClient:
             order = Order(url, what, limit, sink, on_bytes, can_resume=True)
             volume = self._transfer.get(order, read)
             return Reply(volume, url, sink.seek(0, 2))
+
+    def annotation(
+        self,
+        spacing_um: int,
+        *,
+        scratch: Path | None = None,
+        on_bytes: Callable[[int], None] = ignore_bytes,
+    ) -> Reply[Annotation]:
+        """The annotation of the CCFv3 of 2017; whether the ontology knows its ids is not looked at.
+
+        Parameters
+        ----------
+        spacing_um : int
+        scratch : pathlib.Path, optional
+            Where the download lies until it is read; by default in memory. The caller removes it.
+        on_bytes : callable
+            Told of bytes as they arrive; an exception from it gives the transfer up.
+
+        Raises
+        ------
+        NotFoundUpstreamError
+            If the server does not have it.
+        UpstreamError
+            If it cannot be had whole, or is not what it should be.
+        InputError
+            If there is no such grid.
+        """
+        grid = Grid(spacing_um)
+        what = f"the annotation at {spacing_um} um"
+        url = addresses.annotation_url(self.download_url, spacing_um)
+
+        def read(sink: BinaryIO) -> Annotation:
+            return read_annotation_nrrd(sink.read() if scratch is None else scratch, what=what, spacing_um=spacing_um)
+
+        with BytesIO() if scratch is None else scratch.open("w+b") as sink:
+            limit = _HEADER_LIMIT + _WIDEST_VOXEL_BYTES * grid.size
+            try:
+                annotation = self._transfer.get(Order(url, what, limit, sink, on_bytes, can_resume=True), read)
+            except NotFoundUpstreamError as error:
+                raise NotFoundUpstreamError(
+                    error.message, hint="Check the address of the server, or take it in: bsv-store ingest annotation."
+                ) from error
+            return Reply(annotation, url, sink.seek(0, 2))
 
     def cut(self) -> None:
         """End all transfers under way, with an error in the threads that wait for them."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 from bsv_store.errors import EnvelopeError, FormatError, FrameError, NotFoundUpstreamError, UpstreamError
-from bsv_store.sources.allen.addresses import API_URL_VARIABLE
+from bsv_store.sources.allen.addresses import API_URL_VARIABLE, DOWNLOAD_URL_VARIABLE
 from bsv_store.sources.allen.gate import Clock, HostGate
 from bsv_store.sources.allen.resume import PartialBody
 from bsv_store.sources.formats.fields import looks_like_html
@@ -41,7 +41,9 @@ _TRANSIENT = frozenset((408, 425, 429))
 _ABSENT = frozenset((404, 410))
 
 AGAIN_HINT = "Run the same again later: what has arrived is kept."
-NETWORK_HINT = f"Check the network, and the address in {API_URL_VARIABLE} if it is set. {AGAIN_HINT}"
+NETWORK_HINT = (
+    f"Check the network, and the address in {API_URL_VARIABLE} or {DOWNLOAD_URL_VARIABLE} if it is set. {AGAIN_HINT}"
+)
 
 
 def ignore_bytes(_count: int) -> None:
@@ -266,7 +268,7 @@ class Transfer:
             if digest == seen and not isinstance(error, EnvelopeError):
                 raise UpstreamError(
                     work.message(f"{error.message} (the same bytes came twice)"),
-                    hint="The Allen API's own file is faulty: leave the experiment out, or ask for another kind.",
+                    hint="Allen's own file is faulty: do without it, or ask for another kind or spacing.",
                 ) from error
             raise _AgainError(error.message) from error
 

@@ -67,12 +67,13 @@ def _grid_file(atlas: SyntheticAtlas, request: Request, experiment_id: str) -> R
 
 
 def _annotation(_: SyntheticAtlas, request: Request, resolution: str) -> Reply:
-    if resolution not in _SPACINGS:
+    if resolution not in _ANNOTATION_SPACINGS:
         return page(404, f"There is no annotation at {resolution} um")
     return file_reply(wire_volumes.annotation_nrrd(int(resolution)), BINARY)
 
 
 _SPACINGS = {str(spacing) for spacing in wire_volumes.NRRD_SPACINGS_UM}
+_ANNOTATION_SPACINGS = {str(spacing) for spacing in wire_volumes.ANNOTATION_SPACINGS_UM}
 _ROUTES: tuple[tuple[re.Pattern[str], Callable[..., Reply]], ...] = (
     (_QUERY, _query),
     (_MODEL_QUERY, _model_query),

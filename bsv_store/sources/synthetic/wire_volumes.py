@@ -21,6 +21,7 @@ from bsv_store.volumes.volume import VolumeKind
 ZipMember = Literal["density", "energy", "intensity"]
 ZIP_MEMBERS: tuple[ZipMember, ...] = get_args(ZipMember)
 NRRD_SPACINGS_UM = (25, 50, 100)
+ANNOTATION_SPACINGS_UM = (10, 25, 50, 100)
 
 # Speed matters more than size here; most of a grid is zeros, which compress well at any level.
 _LEVEL = 1
@@ -70,7 +71,7 @@ def annotation_nrrd(spacing_um: int) -> bytes:
     KeyError
         If there is no such spacing.
     """
-    if spacing_um not in NRRD_SPACINGS_UM:
+    if spacing_um not in ANNOTATION_SPACINGS_UM:
         raise KeyError(spacing_um)
     return nrrd(SyntheticAtlas().annotation, spacing_um, dtype="u4")
 
@@ -82,7 +83,7 @@ def nrrd(array: NDArray[np.generic], spacing_um: int, *, dtype: Literal["f4", "f
     ----------
     array : ndarray, shape (132, 80, 114), axes [ap, dv, ml]
     spacing_um : int
-        25, 50 or 100.
+        10, 25, 50 or 100.
     dtype : str
         Type in the file, little-endian.
     """

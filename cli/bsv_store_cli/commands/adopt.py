@@ -29,7 +29,7 @@ _TABLE = (Column("file", "file"), Column("reason", "reason"))
     multiple=True,
     callback=id_list,
     metavar="1,2,3|@FILE",
-    help="Only what belongs to these experiments, and the lists; @- reads standard input.",
+    help="Only the lists, and what belongs to these experiments; @- reads standard input.",
 )
 @format_option
 def adopt(folder: Path, experiment_ids: list[int] | None, output_format: str) -> None:

@@ -12,6 +12,7 @@ from bsv_store_cli.commands.dataset_diff import diff
 from bsv_store_cli.commands.dataset_import import import_
 from bsv_store_cli.commands.dataset_lineage import lineage
 from bsv_store_cli.commands.dataset_rebuild import rebuild
+from bsv_store_cli.commands.dataset_regions import regions
 from bsv_store_cli.commands.dataset_stale import stale
 from bsv_store_cli.commands.dataset_tag import tag, untag
 from bsv_store_cli.dataset_arguments import REF
@@ -47,7 +48,7 @@ _TABLE = (
 
 @click.group(cls=Group)
 def dataset() -> None:
-    """List, show and export dataset versions.
+    """List, show, measure and export dataset versions.
 
     A version is named NAME@3, NAME@TAG or NAME@latest; NAME alone means the latest.
     """
@@ -99,5 +100,5 @@ def export(ref: str, target: Path, overwrite: bool) -> None:
     note(f"Wrote {target}.")
 
 
-for _command in (cite, delete, diff, import_, lineage, rebuild, stale, tag, untag):
+for _command in (cite, delete, diff, import_, lineage, rebuild, regions, stale, tag, untag):
     dataset.add_command(_command)

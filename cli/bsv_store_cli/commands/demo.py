@@ -58,7 +58,7 @@ def demo(keep: Path | None, experiments: int) -> None:
     _say("SYNTHETIC DATA: brain, structures and experiments are made up by a formula. Nothing here is science.")
     with SyntheticServer(SyntheticAtlas(experiments=experiments)) as server:
         _say(f"A server on this machine, {server.url}, offers them in the formats of the Allen API.")
-        with _environment(BSV_STORE=str(store), BSV_STORE_API_URL=server.url):
+        with _environment(BSV_STORE=str(store), BSV_STORE_API_URL=server.url, BSV_STORE_DOWNLOAD_URL=server.url):
             _fill()
     _say("The server is stopped: from here on there is only the store.")
     with _environment(BSV_STORE=str(store)):
@@ -72,6 +72,7 @@ def _fill() -> None:
     _run("init")
     _run("sync", "structures")
     _run("sync", "experiments")
+    _run("sync", "annotation")
     _say("2. Select the wild-type mice injected in two visual areas.")
     _run("select", *_SELECTION)
     _say("3. Average them by the position of the injection, from front to back. What is missing is fetched first.")
@@ -83,7 +84,9 @@ def _use(picture: Path) -> None:
     _run("dataset", "show", "visual-by-AP", "--members")
     _say("5. Ask the same again: the answer comes from the store, without computing.")
     _run("aggregate", *_SELECTION, *_RECIPE)
-    _say("6. Draw it, query it, look around.")
+    _say("6. Where do they project to? The annotation says which voxels belong to a structure.")
+    _run("dataset", "regions", "visual-by-AP", "--structure", "LGd", "--structure", "CP")
+    _say("7. Draw it, query it, look around.")
     _run("plot", "visual-by-AP", str(picture), "--subtitle", "SYNTHETIC DATA, nothing here is real")
     _run("sql", "select primary_structure, count(*) as experiments from experiments group by 1 order by 2 desc, 1")
     _run("status")

@@ -12,7 +12,7 @@ import click
 from bsv_store_cli.help import Group
 from bsv_store_cli.output import format_option
 from bsv_store_cli.progress import progress_bar
-from bsv_store_cli.reports import ingest_row, print_ingested
+from bsv_store_cli.reports import annotation_row, ingest_row, print_annotations, print_ingested
 from bsv_store_cli.session import opened_store
 from bsv_store_cli.talk import complain
 
@@ -26,7 +26,7 @@ _BAD_INPUT = 2
 
 @click.group(cls=Group)
 def ingest() -> None:
-    """Take in structures, experiments or unionize tables from files.
+    """Take in structures, experiments, unionize tables or annotations from files.
 
     Each file is checked as a whole before anything of it is stored; taking the same file in again changes nothing. A
     bad file is reported and skipped, the others are taken in, and the exit code is 2.
@@ -74,7 +74,35 @@ def unionizes(files: tuple[Path, ...], output_format: str) -> None:
     _ingest(files, lambda store, file: store.ingest_unionizes(file), output_format)
 
 
+@ingest.command()
+@_FILES
+@click.option("--replace", is_flag=True, help="Put it in the place of another one of the same spacing.")
+@format_option
+def annotation(files: tuple[Path, ...], replace: bool, output_format: str) -> None:
+    """Take in the annotation, which says of each voxel what structure it is in.
+
+    Known form: the Allen Institute's annotation_10|25|50|100.nrrd, CCFv3 of 2017. The ontology must be there.
+    """
+
+    def take_in(store: Store, file: Path) -> dict[str, Any]:
+        return annotation_row(store.ingest_annotation(file, replace=replace), source=str(file))
+
+    _take_in(files, take_in, lambda rows: print_annotations(rows, output_format))
+
+
 def _ingest(files: tuple[Path, ...], take_in: Callable[[Store, Path], IngestReport], output_format: str) -> None:
+    _take_in(
+        files,
+        lambda store, file: ingest_row(take_in(store, file), source=str(file)),
+        lambda rows: print_ingested(rows, output_format),
+    )
+
+
+def _take_in(
+    files: tuple[Path, ...],
+    take_in: Callable[[Store, Path], dict[str, Any]],
+    show: Callable[[list[dict[str, Any]]], None],
+) -> None:
     from bsv_store.errors import InputError
 
     rows: list[dict[str, Any]] = []
@@ -86,14 +114,14 @@ def _ingest(files: tuple[Path, ...], take_in: Callable[[Store, Path], IngestRepo
                     progress.start(len(files), "files")
                 for file in files:
                     try:
-                        rows.append(ingest_row(take_in(store, file), source=str(file)))
+                        rows.append(take_in(store, file))
                     except InputError as error:
                         refused.append(error)
                     if progress is not None:
                         progress.advance()
         finally:
             # Also where the store itself fails: what was taken in stays, and is to be known.
-            print_ingested(rows, output_format)
+            show(rows)
     for each in refused:
         complain(each.message, each.hint)
     if refused:

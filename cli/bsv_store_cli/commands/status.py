@@ -22,6 +22,13 @@ _VOLUME_TABLE = (
     Column("volumes", "volumes", count),
     Column("size", "size", right=True),
 )
+_ANNOTATION_TABLE = (
+    Column("spacing_um", "um"),
+    Column("structures", "structures", count),
+    Column("size", "size", right=True),
+    Column("source", "source"),
+    Column("fetched_at", "taken in", day_time),
+)
 _LIST_TABLE = (
     Column("what", "list"),
     Column("kind", "kind"),
@@ -76,6 +83,17 @@ def _print_for_people(state: StoreStatus) -> None:
         for each in catalog.volumes
     ]
     print_rows(rows, "table", columns=(), table=_VOLUME_TABLE, title="Volumes")
+    annotations = [
+        {
+            "spacing_um": each.spacing_um,
+            "structures": each.structures,
+            "size": size_text(each.size_bytes),
+            "source": host(each.source),
+            "fetched_at": each.fetched_at,
+        }
+        for each in catalog.annotations
+    ]
+    print_rows(annotations, "table", columns=(), table=_ANNOTATION_TABLE, title="Annotation")
     print_rows(_lists(catalog), "table", columns=(), table=_LIST_TABLE, title="Lists")
     if not catalog.experiments:
         note("The catalog is empty. Next: bsv-store sync structures, then bsv-store sync experiments.")
@@ -111,4 +129,8 @@ def _counts(catalog: CatalogStatus) -> list[dict[str, Any]]:
         {"what": f"{each.kind} {each.spacing_um} um", "count": each.volumes, "size_bytes": each.size_bytes}
         for each in catalog.volumes
     ]
-    return [*({"what": what, "count": number} for what, number in counts.items()), *volumes]
+    annotations = [
+        {"what": f"annotation {each.spacing_um} um", "count": 1, "size_bytes": each.size_bytes}
+        for each in catalog.annotations
+    ]
+    return [*({"what": what, "count": number} for what, number in counts.items()), *volumes, *annotations]

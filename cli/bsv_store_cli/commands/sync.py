@@ -10,10 +10,20 @@ from bsv_store_cli.help import Group, SectionedCommand
 from bsv_store_cli.network import DRY_RUN, OFFLINE, print_plan, quiet_retries, refuse_offline_refresh
 from bsv_store_cli.output import format_option
 from bsv_store_cli.progress import progress_bar
-from bsv_store_cli.reports import API_URL, host, ingest_row, print_ingested, print_outcome
+from bsv_store_cli.reports import (
+    API_URL,
+    DOWNLOAD_URL,
+    annotation_row,
+    host,
+    ingest_row,
+    print_annotations,
+    print_ingested,
+    print_outcome,
+)
 from bsv_store_cli.selection_options import selection_options
 from bsv_store_cli.session import opened_store, require_experiments
 from bsv_store_cli.talk import note
+from bsv_store_cli.volume_options import spacing_option
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection import Selection
@@ -21,7 +31,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def sync() -> None:
-    """Bring the catalog up to date from the Allen API."""
+    """Bring the catalog up to date from the Allen API, and the annotation from its file server."""
 
 
 @sync.command()
@@ -30,7 +40,7 @@ def sync() -> None:
 def structures(api_url: str | None, output_format: str) -> None:
     """Bring the structure ontology up to date."""
     with opened_store() as store:
-        source = _ask(api_url, "the structure ontology")
+        source = _ask(_api(api_url), "the structure ontology")
         report = store.sync_structures(api_url=api_url)
     print_ingested([ingest_row(report, source=source)], output_format)
 
@@ -44,7 +54,7 @@ def experiments(api_url: str | None, output_format: str) -> None:
     An experiment that is no longer listed is marked as withdrawn, never deleted.
     """
     with opened_store() as store:
-        source = _ask(api_url, "the list of experiments")
+        source = _ask(_api(api_url), "the list of experiments")
         report = store.sync_experiments(api_url=api_url)
     print_ingested([ingest_row(report, source=source)], output_format)
 
@@ -81,11 +91,42 @@ def unionizes(
         click.get_current_context().exit(6)
 
 
-def _ask(api_url: str | None, what: str) -> str:
-    """The host that is about to be asked, which may take its time."""
+@sync.command()
+@spacing_option
+@click.option("--refresh", is_flag=True, help="Download again what is there.")
+@DOWNLOAD_URL
+@format_option
+def annotation(spacing_um: int, refresh: bool, download_url: str | None, output_format: str) -> None:
+    """Bring the annotation, which says of each voxel what structure it is in.
+
+    Structure masks, region summaries and signal by structure need it at the spacing of their volumes. It is about 4 MB
+    at 25 um. The ontology must be there.
+
+    \b
+    Example:
+      bsv-store sync annotation --spacing 25
+    """  # noqa: D301 (click wants the character)
     from bsv_store.sources.allen import addresses
 
-    asked = host(addresses.api_url(api_url))
+    with opened_store() as store:
+        source = _ask(addresses.download_url(download_url), f"the annotation at {spacing_um} um")
+        with progress_bar() as progress:
+            report = store.sync_annotation(
+                spacing_um=spacing_um, refresh=refresh, download_url=download_url, progress=progress
+            )
+    note(report.summary())
+    print_annotations([annotation_row(report, source=source)], output_format)
+
+
+def _api(api_url: str | None) -> str:
+    from bsv_store.sources.allen import addresses
+
+    return addresses.api_url(api_url)
+
+
+def _ask(url: str, what: str) -> str:
+    """The host that is about to be asked, which may take its time."""
+    asked = host(url)
     note(f"Asking {asked} for {what}.")
     quiet_retries()
     return asked

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bsv_store_cli.commands.volume_structures import mask, regions
 from bsv_store_cli.help import Group
 from bsv_store_cli.output import format_option, print_facts, print_json, print_rows
 from bsv_store_cli.session import opened_store
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def volume() -> None:
-    """Show or export one volume."""
+    """Show or export one volume, mask structures, measure signal in them."""
 
 
 @volume.command()
@@ -63,3 +64,7 @@ def _of_known_experiment(store: Store, experiment_id: int) -> Iterator[None]:
     except MissingDataError:
         store.select(Selection(ids=experiment_id))
         raise
+
+
+for _command in (mask, regions):
+    volume.add_command(_command)

@@ -1,0 +1,39 @@
+"""``bsv-store dataset regions``."""
+
+from __future__ import annotations
+
+import click
+
+from bsv_store_cli.dataset_arguments import REF
+from bsv_store_cli.output import format_option, frame_rows, print_rows
+from bsv_store_cli.session import opened_store
+from bsv_store_cli.tables import Column, count
+from bsv_store_cli.talk import note
+
+_TABLE = (
+    Column("group_label", "group"),
+    Column("acronym", "structure"),
+    Column("hemisphere", "hemisphere"),
+    Column("voxels", "voxels", count),
+    Column("mean", "mean"),
+)
+
+
+@click.command()
+@REF
+@click.option("--structure", "structures", multiple=True, metavar="ACRONYM", help="Only these structures; repeatable.")
+@click.option("--structure-set", type=int, metavar="ID", help="Set of structures.  [default: 167587189, summary]")
+@format_option
+def regions(ref: str, structures: tuple[str, ...], structure_set: int | None, output_format: str) -> None:
+    """Tabulate the mean of each group over structures and hemispheres, in ontology order.
+
+    What lies inside a structure belongs to it. Needs the annotation at the spacing of the version.
+
+    \b
+    Example:
+      bsv-store dataset regions visual-by-AP@2 --structure CP --structure TH
+    """  # noqa: D301 (click wants the character)
+    with opened_store() as store:
+        frame = store.region_summary(ref, structures=structures or None, structure_set=structure_set)
+    print_rows(frame_rows(frame), output_format, columns=list(frame.columns), table=_TABLE)
+    note(f"{frame['structure_id'].nunique():,} structures in {frame['group'].nunique():,} groups")

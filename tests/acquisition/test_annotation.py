@@ -1,0 +1,323 @@
+"""The annotation comes into the store: from the server once for everybody, from files, from caches; or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from bsv_store.acquisition.annotation import ingest_annotation_file, sync_annotation
+from bsv_store.catalog.annotations import all_annotations
+from bsv_store.catalog.ingest import ingest_structures
+from bsv_store.catalog.records import Ontology
+from bsv_store.errors import (
+    DamagedFileError,
+    FormatError,
+    FrameError,
+    InputError,
+    MissingDataError,
+    NotFoundUpstreamError,
+    ReadOnlyStoreError,
+    UnknownStructureError,
+    UpstreamError,
+)
+from bsv_store.sources.allen import AllenClient
+from bsv_store.sources.synthetic import SyntheticServer, wire_volumes
+from bsv_store.sources.synthetic.faults import Fault, Gate, Html, Status, Substitute, Truncate
+from bsv_store.sources.synthetic.replies import Request
+from tests.sources.bodies import nrrd, raw
+
+from .conftest import ATLAS, Recorder
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+Launch = Callable[..., subprocess.Popen[str]]
+LEAVES = len(set(np.unique(ATLAS.annotation).tolist()) - {0})
+
+
+@pytest.fixture
+def client(server: SyntheticServer) -> AllenClient:
+    return AllenClient(api_url=server.url, download_url=server.url, backoff_s=0, read_timeout_s=10, attempts=2)
+
+
+def body(ids: np.ndarray, dtype: str = "<u4", kind: str = "unsigned int", **changes: str) -> bytes:
+    return nrrd(gzip.compress(raw(ids, dtype), 1), type=kind, **changes)
+
+
+def written(folder: Path, content: bytes, name: str = "annotation_100.nrrd") -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def leftovers(store: Store) -> list[str]:
+    """Files of annotations that no row names, and temporaries."""
+    with store.database.reading() as connection:
+        recorded = {file.path for file in all_annotations(connection)}
+    found = [*store.path.glob("volumes/annotation/*/*"), *store.path.glob("tmp/*")]
+    return [path.name for path in found if path.relative_to(store.path).as_posix() not in recorded]
+
+
+# -- from the server ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spacing", [100, 50])
+def test_it_is_brought_and_read_back(
+    catalog: Store, client: AllenClient, server: SyntheticServer, recorder: Recorder, spacing: int
+) -> None:
+    report = sync_annotation(catalog.database, catalog.files, client, spacing, progress=recorder)
+    assert (report.outcome, report.spacing_um, report.structures) == ("fetched", spacing, LEAVES)
+    assert report.source.startswith(server.url)
+    assert report.downloaded_bytes == recorder.size_bytes > 0
+    repeat = 100 // spacing
+    ids = catalog.annotation(spacing)
+    assert ids.dtype == np.uint32
+    np.testing.assert_array_equal(ids[::repeat, ::repeat, ::repeat], ATLAS.annotation)
+    assert report.annotated_voxels == np.count_nonzero(ids)
+    np.testing.assert_array_equal(catalog.annotation(spacing, ap=slice(30, 40, 3)), ids[30:40:3])
+    np.testing.assert_array_equal(catalog.annotation(spacing, ap=slice(40, 30, -4)), ids[40:30:-4])
+    assert leftovers(catalog) == []
+
+
+def test_what_is_there_is_not_asked_for(catalog: Store, client: AllenClient, server: SyntheticServer) -> None:
+    first = sync_annotation(catalog.database, catalog.files, client, 100)
+    again = sync_annotation(catalog.database, catalog.files, client, 100)
+    assert (again.outcome, again.structures, again.downloaded_bytes) == ("present", first.structures, 0)
+    assert server.requests.total == 1
+    refreshed = sync_annotation(catalog.database, catalog.files, client, 100, refresh=True)
+    assert refreshed.outcome == "fetched"
+    assert server.requests.total == 2
+    assert leftovers(catalog) == []
+
+
+def test_a_damaged_file_is_brought_again(catalog: Store, client: AllenClient) -> None:
+    sync_annotation(catalog.database, catalog.files, client, 100)
+    (path,) = catalog.path.glob("volumes/annotation/100um/*.h5")
+    good = path.read_bytes()
+    path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    with pytest.raises(DamagedFileError):
+        catalog.annotation(100)
+    sync_annotation(catalog.database, catalog.files, client, 100, refresh=True)
+    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    path.unlink()
+    assert sync_annotation(catalog.database, catalog.files, client, 100).outcome == "fetched"
+    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+
+
+FLOATS = body(ATLAS.annotation, "<f4", "float")
+OTHER_IDS = body(np.where(ATLAS.annotation > 0, np.uint32(5), np.uint32(0)))
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "complaint"),
+    [
+        pytest.param(Status(404), NotFoundUpstreamError, "404", id="404"),
+        pytest.param(Status(503), UpstreamError, "503", id="503"),
+        pytest.param(Html(), UpstreamError, "web page", id="html"),
+        pytest.param(Truncate(5000), UpstreamError, "connection failed", id="cut"),
+        pytest.param(Substitute(wire_volumes.annotation_nrrd(100)[:-100]), UpstreamError, "is cut", id="cut at source"),
+        pytest.param(Substitute(FLOATS), UpstreamError, "fractions", id="float"),
+        pytest.param(Substitute(wire_volumes.annotation_nrrd(50)), UpstreamError, "not of 100 um", id="spacing"),
+        pytest.param(Substitute(body(ATLAS.annotation, sizes="133 81 115")), UpstreamError, "CCFv2", id="frame"),
+        pytest.param(Substitute(OTHER_IDS), UnknownStructureError, "does not have: 5", id="ids"),
+    ],
+)
+def test_what_is_not_the_annotation_is_refused(
+    catalog: Store,
+    client: AllenClient,
+    server: SyntheticServer,
+    fault: Fault,
+    error: type[Exception],
+    complaint: str,
+) -> None:
+    server.fail("annotation_100", fault, times=None)
+    with pytest.raises(error, match=complaint) as caught:
+        sync_annotation(catalog.database, catalog.files, client, 100)
+    assert "annotation" in str(caught.value)
+    assert getattr(caught.value, "hint", None)
+    assert leftovers(catalog) == []
+    with pytest.raises(MissingDataError, match="no annotation at 100 um"):
+        catalog.annotation(100)
+    server.faults.clear()
+    assert sync_annotation(catalog.database, catalog.files, client, 100).outcome == "fetched"
+
+
+def test_without_an_ontology_nobody_is_asked(store: Store, client: AllenClient, server: SyntheticServer) -> None:
+    with pytest.raises(UnknownStructureError, match="no structures") as caught:
+        sync_annotation(store.database, store.files, client, 100)
+    assert "sync structures" in str(caught.value)
+    assert server.requests.total == 0
+
+
+def test_an_ontology_without_a_structure_that_has_voxels_refuses_it(store: Store, tmp_path: Path) -> None:
+    lost = ATLAS.structure("LGd").id
+    kept = tuple(record for record in ATLAS.structures if record.id != lost)
+    ingest_structures(store.database, Ontology(kept), source="test")
+    path = written(tmp_path, wire_volumes.annotation_nrrd(100))
+    with pytest.raises(UnknownStructureError, match=str(lost)) as caught:
+        ingest_annotation_file(store.database, store.files, path)
+    assert str(path) in str(caught.value)
+    assert leftovers(store) == []
+
+
+def test_no_such_grid_is_an_error(catalog: Store, client: AllenClient, server: SyntheticServer) -> None:
+    with pytest.raises(InputError, match="30 um"):
+        sync_annotation(catalog.database, catalog.files, client, 30)
+    with pytest.raises(InputError, match="30 um"):
+        catalog.annotation(30)
+    assert server.requests.total == 0
+
+
+# -- many processes, killed ones ----------------------------------------------------------------------------------
+
+
+def finished(processes: Sequence[subprocess.Popen[str]]) -> list[str]:
+    outcomes = [(*process.communicate(timeout=120), process.returncode) for process in processes]
+    assert [(errors, code) for _, errors, code in outcomes] == [("", 0)] * len(processes)
+    return [output for output, _, _ in outcomes]
+
+
+class Asked:
+    """Matches every request for the annotation, and says when one has come."""
+
+    def __init__(self) -> None:
+        self.once = threading.Event()
+
+    def __call__(self, request: Request) -> bool:
+        self.once.set()
+        return "annotation_" in request.path
+
+
+def test_many_processes_cause_one_download(catalog: Store, server: SyntheticServer, launch: Launch) -> None:
+    opened, asked = threading.Event(), Asked()
+    server.fail(asked, Gate(opened), times=None)
+    processes = [launch("annotation", catalog.path, server.url, [100]) for _ in range(3)]
+    assert asked.once.wait(60)
+    opened.set()
+    outcomes = sorted(finished(processes))
+    assert server.requests.total == 1
+    assert outcomes == ["fetched", "present", "present"]
+    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    assert leftovers(catalog) == []
+
+
+@pytest.mark.parametrize(
+    ("kill_at", "outcome"),
+    [
+        ("annotation:downloaded", "fetched"),
+        ("publish:written", "fetched"),
+        ("publish:synced", "fetched"),
+        ("publish:renamed", "recovered"),
+        ("annotation:published", "recovered"),
+        ("annotation:committed", "present"),
+    ],
+)
+def test_a_killed_synchronization_is_completed_by_the_next(
+    catalog: Store, client: AllenClient, server: SyntheticServer, launch: Launch, kill_at: str, outcome: str
+) -> None:
+    process = launch("annotation", catalog.path, server.url, [100], kill_at=kill_at)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (-signal.SIGKILL, "")
+    if outcome != "present":
+        with pytest.raises(MissingDataError):
+            catalog.annotation(100)
+    server.requests.clear()
+    report = sync_annotation(catalog.database, catalog.files, client, 100)
+    assert report.outcome == outcome
+    assert server.requests.total == (1 if outcome == "fetched" else 0)
+    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    assert all(name.endswith(".tmp") for name in leftovers(catalog))
+
+
+@pytest.mark.parametrize("how", ["cut", "flipped", "renamed", "unknown"])
+def test_a_file_without_a_row_is_not_trusted_because_it_exists(
+    catalog: Store, client: AllenClient, tmp_path: Path, how: str
+) -> None:
+    content = OTHER_IDS if how == "unknown" else wire_volumes.annotation_nrrd(100)
+    from bsv_store.sources.formats import read_annotation_nrrd
+    from bsv_store.volumes.annotation import publish_annotation
+
+    file = publish_annotation(catalog.files, read_annotation_nrrd(content, what="x"), source="x")
+    path = catalog.files.path(file.path)
+    good = path.read_bytes()
+    if how == "cut":
+        path.write_bytes(good[:-1])
+    elif how == "flipped":
+        path.write_bytes(good[:500] + bytes([good[500] ^ 1]) + good[501:])
+    elif how == "renamed":
+        path.rename(path.with_name(f"annotation.{'0' * 16}.h5"))
+    assert sync_annotation(catalog.database, catalog.files, client, 100).outcome == "fetched"
+    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+
+
+# -- from files ---------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_taken_in_once(catalog: Store, tmp_path: Path) -> None:
+    path = written(tmp_path, wire_volumes.annotation_nrrd(100))
+    report = catalog.ingest_annotation(path)
+    assert (report.outcome, report.source, report.structures) == ("added", "annotation_100.nrrd", LEAVES)
+    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    assert catalog.ingest_annotation(path).outcome == "present"
+    assert leftovers(catalog) == []
+
+
+def test_another_one_is_kept_out_unless_it_shall_replace(catalog: Store, tmp_path: Path) -> None:
+    catalog.ingest_annotation(written(tmp_path, wire_volumes.annotation_nrrd(100)))
+    mirrored = written(tmp_path, body(ATLAS.annotation[..., ::-1]), "mirrored.nrrd")
+    with pytest.raises(InputError, match="differs") as caught:
+        catalog.ingest_annotation(mirrored)
+    assert "--replace" in str(caught.value)
+    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    assert catalog.ingest_annotation(mirrored, replace=True).outcome == "replaced"
+    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation[..., ::-1])
+    assert leftovers(catalog) == []
+    assert len(list(catalog.path.glob("trash/*annotation*"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"<html>", FormatError),
+        (FLOATS, FormatError),
+        (wire_volumes.annotation_nrrd(100)[:-30], FormatError),
+        (body(ATLAS.annotation, sizes="133 81 115"), FrameError),
+        (OTHER_IDS, UnknownStructureError),
+    ],
+)
+def test_a_bad_file_is_named_and_leaves_nothing(
+    catalog: Store, tmp_path: Path, content: bytes, error: type[Exception]
+) -> None:
+    path = written(tmp_path, content)
+    with pytest.raises(error, match="annotation_100"):
+        catalog.ingest_annotation(path)
+    assert leftovers(catalog) == []
+    with pytest.raises(MissingDataError):
+        catalog.annotation(100)
+
+
+def test_a_file_that_is_killed_over_is_taken_in_by_the_next(catalog: Store, tmp_path: Path, launch: Launch) -> None:
+    path = written(tmp_path, wire_volumes.annotation_nrrd(100))
+    process = launch("annotation file", catalog.path, str(path), [], kill_at="annotation:published")
+    assert (process.communicate(timeout=60)[1], process.returncode) == ("", -signal.SIGKILL)
+    assert catalog.ingest_annotation(path).outcome == "added"
+    assert leftovers(catalog) == []
+
+
+def test_whoever_may_only_read_is_told_so(catalog: Store, tmp_path: Path) -> None:
+    from bsv_store import open_store
+
+    path = written(tmp_path, wire_volumes.annotation_nrrd(100))
+    catalog.ingest_annotation(path)
+    with open_store(catalog.path, read_only=True) as reader:
+        np.testing.assert_array_equal(reader.annotation(100), ATLAS.annotation)
+        with pytest.raises(ReadOnlyStoreError):
+            reader.ingest_annotation(written(tmp_path, body(ATLAS.annotation[..., ::-1]), "m.nrrd"), replace=True)
