@@ -13,7 +13,6 @@ import pytest
 from bsv_store.errors import FormatError, FrameError, InputError
 from bsv_store.sources.formats import nrrd as reader
 from bsv_store.sources.formats.nrrd import read_nrrd, spool_nrrd
-from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.spool import VolumeSpool
 from bsv_store.volumes.volume import Volume, VolumeKind
 from tests.sources.bodies import GRID, nrrd, raw, voxels
