@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from bsv_store.config import StoreConfig
     from bsv_store.datasets.facade import Versions
     from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
     from bsv_store.sources.allen import AllenClient
     from bsv_store.volumes.library import VolumeFile
@@ -334,6 +335,8 @@ class Store(Anatomy):
         statistics: Sequence[str] = ("mean",),
         missing: str = "error",
         progress: Progress | None = None,
+        executor: Executor | None = None,
+        workers: int | None = None,
         **options: Any,
     ) -> DatasetVersion:
         """A version of a dataset: the average volume of each group of the selected experiments.
@@ -353,6 +356,8 @@ class Store(Anatomy):
         statistics : sequence of str
         missing : {'error', 'leave_out'}
             What to do about experiments that lack a volume or what the recipe needs.
+        executor, workers : Executor, int
+            Who computes: an executor of ``concurrent.futures``, a client of Dask, or so many processes.
         **options
             Further parts of the `bsv_store.datasets.recipe.Recipe`.
 
@@ -382,7 +387,9 @@ class Store(Anatomy):
             **options,
         }
         recipe = Recipe(selection=self._selection(selection), **parts)
-        return aggregate(self.database, self.files, recipe, name=name, progress=progress)
+        return aggregate(
+            self.database, self.files, recipe, name=name, progress=progress, executor=executor, workers=workers
+        )
 
     @cached_property
     def versions(self) -> Versions:
@@ -419,7 +426,7 @@ class Store(Anatomy):
         Returns
         -------
         ndarray of float32, shape (ap, dv, ml)
-            C order; NaN = no data.
+            C order; NaN = no data. 4.8 MB at 100 um, 308 MB at 25 um, 4.8 GB at 10 um.
 
         Raises
         ------
@@ -449,18 +456,17 @@ class Store(Anatomy):
         spacing_um: int = 100,
         overwrite: bool = False,
     ) -> None:
-        """Write a volume to ``.nrrd`` or ``.npy``.
+        """Write a volume to ``.nrrd`` or ``.npy``; at 25 and 10 um in at most 300 MB of memory.
 
         Raises
         ------
         MissingDataError, DamagedFileError, InputError
             As `volume` does; or if the ending is neither, or the file exists.
         """
-        from bsv_store.datasets.volume_export import export_array
+        from bsv_store.datasets.volume_export import export_volume
 
-        array = self.volume(experiment_id, kind=kind, spacing_um=spacing_um)
-        what = f"experiment {experiment_id}"
-        export_array(array, Path(target), kind=volume_kind(kind), what=what, overwrite=overwrite)
+        file = self._volume_file(experiment_id, kind, spacing_um)
+        export_volume(self.files, file, Path(target), overwrite=overwrite)
 
     def _volume_file(self, experiment_id: int, kind: str, spacing_um: int) -> VolumeFile:
         from bsv_store.datasets.volume_lookup import stored_volume

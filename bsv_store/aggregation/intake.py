@@ -14,7 +14,7 @@ from bsv_store.volumes.grid import Hemisphere
 from bsv_store.volumes.volume import SparseArray
 
 Voxels = SparseArray | NDArray[np.floating[Any]]
-"""A volume over the whole grid: sparse, or dense with axes [ap, dv, ml]."""
+"""A volume over the whole grid: sparse, or dense with axes [ap, dv, ml]; or of it the AP planes at hand alone."""
 
 Mask = SparseArray | NDArray[np.floating[Any]] | NDArray[np.bool_]
 """A volume of fractions, sparse or dense, or a dense boolean array."""
@@ -58,13 +58,15 @@ class Intake:
         self._difference: NDArray[np.float64] | None = None
 
     def slab_of(self, array: NDArray[Any], what: str) -> NDArray[Any]:
-        """The slab of a dense array over the whole grid, flat in C order; a view where that is possible.
+        """The slab of a dense array over the whole grid, or over the slab, flat in C order; a view where possible.
 
         Raises
         ------
         FrameError
             If the array lies on another grid.
         """
+        if tuple(array.shape) == self.shape:
+            return np.ascontiguousarray(array).reshape(-1)
         self._check_shape(array.shape, what)
         return np.ascontiguousarray(array[self.ap_range[0] : self.ap_range[1]]).reshape(-1)
 
@@ -209,7 +211,8 @@ class Intake:
             raise InputError(f"{what} lists voxels outside its grid", hint="The file is damaged; fetch it again.")
         if self.size == self._grid_size:
             return index, values
-        low, high = np.searchsorted(index, [self._first, self._first + self.size])
+        # Of the index's own type, or all of it would be converted.
+        low, high = np.searchsorted(index, np.array([self._first, self._first + self.size], index.dtype))
         return index[low:high], values[low:high]
 
     @property

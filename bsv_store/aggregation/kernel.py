@@ -58,7 +58,8 @@ class GroupAccumulator:
     weighted : bool
         Whether every volume comes with weights (its data mask).
     ap_range : tuple of int, optional
-        AP planes [first, last) to work on; the whole grid unless given. Volumes are still handed in whole.
+        AP planes [first, last) to work on; the whole grid unless given. Volumes are handed in whole, or those planes
+        of them alone: of a dense one an array of fewer planes, of a sparse one with the index of the whole grid.
 
     Raises
     ------

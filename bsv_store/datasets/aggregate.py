@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bsv_store.catalog.shared import current_user
 from bsv_store.checkpoints import checkpoint
-from bsv_store.datasets.compute import DamagedInputsError, compute
+from bsv_store.datasets.compute import DamagedInputsError, compute, result_room
 from bsv_store.datasets.inputs import ALGORITHM_VERSION, Inputs, gather_inputs
 from bsv_store.datasets.records import NewVersion, experiments_of, groups_of
 from bsv_store.datasets.refs import check_name
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from bsv_store.datasets.recipe import Recipe
     from bsv_store.datasets.result_file import EncodedResult
     from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
     from bsv_store.volumes.files import StoreFiles
 
@@ -37,6 +39,8 @@ def aggregate(
     name: str,
     created_by: str | None = None,
     progress: Progress | None = None,
+    executor: Executor | None = None,
+    workers: int | None = None,
 ) -> DatasetVersion:
     """The version of a dataset that answers a recipe over what the store holds now.
 
@@ -53,6 +57,12 @@ def aggregate(
     created_by : str, optional
         Who to record; the user of this process by default.
     progress : Progress, optional
+    executor : Executor, optional
+        Of ``concurrent.futures``, or a client of Dask: does the passes over the volumes. The result is the same to the
+        last bit.
+    workers : int, optional
+        Passes under way at a time, without an executor in so many processes: 1 by default, with an executor the number
+        of processors here.
 
     Returns
     -------
@@ -82,15 +92,22 @@ def aggregate(
             return existing
         refuse_read_only(database)
         try:
-            result = compute(files, inputs, progress)
+            with result_room(files, recipe) as path:
+                result = compute(files, inputs, progress, path=path, executor=executor, workers=workers)
+                checkpoint("aggregate:computed")
+                return _stored(database, files, inputs, result, name=name, created_by=created_by or current_user())
         except DamagedInputsError as error:
             if _still_current(database, inputs, damaged, error):
                 if recipe.missing == "error":
                     raise
                 damaged.update(dict.fromkeys(error.damaged, _DAMAGED))
+        except _VanishedError:
+            # The same inputs give the same bytes again.
             continue
-        checkpoint("aggregate:computed")
-        return _stored(database, files, inputs, result, name=name, created_by=created_by or current_user())
+
+
+class _VanishedError(Exception):
+    """A version with the same bytes was deleted since they were published, and they with it; no copy is left."""
 
 
 # Without the path or the kind of damage: the same damage must give the same fingerprint the next time.
@@ -122,7 +139,7 @@ def _stored(
 ) -> DatasetVersion:
     """The result as a new version, or the version that somebody else made of the same inputs in the meantime."""
     path = result_path(name, inputs.fingerprint(), result.file_sha256)
-    files.publish(path, result.image)
+    result.publish(files, path)
     checkpoint("aggregate:published")
     with database.writing() as connection:
         dataset = take_dataset(connection, name, created_by)
@@ -130,7 +147,9 @@ def _stored(
         if earlier is None:
             if not files.path(path).exists():
                 # A version with the same bytes was deleted since, and this file with it.
-                files.publish(path, result.image)
+                if isinstance(result.content, Path):
+                    raise _VanishedError
+                result.publish(files, path)
             identifier = add_version(connection, dataset, _new_version(inputs, result, path, created_by))
             checkpoint("aggregate:inserted")
         else:
@@ -149,7 +168,7 @@ def _new_version(inputs: Inputs, result: EncodedResult, path: str, created_by: s
         algorithm_version=ALGORITHM_VERSION,
         content_sha256=result.content_sha256,
         path=path,
-        size_bytes=len(result.image),
+        size_bytes=result.size_bytes,
         file_sha256=result.file_sha256,
         groups=groups_of(inputs),
         experiments=experiments_of(inputs),

@@ -5,7 +5,6 @@ Does it come out the same, and can a damaged file be restored?
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from bsv_store.catalog.shared import current_user
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.checks import FileState, NewCheck, record_check
 from bsv_store.datasets.compare import voxel_difference
-from bsv_store.datasets.compute import DamagedInputsError, compute
+from bsv_store.datasets.compute import DamagedInputsError, compute, result_room
 from bsv_store.datasets.inputs import named
 from bsv_store.datasets.recorded import recorded_content, recorded_inputs
 from bsv_store.datasets.result_file import EncodedResult, result_path, software
@@ -105,17 +104,21 @@ def rebuild_version(
     try:
         with database.reading() as connection:
             inputs = recorded_inputs(connection, version, content)
-        result = compute(files, inputs, progress)
+        with result_room(files, inputs.recipe, in_store=not check_only) as room:
+            result = compute(files, inputs, progress, path=room)
+            checkpoint("rebuild:computed")
+            identical = result.content_sha256 == version.content_sha256
+            largest: float | None = 0.0 if identical else None
+            voxels: int | None = 0 if identical else None
+            if not identical and content is not None:
+                largest, voxels = _difference(version, result)
+            # The file carries the fingerprint: only inputs that have the very same one may stand in it.
+            restored = identical and content is None and not check_only and inputs.fingerprint() == version.fingerprint
+            if restored:
+                _restore(database, files, version, result)
     except (MissingDataError, DamagedInputsError) as error:
         _record(database, version, _failure(error, state), user)
         raise
-    checkpoint("rebuild:computed")
-    identical = result.content_sha256 == version.content_sha256
-    largest, voxels = (0.0, 0) if identical else _difference(version, result) if content is not None else (None, None)
-    # The file carries the fingerprint: only inputs that have the very same one may stand in it.
-    restored = identical and content is None and not check_only and inputs.fingerprint() == version.fingerprint
-    if restored:
-        _restore(database, files, version, result)
     check = NewCheck(
         software=software(),
         outcome="identical" if identical else "different",
@@ -150,7 +153,7 @@ def _difference(version: DatasetVersion, result: EncodedResult) -> tuple[float, 
     import h5py
 
     largest, voxels = 0.0, 0
-    with h5py.File(io.BytesIO(result.image), "r") as file:
+    with result.open() as stream, h5py.File(stream, "r") as file:
         for group in version.groups:
             stored = version.statistic("mean", group=group.number)
             difference = voxel_difference(stored, file["mean"][group.number], version.grid)
@@ -161,11 +164,11 @@ def _difference(version: DatasetVersion, result: EncodedResult) -> tuple[float, 
 def _restore(database: Database, files: StoreFiles, version: DatasetVersion, result: EncodedResult) -> None:
     """Publish the file again. Another release may pack the same arrays into other bytes: then the row follows."""
     path = result_path(version.name, version.fingerprint, result.file_sha256)
-    files.publish(path, result.image)
+    result.publish(files, path)
     checkpoint("rebuild:published")
     with database.writing() as connection:
         connection.execute(select(Dataset.id).where(Dataset.name == version.name).with_for_update())
-        values = {"path": path, "size_bytes": len(result.image), "file_sha256": result.file_sha256}
+        values = {"path": path, "size_bytes": result.size_bytes, "file_sha256": result.file_sha256}
         mine = VersionRow.fingerprint == version.fingerprint, VersionRow.path == version.relative_path
         if connection.execute(update(VersionRow).where(*mine).values(values)).rowcount != 1:
             raise StoreError(f"{version.ref} was deleted or restored by somebody else in the meantime")

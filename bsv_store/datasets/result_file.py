@@ -1,7 +1,7 @@
 """Result files: netCDF-4 readable HDF5 with labelled axes, that say by themselves what they are and who is in them.
 
-The file is built in memory, since the HDF5 library crashes the interpreter on a full disk, and holds no time stamps:
-the same result of the same software has the same bytes. Layout::
+The file holds no time stamps: the same result of the same software has the same bytes. It is built in memory, and at 25
+and 10 um, where it can be larger than that, in a temporary file. Layout::
 
     group (group)                  labels                     group_n, group_center, group_lower, group_upper (group)
     ap (ap)  dv (dv)  ml (ml)      voxel centers, um
@@ -20,9 +20,10 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -32,7 +33,9 @@ from bsv_store.aggregation.pooling import Statistic
 from bsv_store.datasets.inputs import ALGORITHM_VERSION
 from bsv_store.datasets.units import cf_unit, describe_unit
 from bsv_store.errors import DamagedFileError, StoreError
+from bsv_store.volumes.files import hashes_of, store_errors
 from bsv_store.volumes.grid import AXES, FRAME, ORIENTATION, Grid
+from bsv_store.volumes.hdf5 import FILE_FORMAT, GuardedFile, written_hdf5
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     import h5py
 
     from bsv_store.datasets.inputs import Inputs
+    from bsv_store.volumes.files import StoreFiles
 
 _LONG_NAMES = {"AP": "anterior to posterior", "DV": "superior to inferior", "ML": "left to right"}
 _AXES = ("group", "ap", "dv", "ml")
@@ -50,20 +54,39 @@ _UINT32 = np.dtype("<u4")
 
 @dataclass(frozen=True, slots=True)
 class EncodedResult:
-    """The bytes of a result file and what is recorded of it.
+    """A result file that is not published yet, and what is recorded of it.
 
     Attributes
     ----------
-    image : memoryview
-        Of bytes.
+    content : memoryview or pathlib.Path
+        Its bytes, or the temporary file that they are in.
+    size_bytes : int
     file_sha256 : str
     content_sha256 : str
         Of the arrays: it outlives changes of the file format. See :class:`ResultWriter`.
     """
 
-    image: memoryview
+    content: memoryview | Path
+    size_bytes: int
     file_sha256: str
     content_sha256: str
+
+    def open(self) -> BinaryIO:
+        """The file, open for reading."""
+        return io.BytesIO(self.content) if isinstance(self.content, memoryview) else self.content.open("rb")
+
+    def publish(self, files: StoreFiles, relative: str) -> None:
+        """Publish the file under a name; a temporary file is gone by this.
+
+        Raises
+        ------
+        NoSpaceError, ReadOnlyStoreError, StoreError
+            If it cannot be written.
+        """
+        if isinstance(self.content, memoryview):
+            files.publish(relative, self.content)
+        else:
+            files.publish_file(self.content, relative)
 
 
 class ResultWriter:
@@ -73,9 +96,16 @@ class ResultWriter:
     the order of the recipe, and group; the arrays little-endian, C order.
     """
 
-    def __init__(self, file: h5py.File, memory: io.BytesIO, inputs: Inputs) -> None:
+    def __init__(
+        self,
+        file: h5py.File,
+        inputs: Inputs,
+        seal: Callable[[], tuple[memoryview | Path, int, str]],
+        guard: GuardedFile | None = None,
+    ) -> None:
         self._file = file
-        self._memory = memory
+        self._seal = seal
+        self._guard = guard
         recipe = inputs.recipe
         self._grid = Grid(recipe.spacing_um)
         self._hashes = {
@@ -96,20 +126,34 @@ class ResultWriter:
         return planes_per_chunk(self._grid, self._float_type.itemsize)
 
     def write(self, arrays: Mapping[Statistic, NDArray[Any]], *, first_group: int, first_plane: int) -> None:
-        """Write every statistic of some groups on some AP planes; arrays of shape (groups, planes, dv, ml)."""
-        for name, values in arrays.items():
-            dataset = self._file[name]
-            for group, slab in enumerate(values, first_group):
-                block = np.ascontiguousarray(slab, dtype=dataset.dtype)
-                dataset[group, first_plane : first_plane + len(block)] = block
-                self._hashes[name, group].update(block.data)
+        """Write every statistic of some groups on some AP planes; arrays of shape (groups, planes, dv, ml).
+
+        Raises
+        ------
+        OSError
+            If the disk did not take what was written before.
+        """
+        if self._guard is not None:
+            self._guard.check()
+        # Group by group: the order in which the file is written does not depend on how many come at once.
+        for place in range(len(arrays["mean"])):
+            for name, values in arrays.items():
+                dataset = self._file[name]
+                block = np.ascontiguousarray(values[place], dtype=dataset.dtype)
+                dataset[first_group + place, first_plane : first_plane + len(block)] = block
+                self._hashes[name, first_group + place].update(block.data)
 
     def finish(self) -> EncodedResult:
-        """The bytes of the file, which is closed by this."""
+        """The file, which is closed by this.
+
+        Raises
+        ------
+        OSError
+            If the disk did not take it.
+        """
         self._file.close()
-        # A view, not a copy: with many groups the file is as large as all else together.
-        image = self._memory.getbuffer()
-        return EncodedResult(image, hashlib.sha256(image).hexdigest(), _hash_of_hashes(self._hashes))
+        content, size_bytes, file_sha256 = self._seal()
+        return EncodedResult(content, size_bytes, file_sha256, _hash_of_hashes(self._hashes))
 
     def _create(self, name: Statistic, groups: int, kind: str, normalize: str) -> None:
         dtype = _UINT32 if name == "n" else self._float_type
@@ -132,14 +176,36 @@ class ResultWriter:
 
 
 @contextmanager
-def result_writer(inputs: Inputs) -> Iterator[ResultWriter]:
-    """A writer of a result file in memory; what it wrote is gone at the end, but for what ``finish`` gave."""
+def result_writer(inputs: Inputs, path: Path | None = None) -> Iterator[ResultWriter]:
+    """A writer of a result file, in memory or into a new file at a path.
+
+    Raises
+    ------
+    NoSpaceError, ReadOnlyStoreError, StoreError
+        If that file cannot be written.
+    """
     import h5py
 
+    if path is not None:
+        with store_errors(path), path.open("x+b", buffering=0) as sink, written_hdf5(sink) as (file, guard):
+            yield ResultWriter(file, inputs, partial(_sealed_file, path, sink, guard), guard)
+        return
     memory = io.BytesIO()
     # Not HDF5's own in-memory driver: before HDF5 2.0 the image that it gives out has a wrong checksum.
-    with h5py.File(memory, "w", libver=("v110", "v110")) as file:
-        yield ResultWriter(file, memory, inputs)
+    with h5py.File(memory, "w", libver=FILE_FORMAT) as file:
+        yield ResultWriter(file, inputs, partial(_sealed_memory, memory))
+
+
+def _sealed_file(path: Path, sink: BinaryIO, guard: GuardedFile) -> tuple[Path, int, str]:
+    guard.check()
+    hashes = hashes_of(sink)
+    return path, hashes.size_bytes, hashes.sha256
+
+
+def _sealed_memory(memory: io.BytesIO) -> tuple[memoryview, int, str]:
+    # A view, not a copy: with many groups the file is as large as all else together.
+    image = memory.getbuffer()
+    return image, len(image), hashlib.sha256(image).hexdigest()
 
 
 def content_hash(file: h5py.File, statistics: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from bsv_store.catalog.selection_sql import resolve_nonempty
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.library import read_voxels
+from bsv_store.volumes.library import read_slab
 from bsv_store.volumes.volume import SparseArray, volume_kind
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def search_point(
             hint=f"Bring them: bsv-store fetch ... --kind {kind} --spacing {spacing_um}",
         )
     experiments = sorted(found)
-    values = [_value(read_voxels(files, found[identifier]), voxel) for identifier in experiments]
+    values = [_value(read_slab(files, found[identifier], voxel[0], voxel[0] + 1), voxel) for identifier in experiments]
     with database.reading() as connection:
         frame = rank_experiments(connection, experiments, {"value": values}, limit=limit)
     frame.attrs["without_volume"] = [identifier for identifier in ids if identifier not in found]
@@ -87,8 +87,9 @@ def _voxel(grid: Grid, point: Sequence[float]) -> tuple[int, int, int]:
 
 
 def _value(voxels: SparseArray | NDArray[np.float32], voxel: tuple[int, int, int]) -> float:
+    """The value of a voxel, from its AP plane."""
     if not isinstance(voxels, SparseArray):
-        return float(voxels[voxel])
+        return float(voxels[0, voxel[1], voxel[2]])
     # The indices ascend: no need to unpack 1.2 million voxels for one of them.
     flat = int(np.ravel_multi_index(voxel, voxels.grid.shape))
     at = int(np.searchsorted(voxels.index, flat))

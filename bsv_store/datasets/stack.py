@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from bsv_store.aggregation.hemisphere import process_volume
 from bsv_store.datasets.recorded import recorded_content, recorded_inputs
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.library import read_array
+from bsv_store.volumes.library import read_slab
+from bsv_store.volumes.volume import SparseArray
 
 if TYPE_CHECKING:
     from bsv_store.catalog.engine import Database
@@ -67,12 +68,11 @@ class VolumeStack:
         # Let NumPy say what the first index means; anything that it can index a list of numbers with will do.
         chosen = np.arange(len(self))[first]
         if np.ndim(chosen) == 0:
-            part: NDArray[Any] = self.volume(int(chosen))[rest]
-            return part
+            return self._part(int(chosen), rest)
         shape = np.broadcast_to(np.zeros(1, np.bool_), self.shape[1:])[rest].shape
         result = np.empty((*chosen.shape, *shape), self.dtype)
         for place, number in np.ndenumerate(chosen):
-            result[place] = self.volume(int(number))[rest]
+            result[place] = self._part(int(number), rest)
         return result
 
     def volume(self, number: int) -> NDArray[Any]:
@@ -83,8 +83,24 @@ class VolumeStack:
         DamagedFileError
             If its file is not what was published.
         """
+        return self._planes(number, 0, self.shape[1])
+
+    def _part(self, number: int, key: tuple[Any, ...]) -> NDArray[Any]:
+        """What the indices leave of a volume; of the AP planes beyond them nothing is read at 25 and 10 um."""
+        planes = np.arange(self.shape[1])[key[0]] if key else np.arange(self.shape[1])
+        if planes.size == 0:
+            # Nothing of one plane, so that NumPy still looks at the other indices.
+            return self._planes(number, 0, 1)[(slice(0, 0), *key[1:])]
+        first = int(planes.min())
+        part: NDArray[Any] = self._planes(number, first, int(planes.max()) + 1)
+        inner = int(planes) - first if planes.ndim == 0 else slice(None, None, key[0].step if key else None)
+        result: NDArray[Any] = part[(inner, *key[1:])]
+        return result
+
+    def _planes(self, number: int, start: int, stop: int) -> NDArray[Any]:
         member = self._inputs.members[operator.index(number)]
-        array = read_array(self._files, member.volume)
+        voxels = read_slab(self._files, member.volume, start, stop)
+        array = voxels.dense_planes(start, stop) if isinstance(voxels, SparseArray) else voxels.copy()
         if not self._processed:
             return array
         return process_volume(

@@ -185,7 +185,7 @@ class StoredVersion:
                 values: NDArray[Any] = file[name][first]
         else:
             where = box_slices(self.grid, box)
-            published = {"size_bytes": self.size_bytes, "what": self.ref}
+            published: dict[str, Any] = {"size_bytes": self.size_bytes, "what": self.ref}
             with unchanged(self.path, file_sha256=self.file_sha256, **published):
                 values = read_part(self.path, name, (first, *where), **published)
         values.setflags(write=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,29 +10,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.errors import InputError
-from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.library import dense_slabs
 from bsv_store.volumes.outside import written_whole
 
 if TYPE_CHECKING:
-    from bsv_store.volumes.volume import VolumeKind
+    from bsv_store.volumes.files import StoreFiles
+    from bsv_store.volumes.library import VolumeFile
 
 FORMATS = (".nrrd", ".npy")
+# An NRRD file has the planes of the last axis one after the other, a volume file those of the first: a large volume is
+# read anew for each block of ML planes. At 25 um that is twice, at 10 um 19 times.
+_BLOCK_BYTES = 1 << 28
 
 
-def export_array(
-    array: NDArray[np.float32], target: Path, *, kind: VolumeKind, what: str, overwrite: bool = False
-) -> None:
-    """Write a volume to a file that appears whole, or not at all.
+def export_volume(files: StoreFiles, file: VolumeFile, target: Path, *, overwrite: bool = False) -> None:
+    """Write a stored volume to a file that appears whole, or not at all; every byte that is read is checked.
+
+    Memory: that of the volume at 100 and 50 um; at 25 and 10 um some 30 MB, for NRRD 300 MB.
 
     Parameters
     ----------
-    array : ndarray of float32, shape (ap, dv, ml)
-        NaN = no data; NRRD files get Allen's mark for it, -1.
     target : pathlib.Path
-        ``.nrrd`` (header like Allen's; first axis fastest) or ``.npy`` (C order, axes ap, dv, ml).
-    kind : VolumeKind
-    what : str
-        Describes the content in the file's header.
+        ``.nrrd`` (header like Allen's; first axis fastest; -1, Allen's mark, for no data) or ``.npy`` (float32, C
+        order, axes ap, dv, ml; NaN = no data).
     overwrite : bool
         Replace a file that exists.
 
@@ -39,16 +40,38 @@ def export_array(
     ------
     InputError
         If the ending is neither, the folder does not exist, or the file does.
+    DamagedFileError
+        If the volume's file is not what was published.
     NoSpaceError
         If the disk is full.
     """
-    from bsv_store.sources.formats.nrrd_writer import write_nrrd
+    from bsv_store.sources.formats.nrrd_writer import write_nrrd_blocks
     from bsv_store.volumes.checks import NO_DATA
 
     if target.suffix not in FORMATS:
         raise InputError(f"{target} ends in {target.suffix!r}", hint=f"Volumes are exported to {' or '.join(FORMATS)}.")
+    grid = file.layout.grid
     with written_whole(target, overwrite=overwrite) as temporary:
         if target.suffix == ".npy":
-            np.save(temporary, array)
+            _write_npy(temporary, files, file)
         else:
-            write_nrrd(temporary, array, Grid.from_shape(array.shape), content=f"{kind} {what}", no_data=NO_DATA)
+            content = f"{file.kind} experiment {file.experiment_id}"
+            write_nrrd_blocks(temporary, _ml_blocks(files, file), grid, content=content, no_data=NO_DATA)
+
+
+def _write_npy(path: Path, files: StoreFiles, file: VolumeFile) -> None:
+    header = {"descr": "<f4", "fortran_order": False, "shape": file.layout.grid.shape}
+    with path.open("wb") as target:
+        np.lib.format.write_array_header_1_0(target, header)
+        for _, slab in dense_slabs(files, file):
+            target.write(np.ascontiguousarray(slab, "<f4").data)
+
+
+def _ml_blocks(files: StoreFiles, file: VolumeFile) -> Iterator[NDArray[np.float32]]:
+    ap, dv, ml = file.layout.grid.shape
+    depth = max(1, _BLOCK_BYTES // (ap * dv * 4))
+    for first in range(0, ml, depth):
+        block = np.empty((ap, dv, min(depth, ml - first)), np.float32)
+        for start, slab in dense_slabs(files, file):
+            block[start : start + len(slab)] = slab[..., first : first + depth]
+        yield block

@@ -16,6 +16,7 @@ from bsv_store.catalog.models import DatasetVersion as VersionRow
 from bsv_store.catalog.selection import Selection
 from bsv_store.datasets import compute as compute_module
 from bsv_store.datasets import inputs as inputs_module
+from bsv_store.datasets import passes
 from bsv_store.datasets.rebuild import rebuild_version
 from bsv_store.errors import (
     DamagedFileError,
@@ -349,7 +350,7 @@ def test_cutting_the_work_does_not_change_a_bit(filled: Store, monkeypatch: pyte
         return real(self, relative, **facts)
 
     monkeypatch.setattr(StoreFiles, "read", count)
-    monkeypatch.setattr(compute_module, "_BUDGET_BYTES", {100: budget})
+    monkeypatch.setattr(passes, "_BUDGET_BYTES", {100: budget})
     cut = ask(filled, EVERYBODY, grouping, name="cut", **parts)
     assert cut.was_computed
     assert cut.content_sha256 == whole.content_sha256

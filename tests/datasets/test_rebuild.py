@@ -92,11 +92,11 @@ def test_a_difference_is_measured_and_nothing_is_replaced(filled: Store, monkeyp
     before = version.path.read_bytes()
     real = module.compute
 
-    def off(files: Any, inputs: Any, progress: Any) -> Any:
+    def off(files: Any, inputs: Any, progress: Any, **options: Any) -> Any:
         from dataclasses import replace
 
         member = replace(inputs.members[0], divisor=2.0)
-        return real(files, replace(inputs, members=(member, *inputs.members[1:])), progress)
+        return real(files, replace(inputs, members=(member, *inputs.members[1:])), progress, **options)
 
     monkeypatch.setattr(module, "compute", off)
     report = rebuild(filled)

@@ -128,12 +128,12 @@ def test_the_loser_of_a_race_removes_a_file_of_other_bytes(filled: Store, monkey
     real = module.compute
     first = []
 
-    def slow(*arguments: object) -> object:
+    def slow(*arguments: object, **options: object) -> object:
         monkeypatch.setattr(module, "compute", real)
         monkeypatch.setattr("bsv_store.datasets.result_file.software", lambda: "another release")
         first.append(ask(filled, Selection(ids=[1, 2])))
         monkeypatch.undo()
-        return real(*arguments)  # type: ignore[arg-type]
+        return real(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "compute", slow)
     version = ask(filled, Selection(ids=[1, 2]))

@@ -74,7 +74,7 @@ def test_the_same_result_has_the_same_bytes(filled: Store) -> None:
     recipe = Recipe(selection=EVERYBODY, grouping=by_coordinate("AP", bins=3), statistics=("mean", "sd"))
     with filled.database.reading() as connection:
         inputs = gather_inputs(connection, recipe)
-    images = [compute(filled.files, inputs).image for _ in range(3)]
+    images = [compute(filled.files, inputs).content for _ in range(3)]
     assert images[0] == images[1] == images[2]
 
 

@@ -7,7 +7,7 @@ import math
 import os
 import secrets
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +23,10 @@ _GZIP_WBITS = 31
 # Name in the header and type of the voxels.
 _TYPES = {"float32": ("float", "<f4"), "uint8": ("unsigned char", "u1")}
 
+_Array = NDArray[np.float32] | NDArray[np.uint8]
 
-def write_nrrd(
-    path: Path, array: NDArray[np.float32] | NDArray[np.uint8], grid: Grid, *, content: str, no_data: float = math.nan
-) -> None:
+
+def write_nrrd(path: Path, array: _Array, grid: Grid, *, content: str, no_data: float = math.nan) -> None:
     """Write a volume or mask as an NRRD file that reads back equal; the same input gives the same bytes.
 
     Parameters
@@ -57,11 +57,39 @@ def write_nrrd(
         raise FrameError(
             f"the array for {path} has the shape {array.shape}, not that of the {grid.spacing_um} um grid, {grid.shape}"
         )
+    write_nrrd_blocks(path, [array], grid, dtype=array.dtype.name, content=content, no_data=no_data)
+
+
+def write_nrrd_blocks(
+    path: Path,
+    blocks: Iterable[_Array],
+    grid: Grid,
+    *,
+    content: str,
+    dtype: str = "float32",
+    no_data: float = math.nan,
+) -> None:
+    """Write the same file as :func:`write_nrrd` from blocks of ML planes, of which one at a time is in memory.
+
+    Parameters
+    ----------
+    blocks : iterable of ndarray of float32 or uint8, shape (ap, dv, some of ml)
+        In ascending order, all of the grid together.
+    dtype : {'float32', 'uint8'}
+        Of the blocks.
+    path, grid, content, no_data
+        As for :func:`write_nrrd`.
+
+    Raises
+    ------
+    FormatError, NoSpaceError, InputError
+        As :func:`write_nrrd` does.
+    """
     checked_text(content, field="content", what=str(path))
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as stream:
-            for part in _parts(array, grid, content=content, no_data=no_data):
+            for part in _parts(blocks, grid, dtype=dtype, content=content, no_data=no_data):
                 stream.write(part)
             stream.flush()
             os.fsync(stream.fileno())
@@ -76,17 +104,16 @@ def write_nrrd(
         temporary.unlink(missing_ok=True)
 
 
-def _parts(
-    array: NDArray[np.float32] | NDArray[np.uint8], grid: Grid, *, content: str, no_data: float
-) -> Iterator[bytes]:
-    type_name, dtype = _TYPES[array.dtype.name]
+def _parts(blocks: Iterable[_Array], grid: Grid, *, dtype: str, content: str, no_data: float) -> Iterator[bytes]:
+    type_name, stored = _TYPES[dtype]
     yield _header(grid, type_name, content=content)
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_WBITS)
-    for first in range(0, grid.shape[2], _SLABS):
-        block = array[:, :, first : first + _SLABS].astype(dtype)
-        if block.dtype.kind == "f" and not math.isnan(no_data):
-            block[np.isnan(block)] = no_data
-        yield packer.compress(block.tobytes(order="F"))
+    for block in blocks:
+        for first in range(0, block.shape[2], _SLABS):
+            part = block[:, :, first : first + _SLABS].astype(stored)
+            if part.dtype.kind == "f" and not math.isnan(no_data):
+                part[np.isnan(part)] = no_data
+            yield packer.compress(part.tobytes(order="F"))
     yield packer.flush()
 
 

@@ -1,0 +1,75 @@
+"""Calls that run at the same time, on this machine or on others, and whose results come in order."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
+
+from bsv_store.errors import InputError
+
+T = TypeVar("T")
+
+
+class Executor(Protocol):
+    """What calls can be given to: an executor of ``concurrent.futures``, or a client of Dask."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
+        """A future: ``future.result()`` waits for what the call returns, or raises what it raised."""
+
+
+def checked_workers(workers: int | None, executor: Executor | None) -> int:
+    """How many calls are to be under way at a time.
+
+    Parameters
+    ----------
+    workers : int or None
+        None is 1, with an executor the number of processors here.
+
+    Raises
+    ------
+    InputError
+        If it is below 1.
+    """
+    if workers is None:
+        return 1 if executor is None else os.cpu_count() or 1
+    if workers < 1:
+        raise InputError(f"the work cannot be done by {workers} workers", hint="One does it without others.")
+    return workers
+
+
+@contextmanager
+def pool(workers: int) -> Iterator[Executor]:
+    """That many processes of our own. Threads would wait for each other: HDF5 lets in one at a time."""
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    # Not forked: a copy of a process with threads can stop for good.
+    executor = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def in_order(executor: Executor, calls: Sequence[tuple[Any, ...]], *, at_once: int) -> Iterator[Any]:
+    """The results of calls, each a function and its arguments, in their order; no more of them are under way at a time.
+
+    Raises
+    ------
+    Exception
+        What a call raised. Calls that have not begun by then are given up.
+    """
+    waiting: deque[Any] = deque()
+    try:
+        for call in calls:
+            waiting.append(executor.submit(*call))
+            if len(waiting) >= at_once:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

@@ -1,0 +1,267 @@
+"""Results at 25 and 10 um: slabs are read and results built on disk. At 100 um, which a test can afford."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from bsv_store.aggregation import by_field
+from bsv_store.catalog.selection import Selection
+from bsv_store.datasets import aggregate as aggregate_module
+from bsv_store.datasets import passes
+from bsv_store.datasets.aggregate import aggregate
+from bsv_store.datasets.rebuild import rebuild_version
+from bsv_store.datasets.recipe import Recipe
+from bsv_store.datasets.spatial import search_point
+from bsv_store.datasets.stack import volume_stack
+from bsv_store.datasets.volume_export import export_volume
+from bsv_store.errors import DamagedFileError, InputError
+from bsv_store.volumes import library
+from bsv_store.volumes.encoding import VolumeLayout
+from tests.datasets.world import IDS, VISUAL, add_volume, ask, fill, voxels
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+    from bsv_store.datasets.version import DatasetVersion
+
+EVERYBODY = Selection(ids=IDS)
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def large(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The filled store with volumes as at 25 um: in files of slabs."""
+    monkeypatch.setattr("bsv_store.volumes.grid.LARGE_VOXELS", 1)
+    monkeypatch.setattr("bsv_store.volumes.layout._SLAB_BYTES", 1 << 20)
+    fill(store)
+    return store
+
+
+def asked(store: Store, *, name: str = "test", missing: str = "error", **options: Any) -> DatasetVersion:
+    recipe = Recipe(
+        selection=EVERYBODY,
+        grouping=by_field("primary_structure"),
+        statistics=("mean", "sd", "n"),
+        hemisphere="subtract_contralateral",
+        normalize="injection_volume",
+        missing=missing,
+    )
+    return aggregate(store.database, store.files, recipe, name=name, created_by="tester", **options)
+
+
+def leftovers(store: Store) -> list[Path]:
+    return [*(store.path / "tmp").iterdir()]
+
+
+def test_a_result_has_the_bytes_that_it_has_in_memory(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passes, "_BUDGET_BYTES", {100: 40_000_000})
+    on_disk = asked(large)
+    assert leftovers(large) == []
+    # The same volumes in small files, averaged in memory.
+    monkeypatch.setattr("bsv_store.volumes.grid.LARGE_VOXELS", 50_000_000)
+    for identifier in IDS:
+        assert not add_volume(large, identifier).layout.has_slabs
+    report = rebuild_version(large.database, large.files, "test@1")
+    assert report.is_identical
+    in_memory = asked(large, name="other")
+    assert in_memory.was_computed
+    assert (in_memory.file_sha256, in_memory.content_sha256) == (on_disk.file_sha256, on_disk.content_sha256)
+
+
+def test_each_slab_of_a_file_is_read_once(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[str, int, int]] = []
+    real = library.read_large
+
+    def count(stream: Any, layout: VolumeLayout, start: int, stop: int, *, what: str) -> Any:
+        read.append((what, start, stop))
+        return real(stream, layout, start, stop, what=what)
+
+    monkeypatch.setattr(library, "read_large", count)
+    monkeypatch.setattr(passes, "_BUDGET_BYTES", {100: 1})
+    asked(large)
+    assert len(read) == len(set(read)) == 4 * len(IDS)
+    for name in {name for name, _, _ in read}:
+        planes = [plane for what, start, stop in read if what == name for plane in range(start, stop)]
+        assert sorted(planes) == list(range(132))
+
+
+class Client:
+    """As Dask's: futures of its own kind."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def submit(self, function: Any, /, *arguments: Any) -> Any:
+        self.calls += 1
+        with ThreadPoolExecutor(1) as executor:
+            return executor.submit(function, *arguments)
+
+
+@pytest.mark.parametrize("executor", [ThreadPoolExecutor(3), Client(), None], ids=["threads", "client", "processes"])
+@pytest.mark.parametrize("workers", [2, 5])
+def test_who_computes_does_not_change_a_bit(filled: Store, executor: Any, workers: int) -> None:
+    alone = asked(filled)
+    together = asked(filled, name="together", executor=executor, workers=workers)
+    assert together.was_computed
+    assert together.file_sha256 == alone.file_sha256
+
+
+def test_slabs_of_several_processes_join_to_the_same_bytes(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passes, "_BUDGET_BYTES", {100: 60_000_000})
+    alone = asked(large)
+    with ProcessPoolExecutor(2) as executor:
+        together = asked(large, name="together", executor=executor)
+    assert together.was_computed
+    assert together.file_sha256 == alone.file_sha256
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_damage_is_named_whoever_meets_it(filled: Store, workers: int) -> None:
+    damaged = [filled.path / str(filled.describe_volume(identifier)["path"]) for identifier in (1, 2)]
+    for path in damaged:
+        path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DamagedFileError, match=r"experiment 1 \(and 1 more: 2\)"):
+        asked(filled, workers=workers)
+    left = asked(filled, missing="leave_out", workers=workers)
+    assert [member.experiment_id for member in left.left_out] == [1, 2]
+
+
+def test_a_number_of_workers_that_makes_no_sense_is_an_error(filled: Store) -> None:
+    with pytest.raises(InputError, match="0 workers"):
+        asked(filled, workers=0)
+
+
+FULL = """
+import resource, sys
+from bsv_store import Selection, open_store
+from bsv_store.errors import NoSpaceError
+from bsv_store.volumes import grid
+from tests.datasets.world import ask
+
+grid.LARGE_VOXELS = 1
+with open_store(sys.argv[1]) as store:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+    try:
+        ask(store, Selection(ids=[1, 2, 3]))
+    except NoSpaceError as error:
+        print("refused:", error.hint)
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 5_000, 150_000])
+def test_a_full_disk_is_a_clean_error_and_leaves_nothing(filled: Store, limit: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(filled.path), str(limit)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=CHECKOUT,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "refused: Free some room and run the same again.\n"
+    assert leftovers(filled) == []
+    assert not (filled.path / "datasets" / "test").exists()
+
+
+def test_a_result_that_vanished_is_computed_again(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process deletes a version with the same bytes just after they were published."""
+    deleted = 0
+
+    def delete_once(point: str) -> None:
+        nonlocal deleted
+        if point == "aggregate:published" and not deleted:
+            deleted = 1
+            for path in (large.path / "datasets" / "test").iterdir():
+                path.unlink()
+
+    monkeypatch.setattr(aggregate_module, "checkpoint", delete_once)
+    version = asked(large)
+    assert deleted
+    assert version.path.exists()
+    assert version.number == 1
+    assert leftovers(large) == []
+
+
+def test_checking_a_version_writes_nothing_into_the_store(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked(large)
+    before = sorted(large.path.rglob("*"))
+
+    def refuse(*_: object) -> AbstractContextManager[None]:
+        pytest.fail("nothing is to be written")
+        return nullcontext()
+
+    monkeypatch.setattr(type(large.files), "temporary", refuse)
+    assert rebuild_version(large.database, large.files, "test@1", check_only=True).is_identical
+    assert sorted(large.path.rglob("*")) == before
+
+
+def test_a_damaged_result_is_restored(large: Store) -> None:
+    version = asked(large)
+    version.path.write_bytes(b"damaged")
+    assert rebuild_version(large.database, large.files, "test@1").was_restored
+    assert version.mean.shape[1:] == (132, 80, 114)
+    assert leftovers(large) == []
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        2,
+        (0, 84),
+        (slice(1, 3), slice(80, 90)),
+        (0, slice(90, 80, -3), 5),
+        (0, slice(5, 5)),
+        (1, -1),
+        (0, slice(0, 99, 7)),
+    ],
+    ids=str,
+)
+def test_a_stack_reads_only_the_planes_that_are_asked_for(
+    large: Store, monkeypatch: pytest.MonkeyPatch, key: Any
+) -> None:
+    plain = np.stack([voxels(identifier) for identifier in range(1, 6)])
+    stack = volume_stack(large.database, large.files, ask(large))
+    read: list[int] = []
+    real = library.read_large
+
+    def count(stream: Any, layout: VolumeLayout, start: int, stop: int, *, what: str) -> Any:
+        read.append(stop - start)
+        return real(stream, layout, start, stop, what=what)
+
+    monkeypatch.setattr(library, "read_large", count)
+    np.testing.assert_array_equal(stack[key], plain[key])
+    volumes = len(np.atleast_1d(np.arange(5)[key[0] if isinstance(key, tuple) else key]))
+    wanted = np.atleast_1d(np.arange(132)[key[1]]) if isinstance(key, tuple) else np.arange(132)
+    assert read == [int(np.ptp(wanted)) + 1 if wanted.size else 1] * volumes
+    with pytest.raises(IndexError):
+        stack[0, 132]
+
+
+def test_a_point_is_looked_up_in_its_plane(large: Store) -> None:
+    ap, dv, ml = (int(place) for place in np.argwhere(voxels(1) > 0)[100])
+    point = (ap * 100 + 50, dv * 100 + 50, ml * 100 + 50)
+    found = search_point(large.database, large.files, VISUAL, point)
+    assert found.set_index("experiment_id")["value"][1] == voxels(1)[ap, dv, ml]
+
+
+def test_exports_are_those_of_the_whole_array(large: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = np.where(voxels(1) > 0.9, np.float32(np.nan), voxels(1))
+    file = add_volume(large, 1, array=array)
+    # A few passes over the file.
+    monkeypatch.setattr("bsv_store.datasets.volume_export._BLOCK_BYTES", 1 << 20)
+    for name in ("large.npy", "large.nrrd"):
+        export_volume(large.files, file, tmp_path / name)
+    np.save(tmp_path / "small.npy", array)
+    from bsv_store.sources.formats import write_nrrd
+
+    content = "projection_density experiment 1"
+    write_nrrd(tmp_path / "small.nrrd", array, file.layout.grid, content=content, no_data=-1.0)
+    for ending in ("npy", "nrrd"):
+        assert (tmp_path / f"large.{ending}").read_bytes() == (tmp_path / f"small.{ending}").read_bytes()
