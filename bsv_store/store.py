@@ -293,7 +293,7 @@ class Store(Anatomy):
         from bsv_store.acquisition.fetch import fetch_volumes
 
         ids = self._some(selection)
-        with _client_unless(offline, api_url) as client:
+        with _client_unless(offline, api_url, connections=max(1, workers)) as client:
             return fetch_volumes(
                 self.database,
                 self.files,
@@ -490,11 +490,11 @@ class Store(Anatomy):
         return Selection() if selection is None else selection
 
 
-def _client(api_url: str | None) -> AllenClient:
+def _client(api_url: str | None, **options: int) -> AllenClient:
     from bsv_store.sources.allen import AllenClient
 
-    return AllenClient(api_url=api_url)
+    return AllenClient(api_url=api_url, **options)
 
 
-def _client_unless(offline: bool, api_url: str | None) -> AbstractContextManager[AllenClient | None]:
-    return nullcontext() if offline else _client(api_url)
+def _client_unless(offline: bool, api_url: str | None, **options: int) -> AbstractContextManager[AllenClient | None]:
+    return nullcontext() if offline else _client(api_url, **options)

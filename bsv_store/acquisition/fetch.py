@@ -13,7 +13,7 @@ from bsv_store.acquisition.presence import check_known, present_volumes, refuse_
 from bsv_store.acquisition.sharing import Kept, SharedWork, Task, Watch
 from bsv_store.catalog.engine import Database
 from bsv_store.catalog.ingest.hemisphere import lock_experiments
-from bsv_store.catalog.volumes import record_volume
+from bsv_store.catalog.volumes import record_volumes
 from bsv_store.checkpoints import checkpoint
 from bsv_store.progress import Progress
 from bsv_store.sources.allen import AllenClient
@@ -22,6 +22,9 @@ from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import VolumeFile, publish_volume
 from bsv_store.volumes.spool import VolumeSpool
 from bsv_store.volumes.volume import VolumeKind
+
+# Threads beyond the connections, which unpack what has come.
+_UNPACKING = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +91,8 @@ def fetch_volumes(
     refresh : bool
         Download again what is there, and replace what differs or is damaged.
     workers : int
-        Downloads at the same time. At 25 and 10 um each takes some 100 MB of memory, and room for the download and
-        for a number of four bytes per voxel under the store's ``tmp/``.
+        Downloads at the same time, at most as many as the client makes connections. At 25 and 10 um each takes some
+        100 MB of memory, and room for the download and for a number of four bytes per voxel under the store's ``tmp/``.
     progress : Progress, optional
 
     Raises
@@ -109,15 +112,23 @@ def fetch_volumes(
         refuse_missing(f"{kind} at {spacing_um} um", [i for i in ids if i not in there])
         return FetchReport(kind, spacing_um, (), (), tuple(ids), (), 0)
     task = VolumeTask(database, files, client, kind, spacing_um, refresh=refresh)
-    work = SharedWork(database, task, workers=workers, progress=progress)
+    threads = workers if Grid(spacing_um).is_large else _threads(workers, client.connections)
+    work = SharedWork(database, task, workers=threads, progress=progress)
     outcome = work.run(ids)
     recovered = tuple(i for i in outcome.brought if i in task.recovered)
     fetched = tuple(i for i in outcome.brought if i not in task.recovered)
     return FetchReport(kind, spacing_um, fetched, recovered, outcome.present, outcome.failed, work.watch.size_bytes)
 
 
+def _threads(workers: int, connections: int) -> int:
+    """Some more than may download at a time, which the client sees to: the line shall not idle while they unpack."""
+    return workers if workers < connections else connections + _UNPACKING
+
+
 class VolumeTask(Task[VolumeFile]):
     """Brings the volume of one kind and spacing of an experiment."""
+
+    kept_at_once = 64
 
     def __init__(
         self,
@@ -173,21 +184,19 @@ class VolumeTask(Task[VolumeFile]):
         checkpoint("fetch:published")
         return file
 
-    def keep(self, brought: VolumeFile, ids: Sequence[int], claims: Claims) -> Kept:
-        """Record the file; its predecessor, if it is another one, goes to the trash."""
-        keys = [self.key(brought.experiment_id)]
-        replaced = None
+    def keep(self, brought: Sequence[VolumeFile], ids: Sequence[int], claims: Claims) -> Kept:
+        """Record the files in one transaction; a predecessor, if it is another file, goes to the trash."""
+        keys = {self.key(i): i for i in ids}
         with self._database.writing() as connection:
-            is_ours = bool(claims.confirmed(connection, keys))
-            if is_ours:
-                # Adopting takes no claim, so that the row itself must be locked as well.
-                lock_experiments(connection, ids)
-                replaced = record_volume(connection, brought)
-                claims.release(connection, keys)
+            ours = {keys[key] for key in claims.confirmed(connection, keys)}
+            # Adopting takes no claim, so that the rows themselves must be locked as well.
+            lock_experiments(connection, ours)
+            replaced = record_volumes(connection, [file for file in brought if file.experiment_id in ours])
+            claims.release(connection, keys)
         checkpoint("fetch:committed")
-        if replaced is not None:
-            self._files.trash(replaced)
-        return Kept() if is_ours else Kept(lost=frozenset(ids))
+        for path in replaced:
+            self._files.trash(path)
+        return Kept(lost=frozenset(ids) - ours)
 
     def cut(self) -> None:
         """End the downloads under way."""

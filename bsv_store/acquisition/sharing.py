@@ -28,6 +28,10 @@ B = TypeVar("B")
 
 _SHORTEST_POLL_S = 0.05
 _LONGEST_POLL_S = 1.0
+# Objects claimed for each worker, the one that it is at included.
+_CLAIMED_AHEAD = 4
+# Just below the largest that glibc counts.
+_LARGEST_BLOCK_BYTES = 32 * 1024 * 1024 - 65_536
 # A server that fails so often in a row is left alone.
 _MOST_FAILURES_IN_A_ROW = 20
 
@@ -45,10 +49,14 @@ class Task(ABC, Generic[B]):
         For people, for example "projection_density at 100 um".
     batch : int
         Experiments that one `bring` is for.
+    kept_at_once : int
+        Results that one `keep` may be for. A commit waits for the disk several times, so that one for each result
+        would hold up the workers.
     """
 
     what: str
     batch: int = 1
+    kept_at_once: int = 1
 
     @abstractmethod
     def key(self, experiment_id: int) -> str:
@@ -69,7 +77,7 @@ class Task(ABC, Generic[B]):
         """
 
     @abstractmethod
-    def keep(self, brought: B, ids: Sequence[int], claims: Claims) -> Kept:
+    def keep(self, brought: Sequence[B], ids: Sequence[int], claims: Claims) -> Kept:
         """Commit what was brought, and release the claims; what became of those that are not in the store now."""
 
     @abstractmethod
@@ -179,6 +187,7 @@ class SharedWork(Generic[B]):
         )
 
     def _work(self) -> None:
+        _let_freed_memory_be_kept()
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="bsv-store-bring")
         try:
             while self._waiting or self._running or self._elsewhere:
@@ -200,8 +209,10 @@ class SharedWork(Generic[B]):
         """Claim as much as the workers can soon begin, and hand it to them."""
         if not self._waiting and self._elsewhere and len(self._running) < self._workers:
             self._look_elsewhere()
-        # One batch more for each worker, so that none idles while the database is busy.
-        room = 2 * self._workers - len(self._running)
+        # Ahead, so that no worker idles while the database is busy, and not for each of them: that is a commit too.
+        if len(self._running) > self._workers:
+            return
+        room = _CLAIMED_AHEAD * self._workers - len(self._running)
         batch = self._task.batch
         wanted = [self._waiting.popleft() for _ in range(min(room * batch, len(self._waiting)))]
         if not wanted:
@@ -244,17 +255,28 @@ class SharedWork(Generic[B]):
             return
         # The longest wait keeps claims alive while all workers are at slow downloads.
         done, _ = wait(self._running, timeout=self._poll_s if self._elsewhere else 5.0, return_when=FIRST_COMPLETED)
+        results: list[tuple[B, list[int]]] = []
         for future in done:
             ids = self._running.pop(future)
             try:
-                kept = self._task.keep(future.result(), ids, self._claims)
+                results.append((future.result(), ids))
             except (UpstreamError, InputError) as error:
                 self._failed_for(pool, ids, error)
-            else:
-                self._failures_in_a_row = 0
-                self._elsewhere |= kept.lost
-                self._done(self._brought, set(ids) - kept.lost - kept.absent.keys())
-                self._fail(kept.absent)
+        # All that came while the last commit was waiting for the disk goes into the next one.
+        for start in range(0, len(results), self._task.kept_at_once):
+            self._keep(pool, results[start : start + self._task.kept_at_once])
+
+    def _keep(self, pool: ThreadPoolExecutor, results: Sequence[tuple[B, list[int]]]) -> None:
+        ids = [i for _, of_one in results for i in of_one]
+        try:
+            kept = self._task.keep([brought for brought, _ in results], ids, self._claims)
+        except (UpstreamError, InputError) as error:
+            self._failed_for(pool, ids, error)
+        else:
+            self._failures_in_a_row = 0
+            self._elsewhere |= kept.lost
+            self._done(self._brought, set(ids) - kept.lost - kept.absent.keys())
+            self._fail(kept.absent)
 
     def _failed_for(self, pool: ThreadPoolExecutor, ids: list[int], error: UpstreamError | InputError) -> None:
         if len(ids) > 1:
@@ -289,3 +311,14 @@ class SharedWork(Generic[B]):
         where.update(ids)
         if ids:
             self._progress.advance(len(ids))
+
+
+def _let_freed_memory_be_kept() -> None:
+    """Teach the C library that large blocks come and go.
+
+    glibc gives freed memory back as soon as it exceeds twice the largest block that it has ever seen freed, and each
+    thread has a heap of its own. Volumes are unpacked in blocks just below that, over and over: returning and mapping
+    their pages anew took a fifth of the CPU (2,350 page faults a volume). A large block freed once raises the limit;
+    its pages are never touched.
+    """
+    bytearray(_LARGEST_BLOCK_BYTES)

@@ -166,8 +166,9 @@ class UnionizeTask(Task[Reply[UnionizeTable]]):
         checkpoint("sync:downloaded")
         return reply
 
-    def keep(self, brought: Reply[UnionizeTable], ids: Sequence[int], claims: Claims) -> Kept:
+    def keep(self, brought: Sequence[Reply[UnionizeTable]], ids: Sequence[int], claims: Claims) -> Kept:
         """Take the tables in, but for those whose claim was lost: what has been brought since may be newer."""
+        (reply,) = brought
         keys = {self.key(i): i for i in ids}
         ours = set(ids)
 
@@ -175,15 +176,15 @@ class UnionizeTask(Task[Reply[UnionizeTable]]):
             ours.intersection_update(keys[key] for key in claims.confirmed(connection, keys))
             return ours
 
-        report = ingest_unionizes(self._database, brought.value, source=brought.source, kind="api", fence=still_ours)
+        report = ingest_unionizes(self._database, reply.value, source=reply.source, kind="api", fence=still_ours)
         self.rows += report.rows
         self.written += report.written
         checkpoint("sync:committed")
         with self._database.writing() as connection:
             claims.release(connection, keys)
-        absent = ours - set(brought.value.experiment_ids)
+        absent = ours - set(reply.value.experiment_ids)
         reason = "the Allen API has no unionize rows of experiment {}; asked {}"
-        return Kept(lost=frozenset(ids) - ours, absent={i: reason.format(i, brought.source) for i in sorted(absent)})
+        return Kept(lost=frozenset(ids) - ours, absent={i: reason.format(i, reply.source) for i in sorted(absent)})
 
     def cut(self) -> None:
         """End the downloads under way."""

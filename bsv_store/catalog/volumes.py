@@ -53,15 +53,39 @@ def record_volume(connection: Connection, file: VolumeFile) -> str | None:
     str or None
         Path of the earlier file if it is another one: the caller moves it to the trash after the commit.
     """
-    same = (
-        StoredVolume.experiment_id == file.experiment_id,
-        StoredVolume.kind == file.kind,
-        StoredVolume.spacing_um == file.spacing_um,
-    )
-    earlier = connection.execute(select(StoredVolume.path).where(*same).with_for_update()).scalar()
-    connection.execute(delete(StoredVolume).where(*same))
-    connection.execute(insert(StoredVolume).values(_row(file)))
-    return earlier if earlier != file.path else None
+    return next(iter(record_volumes(connection, [file])), None)
+
+
+def record_volumes(connection: Connection, files: Sequence[VolumeFile]) -> list[str]:
+    """Write the rows of published files, in place of earlier ones of the same experiment, kind and spacing.
+
+    Returns
+    -------
+    list of str
+        Paths of the earlier files that are others: the caller moves them to the trash after the commit.
+    """
+    replaced = []
+    for (kind, spacing_um), new in _by_grid(files).items():
+        same = (
+            StoredVolume.experiment_id.in_(sorted(new)),
+            StoredVolume.kind == kind,
+            StoredVolume.spacing_um == spacing_um,
+        )
+        query = select(StoredVolume.experiment_id, StoredVolume.path).where(*same).with_for_update()
+        earlier = connection.execute(query).all()
+        if earlier:
+            connection.execute(delete(StoredVolume).where(*same))
+        connection.execute(insert(_table), [_row(file) for file in new.values()])
+        replaced += [row.path for row in earlier if row.path != new[row.experiment_id].path]
+    return replaced
+
+
+def _by_grid(files: Sequence[VolumeFile]) -> dict[tuple[VolumeKind, int], dict[int, VolumeFile]]:
+    """The files by kind and spacing, then by experiment; the last of one experiment counts."""
+    found: dict[tuple[VolumeKind, int], dict[int, VolumeFile]] = {}
+    for file in files:
+        found.setdefault((file.kind, file.spacing_um), {})[file.experiment_id] = file
+    return found
 
 
 def _row(file: VolumeFile) -> dict[str, Any]:

@@ -196,9 +196,9 @@ def test_a_late_worker_does_not_overwrite_what_its_successor_brought(
             update(Claim).where(Claim.object_key == task.key(first)).values(expires_at=datetime(2020, 1, 1, tzinfo=UTC))
         )
         assert successor.take(connection, [task.key(first)])
-    assert not task.keep(new, [first], successor).lost
+    assert not task.keep([new], [first], successor).lost
 
-    kept = task.keep(old, [first, second], late)
+    kept = task.keep([old], [first, second], late)
     assert kept.lost == {first}
     assert not kept.absent
     with catalog.database.reading() as connection:
