@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 import shutil
 import statistics
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, Select, func, select
@@ -19,7 +20,7 @@ from bsv_store.catalog.models import SourceSnapshot, StoredVolume
 from bsv_store.errors import NoSpaceError
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.volume import VolumeKind
+from bsv_store.volumes.volume import VolumeKind, volume_kind
 
 # Bytes of a volume at 100 um as it is downloaded and as it is stored: experiment 158375425, and for the energies, of
 # which no real file is at hand, those of the densities.
@@ -40,6 +41,7 @@ _FEWEST = 5
 # A longer pause between two arrivals is not a slow network, but nobody fetching.
 _LONGEST_GAP_S = 120.0
 _MARGIN_BYTES = 100_000_000
+_ROOM_HINT = "Free some room, or bring a part of them."
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,46 +78,110 @@ class Plan:
         """Whether the disk has room for it, and a little more."""
         return not self.missing or self.store_bytes + _MARGIN_BYTES <= self.free_bytes
 
+    def first(self, count: int) -> Plan:
+        """The plan of bringing only so many of the missing, and leaving the others for another time."""
+        if count >= len(self.missing):
+            return self
+        share = count / len(self.missing)
+        return replace(
+            self,
+            missing=self.missing[:count],
+            requests=math.ceil(self.requests * share),
+            download_bytes=round(self.download_bytes * share),
+            store_bytes=round(self.store_bytes * share),
+            seconds=None if self.seconds is None else self.seconds * share,
+        )
+
     def summary(self) -> str:
         """One sentence for people."""
         if not self.missing:
             return f"{self.what}: all {len(self.present)} are there."
-        time = "no rate seen yet" if self.seconds is None else f"about {duration_text(self.seconds)} at the rate seen"
         room = "" if self.has_room else ": NOT ENOUGH ROOM"
         return (
             f"{self.what}: {len(self.present)} there, {len(self.missing)} missing; {self.requests} requests, about "
-            f"{size_text(self.download_bytes)} to download and {size_text(self.store_bytes)} to store, {time}; "
+            f"{size_text(self.download_bytes)} to download and {size_text(self.store_bytes)} to store, "
+            f"{_time_text(self.seconds)}; "
             f"{size_text(self.free_bytes)} free on the disk{room}."
         )
 
     def require_room(self) -> None:
-        """Accept the plan if the disk has room for it.
+        """Accept the plan if the disk has room for it, as `FillPlan.require_room` does.
 
         Raises
         ------
         NoSpaceError
             That says how much is needed and how much there is.
         """
-        require_room([self])
+        FillPlan((self,)).require_room()
 
 
-def require_room(plans: Sequence[Plan]) -> None:
-    """Accept plans if the disk has room for all of them together.
+@dataclass(frozen=True, slots=True)
+class FillPlan:
+    """Plans that are carried out one after the other on one disk, such as all unionize tables and all volumes.
 
-    Raises
-    ------
-    NoSpaceError
-        That says how much is needed and how much there is.
+    Attributes
+    ----------
+    parts : tuple of Plan
     """
-    needing = [plan for plan in plans if plan.missing]
-    needed = sum(plan.store_bytes for plan in needing)
-    if needing and needed + _MARGIN_BYTES > needing[0].free_bytes:
-        what = " and ".join(f"{plan.what} of {len(plan.missing)} experiments" for plan in needing)
-        raise NoSpaceError(
-            f"{what} {'takes' if len(needing) == 1 else 'take'} about {size_text(needed)}, and "
-            f"{size_text(needing[0].free_bytes)} are free",
-            hint="Free some room, or bring a part of them.",
+
+    parts: tuple[Plan, ...]
+
+    @property
+    def requests(self) -> int:
+        """Of all parts."""
+        return sum(part.requests for part in self.parts)
+
+    @property
+    def download_bytes(self) -> int:
+        """About what will come over the network."""
+        return sum(part.download_bytes for part in self.parts)
+
+    @property
+    def store_bytes(self) -> int:
+        """About what it will take in the store."""
+        return sum(part.store_bytes for part in self.parts)
+
+    @property
+    def free_bytes(self) -> int:
+        """Room on the disk of the store's folder."""
+        return min(part.free_bytes for part in self.parts)
+
+    @property
+    def seconds(self) -> float | None:
+        """About how long it takes; None where that is not known of every part with something to do."""
+        times = [part.seconds for part in self.parts if part.missing]
+        return None if None in times else sum(time for time in times if time is not None)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the disk has room for all parts together, and a little more."""
+        return not self.requests or self.store_bytes + _MARGIN_BYTES <= self.free_bytes
+
+    def summary(self) -> str:
+        """A line for each part, and one for all."""
+        together = (
+            f"together: {self.requests} requests, about {size_text(self.download_bytes)} to download and "
+            f"{size_text(self.store_bytes)} to store, {_time_text(self.seconds)}; {size_text(self.free_bytes)} free on "
+            f"the disk{'' if self.has_room else ': NOT ENOUGH ROOM'}."
         )
+        return "\n".join([*(part.summary() for part in self.parts), together])
+
+    def require_room(self) -> None:
+        """Accept the plans if the disk has room for them all.
+
+        Raises
+        ------
+        NoSpaceError
+            That says how much is needed and how much there is.
+        """
+        if not self.has_room:
+            needing = [part for part in self.parts if part.missing]
+            what = " and ".join(f"{part.what} of {len(part.missing)} experiments" for part in needing)
+            raise NoSpaceError(
+                f"{what} {'takes' if len(needing) == 1 else 'take'} about {size_text(self.store_bytes)}, and "
+                f"{size_text(self.free_bytes)} are free",
+                hint=_ROOM_HINT,
+            )
 
 
 def plan_volumes(
@@ -142,15 +208,18 @@ def plan_volumes(
     of_kind = (StoredVolume.kind == kind, StoredVolume.spacing_um == spacing_um)
     with database.reading() as connection:
         mean = connection.execute(select(func.avg(StoredVolume.size_bytes)).where(*of_kind)).scalar()
-        arrivals = _arrivals(
-            connection, select(StoredVolume.fetched_at).where(*of_kind, StoredVolume.source.like("http%"))
-        )
+        query = select(StoredVolume.fetched_at).where(StoredVolume.source.like("http%"))
+        seconds = _seconds_each(_arrivals(connection, query.where(*of_kind)))
+        others = [] if seconds is not None else _rates(connection)
     present = set() if refresh else present_volumes(database, files, ids, kind=kind, spacing_um=spacing_um)
     scale = grid.size / Grid(_TYPICAL_SPACING_UM).size
     download, stored = (size * scale for size in _TYPICAL[kind])
     if mean is not None:
         download, stored = download * float(mean) / stored, float(mean)
-    return _plan(f"{kind} at {spacing_um} um", ids, present, files, 1, (download, stored), _seconds_each(arrivals))
+    if others:
+        # None of these have come lately: then at the rate, in bytes, at which others did.
+        seconds = download / max(others)
+    return _plan(f"{kind} at {spacing_um} um", ids, present, files, 1, (download, stored), seconds)
 
 
 def plan_unionizes(
@@ -222,10 +291,29 @@ def _arrivals(connection: Connection, times: Select[datetime]) -> list[datetime]
     return sorted(connection.execute(times.order_by(column.desc()).limit(_LATEST)).scalars())
 
 
+def _rates(connection: Connection) -> list[float]:
+    """Bytes per second at which the latest volumes of each kind and spacing came."""
+    rates = []
+    grids = select(StoredVolume.kind, StoredVolume.spacing_um).distinct()
+    for kind, spacing_um in connection.execute(grids).all():
+        query = select(StoredVolume.fetched_at).where(
+            StoredVolume.kind == kind, StoredVolume.spacing_um == spacing_um, StoredVolume.source.like("http%")
+        )
+        seconds = _seconds_each(_arrivals(connection, query))
+        if seconds:
+            size = _TYPICAL[volume_kind(kind)][0] * Grid(spacing_um).size / Grid(_TYPICAL_SPACING_UM).size
+            rates.append(size / seconds)
+    return rates
+
+
 def _seconds_each(arrivals: Sequence[datetime]) -> float | None:
     gaps = [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(arrivals)]
     gaps = [gap for gap in gaps if gap < _LONGEST_GAP_S]
     return statistics.fmean(gaps) if len(gaps) >= _FEWEST else None
+
+
+def _time_text(seconds: float | None) -> str:
+    return "no rate seen yet" if seconds is None else f"about {duration_text(seconds)} at the rate seen"
 
 
 def duration_text(seconds: float) -> str:

@@ -2,38 +2,74 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bsv_store_cli.output import emit, plain, print_json, print_rows
+from bsv_store_cli.talk import note
 
 if TYPE_CHECKING:
-    from bsv_store.acquisition.plan import Plan
+    from bsv_store.acquisition.plan import FillPlan, Plan
+    from bsv_store.catalog.selection import Selection
 
 DRY_RUN = click.option(
     "--dry-run", is_flag=True, help="Only say what there is to do, how long it takes, and whether there is room."
 )
 OFFLINE = click.option("--offline", is_flag=True, help="Ask nobody: it is an error if anything is missing.")
+LIMIT = click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Bring at most N of those that are missing; the next run goes on.",
+)
 
 
-def print_plan(plan: Plan, output_format: str) -> None:
-    """Print what there is to do: in a sentence for people, each experiment for programs."""
+def part_of(selection: Selection, plan: Plan, limit: int | None) -> tuple[Selection, Plan]:
+    """What is there and the first of the missing, as a selection and as a plan; all of it without a limit."""
+    # Not at the top: --help shall not load it.
+    from bsv_store.catalog.selection import Selection
+
+    if limit is None or limit >= len(plan.missing):
+        return selection, plan
+    part = plan.first(limit)
+    note(f"{plan.what}: {len(plan.missing) - limit} of {len(plan.missing)} missing are left for another run.")
+    # Whom the selection leaves out has been decided: these are what it matched.
+    return Selection(ids=(*part.present, *part.missing), include_withdrawn=True, include_excluded=True), part
+
+
+def print_plan(plan: Plan | FillPlan, output_format: str) -> None:
+    """Print what there is to do: in sentences for people, each experiment for programs."""
+    parts: tuple[Plan, ...] = getattr(plan, "parts", ())
     if output_format == "json":
-        print_json({**plain(plan), "has_room": plan.has_room})
+        print_json(_facts(plan))
     elif output_format == "csv":
-        missing = set(plan.missing)
-        ids = sorted({*plan.present, *missing})
-        rows = [{"experiment_id": each, "state": "missing" if each in missing else "present"} for each in ids]
-        print_rows(rows, "csv", columns=("experiment_id", "state"))
+        columns = ("experiment_id", "state")
+        rows = [{"what": part.what, **row} for part in parts or (plan,) for row in _states(part)]
+        print_rows(rows, "csv", columns=("what", *columns) if parts else columns)
     else:
         emit(plan.summary())
 
 
-def refuse_offline_refresh(*, offline: bool, refresh: bool) -> None:
-    """Accept the two options, but not together."""
+def _facts(plan: Plan | FillPlan) -> dict[str, Any]:
+    names = ("requests", "download_bytes", "store_bytes", "free_bytes", "seconds", "has_room")
+    facts = {**plain(plan), **{name: getattr(plan, name) for name in names}}
+    return facts | ({"parts": [_facts(part) for part in plan.parts]} if hasattr(plan, "parts") else {})
+
+
+def _states(plan: Plan) -> list[dict[str, Any]]:
+    missing = set(plan.missing)
+    ids = sorted({*plan.present, *missing})
+    return [{"experiment_id": each, "state": "missing" if each in missing else "present"} for each in ids]
+
+
+def refuse_offline_refresh(*, offline: bool, refresh: bool, limit: int | None = None) -> None:
+    """Accept the options, but not those together that contradict each other."""
     if offline and refresh:
         raise click.UsageError("--refresh fetches again, and --offline asks nobody; leave one of them out")
+    if limit is not None and (offline or refresh):
+        other = "--offline brings nothing" if offline else "with --refresh the next run would bring the same"
+        raise click.UsageError(f"--limit brings a part of what is missing, and {other}; leave one of them out")
 
 
 def quiet_retries() -> None:

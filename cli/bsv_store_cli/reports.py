@@ -68,14 +68,20 @@ def print_annotations(rows: Sequence[dict[str, Any]], output_format: str) -> Non
     print_rows(rows, output_format, columns=_ANNOTATION_COLUMNS, table=table)
 
 
-def print_outcome(report: FetchReport | UnionizeSyncReport, output_format: str) -> None:
+def print_outcome(reports: Sequence[FetchReport | UnionizeSyncReport], output_format: str) -> None:
     """Print what became of each experiment: all of them for programs, what failed for people."""
     if output_format == "json":
-        print_json(report)
+        print_json(reports[0] if len(reports) == 1 else reports)
     elif output_format == "csv":
-        print_rows(_outcome_rows(report), "csv", columns=_OUTCOME_COLUMNS)
+        several = len(reports) > 1
+        rows = [{"what": _what(report), **row} for report in reports for row in _outcome_rows(report)]
+        print_rows(rows, "csv", columns=("what", *_OUTCOME_COLUMNS) if several else _OUTCOME_COLUMNS)
     else:
-        print_failed(report.failed)
+        print_failed([failure for report in reports for failure in report.failed])
+
+
+def _what(report: FetchReport | UnionizeSyncReport) -> str:
+    return f"{report.kind} at {report.spacing_um} um" if hasattr(report, "kind") else "unionize tables"
 
 
 def print_failed(failed: Sequence[Failure]) -> None:

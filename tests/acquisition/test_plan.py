@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from bsv_store.acquisition.fetch import fetch_volumes
-from bsv_store.acquisition.plan import Plan, duration_text, plan_unionizes, plan_volumes
+from bsv_store.acquisition.plan import FillPlan, Plan, duration_text, plan_unionizes, plan_volumes
 from bsv_store.acquisition.sync import sync_unionizes
 from bsv_store.catalog.models import StoredVolume
 from bsv_store.errors import InputError, MissingDataError, NoSpaceError, UnknownExperimentError
@@ -82,6 +83,53 @@ def test_time_is_told_at_the_rate_of_the_latest_arrivals(
     plan = plan_volumes(catalog.database, catalog.files, ids, refresh=True)
     assert plan.seconds == pytest.approx(18)
     assert "about 18 s at the rate seen" in plan.summary()
+
+
+def test_a_kind_that_never_came_is_told_at_the_rate_of_others(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas
+) -> None:
+    ids = atlas.experiment_ids
+    assert plan_volumes(catalog.database, catalog.files, ids, spacing_um=25).seconds is None
+    fetch_volumes(catalog.database, catalog.files, client, ids)
+    with catalog.database.writing() as connection:
+        for number, row in enumerate(connection.execute(select(StoredVolume.id)).scalars().all()):
+            when = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=number)
+            connection.execute(update(StoredVolume).where(StoredVolume.id == row).values(fetched_at=when))
+    fine = plan_volumes(catalog.database, catalog.files, ids, spacing_um=25)
+    # A second for each, of 64 times as many voxels.
+    assert fine.seconds == pytest.approx(6 * 64)
+
+
+def test_a_part_of_a_plan_takes_its_share(catalog: Store, atlas: SyntheticAtlas) -> None:
+    ids = atlas.experiment_ids
+    whole = plan_volumes(catalog.database, catalog.files, ids)
+    part = whole.first(2)
+    assert (part.missing, part.requests) == (ids[:2], 2)
+    assert 3 * part.store_bytes == whole.store_bytes
+    assert whole.first(6) == whole
+    tables = plan_unionizes(catalog.database, catalog.files, ids, batch=4)
+    assert tables.first(5).requests == 2
+
+
+def test_plans_of_several_things_are_added_up(
+    catalog: Store, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volumes = plan_volumes(catalog.database, catalog.files, atlas.experiment_ids)
+    tables = plan_unionizes(catalog.database, catalog.files, atlas.experiment_ids)
+    # Room for each of them, and not for both.
+    room = max(volumes.store_bytes, tables.store_bytes) + 100_000_000
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=room))
+    volumes = plan_volumes(catalog.database, catalog.files, atlas.experiment_ids)
+    tables = replace(plan_unionizes(catalog.database, catalog.files, atlas.experiment_ids), seconds=4.0)
+    fill = FillPlan((tables, volumes))
+    assert volumes.has_room
+    assert tables.has_room
+    assert not fill.has_room
+    assert fill.seconds is None
+    assert fill.store_bytes == volumes.store_bytes + tables.store_bytes
+    with pytest.raises(NoSpaceError, match="unionize tables of 6 experiments and projection_density at 100 um of 6"):
+        fill.require_room()
+    assert FillPlan((tables, replace(volumes, missing=(), requests=0))).seconds == 4.0
 
 
 def test_a_full_disk_is_seen_before_anything_is_fetched(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bsv_store import open_store
+from bsv_store import Selection, open_store
 from bsv_store.sources.synthetic import SyntheticServer
 from bsv_store.sources.synthetic.faults import Status
 from tests.cli.conftest import ATLAS, UNMEASURED, VISP
@@ -47,6 +47,66 @@ def test_a_dry_run_of_all(run: Runner, server: SyntheticServer, filled: Path) ->
     assert f"projection_density at 25 um: 0 there, {len(ATLAS.experiment_ids)} missing" in done.out
     done = run("sync", "unionizes", "--dry-run", store=filled).succeeded()
     assert f"{len(VISP)} there, {missing} missing" in done.out
+    assert server.requests.total == 0
+
+
+FILL = ["fetch", "--all", "--unionizes"]
+
+
+def test_a_dry_run_of_filling_the_store(run: Runner, server: SyntheticServer, filled: Path) -> None:
+    missing = len(ATLAS.experiment_ids) - len(VISP)
+    lines = run(*FILL, "--dry-run", store=filled).succeeded().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["unionize tables", "projection_density at 100 um", "together"]
+    plan = run(*FILL, "--dry-run", "--format", "json", store=filled).succeeded().json
+    tables, volumes = plan["parts"]
+    assert (len(tables["missing"]), len(volumes["missing"])) == (missing, missing)
+    for name in ("requests", "download_bytes", "store_bytes"):
+        assert plan[name] == tables[name] + volumes[name] > 0
+    assert plan["has_room"] is True
+    rows = run(*FILL, "--dry-run", "--format", "csv", store=filled).succeeded().rows
+    assert len(rows) == 2 * len(ATLAS.experiment_ids)
+    assert {row["what"] for row in rows} == {"unionize tables", "projection_density at 100 um"}
+    assert server.requests.total == 0
+
+
+def test_a_store_is_filled_in_parts(run: Runner, server: SyntheticServer, own_filled: Path) -> None:
+    missing = len(ATLAS.experiment_ids) - len(VISP)
+    some = missing - 1
+    first = run(*FILL, "--limit", some, "--format", "json", store=own_filled).succeeded()
+    assert "1 of" in first.err
+    assert "left for another run" in first.err
+    tables, volumes = first.json
+    assert (len(tables["fetched"]), len(volumes["fetched"])) == (some, some)
+    rows = run(*FILL, "--limit", some, "--format", "csv", store=own_filled).succeeded().rows
+    assert [(row["what"], row["outcome"]) for row in rows].count(("unionize tables", "fetched")) == 1
+    assert [row["outcome"] for row in rows].count("fetched") == 2
+    with open_store(own_filled) as store:
+        assert store.plan_fetch(Selection()).missing == ()
+        assert store.plan_sync_unionizes().missing == ()
+    asked = server.requests.total
+    run(*FILL, "--limit", 1, store=own_filled).succeeded()
+    assert server.requests.total == asked
+
+
+def test_a_part_of_the_tables(run: Runner, server: SyntheticServer, own_filled: Path) -> None:
+    dry = run("sync", "unionizes", "--limit", 1, "--dry-run", "--format", "json", store=own_filled).succeeded().json
+    assert (len(dry["missing"]), dry["requests"]) == (1, 1)
+    assert "1 fetched" in run("sync", "unionizes", "--limit", 1, store=own_filled).succeeded().err
+    assert server.requests.total == 1
+
+
+@pytest.mark.parametrize("command", [FETCH, SYNC], ids=["fetch", "sync unionizes"])
+def test_a_limit_goes_with_what_makes_progress(run: Runner, filled: Path, command: list[str]) -> None:
+    for other in ("--offline", "--refresh"):
+        run(*command, "--limit", 1, other, store=filled).refused(2, "--limit", other)
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_disk_without_room_for_all_is_filled_in_parts_or_not_at_all(
+    run: Runner, server: SyntheticServer, own_filled: Path
+) -> None:
+    done = run(*FILL, store=own_filled).refused(7, "unionize tables of", "and projection_density", "10.0 MB are free")
+    assert done.out == ""
     assert server.requests.total == 0
 
 

@@ -143,12 +143,13 @@ def aggregate(
 
 def _bring(store: Store, selection: Selection, recipe: Mapping[str, Any], api_url: str | None) -> list[Failure]:
     """Bring what is missing, if there is room for all of it; what could not be had is said, and returned."""
-    from bsv_store.acquisition.plan import require_room
+    from bsv_store.acquisition.plan import FillPlan
     from bsv_store.datasets.recipe import needed_kinds
 
     masks = {name: recipe[name] for name in ("exclude_injection", "weight_by_data_mask")}
     wanted = [{"kind": kind, "spacing_um": recipe["spacing_um"]} for kind in needed_kinds(recipe["kind"], **masks)]
-    require_room([store.plan_fetch(selection, **volumes) for volumes in wanted])
+    plans = (store.plan_fetch(selection, **volumes) for volumes in wanted)
+    FillPlan((store.plan_sync_unionizes(selection), *plans)).require_room()
     quiet_retries()
     with progress_bar() as progress:
         tables = store.sync_unionizes(selection, api_url=api_url, progress=progress)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bsv_store_cli.help import Group, SectionedCommand
-from bsv_store_cli.network import DRY_RUN, OFFLINE, print_plan, quiet_retries, refuse_offline_refresh
+from bsv_store_cli.network import DRY_RUN, LIMIT, OFFLINE, part_of, print_plan, quiet_retries, refuse_offline_refresh
 from bsv_store_cli.output import format_option
 from bsv_store_cli.progress import progress_bar
 from bsv_store_cli.reports import (
@@ -62,23 +62,31 @@ def experiments(api_url: str | None, output_format: str) -> None:
 @sync.command(cls=SectionedCommand)
 @selection_options
 @click.option("--refresh", is_flag=True, help="Ask again for tables that are there.")
+@LIMIT
 @DRY_RUN
 @OFFLINE
 @API_URL
 @format_option
 def unionizes(
-    selection: Selection, refresh: bool, dry_run: bool, offline: bool, api_url: str | None, output_format: str
+    selection: Selection,
+    refresh: bool,
+    limit: int | None,
+    dry_run: bool,
+    offline: bool,
+    api_url: str | None,
+    output_format: str,
 ) -> None:
     """Bring the unionize tables of selected experiments: all, by default.
 
     They say how much signal there is by structure and hemisphere, inside and outside the injection; about 1.6 MB an
     experiment. What cannot be had is listed with the reason, the rest goes on, and the exit code is 6.
     """
-    refuse_offline_refresh(offline=offline, refresh=refresh)
+    refuse_offline_refresh(offline=offline, refresh=refresh, limit=limit)
     with opened_store() as store:
         require_experiments(store, selection)
+        selection, plan = part_of(selection, store.plan_sync_unionizes(selection, refresh=refresh), limit)
         if dry_run:
-            print_plan(store.plan_sync_unionizes(selection, refresh=refresh), output_format)
+            print_plan(plan, output_format)
             return
         quiet_retries()
         with progress_bar() as progress:
@@ -86,7 +94,7 @@ def unionizes(
                 selection, refresh=refresh, offline=offline, api_url=api_url, progress=progress
             )
     note(report.summary())
-    print_outcome(report, output_format)
+    print_outcome([report], output_format)
     if report.failed:
         click.get_current_context().exit(6)
 
