@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from bsv_store.acquisition.claims import Claims
 from bsv_store.acquisition.orphans import OrphanFiles
 from bsv_store.acquisition.outcome import Failure, size_text
-from bsv_store.acquisition.presence import check_known, present_volumes, refuse_missing
+from bsv_store.acquisition.presence import check_known, has_its_size, present_volumes, refuse_missing
 from bsv_store.acquisition.sharing import Kept, SharedWork, Task, Watch
 from bsv_store.catalog.engine import Database
 from bsv_store.catalog.ingest.hemisphere import lock_experiments
-from bsv_store.catalog.volumes import record_volumes
+from bsv_store.catalog.volumes import find_volumes, record_volumes
 from bsv_store.checkpoints import checkpoint
 from bsv_store.progress import Progress
 from bsv_store.sources.allen import AllenClient
@@ -149,6 +149,8 @@ class VolumeTask(Task[VolumeFile]):
         self._spacing_um = spacing_um
         self._refresh = refresh
         self._orphans = OrphanFiles(files, kind, spacing_um)
+        # Hashes of what is recorded and has no file, or a cut one.
+        self._lost: dict[int, str] = {}
 
     def key(self, experiment_id: int) -> str:
         """The name under which the volume is claimed."""
@@ -158,12 +160,17 @@ class VolumeTask(Task[VolumeFile]):
         """Those whose volume is recorded and has a file of the recorded size; none where all are to be refreshed."""
         if self._refresh:
             return set()
-        return present_volumes(self._database, self._files, ids, kind=self._kind, spacing_um=self._spacing_um)
+        with self._database.reading() as connection:
+            found = find_volumes(connection, sorted(ids), kind=self._kind, spacing_um=self._spacing_um)
+        lost = {i: file.layout.array_sha256 for i, file in found.items() if not has_its_size(self._files, file)}
+        self._lost.update(lost)
+        return found.keys() - lost.keys()
 
     def bring(self, ids: Sequence[int], watch: Watch) -> VolumeFile:
         """Recover the volume from an interrupted run, or download, check and publish it."""
         (experiment_id,) = ids
-        if not self._refresh and (orphan := self._orphans.recover(experiment_id)) is not None:
+        recorded = self._lost.get(experiment_id)
+        if not self._refresh and (orphan := self._orphans.recover(experiment_id, array_sha256=recorded)) is not None:
             self.recovered.add(experiment_id)
             return orphan
         with ExitStack() as stack:

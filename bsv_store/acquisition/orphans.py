@@ -43,11 +43,19 @@ class OrphanFiles:
         self._lock = threading.Lock()
         self._names: dict[int, list[str]] | None = None
 
-    def recover(self, experiment_id: int) -> VolumeFile | None:
-        """The experiment's file, if a sound one lies there. Call it only if the catalog has no usable row for it."""
+    def recover(self, experiment_id: int, *, array_sha256: str | None = None) -> VolumeFile | None:
+        """The experiment's file, if a sound one lies there. Call it only if the catalog has no usable row for it.
+
+        Parameters
+        ----------
+        experiment_id : int
+        array_sha256 : str, optional
+            What the catalog last recorded of a volume whose file is lost: another content is an older one, which some
+            run had published before it was superseded.
+        """
         for name in self._listed().get(experiment_id, []):
             file = self._checked(experiment_id, name)
-            if file is not None:
+            if file is not None and array_sha256 in (None, file.layout.array_sha256):
                 return file
         return None
 

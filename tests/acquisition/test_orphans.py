@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from bsv_store.catalog.models import StoredVolume
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.sources.allen import AllenClient
 from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store.sources.synthetic.faults import Substitute
+from bsv_store.volumes.library import publish_volume
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -44,6 +47,37 @@ def test_a_sound_orphan_gets_the_row_it_lacked(
         file = find_volumes(connection, [first], kind="projection_density", spacing_um=100)[first]
     assert catalog.path / file.path == orphan
     assert file.source.startswith(server.url)
+
+
+def test_an_outdated_orphan_does_not_stand_in_for_a_lost_file(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
+) -> None:
+    """Published, not recorded; then superseded by a newer content, whose file is lost later."""
+    first, second = atlas.experiment_ids[:2]
+    with urllib.request.urlopen(client.volume(second).source) as response:
+        server.fail(f"download/{first}", Substitute(response.read()), times=None)
+    fetch_volumes(catalog.database, catalog.files, client, [first], refresh=True)
+    assert orphan.exists()
+    (newer,) = [path for path in orphan.parent.iterdir() if path != orphan]
+    newer.unlink()
+    report = fetch_volumes(catalog.database, catalog.files, client, [first])
+    assert (report.fetched, report.recovered) == ((first,), ())
+    np.testing.assert_array_equal(catalog.volume(first), atlas.volume(second))
+
+
+def test_a_lost_file_that_lies_under_another_name_is_recovered(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    """The same content from another address makes another file."""
+    first = atlas.experiment_ids[0]
+    fetch_volumes(catalog.database, catalog.files, client, [first])
+    (lost,) = (catalog.path / "volumes").rglob("*.h5")
+    publish_volume(catalog.files, client.volume(first).value, experiment_id=first, source="elsewhere")
+    lost.unlink()
+    server.requests.clear()
+    assert fetch_volumes(catalog.database, catalog.files, client, [first]).recovered == (first,)
+    assert server.requests.total == 0
+    np.testing.assert_array_equal(catalog.volume(first), atlas.volume(first))
 
 
 def test_refreshing_takes_no_orphan(
