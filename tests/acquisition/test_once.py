@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import subprocess
 import threading
@@ -128,7 +129,10 @@ def test_what_another_fails_to_bring_is_tried(
 def test_without_claims_every_byte_is_right_all_the_same(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Claims save work; whole files and the database's constraints carry the correctness."""
+    """Claims save work; whole files and the database's constraints carry the correctness. No file is locked at all."""
+    locked: list[object] = []
+    for name in ("flock", "lockf"):
+        monkeypatch.setattr(fcntl, name, lambda *arguments: locked.append(arguments))
     monkeypatch.setattr(Claims, "take", lambda self, connection, keys: set(keys))
     monkeypatch.setattr(Claims, "confirmed", lambda self, connection, keys: set(keys))
     reports, errors = [], []
@@ -147,6 +151,7 @@ def test_without_claims_every_byte_is_right_all_the_same(
         thread.join()
     assert errors == []
     assert len(reports) == 3
+    assert locked == []
     for i in atlas.experiment_ids:
         np.testing.assert_array_equal(catalog.volume(i), atlas.volume(i))
 

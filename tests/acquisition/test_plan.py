@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select, update
 
+from bsv_store import Selection
 from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.acquisition.plan import FillPlan, Plan, duration_text, plan_unionizes, plan_volumes
 from bsv_store.acquisition.sync import sync_unionizes
@@ -193,3 +195,28 @@ def test_offline_what_is_missing_is_named(catalog: Store, atlas: SyntheticAtlas)
         fetch_volumes(catalog.database, catalog.files, None, atlas.experiment_ids)
     with pytest.raises(MissingDataError, match="lacks unionize tables"):
         sync_unionizes(catalog.database, None, atlas.experiment_ids)
+
+
+def test_offline_opens_no_socket(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = atlas.experiment_ids[:2]
+    fetch_volumes(catalog.database, catalog.files, client, [first])
+    sync_unionizes(catalog.database, client, [first])
+
+    class Forbidden(socket.socket):
+        def __init__(self, *_: object, **__: object) -> None:
+            pytest.fail("a socket was opened offline")
+
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("a name was looked up offline")
+
+    monkeypatch.setattr(socket, "socket", Forbidden)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    # The database's connection is none of Python's sockets.
+    assert catalog.fetch(Selection(ids=[first]), offline=True).present == (first,)
+    assert catalog.sync_unionizes(Selection(ids=[first]), offline=True).present == (first,)
+    catalog.plan_fetch(Selection())
+    for bring in (catalog.fetch, catalog.sync_unionizes):
+        with pytest.raises(MissingDataError, match=str(second)):
+            bring(Selection(ids=[first, second]), offline=True)
