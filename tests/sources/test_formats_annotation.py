@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bsv_store.errors import FormatError, FrameError, InputError
 from bsv_store.sources.formats import read_annotation_nrrd
-from bsv_store.sources.synthetic import wire_volumes
+from bsv_store.sources.synthetic import SyntheticAtlas, wire_volumes
 from bsv_store.volumes.annotation import Annotation
 from bsv_store.volumes.grid import Grid
 from tests.sources.bodies import GRID, nrrd, raw
@@ -114,13 +114,18 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         read_annotation_nrrd(tmp_path / "gone.nrrd", what="gone.nrrd")
 
 
-def test_memory_is_bounded_by_blocks_not_by_the_grid(tmp_path: Path) -> None:
-    path = tmp_path / "annotation_25.nrrd"
-    path.write_bytes(wire_volumes.annotation_nrrd(25))
+@pytest.mark.parametrize("spacing", [25, pytest.param(10, marks=pytest.mark.long)])
+def test_memory_is_bounded_by_blocks_not_by_the_grid(tmp_path: Path, spacing: int) -> None:
+    path = tmp_path / "annotation.nrrd"
+    path.write_bytes(wire_volumes.annotation_nrrd(spacing))
     tracemalloc.start()
-    annotation = read_annotation_nrrd(path, what="x")
+    annotation = read_annotation_nrrd(path, what="x", spacing_um=spacing)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert annotation.grid == Grid(25)
-    # The array would be 308 MB.
-    assert peak < 160e6
+    # The arrays would be 308 MB and 4.8 GB.
+    assert peak < 200e6
+    assert annotation.grid == Grid(spacing)
+    repeat = 100 // spacing
+    for first, planes in annotation.slabs():
+        expected = SyntheticAtlas().annotation[(first + np.arange(len(planes))) // repeat]
+        np.testing.assert_array_equal(planes[:, ::repeat, repeat - 1 :: repeat], expected)
