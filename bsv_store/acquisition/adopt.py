@@ -96,10 +96,11 @@ class AdoptReport:
             for report in (self.structures, self.experiments)
             if report is not None
         ]
+        annotations = f", {self.annotations} annotations" if self.annotations else ""
         return (
-            f"{self.folder}: {''.join(lists)}{self.unionizes} unionize tables, {self.volumes} volumes and "
-            f"{self.annotations} annotations taken in ({size_text(self.size_bytes)}), {self.present} already there, "
-            f"{len(self.refused)} refused, {len(self.ignored)} ignored."
+            f"{self.folder}: {''.join(lists)}{self.unionizes} unionize tables{annotations} and {self.volumes} volumes "
+            f"taken in ({size_text(self.size_bytes)}), {self.present} already there, {len(self.refused)} refused, "
+            f"{len(self.ignored)} ignored."
         )
 
 

@@ -70,7 +70,7 @@ class Annotation:
         """
         digest, packed, found, annotated = hashlib.sha256(), [], set(), 0
         room = _Room()
-        for first, last in _slabs(grid):
+        for first, last in plane_blocks(grid):
             planes = np.ascontiguousarray(read(first, last), "<u4")
             digest.update(planes.data)
             starts, lengths = runs(planes)
@@ -89,7 +89,7 @@ class Annotation:
         FormatError
             If it takes more room than an annotation can.
         """
-        slabs = _slabs(grid)
+        slabs = plane_blocks(grid)
         pieces: dict[int, list[bytes]] = {first: [] for first, _ in slabs}
         room = _Room()
         for block in blocks:
@@ -105,7 +105,7 @@ class Annotation:
 
     def slabs(self) -> Iterator[tuple[int, NDArray[np.uint32]]]:
         """First AP index and ids, uint32 array of shape (some of ap, dv, ml), of slab after slab; read-only."""
-        for (first, last), packed in zip(_slabs(self.grid), self.packed, strict=True):
+        for (first, last), packed in zip(plane_blocks(self.grid), self.packed, strict=True):
             yield first, _unpacked(packed, (last - first, *self.grid.shape[1:]))
 
 
@@ -265,11 +265,6 @@ def runs(ids: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return starts, np.diff(starts, append=flat.size)
 
 
-def plane_blocks(grid: Grid) -> tuple[tuple[int, int], ...]:
-    """AP ranges [first, last) in which an annotation is best read: some 16 MiB each, none cuts a chunk of its file."""
-    return _slabs(grid)
-
-
 class _Room:
     """Packs arrays as long as they together take no more room than an annotation can."""
 
@@ -295,8 +290,8 @@ def _chunk_planes(grid: Grid) -> int:
     return max(1, _CHUNK_BYTES // (_ID_BYTES * grid.shape[1] * grid.shape[2]))
 
 
-def _slabs(grid: Grid) -> tuple[tuple[int, int], ...]:
-    """AP ranges [first, last); each begins with a chunk of the file."""
+def plane_blocks(grid: Grid) -> tuple[tuple[int, int], ...]:
+    """AP ranges [first, last) in which an annotation is best read: some 16 MiB each, none cuts a chunk of its file."""
     chunk = _chunk_planes(grid)
     planes = max(1, _SLAB_BYTES // (_ID_BYTES * grid.shape[1] * grid.shape[2]) // chunk) * chunk
     return tuple((first, min(first + planes, grid.shape[0])) for first in range(0, grid.shape[0], planes))

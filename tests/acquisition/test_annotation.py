@@ -312,6 +312,15 @@ def test_a_file_that_is_killed_over_is_taken_in_by_the_next(catalog: Store, tmp_
     assert leftovers(catalog) == []
 
 
+def test_many_processes_that_hand_in_the_same_file_do_not_disturb_each_other(
+    catalog: Store, tmp_path: Path, launch: Launch
+) -> None:
+    path = written(tmp_path, wire_volumes.annotation_nrrd(100))
+    finished([launch("annotation file", catalog.path, str(path), []) for _ in range(3)])
+    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    assert leftovers(catalog) == []
+
+
 def test_whoever_may_only_read_is_told_so(catalog: Store, tmp_path: Path) -> None:
     from bsv_store import open_store
 

@@ -106,7 +106,7 @@ def test_regions_of_a_version(run: Runner, annotated: Path) -> None:
     assert float(row["mean"]) == pytest.approx(mean[inside].mean(dtype=float), rel=1e-6)
     table = run(*options, store=annotated).succeeded()
     assert table.cells[0] == ["group", "structure", "hemisphere", "voxels", "mean"]
-    assert f"2 structures in {groups} groups" in table.err
+    assert f"2 structures in {groups} group" in table.err
     everything = run("dataset", "regions", "visual", "--format", "json", store=annotated).succeeded().json
     in_set = run("structures", "sets", 167587189, "--format", "json", store=annotated).json
     assert [row["acronym"] for row in everything[: 3 * len(in_set) : 3]] == [row["acronym"] for row in in_set]
@@ -139,7 +139,7 @@ def test_signal_of_missing_volumes_is_refused_or_left_out(run: Runner, annotated
     options = ["volume", "regions", "CP", "--ids", f"{VISP[0]},{UNMEASURED}"]
     run(*options, store=annotated).refused(2, str(UNMEASURED), f"bsv-store fetch --ids {UNMEASURED}")
     done = run(*options, "--missing", "leave-out", store=annotated).succeeded()
-    assert "1 experiments; 1 more have no such volume" in done.err
+    assert "1 experiment; 1 more have no such volume" in done.err
 
 
 def test_a_mask_becomes_a_file(run: Runner, annotated: Path, tmp_path: Path) -> None:

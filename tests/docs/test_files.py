@@ -33,6 +33,9 @@ def test_python_snippets_read_results_and_volumes(tmp_path: Path, monkeypatch: p
         sparse = store.path / str(store.describe_volume(first)["path"])
         mask = store.volume(first, kind="data_mask")
         dense = store.path / str(store.describe_volume(first, kind="data_mask")["path"])
+        store.sync_annotation(download_url=server.url)
+        (annotation,) = store.path.glob("volumes/annotation/100um/*.h5")
+        ids = store.annotation()
     labelled, plain, volume = snippets()
 
     names: dict[str, object] = {}
@@ -42,7 +45,7 @@ def test_python_snippets_read_results_and_volumes(tmp_path: Path, monkeypatch: p
     exec(plain, names)
     np.testing.assert_array_equal(names["mean"], mean)
     assert list(names["labels"]) == [label]  # type: ignore[call-overload]
-    for source, array in ((sparse, expected), (dense, mask)):
+    for source, array in ((sparse, expected), (dense, mask), (annotation, ids)):
         shutil.copy(source, "volume.h5")
         exec(volume, names)
         np.testing.assert_array_equal(names["volume"], array)

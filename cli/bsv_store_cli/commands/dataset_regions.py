@@ -7,7 +7,7 @@ import click
 from bsv_store_cli.dataset_arguments import REF
 from bsv_store_cli.output import format_option, frame_rows, print_rows
 from bsv_store_cli.session import opened_store
-from bsv_store_cli.tables import Column, count
+from bsv_store_cli.tables import Column, count, number_of
 from bsv_store_cli.talk import note
 
 _TABLE = (
@@ -36,4 +36,5 @@ def regions(ref: str, structures: tuple[str, ...], structure_set: int | None, ou
     with opened_store() as store:
         frame = store.region_summary(ref, structures=structures or None, structure_set=structure_set)
     print_rows(frame_rows(frame), output_format, columns=list(frame.columns), table=_TABLE)
-    note(f"{frame['structure_id'].nunique():,} structures in {frame['group'].nunique():,} groups")
+    structure_count, group_count = frame["structure_id"].nunique(), frame["group"].nunique()
+    note(f"{number_of(structure_count, 'structure')} in {number_of(group_count, 'group')}")

@@ -12,7 +12,7 @@ from bsv_store_cli.output import format_option, frame_rows, print_rows
 from bsv_store_cli.progress import progress_bar
 from bsv_store_cli.selection_options import required_selection_options
 from bsv_store_cli.session import opened_store
-from bsv_store_cli.tables import Column, count
+from bsv_store_cli.tables import Column, count, number_of
 from bsv_store_cli.talk import note
 from bsv_store_cli.volume_options import spacing_option, volume_options
 
@@ -32,7 +32,9 @@ _TABLE = (
 
 @click.command()
 @_STRUCTURES
-@click.option("-o", "--output", "target", type=click.Path(path_type=Path), required=True, metavar="FILE", help="Where.")
+@click.option(
+    "-o", "--output", "target", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write."
+)
 @spacing_option
 @click.option(
     "--hemisphere",
@@ -118,4 +120,4 @@ def regions(
     print_rows(frame_rows(frame), output_format, columns=list(frame.columns), table=_TABLE)
     without = len(frame.attrs["without_volume"])
     left_out = f"; {without:,} more have no such volume in the store" if without else ""
-    note(f"{frame['experiment_id'].nunique():,} experiments{left_out}")
+    note(f"{number_of(frame['experiment_id'].nunique(), 'experiment')}{left_out}")
