@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.generate import experiment_ids, make_store, write_cache, write_catalog
 from benchmarks.notes import note
-from tests.integration.environments import BRAIN_STREET_VIEW
+from tests.integration.environments import BRAIN_STREET_VIEW, bsv_catalog
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PEER = BRAIN_STREET_VIEW.client
@@ -174,8 +174,7 @@ def _peer_python(count: int) -> Path | None:
     if reason := BRAIN_STREET_VIEW.make():
         note(f"{reason}: measuring without it")
         return None
-    # The wheel lacks the catalog that its loader looks for beside the package.
-    write_catalog(BRAIN_STREET_VIEW.packages / "docs" / "allenAtlasProjection_info.csv", count)
+    write_catalog(bsv_catalog(), count)
     return BRAIN_STREET_VIEW.python
 
 

@@ -83,6 +83,13 @@ ALLENSDK = Environment("AllenSDK", ".venv-allensdk", ("allensdk==2.16.2", "numpy
 BRAIN_STREET_VIEW = Environment("Brain Street View", ".venv-peers", ("brain-street-view==0.1.1", "ipython"))
 
 
+def bsv_catalog() -> Path:
+    """Where Brain Street View's loader looks for the list of experiments: beside the package; its wheel lacks it."""
+    folder = BRAIN_STREET_VIEW.packages / "docs"
+    folder.mkdir(exist_ok=True)
+    return folder / "allenAtlasProjection_info.csv"
+
+
 def main() -> None:
     for environment in (ALLENSDK, BRAIN_STREET_VIEW):
         reason = environment.make()

@@ -23,7 +23,7 @@ from bsv_store.compat import fetch_connectivity_data
 from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer, wire
 from bsv_store.volumes.volume import VolumeKind
 
-from .environments import ALLENSDK, BRAIN_STREET_VIEW, Environment
+from .environments import ALLENSDK, BRAIN_STREET_VIEW, Environment, bsv_catalog
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -228,10 +228,7 @@ def test_the_cache_that_allensdk_wrote_fills_a_store(allensdk: Visit, store: Sto
 @pytest.fixture(scope="module")
 def street_view(tmp_path_factory: pytest.TempPathFactory) -> Visit:
     if BRAIN_STREET_VIEW.is_there:
-        # The wheel lacks the catalog that its loader looks for beside the package.
-        catalog = BRAIN_STREET_VIEW.packages / "docs" / "allenAtlasProjection_info.csv"
-        catalog.parent.mkdir(exist_ok=True)
-        catalog.write_text(wire.web_csv(ATLAS))
+        bsv_catalog().write_text(wire.web_csv(ATLAS))
     return visit(BRAIN_STREET_VIEW, "bsv_client.py", tmp_path_factory.mktemp("bsv"), url_wanted=False)
 
 
