@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import Connection, make_url
 
-from tests.catalog.small_catalog import fill
+from tests.catalog.small_catalog import EXCLUDED_IDS, fill
 
 if TYPE_CHECKING:
     from bsv_store.catalog.engine import Database
@@ -42,6 +42,22 @@ def small_catalog(request: pytest.FixtureRequest) -> Database:
     """The catalog of ``tests.catalog.small_catalog`` on both databases. Do not write to it."""
     database: Database = request.getfixturevalue(f"{request.param}_catalog")
     return database
+
+
+@both_databases
+def excluding_catalog(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """The small catalog with some of its experiments on the exclusion list. Do not write to it."""
+    from bsv_store.catalog.shared import exclude, lift_exclusion
+
+    database = _empty(request, tmp_path_factory, "test_excluding_catalog")
+    with database.writing() as connection:
+        fill(connection)
+    exclude(database, EXCLUDED_IDS, "bad section")
+    # What was lifted no longer counts.
+    exclude(database, [102], "a slip")
+    lift_exclusion(database, [102])
+    yield database
+    database.close()
 
 
 @pytest.fixture

@@ -123,6 +123,9 @@ EXPERIMENTS: tuple[dict[str, Any], ...] = (
 ALL_IDS = tuple(row["id"] for row in EXPERIMENTS)
 CURRENT_IDS = tuple(row["id"] for row in EXPERIMENTS if not row["withdrawn"])
 
+EXCLUDED_IDS = (1, 101, 204, 301)
+"""Those that are on the exclusion list, where a fixture puts them there; 301 is withdrawn besides."""
+
 # Signal outside the injection: experiment -> structure -> (left, right), as projection_volume in mm3.
 PROJECTIONS: Mapping[int, Mapping[int, tuple[float, float]]] = {
     101: {997: (0.5, 1.5), 672: (0.1, 0.4), 533: (0.0, 0.3)},

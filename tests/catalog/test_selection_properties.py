@@ -15,6 +15,7 @@ from bsv_store.catalog.selection_sql import resolve, unmeasured
 from bsv_store.errors import InputError, SelectionError
 from tests.catalog.small_catalog import (
     ALL_IDS,
+    EXCLUDED_IDS,
     EXPERIMENTS,
     LINES,
     NOT_MEASURED,
@@ -57,6 +58,7 @@ def _tests(row: dict[str, Any], leaf: dict[str, Any]) -> Iterator[bool]:
     else:
         yield not row["withdrawn"] or leaf.get("include_withdrawn", False)
     yield row["id"] not in leaf.get("exclude_ids", ())
+    yield row["id"] not in EXCLUDED_IDS or leaf.get("include_excluded", False)
     if "injected_in" in leaf:
         touched = (row["primary_structure_id"], *(row["secondary"] if leaf.get("injection") == "any" else ()))
         yield any(_inside(structure, leaf["injected_in"]) for structure in touched)
@@ -159,6 +161,7 @@ _CRITERIA: dict[str, st.SearchStrategy[Any]] = {
     "ids": _some(list(ALL_IDS)),
     "exclude_ids": _some(list(ALL_IDS)),
     "include_withdrawn": st.booleans(),
+    "include_excluded": st.booleans(),
 }
 
 
@@ -218,16 +221,16 @@ def test_equal_form_means_equal_question(a: Selection, b: Selection) -> None:
 
 @settings(max_examples=100)
 @given(selection=selections)
-def test_database_agrees_with_the_model(small_catalog: Database, selection: Selection) -> None:
-    with small_catalog.reading() as connection:
+def test_database_agrees_with_the_model(excluding_catalog: Database, selection: Selection) -> None:
+    with excluding_catalog.reading() as connection:
         found = resolve(connection, selection)
     assert found == tuple(sorted(model(selection.to_dict())))
 
 
 @settings(max_examples=25)
 @given(a=selections, b=selections)
-def test_algebra_holds_for_the_ids(small_catalog: Database, a: Selection, b: Selection) -> None:
-    with small_catalog.reading() as connection:
+def test_algebra_holds_for_the_ids(excluding_catalog: Database, a: Selection, b: Selection) -> None:
+    with excluding_catalog.reading() as connection:
 
         def ids(selection: Selection) -> set[int]:
             return set(resolve(connection, selection))
@@ -242,9 +245,9 @@ def test_algebra_holds_for_the_ids(small_catalog: Database, a: Selection, b: Sel
 
 @settings(max_examples=50)
 @given(selection=selections)
-def test_unmeasured_are_those_on_whom_the_answer_hangs(small_catalog: Database, selection: Selection) -> None:
+def test_unmeasured_are_those_on_whom_the_answer_hangs(excluding_catalog: Database, selection: Selection) -> None:
     # Give one experiment without projections at a time all or none of them: does the model's answer move?
-    with small_catalog.reading() as connection:
+    with excluding_catalog.reading() as connection:
         doubtful = set(unmeasured(connection, selection))
     assert not doubtful & set(PROJECTIONS)
     if "projecting_to" not in selection.to_json():
@@ -279,8 +282,8 @@ _texts = st.text(max_size=40) | st.sampled_from(["'; DROP TABLE experiment; --",
 
 @settings(max_examples=100)
 @given(text=_texts, criterion=st.sampled_from(["injected_in", "projecting_to", "line", "sex", "strain"]))
-def test_any_text_is_a_value_or_a_named_error(small_catalog: Database, text: str, criterion: str) -> None:
-    with small_catalog.reading() as connection:
+def test_any_text_is_a_value_or_a_named_error(excluding_catalog: Database, text: str, criterion: str) -> None:
+    with excluding_catalog.reading() as connection:
         try:
             found = resolve(connection, Selection.from_dict({"version": 1, criterion: text}))
         except InputError:
@@ -319,6 +322,8 @@ def test_model_tells_experiments_apart() -> None:
         {"bilateral": True},
         {"projecting_to": ["CP"]},
         {"near": (8000, 1500, 3000), "radius": 500},
+        {"include_excluded": True},
+        {"include_withdrawn": True, "include_excluded": True, "exclude_ids": [1]},
     ]
     results = [frozenset(model(example)) for example in examples]
     assert all(0 < len(result) < len(ALL_IDS) for result in results)
