@@ -133,7 +133,7 @@ def find_selection(connection: Connection, name: str) -> SavedSelection:
     found = _current(connection, base) if not at else _numbered(connection, base, number)
     if found is not None:
         return found
-    names = list(connection.scalars(select(NamedSelection.name).distinct().order_by(NamedSelection.name)))
+    names = sorted(connection.scalars(select(NamedSelection.name).distinct()))
     if base in names:
         last = _current(connection, base)
         assert last is not None

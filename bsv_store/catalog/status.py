@@ -91,9 +91,9 @@ class CatalogStatus:
 def catalog_status(connection: Connection) -> CatalogStatus:
     """Counts of all that the catalog knows."""
     by_kind = (StoredVolume.kind, StoredVolume.spacing_um)
-    volumes = connection.execute(
-        select(*by_kind, func.count(), func.sum(StoredVolume.size_bytes)).group_by(*by_kind).order_by(*by_kind)
-    )
+    query = select(*by_kind, func.count(), func.sum(StoredVolume.size_bytes)).group_by(*by_kind)
+    # Sorted in Python: the databases sort text by different rules.
+    volumes = sorted(connection.execute(query).all(), key=lambda row: (row[0], row[1]))
     return CatalogStatus(
         structures=_count(connection, Structure),
         experiments=_count(connection, Experiment),

@@ -39,10 +39,18 @@ def find_volumes(
     return found
 
 
+def volumes_of(connection: Connection, experiment_id: int) -> list[tuple[str, int]]:
+    """Kind and spacing in um of each volume that the store has of an experiment, sorted."""
+    query = select(StoredVolume.kind, StoredVolume.spacing_um)
+    rows = connection.execute(query.where(StoredVolume.experiment_id == experiment_id))
+    return sorted((row.kind, row.spacing_um) for row in rows)
+
+
 def all_volumes(connection: Connection) -> list[VolumeFile]:
     """Every volume of the store, by kind, spacing and experiment."""
-    order = (StoredVolume.kind, StoredVolume.spacing_um, StoredVolume.experiment_id)
-    return [_value(row) for row in connection.execute(select(*_table.columns).order_by(*order))]
+    files = (_value(row) for row in connection.execute(select(*_table.columns)))
+    # In Python: the databases sort text by different rules.
+    return sorted(files, key=lambda file: (file.kind, file.spacing_um, file.experiment_id))
 
 
 def record_volume(connection: Connection, file: VolumeFile) -> str | None:

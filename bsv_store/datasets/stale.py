@@ -67,10 +67,10 @@ def stale_reports(database: Database, files: StoreFiles) -> tuple[StaleReport, .
             select(VersionRow.id)
             .join(latest, (VersionRow.dataset_id == latest.c.dataset_id) & (VersionRow.number == latest.c.number))
             .join(Dataset, Dataset.id == VersionRow.dataset_id)
-            .order_by(Dataset.name)
         )
         versions = [read_version(connection, files, identifier) for identifier in connection.scalars(query).all()]
-        return tuple(_report(connection, version) for version in versions)
+        # In Python: the databases sort text by different rules.
+        return tuple(_report(connection, version) for version in sorted(versions, key=lambda version: version.name))
 
 
 def _report(connection: Connection, version: DatasetVersion) -> StaleReport:

@@ -92,15 +92,15 @@ def list_datasets(database: Database) -> tuple[DatasetSummary, ...]:
         )
         .join(VersionRow, VersionRow.dataset_id == Dataset.id)
         .group_by(Dataset.id)
-        .order_by(Dataset.name)
     )
     tags: dict[int, list[str]] = {}
     with database.reading() as connection:
-        rows = connection.execute(query).all()
+        # Names and tags are sorted in Python: the databases sort text by different rules.
+        rows = sorted(connection.execute(query).all(), key=lambda row: str(row.name))
         tagged = select(DatasetTag.dataset_id, DatasetTag.tag, VersionRow.number).join(
             VersionRow, VersionRow.id == DatasetTag.version_id
         )
-        for dataset_id, tag, number in connection.execute(tagged.order_by(DatasetTag.tag)):
+        for dataset_id, tag, number in sorted(connection.execute(tagged).all(), key=lambda row: str(row.tag)):
             tags.setdefault(dataset_id, []).append(f"{tag}@{number}")
     return tuple(
         DatasetSummary(
@@ -139,10 +139,11 @@ def versions_frame(database: Database) -> pd.DataFrame:
     import pandas as pd
 
     found = view("dataset_versions").c
-    query = select(*(found[name] for name in _FRAME_DTYPES)).order_by(found.name, found.number)
+    query = select(*(found[name] for name in _FRAME_DTYPES))
     with database.reading() as connection:
-        rows = connection.execute(query).all()
-    frame = pd.DataFrame([tuple(row) for row in rows], columns=list(_FRAME_DTYPES))
+        # Not sorted in SQL: the databases sort text by different rules.
+        rows = sorted(map(tuple, connection.execute(query)))
+    frame = pd.DataFrame(rows, columns=list(_FRAME_DTYPES))
     return frame.astype(_FRAME_DTYPES)
 
 
@@ -195,7 +196,7 @@ def read_version(
         .where(VersionRow.id == identifier)
     ).one()
     experiments = _members(connection, identifier)
-    tags = select(DatasetTag.tag).where(DatasetTag.version_id == identifier).order_by(DatasetTag.tag)
+    tags = select(DatasetTag.tag).where(DatasetTag.version_id == identifier)
     return DatasetVersion(
         name=row.name,
         number=row.number,
@@ -208,7 +209,7 @@ def read_version(
         software=row.software,
         groups=_groups(connection, identifier, experiments),
         experiments=experiments,
-        tags=tuple(connection.scalars(tags)),
+        tags=tuple(sorted(connection.scalars(tags))),
         checks=checks_of(connection, identifier),
         relative_path=row.path,
         size_bytes=row.size_bytes,

@@ -1,0 +1,42 @@
+"""Names come in code-point order on both databases, whatever the collation of a Postgres server."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event
+
+from bsv_store.catalog.selection import Selection
+from bsv_store.datasets.stale import stale_reports
+from bsv_store.datasets.tags import tag_version
+from bsv_store.datasets.versions import find_version, list_datasets
+from tests.datasets.world import ask
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+# An English collation would give a_, ab, B and a_, A, b, B.
+NAMES = ["B", "a_", "ab"]
+TAGS = ("A", "B", "a_", "b")
+
+
+def test_names_and_tags_are_sorted_by_code_point(filled: Store) -> None:
+    for name in reversed(NAMES):
+        ask(filled, Selection(ids=[1]), name=name)
+    for tag in reversed(TAGS):
+        tag_version(filled.database, filled.files, "B", tag, created_by="tester")
+    # The servers of the tests sort like Python, so that the answers alone would not tell.
+    asked: list[str] = []
+
+    @event.listens_for(filled.database.engine, "before_cursor_execute")
+    def listen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    assert [dataset.name for dataset in list_datasets(filled.database)] == NAMES
+    assert [report.ref for report in stale_reports(filled.database, filled.files)] == [f"{name}@1" for name in NAMES]
+    assert find_version(filled.database, filled.files, "B").tags == TAGS
+    assert list_datasets(filled.database)[0].tags == tuple(f"{tag}@1" for tag in TAGS)
+    assert filled.datasets()["name"].tolist() == NAMES
+    assert len(asked) > 5
+    assert not [statement for statement in asked if re.search(r"ORDER BY [^)]*\b(name|tag|acronym)\b", statement)]
