@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
@@ -173,6 +174,12 @@ def _names(name: str, value: Any) -> tuple[str, ...]:
     return tuple(sorted({_name(name, item) for item in _several(name, value)}))
 
 
+def _lines(name: str, value: Any) -> tuple[str, ...]:
+    # Wild type is written in many ways, and no line of mice is called so.
+    groups = {"wildtype": WILD_TYPE, "anycre": ANY_CRE}
+    return tuple(sorted({groups.get(re.sub("[-_ ]", "", item).casefold(), item) for item in _names(name, value)}))
+
+
 def _structures(name: str, value: Any) -> tuple[StructureRef, ...]:
     items = [as_reference(_name(name, item)) if isinstance(item, str) else item for item in _several(name, value)]
     refs = {item if isinstance(item, str) else _id(name, item) for item in items}
@@ -258,7 +265,7 @@ def _interval(name: str, value: Any) -> Interval | None:
 _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "injected_in": _structures,
     "injection": _one_of(*get_args(InjectionScope)),
-    "line": _names,
+    "line": _lines,
     "product": _ids,
     "sex": _names,
     "strain": _names,

@@ -196,6 +196,11 @@ def _unknown(connection: Connection, unknown: Sequence[StructureRef]) -> Unknown
 
 
 def _suggestion(rows: Sequence[StructureRow], unknown: Sequence[StructureRef]) -> str:
+    acronyms = {row.acronym for row in rows}
+    for ref in unknown:
+        parts = [part.strip() for part in ref.split(",")] if isinstance(ref, str) else []
+        if len(parts) > 1 and acronyms.issuperset(parts):
+            return f"An acronym may hold a comma, so name each on its own: {listed(map(repr, parts))}."
     near: dict[int, StructureRow] = {}
     for ref in unknown[:3]:
         if isinstance(ref, str):

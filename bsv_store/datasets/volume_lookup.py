@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bsv_store.catalog.volumes import find_volumes
+from bsv_store.catalog.volumes import find_volumes, volumes_of
 from bsv_store.errors import MissingDataError
 
 if TYPE_CHECKING:
@@ -23,9 +23,11 @@ def stored_volume(database: Database, experiment_id: int, *, kind: VolumeKind, s
     """
     with database.reading() as connection:
         found = find_volumes(connection, [experiment_id], kind=kind, spacing_um=spacing_um)
+        others = [] if experiment_id in found else volumes_of(connection, experiment_id)
     if experiment_id not in found:
+        there = ", ".join(f"{other} at {spacing} um" for other, spacing in others) or "no other volume"
         raise MissingDataError(
-            f"the store has no {kind} at {spacing_um} um of experiment {experiment_id}",
+            f"the store has no {kind} at {spacing_um} um of experiment {experiment_id}; it has {there} of it",
             hint=f"Bring it: bsv-store fetch --ids {experiment_id} --kind {kind} --spacing {spacing_um}",
         )
     return found[experiment_id]

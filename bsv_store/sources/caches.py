@@ -8,6 +8,7 @@ That a file is there says nothing about its content: AllenSDK downloads to the f
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -119,7 +120,10 @@ def scan_cache(folder: Path) -> CacheScan:
         entries = sorted(folder.iterdir())
         inside = folder.resolve(strict=True)
     except (OSError, RuntimeError) as error:
-        raise InputError(f"the folder {folder} cannot be read: {error}", hint="Check path and permissions.") from error
+        if isinstance(error, FileNotFoundError):
+            raise InputError(f"there is no folder {folder}", hint="Check the path.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"the folder {folder} cannot be read: {reason}", hint="Check path and permissions.") from error
     layout = _layout(folder, entries)
     found = _Found(folder, inside)
     for entry in entries:
@@ -140,6 +144,22 @@ def scan_cache(folder: Path) -> CacheScan:
 
 
 def _layout(folder: Path, entries: list[Path]) -> CacheLayout:
+    layout = _recognized(entries)
+    if layout is not None:
+        return layout
+    meant = _neighbor(folder, entries)
+    raise NotACacheError(
+        f"{folder} is no cache of Brain Street View or AllenSDK",
+        hint=f"But {meant} is one: name that folder."
+        if meant is not None
+        else (
+            f"Expected are folders <experiment id> with {_BSV_DENSITY} or {_BSV_SUMMARY} (Brain Street View), or "
+            f"{_SDK_EXPERIMENTS}, {_SDK_STRUCTURES} or folders experiment_<id> (AllenSDK): name the folder above them."
+        ),
+    )
+
+
+def _recognized(entries: list[Path]) -> CacheLayout | None:
     names = {entry.name for entry in entries}
     if names & {_SDK_EXPERIMENTS, _SDK_STRUCTURES} or any(
         (match := _SDK_FOLDER.fullmatch(name)) and _ID.fullmatch(match[1]) for name in names
@@ -148,13 +168,17 @@ def _layout(folder: Path, entries: list[Path]) -> CacheLayout:
     for entry in entries:
         if _ID.fullmatch(entry.name) and any((entry / name).exists() for name in (_BSV_DENSITY, _BSV_SUMMARY)):
             return "bsv"
-    raise NotACacheError(
-        f"{folder} is no cache of Brain Street View or AllenSDK",
-        hint=(
-            f"Expected are folders <experiment id> with {_BSV_DENSITY} or {_BSV_SUMMARY} (Brain Street View), or "
-            f"{_SDK_EXPERIMENTS}, {_SDK_STRUCTURES} or folders experiment_<id> (AllenSDK): name the folder above them."
-        ),
-    )
+    return None
+
+
+def _neighbor(folder: Path, entries: list[Path]) -> Path | None:
+    """The cache that was meant where somebody named the folder above it, or one experiment's folder inside it."""
+    # Only a look: where it may not be read, there is nothing to suggest.
+    for candidate in (folder.absolute().parent, *entries):
+        with contextlib.suppress(OSError):
+            if candidate.is_dir() and _recognized(sorted(candidate.iterdir())) is not None:
+                return candidate
+    return None
 
 
 @dataclass(slots=True)

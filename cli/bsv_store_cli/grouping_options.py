@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bsv_store_cli.help import SectionOption
+from bsv_store_cli.help import SectionOption, WordChoice
 
 if TYPE_CHECKING:
     from bsv_store.aggregation import Grouping
@@ -45,7 +45,7 @@ _OPTIONS = [
     _option(
         "--group-by",
         multiple=True,
-        type=click.Choice([*AXES, "region", *FIELDS], case_sensitive=False),
+        type=WordChoice([*AXES, "region", *FIELDS]),
         metavar="WHAT",
         help="Injection coordinate (AP, DV, ML), region (with --region), or primary-structure, line, sex, product,"
         " hemisphere, strain. Given twice, the two are crossed.  [default: one group]",

@@ -17,6 +17,19 @@ class SectionOption(click.Option):
         self.section = section
 
 
+class WordChoice(click.Choice[str]):
+    """A choice of words in which hyphen and underscore are the same, and so are large and small letters."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The word that is meant."""
+        plain = {_plain(str(choice)): choice for choice in self.choices}
+        return super().convert(plain.get(_plain(str(value)), value), param, ctx)
+
+
+def _plain(word: str) -> str:
+    return word.replace("_", "-").casefold()
+
+
 class SectionedCommand(click.Command):
     """A command with many options: its help lists them by section, the plain ones last."""
 

@@ -123,9 +123,17 @@ def _explain_usage(error: click.ClickException) -> None:
     if isinstance(error, click.UsageError) and error.ctx is not None:
         note(error.ctx.get_usage())
         note(f"Try '{error.ctx.command_path} --help' for help.\n")
-    misplaced = isinstance(error, click.NoSuchOption) and error.option_name in ("--store", "--debug")
-    hint = "--store and --debug stand before the command: bsv-store --store FOLDER COMMAND ..." if misplaced else None
-    complain(error.format_message(), hint)
+    complain(error.format_message(), _usage_hint(error))
+
+
+def _usage_hint(error: click.ClickException) -> str | None:
+    if isinstance(error, click.NoSuchOption) and error.option_name in ("--store", "--debug"):
+        return "--store and --debug stand before the command: bsv-store --store FOLDER COMMAND ..."
+    if isinstance(error, click.UsageError) and error.ctx is not None and "unexpected extra argument" in error.message:
+        options = {option for parameter in error.ctx.command.params for option in parameter.opts}
+        if "--injected-in" in options:
+            return "A selection is made of options, for example --injected-in VISp --line wild-type."
+    return None
 
 
 def _explain_system(error: OSError) -> int:

@@ -219,6 +219,8 @@ def _selection(
         values["include_withdrawn"] = True
     if include_excluded:
         values["include_excluded"] = True
+    if values["measure"] is not None:
+        values["measure"] = values["measure"].replace("-", "_")
     given = {name: value for name, value in values.items() if _is_given(value)}
     try:
         own = Selection(**given)

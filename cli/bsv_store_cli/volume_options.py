@@ -27,6 +27,7 @@ def volume_options(command: _Command) -> _Command:
         default=KINDS[0],
         show_default=True,
         metavar="KIND",
+        callback=lambda _context, _option, value: value.replace("-", "_"),
         help=f"Volumes: {', '.join(KINDS[:-1])} or {KINDS[-1]}.",
     )
     return kind(spacing_option(command))

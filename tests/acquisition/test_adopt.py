@@ -357,7 +357,7 @@ def test_adopted_volumes_are_not_fetched(
 def test_a_folder_that_is_no_cache_is_an_error(store: Store, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is no cache"):
         adopted(store, tmp_path)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="there is no folder"):
         adopted(store, tmp_path / "nowhere")
 
 

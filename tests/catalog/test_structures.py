@@ -82,6 +82,16 @@ def test_unknown_id_is_an_error(reading: Connection, wanted: Any) -> None:
         find_structure(reading, wanted)
 
 
+def test_a_list_in_one_text_is_told_apart_from_an_acronym_with_a_comma(reading: Connection) -> None:
+    assert find_structure(reading, "CUL4, 5").id == 1091
+    with pytest.raises(UnknownStructureError) as caught:
+        find_structure(reading, "VISp,VISl")
+    assert caught.value.hint == "An acronym may hold a comma, so name each on its own: 'VISp', 'VISl'."
+    with pytest.raises(UnknownStructureError) as caught:
+        find_structure(reading, "VISp,nonsense")
+    assert "each on its own" not in (caught.value.hint or "")
+
+
 def test_all_unknown_ones_are_named(reading: Connection) -> None:
     with pytest.raises(UnknownStructureError, match="structures 'nope', 424242"):
         find_structures(reading, ["VISp", "nope", 424242, "nope"])

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import get_args
 
+import click
+import pytest
+
 from bsv_store.aggregation import STATISTICS
 from bsv_store.aggregation.grouping import GROUPING_FIELDS
 from bsv_store.aggregation.hemisphere import BILATERAL_POLICIES, HEMISPHERE_RULES
@@ -14,6 +17,7 @@ from bsv_store.volumes.grid import AXES, SPACINGS_UM
 from bsv_store.volumes.volume import VOLUME_KINDS
 from bsv_store_cli import grouping_options, selection_options, volume_options
 from bsv_store_cli.commands import aggregate
+from bsv_store_cli.help import WordChoice
 
 
 def _hyphens(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -50,3 +54,11 @@ def test_every_part_of_a_recipe_has_an_option() -> None:
 def test_every_criterion_of_a_selection_has_an_option() -> None:
     shortcuts = {"selection_json", "named", "min_normalized_volume"}
     assert set(selection_options._NAMES) - shortcuts == set(Criteria.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("word", ["injection-volume", "injection_volume", "Injection-Volume"])
+def test_hyphens_underscores_and_case_are_alike_in_choices(word: str) -> None:
+    choice = WordChoice(["none", "injection-volume"])
+    assert choice.convert(word, None, None) == "injection-volume"
+    with pytest.raises(click.BadParameter, match="injection volume"):
+        choice.convert("injection volume", None, None)

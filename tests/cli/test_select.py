@@ -118,6 +118,19 @@ def test_options_select_what_the_selection_does(
     assert _ids(run("select", *options, "--ids-only", store=filled).succeeded().out) == expected
 
 
+@pytest.mark.parametrize("line", ["Wild-type", "WILD TYPE", "wild_type", "wildtype"])
+def test_wild_type_may_be_written_in_any_way(run: Runner, filled: Path, line: str) -> None:
+    done = run("select", "--injected-in", "VISp", "--line", line, "--ids-only", store=filled).succeeded()
+    assert _ids(done.out) == WILD_TYPE_VISP
+    shown = run("select", "--line", line, "--show-selection", store=filled).succeeded()
+    assert shown.json == {"line": ["wild-type"], "version": 1}
+
+
+def test_a_structure_without_its_option_is_an_error_that_helps(run: Runner, filled: Path) -> None:
+    done = run("select", "VISp", store=filled).refused(2, "VISp")
+    assert "--injected-in VISp" in done.err
+
+
 def test_selection_as_json_is_restricted_by_the_other_options(run: Runner, filled: Path, tmp_path: Path) -> None:
     file = tmp_path / "selection.json"
     file.write_text(Selection(injected_in="VIS").to_json(), encoding="utf-8")

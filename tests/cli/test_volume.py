@@ -34,6 +34,12 @@ def test_a_missing_volume_comes_with_the_command_that_brings_it(
     run("volume", "show", UNMEASURED, store=own_filled).succeeded()
 
 
+def test_a_missing_volume_is_told_from_those_that_are_there(run: Runner, filled: Path) -> None:
+    done = run("volume", "show", VISP[0], "--kind", "data-mask", store=filled).refused(2, "no data_mask at 100 um")
+    assert "it has projection_density at 100 um of it" in done.err
+    run("volume", "show", UNMEASURED, store=filled).refused(2, "it has no other volume of it")
+
+
 def test_nobody_is_told_to_fetch_an_experiment_that_does_not_exist(run: Runner, filled: Path, tmp_path: Path) -> None:
     for arguments in (["show", 5], ["export", 5, tmp_path / "x.npy"]):
         done = run("volume", *arguments, store=filled).refused(2, "no experiment 5")

@@ -232,12 +232,15 @@ def test_folder_that_is_no_cache_is_refused_with_a_hint(tmp_path: Path) -> None:
         scan_cache(tmp_path)
 
 
-def test_inside_of_an_experiment_folder_is_no_cache(bsv: Path) -> None:
-    with pytest.raises(InputError, match="no cache"):
-        scan_cache(bsv / "1")
+def test_the_cache_next_to_the_folder_is_suggested(bsv: Path) -> None:
+    for folder in (bsv / "1", bsv.parent):
+        with pytest.raises(InputError, match="no cache") as caught:
+            scan_cache(folder)
+        assert caught.value.hint == f"But {bsv} is one: name that folder."
 
 
 def test_folder_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    for path in (tmp_path / "missing", _touch(tmp_path / "file")):
-        with pytest.raises(InputError, match="cannot be read"):
-            scan_cache(path)
+    with pytest.raises(InputError, match=r"^there is no folder [^\[]*missing\b"):
+        scan_cache(tmp_path / "missing")
+    with pytest.raises(InputError, match=r"file cannot be read: Not a directory"):
+        scan_cache(_touch(tmp_path / "file"))

@@ -10,7 +10,7 @@ import click
 
 from bsv_store_cli.dataset_output import print_answer
 from bsv_store_cli.grouping_options import grouping_options
-from bsv_store_cli.help import SectionedCommand, SectionOption
+from bsv_store_cli.help import SectionedCommand, SectionOption, WordChoice
 from bsv_store_cli.network import quiet_retries
 from bsv_store_cli.output import format_option
 from bsv_store_cli.progress import progress_bar
@@ -41,14 +41,14 @@ _option = functools.partial(click.option, cls=SectionOption, section="How to ave
 @grouping_options
 @_option(
     "--normalize",
-    type=click.Choice(NORMALIZATIONS),
+    type=WordChoice(NORMALIZATIONS),
     default="none",
     show_default=True,
     help="Divide each volume by its injection volume, mm3.",
 )
 @_option(
     "--hemisphere-rule",
-    type=click.Choice(HEMISPHERE_RULES),
+    type=WordChoice(HEMISPHERE_RULES),
     metavar="RULE",
     default="none",
     show_default=True,
@@ -71,13 +71,13 @@ _option = functools.partial(click.option, cls=SectionOption, section="How to ave
     "--statistic",
     "statistics",
     multiple=True,
-    type=click.Choice(STATISTICS),
+    type=WordChoice(STATISTICS),
     metavar="NAME",
     help=f"Per voxel: {', '.join(STATISTICS)}; repeatable. The mean always comes with them.",
 )
 @_option(
     "--missing",
-    type=click.Choice(MISSING_POLICIES),
+    type=WordChoice(MISSING_POLICIES),
     default="error",
     show_default=True,
     help="What becomes of experiments that lack a volume, or an injection volume where it is needed.",

@@ -10,6 +10,7 @@ from bsv_store_cli.help import Group, SectionedCommand
 from bsv_store_cli.output import format_option, print_json, print_rows
 from bsv_store_cli.selection_options import selection_options
 from bsv_store_cli.session import opened_store
+from bsv_store_cli.tables import number_of
 from bsv_store_cli.talk import note
 
 if TYPE_CHECKING:
@@ -49,12 +50,12 @@ def summary(selection: Selection, output_format: str) -> None:
         print_json({**counts.to_dict(), "excluded": left_out})
         return
     rows = [
-        {"property": label, "value": "unknown" if value is None else str(value), "experiments": number}
+        {"property": label, "value": "(none)" if value is None else str(value), "experiments": number}
         for name, label in _COUNTS.items()
         for value, number in getattr(counts, name)
     ]
     print_rows(rows, output_format, columns=["property", "value", "experiments"])
-    note(f"{counts.total:,} experiments")
+    note(number_of(counts.total, "experiment"))
     if left_out:
         note(f"{len(left_out):,} more are on the exclusion list; --include-excluded takes them in.")
 

@@ -7,6 +7,7 @@ import click
 from bsv_store_cli.help import Group
 from bsv_store_cli.output import format_option, print_rows
 from bsv_store_cli.session import opened_store
+from bsv_store_cli.tables import number_of
 from bsv_store_cli.talk import note
 
 _COLUMNS = ["experiment_id", "reason", "excluded_by", "excluded_at"]
@@ -31,7 +32,7 @@ def add(experiment_ids: tuple[int, ...], reason: str, replace: bool) -> None:
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
         changed = store.catalog.exclude(experiment_ids, reason, replace=replace)
-    note(f"{len(changed):,} experiments excluded")
+    note(f"{number_of(len(changed), 'experiment')} excluded")
 
 
 @exclude.command(name="list")
@@ -51,4 +52,4 @@ def remove(experiment_ids: tuple[int, ...]) -> None:
     """Use experiments again from now on; that they were excluded stays on record."""
     with opened_store() as store:
         lifted = store.catalog.lift_exclusion(experiment_ids)
-    note(f"{len(lifted):,} experiments in use again")
+    note(f"{number_of(len(lifted), 'experiment')} in use again")

@@ -11,6 +11,7 @@ from bsv_store_cli.help import Group, SectionedCommand
 from bsv_store_cli.output import format_option, frame_rows, print_rows
 from bsv_store_cli.selection_options import selection_options
 from bsv_store_cli.session import note_uncovered, opened_store
+from bsv_store_cli.tables import number_of
 from bsv_store_cli.talk import note
 from bsv_store_cli.volume_options import volume_options
 
@@ -43,7 +44,7 @@ def _limit_option(command: _Command) -> _Command:
 
 def _print(frame: pd.DataFrame, output_format: str) -> None:
     print_rows(frame_rows(frame), output_format, columns=[str(name) for name in frame.columns])
-    note(f"{len(frame):,} experiments")
+    note(number_of(len(frame), "experiment"))
 
 
 @click.group(cls=Group)
