@@ -168,6 +168,9 @@ class StoreFiles:
 
     def make_folder(self, folder: Path) -> None:
         """Make a folder inside the store, and those above it, with the store's permissions."""
+        for made in (folder, *folder.parents):
+            if self.root in made.parents and made.is_dir():
+                self._mend_permissions(made)
         missing = []
         while not folder.is_dir():
             missing.append(folder)
@@ -178,6 +181,14 @@ class StoreFiles:
                 new.mkdir()
                 new.chmod(self.directory_mode)
                 sync_folder(new.parent)
+
+    def _mend_permissions(self, folder: Path) -> None:
+        # Killed between making a folder and setting its permissions, a process leaves it empty, with those of its
+        # umask. A folder with something in it was finished, and may have been changed by somebody since.
+        lacking = self.directory_mode & ~folder.stat().st_mode
+        if lacking and next(folder.iterdir(), None) is None:
+            with contextlib.suppress(PermissionError):
+                folder.chmod(self.directory_mode)
 
     def read(self, relative: str, *, size_bytes: int, xxh3: str) -> bytes:
         """The bytes of a published file, checked against what was recorded when it was published.

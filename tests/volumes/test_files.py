@@ -36,6 +36,16 @@ def test_published_file_reads_back(files: StoreFiles) -> None:
     assert everything(files.root) == [files.root / NAME]
 
 
+def test_a_folder_whose_maker_was_killed_gets_its_permissions(files: StoreFiles) -> None:
+    # Killed after mkdir, before chmod.
+    (files.root / "volumes").mkdir(mode=0o700)
+    (files.root / "volumes" / "kind").mkdir(mode=0o700)
+    files.make_folder(files.root / "volumes" / "kind")
+    assert stat.S_IMODE((files.root / "volumes" / "kind").stat().st_mode) == files.directory_mode
+    # Not empty: nobody knows that it was not meant to be so.
+    assert stat.S_IMODE((files.root / "volumes").stat().st_mode) == 0o700
+
+
 def test_publishing_again_replaces_as_a_whole(files: StoreFiles) -> None:
     files.publish(NAME, b"older")
     files.publish(NAME, DATA)
