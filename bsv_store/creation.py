@@ -7,7 +7,7 @@ one store.
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 import tempfile
 import uuid
@@ -42,6 +42,8 @@ from bsv_store.errors import (
 from bsv_store.volumes.files import StoreFiles, sync_folder
 
 _INIT_FILE = "init.toml"
+# What Linux and macOS say of file systems such as exFAT, and of some that are mounted from elsewhere.
+_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def make_store(path: Path, *, database: str | None = None) -> StoreConfig:
@@ -183,8 +185,7 @@ def _chosen_config(path: Path, config: StoreConfig) -> StoreConfig:
         file.flush()
         os.fsync(file.fileno())
         Path(file.name).chmod(config.file_mode)
-        with contextlib.suppress(FileExistsError):
-            chosen.hardlink_to(file.name)
+        _put_once(chosen, file.name)
     if (path / STORE_FILE).exists():
         # Somebody finished between our look and our link: the file is ours, and superfluous.
         chosen.unlink(missing_ok=True)
@@ -198,6 +199,22 @@ def _chosen_config(path: Path, config: StoreConfig) -> StoreConfig:
     return first
 
 
+def _put_once(path: Path, made: str) -> None:
+    """Give a finished file its name, unless another process was first."""
+    try:
+        path.hardlink_to(made)
+    except FileExistsError:
+        return
+    except OSError as error:
+        if error.errno in _NO_HARD_LINKS:
+            raise StoreError(
+                f"the file system of {path.parent} has no hard links, without which several initializations at once "
+                "could make two stores of it",
+                hint="Make the store on a local disk, or on a shared file system that has them, such as NFS.",
+            ) from error
+        raise
+
+
 def _make_sqlite_catalog(path: Path, config: StoreConfig) -> None:
     catalog = path / CATALOG_FILE
     if not catalog.exists():
@@ -205,8 +222,7 @@ def _make_sqlite_catalog(path: Path, config: StoreConfig) -> None:
             with closing(Database(Path(file.name))) as fresh:
                 _fill_catalog(fresh, config)
             Path(file.name).chmod(config.file_mode)
-            with contextlib.suppress(FileExistsError):
-                catalog.hardlink_to(file.name)
+            _put_once(catalog, file.name)
         sync_folder(path)
     with closing(Database(catalog)) as existing:
         _fill_catalog(existing, config)

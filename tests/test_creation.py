@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from bsv_store.errors import (
     ReadOnlyStoreError,
     SchemaTooNewError,
     SchemaTooOldError,
+    StoreError,
     StoreExistsError,
     StoreMismatchError,
     StoreUnreachableError,
@@ -80,6 +82,15 @@ def test_killed_initialization_is_finished_by_the_next(tmp_path: Path, database_
         open_store(tmp_path / "store")
     create_store(tmp_path / "store", database=database_url).close()
     open_store(tmp_path / "store").close()
+
+
+def test_a_file_system_without_hard_links_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(self))
+
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    with pytest.raises(StoreError, match="has no hard links"):
+        create_store(tmp_path / "store")
 
 
 def test_five_at_once_make_one_store(tmp_path: Path, database_url: str | None) -> None:
