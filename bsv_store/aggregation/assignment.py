@@ -31,6 +31,14 @@ Ancestry = Mapping[str, Sequence[str]]
 """Of every structure of the ontology: acronym -> acronyms from itself up to the root, nearest first."""
 
 
+def is_known(coordinate: float | None) -> bool:
+    """Whether an injection coordinate in um is one.
+
+    Lists without coordinates have 0 or nothing there; 0 is the face of the CCF box, far outside the brain.
+    """
+    return coordinate is not None and math.isfinite(coordinate) and coordinate != 0
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What grouping needs to know of an experiment. Coordinates are um; None means not known.
@@ -54,12 +62,9 @@ class Subject:
     strain: str | None = None
 
     def coordinate(self, axis: Axis) -> float | None:
-        """Injection coordinate in um along an axis, None where it is not known.
-
-        Lists without coordinates have 0 or nothing there; 0 is the face of the CCF box, far outside the brain.
-        """
+        """Injection coordinate in um along an axis, None where it is not known."""
         value = (self.injection_ap, self.injection_dv, self.injection_ml)[AXES.index(axis)]
-        return float(value) if value is not None and math.isfinite(value) and value != 0 else None
+        return float(value) if value is not None and is_known(value) else None
 
 
 @dataclass(frozen=True, slots=True)

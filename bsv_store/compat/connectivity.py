@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from bsv_store.acquisition.presence import check_known
 from bsv_store.aggregation import GroupAccumulator, HemisphereRule, process_volume
+from bsv_store.aggregation.assignment import is_known
 from bsv_store.catalog.structures import ancestry
 from bsv_store.compat.groups import Groups, make_groups
-from bsv_store.compat.inputs import SPACING_UM, Facts, bring_missing, known, read_facts
+from bsv_store.compat.inputs import SPACING_UM, Facts, bring_missing, read_facts
 from bsv_store.compat.metadata import print_summary, write_metadata
 from bsv_store.compat.pooled import injection_rows, injection_tables
 from bsv_store.compat.request import Request, checked_request
@@ -292,4 +293,4 @@ def _as_bsv_sees(item: Facts) -> Facts:
 
 
 def _or(coordinate: float | None, unknown: float) -> float:
-    return float(coordinate) if coordinate is not None and known(coordinate) else unknown
+    return float(coordinate) if coordinate is not None and is_known(coordinate) else unknown

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,11 +132,6 @@ def read_facts(connection: Connection, ids: Sequence[int], covered: Collection[i
         volume, intensity = root.get(i, (None, None))
         facts.append(Facts(*rows[i], volume, intensity, i in covered, volumes.get(i)))
     return facts
-
-
-def known(coordinate: float | None) -> bool:
-    """Whether a coordinate is one: lists without it have nothing or 0 there."""
-    return coordinate is not None and math.isfinite(coordinate) and coordinate != 0
 
 
 def _adopted(store: Store, folder: Path, wanted: Collection[int]) -> dict[int, str]:

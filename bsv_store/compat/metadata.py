@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bsv_store.compat.inputs import Facts, known
+from bsv_store.aggregation.assignment import is_known
+from bsv_store.compat.inputs import Facts
 from bsv_store.errors import InputError
 from bsv_store.volumes.outside import written_whole
 
@@ -61,7 +62,7 @@ def write_metadata(folder: Path, file_name: str, facts: Sequence[Facts], *, bsv_
                     item.line or WILD_TYPE,
                     item.primary_structure,
                     item.primary_structure_id,
-                    *(float(value) if value is not None and known(value) else unknown for value in coordinates),
+                    *(float(value) if value is not None and is_known(value) else unknown for value in coordinates),
                     item.injection_volume or 0.0,
                     item.injection_intensity or 0.0,
                 )
