@@ -60,7 +60,8 @@ def search_sources(
     """The experiments injected in structures or their descendants, those with the most signal first.
 
     Columns: ``FOUND_COLUMNS`` and ``projection_volume`` (mm3 outside the injection in the target domain; NaN where the
-    store does not have the experiment's rows; such experiments come last).
+    store does not have the experiment's rows; such experiments come last). Which experiments are found does not depend
+    on unionize tables, only their order does.
 
     Parameters
     ----------

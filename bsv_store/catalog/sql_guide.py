@@ -107,6 +107,8 @@ pip install datasette
 datasette serve /path/to/store/catalog.db --setting sql_time_limit_ms 10000
 ```
 
+It says where: by default http://127.0.0.1:8001, with the views under `/catalog/experiments` and so on.
+
 Browse a copy while others write much: a reader makes writers wait as long as its query runs. A consistent copy:
 
 ```
