@@ -24,6 +24,7 @@ from bsv_store.catalog.engine import Database
 from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures, ingest_unionizes
 from bsv_store.catalog.ingest.hemisphere import lock_experiments
 from bsv_store.catalog.models import SourceSnapshot, UnionizeCoverage
+from bsv_store.catalog.naming import number_of
 from bsv_store.catalog.volumes import find_volumes, record_volume
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import FormatError, InputError
@@ -96,10 +97,11 @@ class AdoptReport:
             for report in (self.structures, self.experiments)
             if report is not None
         ]
-        annotations = f", {self.annotations} annotations" if self.annotations else ""
+        annotations = f", {number_of(self.annotations, 'annotation')}" if self.annotations else ""
         return (
-            f"{self.folder}: {''.join(lists)}{self.unionizes} unionize tables{annotations} and {self.volumes} volumes "
-            f"taken in ({size_text(self.size_bytes)}), {self.present} already there, {len(self.refused)} refused, "
+            f"{self.folder}: {''.join(lists)}{number_of(self.unionizes, 'unionize table')}{annotations} and "
+            f"{number_of(self.volumes, 'volume')} taken in "
+            f"({size_text(self.size_bytes)}), {self.present} already there, {len(self.refused)} refused, "
             f"{len(self.ignored)} ignored."
         )
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 from bsv_store.catalog.engine import Database
 from bsv_store.catalog.id_lists import id_in
 from bsv_store.catalog.models import Experiment, UnionizeCoverage
+from bsv_store.catalog.naming import listed, number_of
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.errors import MissingDataError, UnknownExperimentError
 from bsv_store.volumes.annotation import AnnotationFile
@@ -38,7 +39,7 @@ def check_known(database: Database, experiment_ids: Collection[int]) -> None:
     unknown = sorted(set(experiment_ids) - known_experiments(database, experiment_ids))
     if unknown:
         raise UnknownExperimentError(
-            f"the catalog does not have {len(unknown)} of the experiments: {_listed(unknown)}",
+            f"the catalog does not have {len(unknown)} of the experiments: {listed(unknown, limit=_NAMED)}",
             hint="Bring the list up to date with `bsv-store sync experiments`, or check the ids.",
         )
 
@@ -82,10 +83,7 @@ def refuse_missing(what: str, missing: Sequence[int]) -> None:
     """
     if missing:
         raise MissingDataError(
-            f"the store lacks {what} of {len(missing)} experiment(s), and is used offline: {_listed(missing)}",
+            f"the store lacks {what} of {number_of(len(missing), 'experiment')}, and is used offline: "
+            f"{listed(missing, limit=_NAMED)}",
             hint="Run the same without being offline, when there is a network.",
         )
-
-
-def _listed(ids: Sequence[int]) -> str:
-    return ", ".join(map(str, ids[:_NAMED])) + (", ..." if len(ids) > _NAMED else "")

@@ -47,6 +47,11 @@ def near_names(text: str, names: Iterable[str], *, limit: int = 5) -> list[str]:
     return list(dict.fromkeys(same + similar + containing))[:limit]
 
 
+def number_of(number: int, what: str) -> str:
+    """A number of things and their name, such as ``1 row`` and ``2,992 rows``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def listed(values: Iterable[object], *, limit: int = 5) -> str:
     """The values separated by commas, the first few of them and how many more."""
     items = list(values)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, false, func, select, true
 from bsv_store.catalog.criteria import HEMISPHERE_IDS
 from bsv_store.catalog.id_lists import id_in
 from bsv_store.catalog.models import Experiment, Structure, StructureAncestor, Unionize, UnionizeCoverage
-from bsv_store.catalog.naming import listed
+from bsv_store.catalog.naming import listed, number_of
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_COLUMNS, UnionizePart
 from bsv_store.catalog.selection import Selection
 from bsv_store.catalog.selection_sql import compile_selection
@@ -207,7 +207,7 @@ def _refuse_uncovered(connection: Connection, wanted: Select[int], is_injection:
         absent = _uncovered(connection, wanted, part)
         if absent:
             raise MissingDataError(
-                f"the {part} rows of {len(absent):,} experiments are not in the store: {listed(absent)}",
+                f"the {part} rows of {number_of(len(absent), 'experiment')} are not in the store: {listed(absent)}",
                 hint="Bring them with `bsv-store sync unionizes`, or leave these out with missing='skip'.",
             )
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, false, select, true
 from bsv_store.catalog.criteria import HEMISPHERE_IDS, Measure
 from bsv_store.catalog.id_lists import id_in
 from bsv_store.catalog.models import Structure, Unionize
-from bsv_store.catalog.naming import listed, shown
+from bsv_store.catalog.naming import listed, number_of, shown
 from bsv_store.catalog.queries import uncovered
 from bsv_store.catalog.signal import checked_measure, find_targets
 from bsv_store.catalog.structures import StructureRef
@@ -127,6 +127,6 @@ def _refuse_uncovered(connection: Connection, ids: Sequence[int], is_injection: 
     absent = uncovered(connection, ids, part)
     if absent:
         raise MissingDataError(
-            f"the {part} rows of {len(absent):,} experiments are not in the store: {listed(absent)}",
+            f"the {part} rows of {number_of(len(absent), 'experiment')} are not in the store: {listed(absent)}",
             hint=f"Bring them: bsv-store sync unionizes --ids {','.join(map(str, absent[:10]))}",
         )

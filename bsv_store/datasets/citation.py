@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bsv_store._version import __version__
+from bsv_store.catalog.naming import number_of
 from bsv_store.volumes.grid import FRAME
 
 if TYPE_CHECKING:
@@ -103,16 +104,21 @@ def citation_of(version: StoredVersion) -> Citation:
     )
 
 
+def _further(count: int) -> str:
+    return f"{number_of(count, 'further experiment')} {'was' if count == 1 else 'were'}"
+
+
 def _methods(version: StoredVersion, count: int) -> str:
     recipe = version.recipe
     groups = f"{len(version.groups)} groups" if len(version.groups) > 1 else "one group"
     normalized = ", divided by the injection volume," if recipe.normalize == "injection_volume" else ""
     masked = " Voxels of the injection sites were left out." if recipe.exclude_injection else ""
     weighted = " Voxels were weighted by the fraction of them that had data." if recipe.weight_by_data_mask else ""
-    left_out = f" {len(version.left_out)} further experiments were left out." if version.left_out else ""
+    left_out = f" {_further(len(version.left_out))} left out." if version.left_out else ""
     return (
-        f"Volumes of {recipe.kind.replace('_', ' ')} at {recipe.spacing_um} um in the {FRAME} of {count} experiments "
-        "of the Allen Mouse Brain Connectivity Atlas (Oh et al. 2014; Harris et al. 2019; Wang et al. 2020)"
+        f"Volumes of {recipe.kind.replace('_', ' ')} at {recipe.spacing_um} um in the {FRAME} of "
+        f"{number_of(count, 'experiment')} of the Allen Mouse Brain Connectivity Atlas "
+        "(Oh et al. 2014; Harris et al. 2019; Wang et al. 2020)"
         f"{normalized} were averaged in {groups}.{_HEMISPHERES[recipe.hemisphere]}{masked}{weighted}{left_out} "
         f"Computed with bsv-store (dataset {version.ref}, fingerprint {version.fingerprint})."
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bsv_store.catalog.naming import number_of as number_of
 from bsv_store_cli.talk import printable
 
 _GAP = "  "
@@ -27,11 +28,6 @@ def cell(value: Any) -> str:
 def count(value: Any) -> str:
     """A number of things, with thousands set apart; ids and coordinates are not such numbers."""
     return cell(value) if value is None else f"{value:,}"
-
-
-def number_of(number: int, what: str) -> str:
-    """A number of things and their name, such as ``1 row`` and ``2,992 rows``."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def fixed(digits: int) -> Callable[[Any], str]:

@@ -27,7 +27,7 @@ def cache(tmp_path: Path) -> Path:
 
 
 def test_takes_in_what_is_good_and_lists_the_rest(run: Runner, own_filled: Path, cache: Path) -> None:
-    done = run("adopt", cache, store=own_filled).refused(1, "1 volumes taken in", "1 refused", "1 ignored")
+    done = run("adopt", cache, store=own_filled).refused(1, "1 volume taken in", "1 refused", "1 ignored")
     title, head, _, row = done.out.strip().splitlines()
     assert (title, head.split()) == ("Not taken in", ["file", "reason"])
     file, reason = row.split("  ", 1)

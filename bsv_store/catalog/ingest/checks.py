@@ -12,12 +12,12 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from bsv_store.catalog.models import Structure
+from bsv_store.catalog.naming import listed, number_of
 from bsv_store.errors import InputError
 
 MAX_ID = 2**63 - 1
 MAX_INT = 2**31 - 1
 # How many offenders an error names.
-_NAMED = 5
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -74,12 +74,7 @@ def check_structures(connection: Connection, structure_ids: Collection[int], sou
     unknown = sorted(set(structure_ids) - set(connection.execute(select(Structure.id)).scalars()))
     if unknown:
         raise InputError(
-            f"{source} names {len(unknown)} structure(s) that the store's ontology does not have: {named(unknown)}",
+            f"{source} names {number_of(len(unknown), 'structure')} that the store's ontology does not have: "
+            f"{listed(unknown)}",
             hint="Ingest or sync structures first.",
         )
-
-
-def named(ids: Collection[int]) -> str:
-    """Up to five ids, for an error."""
-    first = ", ".join(str(value) for value in sorted(ids)[:_NAMED])
-    return f"{first}, ..." if len(ids) > _NAMED else first

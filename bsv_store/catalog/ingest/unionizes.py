@@ -14,10 +14,11 @@ from sqlalchemy import Connection, select
 from bsv_store.catalog.bulk import delete_rows, insert_arrays, insert_rows, table_of
 from bsv_store.catalog.engine import Database
 from bsv_store.catalog.id_lists import id_in
-from bsv_store.catalog.ingest.checks import MAX_INT, check_structures, named, sha256_of
+from bsv_store.catalog.ingest.checks import MAX_INT, check_structures, sha256_of
 from bsv_store.catalog.ingest.hemisphere import lock_experiments, update_injected_hemispheres
 from bsv_store.catalog.ingest.snapshot_log import IngestReport, record_snapshot
 from bsv_store.catalog.models import Experiment, Unionize, UnionizeCoverage
+from bsv_store.catalog.naming import listed, number_of
 from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS, UnionizePart, UnionizeTable
 from bsv_store.errors import InputError, UnknownExperimentError
 
@@ -158,7 +159,8 @@ def _check_experiments(connection: Connection, experiment_ids: Collection[int], 
     unknown = set(experiment_ids) - set(known.scalars())
     if unknown:
         raise UnknownExperimentError(
-            f"{source} has rows of {len(unknown)} experiment(s) that the catalog does not have: {named(unknown)}",
+            f"{source} has rows of {number_of(len(unknown), 'experiment')} that the catalog does not have: "
+            f"{listed(sorted(unknown))}",
             hint="Sync experiments, or ingest an experiment list that has them, first.",
         )
 
