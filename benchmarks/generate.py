@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store import create_store, open_store
+from bsv_store import Store, create_store, open_store
 from bsv_store.catalog.records import UNIONIZE_FIELDS
 from bsv_store.sources.synthetic.wire import CSV_COLUMNS
 from bsv_store.volumes.grid import Grid
@@ -109,10 +109,7 @@ def write_catalog(file: Path, count: int) -> Path:
 def make_catalog(folder: Path, catalog: Path) -> None:
     """A store that knows the experiments, and has no volumes."""
     with create_store(folder) as store:
-        ontology = folder.parent / "structures.json"
-        ontology.write_text(json.dumps(_ontology()))
-        store.ingest_structures(ontology)
-        store.ingest_experiments(catalog)
+        make_lists(store, folder.parent, catalog)
 
 
 def make_store(folder: Path, cache: Path, catalog: Path) -> None:
@@ -121,6 +118,14 @@ def make_store(folder: Path, cache: Path, catalog: Path) -> None:
     with open_store(folder) as store:
         report = store.adopt(cache)
         assert not report.refused, report.refused[:3]
+
+
+def make_lists(store: Store, folder: Path, catalog: Path) -> None:
+    """Take in the ontology, which is written to the folder, and the list of experiments."""
+    ontology = folder / "structures.json"
+    ontology.write_text(json.dumps(_ontology()))
+    store.ingest_structures(ontology)
+    store.ingest_experiments(catalog)
 
 
 def _ruby(structure_id: int, acronym: str, name: str) -> str:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,13 @@ class StandIn:
 
     def statistic(self, name: str, *, group: int | None = None) -> NDArray[Any]:
         assert name == "mean"
-        return self.means[group]
+        assert group is not None
+        return self.means[group % len(self.means)]
 
 
 def stand_in(groups: int = 2, *, signed: bool = False, empty: bool = False) -> StandIn:
-    means = np.zeros((groups, *Grid(100).shape), np.float32)
+    # One mean that all groups share, where many of them would fill the memory.
+    means = np.zeros((min(groups, 7), *Grid(100).shape), np.float32)
     if not empty:
         means[:, 20:110, 20:60, 30:70] = 0.1
         # One bright voxel block: AP 9-10 mm, DV 3-4 mm, ML 8-9 mm.
@@ -108,8 +110,63 @@ def test_more_groups_than_fit_into_a_row_go_on_below(tmp_path: Path) -> None:
         assert 0 <= box.y0 < box.y1 <= 1
 
 
+def test_many_groups_become_a_sheet_of_tiles() -> None:
+    version = stand_in(23)
+    figure = draw_groups(version)  # type: ignore[arg-type]
+    sheet = figure.axes[0]
+    width, height = figure.get_size_inches()
+    tiles = [image.get_extent() for image in sheet.images]
+    assert len(tiles) == 2 * 23
+    for left, right, bottom, top in tiles:
+        assert 0 <= left < right <= width
+        assert 0 <= top < bottom <= height
+    # No tile covers another.
+    for number, (left, right, bottom, top) in enumerate(tiles):
+        for other in tiles[:number]:
+            assert right <= other[0] or other[1] <= left or bottom <= other[3] or other[2] <= top
+    assert {image.get_clim() for image in sheet.images} == {sheet.images[0].get_clim()}
+    labels = [text.get_text() for text in sheet.texts]
+    assert {f"group {number}\nn = {number + 1}" for number in range(23)} <= set(labels)
+    assert width / height < 3
+
+
+def test_tiles_are_upright() -> None:
+    figure = draw_groups(stand_in(11))  # type: ignore[arg-type]
+    above, front = (np.asarray(image.get_array()) for image in figure.axes[0].images[:2])
+    # The bright block: AP 9-10 mm, DV 3-4 mm, ML 8-9 mm.
+    for values, (down, right) in ((above, (95, 85)), (front, (35, 85))):
+        row, column = (part.mean() + 0.5 for part in np.nonzero(values > 0.5))
+        assert (row, column) == (down, right)
+
+
+def test_two_hundred_groups_make_a_picture_of_bearable_size(tmp_path: Path) -> None:
+    figure = draw_groups(stand_in(200))  # type: ignore[arg-type]
+    assert len(figure.axes) == 2
+    assert max(figure.get_size_inches()) < 40
+
+
+def test_long_labels_of_crossed_groups_break_between_the_factors() -> None:
+    version = stand_in(50)
+    label = "Rbp4-Cre_KL100 & AP 7,950-8,310 um"
+    version = replace(version, groups=(StandInGroup(label, 1), *version.groups[1:]))
+    figure = draw_groups(version)  # type: ignore[arg-type]
+    assert figure.axes[0].texts[0].get_text() == "Rbp4-Cre_KL100\nAP 7,950-8,310 um\nn = 1"
+
+
+def test_some_groups_can_be_chosen() -> None:
+    figure = draw_groups(stand_in(30), groups=[4, 2])  # type: ignore[arg-type]
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert titles == ["group 4\nn = 5", "group 2\nn = 3"]
+    with pytest.raises(InputError, match="no group 30"):
+        draw_groups(stand_in(30), groups=[30])  # type: ignore[arg-type]
+    for none in ([], range(401)):
+        with pytest.raises(InputError, match="cannot be drawn"):
+            draw_groups(stand_in(500), groups=list(none))  # type: ignore[arg-type]
+
+
 def test_groups_without_signal_or_data_can_be_drawn() -> None:
-    draw_groups(stand_in(1, empty=True))  # type: ignore[arg-type]
+    for groups in (1, 11):
+        draw_groups(stand_in(groups, empty=True))  # type: ignore[arg-type]
     version = stand_in(1)
     version.means[:] = np.nan
     draw_groups(version)  # type: ignore[arg-type]

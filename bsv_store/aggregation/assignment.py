@@ -25,7 +25,8 @@ from bsv_store.volumes.grid import AXES, Axis, Hemisphere
 WILD_TYPE_LABEL = "wild-type"
 EVERYBODY_LABEL = "all"
 # Not a comma: acronyms such as "CUL4, 5" have one.
-_CROSSED = " & "
+CROSSED = " & "
+"""Stands between the two labels of a crossed grouping."""
 
 Ancestry = Mapping[str, Sequence[str]]
 """Of every structure of the ontology: acronym -> acronyms from itself up to the root, nearest first."""
@@ -226,7 +227,7 @@ def assign(grouping: Grouping, subjects: Sequence[Subject], ancestry: Ancestry =
     groups = tuple(
         Group(
             number,
-            _CROSSED.join(factor.labels[part] for factor, part in zip(factors, place, strict=True)),
+            CROSSED.join(factor.labels[part] for factor, part in zip(factors, place, strict=True)),
             tuple(subject.experiment_id for subject in members[place]),
             tuple(
                 item

@@ -154,11 +154,11 @@ class StoredVersion:
         name : {'mean', 'sd', 'sem', 'min', 'max', 'n'}
             One that the recipe asked for.
         group : int, optional
-            Number of a group; all of them unless given.
+            Number of a group; all of them unless given. The whole file is checked the first time in this process; from
+            then on, as long as it is the same file, only what is asked for is read.
         box : ((float, float), (float, float), (float, float)), optional
             Lowest and highest AP, DV and ML in um: only voxels whose center lies in between, see
-            :meth:`bsv_store.volumes.grid.Grid.centers_um`. The whole file is checked the first time in this process;
-            from then on, as long as it is the same file, only that part is read.
+            :meth:`bsv_store.volumes.grid.Grid.centers_um`; checked likewise.
 
         Returns
         -------
@@ -179,15 +179,14 @@ class StoredVersion:
             )
         if group is not None and not 0 <= group < len(self.groups):
             raise InputError(f"{self.ref} has no group {group}", hint=f"Its groups are 0 to {len(self.groups) - 1}.")
-        first = slice(None) if group is None else group
-        if box is None:
+        if group is None and box is None:
             with self.open() as file:
-                values: NDArray[Any] = file[name][first]
+                values: NDArray[Any] = file[name][:]
         else:
-            where = box_slices(self.grid, box)
-            published: dict[str, Any] = {"size_bytes": self.size_bytes, "what": self.ref}
-            with unchanged(self.path, file_sha256=self.file_sha256, **published):
-                values = read_part(self.path, name, (first, *where), **published)
+            first = slice(None) if group is None else group
+            where = (slice(None),) * 3 if box is None else box_slices(self.grid, box)
+            with unchanged(self.path, size_bytes=self.size_bytes, file_sha256=self.file_sha256, what=self.ref):
+                values = read_part(self.path, name, (first, *where), size_bytes=self.size_bytes, what=self.ref)
         values.setflags(write=False)
         return values
 

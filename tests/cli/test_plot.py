@@ -28,5 +28,6 @@ def test_replaces_a_file_on_demand(run: Runner, filled: Path, tmp_path: Path) ->
 
 def test_refuses_what_it_cannot_draw(run: Runner, filled: Path, tmp_path: Path) -> None:
     run("plot", "visual", tmp_path / "x.docx", store=filled).refused(2, "x.docx", ".png")
+    run("plot", "visual", tmp_path / "x.png", "--group", 7, store=filled).refused(2, "no group 7")
     run("plot", "visuel", tmp_path / "x.png", store=filled).refused(2, "visuel")
     assert list(tmp_path.iterdir()) == []

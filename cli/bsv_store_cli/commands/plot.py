@@ -13,15 +13,17 @@ from bsv_store_cli.talk import note
 @click.command()
 @click.argument("ref", metavar="NAME[@VERSION]")
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--group", "groups", type=int, multiple=True, metavar="N", help="Draw only this group; repeatable.")
 @click.option("--subtitle", metavar="TEXT", help="One line below the title.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
-def plot(ref: str, target: Path, subtitle: str | None, overwrite: bool) -> None:
+def plot(ref: str, target: Path, groups: tuple[int, ...], subtitle: str | None, overwrite: bool) -> None:
     """Draw the groups of a dataset version into FILE: .png, .pdf or .svg.
 
+    Up to ten groups get three views with axes; more become a sheet of tiles.
     Needs Matplotlib: pip install 'bsv-store[plot]'
     """
     from bsv_store.plotting import plot_groups
 
     with opened_store() as store:
-        plot_groups(store.dataset(ref), target, subtitle=subtitle, overwrite=overwrite)
+        plot_groups(store.dataset(ref), target, groups=groups or None, subtitle=subtitle, overwrite=overwrite)
     note(f"Wrote {target}.")

@@ -1,0 +1,131 @@
+"""Largest resident memory of aggregating many experiments: ``python -m benchmarks.memory [--experiments N]``.
+
+The volumes are a few generated ones like the real ones, each published once and linked for many experiments: reading
+and adding them costs what distinct ones cost, and generating takes no hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.generate import FIRST_ID, Volumes, make_lists, write_catalog
+from benchmarks.ours import peak_mb
+from bsv_store import Selection, Store, by_coordinate, create_store, open_store
+from bsv_store.catalog.ingest import ingest_unionizes
+from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_FIELDS, UnionizeTable
+from bsv_store.catalog.volumes import record_volume
+from bsv_store.volumes.library import publish_volume
+from bsv_store.volumes.volume import Volume
+
+ATLAS = 2_917
+DISTINCT = 12
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+QUESTIONS: dict[str, dict[str, Any]] = {
+    "one group": {},
+    "5 groups, normalized, subtracted": {
+        "bins": 5,
+        "normalize": "injection_volume",
+        "hemisphere": "subtract_contralateral",
+    },
+    "5 groups, all statistics": {"bins": 5, "statistics": ("mean", "sd", "sem", "min", "max", "n")},
+    "200 groups": {"bins": 200},
+}
+
+
+def fill(folder: Path, experiments: int) -> None:
+    """Make a store with so many experiments, their root injection rows and their volumes."""
+    with create_store(folder / "store") as store:
+        make_lists(store, folder, write_catalog(folder / "catalog.csv", experiments))
+        _add_injections(store, experiments)
+        _add_volumes(store, experiments)
+
+
+def _add_injections(store: Store, experiments: int) -> None:
+    ids = np.repeat(FIRST_ID + np.arange(experiments), 2)
+    values = {
+        "experiment_id": ids,
+        "structure_id": np.full(ids.size, ROOT_STRUCTURE_ID),
+        "hemisphere_id": np.tile([2, 3], experiments),
+        "is_injection": np.ones(ids.size),
+        "id": np.arange(1, ids.size + 1),
+        "projection_volume": np.full(ids.size, 0.2),
+    }
+    columns = {
+        name: np.asarray(values.get(name, np.zeros(ids.size))).astype(dtype) for _, name, dtype in UNIONIZE_FIELDS
+    }
+    ingest_unionizes(store.database, UnionizeTable(columns, frozenset({"injection"})), source="made up", kind="file")
+
+
+def _add_volumes(store: Store, experiments: int) -> None:
+    volumes = Volumes()
+    published = [
+        publish_volume(
+            store.files,
+            Volume("projection_density", volumes.volume(number)),
+            experiment_id=FIRST_ID + number,
+            source="made up",
+        )
+        for number in range(min(DISTINCT, experiments))
+    ]
+    with store.database.writing() as connection:
+        for number in range(experiments):
+            original = published[number % len(published)]
+            name = original.path.replace(str(original.experiment_id), str(FIRST_ID + number))
+            if number >= len(published):
+                os.link(store.path / original.path, store.path / name)
+            record_volume(connection, replace(original, experiment_id=FIRST_ID + number, path=name))
+
+
+def ask(store: Store, what: str) -> int:
+    """Answer one of the questions; how many groups the answer has."""
+    parts = dict(QUESTIONS[what])
+    bins = parts.pop("bins", None)
+    grouping = None if bins is None else by_coordinate("AP", bins=bins)
+    version = store.aggregate(Selection(), name="memory", group_by=grouping, **parts)
+    assert version.was_computed
+    return len(version.groups)
+
+
+def measure(store: Path, what: str) -> dict[str, Any]:
+    """Groups and largest resident memory (MB) of a process of its own that answers one question."""
+    command = [sys.executable, "-m", "benchmarks.memory", "--store", str(store), "--ask", what]
+    path = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "cli")])
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
+    parser.add_argument("--experiments", type=int, default=ATLAS)
+    parser.add_argument("--store", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--ask", choices=list(QUESTIONS), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.ask:
+        with open_store(arguments.store) as store:
+            groups = ask(store, arguments.ask)
+        print(json.dumps({"groups": groups, "peak_mb": peak_mb()}))
+        return
+    with tempfile.TemporaryDirectory(prefix="bsv-benchmark-") as folder:
+        fill(Path(folder), arguments.experiments)
+        for what in QUESTIONS:
+            found = measure(Path(folder) / "store", what)
+            print(f"{arguments.experiments:,} experiments, {what}: {found['groups']} groups, {found['peak_mb']:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

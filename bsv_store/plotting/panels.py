@@ -1,0 +1,233 @@
+"""What a picture of group averages shows: maximum projections, one color scale, outlines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bsv_store.errors import InputError
+from bsv_store.volumes.grid import EXTENT_UM, Axis, Grid
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+OUTLINE = "#9aa4b2"
+MM = tuple(extent / 1000 for extent in EXTENT_UM)
+AXIS_NAMES = ("AP", "DV", "ML")
+
+# The brightest voxels are few; the scale ends where this share of the visible signal lies below.
+_SCALE_QUANTILE = 0.998
+
+
+class PlottedGroup(Protocol):
+    """A group as the picture needs it."""
+
+    @property
+    def label(self) -> str:
+        """Its name."""
+
+    @property
+    def n(self) -> int:
+        """Its number of members."""
+
+    @property
+    def lower(self) -> float | None:
+        """Lower edge of its coordinate bin, um."""
+
+    @property
+    def upper(self) -> float | None:
+        """Upper edge of its coordinate bin, um."""
+
+
+class PlottedVersion(Protocol):
+    """A dataset version as the picture needs it."""
+
+    @property
+    def ref(self) -> str:
+        """Its full name."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies question and inputs."""
+
+    @property
+    def quantity(self) -> str:
+        """What the numbers are."""
+
+    @property
+    def unit(self) -> str:
+        """The unit of the numbers."""
+
+    @property
+    def axis(self) -> Axis | None:
+        """Axis of the coordinate bins."""
+
+    @property
+    def grid(self) -> Grid:
+        """The voxel grid."""
+
+    @property
+    def groups(self) -> Sequence[PlottedGroup]:
+        """The groups."""
+
+    def statistic(self, name: str, *, group: int | None = None) -> NDArray[Any]:
+        """The mean of a group, axes [ap, dv, ml]."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A direction to look from: the axis that is looked along, and what lies to the right and down."""
+
+    name: str
+    along: int
+    right: int
+    down: int
+
+
+VIEWS = (View("from above", 1, 2, 0), View("from the front", 0, 2, 1), View("from the left", 2, 0, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Panels:
+    """The projections of one group, one for each view, and where it has signal."""
+
+    group: PlottedGroup
+    images: tuple[NDArray[Any], ...]
+    signal: tuple[NDArray[np.bool_], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """All that is drawn.
+
+    Attributes
+    ----------
+    panels : tuple of Panels
+    limit : float
+        End of the color scale.
+    signed : bool
+        Whether there are negative values, and so a scale around 0.
+    outlines : tuple of ndarray of bool
+        For each view, where any group has signal.
+    """
+
+    version: PlottedVersion
+    panels: tuple[Panels, ...]
+    limit: float
+    signed: bool
+    outlines: tuple[NDArray[np.bool_], ...]
+
+    @property
+    def ink(self) -> str:
+        """What can be seen on the background of a panel."""
+        return "black" if self.signed else "white"
+
+
+def scene_of(version: PlottedVersion, numbers: Iterable[int], views: Sequence[View]) -> Scene:
+    """What is drawn of some groups, each mean read once and let go."""
+    panels = tuple(_panels(version.groups[n], version.statistic("mean", group=n), views) for n in numbers)
+    images = [image for group in panels for image in group.images]
+    outlines = tuple(np.any([group.signal[view] for group in panels], axis=0) for view in range(len(views)))
+    return Scene(version, panels, _limit(images), any(bool((image < 0).any()) for image in images), outlines)
+
+
+def _panels(group: PlottedGroup, mean: NDArray[Any], views: Sequence[View]) -> Panels:
+    known = np.nan_to_num(mean, nan=0.0)
+    images, signal = [], []
+    for view in views:
+        high, low = known.max(axis=view.along), known.min(axis=view.along)
+        image = np.where(high >= -low, high, low)
+        # What remains are the two other axes in their own order; rows must be the one that points down.
+        turned = view.down > view.right
+        images.append(image.T if turned else image)
+        any_signal = (known != 0).any(axis=view.along)
+        signal.append(any_signal.T if turned else any_signal)
+    return Panels(group, tuple(images), tuple(signal))
+
+
+def _limit(images: Sequence[NDArray[Any]]) -> float:
+    values = np.concatenate([np.abs(image[image != 0]) for image in images])
+    return float(np.quantile(values, _SCALE_QUANTILE)) if values.size else 1.0
+
+
+def show(
+    axes: Axes, scene: Scene, values: NDArray[Any], extent: tuple[float, float, float, float], **options: Any
+) -> Any:
+    """The image of a panel, on the scale that all share."""
+    return axes.imshow(
+        values,
+        extent=extent,
+        cmap="RdBu_r" if scene.signed else "inferno",
+        vmin=-scene.limit if scene.signed else 0,
+        vmax=scene.limit,
+        interpolation="nearest",
+        **options,
+    )
+
+
+def smoothed(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The mask averaged over squares of about half a millimeter, so that single voxels do not make an outline."""
+    width = 2 * max(1, mask.shape[0] // 40) + 1
+    result = np.pad(mask.astype(np.float64), width // 2)
+    for axis in (0, 1):
+        result = np.lib.stride_tricks.sliding_window_view(result, width, axis=axis).mean(axis=-1)
+    return np.asarray(result)
+
+
+def bin_lines(scene: Scene, view: View, group: PlottedGroup) -> list[tuple[str, float]]:
+    """The edges of a group's coordinate bin as a view shows them: 'x' or 'y', and mm."""
+    binned = scene.version.axis
+    if AXIS_NAMES[view.right] == binned:
+        direction = "x"
+    elif AXIS_NAMES[view.down] == binned:
+        direction = "y"
+    else:
+        return []
+    return [(direction, edge / 1000) for edge in (group.lower, group.upper) if edge is not None]
+
+
+def finish(
+    figure: Figure,
+    scene: Scene,
+    image: Any,
+    *,
+    size: tuple[float, float],
+    bar: tuple[float, float, float, float],
+    middle: float,
+    notes: Sequence[str],
+) -> None:
+    """Add the color bar, the title and the notes at the foot; one line where the picture is wide."""
+    version, inch = scene.version, 1 / size[1]
+    scale = figure.colorbar(image, cax=figure.add_axes(bar), extend="both" if scene.signed else "max")
+    scale.set_label(version.quantity, fontsize=9)
+    scale.ax.tick_params(labelsize=8)
+    figure.text(middle, 1 - 0.2 * inch, version.ref, fontsize=13, fontweight="bold", ha="center", va="top")
+    lines = [
+        f"Maximum projections of group means at {version.grid.spacing_um} µm; CCFv3 coordinates.",
+        *notes,
+        "Line: outline of all voxels with signal.",
+        *(["Dashes: edges of the bin."] if version.axis is not None else []),
+        f"Fingerprint {version.fingerprint[:12]}.",
+    ]
+    text = (" " if size[0] > 8 else "\n").join(lines)
+    figure.text(middle, 0.1 * inch, text, fontsize=8, color="#555555", ha="center", va="bottom")
+
+
+def figure_class() -> Any:
+    """Matplotlib's figure, without its global state.
+
+    Raises
+    ------
+    InputError
+        If Matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise InputError("Matplotlib is not installed", hint="Install it: pip install 'bsv-store[plot]'") from error
+    return Figure
