@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
-    from bsv_store.sources.allen import AllenClient
     from bsv_store.volumes.library import VolumeFile
 
 
@@ -222,15 +220,17 @@ class Store(Anatomy):
     def sync_structures(self, *, api_url: str | None = None) -> IngestReport:
         """Bring the structure ontology up to date from the Allen API."""
         from bsv_store.acquisition.sync import sync_structures
+        from bsv_store.sources.allen import AllenClient
 
-        with _client(api_url) as client:
+        with AllenClient(api_url=api_url) as client:
             return sync_structures(self.database, client)
 
     def sync_experiments(self, *, api_url: str | None = None) -> IngestReport:
         """Bring the experiment list up to date from the Allen API."""
         from bsv_store.acquisition.sync import sync_experiments
+        from bsv_store.sources.allen import AllenClient
 
-        with _client(api_url) as client:
+        with AllenClient(api_url=api_url) as client:
             return sync_experiments(self.database, client)
 
     def sync_unionizes(
@@ -243,10 +243,11 @@ class Store(Anatomy):
         progress: Progress | None = None,
     ) -> UnionizeSyncReport:
         """Bring the unionize tables of a selection into the store; options and errors are those of `fetch`."""
+        from bsv_store.acquisition.clients import client_unless
         from bsv_store.acquisition.sync import sync_unionizes
 
         ids = self.select(selection)
-        with _client_unless(offline, api_url) as client:
+        with client_unless(offline, api_url) as client:
             return sync_unionizes(self.database, client, ids, refresh=refresh, progress=progress)
 
     def plan_sync_unionizes(self, selection: Selection | None = None, *, refresh: bool = False) -> Plan:
@@ -290,10 +291,11 @@ class Store(Anatomy):
         EmptySelectionError, MissingDataError
             If no experiment matches; if ``offline`` and the store lacks some, which it names.
         """
+        from bsv_store.acquisition.clients import client_unless
         from bsv_store.acquisition.fetch import fetch_volumes
 
         ids = self._some(selection)
-        with _client_unless(offline, api_url, connections=max(1, workers)) as client:
+        with client_unless(offline, api_url, connections=max(1, workers)) as client:
             return fetch_volumes(
                 self.database,
                 self.files,
@@ -488,13 +490,3 @@ class Store(Anatomy):
                 f"{selection!r} is not a Selection", hint="Give one, such as Selection(injected_in=['VISp'])."
             )
         return Selection() if selection is None else selection
-
-
-def _client(api_url: str | None, **options: int) -> AllenClient:
-    from bsv_store.sources.allen import AllenClient
-
-    return AllenClient(api_url=api_url, **options)
-
-
-def _client_unless(offline: bool, api_url: str | None, **options: int) -> AbstractContextManager[AllenClient | None]:
-    return nullcontext() if offline else _client(api_url, **options)

@@ -235,14 +235,15 @@ class _AnnotationTask(Task[AnnotationFile]):
         checkpoint("annotation:published")
         return file
 
-    def keep(self, brought: AnnotationFile, spacings: Sequence[int], claims: Claims) -> Kept:
+    def keep(self, brought: Sequence[AnnotationFile], spacings: Sequence[int], claims: Claims) -> Kept:
         """Record the file; its predecessor, if it is another one, goes to the trash."""
-        keys = [self.key(brought.grid.spacing_um)]
+        (file,) = brought
+        keys = [self.key(file.grid.spacing_um)]
         replaced = None
         with self._database.writing() as connection:
             is_ours = bool(claims.confirmed(connection, keys))
             if is_ours:
-                replaced = record_annotation(connection, brought)
+                replaced = record_annotation(connection, file)
                 claims.release(connection, keys)
         checkpoint("annotation:committed")
         if replaced is not None:

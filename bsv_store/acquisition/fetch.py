@@ -53,11 +53,16 @@ class FetchReport:
     failed: tuple[Failure, ...]
     downloaded_bytes: int
 
+    @property
+    def what(self) -> str:
+        """What was asked for."""
+        return f"{self.kind} at {self.spacing_um} um"
+
     def summary(self) -> str:
         """One sentence for people."""
         recovered = f", {len(self.recovered)} recovered from an interrupted run" if self.recovered else ""
         return (
-            f"{self.kind} at {self.spacing_um} um: {len(self.fetched)} fetched ({size_text(self.downloaded_bytes)}), "
+            f"{self.what}: {len(self.fetched)} fetched ({size_text(self.downloaded_bytes)}), "
             f"{len(self.present)} already there{recovered}, {len(self.failed)} failed."
         )
 

@@ -48,6 +48,11 @@ class UnionizeSyncReport:
     rows: int
     downloaded_bytes: int
 
+    @property
+    def what(self) -> str:
+        """What was asked for."""
+        return "unionize tables"
+
     def summary(self) -> str:
         """One sentence for people."""
         return (

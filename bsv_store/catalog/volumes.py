@@ -83,7 +83,7 @@ def record_volumes(connection: Connection, files: Sequence[VolumeFile]) -> list[
         earlier = connection.execute(query).all()
         if earlier:
             connection.execute(delete(StoredVolume).where(*same))
-        connection.execute(insert(_table), [_row(file) for file in new.values()])
+        connection.execute(insert(StoredVolume), [_row(file) for file in new.values()])
         replaced += [row.path for row in earlier if row.path != new[row.experiment_id].path]
     return replaced
 

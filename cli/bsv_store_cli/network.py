@@ -40,13 +40,16 @@ def part_of(selection: Selection, plan: Plan, limit: int | None) -> tuple[Select
 
 def print_plan(plan: Plan | FillPlan, output_format: str) -> None:
     """Print what there is to do: in sentences for people, each experiment for programs."""
-    parts: tuple[Plan, ...] = getattr(plan, "parts", ())
+    from bsv_store.acquisition.plan import FillPlan
+
+    is_fill = isinstance(plan, FillPlan)
+    parts = plan.parts if isinstance(plan, FillPlan) else (plan,)
     if output_format == "json":
         print_json(_facts(plan))
     elif output_format == "csv":
         columns = ("experiment_id", "state")
-        rows = [{"what": part.what, **row} for part in parts or (plan,) for row in _states(part)]
-        print_rows(rows, "csv", columns=("what", *columns) if parts else columns)
+        rows = [{"what": part.what, **row} for part in parts for row in _states(part)]
+        print_rows(rows, "csv", columns=("what", *columns) if is_fill else columns)
     else:
         emit(plan.summary())
 

@@ -74,14 +74,10 @@ def print_outcome(reports: Sequence[FetchReport | UnionizeSyncReport], output_fo
         print_json(reports[0] if len(reports) == 1 else reports)
     elif output_format == "csv":
         several = len(reports) > 1
-        rows = [{"what": _what(report), **row} for report in reports for row in _outcome_rows(report)]
+        rows = [{"what": report.what, **row} for report in reports for row in _outcome_rows(report)]
         print_rows(rows, "csv", columns=("what", *_OUTCOME_COLUMNS) if several else _OUTCOME_COLUMNS)
     else:
         print_failed([failure for report in reports for failure in report.failed])
-
-
-def _what(report: FetchReport | UnionizeSyncReport) -> str:
-    return f"{report.kind} at {report.spacing_um} um" if hasattr(report, "kind") else "unionize tables"
 
 
 def print_failed(failed: Sequence[Failure]) -> None:
