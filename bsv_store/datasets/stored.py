@@ -15,7 +15,7 @@ from bsv_store.aggregation.grouping import axes_of
 from bsv_store.datasets.result_file import open_result, read_part
 from bsv_store.datasets.units import describe_unit, unit_text
 from bsv_store.datasets.verified import unchanged
-from bsv_store.errors import InputError
+from bsv_store.errors import FrameError, InputError
 from bsv_store.volumes.grid import AXES, Axis, Grid
 
 if TYPE_CHECKING:
@@ -190,6 +190,40 @@ class StoredVersion:
         values.setflags(write=False)
         return values
 
+    def values_in(
+        self, mask: NDArray[np.bool_], name: str = "mean", *, group: int | None = None
+    ) -> NDArray[np.floating[Any]]:
+        """A statistic at the voxels of a mask, such as those of a structure; only the box around it is read.
+
+        Parameters
+        ----------
+        mask : ndarray of bool, shape (ap, dv, ml)
+            On the version's grid; for a structure ``np.isin(annotation, ids)``, its descendants' ids among them.
+        name : {'mean', 'sd', 'sem', 'min', 'max', 'n'}
+            One that the recipe asked for.
+        group : int, optional
+            Number of a group; all of them unless given.
+
+        Returns
+        -------
+        ndarray, shape (groups, voxels), or (voxels,) with `group`
+            In C order of the grid; NaN = no data.
+
+        Raises
+        ------
+        FrameError
+            If the mask does not lie on the version's grid.
+        InputError
+            If it is no mask or marks no voxel, or the version does not have that statistic or group.
+        DamagedFileError
+            If the result file is missing or differs from what was published.
+        """
+        where = mask_slices(self.grid, mask)
+        centers = [self.grid.centers_um(axis)[part] for axis, part in zip(AXES, where, strict=True)]
+        box = [(float(along[0]), float(along[-1])) for along in centers]
+        values: NDArray[Any] = self.statistic(name, group=group, box=box)[..., mask[where]]
+        return values
+
     def open(self) -> AbstractContextManager[h5py.File]:
         """The result file open for reading with h5py, in a ``with`` statement, every byte checked.
 
@@ -274,6 +308,31 @@ def box_slices(grid: Grid, box: Box) -> tuple[slice, slice, slice]:
         inside = np.flatnonzero((grid.centers_um(axis) >= low) & (grid.centers_um(axis) <= high))
         if inside.size == 0:
             raise InputError(f"no voxel's center lies between {axis} {low:g} and {high:g} um", hint=_BOX)
+        slices.append(slice(int(inside[0]), int(inside[-1]) + 1))
+    return slices[0], slices[1], slices[2]
+
+
+def mask_slices(grid: Grid, mask: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+    """The smallest box around the voxels that a mask marks, as slices of the three axes.
+
+    Raises
+    ------
+    FrameError
+        If the mask does not lie on the grid.
+    InputError
+        If it is no mask, or marks no voxel.
+    """
+    if mask.dtype != np.bool_:
+        raise InputError(f"a mask is true or false, not {mask.dtype}", hint="For example np.isin(annotation, ids).")
+    if mask.shape != grid.shape:
+        raise FrameError(
+            f"the mask has the shape {mask.shape}, the result {grid.shape}", hint="Use a mask of the same spacing."
+        )
+    slices = []
+    for axis in range(mask.ndim):
+        inside = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        if inside.size == 0:
+            raise InputError("the mask marks no voxel")
         slices.append(slice(int(inside[0]), int(inside[-1]) + 1))
     return slices[0], slices[1], slices[2]
 

@@ -10,8 +10,9 @@ import pytest
 
 from bsv_store.aggregation import by_coordinate, by_field
 from bsv_store.catalog.selection import Selection
+from bsv_store.datasets import stored
 from bsv_store.datasets.versions import find_version, list_datasets
-from bsv_store.errors import InputError, UnknownDatasetError
+from bsv_store.errors import FrameError, InputError, UnknownDatasetError
 from tests.datasets.world import BY_ID, IDS, VISUAL, add_volume, ask
 
 if TYPE_CHECKING:
@@ -132,6 +133,36 @@ def test_a_box_is_read_without_the_rest(filled: Store) -> None:
 def test_what_is_no_box_is_an_error(filled: Store, box: Any) -> None:
     with pytest.raises(InputError, match=r"is no box|no voxel's center"):
         ask(filled).statistic("mean", box=box)
+
+
+def test_the_voxels_of_a_mask_are_read_without_the_rest(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = ask(filled, VISUAL, by_coordinate("AP", bins=2), statistics=("mean", "n"))
+    mask = np.zeros(version.grid.shape, bool)
+    mask[70:75, 10:20, 60:80] = np.random.default_rng(1).random((5, 10, 20)) < 0.3
+    asked: list[Any] = []
+    real = stored.read_part
+
+    def watch(path: Any, name: str, key: Any, **facts: Any) -> Any:
+        asked.append(key)
+        return real(path, name, key, **facts)
+
+    monkeypatch.setattr(stored, "read_part", watch)
+    values = version.values_in(mask)
+    assert values.shape == (2, mask.sum())
+    assert asked == [(slice(None), slice(70, 75), slice(10, 20), slice(60, 80))]
+    np.testing.assert_array_equal(values, version.mean[:, mask])
+    np.testing.assert_array_equal(version.values_in(mask, "n", group=1), version.statistic("n")[1][mask])
+
+
+def test_what_is_no_mask_is_an_error(filled: Store) -> None:
+    version = ask(filled)
+    mask = np.zeros(version.grid.shape, bool)
+    with pytest.raises(InputError, match="no voxel"):
+        version.values_in(mask)
+    with pytest.raises(InputError, match="true or false, not int8"):
+        version.values_in(mask.astype(np.int8))  # type: ignore[arg-type]
+    with pytest.raises(FrameError, match="shape"):
+        version.values_in(mask[1:])
 
 
 def test_to_xarray_needs_no_file_afterwards(filled: Store) -> None:
