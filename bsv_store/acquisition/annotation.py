@@ -196,6 +196,8 @@ class _AnnotationTask(Task[AnnotationFile]):
         self, database: Database, files: StoreFiles, client: AllenClient, known: Collection[int], *, refresh: bool
     ) -> None:
         self.what = "annotation"
+        self.host = client.download_host
+        self.connections = client.connections
         self.recovered = False
         self.error: BsvStoreError | None = None
         self._database = database

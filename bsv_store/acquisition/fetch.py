@@ -23,7 +23,6 @@ from bsv_store.volumes.library import VolumeFile, publish_volume
 from bsv_store.volumes.spool import VolumeSpool
 from bsv_store.volumes.volume import VolumeKind
 
-# Threads beyond the connections, which unpack what has come.
 _UNPACKING = 2
 
 
@@ -96,8 +95,9 @@ def fetch_volumes(
     refresh : bool
         Download again what is there, and replace what differs or is damaged.
     workers : int
-        Downloads at the same time, at most as many as the client makes connections. At 25 and 10 um each takes some
-        100 MB of memory, and room for the download and for a number of four bytes per voxel under the store's ``tmp/``.
+        Downloads at the same time, at most as many as the client makes connections, and fewer where other runs on the
+        store have left fewer. At 25 and 10 um each takes some 100 MB of memory, and room for the download and for a
+        number of four bytes per voxel under the store's ``tmp/``.
     progress : Progress, optional
 
     Raises
@@ -117,17 +117,11 @@ def fetch_volumes(
         refuse_missing(f"{kind} at {spacing_um} um", [i for i in ids if i not in there])
         return FetchReport(kind, spacing_um, (), (), tuple(ids), (), 0)
     task = VolumeTask(database, files, client, kind, spacing_um, refresh=refresh)
-    threads = workers if Grid(spacing_um).is_large else _threads(workers, client.connections)
-    work = SharedWork(database, task, workers=threads, progress=progress)
+    work = SharedWork(database, task, workers=workers, progress=progress)
     outcome = work.run(ids)
     recovered = tuple(i for i in outcome.brought if i in task.recovered)
     fetched = tuple(i for i in outcome.brought if i not in task.recovered)
     return FetchReport(kind, spacing_um, fetched, recovered, outcome.present, outcome.failed, work.watch.size_bytes)
-
-
-def _threads(workers: int, connections: int) -> int:
-    """Some more than may download at a time, which the client sees to: the line shall not idle while they unpack."""
-    return workers if workers < connections else connections + _UNPACKING
 
 
 class VolumeTask(Task[VolumeFile]):
@@ -146,6 +140,10 @@ class VolumeTask(Task[VolumeFile]):
         refresh: bool,
     ) -> None:
         self.what = f"{kind} at {spacing_um} um"
+        self.host = client.host
+        self.connections = client.connections
+        # Each of the large takes 100 MB of memory.
+        self.unpacking = 0 if Grid(spacing_um).is_large else _UNPACKING
         self.recovered: set[int] = set()
         self._database = database
         self._files = files

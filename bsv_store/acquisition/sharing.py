@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 
 from bsv_store.acquisition.claims import Claims
 from bsv_store.acquisition.outcome import Failure, Outcome
+from bsv_store.acquisition.politeness import share_of_connections
 from bsv_store.catalog.engine import Database
 from bsv_store.errors import InputError, NotFoundUpstreamError, UpstreamError
 from bsv_store.progress import SILENCE, Progress
@@ -47,6 +48,12 @@ class Task(ABC, Generic[B]):
     ----------
     what : str
         For people, for example "projection_density at 100 um".
+    host : str
+        Server that is asked, of which all runs on the store share the connections.
+    connections : int
+        Downloads at a time that the task itself allows.
+    unpacking : int
+        Threads beyond those, so that the line does not idle while others unpack what they have brought.
     batch : int
         Experiments that one `bring` is for.
     kept_at_once : int
@@ -55,6 +62,9 @@ class Task(ABC, Generic[B]):
     """
 
     what: str
+    host: str
+    connections: int
+    unpacking: int = 0
     batch: int = 1
     kept_at_once: int = 1
 
@@ -142,7 +152,7 @@ class SharedWork(Generic[B]):
     database : Database
     task : Task
     workers : int
-        Threads that bring.
+        Downloads at the same time, if so many connections are left.
     progress : Progress, optional
     """
 
@@ -188,6 +198,7 @@ class SharedWork(Generic[B]):
 
     def _work(self) -> None:
         _let_freed_memory_be_kept()
+        self._workers = self._threads()
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="bsv-store-bring")
         try:
             while self._waiting or self._running or self._elsewhere:
@@ -204,6 +215,13 @@ class SharedWork(Generic[B]):
                 wait(under_way, timeout=_SHORTEST_POLL_S)
             pool.shutdown(wait=True)
             self._claims.release_all()
+
+    def _threads(self) -> int:
+        task = self._task
+        wanted = min(self._workers, task.connections)
+        granted = share_of_connections(self._database, self._claims, task.host, wanted=wanted)
+        # Where the task allows more than were granted, the number of threads is what keeps to it.
+        return granted + task.unpacking if granted == task.connections else granted
 
     def _fill(self, pool: ThreadPoolExecutor) -> None:
         """Claim as much as the workers can soon begin, and hand it to them."""

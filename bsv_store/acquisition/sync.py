@@ -136,7 +136,7 @@ def sync_unionizes(
         refuse_missing("unionize tables", [i for i in ids if i not in covered])
         return UnionizeSyncReport((), tuple(ids), (), 0, 0)
     task = UnionizeTask(database, client, refresh=refresh, batch=max(1, batch))
-    work = SharedWork(database, task, workers=min(_WORKERS, client.connections), progress=progress)
+    work = SharedWork(database, task, workers=_WORKERS, progress=progress)
     outcome = work.run(ids)
     refresh_statistics_after(database, task.written)
     return UnionizeSyncReport(outcome.brought, outcome.present, outcome.failed, task.rows, work.watch.size_bytes)
@@ -147,6 +147,8 @@ class UnionizeTask(Task[Reply[UnionizeTable]]):
 
     def __init__(self, database: Database, client: AllenClient, *, refresh: bool, batch: int) -> None:
         self.what = "unionize tables"
+        self.host = client.host
+        self.connections = client.connections
         self.batch = batch
         self.rows = 0
         self.written = 0

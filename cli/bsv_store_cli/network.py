@@ -40,24 +40,23 @@ def part_of(selection: Selection, plan: Plan, limit: int | None) -> tuple[Select
 
 def print_plan(plan: Plan | FillPlan, output_format: str) -> None:
     """Print what there is to do: in sentences for people, each experiment for programs."""
+    # Not at the top: --help shall not load it.
     from bsv_store.acquisition.plan import FillPlan
 
-    is_fill = isinstance(plan, FillPlan)
     parts = plan.parts if isinstance(plan, FillPlan) else (plan,)
     if output_format == "json":
-        print_json(_facts(plan))
+        print_json(_facts(plan) | ({} if parts == (plan,) else {"parts": [_facts(part) for part in parts]}))
     elif output_format == "csv":
         columns = ("experiment_id", "state")
         rows = [{"what": part.what, **row} for part in parts for row in _states(part)]
-        print_rows(rows, "csv", columns=("what", *columns) if is_fill else columns)
+        print_rows(rows, "csv", columns=columns if parts == (plan,) else ("what", *columns))
     else:
         emit(plan.summary())
 
 
 def _facts(plan: Plan | FillPlan) -> dict[str, Any]:
     names = ("requests", "download_bytes", "store_bytes", "free_bytes", "seconds", "has_room")
-    facts = {**plain(plan), **{name: getattr(plan, name) for name in names}}
-    return facts | ({"parts": [_facts(part) for part in plan.parts]} if hasattr(plan, "parts") else {})
+    return {**plain(plan), **{name: getattr(plan, name) for name in names}}
 
 
 def _states(plan: Plan) -> list[dict[str, Any]]:

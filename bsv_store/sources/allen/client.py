@@ -11,6 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Generic, Self, TypeVar
+from urllib.parse import urlsplit
 
 from bsv_store._version import __version__
 from bsv_store.catalog.records import ExperimentList, Ontology, UnionizeTable
@@ -117,6 +118,16 @@ class AllenClient:
         patience = Patience(connect_timeout_s, read_timeout_s, deadline_s, attempts, backoff_s, connections)
         agent = user_agent or f"bsv-store/{__version__} (python-requests)"
         self._transfer = Transfer(patience, user_agent=agent, clock=clock)
+
+    @property
+    def host(self) -> str:
+        """Name and port of the server that is asked."""
+        return urlsplit(self.api_url).netloc
+
+    @property
+    def download_host(self) -> str:
+        """Name and port of the file server."""
+        return urlsplit(self.download_url).netloc
 
     def structures(self) -> Reply[Ontology]:
         """The structure graph of the adult mouse with its structure sets.

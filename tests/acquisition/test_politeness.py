@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import func, select
+
+from bsv_store.acquisition.claims import Claims
+from bsv_store.acquisition.fetch import fetch_volumes
+from bsv_store.acquisition.politeness import MOST_CONNECTIONS, share_of_connections
+from bsv_store.catalog.models import Claim
+from bsv_store.sources.allen import AllenClient
+from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+
+def shares(store: Store, *wanted: int, host: str = "allen") -> tuple[list[int], list[Claims]]:
+    claims = [Claims(store.database) for _ in wanted]
+    return [
+        share_of_connections(store.database, run, host, wanted=number)
+        for run, number in zip(claims, wanted, strict=True)
+    ], claims
+
+
+def test_runs_share_the_connections_and_each_has_one(store: Store) -> None:
+    granted, runs = shares(store, 4, 10, 4, 4, 1)
+    assert granted == [4, 10, 2, 1, 1]
+    # Those of another host are others.
+    assert shares(store, 4, host="elsewhere")[0] == [4]
+    runs[1].release_all()
+    assert shares(store, 16)[0] == [10]
+
+
+def test_runs_that_begin_at_once_take_no_connection_twice(store: Store) -> None:
+    granted: list[int] = []
+
+    def begin() -> None:
+        granted.extend(shares(store, 4)[0])
+
+    threads = [threading.Thread(target=begin) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with store.database.reading() as connection:
+        held = connection.execute(select(func.count()).select_from(Claim)).scalar_one()
+    assert held == sum(granted) == MOST_CONNECTIONS
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_fetch_makes_do_with_what_is_left(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, left: int
+) -> None:
+    _, (others,) = shares(catalog, MOST_CONNECTIONS - left, host=client.host)
+    report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids)
+    assert report.fetched == atlas.experiment_ids
+    assert server.requests.peak == 1
+    others.release_all()
+    with catalog.database.reading() as connection:
+        assert connection.execute(select(func.count()).select_from(Claim)).scalar_one() == 0
+
+
+def test_a_fetch_downloads_as_many_at_a_time_as_it_may(
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    """Also though it has more threads than connections."""
+    with AllenClient(api_url=server.url, connections=2) as client:
+        fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids, workers=8)
+    assert server.requests.peak <= 2
