@@ -203,6 +203,7 @@ class VolumeTask(Task[VolumeFile]):
             lock_experiments(connection, ours)
             replaced = record_volumes(connection, [file for file in brought if file.experiment_id in ours])
             claims.release(connection, keys)
+            checkpoint("fetch:recorded")
         checkpoint("fetch:committed")
         for path in replaced:
             self._files.trash(path)

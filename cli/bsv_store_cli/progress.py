@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 
+# A rate over less than this says nothing.
+_SHORTEST_S = 0.1
+
+
 class ProgressBar:
     """The library's progress protocol, drawn by rich; safe to share between threads."""
 
@@ -21,10 +26,12 @@ class ProgressBar:
         self._bars = bars
         self._task: TaskID | None = None
         self._bytes = 0
+        self._started = 0.0
 
     def start(self, total: int, what: str) -> None:
         """Begin a bar."""
         self._bytes = 0
+        self._started = time.monotonic()
         self._task = self._bars.add_task(printable(what), total=total, size="")
 
     def advance(self, count: int = 1, *, size_bytes: int = 0) -> None:
@@ -33,7 +40,9 @@ class ProgressBar:
 
         if self._task is not None:
             self._bytes += size_bytes
-            self._bars.update(self._task, advance=count, size=size_text(self._bytes) if self._bytes else "")
+            rate = size_text(round(self._bytes / max(_SHORTEST_S, time.monotonic() - self._started)))
+            size = f"{size_text(self._bytes)}, {rate}/s" if self._bytes else ""
+            self._bars.update(self._task, advance=count, size=size)
 
     def finish(self) -> None:
         """Leave it as it stands."""

@@ -54,6 +54,7 @@ def killed(launch: Launch, store: Store, server: SyntheticServer, what: str, kil
         ("publish:renamed", {0}),
         ("fetch:published", {0}),
         ("fetch:published@3", {0, 1, 2}),
+        ("fetch:recorded", {0}),
         # One commit may be for all that has come until then.
         ("fetch:committed", {1, 2, 3}),
     ],
@@ -79,6 +80,24 @@ def test_a_killed_fetch_is_completed_by_the_next(
     assert set(report.fetched) == set(IDS) - whole
     assert server.requests.total == len(report.fetched)
     assert check_sound(catalog, atlas) == set(IDS)
+
+
+@pytest.mark.parametrize("requests", [1, 2, 3, 5, 6])
+def test_a_fetch_killed_at_any_time_is_completed_by_the_next(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, launch: Launch, requests: int
+) -> None:
+    process = launch("fetch", catalog.path, server.url, atlas.experiment_ids)
+    assert server.requests.wait_for(requests, seconds=60)
+    process.kill()
+    process.communicate(timeout=60)
+    there = check_sound(catalog, atlas)
+    whole = published(catalog)
+    server.requests.clear()
+    report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids)
+    assert set(report.present) == there
+    assert set(report.recovered) == whole - there
+    assert set(report.fetched) == set(atlas.experiment_ids) - whole
+    assert check_sound(catalog, atlas) == set(atlas.experiment_ids)
 
 
 def published(store: Store) -> set[int]:

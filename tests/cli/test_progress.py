@@ -62,7 +62,7 @@ def test_a_terminal_gets_a_bar(server: SyntheticServer, own_filled: Path) -> Non
     assert out.splitlines()[0] == "experiment_id,outcome,reason"
     assert "projection_density at 100 um" in err
     assert "2/2" in err
-    assert re.search(r"\d+\.\d [kM]B ", err)
+    assert re.search(r"\d+\.\d [kM]B, \d+\.\d [kM]B/s ", err)
     # Afterwards the cursor is there again.
     assert err.rindex("\x1b[?25h") > err.rindex("\x1b[?25l")
     assert "2 fetched" in err.rsplit("\x1b[?25h", 1)[1]
