@@ -163,7 +163,8 @@ def _measured(what: str, target: str, url: str, count: str) -> None:
     wall, cpu = time.perf_counter(), time.process_time()
     figures = {"bare": _bare, "ours": _ours}[what](Path(target), url, int(count))
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    rate = {"wall_s": wall, "cpu_s": cpu, "per_s": int(count) / wall, "cpu_ms_each": 1e3 * cpu / int(count)}
+    done = figures.get("fetched", int(count))
+    rate = {"wall_s": wall, "cpu_s": cpu, "per_s": done / wall, "cpu_ms_each": 1e3 * cpu / done}
     print(json.dumps({**rate, "peak_mb": peak_mb(), **figures}))
 
 
