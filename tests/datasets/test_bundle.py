@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from bsv_store import create_store, open_store
-from bsv_store.aggregation import by_coordinate
+from bsv_store.aggregation import by_coordinate, crossed
 from bsv_store.catalog.selection import Selection
 from bsv_store.datasets.imports import import_bundle
 from bsv_store.datasets.rebuild import rebuild_version
 from bsv_store.datasets.versions import find_version, list_datasets
 from bsv_store.errors import FormatError, FrameError, InputError, UnknownExperimentError
-from tests.datasets.world import IDS, ask
+from tests.datasets.world import IDS, add_volume, ask
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -81,6 +81,19 @@ def test_another_store_takes_the_version_as_it_is(version: DatasetVersion, other
     np.testing.assert_array_equal(taken.mean, version.mean)
     again = find_version(other.database, other.files, "test")
     assert again.experiments == version.experiments
+
+
+def test_the_second_coordinate_and_the_masks_come_along(filled: Store, other: Store, tmp_path: Path) -> None:
+    inside = np.zeros((132, 80, 114), np.float32)
+    inside[:66] = 0.5
+    for identifier in IDS:
+        add_volume(filled, identifier, kind="injection_fraction", array=inside)
+    grouping = crossed(by_coordinate("AP", edges=[3000, 8200, 9400]), by_coordinate("ML", edges=[0, 5700, 11400]))
+    version = ask(filled, Selection(ids=IDS), grouping, exclude_injection=True)
+    assert any(group.second_lower is not None for group in version.groups)
+    assert any(member.injection_fraction_sha256 for member in version.experiments)
+    taken = take(other, version.export(tmp_path / "a.bsv.zip"))
+    assert (taken.groups, taken.experiments) == (version.groups, version.experiments)
 
 
 def test_importing_twice_makes_one_version(version: DatasetVersion, other: Store, tmp_path: Path) -> None:

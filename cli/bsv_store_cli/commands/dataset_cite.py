@@ -17,6 +17,8 @@ _COLUMNS = (
     "divisor",
     "injected_hemisphere",
     "array_sha256",
+    "injection_fraction_sha256",
+    "data_mask_sha256",
 )
 
 
