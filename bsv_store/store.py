@@ -458,7 +458,7 @@ class Store(Anatomy):
         spacing_um: int = 100,
         overwrite: bool = False,
     ) -> None:
-        """Write a volume to ``.nrrd`` or ``.npy``; at 25 and 10 um in at most 300 MB of memory.
+        """Write a volume to ``.nrrd`` or ``.npy``; at 25 and 10 um in at most 350 MB of memory.
 
         Raises
         ------

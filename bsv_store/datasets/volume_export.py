@@ -26,7 +26,7 @@ _BLOCK_BYTES = 1 << 28
 def export_volume(files: StoreFiles, file: VolumeFile, target: Path, *, overwrite: bool = False) -> None:
     """Write a stored volume to a file that appears whole, or not at all; every byte that is read is checked.
 
-    Memory: that of the volume at 100 and 50 um; at 25 and 10 um some 30 MB, for NRRD 300 MB.
+    Memory: that of the volume at 100 and 50 um; at 25 and 10 um some 70 MB, for NRRD 350 MB.
 
     Parameters
     ----------

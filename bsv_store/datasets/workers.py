@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
-from bsv_store.errors import InputError
+from bsv_store.errors import BsvStoreError, InputError
 
 T = TypeVar("T")
 
@@ -44,10 +44,16 @@ def checked_workers(workers: int | None, executor: Executor | None) -> int:
 def pool(workers: int) -> Iterator[Executor]:
     """That many processes of our own. Threads would wait for each other: HDF5 lets in one at a time."""
     import multiprocessing
+    import signal
     from concurrent.futures import ProcessPoolExecutor
 
-    # Not forked: a copy of a process with threads can stop for good.
-    executor = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    # Not forked: a copy of a process with threads can stop for good. Ctrl-C ends them all, without a word.
+    executor = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         yield executor
     finally:
@@ -59,9 +65,13 @@ def in_order(executor: Executor, calls: Sequence[tuple[Any, ...]], *, at_once: i
 
     Raises
     ------
+    BsvStoreError
+        If a process that was to do a call has gone.
     Exception
         What a call raised. Calls that have not begun by then are given up.
     """
+    from concurrent.futures import BrokenExecutor
+
     waiting: deque[Any] = deque()
     try:
         for call in calls:
@@ -70,6 +80,11 @@ def in_order(executor: Executor, calls: Sequence[tuple[Any, ...]], *, at_once: i
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    except BrokenExecutor as error:
+        raise BsvStoreError(
+            "a process that was computing has ended, perhaps for lack of memory",
+            hint="Run the same again with fewer workers.",
+        ) from error
     finally:
         for future in waiting:
             future.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import signal
@@ -18,6 +19,7 @@ from bsv_store.acquisition.adopt import adopt_cache
 from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.catalog.models import StoredVolume
 from bsv_store.catalog.volumes import all_volumes
+from bsv_store.errors import NoSpaceError
 from bsv_store.sources.allen import AllenClient
 from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer, wire_volumes
 from bsv_store.sources.synthetic.faults import Substitute, Truncate
@@ -153,6 +155,19 @@ def test_a_damaged_orphan_is_downloaded_anew(catalog: Store, client: AllenClient
         path.rename(path.with_name(path.name.replace(str(IDS[0]), str(IDS[1]))))
     wanted = IDS[1:2] if how == "renamed" else IDS[:1]
     assert fetch_volumes(catalog.database, catalog.files, client, wanted, kind=KIND).fetched == wanted
+
+
+def test_a_full_disk_is_said_at_once_and_not_asked_for_again(
+    catalog: Store, client: AllenClient, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("bsv_store.sources.allen.resume.PartialBody.write", full)
+    with pytest.raises(NoSpaceError, match="no space left for the download"):
+        fetch_volumes(catalog.database, catalog.files, client, IDS[:1], kind=KIND)
+    assert server.requests.total == 1
+    assert leftovers(catalog) == []
 
 
 def cache(folder: Path, atlas: SyntheticAtlas, *, of: int) -> Path:

@@ -178,3 +178,12 @@ def test_nothing_selected_is_an_error(run: Runner, server: SyntheticServer, own_
 )
 def test_a_wrong_option_is_an_error_that_helps(run: Runner, filled: Path, options: list[str], text: str) -> None:
     assert run("aggregate", *options, store=filled).refused(2, text).out == ""
+
+
+def test_several_processes_give_the_same_result(run: Runner, own_filled: Path) -> None:
+    alone = run(*VISP_BY_AP, "--format", "json", store=own_filled).succeeded().json
+    again = [*VISP_BY_AP[:-1], "together", "--workers", "2", "--format", "json"]
+    together = run(*again, store=own_filled).succeeded().json
+    assert together["was_computed"]
+    assert together["content_sha256"] == alone["content_sha256"]
+    run(*again[:-3], "0", store=own_filled).refused(2, "--workers")

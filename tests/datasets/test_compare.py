@@ -100,3 +100,22 @@ def test_voxels_that_only_one_side_knows_differ() -> None:
     assert difference.at_um == (150.0, 250.0, 350.0)
     assert math.isnan(difference.first)
     assert math.isnan(voxel_difference(first, first, grid).correlation)
+
+
+@pytest.mark.parametrize("half_known", [False, True])
+def test_planes_compared_one_by_one_are_the_whole(monkeypatch: pytest.MonkeyPatch, half_known: bool) -> None:
+    random = np.random.default_rng(1)
+    first, second = random.random((2, *Grid(100).shape))
+    first[3], second[3], first[40:60] = np.nan, np.nan, 0.5
+    if half_known:
+        second[90, 4, 5] = np.nan
+    whole = voxel_difference(first, second, Grid(100))
+    monkeypatch.setattr("bsv_store.datasets.compare._BLOCK_VOXELS", 1)
+    cut = voxel_difference(first, second, Grid(100))
+    assert (cut.largest, cut.at_um, cut.voxels) == (whole.largest, whole.at_um, whole.voxels)
+    np.testing.assert_array_equal([cut.first, cut.second], [whole.first, whole.second])
+    assert cut.correlation == pytest.approx(whole.correlation, rel=1e-12)
+    known = ~(np.isnan(first) | np.isnan(second))
+    assert whole.correlation == pytest.approx(np.corrcoef(first[known], second[known])[0, 1], rel=1e-9)
+    if half_known:
+        assert cut.at_um == (9050, 450, 550)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -22,7 +24,8 @@ from bsv_store.datasets.recipe import Recipe
 from bsv_store.datasets.spatial import search_point
 from bsv_store.datasets.stack import volume_stack
 from bsv_store.datasets.volume_export import export_volume
-from bsv_store.errors import DamagedFileError, InputError
+from bsv_store.datasets.workers import in_order
+from bsv_store.errors import BsvStoreError, DamagedFileError, InputError
 from bsv_store.volumes import library
 from bsv_store.volumes.encoding import VolumeLayout
 from tests.datasets.world import IDS, VISUAL, add_volume, ask, fill, voxels
@@ -133,6 +136,12 @@ def test_damage_is_named_whoever_meets_it(filled: Store, workers: int) -> None:
     assert [member.experiment_id for member in left.left_out] == [1, 2]
 
 
+def test_a_process_that_is_gone_is_an_error_that_says_so() -> None:
+    with ProcessPoolExecutor(1) as executor, pytest.raises(BsvStoreError, match="has ended") as caught:
+        list(in_order(executor, [(os._exit, 1)], at_once=1))
+    assert caught.value.hint == "Run the same again with fewer workers."
+
+
 def test_a_number_of_workers_that_makes_no_sense_is_an_error(filled: Store) -> None:
     with pytest.raises(InputError, match="0 workers"):
         asked(filled, workers=0)
@@ -168,6 +177,33 @@ def test_a_full_disk_is_a_clean_error_and_leaves_nothing(filled: Store, limit: i
     assert done.stdout == "refused: Free some room and run the same again.\n"
     assert leftovers(filled) == []
     assert not (filled.path / "datasets" / "test").exists()
+
+
+KILLED = """
+import sys
+from bsv_store import Selection, open_store
+from bsv_store.volumes import grid
+from tests.datasets.world import ask
+
+grid.LARGE_VOXELS = 1
+with open_store(sys.argv[1]) as store:
+    ask(store, Selection(ids=[1, 2, 3]))
+"""
+
+
+@pytest.mark.parametrize("point", ["aggregate:computed", "publish:written", "publish:renamed", "aggregate:inserted"])
+def test_a_killed_aggregate_is_completed_by_the_next(
+    filled: Store, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    monkeypatch.setattr("bsv_store.volumes.grid.LARGE_VOXELS", 1)
+    command = [sys.executable, "-c", KILLED, str(filled.path)]
+    environment = {**os.environ, "BSV_STORE_KILL_AT": point}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=CHECKOUT, env=environment)
+    assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")
+    assert all(path.name.endswith(".tmp") for path in leftovers(filled))
+    version = ask(filled, Selection(ids=[1, 2, 3]))
+    assert (version.number, version.was_computed) == (1, True)
+    assert [path.name for path in version.path.parent.iterdir()] == [version.path.name]
 
 
 def test_a_result_that_vanished_is_computed_again(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,3 +301,36 @@ def test_exports_are_those_of_the_whole_array(large: Store, tmp_path: Path, monk
     write_nrrd(tmp_path / "small.nrrd", array, file.layout.grid, content=content, no_data=-1.0)
     for ending in ("npy", "nrrd"):
         assert (tmp_path / f"large.{ending}").read_bytes() == (tmp_path / f"small.{ending}").read_bytes()
+
+
+# In a process of its own: a cluster that comes up under pytest's filters of warnings waits for ever.
+ASK_DASK = """
+import sys
+from bsv_store import open_store
+from tests.datasets.test_large import asked
+
+if __name__ == "__main__":
+    import distributed
+
+    with (
+        open_store(sys.argv[1]) as store,
+        distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        print(asked(store, name="together", executor=client, workers=3).file_sha256)
+"""
+
+
+def test_a_client_of_dask_computes_the_same_bytes(filled: Store) -> None:
+    pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
+    alone = asked(filled)
+    done = subprocess.run(
+        [sys.executable, "-c", ASK_DASK, str(filled.path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=CHECKOUT,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [alone.file_sha256]

@@ -32,6 +32,7 @@ from bsv_store.sources.formats import (
 )
 from bsv_store.sources.formats.unionizes import BOTH_PARTS
 from bsv_store.volumes.annotation import Annotation
+from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.spool import SpooledVolume, VolumeSpool
 from bsv_store.volumes.volume import Volume, VolumeKind
@@ -232,6 +233,8 @@ class AllenClient:
             If the experiment has no such volume.
         UpstreamError
             If it cannot be had whole, or is not what it should be.
+        NoSpaceError, StoreError
+            If ``scratch`` or ``spool`` cannot be written.
         InputError
             If there is no such grid.
         """
@@ -254,7 +257,7 @@ class AllenClient:
             return read_nrrd(body, kind, what=what, spacing_um=spacing_um)
 
         limit = _HEADER_LIMIT + _WIDEST_VOXEL_BYTES * grid.size
-        with BytesIO() if scratch is None else scratch.open("w+b") as sink:
+        with store_errors(scratch or Path()), BytesIO() if scratch is None else scratch.open("w+b") as sink:
             order = Order(url, what, limit, sink, on_bytes, can_resume=True)
             volume = self._transfer.get(order, read)
             return Reply(volume, url, sink.seek(0, 2))

@@ -19,11 +19,19 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
-from bsv_store.errors import EnvelopeError, FormatError, FrameError, NotFoundUpstreamError, UpstreamError
+from bsv_store.errors import (
+    EnvelopeError,
+    FormatError,
+    FrameError,
+    NoSpaceError,
+    NotFoundUpstreamError,
+    UpstreamError,
+)
 from bsv_store.sources.allen.addresses import API_URL_VARIABLE, DOWNLOAD_URL_VARIABLE
 from bsv_store.sources.allen.gate import Clock, HostGate
 from bsv_store.sources.allen.resume import PartialBody
 from bsv_store.sources.formats.fields import looks_like_html
+from bsv_store.volumes.files import is_no_space
 
 if TYPE_CHECKING:
     import requests
@@ -143,6 +151,8 @@ class Transfer:
             If the server says that there is no such object.
         UpstreamError
             If it cannot be had, or is refused by ``read``. The message names the object and the address.
+        NoSpaceError
+            If the disk has no room for it.
         """
         import stamina
 
@@ -196,6 +206,11 @@ class Transfer:
         except requests.TooManyRedirects as error:
             raise UpstreamError(work.message("the server redirects without end"), hint=NETWORK_HINT) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            if isinstance(error, OSError) and is_no_space(error):
+                # No other attempt would have more room.
+                raise NoSpaceError(
+                    work.message("no space left for the download"), hint="Free some room and run the same again."
+                ) from error
             # What has arrived stays in the partial body: the next attempt may go on from there.
             keep_waiting()
             raise _AgainError(_network_reason(error), NETWORK_HINT) from error

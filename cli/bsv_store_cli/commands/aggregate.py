@@ -100,7 +100,7 @@ _option = functools.partial(click.option, cls=SectionOption, section="How to ave
     default=1,
     show_default=True,
     metavar="N",
-    help="Compute in N processes. It pays at 25 and 10 um; the result is the same.",
+    help="Compute in N processes, which pays for some hundred volumes of 25 um.",
 )
 @API_URL
 @format_option
