@@ -54,7 +54,11 @@ class SlabSource(Protocol):
     def no_data_voxels(self) -> int:
         """Voxels without data."""
 
-    def slabs(self) -> Iterator[NDArray[np.float32]]:
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the voxels: four bytes."""
+
+    def slabs(self) -> Iterator[NDArray[Any]]:
         """The voxels, slab after slab of AP planes as `slab_ranges` cuts them."""
 
 
@@ -109,16 +113,16 @@ def write_large(sink: BinaryIO, volume: SlabSource, *, experiment_id: int, sourc
     OSError
         If the disk does not take it.
     """
-    grid = volume.grid
+    grid, dtype = volume.grid, volume.dtype.newbyteorder("<")
     is_sparse = volume.non_zero <= DENSE_ABOVE * grid.size
     with written_hdf5(sink) as (file, guard):
         describe_file(file, volume.kind, grid, experiment_id=experiment_id, source=source)
         slabs = _hashed(volume, guard, digest := hashlib.sha256())
         if is_sparse:
-            describe_sparse(file, grid, volume.non_zero)
-            _write_sparse(file, volume, slabs)
+            describe_sparse(file, grid, volume.non_zero, dtype.name)
+            _write_sparse(file, volume, slabs, dtype.str)
         else:
-            dataset = create_dense(file, grid)
+            dataset = create_dense(file, grid, dtype.str)
             for (start, stop), slab in zip(slab_ranges(grid), slabs, strict=True):
                 dataset[start:stop] = slab
         file.attrs["array_sha256"] = np.bytes_(digest.hexdigest().encode())
@@ -127,7 +131,7 @@ def write_large(sink: BinaryIO, volume: SlabSource, *, experiment_id: int, sourc
     return LargeContent(grid, encoding, count, digest.hexdigest(), volume.no_data_voxels)
 
 
-def _hashed(volume: SlabSource, guard: GuardedFile, digest: Any) -> Iterator[NDArray[np.float32]]:
+def _hashed(volume: SlabSource, guard: GuardedFile, digest: Any) -> Iterator[NDArray[Any]]:
     for slab in volume.slabs():
         # A full disk ends this here, not after the last of ten minutes.
         guard.check()
@@ -136,11 +140,11 @@ def _hashed(volume: SlabSource, guard: GuardedFile, digest: Any) -> Iterator[NDA
         yield little
 
 
-def _write_sparse(file: h5py.File, volume: SlabSource, slabs: Iterator[NDArray[np.float32]]) -> None:
+def _write_sparse(file: h5py.File, volume: SlabSource, slabs: Iterator[NDArray[Any]], dtype: str) -> None:
     grid, count = volume.grid, volume.non_zero
     plane = grid.shape[1] * grid.shape[2]
     index_of = _Appender(file, "indices_0", "<u4", count)
-    values_of = _Appender(file, "values", "<f4", count)
+    values_of = _Appender(file, "values", dtype, count)
     starts = [0]
     for (start, stop), slab in zip(slab_ranges(grid), slabs, strict=True):
         flat = slab.reshape(-1)
@@ -249,5 +253,5 @@ def dense_planes(voxels: SparseArray | NDArray[np.float32], start: int, stop: in
     return voxels.dense_planes(start, stop) if isinstance(voxels, SparseArray) else voxels
 
 
-def _little(slab: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.ascontiguousarray(slab).astype("<f4", copy=False)
+def _little(slab: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(slab).astype(slab.dtype.newbyteorder("<"), copy=False)

@@ -50,7 +50,7 @@ def describe_file(file: h5py.File, kind: VolumeKind, grid: Grid, *, experiment_i
     file.attrs["shape"] = np.array(grid.shape, np.int64)
 
 
-def describe_sparse(file: h5py.File, grid: Grid, count: int) -> None:
+def describe_sparse(file: h5py.File, grid: Grid, count: int, dtype: str = "float32") -> None:
     """Write the binsparse description of a vector of that many stored values."""
     description = {
         "binsparse": {
@@ -58,18 +58,18 @@ def describe_sparse(file: h5py.File, grid: Grid, count: int) -> None:
             "format": "CVEC",
             "shape": [grid.size],
             "number_of_stored_values": count,
-            "data_types": {"indices_0": "uint32", "values": "float32"},
+            "data_types": {"indices_0": "uint32", "values": dtype},
         }
     }
     file.attrs["binsparse"] = np.bytes_(json.dumps(description, separators=(",", ":")).encode())
 
 
-def create_dense(file: h5py.File, grid: Grid) -> h5py.Dataset:
+def create_dense(file: h5py.File, grid: Grid, dtype: str = "<f4") -> h5py.Dataset:
     """The dataset of a dense volume, still to be written."""
     return file.create_dataset(
         "volume",
         shape=grid.shape,
-        dtype="<f4",
+        dtype=dtype,
         # Some coronal planes in a chunk: a region of interest does not unpack the whole brain.
         chunks=(_planes_per_chunk(grid), *grid.shape[1:]),
         shuffle=True,

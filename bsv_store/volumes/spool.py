@@ -22,7 +22,6 @@ from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.layout import slab_ranges
 from bsv_store.volumes.volume import VolumeKind
 
-_RECORD = np.dtype([("at", "<u4"), ("value", "<f4")])
 # A record takes twice the room of a bare value.
 _RECORDS_BELOW = 1 / 2
 
@@ -58,23 +57,26 @@ class SpooledVolume:
     non_zero : int
         Voxels that are not 0, those without data included.
     no_data_voxels : int
+    dtype : numpy.dtype
+        float32, or another of four bytes that the spool was filled with.
     """
 
     kind: VolumeKind
     grid: Grid
     non_zero: int
     no_data_voxels: int
+    dtype: np.dtype[Any]
     _spool: VolumeSpool
 
-    def slabs(self) -> Iterator[NDArray[np.float32]]:
-        """The voxels, slab after slab of AP planes: float32, shape (some, dv, ml), C order; NaN = no data.
+    def slabs(self) -> Iterator[NDArray[Any]]:
+        """The voxels, slab after slab of AP planes: shape (some, dv, ml), C order; NaN = no data.
 
         Raises
         ------
         StoreError
             If the spool cannot be read.
         """
-        return self._spool.slabs(self.grid)
+        return self._spool.slabs(self.grid, self.dtype)
 
 
 class VolumeSpool:
@@ -105,13 +107,22 @@ class VolumeSpool:
     ) -> None:
         self._file.close()
 
-    def fill(self, kind: VolumeKind, grid: Grid, blocks: Iterable[tuple[int, NDArray[np.float32]]]) -> SpooledVolume:
+    def fill(
+        self,
+        kind: VolumeKind,
+        grid: Grid,
+        blocks: Iterable[tuple[int, NDArray[Any]]],
+        *,
+        dtype: type[np.float32 | np.uint32] = np.float32,
+    ) -> SpooledVolume:
         """The volume that these blocks make up; what was in the spool before is forgotten.
 
         Parameters
         ----------
-        blocks : iterable of (int, ndarray of float32)
+        blocks : iterable of (int, ndarray)
             First ML plane and checked voxels [ap, dv, some of ml], in ascending order; best with the AP axis fastest.
+        dtype : type
+            Of the voxels.
 
         Raises
         ------
@@ -119,6 +130,7 @@ class VolumeSpool:
             If the spool cannot be written.
         """
         self._blocks.clear()
+        little = np.dtype(dtype).newbyteorder("<")
         with store_errors(self._path):
             self._file.seek(0)
             self._file.truncate()
@@ -131,27 +143,27 @@ class VolumeSpool:
             no_data += int(np.isnan(flat).sum())
             ends: NDArray[np.int64] | None = None
             if count <= _RECORDS_BELOW * flat.size:
-                ends, content = _records(grid, first, flat)
+                ends, content = _records(grid, first, flat, _record(little))
             else:
-                content = np.ascontiguousarray(block, "<f4")
+                content = np.ascontiguousarray(block, little)
             with store_errors(self._path):
                 self._blocks.append(_Block(first, block.shape[2], self._file.tell(), ends))
                 self._write(content)
             checkpoint("spool:block")
-        return SpooledVolume(kind, grid, non_zero, no_data, self)
+        return SpooledVolume(kind, grid, non_zero, no_data, little, self)
 
-    def slabs(self, grid: Grid) -> Iterator[NDArray[np.float32]]:
+    def slabs(self, grid: Grid, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
         """See :meth:`SpooledVolume.slabs`."""
         for number, (start, stop) in enumerate(slab_ranges(grid)):
-            slab = np.zeros((stop - start, *grid.shape[1:]), np.float32)
+            slab = np.zeros((stop - start, *grid.shape[1:]), dtype)
             for block in self._blocks:
                 if block.ends is not None:
                     low, high = block.ends[number : number + 2]
-                    records = self._read(block.offset, int(low), int(high), _RECORD)
+                    records = self._read(block.offset, int(low), int(high), _record(dtype))
                     slab.reshape(-1)[records["at"]] = records["value"]
                 else:
                     plane = grid.shape[1] * block.count
-                    voxels = self._read(block.offset, start * plane, stop * plane, np.dtype("<f4"))
+                    voxels = self._read(block.offset, start * plane, stop * plane, dtype)
                     slab[..., block.first : block.first + block.count] = voxels.reshape(stop - start, -1, block.count)
             yield slab
 
@@ -173,14 +185,21 @@ class VolumeSpool:
         return content.view(dtype)
 
 
-def _records(grid: Grid, first: int, flat: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+def _record(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """A voxel that is not 0: where it lies in its slab, and its value."""
+    return np.dtype([("at", "<u4"), ("value", dtype)])
+
+
+def _records(
+    grid: Grid, first: int, flat: NDArray[Any], record: np.dtype[Any]
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """How many voxels that are not 0 lie before each slab and after the last; and these, by slab and place in it.
 
     Parameters
     ----------
     first : int
         ML plane at which the block begins.
-    flat : ndarray of float32
+    flat : ndarray
         The block, the AP axis fastest.
     """
     listed = np.flatnonzero(flat)
@@ -190,7 +209,7 @@ def _records(grid: Grid, first: int, flat: NDArray[np.float32]) -> tuple[NDArray
     starts = np.array([start for start, _ in slab_ranges(grid)])
     slab = np.searchsorted(starts, ap, side="right") - 1
     order = np.argsort(slab.astype(np.uint16), kind="stable")
-    records = np.empty(listed.size, _RECORD)
+    records = np.empty(listed.size, record)
     records["at"] = (((ap - starts[slab]) * size_dv + dv) * size_ml + (ml + first))[order]
     records["value"] = flat[listed[order]]
     counts = np.bincount(slab, minlength=len(starts))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,9 +76,9 @@ class SparseArray:
         return SparseArray(self.grid, self.index[low:high], self.values[low:high])
 
     def dense_planes(self, start: int, stop: int) -> NDArray[np.float32]:
-        """float32 array, shape (stop - start, dv, ml): the AP planes [start, stop), beyond which nothing is listed."""
+        """The AP planes [start, stop), beyond which nothing is listed: (stop - start, dv, ml), the values' dtype."""
         shape = (stop - start, *self.grid.shape[1:])
-        dense = np.zeros(shape, np.float32)
+        dense = np.zeros(shape, self.values.dtype)
         first = np.uint32(start * shape[1] * shape[2])
         dense.reshape(-1)[self.index - first if first else self.index] = self.values
         return dense
@@ -112,6 +112,11 @@ class Volume:
     def no_data_voxels(self) -> int:
         """Number of voxels without data."""
         return int(np.isnan(self.array).sum())
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the voxels: float32."""
+        return self.array.dtype
 
     def slabs(self) -> Iterator[NDArray[np.float32]]:
         """The array, slab after slab of AP planes, as views of shape (some, dv, ml)."""
