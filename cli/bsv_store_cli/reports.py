@@ -10,6 +10,7 @@ import click
 
 from bsv_store_cli.output import print_json, print_rows
 from bsv_store_cli.tables import Column, count
+from bsv_store_cli.talk import note
 
 if TYPE_CHECKING:
     from bsv_store.acquisition.annotation import AnnotationReport
@@ -31,6 +32,8 @@ DOWNLOAD_URL = click.option(
 )
 
 _INGEST_COLUMNS = ("source", "what", "kind", "rows", "added", "changed", "unchanged", "withdrawn")
+# Rarely anything: for people, a remark says so.
+_REMARKABLE = ("merged", "newer_list")
 _ANNOTATION_COLUMNS = ("source", "spacing_um", "outcome", "structures", "annotated_voxels", "size_bytes")
 _OUTCOME_COLUMNS = ("experiment_id", "outcome", "reason")
 
@@ -40,15 +43,20 @@ def host(url: str) -> str:
     return urlsplit(url).netloc or url
 
 
-def ingest_row(report: IngestReport, *, source: str) -> dict[str, Any]:
-    """What taking in one list did."""
-    return {"source": source, **{name: getattr(report, name) for name in _INGEST_COLUMNS[1:]}}
+def note_remarks(report: IngestReport, *, source: str) -> None:
+    """Say what the numbers of a list do not tell."""
+    for remark in report.remarks():
+        note(f"{source}: {remark}")
 
 
-def print_ingested(rows: Sequence[dict[str, Any]], output_format: str) -> None:
-    """Print what taking in lists did, one row for each."""
+def print_ingested(reports: Sequence[tuple[str, IngestReport]], output_format: str) -> None:
+    """Print what taking in lists did, one row for each; each report comes after its source."""
+    for source, report in reports:
+        note_remarks(report, source=source)
+    names = (*_INGEST_COLUMNS[1:], *_REMARKABLE)
+    rows = [{"source": source, **{name: getattr(report, name) for name in names}} for source, report in reports]
     table = [Column(name, name, count if name in _INGEST_COLUMNS[3:] else str) for name in _INGEST_COLUMNS]
-    print_rows(rows, output_format, columns=_INGEST_COLUMNS, table=table)
+    print_rows(rows, output_format, columns=(*_INGEST_COLUMNS, *_REMARKABLE), table=table)
 
 
 def annotation_row(report: AnnotationReport, *, source: str) -> dict[str, Any]:

@@ -64,6 +64,34 @@ def test_the_day_of_a_list_can_be_given(run: Runner, files: dict[str, Path], sto
     run("ingest", "experiments", "x.json", "--upstream-date", "Feb 3", store=store_location).refused(2, "Feb 3")
 
 
+def test_what_is_remarkable_about_a_list_is_said(
+    run: Runner, files: dict[str, Path], store_location: Path, tmp_path: Path
+) -> None:
+    run("ingest", "structures", files["structures"], store=store_location).succeeded()
+    file = files["experiments"]
+    assert run("ingest", "experiments", file, store=store_location).succeeded().err == ""
+    body = json.loads(file.read_text(encoding="utf-8"))
+    line = {
+        "id": 1,
+        "name": "Another-Cre",
+        "transgenic_line_type_name": "driver",
+        "description": "",
+        "stock_number": "",
+    }
+    body["msg"].append({**body["msg"][0], "transgenic_line": line})
+    body["total_rows"] = body["num_rows"] = len(body["msg"])
+    older = tmp_path / "experiments_2019-02.json"
+    older.write_text(json.dumps(body), encoding="utf-8")
+
+    done = run("ingest", "experiments", older, "--format", "csv", store=store_location).succeeded()
+    assert done.err.splitlines() == [
+        f"{older}: History only: the newer api list of 2020-07-01 is in force.",
+        f"{older}: Merged: 1 row of experiments that stand there more than once, with the lines of each.",
+    ]
+    assert [(row["changed"], row["merged"], row["newer_list"]) for row in done.rows] == [("0", "1", "2020-07-01")]
+    assert "merged" not in run("ingest", "experiments", older, store=store_location).succeeded().cells[0]
+
+
 def test_a_bad_file_does_not_keep_the_others_out(
     run: Runner, files: dict[str, Path], own_filled: Path, tmp_path: Path
 ) -> None:

@@ -26,6 +26,8 @@ def test_brings_the_catalog(run: Runner, server: SyntheticServer, store_location
             "changed": "0",
             "unchanged": "0",
             "withdrawn": "0",
+            "merged": "0",
+            "newer_list": "",
         }
     ]
     assert f"Asking 127.0.0.1:{server.port}" in done.err

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import date
+from typing import TypedDict
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
@@ -14,7 +16,13 @@ from bsv_store.catalog.ingest.checks import check_fields, check_structures, chec
 from bsv_store.catalog.ingest.current import KINDS, CurrentExperiment, CurrentState, History, current_state, rank_of
 from bsv_store.catalog.ingest.hemisphere import lock_experiments, update_injected_hemispheres
 from bsv_store.catalog.ingest.revisions import content_sha256, payloads_of, read_history, write_revisions
-from bsv_store.catalog.ingest.snapshot_log import IngestReport, find_same, record_snapshot, wait_for_turn
+from bsv_store.catalog.ingest.snapshot_log import (
+    IngestReport,
+    find_same,
+    newer_upstream_date,
+    record_snapshot,
+    wait_for_turn,
+)
 from bsv_store.catalog.models import Experiment, ExperimentInjectionStructure, ExperimentLine, TransgenicLine
 from bsv_store.catalog.records import ExperimentList, ExperimentRecord, LineRecord
 from bsv_store.errors import InputError
@@ -56,14 +64,13 @@ def ingest_experiments(
     payloads = payloads_of(experiments.experiments)
     content = content_sha256(payloads)
     with database.reading() as connection:
-        is_known = _is_known(connection, experiments, content)
-    if is_known:
-        return _nothing_new(experiments)
+        if _is_known(connection, experiments, content):
+            return _nothing_new(connection, experiments)
     with database.writing() as connection:
         wait_for_turn(connection)
         # Another process may have been faster with the same list.
         if _is_known(connection, experiments, content):
-            return _nothing_new(experiments)
+            return _nothing_new(connection, experiments)
         check_structures(connection, _structure_ids(experiments), source)
         history = read_history(connection)
         if not allow_shrinking:
@@ -105,6 +112,7 @@ def _take_in(
         len(outcome.changed),
         len(payloads.keys() - outcome.added - outcome.changed),
         len(outcome.withdrawn),
+        **_remarkable(connection, experiments),
     )
 
 
@@ -113,9 +121,20 @@ def _is_known(connection: Connection, experiments: ExperimentList, content: str)
     return find_same(connection, "experiments", experiments.kind, content, upstream_date=day) is not None
 
 
-def _nothing_new(experiments: ExperimentList) -> IngestReport:
+def _nothing_new(connection: Connection, experiments: ExperimentList) -> IngestReport:
     count = len(experiments.experiments)
-    return IngestReport("experiments", experiments.kind, None, experiments.rows, 0, 0, count, 0)
+    remarkable = _remarkable(connection, experiments)
+    return IngestReport("experiments", experiments.kind, None, experiments.rows, 0, 0, count, 0, **remarkable)
+
+
+class _Remarkable(TypedDict):
+    merged: int
+    newer_list: date | None
+
+
+def _remarkable(connection: Connection, experiments: ExperimentList) -> _Remarkable:
+    newer = newer_upstream_date(connection, "experiments", experiments.kind, experiments.upstream_date)
+    return {"merged": experiments.rows - len(experiments.experiments), "newer_list": newer}
 
 
 def _check(experiments: ExperimentList, source: str) -> None:

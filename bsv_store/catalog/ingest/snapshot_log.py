@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, func, insert, select, text
 
 from bsv_store.catalog.bulk import table_of
 from bsv_store.catalog.models import SourceSnapshot
 from bsv_store.catalog.models.base import now
+from bsv_store.catalog.naming import number_of
 from bsv_store.errors import InputError
 
 SnapshotContent = Literal["structures", "experiments", "unionizes"]
@@ -38,6 +39,11 @@ class IngestReport:
         with a half of the table that is new, that differs, or with neither.
     withdrawn : int
         Structures, or experiments, marked withdrawn by this run.
+    merged : int
+        Rows of an experiment list that name an experiment once more, with another line, and were merged with the first.
+    newer_list : datetime.date or None
+        Where an experiment list is older than another of its kind that the store has: the day that the newest of these
+        was made upstream. It stays in force, and what was taken in is history.
     """
 
     what: SnapshotContent
@@ -48,11 +54,23 @@ class IngestReport:
     changed: int
     unchanged: int
     withdrawn: int
+    merged: int = 0
+    newer_list: date | None = None
 
     @property
     def written(self) -> int:
         """Rows of the source, if any of them was news; else 0."""
         return 0 if self.snapshot_id is None else self.rows
+
+    def remarks(self) -> tuple[str, ...]:
+        """What the numbers do not tell, one sentence each."""
+        found = []
+        if self.newer_list is not None:
+            found.append(f"History only: the newer {self.kind} list of {self.newer_list} is in force.")
+        if self.merged:
+            rows = f"{number_of(self.merged, 'row')} of experiments that stand there more than once"
+            found.append(f"Merged: {rows}, with the lines of each.")
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +153,18 @@ def find_same(
     )
     last = connection.execute(query.order_by(SourceSnapshot.id.desc()).limit(1)).one_or_none()
     return last.id if last is not None and last.content_sha256 == content_sha256 else None
+
+
+def newer_upstream_date(
+    connection: Connection, what: SnapshotContent, kind: str, upstream_date: date | None
+) -> date | None:
+    """The newest upstream date of the snapshots of a kind if it is later than this one, else None."""
+    query = select(func.max(SourceSnapshot.upstream_date)).where(
+        SourceSnapshot.what == what, SourceSnapshot.kind == kind
+    )
+    newest: date | None = connection.execute(query).scalar_one()
+    # A list without a date is older than every list that has one.
+    return newest if newest is not None and (upstream_date is None or newest > upstream_date) else None
 
 
 def record_snapshot(

@@ -9,6 +9,7 @@ import click
 
 from bsv_store_cli.output import format_option, print_json, print_rows
 from bsv_store_cli.progress import progress_bar
+from bsv_store_cli.reports import note_remarks
 from bsv_store_cli.selection_options import id_list
 from bsv_store_cli.session import opened_store
 from bsv_store_cli.tables import Column
@@ -42,6 +43,8 @@ def adopt(folder: Path, experiment_ids: list[int] | None, output_format: str) ->
     with opened_store() as store, progress_bar() as progress:
         report = store.adopt(folder, experiment_ids=experiment_ids, progress=progress)
     note(report.summary())
+    if report.experiments is not None:
+        note_remarks(report.experiments, source="Its list of experiments")
     if output_format == "json":
         print_json(report)
     else:

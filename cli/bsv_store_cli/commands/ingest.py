@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from bsv_store_cli.help import Group
 from bsv_store_cli.output import format_option
 from bsv_store_cli.progress import progress_bar
-from bsv_store_cli.reports import annotation_row, ingest_row, print_annotations, print_ingested
+from bsv_store_cli.reports import annotation_row, print_annotations, print_ingested
 from bsv_store_cli.session import opened_store
 from bsv_store_cli.talk import complain
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 _BAD_INPUT = 2
+_Answer = TypeVar("_Answer")
 
 
 @click.group(cls=Group)
@@ -93,19 +94,19 @@ def annotation(files: tuple[Path, ...], replace: bool, output_format: str) -> No
 def _ingest(files: tuple[Path, ...], take_in: Callable[[Store, Path], IngestReport], output_format: str) -> None:
     _take_in(
         files,
-        lambda store, file: ingest_row(take_in(store, file), source=str(file)),
-        lambda rows: print_ingested(rows, output_format),
+        lambda store, file: (str(file), take_in(store, file)),
+        lambda reports: print_ingested(reports, output_format),
     )
 
 
 def _take_in(
     files: tuple[Path, ...],
-    take_in: Callable[[Store, Path], dict[str, Any]],
-    show: Callable[[list[dict[str, Any]]], None],
+    take_in: Callable[[Store, Path], _Answer],
+    show: Callable[[list[_Answer]], None],
 ) -> None:
     from bsv_store.errors import InputError
 
-    rows: list[dict[str, Any]] = []
+    done: list[_Answer] = []
     refused: list[InputError] = []
     with opened_store() as store:
         try:
@@ -114,14 +115,14 @@ def _take_in(
                     progress.start(len(files), "files")
                 for file in files:
                     try:
-                        rows.append(take_in(store, file))
+                        done.append(take_in(store, file))
                     except InputError as error:
                         refused.append(error)
                     if progress is not None:
                         progress.advance()
         finally:
             # Also where the store itself fails: what was taken in stays, and is to be known.
-            show(rows)
+            show(done)
     for each in refused:
         complain(each.message, each.hint)
     if refused:

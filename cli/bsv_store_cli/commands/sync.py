@@ -15,7 +15,6 @@ from bsv_store_cli.reports import (
     DOWNLOAD_URL,
     annotation_row,
     host,
-    ingest_row,
     print_annotations,
     print_ingested,
     print_outcome,
@@ -42,7 +41,7 @@ def structures(api_url: str | None, output_format: str) -> None:
     with opened_store() as store:
         source = _ask(_api(api_url), "the structure ontology")
         report = store.sync_structures(api_url=api_url)
-    print_ingested([ingest_row(report, source=source)], output_format)
+    print_ingested([(source, report)], output_format)
 
 
 @sync.command()
@@ -56,7 +55,7 @@ def experiments(api_url: str | None, output_format: str) -> None:
     with opened_store() as store:
         source = _ask(_api(api_url), "the list of experiments")
         report = store.sync_experiments(api_url=api_url)
-    print_ingested([ingest_row(report, source=source)], output_format)
+    print_ingested([(source, report)], output_format)
 
 
 @sync.command(cls=SectionedCommand)

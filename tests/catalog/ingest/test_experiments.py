@@ -71,7 +71,10 @@ def test_both_lines_of_an_id_that_stands_twice_are_kept(
 ) -> None:
     report = ingest_experiments(real_atlas, real_lists["2020-11"], source="2020-11")
 
-    assert (report.rows, report.added) == (2997, 2992)
+    assert (report.rows, report.added, report.merged) == (2997, 2992, 5)
+    assert report.remarks() == (
+        "Merged: 5 rows of experiments that stand there more than once, with the lines of each.",
+    )
     found = rows(
         real_atlas,
         "SELECT e.id, e.transgenic_line, t.name FROM experiment e JOIN experiment_line x ON x.experiment_id = e.id"
@@ -134,6 +137,7 @@ def test_older_list_changes_nothing_and_is_kept(real_atlas: Database, real_lists
     assert report.snapshot_id is not None
     assert (report.added, report.changed, report.withdrawn, report.unchanged) == (0, 0, 0, 2992)
     assert current_experiments(real_atlas) == before
+    assert report.remarks() == ("History only: the newer api list of 2020-11-01 is in force.",)
 
 
 def test_again_changes_nothing(real_atlas: Database, real_lists: dict[str, ExperimentList]) -> None:
@@ -202,6 +206,22 @@ def test_same_content_at_a_later_date_is_a_new_snapshot(small_atlas: Database) -
     for one in (first, second, replace(first, upstream_date=date(2020, 3, 1))):
         assert ingest_experiments(small_atlas, one, source="x").snapshot_id is not None
     assert stored(small_atlas)["sex"] == "M"
+
+
+def test_older_list_is_told_from_one_in_force(small_atlas: Database) -> None:
+    for day, newer in (
+        (date(2020, 7, 1), None),
+        (date(2020, 3, 1), date(2020, 7, 1)),
+        (None, date(2020, 7, 1)),
+        # Again, and so without anything new; then the newest.
+        (date(2020, 3, 1), date(2020, 7, 1)),
+        (date(2020, 7, 1), None),
+        (date(2021, 1, 1), None),
+    ):
+        assert ingest_experiments(small_atlas, a_list(experiment(), day=day), source="x").newer_list == newer
+    # Lists of another kind do not compete.
+    other = ingest_experiments(small_atlas, a_list(experiment(), kind="csv", day=None), source="x")
+    assert (other.newer_list, other.remarks()) == (None, ())
 
 
 def test_list_without_a_date_is_older_than_one_with(small_atlas: Database) -> None:
@@ -375,7 +395,7 @@ def test_unknown_structures_are_named_before_anything_is_written(small_atlas: Da
     records.append(experiment(7, injection_structure_ids=(10, 99)))
     before = dump(small_atlas, *TABLES)
 
-    with pytest.raises(InputError, match=r"99, 101, 102, 103, 104, \.\.\.") as caught:
+    with pytest.raises(InputError, match="99, 101, 102, 103, 104 and 2 more") as caught:
         ingest_experiments(small_atlas, a_list(*records), source="list.json")
 
     assert caught.value.hint == "Ingest or sync structures first."
