@@ -26,6 +26,11 @@ class WordChoice(click.Choice[str]):
         return super().convert(plain.get(_plain(str(value)), value), param, ctx)
 
 
+def library_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Callback of options that take a name of the library's, such as a measure: hyphens and capitals are accepted."""
+    return None if value is None else _plain(value).replace("-", "_")
+
+
 def _plain(word: str) -> str:
     return word.replace("_", "-").casefold()
 

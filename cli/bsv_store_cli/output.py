@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from bsv_store_cli.help import WordChoice
 from bsv_store_cli.tables import Column, facts_text, table_text
 from bsv_store_cli.talk import printable
 
@@ -30,7 +31,7 @@ def format_option(command: _Command) -> _Command:
     option = click.option(
         "--format",
         "output_format",
-        type=click.Choice(["table", "json", "csv"]),
+        type=WordChoice(["table", "json", "csv"]),
         default="table",
         show_default=True,
         help="A table for people; JSON or CSV for programs.",

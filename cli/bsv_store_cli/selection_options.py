@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from bsv_store_cli.help import SectionOption
+from bsv_store_cli.help import SectionOption, WordChoice, library_name
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
@@ -63,10 +63,10 @@ _OPTIONS = [
     ),
     _injection(
         "--injection",
-        type=click.Choice(["primary", "any"]),
+        type=WordChoice(["primary", "any"]),
         help="Whether the injection's primary structure counts, or any that it touched.  [default: primary]",
     ),
-    _injection("--hemisphere", type=click.Choice(["left", "right"]), help="Injected hemisphere."),
+    _injection("--hemisphere", type=WordChoice(["left", "right"]), help="Injected hemisphere."),
     _injection(
         "--bilateral/--unilateral", default=None, help="At least 1 % of the injection on the minor side, or less."
     ),
@@ -87,7 +87,12 @@ _OPTIONS = [
     _target(
         "--projecting-to", multiple=True, metavar="ACRONYM", help="Signal outside the injection there; repeatable."
     ),
-    _target("--measure", metavar="NAME", help="Unionize measure that --threshold is of.  [default: projection_volume]"),
+    _target(
+        "--measure",
+        metavar="NAME",
+        callback=library_name,
+        help="Unionize measure that --threshold is of.  [default: projection_volume]",
+    ),
     _target("--threshold", type=float, metavar="X", help="Measure that must be exceeded.  [default: 0]"),
     _target(
         "--min-normalized-volume",
@@ -97,7 +102,7 @@ _OPTIONS = [
     ),
     _target(
         "--target-hemisphere",
-        type=click.Choice(["left", "right", "both", "ipsilateral", "contralateral"]),
+        type=WordChoice(["left", "right", "both", "ipsilateral", "contralateral"]),
         metavar="SIDE",
         help="Where the target lies: left, right, both, ipsilateral or contralateral.  [default: both]",
     ),
@@ -219,8 +224,6 @@ def _selection(
         values["include_withdrawn"] = True
     if include_excluded:
         values["include_excluded"] = True
-    if values["measure"] is not None:
-        values["measure"] = values["measure"].replace("-", "_")
     given = {name: value for name, value in values.items() if _is_given(value)}
     try:
         own = Selection(**given)

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from bsv_store_cli.help import WordChoice, library_name
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 KINDS = (
@@ -27,7 +29,7 @@ def volume_options(command: _Command) -> _Command:
         default=KINDS[0],
         show_default=True,
         metavar="KIND",
-        callback=lambda _context, _option, value: value.replace("-", "_"),
+        callback=library_name,
         help=f"Volumes: {', '.join(KINDS[:-1])} or {KINDS[-1]}.",
     )
     return kind(spacing_option(command))
@@ -38,7 +40,7 @@ def spacing_option(command: _Command) -> _Command:
     spacing = click.option(
         "--spacing",
         "spacing_um",
-        type=click.Choice([str(spacing) for spacing in SPACINGS]),
+        type=WordChoice([str(spacing) for spacing in SPACINGS]),
         default=str(SPACINGS[0]),
         show_default=True,
         callback=lambda _context, _option, value: int(value),

@@ -17,7 +17,7 @@ from bsv_store.volumes.grid import AXES, SPACINGS_UM
 from bsv_store.volumes.volume import VOLUME_KINDS
 from bsv_store_cli import grouping_options, selection_options, volume_options
 from bsv_store_cli.commands import aggregate
-from bsv_store_cli.help import WordChoice
+from bsv_store_cli.help import WordChoice, library_name
 
 
 def _hyphens(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -62,3 +62,10 @@ def test_hyphens_underscores_and_case_are_alike_in_choices(word: str) -> None:
     assert choice.convert(word, None, None) == "injection-volume"
     with pytest.raises(click.BadParameter, match="injection volume"):
         choice.convert("injection volume", None, None)
+
+
+@pytest.mark.parametrize("name", ["projection-volume", "projection_volume", "Projection-Volume"])
+def test_hyphens_underscores_and_case_are_alike_in_names_of_the_library(name: str) -> None:
+    command = click.Command("rank", params=[click.Option(["--by"], callback=library_name)])
+    assert library_name(click.Context(command), command.params[0], name) == "projection_volume"
+    assert library_name(click.Context(command), command.params[0], None) is None

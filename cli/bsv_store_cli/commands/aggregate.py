@@ -56,7 +56,7 @@ _option = functools.partial(click.option, cls=SectionOption, section="How to ave
 )
 @_option(
     "--bilateral-rule",
-    type=click.Choice(BILATERAL_POLICIES),
+    type=WordChoice(BILATERAL_POLICIES),
     default="larger-side",
     show_default=True,
     help="What becomes of injections into both sides, where the rule needs one side.",
@@ -84,7 +84,7 @@ _option = functools.partial(click.option, cls=SectionOption, section="How to ave
 )
 @_option(
     "--dtype",
-    type=click.Choice(DTYPES),
+    type=WordChoice(DTYPES),
     default="float32",
     show_default=True,
     help="Of the result; sums are float64 in any case.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from bsv_store_cli.dataset_arguments import REF
+from bsv_store_cli.help import WordChoice
 from bsv_store_cli.output import emit, frame_rows, print_rows
 from bsv_store_cli.session import opened_store
 from bsv_store_cli.talk import note
@@ -27,7 +28,7 @@ _COLUMNS = (
 @click.option(
     "--format",
     "citation_format",
-    type=click.Choice(["text", "bibtex", "csv"]),
+    type=WordChoice(["text", "bibtex", "csv"]),
     default="text",
     show_default=True,
     help="A draft of all; the references; or the table of the experiments that went in.",

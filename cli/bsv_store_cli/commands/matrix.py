@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bsv_store_cli.help import SectionedCommand
+from bsv_store_cli.help import SectionedCommand, WordChoice, library_name
 from bsv_store_cli.output import emit, format_option, frame_rows, print_rows
 from bsv_store_cli.selection_options import selection_options
 from bsv_store_cli.session import note_uncovered, opened_store
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     "--side",
     "sides",
     multiple=True,
-    type=click.Choice(["ipsilateral", "contralateral", "left", "right", "both"]),
+    type=WordChoice(["ipsilateral", "contralateral", "left", "right", "both"]),
     help="Hemisphere of the targets; repeatable.  [default: ipsilateral and contralateral]",
 )
 @click.option(
@@ -35,11 +35,12 @@ if TYPE_CHECKING:
     default="normalized_projection_volume",
     show_default=True,
     metavar="NAME",
+    callback=library_name,
     help="Unionize measure in the cells.",
 )
 @click.option(
     "--statistic",
-    type=click.Choice(["mean", "median", "n"]),
+    type=WordChoice(["mean", "median", "n"]),
     default="mean",
     show_default=True,
     help="Over the experiments of a source; n is how many they are.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bsv_store_cli.help import Group, SectionedCommand
+from bsv_store_cli.help import Group, SectionedCommand, WordChoice, library_name
 from bsv_store_cli.output import format_option, frame_rows, print_rows
 from bsv_store_cli.selection_options import selection_options
 from bsv_store_cli.session import note_uncovered, opened_store
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bsv_store.catalog.selection import Selection
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_SIDES = click.Choice(["both", "left", "right", "ipsilateral", "contralateral"])
+_SIDES = WordChoice(["both", "left", "right", "ipsilateral", "contralateral"])
 _SIDE_OPTION = click.option(
     "--in-hemisphere", "side", type=_SIDES, default="both", show_default=True, help="Where the signal is measured."
 )
@@ -89,7 +89,14 @@ def source(
 
 @search.command(cls=SectionedCommand)
 @click.argument("targets", nargs=-1, required=True, metavar="ACRONYM...")
-@click.option("--by", default="projection_volume", show_default=True, metavar="MEASURE", help="Rank by this measure.")
+@click.option(
+    "--by",
+    default="projection_volume",
+    show_default=True,
+    metavar="MEASURE",
+    callback=library_name,
+    help="Rank by this measure.",
+)
 @click.option("--above", type=float, default=0.0, show_default=True, help="The measure must exceed this.")
 @_SIDE_OPTION
 @selection_options
@@ -139,7 +146,14 @@ def injection(point: tuple[float, ...], selection: Selection, limit: int, output
 @click.argument("seed", type=int, metavar="EXPERIMENT_ID")
 @click.option("--domain", multiple=True, metavar="ACRONYM", help="Compare inside these only; repeatable.")
 @click.option("--set", "structure_set", type=int, metavar="ID", help="Structure set.  [default: 167587189, summary]")
-@click.option("--by", default="projection_density", show_default=True, metavar="MEASURE", help="Compare this measure.")
+@click.option(
+    "--by",
+    default="projection_density",
+    show_default=True,
+    metavar="MEASURE",
+    callback=library_name,
+    help="Compare this measure.",
+)
 @_SIDE_OPTION
 @selection_options
 @_limit_option

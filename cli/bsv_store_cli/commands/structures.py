@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bsv_store_cli.help import Group
+from bsv_store_cli.help import Group, WordChoice, library_name
 from bsv_store_cli.output import emit, format_option, frame_rows, print_rows
 from bsv_store_cli.session import opened_store
 from bsv_store_cli.talk import note
@@ -94,7 +94,7 @@ def sets(set_id: int | None, output_format: str) -> None:
     "--hemisphere",
     "hemispheres",
     multiple=True,
-    type=click.Choice(["left", "right", "both"]),
+    type=WordChoice(["left", "right", "both"]),
     help="Repeatable.  [default: left and right]",
 )
 @click.option(
@@ -102,6 +102,7 @@ def sets(set_id: int | None, output_format: str) -> None:
     default="normalized_projection_volume",
     show_default=True,
     metavar="NAME",
+    callback=library_name,
     help="Unionize measure that the signal is.",
 )
 @click.option("--threshold", type=float, default=0.01, show_default=True, help="Must be exceeded.")

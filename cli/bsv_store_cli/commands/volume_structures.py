@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bsv_store_cli.help import SectionedCommand
+from bsv_store_cli.help import SectionedCommand, WordChoice
 from bsv_store_cli.output import format_option, frame_rows, print_rows
 from bsv_store_cli.progress import progress_bar
 from bsv_store_cli.selection_options import required_selection_options
@@ -38,7 +38,7 @@ _TABLE = (
 @spacing_option
 @click.option(
     "--hemisphere",
-    type=click.Choice(["both", "left", "right"]),
+    type=WordChoice(["both", "left", "right"]),
     default="both",
     show_default=True,
     help="Only the part on one side.",
@@ -77,12 +77,12 @@ def mask(
     "--side",
     "sides",
     multiple=True,
-    type=click.Choice(["both", "left", "right", "ipsilateral", "contralateral"]),
+    type=WordChoice(["both", "left", "right", "ipsilateral", "contralateral"]),
     help="Hemisphere of the structures; repeatable.  [default: both]",
 )
 @click.option(
     "--missing",
-    type=click.Choice(["error", "leave-out"]),
+    type=WordChoice(["error", "leave-out"]),
     default="error",
     show_default=True,
     help="Experiments whose volume is not in the store.",
