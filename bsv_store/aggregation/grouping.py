@@ -297,11 +297,16 @@ def grouping_from_json(text: str | Mapping[str, Any]) -> Grouping:
         raise RecipeError(f"the grouping by {by!r} has unknown, missing or ill-typed parts: {sorted(parts)}") from error
 
 
+def coordinates_of(grouping: Grouping) -> tuple[CoordinateGrouping, ...]:
+    """The coordinate factors, in order: none, one, or two where two coordinates are crossed."""
+    if isinstance(grouping, CrossedGrouping):
+        return coordinates_of(grouping.first) + coordinates_of(grouping.second)
+    return (grouping,) if isinstance(grouping, CoordinateGrouping) else ()
+
+
 def axes_of(grouping: Grouping) -> tuple[Axis, ...]:
     """The axes of the coordinate factors, in order: none, one, or two where two coordinates are crossed."""
-    if isinstance(grouping, CrossedGrouping):
-        return axes_of(grouping.first) + axes_of(grouping.second)
-    return (grouping.axis,) if isinstance(grouping, CoordinateGrouping) else ()
+    return tuple(factor.axis for factor in coordinates_of(grouping))
 
 
 def _from_parts(by: object, parts: dict[str, Any]) -> Grouping:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.aggregation.grouping import axes_of
+from bsv_store.aggregation.grouping import axes_of, coordinates_of
 from bsv_store.datasets.result_file import open_result, read_part
 from bsv_store.datasets.units import describe_unit, unit_text
 from bsv_store.datasets.verified import unchanged
@@ -250,6 +250,28 @@ class StoredVersion:
             for name in ("lower", "upper", "center")
         }
 
+    def empty_ranges(self) -> dict[Axis, tuple[tuple[float, float], ...]]:
+        """Where along a coordinate there are bins without experiments, which made no group.
+
+        Returns
+        -------
+        dict of axis to tuple of (float, float)
+            Lower and upper end in um, ascending, neighboring bins joined; only axes that have any. Bins that were asked
+            for by their edges are groups even if they are empty, unless two groupings were crossed.
+        """
+        ranges = self.group_ranges()
+        found: dict[Axis, tuple[tuple[float, float], ...]] = {}
+        for factor, suffix in zip(coordinates_of(self.recipe.grouping), ("", "_2"), strict=False):
+            # Crossed, a bin stands there once for each group along the other axis; without edges, everybody is in one.
+            lower, upper = (_known(ranges[f"group_{name}{suffix}"]) for name in ("lower", "upper"))
+            if not lower:
+                continue
+            first, last = (factor.edges[0], factor.edges[-1]) if factor.edges else (lower[0], upper[-1])
+            gaps = zip([first, *upper], [*lower, last], strict=True)
+            if empty := tuple((low, high) for low, high in gaps if low < high):
+                found[factor.axis] = empty
+        return found
+
     @property
     def members(self) -> pd.DataFrame:
         """All experiments that were asked for, one row each.
@@ -281,6 +303,11 @@ class StoredVersion:
     def __repr__(self) -> str:
         groups, members = len(self.groups), len(self.experiments) - len(self.left_out)
         return f"{type(self).__name__}({self.ref!r}, {groups} groups of {members} experiments, {self.quantity})"
+
+
+def _known(values: NDArray[np.float64]) -> list[float]:
+    known: list[float] = np.unique(values[~np.isnan(values)]).tolist()
+    return known
 
 
 def box_slices(grid: Grid, box: Box) -> tuple[slice, slice, slice]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bsv_store_cli.output import frame_rows, print_facts, print_json, print_rows
 from bsv_store_cli.tables import Column, day_time, fixed
+from bsv_store_cli.talk import note
 
 if TYPE_CHECKING:
     from bsv_store.datasets.version import DatasetVersion
@@ -53,7 +54,10 @@ _LEFT_OUT_TABLE = (Column("experiment_id", "experiment"), Column("left_out_reaso
 
 
 def print_answer(version: DatasetVersion, output_format: str) -> None:
-    """Print the version that answers a question, in short."""
+    """Print the version that answers a question, in short; which bins are no groups is said beside it."""
+    for axis, empty in version.empty_ranges().items():
+        stretches = ", ".join(f"{low:,.0f} to {high:,.0f}" for low, high in empty)
+        note(f"Bins without experiments: {axis} {stretches} um.")
     if output_format != "table":
         _print_for_programs(version, output_format, members=False)
         return

@@ -35,6 +35,14 @@ def test_prints_the_groups(run: Runner, own_filled: Path) -> None:
     assert done.err == ""
 
 
+def test_bins_without_experiments_are_named(run: Runner, own_filled: Path) -> None:
+    five = [*VISP_BY_AP[:-4], "--bins", "5", "--name", "five"]
+    for output_format in ("table", "csv"):
+        done = run(*five, "--format", output_format, store=own_filled).succeeded()
+        # Nobody between 7,750 and 9,100: two bins of 514 um.
+        assert done.err == "Bins without experiments: AP 7,764 to 8,792 um.\n"
+
+
 def test_the_same_question_again_is_answered_by_the_store(run: Runner, own_filled: Path) -> None:
     first = run(*VISP_BY_AP, "--format", "json", store=own_filled).succeeded().json
     again = run(*VISP_BY_AP, "--format", "json", store=own_filled).succeeded().json

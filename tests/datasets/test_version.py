@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from bsv_store.aggregation import by_coordinate, by_field
+from bsv_store.aggregation import Grouping, by_coordinate, by_field, crossed
 from bsv_store.catalog.selection import Selection
 from bsv_store.datasets import stored
 from bsv_store.datasets.versions import find_version, list_datasets
@@ -34,6 +34,32 @@ def test_versions_are_found_by_number_and_latest(filled: Store) -> None:
     assert (found.created_by, found.software) == ("tester", first.software)
     np.testing.assert_array_equal(found.mean, first.mean)
     assert not np.array_equal(found.mean, second.mean)
+
+
+@pytest.mark.parametrize(
+    ("grouping", "empty"),
+    [
+        (by_field("line"), {}),
+        (by_coordinate("AP", bins=2), {}),
+        # 8,000, 8,100, 8,500, 9,000 and 9,400 um in bins of 200; two that touch are one.
+        (by_coordinate("AP", bins=7), {"AP": ((8200.0, 8400.0), (8600.0, 9000.0))}),
+        # Asked for by their edges they are groups, but not where they are crossed.
+        (by_coordinate("AP", edges=[7000, 7500, 9500]), {}),
+        (
+            crossed(
+                by_coordinate("AP", edges=[7000, 7500, 8200, 8400, 9500, 9900]),
+                by_coordinate("ML", edges=[0, 5700, 11400]),
+            ),
+            {"AP": ((7000.0, 7500.0), (8200.0, 8400.0), (9500.0, 9900.0))},
+        ),
+        (crossed(by_field("line"), by_coordinate("ML", bins=3)), {"ML": ((5000.0, 6000.0),)}),
+    ],
+    ids=lambda value: "" if isinstance(value, dict) else value.to_json(),
+)
+def test_bins_without_experiments_are_told(filled: Store, grouping: Grouping, empty: dict[str, object]) -> None:
+    version = ask(filled, grouping=grouping)
+    assert version.empty_ranges() == empty
+    assert find_version(filled.database, filled.files, version.ref).empty_ranges() == empty
 
 
 def test_what_is_not_there_is_said_with_what_is(filled: Store) -> None:
