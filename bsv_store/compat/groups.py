@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bsv_store.aggregation import NoGrouping, Subject, assign
+from bsv_store.aggregation import NoGrouping, assign
 from bsv_store.compat.inputs import Facts
 from bsv_store.compat.request import Request
 
@@ -49,7 +49,7 @@ def make_groups(
     grouping = request.grouping()
     if isinstance(grouping, NoGrouping):
         return Groups((tuple(item.experiment_id for item in facts),), None, None, None, {})
-    result = assign(grouping, [_subject(item) for item in facts], ancestry)
+    result = assign(grouping, facts, ancestry)
     left_out = {item.experiment_id: item.reason for item in result.left_out}
     members = tuple(group.experiment_ids for group in result.groups)
     if request.axis is None:
@@ -71,18 +71,3 @@ def _by_prefix(request: Request, facts: Sequence[Facts]) -> Groups:
         else:
             members[numbers.index(number)].append(item.experiment_id)
     return Groups(tuple(map(tuple, members)), None, None, None, left_out)
-
-
-def _subject(item: Facts) -> Subject:
-    return Subject(
-        experiment_id=item.experiment_id,
-        primary_structure=item.primary_structure,
-        primary_structure_id=item.primary_structure_id,
-        injection_ap=item.injection_ap,
-        injection_dv=item.injection_dv,
-        injection_ml=item.injection_ml,
-        line=item.line,
-        sex=item.sex,
-        product_id=item.product_id,
-        strain=item.strain,
-    )

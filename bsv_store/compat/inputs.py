@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, select
 
 from bsv_store.acquisition.presence import present_volumes
+from bsv_store.aggregation import Subject
 from bsv_store.catalog.id_lists import id_in
-from bsv_store.catalog.models import Experiment, Structure, Unionize
+from bsv_store.catalog.models import Unionize
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
 from bsv_store.catalog.selection import Selection
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.compat.pooled import injection_tables
+from bsv_store.datasets.subjects import subject_attributes
 from bsv_store.errors import NotACacheError
 
 if TYPE_CHECKING:
@@ -28,9 +30,9 @@ SPACING_UM = 100
 _BOTH_HEMISPHERES = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """One experiment of a call.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts(Subject):
+    """One experiment of a call: what grouping needs to know, and what goes into the average and the CSV.
 
     Attributes
     ----------
@@ -40,17 +42,6 @@ class Facts:
         Whether the injection half of its unionize table is in the store.
     """
 
-    experiment_id: int
-    line: str | None
-    primary_structure: str
-    primary_structure_id: int
-    injection_ap: float | None
-    injection_dv: float | None
-    injection_ml: float | None
-    injected_hemisphere: str | None
-    sex: str | None
-    product_id: int | None
-    strain: str | None
     injection_volume: float | None
     injection_intensity: float | None
     has_summary: bool
@@ -110,27 +101,21 @@ def read_facts(connection: Connection, ids: Sequence[int], covered: Collection[i
     covered : collection of int
         Those whose injection rows are in the store.
     """
-    columns = (
-        Experiment.id,
-        Experiment.transgenic_line,
-        Structure.acronym,
-        Experiment.primary_structure_id,
-        Experiment.injection_ap,
-        Experiment.injection_dv,
-        Experiment.injection_ml,
-        Experiment.injected_hemisphere,
-        Experiment.sex,
-        Experiment.product_id,
-        Experiment.strain,
-    )
-    query = select(*columns).join(Structure, Structure.id == Experiment.primary_structure_id)
-    rows = {row[0]: row for row in connection.execute(query.where(id_in(connection, Experiment.id, ids)))}
+    subjects = {attributes["experiment_id"]: attributes for attributes in subject_attributes(connection, ids)}
     root = _root_rows(connection, ids)
     volumes = find_volumes(connection, ids, kind=KIND, spacing_um=SPACING_UM)
     facts = []
     for i in ids:
         volume, intensity = root.get(i, (None, None))
-        facts.append(Facts(*rows[i], volume, intensity, i in covered, volumes.get(i)))
+        facts.append(
+            Facts(
+                **subjects[i],
+                injection_volume=volume,
+                injection_intensity=intensity,
+                has_summary=i in covered,
+                volume=volumes.get(i),
+            )
+        )
     return facts
 
 

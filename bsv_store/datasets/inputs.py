@@ -18,12 +18,13 @@ from bsv_store.aggregation.assignment import Assignment, Group, LeftOut, Subject
 from bsv_store.aggregation.grouping import CrossedGrouping, Grouping, RegionGrouping
 from bsv_store.aggregation.hemisphere import needs_side
 from bsv_store.catalog.id_lists import id_in
-from bsv_store.catalog.models import Experiment, Structure
+from bsv_store.catalog.models import Experiment
 from bsv_store.catalog.queries import injection_volumes
 from bsv_store.catalog.selection_sql import excluded_from, resolve_nonempty
 from bsv_store.catalog.structures import ancestry as read_ancestry
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.datasets.recipe import canonical_json
+from bsv_store.datasets.subjects import subject_attributes
 from bsv_store.errors import MissingDataError, RecipeError
 from bsv_store.volumes.grid import Hemisphere
 
@@ -142,14 +143,15 @@ def gather_inputs(
     UnknownStructureError, UnknownExperimentError, SelectionError
         If the selection or grouping names what the catalog does not have.
     """
-    subjects, shares = _subjects(connection, resolve_nonempty(connection, recipe.selection))
+    selected = resolve_nonempty(connection, recipe.selection)
+    subjects = [Subject(**attributes) for attributes in subject_attributes(connection, selected)]
     ancestry = read_ancestry(connection) if _uses_regions(recipe.grouping) else {}
     # What the lab's exclusion list takes out is part of the answer: a changed list makes another version.
     excluded = {
         identifier: f"excluded: {why}" for identifier, why in excluded_from(connection, recipe.selection).items()
     }
     reasons = {**excluded, **(damaged or {})}
-    needs = _Needs(connection, recipe, shares)
+    needs = _Needs(connection, recipe, _minor_shares(connection, selected))
     while True:
         remaining = [subject for subject in subjects if subject.experiment_id not in reasons]
         if not remaining:
@@ -318,38 +320,15 @@ def _uses_regions(grouping: Grouping) -> bool:
     return isinstance(grouping, RegionGrouping)
 
 
-def _subjects(connection: Connection, ids: Sequence[int]) -> tuple[list[Subject], dict[int, float]]:
-    """What grouping needs to know, ascending by id, and the share of the smaller injected side where it is known."""
-    subjects: list[Subject] = []
-    shares: dict[int, float] = {}
-    query = (
-        select(Experiment.__table__, Structure.acronym)
-        .join(Structure, Structure.id == Experiment.primary_structure_id)
-        .where(id_in(connection, Experiment.id, ids))
-        .order_by(Experiment.id)
-    )
-    for row in connection.execute(query):
-        subjects.append(_subject(row))
-        left, right = row.injection_volume_left, row.injection_volume_right
-        if left is not None and right is not None and left + right > 0:
-            shares[row.id] = min(left, right) / (left + right)
-    return subjects, shares
-
-
-def _subject(row: Any) -> Subject:
-    return Subject(
-        experiment_id=row.id,
-        primary_structure=row.acronym,
-        primary_structure_id=row.primary_structure_id,
-        injection_ap=row.injection_ap,
-        injection_dv=row.injection_dv,
-        injection_ml=row.injection_ml,
-        injected_hemisphere=row.injected_hemisphere,
-        line=row.transgenic_line,
-        sex=row.sex,
-        product_id=row.product_id,
-        strain=row.strain,
-    )
+def _minor_shares(connection: Connection, ids: Sequence[int]) -> dict[int, float]:
+    """The share of the smaller injected side, where it is known."""
+    columns = (Experiment.id, Experiment.injection_volume_left, Experiment.injection_volume_right)
+    rows = connection.execute(select(*columns).where(id_in(connection, Experiment.id, ids)))
+    return {
+        identifier: min(left, right) / (left + right)
+        for identifier, left, right in rows
+        if left is not None and right is not None and left + right > 0
+    }
 
 
 def _member_values(member: MemberInput) -> dict[str, Any]:
