@@ -24,12 +24,15 @@ class Work:
         SQL, without what begins transactions and sets pragmas.
     opened : list of str
         Names of the volume and result files opened, once for each time.
+    read : list of str
+        Names of those read whole and checked.
     bytes_read : int
-        Of whole, checked files.
+        Of these.
     """
 
     statements: list[str] = field(default_factory=list)
     opened: list[str] = field(default_factory=list)
+    read: list[str] = field(default_factory=list)
     bytes_read: int = 0
 
 
@@ -58,6 +61,7 @@ def counted() -> Iterator[Work]:
 
     def reading(self: StoreFiles, relative: str, **recorded: Any) -> bytes:
         data = read(self, relative, **recorded)
+        work.read.append(Path(relative).name)
         work.bytes_read += len(data)
         return data
 

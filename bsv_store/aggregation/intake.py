@@ -26,12 +26,12 @@ class Flat:
 
     Attributes
     ----------
-    index : ndarray of intp, shape (n,)
+    index : ndarray of intp or int32, shape (n,)
         Unique.
     values : ndarray of float64, shape (n,)
     """
 
-    index: NDArray[np.intp]
+    index: NDArray[np.signedinteger[Any]]
     values: NDArray[np.float64]
 
 
@@ -44,15 +44,23 @@ class Intake:
         The whole grid, (ap, dv, ml).
     ap_range : tuple of int
         First AP plane of the slab and the one after its last.
+    index_type : type
+        Of the index that it gives: intp, or int32, which is that of files.
     """
 
-    def __init__(self, shape: tuple[int, int, int], ap_range: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        ap_range: tuple[int, int],
+        index_type: type[np.signedinteger[Any]] = np.intp,
+    ) -> None:
         self.grid_shape = shape
         self.ap_range = ap_range
         self.shape = (ap_range[1] - ap_range[0], *shape[1:])
         self.size = self.shape[0] * shape[1] * shape[2]
         self._first = ap_range[0] * shape[1] * shape[2]
-        self._index = np.empty(0, np.intp)
+        self._index_type = index_type
+        self._index = np.empty(0, index_type)
         self._values = np.empty(0, np.float64)
         self._dropped: NDArray[np.bool_] | None = None
         self._difference: NDArray[np.float64] | None = None
@@ -83,18 +91,21 @@ class Intake:
         if isinstance(voxels, SparseArray):
             index, values = self._cut(voxels, what)
             flat = self._buffers(index.size)
-            np.copyto(flat.index, index)
-            if self._first > 0:
-                np.subtract(flat.index, self._first, out=flat.index)
-            np.copyto(flat.values, values)
+            if self._first == 0 and self._index_type is np.int32 and index.flags.aligned:
+                # As it lies in the file.
+                flat = Flat(np.ascontiguousarray(index).view(np.int32), flat.values)
+            else:
+                np.subtract(index, index.dtype.type(self._first), out=flat.index, casting="unsafe")
+            if divisor != 1:
+                np.divide(values, divisor, out=flat.values, dtype=np.float64)
+            else:
+                np.copyto(flat.values, values)
         else:
             dense = self.slab_of(voxels, what)
             listed = np.flatnonzero(dense)
             flat = self._buffers(listed.size)
             np.copyto(flat.index, listed)
-            np.copyto(flat.values, dense[listed])
-        if divisor != 1:
-            np.divide(flat.values, divisor, out=flat.values)
+            np.divide(dense[listed], divisor, out=flat.values, dtype=np.float64)
         return flat
 
     def dropped(self, flat: Flat, exclude: Mask | None, *, symmetric: bool, what: str) -> NDArray[np.bool_] | None:
@@ -193,7 +204,7 @@ class Intake:
 
     def release(self) -> None:
         """Give the buffers back; the next volume allocates them again."""
-        self._index, self._values = np.empty(0, np.intp), np.empty(0, np.float64)
+        self._index, self._values = np.empty(0, self._index_type), np.empty(0, np.float64)
         self._dropped = self._difference = None
 
     def _check_shape(self, shape: tuple[int, ...], what: str) -> None:
@@ -224,6 +235,6 @@ class Intake:
         if self._index.size < count:
             # Some room to spare, so that a run of slowly growing volumes does not allocate each time.
             capacity = min(self.size, count + count // 4)
-            self._index = np.empty(capacity, np.intp)
+            self._index = np.empty(capacity, self._index_type)
             self._values = np.empty(capacity, np.float64)
         return Flat(self._index[:count], self._values[:count])

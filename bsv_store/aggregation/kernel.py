@@ -25,6 +25,7 @@ from bsv_store.aggregation.hemisphere import (
 from bsv_store.aggregation.intake import Intake, Mask, Voxels
 from bsv_store.aggregation.pooling import STATISTICS, Statistic, Sums, pooled, read_cell, statistics_of, subtracted
 from bsv_store.aggregation.result import GroupResult
+from bsv_store.aggregation.scatter import index_type
 from bsv_store.errors import InputError, RecipeError
 from bsv_store.volumes.grid import Hemisphere
 from bsv_store.volumes.volume import SparseArray
@@ -93,7 +94,10 @@ class GroupAccumulator:
         self.statistics = checked_statistics(statistics)
         self.hemisphere = hemisphere_rule(hemisphere)
         self._wanted = wanted_sums(self.statistics, weighted=weighted)
-        self._intake = Intake(grid.shape, _checked_range(grid.shape, ap_range))
+        plain = not (self._wanted.moments or weighted)
+        # Elsewhere NumPy would convert the index for each of several sums.
+        kind = index_type() if plain else np.intp
+        self._intake = Intake(grid.shape, _checked_range(grid.shape, ap_range), kind)
         if needs_side(self.hemisphere) and grid.shape[2] % 2:
             raise InputError(f"a grid of {grid.shape[2]} voxels along ML has no midline between two voxels")
         # What is not linear needs every volume subtracted by itself; for the mean, sums can be subtracted at the end.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from bsv_store.compat.pooled import injection_rows, injection_tables
 from bsv_store.compat.request import Request, checked_request
 from bsv_store.errors import InputError, MissingDataError, RecipeError
 from bsv_store.opening import open_store
+from bsv_store.volumes.files import ANNOUNCED
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import read_voxels
 from bsv_store.volumes.volume import SparseArray
@@ -220,20 +222,20 @@ class _Call:
         ids = self.request.experiment_ids
         individual = np.zeros((*grid.shape, len(ids))) if load_all else None
         sizes = [0] * len(groups.members)
-        for group, members in enumerate(groups.members):
-            for experiment_id in members:
-                item = usable[place[experiment_id]]
-                if item.volume is None:
-                    continue
-                voxels = read_voxels(self.store.files, item.volume)
-                divisor, side = self._divisor(item), self._side(item)
-                accumulator.add(group, voxels, divisor=divisor, injected=side, what=f"experiment {experiment_id}")
-                sizes[group] += 1
-                if individual is not None:
-                    dense = voxels.to_dense() if isinstance(voxels, SparseArray) else voxels
-                    individual[..., ids.index(experiment_id)] = process_volume(
-                        dense, divisor=divisor, hemisphere=rule, injected=side
-                    )
+        placed = [(group, usable[place[i]]) for group, members in enumerate(groups.members) for i in members]
+        inputs = [(group, item, item.volume) for group, item in placed if item.volume is not None]
+        for (group, item, volume), later in zip_longest(inputs, inputs[ANNOUNCED:]):
+            if later is not None:
+                self.store.files.announce(later[2].path)
+            voxels = read_voxels(self.store.files, volume)
+            divisor, side = self._divisor(item), self._side(item)
+            accumulator.add(group, voxels, divisor=divisor, injected=side, what=f"experiment {item.experiment_id}")
+            sizes[group] += 1
+            if individual is not None:
+                dense = voxels.to_dense() if isinstance(voxels, SparseArray) else voxels
+                individual[..., ids.index(item.experiment_id)] = process_volume(
+                    dense, divisor=divisor, hemisphere=rule, injected=side
+                )
         combined: NDArray[np.float64] = accumulator.finish("float64").mean.astype(np.float64, copy=False)
         if self.bsv_rules:
             # Brain Street View divides by the size of the group, downloads that failed included.

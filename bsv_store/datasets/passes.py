@@ -8,14 +8,15 @@ does not depend on how the work was cut.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from bsv_store.aggregation.kernel import GroupAccumulator
 from bsv_store.aggregation.slabs import bytes_per_plane, slabs_within
 from bsv_store.errors import DamagedFileError
 from bsv_store.progress import SILENCE
+from bsv_store.volumes.files import ANNOUNCED
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import read_slab
 
@@ -100,13 +101,14 @@ def run(files: StoreFiles, recipe: Recipe, work: Pass, progress: Progress = SILE
         weighted=recipe.weight_by_data_mask,
         ap_range=work.planes,
     )
-    damaged = _add_all(accumulator, files, work, progress)
+    damaged = add_all(accumulator, files, work, progress)
     return Averages({} if damaged else accumulator.finish(recipe.dtype).arrays(), damaged)
 
 
-def _add_all(
-    accumulator: GroupAccumulator, files: StoreFiles, work: Pass, progress: Progress
+def add_all(
+    accumulator: GroupAccumulator, files: StoreFiles, work: Pass, progress: Progress = SILENCE
 ) -> dict[int, tuple[str, str | None]]:
+    """Add the members of a pass to the sums, in their order; message and hint of those whose files are damaged."""
     damaged: dict[int, tuple[str, str | None]] = {}
     for member, content in _contents(files, work):
         if isinstance(content, DamagedFileError):
@@ -130,23 +132,19 @@ def _add_all(
 
 
 def _contents(files: StoreFiles, work: Pass) -> Iterator[tuple[MemberInput, _Content]]:
-    """Members with their voxels, in order; the next file is read while the last one is added."""
-    with ThreadPoolExecutor(max_workers=1) as reader:
-        ahead = None
-        for member in work.members:
-            following = reader.submit(_read, files, member.files(), work.planes)
-            if ahead is not None:
-                yield ahead[0], ahead[1].result()
-            ahead = member, following
-        if ahead is not None:
-            yield ahead[0], ahead[1].result()
+    """Members with their voxels, in order.
 
-
-def _read(files: StoreFiles, wanted: tuple[VolumeFile, ...], planes: tuple[int, int]) -> _Content:
-    try:
-        return {file: read_slab(files, file, *planes) for file in wanted}
-    except DamagedFileError as error:
-        return error
+    They are read one after the other: a thread that reads ahead costs more than it gains where files lie in memory, and
+    where they do not, the system fetches what is announced.
+    """
+    for member, later in zip_longest(work.members, work.members[ANNOUNCED:]):
+        # Of a large file, a slab is a part of which only the file knows where it lies.
+        for file in later.files() if later is not None and not Grid(member.volume.spacing_um).is_large else ():
+            files.announce(file.path)
+        try:
+            yield member, {file: read_slab(files, file, *work.planes) for file in member.files()}
+        except DamagedFileError as error:
+            yield member, error
 
 
 def _bytes_per_plane(recipe: Recipe, shape: tuple[int, int, int], groups: int) -> int:
