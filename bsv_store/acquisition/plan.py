@@ -17,6 +17,7 @@ from bsv_store.acquisition.presence import check_known, covered_experiments, pre
 from bsv_store.acquisition.sync import UNIONIZE_BATCH
 from bsv_store.catalog.engine import Database
 from bsv_store.catalog.models import SourceSnapshot, StoredVolume
+from bsv_store.catalog.naming import number_of
 from bsv_store.errors import NoSpaceError
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
@@ -176,7 +177,7 @@ class FillPlan:
         """
         if not self.has_room:
             needing = [part for part in self.parts if part.missing]
-            what = " and ".join(f"{part.what} of {len(part.missing)} experiments" for part in needing)
+            what = " and ".join(f"{part.what} of {number_of(len(part.missing), 'experiment')}" for part in needing)
             raise NoSpaceError(
                 f"{what} {'takes' if len(needing) == 1 else 'take'} about {size_text(self.store_bytes)}, and "
                 f"{size_text(self.free_bytes)} are free",

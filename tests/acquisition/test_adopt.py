@@ -95,7 +95,7 @@ def test_an_allensdk_cache_fills_an_empty_store(store: Store, tmp_path: Path, re
     assert report.experiments.added == len(ATLAS.experiment_ids)
     assert (report.unionizes, report.volumes, report.annotations) == (2, 4, 1)
     assert (report.present, report.refused) == (0, ())
-    assert "2 unionize tables, 1 annotations and 4 volumes taken in" in report.summary()
+    assert "2 unionize tables, 1 annotation and 4 volumes taken in" in report.summary()
     np.testing.assert_array_equal(store.annotation(100), ATLAS.annotation)
     assert count(store, Unionize) == sum(len(ATLAS.unionize(i)) for i in (FIRST, SECOND))
     assert count(store, UnionizeCoverage) == 4

@@ -191,7 +191,7 @@ def test_offline_what_is_there_is_enough(
 
 def test_offline_what_is_missing_is_named(catalog: Store, atlas: SyntheticAtlas) -> None:
     named = ", ".join(map(str, atlas.experiment_ids))
-    with pytest.raises(MissingDataError, match=rf"lacks projection_density at 100 um of 6 experiment\(s\).*: {named}"):
+    with pytest.raises(MissingDataError, match=rf"lacks projection_density at 100 um of 6 experiments.*: {named}"):
         fetch_volumes(catalog.database, catalog.files, None, atlas.experiment_ids)
     with pytest.raises(MissingDataError, match="lacks unionize tables"):
         sync_unionizes(catalog.database, None, atlas.experiment_ids)

@@ -156,9 +156,9 @@ def test_descendants_only_when_asked_for(reading: Connection) -> None:
 
 
 def test_experiments_without_records_are_an_error_unless_left_out(reading: Connection) -> None:
-    with pytest.raises(MissingDataError, match="injection rows of 1 experiments are not in the store: 201"):
+    with pytest.raises(MissingDataError, match="injection rows of 1 experiment are not in the store: 201"):
         unionizes_frame(reading, [101, 201])
-    with pytest.raises(MissingDataError, match="projection rows of 1 experiments are not in the store: 105"):
+    with pytest.raises(MissingDataError, match="projection rows of 1 experiment are not in the store: 105"):
         unionizes_frame(reading, [101, 105], is_injection=False)
     assert len(unionizes_frame(reading, [105], is_injection=True)) == 2
     frame = unionizes_frame(reading, Selection(), missing="skip")

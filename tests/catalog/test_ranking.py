@@ -42,7 +42,7 @@ def test_inside_the_injection(reading: Connection) -> None:
     assert frame["hemisphere"].tolist() == ["both", "left"]
     # Of 105 only what is inside the injection is known.
     assert len(rank_structures(reading, [105], is_injection=True, **options)) == 1
-    with pytest.raises(MissingDataError, match="projection rows of 1 experiments are not in the store: 105"):
+    with pytest.raises(MissingDataError, match="projection rows of 1 experiment are not in the store: 105"):
         rank_structures(reading, [105], is_injection=False, **options)
 
 

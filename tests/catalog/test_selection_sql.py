@@ -248,8 +248,8 @@ def test_unknown_acronym_is_answered_with_near_names(
     [
         ("rbp4-cre_kl100", "Rbp4-Cre_KL100"),
         ("Rbp4", "Rbp4-Cre_KL100"),
-        ("wildtype", "wild-type"),
-        ("any cre", "any-cre"),
+        ("wildish-type", "wild-type"),
+        ("anycree", "any-cre"),
     ],
 )
 def test_unknown_line_is_answered_with_near_names(reading: Connection, line: str, near: str) -> None:

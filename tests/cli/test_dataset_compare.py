@@ -191,10 +191,9 @@ def test_a_difference_is_a_finding(run: Runner, own_filled: Path, monkeypatch: p
 
     real = rebuild.compute
 
-    def off(files: Any, inputs: Any, progress: Any) -> Any:
-        return real(
-            files, replace(inputs, members=(replace(inputs.members[0], divisor=2.0), *inputs.members[1:])), progress
-        )
+    def off(files: Any, inputs: Any, progress: Any, **options: Any) -> Any:
+        other = replace(inputs.members[0], divisor=2.0)
+        return real(files, replace(inputs, members=(other, *inputs.members[1:])), progress, **options)
 
     monkeypatch.setattr(rebuild, "compute", off)
     done = run("dataset", "rebuild", "visual", "--check", store=own_filled).refused(1)

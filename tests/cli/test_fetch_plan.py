@@ -119,7 +119,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("full_disk")
 def test_nothing_is_asked_for_when_there_is_no_room(run: Runner, server: SyntheticServer, own_filled: Path) -> None:
-    done = run(*FETCH, store=own_filled).refused(7, "of 1 experiments", "10.0 MB are free")
+    done = run(*FETCH, store=own_filled).refused(7, "of 1 experiment", "10.0 MB are free")
     assert done.out == ""
     dry = run(*FETCH, "--dry-run", store=own_filled).refused(7, "10.0 MB are free")
     assert "NOT ENOUGH ROOM" in dry.out

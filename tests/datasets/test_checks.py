@@ -60,9 +60,9 @@ def test_a_difference_is_recorded_with_its_size(filled: Store, monkeypatch: pyte
     ask(filled)
     real = module.compute
 
-    def off(files: Any, inputs: Any, progress: Any) -> Any:
+    def off(files: Any, inputs: Any, progress: Any, **options: Any) -> Any:
         member = replace(inputs.members[0], divisor=2.0)
-        return real(files, replace(inputs, members=(member, *inputs.members[1:])), progress)
+        return real(files, replace(inputs, members=(member, *inputs.members[1:])), progress, **options)
 
     monkeypatch.setattr(module, "compute", off)
     report = rebuild(filled)
