@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 from bsv_store.catalog.engine import Database
 from bsv_store.catalog.id_lists import id_in
 from bsv_store.catalog.models import Experiment, UnionizeCoverage
-from bsv_store.catalog.naming import listed, number_of
+from bsv_store.catalog.naming import listed_ids, number_of
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.errors import MissingDataError, UnknownExperimentError
 from bsv_store.volumes.annotation import AnnotationFile
@@ -17,7 +17,6 @@ from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.library import VolumeFile
 from bsv_store.volumes.volume import VolumeKind
 
-_NAMED = 10
 _HALVES = 2
 
 
@@ -36,10 +35,10 @@ def check_known(database: Database, experiment_ids: Collection[int]) -> None:
     UnknownExperimentError
         That names up to ten of those that it has not.
     """
-    unknown = sorted(set(experiment_ids) - known_experiments(database, experiment_ids))
+    unknown = set(experiment_ids) - known_experiments(database, experiment_ids)
     if unknown:
         raise UnknownExperimentError(
-            f"the catalog does not have {len(unknown)} of the experiments: {listed(unknown, limit=_NAMED)}",
+            f"the catalog does not have {len(unknown)} of the experiments: {listed_ids(unknown)}",
             hint="Bring the list up to date with `bsv-store sync experiments`, or check the ids.",
         )
 
@@ -84,6 +83,6 @@ def refuse_missing(what: str, missing: Sequence[int]) -> None:
     if missing:
         raise MissingDataError(
             f"the store lacks {what} of {number_of(len(missing), 'experiment')}, and is used offline: "
-            f"{listed(missing, limit=_NAMED)}",
+            f"{listed_ids(missing)}",
             hint="Run the same without being offline, when there is a network.",
         )

@@ -52,8 +52,13 @@ def number_of(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def listed(values: Iterable[object], *, limit: int = 5) -> str:
-    """The values separated by commas, the first few of them and how many more."""
+def listed(values: Iterable[object], *, limit: int = 5, separator: str = ", ") -> str:
+    """The values in one line, the first few of them and how many more."""
     items = list(values)
-    text = ", ".join(str(item) for item in items[:limit])
+    text = separator.join(str(item) for item in items[:limit])
     return text if len(items) <= limit else f"{text} and {len(items) - limit:,} more"
+
+
+def listed_ids(ids: Iterable[int]) -> str:
+    """The ids in ascending order, the first ten of them and how many more."""
+    return listed(sorted(ids), limit=10)

@@ -47,11 +47,6 @@ class TableDescription:
     description: str
     columns: tuple[ColumnDescription, ...]
 
-    @property
-    def column_names(self) -> tuple[str, ...]:
-        """The columns' names, in order."""
-        return tuple(described.name for described in self.columns)
-
 
 def _described(name: str, description: str, columns: Iterable[tuple[str, ColumnKind, str]]) -> TableDescription:
     return TableDescription(name, description, tuple(ColumnDescription(*described) for described in columns))

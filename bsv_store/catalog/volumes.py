@@ -46,13 +46,6 @@ def volumes_of(connection: Connection, experiment_id: int) -> list[tuple[str, in
     return sorted((row.kind, row.spacing_um) for row in rows)
 
 
-def all_volumes(connection: Connection) -> list[VolumeFile]:
-    """Every volume of the store, by kind, spacing and experiment."""
-    files = (_value(row) for row in connection.execute(select(*_table.columns)))
-    # In Python: the databases sort text by different rules.
-    return sorted(files, key=lambda file: (file.kind, file.spacing_um, file.experiment_id))
-
-
 def record_volume(connection: Connection, file: VolumeFile) -> str | None:
     """Write the row of a published file, in place of an earlier one of the same experiment, kind and spacing.
 

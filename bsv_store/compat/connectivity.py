@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bsv_store.acquisition.presence import check_known
 from bsv_store.aggregation import GroupAccumulator, HemisphereRule, process_volume
 from bsv_store.aggregation.assignment import is_known
+from bsv_store.catalog.naming import listed
 from bsv_store.catalog.structures import ancestry
 from bsv_store.compat.groups import Groups, make_groups
 from bsv_store.compat.inputs import SPACING_UM, Facts, bring_missing, read_facts
@@ -193,7 +194,7 @@ class _Call:
                 upstream = reasons.get(item.experiment_id)
                 left_out[item.experiment_id] = f"{lacking} ({upstream})" if upstream else lacking
         if left_out and self.missing == "error":
-            named = "; ".join(f"{i}: {reason}" for i, reason in list(left_out.items())[:_NAMED])
+            named = listed((f"{i}: {reason}" for i, reason in left_out.items()), limit=_NAMED, separator="; ")
             raise MissingDataError(
                 f"{len(left_out)} of {len(facts)} experiments lack what the average needs: {named}",
                 hint="Bring it: bsv-store fetch, bsv-store sync unionizes. Or call with missing='leave_out'.",

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bsv_store.catalog.naming import listed_ids
 from bsv_store.datasets import passes
 from bsv_store.datasets.result_file import EncodedResult, result_writer
 from bsv_store.datasets.workers import checked_workers, in_order, pool
@@ -127,7 +128,7 @@ def _averages(
 def _damage(damaged: dict[int, tuple[str, str | None]]) -> DamagedInputsError:
     first = min(damaged)
     message, hint = damaged[first]
-    more = f" (and {len(damaged) - 1} more: {', '.join(map(str, sorted(damaged)[1:11]))})" if len(damaged) > 1 else ""
+    more = f" (and {len(damaged) - 1} more: {listed_ids(damaged.keys() - {first})})" if len(damaged) > 1 else ""
     error = DamagedInputsError(
         f"experiment {first}{more}: {message}",
         hint=f"{hint or ''} Or leave such experiments out (missing: leave_out).".strip(),

@@ -10,9 +10,9 @@ from sqlalchemy import select
 
 from bsv_store.catalog.id_lists import id_in
 from bsv_store.catalog.models import Experiment
+from bsv_store.catalog.naming import listed_ids
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.bundle import read_bundle
-from bsv_store.datasets.inputs import named
 from bsv_store.datasets.refs import check_name
 from bsv_store.datasets.result_file import result_path
 from bsv_store.datasets.versions import add_version, by_fingerprint, read_version, refuse_read_only, take_dataset
@@ -85,6 +85,6 @@ def _check_experiments(connection: Connection, experiments: tuple[Member, ...]) 
     unknown = ids - known
     if unknown:
         raise UnknownExperimentError(
-            f"the catalog does not have the experiments {named(unknown)} that the dataset is made of",
+            f"the catalog does not have the experiments {listed_ids(unknown)} that the dataset is made of",
             hint="Bring the list up to date: bsv-store sync experiments",
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from bsv_store.aggregation.grouping import CrossedGrouping, Grouping, RegionGrou
 from bsv_store.aggregation.hemisphere import needs_side
 from bsv_store.catalog.id_lists import id_in
 from bsv_store.catalog.models import Experiment
+from bsv_store.catalog.naming import listed_ids, number_of
 from bsv_store.catalog.queries import injection_volumes
 from bsv_store.catalog.selection_sql import excluded_from, resolve_nonempty
 from bsv_store.catalog.structures import ancestry as read_ancestry
@@ -39,7 +40,8 @@ ALGORITHM_VERSION = 1
 BILATERAL_SHARE = 0.01
 """An injection is bilateral if its smaller side holds at least this share of its volume."""
 
-_NAMED = 10
+# More ids than this make a command unwieldy where the selection says the same in less.
+_SPELLED_OUT = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +278,7 @@ class _Needs:
         both = {identifier: share for identifier, share in shares.items() if share >= BILATERAL_SHARE}
         if both and recipe.bilateral == "error":
             raise RecipeError(
-                f"injected on both sides, which {recipe.hemisphere!r} does not admit: {named(both)}",
+                f"injected on both sides, which {recipe.hemisphere!r} does not admit: {listed_ids(both)}",
                 hint="Say what becomes of them: bilateral larger_side or leave_out (--bilateral-rule).",
             )
         return {
@@ -286,15 +288,7 @@ class _Needs:
 
     def _refuse(self, ids: Sequence[int], what: str, *, hint: str) -> None:
         if ids and self.recipe.missing == "error":
-            count = f"{len(ids)} experiment{'s' if len(ids) > 1 else ''}"
-            raise MissingDataError(f"{what}: {count}, {named(ids)}", hint=hint)
-
-
-def named(ids: Collection[int]) -> str:
-    """Up to ten ids as text."""
-    ordered = sorted(ids)
-    more = f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else ""
-    return f"{', '.join(map(str, ordered[:_NAMED]))}{more}"
+            raise MissingDataError(f"{what}: {number_of(len(ids), 'experiment')}, {listed_ids(ids)}", hint=hint)
 
 
 def fetch_command(recipe: Recipe, ids: Sequence[int], kind: str) -> str:
@@ -311,7 +305,7 @@ def _selecting(recipe: Recipe, ids: Sequence[int]) -> str:
     # What is there is not brought again, so the whole selection does as well as a long list of ids.
     exact = f"--ids {','.join(map(str, sorted(ids)))}"
     whole = f"--selection {shlex.quote(recipe.selection.to_json())}"
-    return min(exact, whole, key=len) if len(ids) > _NAMED else exact
+    return min(exact, whole, key=len) if len(ids) > _SPELLED_OUT else exact
 
 
 def _uses_regions(grouping: Grouping) -> bool:

@@ -12,12 +12,12 @@ from sqlalchemy import select, update
 
 from bsv_store.catalog.models import Dataset
 from bsv_store.catalog.models import DatasetVersion as VersionRow
+from bsv_store.catalog.naming import listed_ids
 from bsv_store.catalog.shared import current_user
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.checks import FileState, NewCheck, record_check
 from bsv_store.datasets.compare import voxel_difference
 from bsv_store.datasets.compute import DamagedInputsError, compute, result_room
-from bsv_store.datasets.inputs import named
 from bsv_store.datasets.recorded import recorded_content, recorded_inputs
 from bsv_store.datasets.result_file import EncodedResult, result_path, software
 from bsv_store.datasets.versions import find_version, refuse_read_only
@@ -137,7 +137,7 @@ def _failure(error: MissingDataError | DamagedInputsError, state: FileState) -> 
     if isinstance(error, MissingDataError):
         return NewCheck(software=software(), outcome="inputs missing", file_state=state, note=error.message)
     # Not the message, which names a path on this machine.
-    note = f"volumes of {named(error.damaged)} are missing or damaged"
+    note = f"volumes of {listed_ids(error.damaged)} are missing or damaged"
     return NewCheck(software=software(), outcome="inputs damaged", file_state=state, note=note)
 
 

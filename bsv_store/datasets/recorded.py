@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection
 
 from bsv_store.aggregation.assignment import CoordinateRange, Group, LeftOut
+from bsv_store.catalog.naming import listed_ids
 from bsv_store.catalog.volumes import find_volumes
-from bsv_store.datasets.inputs import Inputs, MemberInput, fetch_command, gather_inputs, named
+from bsv_store.datasets.inputs import Inputs, MemberInput, fetch_command, gather_inputs
 from bsv_store.errors import DamagedFileError, InputError, MissingDataError
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _volumes(
     absent = [identifier for identifier in ids if identifier not in found]
     if absent:
         raise MissingDataError(
-            f"the {kind} that went in is no longer in the store: {named(absent)}",
+            f"the {kind} that went in is no longer in the store: {listed_ids(absent)}",
             hint=f"Bring it back: {fetch_command(recipe, absent, kind)}",
         )
     # Early schemas did not record the hashes of masks; where the file is damaged too, today's masks must do.
@@ -132,7 +133,7 @@ def _volumes(
     replaced = [each for each in ids if recorded[each] not in (None, found[each].layout.array_sha256)]
     if replaced:
         raise MissingDataError(
-            f"the {kind} that went in has been replaced by another: {named(replaced)}",
+            f"the {kind} that went in has been replaced by another: {listed_ids(replaced)}",
             hint="The version cannot be computed again; `bsv-store dataset stale` says what has changed.",
         )
     return found

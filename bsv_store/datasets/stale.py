@@ -9,8 +9,9 @@ from sqlalchemy import func, select
 
 from bsv_store.catalog.models import Dataset
 from bsv_store.catalog.models import DatasetVersion as VersionRow
+from bsv_store.catalog.naming import listed_ids
 from bsv_store.datasets.changes import MemberChanges, Side, compare_members
-from bsv_store.datasets.inputs import ALGORITHM_VERSION, gather_inputs, named
+from bsv_store.datasets.inputs import ALGORITHM_VERSION, gather_inputs
 from bsv_store.datasets.versions import find_version, read_version
 from bsv_store.errors import InputError
 
@@ -90,7 +91,7 @@ def _report(connection: Connection, version: DatasetVersion) -> StaleReport:
     now = {left.experiment_id: left.reason for left in inputs.left_out}
     gained = sorted(identifier for identifier in now if before.get(identifier) != now[identifier])
     if gained and not members:
-        reasons.append(f"left out now, or for another reason: {named(gained)}")
+        reasons.append(f"left out now, or for another reason: {listed_ids(gained)}")
     if not members and not reasons and replace(inputs, recipe=version.recipe).fingerprint() != version.fingerprint:
         reasons.append("bin edges, centers, masks, or the list of experiments that were left out")
     return StaleReport(version.ref, bool(members or reasons), members, tuple(reasons))

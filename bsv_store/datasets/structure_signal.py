@@ -13,13 +13,14 @@ from bsv_store.aggregation.masks import StructureVoxels
 from bsv_store.catalog.criteria import TargetHemisphere
 from bsv_store.catalog.id_lists import id_in
 from bsv_store.catalog.models import Experiment
+from bsv_store.catalog.naming import listed_ids
 from bsv_store.catalog.selection import Selection
 from bsv_store.catalog.selection_sql import resolve_nonempty
 from bsv_store.catalog.signal import checked_hemisphere
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, subtree
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.datasets.annotation import annotation_of, named_structures, references
-from bsv_store.datasets.inputs import fetch_command, named
+from bsv_store.datasets.inputs import fetch_command
 from bsv_store.datasets.recipe import Recipe
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.progress import SILENCE, Progress
@@ -102,7 +103,8 @@ def structure_signal(
     question = Recipe(selection=selection, kind=known_kind, spacing_um=spacing_um)
     if absent and (missing == "error" or not found):
         raise MissingDataError(
-            f"the store has no {known_kind} at {spacing_um} um of {len(absent)} of the experiments: {named(absent)}",
+            f"the store has no {known_kind} at {spacing_um} um of {len(absent)} of the experiments: "
+            f"{listed_ids(absent)}",
             hint=f"Bring them: {fetch_command(question, absent, known_kind)}, or leave them out.",
         )
     with annotation_of(database, files, spacing_um) as annotation:

@@ -14,7 +14,6 @@ from bsv_store.acquisition.claims import Claims
 from bsv_store.acquisition.fetch import VolumeTask, fetch_volumes
 from bsv_store.acquisition.sharing import Watch
 from bsv_store.catalog.models import Claim, StoredVolume
-from bsv_store.catalog.volumes import all_volumes
 from bsv_store.errors import InputError, NoSpaceError, ReadOnlyStoreError, StoreError, UnknownExperimentError
 from bsv_store.progress import SILENCE
 from bsv_store.sources.allen import AllenClient
@@ -32,6 +31,7 @@ from bsv_store.sources.synthetic.faults import (
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import read_array
 from bsv_store.volumes.volume import VolumeKind
+from tests.acquisition.stored import all_volumes
 
 from .conftest import Recorder
 

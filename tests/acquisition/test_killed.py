@@ -16,10 +16,10 @@ from bsv_store.acquisition.claims import Claims
 from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.acquisition.sync import sync_unionizes
 from bsv_store.catalog.models import Claim, Unionize
-from bsv_store.catalog.volumes import all_volumes
 from bsv_store.sources.allen import AllenClient
 from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store.volumes.library import read_array
+from tests.acquisition.stored import all_volumes
 
 if TYPE_CHECKING:
     from bsv_store import Store

@@ -18,13 +18,13 @@ from sqlalchemy import delete
 from bsv_store.acquisition.adopt import adopt_cache
 from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.catalog.models import StoredVolume
-from bsv_store.catalog.volumes import all_volumes
 from bsv_store.errors import NoSpaceError
 from bsv_store.sources.allen import AllenClient
 from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer, wire_volumes
 from bsv_store.sources.synthetic.faults import Substitute, Truncate
 from bsv_store.volumes.library import VolumeFile, read_array, read_slab
 from bsv_store.volumes.volume import SparseArray, VolumeKind
+from tests.acquisition.stored import all_volumes
 
 if TYPE_CHECKING:
     from bsv_store import Store

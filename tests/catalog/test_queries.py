@@ -26,7 +26,7 @@ from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS, EXPERIMENTS, union
 
 def test_experiments_have_one_row_each_and_all_columns_of_the_view(reading: Connection) -> None:
     frame = experiments_frame(reading, Selection(include_withdrawn=True))
-    assert tuple(frame.columns) == VIEWS["experiments"].column_names
+    assert list(frame.columns) == [described.name for described in VIEWS["experiments"].columns]
     assert frame["id"].tolist() == list(ALL_IDS)
     by_id = frame.set_index("id")
     for row in EXPERIMENTS:

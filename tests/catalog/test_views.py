@@ -29,7 +29,7 @@ def test_every_view_is_described(small_catalog: Database) -> None:
 @pytest.mark.parametrize("name", DESCRIBED)
 def test_columns_are_described_one_by_one_in_order(small_catalog: Database, name: str) -> None:
     columns = inspect(small_catalog.engine).get_columns(name)
-    assert tuple(column["name"] for column in columns) == DESCRIBED[name].column_names
+    assert [column["name"] for column in columns] == [described.name for described in DESCRIBED[name].columns]
 
 
 @pytest.mark.parametrize("name", DESCRIBED)

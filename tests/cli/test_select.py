@@ -40,7 +40,7 @@ def test_table_shows_one_line_for_each_experiment(run: Runner, filled: Path) -> 
 
 
 def test_json_and_csv_have_all_columns_of_the_view(run: Runner, filled: Path) -> None:
-    names = VIEWS["experiments"].column_names
+    names = tuple(described.name for described in VIEWS["experiments"].columns)
     as_json = run("select", "--ids", VISP[0], "--format", "json", store=filled).succeeded().json
     assert [tuple(row) for row in as_json] == [names]
     assert as_json[0]["transgenic_line"] is None
