@@ -19,7 +19,7 @@ from bsv_store.catalog.naming import listed
 from bsv_store.catalog.structures import ancestry
 from bsv_store.compat.groups import Groups, make_groups
 from bsv_store.compat.inputs import SPACING_UM, Facts, bring_missing, read_facts
-from bsv_store.compat.metadata import print_summary, write_metadata
+from bsv_store.compat.metadata import metadata_file, print_summary, write_metadata
 from bsv_store.compat.pooled import injection_rows, injection_tables
 from bsv_store.compat.request import Request, checked_request
 from bsv_store.errors import InputError, MissingDataError, RecipeError
@@ -66,7 +66,8 @@ def fetch_connectivity_data(
     experiment_ids : sequence of int
         Each counts once.
     save_location : path
-        If it holds a Brain Street View cache, what the store lacks is adopted from it. The metadata CSV goes there.
+        If it holds a Brain Street View cache, what the store lacks is adopted from it. The metadata CSV goes there; a
+        folder that is missing is made for it, and for nothing else. '' means no folder: no cache, no CSV.
     file_name : str
         The CSV is ``<file_name>_metadata.csv``; '' means connectivity_data.
     normalization_method : {'none', 'injectionVolume', 'injectionIntensity'}
@@ -162,6 +163,8 @@ class _Call:
         """The return values of the call."""
         ids = self.request.experiment_ids
         check_known(self.store.database, ids)
+        # Before any work: a folder that cannot be made would otherwise cost all of it.
+        metadata = metadata_file(folder, file_name) if export_metadata and folder is not None else None
         reasons = bring_missing(self.store, ids, folder=folder, offline=offline, reload=reload, api_url=api_url)
         with self.store.database.reading() as connection:
             tables = injection_tables(connection, ids)
@@ -172,8 +175,8 @@ class _Call:
         groups = make_groups(self.request, usable, tree, bsv_rules=self.bsv_rules)
         left_out |= groups.left_out
         combined, individual, sizes = self._compute(usable, groups, load_all)
-        if export_metadata and folder is not None:
-            write_metadata(folder, file_name, facts, bsv_rules=self.bsv_rules)
+        if metadata is not None:
+            write_metadata(metadata, facts, bsv_rules=self.bsv_rules)
         info = self._region_info(usable if self.bsv_rules else facts, groups, sizes, left_out)
         return combined, injection_rows(self.store.path, ids, tables), individual, info
 

@@ -35,13 +35,13 @@ def print_summary(facts: Sequence[Facts]) -> None:
     sys.stdout.write("\n".join(lines) + "\n")
 
 
-def write_metadata(folder: Path, file_name: str, facts: Sequence[Facts], *, bsv_rules: bool) -> Path:
-    """Path of the CSV that was written, one row per experiment in call order.
+def metadata_file(folder: Path, file_name: str) -> Path:
+    """Path of the CSV of a call; its folder is made where it is missing.
 
     Raises
     ------
     InputError
-        If the file name leads elsewhere, or the folder cannot be written to.
+        If the file name leads elsewhere, or the folder cannot be made.
     """
     if Path(file_name).name != file_name:
         raise InputError(f"file_name {file_name!r} is no plain name", hint="Name the folder in save_location.")
@@ -49,7 +49,19 @@ def write_metadata(folder: Path, file_name: str, facts: Sequence[Facts], *, bsv_
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder} cannot be made: {error.strerror}", hint="Name another save_location.") from error
-    target = folder / f"{file_name or 'connectivity_data'}_metadata.csv"
+    return folder / f"{file_name or 'connectivity_data'}_metadata.csv"
+
+
+def write_metadata(target: Path, facts: Sequence[Facts], *, bsv_rules: bool) -> None:
+    """Write the CSV, one row per experiment in call order.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    NoSpaceError
+        If the disk is full.
+    """
     unknown = 0.0 if bsv_rules else ""
     with written_whole(target, overwrite=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -67,7 +79,6 @@ def write_metadata(folder: Path, file_name: str, facts: Sequence[Facts], *, bsv_
                     item.injection_intensity or 0.0,
                 )
             )
-    return target
 
 
 def _counted(title: str, values: Iterable[str]) -> list[str]:

@@ -122,6 +122,24 @@ def test_mistakes_are_named_before_any_result(
     assert not list(tmp_path.iterdir())
 
 
+def test_missing_folder_is_made_for_the_csv_alone(filled: tuple[Store, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "visual"
+    fetch_connectivity_data(IDS, folder, store=filled[0], offline=True, export_metadata=False, **DEFAULTS)
+    fetch_connectivity_data(IDS, "", store=filled[0], offline=True, **DEFAULTS)
+    assert not list(tmp_path.iterdir())
+    fetch_connectivity_data(IDS, folder, store=filled[0], offline=True, **DEFAULTS)
+    assert [path.name for path in folder.iterdir()] == ["connectivity_data_metadata.csv"]
+
+
+def test_folder_that_cannot_be_made_is_an_error_before_any_work(
+    filled: tuple[Store, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results").write_text("a file")
+    with pytest.raises(InputError, match="results/visual cannot be made"):
+        fetch_connectivity_data(IDS, tmp_path / "results" / "visual", store=filled[0], offline=True, **DEFAULTS)
+    assert capsys.readouterr().out == ""
+
+
 def test_duplicate_ids_count_once_with_a_warning(filled: tuple[Store, Path], tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="given twice"):
         _, _, _, info = fetch_connectivity_data([*IDS, IDS[0]], tmp_path, store=filled[0], offline=True, **DEFAULTS)
