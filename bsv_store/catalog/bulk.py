@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 
 from bsv_store.catalog.engine import Database
+from bsv_store.catalog.models import Unionize
 from bsv_store.catalog.models.base import Base, UtcDateTime
 from bsv_store.errors import BusyError
 
@@ -151,6 +152,9 @@ def refresh_statistics(connection: Connection) -> None:
 def refresh_statistics_after(database: Database, rows: int) -> None:
     """Refresh the statistics if so many rows were written that the planner's may be out of date.
 
+    On Postgres the unionize table is vacuumed too. The server would do so itself, some minutes later; until then it
+    looks up every row that a target search or a matrix finds in the index in the table as well.
+
     Raises
     ------
     StoreUnreachableError, NoSpaceError
@@ -159,8 +163,11 @@ def refresh_statistics_after(database: Database, rows: int) -> None:
     if rows < _MANY_ROWS:
         return
     # Statistics only save time, and what was taken in is committed: not worth an error if somebody else is writing.
-    with contextlib.suppress(BusyError), database.writing() as connection:
-        refresh_statistics(connection)
+    with contextlib.suppress(BusyError):
+        with database.writing() as connection:
+            refresh_statistics(connection)
+        if not database.is_sqlite:
+            database.vacuum(Unionize.__tablename__)
 
 
 def _executemany(connection: Connection, statement: str, rows: Iterable[Sequence[object]]) -> None:

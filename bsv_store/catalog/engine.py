@@ -129,11 +129,30 @@ class Database:
         with self._transaction({"bsv_begin": "IMMEDIATE"} if self.is_sqlite else {}) as connection:
             yield connection
 
+    def vacuum(self, table: str) -> None:
+        """Mark the pages of a Postgres table that everybody may see, so that an index alone answers queries it covers.
+
+        Rows of others that are being written stay as they are.
+
+        Raises
+        ------
+        StoreUnreachableError, BusyError, NoSpaceError
+            If the database does not answer, the table stays locked, or there is no room.
+        """
+        # No transaction may be open around it.
+        engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with self._translating(), engine.connect() as connection:
+            connection.exec_driver_sql(f"VACUUM {connection.dialect.identifier_preparer.quote(table)}")
+
     @contextmanager
     def _transaction(self, options: dict[str, Any]) -> Iterator[Connection]:
+        with self._translating(), self.engine.execution_options(**options).begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
         try:
-            with self.engine.execution_options(**options).begin() as connection:
-                yield connection
+            yield
         except (DBAPIError, self.engine.dialect.loaded_dbapi.Error) as error:
             raise translated(error, str(self)) from error
 

@@ -162,6 +162,18 @@ def test_statistics_are_refreshed_after_many_rows_only(store: Store) -> None:
     assert has_statistics(store.database)
 
 
+def test_unionize_table_is_vacuumed_after_many_rows_only(store: Store) -> None:
+    if store.database.is_sqlite:
+        pytest.skip("SQLite's indexes know of no rows that others may not see")
+    counts = []
+    for rows in (999, 1_000):
+        refresh_statistics_after(store.database, rows)
+        with store.database.reading() as connection:
+            query = "SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'unionize'"
+            counts.append(connection.exec_driver_sql(query).scalar_one())
+    assert counts == [0, 1]
+
+
 def test_a_busy_database_goes_without_new_statistics(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
