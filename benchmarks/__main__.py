@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import aggregation, catalog, fetch
+from benchmarks import aggregation, catalog, fetch, parts
 from benchmarks.notes import note
 
 
@@ -32,15 +32,19 @@ def main() -> None:
     of_catalog = catalog.run(full=arguments.full)
     note("fetching from loopback")
     of_fetch = fetch.run(full=arguments.full)
+    note("parts of volumes, and 25 um")
+    of_parts = parts.run()
     results = {
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "numpy": np.__version__},
         "aggregation": [each.to_dict() for each in averages],
+        "parts": of_parts,
         "catalog": of_catalog,
         "fetch": of_fetch,
     }
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(results, indent=1))
     print(aggregation.table(averages))
+    print(parts.table(of_parts))
     print(catalog.table(of_catalog))
     print(fetch.table(of_fetch))
 

@@ -89,6 +89,8 @@ class StructureVoxels:
     Attributes
     ----------
     grid : Grid
+    planes : tuple of int
+        AP planes [first, last) that they lie in; no others matter.
     voxels : ndarray of int64, shape (structures, 2)
         Number of voxels on the left and on the right.
     """
@@ -103,7 +105,8 @@ class StructureVoxels:
             labels = (1 + 2 * positions(annotation[first:last], wanted)).clip(0)
             labels[..., self.grid.midline :] += labels[..., self.grid.midline :] > 0
             blocks.append(labels.astype(np.min_scalar_type(self._count)))
-        self._start, self._labels = _trimmed(blocks)
+        self.planes, self._labels = _trimmed(blocks)
+        self._start = self.planes[0] * self.grid.shape[1] * self.grid.shape[2]
         self._belongs = np.array([np.isin(wanted, list(ids)) for ids in structures.values()], np.float64)
         self._belongs = self._belongs.reshape(len(structures), wanted.size)
         self._of_label = np.bincount(self._labels, minlength=self._count)
@@ -115,7 +118,7 @@ class StructureVoxels:
         Parameters
         ----------
         volume : SparseArray or ndarray, shape (ap, dv, ml)
-            NaN, no data, counts nowhere.
+            NaN, no data, counts nowhere. Of a dense one, the `planes` alone do.
 
         Returns
         -------
@@ -129,7 +132,8 @@ class StructureVoxels:
             If the volume does not lie on the annotation's grid.
         """
         shape = volume.grid.shape if isinstance(volume, SparseArray) else volume.shape
-        if shape != self.grid.shape:
+        part = (self.planes[1] - self.planes[0], *self.grid.shape[1:])
+        if shape != self.grid.shape and not (isinstance(volume, np.ndarray) and shape == part):
             raise FrameError(
                 f"the annotation has the shape {self.grid.shape}, the volume {shape}",
                 hint="Use the annotation of the same spacing.",
@@ -147,8 +151,11 @@ class StructureVoxels:
         """Labels and values of the stored voxels in the planes that matter: as the indices ascend, a slice of them."""
         stop = self._start + self._labels.size
         if not isinstance(volume, SparseArray):
-            return self._labels, volume.reshape(-1)[self._start : stop].astype(np.float64)
-        first, last = np.searchsorted(volume.index, [self._start, stop])
+            whole = len(volume) == self.grid.shape[0]
+            values = volume[self.planes[0] : self.planes[1]] if whole else volume
+            return self._labels, values.reshape(-1).astype(np.float64)
+        # Of the index's own type, or all of it would be converted.
+        first, last = np.searchsorted(volume.index, np.array([self._start, stop], volume.index.dtype))
         labels = self._labels[volume.index[first:last].astype(np.int64) - self._start]
         return labels, volume.values[first:last].astype(np.float64)
 
@@ -157,14 +164,14 @@ class StructureVoxels:
         return result
 
 
-def _trimmed(blocks: list[NDArray[Any]]) -> tuple[int, NDArray[Any]]:
-    """Linear index of the first AP plane that has a label, and the labels from there to the last such plane, flat."""
+def _trimmed(blocks: list[NDArray[Any]]) -> tuple[tuple[int, int], NDArray[Any]]:
+    """The AP planes from the first to the last that have a label, and their labels, flat."""
     plane = np.flatnonzero(np.concatenate([block.any(axis=(1, 2)) for block in blocks]))
     if not plane.size:
-        return 0, blocks[0][:0].reshape(-1)
+        return (0, 0), blocks[0][:0].reshape(-1)
     first, last = int(plane[0]), int(plane[-1]) + 1
     kept, at = [], 0
     for block in blocks:
         kept.append(block[max(0, first - at) : max(0, last - at)])
         at += len(block)
-    return first * blocks[0][0].size, np.concatenate(kept).reshape(-1)
+    return (first, last), np.concatenate(kept).reshape(-1)

@@ -24,7 +24,7 @@ from bsv_store.datasets.inputs import fetch_command
 from bsv_store.datasets.recipe import Recipe
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.progress import SILENCE, Progress
-from bsv_store.volumes.library import read_voxels
+from bsv_store.volumes.library import read_slab
 from bsv_store.volumes.volume import volume_kind
 
 if TYPE_CHECKING:
@@ -114,7 +114,9 @@ def structure_signal(
     watch.start(len(found), "volumes")
     try:
         for identifier in sorted(found):
-            table.add(identifier, *voxels.sums(read_voxels(files, found[identifier])), injected[identifier])
+            table.add(
+                identifier, *voxels.sums(read_slab(files, found[identifier], *voxels.planes)), injected[identifier]
+            )
             watch.advance()
     finally:
         watch.finish()
