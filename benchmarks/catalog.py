@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.catalog_data import FIRST_EXPERIMENT, UNIONIZE_SET, fill_lists, fill_unionizes
 from bsv_store import Selection, Store, create_store
-from bsv_store.catalog.bulk import refresh_statistics
+from bsv_store.catalog.bulk import refresh_statistics_after
 
 FULL, SMALL = 2_917, 100
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -59,8 +59,7 @@ def _load(store: Store, experiments: int) -> Results:
     fill_lists(store.database, experiments)
     loaded = fill_unionizes(store.database, experiments)
     start = time.perf_counter()
-    with store.database.writing() as connection:
-        refresh_statistics(connection)
+    refresh_statistics_after(store.database, loaded.rows)
     analyzed = time.perf_counter() - start
     return {
         "load": {

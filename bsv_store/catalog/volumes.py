@@ -28,13 +28,12 @@ def find_volumes(
     """The volumes that the store has of these experiments, by experiment id; the others are absent."""
     found = {}
     for start in range(0, len(experiment_ids), _CHUNK):
-        rows = connection.execute(
-            select(*_table.columns).where(
-                StoredVolume.experiment_id.in_(experiment_ids[start : start + _CHUNK]),
-                StoredVolume.kind == kind,
-                StoredVolume.spacing_um == spacing_um,
-            )
+        query = select(*_table.columns).where(
+            StoredVolume.experiment_id.in_(experiment_ids[start : start + _CHUNK]),
+            StoredVolume.kind == kind,
+            StoredVolume.spacing_um == spacing_um,
         )
+        rows = connection.execute(query).all()
         found.update({row.experiment_id: _value(row) for row in rows})
     return found
 
