@@ -16,6 +16,7 @@ from bsv_store.catalog.annotations import (
     check_structure_ids,
     find_annotation,
     known_structure_ids,
+    lock_annotations,
     record_annotation,
 )
 from bsv_store.catalog.engine import Database
@@ -26,6 +27,7 @@ from bsv_store.sources.allen import AllenClient
 from bsv_store.sources.formats import read_annotation_nrrd
 from bsv_store.volumes.annotation import (
     ANNOTATION_FOLDER,
+    Annotation,
     AnnotationFile,
     annotation_from_image,
     annotation_image,
@@ -170,23 +172,31 @@ def ingest_annotation_file(
         stored = find_annotation(connection, annotation.grid.spacing_um)
     if stored is not None and stored.array_sha256 == annotation.array_sha256 and has_its_size(files, stored):
         return _report(stored, "present")
-    differs = stored is not None and stored.array_sha256 != annotation.array_sha256
-    if differs and not replace:
-        assert stored is not None
-        raise InputError(
-            f"{path} differs from the annotation at {stored.grid.spacing_um} um that the store has from "
-            f"{stored.source}, which is kept",
-            hint="`bsv-store ingest annotation --replace` takes it in all the same; `bsv-store sync annotation "
-            "--refresh` asks Allen.",
-        )
+    _refuse_another(path, stored, annotation, replace=replace)
     file = publish_annotation(files, annotation, source=path.name if source is None else source)
     checkpoint("annotation:published")
     with database.writing() as connection:
+        # Somebody else may have taken another one in meanwhile.
+        lock_annotations(connection)
+        stored = find_annotation(connection, annotation.grid.spacing_um)
+        _refuse_another(path, stored, annotation, replace=replace)
         replaced = record_annotation(connection, file)
+    differs = stored is not None and stored.array_sha256 != annotation.array_sha256
     checkpoint("annotation:committed")
     if replaced is not None:
         files.trash(replaced)
     return _report(file, "replaced" if differs else "added")
+
+
+def _refuse_another(path: Path, stored: AnnotationFile | None, annotation: Annotation, *, replace: bool) -> None:
+    if stored is None or replace or stored.array_sha256 == annotation.array_sha256:
+        return
+    raise InputError(
+        f"{path} differs from the annotation at {stored.grid.spacing_um} um that the store has from {stored.source}, "
+        "which is kept",
+        hint="`bsv-store ingest annotation --replace` takes it in all the same; `bsv-store sync annotation --refresh` "
+        "asks Allen.",
+    )
 
 
 class _AnnotationTask(Task[AnnotationFile]):
@@ -222,7 +232,7 @@ class _AnnotationTask(Task[AnnotationFile]):
         """Recover the annotation from an interrupted run, or download, check and publish it."""
         (spacing_um,) = spacings
         try:
-            if not self._refresh and (orphan := _recovered(self._files, spacing_um, self._known)) is not None:
+            if not self._refresh and (orphan := self._orphan(spacing_um)) is not None:
                 self.recovered = True
                 return orphan
             with self._files.temporary() as scratch:
@@ -236,6 +246,17 @@ class _AnnotationTask(Task[AnnotationFile]):
         file = publish_annotation(self._files, reply.value, source=reply.source)
         checkpoint("annotation:published")
         return file
+
+    def _orphan(self, spacing_um: int) -> AnnotationFile | None:
+        """The file of an interrupted run: that which the catalog says, or that which would be asked for."""
+        with self._database.reading() as connection:
+            stored = find_annotation(connection, spacing_um)
+        orphan = _recovered(
+            self._files, spacing_um, self._known, array_sha256=None if stored is None else stored.array_sha256
+        )
+        if orphan is not None and stored is None and orphan.source != self._client.annotation_source(spacing_um):
+            return None
+        return orphan
 
     def keep(self, brought: Sequence[AnnotationFile], spacings: Sequence[int], claims: Claims) -> Kept:
         """Record the file; its predecessor, if it is another one, goes to the trash."""
@@ -257,7 +278,9 @@ class _AnnotationTask(Task[AnnotationFile]):
         self._client.cut()
 
 
-def _recovered(files: StoreFiles, spacing_um: int, known: Collection[int]) -> AnnotationFile | None:
+def _recovered(
+    files: StoreFiles, spacing_um: int, known: Collection[int], *, array_sha256: str | None
+) -> AnnotationFile | None:
     """A sound file that lacks its row, since a run was killed between publication and commit.
 
     Nothing is trusted because it exists: its name must carry its hash, its content, encoded anew, must give the same
@@ -273,6 +296,8 @@ def _recovered(files: StoreFiles, spacing_um: int, known: Collection[int]) -> An
             check_structure_ids(annotation.structure_ids, known, what=path.name)
         except (OSError, BsvStoreError):
             # Gone, not readable, or not what it should be: as good as not there.
+            continue
+        if array_sha256 not in (None, annotation.array_sha256):
             continue
         if annotation.grid == Grid(spacing_um) and annotation_image(annotation, source=source) == image:
             return described_image(image, annotation, source=source)

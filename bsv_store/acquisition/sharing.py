@@ -198,7 +198,11 @@ class SharedWork(Generic[B]):
 
     def _work(self) -> None:
         _let_freed_memory_be_kept()
-        self._workers = self._threads()
+        try:
+            self._workers = self._threads()
+        except BaseException:
+            self._claims.release_all()
+            raise
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="bsv-store-bring")
         try:
             while self._waiting or self._running or self._elsewhere:

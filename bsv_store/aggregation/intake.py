@@ -218,6 +218,8 @@ class Intake:
         """Index and values of the slab, the index still that of the whole grid."""
         self._check_shape(voxels.grid.shape, what)
         index, values = voxels.index, voxels.values
+        if index.size != values.size:
+            raise InputError(f"{what} lists {index.size} voxels with {values.size} values")
         if index.size and int(index[-1]) >= self._grid_size:
             raise InputError(f"{what} lists voxels outside its grid", hint="The file is damaged; fetch it again.")
         if self.size == self._grid_size:

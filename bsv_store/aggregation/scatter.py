@@ -40,8 +40,11 @@ def add_at(total: NDArray[np.float64], index: NDArray[np.signedinteger[Any]], va
     Raises
     ------
     IndexError
-        If an index lies outside the sum, which is unchanged then.
+        If an index lies outside the sum, or there are more or fewer values; the sum is unchanged then.
     """
+    # The compiled loop believes what it is told, and would read and write beyond the ends.
+    if values.size != index.size:
+        raise IndexError(f"{index.size} places for {values.size} values")
     if not index.size:
         return
     if index.min() < 0 or index.max() >= total.size:

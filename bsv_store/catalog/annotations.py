@@ -33,6 +33,12 @@ def all_annotations(connection: Connection) -> list[AnnotationFile]:
     return [_value(row) for row in connection.execute(select(*_table.columns).order_by(_Model.spacing_um))]
 
 
+def lock_annotations(connection: Connection) -> None:
+    """Keep other writers of annotations waiting until the transaction ends."""
+    # A row that is always there: two writers of the first annotation have no row of their own to wait for.
+    connection.execute(select(StoreInfo.id).with_for_update())
+
+
 def record_annotation(connection: Connection, file: AnnotationFile) -> str | None:
     """Write the row of a published file, in place of an earlier one of the same spacing.
 
@@ -41,8 +47,7 @@ def record_annotation(connection: Connection, file: AnnotationFile) -> str | Non
     str or None
         Path of the earlier file if it is another one: the caller moves it to the trash after the commit.
     """
-    # A row that is always there: two writers of the first annotation have no row of their own to wait for.
-    connection.execute(select(StoreInfo.id).with_for_update())
+    lock_annotations(connection)
     same = _Model.spacing_um == file.grid.spacing_um
     earlier = connection.execute(select(_Model.path).where(same)).scalar()
     connection.execute(delete(_Model).where(same))

@@ -83,7 +83,8 @@ def in_order(executor: Executor, calls: Sequence[tuple[Any, ...]], *, at_once: i
     except BrokenExecutor as error:
         raise BsvStoreError(
             "a process that was computing has ended, perhaps for lack of memory",
-            hint="Run the same again with fewer workers.",
+            hint="Run the same again with fewer workers. A script that asks for workers must do its work under "
+            "`if __name__ == '__main__':`, since each of them imports it.",
         ) from error
     finally:
         for future in waiting:

@@ -238,7 +238,7 @@ class StoreFiles:
         if not hasattr(os, "posix_fadvise"):
             return
         # No more than a hint: whoever reads the file hears what is wrong with it.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, DamagedFileError):
             descriptor = os.open(self.path(relative), os.O_RDONLY)
             try:
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)

@@ -214,6 +214,12 @@ def read_large(
             index, values = file["indices_0"][low:high], file["values"][low:high]
     except _UNREADABLE as error:
         raise DamagedFileError(f"{what} is damaged: {error}", hint=REPAIR_HINT) from error
+    plane = layout.grid.shape[1] * layout.grid.shape[2]
+    listed = len(index)
+    if not listed == len(values) == high - low or (
+        listed and not start * plane <= int(index.min()) <= int(index.max()) < stop * plane
+    ):
+        raise DamagedFileError(f"{what} is damaged: its parts do not fit together", hint=REPAIR_HINT)
     return SparseArray(layout.grid, index, values)
 
 

@@ -8,7 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -25,6 +25,7 @@ from bsv_store.errors import (
     MissingDataError,
     NotFoundUpstreamError,
     ReadOnlyStoreError,
+    StoreError,
     UnknownStructureError,
     UpstreamError,
 )
@@ -319,6 +320,43 @@ def test_many_processes_that_hand_in_the_same_file_do_not_disturb_each_other(
     finished([launch("annotation file", catalog.path, str(path), []) for _ in range(3)])
     np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
     assert leftovers(catalog) == []
+
+
+def test_the_rest_of_a_killed_ingest_is_not_taken_for_allens(
+    catalog: Store, client: AllenClient, tmp_path: Path, launch: Launch
+) -> None:
+    own = ATLAS.annotation.copy()
+    own[own > 0] = own[own > 0][0]
+    path = written(tmp_path, body(own))
+    killed = launch("annotation file", catalog.path, str(path), [], kill_at="annotation:published")
+    assert (killed.communicate(timeout=60)[1], killed.returncode) == ("", -signal.SIGKILL)
+    assert sync_annotation(catalog.database, catalog.files, client, 100).outcome == "fetched"
+    assert np.array_equal(catalog.annotation(100), ATLAS.annotation)
+
+
+def test_one_that_somebody_else_has_taken_in_meanwhile_is_kept(
+    catalog: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bsv_store.acquisition import annotation as module
+
+    theirs = ATLAS.annotation.copy()
+    theirs[theirs > 0] = theirs[theirs > 0][0]
+    publish = module.publish_annotation
+
+    def in_between(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(module, "publish_annotation", publish)
+        ingest_annotation_file(catalog.database, catalog.files, written(tmp_path, body(theirs), "theirs.nrrd"))
+        return publish(*arguments, **options)
+
+    monkeypatch.setattr(module, "publish_annotation", in_between)
+    with pytest.raises(InputError, match="differs from the annotation at 100 um"):
+        ingest_annotation_file(catalog.database, catalog.files, written(tmp_path, body(ATLAS.annotation)))
+    assert np.array_equal(catalog.annotation(100), theirs)
+
+
+def test_a_download_that_cannot_be_put_down_is_an_error_of_ours(client: AllenClient, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="nowhere"):
+        client.annotation(100, scratch=tmp_path / "nowhere" / "scratch")
 
 
 def test_whoever_may_only_read_is_told_so(catalog: Store, tmp_path: Path) -> None:

@@ -51,6 +51,12 @@ def test_a_place_outside_is_refused_and_nothing_is_written(kind: type, wrong: in
     assert not total.any()
 
 
+@pytest.mark.parametrize("kind", [np.int32, np.intp])
+def test_fewer_values_than_places_are_refused(kind: type) -> None:
+    with pytest.raises(IndexError, match="3 places for 2 values"):
+        scatter.add_at(np.zeros(SIZE), np.arange(3, dtype=kind), np.ones(2))
+
+
 def test_averages_do_not_depend_on_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
     grid = Grid(100)
     volumes = []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
 from bsv_store import open_store
+from bsv_store.sources.synthetic import wire
 from tests.cli.conftest import ATLAS, UNMEASURED
 from tests.cli.running import Runner
 
@@ -54,6 +56,17 @@ def test_ids_say_which_experiments(run: Runner, own_filled: Path, cache: Path) -
     done = run("adopt", cache, "--ids", UNMEASURED, store=own_filled).succeeded()
     assert done.out == ""
     assert "0 refused" in done.err
+
+
+def test_an_old_list_in_a_cache_is_told(run: Runner, own_filled: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "allensdk"
+    cache.mkdir()
+    rows = [row for i in ATLAS.experiment_ids for row in wire.connectivity_rows(ATLAS.experiment(i))]
+    (cache / "experiments.json").write_text(json.dumps(rows), encoding="utf-8")
+    (cache / "manifest.json").write_text("{}", encoding="utf-8")
+    done = run("adopt", cache, store=own_filled).succeeded()
+    # The file does not say when it was made, and so is older than what came from the API.
+    assert "Its list of experiments: History only: the newer api list of " in done.err
 
 
 def test_a_folder_that_is_no_cache_is_refused(run: Runner, filled: Path, tmp_path: Path) -> None:

@@ -104,5 +104,13 @@ def test_rows_that_were_replaced_after_the_call_are_refused(filled: tuple[Store,
         pooled["projection_volume"]
 
 
+def test_what_came_later_for_others_of_the_call_is_left_out(filled: tuple[Store, Path], golden: Path) -> None:
+    ids = cases(golden)["none"]["experiment_ids"][:2]
+    with filled[0].database.reading() as connection:
+        tables = injection_tables(connection, ids)
+    pooled = injection_rows(filled[0].path, ids, {ids[1]: tables[ids[1]]})
+    assert set(pooled["experimentID"]) == {ids[1]}
+
+
 def test_no_rows_give_empty_columns(filled: tuple[Store, Path]) -> None:
     assert injection_rows(filled[0].path, [], {}) == {field: [] for field in FIELDS}

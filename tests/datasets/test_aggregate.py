@@ -181,11 +181,6 @@ def test_missing_volumes_are_named_with_the_command_that_brings_them(store: Stor
     assert _count(store, Dataset) == 0
 
 
-def test_many_missing_are_named_up_to_ten(store: Store) -> None:
-    text = inputs_module.named(range(100, 113))
-    assert text == "100, 101, 102, 103, 104, 105, 106, 107, 108, 109 and 3 more"
-
-
 def test_missing_volumes_can_be_left_out_and_are_recorded(store: Store) -> None:
     fill(store, volumes=(1, 3))
     version = ask(store, missing="leave_out", grouping=by_coordinate("AP", bins=1))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -80,7 +81,7 @@ class AllenClient:
     connect_timeout_s, read_timeout_s : float
         Longest silence of the server.
     deadline_s : float
-        Longest time for one object, all attempts together.
+        Longest time for one object, all attempts together; for a volume of 10 um sixteen times as long.
     attempts : int
         How often an object is asked for.
     backoff_s : float
@@ -257,8 +258,10 @@ class AllenClient:
             return read_nrrd(body, kind, what=what, spacing_um=spacing_um)
 
         limit = _HEADER_LIMIT + _WIDEST_VOXEL_BYTES * grid.size
-        with store_errors(scratch or Path()), BytesIO() if scratch is None else scratch.open("w+b") as sink:
-            order = Order(url, what, limit, sink, on_bytes, can_resume=True)
+        with _sink(scratch) as sink:
+            # Of 10 um come hundreds of megabytes: they may take their time as long as they come.
+            patience = max(1.0, grid.size / Grid(25).size)
+            order = Order(url, what, limit, sink, on_bytes, can_resume=True, deadline_factor=patience)
             volume = self._transfer.get(order, read)
             return Reply(volume, url, sink.seek(0, 2))
 
@@ -290,12 +293,12 @@ class AllenClient:
         """
         grid = Grid(spacing_um)
         what = f"the annotation at {spacing_um} um"
-        url = addresses.annotation_url(self.download_url, spacing_um)
+        url = self.annotation_source(spacing_um)
 
         def read(sink: BinaryIO) -> Annotation:
             return read_annotation_nrrd(sink.read() if scratch is None else scratch, what=what, spacing_um=spacing_um)
 
-        with BytesIO() if scratch is None else scratch.open("w+b") as sink:
+        with _sink(scratch) as sink:
             limit = _HEADER_LIMIT + _WIDEST_VOXEL_BYTES * grid.size
             try:
                 annotation = self._transfer.get(Order(url, what, limit, sink, on_bytes, can_resume=True), read)
@@ -304,6 +307,10 @@ class AllenClient:
                     error.message, hint="Check the address of the server, or take it in: bsv-store ingest annotation."
                 ) from error
             return Reply(annotation, url, sink.seek(0, 2))
+
+    def annotation_source(self, spacing_um: int) -> str:
+        """The address that :meth:`annotation` asks."""
+        return addresses.annotation_url(self.download_url, spacing_um)
 
     def cut(self) -> None:
         """End all transfers under way, with an error in the threads that wait for them."""
@@ -380,6 +387,17 @@ def _page(start_row: int, sink: BinaryIO, *, what: str) -> tuple[Envelope, int]:
     if page.start_row != start_row:
         raise FormatError(f"{what}: the page from row {page.start_row} came, that from row {start_row} was asked for")
     return page, len(body)
+
+
+@contextmanager
+def _sink(scratch: Path | None) -> Iterator[BinaryIO]:
+    """Where a body goes: memory, or a file whose errors become ours."""
+    if scratch is None:
+        with BytesIO() as memory:
+            yield memory
+        return
+    with store_errors(scratch), scratch.open("w+b") as file:
+        yield file
 
 
 def _has_repeats(rows: Rows) -> bool:

@@ -100,6 +100,8 @@ class Order:
         Told of bytes as they arrive; called with 0 while waiting. An exception from it gives the transfer up.
     can_resume : bool
         Ask for the bytes as they are, so that a cut body can be continued.
+    deadline_factor : float
+        So many times the usual deadline.
     """
 
     url: str
@@ -108,6 +110,7 @@ class Order:
     sink: BinaryIO = field(default_factory=io.BytesIO)
     on_bytes: Callable[[int], None] = ignore_bytes
     can_resume: bool = False
+    deadline_factor: float = 1.0
 
 
 class _AgainError(Exception):
@@ -157,11 +160,12 @@ class Transfer:
         import stamina
 
         patience = self._patience
-        work = _Work(order, self._clock.now() + patience.deadline_s, PartialBody(order.sink))
+        longest = patience.deadline_s * order.deadline_factor
+        work = _Work(order, self._clock.now() + longest, PartialBody(order.sink))
         attempts = stamina.retry_context(
             on=_AgainError,
             attempts=patience.attempts,
-            timeout=patience.deadline_s,
+            timeout=longest,
             wait_initial=patience.backoff_s,
             wait_max=_MAX_BACKOFF_S,
             wait_jitter=patience.backoff_s,
@@ -289,8 +293,9 @@ class Transfer:
 
     def _check_deadline(self, work: _Work) -> None:
         if self._clock.now() > work.deadline:
+            longest = self._patience.deadline_s * work.order.deadline_factor
             raise UpstreamError(
-                work.message(f"it is not here after {self._patience.deadline_s:g} s ({work.body.size} bytes are)"),
+                work.message(f"it is not here after {longest:g} s ({work.body.size} bytes are)"),
                 hint=AGAIN_HINT,
             )
 
