@@ -139,7 +139,8 @@ def test_damage_is_named_whoever_meets_it(filled: Store, workers: int) -> None:
 def test_a_process_that_is_gone_is_an_error_that_says_so() -> None:
     with ProcessPoolExecutor(1) as executor, pytest.raises(BsvStoreError, match="has ended") as caught:
         list(in_order(executor, [(os._exit, 1)], at_once=1))
-    assert caught.value.hint == "Run the same again with fewer workers."
+    assert caught.value.hint is not None
+    assert "fewer workers" in caught.value.hint
 
 
 def test_a_number_of_workers_that_makes_no_sense_is_an_error(filled: Store) -> None:

@@ -249,6 +249,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, self.path, unquote(parts.path), parameters, headers)
         owner.requests.begin(request)
+        self._is_counted = True
         try:
             reply = owner._reply(request)
             if reply.gate is not None:
@@ -258,7 +259,13 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             self._send(reply)
         finally:
-            owner.requests.end()
+            self._uncount()
+
+    def _uncount(self) -> None:
+        """The request is over; before its last byte, since with that the client may send the next."""
+        if self._is_counted:
+            self._is_counted = False
+            self.server.owner.requests.end()
 
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)
@@ -270,22 +277,32 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             length = len(reply.body) if reply.declared_length is None else reply.declared_length
             self.send_header("Content-Length", str(length))
-        self.end_headers()
-        if self.command == "HEAD" or reply.status == 304:
-            return
         body = reply.body if reply.cut_after is None else reply.body[: reply.cut_after]
-        self._send_body(_chunk(body) if reply.chunked else body, reply.bytes_per_second)
+        has_body = self.command != "HEAD" and reply.status != 304
+        if not has_body or not (body or reply.chunked):
+            self._uncount()
+        self.end_headers()
+        if not has_body:
+            return
+        whole = not reply.chunked or reply.cut_after is not None or reply.declared_length is not None
+        self._send_body(_chunk(body) if reply.chunked else body, reply.bytes_per_second, is_last=whole)
         if reply.cut_after is not None or reply.declared_length is not None:
             self.close_connection = True
         elif reply.chunked:
+            self._uncount()
             self.wfile.write(b"0\r\n\r\n")
 
-    def _send_body(self, body: bytes, bytes_per_second: float | None) -> None:
+    def _send_body(self, body: bytes, bytes_per_second: float | None, *, is_last: bool) -> None:
         if bytes_per_second is None:
-            self.wfile.write(body)
+            self.wfile.write(body[:-1])
+            if is_last:
+                self._uncount()
+            self.wfile.write(body[-1:])
             return
         step = max(1, int(bytes_per_second / 20))
         for start in range(0, len(body), step):
+            if is_last and start + step >= len(body):
+                self._uncount()
             self.wfile.write(body[start : start + step])
             if self.server.owner._closing.wait(step / bytes_per_second):
                 self.close_connection = True
