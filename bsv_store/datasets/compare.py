@@ -184,6 +184,7 @@ class _Moments:
         self._products = np.zeros((2, 2))
 
     def add(self, one: NDArray[np.float64], other: NDArray[np.float64]) -> None:
+        """Take in pairs of values, of which both are known."""
         if one.size == 0:
             return
         mean = np.array([one.mean(), other.mean()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +23,8 @@ AXIS_NAMES = ("AP", "DV", "ML")
 
 # The brightest voxels are few; the scale ends where this share of the visible signal lies below.
 _SCALE_QUANTILE = 0.998
+# Of the notes at the foot, whose letters are 8 points high.
+_CHARACTERS_PER_INCH = 14
 
 
 class PlottedGroup(Protocol):
@@ -214,7 +217,9 @@ def finish(
         *(["Dashes: edges of the bin."] if version.axis is not None else []),
         f"Fingerprint {version.fingerprint[:12]}.",
     ]
-    text = (" " if size[0] > 8 else "\n").join(lines)
+    # As wide as the picture on the narrower side of the middle.
+    width = int(2 * min(middle, 1 - middle) * size[0] * _CHARACTERS_PER_INCH)
+    text = textwrap.fill(" ".join(lines), width) if size[0] > 8 else "\n".join(lines)
     figure.text(middle, 0.1 * inch, text, fontsize=8, color="#555555", ha="center", va="bottom")
 
 
