@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from sqlalchemy import Engine, event
 
@@ -53,7 +53,7 @@ sys.addaudithook(_on_audit)
 def counted() -> Iterator[Work]:
     """Count the work of this process until the end of the block."""
     work = Work()
-    read = StoreFiles.read
+    read, read_into = StoreFiles.read, StoreFiles.read_into
 
     def on_statement(_c: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         if not statement.startswith(("BEGIN", "PRAGMA")):
@@ -65,12 +65,17 @@ def counted() -> Iterator[Work]:
         work.bytes_read += len(data)
         return data
 
+    def reading_into(self: StoreFiles, room: memoryview, file: BinaryIO, **recorded: Any) -> None:
+        read_into(self, room, file, **recorded)
+        work.read.append(Path(file.name).name)
+        work.bytes_read += len(room)
+
     event.listen(Engine, "before_cursor_execute", on_statement)
-    StoreFiles.read = reading  # type: ignore[method-assign]
+    StoreFiles.read, StoreFiles.read_into = reading, reading_into  # type: ignore[method-assign]
     _watching.append(work)
     try:
         yield work
     finally:
         _watching.remove(work)
-        StoreFiles.read = read  # type: ignore[method-assign]
+        StoreFiles.read, StoreFiles.read_into = read, read_into  # type: ignore[method-assign]
         event.remove(Engine, "before_cursor_execute", on_statement)

@@ -10,7 +10,7 @@ from bsv_store.catalog.engine import Database
 from bsv_store.catalog.id_lists import id_in
 from bsv_store.catalog.models import Experiment, UnionizeCoverage
 from bsv_store.catalog.naming import listed_ids, number_of
-from bsv_store.catalog.volumes import find_volumes
+from bsv_store.catalog.volumes import recorded_sizes
 from bsv_store.errors import MissingDataError, UnknownExperimentError
 from bsv_store.volumes.annotation import AnnotationFile
 from bsv_store.volumes.files import StoreFiles
@@ -46,10 +46,7 @@ def check_known(database: Database, experiment_ids: Collection[int]) -> None:
 def has_its_size(files: StoreFiles, file: VolumeFile | AnnotationFile) -> bool:
     """Whether what is recorded has a file of the recorded size: what is missing or cut is to be brought again."""
     size_bytes = file.size_bytes if isinstance(file, AnnotationFile) else file.layout.size_bytes
-    try:
-        return files.path(file.path).stat().st_size == size_bytes
-    except OSError:
-        return False
+    return _is_there(files, file.path, size_bytes)
 
 
 def present_volumes(
@@ -57,8 +54,15 @@ def present_volumes(
 ) -> set[int]:
     """Those of the experiments whose volume is recorded and has a file of the recorded size."""
     with database.reading() as connection:
-        found = find_volumes(connection, sorted(experiment_ids), kind=kind, spacing_um=spacing_um)
-    return {i for i, file in found.items() if has_its_size(files, file)}
+        found = recorded_sizes(connection, sorted(experiment_ids), kind=kind, spacing_um=spacing_um)
+    return {i for i, (path, size_bytes) in found.items() if _is_there(files, path, size_bytes)}
+
+
+def _is_there(files: StoreFiles, path: str, size_bytes: int) -> bool:
+    try:
+        return files.path(path).stat().st_size == size_bytes
+    except OSError:
+        return False
 
 
 def covered_experiments(connection: Connection, experiment_ids: Collection[int]) -> set[int]:

@@ -29,7 +29,7 @@ from bsv_store.aggregation.hemisphere import (
     needs_side,
     process_volume,
 )
-from bsv_store.aggregation.kernel import GroupAccumulator, checked_dtype, checked_statistics
+from bsv_store.aggregation.kernel import Addend, GroupAccumulator, checked_dtype, checked_statistics
 from bsv_store.aggregation.pooling import STATISTICS, Statistic
 from bsv_store.aggregation.regions import RegionTable, region_means
 from bsv_store.aggregation.result import GroupResult, joined
@@ -39,6 +39,7 @@ __all__ = [
     "BILATERAL_POLICIES",
     "HEMISPHERE_RULES",
     "STATISTICS",
+    "Addend",
     "Ancestry",
     "Assignment",
     "BilateralPolicy",

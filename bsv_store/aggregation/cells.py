@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.aggregation.intake import Flat
-from bsv_store.aggregation.scatter import add_at
+from bsv_store.aggregation.scatter import Part, add_parts
 
 # Dense work goes through the arrays in pieces that stay in the processor's cache.
 _BLOCK = 1 << 16
@@ -112,7 +112,7 @@ class Cell:
                 self.missing = np.zeros(self.total.size, np.uint32)
             np.add(self.missing, dropped, out=self.missing)
         if self.listed is None:
-            add_at(self.total, flat.index, flat.values)
+            add_parts([Part(self.total, flat.index, flat.values)])
             return
         for start in range(0, flat.index.size, _BLOCK):
             self._add_moments(flat.index[start : start + _BLOCK], flat.values[start : start + _BLOCK])

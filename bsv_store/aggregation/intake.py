@@ -26,12 +26,12 @@ class Flat:
 
     Attributes
     ----------
-    index : ndarray of intp or int32, shape (n,)
+    index : ndarray of intp, shape (n,)
         Unique.
     values : ndarray of float64, shape (n,)
     """
 
-    index: NDArray[np.signedinteger[Any]]
+    index: NDArray[np.intp]
     values: NDArray[np.float64]
 
 
@@ -44,23 +44,20 @@ class Intake:
         The whole grid, (ap, dv, ml).
     ap_range : tuple of int
         First AP plane of the slab and the one after its last.
-    index_type : type
-        Of the index that it gives: intp, or int32, which is that of files.
+
+    Attributes
+    ----------
+    first : int
+        Index of the slab's first voxel in the whole grid.
     """
 
-    def __init__(
-        self,
-        shape: tuple[int, int, int],
-        ap_range: tuple[int, int],
-        index_type: type[np.signedinteger[Any]] = np.intp,
-    ) -> None:
+    def __init__(self, shape: tuple[int, int, int], ap_range: tuple[int, int]) -> None:
         self.grid_shape = shape
         self.ap_range = ap_range
         self.shape = (ap_range[1] - ap_range[0], *shape[1:])
         self.size = self.shape[0] * shape[1] * shape[2]
-        self._first = ap_range[0] * shape[1] * shape[2]
-        self._index_type = index_type
-        self._index = np.empty(0, index_type)
+        self.first = ap_range[0] * shape[1] * shape[2]
+        self._index = np.empty(0, np.intp)
         self._values = np.empty(0, np.float64)
         self._dropped: NDArray[np.bool_] | None = None
         self._difference: NDArray[np.float64] | None = None
@@ -78,6 +75,28 @@ class Intake:
         self._check_shape(array.shape, what)
         return np.ascontiguousarray(array[self.ap_range[0] : self.ap_range[1]]).reshape(-1)
 
+    def listed(self, voxels: SparseArray, what: str) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
+        """Index and values of a sparse volume in the slab, the index still that of the whole grid; views.
+
+        Raises
+        ------
+        FrameError
+            If the volume lies on another grid.
+        InputError
+            If the index points outside the grid, or there are more or fewer values.
+        """
+        self._check_shape(voxels.grid.shape, what)
+        index, values = voxels.index, voxels.values
+        if index.size != values.size:
+            raise InputError(f"{what} lists {index.size} voxels with {values.size} values")
+        if index.size and int(index[-1]) >= self._grid_size:
+            raise InputError(f"{what} lists voxels outside its grid", hint="The file is damaged; fetch it again.")
+        if self.size == self._grid_size:
+            return index, values
+        # Of the index's own type, or all of it would be converted.
+        low, high = np.searchsorted(index, np.array([self.first, self.first + self.size], index.dtype))
+        return index[low:high], values[low:high]
+
     def flat(self, voxels: Voxels, divisor: float, what: str) -> Flat:
         """The voxels of the slab that are not 0, divided by the divisor in float64.
 
@@ -89,13 +108,9 @@ class Intake:
             If a sparse index points outside the grid.
         """
         if isinstance(voxels, SparseArray):
-            index, values = self._cut(voxels, what)
+            index, values = self.listed(voxels, what)
             flat = self._buffers(index.size)
-            if self._first == 0 and self._index_type is np.int32 and index.flags.aligned:
-                # As it lies in the file.
-                flat = Flat(np.ascontiguousarray(index).view(np.int32), flat.values)
-            else:
-                np.subtract(index, index.dtype.type(self._first), out=flat.index, casting="unsafe")
+            np.subtract(index, index.dtype.type(self.first), out=flat.index, casting="unsafe")
             if divisor != 1:
                 np.divide(values, divisor, out=flat.values, dtype=np.float64)
             else:
@@ -135,8 +150,8 @@ class Intake:
         if has_nan:
             dropped[flat.index[np.isnan(flat.values)]] = True
         if isinstance(exclude, SparseArray):
-            index, values = self._cut(exclude, f"the exclusion mask of {what}")
-            dropped[index[~(values <= 0)].astype(np.intp) - self._first] = True
+            index, values = self.listed(exclude, f"the exclusion mask of {what}")
+            dropped[index[~(values <= 0)].astype(np.intp) - self.first] = True
         elif exclude is not None:
             dropped |= ~(self.slab_of(exclude, f"the exclusion mask of {what}") <= 0)
         if symmetric:
@@ -160,8 +175,8 @@ class Intake:
         name = f"the weights of {what}"
         result = np.zeros(self.size, np.float64)
         if isinstance(weights, SparseArray):
-            index, values = self._cut(weights, name)
-            result[index.astype(np.intp) - self._first] = values
+            index, values = self.listed(weights, name)
+            result[index.astype(np.intp) - self.first] = values
         else:
             np.copyto(result, self.slab_of(weights, name), casting="unsafe")
         np.copyto(result, 0.0, where=np.isnan(result))
@@ -204,7 +219,7 @@ class Intake:
 
     def release(self) -> None:
         """Give the buffers back; the next volume allocates them again."""
-        self._index, self._values = np.empty(0, self._index_type), np.empty(0, np.float64)
+        self._index, self._values = np.empty(0, np.intp), np.empty(0, np.float64)
         self._dropped = self._difference = None
 
     def _check_shape(self, shape: tuple[int, ...], what: str) -> None:
@@ -213,20 +228,6 @@ class Intake:
                 f"{what} has the shape {tuple(shape)}, the average {self.grid_shape}",
                 hint="Average volumes of one spacing and one coordinate frame only.",
             )
-
-    def _cut(self, voxels: SparseArray, what: str) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
-        """Index and values of the slab, the index still that of the whole grid."""
-        self._check_shape(voxels.grid.shape, what)
-        index, values = voxels.index, voxels.values
-        if index.size != values.size:
-            raise InputError(f"{what} lists {index.size} voxels with {values.size} values")
-        if index.size and int(index[-1]) >= self._grid_size:
-            raise InputError(f"{what} lists voxels outside its grid", hint="The file is damaged; fetch it again.")
-        if self.size == self._grid_size:
-            return index, values
-        # Of the index's own type, or all of it would be converted.
-        low, high = np.searchsorted(index, np.array([self._first, self._first + self.size], index.dtype))
-        return index[low:high], values[low:high]
 
     @property
     def _grid_size(self) -> int:
@@ -237,6 +238,6 @@ class Intake:
         if self._index.size < count:
             # Some room to spare, so that a run of slowly growing volumes does not allocate each time.
             capacity = min(self.size, count + count // 4)
-            self._index = np.empty(capacity, self._index_type)
+            self._index = np.empty(capacity, np.intp)
             self._values = np.empty(capacity, np.float64)
         return Flat(self._index[:count], self._values[:count])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,14 +26,14 @@ from bsv_store.aggregation.hemisphere import (
 from bsv_store.aggregation.intake import Intake, Mask, Voxels
 from bsv_store.aggregation.pooling import STATISTICS, Statistic, Sums, pooled, read_cell, statistics_of, subtracted
 from bsv_store.aggregation.result import GroupResult
-from bsv_store.aggregation.scatter import index_type
+from bsv_store.aggregation.scatter import Part, add_parts
 from bsv_store.errors import InputError, RecipeError
 from bsv_store.volumes.grid import Hemisphere
 from bsv_store.volumes.volume import SparseArray
 
 _SIDES: tuple[Hemisphere, ...] = ("right", "left")
-# Voxels that are read out at once: bounds the temporaries of finish().
-_BLOCK_VOXELS = 1 << 20
+# Voxels that are read out at once: the temporaries of finish() stay in the processor's cache.
+_BLOCK_VOXELS = 1 << 17
 
 
 class GridShape(Protocol):
@@ -43,8 +44,40 @@ class GridShape(Protocol):
         """Voxels along AP, DV and ML."""
 
 
+@dataclass(frozen=True, slots=True)
+class Addend:
+    """A volume to be added to a group.
+
+    Attributes
+    ----------
+    group : int
+        From 0.
+    voxels : SparseArray, or ndarray of float32 or float64, shape (ap, dv, ml)
+        NaN is "no data": such a voxel is not counted. Sparse and dense give the same result to the last bit.
+    divisor : float
+        What every voxel is divided by, in float64: 1, or the injection volume in mm3.
+    injected : {'left', 'right'}, optional
+        Side of the injection; needed by every hemisphere rule but 'none'.
+    weights : SparseArray or ndarray, optional
+        Weight of every voxel, such as the data mask; only, and always, if the accumulator is `weighted`. Voxels of
+        weight 0 or NaN are not counted.
+    exclude : SparseArray or ndarray, optional
+        Voxels above 0, such as the injection fraction, or true, are not counted.
+    what : str
+        Names the volume in errors, such as "experiment 127084296".
+    """
+
+    group: int
+    voxels: Voxels
+    divisor: float = 1.0
+    injected: Hemisphere | None = None
+    weights: Mask | None = None
+    exclude: Mask | None = None
+    what: str = "the volume"
+
+
 class GroupAccumulator:
-    """Statistics per voxel and group, from volumes that are handed in one after the other.
+    """Statistics per voxel and group, from volumes that are handed in one or many at a time.
 
     Parameters
     ----------
@@ -94,10 +127,7 @@ class GroupAccumulator:
         self.statistics = checked_statistics(statistics)
         self.hemisphere = hemisphere_rule(hemisphere)
         self._wanted = wanted_sums(self.statistics, weighted=weighted)
-        plain = not (self._wanted.moments or weighted)
-        # Elsewhere NumPy would convert the index for each of several sums.
-        kind = index_type() if plain else np.intp
-        self._intake = Intake(grid.shape, _checked_range(grid.shape, ap_range), kind)
+        self._intake = Intake(grid.shape, _checked_range(grid.shape, ap_range))
         if needs_side(self.hemisphere) and grid.shape[2] % 2:
             raise InputError(f"a grid of {grid.shape[2]} voxels along ML has no midline between two voxels")
         # What is not linear needs every volume subtracted by itself; for the mean, sums can be subtracted at the end.
@@ -121,45 +151,73 @@ class GroupAccumulator:
         exclude: Mask | None = None,
         what: str = "the volume",
     ) -> None:
-        """Add one volume to a group.
+        """Add one volume to a group; parameters and errors are those of :class:`Addend` and :meth:`add_all`."""
+        self.add_all([Addend(group, voxels, divisor, injected, weights, exclude, what)])
 
-        Parameters
-        ----------
-        group : int
-            From 0.
-        voxels : SparseArray, or ndarray of float32 or float64, shape (ap, dv, ml)
-            NaN is "no data": such a voxel is not counted. Sparse and dense give the same result to the last bit.
-        divisor : float
-            What every voxel is divided by, in float64: 1, or the injection volume in mm3.
-        injected : {'left', 'right'}, optional
-            Side of the injection; needed by every hemisphere rule but 'none'.
-        weights : SparseArray or ndarray, optional
-            Weight of every voxel, such as the data mask; only, and always, if the accumulator is `weighted`. Voxels of
-            weight 0 or NaN are not counted.
-        exclude : SparseArray or ndarray, optional
-            Voxels above 0, such as the injection fraction, or true, are not counted.
-        what : str
-            Names the volume in errors, such as "experiment 127084296".
+    def add_all(self, addends: Sequence[Addend]) -> None:
+        """Add volumes in their order: the same to the last bit as one by one, and twice as fast.
 
         Raises
         ------
         RecipeError
             If a side, a divisor or weights are needed and not there.
         FrameError
-            If the volume, its weights or its exclusion mask lie on another grid.
+            If a volume, its weights or its exclusion mask lie on another grid.
         InputError
-            If there is no such group, or the sparse index or the weights cannot be right.
+            If there is no such group, or a sparse index or the weights cannot be right. The volumes before the one at
+            fault may have been added then.
         """
-        if not 0 <= group < self.n_groups:
-            raise InputError(f"there is no group {group} to add {what} to; groups are 0 to {self.n_groups - 1}")
-        if (weights is None) == self._wanted.weighted:
+        together: dict[tuple[int, Hemisphere | None], list[Part]] = {}
+        for addend in addends:
+            side, divisor = self._checked(addend)
+            part = self._part(addend, side, divisor)
+            if part is not None:
+                together.setdefault((addend.group, side), []).append(part)
+                continue
+            # Each sum must get its members in their order.
+            self._flush(together)
+            self._add_alone(addend, side, divisor)
+        self._flush(together)
+
+    def _checked(self, addend: Addend) -> tuple[Hemisphere | None, float]:
+        """The side that counts for the hemisphere rule, and the divisor."""
+        if not 0 <= addend.group < self.n_groups:
+            raise InputError(
+                f"there is no group {addend.group} to add {addend.what} to; groups are 0 to {self.n_groups - 1}"
+            )
+        if (addend.weights is None) == self._wanted.weighted:
             raise RecipeError(
-                f"{what} comes {'without' if weights is None else 'with'} weights, but the average is"
+                f"{addend.what} comes {'without' if addend.weights is None else 'with'} weights, but the average is"
                 f" {'' if self._wanted.weighted else 'not '}weighted",
                 hint="Either all volumes of an average have weights, or none.",
             )
-        side = checked_side(self.hemisphere, injected, what)
-        divisor = checked_divisor(divisor, what)
+        return (
+            checked_side(self.hemisphere, addend.injected, addend.what),
+            checked_divisor(addend.divisor, addend.what),
+        )
+
+    def _part(self, addend: Addend, side: Hemisphere | None, divisor: float) -> Part | None:
+        """What a sparse volume adds to a plain sum; None if it needs more than that."""
+        voxels = addend.voxels
+        if self._wanted.weighted or self._wanted.moments or addend.exclude is not None:
+            return None
+        if not isinstance(voxels, SparseArray):
+            return None
+        index, values = self._intake.listed(voxels, addend.what)
+        if not voxels.complete and values.size and np.isnan(values.min()):
+            return None
+        return Part(self._cell(addend.group, side).total, index, values, divisor)
+
+    def _flush(self, together: dict[tuple[int, Hemisphere | None], list[Part]]) -> None:
+        add_parts([part for parts in together.values() for part in parts], first=self._intake.first)
+        for (group, side), parts in together.items():
+            self._cell(group, side).members += len(parts)
+            self._counts[group] += len(parts)
+        together.clear()
+
+    def _add_alone(self, addend: Addend, side: Hemisphere | None, divisor: float) -> None:
+        group, voxels, what = addend.group, addend.voxels, addend.what
+        weights, exclude = addend.weights, addend.exclude
         if (
             weights is None
             and exclude is None
@@ -222,11 +280,11 @@ class GroupAccumulator:
         self._intake.release()
         shape, number_type = self._intake.shape, checked_dtype(dtype)
         arrays: dict[Statistic, NDArray[Any]] = {
-            name: np.full((self.n_groups, *shape), np.nan, number_type) for name in self.statistics if name != "n"
+            name: np.empty((self.n_groups, *shape), number_type) for name in self.statistics if name != "n"
         }
         for group, count in enumerate(self._counts):
-            if count == 0:
-                arrays["mean"][group] = 0.0
+            for name, array in arrays.items() if count == 0 else ():
+                array[group] = 0.0 if name == "mean" else np.nan
         arrays["n"] = self._empty_n()
         written = tuple(arrays) if arrays["n"].flags.writeable else tuple(name for name in arrays if name != "n")
         planes = max(1, _BLOCK_VOXELS // math.prod(shape[1:]))

@@ -158,7 +158,9 @@ def statistics_of(sums: Sums, names: Iterable[Statistic]) -> dict[Statistic, Flo
 
 def _quotient(value: Float64Array, by: Float64Array | float) -> Float64Array:
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(np.asarray(by) > 0, value / by, np.nan)
+        if isinstance(by, float):
+            return value / by if by > 0 else np.full_like(value, np.nan)
+        return np.where(by > 0, value / by, np.nan)
 
 
 def _spread(sums: Sums, *, of_mean: bool) -> Float64Array:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +21,13 @@ from bsv_store.compat.inputs import SPACING_UM, Facts, bring_missing, read_facts
 from bsv_store.compat.metadata import metadata_file, print_summary, write_metadata
 from bsv_store.compat.pooled import injection_rows, injection_tables
 from bsv_store.compat.request import Request, checked_request
+from bsv_store.datasets.compute import damaged_inputs
+from bsv_store.datasets.inputs import MemberInput
+from bsv_store.datasets.passes import Pass, add_all
 from bsv_store.errors import InputError, MissingDataError, RecipeError
 from bsv_store.opening import open_store
-from bsv_store.volumes.files import ANNOUNCED
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.library import read_voxels
-from bsv_store.volumes.volume import SparseArray
+from bsv_store.volumes.library import read_array
 
 if TYPE_CHECKING:
     from bsv_store.store import Store
@@ -221,25 +221,22 @@ class _Call:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, list[int]]:
         grid = Grid(SPACING_UM)
         rule: HemisphereRule = "subtract_contralateral" if self.request.subtract else "none"
+        facts = {item.experiment_id: item for item in usable}
+        inputs: list[MemberInput] = []
+        for group, members in enumerate(groups.members):
+            for item in map(facts.__getitem__, members):
+                if item.volume is not None:
+                    divisor, side = self._divisor(item), self._side(item)
+                    inputs.append(MemberInput(item.experiment_id, group, item.volume, divisor, side))
         accumulator = GroupAccumulator(grid, len(groups.members), hemisphere=rule)
-        place = {item.experiment_id: number for number, item in enumerate(usable)}
-        ids = self.request.experiment_ids
-        individual = np.zeros((*grid.shape, len(ids))) if load_all else None
+        work = Pass(range(len(groups.members)), (0, grid.shape[0]), tuple(inputs))
+        damaged = add_all(accumulator, self.store.files, work)
+        if damaged:
+            raise damaged_inputs(damaged)
+        individual = self._individual(inputs, rule) if load_all else None
         sizes = [0] * len(groups.members)
-        placed = [(group, usable[place[i]]) for group, members in enumerate(groups.members) for i in members]
-        inputs = [(group, item, item.volume) for group, item in placed if item.volume is not None]
-        for (group, item, volume), later in zip_longest(inputs, inputs[ANNOUNCED:]):
-            if later is not None:
-                self.store.files.announce(later[2].path)
-            voxels = read_voxels(self.store.files, volume)
-            divisor, side = self._divisor(item), self._side(item)
-            accumulator.add(group, voxels, divisor=divisor, injected=side, what=f"experiment {item.experiment_id}")
-            sizes[group] += 1
-            if individual is not None:
-                dense = voxels.to_dense() if isinstance(voxels, SparseArray) else voxels
-                individual[..., ids.index(item.experiment_id)] = process_volume(
-                    dense, divisor=divisor, hemisphere=rule, injected=side
-                )
+        for member in inputs:
+            sizes[member.group] += 1
         combined: NDArray[np.float64] = accumulator.finish("float64").mean.astype(np.float64, copy=False)
         if self.bsv_rules:
             # Brain Street View divides by the size of the group, downloads that failed included.
@@ -247,6 +244,19 @@ class _Call:
                 if members and sizes[group] < len(members):
                     combined[group] *= sizes[group] / len(members)
         return np.moveaxis(combined, 0, -1), individual, sizes
+
+    def _individual(self, members: Sequence[MemberInput], rule: HemisphereRule) -> NDArray[np.float64]:
+        """Each volume as it goes into the average, shape (ap, dv, ml, n_ids)."""
+        places = {identifier: number for number, identifier in enumerate(self.request.experiment_ids)}
+        result = np.zeros((*Grid(SPACING_UM).shape, len(places)))
+        for member in members:
+            result[..., places[member.experiment_id]] = process_volume(
+                read_array(self.store.files, member.volume),
+                divisor=member.divisor,
+                hemisphere=rule,
+                injected=member.injected,
+            )
+        return result
 
     def _divisor(self, item: Facts) -> float:
         if not self.request.normalize:

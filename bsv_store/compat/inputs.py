@@ -140,4 +140,4 @@ def _root_rows(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[fl
         Unionize.hemisphere_id == _BOTH_HEMISPHERES,
         Unionize.is_injection,
     )
-    return {row[0]: (float(row[1]), float(row[2])) for row in connection.execute(query)}
+    return {row[0]: (float(row[1]), float(row[2])) for row in connection.execute(query).all()}

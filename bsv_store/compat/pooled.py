@@ -88,7 +88,7 @@ def injection_tables(connection: Connection, ids: Sequence[int]) -> dict[int, st
     query = select(UnionizeCoverage.experiment_id, UnionizeCoverage.content_sha256).where(
         id_in(connection, UnionizeCoverage.experiment_id, ids), UnionizeCoverage.part == "injection"
     )
-    return {row[0]: row[1] for row in connection.execute(query)}
+    return {row[0]: row[1] for row in connection.execute(query).all()}
 
 
 def _read(store: Path, ids: tuple[int, ...], tables: dict[int, str]) -> Columns:

@@ -97,7 +97,7 @@ def compute(
         try:
             for each, averages in _averages(files, inputs.recipe, work, watcher, executor, at_once):
                 if averages.damaged:
-                    raise _damage(averages.damaged)
+                    raise damaged_inputs(averages.damaged)
                 writer.write(averages.arrays, first_group=each.groups.start, first_plane=each.planes[0])
             return writer.finish()
         finally:
@@ -125,7 +125,8 @@ def _averages(
             yield each, averages
 
 
-def _damage(damaged: dict[int, tuple[str, str | None]]) -> DamagedInputsError:
+def damaged_inputs(damaged: dict[int, tuple[str, str | None]]) -> DamagedInputsError:
+    """The error that names all members whose files are damaged, from their messages and hints."""
     first = min(damaged)
     message, hint = damaged[first]
     more = f" (and {len(damaged) - 1} more: {listed_ids(damaged.keys() - {first})})" if len(damaged) > 1 else ""

@@ -70,7 +70,7 @@ class MemberInput:
     weights: VolumeFile | None = None
 
     def files(self) -> tuple[VolumeFile, ...]:
-        """All files that are read for this member."""
+        """All files that are read for this member: volume, exclusion mask, weights."""
         return tuple(file for file in (self.volume, self.exclude, self.weights) if file is not None)
 
 

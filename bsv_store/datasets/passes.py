@@ -7,32 +7,25 @@ does not depend on how the work was cut.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from bsv_store.aggregation.kernel import GroupAccumulator
+from bsv_store.aggregation.kernel import Addend, GroupAccumulator
 from bsv_store.aggregation.slabs import bytes_per_plane, slabs_within
 from bsv_store.errors import DamagedFileError
 from bsv_store.progress import SILENCE
-from bsv_store.volumes.files import ANNOUNCED
+from bsv_store.volumes.batches import read_in_batches
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.library import read_slab
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from bsv_store.aggregation.pooling import Statistic
     from bsv_store.datasets.inputs import Inputs, MemberInput
     from bsv_store.datasets.recipe import Recipe
     from bsv_store.progress import Progress
+    from bsv_store.volumes.batches import Voxels
     from bsv_store.volumes.files import StoreFiles
-    from bsv_store.volumes.library import VolumeFile
-    from bsv_store.volumes.volume import SparseArray
-
-_Content = dict["VolumeFile", "SparseArray | NDArray[np.float32]"] | DamagedFileError
 
 # Memory for running sums and their results in a pass, by spacing. A group takes about 24 MB at 100 um, where all files
 # are read whole, so that groups share a pass. At 25 um it takes 1.5 GB (the mean alone), at 10 um 24 GB; a slab there
@@ -110,41 +103,28 @@ def add_all(
 ) -> dict[int, tuple[str, str | None]]:
     """Add the members of a pass to the sums, in their order; message and hint of those whose files are damaged."""
     damaged: dict[int, tuple[str, str | None]] = {}
-    for member, content in _contents(files, work):
-        if isinstance(content, DamagedFileError):
-            # Text, since an error does not carry its chain to another process.
-            damaged[member.experiment_id] = content.message, content.hint
-        if damaged:
-            # Nothing will come of this pass; the rest is read only to name all that is damaged at once.
-            continue
-        assert isinstance(content, dict)
-        accumulator.add(
-            member.group - work.groups.start,
-            content[member.volume],
-            divisor=member.divisor,
-            injected=member.injected,
-            weights=None if member.weights is None else content[member.weights],
-            exclude=None if member.exclude is None else content[member.exclude],
-            what=f"experiment {member.experiment_id}",
-        )
-        progress.advance()
+    members = iter(work.members)
+    for batch in read_in_batches(files, [member.files() for member in work.members], *work.planes):
+        addends = []
+        for content, member in zip(batch, members, strict=False):
+            if isinstance(content, DamagedFileError):
+                # Text, since an error does not carry its chain to another process.
+                damaged[member.experiment_id] = content.message, content.hint
+            else:
+                addends.append(_addend(member, content, work.groups.start))
+        # Nothing will come of a pass with damage; the rest is read only to name all that is damaged at once.
+        if not damaged:
+            accumulator.add_all(addends)
+            progress.advance(len(addends))
     return damaged
 
 
-def _contents(files: StoreFiles, work: Pass) -> Iterator[tuple[MemberInput, _Content]]:
-    """Members with their voxels, in order.
-
-    They are read one after the other: a thread that reads ahead costs more than it gains where files lie in memory, and
-    where they do not, the system fetches what is announced.
-    """
-    for member, later in zip_longest(work.members, work.members[ANNOUNCED:]):
-        # Of a large file, a slab is a part of which only the file knows where it lies.
-        for file in later.files() if later is not None and not Grid(member.volume.spacing_um).is_large else ():
-            files.announce(file.path)
-        try:
-            yield member, {file: read_slab(files, file, *work.planes) for file in member.files()}
-        except DamagedFileError as error:
-            yield member, error
+def _addend(member: MemberInput, content: list[Voxels], first_group: int) -> Addend:
+    volume, *masks = content
+    exclude = masks.pop(0) if member.exclude is not None else None
+    weights = masks.pop(0) if member.weights is not None else None
+    what = f"experiment {member.experiment_id}"
+    return Addend(member.group - first_group, volume, member.divisor, member.injected, weights, exclude, what)
 
 
 def _bytes_per_plane(recipe: Recipe, shape: tuple[int, int, int], groups: int) -> int:

@@ -128,7 +128,7 @@ def encode(volume: Volume, *, experiment_id: int, source: str) -> EncodedVolume:
     return EncodedVolume(image, layout)
 
 
-def decode(image: bytes, layout: VolumeLayout) -> SparseArray | NDArray[np.float32]:
+def decode(image: bytes | memoryview, layout: VolumeLayout) -> SparseArray | NDArray[np.float32]:
     """The voxels in a file image whose bytes were checked before; sparse ones without copying them.
 
     Returns
@@ -141,10 +141,11 @@ def decode(image: bytes, layout: VolumeLayout) -> SparseArray | NDArray[np.float
         dense.flags.writeable = False
         return dense
     values = np.frombuffer(image, "<f4", layout.value_count, layout.value_offset)
-    return SparseArray(layout.grid, np.frombuffer(image, "<u4", layout.value_count, layout.index_offset), values)
+    index = np.frombuffer(image, "<u4", layout.value_count, layout.index_offset)
+    return SparseArray(layout.grid, index, values, complete=layout.no_data_voxels == 0)
 
 
-def decode_with_hdf5(image: bytes, *, what: str) -> NDArray[np.float32]:
+def decode_with_hdf5(image: bytes | memoryview, *, what: str) -> NDArray[np.float32]:
     """The dense array in a file image, read as any HDF5 program reads it, by the file's own description.
 
     Returns

@@ -16,16 +16,14 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from io import FileIO
+from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 
 import xxhash
 
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import DamagedFileError, NoSpaceError, ReadOnlyStoreError, StoreError
-
-ANNOUNCED = 8
-"""So many files ahead is worth announcing; on a cold cache, more gained nothing."""
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -85,10 +83,13 @@ class StoreFiles:
         DamagedFileError
             If the name leads out of the store: only a tampered catalog says so.
         """
-        parts = PurePosixPath(relative)
-        if parts.is_absolute() or ".." in parts.parts:
+        return Path(self._name(relative))
+
+    def _name(self, relative: str) -> str:
+        # Text, as paths take longer to make than a small file to open.
+        if relative.startswith("/") or ".." in relative.split("/"):
             raise DamagedFileError(f"the catalog names a file outside the store: {relative!r}")
-        return self.root / parts
+        return f"{self.root}/{relative}"
 
     def publish(self, relative: str, data: bytes | memoryview) -> Path:
         """Write a file that appears under its name whole, or not at all. An existing one is replaced as a whole.
@@ -205,11 +206,46 @@ class StoreFiles:
         with _reading(path), path.open("rb") as file:
             # Buffered, so that it goes on where the system gives less than was asked for, as above 2 GiB.
             data = file.read(size_bytes + 1)
-        if len(data) != size_bytes:
-            raise DamagedFileError(f"the file {path} is not {size_bytes} bytes long", hint=REPAIR_HINT)
-        if xxhash.xxh3_64_hexdigest(data) != xxh3:
-            raise DamagedFileError(f"the file {path} has changed since it was published", hint=REPAIR_HINT)
+        _check(path, size_bytes, len(data) == size_bytes, xxhash.xxh3_64_hexdigest(data) == xxh3)
         return data
+
+    def announced(self, relative: str) -> FileIO:
+        """A published file open for :meth:`read_into`, which the system has been told will be read soon.
+
+        A slow disk fetches it while others are worked on.
+
+        Raises
+        ------
+        DamagedFileError
+            If the file is missing.
+        """
+        name = self._name(relative)
+        with _reading(name):
+            file = FileIO(name)
+        if hasattr(os, "posix_fadvise"):
+            # No more than a hint.
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+        return file
+
+    def read_into(self, room: memoryview, file: FileIO, *, xxh3: str) -> None:
+        """Fill the room with the bytes of a published file, checked against what was recorded.
+
+        Parameters
+        ----------
+        room : memoryview of bytes
+            As long as the file was when it was published.
+        file : file
+            From :meth:`announced`; at its start.
+
+        Raises
+        ------
+        DamagedFileError
+            If the file is of another size, or differs in any bit; what is in the room is then of no use.
+        """
+        with _reading(str(file.name)):
+            whole = os.fstat(file.fileno()).st_size == len(room) and _fill(room, file)
+        _check(str(file.name), len(room), whole, xxhash.xxh3_64_hexdigest(room) == xxh3)
 
     @contextmanager
     def opened(self, relative: str, *, size_bytes: int, xxh3: str | None = None) -> Iterator[BinaryIO]:
@@ -227,23 +263,8 @@ class StoreFiles:
             with _reading(path):
                 size = os.fstat(file.fileno()).st_size
                 found = None if xxh3 is None else hashes_of(file).xxh3
-            if size != size_bytes:
-                raise DamagedFileError(f"the file {path} is not {size_bytes} bytes long", hint=REPAIR_HINT)
-            if found != xxh3:
-                raise DamagedFileError(f"the file {path} has changed since it was published", hint=REPAIR_HINT)
+            _check(path, size_bytes, size == size_bytes, found == xxh3)
             yield file
-
-    def announce(self, relative: str) -> None:
-        """Tell the system that a file will be read soon, so that a slow disk fetches it meanwhile."""
-        if not hasattr(os, "posix_fadvise"):
-            return
-        # No more than a hint: whoever reads the file hears what is wrong with it.
-        with contextlib.suppress(OSError, DamagedFileError):
-            descriptor = os.open(self.path(relative), os.O_RDONLY)
-            try:
-                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
-            finally:
-                os.close(descriptor)
 
     def trash(self, relative: str) -> None:
         """Move a file out of the way, into ``trash/``; a file that is gone already is no error."""
@@ -287,8 +308,26 @@ def hashes_of(file: BinaryIO) -> FileHashes:
     return FileHashes(size, sha256.hexdigest(), xxh3.hexdigest())
 
 
+def _check(path: Path | str, size_bytes: int, whole: bool, unchanged: bool) -> None:
+    if not whole:
+        raise DamagedFileError(f"the file {path} is not {size_bytes} bytes long", hint=REPAIR_HINT)
+    if not unchanged:
+        raise DamagedFileError(f"the file {path} has changed since it was published", hint=REPAIR_HINT)
+
+
+def _fill(room: memoryview, file: FileIO) -> bool:
+    """Whether the file had bytes enough to fill the room; the system may give them in several parts."""
+    done = 0
+    while done < len(room):
+        count = file.readinto(room[done:])
+        if not count:
+            return False
+        done += count
+    return True
+
+
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(path: Path | str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:

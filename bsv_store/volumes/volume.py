@@ -50,11 +50,14 @@ class SparseArray:
         Strictly ascending.
     values : ndarray of float32, shape (n,)
         NaN marks "no data". All voxels that are not listed are 0.
+    complete : bool
+        Known to have no NaN; otherwise there may be some.
     """
 
     grid: Grid
     index: NDArray[np.uint32]
     values: NDArray[np.float32]
+    complete: bool = False
 
     @classmethod
     def from_dense(cls, array: NDArray[np.float32]) -> SparseArray:
@@ -70,10 +73,12 @@ class SparseArray:
 
     def planes(self, start: int, stop: int) -> SparseArray:
         """The voxels of the AP planes [start, stop) alone, still by their index over the whole grid; views."""
+        if start == 0 and stop == self.grid.shape[0]:
+            return self
         plane = self.grid.shape[1] * self.grid.shape[2]
         # Of the index's own type, or all of it would be converted.
         low, high = np.searchsorted(self.index, np.array([start * plane, stop * plane], self.index.dtype))
-        return SparseArray(self.grid, self.index[low:high], self.values[low:high])
+        return SparseArray(self.grid, self.index[low:high], self.values[low:high], self.complete)
 
     def dense_planes(self, start: int, stop: int) -> NDArray[np.float32]:
         """The AP planes [start, stop), beyond which nothing is listed: (stop - start, dv, ml), the values' dtype."""

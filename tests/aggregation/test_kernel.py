@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bsv_store.aggregation import (
     HEMISPHERE_RULES,
     STATISTICS,
+    Addend,
     GroupAccumulator,
     GroupResult,
     halves,
@@ -171,6 +172,32 @@ def test_average_of_one_volume_is_the_processed_volume(
 
 
 # -- properties ---------------------------------------------------------------------------------------------------
+
+
+@few
+@given(members(min_size=2, masked=True), rules, st.sampled_from([("mean",), STATISTICS]), st.data())
+def test_many_at_once_are_the_same_bits_as_one_by_one(
+    items: list[Member], rule: str, statistics: tuple[str, ...], data: st.DataObject
+) -> None:
+    alone = aggregated(items, n_groups=2, hemisphere=rule, statistics=statistics)
+    accumulator = GroupAccumulator(
+        GRID, 2, hemisphere=rule, statistics=statistics, weighted=items[0].weights is not None
+    )
+    addends = [
+        Addend(
+            item.group,
+            sparse(item.array) if data.draw(st.booleans()) else item.array,
+            item.divisor,
+            item.injected,
+            item.weights,
+            item.exclude,
+        )
+        for item in items
+    ]
+    cut = data.draw(st.integers(0, len(items)))
+    accumulator.add_all(addends[:cut])
+    accumulator.add_all(addends[cut:])
+    assert_same(accumulator.finish("float64"), alone)
 
 
 @few

@@ -27,7 +27,7 @@ from bsv_store.errors import (
     RecipeError,
     UnknownExperimentError,
 )
-from bsv_store.volumes.files import StoreFiles
+from tests.counting import counted
 from tests.datasets.world import (
     BY_ID,
     FACTS,
@@ -105,17 +105,11 @@ def test_contralateral_signal_is_subtracted_on_the_injected_side(filled: Store) 
     assert version.members.injected_hemisphere.to_list() == ["right", "right", "left", "right", "left"]
 
 
-def test_the_same_question_is_answered_without_opening_a_volume(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_question_is_answered_without_opening_a_volume(filled: Store) -> None:
     first = ask(filled, grouping=by_coordinate("AP", bins=2))
-    opened: list[str] = []
-
-    def count(self: StoreFiles, relative: str, **facts: Any) -> bytes:
-        opened.append(relative)
-        raise AssertionError(relative)
-
-    monkeypatch.setattr(StoreFiles, "read", count)
-    again = ask(filled, Selection(injected_in=["VIS", "VIS"]), by_coordinate("AP", bins=2))
-    assert opened == []
+    with counted() as work:
+        again = ask(filled, Selection(injected_in=["VIS", "VIS"]), by_coordinate("AP", bins=2))
+    assert work.opened == []
     assert not again.was_computed
     assert (again.number, again.fingerprint, again.path) == (first.number, first.fingerprint, first.path)
     assert again.experiments == first.experiments
@@ -337,20 +331,13 @@ def test_cutting_the_work_does_not_change_a_bit(filled: Store, monkeypatch: pyte
     parts: dict[str, Any] = {"hemisphere": "subtract_contralateral", "normalize": "injection_volume"}
     grouping = by_field("primary_structure")
     whole = ask(filled, EVERYBODY, grouping, name="whole", **parts)
-    read: list[str] = []
-    real = StoreFiles.read
-
-    def count(self: StoreFiles, relative: str, **facts: Any) -> bytes:
-        read.append(relative)
-        return real(self, relative, **facts)
-
-    monkeypatch.setattr(StoreFiles, "read", count)
     monkeypatch.setattr(passes, "_BUDGET_BYTES", {100: budget})
-    cut = ask(filled, EVERYBODY, grouping, name="cut", **parts)
+    with counted() as work:
+        cut = ask(filled, EVERYBODY, grouping, name="cut", **parts)
     assert cut.was_computed
     assert cut.content_sha256 == whole.content_sha256
     # A volume belongs to one group: only slabs cost more reading.
-    assert len(read) == len(IDS) * (4 if budget == 1 else 1)
+    assert len(work.read) == len(IDS) * (4 if budget == 1 else 1)
 
 
 def test_progress_counts_every_volume(filled: Store) -> None:

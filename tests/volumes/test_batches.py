@@ -1,0 +1,178 @@
+"""Many volumes are read batch by batch: the same voxels as one by one, in bounded memory, damage by its place."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bsv_store.errors import DamagedFileError
+from bsv_store.volumes import batches
+from bsv_store.volumes.batches import Content, Voxels, read_in_batches
+from bsv_store.volumes.files import StoreFiles
+from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.library import VolumeFile, publish_volume, read_slab
+from bsv_store.volumes.volume import SparseArray, Volume
+from tests.counting import counted
+
+GRID = Grid(100)
+WHOLE = (0, GRID.shape[0])
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> StoreFiles:
+    return StoreFiles(tmp_path)
+
+
+@pytest.fixture
+def published(files: StoreFiles) -> list[VolumeFile]:
+    """Seven volumes, no two alike; the third is a mask (dense), the fifth has a voxel without data, the last none."""
+    random = np.random.default_rng(5)
+    found = []
+    for number in range(7):
+        array = np.zeros(GRID.shape, np.float32)
+        if number < 6:
+            array[5 + number : 40] = random.random((35 - number, *GRID.shape[1:]), dtype=np.float32)
+            array[random.random(GRID.shape) > 0.1] = 0
+        if number == 2:
+            array[:] = 1
+        if number == 4:
+            array[20, 20, 20] = np.nan
+        found.append(publish_volume(files, Volume("data_mask", array), experiment_id=number, source="test"))
+    return found
+
+
+def copies(batch: Sequence[Content]) -> list[Content]:
+    """What a batch holds, kept beyond it."""
+    return [content if isinstance(content, DamagedFileError) else list(map(copied, content)) for content in batch]
+
+
+def copied(voxels: Voxels) -> Voxels:
+    if isinstance(voxels, SparseArray):
+        return SparseArray(voxels.grid, voxels.index.copy(), voxels.values.copy(), voxels.complete)
+    return voxels.copy()
+
+
+def read(
+    files: StoreFiles, requests: Sequence[Sequence[VolumeFile]], planes: tuple[int, int] = WHOLE
+) -> list[list[Content]]:
+    return [copies(batch) for batch in read_in_batches(files, requests, *planes)]
+
+
+def assert_same(found: Voxels, expected: Voxels) -> None:
+    assert type(found) is type(expected)
+    if isinstance(found, SparseArray) and isinstance(expected, SparseArray):
+        np.testing.assert_array_equal(found.index, expected.index)
+        np.testing.assert_array_equal(found.values, expected.values)
+    else:
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("size", [1, 400_000, 2_000_000, 10**9])
+@pytest.mark.parametrize("planes", [WHOLE, (10, 30), (0, 30)])
+def test_batches_of_any_size_hold_what_one_by_one_holds(
+    files: StoreFiles,
+    published: list[VolumeFile],
+    size: int,
+    planes: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batches, "_BATCH_BYTES", size)
+    requests = [(file, published[2]) if number % 2 else (file,) for number, file in enumerate(published)]
+    found = read(files, requests, planes)
+    assert len(found) == {1: 7, 10**9: 1}.get(size, len(found))
+    contents = [content for batch in found for content in batch]
+    assert len(contents) == len(requests)
+    for content, request in zip(contents, requests, strict=True):
+        assert isinstance(content, list)
+        for voxels, file in zip(content, request, strict=True):
+            assert_same(voxels, read_slab(files, file, *planes))
+
+
+def test_nothing_asked_for_is_nothing_read(files: StoreFiles) -> None:
+    assert read(files, []) == []
+
+
+def test_every_file_is_opened_and_read_once(files: StoreFiles, published: list[VolumeFile]) -> None:
+    with counted() as work:
+        read(files, [(file,) for file in published])
+    assert work.opened == work.read == [Path(file.path).name for file in published]
+
+
+def test_no_more_than_so_many_files_are_open(
+    files: StoreFiles, published: list[VolumeFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "_BATCH_FILES", 4)
+    found = read(files, [(file, published[0]) for file in published])
+    assert [len(batch) for batch in found] == [2, 2, 2, 1]
+
+
+def test_what_is_read_cannot_be_changed(files: StoreFiles, published: list[VolumeFile]) -> None:
+    for batch in read_in_batches(files, [(file,) for file in published], *WHOLE):
+        for content in batch:
+            assert isinstance(content, list)
+            for voxels in content:
+                array = voxels.values if isinstance(voxels, SparseArray) else voxels
+                assert not array.flags.writeable
+
+
+def test_only_volumes_without_gaps_are_known_to_be_complete(files: StoreFiles, published: list[VolumeFile]) -> None:
+    (batch,) = read(files, [(published[0],), (published[4],)])
+    complete = [content[0].complete for content in batch if isinstance(content, list)]  # type: ignore[union-attr]
+    assert complete == [True, False]
+
+
+@pytest.mark.parametrize("size", [1, 10**9])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.unlink(), "is missing"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "bytes long"),
+        (lambda path: path.write_bytes(path.read_bytes() + b"x"), "bytes long"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-9] + b"x" * 9), "has changed"),
+    ],
+)
+def test_damage_is_told_of_the_files_concerned_and_the_others_are_read(
+    files: StoreFiles,
+    published: list[VolumeFile],
+    spoil: object,
+    message: str,
+    size: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batches, "_BATCH_BYTES", size)
+    spoil(files.path(published[3].path))  # type: ignore[operator]
+    requests = [(file, published[3]) if number == 5 else (file,) for number, file in enumerate(published)]
+    contents = [content for batch in read(files, requests) for content in batch]
+    for number, content in enumerate(contents):
+        if number in (3, 5):
+            assert isinstance(content, DamagedFileError)
+            assert message in str(content)
+        else:
+            assert isinstance(content, list)
+            assert_same(content[0], read_slab(files, published[number], *WHOLE))
+
+
+def test_whoever_stops_in_the_middle_leaves_no_thread(
+    files: StoreFiles, published: list[VolumeFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "_BATCH_BYTES", 1)
+    before = set(threading.enumerate())
+    reading = read_in_batches(files, [(file,) for file in published], *WHOLE)
+    next(reading)
+    reading.close()  # type: ignore[attr-defined]
+    assert set(threading.enumerate()) == before
+
+
+def test_slabs_of_large_volumes_come_in_batches_as_well(files: StoreFiles) -> None:
+    large = Grid(25)
+    array = np.zeros(large.shape, np.float32)
+    array[100:110, 50, 60:70] = 0.5
+    file = publish_volume(files, Volume("projection_density", array), experiment_id=1, source="test")
+    (batch,) = read(files, [(file,), (file,)], (104, 200))
+    for content in batch:
+        assert isinstance(content, list)
+        assert_same(content[0], read_slab(files, file, 104, 200))
