@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 
+from bsv_store.catalog.models.base import now
+from bsv_store.catalog.models.store import CatalogChange
 from bsv_store.errors import (
     BsvStoreError,
     BusyError,
@@ -114,8 +116,16 @@ class Database:
                 yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, *, changes_inputs: bool = True, patient: bool = True) -> Iterator[Connection]:
         """A transaction that may write; on SQLite it waits until it is the only writer. Commits on leaving.
+
+        Parameters
+        ----------
+        changes_inputs : bool
+            False promises that nothing is written of which averages are made: experiments, structures, unionize rows,
+            volumes, exclusions. Otherwise stored answers are looked into again, which costs time and nothing else.
+        patient : bool
+            False gives up with a BusyError where others would have to be waited for.
 
         Raises
         ------
@@ -126,8 +136,17 @@ class Database:
         """
         if self.read_only:
             raise ReadOnlyStoreError("the store is open read-only", hint="Open it without read_only to change it.")
-        with self._transaction({"bsv_begin": "IMMEDIATE"} if self.is_sqlite else {}) as connection:
+        wait_s = BUSY_TIMEOUT_S if patient else 0.0
+        options: dict[str, Any] = {"bsv_changes_inputs": changes_inputs}
+        if self.is_sqlite:
+            options |= {"bsv_begin": "IMMEDIATE", "bsv_wait_s": wait_s}
+        with self._transaction(options) as connection:
+            if not (self.is_sqlite or patient):
+                # 0 would be for ever.
+                connection.exec_driver_sql("SET LOCAL lock_timeout = 1")
             yield connection
+            if changes_inputs:
+                connection.execute(insert(CatalogChange).values(changed_at=now()))
 
     def vacuum(self, table: str) -> None:
         """Mark the pages of a Postgres table that everybody may see, so that an index alone answers queries it covers.
@@ -177,8 +196,9 @@ def _connect_sqlite(path: Path, read_only: bool) -> sqlite3.Connection:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    mode = connection.get_execution_options().get("bsv_begin", "DEFERRED")
-    connection.exec_driver_sql(f"BEGIN {mode}")
+    options = connection.get_execution_options()
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {options.get('bsv_wait_s', BUSY_TIMEOUT_S) * 1000:.0f}")
+    connection.exec_driver_sql(f"BEGIN {options.get('bsv_begin', 'DEFERRED')}")
 
 
 def translated(error: Exception, where: str) -> BsvStoreError:

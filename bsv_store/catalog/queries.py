@@ -106,7 +106,7 @@ def injection_volumes(connection: Connection, experiment_ids: Iterable[int]) -> 
         Unionize.hemisphere_id == HEMISPHERE_IDS["both"],
         Unionize.is_injection == true(),
     )
-    return {experiment: float(volume) for experiment, volume in connection.execute(query)}
+    return {experiment: float(volume) for experiment, volume in connection.execute(query).all()}
 
 
 def unionizes_frame(

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from bsv_store.catalog.shared import current_user
 from bsv_store.checkpoints import checkpoint
+from bsv_store.datasets.answers import catalog_state, known_answer, record_answer, remember_answer
 from bsv_store.datasets.compute import DamagedInputsError, compute, result_room
 from bsv_store.datasets.inputs import ALGORITHM_VERSION, Inputs, gather_inputs
 from bsv_store.datasets.records import NewVersion, experiments_of, groups_of
 from bsv_store.datasets.refs import check_name
 from bsv_store.datasets.result_file import result_path, software
+from bsv_store.datasets.version import DatasetVersion
 from bsv_store.datasets.versions import (
     add_version,
     by_fingerprint,
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from bsv_store.catalog.engine import Database
     from bsv_store.datasets.recipe import Recipe
     from bsv_store.datasets.result_file import EncodedResult
-    from bsv_store.datasets.version import DatasetVersion
     from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
     from bsv_store.volumes.files import StoreFiles
@@ -87,15 +88,19 @@ def aggregate(
     check_name(name)
     damaged: dict[int, str] = {}
     while True:
-        inputs, existing = _look_up(database, files, recipe, name, damaged)
-        if existing is not None:
-            return existing
+        found = _look_up(database, files, recipe, name, damaged)
+        if isinstance(found, DatasetVersion):
+            return found
+        inputs, state = found
         refuse_read_only(database)
         try:
             with result_room(files, recipe) as path:
                 result = compute(files, inputs, progress, path=path, executor=executor, workers=workers)
                 checkpoint("aggregate:computed")
-                return _stored(database, files, inputs, result, name=name, created_by=created_by or current_user())
+                author = created_by or current_user()
+                # With damage, the same recipe is first asked without it again.
+                at_state = None if damaged else state
+                return _stored(database, files, inputs, result, name=name, created_by=author, state=at_state)
         except DamagedInputsError as error:
             if _still_current(database, inputs, damaged, error):
                 if recipe.missing == "error":
@@ -116,13 +121,22 @@ _DAMAGED = "its stored file is missing or damaged"
 
 def _look_up(
     database: Database, files: StoreFiles, recipe: Recipe, name: str, damaged: dict[int, str]
-) -> tuple[Inputs, DatasetVersion | None]:
-    """The inputs as they are now, and the version that was made from the same ones."""
+) -> DatasetVersion | tuple[Inputs, int]:
+    """The version that was made from the same inputs, or the inputs and the state of the catalog that has them."""
     with database.reading() as connection:
         refuse_case_twin(connection, name)
+        state = catalog_state(connection)
+        identifier = None if damaged else known_answer(connection, name, recipe, state)
+        if identifier is not None:
+            return read_version(connection, files, identifier)
         inputs = gather_inputs(connection, recipe, damaged=damaged)
         identifier = by_fingerprint(connection, name, inputs.fingerprint())
-        return inputs, None if identifier is None else read_version(connection, files, identifier)
+        if identifier is None:
+            return inputs, state
+        version = read_version(connection, files, identifier)
+    if not damaged:
+        remember_answer(database, identifier, state)
+    return version
 
 
 def _still_current(database: Database, inputs: Inputs, damaged: dict[int, str], error: DamagedInputsError) -> bool:
@@ -135,13 +149,20 @@ def _still_current(database: Database, inputs: Inputs, damaged: dict[int, str], 
 
 
 def _stored(
-    database: Database, files: StoreFiles, inputs: Inputs, result: EncodedResult, *, name: str, created_by: str
+    database: Database,
+    files: StoreFiles,
+    inputs: Inputs,
+    result: EncodedResult,
+    *,
+    name: str,
+    created_by: str,
+    state: int | None,
 ) -> DatasetVersion:
     """The result as a new version, or the version that somebody else made of the same inputs in the meantime."""
     path = result_path(name, inputs.fingerprint(), result.file_sha256)
     result.publish(files, path)
     checkpoint("aggregate:published")
-    with database.writing() as connection:
+    with database.writing(changes_inputs=False) as connection:
         dataset = take_dataset(connection, name, created_by)
         earlier = by_fingerprint(connection, name, inputs.fingerprint())
         if earlier is None:
@@ -154,6 +175,8 @@ def _stored(
             checkpoint("aggregate:inserted")
         else:
             identifier = earlier
+        if state is not None:
+            record_answer(connection, identifier, state)
         version = read_version(connection, files, identifier, was_computed=earlier is None)
     checkpoint("aggregate:committed")
     if version.relative_path != path:

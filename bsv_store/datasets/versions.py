@@ -220,20 +220,19 @@ def read_version(
 
 
 def _members(connection: Connection, identifier: int) -> tuple[Member, ...]:
-    query = select(DatasetMember.__table__).where(DatasetMember.version_id == identifier)
-    return tuple(
-        Member(
-            row.experiment_id,
-            row.group_number,
-            row.left_out_reason,
-            row.divisor,
-            row.injected_hemisphere,
-            row.array_sha256,
-            row.injection_fraction_sha256,
-            row.data_mask_sha256,
-        )
-        for row in connection.execute(query.order_by(DatasetMember.experiment_id))
-    )
+    # In the order of the fields of Member: there are thousands.
+    query = select(
+        DatasetMember.experiment_id,
+        DatasetMember.group_number,
+        DatasetMember.left_out_reason,
+        DatasetMember.divisor,
+        DatasetMember.injected_hemisphere,
+        DatasetMember.array_sha256,
+        DatasetMember.injection_fraction_sha256,
+        DatasetMember.data_mask_sha256,
+    ).where(DatasetMember.version_id == identifier)
+    rows: Sequence[Sequence[Any]] = connection.execute(query.order_by(DatasetMember.experiment_id)).all()
+    return tuple(Member(*row) for row in rows)
 
 
 def _groups(connection: Connection, identifier: int, experiments: Sequence[Member]) -> tuple[GroupInfo, ...]:

@@ -4,6 +4,7 @@ from bsv_store.catalog.models.annotation import StoredAnnotation
 from bsv_store.catalog.models.base import Base
 from bsv_store.catalog.models.dataset import (
     Dataset,
+    DatasetAnswer,
     DatasetCheck,
     DatasetGroup,
     DatasetMember,
@@ -21,13 +22,22 @@ from bsv_store.catalog.models.experiment import (
 from bsv_store.catalog.models.injection import InjectionSummary
 from bsv_store.catalog.models.ontology import Structure, StructureAncestor, StructureSet, StructureSetMember
 from bsv_store.catalog.models.shared import Exclusion, NamedSelection
-from bsv_store.catalog.models.store import Claim, ExperimentRevision, SnapshotMember, SourceSnapshot, StoreInfo
+from bsv_store.catalog.models.store import (
+    CatalogChange,
+    Claim,
+    ExperimentRevision,
+    SnapshotMember,
+    SourceSnapshot,
+    StoreInfo,
+)
 from bsv_store.catalog.models.volume import StoredVolume
 
 __all__ = [
     "Base",
+    "CatalogChange",
     "Claim",
     "Dataset",
+    "DatasetAnswer",
     "DatasetCheck",
     "DatasetGroup",
     "DatasetMember",

@@ -116,6 +116,15 @@ class DatasetCheck(Base):
     note: Mapped[str | None] = mapped_column(comment="What was missing or damaged")
 
 
+class DatasetAnswer(Base):
+    """At which state of the catalog a version was last seen to answer its recipe."""
+
+    __tablename__ = "dataset_answer"
+
+    version_id: Mapped[int] = mapped_column(ForeignKey("dataset_version.id"), primary_key=True, autoincrement=False)
+    change_count: Mapped[int] = mapped_column(BigInteger, comment="Rows of catalog_change then")
+
+
 class DatasetTag(Base):
     """A name for a version that stays where it was put."""
 

@@ -58,6 +58,19 @@ class Claim(Base):
     expires_at: Mapped[datetime] = mapped_column(comment="By the database's clock")
 
 
+class CatalogChange(Base):
+    """One row for each transaction that may have changed what averages are made from.
+
+    Rows are never changed or removed, so their number, as a transaction sees it, names one state of the catalog: it
+    grows by every change that has become visible, and waits for no other writer.
+    """
+
+    __tablename__ = "catalog_change"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    changed_at: Mapped[datetime]
+
+
 class ExperimentRevision(Base):
     """What a list said of one experiment: one row for each distinct content."""
 
