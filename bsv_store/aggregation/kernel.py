@@ -260,7 +260,9 @@ class GroupAccumulator:
         return self._cells[key]
 
     def finish(self, dtype: str = "float32") -> GroupResult:
-        """The statistics of what was added so far.
+        """The statistics of what was added; the accumulator is empty afterwards.
+
+        The sums of each group make room for its result, so that both are not in memory at once for all groups.
 
         Parameters
         ----------
@@ -294,9 +296,11 @@ class GroupAccumulator:
                 sums = self._sums(group, block)
                 for name, values in statistics_of(sums, written).items() if sums is not None else ():
                     arrays[name][group, block] = values
+            self._cells = {key: cell for key, cell in self._cells.items() if key[0] != group}
+        counts, self._counts = tuple(self._counts), [0] * self.n_groups
         return GroupResult(
             **arrays,
-            counts=tuple(self._counts),
+            counts=counts,
             statistics=self.statistics,
             hemisphere=self.hemisphere,
             ap_range=self._intake.ap_range,

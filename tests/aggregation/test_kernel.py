@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from typing import Any
 
@@ -318,12 +319,26 @@ def test_masks_may_be_sparse(items: list[Member], rule: str) -> None:
 
 @few
 @given(members(), rules)
-def test_finish_may_be_asked_for_between_members(items: list[Member], rule: str) -> None:
+def test_after_its_end_an_accumulator_begins_anew(items: list[Member], rule: str) -> None:
     accumulator = GroupAccumulator(GRID, 2, hemisphere=rule, statistics=STATISTICS)
-    for count, item in enumerate(items, start=1):
+    for item in items:
         accumulator.add(item.group, item.array, divisor=item.divisor, injected=item.injected)
-        so_far = aggregated(items[:count], n_groups=2, hemisphere=rule, statistics=STATISTICS)
-        assert_same(accumulator.finish("float64"), so_far)
+        alone = aggregated([item], n_groups=2, hemisphere=rule, statistics=STATISTICS)
+        assert_same(accumulator.finish("float64"), alone)
+
+
+def test_sums_are_given_back_when_they_have_been_read() -> None:
+    grid = Grid(100)
+    tracemalloc.start()
+    try:
+        accumulator = GroupAccumulator(grid, 2)
+        for group in range(2):
+            accumulator.add(group, np.ones(grid.shape, np.float32))
+        result = accumulator.finish("float64")
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert result.mean.nbytes <= kept < result.mean.nbytes + grid.size
 
 
 # -- cases --------------------------------------------------------------------------------------------------------
