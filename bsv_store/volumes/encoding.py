@@ -98,15 +98,15 @@ def encode(volume: Volume, *, experiment_id: int, source: str) -> EncodedVolume:
     import h5py
 
     array = volume.array
-    sparse = volume.non_zero <= DENSE_ABOVE * array.size
+    voxels = SparseArray.from_dense(array)
+    sparse = voxels.index.size <= DENSE_ABOVE * array.size
     memory = io.BytesIO()
     # Not HDF5's own in-memory driver: before HDF5 2.0 the image that it gives out has a wrong checksum.
     with h5py.File(memory, "w", libver=FILE_FORMAT) as file:
         describe_file(file, volume.kind, volume.grid, experiment_id=experiment_id, source=source)
         offsets: tuple[int | None, int | None] = (None, None)
         if sparse:
-            voxels = SparseArray.from_dense(array)
-            count = len(voxels.index)
+            count = voxels.index.size
             describe_sparse(file, volume.grid, count)
             offsets = _write_array(file, "indices_0", voxels.index), _write_array(file, "values", voxels.values)
         else:
@@ -123,7 +123,8 @@ def encode(volume: Volume, *, experiment_id: int, source: str) -> EncodedVolume:
         value_count=count,
         index_offset=offsets[0],
         value_offset=offsets[1],
-        no_data_voxels=volume.no_data_voxels,
+        # Voxels without data are not 0.
+        no_data_voxels=int(np.isnan(voxels.values).sum()),
     )
     return EncodedVolume(image, layout)
 
