@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bsv_store.catalog.engine import Database
     from bsv_store.catalog.selection import Selection
     from bsv_store.catalog.structures import StructureRef
+    from bsv_store.datasets.version import DatasetVersion
     from bsv_store.progress import Progress
     from bsv_store.volumes.files import StoreFiles
 
@@ -168,26 +169,36 @@ class Anatomy:
 
     def region_summary(
         self,
-        ref: str,
+        ref: str | DatasetVersion,
         *,
         structures: StructureRef | Sequence[StructureRef] | None = None,
         structure_set: int | None = None,
+        groups: int | Sequence[int] | None = None,
+        hemisphere: str | Sequence[str] | None = None,
+        top: int | None = None,
     ) -> pd.DataFrame:
         """Mean of each group of a dataset version over structures: `bsv_store.datasets.region_summary.region_summary`.
 
         Parameters
         ----------
-        ref : str
-            ``name@3``, ``name@tag``, ``name@latest`` or ``name``.
+        ref : str or DatasetVersion
+            ``name@3``, ``name@tag``, ``name@latest`` or ``name``; or the version itself.
         structures : str, int or sequence of them, optional
             Acronyms (case matters) or ids; descendants belong to them.
         structure_set : int, optional
             Allen's id of a set of structures. Without either, the summary structures.
+        groups : int or sequence of int, optional
+            Numbers of the groups; all by default.
+        hemisphere : {'left', 'right', 'both'}, or a sequence of them, optional
+            For a folded version 'contralateral', 'ipsilateral', 'both'; all by default.
+        top : int, optional
+            Of each group and hemisphere so many structures, those with the largest mean first.
 
         Returns
         -------
         pandas.DataFrame
-            Columns group, group_label, structure_id, acronym, name, hemisphere, voxels (with a value), mean.
+            Columns group, group_label, structure_id, acronym, name, hemisphere, voxels (with a value), mean. A group
+            without experiments has no voxel with a value, and NaN for a mean.
 
         Raises
         ------
@@ -197,10 +208,20 @@ class Anatomy:
             If it has no annotation at the version's spacing; the hint is the command that brings it.
         """
         from bsv_store.datasets.region_summary import region_summary
+        from bsv_store.datasets.version import DatasetVersion
         from bsv_store.datasets.versions import find_version
 
-        version = find_version(self.database, self.files, ref)
-        return region_summary(self.database, self.files, version, structures=structures, structure_set=structure_set)
+        version = ref if isinstance(ref, DatasetVersion) else find_version(self.database, self.files, ref)
+        return region_summary(
+            self.database,
+            self.files,
+            version,
+            structures=structures,
+            structure_set=structure_set,
+            groups=groups,
+            hemisphere=hemisphere,
+            top=top,
+        )
 
     def structure_signal(
         self,

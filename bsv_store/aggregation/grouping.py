@@ -141,7 +141,8 @@ def by_coordinate(
         Equal width (the default) between the smallest and largest coordinate, or about equally many members.
     edges : sequence of float, optional
         Explicit edges in um, strictly ascending, instead of `bins` and `method`. A bin holds its lower edge; the last
-        one holds both. All bins are kept, empty or not, so that results of different selections line up.
+        one holds both. All bins are kept, empty or not, so that results of different selections line up: what is named
+        is a group, as regions are; what follows from the experiments is one only where there are any.
 
     Returns
     -------

@@ -130,6 +130,11 @@ class StoredVersion:
         """Experiments that were asked for and did not go in, with the reason."""
         return tuple(member for member in self.experiments if member.group is None)
 
+    @property
+    def empty_groups(self) -> tuple[GroupInfo, ...]:
+        """Groups that no experiment is in: regions and bin edges that were named. Their mean is stored as 0."""
+        return tuple(group for group in self.groups if group.n == 0)
+
     @cached_property
     def mean(self) -> NDArray[np.floating[Any]]:
         """Mean of each group and voxel.

@@ -34,7 +34,8 @@ class DatasetVersion(StoredVersion):
         Returns
         -------
         xarray.Dataset
-            Dimensions group, ap, dv, ml (um); a variable for each statistic; recipe and provenance as attributes.
+            Dimensions group, ap, dv, ml (um); a variable for each statistic; recipe and provenance as attributes. The
+            coordinate ``group_n`` counts the experiments; a group without any is named in ``empty_groups``.
 
         Raises
         ------
@@ -56,7 +57,8 @@ class DatasetVersion(StoredVersion):
             coordinates[axis.lower()] = (axis.lower(), self.grid.centers_um(axis), {"units": "um"})
         for name, values in self.group_ranges().items():
             coordinates[name] = ("group", values, {"units": "um"})
-        coordinates["group_n"] = ("group", [group.n for group in self.groups])
+        counted = {"long_name": "experiments in the group; where there are none, the mean is 0 all the same"}
+        coordinates["group_n"] = ("group", [group.n for group in self.groups], counted)
         dataset: xr.Dataset = xarray.Dataset(variables, coordinates, self._attributes())
         return dataset
 
@@ -103,6 +105,7 @@ class DatasetVersion(StoredVersion):
             "frame": FRAME,
             "orientation": ORIENTATION,
             "spacing_um": self.recipe.spacing_um,
+            "empty_groups": [group.label for group in self.empty_groups],
         }
 
 

@@ -11,6 +11,9 @@ from bsv_store_cli.tables import Column, day_time, fixed
 from bsv_store_cli.talk import note
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bsv_store.datasets.records import GroupInfo
     from bsv_store.datasets.version import DatasetVersion
 
 _GROUP_COLUMNS = ("group", "label", "lower_um", "upper_um", "center_um", "n")
@@ -23,6 +26,7 @@ _GROUP_TABLE = (
     Column("center_um", "center um", fixed(1), optional=True),
     Column("second_center_um", "second center um", fixed(1), optional=True),
     Column("n", "n"),
+    Column("remark", "remark", optional=True),
 )
 _MEMBER_COLUMNS = (
     "experiment_id",
@@ -57,7 +61,8 @@ def print_answer(version: DatasetVersion, output_format: str) -> None:
     """Print the version that answers a question, in short; which bins are no groups is said beside it."""
     for axis, empty in version.empty_ranges().items():
         stretches = ", ".join(f"{low:,.0f} to {high:,.0f}" for low, high in empty)
-        note(f"Bins without experiments: {axis} {stretches} um.")
+        note(f"Bins without experiments, which make no group: {axis} {stretches} um.")
+    note_empty_groups(version.empty_groups)
     if output_format != "table":
         _print_for_programs(version, output_format, members=False)
         return
@@ -68,6 +73,13 @@ def print_answer(version: DatasetVersion, output_format: str) -> None:
     rows = [{"experiments": number, "left_out_reason": reason} for reason, number in reasons.most_common()]
     table = [Column("experiments", "experiments"), Column("left_out_reason", "reason")]
     print_rows(rows, "table", columns=(), table=table, title="Left out")
+
+
+def note_empty_groups(groups: Iterable[GroupInfo]) -> None:
+    """Say which groups nobody is in: their mean is 0 in the file, and means nothing."""
+    labels = [group.label for group in groups]
+    if labels:
+        note(f"Without experiments, and so without a mean (stored as 0): {', '.join(labels)}.")
 
 
 def print_version(version: DatasetVersion, output_format: str, *, members: bool = False) -> None:
@@ -93,6 +105,7 @@ def print_version(version: DatasetVersion, output_format: str, *, members: bool 
         ]
     )
     _print_groups(version)
+    note_empty_groups(version.empty_groups)
     _print_checks(version)
     rows = frame_rows(version.members)
     left_out = [row for row in rows if row["group"] is None]
@@ -178,6 +191,7 @@ def _group_rows(version: DatasetVersion) -> list[dict[str, Any]]:
             "upper_um": group.upper,
             "center_um": group.center,
             "n": group.n,
+            "remark": "no experiments" if group in version.empty_groups else None,
             "second_lower_um": group.second_lower,
             "second_upper_um": group.second_upper,
             "second_center_um": group.second_center,

@@ -50,9 +50,13 @@ _OPTIONS = [
         help="Injection coordinate (AP, DV, ML), region (with --region), or primary-structure, line, sex, product,"
         " hemisphere, strain. Given twice, the two are crossed.  [default: one group]",
     ),
-    _option("--bins", type=int, metavar="N", help="Coordinate bins.  [default: 5]"),
+    _option("--bins", type=int, metavar="N", help="Coordinate bins; empty ones make no group.  [default: 5]"),
     _option("--quantiles", is_flag=True, help="Bins of equally many experiments instead of equal width."),
-    _option("--edges", metavar="UM,UM,...", help="Edges of the coordinate bins, um, instead of --bins."),
+    _option(
+        "--edges",
+        metavar="UM,UM,...",
+        help="Edges of the coordinate bins, um, instead of --bins. Such bins are groups even if empty, but not crossed.",
+    ),
     _option(
         "--region",
         "regions",

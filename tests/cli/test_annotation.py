@@ -112,6 +112,32 @@ def test_regions_of_a_version(run: Runner, annotated: Path) -> None:
     assert [row["acronym"] for row in everything[: 3 * len(in_set) : 3]] == [row["acronym"] for row in in_set]
 
 
+def test_regions_of_a_group_without_experiments_are_empty(run: Runner, annotated: Path) -> None:
+    ask = ["aggregate", "--injected-in", "VISp", "--line", "wild-type", "--group-by", "AP"]
+    done = run(*ask, "--edges", "1000,2000,12000", "--name", "edges", store=annotated).succeeded()
+    said = "Without experiments, and so without a mean (stored as 0): AP 1,000-2,000 um.\n"
+    assert said in done.err
+    first = next(line for line in done.out.splitlines() if "1,000-2,000" in line)
+    assert first.endswith("0  no experiments")
+    shown = run("dataset", "show", "edges", store=annotated).succeeded()
+    assert said in shown.err
+    assert "no experiments" in shown.out
+    done = run("dataset", "regions", "edges", "--structure", "CP", "--format", "csv", store=annotated).succeeded()
+    assert said in done.err
+    assert [row["mean"] for row in done.rows if row["group"] == "0"] == ["", "", ""]
+    assert all(float(row["mean"]) > 0 for row in done.rows if row["group"] == "1")
+
+
+def test_the_strongest_regions_of_one_group_and_hemisphere(run: Runner, annotated: Path) -> None:
+    options = ["--group", "1", "--hemisphere", "right", "--top", "3", "--format", "csv"]
+    rows = run("dataset", "regions", "visual", *options, store=annotated).succeeded().rows
+    assert {(row["group"], row["hemisphere"]) for row in rows} == {("1", "right")}
+    means = [float(row["mean"]) for row in rows]
+    assert len(means) == 3
+    assert means == sorted(means, reverse=True)
+    run("dataset", "regions", "visual", "--group", "7", store=annotated).refused(2, "no group 7", "0 to 1")
+
+
 def test_regions_need_the_annotation_and_name_the_command(
     run: Runner, server: SyntheticServer, own_filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
@@ -56,6 +57,45 @@ def test_one_structure_needs_no_list(annotated: Store) -> None:
     ask(annotated)
     for structure in ("VISp", VISP, str(VISP)):
         assert set(annotated.region_summary("test@1", structures=structure).acronym) == {"VISp"}
+
+
+def test_a_group_without_experiments_has_no_mean(annotated: Store) -> None:
+    version = ask(annotated, grouping=by_coordinate("AP", edges=[7000, 7500, 9500]))
+    assert [group.n for group in version.groups] == [0, 5]
+    assert version.empty_groups == version.groups[:1]
+    assert not version.mean[0].any()
+    frame = annotated.region_summary(version, structures="VISp")
+    assert frame[frame.group == 0].voxels.to_list() == [0, 0, 0]
+    assert frame[frame.group == 0]["mean"].isna().all()
+    assert (frame[frame.group == 1]["mean"] > 0).all()
+    assert frame.voxels.dtype == np.int64
+
+
+def test_groups_and_hemispheres_can_be_chosen(annotated: Store) -> None:
+    version = ask(annotated, grouping=by_coordinate("AP", bins=2))
+    everything = annotated.region_summary(version.ref, structures=["VISp", "VIS"])
+    some = annotated.region_summary(version.ref, structures=["VISp", "VIS"], groups=1, hemisphere="right")
+    expected = everything[(everything.group == 1) & (everything.hemisphere == "right")].reset_index(drop=True)
+    pd.testing.assert_frame_equal(some, expected)
+    with pytest.raises(InputError, match="no group 2") as caught:
+        annotated.region_summary(version.ref, structures="VISp", groups=[0, 2])
+    assert caught.value.hint == "Its groups are 0 to 1."
+    with pytest.raises(InputError, match="no hemisphere 'ipsilateral'") as caught:
+        annotated.region_summary(version.ref, structures="VISp", hemisphere="ipsilateral")
+    assert "left, right, both" in str(caught.value.hint)
+    with pytest.raises(InputError, match="top is 0"):
+        annotated.region_summary(version.ref, structures="VISp", top=0)
+
+
+def test_the_strongest_structures_come_first(annotated: Store) -> None:
+    version = ask(annotated, grouping=by_coordinate("AP", bins=2))
+    wanted = ["VIS", "VISp", "VISl", "MOp"]
+    everything = annotated.region_summary(version, structures=wanted)
+    frame = annotated.region_summary(version, structures=wanted, hemisphere=["right", "both"], top=2)
+    assert frame.hemisphere.to_list() == ["right", "right", "both", "both"] * 2
+    for (group, side), found in frame.groupby(["group", "hemisphere"]):
+        of_side = everything[(everything.group == group) & (everything.hemisphere == side)]
+        assert found["mean"].to_list() == sorted(of_side["mean"].dropna(), reverse=True)[:2]
 
 
 def test_hemispheres_of_a_folded_result_are_those_of_the_injection(annotated: Store) -> None:

@@ -191,6 +191,12 @@ def test_what_is_no_mask_is_an_error(filled: Store) -> None:
         version.values_in(mask[1:])
 
 
+def test_to_xarray_says_which_groups_have_no_experiments(filled: Store) -> None:
+    data = ask(filled, grouping=by_coordinate("AP", edges=[7000, 7500, 9500])).to_xarray()
+    assert data["group_n"].to_numpy().tolist() == [0, 5]
+    assert data.attrs["empty_groups"] == ["AP 7,000-7,500 um"]
+
+
 def test_to_xarray_needs_no_file_afterwards(filled: Store) -> None:
     version = ask(filled, VISUAL, by_coordinate("AP", bins=2), statistics=("mean", "sd"))
     data = version.to_xarray()
