@@ -33,6 +33,7 @@ class StandIn:
     fingerprint: str = "0123456789abcdef"
     quantity: str = "projection density (fraction of voxel)"
     unit: str = "fraction of voxel"
+    rules: tuple[str, ...] = ("divided by injection volume", "hemispheres as imaged")
     grid: Grid = field(default_factory=lambda: Grid(100))
 
     def statistic(self, name: str, *, group: int | None = None) -> NDArray[Any]:
@@ -151,6 +152,73 @@ def test_long_labels_of_crossed_groups_break_between_the_factors() -> None:
     version = replace(version, groups=(StandInGroup(label, 1), *version.groups[1:]))
     figure = draw_groups(version)  # type: ignore[arg-type]
     assert figure.axes[0].texts[0].get_text() == "Rbp4-Cre_KL100\nAP 7,950-8,310 um\nn = 1"
+
+
+@pytest.mark.parametrize("groups", [5, 12])
+def test_long_titles_keep_to_their_own_panels(groups: int) -> None:
+    label = "AP 8,595-9,940 um & Rorb-IRES2-Cre-neo-and-more"
+    listed = tuple(StandInGroup(f"{label}{number}", number) for number in range(groups))
+    figure = draw_groups(replace(stand_in(groups), groups=listed))  # type: ignore[arg-type]
+    if groups == 12:
+        titles = [text for text in figure.axes[0].texts if "n = " in text.get_text()]
+    else:
+        titles = [axes.title for axes in figure.axes if axes.get_title()]
+    assert len(titles) == groups
+    figure.canvas.draw()
+    boxes = [title.get_window_extent() for title in titles]
+    for number, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:number])
+
+
+def test_titles_of_crossed_groups_break_alike() -> None:
+    labels = ("AP 1-2 um & wild-type", "AP 8,595-9,940 um & Scnn1a-Tg3-Cre-and-more")
+    listed = tuple(StandInGroup(label, 1) for label in labels)
+    figure = draw_groups(replace(stand_in(2), groups=listed))  # type: ignore[arg-type]
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert titles == ["AP 1-2 um\nwild-type\nn = 1", "AP 8,595-9,940 um\nScnn1a-Tg3-Cre-and-more\nn = 1"]
+
+
+@pytest.mark.parametrize("groups", [2, 11])
+def test_no_data_is_not_drawn_as_zero(groups: int) -> None:
+    version = stand_in(groups)
+    version.means[:, :, :, :10] = np.nan
+    figure = draw_groups(version)  # type: ignore[arg-type]
+    above = figure.axes[0].images[0]
+    values = np.ma.masked_invalid(above.get_array())
+    assert values.mask[:, :10].all()
+    assert not values.mask[:, 10:].any()
+    unknown, zero = above.cmap(values)[0, 0], above.cmap(above.norm(0.0))
+    assert abs(unknown[:3] - np.array(zero[:3])).max() > 0.2
+    assert "Gray: no data" in figure.texts[-1].get_text()
+    assert "Gray" not in draw_groups(stand_in(groups)).texts[-1].get_text()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("groups", [2, 11])
+def test_a_group_without_experiments_says_so(groups: int) -> None:
+    version = stand_in(groups)
+    version = replace(version, groups=(StandInGroup("AP 1-2 um", 0), *version.groups[1:]))
+    figure = draw_groups(version)  # type: ignore[arg-type]
+    panels = figure.axes[:3] if groups == 2 else figure.axes[:1]
+    said = [text.get_text() for axes in panels for text in axes.texts].count("no experiments")
+    assert said == (3 if groups == 2 else 2)
+    assert np.isnan(np.asarray(figure.axes[0].images[0].get_array())).all()
+
+
+@pytest.mark.parametrize("groups", [1, 3, 11])
+def test_the_rules_stand_on_the_picture(groups: int) -> None:
+    figure = draw_groups(stand_in(groups), subtitle="SYNTHETIC")  # type: ignore[arg-type]
+    text = " ".join(each.get_text() for each in figure.texts)
+    count = sum(range(1, groups + 1))
+    assert "divided by injection volume" in text
+    assert "hemispheres as imaged" in text
+    assert f"{count} experiment{'s' if count > 1 else ''} in {groups} group" in text.replace("\n", " ")
+    assert "SYNTHETIC" in text
+    figure.canvas.draw()
+    boxes = [each.get_window_extent() for each in figure.texts]
+    for number, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:number])
+    titles = [axes.title.get_window_extent() for axes in figure.axes if axes.get_title()]
+    assert not any(box.overlaps(title) for box in boxes for title in titles)
 
 
 def test_some_groups_can_be_chosen() -> None:

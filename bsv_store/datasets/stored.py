@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bsv_store.aggregation.grouping import axes_of, coordinates_of
 from bsv_store.datasets.result_file import open_result, read_part
-from bsv_store.datasets.units import describe_unit, unit_text
+from bsv_store.datasets.units import describe_unit, rule_texts, unit_text
 from bsv_store.datasets.verified import unchanged
 from bsv_store.errors import FrameError, InputError
 from bsv_store.volumes.grid import AXES, Axis, Grid
@@ -114,6 +114,11 @@ class StoredVersion:
     def quantity(self) -> str:
         """What the mean is of, such as 'projection density (fraction of voxel)'."""
         return describe_unit(self.recipe.kind, self.recipe.normalize)
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """How volumes became this mean, such as ('divided by injection volume', 'hemispheres as imaged')."""
+        return rule_texts(self.recipe)
 
     @property
     def axis(self) -> Axis | None:

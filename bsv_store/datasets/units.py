@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bsv_store.datasets.recipe import Recipe
+
 _WORDS = {"projection_energy": "arbitrary units", "injection_energy": "arbitrary units"}
 
 
@@ -21,3 +26,23 @@ def cf_unit(kind: str, normalize: str) -> str | None:
     if kind in _WORDS:
         return None
     return "mm-3" if normalize == "injection_volume" else "1"
+
+
+_HEMISPHERES = {
+    "none": "hemispheres as imaged",
+    "subtract_contralateral": "other hemisphere subtracted",
+    "flip_to_right": "left injections flipped to the right",
+    "flip_to_left": "right injections flipped to the left",
+    "fold_ipsilateral": "right half ipsilateral, left half contralateral",
+}
+
+
+def rule_texts(recipe: Recipe) -> tuple[str, ...]:
+    """How volumes became this result, a few words for each rule: normalization and hemispheres always, then masks."""
+    by_volume = recipe.normalize == "injection_volume"
+    rules = ["divided by injection volume" if by_volume else "not normalized", _HEMISPHERES[recipe.hemisphere]]
+    if recipe.exclude_injection:
+        rules.append("injection sites not counted")
+    if recipe.weight_by_data_mask:
+        rules.append("weighted by data mask")
+    return tuple(rules)

@@ -38,7 +38,9 @@ def plot_groups(
     More than ten groups become a sheet of tiles without axes, from above and from the front only. Each panel is a
     maximum projection (of the largest absolute value where there are negative ones) on one color scale for all groups;
     axes are CCF coordinates in mm. The thin line is the outline of all voxels with signal in any group. Where groups
-    are bins of a coordinate, dashes mark the edges of the bin.
+    are bins of a coordinate, dashes mark the edges of the bin. Gray has no data, all the way through the brain, and is
+    not the color of 0; a group without experiments is gray and says so. Normalization, hemisphere rule, masks and the
+    number of experiments stand below the title.
 
     Parameters
     ----------
@@ -85,14 +87,8 @@ def draw_groups(version: PlottedVersion, *, groups: Sequence[int] | None = None,
     figure_class()
     numbers = _checked(version, groups)
     if len(numbers) <= _WITH_AXES:
-        figure = draw_axes(scene_of(version, numbers, VIEWS))
-    else:
-        figure = draw_sheet(scene_of(version, numbers, SHEET_VIEWS))
-    if subtitle is not None:
-        below_title = 1 - 0.45 / figure.get_figheight()
-        middle = figure.texts[0].get_position()[0]
-        figure.text(middle, below_title, subtitle, fontsize=9, color="#a02020", ha="center", va="top")
-    return figure
+        return draw_axes(scene_of(version, numbers, VIEWS, subtitle=subtitle))
+    return draw_sheet(scene_of(version, numbers, SHEET_VIEWS, subtitle=subtitle))
 
 
 def _checked(version: PlottedVersion, groups: Sequence[int] | None) -> list[int]:

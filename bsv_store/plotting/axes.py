@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bsv_store.plotting.panels import (
     AXIS_NAMES,
     MM,
+    NOBODY,
     OUTLINE,
     VIEWS,
     PlottedGroup,
@@ -18,8 +16,11 @@ from bsv_store.plotting.panels import (
     bin_lines,
     figure_class,
     finish,
+    heading_height,
+    outline_of,
     show,
-    smoothed,
+    text_width,
+    titles_of,
 )
 from bsv_store.volumes.grid import MIDLINE_UM
 
@@ -30,21 +31,31 @@ if TYPE_CHECKING:
 COLUMNS = 5
 
 
+_TITLE_SIZE = 9
+
+
 class _Layout:
     """Where the panels go, in inches from the left and the top: one column a group, three rows for its views."""
 
     panel_width = 2.3
-    margin_left, margin_right, margin_top = 0.8, 1.25, 0.5
-    gap, row_gap, title = 0.12, 0.47, 0.42
+    margin_left, margin_right = 0.8, 1.25
+    gap, row_gap = 0.12, 0.47
 
-    def __init__(self, groups: int) -> None:
+    def __init__(self, scene: Scene) -> None:
+        groups = len(scene.panels)
         self.columns = min(COLUMNS, groups)
-        # The notes at the foot take one line, or four where the picture is narrow.
-        margin_bottom = 0.3 if self.columns > 3 else 0.7
+        self.width = self.margin_left + self.columns * (self.panel_width + self.gap) + self.margin_right
+        self.text_width = text_width((self.width, 1), self.middle)
+        self.margin_top = heading_height(scene, self.text_width) + 0.05
+        # Half the height of a letter is its width, about.
+        letters = int(self.panel_width / (0.56 * _TITLE_SIZE / 72))
+        self.titles = titles_of(scene, letters)
+        self.title = 0.1 + max(title.count("\n") + 1 for title in self.titles) * 1.25 * _TITLE_SIZE / 72
+        # The notes at the foot take one line or two, or up to five where the picture is narrow.
+        margin_bottom = 0.4 if self.columns > 3 else 0.8
         bands = -(-groups // self.columns)
         self.heights = [self.panel_width * MM[view.down] / MM[view.right] for view in VIEWS]
         self.band = self.title + sum(self.heights) + len(VIEWS) * self.row_gap
-        self.width = self.margin_left + self.columns * (self.panel_width + self.gap) + self.margin_right
         self.height = self.margin_top + bands * self.band + margin_bottom
 
     def panel(self, number: int, row: int) -> tuple[float, float, float, float]:
@@ -73,7 +84,8 @@ class _Layout:
 
 def draw_axes(scene: Scene) -> Figure:
     """The figure: one column a group, its views below each other; more groups go on in the next band."""
-    layout = _Layout(len(scene.panels))
+    layout = _Layout(scene)
+    outlines = [outline_of(signal, view) for signal, view in zip(scene.outlines, VIEWS, strict=True)]
     figure: Figure = figure_class()(figsize=(layout.width, layout.height))
     image = None
     for number, panels in enumerate(scene.panels):
@@ -81,24 +93,17 @@ def draw_axes(scene: Scene) -> Figure:
             axes = figure.add_axes(layout.panel(number, row))
             extent = (0, MM[view.right], MM[view.down], 0)
             image = show(axes, scene, panels.images[row], extent, aspect="equal")
-            _draw_outline(axes, view, scene.outlines[row])
+            for line in outlines[row]:
+                axes.plot(line[:, 0], line[:, 1], color=OUTLINE, linewidth=0.7)
             _draw_bin(axes, scene, view, panels.group)
             _label(axes, view, scene.ink, first=number % layout.columns == 0)
             if row == 0:
-                axes.set_title(f"{panels.group.label}\nn = {panels.group.n}", fontsize=9, pad=4)
+                axes.set_title(layout.titles[number], fontsize=_TITLE_SIZE, pad=4)
+            if panels.group.n == 0:
+                axes.text(0.5, 0.06, NOBODY, transform=axes.transAxes, color=scene.ink, ha="center", va="bottom")
     size = (layout.width, layout.height)
     finish(figure, scene, image, size=size, bar=layout.color_bar(), middle=layout.middle, notes=())
     return figure
-
-
-def _draw_outline(axes: Axes, view: View, signal: NDArray[np.bool_]) -> None:
-    smooth = smoothed(signal)
-    if not (smooth.min() < 0.5 < smooth.max()):
-        return
-    rows, columns = smooth.shape
-    x = (np.arange(columns) + 0.5) * MM[view.right] / columns
-    y = (np.arange(rows) + 0.5) * MM[view.down] / rows
-    axes.contour(x, y, smooth, levels=[0.5], colors=OUTLINE, linewidths=0.7)
 
 
 def _draw_bin(axes: Axes, scene: Scene, view: View, group: PlottedGroup) -> None:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.aggregation.assignment import CROSSED
-from bsv_store.plotting.panels import MM, OUTLINE, VIEWS, Panels, Scene, bin_lines, figure_class, finish, show, smoothed
+from bsv_store.plotting.panels import (
+    MM,
+    NOBODY,
+    OUTLINE,
+    VIEWS,
+    Panels,
+    Scene,
+    bin_lines,
+    figure_class,
+    finish,
+    heading_height,
+    outline_of,
+    show,
+    text_width,
+    titles_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,16 +39,18 @@ _ASPECT = 1.4
 class _Layout:
     """Where the tiles go, in inches from the left and the top."""
 
-    margin_left, margin_right, margin_top, margin_bottom = 0.3, 1.25, 0.7, 0.5
+    margin_left, margin_right, margin_bottom = 0.3, 1.25, 0.5
     gap, view_gap = 0.14, 0.05
 
-    def __init__(self, groups: int) -> None:
+    def __init__(self, scene: Scene) -> None:
+        groups = len(scene.panels)
         large = groups <= _LARGE_TILES
         self.width = 1.6 if large else 1.15
         self.font_size = 7.5 if large else 6.0
         self.line = 1.25 * self.font_size / 72
         # Half the height of a letter is its width, about.
         self.letters = int(self.width / (0.56 * self.font_size / 72))
+        self.titles = titles_of(scene, self.letters)
         self.heights = [self.width * MM[view.down] / MM[view.right] for view in SHEET_VIEWS]
         self.title = 3 * self.line + 0.04
         tile_height = self.title + sum(self.heights) + self.view_gap + self.gap
@@ -44,8 +59,10 @@ class _Layout:
         rows = -(-groups // self.columns)
         self.tile = (tile_width, tile_height)
         right = self.margin_left + self.columns * tile_width
-        self.size = (right + self.margin_right, self.margin_top + rows * tile_height + self.margin_bottom)
-        self.middle = (self.margin_left + right) / 2 / self.size[0]
+        width = right + self.margin_right
+        self.middle = (self.margin_left + right) / 2 / width
+        self.margin_top = heading_height(scene, text_width((width, 1), self.middle)) + 0.15
+        self.size = (width, self.margin_top + rows * tile_height + self.margin_bottom)
         tall = min(rows * tile_height - self.title - self.gap, 4.5)
         bottom = self.size[1] - self.margin_top - self.title - tall
         self.bar = ((right + 0.05) / self.size[0], bottom / self.size[1], 0.16 / self.size[0], tall / self.size[1])
@@ -58,17 +75,17 @@ class _Layout:
 
 def draw_sheet(scene: Scene) -> Figure:
     """The figure; all tiles lie in one pair of axes, since hundreds of them would take minutes and gigabytes."""
-    layout = _Layout(len(scene.panels))
+    layout = _Layout(scene)
     figure: Figure = figure_class()(figsize=layout.size)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    outlines = [_outline(signal, view) for signal, view in zip(scene.outlines, range(len(SHEET_VIEWS)), strict=True)]
+    outlines = [outline_of(signal, view) for signal, view in zip(scene.outlines, SHEET_VIEWS, strict=True)]
     lines: list[_Segment] = []
     dashes: list[_Segment] = []
     image = None
     for number, panels in enumerate(scene.panels):
         left, top = layout.corner(number)
-        _title(axes, layout, panels, left, top)
+        _title(axes, layout, layout.titles[number], left, top)
         top += layout.title
         for row, view in enumerate(SHEET_VIEWS):
             extent = (left, left + layout.width, top + layout.heights[row], top)
@@ -76,6 +93,9 @@ def draw_sheet(scene: Scene) -> Figure:
             scale = layout.width / MM[view.right]
             lines += [np.array([left, top]) + scale * segment for segment in outlines[row]]
             dashes += _edges(scene, panels, row, left, top, scale)
+            if panels.group.n == 0:
+                at = (left + layout.width / 2, top + 0.92 * layout.heights[row])
+                axes.text(*at, NOBODY, color=scene.ink, fontsize=layout.font_size, ha="center", va="bottom")
             top += layout.heights[row] + layout.view_gap
     _add_lines(axes, lines, color=OUTLINE, linewidths=0.5)
     _add_lines(axes, dashes, color=scene.ink, linewidths=0.5, linestyles=(0, (4, 3)), alpha=0.8)
@@ -87,30 +107,9 @@ def draw_sheet(scene: Scene) -> Figure:
     return figure
 
 
-def _title(axes: Axes, layout: _Layout, panels: Panels, left: float, top: float) -> None:
-    label, widest = panels.group.label, layout.letters
-    # The two factors of a crossed grouping get a line each where one is too short for both.
-    parts = [label] if len(label) <= widest or CROSSED not in label else label.split(CROSSED, 1)
-    if len(parts) == 1:
-        lines = textwrap.wrap(label, widest, max_lines=2, placeholder=" …", break_on_hyphens=False)
-    else:
-        lines = [textwrap.shorten(part, widest, placeholder=" …") for part in parts]
-    text = "\n".join([*lines, f"n = {panels.group.n}"])
+def _title(axes: Axes, layout: _Layout, text: str, left: float, top: float) -> None:
     bottom = top + layout.title - 0.04
     axes.text(left, bottom, text, fontsize=layout.font_size, ha="left", va="bottom", linespacing=1.1)
-
-
-def _outline(signal: NDArray[np.bool_], number: int) -> list[_Segment]:
-    """The outline of a view as lines of points (right, down) in mm."""
-    view, smooth = SHEET_VIEWS[number], smoothed(signal)
-    rows, columns = smooth.shape
-    x = (np.arange(columns) + 0.5) * MM[view.right] / columns
-    y = (np.arange(rows) + 0.5) * MM[view.down] / rows
-    if not (smooth.min() < 0.5 < smooth.max()):
-        return []
-    # On a figure that is thrown away: only the points are wanted, once for all tiles.
-    contours = figure_class()().add_subplot().contour(x, y, smooth, levels=[0.5])
-    return [np.asarray(line) for line in contours.allsegs[0]]
 
 
 def _edges(scene: Scene, panels: Panels, row: int, left: float, top: float, scale: float) -> list[_Segment]:
