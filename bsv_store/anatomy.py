@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bsv_store import arguments
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -70,7 +72,7 @@ class Anatomy:
         """Take in the annotation from an NRRD file: `bsv_store.acquisition.annotation.ingest_annotation_file`."""
         from bsv_store.acquisition.annotation import ingest_annotation_file
 
-        return ingest_annotation_file(self.database, self.files, Path(file), replace=replace)
+        return ingest_annotation_file(self.database, self.files, arguments.path("file", file), replace=replace)
 
     # -- asking it ----------------------------------------------------------------------------------------------------
 
@@ -162,10 +164,11 @@ class Anatomy:
         """
         from bsv_store.datasets.annotation import export_mask, mask_format, mask_name
 
+        path = arguments.path("target", target)
         # Before the work: nobody should wait to learn of a slip of the pen.
-        mask_format(Path(target))
+        mask_format(path)
         mask = self.structure_mask(structures, spacing_um=spacing_um, hemisphere=hemisphere, descendants=descendants)
-        export_mask(mask, Path(target), what=mask_name(structures, hemisphere), overwrite=overwrite)
+        export_mask(mask, path, what=mask_name(structures, hemisphere), overwrite=overwrite)
 
     def region_summary(
         self,
@@ -207,11 +210,10 @@ class Anatomy:
         MissingDataError
             If it has no annotation at the version's spacing; the hint is the command that brings it.
         """
+        from bsv_store.datasets.facade import Versions
         from bsv_store.datasets.region_summary import region_summary
-        from bsv_store.datasets.version import DatasetVersion
-        from bsv_store.datasets.versions import find_version
 
-        version = ref if isinstance(ref, DatasetVersion) else find_version(self.database, self.files, ref)
+        version = Versions(self.database, self.files).find(ref)
         return region_summary(
             self.database,
             self.files,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bsv_store import arguments
 from bsv_store.anatomy import Anatomy
 from bsv_store.catalog import schema
 from bsv_store.creation import connect
-from bsv_store.errors import SelectionError
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.volume import volume_kind
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
     from bsv_store.volumes.library import VolumeFile
+    from bsv_store.volumes.volume import VolumeKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ class Store(Anatomy):
         """Take in a structure ontology from a file; raises `FormatError`, and stores nothing, if it is not sound."""
         from bsv_store.acquisition.ingest_files import ingest_structure_file
 
-        return ingest_structure_file(self.database, Path(file))
+        return ingest_structure_file(self.database, arguments.path("file", file))
 
     def ingest_experiments(self, file: Path | str, *, upstream_date: date | None = None) -> IngestReport:
         """Take in an experiment list from a file.
@@ -175,7 +176,7 @@ class Store(Anatomy):
         """
         from bsv_store.acquisition.ingest_files import ingest_experiment_file
 
-        return ingest_experiment_file(self.database, Path(file), upstream_date=upstream_date)
+        return ingest_experiment_file(self.database, arguments.path("file", file), upstream_date=upstream_date)
 
     def ingest_unionizes(self, file: Path | str) -> IngestReport:
         """Take in projection structure unionize rows from a file.
@@ -187,7 +188,7 @@ class Store(Anatomy):
         """
         from bsv_store.acquisition.ingest_files import ingest_unionize_file
 
-        return ingest_unionize_file(self.database, Path(file))
+        return ingest_unionize_file(self.database, arguments.path("file", file))
 
     def adopt(
         self,
@@ -213,7 +214,13 @@ class Store(Anatomy):
         """
         from bsv_store.acquisition.adopt import adopt_cache
 
-        return adopt_cache(self.database, self.files, Path(folder), experiment_ids=experiment_ids, progress=progress)
+        return adopt_cache(
+            self.database,
+            self.files,
+            arguments.path("folder", folder),
+            experiment_ids=experiment_ids,
+            progress=progress,
+        )
 
     # -- bringing data from the Allen API -------------------------------------------------------------------------
 
@@ -295,13 +302,13 @@ class Store(Anatomy):
         from bsv_store.acquisition.fetch import fetch_volumes
 
         ids = self._some(selection)
-        with client_unless(offline, api_url, connections=max(1, workers)) as client:
+        with client_unless(offline, api_url, connections=arguments.whole_number("workers", workers, least=1)) as client:
             return fetch_volumes(
                 self.database,
                 self.files,
                 client,
                 ids,
-                kind=volume_kind(kind),
+                kind=_kind(kind),
                 spacing_um=spacing_um,
                 refresh=refresh,
                 workers=workers,
@@ -318,9 +325,7 @@ class Store(Anatomy):
         from bsv_store.acquisition.plan import plan_volumes
 
         ids = self._some(selection)
-        return plan_volumes(
-            self.database, self.files, ids, kind=volume_kind(kind), spacing_um=spacing_um, refresh=refresh
-        )
+        return plan_volumes(self.database, self.files, ids, kind=_kind(kind), spacing_um=spacing_um, refresh=refresh)
 
     # -- results --------------------------------------------------------------------------------------------------
 
@@ -334,7 +339,7 @@ class Store(Anatomy):
         spacing_um: int = 100,
         normalize: str = "none",
         hemisphere: str = "none",
-        statistics: Sequence[str] = ("mean",),
+        statistics: str | Sequence[str] = ("mean",),
         missing: str = "error",
         progress: Progress | None = None,
         executor: Executor | None = None,
@@ -355,7 +360,8 @@ class Store(Anatomy):
             Of the volumes.
         normalize : {'none', 'injection_volume'}
         hemisphere : {'none', 'subtract_contralateral', ...}
-        statistics : sequence of str
+        statistics : str or sequence of str
+            Of 'mean', 'sd', 'sem', 'min', 'max', 'n'; the mean always comes with them.
         missing : {'error', 'leave_out'}
             What to do about experiments that lack a volume or what the recipe needs.
         executor, workers : Executor, int
@@ -384,11 +390,12 @@ class Store(Anatomy):
             "grouping": no_grouping() if group_by is None else group_by,
             "normalize": normalize,
             "hemisphere": hemisphere,
-            "statistics": tuple(statistics),
+            "statistics": tuple(arguments.several("statistics", statistics, such_as="['mean', 'sd']")),
             "missing": missing,
-            **options,
         }
-        recipe = Recipe(selection=self._selection(selection), **parts)
+        own = [part.name for part in fields(Recipe) if part.name not in (*parts, "selection")]
+        arguments.refuse_unknown("aggregate", options, own)
+        recipe = Recipe(selection=self._selection(selection), **parts, **options)
         return aggregate(
             self.database, self.files, recipe, name=name, progress=progress, executor=executor, workers=workers
         )
@@ -468,12 +475,12 @@ class Store(Anatomy):
         from bsv_store.datasets.volume_export import export_volume
 
         file = self._volume_file(experiment_id, kind, spacing_um)
-        export_volume(self.files, file, Path(target), overwrite=overwrite)
+        export_volume(self.files, file, arguments.path("target", target), overwrite=overwrite)
 
     def _volume_file(self, experiment_id: int, kind: str, spacing_um: int) -> VolumeFile:
         from bsv_store.datasets.volume_lookup import stored_volume
 
-        return stored_volume(self.database, experiment_id, kind=volume_kind(kind), spacing_um=spacing_um)
+        return stored_volume(self.database, experiment_id, kind=_kind(kind), spacing_um=spacing_um)
 
     def _some(self, selection: Selection) -> tuple[int, ...]:
         from bsv_store.catalog.selection_sql import resolve_nonempty
@@ -483,10 +490,10 @@ class Store(Anatomy):
 
     @staticmethod
     def _selection(selection: Selection | None) -> Selection:
-        from bsv_store.catalog.selection import Selection
+        from bsv_store.catalog.selection import Selection, as_selection
 
-        if selection is not None and not isinstance(selection, Selection):
-            raise SelectionError(
-                f"{selection!r} is not a Selection", hint="Give one, such as Selection(injected_in=['VISp'])."
-            )
-        return Selection() if selection is None else selection
+        return Selection() if selection is None else as_selection(selection)
+
+
+def _kind(kind: str) -> VolumeKind:
+    return volume_kind(arguments.text("kind", kind, such_as="projection_density"))

@@ -24,6 +24,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"aggregation", "sources"}),
     frozenset({"catalog", "volumes"}),
     frozenset({"config", "checkpoints", "progress"}),
+    frozenset({"arguments"}),
     frozenset({"errors", "_version"}),
 )
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, cast, get_args
 
+from bsv_store.arguments import several, text
 from bsv_store.errors import RecipeError
 from bsv_store.volumes.grid import AXES, Axis
 
@@ -158,6 +159,7 @@ def by_coordinate(
     >>> by_coordinate("AP", bins=5).to_json()
     '{"axis":"AP","bins":5,"by":"coordinate","method":"equal_width"}'
     """
+    axis = text("axis", axis, such_as="AP", error=RecipeError)
     if axis not in AXES:
         raise RecipeError(f"there is no axis {axis!r} to group by", hint=f"Axes are {', '.join(AXES)}.")
     chosen = (method or ("equal_width" if edges is None else "edges")).replace("-", "_")
@@ -210,7 +212,9 @@ def by_region(regions: Sequence[str | Sequence[str]] | Mapping[str, str | Sequen
     if isinstance(regions, Mapping):
         groups = tuple(RegionGroup(str(label), _acronyms(listed)) for label, listed in regions.items())
     else:
-        listed_groups = [_acronyms(listed) for listed in regions]
+        listed_groups = [
+            _acronyms(listed) for listed in several("regions", regions, such_as="['VISp', 'VISl']", error=RecipeError)
+        ]
         groups = tuple(RegionGroup("+".join(listed), listed) for listed in listed_groups)
     if not groups:
         raise RecipeError("no region is listed to group by", hint="List at least one acronym, for example VISp.")
@@ -237,7 +241,7 @@ def by_field(field: str) -> FieldGrouping:
     RecipeError
         If there is no such field.
     """
-    name = field.replace("-", "_")
+    name = text("field", field, such_as="primary_structure", error=RecipeError).replace("-", "_")
     if name not in GROUPING_FIELDS:
         raise RecipeError(f"there is no field {field!r} to group by", hint=f"Fields are {', '.join(GROUPING_FIELDS)}.")
     return FieldGrouping(name)

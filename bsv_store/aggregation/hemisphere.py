@@ -19,6 +19,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.arguments import text
 from bsv_store.errors import RecipeError
 from bsv_store.volumes.grid import Hemisphere
 
@@ -43,7 +44,7 @@ def hemisphere_rule(name: str) -> HemisphereRule:
     RecipeError
         If there is no such rule.
     """
-    rule = name.replace("-", "_")
+    rule = text("hemisphere", name, such_as="fold_ipsilateral", error=RecipeError).replace("-", "_")
     if rule not in HEMISPHERE_RULES:
         raise RecipeError(f"there is no hemisphere rule {name!r}", hint=f"Rules are {', '.join(HEMISPHERE_RULES)}.")
     return rule
@@ -57,7 +58,7 @@ def bilateral_policy(name: str) -> BilateralPolicy:
     RecipeError
         If there is no such policy.
     """
-    policy = name.replace("-", "_")
+    policy = text("bilateral", name, such_as="larger_side", error=RecipeError).replace("-", "_")
     if policy not in BILATERAL_POLICIES:
         raise RecipeError(
             f"there is no policy {name!r} for bilateral injections",

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bsv_store.arguments import options as options_of
+from bsv_store.arguments import text, whole_number
 from bsv_store.catalog import matrix as matrices
 from bsv_store.catalog import queries, ranking, searches, shared, structure_search, structures
 from bsv_store.catalog.ingest import diff_snapshots, snapshots
-from bsv_store.catalog.selection import Selection
+from bsv_store.catalog.selection import Selection, as_selection
 from bsv_store.catalog.selection_sql import excluded_from
 
 if TYPE_CHECKING:
@@ -38,44 +40,48 @@ class Catalog:
     def search_sources(self, structures: StructureRef | Sequence[StructureRef], **options: Any) -> pd.DataFrame:
         """The experiments injected in structures: `bsv_store.catalog.searches.search_sources`."""
         with self._database.reading() as connection:
-            return searches.search_sources(connection, structures, **options)
+            return searches.search_sources(connection, structures, **options_of(searches.search_sources, options))
 
     def search_targets(self, targets: StructureRef | Sequence[StructureRef], **options: Any) -> pd.DataFrame:
         """The experiments that project to targets: `bsv_store.catalog.searches.search_targets`."""
         with self._database.reading() as connection:
-            return searches.search_targets(connection, targets, **options)
+            return searches.search_targets(connection, targets, **options_of(searches.search_targets, options))
 
     def search_injections(self, point: Sequence[float], **options: Any) -> pd.DataFrame:
         """The experiments injected nearest to a point: `bsv_store.catalog.searches.search_injections`."""
         with self._database.reading() as connection:
-            return searches.search_injections(connection, point, **options)
+            return searches.search_injections(connection, point, **options_of(searches.search_injections, options))
 
     def search_correlation(self, seed: int, **options: Any) -> pd.DataFrame:
         """The experiments that project most like one: `bsv_store.catalog.searches.search_correlation`."""
         with self._database.reading() as connection:
-            return searches.search_correlation(connection, seed, **options)
+            return searches.search_correlation(connection, seed, **options_of(searches.search_correlation, options))
 
     # -- how much signal where ----------------------------------------------------------------------------------------
 
     def unionizes(self, experiments: Selection | Iterable[int], **options: Any) -> pd.DataFrame:
         """The unionize rows of experiments: `bsv_store.catalog.queries.unionizes_frame`."""
         with self._database.reading() as connection:
-            return queries.unionizes_frame(connection, experiments, **options)
+            return queries.unionizes_frame(connection, experiments, **options_of(queries.unionizes_frame, options))
 
     def matrix(self, selection: Selection | None = None, **options: Any) -> pd.DataFrame:
         """The projection matrix: `bsv_store.catalog.matrix.projection_matrix`."""
         with self._database.reading() as connection:
-            return matrices.projection_matrix(connection, _all_if_none(selection), **options)
+            return matrices.projection_matrix(
+                connection, _all_if_none(selection), **options_of(matrices.projection_matrix, options)
+            )
 
     def matrix_sql(self, selection: Selection | None = None, **options: Any) -> str:
         """The projection matrix as one SELECT: `bsv_store.catalog.matrix.matrix_sql`."""
         with self._database.reading() as connection:
-            return matrices.matrix_sql(connection, _all_if_none(selection), **options)
+            return matrices.matrix_sql(connection, _all_if_none(selection), **options_of(matrices.matrix_sql, options))
 
     def rank_structures(self, experiment_ids: Iterable[int], *, is_injection: bool, **options: Any) -> pd.DataFrame:
         """The structures with the most signal: `bsv_store.catalog.ranking.rank_structures`."""
         with self._database.reading() as connection:
-            return ranking.rank_structures(connection, experiment_ids, is_injection=is_injection, **options)
+            return ranking.rank_structures(
+                connection, experiment_ids, is_injection=is_injection, **options_of(ranking.rank_structures, options)
+            )
 
     # -- structures ---------------------------------------------------------------------------------------------------
 
@@ -114,25 +120,27 @@ class Catalog:
     def diff(self, old: int, new: int) -> SnapshotDiff:
         """What changed from one snapshot of the experiment list to another; raises `InputError`."""
         with self._database.reading() as connection:
-            return diff_snapshots(connection, old, new)
+            return diff_snapshots(connection, whole_number("old", old, least=1), whole_number("new", new, least=1))
 
     # -- what the lab shares ------------------------------------------------------------------------------------------
 
     def selection(self, name: str) -> Selection:
         """The selection of that name, or with ``name@number`` what it meant then; raises `InputError`."""
         with self._database.reading() as connection:
-            return shared.find_selection(connection, name).selection
+            return shared.find_selection(connection, text("name", name, such_as="visual")).selection
 
     def selections(self, *, history: str | None = None) -> list[SavedSelection]:
         """What all names mean today, or all that one name ever meant."""
         with self._database.reading() as connection:
+            if history is not None:
+                text("history", history, such_as="visual")
             return shared.named_selections(connection, history=history)
 
     def save_selection(
         self, name: str, selection: Selection, *, note: str | None = None, replace: bool = False
     ) -> SavedSelection:
         """The selection as it now stands under a name: `bsv_store.catalog.shared.save_selection`."""
-        return shared.save_selection(self._database, name, selection, note=note, replace=replace)
+        return shared.save_selection(self._database, name, as_selection(selection), note=note, replace=replace)
 
     def exclude(self, experiment_ids: Collection[int], reason: str, *, replace: bool = False) -> tuple[int, ...]:
         """Leave experiments out of selections from now on: `bsv_store.catalog.shared.exclude`."""
@@ -150,8 +158,8 @@ class Catalog:
     def excluded_from(self, selection: Selection) -> dict[int, str]:
         """What the exclusion list takes from a selection: the reason by experiment id."""
         with self._database.reading() as connection:
-            return excluded_from(connection, selection)
+            return excluded_from(connection, as_selection(selection))
 
 
 def _all_if_none(selection: Selection | None) -> Selection:
-    return Selection() if selection is None else selection
+    return Selection() if selection is None else as_selection(selection)

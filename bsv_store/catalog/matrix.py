@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
+from bsv_store.arguments import several
 from bsv_store.catalog.criteria import HEMISPHERE_IDS, Measure, TargetHemisphere
 from bsv_store.catalog.id_lists import id_in
 from bsv_store.catalog.models import Experiment, StructureAncestor
@@ -225,7 +226,7 @@ def _check(rows: str, statistic: str, sources: Sequence[StructureRef] | None) ->
 
 
 def _sides(hemisphere: TargetHemisphere | Sequence[TargetHemisphere]) -> tuple[TargetHemisphere, ...]:
-    named = [hemisphere] if isinstance(hemisphere, str) else list(hemisphere)
+    named = several("hemisphere", hemisphere, such_as="'both' or ['ipsilateral', 'contralateral']")
     if not named:
         raise InputError("no hemisphere is named", hint="Name one or more.")
     return tuple(dict.fromkeys(checked_hemisphere(side) for side in named))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, Select, false, func, select, true
 
+from bsv_store.arguments import several
 from bsv_store.catalog.criteria import HEMISPHERE_IDS
 from bsv_store.catalog.id_lists import id_in
 from bsv_store.catalog.models import Experiment, Structure, StructureAncestor, Unionize, UnionizeCoverage
@@ -190,7 +191,7 @@ def _uncovered(connection: Connection, wanted: Select[int], part: UnionizePart) 
 
 def _experiments(connection: Connection, experiments: Selection | Iterable[int]) -> Select[int]:
     if not isinstance(experiments, Selection):
-        ids = list(experiments)
+        ids = several("experiments", experiments, such_as="Selection(injected_in='VISp') or [158314987]")
         # No experiments is an answer here, and a mistake in a selection.
         if not ids:
             return select(Experiment.id).where(false())
@@ -208,12 +209,12 @@ def _refuse_uncovered(connection: Connection, wanted: Select[int], is_injection:
         if absent:
             raise MissingDataError(
                 f"the {part} rows of {number_of(len(absent), 'experiment')} are not in the store: {listed(absent)}",
-                hint="Bring them with `bsv-store sync unionizes`, or leave these out with missing='skip'.",
+                hint="Bring them with `bsv-store sync unionizes`, or leave these out: missing='skip'.",
             )
 
 
 def _check_options(hemisphere: str | None, missing: str) -> None:
-    if hemisphere is not None and hemisphere not in HEMISPHERE_IDS:
+    if hemisphere is not None and hemisphere not in tuple(HEMISPHERE_IDS):
         raise InputError(f"no hemisphere {hemisphere!r}", hint=f"It is one of {', '.join(HEMISPHERE_IDS)}.")
     if missing not in ("error", "skip"):
         raise InputError(f"missing cannot be {missing!r}", hint="It is 'error' or 'skip'.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, false, select, true
 
+from bsv_store.arguments import several
 from bsv_store.catalog.criteria import HEMISPHERE_IDS, Measure
 from bsv_store.catalog.id_lists import id_in
 from bsv_store.catalog.models import Structure, Unionize
@@ -71,7 +72,8 @@ def rank_structures(
     """
     import pandas as pd
 
-    ids = list(dict.fromkeys(experiment_ids))
+    ids = list(dict.fromkeys(several("experiment_ids", experiment_ids, such_as="[158314987]")))
+    hemispheres = several("hemispheres", hemispheres, such_as="['left', 'right']")
     _check(hemispheres, threshold, limit)
     _refuse_uncovered(connection, ids, is_injection)
     ranked = find_targets(connection, structures, structure_set)

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy import Connection, select
 
+from bsv_store.arguments import point_um
 from bsv_store.catalog.criteria import InjectedHemisphere, InjectionScope, Measure, TargetHemisphere
 from bsv_store.catalog.id_lists import id_in
 from bsv_store.catalog.models import Experiment, StructureAncestor
 from bsv_store.catalog.naming import shown
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
-from bsv_store.catalog.selection import Selection
+from bsv_store.catalog.selection import Selection, as_selection
 from bsv_store.catalog.selection_names import looked_up
 from bsv_store.catalog.selection_sql import resolve
 from bsv_store.catalog.signal import checked_hemisphere, checked_measure, find_targets, read_signal
@@ -143,7 +144,9 @@ def search_targets(
     wanted = Selection(projecting_to=targets, measure=measure, threshold=threshold, target_hemisphere=target_hemisphere)
     ids = resolve(connection, _within(wanted, within))
     (leaf,) = wanted.leaves()
-    rows = find_structures(connection, leaf.projecting_to or ())
+    if leaf.projecting_to is None:
+        raise InputError("targets is None", hint="Name one or more structures, such as 'CP'.")
+    rows = find_structures(connection, leaf.projecting_to)
     signal = read_signal(
         connection, ids, [row.id for row in rows], measure=checked_measure(measure), hemisphere=target_hemisphere
     )
@@ -179,11 +182,12 @@ def search_injections(
     Raises
     ------
     SelectionError, InputError
-        If the point or another option cannot be; the order is AP, DV, ML.
+        If the point or another option cannot be, or the point seems to be in mm; the order is AP, DV, ML.
     UnknownStructureError, UnknownExperimentError
         If ``within`` names what the catalog does not have.
     """
     _check_limit(limit)
+    point = point_um("point", point)
     # The check of a selection; without a radius nothing in the box is too far away.
     nearby = Selection(near=point, radius=1e6 if radius is None else radius)
     ids = resolve(connection, _within(nearby, within))
@@ -247,7 +251,7 @@ def search_correlation(
             f"the domain has {len(structures)} structures of the set, too few to compare",
             hint="Name a larger domain, or another set: 184527634 holds all structures that are measured.",
         )
-    ids = {*resolve(connection, Selection() if within is None else within), seed}
+    ids = {*resolve(connection, Selection() if within is None else as_selection(within)), seed}
     signal = read_signal(
         connection, ids, [row.id for row in structures], measure=checked_measure(measure), hemisphere=side
     )
@@ -323,7 +327,7 @@ def _ranked(
 
 
 def _within(wanted: Selection, within: Selection | None) -> Selection:
-    return wanted if within is None else wanted & within
+    return wanted if within is None else wanted & as_selection(within)
 
 
 def _check_limit(limit: object) -> None:

@@ -223,6 +223,21 @@ class Selection:
         return Selection.of(_combined(operator, (self.node, other.node)))
 
 
+def as_selection(value: object) -> Selection:
+    """The value, if it is a selection.
+
+    Raises
+    ------
+    SelectionError
+        If it is none; the hint says what to write instead.
+    """
+    if isinstance(value, Selection):
+        return value
+    is_ids = isinstance(value, list | tuple | set) and value and all(type(each) is int for each in value)
+    such_as = "Selection(ids=[...])" if is_ids or type(value) is int else "Selection(injected_in=['VISp'])"
+    raise SelectionError(f"{shown(value)} is not a Selection", hint=f"Give one, such as {such_as}.")
+
+
 _FORM = 'For example {"version":1,"injected_in":["VISp"],"line":"wild-type"}.'
 
 

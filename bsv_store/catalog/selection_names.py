@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, exists, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from bsv_store.catalog.criteria import ANY_CRE, WILD_TYPE
+from bsv_store.arguments import looks_like_mm
+from bsv_store.catalog.criteria import ANY_CRE, WILD_TYPE, Criteria
 from bsv_store.catalog.id_lists import id_in
 from bsv_store.catalog.models import (
     Experiment,
@@ -23,6 +24,7 @@ from bsv_store.catalog.naming import listed, near_names, shown
 from bsv_store.catalog.selection import Selection
 from bsv_store.catalog.structures import UNIONIZE_STRUCTURE_SET_ID, StructureRef, StructureRow, find_structures
 from bsv_store.errors import SelectionError, UnknownExperimentError
+from bsv_store.volumes.grid import EXTENT_UM
 
 
 def looked_up(connection: Connection, selection: Selection) -> Mapping[StructureRef, int]:
@@ -33,7 +35,8 @@ def looked_up(connection: Connection, selection: Selection) -> Mapping[Structure
     UnknownStructureError, UnknownExperimentError
         If the catalog does not have a structure or an explicit id.
     SelectionError
-        If no experiment has a line, product, sex or strain of that name, or a target was never measured.
+        If no experiment has a line, product, sex or strain of that name, a target was never measured, or coordinates
+        are plainly in mm.
     """
     leaves = tuple(selection.leaves())
     refs = {ref for leaf in leaves for ref in (*(leaf.injected_in or ()), *(leaf.projecting_to or ()))}
@@ -48,8 +51,21 @@ def looked_up(connection: Connection, selection: Selection) -> Mapping[Structure
     ):
         wanted = {value for leaf in leaves for value in getattr(leaf, criterion) or ()}
         _check_values(connection, criterion, column, wanted)
+    for leaf in leaves:
+        _refuse_millimeters(leaf)
     check_experiments(connection, {id_ for leaf in leaves for id_ in (*(leaf.ids or ()), *(leaf.exclude_ids or ()))})
     return {ref: row.id for ref, row in rows.items()}
+
+
+def _refuse_millimeters(leaf: Criteria) -> None:
+    """Refuse points and boxes of millimeters: nothing is there, and nobody is told why."""
+    if leaf.near is not None and leaf.radius is not None and looks_like_mm(*leaf.near) and leaf.radius < min(EXTENT_UM):
+        raise SelectionError(
+            f"near: ({', '.join(f'{each:g}' for each in leaf.near)}) seems to be in mm",
+            hint="Coordinates and radius are in um: (8000, 1500, 8500), not (8, 1.5, 8.5).",
+        )
+    if leaf.box is not None and looks_like_mm(*(sides[1] for sides in leaf.box if sides is not None)):
+        raise SelectionError("box: its sides seem to be in mm", hint="They are in um: (7000, 8000), not (7, 8).")
 
 
 def check_experiments(connection: Connection, ids: Collection[int]) -> None:

@@ -83,7 +83,7 @@ def run_sql(
     return _frame(run(database, query), row_limit)
 
 
-def _checked(statement: Any, parameters: Mapping[str, Any], row_limit: Any, time_limit_s: Any) -> _Query:
+def _checked(statement: Any, parameters: Any, row_limit: Any, time_limit_s: Any) -> _Query:
     if not isinstance(statement, str) or not statement.strip():
         raise QueryError("there is no statement", hint=_READ_ONLY_HINT)
     if "\0" in statement or not _is_unicode(statement):
@@ -92,6 +92,8 @@ def _checked(statement: Any, parameters: Mapping[str, Any], row_limit: Any, time
         raise QueryError(f"the row limit is a positive whole number or None, not {shown(row_limit)}")
     if isinstance(time_limit_s, bool) or not isinstance(time_limit_s, int | float) or not 0 < time_limit_s < math.inf:
         raise QueryError(f"the time limit is a positive number of seconds, not {shown(time_limit_s)}")
+    if not isinstance(parameters, Mapping):
+        raise QueryError(f"parameters is {shown(parameters)}", hint="Give a dict, such as {'id': 158314987}.")
     values = {str(name): _parameter(str(name), value) for name, value in parameters.items()}
     return _Query(statement, values, row_limit, float(time_limit_s))
 

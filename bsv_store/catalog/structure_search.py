@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
+from bsv_store.arguments import text as checked_text
+from bsv_store.arguments import whole_number
 from bsv_store.catalog.models import Structure, StructureSet, StructureSetMember
 from bsv_store.catalog.structures import StructureRow, near_structures, search
 
@@ -38,7 +40,9 @@ class FoundStructures:
 
 def find_or_near(connection: Connection, text: str, *, limit: int | None = None) -> FoundStructures:
     """The structures whose acronym or name has the text in it, case aside; where none has, those nearest to it."""
-    found = search(connection, text, limit=limit)
+    if limit is not None:
+        whole_number("limit", limit, least=1)
+    found = search(connection, checked_text("text", text, such_as="visual area"), limit=limit)
     if found:
         return FoundStructures(found, True)
     columns = (Structure.__table__.c[name] for name in StructureRow.__slots__)

@@ -10,9 +10,11 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select
 
+from bsv_store.arguments import several, whole_number
 from bsv_store.catalog.id_lists import id_in
 from bsv_store.catalog.models import Structure, StructureAncestor, StructureSetMember
 from bsv_store.catalog.naming import MAX_ID, can_be_name, listed, shown
@@ -64,15 +66,24 @@ def find_structure(connection: Connection, structure: StructureRef) -> Structure
     return find_structures(connection, [structure])[0]
 
 
-def find_structures(connection: Connection, structures: Iterable[StructureRef]) -> tuple[StructureRow, ...]:
+def find_structures(
+    connection: Connection, structures: StructureRef | Iterable[StructureRef]
+) -> tuple[StructureRow, ...]:
     """The structures of those acronyms and ids, in the order given.
 
     Raises
     ------
+    InputError
+        If one is neither acronym nor id.
     UnknownStructureError
         If the ontology does not have one of them; all unknown ones are named.
     """
-    wanted = [as_reference(structure) for structure in structures]
+    wanted: list[Any] = [
+        as_reference(each) for each in several("structures", structures, such_as="'CP', 672 or ['CP', 'TH']")
+    ]
+    for ref in wanted:
+        if not isinstance(ref, str | int) or isinstance(ref, bool):
+            raise InputError(f"{shown(ref)} is no structure", hint="Give an acronym or an id, such as 'CP' or 672.")
     ids = {int(ref) for ref in wanted if not isinstance(ref, str) and 0 < ref <= MAX_ID}
     acronyms = sorted({ref for ref in wanted if isinstance(ref, str) and can_be_name(ref)})
     found: dict[StructureRef, StructureRow] = {}
@@ -151,6 +162,7 @@ def structure_set(connection: Connection, set_id: int) -> tuple[StructureRow, ..
     InputError
         If no structure set has that id.
     """
+    whole_number("structure_set", set_id)
     members = select(StructureSetMember.structure_id).where(StructureSetMember.structure_set_id == set_id)
     rows = tuple(_rows(connection, Structure.id.in_(members))) if 0 < set_id <= MAX_ID else ()
     if not rows:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.aggregation.masks import mask_hemisphere, mask_of
+from bsv_store.arguments import several
 from bsv_store.catalog.annotations import find_annotation
 from bsv_store.catalog.naming import listed
 from bsv_store.catalog.structures import StructureRef, StructureRow, descendant_ids, find_structures
@@ -213,8 +214,14 @@ def mask_name(structures: StructureRef | Sequence[StructureRef], hemisphere: str
 
 
 def references(structures: StructureRef | Sequence[StructureRef]) -> list[StructureRef]:
-    """One or several structures as a list."""
-    return [structures] if isinstance(structures, str | int) else list(structures)
+    """One or several structures as a list.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    return several("structures", structures, such_as="'CP', 672 or ['CP', 'TH']")
 
 
 def named_structures(rows: Sequence[StructureRow]) -> tuple[StructureRow, ...]:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bsv_store.arguments import path as checked_path
 from bsv_store.datasets.bundle import write_bundle
 from bsv_store.datasets.citation import citation_of
 from bsv_store.datasets.nifti import write_nifti
@@ -59,7 +60,7 @@ def export_version(version: StoredVersion, target: Path | str, *, overwrite: boo
     NoSpaceError, StoreError
         If the file cannot be written; an existing one is left as it was.
     """
-    path = Path(target)
+    path = checked_path("target", target)
     endings = [ending for ending in _WRITERS if path.name.lower().endswith(ending)]
     if not endings:
         raise InputError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bsv_store.catalog.shared import current_user
 from bsv_store.datasets import compare, delete, imports, lineage, rebuild, stack, stale, tags, versions
+from bsv_store.datasets.version import DatasetVersion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from bsv_store.datasets.rebuild import RebuildReport
     from bsv_store.datasets.stack import VolumeStack
     from bsv_store.datasets.stale import StaleReport
-    from bsv_store.datasets.version import DatasetVersion
     from bsv_store.datasets.versions import DatasetSummary
     from bsv_store.progress import Progress
     from bsv_store.volumes.files import StoreFiles
@@ -49,11 +49,11 @@ class Versions:
         """All versions of all datasets, one row each, by name and number."""
         return versions.versions_frame(self._database)
 
-    def find(self, ref: str) -> DatasetVersion:
-        """The version; raises `InputError` if the text is no reference."""
-        return versions.find_version(self._database, self._files, ref)
+    def find(self, ref: str | DatasetVersion) -> DatasetVersion:
+        """The version, which may be given itself; raises `InputError` if the text is no reference."""
+        return ref if isinstance(ref, DatasetVersion) else versions.find_version(self._database, self._files, ref)
 
-    def diff(self, first: str, second: str) -> VersionDiff:
+    def diff(self, first: str | DatasetVersion, second: str | DatasetVersion) -> VersionDiff:
         """What differs between two versions: recipe, members, voxels.
 
         Raises
@@ -63,11 +63,11 @@ class Versions:
         """
         return compare.diff_versions(self.find(first), self.find(second))
 
-    def lineage(self, ref: str) -> Lineage:
+    def lineage(self, ref: str | DatasetVersion) -> Lineage:
         """Where a version comes from, and what relies on it; no file is opened."""
         return lineage.lineage_of(self._database, self.find(ref))
 
-    def stack(self, ref: str, *, processed: bool = False) -> VolumeStack:
+    def stack(self, ref: str | DatasetVersion, *, processed: bool = False) -> VolumeStack:
         """The volumes that went into a version, as a lazy array of shape (members, ap, dv, ml); NaN = no data.
 
         Parameters

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
+from bsv_store.arguments import path as checked_path
 from bsv_store.catalog.id_lists import id_in
 from bsv_store.catalog.models import Experiment
 from bsv_store.catalog.naming import listed_ids
@@ -51,7 +52,7 @@ def import_bundle(
     UnknownExperimentError
         If the catalog here lacks experiments that the version is made of.
     """
-    bundle = read_bundle(Path(path))
+    bundle = read_bundle(checked_path("path", path))
     target = bundle.name if name is None else check_name(name)
     version = replace(bundle.version, path=result_path(target, bundle.version.fingerprint, bundle.version.file_sha256))
     with database.reading() as connection:

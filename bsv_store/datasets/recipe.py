@@ -16,6 +16,7 @@ from bsv_store.aggregation.hemisphere import (
 )
 from bsv_store.aggregation.kernel import checked_dtype, checked_statistics
 from bsv_store.aggregation.pooling import Statistic
+from bsv_store.arguments import text
 from bsv_store.catalog.selection import Selection
 from bsv_store.errors import RecipeError
 from bsv_store.volumes.grid import Grid
@@ -86,7 +87,7 @@ class Recipe:
             )
         Grid(self.spacing_um)
         checked: dict[str, Any] = {
-            "kind": volume_kind(self.kind),
+            "kind": volume_kind(text("kind", self.kind, such_as="projection_density", error=RecipeError)),
             "normalize": _one_of("normalization", self.normalize, NORMALIZATIONS),
             "hemisphere": hemisphere_rule(self.hemisphere),
             "bilateral": bilateral_policy(self.bilateral),

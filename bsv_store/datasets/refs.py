@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bsv_store.arguments import text as checked_text
 from bsv_store.errors import InputError
 
 LATEST = "latest"
@@ -52,7 +53,7 @@ def parse_ref(text: str) -> DatasetRef:
     >>> parse_ref("visual-by-AP@2").number
     2
     """
-    name, at, which = text.partition("@")
+    name, at, which = checked_text("ref", text, such_as="visual-by-AP@3").partition("@")
     checked = check_name(name)
     if not at or which == LATEST:
         return DatasetRef(checked)
@@ -73,7 +74,7 @@ def check_name(name: str) -> str:
     InputError
         If it has other characters than letters, digits, '.', '_' and '-', such as parts of a path.
     """
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(checked_text("name", name, such_as="visual-by-AP")):
         raise InputError(f"{_shown(name)} cannot be the name of a dataset", hint=f"A name is {_RULE}.")
     return name
 
@@ -86,7 +87,7 @@ def check_tag(tag: str) -> str:
     InputError
         If it has other characters than a dataset's name may have, looks like a number, or is 'latest'.
     """
-    if not _NAME.fullmatch(tag):
+    if not _NAME.fullmatch(checked_text("tag", tag, such_as="paper")):
         raise InputError(f"{_shown(tag)} cannot be a tag", hint=f"A tag is {_RULE}.")
     if tag.lower() == LATEST:
         raise InputError("the tag 'latest' would not mean the latest version", hint="Choose another word.")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.aggregation.regions import region_means
+from bsv_store.arguments import several, whole_number
 from bsv_store.catalog.signal import SUMMARY_STRUCTURE_SET_ID
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, structure_set, subtree
 from bsv_store.datasets.annotation import annotation_of, named_structures, references
@@ -73,13 +74,16 @@ def region_summary(
 
     numbers = _groups(version, groups)
     sides = _hemispheres(version, hemisphere)
-    if top is not None and (isinstance(top, bool) or not isinstance(top, int) or top < 1):
-        raise InputError(f"top is {top!r}", hint="It says how many structures, 1 or more, such as top=10 (--top 10).")
+    if top is not None:
+        whole_number("top", top, least=1)
+    if structure_set is not None:
+        whole_number("structure_set", structure_set, least=1)
     with database.reading() as connection:
         rows = _wanted(connection, structures, structure_set)
         members = {row.id: [below.id for below in subtree(connection, row.id)] for row in rows}
     with annotation_of(database, files, version.recipe.spacing_um) as annotation, version.open() as file:
-        table = region_means(_Chosen(file["mean"], numbers), annotation, members, hemisphere=version.recipe.hemisphere)
+        chosen: Any = _Chosen(file["mean"], numbers)
+        table = region_means(chosen, annotation, members, hemisphere=version.recipe.hemisphere)
     frame = pd.DataFrame(table.columns())
     frame["group"] = np.array(numbers, np.int64)[table.group]
     by_id: dict[int, StructureRow] = {row.id: row for row in rows}
@@ -120,7 +124,7 @@ def _groups(version: DatasetVersion, groups: int | Sequence[int] | None) -> list
     known = range(len(version.groups))
     if groups is None:
         return list(known)
-    numbers = [groups] if isinstance(groups, int) else list(groups)
+    numbers = several("groups", groups, such_as="groups=[0, 2]")
     unknown = [number for number in numbers if isinstance(number, bool) or number not in known]
     if unknown or not numbers:
         what = f"has no group {unknown[0]!r}" if unknown else "was asked about no group"
@@ -133,7 +137,7 @@ def _hemispheres(version: DatasetVersion, hemisphere: str | Sequence[str] | None
     known = ["contralateral", "ipsilateral", "both"] if is_folded else ["left", "right", "both"]
     if hemisphere is None:
         return known
-    wanted = [hemisphere] if isinstance(hemisphere, str) else list(hemisphere)
+    wanted = several("hemisphere", hemisphere, such_as="hemisphere='both'")
     unknown = [each for each in wanted if each not in known]
     if unknown or not wanted:
         what = f"has no hemisphere {unknown[0]!r}" if unknown else "was asked about no hemisphere"

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.arguments import point_um, text
 from bsv_store.catalog.searches import rank_experiments
 from bsv_store.catalog.selection import Selection
 from bsv_store.catalog.selection_sql import resolve_nonempty
 from bsv_store.catalog.volumes import find_volumes
-from bsv_store.errors import InputError, MissingDataError
+from bsv_store.errors import MissingDataError
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import read_slab
 from bsv_store.volumes.volume import SparseArray, volume_kind
@@ -57,11 +58,11 @@ def search_point(
     UnknownStructureError, UnknownExperimentError, SelectionError
         If the selection names what the catalog does not have.
     InputError
-        If the point lies outside the brain's box, or there is no such grid.
+        If the point lies outside the brain's box or seems to be in mm, or there is no such grid.
     DamagedFileError
         If a file is not what was stored.
     """
-    known_kind = volume_kind(kind)
+    known_kind = volume_kind(text("kind", kind, such_as="projection_density"))
     voxel = _voxel(Grid(spacing_um), point)
     with database.reading() as connection:
         ids = resolve_nonempty(connection, selection)
@@ -80,10 +81,7 @@ def search_point(
 
 
 def _voxel(grid: Grid, point: Sequence[float]) -> tuple[int, int, int]:
-    if len(point) != 3:
-        raise InputError(f"{point!r} is no point", hint="In the order AP, DV, ML, in um.")
-    ap, dv, ml = point
-    return grid.voxel(ap, dv, ml)
+    return grid.voxel(*point_um("point", point))
 
 
 def _value(voxels: SparseArray | NDArray[np.float32], voxel: tuple[int, int, int]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -187,8 +188,8 @@ class StoredVersion:
                 f"{self.ref} has no statistic {name!r}",
                 hint=f"It has {', '.join(self.recipe.statistics)}; ask for more with `aggregate(statistics=...)`.",
             )
-        if group is not None and not 0 <= group < len(self.groups):
-            raise InputError(f"{self.ref} has no group {group}", hint=f"Its groups are 0 to {len(self.groups) - 1}.")
+        if group is not None and group not in range(len(self.groups)):
+            raise InputError(f"{self.ref} has no group {group!r}", hint=f"Its groups are 0 to {len(self.groups) - 1}.")
         if group is None and box is None:
             with self.open() as file:
                 values: NDArray[Any] = file[name][:]
@@ -359,6 +360,11 @@ def mask_slices(grid: Grid, mask: NDArray[np.bool_]) -> tuple[slice, slice, slic
     InputError
         If it is no mask, or marks no voxel.
     """
+    if not isinstance(mask, np.ndarray):
+        raise InputError(
+            f"mask is {reprlib.repr(mask)}, and no array",
+            hint="Give an array of bool on the version's grid, such as store.structure_mask('CP') makes.",
+        )
     if mask.dtype != np.bool_:
         raise InputError(f"a mask is true or false, not {mask.dtype}", hint="For example np.isin(annotation, ids).")
     if mask.shape != grid.shape:

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from bsv_store.aggregation.masks import StructureVoxels
+from bsv_store.arguments import several, text
 from bsv_store.catalog.criteria import TargetHemisphere
 from bsv_store.catalog.id_lists import id_in
 from bsv_store.catalog.models import Experiment
 from bsv_store.catalog.naming import listed_ids
-from bsv_store.catalog.selection import Selection
+from bsv_store.catalog.selection import Selection, as_selection
 from bsv_store.catalog.selection_sql import resolve_nonempty
 from bsv_store.catalog.signal import checked_hemisphere
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, subtree
@@ -88,10 +89,12 @@ def structure_signal(
     """
     if missing not in ("error", "leave_out"):
         raise InputError(f"there is no policy {missing!r} for missing volumes", hint="It is error or leave_out.")
-    sides = tuple(map(checked_hemisphere, [hemisphere] if isinstance(hemisphere, str) else hemisphere))
+    such_as = "'both' or ['ipsilateral', 'contralateral']"
+    sides = tuple(map(checked_hemisphere, several("hemisphere", hemisphere, such_as=such_as)))
     if not sides:
         raise InputError("no hemisphere is named", hint="Name one or more, such as both.")
-    known_kind = volume_kind(kind)
+    known_kind = volume_kind(text("kind", kind, such_as="projection_density"))
+    as_selection(selection)
     with database.reading() as connection:
         rows = named_structures(find_structures(connection, references(structures)))
         members = {row.id: [below.id for below in subtree(connection, row.id)] for row in rows}

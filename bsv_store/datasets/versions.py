@@ -72,7 +72,7 @@ def find_version(database: Database, files: StoreFiles, ref: str | DatasetRef) -
     UnknownDatasetError
         If the store does not have it; near names are suggested.
     """
-    wanted = parse_ref(ref) if isinstance(ref, str) else ref
+    wanted = ref if isinstance(ref, DatasetRef) else parse_ref(ref)
     with database.reading() as connection:
         return read_version(connection, files, version_id(connection, wanted))
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import reprlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
+from bsv_store.arguments import whole_number
 from bsv_store.errors import BsvStoreError, InputError
 
 T = TypeVar("T")
@@ -31,13 +33,17 @@ def checked_workers(workers: int | None, executor: Executor | None) -> int:
     Raises
     ------
     InputError
-        If it is below 1.
+        If it is below 1, or nothing can be given to the executor.
     """
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise InputError(
+            f"executor is {reprlib.repr(executor)}, and calls cannot be given to it",
+            hint="Give an executor of concurrent.futures or a client of Dask, such as dask.distributed.Client(); or "
+            "leave it out and say workers=4.",
+        )
     if workers is None:
         return 1 if executor is None else os.cpu_count() or 1
-    if workers < 1:
-        raise InputError(f"the work cannot be done by {workers} workers", hint="One does it without others.")
-    return workers
+    return whole_number("workers", workers, least=1)
 
 
 @contextmanager

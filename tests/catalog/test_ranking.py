@@ -61,7 +61,7 @@ def test_what_cannot_be_asked(reading: Connection) -> None:
     wrong: list[dict[str, Any]] = [
         {"hemispheres": []},
         {"hemispheres": ["ipsilateral"]},
-        {"hemispheres": "left"},
+        {"hemispheres": 3},
         {"threshold": float("nan")},
         {"limit": 0},
         {"measure": "1; --"},

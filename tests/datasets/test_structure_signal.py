@@ -132,7 +132,7 @@ def test_bad_questions_are_named(annotated: Store) -> None:
     with pytest.raises(UnknownStructureError):
         annotated.structure_signal("VISx", one)
     with pytest.raises(EmptySelectionError):
-        annotated.structure_signal("VISp", Selection(box=((0, 1), (0, 1), (0, 1))))
+        annotated.structure_signal("VISp", Selection(box=((0, 30), (0, 30), (0, 30))))
 
 
 def test_without_an_annotation_the_command_is_named(filled: Store) -> None:

@@ -1,0 +1,154 @@
+"""What is handed in wrongly is an error of ours that names the argument, on every public method."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bsv_store import Selection, Store, by_field, by_region
+from bsv_store.catalog import matrix, queries, ranking, searches
+from bsv_store.datasets.version import DatasetVersion
+from bsv_store.errors import BsvStoreError, InputError, RecipeError, SelectionError
+from tests.datasets.world import ask
+
+WRONG: tuple[Any, ...] = (None, 3.5, -1, "no such", ["a"], object(), {"a": 1}, [91], True, b"x", float("nan"))
+# Whoever may be left out takes None.
+GOOD: dict[str, Any] = {
+    "selection": Selection(ids=[1]),
+    "within": Selection(ids=[1]),
+    "point": (8000, 1500, 8000),
+    "ref": "test",
+    "structures": "VISp",
+    "structure": "VISp",
+    "targets": "VISp",
+    "experiment_id": 1,
+    "experiment_ids": [1],
+    "experiments": [1],
+    "seed": 1,
+    "statement": "select 1",
+    "name": "test",
+    "text": "VIS",
+    "first": "test",
+    "second": "test",
+    "tag": "paper",
+    "old": 1,
+    "new": 1,
+    "reason": "because",
+    "is_injection": True,
+}
+# They ask a server, or end the store.
+LEFT_OUT = ("close", "sync_structures", "sync_experiments", "sync_unionizes", "sync_annotation", "fetch")
+
+
+def _public(owner: object) -> Iterator[tuple[str, Callable[..., Any]]]:
+    for name, method in inspect.getmembers(owner, inspect.ismethod):
+        if not name.startswith("_") and name not in LEFT_OUT:
+            yield name, method
+
+
+def _calls(method: Callable[..., Any], further: Callable[..., Any] | None) -> Iterator[dict[str, Any]]:
+    parameters = dict(inspect.signature(method).parameters)
+    if further is not None:
+        own = inspect.signature(further).parameters
+        parameters |= {name: each for name, each in own.items() if each.kind is each.KEYWORD_ONLY}
+    named = {
+        name: each for name, each in parameters.items() if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
+    }
+    base = {name: GOOD.get(name, "test") for name, each in named.items() if each.default is each.empty}
+    for name, each in named.items():
+        if name in ("progress", "api_url"):
+            continue
+        for wrong in WRONG:
+            if wrong is not None or each.default is not None:
+                yield {**base, name: wrong}
+
+
+def _complaints(owner: object, further: dict[str, Callable[..., Any]] | None = None) -> set[str]:
+    found = set()
+    for method_name, method in _public(owner):
+        for arguments in _calls(method, (further or {}).get(method_name)):
+            try:
+                method(**arguments)
+            except BsvStoreError:
+                pass
+            except Exception as error:  # noqa: BLE001 - the test is about these
+                found.add(f"{method_name}({arguments}): {error!r}")
+    return found
+
+
+@pytest.fixture
+def version(filled: Store) -> DatasetVersion:
+    return ask(filled)
+
+
+@pytest.mark.parametrize("owner", ["store", "version", "catalog", "versions"])
+def test_no_public_method_fails_with_an_error_of_python(
+    filled: Store, version: DatasetVersion, owner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Some of the wrong texts are names of files.
+    monkeypatch.chdir(tmp_path)
+    owners = {"store": filled, "version": version, "catalog": filled.catalog, "versions": filled.versions}
+    further: dict[str, Callable[..., Any]] = {
+        "search_sources": searches.search_sources,
+        "search_targets": searches.search_targets,
+        "search_injections": searches.search_injections,
+        "search_correlation": searches.search_correlation,
+        "unionizes": queries.unionizes_frame,
+        "matrix": matrix.projection_matrix,
+        "matrix_sql": matrix.matrix_sql,
+        "rank_structures": ranking.rank_structures,
+    }
+    assert _complaints(owners[owner], further if owner == "catalog" else None) == set()
+
+
+def test_the_error_names_the_argument_and_says_what_to_give(filled: Store, version: DatasetVersion) -> None:
+    ids: Any = [1, 2]
+    wrong: Any = "VISp"
+    visual = Selection(injected_in="VISp")
+    expected: dict[str, Callable[[], object]] = {
+        r"\[1, 2\] is not a Selection": lambda: filled.structure_signal("VISp", ids),
+        "mask is 'VISp'": lambda: version.values_in(wrong),
+        "executor is 'VISp'": lambda: filled.aggregate(visual, name="x", executor=wrong),
+        "workers is 'VISp'": lambda: filled.aggregate(visual, name="x", workers=wrong),
+        "statistics is 3.5": lambda: filled.aggregate(visual, name="x", statistics=3.5),  # type: ignore[arg-type]
+        "aggregate has no option 'bylateral'": lambda: filled.aggregate(visual, name="x", bylateral="error"),
+        "aggregate has no option 'grouping'": lambda: filled.aggregate(visual, name="x", grouping=None),
+        "search_sources has no option 'side'": lambda: filled.catalog.search_sources("VISp", side="left"),
+        "ref is 3, and no text": lambda: filled.dataset(3),  # type: ignore[arg-type]
+        "target is 3, and no path": lambda: version.export(3),  # type: ignore[arg-type]
+    }
+    for message, call in expected.items():
+        with pytest.raises(InputError, match=message) as caught:
+            call()
+        assert caught.value.hint, message
+    with pytest.raises(SelectionError) as caught:
+        filled.structure_signal("VISp", ids)
+    assert caught.value.hint == "Give one, such as Selection(ids=[...])."
+    for make in (lambda: by_field(wrong.encode()), lambda: by_region(3)):  # type: ignore[arg-type]
+        with pytest.raises(RecipeError):
+            make()
+
+
+def test_one_statistic_needs_no_list(filled: Store) -> None:
+    made = filled.aggregate(Selection(ids=[1, 2]), name="x", statistics="sd")
+    assert made.recipe.statistics == ("mean", "sd")
+
+
+def test_a_version_stands_for_itself(filled: Store, version: DatasetVersion) -> None:
+    assert filled.dataset(version) is version  # type: ignore[arg-type]
+    assert filled.versions.diff(version, version.ref).is_equal
+
+
+def test_points_and_boxes_of_millimeters_are_refused_in_selections(filled: Store) -> None:
+    for selection in (Selection(near=(8, 1.5, 8.5), radius=1), Selection(box=((7, 8), (1, 2), (8, 9)))):
+        with pytest.raises(SelectionError, match="in mm") as caught:
+            filled.select(selection)
+        assert "um" in str(caught.value.hint)
+    with pytest.raises(InputError, match="mm"):
+        filled.search_point((8, 1.5, 8.5))
+    with pytest.raises(InputError, match="mm"):
+        filled.catalog.search_injections((8, 1.5, 8.5))
