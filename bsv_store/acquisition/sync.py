@@ -66,11 +66,14 @@ def sync_structures(database: Database, client: AllenClient) -> IngestReport:
 
     Raises
     ------
+    ReadOnlyStoreError
+        If this account may not write to the store; nothing is asked for then.
     UpstreamError
         If it cannot be had; nothing is written then.
     InputError
         If it is not of the ontology that the store holds; nothing is written then.
     """
+    database.require_writable()
     reply = client.structures()
     report = ingest_structures(database, reply.value, source=reply.source, kind="api")
     refresh_statistics_after(database, report.written)
@@ -82,11 +85,14 @@ def sync_experiments(database: Database, client: AllenClient) -> IngestReport:
 
     Raises
     ------
+    ReadOnlyStoreError
+        If this account may not write to the store; nothing is asked for then.
     UpstreamError
         If it cannot be had; nothing is written then.
     InputError
         If it names structures that the store does not have, or seems to be a part of the list; nothing is written then.
     """
+    database.require_writable()
     reply = client.experiments()
     report = ingest_experiments(database, reply.value, source=reply.source)
     refresh_statistics_after(database, report.written)

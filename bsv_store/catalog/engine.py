@@ -58,6 +58,11 @@ def normalized_url(url: str) -> URL:
     return parsed._replace(drivername="postgresql+psycopg", password=None)
 
 
+_READER_HINT = (
+    "Ask whoever keeps the store for the right to write to its folder and database. Without it, all that the store has "
+    "can be read; to add something, make a store of your own: bsv-store init FOLDER."
+)
+
 _URL_HINT = "Use postgresql://user@host/database, or nothing for SQLite inside the store's folder."
 
 
@@ -134,8 +139,7 @@ class Database:
         StoreUnreachableError, BusyError, NoSpaceError
             If the database does not answer, stays locked, or has no room.
         """
-        if self.read_only:
-            raise ReadOnlyStoreError("the store is open read-only", hint="Open it without read_only to change it.")
+        self._refuse_reader()
         wait_s = BUSY_TIMEOUT_S if patient else 0.0
         options: dict[str, Any] = {"bsv_changes_inputs": changes_inputs}
         if self.is_sqlite:
@@ -147,6 +151,35 @@ class Database:
             yield connection
             if changes_inputs:
                 connection.execute(insert(CatalogChange).values(changed_at=now()))
+
+    def require_writable(self) -> None:
+        """Accept a database that this user may write to, so that no work is done that could not be kept.
+
+        Raises
+        ------
+        ReadOnlyStoreError
+            If it was opened read-only, its file or folder may not be written to, or the account may not insert.
+        StoreUnreachableError, BusyError
+            If the database does not answer, or stays locked.
+        """
+        self._refuse_reader()
+        if not self.is_sqlite:
+            with self.reading() as connection:
+                may_insert = connection.exec_driver_sql(
+                    "SELECT NOT pg_is_in_recovery() AND has_table_privilege('experiment', 'INSERT')"
+                ).scalar()
+            if not may_insert:
+                raise ReadOnlyStoreError(f"the database {self} may only be read by this account", hint=_READER_HINT)
+
+    def _refuse_reader(self) -> None:
+        if self.read_only:
+            raise ReadOnlyStoreError("the store is open read-only", hint="Open it without read_only to change it.")
+        # On a file that may not be written SQLite begins a transaction all the same, and says nothing until a row
+        # changes; its journal lies beside the file.
+        if isinstance(self.target, Path):
+            for path in (self.target, self.target.parent):
+                if path.exists() and not os.access(path, os.W_OK):
+                    raise ReadOnlyStoreError(f"{path} may only be read by this account", hint=_READER_HINT)
 
     def vacuum(self, table: str) -> None:
         """Mark the pages of a Postgres table that everybody may see, so that an index alone answers queries it covers.
@@ -212,8 +245,8 @@ def translated(error: Exception, where: str) -> BsvStoreError:
             f"the database {where} stayed locked for {BUSY_TIMEOUT_S:.0f} s",
             hint="Another job is writing; try again when it is done.",
         )
-    if "readonly" in text or "read-only" in text:
-        return ReadOnlyStoreError(f"the database {where} may not be written to: {original}")
+    if "readonly" in text or "read-only" in text or "permission denied for" in text:
+        return ReadOnlyStoreError(f"the database {where} may not be written to: {original}", hint=_READER_HINT)
     if "full" in text or "no space" in text:
         return NoSpaceError(f"no space left for the database {where}", hint="Free some room and run the same again.")
     kind = type(original).__name__

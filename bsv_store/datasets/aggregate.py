@@ -92,7 +92,7 @@ def aggregate(
         if isinstance(found, DatasetVersion):
             return found
         inputs, state = found
-        refuse_read_only(database)
+        refuse_read_only(database, files)
         try:
             with result_room(files, recipe) as path:
                 result = compute(files, inputs, progress, path=path, executor=executor, workers=workers)

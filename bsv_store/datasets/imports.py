@@ -60,7 +60,7 @@ def import_bundle(
         earlier = by_fingerprint(connection, target, version.fingerprint)
         if earlier is not None:
             return read_version(connection, files, earlier)
-    refuse_read_only(database)
+    refuse_read_only(database, files)
     files.publish(version.path, bundle.image)
     checkpoint("import:published")
     with database.writing(changes_inputs=False) as connection:

@@ -96,7 +96,7 @@ def rebuild_version(
         If volumes that went in are damaged.
     """
     if not check_only:
-        refuse_read_only(database)
+        refuse_read_only(database, files)
     version = find_version(database, files, ref)
     user = checked_by or current_user()
     content = recorded_content(version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -253,16 +254,20 @@ def _groups(connection: Connection, identifier: int, experiments: Sequence[Membe
 # -- writing ----------------------------------------------------------------------------------------------------------
 
 
-def refuse_read_only(database: Database) -> None:
+def refuse_read_only(database: Database, files: StoreFiles) -> None:
     """Accept a store that may be written to, before work is done and files are published for nothing.
 
     Raises
     ------
     ReadOnlyStoreError
-        If it was opened read-only.
+        If it was opened read-only, or this account may not write to its database or its folder.
     """
-    if database.read_only:
-        raise ReadOnlyStoreError("the store is open read-only", hint="Open it without read_only to make a version.")
+    database.require_writable()
+    for path in (files.path("datasets"), files.path("tmp")):
+        if path.exists() and not os.access(path, os.W_OK):
+            raise ReadOnlyStoreError(
+                f"{path} may only be read by this account", hint="Ask whoever keeps the store for the right to write."
+            )
 
 
 def take_dataset(connection: Connection, name: str, created_by: str) -> tuple[int, int]:

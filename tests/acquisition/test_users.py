@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,6 +109,13 @@ def bsv_folder(folder: Path, experiment_id: int) -> Path:
     return folder
 
 
+class Never:
+    """An executor that nothing may be given to."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
+        raise AssertionError(f"{function} {arguments}")
+
+
 def read_all(location: Path, *ids: int) -> None:
     with open_store(location) as store:
         for i in ids:
@@ -176,9 +184,14 @@ def test_who_may_only_read_uses_what_is_there_and_writes_nothing(share: Path, se
                 for refused in (
                     lambda: store.fetch(Selection(ids=IDS), api_url=server.url),
                     lambda: store.sync_unionizes(Selection(ids=IDS), api_url=server.url),
+                    lambda: store.sync_structures(api_url=server.url),
+                    lambda: store.sync_experiments(api_url=server.url),
+                    # Refused before anything is computed.
+                    lambda: store.aggregate(Selection(ids=IDS[:1]), name="one", executor=Never()),
                 ):
-                    with pytest.raises(ReadOnlyStoreError):
+                    with pytest.raises(ReadOnlyStoreError) as caught:
                         refused()
+                    assert caught.value.hint
 
     ANNA.does(anna)
     before, asked = state(), server.requests.total
