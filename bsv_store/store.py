@@ -454,7 +454,8 @@ class Store(Anatomy):
         """What is known of a volume: grid, values, hashes, origin."""
         from bsv_store.volumes.library import describe
 
-        return describe(self.files, self._volume_file(experiment_id, kind, spacing_um))
+        file = self._volume_file(experiment_id, kind, spacing_um)
+        return {**describe(self.files, file), "path": self.files.path(file.path)}
 
     def export_volume(
         self,

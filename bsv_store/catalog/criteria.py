@@ -116,7 +116,7 @@ def _check_together(criteria: Criteria) -> None:
     if (criteria.near is None) != (criteria.radius is None):
         raise SelectionError(
             "near and radius go together, and one of them is missing",
-            hint="Give both: near=(ap, dv, ml) and radius, all in um.",
+            hint="Give both, in um: near=(8000, 1500, 8500), radius=500 (--near 8000,1500,8500 --radius 500).",
         )
     if criteria.projecting_to is None:
         lonely = [name for name in ("measure", "threshold", "target_hemisphere") if name in criteria.to_dict()]
@@ -178,6 +178,12 @@ def _lines(name: str, value: Any) -> tuple[str, ...]:
     # Wild type is written in many ways, and no line of mice is called so.
     groups = {"wildtype": WILD_TYPE, "anycre": ANY_CRE}
     return tuple(sorted({groups.get(re.sub("[-_ ]", "", item).casefold(), item) for item in _names(name, value)}))
+
+
+def _sexes(name: str, value: Any) -> tuple[str, ...]:
+    # Allen writes one letter.
+    letters = {"f": "F", "female": "F", "m": "M", "male": "M"}
+    return tuple(sorted({letters.get(item.casefold(), item) for item in _names(name, value)}))
 
 
 def _structures(name: str, value: Any) -> tuple[StructureRef, ...]:
@@ -267,7 +273,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "injection": _one_of(*get_args(InjectionScope)),
     "line": _lines,
     "product": _ids,
-    "sex": _names,
+    "sex": _sexes,
     "strain": _names,
     "hemisphere": _one_of(*get_args(InjectedHemisphere)),
     "bilateral": _flag,

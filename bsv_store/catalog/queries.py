@@ -207,9 +207,10 @@ def _refuse_uncovered(connection: Connection, wanted: Select[int], is_injection:
     for part in parts:
         absent = _uncovered(connection, wanted, part)
         if absent:
+            brings = f"bsv-store sync unionizes --ids {','.join(map(str, absent[:10]))}"
             raise MissingDataError(
                 f"the {part} rows of {number_of(len(absent), 'experiment')} are not in the store: {listed(absent)}",
-                hint="Bring them with `bsv-store sync unionizes`, or leave these out: missing='skip'.",
+                hint=f"Bring them: {brings}; or leave these out (missing='skip').",
             )
 
 

@@ -70,8 +70,10 @@ class Selection:
         "wild-type", "any-cre" (any line that is not wild type, reporter-only mice included), or names of lines.
     product : int or list of int
         Allen's product ids, e.g. 5, or 31 for the retina.
-    sex, strain : str or list of str
-        As the catalog has them, e.g. "F", "C57BL/6J".
+    sex : str or list of str
+        "F" or "M"; "female" and "male" will do.
+    strain : str or list of str
+        As the catalog has it, e.g. "C57BL/6J".
     hemisphere : {"left", "right"}
         The injected hemisphere: the one with the larger part of the injection.
     bilateral : bool

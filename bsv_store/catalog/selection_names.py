@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -95,12 +96,31 @@ def _check_lines(connection: Connection, names: Collection[str]) -> None:
     unknown = sorted(set(names) - known)
     if unknown:
         near = near_names(unknown[0], [*known, WILD_TYPE, ANY_CRE])
+        if _plain(unknown[0]) in _MISTAKEN_FOR_WILD_TYPE:
+            near = [WILD_TYPE]
         raise SelectionError(
             f"the catalog has no transgenic line {listed(shown(name) for name in unknown)}",
             hint=f"Did you mean {listed(near)}?"
             if near
             else f"Give a line's exact name, {WILD_TYPE!r} or {ANY_CRE!r}.",
         )
+
+
+# What people write who mean mice without a transgenic line.
+_MISTAKEN_FOR_WILD_TYPE = ("wt", "wild", "wildtypes", "none", "no", "control", "c57bl6j", "c57bl6", "black6")
+
+
+def _plain(name: str) -> str:
+    return re.sub("[-_/ ]", "", name).casefold()
+
+
+def mistaken_lines(selection: Selection) -> tuple[str, ...]:
+    """Names of lines in a selection that are an allele's, but that whoever writes them takes for wild type.
+
+    Allen's list has a line ``wt`` of the type "wild type", on mice that carry a Cre line besides.
+    """
+    names = {name for leaf in selection.leaves() for name in leaf.line or ()}
+    return tuple(sorted(name for name in names if _plain(name) == "wt"))
 
 
 def _check_values(
@@ -112,9 +132,11 @@ def _check_values(
     unknown = sorted(set(wanted) - known)
     if unknown:
         values = listed((shown(value) for value in sorted(known)), limit=20) or "none at all"
+        near = near_names(str(unknown[0]), map(str, known), limit=3)
+        meant = f"Did you mean {listed(near)}? " if near and criterion != "product" else ""
         raise SelectionError(
             f"no experiment of the catalog has the {criterion} {listed(shown(value) for value in unknown)}",
-            hint=f"The catalog has {values}.",
+            hint=f"{meant}The catalog has {values}.",
         )
 
 

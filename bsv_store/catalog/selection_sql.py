@@ -280,16 +280,16 @@ def _why_leaf_empty(connection: Connection, leaf: Criteria) -> str:
     if missing:
         return (
             f"The projections of {len(missing):,} experiments that match otherwise are not in the store: "
-            "`bsv-store sync unionizes`."
+            "`bsv-store sync unionizes` with the same selection, but for what it projects to."
         )
     excluded_ones = excluded_from(connection, Selection.of(leaf))
     if excluded_ones:
         reasons = listed(f"{identifier} ({reason})" for identifier, reason in excluded_ones.items())
-        return f"On the exclusion list: {reasons}. include_excluded=True takes them in."
+        return f"On the exclusion list: {reasons}. include_excluded=True (--include-excluded) takes them in."
     with_withdrawn = replace(leaf, include_withdrawn=True)
     withdrawn = _count(connection, with_withdrawn)
     if withdrawn:
-        return f"{withdrawn:,} withdrawn experiments match: include_withdrawn=True takes them in."
+        return f"{withdrawn:,} withdrawn experiments match: include_withdrawn=True (--include-withdrawn) takes them in."
     alone = [text for text, single in _single_criteria(leaf) if not _count(connection, single)]
     if alone:
         return f"Nothing matches {listed(alone)} alone."

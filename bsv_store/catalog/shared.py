@@ -106,7 +106,7 @@ def save_selection(
         if current is not None and not replace:
             raise InputError(
                 f"the name {name!r} means {current.selection!r}, saved by {current.saved_by}",
-                hint=f"Choose another name, or replace it: {name}@{current.number} goes on meaning this.",
+                hint=f"Choose another name, or replace it (--replace): {name}@{current.number} goes on meaning this.",
             )
         values = {
             "name": name,
@@ -250,7 +250,7 @@ def exclude(database: Database, ids: Collection[int], reason: str, *, replace: b
         if other and not replace:
             raise InputError(
                 f"excluded for another reason already: {other[0]} ({before[other[0]]})",
-                hint="Replace the reason, or leave it.",
+                hint="Replace the reason (--replace), or leave it.",
             )
         _lift(connection, other)
         new = [identifier for identifier in wanted if before.get(identifier) != reason]

@@ -186,7 +186,8 @@ class StoredVersion:
         if name not in self.recipe.statistics:
             raise InputError(
                 f"{self.ref} has no statistic {name!r}",
-                hint=f"It has {', '.join(self.recipe.statistics)}; ask for more with `aggregate(statistics=...)`.",
+                hint=f"It has {', '.join(self.recipe.statistics)}; the same average with "
+                f"statistics=[{name!r}] (--statistic {name}) has more.",
             )
         if group is not None and group not in range(len(self.groups)):
             raise InputError(f"{self.ref} has no group {group!r}", hint=f"Its groups are 0 to {len(self.groups) - 1}.")

@@ -88,7 +88,10 @@ def structure_signal(
         If a file is not what was stored.
     """
     if missing not in ("error", "leave_out"):
-        raise InputError(f"there is no policy {missing!r} for missing volumes", hint="It is error or leave_out.")
+        raise InputError(
+            f"there is no policy {missing!r} for missing volumes",
+            hint="It is error or leave_out (--missing leave-out).",
+        )
     such_as = "'both' or ['ipsilateral', 'contralateral']"
     sides = tuple(map(checked_hemisphere, several("hemisphere", hemisphere, such_as=such_as)))
     if not sides:
@@ -108,7 +111,7 @@ def structure_signal(
         raise MissingDataError(
             f"the store has no {known_kind} at {spacing_um} um of {len(absent)} of the experiments: "
             f"{listed_ids(absent)}",
-            hint=f"Bring them: {fetch_command(question, absent, known_kind)}, or leave them out.",
+            hint=f"Bring them: {fetch_command(question, absent, known_kind)}, or leave them out (--missing leave-out).",
         )
     with annotation_of(database, files, spacing_um) as annotation:
         voxels = StructureVoxels(annotation, members)

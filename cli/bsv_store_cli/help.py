@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,7 +36,25 @@ def _plain(word: str) -> str:
     return word.replace("_", "-").casefold()
 
 
-class SectionedCommand(click.Command):
+class _OneValueEach(click.Command):
+    """A command that refuses an option given twice, where it takes one value: click silently keeps the last."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The arguments that are left; the others are in the context."""
+        if not ctx.resilient_parsing:
+            _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+            for option, times in Counter(each for each in order if isinstance(each, click.Option)).items():
+                is_repeatable = option.multiple or option.count or (option.is_flag and not option.secondary_opts)
+                if times > 1 and not is_repeatable and not option.is_eager:
+                    raise click.UsageError(f"{option.opts[-1]} is given {times} times; it takes one value", ctx)
+        return super().parse_args(ctx, args)
+
+
+class Command(_OneValueEach):
+    """A command."""
+
+
+class SectionedCommand(_OneValueEach):
     """A command with many options: its help lists them by section, the plain ones last."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -52,8 +71,10 @@ class SectionedCommand(click.Command):
                 formatter.write_dl(records)
 
 
-class Group(click.Group):
+class Group(_OneValueEach, click.Group):
     """A group of commands that knows which one a misspelled name may have meant."""
+
+    command_class = Command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from bsv_store_cli.help import SectionOption, WordChoice, library_name
-from bsv_store_cli.session import opened_store
+from bsv_store_cli.session import note_mistaken_lines, opened_store
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection import Selection
@@ -66,7 +66,12 @@ _OPTIONS = [
         type=WordChoice(["primary", "any"]),
         help="Whether the injection's primary structure counts, or any that it touched.  [default: primary]",
     ),
-    _injection("--hemisphere", type=WordChoice(["left", "right"]), help="Injected hemisphere."),
+    _injection(
+        "--injected-hemisphere",
+        "hemisphere",
+        type=WordChoice(["left", "right"]),
+        help="Hemisphere of the injection: that with its larger part.",
+    ),
     _injection(
         "--bilateral/--unilateral", default=None, help="At least 1 % of the injection on the minor side, or less."
     ),
@@ -81,7 +86,7 @@ _OPTIONS = [
     _injection("--near", callback=_numbers, metavar="AP,DV,ML", help="Injection coordinate near a point, um."),
     _injection("--radius", type=float, metavar="UM", help="Distance from the point of --near, um, at most."),
     _mouse("--line", multiple=True, metavar="NAME", help="Mouse line: wild-type, any-cre, or a name; repeatable."),
-    _mouse("--sex", multiple=True, metavar="M|F", help="Sex; repeatable."),
+    _mouse("--sex", multiple=True, metavar="SEX", help="Sex, F or M; repeatable."),
     _mouse("--strain", multiple=True, metavar="NAME", help="Strain; repeatable."),
     _mouse("--product", multiple=True, type=int, metavar="ID", help="Allen's product; repeatable."),
     _target(
@@ -104,7 +109,7 @@ _OPTIONS = [
         "--target-hemisphere",
         type=WordChoice(["left", "right", "both", "ipsilateral", "contralateral"]),
         metavar="SIDE",
-        help="Where the target lies: left, right, both, ipsilateral or contralateral.  [default: both]",
+        help="Of --projecting-to: left, right, both, ipsilateral or contralateral.  [default: both]",
     ),
     _explicit(
         "--ids",
@@ -234,7 +239,9 @@ def _selection(
         with opened_store() as store:
             bases.append(store.catalog.selection(named))
     parts = [*bases, own] if given or not bases else bases
-    return functools.reduce(operator.and_, parts)
+    selection = functools.reduce(operator.and_, parts)
+    note_mistaken_lines(selection)
+    return selection
 
 
 # Where a message names a criterion, and not where the word is only a word.
@@ -243,7 +250,8 @@ _CRITERION = re.compile(rf"(?:^|(?<=without )|(?<=above ))(?:{'|'.join(sorted(_N
 
 def _refuse(error: Any) -> NoReturn:
     """Say what is wrong in the words of the command line: criteria are options here."""
-    message = _CRITERION.sub(lambda match: f"--{match[0].replace('_', '-')}", error.message)
+    options = {"hemisphere": "injected-hemisphere"}
+    message = _CRITERION.sub(lambda match: f"--{options.get(match[0], match[0].replace('_', '-'))}", error.message)
     raise type(error)(message, hint=error.hint) from error
 
 

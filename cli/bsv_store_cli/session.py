@@ -47,6 +47,17 @@ def require_experiments(store: Store, selection: Selection) -> None:
         resolve_nonempty(connection, selection)
 
 
+def note_mistaken_lines(selection: Selection) -> None:
+    """Say what a line is that is easily taken for wild type."""
+    from bsv_store.catalog.selection_names import mistaken_lines
+
+    for name in mistaken_lines(selection):
+        note(
+            f"{name} is taken as the name of an allele, which Allen lists for mice that carry a Cre line besides.\n"
+            "Mice without a transgenic line are --line wild-type."
+        )
+
+
 def note_uncovered(store: Store, selection: Selection) -> None:
     """Say how many of the experiments have no unionize rows outside the injection, so that nothing is known of them."""
     from bsv_store.catalog.queries import uncovered
@@ -56,7 +67,7 @@ def note_uncovered(store: Store, selection: Selection) -> None:
     if unknown:
         note(
             f"{len(unknown):,} of the selected experiments are not in this, for the store has no unionize tables.\n"
-            "`bsv-store sync unionizes` with the same selection brings them."
+            "`bsv-store sync unionizes` with the same selection (or --all) brings them."
         )
 
 
@@ -69,5 +80,6 @@ def note_unmeasured(store: Store, selection: Selection) -> None:
     if unknown:
         note(
             f"{len(unknown):,} more experiments may match: the store does not know where they project to.\n"
-            "`bsv-store sync unionizes` with the same options, but without --projecting-to, brings what is missing."
+            "`bsv-store sync unionizes` with the same options, but without --projecting-to, brings what is missing\n"
+            "(with --all, if there are no others)."
         )

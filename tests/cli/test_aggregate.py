@@ -159,7 +159,18 @@ def test_what_cannot_be_fetched_is_an_upstream_failure(run: Runner, server: Synt
 
 @pytest.mark.parametrize("fetch", [[], ["--fetch"]])
 def test_nothing_selected_is_an_error(run: Runner, server: SyntheticServer, own_filled: Path, fetch: list[str]) -> None:
-    ask = ["aggregate", "--injected-in", "VISp", "--sex", "M", "--hemisphere", "left", "--name", "none", *fetch]
+    ask = [
+        "aggregate",
+        "--injected-in",
+        "VISp",
+        "--sex",
+        "M",
+        "--injected-hemisphere",
+        "left",
+        "--name",
+        "none",
+        *fetch,
+    ]
     assert run(*ask, store=own_filled).refused(2, "no experiment matches").out == ""
     assert server.requests.total == 0
 

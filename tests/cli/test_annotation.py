@@ -148,7 +148,18 @@ def test_regions_need_the_annotation_and_name_the_command(
 
 
 def test_signal_of_experiments_in_structures(run: Runner, annotated: Path) -> None:
-    options = ["volume", "regions", "CP", "LGd", "--injected-in", "VISp", "--side", "ipsilateral", "--side", "both"]
+    options = [
+        "volume",
+        "regions",
+        "CP",
+        "LGd",
+        "--injected-in",
+        "VISp",
+        "--hemisphere",
+        "ipsilateral",
+        "--hemisphere",
+        "both",
+    ]
     done = run(*options, "--format", "csv", store=annotated).succeeded()
     assert "5 experiments" in done.err
     assert len(done.rows) == 5 * 2 * 2

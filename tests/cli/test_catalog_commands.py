@@ -78,8 +78,23 @@ def test_searches(run: Runner, filled: Path) -> None:
     assert run("search", "correlation", UNMEASURED, "--set", 184527634, store=filled).code == 2
 
 
+@pytest.mark.parametrize("search", ["source VISp", "target VISp", "injection 8000,1500,8500", "spatial 8050,1550,8550"])
+def test_tables_of_searches_fit_a_terminal(run: Runner, filled: Path, search: str) -> None:
+    done = run("search", *search.split(), "--line", "wild-type", store=filled).succeeded()
+    assert max(map(len, done.out.splitlines())) <= 90
+    heading = done.out.splitlines()[0].split()
+    assert heading[:5] == ["experiment", "structure", "line", "injected", "mm3"]
+    csv = run("search", *search.split(), "--format", "csv", store=filled).succeeded().out
+    assert csv.startswith("experiment_id,primary_structure,transgenic_line,product_id,injected_hemisphere,")
+
+
+def test_a_point_of_millimeters_is_refused(run: Runner, filled: Path) -> None:
+    for search in ("spatial", "injection"):
+        run("search", search, "8,1.5,8.5", store=filled).refused(2, "mm", "Give um: 8000,1500,8500.")
+
+
 def test_matrix_as_csv_and_as_sql(run: Runner, filled: Path) -> None:
-    options = ("--injected-in", "VISp", "--set", 184527634, "--side", "both")
+    options = ("--injected-in", "VISp", "--set", 184527634, "--hemisphere", "both")
     done = run("matrix", *options, "--by-experiment", "--format", "csv", store=filled)
     assert done.code == 0, done.err
     table = list(csv.reader(io.StringIO(done.out)))

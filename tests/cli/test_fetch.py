@@ -66,7 +66,7 @@ def test_kind_and_spacing_say_which_volumes(run: Runner, server: SyntheticServer
 
 
 def test_nothing_selected_is_an_error(run: Runner, server: SyntheticServer, filled: Path) -> None:
-    done = run("fetch", "--injected-in", "VISp", "--line", "any-cre", "--hemisphere", "left", store=filled)
+    done = run("fetch", "--injected-in", "VISp", "--line", "any-cre", "--injected-hemisphere", "left", store=filled)
     done.refused(2, "no experiment matches")
     assert done.out == ""
     assert server.requests.total == 0

@@ -45,7 +45,7 @@ def test_a_dry_run_of_all(run: Runner, server: SyntheticServer, filled: Path) ->
     missing = len(ATLAS.experiment_ids) - len(VISP)
     done = run("fetch", "--all", "--dry-run", "--spacing", "25", store=filled).succeeded()
     assert f"projection_density at 25 um: 0 there, {len(ATLAS.experiment_ids)} missing" in done.out
-    done = run("sync", "unionizes", "--dry-run", store=filled).succeeded()
+    done = run("sync", "unionizes", "--all", "--dry-run", store=filled).succeeded()
     assert f"{len(VISP)} there, {missing} missing" in done.out
     assert server.requests.total == 0
 
@@ -89,9 +89,13 @@ def test_a_store_is_filled_in_parts(run: Runner, server: SyntheticServer, own_fi
 
 
 def test_a_part_of_the_tables(run: Runner, server: SyntheticServer, own_filled: Path) -> None:
-    dry = run("sync", "unionizes", "--limit", 1, "--dry-run", "--format", "json", store=own_filled).succeeded().json
+    dry = (
+        run("sync", "unionizes", "--all", "--limit", 1, "--dry-run", "--format", "json", store=own_filled)
+        .succeeded()
+        .json
+    )
     assert (len(dry["missing"]), dry["requests"]) == (1, 1)
-    assert "1 fetched" in run("sync", "unionizes", "--limit", 1, store=own_filled).succeeded().err
+    assert "1 fetched" in run("sync", "unionizes", "--all", "--limit", 1, store=own_filled).succeeded().err
     assert server.requests.total == 1
 
 

@@ -42,6 +42,25 @@ def test_choices_take_any_spelling(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_an_option_of_one_value_is_not_taken_twice(path: Path) -> None:
+    for option in COMMANDS[path].params:
+        takes_one = isinstance(option, click.Option) and not (option.multiple or option.is_flag or option.is_eager)
+        if takes_one:
+            name = option.opts[-1]
+            twice = CliRunner().invoke(cli, [*path, name, "1", name, "2"], prog_name="bsv-store")
+            assert twice.exit_code == 2
+            assert f"{name} is given 2 times; it takes one value" in twice.stderr
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_the_brain_side_has_one_word(path: Path) -> None:
+    for option in COMMANDS[path].params:
+        words = set(option.type.choices) if isinstance(option.type, click.Choice) else set()
+        if words & {"left", "right"}:
+            assert set(option.opts) & {"--hemisphere", "--injected-hemisphere", "--target-hemisphere"}, option.opts
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_help_is_printed(path: Path) -> None:
     for option in ("--help", "-h"):
         shown = CliRunner().invoke(cli, [*path, option], prog_name="bsv-store")

@@ -44,7 +44,7 @@ def test_recipes() -> None:
 
 
 def test_every_part_of_a_recipe_has_an_option() -> None:
-    # Selection and grouping are made of many options each; --hemisphere and --bilateral select experiments.
+    # Selection and grouping are made of many options each; --injected-hemisphere and --bilateral select experiments.
     otherwise = {"hemisphere": "hemisphere_rule", "bilateral": "bilateral_rule"}
     options = {option.name for option in aggregate.aggregate.params}
     parts = {otherwise.get(part.name, part.name) for part in fields(Recipe)}

@@ -52,7 +52,17 @@ def test_json_and_csv_have_all_columns_of_the_view(run: Runner, filled: Path) ->
 
 
 def test_nothing_matches_is_no_error(run: Runner, filled: Path) -> None:
-    selection = ["select", "--injected-in", "VISp", "--injected-in", "VISl", "--sex", "F", "--hemisphere", "left"]
+    selection = [
+        "select",
+        "--injected-in",
+        "VISp",
+        "--injected-in",
+        "VISl",
+        "--sex",
+        "F",
+        "--injected-hemisphere",
+        "left",
+    ]
     nothing = [*selection, "--line", "any-cre", "--min-injection-volume", "1"]
     assert run(*nothing, store=filled).succeeded().out == ""
     assert run(*nothing, store=filled).err == "0 experiments\n"
@@ -76,7 +86,7 @@ def test_without_options_all_experiments(run: Runner, filled: Path) -> None:
         (["--product", "5", "--product", "42"], Selection(product=[5, 42])),
         (["--sex", "F"], Selection(sex="F")),
         (["--strain", "C57BL/6J"], Selection(strain="C57BL/6J")),
-        (["--hemisphere", "left"], Selection(hemisphere="left")),
+        (["--injected-hemisphere", "left"], Selection(hemisphere="left")),
         (["--bilateral"], Selection(bilateral=True)),
         (["--unilateral"], Selection(bilateral=False)),
         (
@@ -124,6 +134,20 @@ def test_wild_type_may_be_written_in_any_way(run: Runner, filled: Path, line: st
     assert _ids(done.out) == WILD_TYPE_VISP
     shown = run("select", "--line", line, "--show-selection", store=filled).succeeded()
     assert shown.json == {"line": ["wild-type"], "version": 1}
+
+
+def test_an_allele_that_is_taken_for_wild_type_is_explained(run: Runner, filled: Path) -> None:
+    done = run("select", "--line", "WT", store=filled)
+    # The atlas has such a line in small letters only.
+    assert "--line wild-type" in done.err
+    run("select", "--line", "wild-type", store=filled).succeeded()
+    assert "allele" not in run("select", "--line", "wild-type", store=filled).succeeded().err
+
+
+@pytest.mark.parametrize("sex", ["F", "f", "female"])
+def test_sex_may_be_written_in_any_way(run: Runner, filled: Path, sex: str) -> None:
+    ids = run("select", "--sex", sex, "--ids-only", store=filled).succeeded().out
+    assert ids == run("select", "--sex", "F", "--ids-only", store=filled).succeeded().out != ""
 
 
 def test_a_structure_without_its_option_is_an_error_that_helps(run: Runner, filled: Path) -> None:
@@ -183,6 +207,10 @@ def test_experiments_that_a_target_cannot_be_looked_up_for_are_counted(run: Runn
         ),
         (["--injection", "any"], ["--injection", "without --injected-in"]),
         (["--sex", "X"], ["'X'", "'F', 'M'"]),
+        (["--strain", "c57bl/6j"], ["'c57bl/6j'", "Did you mean C57BL/6J?"]),
+        (["--line", "none"], ["'none'", "Did you mean wild-type?"]),
+        (["--line", "C57BL/6J"], ["'C57BL/6J'", "Did you mean wild-type?"]),
+        (["--near", "8,1.5,8.5", "--radius", "1"], ["in mm", "um"]),
         (["--product", "9"], ["product 9"]),
         (["--selection", "VISp"], ["'VISp' is no JSON"]),
         (["--selection", '{"version":1,"injectedin":["VISp"]}'], ["injectedin", "injected_in"]),

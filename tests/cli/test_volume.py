@@ -22,6 +22,8 @@ def test_show_says_what_is_known(run: Runner, filled: Path) -> None:
     shown = run("volume", "show", VISP[0], "--format", "json", store=filled).succeeded().json
     assert row["array_sha256"] == shown["array_sha256"]
     assert shown["experiment_id"] == VISP[0]
+    assert Path(shown["path"]).is_absolute()
+    assert Path(shown["path"]).is_file()
     assert shown["max"] == float(ATLAS.volume(VISP[0]).max())
 
 

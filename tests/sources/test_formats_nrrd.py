@@ -132,7 +132,9 @@ def test_grids_that_span_several_blocks_keep_their_order(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
-        pytest.param(b"", "no NRRD file", id="empty"),
+        pytest.param(b"", "no NRRD file, but empty", id="empty"),
+        pytest.param(b"\x1f\x8b\x08\x00", "no NRRD file, but a gzip file\n", id="gzip"),
+        pytest.param(b"\x00\xff\x1b[31m" * 9, "no NRRD file, but binary data of another kind\n", id="binary"),
         pytest.param(b"<html>no such grid</html>", "web page", id="html"),
         pytest.param(b'{"success": false, "msg": "no"}', "no NRRD file", id="error envelope"),
         pytest.param(b"NRRD0004\ntype: float\n", "does not end", id="cut in the header"),

@@ -211,11 +211,35 @@ class _Header:
             raise FormatError(f"{what} has no usable NRRD header: {quoted(str(error))}", hint=DAMAGED_HINT) from error
 
 
+_SIGNATURES = {
+    b"\x1f\x8b": "a gzip file",
+    b"PK\x03\x04": "a zip file",
+    b"\x89HDF": "an HDF5 file",
+    b"\x89PNG": "a PNG picture",
+    b"II*\0": "a TIFF picture",
+    b"MM\0*": "a TIFF picture",
+}
+
+
+def _kind_of(start: bytes) -> str:
+    """What a file is that is none of ours, in words that a terminal can show."""
+    if not start:
+        return "empty"
+    if looks_like_html(start):
+        return "a web page"
+    for signature, kind in _SIGNATURES.items():
+        if start.startswith(signature):
+            return kind
+    first = start[:40]
+    if first.isascii() and first.decode("ascii").replace("\n", " ").replace("\r", " ").isprintable():
+        return f"text: {quoted(first.decode('ascii'))}"
+    return "binary data of another kind"
+
+
 def _header_bytes(stream: BinaryIO, *, what: str) -> bytes:
     start = stream.read(_MAX_HEADER_BYTES)
     if not start.startswith(b"NRRD000"):
-        kind = "a web page" if looks_like_html(start) else "something else"
-        raise FormatError(f"{what} is no NRRD file, but {kind}: {quoted(start[:40])}", hint=DAMAGED_HINT)
+        raise FormatError(f"{what} is no NRRD file, but {_kind_of(start)}", hint=DAMAGED_HINT)
     ends = [at + len(mark) for mark in (b"\n\n", b"\r\n\r\n") if (at := start.find(mark)) >= 0]
     if not ends:
         raise FormatError(f"{what}: the NRRD header does not end; the file is cut", hint=DAMAGED_HINT)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bsv_store_cli.help import Command
 from bsv_store_cli.output import format_option, print_json, print_rows
 from bsv_store_cli.progress import progress_bar
 from bsv_store_cli.reports import note_remarks
@@ -22,7 +23,7 @@ _COLUMNS = ("file", "outcome", "reason")
 _TABLE = (Column("file", "file"), Column("reason", "reason"))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--ids",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bsv_store_cli.dataset_arguments import REF
-from bsv_store_cli.help import WordChoice
+from bsv_store_cli.help import Command, WordChoice
 from bsv_store_cli.output import emit, frame_rows, print_rows
 from bsv_store_cli.session import opened_store
 from bsv_store_cli.talk import note
@@ -23,7 +23,7 @@ _COLUMNS = (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @REF
 @click.option(
     "--format",

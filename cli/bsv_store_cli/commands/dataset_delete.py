@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from bsv_store_cli.help import Command
 from bsv_store_cli.session import opened_store
 from bsv_store_cli.talk import note
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("ref", metavar="NAME@VERSION")
 def delete(ref: str) -> None:
     """Delete a version that has no tag.

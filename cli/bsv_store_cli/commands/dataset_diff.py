@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bsv_store_cli.change_output import print_changes
+from bsv_store_cli.help import Command
 from bsv_store_cli.output import format_option, plain, print_facts, print_json, print_rows
 from bsv_store_cli.session import opened_store
 from bsv_store_cli.tables import Column, count, fixed
@@ -29,7 +30,7 @@ _VOXEL_TABLE = (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("first", metavar="NAME[@VERSION]")
 @click.argument("second", metavar="NAME[@VERSION]")
 @format_option

@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from bsv_store_cli.dataset_output import print_version
+from bsv_store_cli.help import Command
 from bsv_store_cli.output import format_option
 from bsv_store_cli.session import opened_store
 from bsv_store_cli.talk import note
 
 
-@click.command("import")
+@click.command("import", cls=Command)
 @click.argument("source", type=click.Path(path_type=Path), metavar="FILE")
 @click.option("--name", metavar="NAME", help="Of the dataset here.  [default: that of the bundle]")
 @format_option

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from bsv_store_cli.dataset_arguments import REF
+from bsv_store_cli.help import Command
 from bsv_store_cli.output import format_option, print_facts, print_json, print_rows
 from bsv_store_cli.reports import host
 from bsv_store_cli.session import opened_store
@@ -28,7 +29,7 @@ _SNAPSHOT_TABLE = (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @REF
 @format_option
 def lineage(ref: str, output_format: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bsv_store_cli.dataset_arguments import REF
+from bsv_store_cli.help import Command
 from bsv_store_cli.output import format_option, print_facts, print_json, print_rows
 from bsv_store_cli.progress import progress_bar
 from bsv_store_cli.session import opened_store
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from bsv_store.datasets.rebuild import RebuildReport
 
 
-@click.command()
+@click.command(cls=Command)
 @REF
 @click.option("--check", "check_only", is_flag=True, help="Leave the file as it is; the outcome is recorded.")
 @format_option

@@ -6,7 +6,7 @@ import click
 
 from bsv_store_cli.dataset_arguments import REF
 from bsv_store_cli.dataset_output import note_empty_groups
-from bsv_store_cli.help import WordChoice
+from bsv_store_cli.help import Command, WordChoice
 from bsv_store_cli.output import format_option, frame_rows, print_rows
 from bsv_store_cli.session import opened_store
 from bsv_store_cli.tables import Column, count, number_of
@@ -21,7 +21,7 @@ _TABLE = (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @REF
 @click.option("--structure", "structures", multiple=True, metavar="ACRONYM", help="Only these structures; repeatable.")
 @click.option("--structure-set", type=int, metavar="ID", help="Set of structures.  [default: 167587189, summary]")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bsv_store_cli.change_output import print_changes
+from bsv_store_cli.help import Command
 from bsv_store_cli.output import format_option, print_json, print_rows
 from bsv_store_cli.session import opened_store
 from bsv_store_cli.tables import Column, count, number_of
@@ -27,7 +28,7 @@ _TABLE = (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("ref", metavar="[NAME[@VERSION]]", required=False)
 @format_option
 def stale(ref: str | None, output_format: str) -> None:

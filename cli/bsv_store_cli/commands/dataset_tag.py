@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from bsv_store_cli.dataset_arguments import REF
+from bsv_store_cli.help import Command
 from bsv_store_cli.session import opened_store
 from bsv_store_cli.talk import note
 
 
-@click.command()
+@click.command(cls=Command)
 @REF
 @click.argument("name", metavar="TAG")
 @click.option("--move", is_flag=True, help="Take the tag from another version of the dataset, should one have it.")
@@ -27,7 +28,7 @@ def tag(ref: str, name: str, move: bool) -> None:
     note(f"{version.name}@{name} is {version.ref}.")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name", metavar="NAME")
 @click.argument("tag_name", metavar="TAG")
 def untag(name: str, tag_name: str) -> None:

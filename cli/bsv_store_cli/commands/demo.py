@@ -11,6 +11,8 @@ from pathlib import Path
 
 import click
 
+from bsv_store_cli.help import Command
+
 _SELECTION = ["--injected-in", "VISp", "--injected-in", "VISl", "--line", "wild-type"]
 _RECIPE = ["--group-by", "AP", "--bins", "3", "--normalize", "injection-volume", "--name", "visual-by-AP"]
 _PICTURE = "visual-by-AP.png"
@@ -28,7 +30,7 @@ The same against the real Allen API takes five commands:
   bsv-store plot visual-by-AP visual-by-AP.png"""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--keep",
     type=click.Path(path_type=Path),

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from bsv_store_cli.help import Command
 from bsv_store_cli.output import emit
 from bsv_store_cli.session import store_folder
 from bsv_store_cli.talk import note
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--database",

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 @click.option("--target", "targets", multiple=True, metavar="ACRONYM", help="Only these targets; repeatable.")
 @click.option("--set", "structure_set", type=int, metavar="ID", help="Set of targets.  [default: 167587189, summary]")
 @click.option(
-    "--side",
-    "sides",
+    "--hemisphere",
+    "hemispheres",
     multiple=True,
     type=WordChoice(["ipsilateral", "contralateral", "left", "right", "both"]),
     help="Hemisphere of the targets; repeatable.  [default: ipsilateral and contralateral]",
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 def matrix(
     selection: Selection,
     by_experiment: bool,
-    sides: tuple[str, ...],
+    hemispheres: tuple[str, ...],
     matrix_measure: str,
     as_sql: bool,
     output_format: str,
@@ -62,12 +62,12 @@ def matrix(
 
     \b
     Example:
-      bsv-store matrix --injected-in Isocortex --line wild-type --side ipsilateral --format csv
+      bsv-store matrix --injected-in Isocortex --line wild-type --hemisphere ipsilateral --format csv
     """  # noqa: D301 (click wants the character)
     chosen = {name: value for name, value in options.items() if value not in (None, ())}
     chosen["measure"] = matrix_measure
-    if sides:
-        chosen["hemisphere"] = sides
+    if hemispheres:
+        chosen["hemisphere"] = hemispheres
     with opened_store() as store:
         if as_sql:
             if by_experiment:

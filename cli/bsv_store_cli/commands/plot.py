@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from bsv_store_cli.help import Command
 from bsv_store_cli.session import opened_store
 from bsv_store_cli.talk import note
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("ref", metavar="NAME[@VERSION]")
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
 @click.option("--group", "groups", type=int, multiple=True, metavar="N", help="Draw only this group; repeatable.")

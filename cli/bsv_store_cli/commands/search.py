@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from bsv_store_cli.experiment_table import experiment_columns
 from bsv_store_cli.help import Group, SectionedCommand, WordChoice, library_name
 from bsv_store_cli.output import format_option, frame_rows, print_rows
 from bsv_store_cli.selection_options import selection_options
 from bsv_store_cli.session import note_uncovered, opened_store
-from bsv_store_cli.tables import number_of
+from bsv_store_cli.tables import Column, number_of
 from bsv_store_cli.talk import note
 from bsv_store_cli.volume_options import volume_options
 
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _SIDES = WordChoice(["both", "left", "right", "ipsilateral", "contralateral"])
 _SIDE_OPTION = click.option(
-    "--in-hemisphere", "side", type=_SIDES, default="both", show_default=True, help="Where the signal is measured."
+    "--hemisphere", "side", type=_SIDES, default="both", show_default=True, help="In which the signal is measured."
 )
+
+
+_HEADINGS = {"projection_volume": "signal mm3", "distance_um": "distance um"}
 
 
 def _point(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
@@ -43,7 +47,11 @@ def _limit_option(command: _Command) -> _Command:
 
 
 def _print(frame: pd.DataFrame, output_format: str) -> None:
-    print_rows(frame_rows(frame), output_format, columns=[str(name) for name in frame.columns])
+    names = [str(name) for name in frame.columns]
+    common = experiment_columns("experiment_id")
+    # What each search tells beside them comes last.
+    own = [Column(name, _HEADINGS.get(name, name)) for name in names[names.index("injection_ml") + 1 :]]
+    print_rows(frame_rows(frame), output_format, columns=names, table=[*common, *own])
     note(number_of(len(frame), "experiment"))
 
 
@@ -73,7 +81,7 @@ def source(
 
     \b
     Example:
-      bsv-store search source VISp --domain TH --in-hemisphere ipsilateral
+      bsv-store search source VISp --domain TH --hemisphere ipsilateral
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
         frame = store.catalog.search_sources(
@@ -115,7 +123,7 @@ def target(
 
     \b
     Example:
-      bsv-store search target CP --by normalized_projection_volume --in-hemisphere ipsilateral
+      bsv-store search target CP --by normalized_projection_volume --hemisphere ipsilateral
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
         note_uncovered(store, selection)

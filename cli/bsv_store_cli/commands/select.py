@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from bsv_store_cli.experiment_table import experiment_columns
 from bsv_store_cli.help import SectionedCommand
 from bsv_store_cli.output import emit, format_option, frame_rows, print_rows
 from bsv_store_cli.selection_options import selection_options
 from bsv_store_cli.session import note_unmeasured, opened_store
-from bsv_store_cli.tables import Column, cell, fixed, number_of
+from bsv_store_cli.tables import Column, number_of
 from bsv_store_cli.talk import note
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection import Selection
 
 
-def _line(value: Any) -> str:
-    # What --line takes; the views have null there.
-    return "wild-type" if value is None else cell(value)
-
-
 _TABLE = (
-    Column("id", "id"),
-    Column("primary_structure", "structure"),
-    Column("transgenic_line", "line", _line),
-    Column("injected_hemisphere", "side"),
-    Column("injection_volume", "injected mm3", fixed(4)),
-    Column("injection_ap", "AP um"),
-    Column("injection_dv", "DV um"),
-    Column("injection_ml", "ML um"),
+    *experiment_columns("id"),
     Column("sex", "sex"),
     Column("product_id", "product"),
     Column("withdrawn", "withdrawn", optional=True),
@@ -50,7 +39,7 @@ def select(selection: Selection, ids_only: bool, show_selection: bool, output_fo
 
     \b
     Examples:
-      bsv-store select --injected-in VISp --injected-in VISl --line wild-type --hemisphere right
+      bsv-store select --injected-in VISp --injected-in VISl --line wild-type --injected-hemisphere right
       bsv-store select --projecting-to LGd --ids-only | bsv-store fetch --ids @-
     """  # noqa: D301 (click wants the character)
     if show_selection:

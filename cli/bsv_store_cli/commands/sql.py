@@ -6,6 +6,7 @@ import re
 
 import click
 
+from bsv_store_cli.help import Command
 from bsv_store_cli.output import emit, format_option, frame_rows, print_rows
 from bsv_store_cli.session import opened_store
 from bsv_store_cli.tables import number_of
@@ -15,7 +16,7 @@ _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("query", required=False)
 @click.option(
     "--param",

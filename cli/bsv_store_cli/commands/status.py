@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bsv_store_cli.help import Command
 from bsv_store_cli.output import format_option, print_facts, print_json, print_rows
 from bsv_store_cli.reports import host
 from bsv_store_cli.session import opened_store
@@ -39,7 +40,7 @@ _LIST_TABLE = (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @format_option
 def status(output_format: str) -> None:
     """Say what the store holds, and from which lists."""

@@ -19,7 +19,7 @@ from bsv_store_cli.reports import (
     print_ingested,
     print_outcome,
 )
-from bsv_store_cli.selection_options import selection_options
+from bsv_store_cli.selection_options import required_selection_options
 from bsv_store_cli.session import opened_store, require_experiments
 from bsv_store_cli.talk import note
 from bsv_store_cli.volume_options import spacing_option
@@ -59,7 +59,7 @@ def experiments(api_url: str | None, output_format: str) -> None:
 
 
 @sync.command(cls=SectionedCommand)
-@selection_options
+@required_selection_options
 @click.option("--refresh", is_flag=True, help="Ask again for tables that are there.")
 @LIMIT
 @DRY_RUN
@@ -75,10 +75,10 @@ def unionizes(
     api_url: str | None,
     output_format: str,
 ) -> None:
-    """Bring the unionize tables of selected experiments: all, by default.
+    """Bring the unionize tables of selected experiments.
 
     They say how much signal there is by structure and hemisphere, inside and outside the injection; about 1.6 MB an
-    experiment. What cannot be had is listed with the reason, the rest goes on, and the exit code is 6.
+    experiment, 5 GB with --all. What cannot be had is listed with the reason, the rest goes on, and the exit code is 6.
     """
     refuse_offline_refresh(offline=offline, refresh=refresh, limit=limit)
     with opened_store() as store:

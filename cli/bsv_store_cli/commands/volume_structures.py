@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bsv_store_cli.help import SectionedCommand, WordChoice
+from bsv_store_cli.help import Command, SectionedCommand, WordChoice
 from bsv_store_cli.output import format_option, frame_rows, print_rows
 from bsv_store_cli.progress import progress_bar
 from bsv_store_cli.selection_options import required_selection_options
@@ -30,7 +30,7 @@ _TABLE = (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @_STRUCTURES
 @click.option(
     "-o", "--output", "target", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write."
@@ -74,8 +74,8 @@ def mask(
 @required_selection_options
 @volume_options
 @click.option(
-    "--side",
-    "sides",
+    "--hemisphere",
+    "hemispheres",
     multiple=True,
     type=WordChoice(["both", "left", "right", "ipsilateral", "contralateral"]),
     help="Hemisphere of the structures; repeatable.  [default: both]",
@@ -93,7 +93,7 @@ def regions(
     selection: Selection,
     kind: str,
     spacing_um: int,
-    sides: tuple[str, ...],
+    hemispheres: tuple[str, ...],
     missing: str,
     output_format: str,
 ) -> None:
@@ -105,7 +105,7 @@ def regions(
 
     \b
     Example:
-      bsv-store volume regions CP TH --injected-in VISp --side ipsilateral --side contralateral
+      bsv-store volume regions CP TH --injected-in VISp --hemisphere ipsilateral --hemisphere contralateral
     """  # noqa: D301 (click wants the character)
     with opened_store() as store, progress_bar() as progress:
         frame = store.structure_signal(
@@ -113,7 +113,7 @@ def regions(
             selection,
             kind=kind,
             spacing_um=spacing_um,
-            hemisphere=sides or "both",
+            hemisphere=hemispheres or "both",
             missing=missing.replace("-", "_"),
             progress=progress,
         )
