@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,16 +18,27 @@ _SELECTION = ["--injected-in", "VISp", "--injected-in", "VISl", "--line", "wild-
 _RECIPE = ["--group-by", "AP", "--bins", "3", "--normalize", "injection-volume", "--name", "visual-by-AP"]
 _PICTURE = "visual-by-AP.png"
 
+_GO_ON = """\
+To fetch more into it, start the server again (it offers the same {experiments} experiments) and say where it is:
+
+  {python} -m bsv_store.sources.synthetic --port 8080 --experiments {experiments} &
+  export BSV_STORE={store}
+  export BSV_STORE_API_URL=http://127.0.0.1:8080 BSV_STORE_DOWNLOAD_URL=http://127.0.0.1:8080
+
+  bsv-store aggregate --all --group-by line --name by-line --fetch"""
+
 _AGAINST_ALLEN = """\
-The same against the real Allen API takes five commands:
+The same against the real Allen API takes seven commands, in a new shell where these variables are not set:
 
   export BSV_STORE=/lab/share/bsv
 
   bsv-store init
   bsv-store sync structures
   bsv-store sync experiments
+  bsv-store sync annotation
   bsv-store aggregate --injected-in VISp --injected-in VISl --line wild-type \\
       --group-by AP --bins 5 --normalize injection-volume --name visual-by-AP --fetch
+  bsv-store dataset regions visual-by-AP --top 10
   bsv-store plot visual-by-AP visual-by-AP.png"""
 
 
@@ -66,6 +78,8 @@ def demo(keep: Path | None, experiments: int) -> None:
     with _environment(BSV_STORE=str(store)):
         _use(picture)
     _say(f"The picture is {picture}; the store beside it is yours to play with: export BSV_STORE={store}")
+    python, place = shlex.quote(sys.executable), shlex.quote(str(store))
+    click.echo(f"\n{_GO_ON.format(experiments=experiments, python=python, store=place)}")
     click.echo(f"\n{_AGAINST_ALLEN}")
 
 
@@ -87,7 +101,7 @@ def _use(picture: Path) -> None:
     _say("5. Ask the same again: the answer comes from the store, without computing.")
     _run("aggregate", *_SELECTION, *_RECIPE)
     _say("6. Where do they project to? The annotation says which voxels belong to a structure.")
-    _run("dataset", "regions", "visual-by-AP", "--structure", "LGd", "--structure", "CP")
+    _run("dataset", "regions", "visual-by-AP", "--structure", "LGd", "--structure", "CP", "--hemisphere", "right")
     _say("7. Draw it, query it, look around.")
     _run("plot", "visual-by-AP", str(picture), "--subtitle", "SYNTHETIC DATA, nothing here is real")
     _run("sql", "select primary_structure, count(*) as experiments from experiments group by 1 order by 2 desc, 1")

@@ -1,0 +1,55 @@
+"""The formulas in docs/averages.md give what the store computes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bsv_store import Selection, Store, by_coordinate, create_store
+from bsv_store.aggregation import HEMISPHERE_RULES, STATISTICS
+from bsv_store.aggregation.hemisphere import BILATERAL_POLICIES
+from bsv_store.datasets.recipe import NORMALIZATIONS
+from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "averages.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    folder = tmp_path_factory.mktemp("averages") / "store"
+    with SyntheticServer(SyntheticAtlas(experiments=8)) as server, create_store(folder) as made:
+        made.sync_structures(api_url=server.url)
+        made.sync_experiments(api_url=server.url)
+        made.sync_unionizes(api_url=server.url)
+        for kind in ("projection_density", "injection_fraction", "data_mask"):
+            made.fetch(Selection(), kind=kind, api_url=server.url)
+        yield made
+
+
+@pytest.mark.parametrize("masks", [{}, {"exclude_injection": True, "weight_by_data_mask": True}], ids=["", "masks"])
+@pytest.mark.parametrize("rule", HEMISPHERE_RULES)
+def test_plain_numpy_gives_the_same_mean(store: Store, rule: str, masks: dict[str, bool]) -> None:
+    names: dict[str, Any] = {}
+    (snippet,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    exec(snippet, names)
+    version = store.aggregate(
+        Selection(),
+        name="all",
+        group_by=by_coordinate("AP", bins=2),
+        normalize="injection_volume",
+        hemisphere=rule,
+        **masks,
+    )
+    for group in version.groups:
+        expected = names["group_mean"](store, version, group.number)
+        np.testing.assert_allclose(version.mean[group.number], expected, rtol=1e-6, atol=1e-12)
+
+
+def test_every_rule_stands_on_the_page() -> None:
+    for name in (*HEMISPHERE_RULES, *STATISTICS, *BILATERAL_POLICIES, *NORMALIZATIONS):
+        assert f"`{name}`" in PAGE, name
