@@ -120,9 +120,9 @@ def refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> Non
     Raises
     ------
     InputError
-        If one is not; the hint names those that are, the nearest first.
+        If one is not; the hint names those that are, and the nearest.
     """
-    names = list(known)
+    names = sorted(known)
     unknown = [name for name in given if name not in names]
     if unknown:
         near = difflib.get_close_matches(unknown[0], names, n=1)

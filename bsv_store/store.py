@@ -93,7 +93,8 @@ class Store(Anatomy):
         """The experiments by their volume's value at a point: `bsv_store.datasets.spatial.search_point`."""
         from bsv_store.datasets.spatial import search_point
 
-        return search_point(self.database, self.files, self._selection(selection), point, **options)
+        known = arguments.options(search_point, options)
+        return search_point(self.database, self.files, self._selection(selection), point, **known)
 
     def status(self) -> StoreStatus:
         """Where the store is and what it holds."""
@@ -393,8 +394,7 @@ class Store(Anatomy):
             "statistics": tuple(arguments.several("statistics", statistics, such_as="['mean', 'sd']")),
             "missing": missing,
         }
-        own = [part.name for part in fields(Recipe) if part.name not in (*parts, "selection")]
-        arguments.refuse_unknown("aggregate", options, own)
+        arguments.refuse_unknown("aggregate", options, {part.name for part in fields(Recipe)} - {*parts, "selection"})
         recipe = Recipe(selection=self._selection(selection), **parts, **options)
         return aggregate(
             self.database, self.files, recipe, name=name, progress=progress, executor=executor, workers=workers
@@ -455,7 +455,7 @@ class Store(Anatomy):
         from bsv_store.volumes.library import describe
 
         file = self._volume_file(experiment_id, kind, spacing_um)
-        return {**describe(self.files, file), "path": self.files.path(file.path)}
+        return describe(self.files, file) | {"path": self.files.path(file.path)}
 
     def export_volume(
         self,

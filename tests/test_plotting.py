@@ -240,6 +240,14 @@ def test_groups_without_signal_or_data_can_be_drawn() -> None:
     draw_groups(version)  # type: ignore[arg-type]
 
 
+def test_what_is_no_version_or_group_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="version is 'visual'") as caught:
+        plot_groups("visual", tmp_path / "a.png")  # type: ignore[arg-type]
+    assert "store.dataset('visual')" in str(caught.value.hint)
+    with pytest.raises(InputError, match=r"groups is 1\.5"):
+        draw_groups(stand_in(2), groups=1.5)  # type: ignore[arg-type]
+
+
 def test_other_endings_are_errors(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         plot_groups(stand_in(1), tmp_path / "a.txt")  # type: ignore[arg-type]

@@ -87,6 +87,8 @@ class Database:
         self.target = target
         self.read_only = read_only
         self.is_sqlite = isinstance(target, Path)
+        # Who has written may write: the server need not be asked.
+        self._has_written = False
         pool: dict[str, Any] = {"poolclass": QueuePool, "pool_pre_ping": not self.is_sqlite}
         if not pooled:
             pool = {"poolclass": NullPool}
@@ -151,6 +153,7 @@ class Database:
             yield connection
             if changes_inputs:
                 connection.execute(insert(CatalogChange).values(changed_at=now()))
+        self._has_written = True
 
     def require_writable(self) -> None:
         """Accept a database that this user may write to, so that no work is done that could not be kept.
@@ -163,7 +166,7 @@ class Database:
             If the database does not answer, or stays locked.
         """
         self._refuse_reader()
-        if not self.is_sqlite:
+        if not (self.is_sqlite or self._has_written):
             with self.reading() as connection:
                 may_insert = connection.exec_driver_sql(
                     "SELECT NOT pg_is_in_recovery() AND has_table_privilege('experiment', 'INSERT')"

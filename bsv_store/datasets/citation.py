@@ -111,6 +111,8 @@ def _further(count: int) -> str:
 def _methods(version: StoredVersion, count: int) -> str:
     recipe = version.recipe
     groups = f"{len(version.groups)} groups" if len(version.groups) > 1 else "one group"
+    if version.empty_groups:
+        groups += f" ({len(version.empty_groups)} of them without experiments)"
     normalized = ", divided by the injection volume," if recipe.normalize == "injection_volume" else ""
     masked = " Voxels of the injection sites were left out." if recipe.exclude_injection else ""
     weighted = " Voxels were weighted by the fraction of them that had data." if recipe.weight_by_data_mask else ""

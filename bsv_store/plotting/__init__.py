@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bsv_store.arguments import path as checked_path
+from bsv_store.arguments import several
 from bsv_store.errors import InputError
 from bsv_store.plotting.axes import draw_axes
 from bsv_store.plotting.panels import VIEWS, PlottedGroup, PlottedVersion, figure_class, scene_of
@@ -62,7 +64,7 @@ def plot_groups(
     DamagedFileError
         If the result file in the store is not what was published.
     """
-    target = Path(path)
+    target = checked_path("path", path)
     if target.suffix.lower() not in ENDINGS:
         raise InputError(
             f"cannot tell from {target.name!r} what to draw", hint=f"The name ends in {', '.join(ENDINGS)}."
@@ -92,8 +94,12 @@ def draw_groups(version: PlottedVersion, *, groups: Sequence[int] | None = None,
 
 
 def _checked(version: PlottedVersion, groups: Sequence[int] | None) -> list[int]:
+    if not hasattr(version, "groups"):
+        raise InputError(
+            f"version is {version!r}, and no version", hint="Give one, such as store.dataset('visual') returns."
+        )
     known = range(len(version.groups))
-    numbers = list(known) if groups is None else list(groups)
+    numbers = list(known) if groups is None else several("groups", groups, such_as="[0, 2]")
     unknown = [number for number in numbers if number not in known]
     if unknown:
         raise InputError(f"{version.ref} has no group {unknown[0]}", hint=f"Its groups are 0 to {len(known) - 1}.")

@@ -43,7 +43,7 @@ _MEMBER_TABLE = (
     Column("experiment_id", "experiment"),
     Column("group", "group"),
     Column("group_label", "label"),
-    Column("injected_hemisphere", "side", optional=True),
+    Column("injected_hemisphere", "injected", optional=True),
     Column("divisor", "divided by", fixed(4)),
 )
 _CHECK_TABLE = (

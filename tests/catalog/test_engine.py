@@ -109,3 +109,27 @@ def test_locked_sqlite_database_is_busy_not_hanging(tmp_path: Path, monkeypatch:
 def test_constraint_that_is_broken_is_bad_input(store: Store) -> None:
     with pytest.raises(InputError, match="single_row"), store.database.writing() as connection:
         connection.execute(text("INSERT INTO store_info SELECT 2, 'x', 1, created_at, 'x' FROM store_info"))
+
+
+def test_an_account_that_may_only_read_is_told_before_any_work(store: Store) -> None:
+    store.database.require_writable()
+    target = store.database.target
+    if isinstance(target, Path):
+        with open_store(store.path, read_only=True) as reader, pytest.raises(ReadOnlyStoreError):
+            reader.database.require_writable()
+        return
+    with store.database.writing() as connection:
+        connection.execute(text("CREATE ROLE a_reader LOGIN"))
+        connection.execute(text("GRANT SELECT ON ALL TABLES IN SCHEMA public TO a_reader"))
+    reading = Database(target.set(username="a_reader"))
+    try:
+        with reading.reading() as connection:
+            assert connection.execute(text(CURRENT)).scalar() == 1
+        with pytest.raises(ReadOnlyStoreError, match="may only be read") as caught:
+            reading.require_writable()
+        assert "right to write" in str(caught.value.hint)
+    finally:
+        reading.close()
+        with store.database.writing() as connection:
+            connection.execute(text("DROP OWNED BY a_reader"))
+            connection.execute(text("DROP ROLE a_reader"))

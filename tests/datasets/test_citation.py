@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bsv_store.aggregation import by_coordinate
 from bsv_store.catalog.selection import Selection
 from tests.datasets.world import IDS, ask
 
@@ -28,6 +29,11 @@ def test_a_citation_says_what_the_data_are_and_that_it_must_be_checked(filled: S
     assert version.fingerprint in citation.methods
     assert "Allen Mouse Brain Connectivity Atlas" in citation.acknowledgement
     assert "1, 2, 3, 4, 5, 6, 7" in text
+
+
+def test_a_citation_tells_groups_without_experiments(filled: Store) -> None:
+    version = ask(filled, grouping=by_coordinate("AP", edges=[1000, 2000, 9500]))
+    assert "in 2 groups (1 of them without experiments)." in version.cite().methods
 
 
 def test_the_references_are_bibtex(filled: Store) -> None:

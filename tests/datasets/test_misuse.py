@@ -117,6 +117,7 @@ def test_the_error_names_the_argument_and_says_what_to_give(filled: Store, versi
         "statistics is 3.5": lambda: filled.aggregate(visual, name="x", statistics=3.5),  # type: ignore[arg-type]
         "aggregate has no option 'bylateral'": lambda: filled.aggregate(visual, name="x", bylateral="error"),
         "aggregate has no option 'grouping'": lambda: filled.aggregate(visual, name="x", grouping=None),
+        "search_point has no option 'radius'": lambda: filled.search_point((8000, 1500, 8000), radius=3),
         "search_sources has no option 'side'": lambda: filled.catalog.search_sources("VISp", side="left"),
         "ref is 3, and no text": lambda: filled.dataset(3),  # type: ignore[arg-type]
         "target is 3, and no path": lambda: version.export(3),  # type: ignore[arg-type]
