@@ -52,7 +52,7 @@ class _Layout:
         self.titles = titles_of(scene, letters)
         self.title = 0.1 + max(title.count("\n") + 1 for title in self.titles) * 1.25 * _TITLE_SIZE / 72
         # The notes at the foot take one line or two, or up to five where the picture is narrow.
-        margin_bottom = 0.4 if self.columns > 3 else 0.8
+        margin_bottom = 0.45 if self.width > 8 else 0.85
         bands = -(-groups // self.columns)
         self.heights = [self.panel_width * MM[view.down] / MM[view.right] for view in VIEWS]
         self.band = self.title + sum(self.heights) + len(VIEWS) * self.row_gap

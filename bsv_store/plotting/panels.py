@@ -32,6 +32,7 @@ _SCALE_QUANTILE = 0.998
 # Of the notes at the foot, whose letters are 8 points high.
 _CHARACTERS_PER_INCH = 14
 _HEADING_SIZE = 8.5
+_LEAST_OUTLINE_MM = 1.5
 _TITLE_INCHES, _LINE_INCHES = 0.42, 0.17
 
 
@@ -216,7 +217,10 @@ def outline_of(signal: NDArray[np.bool_], view: View) -> list[NDArray[np.float64
     y = np.clip(np.arange(-0.5, rows + 1) / rows, 0, 1) * MM[view.down]
     # On a figure that is thrown away: only the points are wanted, once for all groups.
     contours = figure_class()().add_subplot().contour(x, y, smooth, levels=[0.5])
-    return [np.asarray(line) for line in contours.allsegs[0]]
+    lines = [np.asarray(line) for line in contours.allsegs[0]]
+    # Real volumes have small holes and specks, whose rings would be taken for something.
+    sizes = [float(np.ptp(line, axis=0).max()) for line in lines]
+    return [line for line, size in zip(lines, sizes, strict=True) if size >= min(_LEAST_OUTLINE_MM, max(sizes))]
 
 
 def _smoothed(mask: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -55,7 +55,7 @@ _OPTIONS = [
     _option(
         "--edges",
         metavar="UM,UM,...",
-        help="Edges of the coordinate bins, um, instead of --bins. These are groups even if empty, but not crossed.",
+        help="Edges of the coordinate bins, um, instead of --bins. Each is a group, even if empty, unless crossed.",
     ),
     _option(
         "--region",
