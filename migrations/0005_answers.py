@@ -14,6 +14,23 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
+# Tables that selections, groupings and averages read. On SQLite a table that is made anew (batch_alter_table) loses its
+# triggers, and needs them again.
+INPUTS = (
+    "exclusion",
+    "experiment",
+    "experiment_injection_structure",
+    "experiment_line",
+    "named_selection",
+    "structure",
+    "structure_ancestor",
+    "structure_set",
+    "structure_set_member",
+    "transgenic_line",
+    "unionize_coverage",
+    "volume",
+)
+
 ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
@@ -28,13 +45,38 @@ def upgrade() -> None:
         "dataset_answer",
         sa.Column("version_id", ROW_ID, autoincrement=False, nullable=False),
         sa.Column("change_count", sa.BigInteger(), nullable=False, comment="Rows of catalog_change then"),
+        sa.Column("release", sa.String(), nullable=False, comment="Version of bsv-store that saw it"),
         sa.PrimaryKeyConstraint("version_id", name=op.f("pk_dataset_answer")),
         sa.ForeignKeyConstraint(
             ["version_id"], ["dataset_version.id"], name=op.f("fk_dataset_answer_version_id_dataset_version")
         ),
     )
+    if op.get_bind().dialect.name == "sqlite":
+        # By row, since SQLite has nothing else; so not for unionize, whose every change also changes its coverage.
+        for table in INPUTS:
+            for what in ("INSERT", "UPDATE", "DELETE"):
+                op.execute(
+                    f"CREATE TRIGGER {table}_{what.lower()}_is_a_change AFTER {what} ON {table}"
+                    " BEGIN INSERT INTO catalog_change (changed_at) VALUES (CURRENT_TIMESTAMP); END"
+                )
+        return
+    op.execute(
+        "CREATE FUNCTION note_catalog_change() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN INSERT INTO catalog_change (changed_at) VALUES (CURRENT_TIMESTAMP); RETURN NULL; END $$"
+    )
+    for table in (*INPUTS, "unionize"):
+        op.execute(
+            f"CREATE TRIGGER is_a_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table}"
+            " FOR EACH STATEMENT EXECUTE FUNCTION note_catalog_change()"
+        )
 
 
 def downgrade() -> None:
+    if op.get_bind().dialect.name == "sqlite":
+        for table in INPUTS:
+            for what in ("insert", "update", "delete"):
+                op.execute(f"DROP TRIGGER {table}_{what}_is_a_change")
+    else:
+        op.execute("DROP FUNCTION note_catalog_change() CASCADE")
     op.drop_table("dataset_answer")
     op.drop_table("catalog_change")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 import os
-import re
 import shutil
 import socket
 import uuid
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import hypothesis
 import pytest
-from sqlalchemy import Connection, Engine, event
 
 from tests.postgres import PostgresServer
 
@@ -78,21 +76,6 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, _homes: Path, _matplotlib_
     before = os.umask(0o022)
     yield
     os.umask(before)
-
-
-_WRITES = re.compile(r"\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|COPY)\s+\"?(\w+)", re.IGNORECASE)
-# What averages are not made of.
-_NO_INPUTS = re.compile(r"claim|dataset|dataset_\w+|sqlite_stat\d")
-
-
-@event.listens_for(Engine, "before_cursor_execute")
-def _hold_to_promises(connection: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:
-    """Fail a test whose transaction writes inputs of averages after it promised not to."""
-    if connection.get_execution_options().get("bsv_changes_inputs", True):
-        return
-    written = _WRITES.match(statement)
-    if written is not None and not _NO_INPUTS.fullmatch(written[1]):
-        pytest.fail(f"writing(changes_inputs=False) wrote into {written[1]}: {statement}")
 
 
 @pytest.fixture(autouse=True)

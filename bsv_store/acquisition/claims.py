@@ -100,7 +100,7 @@ class Claims:
         """Prolong all that is held, a third of its life after it was prolonged last."""
         if time.monotonic() - self._renewed < self._lease_s / 3 or not self._held:
             return
-        with self._database.writing(changes_inputs=False) as connection:
+        with self._database.writing() as connection:
             expires = _now(connection, after_s=self._lease_s)
             connection.execute(update(_table).where(_columns.owner == self.owner).values(expires_at=expires))
         self._renewed = time.monotonic()
@@ -109,7 +109,7 @@ class Claims:
         """Give up everything that is held, and sweep away what others left behind."""
         if not self._held:
             return
-        with self._database.writing(changes_inputs=False) as connection:
+        with self._database.writing() as connection:
             run_out = _columns.expires_at < _now(connection)
             connection.execute(delete(_table).where(or_(_columns.owner == self.owner, run_out)))
         self._held.clear()

@@ -31,7 +31,7 @@ def share_of_connections(database: Database, claims: Claims, host: str, *, wante
     granted: set[str] = set()
     # Another run may take the same at the same time; then there may be others left, fewer each time.
     for _ in keys:
-        with database.writing(changes_inputs=False) as connection:
+        with database.writing() as connection:
             free = sorted(claims.free(connection, keys) - granted)
             granted |= claims.take(connection, free[: wanted - len(granted)])
         if len(granted) == wanted or not free:

@@ -246,13 +246,13 @@ class SharedWork(Generic[B]):
     def _claimed(self, wanted: Sequence[int]) -> list[int]:
         """Those that are ours to bring; what others hold is noted, what they have brought by now is done."""
         keys = {self._task.key(i): i for i in wanted}
-        with self._database.writing(changes_inputs=False) as connection:
+        with self._database.writing() as connection:
             granted = {keys[key] for key in self._claims.take(connection, keys)}
         self._elsewhere.update(i for i in wanted if i not in granted)
         # Looked up after the claim: who held it before has committed by then.
         there = self._task.present(granted)
         if there:
-            with self._database.writing(changes_inputs=False) as connection:
+            with self._database.writing() as connection:
                 self._release(connection, there)
             self._done(self._present, there)
         return [i for i in wanted if i in granted and i not in there]
@@ -306,7 +306,7 @@ class SharedWork(Generic[B]):
             for i in ids:
                 self._submit(pool, [i])
             return
-        with self._database.writing(changes_inputs=False) as connection:
+        with self._database.writing() as connection:
             self._release(connection, ids)
         self._fail({ids[0]: error.message})
         if isinstance(error, UpstreamError) and not isinstance(error, NotFoundUpstreamError):

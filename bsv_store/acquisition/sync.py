@@ -193,7 +193,7 @@ class UnionizeTask(Task[Reply[UnionizeTable]]):
         self.rows += report.rows
         self.written += report.written
         checkpoint("sync:committed")
-        with self._database.writing(changes_inputs=False) as connection:
+        with self._database.writing() as connection:
             claims.release(connection, keys)
         absent = ours - set(reply.value.experiment_ids)
         reason = "the Allen API has no unionize rows of experiment {}; asked {}"

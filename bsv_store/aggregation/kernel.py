@@ -31,6 +31,9 @@ from bsv_store.errors import InputError, RecipeError
 from bsv_store.volumes.grid import Hemisphere
 from bsv_store.volumes.volume import SparseArray
 
+# Index, values and divisor of volumes that are to be added, by group and injected side.
+_Waiting = dict[tuple[int, Hemisphere | None], list[tuple[NDArray[np.uint32], NDArray[np.float32], float]]]
+
 _SIDES: tuple[Hemisphere, ...] = ("right", "left")
 # Voxels that are read out at once: the temporaries of finish() stay in the processor's cache.
 _BLOCK_VOXELS = 1 << 17
@@ -134,6 +137,7 @@ class GroupAccumulator:
         self._subtract_each = self.hemisphere == "subtract_contralateral" and self._wanted.moments
         self._cells: dict[tuple[int, Hemisphere | None], Cell] = {}
         self._counts = [0] * n_groups
+        self._is_finished = False
 
     @property
     def n_groups(self) -> int:
@@ -167,12 +171,13 @@ class GroupAccumulator:
             If there is no such group, or a sparse index or the weights cannot be right. The volumes before the one at
             fault may have been added then.
         """
-        together: dict[tuple[int, Hemisphere | None], list[Part]] = {}
+        self._check_open()
+        together: _Waiting = {}
         for addend in addends:
             side, divisor = self._checked(addend)
-            part = self._part(addend, side, divisor)
-            if part is not None:
-                together.setdefault((addend.group, side), []).append(part)
+            listed = self._listed(addend)
+            if listed is not None:
+                together.setdefault((addend.group, side), []).append((*listed, divisor))
                 continue
             # Each sum must get its members in their order.
             self._flush(together)
@@ -196,8 +201,8 @@ class GroupAccumulator:
             checked_divisor(addend.divisor, addend.what),
         )
 
-    def _part(self, addend: Addend, side: Hemisphere | None, divisor: float) -> Part | None:
-        """What a sparse volume adds to a plain sum; None if it needs more than that."""
+    def _listed(self, addend: Addend) -> tuple[NDArray[np.uint32], NDArray[np.float32]] | None:
+        """Index and values of a sparse volume that is only to be added to a plain sum; None if it needs more."""
         voxels = addend.voxels
         if self._wanted.weighted or self._wanted.moments or addend.exclude is not None:
             return None
@@ -206,14 +211,20 @@ class GroupAccumulator:
         index, values = self._intake.listed(voxels, addend.what)
         if not voxels.complete and values.size and np.isnan(values.min()):
             return None
-        return Part(self._cell(addend.group, side).total, index, values, divisor)
+        return index, values
 
-    def _flush(self, together: dict[tuple[int, Hemisphere | None], list[Part]]) -> None:
-        add_parts([part for parts in together.values() for part in parts], first=self._intake.first)
-        for (group, side), parts in together.items():
-            self._cell(group, side).members += len(parts)
-            self._counts[group] += len(parts)
+    def _flush(self, together: _Waiting) -> None:
+        cells = {key: self._cell(*key) for key in together}
+        parts = [Part(cells[key].total, *listed) for key, volumes in together.items() for listed in volumes]
+        add_parts(parts, first=self._intake.first)
+        for key, volumes in together.items():
+            cells[key].members += len(volumes)
+            self._counts[key[0]] += len(volumes)
         together.clear()
+
+    def _check_open(self) -> None:
+        if self._is_finished:
+            raise InputError("the average has been read out; begin another", hint="finish() gives the sums away.")
 
     def _add_alone(self, addend: Addend, side: Hemisphere | None, divisor: float) -> None:
         group, voxels, what = addend.group, addend.voxels, addend.what
@@ -260,9 +271,7 @@ class GroupAccumulator:
         return self._cells[key]
 
     def finish(self, dtype: str = "float32") -> GroupResult:
-        """The statistics of what was added; the accumulator is empty afterwards.
-
-        The sums of each group make room for its result, so that both are not in memory at once for all groups.
+        """The statistics of what was added; once, since the sums of each group make room for its result.
 
         Parameters
         ----------
@@ -277,10 +286,14 @@ class GroupAccumulator:
         ------
         RecipeError
             On another dtype.
+        InputError
+            The second time.
         """
+        self._check_open()
         # Room for the result: at 25 um the buffers of the volumes take as much.
         self._intake.release()
         shape, number_type = self._intake.shape, checked_dtype(dtype)
+        self._is_finished = True
         arrays: dict[Statistic, NDArray[Any]] = {
             name: np.empty((self.n_groups, *shape), number_type) for name in self.statistics if name != "n"
         }
@@ -297,10 +310,9 @@ class GroupAccumulator:
                 for name, values in statistics_of(sums, written).items() if sums is not None else ():
                     arrays[name][group, block] = values
             self._cells = {key: cell for key, cell in self._cells.items() if key[0] != group}
-        counts, self._counts = tuple(self._counts), [0] * self.n_groups
         return GroupResult(
             **arrays,
-            counts=counts,
+            counts=tuple(self._counts),
             statistics=self.statistics,
             hemisphere=self.hemisphere,
             ap_range=self._intake.ap_range,

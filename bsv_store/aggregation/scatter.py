@@ -35,7 +35,7 @@ class Part:
     total : ndarray of float64, shape (n_voxels,)
         The sum; changed in place.
     index : ndarray of uint32, int32 or intp, shape (n,)
-        Unique; ascending, or it is slow.
+        Unique and ascending. Of one that does not ascend nothing is lost, but the order of the parts is not kept.
     values : ndarray of float32 or float64, shape (n,)
     divisor : float
         What the values are divided by first, in float64.
@@ -96,7 +96,8 @@ def _adder(
             np.copyto(quotients, values)
         else:
             np.divide(values, divisor, out=quotients, dtype=np.float64)
-        if first == 0 and loop is not None and index.dtype.itemsize == ends.itemsize and index.flags.carray:
+        flags = index.flags
+        if first == 0 and loop is not None and index.dtype.itemsize == 4 and flags.c_contiguous and flags.aligned:
             # As it lies in the file.
             places: NDArray[Any] = index.view(np.int32)
         else:

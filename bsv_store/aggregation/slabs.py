@@ -40,12 +40,12 @@ def bytes_per_plane(
     subtract_each = hemisphere_rule(hemisphere) == "subtract_contralateral" and wanted.moments
     sides = 2 if needs_side(hemisphere_rule(hemisphere)) and not subtract_each else 1
     # Missing voxels take a count in each cell, the mask of dropped ones a byte; n takes 4 bytes a group in the result.
-    # The buffers are given back before the result is made.
-    cells = n_groups * sides * (wanted.bytes_per_voxel + (0 if weighted else 4))
+    # The buffers are given back before the result is made, the sums of a group as soon as its result is there.
+    cell = sides * (wanted.bytes_per_voxel + (0 if weighted else 4))
     scratch = 2 + 8 * subtract_each + 24 * weighted
-    floats = sum(name != "n" for name in names)
-    result = n_groups * (floats * checked_dtype(dtype).itemsize + 4)
-    return math.prod(shape[1:]) * (cells + max(scratch, result))
+    result = sum(name != "n" for name in names) * checked_dtype(dtype).itemsize + 4
+    adding, first_read, last_read = n_groups * cell + scratch, n_groups * cell + result, cell + n_groups * result
+    return math.prod(shape[1:]) * max(adding, first_read, last_read)
 
 
 def slabs_within(n_planes: int, plane_bytes: int, budget_bytes: int, *, step: int = 1) -> tuple[tuple[int, int], ...]:

@@ -164,7 +164,7 @@ def refresh_statistics_after(database: Database, rows: int) -> None:
         return
     # Statistics only save time, and what was taken in is committed: not worth an error if somebody else is writing.
     with contextlib.suppress(BusyError):
-        with database.writing(changes_inputs=False) as connection:
+        with database.writing() as connection:
             refresh_statistics(connection)
         if not database.is_sqlite:
             database.vacuum(Unionize.__tablename__)

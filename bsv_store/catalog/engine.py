@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from bsv_store.catalog.models.base import now
-from bsv_store.catalog.models.store import CatalogChange
 from bsv_store.errors import (
     BsvStoreError,
     BusyError,
@@ -123,14 +121,11 @@ class Database:
                 yield connection
 
     @contextmanager
-    def writing(self, *, changes_inputs: bool = True, patient: bool = True) -> Iterator[Connection]:
+    def writing(self, *, patient: bool = True) -> Iterator[Connection]:
         """A transaction that may write; on SQLite it waits until it is the only writer. Commits on leaving.
 
         Parameters
         ----------
-        changes_inputs : bool
-            False promises that nothing is written of which averages are made: experiments, structures, unionize rows,
-            volumes, exclusions. Otherwise stored answers are looked into again, which costs time and nothing else.
         patient : bool
             False gives up with a BusyError where others would have to be waited for.
 
@@ -143,16 +138,12 @@ class Database:
         """
         self._refuse_reader()
         wait_s = BUSY_TIMEOUT_S if patient else 0.0
-        options: dict[str, Any] = {"bsv_changes_inputs": changes_inputs}
-        if self.is_sqlite:
-            options |= {"bsv_begin": "IMMEDIATE", "bsv_wait_s": wait_s}
+        options = {"bsv_begin": "IMMEDIATE", "bsv_wait_s": wait_s} if self.is_sqlite else {}
         with self._transaction(options) as connection:
             if not (self.is_sqlite or patient):
                 # 0 would be for ever.
                 connection.exec_driver_sql("SET LOCAL lock_timeout = 1")
             yield connection
-            if changes_inputs:
-                connection.execute(insert(CatalogChange).values(changed_at=now()))
         self._has_written = True
 
     def require_writable(self) -> None:

@@ -232,7 +232,7 @@ class _Call:
         work = Pass(range(len(groups.members)), (0, grid.shape[0]), tuple(inputs))
         damaged = add_all(accumulator, self.store.files, work)
         if damaged:
-            raise damaged_inputs(damaged)
+            raise damaged_inputs(damaged, can_leave_out=False)
         individual = self._individual(inputs, rule) if load_all else None
         sizes = [0] * len(groups.members)
         for member in inputs:

@@ -162,7 +162,7 @@ def _stored(
     path = result_path(name, inputs.fingerprint(), result.file_sha256)
     result.publish(files, path)
     checkpoint("aggregate:published")
-    with database.writing(changes_inputs=False) as connection:
+    with database.writing() as connection:
         dataset = take_dataset(connection, name, created_by)
         earlier = by_fingerprint(connection, name, inputs.fingerprint())
         if earlier is None:

@@ -80,7 +80,7 @@ def record_check(database: Database, version: StoredVersion, check: NewCheck, *,
         If somebody has deleted the version in the meantime.
     """
     mine = VersionRow.number == version.number, VersionRow.fingerprint == version.fingerprint
-    with database.writing(changes_inputs=False) as connection:
+    with database.writing() as connection:
         # The lock on the dataset keeps the version from being deleted at the same time.
         dataset_id = connection.scalar(select(Dataset.id).where(Dataset.name == version.name).with_for_update())
         identifier = connection.scalar(select(VersionRow.id).where(VersionRow.dataset_id == dataset_id, *mine))

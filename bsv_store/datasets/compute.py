@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from bsv_store.volumes.files import StoreFiles
 
 
+_LEAVE_OUT_HINT = "Or leave such experiments out (--missing leave-out, missing='leave_out')."
+
+
 class DamagedInputsError(DamagedFileError):
     """Files of members that are missing or differ from what was published.
 
@@ -125,14 +128,14 @@ def _averages(
             yield each, averages
 
 
-def damaged_inputs(damaged: dict[int, tuple[str, str | None]]) -> DamagedInputsError:
+def damaged_inputs(damaged: dict[int, tuple[str, str | None]], *, can_leave_out: bool = True) -> DamagedInputsError:
     """The error that names all members whose files are damaged, from their messages and hints."""
     first = min(damaged)
     message, hint = damaged[first]
     more = f" (and {len(damaged) - 1} more: {listed_ids(damaged.keys() - {first})})" if len(damaged) > 1 else ""
     error = DamagedInputsError(
         f"experiment {first}{more}: {message}",
-        hint=f"{hint or ''} Or leave such experiments out (missing: leave_out).".strip(),
+        hint=f"{hint or ''} {_LEAVE_OUT_HINT if can_leave_out else ''}".strip(),
         damaged={identifier: text for identifier, (text, _) in damaged.items()},
     )
     error.__cause__ = DamagedFileError(message, hint=hint)

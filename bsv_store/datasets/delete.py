@@ -30,7 +30,7 @@ def delete_version(database: Database, files: StoreFiles, ref: str) -> DatasetVe
         If a tag is on it.
     """
     wanted = parse_ref(ref)
-    with database.writing(changes_inputs=False) as connection:
+    with database.writing() as connection:
         connection.execute(select(Dataset.id).where(Dataset.name == wanted.name).with_for_update())
         identifier = version_id(connection, wanted)
         version = read_version(connection, files, identifier)
@@ -39,6 +39,8 @@ def delete_version(database: Database, files: StoreFiles, ref: str) -> DatasetVe
                 f"{version.ref} cannot be deleted: it has the tag {', '.join(version.tags)}",
                 hint="Somebody relies on what is tagged. Take the tag off first, if you are sure.",
             )
+        # Whoever is remembering an answer of it holds its row.
+        connection.execute(select(VersionRow.id).where(VersionRow.id == identifier).with_for_update())
         for table in (DatasetMember, DatasetGroup, DatasetTag, DatasetCheck, DatasetAnswer):
             connection.execute(delete(table).where(table.version_id == identifier))
         connection.execute(delete(VersionRow).where(VersionRow.id == identifier))
@@ -50,7 +52,7 @@ def delete_version(database: Database, files: StoreFiles, ref: str) -> DatasetVe
 
 def _trash_unused(database: Database, files: StoreFiles, version: DatasetVersion) -> None:
     """Move the file out of the way, unless somebody has just made the same version again and uses it."""
-    with database.writing(changes_inputs=False) as connection:
+    with database.writing() as connection:
         connection.execute(select(Dataset.id).where(Dataset.name == version.name).with_for_update())
         if connection.scalar(select(VersionRow.id).where(VersionRow.path == version.relative_path)) is None:
             files.trash(version.relative_path)

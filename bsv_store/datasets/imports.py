@@ -63,7 +63,7 @@ def import_bundle(
     refuse_read_only(database, files)
     files.publish(version.path, bundle.image)
     checkpoint("import:published")
-    with database.writing(changes_inputs=False) as connection:
+    with database.writing() as connection:
         dataset = take_dataset(connection, target, version.created_by)
         earlier = by_fingerprint(connection, target, version.fingerprint)
         if earlier is None:

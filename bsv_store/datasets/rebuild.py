@@ -170,7 +170,7 @@ def _restore(database: Database, files: StoreFiles, version: DatasetVersion, res
     path = result_path(version.name, version.fingerprint, result.file_sha256)
     result.publish(files, path)
     checkpoint("rebuild:published")
-    with database.writing(changes_inputs=False) as connection:
+    with database.writing() as connection:
         connection.execute(select(Dataset.id).where(Dataset.name == version.name).with_for_update())
         values = {"path": path, "size_bytes": result.size_bytes, "file_sha256": result.file_sha256}
         mine = VersionRow.fingerprint == version.fingerprint, VersionRow.path == version.relative_path

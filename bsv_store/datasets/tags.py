@@ -45,7 +45,7 @@ def tag_version(
     """
     check_tag(tag)
     wanted = parse_ref(ref)
-    with database.writing(changes_inputs=False) as connection:
+    with database.writing() as connection:
         # The lock on the dataset keeps the version from being deleted, and the tag from being set, at the same time.
         dataset_id = connection.scalar(select(Dataset.id).where(Dataset.name == wanted.name).with_for_update())
         identifier = version_id(connection, wanted)
@@ -78,7 +78,7 @@ def remove_tag(database: Database, name: str, tag: str) -> None:
     UnknownDatasetError
         If the dataset does not have such a tag.
     """
-    with database.writing(changes_inputs=False) as connection:
+    with database.writing() as connection:
         dataset_id = connection.scalar(select(Dataset.id).where(Dataset.name == name).with_for_update())
         gone = connection.execute(delete(DatasetTag).where(DatasetTag.dataset_id == dataset_id, DatasetTag.tag == tag))
         if gone.rowcount == 0:

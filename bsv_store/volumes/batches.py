@@ -1,13 +1,14 @@
 """Many volumes one after the other: a batch is read while the one before it is worked on.
 
 Batches bound the memory whatever the number of volumes. Small files are read into rooms that are used again and again,
-since memory that the system has just handed out costs as much as reading the file into it. The files of a batch are
-all opened, and so announced to the system, before the first is read: a slow disk serves many at a time.
+since memory that the system has just handed out costs as much as reading the file into it. Files are opened, and so
+announced to the system, some time before they are read: a slow disk serves many at a time.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -34,8 +35,8 @@ Content = list[Voxels] | DamagedFileError
 """The voxels of the files asked for together, in their order, or what is wrong with one of them."""
 
 _BATCH_BYTES = 16_000_000
-# Open at a time; far from the 256 that some systems allow a process.
-_BATCH_FILES = 64
+# Files opened before they are read: on a cold cache, more gained nothing.
+_AHEAD = 8
 # Arrays start where the processor likes to load them from.
 _ALIGNMENT = 64
 
@@ -94,30 +95,31 @@ class _Room:
 
 def _cut(requests: Sequence[_Request], start: int, stop: int) -> list[list[_Request]]:
     batches: list[list[_Request]] = []
-    room = number = 0
+    room = 0
     for request in requests:
-        size = sum(_bytes(file, start, stop) for file in request)
-        if not batches or room < size or number < len(request):
+        # How much of a large file lies in a slab, only the file knows.
+        alone = any(file.layout.has_slabs for file in request)
+        size = _BATCH_BYTES if alone else sum(_bytes(file, start, stop) for file in request)
+        if not batches or room < size:
             batches.append([])
-            room, number = _BATCH_BYTES, _BATCH_FILES
+            room = _BATCH_BYTES
         batches[-1].append(request)
-        room, number = room - size, number - len(request)
+        room -= size
     return batches
 
 
 def _bytes(file: VolumeFile, start: int, stop: int) -> int:
     layout = file.layout
     if layout.encoding == "dense":
-        return 4 * layout.grid.size * (stop - start) // layout.grid.shape[0]
-    return layout.size_bytes * (stop - start) // layout.grid.shape[0] if layout.has_slabs else layout.size_bytes
+        return layout.size_bytes + 4 * layout.grid.size * (stop - start) // layout.grid.shape[0]
+    return layout.size_bytes
 
 
 def _read(files: StoreFiles, batch: Sequence[_Request], start: int, stop: int, room: _Room) -> list[Content]:
     small = [file for request in batch for file in request if not file.layout.has_slabs]
     parts = room.cut([file.layout.size_bytes for file in small])
     with ExitStack() as stack:
-        streams = [_announced(files, file, stack) for file in small]
-        prepared = iter(zip(streams, parts, strict=True))
+        prepared = zip(_announced(files, small, stack), parts, strict=True)
 
         def voxels(file: VolumeFile) -> Voxels | DamagedFileError:
             if file.layout.has_slabs:
@@ -125,16 +127,23 @@ def _read(files: StoreFiles, batch: Sequence[_Request], start: int, stop: int, r
             stream, part = next(prepared)
             if isinstance(stream, DamagedFileError):
                 return stream
-            files.read_into(part, stream, xxh3=file.layout.file_xxh3)
+            with stream:
+                files.read_into(part, stream, xxh3=file.layout.file_xxh3)
             whole = decode(part.toreadonly(), file.layout)
             return whole.planes(start, stop) if isinstance(whole, SparseArray) else whole[start:stop]
 
         return [_together([_or_damage(voxels, file) for file in request]) for request in batch]
 
 
-def _announced(files: StoreFiles, file: VolumeFile, stack: ExitStack) -> FileIO | DamagedFileError:
-    found = _or_damage(files.announced, file.path)
-    return found if isinstance(found, DamagedFileError) else stack.enter_context(found)
+def _announced(files: StoreFiles, small: Sequence[VolumeFile], stack: ExitStack) -> Iterator[FileIO | DamagedFileError]:
+    """Each file, open, or why it cannot be; some are opened ahead."""
+    ahead: deque[FileIO | DamagedFileError] = deque()
+    for file in small:
+        found = _or_damage(files.announced, file.path)
+        ahead.append(found if isinstance(found, DamagedFileError) else stack.enter_context(found))
+        if len(ahead) > _AHEAD:
+            yield ahead.popleft()
+    yield from ahead
 
 
 def _or_damage(read: Callable[[A], R], argument: A) -> R | DamagedFileError:

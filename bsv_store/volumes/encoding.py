@@ -98,20 +98,22 @@ def encode(volume: Volume, *, experiment_id: int, source: str) -> EncodedVolume:
     import h5py
 
     array = volume.array
-    voxels = SparseArray.from_dense(array)
-    sparse = voxels.index.size <= DENSE_ABOVE * array.size
+    stored = array != 0
+    count = int(np.count_nonzero(stored))
+    sparse = count <= DENSE_ABOVE * array.size
     memory = io.BytesIO()
     # Not HDF5's own in-memory driver: before HDF5 2.0 the image that it gives out has a wrong checksum.
     with h5py.File(memory, "w", libver=FILE_FORMAT) as file:
         describe_file(file, volume.kind, volume.grid, experiment_id=experiment_id, source=source)
         offsets: tuple[int | None, int | None] = (None, None)
         if sparse:
-            count = voxels.index.size
+            voxels = SparseArray.from_stored(array, stored)
+            no_data_voxels = int(np.isnan(voxels.values).sum())
             describe_sparse(file, volume.grid, count)
             offsets = _write_array(file, "indices_0", voxels.index), _write_array(file, "values", voxels.values)
         else:
             create_dense(file, volume.grid)[...] = array.astype("<f4", copy=False)
-            count = array.size
+            count, no_data_voxels = array.size, volume.no_data_voxels
     image = memory.getvalue()
     layout = VolumeLayout(
         grid=volume.grid,
@@ -123,8 +125,7 @@ def encode(volume: Volume, *, experiment_id: int, source: str) -> EncodedVolume:
         value_count=count,
         index_offset=offsets[0],
         value_offset=offsets[1],
-        # Voxels without data are not 0.
-        no_data_voxels=int(np.isnan(voxels.values).sum()),
+        no_data_voxels=no_data_voxels,
     )
     return EncodedVolume(image, layout)
 

@@ -62,9 +62,14 @@ class SparseArray:
     @classmethod
     def from_dense(cls, array: NDArray[np.float32]) -> SparseArray:
         """The same voxels without the zeros."""
+        return cls.from_stored(array, array != 0)
+
+    @classmethod
+    def from_stored(cls, array: NDArray[np.float32], stored: NDArray[np.bool_]) -> SparseArray:
+        """The voxels of an array that are marked: those that are not 0."""
         flat = array.reshape(-1)
         # Of booleans: three times as fast as of the numbers themselves.
-        index = np.flatnonzero(flat != 0)
+        index = np.flatnonzero(stored)
         return cls(Grid.from_shape(array.shape), index.astype(np.uint32), flat[index])
 
     def to_dense(self) -> NDArray[np.float32]:

@@ -317,14 +317,23 @@ def test_masks_may_be_sparse(items: list[Member], rule: str) -> None:
     assert_same(run(sparse), run(lambda mask: mask))
 
 
-@few
-@given(members(), rules)
-def test_after_its_end_an_accumulator_begins_anew(items: list[Member], rule: str) -> None:
-    accumulator = GroupAccumulator(GRID, 2, hemisphere=rule, statistics=STATISTICS)
-    for item in items:
-        accumulator.add(item.group, item.array, divisor=item.divisor, injected=item.injected)
-        alone = aggregated([item], n_groups=2, hemisphere=rule, statistics=STATISTICS)
-        assert_same(accumulator.finish("float64"), alone)
+def test_an_average_is_read_out_once() -> None:
+    accumulator = GroupAccumulator(GRID, 1)
+    accumulator.add(0, ONES)
+    assert (accumulator.finish().mean == 1).all()
+    with pytest.raises(InputError, match="read out"):
+        accumulator.finish()
+    with pytest.raises(InputError, match="read out"):
+        accumulator.add(0, ONES)
+
+
+def test_what_could_not_be_added_leaves_its_group_empty() -> None:
+    accumulator = GroupAccumulator(GRID, 1)
+    with pytest.raises(InputError, match="no group 1"):
+        accumulator.add_all([Addend(0, sparse(ONES)), Addend(1, sparse(ONES))])
+    result = accumulator.finish()
+    assert result.counts == (0,)
+    assert (result.mean == 0).all()
 
 
 def test_sums_are_given_back_when_they_have_been_read() -> None:

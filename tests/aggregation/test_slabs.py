@@ -55,5 +55,5 @@ def test_memory_stays_within_the_estimate_however_many_volumes(options: dict[str
     volume_bytes = 3 * 1.25 * 8 * np.count_nonzero(volume) + 100_000
     assert held < estimate + volume_bytes
     assert held_with_result < estimate + volume_bytes
-    # And it is no empty promise.
-    assert estimate < 2 * held_with_result
+    # And it is no empty promise: at first the sums of all groups stand beside the result of one.
+    assert estimate < 2 * (held + held_with_result / 2)

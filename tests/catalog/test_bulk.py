@@ -31,7 +31,6 @@ from bsv_store.catalog.bulk import (
     upsert_rows,
 )
 from bsv_store.catalog.engine import Database
-from bsv_store.catalog.models import CatalogChange
 from bsv_store.errors import BusyError, InputError
 
 TABLE = Table(
@@ -58,7 +57,6 @@ def connection(new_database: Callable[[], str | None], tmp_path: Path) -> Iterat
     path.touch()
     database = Database(path if url is None else make_url(url).set(drivername="postgresql+psycopg"))
     with database.writing() as connection:
-        CatalogChange.metadata.tables[CatalogChange.__tablename__].create(connection)
         TABLE.create(connection)
         yield connection
     database.close()
@@ -100,7 +98,6 @@ def test_key_that_exists_is_an_error(new_database: Callable[[], str | None], tmp
     (tmp_path / "bulk.db").touch()
     database = Database(tmp_path / "bulk.db" if url is None else make_url(url).set(drivername="postgresql+psycopg"))
     with database.writing() as connection:
-        CatalogChange.metadata.tables[CatalogChange.__tablename__].create(connection)
         TABLE.create(connection)
         insert_rows(connection, TABLE, NAMES, ROWS)
     # Whose message the user sees is the engine's affair; nothing may be left half-written.

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
 
 from bsv_store import Store, open_store
+from bsv_store.catalog.bulk import insert_rows, table_of
 from bsv_store.catalog.engine import BUSY_TIMEOUT_S
-from bsv_store.catalog.models import DatasetAnswer
+from bsv_store.catalog.models import Base, DatasetAnswer, TransgenicLine
 from bsv_store.catalog.selection import Selection
-from bsv_store.datasets.answers import catalog_state, known_answer, remember_answer
-from bsv_store.errors import BusyError, InputError
+from bsv_store.datasets.answers import catalog_state, known_answer, record_answer, remember_answer
+from bsv_store.datasets.refs import parse_ref
+from bsv_store.datasets.versions import version_id
+from bsv_store.errors import BusyError, InputError, NoSpaceError
 from tests.counting import counted
 from tests.datasets.world import IDS, add_volume, ask
 
@@ -82,6 +86,87 @@ def test_every_change_is_one_of_state_also_to_transactions_that_began_before(fil
     assert state_of(filled) > before
 
 
+# What neither selects, nor groups, nor goes into an average.
+NO_INPUTS = {
+    *("annotation", "catalog_change", "claim", "experiment_revision", "snapshot_member", "source_snapshot"),
+    *("dataset", "dataset_answer", "dataset_check", "dataset_group", "dataset_member", "dataset_tag"),
+    *("dataset_version", "store_info"),
+}
+
+
+def test_every_table_is_watched_or_known_to_matter_to_no_average(filled: Store) -> None:
+    tables = set(Base.metadata.tables)
+    # On SQLite a table loses its triggers when it is made anew.
+    query = "SELECT tbl_name FROM sqlite_master WHERE type = 'trigger'"
+    expected = {"unionize"}
+    if not filled.database.is_sqlite:
+        query = "SELECT event_object_table FROM information_schema.triggers"
+        expected = set()
+    with filled.database.reading() as connection:
+        watched: list[str] = list(connection.execute(text(query)).scalars())
+    # Insert, update, delete; truncate stands in no list of Postgres.
+    assert {table: watched.count(table) for table in set(watched)} == dict.fromkeys(set(watched), 3)
+    assert tables - set(watched) - NO_INPUTS == expected
+    assert not NO_INPUTS & set(watched)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE experiment SET sex = 'F' WHERE id = 1",
+        "UPDATE volume SET array_sha256 = 'x' WHERE experiment_id = 1",
+        "UPDATE unionize_coverage SET content_sha256 = 'x' WHERE experiment_id = 1",
+        "DELETE FROM structure_ancestor WHERE distance = 1",
+        "INSERT INTO named_selection SELECT * FROM named_selection",
+    ],
+)
+def test_whoever_changes_an_input_changes_the_state(filled: Store, statement: str) -> None:
+    before = state_of(filled)
+    with filled.database.writing() as connection:
+        changed = connection.execute(text(statement)).rowcount
+    assert (state_of(filled) > before) is (changed > 0 or not filled.database.is_sqlite)
+
+
+def test_rows_that_go_in_by_the_bulk_change_the_state(filled: Store) -> None:
+    before = state_of(filled)
+    with filled.database.writing() as connection:
+        insert_rows(connection, table_of(TransgenicLine), ("id", "name"), [(77, "A line")])
+    assert state_of(filled) > before
+
+
+def test_another_release_looks_into_it(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask(filled, EVERYBODY)
+    monkeypatch.setattr("bsv_store.datasets.answers.__version__", "999")
+    assert looked_into(lambda: ask(filled, EVERYBODY))
+    assert not looked_into(lambda: ask(filled, EVERYBODY))
+
+
+def test_a_failure_to_remember_is_none_of_the_answer(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = ask(filled, EVERYBODY)
+    add_volume(filled, 1, seed=1)
+    add_volume(filled, 1)
+
+    def full(*_arguments: Any) -> None:
+        raise NoSpaceError("no space left")
+
+    monkeypatch.setattr("bsv_store.datasets.answers.record_answer", full)
+    assert ask(filled, EVERYBODY).number == first.number
+
+
+def test_a_version_can_be_deleted_while_its_answer_is_remembered(filled: Store) -> None:
+    version = ask(filled, EVERYBODY)
+    with filled.database.reading() as connection:
+        identifier = version_id(connection, parse_ref(version.ref))
+    with ThreadPoolExecutor(1) as other, open_store(filled.path) as second:
+        with filled.database.writing() as connection:
+            record_answer(connection, identifier, 12345)
+            deleting = other.submit(second.versions.delete, version.ref)
+            # Until it waits for us, or has asked for nothing yet: either is a case.
+            wait([deleting], timeout=0.5)
+        assert deleting.result().ref == version.ref
+    assert answers(filled) == 0
+
+
 def test_a_change_that_is_rolled_back_changes_no_state(filled: Store) -> None:
     before = state_of(filled)
     with pytest.raises(InputError), filled.database.writing() as connection:
@@ -146,7 +231,7 @@ def test_an_answer_of_another_algorithm_is_none(filled: Store, monkeypatch: pyte
     with filled.database.reading() as connection:
         state = catalog_state(connection)
         assert known_answer(connection, version.name, version.recipe, state) is not None
-        monkeypatch.setattr("bsv_store.datasets.answers.ALGORITHM_VERSION", 2)
+        monkeypatch.setattr("bsv_store.datasets.inputs.ALGORITHM_VERSION", 2)
         assert known_answer(connection, version.name, version.recipe, state) is None
 
 

@@ -123,6 +123,7 @@ class DatasetAnswer(Base):
 
     version_id: Mapped[int] = mapped_column(ForeignKey("dataset_version.id"), primary_key=True, autoincrement=False)
     change_count: Mapped[int] = mapped_column(BigInteger, comment="Rows of catalog_change then")
+    release: Mapped[str] = mapped_column(comment="Version of bsv-store that saw it")
 
 
 class DatasetTag(Base):

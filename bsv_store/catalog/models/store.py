@@ -59,10 +59,10 @@ class Claim(Base):
 
 
 class CatalogChange(Base):
-    """One row for each transaction that may have changed what averages are made from.
+    """Rows that triggers add at every change of what averages are made from, whoever makes it.
 
-    Rows are never changed or removed, so their number, as a transaction sees it, names one state of the catalog: it
-    grows by every change that has become visible, and waits for no other writer.
+    None is ever changed or removed, so their number, as a transaction sees it, names one state of the catalog: it grows
+    by every change that has become visible, and no writer waits for another.
     """
 
     __tablename__ = "catalog_change"
