@@ -187,7 +187,7 @@ def result_writer(inputs: Inputs, path: Path | None = None) -> Iterator[ResultWr
     import h5py
 
     if path is not None:
-        with store_errors(path), path.open("x+b", buffering=0) as sink, written_hdf5(sink) as (file, guard):
+        with _written_file(path) as (file, guard, sink):
             yield ResultWriter(file, inputs, partial(_sealed_file, path, sink, guard), guard)
         return
     memory = io.BytesIO()
@@ -196,9 +196,30 @@ def result_writer(inputs: Inputs, path: Path | None = None) -> Iterator[ResultWr
         yield ResultWriter(file, inputs, partial(_sealed_memory, memory))
 
 
+@contextmanager
+def _written_file(path: Path) -> Iterator[tuple[h5py.File, GuardedFile, BinaryIO]]:
+    """A new file to write with h5py; only errors of the file itself are named as such, not those of the block."""
+    with store_errors(path):
+        sink = path.open("x+b", buffering=0)
+    guard = GuardedFile(sink)
+    try:
+        with written_hdf5(guard) as file:
+            yield file, guard, sink
+    except OSError as error:
+        if error is not guard.error:
+            raise
+        with store_errors(path):
+            raise
+    finally:
+        # Some network file systems say only now that there was no room.
+        with store_errors(path):
+            sink.close()
+
+
 def _sealed_file(path: Path, sink: BinaryIO, guard: GuardedFile) -> tuple[Path, int, str]:
     guard.check()
-    hashes = hashes_of(sink)
+    with store_errors(path):
+        hashes = hashes_of(sink)
     return path, hashes.size_bytes, hashes.sha256
 
 

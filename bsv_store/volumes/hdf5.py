@@ -32,8 +32,13 @@ class GuardedFile(io.RawIOBase):
         self._file = file
         self._error: OSError | None = None
 
+    @property
+    def error(self) -> OSError | None:
+        """The first error of the disk, if there was one: what is written from then on is lost."""
+        return self._error
+
     def check(self) -> None:
-        """Raise the first error of the disk, if there was one: what is written from then on is lost."""
+        """Raise the first error of the disk, if there was one."""
         if self._error is not None:
             raise self._error
 
@@ -92,8 +97,8 @@ class GuardedFile(io.RawIOBase):
 
 
 @contextmanager
-def written_hdf5(sink: BinaryIO) -> Iterator[tuple[h5py.File, GuardedFile]]:
-    """An HDF5 file that is written into an open file, and the guard that says whether the disk still takes it.
+def written_hdf5(guard: GuardedFile) -> Iterator[h5py.File]:
+    """An HDF5 file that is written through a guard, which says whether the disk still takes it.
 
     Raises
     ------
@@ -102,10 +107,9 @@ def written_hdf5(sink: BinaryIO) -> Iterator[tuple[h5py.File, GuardedFile]]:
     """
     import h5py
 
-    guard = GuardedFile(sink)
     try:
         with h5py.File(guard, "w", libver=FILE_FORMAT) as file:
-            yield file, guard
+            yield file
     except (OSError, RuntimeError):
         # What the library makes of lost bytes is no news.
         guard.check()

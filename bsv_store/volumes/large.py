@@ -115,7 +115,8 @@ def write_large(sink: BinaryIO, volume: SlabSource, *, experiment_id: int, sourc
     """
     grid, dtype = volume.grid, volume.dtype.newbyteorder("<")
     is_sparse = volume.non_zero <= DENSE_ABOVE * grid.size
-    with written_hdf5(sink) as (file, guard):
+    guard = GuardedFile(sink)
+    with written_hdf5(guard) as file:
         describe_file(file, volume.kind, grid, experiment_id=experiment_id, source=source)
         slabs = _hashed(volume, guard, digest := hashlib.sha256())
         if is_sparse:

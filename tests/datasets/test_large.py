@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -178,6 +179,24 @@ def test_a_full_disk_is_a_clean_error_and_leaves_nothing(filled: Store, limit: i
     assert done.stdout == "refused: Free some room and run the same again.\n"
     assert leftovers(filled) == []
     assert not (filled.path / "datasets" / "test").exists()
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_an_error_of_the_computation_is_not_called_one_of_writing(
+    filled: Store, monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    """A network drive that answers a reader with an error, or a process that cannot be started."""
+    monkeypatch.setattr("bsv_store.volumes.grid.LARGE_VOXELS", 1 if streamed else 50_000_000)
+    error = OSError(errno.EACCES, "Permission denied")
+
+    def fail(*_arguments: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(passes, "run", fail)
+    with pytest.raises(OSError, match="Permission denied") as caught:
+        asked(filled)
+    assert caught.value is error
+    assert leftovers(filled) == []
 
 
 KILLED = """
