@@ -317,16 +317,19 @@ class Store(Anatomy):
             )
 
     def plan_fetch(
-        self, selection: Selection, *, kind: str = "projection_density", spacing_um: int = 100, refresh: bool = False
+        self,
+        selection: Selection,
+        *,
+        kind: str = "projection_density",
+        spacing_um: int = 100,
+        refresh: bool = False,
+        workers: int = 4,
     ) -> Plan:
-        """What fetching would take: what is there and missing, requests, bytes, time, and whether the disk has room.
-
-        Opens no connection.
-        """
+        """What `fetch` would take: what is there and missing, requests, bytes, time, room. Opens no connection."""
         from bsv_store.acquisition.plan import plan_volumes
 
-        ids = self._some(selection)
-        return plan_volumes(self.database, self.files, ids, kind=_kind(kind), spacing_um=spacing_um, refresh=refresh)
+        options: dict[str, Any] = {"spacing_um": spacing_um, "refresh": refresh, "workers": workers}
+        return plan_volumes(self.database, self.files, self._some(selection), kind=_kind(kind), **options)
 
     # -- results --------------------------------------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ _FEWEST = 5
 # A longer pause between two arrivals is not a slow network, but nobody fetching.
 _LONGEST_GAP_S = 120.0
 _MARGIN_BYTES = 100_000_000
-_ROOM_HINT = "Free some room, or bring a part of them."
+_VOXEL_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,10 @@ class Plan:
         Room on the disk of the store's folder. Tables go into the database, which for Postgres lies elsewhere.
     seconds : float or None
         About how long it takes at the rate of the latest arrivals; None where none has been seen.
+    workers : int
+        How many are brought at a time.
+    scratch_bytes_each : int
+        At most so much lies under ``tmp/`` for each of these, at 25 and 10 um: the download, and four bytes per voxel.
     """
 
     what: str
@@ -73,11 +77,18 @@ class Plan:
     store_bytes: int
     free_bytes: int
     seconds: float | None
+    workers: int = 1
+    scratch_bytes_each: int = 0
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Room that it takes at most while it is under way, and gives back."""
+        return min(self.workers, len(self.missing)) * self.scratch_bytes_each
 
     @property
     def has_room(self) -> bool:
-        """Whether the disk has room for it, and a little more."""
-        return not self.missing or self.store_bytes + _MARGIN_BYTES <= self.free_bytes
+        """Whether the disk has room for it, for what it takes meanwhile, and a little more."""
+        return not self.missing or self.store_bytes + self.scratch_bytes + _MARGIN_BYTES <= self.free_bytes
 
     def first(self, count: int) -> Plan:
         """The plan of bringing only so many of the missing, and leaving the others for another time."""
@@ -100,8 +111,7 @@ class Plan:
         room = "" if self.has_room else ": NOT ENOUGH ROOM"
         return (
             f"{self.what}: {len(self.present)} there, {len(self.missing)} missing; {self.requests} requests, about "
-            f"{size_text(self.download_bytes)} to download and {size_text(self.store_bytes)} to store, "
-            f"{_time_text(self.seconds)}; "
+            f"{size_text(self.download_bytes)} to download and {_room_text(self)}, {_time_text(self.seconds)}; "
             f"{size_text(self.free_bytes)} free on the disk{room}."
         )
 
@@ -143,6 +153,11 @@ class FillPlan:
         return sum(part.store_bytes for part in self.parts)
 
     @property
+    def scratch_bytes(self) -> int:
+        """Room that any of the parts takes while it is under way: one is over when the next begins."""
+        return max((part.scratch_bytes for part in self.parts), default=0)
+
+    @property
     def free_bytes(self) -> int:
         """Room on the disk of the store's folder."""
         return min(part.free_bytes for part in self.parts)
@@ -155,15 +170,15 @@ class FillPlan:
 
     @property
     def has_room(self) -> bool:
-        """Whether the disk has room for all parts together, and a little more."""
-        return not self.requests or self.store_bytes + _MARGIN_BYTES <= self.free_bytes
+        """Whether the disk has room for all parts together, for what they take meanwhile, and a little more."""
+        return not self.requests or self.store_bytes + self.scratch_bytes + _MARGIN_BYTES <= self.free_bytes
 
     def summary(self) -> str:
         """A line for each part, and one for all."""
         together = (
             f"together: {self.requests} requests, about {size_text(self.download_bytes)} to download and "
-            f"{size_text(self.store_bytes)} to store, {_time_text(self.seconds)}; {size_text(self.free_bytes)} free on "
-            f"the disk{'' if self.has_room else ': NOT ENOUGH ROOM'}."
+            f"{_room_text(self)}, {_time_text(self.seconds)}; {size_text(self.free_bytes)} free on the disk"
+            f"{'' if self.has_room else ': NOT ENOUGH ROOM'}."
         )
         return "\n".join([*(part.summary() for part in self.parts), together])
 
@@ -178,10 +193,12 @@ class FillPlan:
         if not self.has_room:
             needing = [part for part in self.parts if part.missing]
             what = " and ".join(f"{part.what} of {number_of(len(part.missing), 'experiment')}" for part in needing)
+            meanwhile = f" and up to {size_text(self.scratch_bytes)} under way" if self.scratch_bytes else ""
+            fewer = ", or use fewer workers" if meanwhile else ""
             raise NoSpaceError(
-                f"{what} {'takes' if len(needing) == 1 else 'take'} about {size_text(self.store_bytes)}, and "
-                f"{size_text(self.free_bytes)} are free",
-                hint=_ROOM_HINT,
+                f"{what} {'takes' if len(needing) == 1 else 'take'} about {size_text(self.store_bytes)}{meanwhile}, "
+                f"and {size_text(self.free_bytes)} are free",
+                hint=f"Free some room, or bring a part of them{fewer}.",
             )
 
 
@@ -193,8 +210,14 @@ def plan_volumes(
     kind: VolumeKind = "projection_density",
     spacing_um: int = 100,
     refresh: bool = False,
+    workers: int = 4,
 ) -> Plan:
     """What fetching the volumes of some experiments would do. Nothing is written, nobody is asked.
+
+    Parameters
+    ----------
+    workers : int
+        Downloads at the same time: at 25 and 10 um each needs room of its own.
 
     Raises
     ------
@@ -220,7 +243,9 @@ def plan_volumes(
     if others:
         # None of these have come lately: then at the rate, in bytes, at which others did.
         seconds = download / max(others)
-    return _plan(f"{kind} at {spacing_um} um", ids, present, files, 1, (download, stored), seconds)
+    plan = _plan(f"{kind} at {spacing_um} um", ids, present, files, 1, (download, stored), seconds)
+    scratch = round(download) + _VOXEL_BYTES * grid.size if grid.is_large else 0
+    return replace(plan, workers=workers, scratch_bytes_each=scratch)
 
 
 def plan_unionizes(
@@ -311,6 +336,11 @@ def _seconds_each(arrivals: Sequence[datetime]) -> float | None:
     gaps = [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(arrivals)]
     gaps = [gap for gap in gaps if gap < _LONGEST_GAP_S]
     return statistics.fmean(gaps) if len(gaps) >= _FEWEST else None
+
+
+def _room_text(plan: Plan | FillPlan) -> str:
+    meanwhile = f" (and up to {size_text(plan.scratch_bytes)} under way)" if plan.scratch_bytes else ""
+    return f"{size_text(plan.store_bytes)} to store{meanwhile}"
 
 
 def _time_text(seconds: float | None) -> str:

@@ -55,7 +55,7 @@ def print_plan(plan: Plan | FillPlan, output_format: str) -> None:
 
 
 def _facts(plan: Plan | FillPlan) -> dict[str, Any]:
-    names = ("requests", "download_bytes", "store_bytes", "free_bytes", "seconds", "has_room")
+    names = ("requests", "download_bytes", "store_bytes", "scratch_bytes", "free_bytes", "seconds", "has_room")
     return {**plain(plan), **{name: getattr(plan, name) for name in names}}
 
 

@@ -148,6 +148,39 @@ def test_a_full_disk_is_seen_before_anything_is_fetched(
         plan.require_room()
 
 
+@pytest.mark.parametrize(("spacing_um", "voxels"), [(25, 528 * 320 * 456), (10, 1320 * 800 * 1140)])
+def test_volumes_that_are_spooled_need_room_meanwhile(
+    catalog: Store, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch, spacing_um: int, voxels: int
+) -> None:
+    """Each worker has its download and its spool, of at most four bytes per voxel, under ``tmp/``."""
+
+    def plan(workers: int, free: int) -> Plan:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+        ids = atlas.experiment_ids
+        return plan_volumes(catalog.database, catalog.files, ids, spacing_um=spacing_um, workers=workers)
+
+    each = plan(1, 0).scratch_bytes
+    assert each == 4 * voxels + round(plan(1, 0).download_bytes / 6)
+    assert plan(4, 0).scratch_bytes == 4 * each
+    assert plan(16, 0).scratch_bytes == 6 * each
+    assert plan(4, 0).first(3).scratch_bytes == 3 * each
+    # Of several kinds, one is brought after the other.
+    assert FillPlan((plan(2, 0), plan(4, 0))).scratch_bytes == 4 * each
+    needed = plan(2, 0).store_bytes + 2 * each + 100_000_000
+    assert plan(2, needed).has_room
+    assert "under way)" in plan(2, needed).summary()
+    assert not plan(2, needed - 1).has_room
+    with pytest.raises(NoSpaceError, match=r"under way, and .* are free") as caught:
+        plan(4, needed).require_room()
+    assert "fewer workers" in str(caught.value.hint)
+
+
+def test_small_volumes_are_in_memory_meanwhile(catalog: Store, atlas: SyntheticAtlas) -> None:
+    plan = plan_volumes(catalog.database, catalog.files, atlas.experiment_ids, spacing_um=50)
+    assert plan.scratch_bytes == 0
+    assert "under way" not in plan.summary()
+
+
 def test_unionize_tables_are_planned_in_batches(catalog: Store, client: AllenClient, atlas: SyntheticAtlas) -> None:
     ids = atlas.experiment_ids
     sync_unionizes(catalog.database, client, ids[:1])

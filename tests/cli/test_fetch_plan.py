@@ -50,6 +50,15 @@ def test_a_dry_run_of_all(run: Runner, server: SyntheticServer, filled: Path) ->
     assert server.requests.total == 0
 
 
+def test_workers_count_in_the_room_for_large_volumes(run: Runner, filled: Path) -> None:
+    ask = ["fetch", "--ids", UNMEASURED, "--spacing", 25, "--dry-run", "--format", "json"]
+    one = run(*ask, "--workers", 1, store=filled).succeeded().json
+    assert one["scratch_bytes"] > 300_000_000
+    ask[2] = f"{VISP[0]},{UNMEASURED}"
+    assert run(*ask, "--workers", 2, store=filled).succeeded().json["scratch_bytes"] == 2 * one["scratch_bytes"]
+    assert run(*ask, "--workers", 1, store=filled).succeeded().json["scratch_bytes"] == one["scratch_bytes"]
+
+
 FILL = ["fetch", "--all", "--unionizes"]
 
 

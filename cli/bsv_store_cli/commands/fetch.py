@@ -72,7 +72,7 @@ def fetch(
     refuse_offline_refresh(offline=offline, refresh=refresh, limit=limit)
     with opened_store() as store:
         require_experiments(store, selection)
-        planned = store.plan_fetch(selection, kind=kind, spacing_um=spacing_um, refresh=refresh)
+        planned = store.plan_fetch(selection, kind=kind, spacing_um=spacing_um, refresh=refresh, workers=workers)
         volumes, plan = part_of(selection, planned, limit)
         tables, fill = None, FillPlan((plan,))
         if unionizes:
