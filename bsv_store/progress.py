@@ -35,3 +35,7 @@ class Silence:
 
 
 SILENCE: Progress = Silence()
+
+
+def go_on() -> None:
+    """Between two steps of long work: nobody wants it to stop."""

@@ -243,7 +243,7 @@ class _AnnotationTask(Task[AnnotationFile]):
             # A report of many experiments keeps the sentence alone; the one object here deserves the hint as well.
             self.error = error
             raise
-        file = publish_annotation(self._files, reply.value, source=reply.source)
+        file = publish_annotation(self._files, reply.value, source=reply.source, on_slab=watch.go_on)
         checkpoint("annotation:published")
         return file
 

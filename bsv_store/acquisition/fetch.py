@@ -173,14 +173,17 @@ class VolumeTask(Task[VolumeFile]):
         """Recover the volume from an interrupted run, or download, check and publish it."""
         (experiment_id,) = ids
         recorded = self._lost.get(experiment_id)
-        if not self._refresh and (orphan := self._orphans.recover(experiment_id, array_sha256=recorded)) is not None:
-            self.recovered.add(experiment_id)
-            return orphan
+        if not self._refresh:
+            orphan = self._orphans.recover(experiment_id, array_sha256=recorded, on_slab=watch.go_on)
+            if orphan is not None:
+                self.recovered.add(experiment_id)
+                return orphan
         with ExitStack() as stack:
             scratch = spool = None
             if Grid(self._spacing_um).is_large:
                 scratch = stack.enter_context(self._files.temporary())
-                spool = stack.enter_context(VolumeSpool(stack.enter_context(self._files.temporary())))
+                room = stack.enter_context(self._files.temporary())
+                spool = stack.enter_context(VolumeSpool(room, on_block=watch.go_on))
             reply = self._client.volume(
                 experiment_id,
                 kind=self._kind,

@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from bsv_store.errors import BsvStoreError
+from bsv_store.progress import go_on
 from bsv_store.volumes.encoding import decode_with_hdf5, encode
 from bsv_store.volumes.files import StoreFiles, hashes_of
 from bsv_store.volumes.grid import Grid
@@ -43,7 +45,9 @@ class OrphanFiles:
         self._lock = threading.Lock()
         self._names: dict[int, list[str]] | None = None
 
-    def recover(self, experiment_id: int, *, array_sha256: str | None = None) -> VolumeFile | None:
+    def recover(
+        self, experiment_id: int, *, array_sha256: str | None = None, on_slab: Callable[[], None] = go_on
+    ) -> VolumeFile | None:
         """The experiment's file, if a sound one lies there. Call it only if the catalog has no usable row for it.
 
         Parameters
@@ -52,9 +56,11 @@ class OrphanFiles:
         array_sha256 : str, optional
             What the catalog last recorded of a volume whose file is lost: another content is an older one, which some
             run had published before it was superseded.
+        on_slab : callable
+            Called before each slab of a large file that is looked at; an exception from it gives the work up.
         """
         for name in self._listed().get(experiment_id, []):
-            file = self._checked(experiment_id, name)
+            file = self._checked(experiment_id, name, on_slab)
             if file is not None and array_sha256 in (None, file.layout.array_sha256):
                 return file
         return None
@@ -70,10 +76,10 @@ class OrphanFiles:
                         self._names.setdefault(int(experiment_id), []).append(path.name)
             return self._names
 
-    def _checked(self, experiment_id: int, name: str) -> VolumeFile | None:
+    def _checked(self, experiment_id: int, name: str, on_slab: Callable[[], None]) -> VolumeFile | None:
         path = f"{self._folder}/{name}"
         if Grid(self._spacing_um).is_large:
-            return self._checked_large(experiment_id, name, path)
+            return self._checked_large(experiment_id, name, path, on_slab)
         try:
             image = self._files.path(path).read_bytes()
         except OSError:
@@ -91,7 +97,9 @@ class OrphanFiles:
             return None
         return VolumeFile(experiment_id, self._kind, path, encoded.layout, source, datetime.now(UTC))
 
-    def _checked_large(self, experiment_id: int, name: str, path: str) -> VolumeFile | None:
+    def _checked_large(
+        self, experiment_id: int, name: str, path: str, on_slab: Callable[[], None]
+    ) -> VolumeFile | None:
         """The same in bounded memory: instead of being encoded anew, the content is compared with its own hash."""
         try:
             with self._files.path(path).open("rb") as stream:
@@ -100,7 +108,9 @@ class OrphanFiles:
                     return None
                 source = _source(stream)
                 grid = Grid(self._spacing_um)
-                content = read_content(stream, grid, kind=self._kind, experiment_id=experiment_id, what=path)
+                content = read_content(
+                    stream, grid, kind=self._kind, experiment_id=experiment_id, what=path, on_slab=on_slab
+                )
         except (BsvStoreError, OSError, KeyError, ValueError):
             return None
         return VolumeFile(experiment_id, self._kind, path, content.layout(hashes), source, datetime.now(UTC))

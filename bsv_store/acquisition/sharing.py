@@ -135,8 +135,18 @@ class Watch:
                 self.size_bytes += count
             self._progress.advance(0, size_bytes=count)
 
+    def go_on(self) -> None:
+        """Go on with what takes long and brings no bytes, such as unpacking.
+
+        Raises
+        ------
+        StoppedError
+            If the work was given up.
+        """
+        self.on_bytes(0)
+
     def stop(self) -> None:
-        """Make every worker give up at its next bytes."""
+        """Make every worker give up at its next bytes, or block of what it unpacks."""
         self._stop.set()
 
     def pause(self, seconds: float) -> None:

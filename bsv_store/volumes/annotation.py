@@ -21,6 +21,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from bsv_store.errors import DamagedFileError, FormatError
+from bsv_store.progress import go_on
 from bsv_store.volumes.grid import FRAME, ORIENTATION, Grid
 
 if TYPE_CHECKING:
@@ -81,8 +82,15 @@ class Annotation:
         return cls(grid, tuple(packed), tuple(sorted(found - {0})), annotated, digest.hexdigest())
 
     @classmethod
-    def from_blocks(cls, grid: Grid, blocks: Iterable[NDArray[Any]]) -> Annotation:
+    def from_blocks(
+        cls, grid: Grid, blocks: Iterable[NDArray[Any]], *, on_block: Callable[[], None] = go_on
+    ) -> Annotation:
         """The annotation made of blocks of ids, shape (ap, dv, some of ml), that follow each other along ML.
+
+        Parameters
+        ----------
+        on_block : callable
+            Called before each block and slab; an exception from it gives the work up.
 
         Raises
         ------
@@ -93,11 +101,13 @@ class Annotation:
         pieces: dict[int, list[bytes]] = {first: [] for first, _ in slabs}
         room = _Room()
         for block in blocks:
+            on_block()
             turned = np.ascontiguousarray(block, "<u4")
             for first, last in slabs:
                 pieces[first].append(room.pack(turned[first:last]))
 
         def read(first: int, last: int) -> NDArray[np.uint32]:
+            on_block()
             shape = (last - first, grid.shape[1], -1)
             return np.concatenate([_unpacked(piece, shape) for piece in pieces.pop(first)], axis=2)
 
@@ -148,10 +158,11 @@ class AnnotationFile:
     fetched_at: datetime
 
 
-def annotation_image(annotation: Annotation, *, source: str) -> bytes:
+def annotation_image(annotation: Annotation, *, source: str, on_slab: Callable[[], None] = go_on) -> bytes:
     """The HDF5 file of an annotation. The same annotation and source give the same bytes.
 
-    Dataset ``volume``: uint32, axes [ap, dv, ml], compressed by AP planes; attributes as in the files of volumes.
+    Dataset ``volume``: uint32, axes [ap, dv, ml], compressed by AP planes; attributes as in the files of volumes. An
+    exception from ``on_slab`` gives the work up.
     """
     import h5py
 
@@ -182,19 +193,27 @@ def annotation_image(annotation: Annotation, *, source: str) -> bytes:
             fletcher32=True,
         )
         for first, planes in annotation.slabs():
+            on_slab()
             dataset[first : first + len(planes)] = planes
     return memory.getvalue()
 
 
-def publish_annotation(files: StoreFiles, annotation: Annotation, *, source: str) -> AnnotationFile:
+def publish_annotation(
+    files: StoreFiles, annotation: Annotation, *, source: str, on_slab: Callable[[], None] = go_on
+) -> AnnotationFile:
     """The published file of an annotation; the caller commits its row afterwards.
+
+    Parameters
+    ----------
+    on_slab : callable
+        Called before each slab that is encoded; an exception from it gives the work up.
 
     Raises
     ------
     NoSpaceError, ReadOnlyStoreError, StoreError
         If the file cannot be written; nothing is published then.
     """
-    image = annotation_image(annotation, source=source)
+    image = annotation_image(annotation, source=source, on_slab=on_slab)
     file = described_image(image, annotation, source=source)
     files.publish(file.path, image)
     return file

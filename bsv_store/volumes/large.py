@@ -12,7 +12,7 @@ They have the same datasets as those of small volumes, so that any HDF5 program 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.errors import DamagedFileError
+from bsv_store.progress import go_on
 from bsv_store.volumes.encoding import Encoding, VolumeLayout
 from bsv_store.volumes.files import REPAIR_HINT, FileHashes
 from bsv_store.volumes.grid import Grid
@@ -224,8 +225,21 @@ def read_large(
     return SparseArray(layout.grid, index, values)
 
 
-def read_content(stream: BinaryIO, grid: Grid, *, kind: VolumeKind, experiment_id: int, what: str) -> LargeContent:
+def read_content(
+    stream: BinaryIO,
+    grid: Grid,
+    *,
+    kind: VolumeKind,
+    experiment_id: int,
+    what: str,
+    on_slab: Callable[[], None] = go_on,
+) -> LargeContent:
     """What is known of a large volume, from its file alone: everything in it is read, and compared with its hash.
+
+    Parameters
+    ----------
+    on_slab : callable
+        Called before each slab; an exception from it gives the work up.
 
     Raises
     ------
@@ -247,6 +261,7 @@ def read_content(stream: BinaryIO, grid: Grid, *, kind: VolumeKind, experiment_i
     digest, no_data = hashlib.sha256(), 0
     layout = LargeContent(grid, encoding, count, array_sha256, 0).layout(FileHashes(0, "", ""))
     for start, stop in slab_ranges(grid):
+        on_slab()
         slab = dense_planes(read_large(stream, layout, start, stop, what=what), start, stop)
         no_data += int(np.isnan(slab).sum())
         digest.update(_little(slab).data)

@@ -7,7 +7,7 @@ a block that is mostly zeros only what is not. In memory are one block and one s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.checkpoints import checkpoint
+from bsv_store.progress import go_on
 from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.layout import slab_ranges
@@ -86,6 +87,9 @@ class VolumeSpool:
     ----------
     path : pathlib.Path
         Of a temporary file.
+    on_block : callable
+        Called before each block that is written and each slab that is read, of which a volume of 10 um has hundreds; an
+        exception from it gives the work up.
 
     Raises
     ------
@@ -93,8 +97,9 @@ class VolumeSpool:
         If the file cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, on_block: Callable[[], None] = go_on) -> None:
         self._path = path
+        self._on_block = on_block
         with store_errors(path):
             self._file: BinaryIO = path.open("x+b", buffering=0)
         self._blocks: list[_Block] = []
@@ -136,6 +141,7 @@ class VolumeSpool:
             self._file.truncate()
         non_zero = no_data = 0
         for first, block in blocks:
+            self._on_block()
             # In the order in which the block lies in memory.
             flat = block.reshape(-1, order="F")
             count = int(np.count_nonzero(flat))
@@ -155,6 +161,7 @@ class VolumeSpool:
     def slabs(self, grid: Grid, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
         """See :meth:`SpooledVolume.slabs`."""
         for number, (start, stop) in enumerate(slab_ranges(grid)):
+            self._on_block()
             slab = np.zeros((stop - start, *grid.shape[1:]), dtype)
             for block in self._blocks:
                 if block.ends is not None:

@@ -33,6 +33,7 @@ from bsv_store.sources.allen import AllenClient
 from bsv_store.sources.synthetic import SyntheticServer, wire_volumes
 from bsv_store.sources.synthetic.faults import Fault, Gate, Html, Status, Substitute, Truncate
 from bsv_store.sources.synthetic.replies import Request
+from tests.acquisition.interrupts import interrupt_at
 from tests.sources.bodies import nrrd, raw
 
 from .conftest import ATLAS, Recorder
@@ -97,6 +98,23 @@ def test_what_is_there_is_not_asked_for(catalog: Store, client: AllenClient, ser
     assert refreshed.outcome == "fetched"
     assert server.requests.total == 2
     assert leftovers(catalog) == []
+
+
+@pytest.mark.parametrize(("step", "passages"), [("_Room.pack", 5), ("runs", 2), ("annotation_image", 1)])
+def test_an_interrupt_ends_what_is_under_way_and_leaves_nothing(
+    catalog: Store, client: AllenClient, monkeypatch: pytest.MonkeyPatch, step: str, passages: int
+) -> None:
+    """At 10 um each of these takes minutes: unpacking, packing anew, encoding."""
+    with monkeypatch.context() as patch:
+        # Five slabs of each of three blocks, or more.
+        patch.setattr("bsv_store.volumes.annotation._SLAB_BYTES", 1 << 20)
+        patch.setattr("bsv_store.sources.formats.nrrd._BLOCK_BYTES", 1 << 20)
+        passed = interrupt_at(patch, f"bsv_store.volumes.annotation:{step}", passage=min(passages, 2))
+        with pytest.raises(KeyboardInterrupt):
+            sync_annotation(catalog.database, catalog.files, client, 100)
+    assert len(passed) == passages
+    assert leftovers(catalog) == []
+    assert sync_annotation(catalog.database, catalog.files, client, 100).outcome == "fetched"
 
 
 def test_a_damaged_file_is_brought_again(catalog: Store, client: AllenClient) -> None:

@@ -7,6 +7,7 @@ import gzip
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer, wire_vo
 from bsv_store.sources.synthetic.faults import Substitute, Truncate
 from bsv_store.volumes.library import VolumeFile, read_array, read_slab
 from bsv_store.volumes.volume import SparseArray, VolumeKind
+from tests.acquisition.interrupts import interrupt_at
 from tests.acquisition.stored import all_volumes
 
 if TYPE_CHECKING:
@@ -126,6 +128,35 @@ def test_a_killed_fetch_is_completed_by_the_next(
     for file in stored(catalog):
         np.testing.assert_array_equal(read_array(catalog.files, file), atlas.volume(file.experiment_id, KIND))
     assert {file.experiment_id for file in stored(catalog)} == set(IDS)
+
+
+STEPS = {
+    "unpacking": "bsv_store.volumes.spool:_records",
+    "writing": "bsv_store.volumes.large:_little",
+    "recovering": "bsv_store.volumes.large:read_large",
+}
+
+
+@pytest.mark.parametrize("moment", STEPS)
+def test_an_interrupt_ends_what_is_under_way_and_leaves_nothing(
+    catalog: Store, client: AllenClient, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """At 10 um each of these takes minutes."""
+    if moment == "recovering":
+        fetch_volumes(catalog.database, catalog.files, client, IDS[:1], kind=KIND)
+        with catalog.database.writing() as connection:
+            connection.execute(delete(StoredVolume))
+    with monkeypatch.context() as patch:
+        passed = interrupt_at(patch, STEPS[moment], passage=2)
+        with pytest.raises(KeyboardInterrupt):
+            fetch_volumes(catalog.database, catalog.files, client, IDS[:1], kind=KIND)
+    assert len(passed) == 2
+    assert passed[0] != threading.main_thread().name
+    assert stored(catalog) == []
+    assert leftovers(catalog) == []
+    assert [*(catalog.path / "volumes").rglob("*.h5")] == [] or moment == "recovering"
+    report = fetch_volumes(catalog.database, catalog.files, client, IDS[:1], kind=KIND)
+    assert report.recovered == IDS[:1] if moment == "recovering" else report.fetched == IDS[:1]
 
 
 @pytest.mark.parametrize("kind", ["injection_density", "data_mask"])

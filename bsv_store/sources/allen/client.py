@@ -280,7 +280,7 @@ class AllenClient:
         scratch : pathlib.Path, optional
             Where the download lies until it is read; by default in memory. The caller removes it.
         on_bytes : callable
-            Told of bytes as they arrive; an exception from it gives the transfer up.
+            Told of bytes as they arrive, and of 0 while they are unpacked; an exception from it gives the work up.
 
         Raises
         ------
@@ -296,7 +296,8 @@ class AllenClient:
         url = self.annotation_source(spacing_um)
 
         def read(sink: BinaryIO) -> Annotation:
-            return read_annotation_nrrd(sink.read() if scratch is None else scratch, what=what, spacing_um=spacing_um)
+            body = sink.read() if scratch is None else scratch
+            return read_annotation_nrrd(body, what=what, spacing_um=spacing_um, on_block=partial(on_bytes, 0))
 
         with _sink(scratch) as sink:
             limit = _HEADER_LIMIT + _WIDEST_VOXEL_BYTES * grid.size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.errors import FormatError, FrameError
+from bsv_store.progress import go_on
 from bsv_store.sources.formats.fields import DAMAGED_HINT
 from bsv_store.sources.formats.nrrd import NrrdBlocks, opened_nrrd
 from bsv_store.volumes.annotation import Annotation
@@ -17,7 +18,9 @@ from bsv_store.volumes.annotation import Annotation
 _LARGEST_ID = np.iinfo(np.uint32).max
 
 
-def read_annotation_nrrd(source: bytes | Path, *, what: str, spacing_um: int | None = None) -> Annotation:
+def read_annotation_nrrd(
+    source: bytes | Path, *, what: str, spacing_um: int | None = None, on_block: Callable[[], None] = go_on
+) -> Annotation:
     """The annotation that an NRRD file holds; whether the ontology knows its ids is not looked at.
 
     Memory is bounded by a block of the file and the packed annotation, whatever the spacing.
@@ -30,6 +33,8 @@ def read_annotation_nrrd(source: bytes | Path, *, what: str, spacing_um: int | N
         Names the file in errors.
     spacing_um : int, optional
         Spacing that the file must have.
+    on_block : callable
+        Called again and again while the file is unpacked; an exception from it gives the work up.
 
     Raises
     ------
@@ -49,7 +54,7 @@ def read_annotation_nrrd(source: bytes | Path, *, what: str, spacing_um: int | N
             )
         if file.dtype.kind == "f":
             raise FormatError(f"{what} holds fractions, not structure ids", hint=DAMAGED_HINT)
-        return Annotation.from_blocks(file.grid, _ids(file, what=what))
+        return Annotation.from_blocks(file.grid, _ids(file, what=what), on_block=on_block)
 
 
 def _ids(file: NrrdBlocks, *, what: str) -> Iterator[NDArray[Any]]:
