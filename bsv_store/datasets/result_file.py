@@ -270,20 +270,43 @@ def checked_stream(path: Path, *, size_bytes: int, file_sha256: str, what: str) 
     ------
     DamagedFileError
         If it is missing or differs in any bit from what was published.
+    StoreError
+        If it cannot be read.
     """
-    hint = rebuild_hint(what)
-    try:
-        # One descriptor for checking and reading, so that what is read is what was checked.
+    # One descriptor for checking and reading, so that what is read is what was checked.
+    with reading_errors(path, what):
         stream = path.open("rb")
-    except FileNotFoundError as error:
-        raise DamagedFileError(f"the file {path} of {what} is missing", hint=hint) from error
-    except OSError as error:
-        raise StoreError(f"the file {path} of {what} cannot be read: {error}") from error
     with stream:
-        if hashlib.file_digest(stream, "sha256").hexdigest() != file_sha256 or stream.tell() != size_bytes:
-            raise DamagedFileError(f"the file {path} of {what} has changed since it was published", hint=hint)
-        stream.seek(0)
+        with reading_errors(path, what):
+            found = hashlib.file_digest(stream, "sha256").hexdigest(), stream.tell()
+            stream.seek(0)
+        if found != (file_sha256, size_bytes):
+            raise DamagedFileError(
+                f"the file {path} of {what} has changed since it was published", hint=rebuild_hint(what)
+            )
         yield stream
+
+
+@contextmanager
+def reading_errors(path: Path, what: str) -> Iterator[None]:
+    """Turn the errors of the system about a result file into ours.
+
+    Raises
+    ------
+    DamagedFileError
+        If it is missing.
+    StoreError
+        If it cannot be read, or looked at.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DamagedFileError(f"the file {path} of {what} is missing", hint=rebuild_hint(what)) from error
+    except OSError as error:
+        raise StoreError(
+            f"the file {path} of {what} cannot be read: {error}",
+            hint="Check its permissions and those of its folder, and the disk.",
+        ) from error
 
 
 @contextmanager
@@ -315,21 +338,23 @@ def read_part(path: Path, name: str, key: tuple[Any, ...], *, size_bytes: int, w
     ------
     DamagedFileError
         If the file is missing, of another size, or a checksum does not fit.
+    StoreError
+        If it may not be read.
     """
     import h5py
 
     hint = rebuild_hint(what)
-    try:
-        with path.open("rb") as stream:
-            if os.fstat(stream.fileno()).st_size != size_bytes:
-                raise DamagedFileError(f"the file {path} of {what} has changed since it was published", hint=hint)
+    with reading_errors(path, what):
+        stream = path.open("rb")
+    with stream:
+        if os.fstat(stream.fileno()).st_size != size_bytes:
+            raise DamagedFileError(f"the file {path} of {what} has changed since it was published", hint=hint)
+        try:
             with h5py.File(stream, "r") as file:
                 values: NDArray[Any] = file[name][key]
                 return values
-    except FileNotFoundError as error:
-        raise DamagedFileError(f"the file {path} of {what} is missing", hint=hint) from error
-    except (OSError, KeyError, RuntimeError) as error:
-        raise DamagedFileError(f"the file {path} of {what} is damaged: {error}", hint=hint) from error
+        except (OSError, KeyError, RuntimeError) as error:
+            raise DamagedFileError(f"the file {path} of {what} is damaged: {error}", hint=hint) from error
 
 
 def rebuild_hint(what: str) -> str:

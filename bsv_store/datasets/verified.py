@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bsv_store.datasets.result_file import checked_stream, rebuild_hint
+from bsv_store.datasets.result_file import checked_stream, reading_errors
 from bsv_store.errors import DamagedFileError
 
 if TYPE_CHECKING:
@@ -35,8 +35,12 @@ def unchanged(path: Path, *, size_bytes: int, file_sha256: str, what: str) -> It
     ------
     DamagedFileError
         If it is missing or differs in any bit from what was published; at the end, if it was replaced meanwhile.
+    StoreError
+        If it cannot be read.
     """
     before = _identity(path, what)
+    # Not later: a change while it is hashed, in the tick of its times, must not pass for what was hashed.
+    looked_ns = time.time_ns()
     if _hashed.get(before) != file_sha256:
         with checked_stream(path, size_bytes=size_bytes, file_sha256=file_sha256, what=what):
             pass
@@ -45,13 +49,11 @@ def unchanged(path: Path, *, size_bytes: int, file_sha256: str, what: str) -> It
         raise DamagedFileError(f"the file {path} of {what} was replaced while it was being read", hint="Read it again.")
     if len(_hashed) >= _MOST:
         _hashed.clear()
-    if time.time_ns() - max(before[3:]) > _SETTLED_NS:
+    if looked_ns - max(before[3:]) > _SETTLED_NS:
         _hashed[before] = file_sha256
 
 
 def _identity(path: Path, what: str) -> _Identity:
-    try:
+    with reading_errors(path, what):
         facts = path.stat()
-    except FileNotFoundError as error:
-        raise DamagedFileError(f"the file {path} of {what} is missing", hint=rebuild_hint(what)) from error
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -12,7 +15,7 @@ import pytest
 
 from bsv_store.catalog.selection import Selection
 from bsv_store.datasets import result_file, stored, verified
-from bsv_store.errors import DamagedFileError
+from bsv_store.errors import DamagedFileError, StoreError
 from tests.datasets.world import ask
 
 if TYPE_CHECKING:
@@ -61,6 +64,45 @@ def test_a_file_of_this_moment_is_not_trusted_by_its_times(
     for _ in range(2):
         version.statistic("mean", box=ANTERIOR)
     assert len(hashed) == 2
+
+
+def test_a_file_that_settles_only_while_it_is_hashed_is_not_trusted(
+    version: DatasetVersion, hashed: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change after its beginning was hashed can leave the times as they were."""
+    written_ns = version.path.stat().st_ctime_ns
+    monkeypatch.setattr(verified, "_SETTLED_NS", 2 * 10**9)
+    # Hashed from one second after it was written until three seconds after it; each look at the clock is later.
+    clock = itertools.chain([written_ns + 10**9], itertools.repeat(written_ns + 3 * 10**9))
+    monkeypatch.setattr(verified, "time", SimpleNamespace(time_ns=lambda: next(clock)))
+    for _ in range(3):
+        version.statistic("mean", box=ANTERIOR)
+    assert len(hashed) == 2
+
+
+@pytest.mark.parametrize(
+    ("moment", "whole"),
+    [("looked at", False), ("opened", False), ("opened", True), ("hashed", False), ("hashed", True)],
+)
+def test_a_file_that_cannot_be_read_is_not_called_damaged(
+    version: DatasetVersion, monkeypatch: pytest.MonkeyPatch, moment: str, whole: bool
+) -> None:
+    """A drive that went away, permissions that somebody changed: to compute it again would be no remedy."""
+
+    def refuse(*_arguments: Any, **_options: Any) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    if moment == "hashed":
+        monkeypatch.setattr("hashlib.file_digest", refuse)
+    else:
+        name, real = ("stat", Path.stat) if moment == "looked at" else ("open", Path.open)
+        monkeypatch.setattr(
+            Path, name, lambda path, *args, **rest: refuse() if path == version.path else real(path, *args, **rest)
+        )
+    with pytest.raises(StoreError, match="cannot be read") as caught:
+        version.statistic("mean", box=None if whole else ANTERIOR)
+    assert not isinstance(caught.value, DamagedFileError)
+    assert "permissions" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("seen_before", [False, True])
