@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -72,9 +71,9 @@ def test_a_file_that_settles_only_while_it_is_hashed_is_not_trusted(
     """A change after its beginning was hashed can leave the times as they were."""
     written_ns = version.path.stat().st_ctime_ns
     monkeypatch.setattr(verified, "_SETTLED_NS", 2 * 10**9)
-    # Hashed from one second after it was written until three seconds after it; each look at the clock is later.
-    clock = itertools.chain([written_ns + 10**9], itertools.repeat(written_ns + 3 * 10**9))
-    monkeypatch.setattr(verified, "time", SimpleNamespace(time_ns=lambda: next(clock)))
+    # First hashed from one second after it was written until three seconds after it.
+    clock = SimpleNamespace(time_ns=lambda: written_ns + (3 if hashed else 1) * 10**9)
+    monkeypatch.setattr(verified, "time", clock)
     for _ in range(3):
         version.statistic("mean", box=ANTERIOR)
     assert len(hashed) == 2

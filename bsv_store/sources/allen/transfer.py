@@ -48,7 +48,7 @@ _LONGEST_PAUSE_S = 120.0
 _TRANSIENT = frozenset((408, 425, 429))
 _ABSENT = frozenset((404, 410))
 
-AGAIN_HINT = "Run the same again later: what has arrived is kept."
+AGAIN_HINT = "Run the same again later: what has come whole is kept, a download that was cut begins anew."
 NETWORK_HINT = (
     f"Check the network, and the address in {API_URL_VARIABLE} or {DOWNLOAD_URL_VARIABLE} if it is set. {AGAIN_HINT}"
 )
