@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.errors import FrameError, InputError
-from bsv_store.volumes.annotation import plane_blocks, runs
+from bsv_store.volumes.annotation import runs
 from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.layout import slab_ranges
 from bsv_store.volumes.volume import SparseArray
 
 MaskHemisphere = Literal["both", "left", "right"]
@@ -66,7 +67,7 @@ def mask_of(annotation: Any, ids: Collection[int], *, hemisphere: MaskHemisphere
     grid = Grid.from_shape(tuple(annotation.shape), what="the annotation")
     wanted = np.array(sorted(ids), np.int64)
     mask = np.empty(grid.shape, np.bool_)
-    for first, last in plane_blocks(grid):
+    for first, last in slab_ranges(grid):
         mask[first:last] = positions(annotation[first:last], wanted) >= 0
     if hemisphere != "both":
         other = slice(grid.midline, None) if hemisphere == "left" else slice(None, grid.midline)
@@ -101,7 +102,7 @@ class StructureVoxels:
         # Label 0 is all else; then left and right of the first id, of the second, ...
         self._count = 1 + 2 * wanted.size
         blocks = []
-        for first, last in plane_blocks(self.grid):
+        for first, last in slab_ranges(self.grid):
             labels = (1 + 2 * positions(annotation[first:last], wanted)).clip(0)
             labels[..., self.grid.midline :] += labels[..., self.grid.midline :] > 0
             blocks.append(labels.astype(np.min_scalar_type(self._count)))

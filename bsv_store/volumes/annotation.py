@@ -22,17 +22,16 @@ from numpy.typing import NDArray
 
 from bsv_store.errors import DamagedFileError, FormatError
 from bsv_store.progress import go_on
-from bsv_store.volumes.grid import FRAME, ORIENTATION, Grid
+from bsv_store.volumes.grid import FRAME, Grid
+from bsv_store.volumes.hdf5 import FILE_FORMAT
+from bsv_store.volumes.layout import create_dense, describe, slab_ranges
 
 if TYPE_CHECKING:
     from bsv_store.volumes.files import StoreFiles
 
 ANNOTATION_FOLDER = "volumes/annotation"
 
-_ID_BYTES = 4
-_CHUNK_BYTES = 1 << 20
-_SLAB_BYTES = 1 << 24
-_LEVEL = 1
+_PACKING_LEVEL = 1
 # Ten times what 10 um takes: a file that is noise from end to end must not fill the memory.
 _MOST_PACKED_BYTES = 1 << 30
 
@@ -71,7 +70,7 @@ class Annotation:
         """
         digest, packed, found, annotated = hashlib.sha256(), [], set(), 0
         room = _Room()
-        for first, last in plane_blocks(grid):
+        for first, last in slab_ranges(grid):
             planes = np.ascontiguousarray(read(first, last), "<u4")
             digest.update(planes.data)
             starts, lengths = runs(planes)
@@ -97,7 +96,7 @@ class Annotation:
         FormatError
             If it takes more room than an annotation can.
         """
-        slabs = plane_blocks(grid)
+        slabs = slab_ranges(grid)
         pieces: dict[int, list[bytes]] = {first: [] for first, _ in slabs}
         room = _Room()
         for block in blocks:
@@ -115,7 +114,7 @@ class Annotation:
 
     def slabs(self) -> Iterator[tuple[int, NDArray[np.uint32]]]:
         """First AP index and ids, uint32 array of shape (some of ap, dv, ml), of slab after slab; read-only."""
-        for (first, last), packed in zip(plane_blocks(self.grid), self.packed, strict=True):
+        for (first, last), packed in zip(slab_ranges(self.grid), self.packed, strict=True):
             yield first, _unpacked(packed, (last - first, *self.grid.shape[1:]))
 
 
@@ -168,30 +167,9 @@ def annotation_image(annotation: Annotation, *, source: str, on_slab: Callable[[
 
     grid = annotation.grid
     memory = io.BytesIO()
-    # In memory, and in the format in which a flipped bit is noticed: as all files of a store.
-    with h5py.File(memory, "w", libver=("v110", "v110")) as file:
-        text = {
-            "kind": "annotation",
-            "unit": "structure id; 0 = outside the brain",
-            "axis_order": "ap dv ml",
-            "frame": FRAME,
-            "orientation": ORIENTATION,
-            "source": source,
-        }
-        for name, value in text.items():
-            file.attrs[name] = np.bytes_(value.encode())
-        file.attrs["spacing_um"] = np.int64(grid.spacing_um)
-        file.attrs["shape"] = np.array(grid.shape, np.int64)
-        dataset = file.create_dataset(
-            "volume",
-            grid.shape,
-            "<u4",
-            chunks=(_chunk_planes(grid), *grid.shape[1:]),
-            shuffle=True,
-            compression="gzip",
-            compression_opts=_LEVEL,
-            fletcher32=True,
-        )
+    with h5py.File(memory, "w", libver=FILE_FORMAT) as file:
+        describe(file, grid, kind="annotation", unit="structure id; 0 = outside the brain", source=source)
+        dataset = create_dense(file, grid, "<u4")
         for first, planes in annotation.slabs():
             on_slab()
             dataset[first : first + len(planes)] = planes
@@ -291,7 +269,7 @@ class _Room:
         self._size_bytes = 0
 
     def pack(self, array: NDArray[np.uint32]) -> bytes:
-        packed = zlib.compress(array.data, _LEVEL)
+        packed = zlib.compress(array.data, _PACKING_LEVEL)
         self._size_bytes += len(packed)
         if self._size_bytes > _MOST_PACKED_BYTES:
             raise FormatError(
@@ -303,14 +281,3 @@ class _Room:
 
 def _unpacked(packed: bytes, shape: tuple[int, ...]) -> NDArray[np.uint32]:
     return np.frombuffer(zlib.decompress(packed), "<u4").reshape(shape)
-
-
-def _chunk_planes(grid: Grid) -> int:
-    return max(1, _CHUNK_BYTES // (_ID_BYTES * grid.shape[1] * grid.shape[2]))
-
-
-def plane_blocks(grid: Grid) -> tuple[tuple[int, int], ...]:
-    """AP ranges [first, last) in which an annotation is best read: some 16 MiB each, none cuts a chunk of its file."""
-    chunk = _chunk_planes(grid)
-    planes = max(1, _SLAB_BYTES // (_ID_BYTES * grid.shape[1] * grid.shape[2]) // chunk) * chunk
-    return tuple((first, min(first + planes, grid.shape[0])) for first in range(0, grid.shape[0], planes))

@@ -18,7 +18,7 @@ DENSE_ABOVE = 1 / 3
 """Fraction of voxels that are not 0 above which the dense layout is smaller and faster."""
 
 _DENSE_CHUNK_BYTES = 1 << 20
-# In memory at a time while a large volume is written: a few copies of this are all that it takes.
+# In memory at a time while a large volume or an annotation is written or read: a few copies of this are all it takes.
 _SLAB_BYTES = 1 << 24
 
 _UNITS: dict[VolumeKind, str] = {
@@ -33,20 +33,24 @@ _UNITS: dict[VolumeKind, str] = {
 
 def describe_file(file: h5py.File, kind: VolumeKind, grid: Grid, *, experiment_id: int, source: str) -> None:
     """Write what a volume file says of itself, as attributes."""
-    text = {
+    describe(file, grid, kind=kind, unit=_UNITS[kind], source=source, no_data="NaN", experiment_id=experiment_id)
+
+
+def describe(file: h5py.File, grid: Grid, *, kind: str, unit: str, source: str, **more: str | int) -> None:
+    """Write what any file of voxels says of itself, and more that is particular to its kind, as attributes."""
+    attributes = {
         "kind": kind,
-        "unit": _UNITS[kind],
+        "unit": unit,
         "axis_order": "ap dv ml",
         "frame": FRAME,
         "orientation": ORIENTATION,
         "source": source,
-        "no_data": "NaN",
+        **more,
+        "spacing_um": grid.spacing_um,
     }
-    # Fixed-length strings lie in checked parts of the file; variable-length ones do not.
-    for name, value in text.items():
-        file.attrs[name] = np.bytes_(value.encode())
-    file.attrs["experiment_id"] = np.int64(experiment_id)
-    file.attrs["spacing_um"] = np.int64(grid.spacing_um)
+    for name, value in attributes.items():
+        # Fixed-length strings lie in checked parts of the file; variable-length ones do not.
+        file.attrs[name] = np.int64(value) if isinstance(value, int) else np.bytes_(value.encode())
     file.attrs["shape"] = np.array(grid.shape, np.int64)
 
 
@@ -65,7 +69,7 @@ def describe_sparse(file: h5py.File, grid: Grid, count: int, dtype: str = "float
 
 
 def create_dense(file: h5py.File, grid: Grid, dtype: str = "<f4") -> h5py.Dataset:
-    """The dataset of a dense volume, still to be written."""
+    """The dataset of a dense volume or an annotation, still to be written."""
     return file.create_dataset(
         "volume",
         shape=grid.shape,
@@ -80,7 +84,7 @@ def create_dense(file: h5py.File, grid: Grid, dtype: str = "<f4") -> h5py.Datase
 
 
 def slab_ranges(grid: Grid) -> list[tuple[int, int]]:
-    """AP planes [start, stop) of the slabs in which a large volume is written: whole chunks, and little memory."""
+    """AP planes [start, stop) of slabs in which voxels are written and read: whole chunks, some 16 MiB each."""
     chunk = _planes_per_chunk(grid)
     planes = max(1, _SLAB_BYTES // (chunk * _plane_bytes(grid))) * chunk
     return [(start, min(start + planes, grid.shape[0])) for start in range(0, grid.shape[0], planes)]

@@ -107,7 +107,7 @@ def test_an_interrupt_ends_what_is_under_way_and_leaves_nothing(
     """At 10 um each of these takes minutes: unpacking, packing anew, encoding."""
     with monkeypatch.context() as patch:
         # Five slabs of each of three blocks, or more.
-        patch.setattr("bsv_store.volumes.annotation._SLAB_BYTES", 1 << 20)
+        patch.setattr("bsv_store.volumes.layout._SLAB_BYTES", 1 << 20)
         patch.setattr("bsv_store.sources.formats.nrrd._BLOCK_BYTES", 1 << 20)
         passed = interrupt_at(patch, f"bsv_store.volumes.annotation:{step}", passage=min(passages, 2))
         with pytest.raises(KeyboardInterrupt):

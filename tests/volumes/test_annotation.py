@@ -20,12 +20,11 @@ from bsv_store.volumes.annotation import (
     annotation_from_image,
     annotation_image,
     opened_annotation,
-    plane_blocks,
     publish_annotation,
     runs,
 )
 from bsv_store.volumes.files import StoreFiles
-from bsv_store.volumes.grid import SPACINGS_UM, Grid
+from bsv_store.volumes.grid import Grid
 
 GRID = Grid(100)
 
@@ -118,17 +117,6 @@ def test_a_slab_is_read_without_the_rest(files: StoreFiles, monkeypatch: pytest.
         tracemalloc.stop()
     np.testing.assert_array_equal(part, array[100:104])
     assert peak < array.nbytes / 4
-
-
-@pytest.mark.parametrize("spacing", SPACINGS_UM)
-def test_blocks_cover_the_grid_and_cut_no_chunk(spacing: int) -> None:
-    grid = Grid(spacing)
-    blocks = plane_blocks(grid)
-    assert [first for first, _ in blocks] == [0, *(last for _, last in blocks[:-1])]
-    assert blocks[-1][1] == grid.shape[0]
-    chunk = module._chunk_planes(grid)
-    assert all(first % chunk == 0 for first, _ in blocks)
-    assert max(last - first for first, last in blocks) * grid.shape[1] * grid.shape[2] * 4 <= 1 << 24
 
 
 def test_any_flipped_bit_is_noticed(files: StoreFiles) -> None:
