@@ -55,11 +55,7 @@ class SlabSource(Protocol):
     def no_data_voxels(self) -> int:
         """Voxels without data."""
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the voxels: four bytes."""
-
-    def slabs(self) -> Iterator[NDArray[Any]]:
+    def slabs(self) -> Iterator[NDArray[np.float32]]:
         """The voxels, slab after slab of AP planes as `slab_ranges` cuts them."""
 
 
@@ -114,17 +110,17 @@ def write_large(sink: BinaryIO, volume: SlabSource, *, experiment_id: int, sourc
     OSError
         If the disk does not take it.
     """
-    grid, dtype = volume.grid, volume.dtype.newbyteorder("<")
+    grid = volume.grid
     is_sparse = volume.non_zero <= DENSE_ABOVE * grid.size
     guard = GuardedFile(sink)
     with written_hdf5(guard) as file:
         describe_file(file, volume.kind, grid, experiment_id=experiment_id, source=source)
         slabs = _hashed(volume, guard, digest := hashlib.sha256())
         if is_sparse:
-            describe_sparse(file, grid, volume.non_zero, dtype.name)
-            _write_sparse(file, volume, slabs, dtype.str)
+            describe_sparse(file, grid, volume.non_zero)
+            _write_sparse(file, volume, slabs)
         else:
-            dataset = create_dense(file, grid, dtype.str)
+            dataset = create_dense(file, grid)
             for (start, stop), slab in zip(slab_ranges(grid), slabs, strict=True):
                 dataset[start:stop] = slab
         file.attrs["array_sha256"] = np.bytes_(digest.hexdigest().encode())
@@ -142,11 +138,11 @@ def _hashed(volume: SlabSource, guard: GuardedFile, digest: Any) -> Iterator[NDA
         yield little
 
 
-def _write_sparse(file: h5py.File, volume: SlabSource, slabs: Iterator[NDArray[Any]], dtype: str) -> None:
+def _write_sparse(file: h5py.File, volume: SlabSource, slabs: Iterator[NDArray[Any]]) -> None:
     grid, count = volume.grid, volume.non_zero
     plane = grid.shape[1] * grid.shape[2]
     index_of = _Appender(file, "indices_0", "<u4", count)
-    values_of = _Appender(file, "values", dtype, count)
+    values_of = _Appender(file, "values", "<f4", count)
     starts = [0]
     for (start, stop), slab in zip(slab_ranges(grid), slabs, strict=True):
         flat = slab.reshape(-1)

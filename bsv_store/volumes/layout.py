@@ -54,7 +54,7 @@ def describe(file: h5py.File, grid: Grid, *, kind: str, unit: str, source: str, 
     file.attrs["shape"] = np.array(grid.shape, np.int64)
 
 
-def describe_sparse(file: h5py.File, grid: Grid, count: int, dtype: str = "float32") -> None:
+def describe_sparse(file: h5py.File, grid: Grid, count: int) -> None:
     """Write the binsparse description of a vector of that many stored values."""
     description = {
         "binsparse": {
@@ -62,7 +62,7 @@ def describe_sparse(file: h5py.File, grid: Grid, count: int, dtype: str = "float
             "format": "CVEC",
             "shape": [grid.size],
             "number_of_stored_values": count,
-            "data_types": {"indices_0": "uint32", "values": dtype},
+            "data_types": {"indices_0": "uint32", "values": "float32"},
         }
     }
     file.attrs["binsparse"] = np.bytes_(json.dumps(description, separators=(",", ":")).encode())

@@ -23,6 +23,9 @@ from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.layout import slab_ranges
 from bsv_store.volumes.volume import VolumeKind
 
+_VOXEL = np.dtype("<f4")
+# A voxel that is not 0: where it lies in its slab, and its value.
+_RECORD = np.dtype([("at", "<u4"), ("value", _VOXEL)])
 # A record takes twice the room of a bare value.
 _RECORDS_BELOW = 1 / 2
 
@@ -58,18 +61,15 @@ class SpooledVolume:
     non_zero : int
         Voxels that are not 0, those without data included.
     no_data_voxels : int
-    dtype : numpy.dtype
-        float32, or another of four bytes that the spool was filled with.
     """
 
     kind: VolumeKind
     grid: Grid
     non_zero: int
     no_data_voxels: int
-    dtype: np.dtype[Any]
     _spool: VolumeSpool
 
-    def slabs(self) -> Iterator[NDArray[Any]]:
+    def slabs(self) -> Iterator[NDArray[np.float32]]:
         """The voxels, slab after slab of AP planes: shape (some, dv, ml), C order; NaN = no data.
 
         Raises
@@ -77,7 +77,7 @@ class SpooledVolume:
         StoreError
             If the spool cannot be read.
         """
-        return self._spool.slabs(self.grid, self.dtype)
+        return self._spool.slabs(self.grid)
 
 
 class VolumeSpool:
@@ -112,22 +112,13 @@ class VolumeSpool:
     ) -> None:
         self._file.close()
 
-    def fill(
-        self,
-        kind: VolumeKind,
-        grid: Grid,
-        blocks: Iterable[tuple[int, NDArray[Any]]],
-        *,
-        dtype: type[np.float32 | np.uint32] = np.float32,
-    ) -> SpooledVolume:
+    def fill(self, kind: VolumeKind, grid: Grid, blocks: Iterable[tuple[int, NDArray[np.float32]]]) -> SpooledVolume:
         """The volume that these blocks make up; what was in the spool before is forgotten.
 
         Parameters
         ----------
         blocks : iterable of (int, ndarray)
             First ML plane and checked voxels [ap, dv, some of ml], in ascending order; best with the AP axis fastest.
-        dtype : type
-            Of the voxels.
 
         Raises
         ------
@@ -135,7 +126,6 @@ class VolumeSpool:
             If the spool cannot be written.
         """
         self._blocks.clear()
-        little = np.dtype(dtype).newbyteorder("<")
         with store_errors(self._path):
             self._file.seek(0)
             self._file.truncate()
@@ -149,28 +139,28 @@ class VolumeSpool:
             no_data += int(np.isnan(flat).sum())
             ends: NDArray[np.int64] | None = None
             if count <= _RECORDS_BELOW * flat.size:
-                ends, content = _records(grid, first, flat, _record(little))
+                ends, content = _records(grid, first, flat)
             else:
-                content = np.ascontiguousarray(block, little)
+                content = np.ascontiguousarray(block, _VOXEL)
             with store_errors(self._path):
                 self._blocks.append(_Block(first, block.shape[2], self._file.tell(), ends))
                 self._write(content)
             checkpoint("spool:block")
-        return SpooledVolume(kind, grid, non_zero, no_data, little, self)
+        return SpooledVolume(kind, grid, non_zero, no_data, self)
 
-    def slabs(self, grid: Grid, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    def slabs(self, grid: Grid) -> Iterator[NDArray[np.float32]]:
         """See :meth:`SpooledVolume.slabs`."""
         for number, (start, stop) in enumerate(slab_ranges(grid)):
             self._on_block()
-            slab = np.zeros((stop - start, *grid.shape[1:]), dtype)
+            slab = np.zeros((stop - start, *grid.shape[1:]), np.float32)
             for block in self._blocks:
                 if block.ends is not None:
                     low, high = block.ends[number : number + 2]
-                    records = self._read(block.offset, int(low), int(high), _record(dtype))
+                    records = self._read(block.offset, int(low), int(high), _RECORD)
                     slab.reshape(-1)[records["at"]] = records["value"]
                 else:
                     plane = grid.shape[1] * block.count
-                    voxels = self._read(block.offset, start * plane, stop * plane, dtype)
+                    voxels = self._read(block.offset, start * plane, stop * plane, _VOXEL)
                     slab[..., block.first : block.first + block.count] = voxels.reshape(stop - start, -1, block.count)
             yield slab
 
@@ -192,14 +182,7 @@ class VolumeSpool:
         return content.view(dtype)
 
 
-def _record(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """A voxel that is not 0: where it lies in its slab, and its value."""
-    return np.dtype([("at", "<u4"), ("value", dtype)])
-
-
-def _records(
-    grid: Grid, first: int, flat: NDArray[Any], record: np.dtype[Any]
-) -> tuple[NDArray[np.int64], NDArray[Any]]:
+def _records(grid: Grid, first: int, flat: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """How many voxels that are not 0 lie before each slab and after the last; and these, by slab and place in it.
 
     Parameters
@@ -216,7 +199,7 @@ def _records(
     starts = np.array([start for start, _ in slab_ranges(grid)])
     slab = np.searchsorted(starts, ap, side="right") - 1
     order = np.argsort(slab.astype(np.uint16), kind="stable")
-    records = np.empty(listed.size, record)
+    records = np.empty(listed.size, _RECORD)
     records["at"] = (((ap - starts[slab]) * size_dv + dv) * size_ml + (ml + first))[order]
     records["value"] = flat[listed[order]]
     counts = np.bincount(slab, minlength=len(starts))

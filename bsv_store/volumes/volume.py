@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,11 +122,6 @@ class Volume:
     def no_data_voxels(self) -> int:
         """Number of voxels without data."""
         return int(np.isnan(self.array).sum())
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the voxels: float32."""
-        return self.array.dtype
 
     def slabs(self) -> Iterator[NDArray[np.float32]]:
         """The array, slab after slab of AP planes, as views of shape (some, dv, ml)."""

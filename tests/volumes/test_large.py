@@ -123,22 +123,6 @@ def test_file_reads_back_whole_in_slabs_and_by_any_hdf5_program(
     assert published(files, array).layout == layout
 
 
-@pytest.mark.parametrize("fraction", [0.1, 0.9], ids=["sparse", "dense"])
-def test_numbers_of_structures_keep_every_digit(files: StoreFiles, fraction: float) -> None:
-    random = np.random.default_rng(7)
-    ids = random.integers(1, 1 << 32, size=SHAPE, dtype=np.uint32)
-    ids[random.random(SHAPE) >= fraction] = 0
-    with files.temporary() as path, VolumeSpool(path) as spool:
-        parts = ((first, np.asfortranarray(ids[:, :, first : first + 9])) for first in range(0, SHAPE[2], 9))
-        volume = spool.fill("data_mask", Grid(100), parts, dtype=np.uint32)
-        file = publish_volume(files, volume, experiment_id=7, source="test")
-    assert file.layout.array_sha256 == array_sha256(ids)
-    part = read_slab(files, file, 20, 70)
-    dense = part.dense_planes(20, 70) if isinstance(part, SparseArray) else part
-    assert dense.dtype == np.uint32
-    np.testing.assert_array_equal(dense, ids[20:70])
-
-
 def test_what_is_known_of_a_file_is_read_from_it(files: StoreFiles) -> None:
     for fraction in (0.07, 1.0):
         file = published(files, voxels(fraction))
