@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.aggregation.labels import BLOCK_VOXELS, StructureLabels, positions
 from bsv_store.errors import FrameError, InputError
-from bsv_store.volumes.annotation import runs
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.layout import slab_ranges
 from bsv_store.volumes.volume import SparseArray
@@ -30,23 +30,6 @@ def mask_hemisphere(name: str) -> MaskHemisphere:
         if name == known:
             return known
     raise InputError(f"there is no hemisphere {name!r}", hint=f"It is one of {', '.join(MASK_HEMISPHERES)}.")
-
-
-def positions(ids: NDArray[np.integer[Any]], wanted: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """Place of each id among the wanted ones, shape of the ids; -1 where it is none of them.
-
-    Parameters
-    ----------
-    ids : ndarray of int
-    wanted : ndarray of int
-        Ascending, without repetition.
-    """
-    if not wanted.size:
-        return np.full(ids.shape, -1, np.int64)
-    starts, lengths = runs(ids)
-    first = ids.reshape(-1)[starts].astype(np.int64)
-    place = np.minimum(np.searchsorted(wanted, first), wanted.size - 1)
-    return np.repeat(np.where(wanted[place] == first, place, -1), lengths).reshape(ids.shape)
 
 
 def mask_of(annotation: Any, ids: Collection[int], *, hemisphere: MaskHemisphere = "both") -> NDArray[np.bool_]:
@@ -78,7 +61,8 @@ def mask_of(annotation: Any, ids: Collection[int], *, hemisphere: MaskHemisphere
 class StructureVoxels:
     """The voxels of some structures, ready to sum volumes over them.
 
-    Structures may contain each other. Memory: two bytes for each voxel of the AP planes that they lie in.
+    Structures may contain each other. Memory: two bytes for each voxel of the AP planes that they lie in, one where
+    there are fewer than 128 of them, descendants included; besides, a few blocks, also while volumes are summed.
 
     Parameters
     ----------
@@ -98,20 +82,22 @@ class StructureVoxels:
 
     def __init__(self, annotation: Any, structures: Mapping[int, Collection[int]]) -> None:
         self.grid = Grid.from_shape(tuple(annotation.shape), what="the annotation")
-        wanted = np.array(sorted({one for ids in structures.values() for one in ids}), np.int64)
-        # Label 0 is all else; then left and right of the first id, of the second, ...
-        self._count = 1 + 2 * wanted.size
-        blocks = []
+        self._of = StructureLabels(structures)
+        self._of_label = np.zeros(self._of.count, np.int64)
+        # What is never written takes no memory.
+        labels = np.zeros(self.grid.shape, self._of.dtype)
+        lies_in = np.zeros(self.grid.shape[0], np.bool_)
         for first, last in slab_ranges(self.grid):
-            labels = (1 + 2 * positions(annotation[first:last], wanted)).clip(0)
-            labels[..., self.grid.midline :] += labels[..., self.grid.midline :] > 0
-            blocks.append(labels.astype(np.min_scalar_type(self._count)))
-        self.planes, self._labels = _trimmed(blocks)
+            block = self._of.labels(annotation[first:last])
+            lies_in[first:last] = block.any(axis=(1, 2))
+            if lies_in[first:last].any():
+                labels[first:last] = block
+                self._of_label += self._of.counts(block)
+        planes = np.flatnonzero(lies_in)
+        self.planes = (int(planes[0]), int(planes[-1]) + 1) if planes.size else (0, 0)
+        self._labels = labels[self.planes[0] : self.planes[1]].reshape(-1)
         self._start = self.planes[0] * self.grid.shape[1] * self.grid.shape[2]
-        self._belongs = np.array([np.isin(wanted, list(ids)) for ids in structures.values()], np.float64)
-        self._belongs = self._belongs.reshape(len(structures), wanted.size)
-        self._of_label = np.bincount(self._labels, minlength=self._count)
-        self.voxels = self._by_structure(self._of_label).astype(np.int64)
+        self.voxels = self._of.by_structure(self._of_label).astype(np.int64)
 
     def sums(self, volume: SparseArray | NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Sum of a volume over each structure and side, and number of the voxels that have a value there.
@@ -139,40 +125,24 @@ class StructureVoxels:
                 f"the annotation has the shape {self.grid.shape}, the volume {shape}",
                 hint="Use the annotation of the same spacing.",
             )
-        labels, values = self._values(volume)
-        absent = np.isnan(values)
-        known = self._of_label
-        if absent.any():
-            known = known - np.bincount(labels[absent], minlength=self._count)
-            values = np.where(absent, 0.0, values)
-        total = np.bincount(labels, weights=values, minlength=self._count)
-        return self._by_structure(total), self._by_structure(known).astype(np.int64)
+        total, known = np.zeros(self._of.count), self._of_label.copy()
+        for labels, values in self._parts(volume):
+            sums, unknown = self._of.sums(labels, values)
+            total += sums
+            known -= unknown
+        return self._of.by_structure(total), self._of.by_structure(known).astype(np.int64)
 
-    def _values(self, volume: SparseArray | NDArray[np.floating[Any]]) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """Labels and values of the stored voxels in the planes that matter: as the indices ascend, a slice of them."""
-        stop = self._start + self._labels.size
-        if not isinstance(volume, SparseArray):
-            whole = len(volume) == self.grid.shape[0]
-            values = volume[self.planes[0] : self.planes[1]] if whole else volume
-            return self._labels, values.reshape(-1).astype(np.float64)
-        # Of the index's own type, or all of it would be converted.
-        first, last = np.searchsorted(volume.index, np.array([self._start, stop], volume.index.dtype))
-        labels = self._labels[volume.index[first:last].astype(np.int64) - self._start]
-        return labels, volume.values[first:last].astype(np.float64)
-
-    def _by_structure(self, of_label: NDArray[Any]) -> NDArray[np.float64]:
-        result: NDArray[np.float64] = self._belongs @ of_label[1:].reshape(-1, 2)
-        return result
-
-
-def _trimmed(blocks: list[NDArray[Any]]) -> tuple[tuple[int, int], NDArray[Any]]:
-    """The AP planes from the first to the last that have a label, and their labels, flat."""
-    plane = np.flatnonzero(np.concatenate([block.any(axis=(1, 2)) for block in blocks]))
-    if not plane.size:
-        return (0, 0), blocks[0][:0].reshape(-1)
-    first, last = int(plane[0]), int(plane[-1]) + 1
-    kept, at = [], 0
-    for block in blocks:
-        kept.append(block[max(0, first - at) : max(0, last - at)])
-        at += len(block)
-    return (first, last), np.concatenate(kept).reshape(-1)
+    def _parts(self, volume: SparseArray | NDArray[np.floating[Any]]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """Labels and values of the stored voxels in the planes that matter, some at a time."""
+        if isinstance(volume, SparseArray):
+            # As the indices ascend, a slice of them. Of the index's own type, or all of it would be converted.
+            ends = np.array([self._start, self._start + self._labels.size], volume.index.dtype)
+            first, last = np.searchsorted(volume.index, ends)
+            for start in range(int(first), int(last), BLOCK_VOXELS):
+                part = slice(start, min(start + BLOCK_VOXELS, int(last)))
+                yield self._labels[volume.index[part].astype(np.int64) - self._start], volume.values[part]
+            return
+        whole = len(volume) == self.grid.shape[0]
+        values = (volume[self.planes[0] : self.planes[1]] if whole else volume).reshape(-1)
+        for start in range(0, values.size, BLOCK_VOXELS):
+            yield self._labels[start : start + BLOCK_VOXELS], values[start : start + BLOCK_VOXELS]

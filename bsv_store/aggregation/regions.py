@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.aggregation.hemisphere import HemisphereRule
-from bsv_store.aggregation.masks import positions
+from bsv_store.aggregation.labels import BLOCK_VOXELS, StructureLabels
 from bsv_store.errors import FrameError, InputError
 
 RegionHemisphere = Literal["left", "right", "contralateral", "ipsilateral", "both"]
-_BLOCK_VOXELS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,41 +88,29 @@ def region_means(
             f"the annotation has the shape {tuple(annotation.shape)}, the result {tuple(mean.shape[1:])}",
             hint="Use the annotation of the same spacing.",
         )
-    leaves = np.array(sorted({one for ids in structures.values() for one in ids}), np.int64)
-    total, voxels = _leaf_sums(mean, annotation, leaves)
-    belongs = np.array([np.isin(leaves, list(ids)) for ids in structures.values()], dtype=np.float64)
-    belongs = belongs.reshape(len(structures), leaves.size)
-    return _table(total @ belongs.T, voxels @ belongs.T, list(structures), hemisphere == "fold_ipsilateral")
-
-
-def _leaf_sums(
-    mean: NDArray[np.floating[Any]], annotation: Any, leaves: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sum and number of known voxels, shape (groups, 2 hemispheres, leaves)."""
-    # Column 0 takes in what belongs to none of them.
-    total = np.zeros((mean.shape[0], 2, 1 + leaves.size))
-    voxels = np.zeros_like(total)
-    middle = annotation.shape[2] // 2
-    planes = max(1, _BLOCK_VOXELS // (annotation.shape[1] * annotation.shape[2]))
+    labels = StructureLabels(structures)
+    groups = range(mean.shape[0])
+    total, voxels = np.zeros((len(groups), labels.count)), np.zeros((len(groups), labels.count), np.int64)
+    planes = max(1, BLOCK_VOXELS // (annotation.shape[1] * annotation.shape[2]))
     for start in range(0, annotation.shape[0], planes):
         block = slice(start, start + planes)
-        position = 1 + positions(annotation[block], leaves)
-        for group in range(mean.shape[0]):
-            values = mean[group, block].astype(np.float64)
-            for side, half in enumerate((slice(0, middle), slice(middle, None))):
-                known = ~np.isnan(values[:, :, half])
-                at = position[:, :, half][known]
-                voxels[group, side] += np.bincount(at, minlength=1 + leaves.size)
-                total[group, side] += np.bincount(at, values[:, :, half][known], minlength=1 + leaves.size)
-    return total[..., 1:], voxels[..., 1:]
+        of_block = labels.labels(annotation[block])
+        count = labels.counts(of_block)
+        for group in groups:
+            sums, unknown = labels.sums(of_block, mean[group, block])
+            total[group] += sums
+            voxels[group] += count - unknown
+    shape = len(groups), len(structures), 2
+    by_structure = [np.array([labels.by_structure(row) for row in rows]).reshape(shape) for rows in (total, voxels)]
+    return _table(*by_structure, list(structures), hemisphere == "fold_ipsilateral")
 
 
 def _table(
     total: NDArray[np.float64], voxels: NDArray[np.float64], structure_ids: list[int], folded: bool
 ) -> RegionTable:
-    """Rows from sums of the shape (groups, 2 hemispheres, structures)."""
-    total = np.concatenate([total, total.sum(axis=1, keepdims=True)], axis=1).transpose(0, 2, 1)
-    voxels = np.concatenate([voxels, voxels.sum(axis=1, keepdims=True)], axis=1).transpose(0, 2, 1)
+    """Rows from sums of the shape (groups, structures, 2 hemispheres)."""
+    total = np.concatenate([total, total.sum(axis=2, keepdims=True)], axis=2)
+    voxels = np.concatenate([voxels, voxels.sum(axis=2, keepdims=True)], axis=2)
     names = ["contralateral", "ipsilateral", "both"] if folded else ["left", "right", "both"]
     groups, ids, sides = np.meshgrid(
         np.arange(total.shape[0]), np.array(structure_ids, np.int64), np.array(names), indexing="ij"

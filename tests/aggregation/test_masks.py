@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from bsv_store.aggregation.masks import StructureVoxels, mask_hemisphere, mask_of, positions
+from bsv_store.aggregation.masks import StructureVoxels, mask_hemisphere, mask_of
 from bsv_store.errors import FrameError, InputError
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.volume import SparseArray
@@ -72,18 +71,6 @@ def test_unknown_hemispheres_are_named() -> None:
     assert "left" in str(caught.value)
 
 
-@given(
-    arrays.arrays(np.uint32, st.tuples(*[st.integers(1, 4)] * 3), elements=st.sampled_from([0, 1, 2, 7, LARGE])),
-    st.sets(st.sampled_from([1, 2, 5, 7, LARGE])),
-)
-def test_positions_say_which_of_the_wanted_each_id_is(ids: NDArray[np.uint32], wanted: set[int]) -> None:
-    ordered = np.array(sorted(wanted), np.int64)
-    found = positions(ids, ordered)
-    assert found.shape == ids.shape
-    for one, place in zip(ids.ravel().tolist(), found.ravel().tolist(), strict=True):
-        assert (place == -1 and one not in wanted) or ordered[place] == one
-
-
 @pytest.mark.parametrize("dense", [False, True])
 def test_sums_are_those_of_the_masked_array(dense: bool) -> None:
     array = volume()
@@ -114,6 +101,43 @@ def test_structures_without_voxels_are_no_error() -> None:
 
 def test_only_the_planes_of_the_structures_are_kept() -> None:
     assert StructureVoxels(annotation(), {13: {13}})._labels.size == 2 * 80 * 114
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("block", [7, 10_000])
+def test_sums_do_not_depend_on_how_much_is_looked_at_together(
+    monkeypatch: pytest.MonkeyPatch, dense: bool, block: int
+) -> None:
+    voxels = StructureVoxels(annotation(), {12: [12]})
+    array = volume(share=0.01)
+    part = array[slice(*voxels.planes)] if dense else SparseArray.from_dense(array)
+    monkeypatch.setattr("bsv_store.aggregation.masks.BLOCK_VOXELS", block)
+    sums, known = voxels.sums(part)
+    total, count = expected(array, [12])
+    np.testing.assert_allclose(sums[0], total, rtol=1e-12)
+    assert known[0].tolist() == count
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_memory_is_bounded_by_a_block(monkeypatch: pytest.MonkeyPatch, dense: bool) -> None:
+    """Each voxel once took eight bytes more while voxels were counted, and again in each volume."""
+    grid = Grid(50)
+    ids = np.full(grid.shape, 11, np.uint32)
+    monkeypatch.setattr("bsv_store.volumes.layout._SLAB_BYTES", 1 << 20)
+    monkeypatch.setattr("bsv_store.aggregation.masks.BLOCK_VOXELS", 1 << 16)
+    values = np.ones(grid.shape, np.float32)
+    array = values if dense else SparseArray.from_dense(values)
+    tracemalloc.start()
+    voxels = StructureVoxels(ids, {11: [11]})
+    built = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    voxels.sums(array)
+    summed = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    # The labels take one byte for each voxel, a slab and what is made of it at most as much again.
+    assert built < 3 * grid.size
+    assert summed < grid.size
 
 
 def test_a_volume_of_another_grid_is_refused() -> None:
