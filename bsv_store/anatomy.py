@@ -89,7 +89,7 @@ class Anatomy:
         Returns
         -------
         ndarray of uint32, shape (ap, dv, ml)
-            0 = outside the brain.
+            0 = outside the brain. C order, the caller's own.
 
         Raises
         ------
@@ -110,7 +110,7 @@ class Anatomy:
         hemisphere: str = "both",
         descendants: bool = True,
     ) -> NDArray[np.bool_]:
-        """The voxels of a structure, or of any of several: `bsv_store.datasets.annotation.structure_mask`.
+        """The voxels that belong to a structure, or to any of several, by the annotation of the store.
 
         Parameters
         ----------
@@ -119,11 +119,13 @@ class Anatomy:
         spacing_um : int
         hemisphere : {'both', 'left', 'right'}
         descendants : bool
-            Whether the structures inside belong to it.
+            Whether the structures inside belong to it. The annotation names only the finest: without them, most
+            structures have no voxel.
 
         Returns
         -------
         ndarray of bool, shape (ap, dv, ml)
+            C order.
 
         Raises
         ------

@@ -92,7 +92,8 @@ class StructureLabels:
         at, numbers = labels.reshape(-1), values.reshape(-1).astype(np.float64)
         unknown = np.isnan(numbers)
         numbers[unknown] = 0.0
-        return np.bincount(at, weights=numbers, minlength=self.count), self.counts(at[unknown])
+        total = np.bincount(at, weights=numbers, minlength=self.count)
+        return np.asarray(total, np.float64), self.counts(at[unknown])
 
     def by_structure(self, of_label: NDArray[Any]) -> NDArray[np.float64]:
         """What is known of labels, as sums for the structures asked for: shape (structures, 2), left and right."""

@@ -101,8 +101,8 @@ def region_means(
             total[group] += sums
             voxels[group] += count - unknown
     shape = len(groups), len(structures), 2
-    by_structure = [np.array([labels.by_structure(row) for row in rows]).reshape(shape) for rows in (total, voxels)]
-    return _table(*by_structure, list(structures), hemisphere == "fold_ipsilateral")
+    added, counted = (np.array([labels.by_structure(row) for row in rows]).reshape(shape) for rows in (total, voxels))
+    return _table(added, counted, list(structures), hemisphere == "fold_ipsilateral")
 
 
 def _table(

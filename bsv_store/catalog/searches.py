@@ -6,7 +6,7 @@ volumes: see ``bsv_store.datasets.spatial``.)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from bsv_store.catalog.records import ROOT_STRUCTURE_ID
 from bsv_store.catalog.selection import Selection, as_selection
 from bsv_store.catalog.selection_names import looked_up
 from bsv_store.catalog.selection_sql import resolve
-from bsv_store.catalog.signal import checked_hemisphere, checked_measure, find_targets, read_signal
+from bsv_store.catalog.signal import Signal, checked_hemisphere, checked_measure, find_targets, read_signal
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures
 from bsv_store.catalog.views import view
 from bsv_store.errors import InputError, MissingDataError
@@ -86,20 +86,14 @@ def search_sources(
     InputError
         If an option has a value that it cannot have.
     """
-    _check_limit(limit)
-    chosen = _within(Selection(injected_in=structures, injection=injection, hemisphere=hemisphere), within)
+    wanted = Selection(injected_in=structures, injection=injection, hemisphere=hemisphere)
+    ids = _searched(connection, wanted, within, limit)
     domain = (
         find_structures(connection, [ROOT_STRUCTURE_ID])
         if target_domain is None
         else _outermost(connection, find_targets(connection, target_domain, None))
     )
-    signal = read_signal(
-        connection,
-        resolve(connection, chosen),
-        [row.id for row in domain],
-        measure="projection_volume",
-        hemisphere=checked_hemisphere(target_hemisphere),
-    )
+    signal = _signal(connection, ids, domain, "projection_volume", target_hemisphere)
     values = signal.values.sum(axis=1)
     return _ranked(connection, signal.experiment_ids, {"projection_volume": values}, limit=limit)
 
@@ -140,16 +134,13 @@ def search_targets(
     InputError
         If an option has a value that it cannot have.
     """
-    _check_limit(limit)
     wanted = Selection(projecting_to=targets, measure=measure, threshold=threshold, target_hemisphere=target_hemisphere)
-    ids = resolve(connection, _within(wanted, within))
+    ids = _searched(connection, wanted, within, limit)
     (leaf,) = wanted.leaves()
     if leaf.projecting_to is None:
         raise InputError("targets is None", hint="Name one or more structures, such as 'CP'.")
     rows = find_structures(connection, leaf.projecting_to)
-    signal = read_signal(
-        connection, ids, [row.id for row in rows], measure=checked_measure(measure), hemisphere=target_hemisphere
-    )
+    signal = _signal(connection, ids, rows, measure, target_hemisphere)
     strongest = signal.values.argmax(axis=1)
     acronyms = np.array([row.acronym for row in rows], dtype=object)
     own = {"target": acronyms[strongest], "value": signal.values[np.arange(len(strongest)), strongest]}
@@ -186,11 +177,10 @@ def search_injections(
     UnknownStructureError, UnknownExperimentError
         If ``within`` names what the catalog does not have.
     """
-    _check_limit(limit)
     point = point_um("point", point)
     # The check of a selection; without a radius nothing in the box is too far away.
     nearby = Selection(near=point, radius=1e6 if radius is None else radius)
-    ids = resolve(connection, _within(nearby, within))
+    ids = _searched(connection, nearby, within, limit)
     columns = (Experiment.id, Experiment.injection_ap, Experiment.injection_dv, Experiment.injection_ml)
     query = select(*columns).where(id_in(connection, Experiment.id, ids)).order_by(Experiment.id)
     # As tuples: NumPy asks rows of SQLAlchemy for things that they do not have, which takes longer than the query.
@@ -244,7 +234,6 @@ def search_correlation(
     _check_limit(limit)
     # Checks that it is an id, and known.
     looked_up(connection, Selection(ids=[seed]))
-    side = checked_hemisphere(target_hemisphere)
     structures = _inside(connection, find_targets(connection, None, structure_set), domain)
     if len(structures) < 2:
         raise InputError(
@@ -252,9 +241,7 @@ def search_correlation(
             hint="Name a larger domain, or another set: 184527634 holds all structures that are measured.",
         )
     ids = {*resolve(connection, Selection() if within is None else as_selection(within)), seed}
-    signal = read_signal(
-        connection, ids, [row.id for row in structures], measure=checked_measure(measure), hemisphere=side
-    )
+    signal = _signal(connection, ids, structures, measure, target_hemisphere)
     known = ~np.isnan(signal.values[:, 0])
     experiments, values = signal.experiment_ids[known], signal.values[known]
     if seed not in experiments:
@@ -326,8 +313,25 @@ def _ranked(
     return pd.DataFrame({**frame, **{name: np.asarray(values)[order] for name, values in own.items()}})
 
 
-def _within(wanted: Selection, within: Selection | None) -> Selection:
-    return wanted if within is None else wanted & as_selection(within)
+def _searched(
+    connection: Connection, wanted: Selection, within: Selection | None, limit: int | None
+) -> tuple[int, ...]:
+    """The experiments that match, of those that are searched, ascending; and the limit is one."""
+    _check_limit(limit)
+    return resolve(connection, wanted if within is None else wanted & as_selection(within))
+
+
+def _signal(
+    connection: Connection, ids: Collection[int], structures: Sequence[StructureRow], measure: str, hemisphere: str
+) -> Signal:
+    """The signal of experiments in structures; the names of measure and hemisphere are checked."""
+    return read_signal(
+        connection,
+        ids,
+        [row.id for row in structures],
+        measure=checked_measure(measure),
+        hemisphere=checked_hemisphere(hemisphere),
+    )
 
 
 def _check_limit(limit: object) -> None:

@@ -71,19 +71,7 @@ def annotation_of(database: Database, files: StoreFiles, spacing_um: int) -> Ite
 def read_annotation(
     database: Database, files: StoreFiles, *, spacing_um: int = 100, ap: slice = slice(None)
 ) -> NDArray[np.uint32]:
-    """The structure id of each voxel, every byte of the file checked.
-
-    Parameters
-    ----------
-    spacing_um : int
-        At 25 um the array takes 308 MB, at 10 um 4.8 GB: take a part of it.
-    ap : slice
-        AP planes, by voxel index; only they are unpacked.
-
-    Returns
-    -------
-    ndarray of uint32, shape (ap, dv, ml)
-        0 = outside the brain. C order, the caller's own.
+    """The structure id of each voxel, uint32, shape (ap, dv, ml): see :meth:`bsv_store.anatomy.Anatomy.annotation`.
 
     Raises
     ------
@@ -108,33 +96,14 @@ def structure_mask(
     hemisphere: str = "both",
     descendants: bool = True,
 ) -> NDArray[np.bool_]:
-    """The voxels that belong to a structure, or to any of several, by the annotation of the store.
-
-    Parameters
-    ----------
-    structures : str, int or sequence of them
-        Acronyms (case matters) or ids.
-    spacing_um : int
-    hemisphere : {'both', 'left', 'right'}
-    descendants : bool
-        Whether the structures inside belong to it. The annotation names only the finest: without them, most structures
-        have no voxel.
-
-    Returns
-    -------
-    ndarray of bool, shape (ap, dv, ml)
-        C order.
+    """The voxels of structures, bool, shape (ap, dv, ml): see :meth:`bsv_store.anatomy.Anatomy.structure_mask`.
 
     Raises
     ------
-    UnknownStructureError
-        If the ontology lacks one of the structures.
-    MissingDataError
-        If the store has no annotation at that spacing.
+    UnknownStructureError, MissingDataError, DamagedFileError
+        If the ontology lacks one of the structures, or the store the annotation, or its file is not what was stored.
     InputError
         If no structure is named, not one voxel belongs to them, or there is no such hemisphere or grid.
-    DamagedFileError
-        If the file of the annotation is not what was stored.
     """
     side = mask_hemisphere(hemisphere)
     with database.reading() as connection:

@@ -21,6 +21,7 @@ Hemisphere = Literal["left", "right"]
 AXES: tuple[Axis, ...] = ("AP", "DV", "ML")
 EXTENT_UM = (13_200, 8_000, 11_400)
 MIDLINE_UM = 5_700
+"""ML coordinates below it lie on the left, all others on the right."""
 SPACINGS_UM = (10, 25, 50, 100)
 FRAME = "Allen CCFv3 (2017)"
 # BrainGlobe names the direction in which each axis starts: anterior, superior, left.
@@ -93,11 +94,6 @@ class Grid:
         return self.size >= LARGE_VOXELS
 
     @property
-    def voxel_volume_mm3(self) -> float:
-        """Volume of a voxel in mm3."""
-        return float((self.spacing_um / 1000.0) ** 3)
-
-    @property
     def midline(self) -> int:
         """First ML index of the right hemisphere; left is ``array[..., :midline]``."""
         return self.shape[2] // 2
@@ -127,8 +123,3 @@ class Grid:
 def mirror(volume: NDArray[np.generic]) -> NDArray[np.generic]:
     """The volume reflected at the midline: a view with the ML axis (the last) reversed."""
     return volume[..., ::-1]
-
-
-def hemisphere_of(ml_um: float) -> Hemisphere:
-    """Hemisphere of an ML coordinate in um: left below 5,700, right from there on."""
-    return "left" if ml_um < MIDLINE_UM else "right"

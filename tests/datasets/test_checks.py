@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,13 +18,12 @@ from bsv_store.datasets.rebuild import rebuild_version
 from bsv_store.datasets.result_file import software
 from bsv_store.datasets.versions import find_version
 from bsv_store.errors import DamagedFileError, MissingDataError, StoreError
+from tests.datasets.killing import killed
 from tests.datasets.world import add_volume, ask
 
 if TYPE_CHECKING:
     from bsv_store import Store
     from bsv_store.datasets.checks import VersionCheck
-
-CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def rebuild(store: Store, *, check_only: bool = True) -> Any:
@@ -141,22 +136,7 @@ def test_deleting_a_version_takes_its_checks_along(filled: Store) -> None:
 def test_a_check_survives_a_kill(filled_location: Path, point: str, recorded: int) -> None:
     with open_store(filled_location) as store:
         ask(store)
-    code = (
-        "import sys\n"
-        "from bsv_store import open_store\n"
-        "with open_store(sys.argv[1]) as store:\n"
-        "    store.versions.rebuild('test', check_only=True)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(filled_location)],
-        env={**os.environ, "BSV_STORE_KILL_AT": point},
-        capture_output=True,
-        text=True,
-        cwd=CHECKOUT,
-        check=False,
-        timeout=120,
-    )
-    assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")
+    killed(filled_location, point, "rebuild", "test", check_only=True)
     with open_store(filled_location) as store:
         assert len(checks(store)) == recorded
         assert rebuild(store).is_identical

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,36 +9,12 @@ import pytest
 
 from bsv_store import open_store
 from bsv_store.catalog.selection import Selection
+from tests.datasets.killing import killed
 from tests.datasets.test_reliability import assert_sound
 from tests.datasets.world import ask
 
 if TYPE_CHECKING:
     from bsv_store import Store
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-
-CHILD = """
-import json, sys
-from bsv_store import open_store
-
-with open_store(sys.argv[1]) as store:
-    method, arguments, options = json.loads(sys.argv[2])
-    getattr(store.versions, method)(*arguments, **options)
-"""
-
-
-def killed(location: Path, point: str, method: str, *arguments: str, **options: object) -> None:
-    """Make a call of ``store.versions`` in a process that dies at that point."""
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(location), json.dumps([method, arguments, options])],
-        env={**os.environ, "BSV_STORE_KILL_AT": point},
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=CHECKOUT,
-        timeout=120,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGKILL, "", "")
 
 
 def result_files(store: Store) -> list[str]:

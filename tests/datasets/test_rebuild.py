@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +14,11 @@ from bsv_store.datasets import rebuild as module
 from bsv_store.datasets.rebuild import rebuild_version
 from bsv_store.datasets.versions import find_version
 from bsv_store.errors import DamagedFileError, MissingDataError
+from tests.datasets.killing import killed
 from tests.datasets.world import FACTS, IDS, add_volume, ask, experiment_list
 
 if TYPE_CHECKING:
     from bsv_store import Store
-
-CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def rebuild(store: Store, ref: str = "test", *, check_only: bool = False) -> Any:
@@ -136,22 +131,7 @@ def test_rebuild_survives_a_kill(filled_location: Path, point: str) -> None:
         version = ask(store)
         before = version.path.read_bytes()
         _damage(version.path, "flipped")
-    code = (
-        "import sys\n"
-        "from bsv_store import open_store\n"
-        "from bsv_store.datasets.rebuild import rebuild_version\n"
-        "with open_store(sys.argv[1]) as store:\n"
-        "    rebuild_version(store.database, store.files, 'test')\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(filled_location)],
-        env={**os.environ, "BSV_STORE_KILL_AT": point},
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=CHECKOUT,
-    )
-    assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")
+    killed(filled_location, point, "rebuild", "test")
     with open_store(filled_location) as store:
         rebuild(store)
         assert find_version(store.database, store.files, "test").path.read_bytes() == before

@@ -25,7 +25,7 @@ from bsv_store.volumes.volume import VOLUME_KINDS, VolumeKind
 ATLAS = SyntheticAtlas()
 IDS = ATLAS.experiment_ids
 SAMPLE = (IDS[0], IDS[7], IDS[17], IDS[18])
-VOXEL_MM3 = Grid(100).voxel_volume_mm3
+VOXEL_MM3 = 1e-3
 SCALE = 1.1025
 
 _CHECKOUT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bsv_store.errors import FrameError, InputError
-from bsv_store.volumes.grid import EXTENT_UM, SPACINGS_UM, Grid, hemisphere_of, mirror
+from bsv_store.volumes.grid import EXTENT_UM, SPACINGS_UM, Grid, mirror
 
 SHAPES = {100: (132, 80, 114), 50: (264, 160, 228), 25: (528, 320, 456), 10: (1320, 800, 1140)}
 
@@ -54,14 +54,6 @@ def test_midline_separates_equal_halves_and_mirror_swaps_them() -> None:
     assert (mirror(mirror(line)) == line).all()
 
 
-def test_left_lies_below_5700_um() -> None:
-    assert (hemisphere_of(5_699), hemisphere_of(5_700)) == ("left", "right")
-
-
 def test_centers_lie_in_the_middle_of_voxels() -> None:
     centers = Grid(100).centers_um("ML")
     assert (centers[0], centers[-1], len(centers)) == (50.0, 11_350.0, 114)
-
-
-def test_voxel_volume_is_in_mm3() -> None:
-    assert Grid(100).voxel_volume_mm3 == pytest.approx(0.001)
