@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,12 @@ from bsv_store.datasets.recipe import canonical_json
 from bsv_store.volumes.grid import AXES, Grid
 
 if TYPE_CHECKING:
+    import h5py
+
     from bsv_store.datasets.recipe import Recipe
     from bsv_store.datasets.version import DatasetVersion
 
-# Compared at once: a whole group at 100 and 50 um. In float64 and with what is computed of it, some 500 MB.
+# Read and compared at once: a whole group at 100 and 50 um. In float64 and with what is computed of it, some 500 MB.
 _BLOCK_VOXELS = 10_000_000
 
 
@@ -93,6 +96,26 @@ class VersionDiff:
         return not differs and all(each.voxels == 0 for each in self.voxels)
 
 
+class Planes(Protocol):
+    """A volume of which AP planes are asked for: an array, or `GroupPlanes`."""
+
+    def __getitem__(self, planes: slice, /) -> NDArray[Any]:
+        """Those planes, shape (some ap, dv, ml)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPlanes:
+    """The mean of a group in an open result file, read plane by plane as it is asked for."""
+
+    file: h5py.File
+    group: int
+
+    def __getitem__(self, planes: slice, /) -> NDArray[Any]:
+        """Those AP planes, shape (some ap, dv, ml)."""
+        values: NDArray[Any] = self.file["mean"][self.group, planes]
+        return values
+
+
 def diff_versions(first: DatasetVersion, second: DatasetVersion) -> VersionDiff:
     """What differs between two versions, of one dataset or of two.
 
@@ -115,41 +138,47 @@ def diff_versions(first: DatasetVersion, second: DatasetVersion) -> VersionDiff:
         compare_members(Side.of_version(first), Side.of_version(second)),
         tuple(label for label in numbers[0] if label not in numbers[1]),
         tuple(label for label in numbers[1] if label not in numbers[0]),
-        ()
-        if note
-        else tuple(
-            voxel_difference(
-                first.statistic("mean", group=one), second.statistic("mean", group=other), first.grid, label
-            )
-            for label, one, other in pairs
-        ),
+        () if note else _voxel_differences(first, second, pairs),
         note,
     )
 
 
-def voxel_difference(first: NDArray[Any], second: NDArray[Any], grid: Grid, label: str = "all") -> VoxelDifference:
+def _voxel_differences(
+    first: DatasetVersion, second: DatasetVersion, pairs: list[tuple[str, int, int]]
+) -> tuple[VoxelDifference, ...]:
+    with first.open() as one, second.open() as other:
+        return tuple(
+            voxel_difference(GroupPlanes(one, left), GroupPlanes(other, right), first.grid, label)
+            for label, left, right in pairs
+        )
+
+
+def voxel_difference(first: Planes, second: Planes, grid: Grid, label: str = "all") -> VoxelDifference:
     """How two means on one grid differ; NaN is "not known".
 
     Parameters
     ----------
-    first, second : ndarray, shape (ap, dv, ml)
-        Beside them this takes memory for some planes only.
+    first, second : ndarray, shape (ap, dv, ml), or other `Planes`
+        Some planes of them are in memory at a time.
     """
     largest, differing = 0.0, 0
     where, is_half_known = 0, False
+    there = (math.nan, math.nan)
     moments = _Moments()
-    for start, one, other in _blocks(first, second):
+    for start, one, other in _blocks(first, second, grid):
         unknown = np.isnan(one), np.isnan(other)
         known = ~(unknown[0] | unknown[1])
         difference = np.where(known, np.abs(other - one), 0.0)
         half_known = unknown[0] != unknown[1]
         differing += int(((difference > 0) | half_known).sum())
         # A voxel that only one side knows comes before any number.
-        if half_known.any() and not is_half_known:
-            is_half_known, where = True, start + int(np.argmax(half_known))
-        if (highest := float(difference.max())) > largest:
-            largest = highest
-            where = where if is_half_known else start + int(np.argmax(difference))
+        newly_half_known = bool(half_known.any()) and not is_half_known
+        highest = float(difference.max())
+        if start == 0 or newly_half_known or (highest > largest and not is_half_known):
+            at = int(np.argmax(half_known if newly_half_known else difference))
+            where, there = start + at, (float(one[at]), float(other[at]))
+        is_half_known |= newly_half_known
+        largest = max(largest, highest)
         moments.add(one[known], other[known])
     ap, dv, ml = (int(place) for place in np.unravel_index(where, grid.shape))
     at_um = tuple(float(grid.centers_um(axis)[index]) for axis, index in zip(AXES, (ap, dv, ml), strict=True))
@@ -157,20 +186,19 @@ def voxel_difference(first: NDArray[Any], second: NDArray[Any], grid: Grid, labe
         label,
         largest,
         (at_um[0], at_um[1], at_um[2]),
-        float(first[ap, dv, ml]),
-        float(second[ap, dv, ml]),
+        *there,
         moments.correlation(),
         differing,
     )
 
 
 def _blocks(
-    first: NDArray[Any], second: NDArray[Any]
+    first: Planes, second: Planes, grid: Grid
 ) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
     """Place of the first voxel and voxels, in float64, of block after block of AP planes."""
-    plane = first[0].size
+    plane = grid.shape[1] * grid.shape[2]
     planes = max(1, _BLOCK_VOXELS // plane)
-    for start in range(0, len(first), planes):
+    for start in range(0, grid.shape[0], planes):
         one, other = (array[start : start + planes].astype(np.float64).reshape(-1) for array in (first, second))
         yield start * plane, one, other
 

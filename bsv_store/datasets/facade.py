@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bsv_store.datasets.stack import VolumeStack
     from bsv_store.datasets.stale import StaleReport
     from bsv_store.datasets.versions import DatasetSummary
+    from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
     from bsv_store.volumes.files import StoreFiles
 
@@ -93,7 +94,15 @@ class Versions:
             return stale.stale_reports(self._database, self._files)
         return (stale.stale_report(self._database, self._files, ref),)
 
-    def rebuild(self, ref: str, *, check_only: bool = False, progress: Progress | None = None) -> RebuildReport:
+    def rebuild(
+        self,
+        ref: str,
+        *,
+        check_only: bool = False,
+        progress: Progress | None = None,
+        executor: Executor | None = None,
+        workers: int | None = None,
+    ) -> RebuildReport:
         """What computing a version again from its recorded inputs gives.
 
         A damaged result file is replaced if the arrays come out the same to the last bit; an intact one never is. What
@@ -104,13 +113,23 @@ class Versions:
         check_only : bool
             Leave the file as it is.
         progress : Progress, optional
+        executor, workers
+            Who computes, as of `Store.aggregate`.
 
         Raises
         ------
         MissingDataError, DamagedFileError
             If volumes that went in are no longer in the store, or are damaged.
         """
-        return rebuild.rebuild_version(self._database, self._files, ref, check_only=check_only, progress=progress)
+        return rebuild.rebuild_version(
+            self._database,
+            self._files,
+            ref,
+            check_only=check_only,
+            progress=progress,
+            executor=executor,
+            workers=workers,
+        )
 
     # -- changing -----------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from bsv_store.catalog.naming import listed_ids
 from bsv_store.catalog.shared import current_user
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.checks import FileState, NewCheck, record_check
-from bsv_store.datasets.compare import voxel_difference
+from bsv_store.datasets.compare import GroupPlanes, voxel_difference
 from bsv_store.datasets.compute import DamagedInputsError, compute, result_room
 from bsv_store.datasets.recorded import recorded_content, recorded_inputs
 from bsv_store.datasets.result_file import EncodedResult, result_path, software
@@ -26,6 +26,7 @@ from bsv_store.errors import MissingDataError, ReadOnlyStoreError, StoreError
 if TYPE_CHECKING:
     from bsv_store.catalog.engine import Database
     from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
     from bsv_store.volumes.files import StoreFiles
 
@@ -71,6 +72,8 @@ def rebuild_version(
     check_only: bool = False,
     checked_by: str | None = None,
     progress: Progress | None = None,
+    executor: Executor | None = None,
+    workers: int | None = None,
 ) -> RebuildReport:
     """What computing a version again from its recorded inputs gives.
 
@@ -85,6 +88,9 @@ def rebuild_version(
         Leave the file as it is. Works on a store that is open read-only too, where nothing is recorded.
     checked_by : str, optional
         Who to record; the user of this process by default.
+    progress : Progress, optional
+    executor, workers
+        Who computes, as of `bsv_store.datasets.aggregate.aggregate`: it does not change a bit.
 
     Raises
     ------
@@ -105,7 +111,7 @@ def rebuild_version(
         with database.reading() as connection:
             inputs = recorded_inputs(connection, version, content)
         with result_room(files, inputs.recipe, in_store=not check_only) as room:
-            result = compute(files, inputs, progress, path=room)
+            result = compute(files, inputs, progress, path=room, executor=executor, workers=workers)
             checkpoint("rebuild:computed")
             identical = result.content_sha256 == version.content_sha256
             largest: float | None = 0.0 if identical else None
@@ -157,10 +163,10 @@ def _difference(version: DatasetVersion, result: EncodedResult) -> tuple[float, 
     import h5py
 
     largest, voxels = 0.0, 0
-    with result.open() as stream, h5py.File(stream, "r") as file:
+    with version.open() as stored, result.open() as stream, h5py.File(stream, "r") as computed:
         for group in version.groups:
-            stored = version.statistic("mean", group=group.number)
-            difference = voxel_difference(stored, file["mean"][group.number], version.grid)
+            pair = GroupPlanes(stored, group.number), GroupPlanes(computed, group.number)
+            difference = voxel_difference(*pair, version.grid)
             largest, voxels = max(largest, difference.largest), voxels + difference.voxels
     return largest, voxels
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,10 @@ from bsv_store.aggregation import by_coordinate, crossed
 from bsv_store.catalog.ingest import ingest_experiments
 from bsv_store.catalog.selection import Selection
 from bsv_store.datasets import rebuild as module
+from bsv_store.datasets import workers
 from bsv_store.datasets.rebuild import rebuild_version
 from bsv_store.datasets.versions import find_version
-from bsv_store.errors import DamagedFileError, MissingDataError
+from bsv_store.errors import DamagedFileError, InputError, MissingDataError
 from tests.datasets.killing import killed
 from tests.datasets.world import FACTS, IDS, add_volume, ask, experiment_list
 
@@ -80,6 +82,28 @@ def test_another_release_restores_other_bytes_with_the_same_arrays(
     assert not version.path.exists()
     assert restored.content_sha256 == version.content_sha256
     np.testing.assert_array_equal(restored.mean, mean)
+
+
+def test_processes_confirm_and_restore_the_same_bytes(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = ask(filled, grouping=by_coordinate("AP", bins=2))
+    before = version.path.read_bytes()
+    asked: list[int] = []
+    real = workers.pool
+
+    def pool(count: int) -> Any:
+        asked.append(count)
+        return real(count)
+
+    monkeypatch.setattr("bsv_store.datasets.compute.pool", pool)
+    assert filled.versions.rebuild("test", check_only=True, workers=2).is_identical
+    assert asked == [2]
+    _damage(version.path, "missing")
+    with ThreadPoolExecutor(2) as executor:
+        assert filled.versions.rebuild("test", executor=executor).was_restored
+    assert version.path.read_bytes() == before
+    assert asked == [2]
+    with pytest.raises(InputError, match="0 workers"):
+        filled.versions.rebuild("test", workers=0)
 
 
 def test_a_difference_is_measured_and_nothing_is_replaced(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bsv_store_cli.dataset_arguments import COMPUTING_WORKERS
 from bsv_store_cli.dataset_output import print_answer
 from bsv_store_cli.grouping_options import grouping_options
 from bsv_store_cli.help import SectionedCommand, SectionOption, WordChoice
@@ -94,14 +95,7 @@ _option = functools.partial(click.option, cls=SectionOption, section="How to ave
 @click.option(
     "--fetch", "fetch_first", is_flag=True, help="First bring what is missing: volumes, masks, unionize tables."
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Compute in N processes, which pays for some hundred volumes of 25 um.",
-)
+@COMPUTING_WORKERS
 @API_URL
 @format_option
 def aggregate(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bsv_store_cli.dataset_arguments import REF
+from bsv_store_cli.dataset_arguments import COMPUTING_WORKERS, REF
 from bsv_store_cli.help import Command
 from bsv_store_cli.output import format_option, print_facts, print_json, print_rows
 from bsv_store_cli.progress import progress_bar
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @REF
 @click.option("--check", "check_only", is_flag=True, help="Leave the file as it is; the outcome is recorded.")
+@COMPUTING_WORKERS
 @format_option
-def rebuild(ref: str, check_only: bool, output_format: str) -> None:
+def rebuild(ref: str, check_only: bool, workers: int, output_format: str) -> None:
     """Compute a version again, and compare.
 
     From its recorded inputs, whatever the store selects today. A damaged file is replaced if every array comes out the
@@ -30,7 +31,7 @@ def rebuild(ref: str, check_only: bool, output_format: str) -> None:
     exit code is 1 if the result differs, or the file stays damaged.
     """
     with opened_store() as store, progress_bar() as progress:
-        report = store.versions.rebuild(ref, check_only=check_only, progress=progress)
+        report = store.versions.rebuild(ref, check_only=check_only, workers=workers, progress=progress)
     if output_format == "json":
         print_json(report)
     elif output_format == "csv":
