@@ -148,7 +148,7 @@ def export_mask(mask: NDArray[np.bool_], target: Path, *, what: str, overwrite: 
 
     grid = Grid.from_shape(mask.shape)
     numbers = mask.view(np.uint8)
-    nifti = partial(write_nifti, volumes=numbers[None], grid=grid, description=what, name="mask")
+    nifti = partial(write_nifti, blocks=[numbers], grid=grid, dtype="uint8", description=what, name="mask")
     writers = {
         ".nrrd": partial(write_nrrd, array=numbers, grid=grid, content=what),
         ".nii": partial(nifti, compress=False),

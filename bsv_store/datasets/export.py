@@ -19,13 +19,16 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bsv_store.arguments import path as checked_path
 from bsv_store.datasets.bundle import write_bundle
@@ -34,14 +37,23 @@ from bsv_store.datasets.nifti import write_nifti
 from bsv_store.datasets.result_file import checked_stream
 from bsv_store.errors import InputError
 from bsv_store.volumes.grid import AXES
+from bsv_store.volumes.layout import ml_blocks
 from bsv_store.volumes.outside import written_whole
 
 if TYPE_CHECKING:
+    import h5py
+
     from bsv_store.datasets.stored import StoredVersion
+
+
+_SLAB_BYTES = 1 << 24
 
 
 def export_version(version: StoredVersion, target: Path | str, *, overwrite: bool = False) -> Path:
     """The path of the file that was written; its ending says the format.
+
+    At 25 and 10 um the result is never in memory as a whole: it takes some 400 MB for NRRD and NIfTI, whose voxels lie
+    in another order, so that each group is read twice at 25 um and 19 times at 10 um; less for the others.
 
     Parameters
     ----------
@@ -82,33 +94,45 @@ def _write_netcdf(version: StoredVersion, path: Path) -> None:
 
 
 def _write_nrrd(version: StoredVersion, path: Path) -> None:
-    import nrrd
+    from bsv_store.sources.formats.nrrd_writer import write_nrrd_blocks
 
-    spacing, several = version.grid.spacing_um, len(version.groups) > 1
-    directions = np.full((4, 3), np.nan)
-    directions[:3] = np.diag([spacing] * 3)
-    header = {
-        # As in Allen's files, where it is misleading: the axes run posterior, inferior, right. Files that are laid over
-        # each other must agree in it, right or wrong.
-        "space": "left-posterior-superior",
-        "space origin": [0, 0, 0],
-        "space directions": directions if several else directions[:3],
-        "kinds": ["domain"] * 3 + ["list"] * several,
-        "labels": ["AP", "DV", "ML", "group"][: 3 + several],
-        # NRRD headers are ASCII.
-        "content": f"mean {version.quantity}".replace("³", "^3").replace("µ", "u"),
+    several = len(version.groups) > 1
+    facts = {
         "groups": "; ".join(f"{group.number}: {group.label} (n={group.n})" for group in version.groups),
         "dataset": version.ref,
         "fingerprint": version.fingerprint,
     }
-    array = np.moveaxis(version.mean, 0, -1) if several else version.mean[0]
-    nrrd.write(str(path), array, header, index_order="F", compression_level=1)
+    with version.open() as file:
+        write_nrrd_blocks(
+            path,
+            _mean_blocks(version, file),
+            version.grid,
+            dtype=version.recipe.dtype,
+            # NRRD headers are ASCII.
+            content=f"mean {version.quantity}".replace("³", "^3").replace("µ", "u"),
+            groups=len(version.groups) if several else None,
+            labels=[*AXES, "group"] if several else AXES,
+            facts=facts,
+            level=1,
+        )
+
+
+def _mean_blocks(version: StoredVersion, file: h5py.File) -> Iterator[NDArray[Any]]:
+    """Blocks of ML planes of the mean, group after group."""
+    for group in version.groups:
+        yield from ml_blocks(partial(_slabs, file["mean"], group.number), version.grid, version.recipe.dtype)
+
+
+def _slabs(dataset: h5py.Dataset, group: int) -> Iterator[tuple[int, NDArray[Any]]]:
+    """First AP plane and voxels of slab after slab of a group; no chunk is read for two of them."""
+    step = dataset.chunks[1] * max(1, _SLAB_BYTES // (math.prod(dataset.chunks) * dataset.dtype.itemsize))
+    for start in range(0, dataset.shape[1], step):
+        yield start, dataset[group, start : start + step]
 
 
 def _write_numpy(version: StoredVersion, path: Path) -> None:
     groups = version.groups
-    facts: dict[str, Any] = {name: version.statistic(name) for name in version.recipe.statistics}
-    facts |= {f"{axis.lower()}_um": version.grid.centers_um(axis) for axis in AXES}
+    facts: dict[str, Any] = {f"{axis.lower()}_um": version.grid.centers_um(axis) for axis in AXES}
     facts["group_label"] = np.array([group.label for group in groups])
     facts["group_n"] = np.array([group.n for group in groups])
     facts |= {f"{name}_um": values for name, values in version.group_ranges().items()}
@@ -117,12 +141,35 @@ def _write_numpy(version: StoredVersion, path: Path) -> None:
         "recipe": np.array(version.recipe.to_json()),
         "fingerprint": np.array(version.fingerprint),
     }
-    with path.open("wb") as file:
-        np.savez_compressed(file, **facts)
+    # As `np.savez_compressed` would write it, which needs all arrays in memory.
+    with version.open() as result, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for statistic in version.recipe.statistics:
+            with archive.open(f"{statistic}.npy", "w", force_zip64=True) as member:
+                _write_array(member, result[statistic])
+        for name, value in facts.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, np.asanyarray(value), allow_pickle=False)
+
+
+def _write_array(stream: IO[bytes], dataset: h5py.Dataset) -> None:
+    header = {"descr": dataset.dtype.str, "fortran_order": False, "shape": dataset.shape}
+    np.lib.format.write_array_header_1_0(stream, header)
+    for group in range(dataset.shape[0]):
+        for _, slab in _slabs(dataset, group):
+            stream.write(slab.data)
 
 
 def _write_nifti(version: StoredVersion, path: Path, *, compress: bool) -> None:
-    write_nifti(path, version.mean, version.grid, description=f"{version.ref} mean", compress=compress)
+    with version.open() as file:
+        write_nifti(
+            path,
+            _mean_blocks(version, file),
+            version.grid,
+            dtype=version.recipe.dtype,
+            groups=len(version.groups),
+            description=f"{version.ref} mean",
+            compress=compress,
+        )
 
 
 def _write_members(version: StoredVersion, path: Path) -> None:

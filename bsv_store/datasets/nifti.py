@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,38 +42,50 @@ def affine_of(grid: Grid) -> NDArray[np.float64]:
 
 
 def write_nifti(
-    path: Path, volumes: NDArray[Any], grid: Grid, *, description: str, name: str = "mean", compress: bool
+    path: Path,
+    blocks: Iterable[NDArray[Any]],
+    grid: Grid,
+    *,
+    dtype: str,
+    groups: int = 1,
+    description: str,
+    name: str = "mean",
+    compress: bool,
 ) -> None:
     """Write volumes to a ``.nii`` or ``.nii.gz`` file; the same input gives the same bytes.
 
     Parameters
     ----------
     path : pathlib.Path
-    volumes : ndarray of float32, float64 or uint8, shape (groups, ap, dv, ml)
-        One group makes a 3-D image, several a 4-D one.
+    blocks : iterable of ndarray, shape (ap, dv, some of ml)
+        In ascending order, all of the grid together; group after group. One at a time is in memory.
     grid : Grid
+    dtype : {'float32', 'float64', 'uint8'}
+        Of the blocks.
+    groups : int
+        One makes a 3-D image, several a 4-D one.
     description : str
         At most 79 bytes of it go into the header.
     name : str
         What the numbers are, in at most 15 bytes.
     compress : bool
     """
-    header = _header(volumes.shape[0], volumes.dtype.name, grid, description, name)
+    header = _header(groups, dtype, grid, description, name)
     with path.open("wb") as raw:
         if not compress:
-            _write(raw, header, volumes, grid)
+            _write(raw, header, blocks)
             return
         with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=1, mtime=0) as packed:
-            _write(packed, header, volumes, grid)
+            _write(packed, header, blocks)
 
 
-def _write(stream: Any, header: bytes, volumes: NDArray[Any], grid: Grid) -> None:
+def _write(stream: Any, header: bytes, blocks: Iterable[NDArray[Any]]) -> None:
     stream.write(header)
-    for group in volumes:
+    for block in blocks:
         # The first axis is the fastest; slab by slab of the slowest one, so that nothing is copied as a whole.
-        for first in range(0, grid.shape[2], 16):
-            block = group[..., first : first + 16]
-            stream.write(block.astype(block.dtype.newbyteorder("<"), copy=False).tobytes(order="F"))
+        for first in range(0, block.shape[2], 16):
+            part = block[..., first : first + 16]
+            stream.write(part.astype(part.dtype.newbyteorder("<"), copy=False).tobytes(order="F"))
 
 
 def _header(groups: int, dtype: str, grid: Grid, description: str, name: str) -> bytes:

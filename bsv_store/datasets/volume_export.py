@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bsv_store.errors import InputError
+from bsv_store.volumes.layout import ml_blocks
 from bsv_store.volumes.library import dense_slabs
 from bsv_store.volumes.outside import written_whole
 
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from bsv_store.volumes.library import VolumeFile
 
 FORMATS = (".nrrd", ".npy")
-# An NRRD file has the planes of the last axis one after the other, a volume file those of the first: a large volume is
-# read anew for each block of ML planes. At 25 um that is twice, at 10 um 19 times.
-_BLOCK_BYTES = 1 << 28
 
 
 def export_volume(files: StoreFiles, file: VolumeFile, target: Path, *, overwrite: bool = False) -> None:
@@ -56,7 +53,8 @@ def export_volume(files: StoreFiles, file: VolumeFile, target: Path, *, overwrit
             _write_npy(temporary, files, file)
         else:
             content = f"{file.kind} experiment {file.experiment_id}"
-            write_nrrd_blocks(temporary, _ml_blocks(files, file), grid, content=content, no_data=NO_DATA)
+            blocks = ml_blocks(partial(dense_slabs, files, file), grid)
+            write_nrrd_blocks(temporary, blocks, grid, content=content, no_data=NO_DATA)
 
 
 def _write_npy(path: Path, files: StoreFiles, file: VolumeFile) -> None:
@@ -65,13 +63,3 @@ def _write_npy(path: Path, files: StoreFiles, file: VolumeFile) -> None:
         np.lib.format.write_array_header_1_0(target, header)
         for _, slab in dense_slabs(files, file):
             target.write(np.ascontiguousarray(slab, "<f4").data)
-
-
-def _ml_blocks(files: StoreFiles, file: VolumeFile) -> Iterator[NDArray[np.float32]]:
-    ap, dv, ml = file.layout.grid.shape
-    depth = max(1, _BLOCK_BYTES // (ap * dv * 4))
-    for first in range(0, ml, depth):
-        block = np.empty((ap, dv, min(depth, ml - first)), np.float32)
-        for start, slab in dense_slabs(files, file):
-            block[start : start + len(slab)] = slab[..., first : first + depth]
-        yield block

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bsv_store.volumes.grid import FRAME, ORIENTATION, Grid
 
@@ -20,6 +22,10 @@ DENSE_ABOVE = 1 / 3
 _DENSE_CHUNK_BYTES = 1 << 20
 # In memory at a time while a large volume or an annotation is written or read: a few copies of this are all it takes.
 _SLAB_BYTES = 1 << 24
+
+# NRRD and NIfTI files have the planes of the last axis one after the other, our files those of the first: what is large
+# is read anew for each block of ML planes. At 25 um that is twice, at 10 um 19 times.
+_BLOCK_BYTES = 1 << 28
 
 _UNITS: dict[VolumeKind, str] = {
     "projection_density": "fraction of projecting pixels",
@@ -88,6 +94,28 @@ def slab_ranges(grid: Grid) -> list[tuple[int, int]]:
     chunk = _planes_per_chunk(grid)
     planes = max(1, _SLAB_BYTES // (chunk * _plane_bytes(grid))) * chunk
     return [(start, min(start + planes, grid.shape[0])) for start in range(0, grid.shape[0], planes)]
+
+
+def ml_blocks(
+    slabs: Callable[[], Iterable[tuple[int, NDArray[Any]]]], grid: Grid, dtype: str = "float32"
+) -> Iterator[NDArray[Any]]:
+    """Blocks of ML planes, shape (ap, dv, some ml) and at most 256 MiB each, of a volume that comes in slabs.
+
+    Parameters
+    ----------
+    slabs : callable
+        Gives the volume each time anew, as first AP plane and voxels [some ap, dv, ml] of slab after slab.
+    grid : Grid
+    dtype : str
+        Of the voxels.
+    """
+    ap, dv, ml = grid.shape
+    depth = max(1, _BLOCK_BYTES // (ap * dv * np.dtype(dtype).itemsize))
+    for first in range(0, ml, depth):
+        block = np.empty((ap, dv, min(depth, ml - first)), dtype)
+        for start, slab in slabs():
+            block[start : start + len(slab)] = slab[..., first : first + depth]
+        yield block
 
 
 def _planes_per_chunk(grid: Grid) -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ def test_nrrd_of_several_groups_has_a_list_axis(version: DatasetVersion, tmp_pat
     assert array.shape == (132, 80, 114, 2)
     np.testing.assert_array_equal(np.moveaxis(array, -1, 0), version.mean)
     assert header["kinds"] == ["domain", "domain", "domain", "list"]
+    assert header["labels"] == ["AP", "DV", "ML", "group"]
     np.testing.assert_array_equal(header["space directions"][:3], np.diag([100.0] * 3))
     assert header["groups"] == "0: AP 3,000-8,200 um (n=3); 1: AP 8,200-9,400 um (n=3)"
     assert header["dataset"] == "test@1"
@@ -65,6 +67,32 @@ def test_csv_has_the_members(version: DatasetVersion, tmp_path: Path) -> None:
     assert frame.experiment_id.to_list() == list(IDS)
     assert frame.columns[0] == "dataset"
     assert frame.group.isna().sum() == 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("ending", ["nrrd", "nii", "nii.gz", "npz"])
+def test_large_results_are_written_part_by_part(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, dtype: str
+) -> None:
+    """At 10 um each group takes 4.8 GB."""
+    version = ask(filled, Selection(ids=IDS), by_coordinate("AP", edges=[3000, 8200, 9400]), dtype=dtype)
+    whole = version.export(tmp_path / f"whole.{ending}").read_bytes()
+    monkeypatch.setattr("bsv_store.volumes.layout._BLOCK_BYTES", 1 << 20)
+    monkeypatch.setattr("bsv_store.datasets.export._SLAB_BYTES", 1)
+    tracemalloc.start()
+    parts = version.export(tmp_path / f"parts.{ending}")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "mean" not in vars(version)
+    # A few chunks and blocks of 1 MB each; the result has 10 MB, or 20.
+    assert peak < 6_000_000
+    if ending == "npz":
+        with np.load(parts) as data, np.load(tmp_path / "whole.npz") as other:
+            assert sorted(data) == sorted(other)
+            np.testing.assert_array_equal(data["mean"], version.mean)
+            assert data["mean"].dtype == dtype
+    else:
+        assert parts.read_bytes() == whole
 
 
 @pytest.mark.parametrize("ending", ["nc", "nrrd", "npz", "csv"])

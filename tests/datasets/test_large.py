@@ -311,7 +311,7 @@ def test_exports_are_those_of_the_whole_array(large: Store, tmp_path: Path, monk
     array = np.where(voxels(1) > 0.9, np.float32(np.nan), voxels(1))
     file = add_volume(large, 1, array=array)
     # A few passes over the file.
-    monkeypatch.setattr("bsv_store.datasets.volume_export._BLOCK_BYTES", 1 << 20)
+    monkeypatch.setattr("bsv_store.volumes.layout._BLOCK_BYTES", 1 << 20)
     for name in ("large.npy", "large.nrrd"):
         export_volume(large.files, file, tmp_path / name)
     np.save(tmp_path / "small.npy", array)

@@ -23,7 +23,15 @@ def means(groups: int, dtype: str = "float32") -> NDArray[Any]:
 
 
 def write(path: Path, mean: NDArray[Any]) -> Path:
-    write_nifti(path, mean, GRID, description="visual@1 mean", compress=path.name.endswith(".gz"))
+    write_nifti(
+        path,
+        mean,
+        GRID,
+        dtype=mean.dtype.name,
+        groups=len(mean),
+        description="visual@1 mean",
+        compress=path.name.endswith(".gz"),
+    )
     return path
 
 

@@ -66,7 +66,7 @@ def test_the_right_half_is_on_the_right(space: object) -> None:
 def test_nifti_files_say_the_same_as_brainglobe(space: object, volume: NDArray[np.float32], tmp_path: Path) -> None:
     nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed")
     path = tmp_path / "a.nii"
-    write_nifti(path, volume[None], GRID, description="test", compress=False)
+    write_nifti(path, [volume], GRID, dtype=volume.dtype.name, description="test", compress=False)
     image = nibabel.as_closest_canonical(nibabel.load(path))
     assert nibabel.aff2axcodes(image.affine) == ("R", "A", "S")
     mapped = space.map_stack_to(RIGHT_ANTERIOR_SUPERIOR, volume)  # type: ignore[attr-defined]

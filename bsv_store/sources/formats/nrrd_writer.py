@@ -7,8 +7,9 @@ import math
 import os
 import secrets
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +22,9 @@ _SLABS = 16
 _LEVEL = 6
 _GZIP_WBITS = 31
 # Name in the header and type of the voxels.
-_TYPES = {"float32": ("float", "<f4"), "uint8": ("unsigned char", "u1")}
+_TYPES = {"float32": ("float", "<f4"), "float64": ("double", "<f8"), "uint8": ("unsigned char", "u1")}
 
-_Array = NDArray[np.float32] | NDArray[np.uint8]
+_Array = NDArray[np.floating[Any]] | NDArray[np.uint8]
 
 
 def write_nrrd(path: Path, array: _Array, grid: Grid, *, content: str, no_data: float = math.nan) -> None:
@@ -68,15 +69,27 @@ def write_nrrd_blocks(
     content: str,
     dtype: str = "float32",
     no_data: float = math.nan,
+    groups: int | None = None,
+    labels: Sequence[str] = (),
+    facts: Mapping[str, str] | None = None,
+    level: int = _LEVEL,
 ) -> None:
     """Write the same file as :func:`write_nrrd` from blocks of ML planes, of which one at a time is in memory.
 
     Parameters
     ----------
-    blocks : iterable of ndarray of float32 or uint8, shape (ap, dv, some of ml)
-        In ascending order, all of the grid together.
-    dtype : {'float32', 'uint8'}
+    blocks : iterable of ndarray of float32, float64 or uint8, shape (ap, dv, some of ml)
+        In ascending order, all of the grid together; group after group.
+    dtype : {'float32', 'float64', 'uint8'}
         Of the blocks.
+    groups : int, optional
+        So many volumes make a fourth axis, a list; by default there is one volume and no such axis.
+    labels : sequence of str
+        Names of all axes, for the header; it need not have any.
+    facts : mapping of str to str, optional
+        More lines of the header, name and value.
+    level : int
+        How hard to compress, 1 to 9.
     path, grid, content, no_data
         As for :func:`write_nrrd`.
 
@@ -89,7 +102,9 @@ def write_nrrd_blocks(
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as stream:
-            for part in _parts(blocks, grid, dtype=dtype, content=content, no_data=no_data):
+            name, _ = _TYPES[dtype]
+            stream.write(_header(grid, name, content=content, groups=groups, labels=labels, facts=facts or {}))
+            for part in _parts(blocks, dtype=dtype, no_data=no_data, level=level):
                 stream.write(part)
             stream.flush()
             os.fsync(stream.fileno())
@@ -104,10 +119,9 @@ def write_nrrd_blocks(
         temporary.unlink(missing_ok=True)
 
 
-def _parts(blocks: Iterable[_Array], grid: Grid, *, dtype: str, content: str, no_data: float) -> Iterator[bytes]:
-    type_name, stored = _TYPES[dtype]
-    yield _header(grid, type_name, content=content)
-    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_WBITS)
+def _parts(blocks: Iterable[_Array], *, dtype: str, no_data: float, level: int) -> Iterator[bytes]:
+    stored = _TYPES[dtype][1]
+    packer = zlib.compressobj(level, zlib.DEFLATED, _GZIP_WBITS)
     for block in blocks:
         for first in range(0, block.shape[2], _SLABS):
             part = block[:, :, first : first + _SLABS].astype(stored)
@@ -117,23 +131,28 @@ def _parts(blocks: Iterable[_Array], grid: Grid, *, dtype: str, content: str, no
     yield packer.flush()
 
 
-def _header(grid: Grid, type_name: str, *, content: str) -> bytes:
+def _header(
+    grid: Grid, type_name: str, *, content: str, groups: int | None, labels: Sequence[str], facts: Mapping[str, str]
+) -> bytes:
     spacing = grid.spacing_um
+    sizes = " ".join(map(str, grid.shape if groups is None else (*grid.shape, groups)))
     lines = (
         "NRRD0004",
         "# Complete NRRD file format specification at:",
         "# http://teem.sourceforge.net/nrrd/format.html",
         f"content: {content}",
         f"type: {type_name}",
-        "dimension: 3",
+        f"dimension: {3 if groups is None else 4}",
         # As in Allen's files, where it is misleading: the axes run posterior, inferior, right.
         "space: left-posterior-superior",
-        f"sizes: {' '.join(map(str, grid.shape))}",
-        f"space directions: ({spacing},0,0) (0,{spacing},0) (0,0,{spacing})",
-        "kinds: domain domain domain",
+        f"sizes: {sizes}",
+        f"space directions: ({spacing},0,0) (0,{spacing},0) (0,0,{spacing}){'' if groups is None else ' none'}",
+        f"kinds: domain domain domain{'' if groups is None else ' list'}",
+        *(["labels: " + " ".join(f'"{label}"' for label in labels)] if labels else []),
         "endian: little",
         "encoding: gzip",
         "space origin: (0,0,0)",
+        *(f"{name}:={' '.join(value.split())}" for name, value in facts.items()),
         "",
         "",
     )
