@@ -9,7 +9,6 @@ hash against the arrays.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import zipfile
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from bsv_store.datasets.records import GroupInfo, Member, NewVersion
 from bsv_store.datasets.refs import check_name
 from bsv_store.datasets.result_file import checked_stream, content_hash, result_path
 from bsv_store.errors import BsvStoreError, FormatError, FrameError
+from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.grid import FRAME
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ BUNDLE_VERSION = 1
 _RESULT = "result.nc"
 _MANIFEST = "bundle.json"
 _MANIFEST_BYTES = 100_000
+_BLOCK_BYTES = 1 << 20
 # One date for all: the same version gives the same bytes.
 _DATE = (1980, 1, 1, 0, 0, 0)
 _README = """\
@@ -60,14 +61,14 @@ class Bundle:
     ----------
     name : str
         Of the dataset in the store that it comes from.
-    image : bytes
-        The result file.
+    result : pathlib.Path
+        Where the result file is now.
     version : NewVersion
         What is to be recorded; its path is that under `name`.
     """
 
     name: str
-    image: bytes
+    result: Path
     version: NewVersion
 
 
@@ -110,12 +111,18 @@ def write_bundle(version: StoredVersion, path: Path) -> None:
             archive.writestr(zipfile.ZipInfo(name, _DATE), text, zipfile.ZIP_DEFLATED)
         # The result file is compressed already.
         with archive.open(zipfile.ZipInfo(_RESULT, _DATE), "w") as target:
-            while block := stream.read(1 << 20):
+            while block := stream.read(_BLOCK_BYTES):
                 target.write(block)
 
 
-def read_bundle(path: Path) -> Bundle:
-    """The content of a bundle, every part of it checked.
+def read_bundle(path: Path, room: Path) -> Bundle:
+    """The content of a bundle, every part of it checked; the result file, which may be large, goes to a path.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    room : pathlib.Path
+        A temporary path for the result file; the caller removes it.
 
     Raises
     ------
@@ -123,16 +130,18 @@ def read_bundle(path: Path) -> Bundle:
         If it is no bundle, damaged, or its parts do not belong together.
     FrameError
         If its coordinates are those of another frame.
+    NoSpaceError, StoreError
+        If there is no room for the result file.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             manifest = _manifest(archive, path)
-            image = _result(archive, manifest, path)
+            _take_out(archive, manifest, path, room)
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
         if isinstance(error, BsvStoreError):
             raise
         raise FormatError(f"{path} is not a readable bundle: {error}", hint=_AGAIN) from error
-    return _checked(path, manifest, image)
+    return _checked(path, manifest, room)
 
 
 _AGAIN = "Export it again from the store that it comes from (`bsv-store dataset export NAME FILE.bsv.zip`)."
@@ -169,21 +178,29 @@ _MANIFEST_TYPES: Mapping[str, type] = {
 }
 
 
-def _result(archive: zipfile.ZipFile, manifest: Mapping[str, Any], path: Path) -> bytes:
-    # Never more than was announced, whatever the archive would unpack to.
-    with archive.open(_RESULT) as stream:
-        image = stream.read(manifest["size_bytes"] + 1)
-    if len(image) != manifest["size_bytes"] or hashlib.sha256(image).hexdigest() != manifest["file_sha256"]:
+def _take_out(archive: zipfile.ZipFile, manifest: Mapping[str, Any], path: Path, room: Path) -> None:
+    """Write the result file to a path."""
+    size_bytes, digest = 0, hashlib.sha256()
+    with store_errors(room):
+        target = room.open("xb")
+    with target, archive.open(_RESULT) as stream:
+        # Never more than was announced, whatever the archive would unpack to.
+        while size_bytes <= manifest["size_bytes"] and (block := stream.read(_BLOCK_BYTES)):
+            size_bytes += len(block)
+            digest.update(block)
+            with store_errors(room):
+                target.write(block)
+    if size_bytes != manifest["size_bytes"] or digest.hexdigest() != manifest["file_sha256"]:
         raise FormatError(f"the result file in {path} is not what was exported", hint=_AGAIN)
-    return image
 
 
-def _checked(path: Path, manifest: Mapping[str, Any], image: bytes) -> Bundle:
+def _checked(path: Path, manifest: Mapping[str, Any], result: Path) -> Bundle:
     import h5py
 
     name = check_name(manifest["name"])
     try:
-        with h5py.File(io.BytesIO(image), "r") as file:
+        # Its bytes were hashed as they were written.
+        with result.open("rb") as stream, h5py.File(stream, "r") as file:
             inputs, content_sha256 = _verified(path, manifest, file)
         created_at = datetime.fromisoformat(manifest["created_at"]).astimezone(UTC)
         recipe = Recipe.from_json(inputs["recipe"])
@@ -198,7 +215,7 @@ def _checked(path: Path, manifest: Mapping[str, Any], image: bytes) -> Bundle:
         algorithm_version=manifest["algorithm_version"],
         content_sha256=content_sha256,
         path=result_path(name, manifest["fingerprint"], manifest["file_sha256"]),
-        size_bytes=len(image),
+        size_bytes=manifest["size_bytes"],
         file_sha256=manifest["file_sha256"],
         groups=groups,
         experiments=experiments,
@@ -206,7 +223,7 @@ def _checked(path: Path, manifest: Mapping[str, Any], image: bytes) -> Bundle:
         software=manifest["software"],
         created_at=created_at,
     )
-    return Bundle(name, image, version)
+    return Bundle(name, result, version)
 
 
 def _verified(path: Path, manifest: Mapping[str, Any], file: h5py.File) -> tuple[dict[str, Any], str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +16,12 @@ from bsv_store.catalog.id_lists import id_in
 from bsv_store.catalog.models import Experiment
 from bsv_store.catalog.naming import listed_ids
 from bsv_store.checkpoints import checkpoint
-from bsv_store.datasets.bundle import read_bundle
+from bsv_store.datasets.bundle import Bundle, read_bundle
 from bsv_store.datasets.refs import check_name
 from bsv_store.datasets.result_file import result_path
 from bsv_store.datasets.versions import add_version, by_fingerprint, read_version, refuse_read_only, take_dataset
-from bsv_store.errors import UnknownExperimentError
+from bsv_store.errors import ReadOnlyStoreError, UnknownExperimentError
+from bsv_store.volumes.files import store_errors
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -51,8 +55,44 @@ def import_bundle(
         If its coordinates are those of another frame.
     UnknownExperimentError
         If the catalog here lacks experiments that the version is made of.
+    NoSpaceError, ReadOnlyStoreError, StoreError
+        If it cannot be written; nothing is stored then.
     """
-    bundle = read_bundle(checked_path("path", path))
+    while True:
+        try:
+            with _room(database, files) as room:
+                return _imported(database, files, read_bundle(checked_path("path", path), room), name)
+        except _VanishedError:
+            # The bundle has the same bytes again.
+            continue
+
+
+class _VanishedError(Exception):
+    """A version with the same bytes was deleted since they were published, and they with it; no copy is left."""
+
+
+@contextmanager
+def _room(database: Database, files: StoreFiles) -> Iterator[Path]:
+    """Where a bundle's result file lies until it is published: in the store, unless nothing may be written there."""
+    with ExitStack() as stack:
+        if not _may_write(database, files):
+            # What the bundle holds may be there already.
+            yield Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bsv-store-"))) / "result"
+            return
+        with store_errors(files.root / "tmp"):
+            room = stack.enter_context(files.temporary())
+        yield room
+
+
+def _may_write(database: Database, files: StoreFiles) -> bool:
+    try:
+        refuse_read_only(database, files)
+    except ReadOnlyStoreError:
+        return False
+    return True
+
+
+def _imported(database: Database, files: StoreFiles, bundle: Bundle, name: str | None) -> DatasetVersion:
     target = bundle.name if name is None else check_name(name)
     version = replace(bundle.version, path=result_path(target, bundle.version.fingerprint, bundle.version.file_sha256))
     with database.reading() as connection:
@@ -61,7 +101,7 @@ def import_bundle(
         if earlier is not None:
             return read_version(connection, files, earlier)
     refuse_read_only(database, files)
-    files.publish(version.path, bundle.image)
+    files.publish_file(bundle.result, version.path)
     checkpoint("import:published")
     with database.writing() as connection:
         dataset = take_dataset(connection, target, version.created_by)
@@ -69,7 +109,7 @@ def import_bundle(
         if earlier is None:
             if not files.path(version.path).exists():
                 # A version with the same bytes was deleted since, and this file with it.
-                files.publish(version.path, bundle.image)
+                raise _VanishedError
             identifier = add_version(connection, dataset, version)
         else:
             identifier = earlier

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from bsv_store.catalog.selection import Selection
 from bsv_store.datasets.imports import import_bundle
 from bsv_store.datasets.rebuild import rebuild_version
 from bsv_store.datasets.versions import find_version, list_datasets
-from bsv_store.errors import FormatError, FrameError, InputError, UnknownExperimentError
+from bsv_store.errors import FormatError, FrameError, InputError, ReadOnlyStoreError, UnknownExperimentError
 from tests.datasets.world import IDS, add_volume, ask
 
 if TYPE_CHECKING:
@@ -149,6 +150,58 @@ def test_a_bad_name_is_refused(bundle: bytes, other: Store, tmp_path: Path) -> N
     path.write_bytes(bundle)
     with pytest.raises(InputError, match="name of a dataset"):
         take(other, path, name="../x")
+
+
+def test_the_result_file_is_never_in_memory(
+    bundle: bytes, other: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 10 um it can take gigabytes."""
+    path = tmp_path / "a.bsv.zip"
+    path.write_bytes(bundle)
+    content_sha256 = take(other, path).content_sha256
+    other.versions.delete("test@1")
+    # The arrays are hashed in chunks of 1.2 MB, which is nearly as much as this whole file.
+    monkeypatch.setattr("bsv_store.datasets.bundle.content_hash", lambda *_: content_sha256)
+    monkeypatch.setattr("bsv_store.datasets.bundle._BLOCK_BYTES", 1 << 16)
+    tracemalloc.start()
+    version = take(other, path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < version.size_bytes / 2
+    assert [*(other.path / "tmp").iterdir()] == []
+
+
+def test_a_result_file_that_vanished_is_taken_out_again(
+    bundle: bytes, other: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process deletes a version with the same bytes just after they were published."""
+    path = tmp_path / "a.bsv.zip"
+    path.write_bytes(bundle)
+    passed: list[str] = []
+
+    def delete_once(point: str) -> None:
+        passed.append(point)
+        if passed == ["import:published"]:
+            (published,) = (other.path / "datasets").rglob("*.nc")
+            published.unlink()
+
+    monkeypatch.setattr("bsv_store.datasets.imports.checkpoint", delete_once)
+    version = take(other, path)
+    assert passed == ["import:published", "import:published", "import:committed"]
+    assert version.mean.max() > 0
+    assert [*(other.path / "tmp").iterdir()] == []
+
+
+def test_what_a_store_has_is_found_though_it_is_open_read_only(bundle: bytes, other: Store, tmp_path: Path) -> None:
+    path = tmp_path / "a.bsv.zip"
+    path.write_bytes(bundle)
+    version = take(other, path)
+    shutil.rmtree(other.path / "tmp")
+    with open_store(other.path, read_only=True) as reader:
+        assert take(reader, path).ref == version.ref
+        with pytest.raises(ReadOnlyStoreError):
+            take(reader, path, name="new")
+    assert not (other.path / "tmp").exists()
 
 
 # -- bundles that somebody has changed ------------------------------------------------------------------------------
