@@ -7,6 +7,7 @@ import ipaddress
 import os
 import shutil
 import socket
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,6 +77,26 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, _homes: Path, _matplotlib_
     before = os.umask(0o022)
     yield
     os.umask(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Leave it to the system when files and databases reach the disk: test data need not survive a power cut.
+
+    A killed process loses nothing by this. That we ask for it in the right places, and in which order, is for the tests
+    that watch ``os.fsync``; processes of their own do wait.
+    """
+    from sqlalchemy import Engine, event
+
+    def hurry(connection: Any, _record: Any) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF")
+
+    event.listen(Engine, "connect", hurry)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _descriptor: None)
+        yield
+    event.remove(Engine, "connect", hurry)
 
 
 @pytest.fixture(autouse=True)

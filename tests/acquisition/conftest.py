@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import pytest
 
 from bsv_store.sources.allen import AllenClient
 from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+from tests.processes import Child
 
 from .worker import start
 
@@ -75,11 +75,11 @@ def recorder() -> Recorder:
 
 
 @pytest.fixture
-def launch() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def launch() -> Iterator[Callable[..., Child]]:
     """Start processes as `tests.acquisition.worker.start` does; what still runs at the end is killed."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[Child] = []
 
-    def start_noted(*arguments: Any, **options: Any) -> subprocess.Popen[str]:
+    def start_noted(*arguments: Any, **options: Any) -> Child:
         started.append(start(*arguments, **options))
         return started[-1]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import signal
-import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,6 +33,7 @@ from bsv_store.sources.synthetic import SyntheticServer, wire_volumes
 from bsv_store.sources.synthetic.faults import Fault, Gate, Html, Status, Substitute, Truncate
 from bsv_store.sources.synthetic.replies import Request
 from tests.acquisition.interrupts import interrupt_at
+from tests.processes import Child
 from tests.sources.bodies import nrrd, raw
 
 from .conftest import ATLAS, Recorder
@@ -41,7 +41,7 @@ from .conftest import ATLAS, Recorder
 if TYPE_CHECKING:
     from bsv_store import Store
 
-Launch = Callable[..., subprocess.Popen[str]]
+Launch = Callable[..., Child]
 LEAVES = len(set(np.unique(ATLAS.annotation).tolist()) - {0})
 
 
@@ -198,7 +198,7 @@ def test_no_such_grid_is_an_error(catalog: Store, client: AllenClient, server: S
 # -- many processes, killed ones ----------------------------------------------------------------------------------
 
 
-def finished(processes: Sequence[subprocess.Popen[str]]) -> list[str]:
+def finished(processes: Sequence[Child]) -> list[str]:
     outcomes = [(*process.communicate(timeout=120), process.returncode) for process in processes]
     assert [(errors, code) for _, errors, code in outcomes] == [("", 0)] * len(processes)
     return [output for output, _, _ in outcomes]

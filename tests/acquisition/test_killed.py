@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,11 +19,12 @@ from bsv_store.sources.allen import AllenClient
 from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store.volumes.library import read_array
 from tests.acquisition.stored import all_volumes
+from tests.processes import Child
 
 if TYPE_CHECKING:
     from bsv_store import Store
 
-Launch = Callable[..., subprocess.Popen[str]]
+Launch = Callable[..., Child]
 IDS = SyntheticAtlas(experiments=6).experiment_ids[:3]
 
 

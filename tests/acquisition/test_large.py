@@ -6,7 +6,6 @@ import errno
 import gzip
 import os
 import signal
-import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +26,7 @@ from bsv_store.volumes.library import VolumeFile, read_array, read_slab
 from bsv_store.volumes.volume import SparseArray, VolumeKind
 from tests.acquisition.interrupts import interrupt_at
 from tests.acquisition.stored import all_volumes
+from tests.processes import Child
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -114,7 +114,7 @@ def test_a_killed_fetch_is_completed_by_the_next(
     client: AllenClient,
     atlas: SyntheticAtlas,
     server: SyntheticServer,
-    launch: Callable[..., subprocess.Popen[str]],
+    launch: Callable[..., Child],
     kill_at: str,
 ) -> None:
     process = launch("fetch-large", catalog.path, server.url, IDS, kill_at=kill_at)

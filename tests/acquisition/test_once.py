@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import signal
-import subprocess
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -21,12 +20,13 @@ from bsv_store.sources.allen import AllenClient
 from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store.sources.synthetic.faults import Gate, Hang, Status
 from bsv_store.sources.synthetic.replies import Request
+from tests.processes import Child
 
 if TYPE_CHECKING:
     from bsv_store import Store
 
 
-Launch = Callable[..., subprocess.Popen[str]]
+Launch = Callable[..., Child]
 
 
 class Asked:
@@ -49,7 +49,7 @@ class Asked:
             assert self._changed.wait_for(lambda: self._count >= count, 60)
 
 
-def finished(processes: list[subprocess.Popen[str]], *, timeout_s: float) -> None:
+def finished(processes: list[Child], *, timeout_s: float) -> None:
     outcomes = [(process.communicate(timeout=timeout_s)[1], process.returncode) for process in processes]
     assert outcomes == [("", 0)] * len(processes)
 

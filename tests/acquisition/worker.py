@@ -1,30 +1,21 @@
-"""A process of its own that fetches or synchronizes: ``python -m tests.acquisition.worker WHAT STORE URL ID...``."""
+"""A process of its own that fetches or synchronizes."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parents[2]
+from tests.processes import Child
 
 
-def start(what: str, store: Path, url: str, ids: Sequence[int], *, kill_at: str | None = None) -> subprocess.Popen[str]:
+def start(what: str, store: Path, url: str, ids: Sequence[int], *, kill_at: str | None = None) -> Child:
     """The process, running; ``kill_at`` names the checkpoint at which it is to die."""
-    environment = {**os.environ, **({} if kill_at is None else {"BSV_STORE_KILL_AT": kill_at})}
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.acquisition.worker", what, str(store), url, *map(str, ids)],
-        cwd=_ROOT,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    return Child(main, what, store, url, tuple(ids), kill_at=kill_at)
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(what: str, store_path: Path, url: str, experiment_ids: Sequence[int]) -> None:
+    """Do it, in that process."""
     from bsv_store import open_store
     from bsv_store.acquisition.adopt import adopt_cache
     from bsv_store.acquisition.annotation import sync_annotation
@@ -35,12 +26,10 @@ def main(arguments: Sequence[str]) -> None:
     from bsv_store.volumes import grid
     from bsv_store.volumes.volume import VolumeKind
 
-    what, store_path, url, *ids = arguments
     kind: VolumeKind = "projection_density"
     if what == "fetch-large":
         # What 25 um is made to do, at a size that a test can afford; this kind comes as NRRD.
         grid.LARGE_VOXELS, nrrd._BLOCK_BYTES, kind = 1, 1 << 20, "injection_density"
-    experiment_ids = [int(i) for i in ids]
     api_url = url if url.startswith("http") else None
     with open_store(store_path) as store, AllenClient(api_url=api_url, download_url=api_url, backoff_s=0.01) as client:
         if what.startswith("fetch"):
@@ -61,7 +50,3 @@ def main(arguments: Sequence[str]) -> None:
             sys.stdout.write(tables.summary())
         else:
             sys.stdout.write(adopt_cache(store.database, store.files, Path(url)).summary())
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -199,6 +199,7 @@ def test_a_wrong_option_is_an_error_that_helps(run: Runner, filled: Path, option
     assert run("aggregate", *options, store=filled).refused(2, text).out == ""
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_several_processes_give_the_same_result(run: Runner, own_filled: Path) -> None:
     alone = run(*VISP_BY_AP, "--format", "json", store=own_filled).succeeded().json
     again = [*VISP_BY_AP[:-1], "together", "--workers", "2", "--format", "json"]

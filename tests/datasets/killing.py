@@ -1,35 +1,47 @@
-"""A process that is killed in the middle of a call."""
+"""What processes of their own do with datasets, to the end or until they are killed."""
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-
-CHILD = """
-import json, sys
-from bsv_store import open_store
-
-with open_store(sys.argv[1]) as store:
-    method, arguments, options = json.loads(sys.argv[2])
-    getattr(store.versions, method)(*arguments, **options)
-"""
+from tests.processes import Child
 
 
 def killed(location: Path, point: str, method: str, *arguments: str, **options: object) -> None:
     """Make a call of ``store.versions`` in a process that dies at that point."""
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(location), json.dumps([method, arguments, options])],
-        env={**os.environ, "BSV_STORE_KILL_AT": point},
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=CHECKOUT,
-        timeout=120,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGKILL, "", "")
+    child = Child(_call, location, method, arguments, options, kill_at=point)
+    output, errors = child.communicate(timeout=120)
+    assert (child.returncode, output, errors) == (-signal.SIGKILL, "", "")
+
+
+def asking(location: Path, *questions: Sequence[int], large: bool = False, kill_at: str | None = None) -> Child:
+    """A process that averages the experiments of each question, and writes the numbers of the versions.
+
+    Parameters
+    ----------
+    large : bool
+        As at 25 um: results are built on disk.
+    """
+    return Child(_ask, location, questions, large, kill_at=kill_at)
+
+
+def _call(location: Path, method: str, arguments: Sequence[str], options: dict[str, object]) -> None:
+    from bsv_store import open_store
+
+    with open_store(location) as store:
+        getattr(store.versions, method)(*arguments, **options)
+
+
+def _ask(location: Path, questions: Sequence[Sequence[int]], large: bool) -> None:
+    from bsv_store import Selection, open_store
+    from bsv_store.volumes import grid
+    from tests.datasets.world import ask
+
+    if large:
+        grid.LARGE_VOXELS = 1
+    with open_store(location) as store:
+        for ids in questions:
+            sys.stdout.write(f"{ask(store, Selection(ids=ids)).number}\n")

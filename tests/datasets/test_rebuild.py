@@ -84,6 +84,7 @@ def test_another_release_restores_other_bytes_with_the_same_arrays(
     np.testing.assert_array_equal(restored.mean, mean)
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_processes_confirm_and_restore_the_same_bytes(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     version = ask(filled, grouping=by_coordinate("AP", bins=2))
     before = version.path.read_bytes()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,36 +17,11 @@ from bsv_store.catalog.models import Dataset, DatasetGroup, DatasetMember
 from bsv_store.catalog.models import DatasetVersion as VersionRow
 from bsv_store.catalog.selection import Selection
 from bsv_store.datasets.versions import find_version, list_datasets
+from tests.datasets.killing import asking
 from tests.datasets.world import IDS, ask
 
 if TYPE_CHECKING:
     from bsv_store import Store
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-
-ASK = """
-import sys
-from bsv_store import Selection, open_store
-from tests.datasets.world import ask
-
-with open_store(sys.argv[1]) as store:
-    for ids in sys.argv[2:]:
-        print(ask(store, Selection(ids=[int(part) for part in ids.split("+")])).number)
-"""
-
-
-def start(location: Path, *questions: str, kill_at: str | None = None) -> subprocess.Popen[str]:
-    environment = dict(os.environ)
-    if kill_at is not None:
-        environment["BSV_STORE_KILL_AT"] = kill_at
-    return subprocess.Popen(
-        [sys.executable, "-c", ASK, str(location), *questions],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=CHECKOUT,
-        env=environment,
-    )
 
 
 @pytest.mark.parametrize(
@@ -63,7 +37,7 @@ def start(location: Path, *questions: str, kill_at: str | None = None) -> subpro
     ],
 )
 def test_aggregate_survives_a_kill(filled_location: Path, point: str, is_committed: bool) -> None:
-    child = start(filled_location, "1+2+3", kill_at=point)
+    child = asking(filled_location, (1, 2, 3), kill_at=point)
     output, errors = child.communicate(timeout=120)
     assert (child.returncode, output, errors) == (-signal.SIGKILL, "", "")
     with open_store(filled_location) as store:
@@ -81,8 +55,8 @@ def test_aggregate_survives_a_kill(filled_location: Path, point: str, is_committ
 
 
 def test_writers_of_one_name_get_consecutive_numbers(filled_location: Path) -> None:
-    questions = ["1", "2", "3", "4", "5", "6", "7", "1+2", "1+3", "1+4", "1+5", "1+6"]
-    children = [start(filled_location, *questions[number::4]) for number in range(4)]
+    questions = [*((one,) for one in range(1, 8)), *((1, other) for other in range(2, 7))]
+    children = [asking(filled_location, *questions[number::4]) for number in range(4)]
     numbers = []
     for child in children:
         output, errors = child.communicate(timeout=300)
@@ -96,7 +70,7 @@ def test_writers_of_one_name_get_consecutive_numbers(filled_location: Path) -> N
 
 
 def test_writers_of_the_same_question_make_one_version(filled_location: Path) -> None:
-    children = [start(filled_location, "1+2+3") for _ in range(4)]
+    children = [asking(filled_location, (1, 2, 3)) for _ in range(4)]
     for child in children:
         output, errors = child.communicate(timeout=300)
         assert (child.returncode, errors, output) == (0, "", "1\n")
@@ -108,9 +82,8 @@ def test_writers_of_the_same_question_make_one_version(filled_location: Path) ->
 
 @pytest.mark.long
 def test_sixteen_writers_of_one_name(filled_location: Path) -> None:
-    questions = [f"{one}+{other}" for one in IDS for other in IDS if one < other]
-    questions += [f"{one}+{other}+7" for one in range(1, 7) for other in range(1, 7) if one < other]
-    children = [start(filled_location, *questions[number::16]) for number in range(16)]
+    questions = [*itertools.combinations(IDS, 2), *((*pair, 7) for pair in itertools.combinations(range(1, 7), 2))]
+    children = [asking(filled_location, *questions[number::16]) for number in range(16)]
     numbers = []
     for child in children:
         output, errors = child.communicate(timeout=600)

@@ -1,0 +1,24 @@
+"""What the processes of tests have imported when they begin: see `tests.processes`."""
+
+from __future__ import annotations
+
+import h5py  # noqa: F401
+import nrrd  # noqa: F401
+import pandas  # noqa: F401
+import pytest  # noqa: F401
+import requests  # noqa: F401
+import scipy.sparse  # noqa: F401
+import sqlalchemy.dialects.postgresql
+import sqlalchemy.dialects.sqlite  # noqa: F401
+import stamina  # noqa: F401
+
+import bsv_store
+import bsv_store.acquisition.adopt
+import bsv_store.acquisition.annotation
+import bsv_store.acquisition.fetch
+import bsv_store.acquisition.sync
+import bsv_store.datasets.aggregate
+import bsv_store.datasets.facade
+import bsv_store.opening
+import bsv_store.sources.allen
+import bsv_store.store  # noqa: F401

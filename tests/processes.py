@@ -1,0 +1,124 @@
+"""Processes of their own for tests, which begin with everything imported: else each takes more than a second of CPU.
+
+They are forked by a server that has imported the package, and has neither threads nor connections. Otherwise they are
+processes like any other: they are killed or interrupted, and what they wrote is read.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+class Child:
+    """A process that makes one call; it has what of `subprocess.Popen` the tests need.
+
+    Parameters
+    ----------
+    target : callable
+        A function of a module that is no test, or that would be imported anew.
+    arguments
+        Of the call.
+    kill_at : str, optional
+        The checkpoint at which the process is to die.
+    """
+
+    def __init__(self, target: Callable[..., object], *arguments: Any, kill_at: str | None = None) -> None:
+        environment = {**os.environ, **({} if kill_at is None else {"BSV_STORE_KILL_AT": kill_at})}
+        self._folder = tempfile.TemporaryDirectory(prefix="bsv-store-child-")
+        self._files = [Path(self._folder.name) / name for name in ("output", "errors")]
+        self._said = ("", "")
+        umask = os.umask(0)
+        os.umask(umask)
+        self._process = _context().Process(target=_run, args=(target, arguments, environment, umask, self._files))
+        self._process.start()
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, or the negative number of the signal that ended it; None while it runs."""
+        return self._process.exitcode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """What it wrote to its two streams, when it has ended.
+
+        Raises
+        ------
+        subprocess.TimeoutExpired
+            If it does not end in time.
+        """
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired(str(self._process), timeout)
+        self._forget()
+        return self._said
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would; nothing happens if it has ended."""
+        self._process.kill()
+
+    def _forget(self) -> None:
+        if any(path.exists() for path in self._files):
+            output, errors = (path.read_text(encoding="utf-8") if path.exists() else "" for path in self._files)
+            self._said = output, errors
+        self._folder.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.join()
+        self._forget()
+        self._process.close()
+
+
+@functools.cache
+def _context() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.preloaded"])
+    with pytest.MonkeyPatch.context() as patch:
+        # Threads of a library would not be there after a fork.
+        patch.setenv("OPENBLAS_NUM_THREADS", "1")
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "cli")]))
+        patch.chdir(CHECKOUT)
+        forkserver.ensure_running()
+    return context
+
+
+def _run(
+    target: Callable[..., object],
+    arguments: tuple[Any, ...],
+    environment: Mapping[str, str],
+    umask: int,
+    files: list[Path],
+) -> None:
+    """In the process: make the call, with streams and environment as if it had been started anew."""
+    for stream, path in enumerate(files, start=1):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(descriptor, stream)
+        os.close(descriptor)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.umask(umask)
+    target(*arguments)
