@@ -79,26 +79,6 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, _homes: Path, _matplotlib_
     os.umask(before)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_waiting_for_the_disk() -> Iterator[None]:
-    """Leave it to the system when files and databases reach the disk: test data need not survive a power cut.
-
-    A killed process loses nothing by this. That we ask for it in the right places, and in which order, is for the tests
-    that watch ``os.fsync``; processes of their own do wait.
-    """
-    from sqlalchemy import Engine, event
-
-    def hurry(connection: Any, _record: Any) -> None:
-        if isinstance(connection, sqlite3.Connection):
-            connection.execute("PRAGMA synchronous = OFF")
-
-    event.listen(Engine, "connect", hurry)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda _descriptor: None)
-        yield
-    event.remove(Engine, "connect", hurry)
-
-
 @pytest.fixture(autouse=True)
 def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail a test that would reach out to the network."""
@@ -118,6 +98,26 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Leave it to the system when files and databases reach the disk: test data need not survive a power cut.
+
+    A killed process loses nothing by this. That we ask for it, and in which order, is for the tests of files and engine,
+    which watch it; processes of their own do wait.
+    """
+    from sqlalchemy import Engine, event
+
+    def hurry(connection: Any, _record: Any) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF")
+
+    event.listen(Engine, "connect", hurry)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _descriptor: None)
+        yield
+    event.remove(Engine, "connect", hurry)
 
 
 # -- real data ----------------------------------------------------------------------------------------------------

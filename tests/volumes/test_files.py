@@ -114,6 +114,37 @@ def test_failing_step_leaves_nothing_and_says_why(
     assert everything(files.root) == [files.root / NAME]
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_the_row(
+    files: StoreFiles, monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    """A power cut may fall anywhere."""
+    target = files.publish(NAME, b"older")
+    steps: list[str] = []
+    real = Path.replace
+
+    def synced(descriptor: int) -> None:
+        facts = os.fstat(descriptor)
+        if stat.S_ISDIR(facts.st_mode):
+            assert facts.st_ino == target.parent.stat().st_ino
+            steps.append("folder")
+        else:
+            assert facts.st_size == len(DATA)
+            steps.append("content")
+
+    def named(path: Path, new: Path) -> Path:
+        steps.append("name")
+        return real(path, new)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", named)
+    if streamed:
+        files.publish_stream(lambda sink: sink.write(DATA), lambda _hashes: NAME)
+    else:
+        files.publish(NAME, DATA)
+    assert steps == ["content", "name", "folder"]
+
+
 def test_trash_moves_out_of_the_way_and_forgives_what_is_gone(files: StoreFiles) -> None:
     path = files.publish(NAME, DATA)
     files.trash(NAME)
