@@ -104,8 +104,8 @@ def _is_loopback(host: str) -> bool:
 def _no_waiting_for_the_disk() -> Iterator[None]:
     """Leave it to the system when files and databases reach the disk: test data need not survive a power cut.
 
-    A killed process loses nothing by this. That we ask for it, and in which order, is for the tests of files and engine,
-    which watch it; processes of their own do wait.
+    A killed process loses nothing by this. That we ask for it, and in which order, is for the tests of files and
+    engine, which watch it; processes of their own do wait.
     """
     from sqlalchemy import Engine, event
 
