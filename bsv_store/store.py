@@ -12,16 +12,14 @@ from bsv_store import arguments
 from bsv_store.anatomy import Anatomy
 from bsv_store.catalog import schema
 from bsv_store.creation import connect
+from bsv_store.single_volumes import SingleVolumes, checked_kind
 from bsv_store.volumes.files import StoreFiles
-from bsv_store.volumes.volume import volume_kind
 
 if TYPE_CHECKING:
     from datetime import date
     from typing import Self
 
-    import numpy as np
     import pandas as pd
-    from numpy.typing import NDArray
 
     from bsv_store.acquisition.adopt import AdoptReport
     from bsv_store.acquisition.fetch import FetchReport
@@ -37,8 +35,6 @@ if TYPE_CHECKING:
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
-    from bsv_store.volumes.library import VolumeFile
-    from bsv_store.volumes.volume import VolumeKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,7 @@ class StoreStatus:
     catalog: CatalogStatus
 
 
-class Store(Anatomy):
+class Store(Anatomy, SingleVolumes):
     """An open store. Use `open_store`; close it, or use it in a ``with`` statement.
 
     Attributes
@@ -309,7 +305,7 @@ class Store(Anatomy):
                 self.files,
                 client,
                 ids,
-                kind=_kind(kind),
+                kind=checked_kind(kind),
                 spacing_um=spacing_um,
                 refresh=refresh,
                 workers=workers,
@@ -329,7 +325,7 @@ class Store(Anatomy):
         from bsv_store.acquisition.plan import plan_volumes
 
         options: dict[str, Any] = {"spacing_um": spacing_um, "refresh": refresh, "workers": workers}
-        return plan_volumes(self.database, self.files, self._some(selection), kind=_kind(kind), **options)
+        return plan_volumes(self.database, self.files, self._some(selection), kind=checked_kind(kind), **options)
 
     # -- results --------------------------------------------------------------------------------------------------
 
@@ -428,64 +424,6 @@ class Store(Anatomy):
         """
         return self.versions.frame()
 
-    # -- volumes --------------------------------------------------------------------------------------------------
-
-    def volume(
-        self, experiment_id: int, *, kind: str = "projection_density", spacing_um: int = 100
-    ) -> NDArray[np.float32]:
-        """The volume of an experiment, every byte of its file checked.
-
-        Returns
-        -------
-        ndarray of float32, shape (ap, dv, ml)
-            C order; NaN = no data. 4.8 MB at 100 um, 308 MB at 25 um, 4.8 GB at 10 um.
-
-        Raises
-        ------
-        MissingDataError
-            If the store does not have it.
-        DamagedFileError
-            If its file is not what was stored.
-        """
-        from bsv_store.volumes.library import read_array
-
-        return read_array(self.files, self._volume_file(experiment_id, kind, spacing_um))
-
-    def describe_volume(
-        self, experiment_id: int, *, kind: str = "projection_density", spacing_um: int = 100
-    ) -> dict[str, Any]:
-        """What is known of a volume: grid, values, hashes, origin."""
-        from bsv_store.volumes.library import describe
-
-        file = self._volume_file(experiment_id, kind, spacing_um)
-        return describe(self.files, file) | {"path": self.files.path(file.path)}
-
-    def export_volume(
-        self,
-        experiment_id: int,
-        target: Path | str,
-        *,
-        kind: str = "projection_density",
-        spacing_um: int = 100,
-        overwrite: bool = False,
-    ) -> None:
-        """Write a volume to ``.nrrd`` or ``.npy``; at 25 and 10 um in at most 350 MB of memory.
-
-        Raises
-        ------
-        MissingDataError, DamagedFileError, InputError
-            As `volume` does; or if the ending is neither, or the file exists.
-        """
-        from bsv_store.datasets.volume_export import export_volume
-
-        file = self._volume_file(experiment_id, kind, spacing_um)
-        export_volume(self.files, file, arguments.path("target", target), overwrite=overwrite)
-
-    def _volume_file(self, experiment_id: int, kind: str, spacing_um: int) -> VolumeFile:
-        from bsv_store.datasets.volume_lookup import stored_volume
-
-        return stored_volume(self.database, experiment_id, kind=_kind(kind), spacing_um=spacing_um)
-
     def _some(self, selection: Selection) -> tuple[int, ...]:
         from bsv_store.catalog.selection_sql import resolve_nonempty
 
@@ -497,7 +435,3 @@ class Store(Anatomy):
         from bsv_store.catalog.selection import Selection, as_selection
 
         return Selection() if selection is None else as_selection(selection)
-
-
-def _kind(kind: str) -> VolumeKind:
-    return volume_kind(arguments.text("kind", kind, such_as="projection_density"))

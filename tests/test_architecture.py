@@ -19,7 +19,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"compat", "demo"}),
     frozenset({"opening"}),
     frozenset({"store"}),
-    frozenset({"anatomy"}),
+    frozenset({"anatomy", "single_volumes"}),
     frozenset({"creation", "datasets", "acquisition", "maintenance", "plotting"}),
     frozenset({"aggregation", "sources"}),
     frozenset({"catalog", "volumes"}),
