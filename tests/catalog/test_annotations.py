@@ -83,7 +83,8 @@ def test_without_structures_nothing_can_be_checked(store: Store) -> None:
 
 
 def test_the_revision_goes_down_and_up_and_keeps_every_other_row(filled: Store) -> None:
-    others = sorted(set(Base.metadata.tables) - {"annotation"})
+    # The others came with the next revision.
+    others = sorted(set(Base.metadata.tables) - {"annotation", "catalog_change", "dataset_answer"})
     before = dump(filled.database, *others)
     assert sum(map(len, before.values())) > 100
     schema.downgrade(filled.database, "0003")

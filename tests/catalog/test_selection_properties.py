@@ -137,7 +137,8 @@ def _some(values: list[Any]) -> st.SearchStrategy[list[Any]]:
 
 
 def _near_values(column: str) -> st.SearchStrategy[float]:
-    return st.sampled_from([float(value) for value in _values(column)]) | st.floats(0, 7999)
+    # Not below 20: what looks like mm is refused.
+    return st.sampled_from([float(value) for value in _values(column)]) | st.floats(20, 7999)
 
 
 def _intervals(column: str) -> st.SearchStrategy[Any]:

@@ -103,7 +103,7 @@ def test_processes_confirm_and_restore_the_same_bytes(filled: Store, monkeypatch
         assert filled.versions.rebuild("test", executor=executor).was_restored
     assert version.path.read_bytes() == before
     assert asked == [2]
-    with pytest.raises(InputError, match="0 workers"):
+    with pytest.raises(InputError, match="workers is 0"):
         filled.versions.rebuild("test", workers=0)
 
 
