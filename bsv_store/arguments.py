@@ -8,6 +8,7 @@ import operator
 import os
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,21 @@ def path(name: str, value: Any) -> Path:
     if isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str):
         return Path(value)
     raise InputError(f"{name} is {reprlib.repr(value)}, and no path", hint="Give a path, as a text or a pathlib.Path.")
+
+
+def past_day(name: str, value: Any) -> date:
+    """The value, if it is a day that has begun somewhere.
+
+    Raises
+    ------
+    InputError
+        If it is none, or still to come.
+    """
+    if not isinstance(value, date) or isinstance(value, datetime):
+        raise InputError(f"{name} is {reprlib.repr(value)}, and no day", hint="Give a datetime.date.")
+    if value > datetime.now(UTC).date() + timedelta(days=1):
+        raise InputError(f"{name}: {value} is still to come", hint="Give a day that has been.")
+    return value
 
 
 def several(name: str, value: Any, *, such_as: str, error: type[InputError] = InputError) -> list[Any]:

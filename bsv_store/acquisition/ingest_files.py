@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bsv_store.arguments import past_day
 from bsv_store.catalog.bulk import refresh_statistics_after
 from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures, ingest_unionizes
 from bsv_store.errors import InputError
@@ -29,8 +30,9 @@ def ingest_structure_file(database: Database, file: Path) -> IngestReport:
 
 
 def ingest_experiment_file(database: Database, file: Path, *, upstream_date: date | None = None) -> IngestReport:
-    """Take in an experiment list; `FormatError` if it is none."""
-    day = upstream_date if upstream_date is not None else date_in_name(file.name)
+    """Take in an experiment list; `FormatError` if it is none, `InputError` if its date lies in the future."""
+    # One of the future would stay the newest, and every list to come only history.
+    day = date_in_name(file.name) if upstream_date is None else past_day("upstream_date", upstream_date)
     experiments = read_experiments(file_bytes(file), what=str(file), upstream_date=day)
     return _counted(database, ingest_experiments(database, experiments, source=file.name))
 

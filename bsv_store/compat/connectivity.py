@@ -94,7 +94,8 @@ def fetch_connectivity_data(
         Open no connection; what is missing is then missing.
     missing : {'error', 'leave_out'}
         What becomes of experiments whose volume, injection rows or injected side are not to be had. Those left out
-        are in ``region_info['left_out']``. Under ``bsv_rules`` Brain Street View's own way holds instead.
+        are in ``region_info['left_out']``. A volume file that is damaged is an error in any case. Under ``bsv_rules``
+        Brain Street View's own way holds instead.
     api_url : str, optional
 
     Returns

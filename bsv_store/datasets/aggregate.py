@@ -12,7 +12,7 @@ from bsv_store.datasets.compute import DamagedInputsError, compute, result_room
 from bsv_store.datasets.inputs import ALGORITHM_VERSION, Inputs, gather_inputs
 from bsv_store.datasets.records import NewVersion, experiments_of, groups_of
 from bsv_store.datasets.refs import check_name
-from bsv_store.datasets.result_file import result_path, software
+from bsv_store.datasets.result_file import check_result_size, result_path, software
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.datasets.versions import (
     add_version,
@@ -81,7 +81,8 @@ def aggregate(
     MissingDataError
         If data are missing and the recipe does not leave such experiments out.
     DamagedFileError
-        If a volume file is not what was published and the recipe does not leave such experiments out.
+        If a volume file is not what was published and the recipe does not leave such experiments out, or the result
+        file of the version that answers is missing or cut.
     NoSpaceError, ReadOnlyStoreError, StoreError
         If the result cannot be written; nothing is stored then.
     """
@@ -90,6 +91,8 @@ def aggregate(
     while True:
         found = _look_up(database, files, recipe, name, damaged)
         if isinstance(found, DatasetVersion):
+            # Whoever reads it checks every byte; nobody should hear only then that it is gone.
+            check_result_size(found.path, found.size_bytes, found.ref)
             return found
         inputs, state = found
         refuse_read_only(database, files)

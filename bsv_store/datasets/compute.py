@@ -69,6 +69,7 @@ def compute(
     path: Path | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
+    can_leave_out: bool = True,
 ) -> EncodedResult:
     """The result file of these inputs; every byte that is read is checked.
 
@@ -84,6 +85,8 @@ def compute(
         Does the passes; they read the store's folder under the same path.
     workers : int, optional
         Passes under way at a time; without an executor, in so many processes.
+    can_leave_out : bool
+        Whether who is told of damage may leave such experiments out.
 
     Raises
     ------
@@ -100,7 +103,7 @@ def compute(
         try:
             for each, averages in _averages(files, inputs.recipe, work, watcher, executor, at_once):
                 if averages.damaged:
-                    raise damaged_inputs(averages.damaged)
+                    raise damaged_inputs(averages.damaged, can_leave_out=can_leave_out)
                 writer.write(averages.arrays, first_group=each.groups.start, first_plane=each.planes[0])
             return writer.finish()
         finally:

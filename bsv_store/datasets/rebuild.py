@@ -6,7 +6,7 @@ Does it come out the same, and can a damaged file be restored?
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
 
@@ -111,7 +111,8 @@ def rebuild_version(
         with database.reading() as connection:
             inputs = recorded_inputs(connection, version, content)
         with result_room(files, inputs.recipe, in_store=not check_only) as room:
-            result = compute(files, inputs, progress, path=room, executor=executor, workers=workers)
+            options: dict[str, Any] = {"executor": executor, "workers": workers, "can_leave_out": False}
+            result = compute(files, inputs, progress, path=room, **options)
             checkpoint("rebuild:computed")
             identical = result.content_sha256 == version.content_sha256
             largest: float | None = 0.0 if identical else None

@@ -287,6 +287,22 @@ def checked_stream(path: Path, *, size_bytes: int, file_sha256: str, what: str) 
         yield stream
 
 
+def check_result_size(path: Path, size_bytes: int, what: str) -> None:
+    """Accept a result file that is there and as long as it was published, without opening it.
+
+    Raises
+    ------
+    DamagedFileError
+        If it is missing or of another size.
+    StoreError
+        If it cannot be looked at.
+    """
+    with reading_errors(path, what):
+        size = path.stat().st_size
+    if size != size_bytes:
+        raise DamagedFileError(f"the file {path} of {what} is not {size_bytes} bytes long", hint=rebuild_hint(what))
+
+
 @contextmanager
 def reading_errors(path: Path, what: str) -> Iterator[None]:
     """Turn the errors of the system about a result file into ours.

@@ -299,8 +299,9 @@ def finish(
         below += _LINE_INCHES
     if scene.subtitle is not None:
         figure.text(middle, 1 - below * inch, scene.subtitle, fontsize=9, color="#a02020", ha="center", va="top")
+    what = "Values of largest magnitude" if scene.signed else "Maximum projections"
     lines = [
-        f"Maximum projections of group means at {version.grid.spacing_um} µm; CCFv3 coordinates.",
+        f"{what} of group means at {version.grid.spacing_um} µm; CCFv3 coordinates.",
         *notes,
         *(["Gray: no data, which is not 0."] if scene.has_gaps else []),
         "Line: outline of all voxels with signal.",

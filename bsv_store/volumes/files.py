@@ -277,7 +277,7 @@ class StoreFiles:
                 sync_folder(source.parent)
 
 
-REPAIR_HINT = "Fetch or adopt it again; `bsv-store status` says what the store holds."
+REPAIR_HINT = "Bring it again: `bsv-store fetch --refresh` with its --ids, --kind and --spacing, or adopt its folder."
 
 
 def is_no_space(error: OSError) -> bool:

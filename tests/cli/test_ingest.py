@@ -62,6 +62,10 @@ def test_the_day_of_a_list_can_be_given(run: Runner, files: dict[str, Path], sto
         (snapshot,) = (each for each in store.status().catalog.latest_snapshots if each.what == "experiments")
     assert str(snapshot.upstream_date) == "2019-02-03"
     run("ingest", "experiments", "x.json", "--upstream-date", "Feb 3", store=store_location).refused(2, "Feb 3")
+    to_come = ["--upstream-date", "2999-01-01"]
+    run("ingest", "experiments", files["experiments"], *to_come, store=store_location).refused(
+        2, "2999-01-01 is still to come"
+    )
 
 
 def test_what_is_remarkable_about_a_list_is_said(

@@ -17,7 +17,7 @@ from bsv_store.catalog.selection import Selection
 from bsv_store.datasets.answers import catalog_state, known_answer, record_answer, remember_answer
 from bsv_store.datasets.refs import parse_ref
 from bsv_store.datasets.versions import version_id
-from bsv_store.errors import BusyError, InputError, NoSpaceError
+from bsv_store.errors import BusyError, DamagedFileError, InputError, NoSpaceError
 from tests.counting import counted
 from tests.datasets.world import IDS, add_volume, ask
 
@@ -245,3 +245,17 @@ def test_what_was_computed_without_damaged_files_is_not_taken_for_the_answer(fil
     path.write_bytes(good)
     whole = ask(filled, EVERYBODY, missing="leave_out")
     assert (whole.number, list(whole.left_out)) == (2, [])
+
+
+@pytest.mark.parametrize("spoil", ["missing", "cut"])
+def test_an_answer_whose_file_is_not_whole_is_an_error(filled: Store, spoil: str) -> None:
+    version = ask(filled, EVERYBODY)
+    if spoil == "missing":
+        version.path.unlink()
+    else:
+        version.path.write_bytes(version.path.read_bytes()[:-1])
+    with pytest.raises(DamagedFileError, match=r"missing|bytes long") as caught:
+        ask(filled, EVERYBODY)
+    assert "rebuild" in str(caught.value)
+    filled.versions.rebuild("test")
+    assert ask(filled, EVERYBODY).number == 1

@@ -132,6 +132,9 @@ def aggregate(
                 progress=progress,
                 **recipe,
             )
+        latest = store.dataset(version.name)
+        if version.number != latest.number:
+            note(f"{version.ref} is not the latest: {version.name} alone means {latest.ref}.")
         print_answer(version, output_format)
 
 

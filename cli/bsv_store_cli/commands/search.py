@@ -52,7 +52,8 @@ def _print(frame: pd.DataFrame, output_format: str) -> None:
     # What each search tells beside them comes last.
     own = [Column(name, _HEADINGS.get(name, name)) for name in names[names.index("injection_ml") + 1 :]]
     print_rows(frame_rows(frame), output_format, columns=names, table=[*common, *own])
-    note(number_of(len(frame), "experiment"))
+    is_cut = len(frame) == click.get_current_context().params.get("limit")
+    note(f"{number_of(len(frame), 'experiment')}{', the first so many (--limit)' if is_cut else ''}")
 
 
 @click.group(cls=Group)

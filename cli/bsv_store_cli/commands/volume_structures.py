@@ -85,7 +85,7 @@ def mask(
     type=WordChoice(["error", "leave-out"]),
     default="error",
     show_default=True,
-    help="Experiments whose volume is not in the store.",
+    help="Experiments whose volume is not in the store; one that is damaged is an error.",
 )
 @format_option
 def regions(
