@@ -1,4 +1,4 @@
-"""How migrations run: on the connection that ``bsv_store.catalog.schema`` hands over, inside its transaction.
+"""How migrations run: on the connection that ``bsv_store.catalog.database.schema`` hands over, inside its transaction.
 
 From the command line, in a checkout, ``alembic revision --autogenerate -m "what changes"`` and ``alembic check``
 compare the models with what the migrations make in an empty scratch database. Stores are upgraded by bsv-store alone,
@@ -19,9 +19,9 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
-from bsv_store.catalog.models import Base
-from bsv_store.catalog.models.base import UtcDateTime
-from bsv_store.catalog.schema import VERSION_TABLE
+from bsv_store.catalog.database.models import Base
+from bsv_store.catalog.database.models.base import UtcDateTime
+from bsv_store.catalog.database.schema import VERSION_TABLE
 
 # The commands that need a database but no store.
 _CHECKOUT_COMMANDS = {"revision", "check"}

@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.catalog_data import FIRST_EXPERIMENT, UNIONIZE_SET, fill_lists, fill_unionizes
 from bsv_store import Selection, Store, create_store
-from bsv_store.catalog.bulk import refresh_statistics_after
+from bsv_store.catalog.database.bulk import refresh_statistics_after
 
 FULL, SMALL = 2_917, 100
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -109,7 +109,7 @@ def _timed(task: Callable[[], Any]) -> dict[str, float]:
 
 
 def _process(store: Path) -> dict[str, float]:
-    path = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "cli")])
+    path = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "cli"), str(CHECKOUT / "synthetic")])
     command = [sys.executable, "-m", "bsv_store_cli.main", "--store", str(store)]
     command += ["select", "--injected-in", "S9", "--ids-only"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.catalog.engine import Database
+from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.ingest import ingest_experiments, ingest_structures, ingest_unionizes
 from bsv_store.catalog.records import (
     ROOT_STRUCTURE_ID,

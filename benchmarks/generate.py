@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from bsv_store import Store, create_store, open_store
 from bsv_store.catalog.records import UNIONIZE_FIELDS
-from bsv_store.sources.synthetic.wire import CSV_COLUMNS
 from bsv_store.volumes.grid import Grid
+from bsv_store_synthetic.wire import CSV_COLUMNS
 
 GRID = Grid(100)
 FIRST_ID = 800_000_000

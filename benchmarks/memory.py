@@ -100,7 +100,7 @@ def ask(store: Store, what: str) -> int:
 def measure(store: Path, what: str) -> dict[str, Any]:
     """Groups and largest resident memory (MB) of a process of its own that answers one question."""
     command = [sys.executable, "-m", "benchmarks.memory", "--store", str(store), "--ask", what]
-    path = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "cli")])
+    path = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "cli"), str(CHECKOUT / "synthetic")])
     environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -23,11 +23,11 @@ import numpy as np
 from benchmarks.generate import FIRST_ID, Volumes
 from benchmarks.ours import peak_mb
 from bsv_store import Selection
-from bsv_store.aggregation.assignment import Group
-from bsv_store.aggregation.masks import StructureVoxels
-from bsv_store.datasets import passes
-from bsv_store.datasets.inputs import Inputs, MemberInput
-from bsv_store.datasets.recipe import Recipe
+from bsv_store.atlas.masks import StructureVoxels
+from bsv_store.averaging import passes
+from bsv_store.averaging.grouping.assignment import Group
+from bsv_store.averaging.inputs import Inputs, MemberInput
+from bsv_store.averaging.recipe import Recipe
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import VolumeFile, publish_volume, read_slab

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.generate import Volumes
-from bsv_store.sources.synthetic.wire_volumes import grid_zip
+from bsv_store_synthetic.wire_volumes import grid_zip
 
 _PIECE = 65_536
 _TARGET = re.compile(rb"GET /grid_data/download/(\d+)\?include=density HTTP/1\.1\r\n")

@@ -16,23 +16,23 @@ from typing import TYPE_CHECKING, Any
 from bsv_store._version import __version__
 
 if TYPE_CHECKING:
-    from bsv_store.aggregation import by_coordinate, by_field, by_region, crossed, no_grouping
-    from bsv_store.catalog.selection import Selection
+    from bsv_store.averaging.grouping.grouping import by_coordinate, by_field, by_region, crossed, no_grouping
+    from bsv_store.catalog.selection.selection import Selection
     from bsv_store.datasets.version import DatasetVersion
-    from bsv_store.opening import create_store, open_store
-    from bsv_store.store import Store
+    from bsv_store.store.opening import create_store, open_store
+    from bsv_store.store.store import Store
 
 _HOMES = {
     "DatasetVersion": "bsv_store.datasets.version",
-    "Selection": "bsv_store.catalog.selection",
-    "Store": "bsv_store.store",
-    "by_coordinate": "bsv_store.aggregation",
-    "by_field": "bsv_store.aggregation",
-    "by_region": "bsv_store.aggregation",
-    "create_store": "bsv_store.opening",
-    "crossed": "bsv_store.aggregation",
-    "no_grouping": "bsv_store.aggregation",
-    "open_store": "bsv_store.opening",
+    "Selection": "bsv_store.catalog.selection.selection",
+    "Store": "bsv_store.store.store",
+    "by_coordinate": "bsv_store.averaging.grouping",
+    "by_field": "bsv_store.averaging.grouping",
+    "by_region": "bsv_store.averaging.grouping",
+    "create_store": "bsv_store.store.opening",
+    "crossed": "bsv_store.averaging.grouping",
+    "no_grouping": "bsv_store.averaging.grouping",
+    "open_store": "bsv_store.store.opening",
 }
 
 __all__ = [

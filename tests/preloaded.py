@@ -18,7 +18,7 @@ import bsv_store.acquisition.annotation
 import bsv_store.acquisition.fetch
 import bsv_store.acquisition.sync
 import bsv_store.datasets.aggregate
-import bsv_store.datasets.facade
-import bsv_store.opening
 import bsv_store.sources.allen
-import bsv_store.store  # noqa: F401
+import bsv_store.store.datasets
+import bsv_store.store.opening
+import bsv_store.store.store  # noqa: F401

@@ -100,7 +100,7 @@ def _context() -> ForkServerContext:
     with pytest.MonkeyPatch.context() as patch:
         # Threads of a library would not be there after a fork.
         patch.setenv("OPENBLAS_NUM_THREADS", "1")
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "cli")]))
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "cli"), str(CHECKOUT / "synthetic")]))
         patch.chdir(CHECKOUT)
         forkserver.ensure_running()
     return context

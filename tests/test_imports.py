@@ -36,7 +36,10 @@ def loaded_after(code: str) -> set[str]:
     """Top-level names of all modules that a new interpreter has loaded after running the code."""
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\n{LOADED}"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "cli")])},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "cli"), str(CHECKOUT / "synthetic")]),
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -99,7 +99,11 @@ def test_every_module_is_in_the_wheel(distributions: Distributions) -> None:
         packed = {name for name in wheel.namelist() if name.endswith(".py")}
     written = {
         path.relative_to(root).as_posix()
-        for root, package in ((CHECKOUT, "bsv_store"), (CHECKOUT / "cli", "bsv_store_cli"))
+        for root, package in (
+            (CHECKOUT, "bsv_store"),
+            (CHECKOUT / "cli", "bsv_store_cli"),
+            (CHECKOUT / "synthetic", "bsv_store_synthetic"),
+        )
         for path in (root / package).rglob("*.py")
     }
     assert written == {name for name in packed if not name.startswith(("bsv_store/_alembic", "bsv_store/_migrations"))}

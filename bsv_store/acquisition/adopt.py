@@ -17,27 +17,20 @@ from sqlalchemy import select
 
 from bsv_store.acquisition.annotation import ingest_annotation_file
 from bsv_store.acquisition.ingest_files import file_bytes
-from bsv_store.acquisition.outcome import size_text
 from bsv_store.acquisition.presence import check_known, has_its_size
-from bsv_store.catalog.bulk import refresh_statistics_after
-from bsv_store.catalog.engine import Database
+from bsv_store.acquisition.work.outcome import size_text
+from bsv_store.catalog.database.bulk import refresh_statistics_after
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.database.models import SourceSnapshot, UnionizeCoverage
 from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures, ingest_unionizes
 from bsv_store.catalog.ingest.hemisphere import lock_experiments
-from bsv_store.catalog.models import SourceSnapshot, UnionizeCoverage
-from bsv_store.catalog.naming import number_of
 from bsv_store.catalog.volumes import find_volumes, record_volume
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import FormatError, InputError
+from bsv_store.formats import read_density_raw, read_experiments, read_nrrd, read_structures, read_unionizes, spool_nrrd
 from bsv_store.progress import SILENCE, Progress
 from bsv_store.sources.caches import AnnotationFile, CacheFile, CacheLayout, CacheScan, scan_cache
-from bsv_store.sources.formats import (
-    read_density_raw,
-    read_experiments,
-    read_nrrd,
-    read_structures,
-    read_unionizes,
-    spool_nrrd,
-)
+from bsv_store.text import number_of
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.large import slabs_sha256

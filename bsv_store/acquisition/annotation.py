@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bsv_store.acquisition.claims import Claims
-from bsv_store.acquisition.outcome import size_text
 from bsv_store.acquisition.presence import has_its_size
-from bsv_store.acquisition.sharing import Kept, SharedWork, Task, Watch
+from bsv_store.acquisition.work.claims import Claims
+from bsv_store.acquisition.work.outcome import size_text
+from bsv_store.acquisition.work.sharing import Kept, SharedWork, Task, Watch
 from bsv_store.catalog.annotations import (
     check_structure_ids,
     find_annotation,
@@ -19,12 +19,12 @@ from bsv_store.catalog.annotations import (
     lock_annotations,
     record_annotation,
 )
-from bsv_store.catalog.engine import Database
+from bsv_store.catalog.database.engine import Database
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import BsvStoreError, InputError, MissingDataError, UpstreamError
+from bsv_store.formats import read_annotation_nrrd
 from bsv_store.progress import Progress
 from bsv_store.sources.allen import AllenClient
-from bsv_store.sources.formats import read_annotation_nrrd
 from bsv_store.volumes.annotation import (
     ANNOTATION_FOLDER,
     Annotation,

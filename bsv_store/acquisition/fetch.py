@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from bsv_store.acquisition.claims import Claims
 from bsv_store.acquisition.orphans import OrphanFiles
-from bsv_store.acquisition.outcome import Failure, size_text
 from bsv_store.acquisition.presence import check_known, has_its_size, present_volumes, refuse_missing
-from bsv_store.acquisition.sharing import Kept, SharedWork, Task, Watch
-from bsv_store.catalog.engine import Database
+from bsv_store.acquisition.work.claims import Claims
+from bsv_store.acquisition.work.outcome import Failure, size_text
+from bsv_store.acquisition.work.sharing import Kept, SharedWork, Task, Watch
+from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.ingest.hemisphere import lock_experiments
 from bsv_store.catalog.volumes import find_volumes, record_volumes
 from bsv_store.checkpoints import checkpoint

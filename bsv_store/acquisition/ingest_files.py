@@ -7,16 +7,16 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bsv_store.arguments import past_day
-from bsv_store.catalog.bulk import refresh_statistics_after
+from bsv_store.catalog.database.bulk import refresh_statistics_after
 from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures, ingest_unionizes
+from bsv_store.check import past_day
 from bsv_store.errors import InputError
-from bsv_store.sources.formats.experiments import read_experiments
-from bsv_store.sources.formats.structures import read_structures
-from bsv_store.sources.formats.unionizes import read_unionizes
+from bsv_store.formats.experiments import read_experiments
+from bsv_store.formats.structures import read_structures
+from bsv_store.formats.unionizes import read_unionizes
 
 if TYPE_CHECKING:
-    from bsv_store.catalog.engine import Database
+    from bsv_store.catalog.database.engine import Database
 
 _DATE = re.compile(r"(?<!\d)(20\d\d)-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01]))?(?!\d)")
 

@@ -12,13 +12,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Select, func, select
 
-from bsv_store.acquisition.outcome import size_text
 from bsv_store.acquisition.presence import check_known, covered_experiments, present_volumes
 from bsv_store.acquisition.sync import UNIONIZE_BATCH
-from bsv_store.catalog.engine import Database
-from bsv_store.catalog.models import SourceSnapshot, StoredVolume
-from bsv_store.catalog.naming import number_of
+from bsv_store.acquisition.work.outcome import size_text
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.database.models import SourceSnapshot, StoredVolume
 from bsv_store.errors import NoSpaceError
+from bsv_store.text import number_of
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.volume import VolumeKind, volume_kind

@@ -6,12 +6,12 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, func, select
 
-from bsv_store.catalog.engine import Database
-from bsv_store.catalog.id_lists import id_in
-from bsv_store.catalog.models import Experiment, UnionizeCoverage
-from bsv_store.catalog.naming import listed_ids, number_of
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.database.id_lists import id_in
+from bsv_store.catalog.database.models import Experiment, UnionizeCoverage
 from bsv_store.catalog.volumes import recorded_sizes
 from bsv_store.errors import MissingDataError, UnknownExperimentError
+from bsv_store.text import listed_ids, number_of
 from bsv_store.volumes.annotation import AnnotationFile
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.library import VolumeFile

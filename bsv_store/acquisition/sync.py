@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from bsv_store.acquisition.claims import Claims
-from bsv_store.acquisition.outcome import Failure, size_text
 from bsv_store.acquisition.presence import check_known, covered_experiments, refuse_missing
-from bsv_store.acquisition.sharing import Kept, SharedWork, Task, Watch
-from bsv_store.catalog.bulk import refresh_statistics_after
-from bsv_store.catalog.engine import Database
+from bsv_store.acquisition.work.claims import Claims
+from bsv_store.acquisition.work.outcome import Failure, size_text
+from bsv_store.acquisition.work.sharing import Kept, SharedWork, Task, Watch
+from bsv_store.catalog.database.bulk import refresh_statistics_after
+from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures, ingest_unionizes
 from bsv_store.catalog.records import UnionizeTable
 from bsv_store.checkpoints import checkpoint

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Row, delete, insert, select
 
-from bsv_store.catalog.models import StoredAnnotation as _Model
-from bsv_store.catalog.models import StoreInfo, Structure
-from bsv_store.catalog.naming import listed
+from bsv_store.catalog.database.models import StoredAnnotation as _Model
+from bsv_store.catalog.database.models import StoreInfo, Structure
 from bsv_store.errors import UnknownStructureError
+from bsv_store.text import listed
 from bsv_store.volumes.annotation import AnnotationFile
 from bsv_store.volumes.grid import Grid
 

@@ -14,11 +14,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select
 
-from bsv_store.arguments import several, whole_number
-from bsv_store.catalog.id_lists import id_in
-from bsv_store.catalog.models import Structure, StructureAncestor, StructureSetMember
-from bsv_store.catalog.naming import MAX_ID, can_be_name, listed, shown
+from bsv_store.catalog.database.id_lists import id_in
+from bsv_store.catalog.database.models import Structure, StructureAncestor, StructureSetMember
+from bsv_store.check import several, whole_number
 from bsv_store.errors import InputError, UnknownStructureError
+from bsv_store.text import MAX_ID, can_be_name, listed, shown
 
 StructureRef = str | int
 """A structure as users name it: acronym (case matters) or Allen's id."""

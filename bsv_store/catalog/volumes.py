@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, Select, delete, insert, select
 
-from bsv_store.catalog.id_lists import id_in
-from bsv_store.catalog.models import StoredVolume
+from bsv_store.catalog.database.id_lists import id_in
+from bsv_store.catalog.database.models import StoredVolume
 from bsv_store.volumes.encoding import VolumeLayout
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import VolumeFile

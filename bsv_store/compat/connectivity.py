@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.acquisition.presence import check_known
-from bsv_store.aggregation import GroupAccumulator, HemisphereRule, process_volume
-from bsv_store.aggregation.assignment import is_known
-from bsv_store.catalog.naming import listed
+from bsv_store.averaging.grouping.assignment import is_known
+from bsv_store.averaging.hemisphere import HemisphereRule, process_volume
+from bsv_store.averaging.inputs import MemberInput
+from bsv_store.averaging.kernel.accumulator import GroupAccumulator
+from bsv_store.averaging.passes import Pass, add_all
 from bsv_store.catalog.structures import ancestry
 from bsv_store.compat.groups import Groups, make_groups
 from bsv_store.compat.inputs import SPACING_UM, Facts, bring_missing, read_facts
@@ -22,15 +24,14 @@ from bsv_store.compat.metadata import metadata_file, print_summary, write_metada
 from bsv_store.compat.pooled import injection_rows, injection_tables
 from bsv_store.compat.request import Request, checked_request
 from bsv_store.datasets.compute import damaged_inputs
-from bsv_store.datasets.inputs import MemberInput
-from bsv_store.datasets.passes import Pass, add_all
 from bsv_store.errors import InputError, MissingDataError, RecipeError
-from bsv_store.opening import open_store
+from bsv_store.store.opening import open_store
+from bsv_store.text import listed
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import read_array
 
 if TYPE_CHECKING:
-    from bsv_store.store import Store
+    from bsv_store.store.store import Store
     from bsv_store.volumes.grid import Hemisphere
 
 _NAMED = 10

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bsv_store.aggregation import NoGrouping, assign
+from bsv_store.averaging.grouping.assignment import assign
+from bsv_store.averaging.grouping.grouping import NoGrouping
 from bsv_store.compat.inputs import Facts
 from bsv_store.compat.request import Request
 

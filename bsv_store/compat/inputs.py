@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, select
 
 from bsv_store.acquisition.presence import present_volumes
-from bsv_store.aggregation import Subject
-from bsv_store.catalog.id_lists import id_in
-from bsv_store.catalog.models import Unionize
+from bsv_store.averaging.grouping.assignment import Subject
+from bsv_store.averaging.grouping.subjects import subject_attributes
+from bsv_store.catalog.database.id_lists import id_in
+from bsv_store.catalog.database.models import Unionize
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
-from bsv_store.catalog.selection import Selection
+from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.compat.pooled import injection_tables
-from bsv_store.datasets.subjects import subject_attributes
 from bsv_store.errors import NotACacheError
 
 if TYPE_CHECKING:
-    from bsv_store.store import Store
+    from bsv_store.store.store import Store
     from bsv_store.volumes.library import VolumeFile
     from bsv_store.volumes.volume import VolumeKind
 

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bsv_store.aggregation.assignment import is_known
+from bsv_store.averaging.grouping.assignment import is_known
 from bsv_store.compat.inputs import Facts
 from bsv_store.errors import InputError
-from bsv_store.volumes.outside import written_whole
+from bsv_store.formats.output_file import written_whole
 
 WILD_TYPE = "Wild-type"
 COLUMNS = (

@@ -12,11 +12,11 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from bsv_store.catalog.id_lists import id_in
-from bsv_store.catalog.models import Unionize, UnionizeCoverage
+from bsv_store.catalog.database.id_lists import id_in
+from bsv_store.catalog.database.models import Unionize, UnionizeCoverage
 from bsv_store.catalog.records import UNIONIZE_FIELDS
 from bsv_store.errors import StoreError
-from bsv_store.opening import open_store
+from bsv_store.store.opening import open_store
 
 FIELDS = (*(field for field, _, _ in UNIONIZE_FIELDS), "experimentID")
 Columns = dict[str, list[Any]]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bsv_store.aggregation import Grouping, by_coordinate, by_region, no_grouping
+from bsv_store.averaging.grouping.grouping import Grouping, by_coordinate, by_region, no_grouping
 from bsv_store.errors import EmptySelectionError, InputError, RecipeError
 from bsv_store.volumes.grid import Axis
 

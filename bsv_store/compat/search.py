@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from bsv_store.catalog.models import Experiment, Structure
-from bsv_store.catalog.selection import Selection
-from bsv_store.catalog.selection_sql import compile_selection
-from bsv_store.opening import open_store
+from bsv_store.catalog.database.models import Experiment, Structure
+from bsv_store.catalog.selection.resolve import compile_selection
+from bsv_store.catalog.selection.selection import Selection
+from bsv_store.store.opening import open_store
 
 if TYPE_CHECKING:
-    from bsv_store.store import Store
+    from bsv_store.store.store import Store
 
 # Brain Street View's code for wild type; '' stands for all lines.
 _WILD_TYPE_CODE = "0"

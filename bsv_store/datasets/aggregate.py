@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bsv_store.catalog.shared import current_user
+from bsv_store.averaging.inputs import ALGORITHM_VERSION, Inputs, gather_inputs
+from bsv_store.catalog.selection.shared import current_user
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.answers import catalog_state, known_answer, record_answer, remember_answer
 from bsv_store.datasets.compute import DamagedInputsError, compute, result_room
-from bsv_store.datasets.inputs import ALGORITHM_VERSION, Inputs, gather_inputs
 from bsv_store.datasets.records import NewVersion, experiments_of, groups_of
 from bsv_store.datasets.refs import check_name
-from bsv_store.datasets.result_file import check_result_size, result_path, software
-from bsv_store.datasets.version import DatasetVersion
-from bsv_store.datasets.versions import (
+from bsv_store.datasets.result.file import check_result_size, result_path, software
+from bsv_store.datasets.table import (
     add_version,
     by_fingerprint,
     read_version,
@@ -22,11 +21,12 @@ from bsv_store.datasets.versions import (
     refuse_read_only,
     take_dataset,
 )
+from bsv_store.datasets.version import DatasetVersion
 
 if TYPE_CHECKING:
-    from bsv_store.catalog.engine import Database
-    from bsv_store.datasets.recipe import Recipe
-    from bsv_store.datasets.result_file import EncodedResult
+    from bsv_store.averaging.recipe import Recipe
+    from bsv_store.catalog.database.engine import Database
+    from bsv_store.datasets.result.file import EncodedResult
     from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
     from bsv_store.volumes.files import StoreFiles

@@ -14,14 +14,14 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bsv_store._version import __version__
-from bsv_store.catalog.models import CatalogChange, Dataset, DatasetAnswer
-from bsv_store.catalog.models import DatasetVersion as VersionRow
-from bsv_store.datasets import inputs
+from bsv_store.averaging import inputs
+from bsv_store.catalog.database.models import CatalogChange, Dataset, DatasetAnswer
+from bsv_store.catalog.database.models import DatasetVersion as VersionRow
 from bsv_store.errors import BsvStoreError
 
 if TYPE_CHECKING:
-    from bsv_store.catalog.engine import Database
-    from bsv_store.datasets.recipe import Recipe
+    from bsv_store.averaging.recipe import Recipe
+    from bsv_store.catalog.database.engine import Database
 
 
 def catalog_state(connection: Connection) -> int:

@@ -8,18 +8,18 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bsv_store.catalog.naming import listed_ids
-from bsv_store.datasets import passes
-from bsv_store.datasets.result_file import EncodedResult, result_writer
+from bsv_store.averaging import passes
+from bsv_store.datasets.result.file import EncodedResult, result_writer
 from bsv_store.datasets.workers import checked_workers, in_order, pool
 from bsv_store.errors import DamagedFileError
 from bsv_store.progress import SILENCE
+from bsv_store.text import listed_ids
 from bsv_store.volumes.grid import Grid
 
 if TYPE_CHECKING:
-    from bsv_store.datasets.inputs import Inputs
-    from bsv_store.datasets.passes import Averages, Pass
-    from bsv_store.datasets.recipe import Recipe
+    from bsv_store.averaging.inputs import Inputs
+    from bsv_store.averaging.passes import Averages, Pass
+    from bsv_store.averaging.recipe import Recipe
     from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
     from bsv_store.volumes.files import StoreFiles

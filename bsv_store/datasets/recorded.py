@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
-from bsv_store.aggregation.assignment import CoordinateRange, Group, LeftOut
-from bsv_store.catalog.naming import listed_ids
+from bsv_store.averaging.grouping.assignment import CoordinateRange, Group, LeftOut
+from bsv_store.averaging.inputs import Inputs, MemberInput, fetch_command, gather_inputs
 from bsv_store.catalog.volumes import find_volumes
-from bsv_store.datasets.inputs import Inputs, MemberInput, fetch_command, gather_inputs
 from bsv_store.errors import DamagedFileError, InputError, MissingDataError
+from bsv_store.text import listed_ids
 
 if TYPE_CHECKING:
-    from bsv_store.datasets.recipe import Recipe
+    from bsv_store.averaging.recipe import Recipe
     from bsv_store.datasets.records import GroupInfo
     from bsv_store.datasets.stored import StoredVersion
     from bsv_store.volumes.library import VolumeFile

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from bsv_store.aggregation.assignment import CoordinateRange
-    from bsv_store.datasets.inputs import Inputs
-    from bsv_store.datasets.recipe import Recipe
+    from bsv_store.averaging.grouping.assignment import CoordinateRange
+    from bsv_store.averaging.inputs import Inputs
+    from bsv_store.averaging.recipe import Recipe
     from bsv_store.volumes.grid import Hemisphere
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bsv_store.arguments import text as checked_text
+from bsv_store.check import text as checked_text
 from bsv_store.errors import InputError
 
 LATEST = "latest"

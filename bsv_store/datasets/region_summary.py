@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.aggregation.regions import region_means
-from bsv_store.arguments import several, whole_number
-from bsv_store.catalog.signal import SUMMARY_STRUCTURE_SET_ID
+from bsv_store.atlas.annotation import annotation_of, named_structures, references
+from bsv_store.catalog.search.signal import SUMMARY_STRUCTURE_SET_ID
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, structure_set, subtree
-from bsv_store.datasets.annotation import annotation_of, named_structures, references
+from bsv_store.check import several, whole_number
+from bsv_store.datasets.region_means import region_means
 from bsv_store.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
     from sqlalchemy import Connection
 
-    from bsv_store.catalog.engine import Database
+    from bsv_store.catalog.database.engine import Database
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.volumes.files import StoreFiles
 

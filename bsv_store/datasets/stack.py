@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.aggregation.hemisphere import process_volume
+from bsv_store.averaging.hemisphere import process_volume
 from bsv_store.datasets.recorded import recorded_content, recorded_inputs
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import read_slab
 from bsv_store.volumes.volume import SparseArray
 
 if TYPE_CHECKING:
-    from bsv_store.catalog.engine import Database
-    from bsv_store.datasets.inputs import Inputs
+    from bsv_store.averaging.inputs import Inputs
+    from bsv_store.catalog.database.engine import Database
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.volumes.files import StoreFiles
 

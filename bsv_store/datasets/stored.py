@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.aggregation.grouping import axes_of, coordinates_of
-from bsv_store.datasets.result_file import open_result, read_part
-from bsv_store.datasets.units import describe_unit, rule_texts, unit_text
-from bsv_store.datasets.verified import unchanged
+from bsv_store.averaging.grouping.grouping import axes_of, coordinates_of
+from bsv_store.averaging.units import describe_unit, rule_texts, unit_text
+from bsv_store.datasets.result.file import open_result, read_part
+from bsv_store.datasets.result.verified import unchanged
 from bsv_store.errors import FrameError, InputError
 from bsv_store.volumes.grid import AXES, Axis, Grid
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import h5py
     import pandas as pd
 
-    from bsv_store.datasets.checks import VersionCheck
-    from bsv_store.datasets.recipe import Recipe
+    from bsv_store.averaging.recipe import Recipe
+    from bsv_store.datasets.history.checks import VersionCheck
     from bsv_store.datasets.records import GroupInfo, Member
     from bsv_store.volumes.files import StoreFiles
 

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, select
 
-from bsv_store.catalog.models import Dataset, DatasetTag
-from bsv_store.catalog.models import DatasetVersion as VersionRow
-from bsv_store.catalog.models.base import now
+from bsv_store.catalog.database.models import Dataset, DatasetTag
+from bsv_store.catalog.database.models import DatasetVersion as VersionRow
+from bsv_store.catalog.database.models.base import now
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.refs import check_tag, parse_ref
-from bsv_store.datasets.versions import read_version, version_id
+from bsv_store.datasets.table import read_version, version_id
 from bsv_store.errors import InputError, UnknownDatasetError
 
 if TYPE_CHECKING:
-    from bsv_store.catalog.engine import Database
+    from bsv_store.catalog.database.engine import Database
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.volumes.files import StoreFiles
 

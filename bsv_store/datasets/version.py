@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bsv_store.datasets.citation import Citation, citation_of
-from bsv_store.datasets.export import export_version
+from bsv_store.averaging.units import cf_unit
+from bsv_store.datasets.share.citation import Citation, citation_of
+from bsv_store.datasets.share.export import export_version
 from bsv_store.datasets.stored import StoredVersion
-from bsv_store.datasets.units import cf_unit
 from bsv_store.errors import InputError
 from bsv_store.volumes.grid import AXES, FRAME, ORIENTATION
 
@@ -89,7 +89,7 @@ class DatasetVersion(StoredVersion):
         return pd.DataFrame(frame)
 
     def export(self, target: Path | str, *, overwrite: bool = False) -> Path:
-        """Write the version to a file whose ending says how, see :func:`bsv_store.datasets.export.export_version`."""
+        """Write the version to a file whose ending says how, see :func:`.export_version`."""
         return export_version(self, target, overwrite=overwrite)
 
     def cite(self) -> Citation:

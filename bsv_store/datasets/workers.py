@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
-from bsv_store.arguments import whole_number
+from bsv_store.check import whole_number
 from bsv_store.errors import BsvStoreError, InputError
 
 T = TypeVar("T")

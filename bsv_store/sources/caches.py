@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from bsv_store.errors import InputError, NotACacheError
-from bsv_store.sources.formats.fields import MAX_ID
+from bsv_store.formats.fields import MAX_ID
 from bsv_store.volumes.grid import SPACINGS_UM
 from bsv_store.volumes.volume import VOLUME_KINDS, VolumeKind, volume_kind
 

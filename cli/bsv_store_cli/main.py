@@ -13,8 +13,8 @@ import click
 from bsv_store import __version__
 from bsv_store.errors import BsvStoreError
 from bsv_store_cli.help import Group
-from bsv_store_cli.output import discard_output
-from bsv_store_cli.talk import complain, note
+from bsv_store_cli.output.formats import discard_output
+from bsv_store_cli.output.messages import complain, note
 
 # Command (and its module under bsv_store_cli.commands), one line of help: `--help` must not import what they need.
 _COMMANDS: dict[str, str] = {

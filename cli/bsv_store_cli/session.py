@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bsv_store_cli.talk import note
+from bsv_store_cli.output.messages import note
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bsv_store.catalog.selection import Selection
-    from bsv_store.store import Store
+    from bsv_store.catalog.selection.selection import Selection
+    from bsv_store.store.store import Store
 
 
 def store_folder() -> Path | None:
@@ -26,7 +26,7 @@ def store_folder() -> Path | None:
 @contextmanager
 def opened_store() -> Iterator[Store]:
     """The store that the global options name; closed at the end."""
-    from bsv_store.opening import open_store
+    from bsv_store.store.opening import open_store
 
     with open_store(store_folder()) as store:
         yield store
@@ -40,7 +40,7 @@ def require_experiments(store: Store, selection: Selection) -> None:
     EmptySelectionError
         If it matches nothing; the hint says why.
     """
-    from bsv_store.catalog.selection_sql import resolve_nonempty
+    from bsv_store.catalog.selection.resolve import resolve_nonempty
 
     note_unmeasured(store, selection)
     with store.database.reading() as connection:
@@ -49,7 +49,7 @@ def require_experiments(store: Store, selection: Selection) -> None:
 
 def note_mistaken_lines(selection: Selection) -> None:
     """Say what a line is that is easily taken for wild type."""
-    from bsv_store.catalog.selection_names import mistaken_lines
+    from bsv_store.catalog.selection.names import mistaken_lines
 
     for name in mistaken_lines(selection):
         note(
@@ -60,7 +60,7 @@ def note_mistaken_lines(selection: Selection) -> None:
 
 def note_uncovered(store: Store, selection: Selection) -> None:
     """Say how many of the experiments have no unionize rows outside the injection, so that nothing is known of them."""
-    from bsv_store.catalog.queries import uncovered
+    from bsv_store.catalog.tables.frames import uncovered
 
     with store.database.reading() as connection:
         unknown = uncovered(connection, selection, "projection")
@@ -73,7 +73,7 @@ def note_uncovered(store: Store, selection: Selection) -> None:
 
 def note_unmeasured(store: Store, selection: Selection) -> None:
     """Say how many experiments a target could not be looked up for, as their unionize tables are not in the store."""
-    from bsv_store.catalog.selection_sql import unmeasured
+    from bsv_store.catalog.selection.resolve import unmeasured
 
     with store.database.reading() as connection:
         unknown = unmeasured(connection, selection)

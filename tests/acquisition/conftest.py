@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bsv_store.sources.allen import AllenClient
-from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from tests.processes import Child
 
 from .worker import start

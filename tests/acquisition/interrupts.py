@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bsv_store.acquisition.sharing import Watch
+from bsv_store.acquisition.work.sharing import Watch
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, function: str, *, passage: int) -> list[str]:

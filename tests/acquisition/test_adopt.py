@@ -17,11 +17,18 @@ from sqlalchemy import func, select
 from bsv_store.acquisition.adopt import AdoptReport, adopt_cache
 from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.acquisition.sync import sync_unionizes
+from bsv_store.catalog.database.models import (
+    Experiment,
+    SourceSnapshot,
+    StoredVolume,
+    Structure,
+    Unionize,
+    UnionizeCoverage,
+)
 from bsv_store.catalog.ingest import ingest_unionizes
-from bsv_store.catalog.models import Experiment, SourceSnapshot, StoredVolume, Structure, Unionize, UnionizeCoverage
 from bsv_store.errors import InputError, NoSpaceError
 from bsv_store.sources.allen import AllenClient
-from bsv_store.sources.synthetic import SyntheticServer, wire, wire_volumes
+from bsv_store_synthetic import SyntheticServer, wire, wire_volumes
 from tests.acquisition.stored import all_volumes
 
 from .conftest import ATLAS, Recorder

@@ -29,9 +29,9 @@ from bsv_store.errors import (
     UpstreamError,
 )
 from bsv_store.sources.allen import AllenClient
-from bsv_store.sources.synthetic import SyntheticServer, wire_volumes
-from bsv_store.sources.synthetic.faults import Fault, Gate, Html, Status, Substitute, Truncate
-from bsv_store.sources.synthetic.replies import Request
+from bsv_store_synthetic import SyntheticServer, wire_volumes
+from bsv_store_synthetic.faults import Fault, Gate, Html, Status, Substitute, Truncate
+from bsv_store_synthetic.replies import Request
 from tests.acquisition.interrupts import interrupt_at
 from tests.processes import Child
 from tests.sources.bodies import nrrd, raw
@@ -108,7 +108,7 @@ def test_an_interrupt_ends_what_is_under_way_and_leaves_nothing(
     with monkeypatch.context() as patch:
         # Five slabs of each of three blocks, or more.
         patch.setattr("bsv_store.volumes.layout._SLAB_BYTES", 1 << 20)
-        patch.setattr("bsv_store.sources.formats.nrrd._BLOCK_BYTES", 1 << 20)
+        patch.setattr("bsv_store.formats.nrrd._BLOCK_BYTES", 1 << 20)
         passed = interrupt_at(patch, f"bsv_store.volumes.annotation:{step}", passage=min(passages, 2))
         with pytest.raises(KeyboardInterrupt):
             sync_annotation(catalog.database, catalog.files, client, 100)
@@ -261,7 +261,7 @@ def test_a_file_without_a_row_is_not_trusted_because_it_exists(
     catalog: Store, client: AllenClient, tmp_path: Path, how: str
 ) -> None:
     content = OTHER_IDS if how == "unknown" else wire_volumes.annotation_nrrd(100)
-    from bsv_store.sources.formats import read_annotation_nrrd
+    from bsv_store.formats import read_annotation_nrrd
     from bsv_store.volumes.annotation import publish_annotation
 
     file = publish_annotation(catalog.files, read_annotation_nrrd(content, what="x"), source="x")

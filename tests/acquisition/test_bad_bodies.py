@@ -18,10 +18,10 @@ from sqlalchemy import func, select
 
 from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.acquisition.sync import sync_unionizes
-from bsv_store.catalog.models import Claim, StoredVolume, Unionize, UnionizeCoverage
+from bsv_store.catalog.database.models import Claim, StoredVolume, Unionize, UnionizeCoverage
 from bsv_store.sources.allen import AllenClient
-from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
-from bsv_store.sources.synthetic.faults import Drip, Fault, Hang, IgnoreRange, Substitute, Truncate, WrongLength
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic.faults import Drip, Fault, Hang, IgnoreRange, Substitute, Truncate, WrongLength
 
 if TYPE_CHECKING:
     from bsv_store import Store

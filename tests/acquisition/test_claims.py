@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import func, select, update
 
-from bsv_store.acquisition.claims import Claims
-from bsv_store.catalog.models import Claim
-from bsv_store.catalog.models.base import UtcDateTime
+from bsv_store.acquisition.work.claims import Claims
+from bsv_store.catalog.database.models import Claim
+from bsv_store.catalog.database.models.base import UtcDateTime
 
 if TYPE_CHECKING:
     from bsv_store import Store

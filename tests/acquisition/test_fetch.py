@@ -10,27 +10,18 @@ import numpy as np
 import pytest
 from sqlalchemy import event, func, select, update
 
-from bsv_store.acquisition.claims import Claims
 from bsv_store.acquisition.fetch import VolumeTask, fetch_volumes
-from bsv_store.acquisition.sharing import Watch
-from bsv_store.catalog.models import Claim, StoredVolume
+from bsv_store.acquisition.work.claims import Claims
+from bsv_store.acquisition.work.sharing import Watch
+from bsv_store.catalog.database.models import Claim, StoredVolume
 from bsv_store.errors import InputError, NoSpaceError, ReadOnlyStoreError, StoreError, UnknownExperimentError
 from bsv_store.progress import SILENCE
 from bsv_store.sources.allen import AllenClient
-from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
-from bsv_store.sources.synthetic.faults import (
-    CutChunks,
-    CutJson,
-    Failure,
-    Fault,
-    Html,
-    RedirectLoop,
-    Status,
-    Substitute,
-)
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import read_array
 from bsv_store.volumes.volume import VolumeKind
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic.faults import CutChunks, CutJson, Failure, Fault, Html, RedirectLoop, Status, Substitute
 from tests.acquisition.stored import all_volumes
 
 from .conftest import Recorder
@@ -302,7 +293,7 @@ def test_voxels_that_are_no_densities_are_refused(
 def test_a_server_that_answers_nothing_is_left_alone(
     catalog: Store, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bsv_store.acquisition.sharing._MOST_FAILURES_IN_A_ROW", 2)
+    monkeypatch.setattr("bsv_store.acquisition.work.sharing._MOST_FAILURES_IN_A_ROW", 2)
     with SyntheticServer(atlas) as server:
         server.fail("download", Status(500), times=None)
         with AllenClient(api_url=server.url, backoff_s=0, attempts=1) as client:
@@ -316,7 +307,7 @@ def test_a_server_that_answers_nothing_is_left_alone(
 def test_missing_volumes_do_not_count_as_a_server_that_is_down(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bsv_store.acquisition.sharing._MOST_FAILURES_IN_A_ROW", 2)
+    monkeypatch.setattr("bsv_store.acquisition.work.sharing._MOST_FAILURES_IN_A_ROW", 2)
     server.fail("download", Status(404), times=5)
     report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids, workers=1)
     assert len(report.failed) == 5

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select
 
-from bsv_store.acquisition.claims import Claims
 from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.acquisition.sync import sync_unionizes
-from bsv_store.catalog.models import Claim, Unionize
+from bsv_store.acquisition.work.claims import Claims
+from bsv_store.catalog.database.models import Claim, Unionize
 from bsv_store.sources.allen import AllenClient
-from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store.volumes.library import read_array
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from tests.acquisition.stored import all_volumes
 from tests.processes import Child
 

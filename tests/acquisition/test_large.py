@@ -17,13 +17,13 @@ from sqlalchemy import delete
 
 from bsv_store.acquisition.adopt import adopt_cache
 from bsv_store.acquisition.fetch import fetch_volumes
-from bsv_store.catalog.models import StoredVolume
+from bsv_store.catalog.database.models import StoredVolume
 from bsv_store.errors import NoSpaceError
 from bsv_store.sources.allen import AllenClient
-from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer, wire_volumes
-from bsv_store.sources.synthetic.faults import Substitute, Truncate
 from bsv_store.volumes.library import VolumeFile, read_array, read_slab
 from bsv_store.volumes.volume import SparseArray, VolumeKind
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire_volumes
+from bsv_store_synthetic.faults import Substitute, Truncate
 from tests.acquisition.interrupts import interrupt_at
 from tests.acquisition.stored import all_volumes
 from tests.processes import Child
@@ -41,7 +41,7 @@ def _all_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many blocks, slabs and chunks, as at 25 um."""
     monkeypatch.setattr("bsv_store.volumes.grid.LARGE_VOXELS", 1)
     monkeypatch.setattr("bsv_store.volumes.layout._SLAB_BYTES", 1 << 20)
-    monkeypatch.setattr("bsv_store.sources.formats.nrrd._BLOCK_BYTES", 1 << 20)
+    monkeypatch.setattr("bsv_store.formats.nrrd._BLOCK_BYTES", 1 << 20)
 
 
 def stored(store: Store) -> list[VolumeFile]:

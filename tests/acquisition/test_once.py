@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select
 
-from bsv_store.acquisition.claims import Claims
 from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.acquisition.sync import sync_experiments, sync_structures
-from bsv_store.catalog.models import Claim
+from bsv_store.acquisition.work.claims import Claims
+from bsv_store.catalog.database.models import Claim
 from bsv_store.sources.allen import AllenClient
-from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
-from bsv_store.sources.synthetic.faults import Gate, Hang, Status
-from bsv_store.sources.synthetic.replies import Request
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic.faults import Gate, Hang, Status
+from bsv_store_synthetic.replies import Request
 from tests.processes import Child
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from sqlalchemy import delete
 
 from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.acquisition.orphans import OrphanFiles
-from bsv_store.catalog.models import StoredVolume
+from bsv_store.catalog.database.models import StoredVolume
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.sources.allen import AllenClient
-from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
-from bsv_store.sources.synthetic.faults import Substitute
 from bsv_store.volumes.library import publish_volume
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic.faults import Substitute
 
 if TYPE_CHECKING:
     from bsv_store import Store

@@ -15,10 +15,10 @@ from bsv_store import Selection
 from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.acquisition.plan import FillPlan, Plan, duration_text, plan_unionizes, plan_volumes
 from bsv_store.acquisition.sync import sync_unionizes
-from bsv_store.catalog.models import StoredVolume
+from bsv_store.catalog.database.models import StoredVolume
 from bsv_store.errors import InputError, MissingDataError, NoSpaceError, UnknownExperimentError
 from bsv_store.sources.allen import AllenClient
-from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 
 if TYPE_CHECKING:
     from bsv_store import Store

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import func, select
 
-from bsv_store.acquisition.claims import Claims
 from bsv_store.acquisition.fetch import fetch_volumes
-from bsv_store.acquisition.politeness import MOST_CONNECTIONS, share_of_connections
-from bsv_store.catalog.models import Claim
+from bsv_store.acquisition.work.claims import Claims
+from bsv_store.acquisition.work.politeness import MOST_CONNECTIONS, share_of_connections
+from bsv_store.catalog.database.models import Claim
 from bsv_store.sources.allen import AllenClient
-from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 
 if TYPE_CHECKING:
     from bsv_store import Store

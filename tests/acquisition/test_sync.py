@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import func, select, update
 
-from bsv_store.acquisition.claims import Claims
-from bsv_store.acquisition.sharing import Watch
 from bsv_store.acquisition.sync import UnionizeTask, sync_experiments, sync_structures, sync_unionizes
-from bsv_store.catalog.models import Claim, Experiment, SourceSnapshot, Structure, Unionize, UnionizeCoverage
+from bsv_store.acquisition.work.claims import Claims
+from bsv_store.acquisition.work.sharing import Watch
+from bsv_store.catalog.database.models import Claim, Experiment, SourceSnapshot, Structure, Unionize, UnionizeCoverage
 from bsv_store.errors import UnknownExperimentError, UpstreamError
 from bsv_store.progress import SILENCE
 from bsv_store.sources.allen import AllenClient
-from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
-from bsv_store.sources.synthetic.faults import Failure, Html, Status, Substitute, Truncate
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic.faults import Failure, Html, Status, Substitute, Truncate
 
 from .conftest import Recorder
 
@@ -85,9 +85,9 @@ def test_statistics_are_refreshed_by_the_run_that_brings_tables(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refreshed: list[object] = []
-    monkeypatch.setattr("bsv_store.catalog.bulk.refresh_statistics", refreshed.append)
+    monkeypatch.setattr("bsv_store.catalog.database.bulk.refresh_statistics", refreshed.append)
     # The synthetic atlas is small.
-    monkeypatch.setattr("bsv_store.catalog.bulk._MANY_ROWS", 100)
+    monkeypatch.setattr("bsv_store.catalog.database.bulk._MANY_ROWS", 100)
     assert sync_unionizes(catalog.database, client, atlas.experiment_ids).rows > 100
     assert len(refreshed) == 1
     sync_unionizes(catalog.database, client, atlas.experiment_ids, refresh=True)

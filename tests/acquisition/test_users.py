@@ -18,7 +18,7 @@ import pytest
 
 from bsv_store import Selection, create_store, open_store
 from bsv_store.errors import ReadOnlyStoreError
-from bsv_store.sources.synthetic import SyntheticServer
+from bsv_store_synthetic import SyntheticServer
 
 from .conftest import ATLAS
 

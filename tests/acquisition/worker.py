@@ -21,8 +21,8 @@ def main(what: str, store_path: Path, url: str, experiment_ids: Sequence[int]) -
     from bsv_store.acquisition.annotation import sync_annotation
     from bsv_store.acquisition.fetch import fetch_volumes
     from bsv_store.acquisition.sync import sync_unionizes
+    from bsv_store.formats import nrrd
     from bsv_store.sources.allen import AllenClient
-    from bsv_store.sources.formats import nrrd
     from bsv_store.volumes import grid
     from bsv_store.volumes.volume import VolumeKind
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, make_url
 from tests.catalog.small_catalog import EXCLUDED_IDS, fill
 
 if TYPE_CHECKING:
-    from bsv_store.catalog.engine import Database
+    from bsv_store.catalog.database.engine import Database
     from tests.postgres import PostgresServer
 
 both_databases = pytest.fixture(scope="session", params=["sqlite", "postgres"])
@@ -47,7 +47,7 @@ def small_catalog(request: pytest.FixtureRequest) -> Database:
 @both_databases
 def excluding_catalog(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """The small catalog with some of its experiments on the exclusion list. Do not write to it."""
-    from bsv_store.catalog.shared import exclude, lift_exclusion
+    from bsv_store.catalog.selection.shared import exclude, lift_exclusion
 
     database = _empty(request, tmp_path_factory, "test_excluding_catalog")
     with database.writing() as connection:
@@ -92,7 +92,7 @@ def atlas_psu(
 ) -> Iterator[Database]:
     """A real AllenSDK cache: ontology, the experiment list of 2019, the unionize rows of 40. Do not write to it."""
     from bsv_store.catalog.ingest import ingest_unionizes
-    from bsv_store.sources.formats import read_unionizes
+    from bsv_store.formats import read_unionizes
 
     database = _empty(request, tmp_path_factory, "test_atlas_psu")
     cache = data / "allensdk_cache"
@@ -106,7 +106,7 @@ def atlas_psu(
 
 def _take_in_lists(database: Database, cache: Path, experiments: Path) -> None:
     from bsv_store.catalog.ingest import ingest_experiments, ingest_structures
-    from bsv_store.sources.formats import read_experiments, read_structures
+    from bsv_store.formats import read_experiments, read_structures
 
     ontology = cache / "structures.json"
     ingest_structures(database, read_structures(ontology.read_bytes(), what="structures"), source=ontology.name)
@@ -122,8 +122,8 @@ def _empty(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def _sqlite(tmp_path_factory: pytest.TempPathFactory) -> Database:
-    from bsv_store.catalog.engine import Database
-    from bsv_store.catalog.schema import upgrade
+    from bsv_store.catalog.database.engine import Database
+    from bsv_store.catalog.database.schema import upgrade
 
     path = tmp_path_factory.mktemp("catalog") / "catalog.db"
     path.touch()
@@ -133,8 +133,8 @@ def _sqlite(tmp_path_factory: pytest.TempPathFactory) -> Database:
 
 
 def _postgres(server: PostgresServer, name: str) -> Database:
-    from bsv_store.catalog.engine import Database
-    from bsv_store.catalog.schema import upgrade
+    from bsv_store.catalog.database.engine import Database
+    from bsv_store.catalog.database.schema import upgrade
 
     database = Database(make_url(server.create_database(name)))
     upgrade(database)

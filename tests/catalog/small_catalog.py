@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from bsv_store.catalog.models import (
+from bsv_store.catalog.database.models import (
     Experiment,
     ExperimentInjectionStructure,
     ExperimentLine,

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import inspect
 
 from bsv_store import Store
-from bsv_store.catalog import schema
 from bsv_store.catalog.annotations import (
     all_annotations,
     check_structure_ids,
@@ -17,7 +16,8 @@ from bsv_store.catalog.annotations import (
     known_structure_ids,
     record_annotation,
 )
-from bsv_store.catalog.models import Base
+from bsv_store.catalog.database import schema
+from bsv_store.catalog.database.models import Base
 from bsv_store.errors import UnknownStructureError
 from bsv_store.volumes.annotation import AnnotationFile
 from bsv_store.volumes.grid import Grid

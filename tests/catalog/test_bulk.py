@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from bsv_store import Store
-from bsv_store.catalog.bulk import (
+from bsv_store.catalog.database.bulk import (
     delete_rows,
     insert_arrays,
     insert_rows,
@@ -30,7 +30,7 @@ from bsv_store.catalog.bulk import (
     replace_rows,
     upsert_rows,
 )
-from bsv_store.catalog.engine import Database
+from bsv_store.catalog.database.engine import Database
 from bsv_store.errors import BusyError, InputError
 
 TABLE = Table(
@@ -124,7 +124,7 @@ def test_replace_touches_only_what_differs(connection: Connection) -> None:
 
 def test_arrays_come_back_as_they_went_in(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     # More than one batch.
-    monkeypatch.setattr("bsv_store.catalog.bulk._BATCH", 100)
+    monkeypatch.setattr("bsv_store.catalog.database.bulk._BATCH", 100)
     generator = np.random.default_rng(1)
     columns = {
         "flag": generator.integers(0, 2, 250).astype(bool),
@@ -181,7 +181,7 @@ def test_a_busy_database_goes_without_new_statistics(store: Store, monkeypatch: 
         asked.append(True)
         raise BusyError("somebody is writing")
 
-    monkeypatch.setattr("bsv_store.catalog.bulk.refresh_statistics", busy)
+    monkeypatch.setattr("bsv_store.catalog.database.bulk.refresh_statistics", busy)
     refresh_statistics_after(store.database, 1_000)
     assert asked
 

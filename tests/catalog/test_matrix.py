@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from sqlalchemy import Connection
 
-from bsv_store.catalog.engine import Database
-from bsv_store.catalog.matrix import matrix_sql, projection_matrix
-from bsv_store.catalog.selection import Selection
-from bsv_store.catalog.sql import run_sql
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.search.matrix import matrix_sql, projection_matrix
+from bsv_store.catalog.selection.selection import Selection
+from bsv_store.catalog.tables.sql import run_sql
 from bsv_store.errors import EmptySelectionError, InputError, UnknownStructureError
 
 MEASURED = Selection(ids=[101, 102, 103, 201])
@@ -114,7 +114,7 @@ def test_many_experiments_are_read_another_way_with_the_same_result(
         return projection_matrix(reading, Selection(ids=[101, 103]), rows=rows, targets=TARGETS)
 
     few = frame()
-    monkeypatch.setattr("bsv_store.catalog.signal._MANY", 1)
+    monkeypatch.setattr("bsv_store.catalog.search.signal._MANY", 1)
     pd.testing.assert_frame_equal(frame(), few)
     assert few.to_numpy()[:2].any()
 

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
-from bsv_store.catalog.models import Experiment, InjectionSummary, Unionize
-from bsv_store.catalog.models.base import UtcDateTime
-from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
-from bsv_store.store import Store
+from bsv_store.catalog.database.models import Experiment, InjectionSummary, Unionize
+from bsv_store.catalog.database.models.base import UtcDateTime
+from bsv_store.store.store import Store
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 
 
 def test_injection_summaries_are_the_unionize_rows_inside_the_injection(store: Store) -> None:

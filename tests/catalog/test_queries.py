@@ -8,16 +8,10 @@ import pandas as pd
 import pytest
 from sqlalchemy import Connection
 
-from bsv_store.catalog.queries import (
-    experiments_frame,
-    injection_volumes,
-    summary,
-    uncovered,
-    unionizes_frame,
-)
 from bsv_store.catalog.records import UNIONIZE_COLUMNS
-from bsv_store.catalog.selection import Selection
-from bsv_store.catalog.views import VIEWS
+from bsv_store.catalog.selection.selection import Selection
+from bsv_store.catalog.tables.frames import experiments_frame, injection_volumes, summary, uncovered, unionizes_frame
+from bsv_store.catalog.tables.views import VIEWS
 from bsv_store.errors import InputError, MissingDataError, UnknownExperimentError, UnknownStructureError
 from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS, EXPERIMENTS, unionize_rows
 

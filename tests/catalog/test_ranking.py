@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from sqlalchemy import Connection
 
-from bsv_store.catalog.engine import Database
-from bsv_store.catalog.ranking import rank_structures
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.search.ranking import rank_structures
 from bsv_store.errors import InputError, MissingDataError, UnknownExperimentError, UnknownStructureError
 
 STRUCTURES = ["VISpm", "CP", "CM"]

@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 from sqlalchemy import Connection
 
-from bsv_store.catalog.engine import Database
-from bsv_store.catalog.searches import (
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.search.searches import (
     FOUND_COLUMNS,
     search_correlation,
     search_injections,
     search_sources,
     search_targets,
 )
-from bsv_store.catalog.selection import Selection
-from bsv_store.catalog.selection_sql import resolve
+from bsv_store.catalog.selection.resolve import resolve
+from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import UNIONIZE_STRUCTURE_SET_ID
 from bsv_store.errors import InputError, MissingDataError, SelectionError, UnknownExperimentError, UnknownStructureError
 

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bsv_store.catalog.criteria import MEASURES
-from bsv_store.catalog.selection import MAX_DEPTH, MAX_PARTS, Selection
+from bsv_store.catalog.selection.criteria import MEASURES
+from bsv_store.catalog.selection.selection import MAX_DEPTH, MAX_PARTS, Selection
 from bsv_store.errors import SelectionError
 
 VISP = Selection(injected_in="VISp")

@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bsv_store.catalog.engine import Database
-from bsv_store.catalog.queries import experiments_frame, injection_volumes, summary, unionizes_frame
-from bsv_store.catalog.selection import Selection
-from bsv_store.catalog.selection_sql import resolve, unmeasured
-from bsv_store.catalog.sql import run_sql
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.selection.resolve import resolve, unmeasured
+from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import ancestry, descendant_ids, find_structure, search
+from bsv_store.catalog.tables.frames import experiments_frame, injection_volumes, summary, unionizes_frame
+from bsv_store.catalog.tables.sql import run_sql
 from bsv_store.errors import SelectionError, UnknownStructureError
 
 INSIDE = """

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bsv_store.catalog.selection import Selection
-from bsv_store.catalog.selection_sql import resolve, unmeasured
+from bsv_store.catalog.selection.resolve import resolve, unmeasured
+from bsv_store.catalog.selection.selection import Selection
 from bsv_store.errors import InputError, SelectionError
 from tests.catalog.small_catalog import (
     ALL_IDS,
@@ -25,7 +25,7 @@ from tests.catalog.small_catalog import (
 )
 
 if TYPE_CHECKING:
-    from bsv_store.catalog.engine import Database
+    from bsv_store.catalog.database.engine import Database
 
 # -- the model --------------------------------------------------------------------------------------------------------
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from bsv_store.catalog.models import Experiment
-from bsv_store.catalog.selection import MAX_DEPTH, MAX_PARTS, Selection
-from bsv_store.catalog.selection_sql import compile_selection, resolve, resolve_nonempty, unmeasured
+from bsv_store.catalog.database.models import Experiment
+from bsv_store.catalog.selection.resolve import compile_selection, resolve, resolve_nonempty, unmeasured
+from bsv_store.catalog.selection.selection import MAX_DEPTH, MAX_PARTS, Selection
 from bsv_store.errors import EmptySelectionError, SelectionError, UnknownExperimentError, UnknownStructureError
 from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS
 

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from bsv_store import Selection, Store
-from bsv_store.catalog import shared
-from bsv_store.catalog.engine import Database
-from bsv_store.catalog.queries import unionizes_frame
-from bsv_store.catalog.selection_sql import excluded_from, resolve, resolve_nonempty, unmeasured
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.selection import shared
+from bsv_store.catalog.selection.resolve import excluded_from, resolve, resolve_nonempty, unmeasured
+from bsv_store.catalog.tables.frames import unionizes_frame
 from bsv_store.errors import (
     BusyError,
     EmptySelectionError,

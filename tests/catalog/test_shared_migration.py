@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import inspect, text
 
 from bsv_store import Selection, Store
-from bsv_store.catalog import schema
-from bsv_store.catalog.models import Base
+from bsv_store.catalog.database import schema
+from bsv_store.catalog.database.models import Base
 from tests.catalog.ingest.dump import dump
 from tests.catalog.small_catalog import fill
 

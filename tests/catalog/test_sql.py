@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from sqlalchemy import make_url
 
-from bsv_store.catalog.engine import Database
-from bsv_store.catalog.sql import run_sql
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.tables.sql import run_sql
 from bsv_store.errors import BusyError, QueryError, StoreUnreachableError
 from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS
 

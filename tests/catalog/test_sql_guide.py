@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from bsv_store.catalog.engine import Database
-from bsv_store.catalog.sql import run_sql
-from bsv_store.catalog.sql_guide import EXAMPLES, ExampleQuery, sql_guide
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.tables.guide import EXAMPLES, ExampleQuery, sql_guide
+from bsv_store.catalog.tables.sql import run_sql
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "sql.md"
 
 
 def test_the_guide_is_current() -> None:
-    assert GUIDE.read_text(encoding="utf-8") == sql_guide(), "run: python -m bsv_store.catalog.sql_guide > docs/sql.md"
+    assert GUIDE.read_text(encoding="utf-8") == sql_guide(), (
+        "run: python -m bsv_store.catalog.tables.guide > docs/sql.md"
+    )
 
 
 def test_the_guide_has_every_example_and_view() -> None:

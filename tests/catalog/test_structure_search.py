@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Connection
 
-from bsv_store.catalog.engine import Database
-from bsv_store.catalog.structure_search import find_or_near, structure_sets
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.search.structures import find_or_near, structure_sets
 from bsv_store.catalog.structures import UNIONIZE_STRUCTURE_SET_ID
 
 

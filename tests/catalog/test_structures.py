@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from bsv_store.catalog.engine import Database
+from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.structures import (
     UNIONIZE_STRUCTURE_SET_ID,
     ancestry,

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Boolean, DateTime, Double, Integer, String, inspect, select
 from sqlalchemy.types import TypeEngine
 
-from bsv_store.catalog.engine import Database
-from bsv_store.catalog.views import VIEWS, ColumnKind, schema_markdown, tables, view
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.tables.views import VIEWS, ColumnKind, schema_markdown, tables, view
 
 DESCRIBED = {**VIEWS, **tables()}
 

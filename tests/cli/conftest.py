@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from tests.cli.running import Runner
 from tests.conftest import DatabaseKind
 from tests.postgres import PostgresServer

@@ -84,7 +84,7 @@ def command_line(*arguments: object, store: Path | None = None) -> list[str]:
 
 def child_environment(**variables: str) -> Mapping[str, str]:
     """The environment of such a process."""
-    path = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "cli")])
+    path = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "cli"), str(CHECKOUT / "synthetic")])
     # Unbuffered, Python takes it for success when a pipe closes in the middle of a write.
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     return {**inherited, "PYTHONPATH": path, **variables}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bsv_store import open_store
-from bsv_store.sources.synthetic import wire
+from bsv_store_synthetic import wire
 from tests.cli.conftest import ATLAS, UNMEASURED
 from tests.cli.running import Runner
 

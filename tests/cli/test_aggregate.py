@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bsv_store import Selection, open_store
-from bsv_store.sources.synthetic import SyntheticServer
-from bsv_store.sources.synthetic.faults import Status
+from bsv_store_synthetic import SyntheticServer
+from bsv_store_synthetic.faults import Status
 from tests.cli.conftest import UNMEASURED, VISP, WILD_TYPE_VISP
 from tests.cli.running import Runner
 

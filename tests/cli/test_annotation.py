@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from bsv_store import open_store
-from bsv_store.sources.synthetic import SyntheticServer, wire_volumes
-from bsv_store.sources.synthetic.faults import Status
+from bsv_store_synthetic import SyntheticServer, wire_volumes
+from bsv_store_synthetic.faults import Status
 from tests.cli.conftest import ATLAS, UNMEASURED, VISP
 from tests.cli.running import Runner
 

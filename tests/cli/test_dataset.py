@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bsv_store import open_store
-from bsv_store.datasets import export
+from bsv_store.datasets.share import export
 from tests.cli.conftest import WILD_TYPE_VISP
 from tests.cli.running import Runner
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bsv_store import open_store
-from bsv_store.sources.synthetic import SyntheticServer
+from bsv_store_synthetic import SyntheticServer
 from tests.cli.conftest import UNMEASURED, VISP, WILD_TYPE_VISP
 from tests.cli.running import Outcome, Runner
 
@@ -188,7 +188,7 @@ def test_a_check_without_the_inputs_is_an_error_that_show_tells(run: Runner, own
 def test_a_difference_is_a_finding(run: Runner, own_filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    from bsv_store.datasets import rebuild
+    from bsv_store.datasets.history import rebuild
 
     real = rebuild.compute
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bsv_store import open_store
-from bsv_store.catalog import schema
+from bsv_store.catalog.database import schema
 from tests.cli.running import Runner
 
 
@@ -39,7 +39,7 @@ def test_an_old_store_comes_with_the_command_that_upgrades_it(run: Runner, store
     from contextlib import closing
 
     from bsv_store.config import read_store_config
-    from bsv_store.creation import connect
+    from bsv_store.store.creation import connect
 
     config = read_store_config(store_location)
     old = schema.KNOWN_REVISIONS[-2]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bsv_store import open_store
-from bsv_store.sources.synthetic import SyntheticServer
-from bsv_store.sources.synthetic.faults import Hang, Status
+from bsv_store_synthetic import SyntheticServer
+from bsv_store_synthetic.faults import Hang, Status
 from tests.cli.conftest import ATLAS, UNMEASURED, VISP
 from tests.cli.running import Runner, child_environment, command_line
 

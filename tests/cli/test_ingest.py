@@ -12,7 +12,7 @@ import pytest
 
 from bsv_store import open_store
 from bsv_store.sources.allen import addresses
-from bsv_store.sources.synthetic import SyntheticServer
+from bsv_store_synthetic import SyntheticServer
 from tests.cli.conftest import ATLAS, UNMEASURED
 from tests.cli.running import Runner
 
@@ -113,7 +113,7 @@ def test_what_was_taken_in_is_said_where_the_store_fails_later(
     run: Runner, files: dict[str, Path], own_filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from bsv_store.errors import NoSpaceError
-    from bsv_store.store import Store
+    from bsv_store.store.store import Store
 
     take_in = Store.ingest_unionizes
     calls: list[Any] = []

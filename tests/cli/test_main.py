@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bsv_store.store import Store
+from bsv_store.store.store import Store
 from tests.cli.conftest import ATLAS, VISP
 from tests.cli.running import Runner, child_environment, command_line, run_process
 
@@ -36,7 +36,7 @@ def test_a_lost_catalog_is_3(run: Runner, own_filled: Path) -> None:
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_locked_store_is_5(run: Runner, own_filled: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from bsv_store.catalog import engine
+    from bsv_store.catalog.database import engine
 
     monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0.01)
     with closing(sqlite3.connect(own_filled / "catalog.db", isolation_level=None)) as other:

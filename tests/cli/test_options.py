@@ -8,16 +8,18 @@ from typing import get_args
 import click
 import pytest
 
-from bsv_store.aggregation import STATISTICS
-from bsv_store.aggregation.grouping import GROUPING_FIELDS
-from bsv_store.aggregation.hemisphere import BILATERAL_POLICIES, HEMISPHERE_RULES
-from bsv_store.catalog.criteria import Criteria
-from bsv_store.datasets.recipe import MISSING_POLICIES, NORMALIZATIONS, Recipe, ResultDtype
+from bsv_store.averaging.grouping.grouping import GROUPING_FIELDS
+from bsv_store.averaging.hemisphere import BILATERAL_POLICIES, HEMISPHERE_RULES
+from bsv_store.averaging.kernel.statistics import STATISTICS
+from bsv_store.averaging.recipe import MISSING_POLICIES, NORMALIZATIONS, Recipe, ResultDtype
+from bsv_store.catalog.selection.criteria import Criteria
 from bsv_store.volumes.grid import AXES, SPACINGS_UM
 from bsv_store.volumes.volume import VOLUME_KINDS
-from bsv_store_cli import grouping_options, selection_options, volume_options
 from bsv_store_cli.commands import aggregate
 from bsv_store_cli.help import WordChoice, library_name
+from bsv_store_cli.options import grouping as grouping_options
+from bsv_store_cli.options import selection as selection_options
+from bsv_store_cli.options import volume as volume_options
 
 
 def _hyphens(names: tuple[str, ...]) -> tuple[str, ...]:

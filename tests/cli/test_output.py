@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bsv_store_cli.output import frame_rows, plain, print_facts, print_json, print_rows
-from bsv_store_cli.tables import Column, cell, count, day_time, fixed, number_of, table_text
-from bsv_store_cli.talk import note, printable
+from bsv_store_cli.output.formats import frame_rows, plain, print_facts, print_json, print_rows
+from bsv_store_cli.output.messages import note, printable
+from bsv_store_cli.output.tables import Column, cell, count, day_time, fixed, number_of, table_text
 
 
 @dataclass(frozen=True)

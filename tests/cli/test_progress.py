@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bsv_store.sources.synthetic import SyntheticServer
+from bsv_store_synthetic import SyntheticServer
 from tests.cli.conftest import VISP
 from tests.cli.running import Runner, child_environment, command_line
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bsv_store import Selection, open_store
-from bsv_store.catalog.views import VIEWS
+from bsv_store.catalog.tables.views import VIEWS
 from tests.cli.conftest import ATLAS, UNMEASURED, VISP, WILD_TYPE_VISP
 from tests.cli.running import Runner
 
@@ -233,7 +233,7 @@ def test_a_withdrawn_experiment_is_marked(run: Runner, own_filled: Path) -> None
 def _withdraw(location: Path, experiment_id: int) -> None:
     from sqlalchemy import update
 
-    from bsv_store.catalog.models import Experiment
+    from bsv_store.catalog.database.models import Experiment
 
     with open_store(location) as store, store.database.writing() as connection:
         connection.execute(update(Experiment).where(Experiment.id == experiment_id).values(withdrawn=True))

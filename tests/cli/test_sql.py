@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bsv_store import open_store
-from bsv_store.catalog.views import VIEWS, schema_markdown
+from bsv_store.catalog.tables.views import VIEWS, schema_markdown
 from tests.cli.conftest import ATLAS, VISP
 from tests.cli.running import Runner
 

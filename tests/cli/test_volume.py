@@ -8,7 +8,7 @@ import nrrd
 import numpy as np
 
 from bsv_store import open_store
-from bsv_store.sources.synthetic import SyntheticServer
+from bsv_store_synthetic import SyntheticServer
 from tests.cli.conftest import ATLAS, UNMEASURED, VISP
 from tests.cli.running import Runner
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bsv_store import create_store
-from bsv_store.store import Store
+from bsv_store.store.store import Store
 from tests.compat.golden import fill_catalog, make_bsv_cache
 
 

@@ -19,9 +19,9 @@ from bsv_store.errors import (
     UnknownExperimentError,
     UnknownStructureError,
 )
-from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
-from bsv_store.sources.synthetic.faults import Substitute
-from bsv_store.store import Store
+from bsv_store.store.store import Store
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic.faults import Substitute
 from tests.compat.golden import fill_catalog, make_bsv_cache
 
 DEFAULTS: dict[str, Any] = {

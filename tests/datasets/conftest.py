@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bsv_store.creation import make_store
+from bsv_store.store.creation import make_store
 from tests.datasets.world import fill
 
 if TYPE_CHECKING:

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from sqlalchemy import func, select
 
 from bsv_store import open_store
-from bsv_store.aggregation import by_coordinate, by_field, by_region
+from bsv_store.averaging import inputs as inputs_module
+from bsv_store.averaging import passes
+from bsv_store.averaging.grouping.grouping import by_coordinate, by_field, by_region
+from bsv_store.catalog.database.models import Dataset
+from bsv_store.catalog.database.models import DatasetVersion as VersionRow
 from bsv_store.catalog.ingest import ingest_experiments
-from bsv_store.catalog.models import Dataset
-from bsv_store.catalog.models import DatasetVersion as VersionRow
-from bsv_store.catalog.selection import Selection
+from bsv_store.catalog.selection.selection import Selection
 from bsv_store.datasets import compute as compute_module
-from bsv_store.datasets import inputs as inputs_module
-from bsv_store.datasets import passes
-from bsv_store.datasets.rebuild import rebuild_version
+from bsv_store.datasets.history.rebuild import rebuild_version
 from bsv_store.errors import (
     DamagedFileError,
     EmptySelectionError,
@@ -353,8 +353,8 @@ def test_progress_counts_every_volume(filled: Store) -> None:
         def finish(self) -> None:
             self.ended += 1
 
+    from bsv_store.averaging.recipe import Recipe
     from bsv_store.datasets.aggregate import aggregate
-    from bsv_store.datasets.recipe import Recipe
 
     watcher = Watcher()
     aggregate(filled.database, filled.files, Recipe(selection=VISUAL), name="test", progress=watcher)

@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy import func, select, text
 
 from bsv_store import Store, open_store
-from bsv_store.catalog.bulk import insert_rows, table_of
-from bsv_store.catalog.engine import BUSY_TIMEOUT_S
-from bsv_store.catalog.models import Base, DatasetAnswer, TransgenicLine
-from bsv_store.catalog.selection import Selection
+from bsv_store.catalog.database.bulk import insert_rows, table_of
+from bsv_store.catalog.database.engine import BUSY_TIMEOUT_S
+from bsv_store.catalog.database.models import Base, DatasetAnswer, TransgenicLine
+from bsv_store.catalog.selection.selection import Selection
 from bsv_store.datasets.answers import catalog_state, known_answer, record_answer, remember_answer
 from bsv_store.datasets.refs import parse_ref
-from bsv_store.datasets.versions import version_id
+from bsv_store.datasets.table import version_id
 from bsv_store.errors import BusyError, DamagedFileError, InputError, NoSpaceError
 from tests.counting import counted
 from tests.datasets.world import IDS, add_volume, ask
@@ -184,7 +184,7 @@ def test_who_may_only_read_is_answered_as_well(filled: Store) -> None:
 
 
 def test_nobody_waits_for_a_writer_to_be_answered(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bsv_store.catalog.engine.BUSY_TIMEOUT_S", 10.0**6)
+    monkeypatch.setattr("bsv_store.catalog.database.engine.BUSY_TIMEOUT_S", 10.0**6)
     ask(filled, EVERYBODY)
     add_volume(filled, 3, seed=1)
     add_volume(filled, 3)
@@ -194,7 +194,7 @@ def test_nobody_waits_for_a_writer_to_be_answered(filled: Store, monkeypatch: py
 
 
 def test_an_impatient_writer_gives_up(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bsv_store.catalog.engine.BUSY_TIMEOUT_S", 10.0**6)
+    monkeypatch.setattr("bsv_store.catalog.database.engine.BUSY_TIMEOUT_S", 10.0**6)
     with open_store(filled.path) as other, other.database.writing() as connection:
         connection.execute(text("UPDATE store_info SET format_version = format_version"))
         with pytest.raises(BusyError), filled.database.writing(patient=False) as second:
@@ -231,7 +231,7 @@ def test_an_answer_of_another_algorithm_is_none(filled: Store, monkeypatch: pyte
     with filled.database.reading() as connection:
         state = catalog_state(connection)
         assert known_answer(connection, version.name, version.recipe, state) is not None
-        monkeypatch.setattr("bsv_store.datasets.inputs.ALGORITHM_VERSION", 2)
+        monkeypatch.setattr("bsv_store.averaging.inputs.ALGORITHM_VERSION", 2)
         assert known_answer(connection, version.name, version.recipe, state) is None
 
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from bsv_store import create_store, open_store
-from bsv_store.aggregation import by_coordinate, crossed
-from bsv_store.catalog.selection import Selection
-from bsv_store.datasets.imports import import_bundle
-from bsv_store.datasets.rebuild import rebuild_version
-from bsv_store.datasets.versions import find_version, list_datasets
+from bsv_store.averaging.grouping.grouping import by_coordinate, crossed
+from bsv_store.catalog.selection.selection import Selection
+from bsv_store.datasets.history.rebuild import rebuild_version
+from bsv_store.datasets.share.bundle_import import import_bundle
+from bsv_store.datasets.table import find_version, list_datasets
 from bsv_store.errors import FormatError, FrameError, InputError, ReadOnlyStoreError, UnknownExperimentError
 from tests.datasets.world import IDS, add_volume, ask
 
@@ -161,8 +161,8 @@ def test_the_result_file_is_never_in_memory(
     content_sha256 = take(other, path).content_sha256
     other.versions.delete("test@1")
     # The arrays are hashed in chunks of 1.2 MB, which is nearly as much as this whole file.
-    monkeypatch.setattr("bsv_store.datasets.bundle.content_hash", lambda *_: content_sha256)
-    monkeypatch.setattr("bsv_store.datasets.bundle._BLOCK_BYTES", 1 << 16)
+    monkeypatch.setattr("bsv_store.datasets.share.bundle.content_hash", lambda *_: content_sha256)
+    monkeypatch.setattr("bsv_store.datasets.share.bundle._BLOCK_BYTES", 1 << 16)
     tracemalloc.start()
     version = take(other, path)
     peak = tracemalloc.get_traced_memory()[1]
@@ -185,7 +185,7 @@ def test_a_result_file_that_vanished_is_taken_out_again(
             (published,) = (other.path / "datasets").rglob("*.nc")
             published.unlink()
 
-    monkeypatch.setattr("bsv_store.datasets.imports.checkpoint", delete_once)
+    monkeypatch.setattr("bsv_store.datasets.share.bundle_import.checkpoint", delete_once)
     version = take(other, path)
     assert passed == ["import:published", "import:published", "import:committed"]
     assert version.mean.max() > 0

@@ -10,20 +10,20 @@ import pytest
 from sqlalchemy import func, select
 
 from bsv_store import open_store
-from bsv_store.catalog.models import DatasetCheck
-from bsv_store.datasets import rebuild as module
-from bsv_store.datasets.checks import NewCheck, record_check
+from bsv_store.catalog.database.models import DatasetCheck
 from bsv_store.datasets.delete import delete_version
-from bsv_store.datasets.rebuild import rebuild_version
-from bsv_store.datasets.result_file import software
-from bsv_store.datasets.versions import find_version
+from bsv_store.datasets.history import rebuild as module
+from bsv_store.datasets.history.checks import NewCheck, record_check
+from bsv_store.datasets.history.rebuild import rebuild_version
+from bsv_store.datasets.result.file import software
+from bsv_store.datasets.table import find_version
 from bsv_store.errors import DamagedFileError, MissingDataError, StoreError
 from tests.datasets.killing import killed
 from tests.datasets.world import add_volume, ask
 
 if TYPE_CHECKING:
     from bsv_store import Store
-    from bsv_store.datasets.checks import VersionCheck
+    from bsv_store.datasets.history.checks import VersionCheck
 
 
 def rebuild(store: Store, *, check_only: bool = True) -> Any:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from sqlalchemy import inspect, text
 
-from bsv_store.aggregation import by_coordinate, by_field, crossed
-from bsv_store.catalog import schema
-from bsv_store.catalog.selection import Selection
-from bsv_store.datasets.rebuild import rebuild_version
-from bsv_store.datasets.stale import stale_report
-from bsv_store.datasets.versions import find_version
+from bsv_store.averaging.grouping.grouping import by_coordinate, by_field, crossed
+from bsv_store.catalog.database import schema
+from bsv_store.catalog.selection.selection import Selection
+from bsv_store.datasets.history.rebuild import rebuild_version
+from bsv_store.datasets.history.stale import stale_report
+from bsv_store.datasets.table import find_version
 from bsv_store.errors import SchemaTooOldError
 from tests.datasets.world import IDS, add_volume, ask
 

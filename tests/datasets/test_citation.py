@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bsv_store.aggregation import by_coordinate
-from bsv_store.catalog.selection import Selection
+from bsv_store.averaging.grouping.grouping import by_coordinate
+from bsv_store.catalog.selection.selection import Selection
 from tests.datasets.world import IDS, ask
 
 if TYPE_CHECKING:

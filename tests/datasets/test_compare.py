@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from bsv_store.aggregation import by_coordinate, by_field
-from bsv_store.catalog.selection import Selection
-from bsv_store.datasets.changes import MemberChange
-from bsv_store.datasets.compare import diff_versions, voxel_difference
+from bsv_store.averaging.grouping.grouping import by_coordinate, by_field
+from bsv_store.catalog.selection.selection import Selection
+from bsv_store.datasets.history.changes import MemberChange
+from bsv_store.datasets.history.compare import diff_versions, voxel_difference
 from bsv_store.volumes.grid import Grid
 from tests.datasets.world import add_volume, ask, voxels
 
@@ -108,7 +108,7 @@ def test_results_are_compared_without_a_group_in_memory(filled: Store, monkeypat
     grouping = by_coordinate("AP", edges=[3000, 8200, 9400])
     first, second = ask(filled, grouping=grouping), ask(filled, Selection(ids=[2, 3, 5, 6]), grouping, name="other")
     whole = diff_versions(first, second)
-    monkeypatch.setattr("bsv_store.datasets.compare._BLOCK_VOXELS", 1)
+    monkeypatch.setattr("bsv_store.datasets.history.compare._BLOCK_VOXELS", 1)
     tracemalloc.start()
     cut = diff_versions(first, second)
     peak = tracemalloc.get_traced_memory()[1]
@@ -131,7 +131,7 @@ def test_planes_compared_one_by_one_are_the_whole(monkeypatch: pytest.MonkeyPatc
     if half_known:
         second[90, 4, 5] = np.nan
     whole = voxel_difference(first, second, Grid(100))
-    monkeypatch.setattr("bsv_store.datasets.compare._BLOCK_VOXELS", 1)
+    monkeypatch.setattr("bsv_store.datasets.history.compare._BLOCK_VOXELS", 1)
     cut = voxel_difference(first, second, Grid(100))
     assert (cut.largest, cut.at_um, cut.voxels) == (whole.largest, whole.at_um, whole.voxels)
     np.testing.assert_array_equal([cut.first, cut.second], [whole.first, whole.second])

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bsv_store.aggregation import by_coordinate
-from bsv_store.catalog.selection import Selection
-from bsv_store.datasets.recipe import Recipe
+from bsv_store.averaging.grouping.grouping import by_coordinate
+from bsv_store.averaging.recipe import Recipe
+from bsv_store.catalog.selection.selection import Selection
 from bsv_store.errors import DamagedFileError, InputError
 from tests.datasets.world import IDS, ask
 
@@ -78,7 +78,7 @@ def test_large_results_are_written_part_by_part(
     version = ask(filled, Selection(ids=IDS), by_coordinate("AP", edges=[3000, 8200, 9400]), dtype=dtype)
     whole = version.export(tmp_path / f"whole.{ending}").read_bytes()
     monkeypatch.setattr("bsv_store.volumes.layout._BLOCK_BYTES", 1 << 20)
-    monkeypatch.setattr("bsv_store.datasets.export._SLAB_BYTES", 1)
+    monkeypatch.setattr("bsv_store.datasets.share.export._SLAB_BYTES", 1)
     tracemalloc.start()
     parts = version.export(tmp_path / f"parts.{ending}")
     peak = tracemalloc.get_traced_memory()[1]

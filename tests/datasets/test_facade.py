@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from bsv_store import create_store, open_store
-from bsv_store.catalog.selection import Selection
-from bsv_store.datasets.facade import Versions
+from bsv_store.catalog.selection.selection import Selection
 from bsv_store.errors import InputError, ReadOnlyStoreError, UnknownDatasetError
+from bsv_store.store.datasets import Versions
 from tests.datasets.world import add_volume, ask, fill, voxels
 
 if TYPE_CHECKING:

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from bsv_store.aggregation import by_field
-from bsv_store.catalog.selection import Selection
+from bsv_store.averaging import passes
+from bsv_store.averaging.grouping.grouping import by_field
+from bsv_store.averaging.recipe import Recipe
+from bsv_store.catalog.search.point import search_point
+from bsv_store.catalog.selection.selection import Selection
 from bsv_store.datasets import aggregate as aggregate_module
-from bsv_store.datasets import passes
 from bsv_store.datasets.aggregate import aggregate
-from bsv_store.datasets.rebuild import rebuild_version
-from bsv_store.datasets.recipe import Recipe
-from bsv_store.datasets.spatial import search_point
+from bsv_store.datasets.history.rebuild import rebuild_version
 from bsv_store.datasets.stack import volume_stack
-from bsv_store.datasets.volume_export import export_volume
 from bsv_store.datasets.workers import in_order
 from bsv_store.errors import BsvStoreError, DamagedFileError, InputError
+from bsv_store.formats.volume_export import export_volume
 from bsv_store.volumes import library
 from bsv_store.volumes.encoding import VolumeLayout
 from tests.datasets.killing import asking
@@ -307,7 +307,7 @@ def test_exports_are_those_of_the_whole_array(large: Store, tmp_path: Path, monk
     for name in ("large.npy", "large.nrrd"):
         export_volume(large.files, file, tmp_path / name)
     np.save(tmp_path / "small.npy", array)
-    from bsv_store.sources.formats import write_nrrd
+    from bsv_store.formats import write_nrrd
 
     content = "projection_density experiment 1"
     write_nrrd(tmp_path / "small.nrrd", array, file.layout.grid, content=content, no_data=-1.0)

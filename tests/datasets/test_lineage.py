@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete
 
-from bsv_store.catalog.models import StoredVolume
-from bsv_store.catalog.selection import Selection
-from bsv_store.datasets.lineage import lineage_of
+from bsv_store.catalog.database.models import StoredVolume
+from bsv_store.catalog.selection.selection import Selection
+from bsv_store.datasets.history.lineage import lineage_of
 from bsv_store.datasets.tags import tag_version
 from tests.datasets.world import add_volume, ask
 

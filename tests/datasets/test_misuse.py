@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from bsv_store import Selection, Store, by_field, by_region
-from bsv_store.catalog import matrix, queries, ranking, searches
+from bsv_store.catalog.search import matrix, ranking, searches
+from bsv_store.catalog.tables import frames as queries
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import BsvStoreError, InputError, RecipeError, SelectionError
 from tests.datasets.world import ask

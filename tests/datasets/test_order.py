@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
 
-from bsv_store.catalog.selection import Selection
-from bsv_store.datasets.stale import stale_reports
+from bsv_store.catalog.selection.selection import Selection
+from bsv_store.datasets.history.stale import stale_reports
+from bsv_store.datasets.table import find_version, list_datasets
 from bsv_store.datasets.tags import tag_version
-from bsv_store.datasets.versions import find_version, list_datasets
 from tests.datasets.world import ask
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from bsv_store.datasets.nifti import affine_of, write_nifti
+from bsv_store.formats.nifti import affine_of, write_nifti
 from bsv_store.volumes.grid import AXES, EXTENT_UM, MIDLINE_UM, ORIENTATION, Grid
 from tests.datasets.world import ask
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from bsv_store.aggregation import by_field
-from bsv_store.catalog.selection import Selection
-from bsv_store.datasets import result_file
+from bsv_store.averaging.grouping.grouping import by_field
+from bsv_store.catalog.selection.selection import Selection
+from bsv_store.datasets.result import file as result_file
 from tests.datasets.world import BY_ID, IDS, add_volume, ask, voxels
 
 if TYPE_CHECKING:

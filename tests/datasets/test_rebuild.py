@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from bsv_store import open_store
-from bsv_store.aggregation import by_coordinate, crossed
+from bsv_store.averaging.grouping.grouping import by_coordinate, crossed
 from bsv_store.catalog.ingest import ingest_experiments
-from bsv_store.catalog.selection import Selection
-from bsv_store.datasets import rebuild as module
+from bsv_store.catalog.selection.selection import Selection
 from bsv_store.datasets import workers
-from bsv_store.datasets.rebuild import rebuild_version
-from bsv_store.datasets.versions import find_version
+from bsv_store.datasets.history import rebuild as module
+from bsv_store.datasets.history.rebuild import rebuild_version
+from bsv_store.datasets.table import find_version
 from bsv_store.errors import DamagedFileError, InputError, MissingDataError
 from tests.datasets.killing import killed
 from tests.datasets.world import FACTS, IDS, add_volume, ask, experiment_list
@@ -75,7 +75,7 @@ def test_another_release_restores_other_bytes_with_the_same_arrays(
     version = ask(filled)
     mean = version.mean
     _damage(version.path, "flipped")
-    monkeypatch.setattr("bsv_store.datasets.result_file.software", lambda: "another release")
+    monkeypatch.setattr("bsv_store.datasets.result.file.software", lambda: "another release")
     assert rebuild(filled).was_restored
     restored = find_version(filled.database, filled.files, "test@1")
     assert restored.path != version.path

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bsv_store import Store
-from bsv_store.aggregation import by_coordinate
+from bsv_store.averaging.grouping.grouping import by_coordinate
 from bsv_store.errors import DamagedFileError, InputError, MissingDataError, UnknownStructureError
 from bsv_store.volumes.grid import Grid
 from tests.datasets.world import MOP, VISL, VISP, VISPM, add_annotation, ask
@@ -119,7 +119,7 @@ def test_a_set_of_structures(annotated: Store) -> None:
 def add_structure_set(store: Store, set_id: int, members: list[int]) -> None:
     from sqlalchemy import insert
 
-    from bsv_store.catalog.models import StructureSet, StructureSetMember
+    from bsv_store.catalog.database.models import StructureSet, StructureSetMember
 
     with store.database.writing() as connection:
         connection.execute(insert(StructureSet).values(id=set_id))

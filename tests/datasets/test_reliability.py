@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import func, select
 
 from bsv_store import open_store
-from bsv_store.catalog.models import Dataset, DatasetGroup, DatasetMember
-from bsv_store.catalog.models import DatasetVersion as VersionRow
-from bsv_store.catalog.selection import Selection
-from bsv_store.datasets.versions import find_version, list_datasets
+from bsv_store.catalog.database.models import Dataset, DatasetGroup, DatasetMember
+from bsv_store.catalog.database.models import DatasetVersion as VersionRow
+from bsv_store.catalog.selection.selection import Selection
+from bsv_store.datasets.table import find_version, list_datasets
 from tests.datasets.killing import asking
 from tests.datasets.world import IDS, ask
 
@@ -103,7 +103,7 @@ def test_the_loser_of_a_race_removes_a_file_of_other_bytes(filled: Store, monkey
 
     def slow(*arguments: object, **options: object) -> object:
         monkeypatch.setattr(module, "compute", real)
-        monkeypatch.setattr("bsv_store.datasets.result_file.software", lambda: "another release")
+        monkeypatch.setattr("bsv_store.datasets.result.file.software", lambda: "another release")
         first.append(ask(filled, Selection(ids=[1, 2])))
         monkeypatch.undo()
         return real(*arguments, **options)  # type: ignore[arg-type]

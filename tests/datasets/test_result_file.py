@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bsv_store.aggregation import by_coordinate, by_field, crossed
-from bsv_store.catalog.selection import Selection
+from bsv_store.averaging.grouping.grouping import by_coordinate, by_field, crossed
+from bsv_store.averaging.inputs import gather_inputs
+from bsv_store.averaging.recipe import Recipe
+from bsv_store.catalog.selection.selection import Selection
 from bsv_store.datasets.compute import compute
-from bsv_store.datasets.inputs import gather_inputs
-from bsv_store.datasets.recipe import Recipe
-from bsv_store.datasets.result_file import planes_per_chunk
+from bsv_store.datasets.result.file import planes_per_chunk
 from bsv_store.errors import DamagedFileError
 from bsv_store.volumes.grid import SPACINGS_UM, Grid
 from tests.datasets.world import IDS, VISUAL, ask

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from bsv_store.aggregation import by_coordinate
+from bsv_store.averaging.grouping.grouping import by_coordinate
 from bsv_store.datasets.stack import volume_stack
 from bsv_store.errors import MissingDataError
 from bsv_store.volumes.files import StoreFiles

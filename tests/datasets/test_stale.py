@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import delete
 
-from bsv_store.aggregation import by_coordinate
+from bsv_store.averaging import inputs as inputs_module
+from bsv_store.averaging.grouping.grouping import by_coordinate
+from bsv_store.catalog.database.models import StoredVolume
 from bsv_store.catalog.ingest import ingest_experiments
-from bsv_store.catalog.models import StoredVolume
-from bsv_store.catalog.selection import Selection
-from bsv_store.datasets import inputs as inputs_module
-from bsv_store.datasets import stale as stale_module
-from bsv_store.datasets.changes import MemberChange
-from bsv_store.datasets.stale import stale_report, stale_reports
+from bsv_store.catalog.selection.selection import Selection
+from bsv_store.datasets.history import stale as stale_module
+from bsv_store.datasets.history.changes import MemberChange
+from bsv_store.datasets.history.stale import stale_report, stale_reports
 from bsv_store.volumes.files import StoreFiles
 from tests.datasets.world import FACTS, add_unionizes, add_volume, ask, experiment_list, fill
 

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bsv_store.catalog.selection import Selection
+from bsv_store.catalog.selection.selection import Selection
+from bsv_store.datasets.table import find_version, list_datasets
 from bsv_store.datasets.tags import remove_tag, tag_version
-from bsv_store.datasets.versions import find_version, list_datasets
 from bsv_store.errors import InputError, UnknownDatasetError
 from tests.datasets.world import ask
 

@@ -12,8 +12,10 @@ import h5py
 import numpy as np
 import pytest
 
-from bsv_store.catalog.selection import Selection
-from bsv_store.datasets import result_file, stored, verified
+from bsv_store.catalog.selection.selection import Selection
+from bsv_store.datasets import stored
+from bsv_store.datasets.result import file as result_file
+from bsv_store.datasets.result import verified
 from bsv_store.errors import DamagedFileError, StoreError
 from tests.datasets.world import ask
 

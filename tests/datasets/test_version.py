@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from bsv_store.aggregation import Grouping, by_coordinate, by_field, crossed
-from bsv_store.catalog.selection import Selection
+from bsv_store.averaging.grouping.grouping import Grouping, by_coordinate, by_field, crossed
+from bsv_store.catalog.selection.selection import Selection
 from bsv_store.datasets import stored
-from bsv_store.datasets.versions import find_version, list_datasets
+from bsv_store.datasets.table import find_version, list_datasets
 from bsv_store.errors import FrameError, InputError, UnknownDatasetError
 from tests.datasets.world import BY_ID, IDS, VISUAL, add_volume, ask
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.aggregation import Grouping, no_grouping
+from bsv_store.averaging.grouping.grouping import Grouping, no_grouping
+from bsv_store.averaging.recipe import Recipe
 from bsv_store.catalog.annotations import record_annotation
 from bsv_store.catalog.ingest import ingest_experiments, ingest_structures, ingest_unionizes
 from bsv_store.catalog.records import (
@@ -23,10 +24,9 @@ from bsv_store.catalog.records import (
     StructureRecord,
     UnionizeTable,
 )
-from bsv_store.catalog.selection import Selection
+from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.volumes import record_volume
 from bsv_store.datasets.aggregate import aggregate
-from bsv_store.datasets.recipe import Recipe
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.volumes.annotation import Annotation, AnnotationFile, publish_annotation
 from bsv_store.volumes.grid import Grid

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from bsv_store import Selection, Store, by_coordinate, create_store
-from bsv_store.aggregation import HEMISPHERE_RULES, STATISTICS
-from bsv_store.aggregation.hemisphere import BILATERAL_POLICIES
-from bsv_store.datasets.recipe import NORMALIZATIONS
-from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store.averaging.hemisphere import BILATERAL_POLICIES, HEMISPHERE_RULES
+from bsv_store.averaging.kernel.statistics import STATISTICS
+from bsv_store.averaging.recipe import NORMALIZATIONS
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "averages.md").read_text(encoding="utf-8")
 

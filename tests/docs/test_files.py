@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bsv_store import Selection, create_store
-from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "files.md"
 

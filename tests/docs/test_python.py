@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bsv_store import create_store
-from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

@@ -48,7 +48,7 @@ def test_the_whole_path(shown: Outcome, tmp_path: Path) -> None:
         "$ bsv-store sql",
         "$ bsv-store status",
         f"The picture is {folder / 'visual-by-AP.png'}",
-        "-m bsv_store.sources.synthetic --port 8080 --experiments 12 &",
+        "-m bsv_store_synthetic --port 8080 --experiments 12 &",
         f"export BSV_STORE={folder / 'store'}",
         "export BSV_STORE_API_URL=http://127.0.0.1:8080 BSV_STORE_DOWNLOAD_URL=http://127.0.0.1:8080",
         "bsv-store aggregate --all --group-by line --name by-line --fetch",
@@ -91,7 +91,7 @@ def test_an_exit_code_of_a_step_is_the_demos(run: Runner, tmp_path: Path, monkey
 
 def test_a_step_that_fails_ends_the_demo(run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from bsv_store.errors import UpstreamError
-    from bsv_store.store import Store
+    from bsv_store.store.store import Store
 
     def broken(*_: object, **__: object) -> None:
         raise UpstreamError("no experiments today")

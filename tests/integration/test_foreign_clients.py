@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from bsv_store import Selection
 from bsv_store.compat import fetch_connectivity_data
-from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer, wire
 from bsv_store.volumes.volume import VolumeKind
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire
 
 from .environments import ALLENSDK, BRAIN_STREET_VIEW, Environment, bsv_catalog
 

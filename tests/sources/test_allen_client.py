@@ -15,7 +15,7 @@ from werkzeug import Request, Response
 
 from bsv_store.errors import InputError, NotFoundUpstreamError, UpstreamError
 from bsv_store.sources.allen import API_URL, AllenClient
-from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 
 ATLAS = SyntheticAtlas(experiments=3)
 FIRST, SECOND, THIRD = ATLAS.experiment_ids

@@ -14,8 +14,8 @@ from bsv_store.errors import NotFoundUpstreamError, UpstreamError
 from bsv_store.sources.allen import AllenClient
 from bsv_store.sources.allen.gate import Clock
 from bsv_store.sources.allen.transfer import _retry_after_s
-from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
-from bsv_store.sources.synthetic.faults import (
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic.faults import (
     CutChunks,
     CutJson,
     Drip,

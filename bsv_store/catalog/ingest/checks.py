@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from bsv_store.catalog.models import Structure
-from bsv_store.catalog.naming import listed, number_of
+from bsv_store.catalog.database.models import Structure
 from bsv_store.errors import InputError
+from bsv_store.text import listed, number_of
 
 MAX_ID = 2**63 - 1
 MAX_INT = 2**31 - 1

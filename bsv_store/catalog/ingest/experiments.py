@@ -10,8 +10,9 @@ from typing import TypedDict
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from bsv_store.catalog.bulk import delete_rows, replace_rows, table_of, upsert_rows
-from bsv_store.catalog.engine import Database
+from bsv_store.catalog.database.bulk import delete_rows, replace_rows, table_of, upsert_rows
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.database.models import Experiment, ExperimentInjectionStructure, ExperimentLine, TransgenicLine
 from bsv_store.catalog.ingest.checks import check_fields, check_structures, check_text
 from bsv_store.catalog.ingest.current import KINDS, CurrentExperiment, CurrentState, History, current_state, rank_of
 from bsv_store.catalog.ingest.hemisphere import lock_experiments, update_injected_hemispheres
@@ -23,7 +24,6 @@ from bsv_store.catalog.ingest.snapshot_log import (
     record_snapshot,
     wait_for_turn,
 )
-from bsv_store.catalog.models import Experiment, ExperimentInjectionStructure, ExperimentLine, TransgenicLine
 from bsv_store.catalog.records import ExperimentList, ExperimentRecord, LineRecord
 from bsv_store.errors import InputError
 

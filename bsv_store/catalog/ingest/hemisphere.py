@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Subquery, and_, case, func, or_, select, update
 
-from bsv_store.catalog.bulk import table_of
-from bsv_store.catalog.id_lists import id_in
-from bsv_store.catalog.models import Experiment, Unionize, UnionizeCoverage
+from bsv_store.catalog.database.bulk import table_of
+from bsv_store.catalog.database.id_lists import id_in
+from bsv_store.catalog.database.models import Experiment, Unionize, UnionizeCoverage
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
 from bsv_store.volumes.grid import MIDLINE_UM
 

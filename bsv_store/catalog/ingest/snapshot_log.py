@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, func, insert, select, text
 
-from bsv_store.catalog.bulk import table_of
-from bsv_store.catalog.models import SourceSnapshot
-from bsv_store.catalog.models.base import now
-from bsv_store.catalog.naming import number_of
+from bsv_store.catalog.database.bulk import table_of
+from bsv_store.catalog.database.models import SourceSnapshot
+from bsv_store.catalog.database.models.base import now
 from bsv_store.errors import InputError
+from bsv_store.text import number_of
 
 SnapshotContent = Literal["structures", "experiments", "unionizes"]
 

@@ -7,11 +7,17 @@ from dataclasses import astuple, dataclass, replace
 
 from sqlalchemy import Connection, select, update
 
-from bsv_store.catalog.bulk import replace_rows, table_of, upsert_rows
-from bsv_store.catalog.engine import Database
+from bsv_store.catalog.database.bulk import replace_rows, table_of, upsert_rows
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.database.models import (
+    SourceSnapshot,
+    Structure,
+    StructureAncestor,
+    StructureSet,
+    StructureSetMember,
+)
 from bsv_store.catalog.ingest.checks import canonical_json, check_fields, check_text, sha256_of
 from bsv_store.catalog.ingest.snapshot_log import IngestReport, find_same, record_snapshot, wait_for_turn
-from bsv_store.catalog.models import SourceSnapshot, Structure, StructureAncestor, StructureSet, StructureSetMember
 from bsv_store.catalog.records import Ontology
 from bsv_store.errors import InputError
 

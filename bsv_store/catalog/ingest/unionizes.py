@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
-from bsv_store.catalog.bulk import delete_rows, insert_arrays, insert_rows, table_of
-from bsv_store.catalog.engine import Database
-from bsv_store.catalog.id_lists import id_in
+from bsv_store.catalog.database.bulk import delete_rows, insert_arrays, insert_rows, table_of
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.database.id_lists import id_in
+from bsv_store.catalog.database.models import Experiment, Unionize, UnionizeCoverage
 from bsv_store.catalog.ingest.checks import MAX_INT, check_structures, sha256_of
 from bsv_store.catalog.ingest.hemisphere import lock_experiments, update_injected_hemispheres
 from bsv_store.catalog.ingest.snapshot_log import IngestReport, record_snapshot
-from bsv_store.catalog.models import Experiment, Unionize, UnionizeCoverage
-from bsv_store.catalog.naming import listed, number_of
 from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS, UnionizePart, UnionizeTable
 from bsv_store.errors import InputError, UnknownExperimentError
+from bsv_store.text import listed, number_of
 
 _KEY = ("experiment_id", "structure_id", "hemisphere_id", "is_injection")
 _COORDINATES = ("max_voxel_x", "max_voxel_y", "max_voxel_z")

@@ -17,10 +17,7 @@ from urllib.parse import urlsplit
 from bsv_store._version import __version__
 from bsv_store.catalog.records import ExperimentList, Ontology, UnionizeTable
 from bsv_store.errors import FormatError, InputError, NotFoundUpstreamError, UpstreamError
-from bsv_store.sources.allen import addresses
-from bsv_store.sources.allen.gate import Clock
-from bsv_store.sources.allen.transfer import AGAIN_HINT, Order, Patience, Transfer, ignore_bytes
-from bsv_store.sources.formats import (
+from bsv_store.formats import (
     Envelope,
     experiments_from_rows,
     read_annotation_nrrd,
@@ -31,7 +28,10 @@ from bsv_store.sources.formats import (
     spool_nrrd,
     unionize_table_from_rows,
 )
-from bsv_store.sources.formats.unionizes import BOTH_PARTS
+from bsv_store.formats.unionizes import BOTH_PARTS
+from bsv_store.sources.allen import addresses
+from bsv_store.sources.allen.gate import Clock
+from bsv_store.sources.allen.transfer import AGAIN_HINT, Order, Patience, Transfer, ignore_bytes
 from bsv_store.volumes.annotation import Annotation
 from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.grid import Grid

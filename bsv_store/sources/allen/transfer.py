@@ -27,10 +27,10 @@ from bsv_store.errors import (
     NotFoundUpstreamError,
     UpstreamError,
 )
+from bsv_store.formats.fields import looks_like_html
 from bsv_store.sources.allen.addresses import API_URL_VARIABLE, DOWNLOAD_URL_VARIABLE
 from bsv_store.sources.allen.gate import Clock, HostGate
 from bsv_store.sources.allen.resume import PartialBody
-from bsv_store.sources.formats.fields import looks_like_html
 from bsv_store.volumes.files import is_no_space
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bsv_store_cli.help import Command
-from bsv_store_cli.output import format_option, print_json, print_rows
-from bsv_store_cli.progress import progress_bar
-from bsv_store_cli.reports import note_remarks
-from bsv_store_cli.selection_options import id_list
+from bsv_store_cli.options.selection import id_list
+from bsv_store_cli.output.formats import format_option, print_json, print_rows
+from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.progress import progress_bar
+from bsv_store_cli.output.reports import note_remarks
+from bsv_store_cli.output.tables import Column
 from bsv_store_cli.session import opened_store
-from bsv_store_cli.tables import Column
-from bsv_store_cli.talk import note
 
 if TYPE_CHECKING:
     from bsv_store.acquisition.adopt import AdoptReport, Refused

@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bsv_store_cli.dataset_arguments import COMPUTING_WORKERS
-from bsv_store_cli.dataset_output import print_answer
-from bsv_store_cli.grouping_options import grouping_options
 from bsv_store_cli.help import SectionedCommand, SectionOption, WordChoice
-from bsv_store_cli.network import quiet_retries
-from bsv_store_cli.output import format_option
-from bsv_store_cli.progress import progress_bar
-from bsv_store_cli.reports import API_URL
-from bsv_store_cli.selection_options import required_selection_options
+from bsv_store_cli.options.dataset import COMPUTING_WORKERS
+from bsv_store_cli.options.grouping import grouping_options
+from bsv_store_cli.options.network import quiet_retries
+from bsv_store_cli.options.selection import required_selection_options
+from bsv_store_cli.options.volume import volume_options
+from bsv_store_cli.output.datasets import print_answer
+from bsv_store_cli.output.formats import format_option
+from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.progress import progress_bar
+from bsv_store_cli.output.reports import API_URL
 from bsv_store_cli.session import opened_store, require_experiments
-from bsv_store_cli.talk import note
-from bsv_store_cli.volume_options import volume_options
 
 if TYPE_CHECKING:
-    from bsv_store.acquisition.outcome import Failure
-    from bsv_store.aggregation import Grouping
-    from bsv_store.catalog.selection import Selection
-    from bsv_store.store import Store
+    from bsv_store.acquisition.work.outcome import Failure
+    from bsv_store.averaging.grouping.grouping import Grouping
+    from bsv_store.catalog.selection.selection import Selection
+    from bsv_store.store.store import Store
 
 NORMALIZATIONS = ("none", "injection-volume")
 HEMISPHERE_RULES = ("none", "subtract-contralateral", "flip-to-right", "flip-to-left", "fold-ipsilateral")
@@ -141,7 +141,7 @@ def aggregate(
 def _bring(store: Store, selection: Selection, recipe: Mapping[str, Any], api_url: str | None) -> list[Failure]:
     """Bring what is missing, if there is room for all of it; what could not be had is said, and returned."""
     from bsv_store.acquisition.plan import FillPlan
-    from bsv_store.datasets.recipe import needed_kinds
+    from bsv_store.averaging.recipe import needed_kinds
 
     masks = {name: recipe[name] for name in ("exclude_injection", "weight_by_data_mask")}
     wanted = [{"kind": kind, "spacing_um": recipe["spacing_um"]} for kind in needed_kinds(recipe["kind"], **masks)]

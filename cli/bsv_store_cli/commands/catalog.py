@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bsv_store_cli.help import Group, SectionedCommand
-from bsv_store_cli.output import format_option, print_json, print_rows
-from bsv_store_cli.selection_options import selection_options
+from bsv_store_cli.options.selection import selection_options
+from bsv_store_cli.output.formats import format_option, print_json, print_rows
+from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.tables import number_of
 from bsv_store_cli.session import opened_store
-from bsv_store_cli.tables import number_of
-from bsv_store_cli.talk import note
 
 if TYPE_CHECKING:
     from bsv_store.catalog.ingest import SnapshotDiff
-    from bsv_store.catalog.selection import Selection
+    from bsv_store.catalog.selection.selection import Selection
 
 
 @click.group(cls=Group)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from bsv_store_cli.help import Group
-from bsv_store_cli.output import print_facts
+from bsv_store_cli.output.formats import print_facts
+from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import store_folder
-from bsv_store_cli.talk import note
 
 
 @click.group(cls=Group)
@@ -18,7 +18,7 @@ def db() -> None:
 @db.command()
 def current() -> None:
     """Print the schema revision of the store, and the one that this version works with."""
-    from bsv_store.opening import schema_state
+    from bsv_store.store.opening import schema_state
 
     state = schema_state(store_folder())
     print_facts([("store", state.revision or "none"), ("package", state.head)])
@@ -27,7 +27,7 @@ def current() -> None:
 @db.command()
 def upgrade() -> None:
     """Upgrade the schema, in one transaction: whole or not at all."""
-    from bsv_store.opening import upgrade_store
+    from bsv_store.store.opening import upgrade_store
 
     before, after = upgrade_store(store_folder())
     note(f"The schema is at revision {after} already." if before == after else f"Upgraded from {before} to {after}.")

@@ -21,7 +21,7 @@ _PICTURE = "visual-by-AP.png"
 _GO_ON = """\
 To fetch more into it, start the server again (it offers the same {experiments} experiments) and say where it is:
 
-  {python} -m bsv_store.sources.synthetic --port 8080 --experiments {experiments} &
+  {python} -m bsv_store_synthetic --port 8080 --experiments {experiments} &
   export BSV_STORE={store}
   export BSV_STORE_API_URL=http://127.0.0.1:8080 BSV_STORE_DOWNLOAD_URL=http://127.0.0.1:8080
 
@@ -63,7 +63,7 @@ def demo(keep: Path | None, experiments: int) -> None:
     Nothing in it is real: brain, structures and experiments are made up by a formula.
     """
     from bsv_store.errors import StoreExistsError
-    from bsv_store.sources.synthetic import SyntheticAtlas, SyntheticServer
+    from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 
     folder = keep if keep is not None else Path(tempfile.mkdtemp(prefix="bsv-store-demo-"))
     if keep is not None and folder.exists():

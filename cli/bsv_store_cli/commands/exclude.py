@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from bsv_store_cli.help import Group
-from bsv_store_cli.output import format_option, print_rows
+from bsv_store_cli.output.formats import format_option, print_rows
+from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.tables import number_of
 from bsv_store_cli.session import opened_store
-from bsv_store_cli.tables import number_of
-from bsv_store_cli.talk import note
 
 _COLUMNS = ["experiment_id", "reason", "excluded_by", "excluded_at"]
 _IDS = click.argument("experiment_ids", type=int, nargs=-1, required=True, metavar="EXPERIMENT_ID...")

@@ -7,19 +7,27 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bsv_store_cli.help import SectionedCommand
-from bsv_store_cli.network import DRY_RUN, LIMIT, OFFLINE, part_of, print_plan, quiet_retries, refuse_offline_refresh
-from bsv_store_cli.output import format_option
-from bsv_store_cli.progress import progress_bar
-from bsv_store_cli.reports import API_URL, print_outcome
-from bsv_store_cli.selection_options import required_selection_options
+from bsv_store_cli.options.network import (
+    DRY_RUN,
+    LIMIT,
+    OFFLINE,
+    part_of,
+    print_plan,
+    quiet_retries,
+    refuse_offline_refresh,
+)
+from bsv_store_cli.options.selection import required_selection_options
+from bsv_store_cli.options.volume import volume_options
+from bsv_store_cli.output.formats import format_option
+from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.progress import progress_bar
+from bsv_store_cli.output.reports import API_URL, print_outcome
 from bsv_store_cli.session import opened_store, require_experiments
-from bsv_store_cli.talk import note
-from bsv_store_cli.volume_options import volume_options
 
 if TYPE_CHECKING:
     from bsv_store.acquisition.fetch import FetchReport
     from bsv_store.acquisition.sync import UnionizeSyncReport
-    from bsv_store.catalog.selection import Selection
+    from bsv_store.catalog.selection.selection import Selection
 
 
 @click.command(cls=SectionedCommand)

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from bsv_store_cli.help import Group
-from bsv_store_cli.output import format_option
-from bsv_store_cli.progress import progress_bar
-from bsv_store_cli.reports import annotation_row, print_annotations, print_ingested
+from bsv_store_cli.output.formats import format_option
+from bsv_store_cli.output.messages import complain
+from bsv_store_cli.output.progress import progress_bar
+from bsv_store_cli.output.reports import annotation_row, print_annotations, print_ingested
 from bsv_store_cli.session import opened_store
-from bsv_store_cli.talk import complain
 
 if TYPE_CHECKING:
     from bsv_store.catalog.ingest import IngestReport
-    from bsv_store.store import Store
+    from bsv_store.store.store import Store
 
 _FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 _BAD_INPUT = 2

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from bsv_store_cli.help import Command
-from bsv_store_cli.output import emit
+from bsv_store_cli.output.formats import emit
+from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import store_folder
-from bsv_store_cli.talk import note
 
 
 @click.command(cls=Command)
@@ -25,7 +25,7 @@ def init(folder: Path | None, database: str | None) -> None:
     FOLDER must be new or empty. Without it: --store, $BSV_STORE, the configuration file, the platform's data folder.
     """
     from bsv_store.config import STORE_VARIABLE, locate_store
-    from bsv_store.opening import create_store
+    from bsv_store.store.opening import create_store
 
     location = locate_store(folder if folder is not None else store_folder())
     with create_store(location.path, database=database) as store:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bsv_store_cli.help import SectionedCommand, WordChoice, library_name
-from bsv_store_cli.output import emit, format_option, frame_rows, print_rows
-from bsv_store_cli.selection_options import selection_options
+from bsv_store_cli.options.selection import selection_options
+from bsv_store_cli.output.formats import emit, format_option, frame_rows, print_rows
+from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import note_uncovered, opened_store
-from bsv_store_cli.talk import note
 
 if TYPE_CHECKING:
-    from bsv_store.catalog.selection import Selection
+    from bsv_store.catalog.selection.selection import Selection
 
 
 @click.command(cls=SectionedCommand)

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from bsv_store_cli.help import Command
+from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import opened_store
-from bsv_store_cli.talk import note
 
 
 @click.command(cls=Command)
@@ -23,7 +23,7 @@ def plot(ref: str, target: Path, groups: tuple[int, ...], subtitle: str | None, 
     Up to ten groups get three views with axes; more become a sheet of tiles.
     Needs Matplotlib: pip install 'bsv-store[plot]'
     """
-    from bsv_store.plotting import plot_groups
+    from bsv_store.reports import plot_groups
 
     with opened_store() as store:
         plot_groups(store.dataset(ref), target, groups=groups or None, subtitle=subtitle, overwrite=overwrite)

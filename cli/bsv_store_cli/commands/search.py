@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bsv_store_cli.experiment_table import experiment_columns
 from bsv_store_cli.help import Group, SectionedCommand, WordChoice, library_name
-from bsv_store_cli.output import format_option, frame_rows, print_rows
-from bsv_store_cli.selection_options import selection_options
+from bsv_store_cli.options.selection import selection_options
+from bsv_store_cli.options.volume import volume_options
+from bsv_store_cli.output.experiments import experiment_columns
+from bsv_store_cli.output.formats import format_option, frame_rows, print_rows
+from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.tables import Column, number_of
 from bsv_store_cli.session import note_uncovered, opened_store
-from bsv_store_cli.tables import Column, number_of
-from bsv_store_cli.talk import note
-from bsv_store_cli.volume_options import volume_options
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bsv_store.catalog.selection import Selection
+    from bsv_store.catalog.selection.selection import Selection
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _SIDES = WordChoice(["both", "left", "right", "ipsilateral", "contralateral"])

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bsv_store_cli.help import Group, SectionedCommand
-from bsv_store_cli.output import emit, format_option, print_rows
-from bsv_store_cli.selection_options import selection_options
+from bsv_store_cli.options.selection import selection_options
+from bsv_store_cli.output.formats import emit, format_option, print_rows
+from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import opened_store
-from bsv_store_cli.talk import note
 
 if TYPE_CHECKING:
-    from bsv_store.catalog.selection import Selection
-    from bsv_store.catalog.shared import SavedSelection
+    from bsv_store.catalog.selection.selection import Selection
+    from bsv_store.catalog.selection.shared import SavedSelection
 
 _COLUMNS = ["name", "number", "selection", "note", "saved_by", "saved_at"]
 

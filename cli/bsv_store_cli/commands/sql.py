@@ -7,10 +7,10 @@ import re
 import click
 
 from bsv_store_cli.help import Command
-from bsv_store_cli.output import emit, format_option, frame_rows, print_rows
+from bsv_store_cli.output.formats import emit, format_option, frame_rows, print_rows
+from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.tables import number_of
 from bsv_store_cli.session import opened_store
-from bsv_store_cli.tables import number_of
-from bsv_store_cli.talk import note
 
 _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -60,7 +60,7 @@ def sql(
       bsv-store sql "select primary_structure, count(*) from experiments group by 1 order by 2 desc"
     """  # noqa: D301 (click wants the character)
     if schema:
-        from bsv_store.catalog.views import schema_markdown
+        from bsv_store.catalog.tables.views import schema_markdown
 
         emit(schema_markdown().removesuffix("\n"))
         return

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bsv_store_cli.help import Command
-from bsv_store_cli.output import format_option, print_facts, print_json, print_rows
-from bsv_store_cli.reports import host
+from bsv_store_cli.output.formats import format_option, print_facts, print_json, print_rows
+from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.reports import host
+from bsv_store_cli.output.tables import Column, count, day_time, number_of
 from bsv_store_cli.session import opened_store
-from bsv_store_cli.tables import Column, count, day_time, number_of
-from bsv_store_cli.talk import note
 
 if TYPE_CHECKING:
-    from bsv_store.catalog.status import CatalogStatus
-    from bsv_store.store import StoreStatus
+    from bsv_store.catalog.tables.status import CatalogStatus
+    from bsv_store.store.store import StoreStatus
 
 _VOLUME_TABLE = (
     Column("kind", "kind"),
@@ -55,7 +55,7 @@ def status(output_format: str) -> None:
 
 
 def _print_for_people(state: StoreStatus) -> None:
-    from bsv_store.acquisition.outcome import size_text
+    from bsv_store.acquisition.work.outcome import size_text
 
     catalog = state.catalog
     volumes = sum(each.volumes for each in catalog.volumes)

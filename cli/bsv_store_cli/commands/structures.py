@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bsv_store_cli.help import Group, WordChoice, library_name
-from bsv_store_cli.output import emit, format_option, frame_rows, print_rows
+from bsv_store_cli.output.formats import emit, format_option, frame_rows, print_rows
+from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import opened_store
-from bsv_store_cli.talk import note
 
 if TYPE_CHECKING:
     from bsv_store.catalog.structures import StructureRow

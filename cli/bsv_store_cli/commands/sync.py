@@ -7,10 +7,21 @@ from typing import TYPE_CHECKING
 import click
 
 from bsv_store_cli.help import Group, SectionedCommand
-from bsv_store_cli.network import DRY_RUN, LIMIT, OFFLINE, part_of, print_plan, quiet_retries, refuse_offline_refresh
-from bsv_store_cli.output import format_option
-from bsv_store_cli.progress import progress_bar
-from bsv_store_cli.reports import (
+from bsv_store_cli.options.network import (
+    DRY_RUN,
+    LIMIT,
+    OFFLINE,
+    part_of,
+    print_plan,
+    quiet_retries,
+    refuse_offline_refresh,
+)
+from bsv_store_cli.options.selection import required_selection_options
+from bsv_store_cli.options.volume import spacing_option
+from bsv_store_cli.output.formats import format_option
+from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.progress import progress_bar
+from bsv_store_cli.output.reports import (
     API_URL,
     DOWNLOAD_URL,
     annotation_row,
@@ -19,13 +30,10 @@ from bsv_store_cli.reports import (
     print_ingested,
     print_outcome,
 )
-from bsv_store_cli.selection_options import required_selection_options
 from bsv_store_cli.session import opened_store, require_experiments
-from bsv_store_cli.talk import note
-from bsv_store_cli.volume_options import spacing_option
 
 if TYPE_CHECKING:
-    from bsv_store.catalog.selection import Selection
+    from bsv_store.catalog.selection.selection import Selection
 
 
 @click.group(cls=Group)

@@ -10,11 +10,11 @@ import pytest
 
 from bsv_store.catalog.ingest import ingest_structures
 from bsv_store.catalog.records import ExperimentList, Ontology, StructureRecord
-from bsv_store.sources.formats import read_experiments, read_structures
+from bsv_store.formats import read_experiments, read_structures
 
 if TYPE_CHECKING:
     from bsv_store import Store
-    from bsv_store.catalog.engine import Database
+    from bsv_store.catalog.database.engine import Database
 
 
 @pytest.fixture

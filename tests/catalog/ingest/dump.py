@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, text
 
-from bsv_store.catalog.models import Base
+from bsv_store.catalog.database.models import Base
 
 if TYPE_CHECKING:
-    from bsv_store.catalog.engine import Database
+    from bsv_store.catalog.database.engine import Database
 
 
 def rows(database: Database, query: str) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from bsv_store.errors import InputError
 from tests.catalog.ingest.dump import current_experiments, dump, forget_experiments, rows
 
 if TYPE_CHECKING:
-    from bsv_store.catalog.engine import Database
+    from bsv_store.catalog.database.engine import Database
 
 TABLES = (
     "experiment",

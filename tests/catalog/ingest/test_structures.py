@@ -13,7 +13,7 @@ from tests.catalog.ingest.conftest import small_ontology
 from tests.catalog.ingest.dump import dump, rows
 
 if TYPE_CHECKING:
-    from bsv_store.catalog.engine import Database
+    from bsv_store.catalog.database.engine import Database
 
 STRUCTURES = ("structure", "structure_ancestor", "structure_set", "structure_set_member")
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from bsv_store.catalog.database.models import Unionize
 from bsv_store.catalog.ingest import (
     ingest_experiments,
     ingest_unionizes,
     snapshots,
     update_injected_hemispheres,
 )
-from bsv_store.catalog.models import Unionize
 from bsv_store.catalog.records import (
     UNIONIZE_COLUMNS,
     UNIONIZE_FIELDS,
@@ -28,11 +28,11 @@ from bsv_store.catalog.records import (
     UnionizeTable,
 )
 from bsv_store.errors import InputError, UnknownExperimentError
-from bsv_store.sources.formats import read_unionizes
+from bsv_store.formats import read_unionizes
 from tests.catalog.ingest.dump import dump, rows
 
 if TYPE_CHECKING:
-    from bsv_store.catalog.engine import Database
+    from bsv_store.catalog.database.engine import Database
 
 BOTH: frozenset[UnionizePart] = frozenset({"injection", "projection"})
 INJECTION: frozenset[UnionizePart] = frozenset({"injection"})

@@ -1,0 +1,1 @@
+"""How concurrent runs divide work: claims with leases, shared connection limits, outcomes."""

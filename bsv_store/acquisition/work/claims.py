@@ -1,0 +1,143 @@
+"""Leases in the database: who is bringing which object, so that many processes bring each once.
+
+A claim saves work; it never carries correctness, which rests on whole files and the database's constraints. All times
+are the database's, so that hosts with wrong clocks share one. A worker that dies leaves a claim that runs out, or that
+is taken over at once where its process is plainly gone; a late worker finds its claim lost and commits nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Collection, Iterable
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, DateTime, and_, delete, func, literal, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bsv_store.catalog.database.bulk import table_of
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.database.models import Claim
+
+LEASE_S = 60.0
+
+_table = table_of(Claim)
+_columns = _table.c
+
+
+class Claims:
+    """The claims of one piece of work in one process, for one thread.
+
+    Parameters
+    ----------
+    database : Database
+    lease_s : float
+        Life of a claim that is not renewed.
+    """
+
+    def __init__(self, database: Database, *, lease_s: float = LEASE_S) -> None:
+        self.owner = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(8)}"
+        self._database = database
+        self._lease_s = lease_s
+        self._held: dict[str, int] = {}
+        self._renewed = time.monotonic()
+
+    def take(self, connection: Connection, keys: Collection[str]) -> set[str]:
+        """Those of the keys that are ours from now on; the others are somebody else's."""
+        if not keys:
+            return set()
+        now, expires = _now(connection), _now(connection, after_s=self._lease_s)
+        insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+        # Sorted, so that two processes never wait for each other's rows.
+        rows = [
+            {"object_key": key, "owner": self.owner, "token": 1, "claimed_at": now, "expires_at": expires}
+            for key in sorted(set(keys))
+        ]
+        new = insert(_table).values(rows)
+        dead = _dead_owners(connection, keys)
+        statement = new.on_conflict_do_update(
+            index_elements=[_columns.object_key],
+            set_={
+                "owner": new.excluded.owner,
+                "token": _columns.token + 1,
+                "claimed_at": new.excluded.claimed_at,
+                "expires_at": new.excluded.expires_at,
+            },
+            where=or_(_columns.expires_at < now, _columns.owner.in_([*dead, self.owner])),
+        ).returning(_columns.object_key, _columns.token)
+        granted = {row.object_key: row.token for row in connection.execute(statement)}
+        self._held.update(granted)
+        return set(granted)
+
+    def confirmed(self, connection: Connection, keys: Iterable[str]) -> set[str]:
+        """Those of the keys that are still ours; nobody can take them over until the transaction ends."""
+        held = {key: self._held[key] for key in keys if key in self._held}
+        query = select(_columns.object_key, _columns.token).where(
+            _columns.object_key.in_(held), _columns.owner == self.owner
+        )
+        rows = connection.execute(query.order_by(_columns.object_key).with_for_update())
+        return {key for key, token in rows if held[key] == token}
+
+    def release(self, connection: Connection, keys: Collection[str]) -> None:
+        """Give up what is ours of the keys."""
+        connection.execute(delete(_table).where(_columns.object_key.in_(sorted(keys)), _columns.owner == self.owner))
+        for key in keys:
+            self._held.pop(key, None)
+
+    def free(self, connection: Connection, keys: Collection[str]) -> set[str]:
+        """Those of the keys that nobody living holds; reads only."""
+        dead = _dead_owners(connection, keys)
+        query = select(_columns.object_key).where(
+            _columns.object_key.in_(sorted(keys)),
+            and_(_columns.expires_at >= _now(connection), _columns.owner.not_in(dead)),
+        )
+        return set(keys) - set(connection.execute(query).scalars())
+
+    def renew_if_due(self) -> None:
+        """Prolong all that is held, a third of its life after it was prolonged last."""
+        if time.monotonic() - self._renewed < self._lease_s / 3 or not self._held:
+            return
+        with self._database.writing() as connection:
+            expires = _now(connection, after_s=self._lease_s)
+            connection.execute(update(_table).where(_columns.owner == self.owner).values(expires_at=expires))
+        self._renewed = time.monotonic()
+
+    def release_all(self) -> None:
+        """Give up everything that is held, and sweep away what others left behind."""
+        if not self._held:
+            return
+        with self._database.writing() as connection:
+            run_out = _columns.expires_at < _now(connection)
+            connection.execute(delete(_table).where(or_(_columns.owner == self.owner, run_out)))
+        self._held.clear()
+
+
+def _now(connection: Connection, *, after_s: float = 0.0) -> ColumnElement[Any]:
+    """The database's clock, in the form in which the column keeps times."""
+    if connection.dialect.name == "sqlite":
+        # Milliseconds, padded to the microseconds that SQLAlchemy writes.
+        return func.strftime("%Y-%m-%d %H:%M:%f000", "now", f"{after_s:+.3f} seconds", type_=_columns.expires_at.type)
+    clock = func.clock_timestamp(type_=DateTime(timezone=True))
+    return clock + literal(timedelta(seconds=after_s))
+
+
+def _dead_owners(connection: Connection, keys: Collection[str]) -> list[str]:
+    """Owners of the keys whose process has ended, as far as this host can tell."""
+    query = select(_columns.owner).where(_columns.object_key.in_(sorted(keys))).distinct()
+    return [owner for owner in connection.execute(query).scalars() if _has_ended(owner)]
+
+
+def _has_ended(owner: str) -> bool:
+    host, _, rest = owner.rpartition("/")[0].rpartition("/")
+    if os.name == "nt" or host != socket.gethostname() or not rest.isdigit():
+        return False
+    try:
+        os.kill(int(rest), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,1 @@
+"""Anatomy: the annotation, masks of structures, and signal by structure from voxels."""

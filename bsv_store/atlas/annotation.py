@@ -1,0 +1,206 @@
+"""The annotation out of the store: ids, masks of structures, and masks as files for other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bsv_store.atlas.masks import mask_hemisphere, mask_of
+from bsv_store.catalog.annotations import find_annotation
+from bsv_store.catalog.structures import StructureRef, StructureRow, descendant_ids, find_structures
+from bsv_store.check import several
+from bsv_store.errors import InputError, MissingDataError
+from bsv_store.formats.output_file import written_whole
+from bsv_store.text import listed
+from bsv_store.volumes.annotation import opened_annotation
+from bsv_store.volumes.grid import Grid
+
+if TYPE_CHECKING:
+    from bsv_store.catalog.database.engine import Database
+    from bsv_store.volumes.annotation import AnnotationFile
+    from bsv_store.volumes.files import StoreFiles
+
+# NIfTI headers have room for 79 bytes.
+_NAMED_LENGTH = 40
+
+MASK_FORMATS = (".nrrd", ".nii", ".nii.gz", ".npy")
+
+
+def stored_annotation(database: Database, spacing_um: int) -> AnnotationFile:
+    """The file of the annotation of a spacing, as the catalog describes it.
+
+    Raises
+    ------
+    MissingDataError
+        If the store does not have it; the hint is the command that brings it.
+    InputError
+        If there is no such grid.
+    """
+    Grid(spacing_um)
+    with database.reading() as connection:
+        found = find_annotation(connection, spacing_um)
+    if found is None:
+        raise MissingDataError(
+            f"the store has no annotation at {spacing_um} um",
+            hint=f"Bring it: bsv-store sync annotation --spacing {spacing_um}",
+        )
+    return found
+
+
+@contextmanager
+def annotation_of(database: Database, files: StoreFiles, spacing_um: int) -> Iterator[Any]:
+    """An HDF5 dataset of the structure ids at a spacing, uint32, shape (ap, dv, ml); slices unpack on demand.
+
+    Raises
+    ------
+    MissingDataError
+        If the store does not have it; the hint is the command that brings it.
+    DamagedFileError
+        If its file is not what was stored.
+    """
+    with opened_annotation(files, stored_annotation(database, spacing_um)) as ids:
+        yield ids
+
+
+def read_annotation(
+    database: Database, files: StoreFiles, *, spacing_um: int = 100, ap: slice = slice(None)
+) -> NDArray[np.uint32]:
+    """The structure id of each voxel, uint32, shape (ap, dv, ml): see :meth:`bsv_store.store.atlas.Anatomy.annotation`.
+
+    Raises
+    ------
+    MissingDataError, DamagedFileError, InputError
+        As :func:`annotation_of`; or if ``ap`` is no slice.
+    """
+    if not isinstance(ap, slice):
+        raise InputError(f"{ap!r} is no slice of AP planes", hint="Such as slice(40, 60).")
+    first, last, step = ap.indices(Grid(spacing_um).shape[0])
+    with annotation_of(database, files, spacing_um) as ids:
+        if step > 0:
+            return np.asarray(ids[first:last:step], np.uint32)
+        return np.ascontiguousarray(np.asarray(ids[last + 1 : first + 1], np.uint32)[::step])
+
+
+def structure_mask(
+    database: Database,
+    files: StoreFiles,
+    structures: StructureRef | Sequence[StructureRef],
+    *,
+    spacing_um: int = 100,
+    hemisphere: str = "both",
+    descendants: bool = True,
+) -> NDArray[np.bool_]:
+    """The voxels of structures, bool, shape (ap, dv, ml): see :meth:`bsv_store.store.atlas.Anatomy.structure_mask`.
+
+    Raises
+    ------
+    UnknownStructureError, MissingDataError, DamagedFileError
+        If the ontology lacks one of the structures, or the store the annotation, or its file is not what was stored.
+    InputError
+        If no structure is named, not one voxel belongs to them, or there is no such hemisphere or grid.
+    """
+    side = mask_hemisphere(hemisphere)
+    with database.reading() as connection:
+        rows = named_structures(find_structures(connection, references(structures)))
+        ids = {row.id for row in rows}
+        ids |= descendant_ids(connection, ids) if descendants else set()
+    with annotation_of(database, files, spacing_um) as annotation:
+        mask = mask_of(annotation, ids, hemisphere=side)
+    if not mask.any():
+        where = "" if side == "both" else f" on the {side}"
+        raise InputError(
+            f"the annotation at {spacing_um} um has no voxel{where} in {listed(row.acronym for row in rows)}"
+            f"{'' if descendants else ' without what lies inside'}",
+            hint="Name a structure above it, or take a finer annotation.",
+        )
+    return mask
+
+
+def export_mask(mask: NDArray[np.bool_], target: Path, *, what: str, overwrite: bool = False) -> None:
+    """Write a mask to a file that appears whole, or not at all.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (ap, dv, ml)
+    target : pathlib.Path
+        ``.nrrd`` (header like Allen's, unsigned char, first axis fastest), ``.nii`` or ``.nii.gz`` (NIfTI-1, uint8), or
+        ``.npy`` (bool, C order, axes ap, dv, ml).
+    what : str
+        Describes the content in the file's header.
+    overwrite : bool
+        Replace a file that exists.
+
+    Raises
+    ------
+    InputError
+        If the ending is none of these, the folder does not exist, or the file does.
+    NoSpaceError
+        If the disk is full.
+    """
+    from bsv_store.formats.nifti import write_nifti
+    from bsv_store.formats.nrrd_writer import write_nrrd
+
+    grid = Grid.from_shape(mask.shape)
+    numbers = mask.view(np.uint8)
+    nifti = partial(write_nifti, blocks=[numbers], grid=grid, dtype="uint8", description=what, name="mask")
+    writers = {
+        ".nrrd": partial(write_nrrd, array=numbers, grid=grid, content=what),
+        ".nii": partial(nifti, compress=False),
+        ".nii.gz": partial(nifti, compress=True),
+        ".npy": partial(np.save, arr=mask),
+    }
+    with written_whole(target, overwrite=overwrite) as temporary:
+        writers[mask_format(target)](temporary)
+
+
+def mask_format(target: Path) -> str:
+    """The ending of a file's name, which says how a mask is written to it.
+
+    Raises
+    ------
+    InputError
+        If a mask cannot be written so.
+    """
+    for ending in MASK_FORMATS:
+        if target.name.lower().endswith(ending):
+            return ending
+    raise InputError(
+        f"cannot tell from {target.name!r} what to write", hint=f"Masks are exported to {', '.join(MASK_FORMATS)}."
+    )
+
+
+def mask_name(structures: StructureRef | Sequence[StructureRef], hemisphere: str) -> str:
+    """What a mask shows, as the header of its file says it: one short line of plain characters."""
+    names = ", ".join(map(str, references(structures))).encode("ascii", "replace").decode()
+    side = "" if hemisphere == "both" else f", {hemisphere} hemisphere"
+    return f"mask of {names if len(names) <= _NAMED_LENGTH else f'{names[:_NAMED_LENGTH]}...'}{side}"
+
+
+def references(structures: StructureRef | Sequence[StructureRef]) -> list[StructureRef]:
+    """One or several structures as a list.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    return several("structures", structures, such_as="'CP', 672 or ['CP', 'TH']")
+
+
+def named_structures(rows: Sequence[StructureRow]) -> tuple[StructureRow, ...]:
+    """The structures without repetition, in ontology order.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if not rows:
+        raise InputError("no structure is named", hint="Name one or more, by acronym or id.")
+    return tuple(sorted(set(rows), key=lambda row: (row.graph_order, row.id)))

@@ -1,0 +1,7 @@
+"""How experiments are divided into groups: by coordinate, region or field."""
+
+from __future__ import annotations
+
+from bsv_store.averaging.grouping.grouping import Grouping, by_coordinate, by_field, by_region, crossed, no_grouping
+
+__all__ = ["Grouping", "by_coordinate", "by_field", "by_region", "crossed", "no_grouping"]

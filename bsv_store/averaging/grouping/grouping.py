@@ -1,0 +1,383 @@
+"""Which experiments are averaged together: grouping values, their constructors and their canonical JSON.
+
+A grouping is a question, not an answer: it goes into recipes as it stands, and
+:func:`bsv_store.averaging.grouping.assignment.assign` applies it to experiments.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal, cast, get_args
+
+from bsv_store.check import several, text
+from bsv_store.errors import RecipeError
+from bsv_store.volumes.grid import AXES, Axis
+
+BinMethod = Literal["equal_width", "quantile", "edges"]
+GroupingField = Literal["primary_structure", "line", "sex", "product", "hemisphere", "strain"]
+
+GROUPING_FIELDS: tuple[GroupingField, ...] = get_args(GroupingField)
+DEFAULT_BINS = 5
+
+
+class Grouping(ABC):
+    """Base of all groupings: frozen, hashable values with a canonical JSON form."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """The grouping as plain JSON values, for use inside a recipe."""
+
+    def to_json(self) -> str:
+        """Canonical JSON: keys sorted, no white space, so that equal groupings give equal text."""
+        return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NoGrouping(Grouping):
+    """All experiments in one group."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The grouping as plain JSON values."""
+        return {"by": "none"}
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinateGrouping(Grouping):
+    """Bins of the injection coordinate along one axis.
+
+    Attributes
+    ----------
+    axis : {'AP', 'DV', 'ML'}
+    method : {'equal_width', 'quantile', 'edges'}
+        What the rules are, see :func:`bsv_store.averaging.grouping.bins.make_bins`.
+    bins : int
+        Number of bins asked for; empty ones are dropped unless the edges were given.
+    edges : tuple of float or None
+        Bin edges in um, strictly ascending; only with the method 'edges'.
+    """
+
+    axis: Axis
+    method: BinMethod
+    bins: int
+    edges: tuple[float, ...] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The grouping as plain JSON values."""
+        rule: dict[str, Any] = {"bins": self.bins} if self.edges is None else {"edges": list(self.edges)}
+        return {"by": "coordinate", "axis": self.axis, "method": self.method, **rule}
+
+
+@dataclass(frozen=True, slots=True)
+class RegionGroup:
+    """One group of regions: its label and the acronyms that belong to it."""
+
+    label: str
+    regions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RegionGrouping(Grouping):
+    """Groups of regions, matched with the primary injection structure through the ontology."""
+
+    groups: tuple[RegionGroup, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The grouping as plain JSON values."""
+        groups = [{"label": group.label, "regions": list(group.regions)} for group in self.groups]
+        return {"by": "region", "groups": groups}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldGrouping(Grouping):
+    """One group for each value of a field of the catalog."""
+
+    field: GroupingField
+
+    def to_dict(self) -> dict[str, Any]:
+        """The grouping as plain JSON values."""
+        return {"by": "field", "field": self.field}
+
+
+@dataclass(frozen=True, slots=True)
+class CrossedGrouping(Grouping):
+    """Two factors at once: one group for each combination that has members."""
+
+    first: Grouping
+    second: Grouping
+
+    def to_dict(self) -> dict[str, Any]:
+        """The grouping as plain JSON values."""
+        return {"by": "crossed", "first": self.first.to_dict(), "second": self.second.to_dict()}
+
+
+def no_grouping() -> NoGrouping:
+    """Grouping of all experiments into one group."""
+    return NoGrouping()
+
+
+def by_coordinate(
+    axis: str,
+    *,
+    bins: int | None = None,
+    method: str | None = None,
+    edges: Sequence[float] | None = None,
+) -> CoordinateGrouping:
+    """Grouping by the injection coordinate along one axis.
+
+    Parameters
+    ----------
+    axis : {'AP', 'DV', 'ML'}
+    bins : int, optional
+        Number of bins, at least 1; 5 unless given. Bins without members are dropped.
+    method : {'equal_width', 'quantile'}, optional
+        Equal width (the default) between the smallest and largest coordinate, or about equally many members.
+    edges : sequence of float, optional
+        Explicit edges in um, strictly ascending, instead of `bins` and `method`. A bin holds its lower edge; the last
+        one holds both. All bins are kept, empty or not, so that results of different selections line up: what is named
+        is a group, as regions are; what follows from the experiments is one only where there are any.
+
+    Returns
+    -------
+    CoordinateGrouping
+
+    Raises
+    ------
+    RecipeError
+        On an unknown axis or method, fewer than one bin, or edges that are not finite and ascending.
+
+    Examples
+    --------
+    >>> by_coordinate("AP", bins=5).to_json()
+    '{"axis":"AP","bins":5,"by":"coordinate","method":"equal_width"}'
+    """
+    axis = text("axis", axis, such_as="AP", error=RecipeError)
+    if axis not in AXES:
+        raise RecipeError(f"there is no axis {axis!r} to group by", hint=f"Axes are {', '.join(AXES)}.")
+    chosen = (method or ("equal_width" if edges is None else "edges")).replace("-", "_")
+    if chosen not in get_args(BinMethod):
+        raise RecipeError(
+            f"there is no binning method {method!r}",
+            hint="Methods are equal_width and quantile; or give explicit edges.",
+        )
+    if (edges is None) == (chosen == "edges"):
+        raise RecipeError(
+            f"the binning method {chosen!r} does not go with {'no' if edges is None else 'explicit'} edges",
+            hint="Give either edges alone, or bins and one of the methods equal_width and quantile.",
+        )
+    if edges is not None:
+        if bins is not None:
+            raise RecipeError("both bins and edges are given", hint="Explicit edges say how many bins there are.")
+        checked = _checked_edges(edges)
+        return CoordinateGrouping(axis, "edges", len(checked) - 1, checked)
+    return CoordinateGrouping(axis, cast(BinMethod, chosen), _checked_bins(DEFAULT_BINS if bins is None else bins))
+
+
+def by_region(regions: Sequence[str | Sequence[str]] | Mapping[str, str | Sequence[str]]) -> RegionGrouping:
+    """Grouping by the primary injection structure through the ontology.
+
+    An experiment belongs to the group that lists its primary structure itself, else to the one that lists the nearest
+    ancestor. Groups are kept even if nothing falls into them.
+
+    Parameters
+    ----------
+    regions : sequence of str or of sequences of str, or mapping of label to these
+        Acronyms; several acronyms in one inner sequence make one group. Without labels a group is named after its
+        acronyms, joined by '+'.
+
+    Returns
+    -------
+    RegionGrouping
+
+    Raises
+    ------
+    RecipeError
+        If nothing is listed, a group is empty, or an acronym or label is listed twice.
+
+    Examples
+    --------
+    >>> [group.label for group in by_region(["VISp", ["VISl", "VISam"]]).groups]
+    ['VISp', 'VISl+VISam']
+    """
+    if isinstance(regions, str):
+        regions = [regions]
+    if isinstance(regions, Mapping):
+        groups = tuple(RegionGroup(str(label), _acronyms(listed)) for label, listed in regions.items())
+    else:
+        listed_groups = [
+            _acronyms(listed) for listed in several("regions", regions, such_as="['VISp', 'VISl']", error=RecipeError)
+        ]
+        groups = tuple(RegionGroup("+".join(listed), listed) for listed in listed_groups)
+    if not groups:
+        raise RecipeError("no region is listed to group by", hint="List at least one acronym, for example VISp.")
+    _refuse_repeated("region", [acronym for group in groups for acronym in group.regions])
+    _refuse_repeated("group label", [group.label for group in groups])
+    return RegionGrouping(groups)
+
+
+def by_field(field: str) -> FieldGrouping:
+    """Grouping with one group for each value of a field.
+
+    Parameters
+    ----------
+    field : {'primary_structure', 'line', 'sex', 'product', 'hemisphere', 'strain'}
+        Hyphens are taken for underscores. Experiments without a line are wild type; experiments whose sex, product,
+        hemisphere or strain is not known are left out.
+
+    Returns
+    -------
+    FieldGrouping
+
+    Raises
+    ------
+    RecipeError
+        If there is no such field.
+    """
+    name = text("field", field, such_as="primary_structure", error=RecipeError).replace("-", "_")
+    if name not in GROUPING_FIELDS:
+        raise RecipeError(f"there is no field {field!r} to group by", hint=f"Fields are {', '.join(GROUPING_FIELDS)}.")
+    return FieldGrouping(name)
+
+
+def crossed(first: Grouping, second: Grouping) -> CrossedGrouping:
+    """Grouping by two factors at once.
+
+    Each factor is applied to all experiments (bin edges do not depend on the other factor); groups are the combinations
+    that have members, in order of the first factor, then the second.
+
+    Parameters
+    ----------
+    first, second : Grouping
+        Coordinate, region or field groupings, not two of the same axis or field.
+
+    Returns
+    -------
+    CrossedGrouping
+
+    Raises
+    ------
+    RecipeError
+        If the two cannot be crossed.
+    """
+    for factor in (first, second):
+        if not isinstance(factor, CoordinateGrouping | RegionGrouping | FieldGrouping):
+            raise RecipeError(
+                f"{type(factor).__name__} cannot be crossed with another grouping",
+                hint="Cross two of by_coordinate, by_region and by_field.",
+            )
+    if _subject_of(first) == _subject_of(second):
+        raise RecipeError(f"{_subject_of(first)} is crossed with itself", hint="Cross two different factors.")
+    return CrossedGrouping(first, second)
+
+
+def grouping_from_json(text: str | Mapping[str, Any]) -> Grouping:
+    """The grouping that :meth:`Grouping.to_json` or :meth:`Grouping.to_dict` gave.
+
+    Raises
+    ------
+    RecipeError
+        If this is no grouping, or one with unknown or missing parts.
+    """
+    if isinstance(text, str):
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise RecipeError(f"this grouping is not JSON: {text[:200]!r}") from error
+    else:
+        value = dict(text)
+    if not isinstance(value, dict):
+        raise RecipeError(f"this grouping is not a JSON object: {str(text)[:200]!r}")
+    by, parts = value.get("by"), {key: part for key, part in value.items() if key != "by"}
+    try:
+        return _from_parts(by, parts)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise RecipeError(f"the grouping by {by!r} has unknown, missing or ill-typed parts: {sorted(parts)}") from error
+
+
+def coordinates_of(grouping: Grouping) -> tuple[CoordinateGrouping, ...]:
+    """The coordinate factors, in order: none, one, or two where two coordinates are crossed."""
+    if isinstance(grouping, CrossedGrouping):
+        return coordinates_of(grouping.first) + coordinates_of(grouping.second)
+    return (grouping,) if isinstance(grouping, CoordinateGrouping) else ()
+
+
+def axes_of(grouping: Grouping) -> tuple[Axis, ...]:
+    """The axes of the coordinate factors, in order: none, one, or two where two coordinates are crossed."""
+    return tuple(factor.axis for factor in coordinates_of(grouping))
+
+
+def _from_parts(by: object, parts: dict[str, Any]) -> Grouping:
+    if by == "none":
+        return no_grouping(**parts)
+    if by == "coordinate":
+        return by_coordinate(**parts)
+    if by == "field":
+        return by_field(**parts)
+    if by == "region":
+        if set(parts) != {"groups"} or any(set(group) != {"label", "regions"} for group in parts["groups"]):
+            raise KeyError("groups")
+        _refuse_repeated("group label", [group["label"] for group in parts["groups"]])
+        return by_region({group["label"]: group["regions"] for group in parts["groups"]})
+    if by == "crossed":
+        if set(parts) != {"first", "second"}:
+            raise KeyError("first, second")
+        return crossed(grouping_from_json(parts["first"]), grouping_from_json(parts["second"]))
+    raise RecipeError(
+        f"there is no grouping by {by!r}", hint="Groupings are by none, coordinate, region, field and crossed."
+    )
+
+
+def _checked_bins(bins: int) -> int:
+    hint = "The number of bins is a whole number, 1 or more."
+    try:
+        count = operator.index(bins)
+    except TypeError as error:
+        raise RecipeError(f"cannot make {bins!r} bins", hint=hint) from error
+    if isinstance(bins, bool) or count < 1:
+        raise RecipeError(f"cannot make {bins!r} bins", hint=hint)
+    return count
+
+
+def _checked_edges(edges: Sequence[float]) -> tuple[float, ...]:
+    try:
+        values = tuple(float(edge) for edge in edges)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"{edges!r} are not bin edges", hint="Give at least two finite edges in um.") from error
+    if len(values) < 2 or not all(map(math.isfinite, values)):
+        raise RecipeError(f"{list(values)} are not bin edges", hint="Give at least two finite edges in um.")
+    if any(low >= high for low, high in pairwise(values)):
+        raise RecipeError(
+            f"the bin edges {list(values)} are not ascending", hint="Give them in um, each above the last."
+        )
+    return values
+
+
+def _acronyms(listed: object) -> tuple[str, ...]:
+    values = [listed] if isinstance(listed, str) else listed
+    if not isinstance(values, Sequence) or not values or not all(isinstance(value, str) and value for value in values):
+        raise RecipeError(f"{listed!r} is not a group of regions", hint="A group is one acronym or a list of acronyms.")
+    return tuple(values)
+
+
+def _refuse_repeated(what: str, names: Sequence[str]) -> None:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise RecipeError(
+            f"the {what} {repeated[0]!r} is listed more than once",
+            hint=f"Each {what} can stand for one group only; listed are {', '.join(names)}.",
+        )
+
+
+def _subject_of(grouping: Grouping) -> str:
+    """What a factor divides by, to tell two factors apart."""
+    if isinstance(grouping, CoordinateGrouping):
+        return grouping.axis
+    return grouping.field if isinstance(grouping, FieldGrouping) else "region"

@@ -1,0 +1,1 @@
+"""Averages of volumes in one streaming pass: sums per group, then statistics. NumPy only."""

@@ -1,0 +1,1 @@
+"""The catalog's tables: connections and transactions, schema versions, models, bulk loading."""

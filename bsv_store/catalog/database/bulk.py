@@ -1,0 +1,231 @@
+"""The fastest way into each database: executemany of tuples in SQLite, binary COPY in Postgres.
+
+Values go to the driver as they are: whole numbers, floats, booleans, text and None, in the column's own type. Rows
+should come sorted by primary key, since tables without row ids are clustered by it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Connection,
+    Date,
+    Float,
+    Integer,
+    String,
+    Table,
+    bindparam,
+    delete,
+    quoted_name,
+)
+
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.database.models import Unionize
+from bsv_store.catalog.database.models.base import Base, UtcDateTime
+from bsv_store.errors import BusyError
+
+_COPY_TYPES = {
+    BigInteger: "int8",
+    Integer: "int4",
+    Float: "float8",
+    Boolean: "bool",
+    String: "text",
+    Date: "date",
+    UtcDateTime: "timestamptz",
+}
+# How COPY BINARY writes a value of these types: big-endian, no padding.
+_BINARY_TYPES = {"int8": ">i8", "int4": ">i4", "float8": ">f8", "bool": "?"}
+_COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_TRAILER = b"\xff\xff"
+# Rows turned into tuples or bytes at a time: bounds the memory, and costs nothing beside the database's work.
+_BATCH = 50_000
+# Rows written after which the planner's statistics may mislead it.
+_MANY_ROWS = 1_000
+
+
+def table_of(model: type[Base]) -> Table:
+    """The table behind a model class."""
+    return cast("Table", model.__table__)
+
+
+def insert_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Insert rows given as tuples in the order of ``columns``; a key that exists is an error."""
+    if connection.dialect.name == "sqlite":
+        _executemany(connection, _insert(connection, table, columns), rows)
+    else:
+        _copy(connection, _quoted(connection, table.name), table, columns, rows)
+
+
+def insert_arrays(connection: Connection, table: Table, columns: Mapping[str, NDArray[Any]]) -> None:
+    """Insert rows given column by column: numbers and booleans, without nulls. A key that exists is an error.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray, shape (n_rows,)
+        By column name. Values must fit the column's type: what a 32-bit column cannot hold is an ``OverflowError``.
+    """
+    count = len(next(iter(columns.values())))
+    if connection.dialect.name == "sqlite":
+        statement = _insert(connection, table, tuple(columns))
+        for start in range(0, count, _BATCH):
+            lists = [array[start : start + _BATCH].tolist() for array in columns.values()]
+            _executemany(connection, statement, zip(*lists, strict=True))
+        return
+    names = ", ".join(_quoted(connection, name) for name in columns)
+    packed_type = _row_type(table, columns)
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    statement = f"COPY {_quoted(connection, table.name)} ({names}) FROM STDIN (FORMAT BINARY)"
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(_COPY_HEADER)
+        for start in range(0, count, _BATCH):
+            copy.write(_packed({name: array[start : start + _BATCH] for name, array in columns.items()}, packed_type))
+        copy.write(_COPY_TRAILER)
+
+
+def upsert_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Insert rows, or update those whose primary key exists, from tuples in the order of ``columns``.
+
+    A key that stands twice among ``rows`` is an error on Postgres; do not rely on either database to notice.
+    """
+    keys = [column.name for column in table.primary_key.columns]
+    others = [name for name in columns if name not in keys]
+    target = ", ".join(_quoted(connection, key) for key in keys)
+    action = "DO NOTHING"
+    if others:
+        assignments = ", ".join(f"{_quoted(connection, n)} = excluded.{_quoted(connection, n)}" for n in others)
+        action = f"DO UPDATE SET {assignments}"
+    conflict = f"ON CONFLICT ({target}) {action}"
+    if connection.dialect.name == "sqlite":
+        _executemany(connection, f"{_insert(connection, table, columns)} {conflict}", rows)
+        return
+    names = ", ".join(_quoted(connection, name) for name in columns)
+    stage = f"stage_{table.name}"
+    connection.exec_driver_sql(
+        f"CREATE TEMP TABLE {stage} ON COMMIT DROP AS SELECT {names} FROM {_quoted(connection, table.name)} LIMIT 0"
+    )
+    _copy(connection, stage, table, columns, rows)
+    connection.exec_driver_sql(
+        f"INSERT INTO {_quoted(connection, table.name)} ({names}) SELECT {names} FROM {stage} {conflict}"
+    )
+    connection.exec_driver_sql(f"DROP TABLE {stage}")
+
+
+def replace_rows(
+    connection: Connection,
+    table: Table,
+    columns: Sequence[str],
+    before: Collection[tuple[int, ...]],
+    after: Collection[tuple[int, ...]],
+) -> None:
+    """Delete the rows that stand only in ``before`` and insert those only in ``after``; the others are not touched."""
+    old, new = set(before), set(after)
+    if gone := sorted(old - new):
+        delete_rows(connection, table, columns, gone)
+    if come := sorted(new - old):
+        insert_rows(connection, table, columns, come)
+
+
+def delete_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Delete the rows whose ``columns`` have one of these combinations of values."""
+    statement = delete(table).where(*(table.columns[name] == bindparam(f"key_{name}") for name in columns))
+    keys = [f"key_{name}" for name in columns]
+    if values := [dict(zip(keys, row, strict=True)) for row in rows]:
+        connection.execute(statement, values)
+
+
+def refresh_statistics(connection: Connection) -> None:
+    """Let the database count anew what its query planner goes by; worth while after much was taken in."""
+    if connection.dialect.name == "sqlite":
+        # Enough to tell a selective index from another; all rows of a full catalog would take seconds.
+        connection.exec_driver_sql("PRAGMA analysis_limit = 1000")
+    connection.exec_driver_sql("ANALYZE")
+
+
+def refresh_statistics_after(database: Database, rows: int) -> None:
+    """Refresh the statistics if so many rows were written that the planner's may be out of date.
+
+    On Postgres the unionize table is vacuumed too. The server would do so itself, some minutes later; until then it
+    looks up every row that a target search or a matrix finds in the index in the table as well.
+
+    Raises
+    ------
+    StoreUnreachableError, NoSpaceError
+        If the database fails.
+    """
+    if rows < _MANY_ROWS:
+        return
+    # Statistics only save time, and what was taken in is committed: not worth an error if somebody else is writing.
+    with contextlib.suppress(BusyError):
+        with database.writing() as connection:
+            refresh_statistics(connection)
+        if not database.is_sqlite:
+            database.vacuum(Unionize.__tablename__)
+
+
+def _executemany(connection: Connection, statement: str, rows: Iterable[Sequence[object]]) -> None:
+    # The driver's own, which takes the rows one by one: SQLAlchemy would have all of them in lists first.
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    with contextlib.closing(driver.cursor()) as cursor:
+        cursor.executemany(statement, rows)
+
+
+def _quoted(connection: Connection, name: str) -> str:
+    return str(connection.dialect.identifier_preparer.quote(quoted_name(name, None)))
+
+
+def _insert(connection: Connection, table: Table, columns: Sequence[str]) -> str:
+    names = ", ".join(_quoted(connection, name) for name in columns)
+    marks = ", ".join("?" * len(columns))
+    return f"INSERT INTO {_quoted(connection, table.name)} ({names}) VALUES ({marks})"
+
+
+def _copy(
+    connection: Connection, target: str, table: Table, columns: Sequence[str], rows: Iterable[Sequence[object]]
+) -> None:
+    types = [_copy_type(table, name) for name in columns]
+    names = ", ".join(_quoted(connection, name) for name in columns)
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    with driver.cursor() as cursor, cursor.copy(f"COPY {target} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
+        copy.set_types(types)
+        for row in rows:
+            copy.write_row(row)
+
+
+def _copy_type(table: Table, name: str) -> str:
+    kind = table.columns[name].type
+    for base, copy_type in _COPY_TYPES.items():
+        if isinstance(kind, base):
+            return copy_type
+    raise TypeError(f"no COPY type for {table.name}.{name}: {kind!r}")
+
+
+def _row_type(table: Table, columns: Iterable[str]) -> np.dtype[Any]:
+    # Without nulls and text every row has the same length, so NumPy can lay out all of them at once.
+    fields = [("count", ">i2")]
+    for name in columns:
+        fields += [(f"length of {name}", ">i4"), (name, _BINARY_TYPES[_copy_type(table, name)])]
+    return np.dtype(fields)
+
+
+def _packed(columns: Mapping[str, NDArray[Any]], row_type: np.dtype[Any]) -> bytes:
+    rows = np.empty(len(next(iter(columns.values()))), row_type)
+    rows["count"] = len(columns)
+    for name, values in columns.items():
+        target = row_type[name]
+        if target.kind == "i" and values.size:
+            limits = np.iinfo(target)
+            if values.min() < limits.min or values.max() > limits.max:
+                raise OverflowError(f"a value of {name} does not fit into {8 * target.itemsize} bits")
+        rows[f"length of {name}"] = target.itemsize
+        rows[name] = values
+    return rows.tobytes()

@@ -1,0 +1,65 @@
+"""The tables of the catalog, one class each, named for the domain."""
+
+from bsv_store.catalog.database.models.annotation import StoredAnnotation
+from bsv_store.catalog.database.models.base import Base
+from bsv_store.catalog.database.models.dataset import (
+    Dataset,
+    DatasetAnswer,
+    DatasetCheck,
+    DatasetGroup,
+    DatasetMember,
+    DatasetTag,
+    DatasetVersion,
+)
+from bsv_store.catalog.database.models.experiment import (
+    Experiment,
+    ExperimentInjectionStructure,
+    ExperimentLine,
+    TransgenicLine,
+    Unionize,
+    UnionizeCoverage,
+)
+from bsv_store.catalog.database.models.injection import InjectionSummary
+from bsv_store.catalog.database.models.ontology import Structure, StructureAncestor, StructureSet, StructureSetMember
+from bsv_store.catalog.database.models.shared import Exclusion, NamedSelection
+from bsv_store.catalog.database.models.store import (
+    CatalogChange,
+    Claim,
+    ExperimentRevision,
+    SnapshotMember,
+    SourceSnapshot,
+    StoreInfo,
+)
+from bsv_store.catalog.database.models.volume import StoredVolume
+
+__all__ = [
+    "Base",
+    "CatalogChange",
+    "Claim",
+    "Dataset",
+    "DatasetAnswer",
+    "DatasetCheck",
+    "DatasetGroup",
+    "DatasetMember",
+    "DatasetTag",
+    "DatasetVersion",
+    "Exclusion",
+    "Experiment",
+    "ExperimentInjectionStructure",
+    "ExperimentLine",
+    "ExperimentRevision",
+    "InjectionSummary",
+    "NamedSelection",
+    "SnapshotMember",
+    "SourceSnapshot",
+    "StoreInfo",
+    "StoredAnnotation",
+    "StoredVolume",
+    "Structure",
+    "StructureAncestor",
+    "StructureSet",
+    "StructureSetMember",
+    "TransgenicLine",
+    "Unionize",
+    "UnionizeCoverage",
+]

@@ -1,0 +1,136 @@
+"""The schema of the catalog: check, upgrade, downgrade. Alembic is imported only when something is to change."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, inspect, text
+
+from bsv_store.catalog.database.engine import Database
+from bsv_store.errors import NotAStoreError, SchemaTooNewError, SchemaTooOldError, StoreError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+# The newest revision; a test compares it with the migrations.
+HEAD = "0005"
+# Revisions that earlier releases made: a store at one of them can be upgraded.
+KNOWN_REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", HEAD)
+VERSION_TABLE = "bsv_store_version"
+
+_PACKAGE = Path(__file__).resolve().parents[2]
+# Any number, the same in all processes: Postgres lets one migration of this database run at a time.
+_ADVISORY_LOCK = 0x62737673746F7265
+# Alembic's context is one a process: two threads in it crashed the interpreter.
+_one_migration_at_a_time = threading.Lock()
+
+
+def check_schema(connection: Connection, upgrade_command: str) -> None:
+    """Accept the schema if this version of the package works with it.
+
+    Raises
+    ------
+    SchemaTooOldError, SchemaTooNewError
+        With the exact next step.
+    NotAStoreError
+        If the database holds no catalog.
+    """
+    revision = current_revision(connection)
+    if revision == HEAD:
+        return
+    if revision is None:
+        raise NotAStoreError(
+            "the database holds no bsv-store catalog", hint="Make a store with `bsv-store init`, or check the URL."
+        )
+    if revision in KNOWN_REVISIONS:
+        raise SchemaTooOldError(
+            f"the store's schema is at revision {revision}; this version of bsv-store needs {HEAD}",
+            hint=f"Upgrade the store: {upgrade_command}",
+        )
+    raise SchemaTooNewError(
+        f"the store's schema is at revision {revision}, unknown to this version of bsv-store (it needs {HEAD})",
+        hint="Upgrade the package: pip install --upgrade bsv-store",
+    )
+
+
+def current_revision(connection: Connection) -> str | None:
+    """The revision that the database is at; None where there is no catalog."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
+
+
+def upgrade(database: Database, revision: str = "head") -> None:
+    """Bring the schema up to a revision, in one transaction: whole or not at all.
+
+    Raises
+    ------
+    StoreError
+        If rows would be left that point nowhere.
+    """
+    from alembic import command
+
+    _migrate(database, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(database: Database, revision: str) -> None:
+    """Take the schema back to a revision ('base' removes it), in one transaction."""
+    from alembic import command
+
+    _migrate(database, lambda config: command.downgrade(config, revision))
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Alembic's configuration for the migrations of this package, from a checkout or an installed wheel."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option("script_location", str(_folder("alembic")).replace("%", "%%"))
+    config.set_main_option("version_locations", str(_folder("migrations")).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _folder(name: str) -> Path:
+    installed = _PACKAGE / f"_{name}"
+    beside = _PACKAGE.parent / name
+    for folder in (installed, beside):
+        if folder.is_dir():
+            return folder
+    raise StoreError(f"the folder {name!r} with the migrations is missing from the installation of bsv-store")
+
+
+def _migrate(database: Database, run: Callable[[Config], None]) -> None:
+    # A connection of its own: foreign keys must be off before the transaction starts, and a table that is rebuilt
+    # under ON DELETE rules would otherwise take its children's rows with it.
+    with (
+        _one_migration_at_a_time,
+        closing(Database(database.target, pooled=False)) as private,
+        private.engine.connect() as connection,
+    ):
+        if private.is_sqlite:
+            driver: Any = connection.connection.driver_connection
+            driver.execute("PRAGMA foreign_keys = OFF")
+        with _whole_or_nothing(private, connection):
+            run(alembic_config(connection))
+            if private.is_sqlite:
+                _refuse_dangling_rows(connection)
+
+
+@contextmanager
+def _whole_or_nothing(database: Database, connection: Connection) -> Iterator[None]:
+    with connection.execution_options(bsv_begin="IMMEDIATE").begin():
+        if not database.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+        yield
+
+
+def _refuse_dangling_rows(connection: Connection) -> None:
+    dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(3)
+    if dangling:
+        raise StoreError(f"the migration would leave rows that point nowhere: {dangling}", hint="Nothing was changed.")

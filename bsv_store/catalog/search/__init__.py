@@ -1,0 +1,1 @@
+"""Searches over the catalog: by source, target, coordinate, correlation and point; rankings and the matrix."""

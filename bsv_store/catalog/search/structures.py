@@ -1,0 +1,61 @@
+"""Structures for people: what they may have meant, and which sets there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select
+
+from bsv_store.catalog.database.models import Structure, StructureSet, StructureSetMember
+from bsv_store.catalog.structures import StructureRow, near_structures, search
+from bsv_store.check import text as checked_text
+from bsv_store.check import whole_number
+
+
+@dataclass(frozen=True, slots=True)
+class StructureSetRow:
+    """One of Allen's sets of structures."""
+
+    id: int
+    name: str | None
+    """None where the source has ids only."""
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoundStructures:
+    """What a text may mean.
+
+    Attributes
+    ----------
+    structures : tuple of StructureRow
+        Best first.
+    exact : bool
+        True: their acronyms or names have the text in it. False: nothing has, and these are merely near.
+    """
+
+    structures: tuple[StructureRow, ...]
+    exact: bool
+
+
+def find_or_near(connection: Connection, text: str, *, limit: int | None = None) -> FoundStructures:
+    """The structures whose acronym or name has the text in it, case aside; where none has, those nearest to it."""
+    if limit is not None:
+        whole_number("limit", limit, least=1)
+    found = search(connection, checked_text("text", text, such_as="visual area"), limit=limit)
+    if found:
+        return FoundStructures(found, True)
+    columns = (Structure.__table__.c[name] for name in StructureRow.__slots__)
+    rows = [StructureRow(*row) for row in connection.execute(select(*columns).order_by(Structure.graph_order))]
+    return FoundStructures(tuple(near_structures(rows, text.strip(), limit=limit or 5)), False)
+
+
+def structure_sets(connection: Connection) -> tuple[StructureSetRow, ...]:
+    """The structure sets of the catalog, ascending by id."""
+    query = (
+        select(StructureSet.id, StructureSet.name, func.count(StructureSetMember.structure_id))
+        .outerjoin(StructureSetMember, StructureSetMember.structure_set_id == StructureSet.id)
+        .group_by(StructureSet.id, StructureSet.name)
+        .order_by(StructureSet.id)
+    )
+    return tuple(StructureSetRow(*row) for row in connection.execute(query))

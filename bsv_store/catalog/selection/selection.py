@@ -1,0 +1,330 @@
+"""Selections: which experiments, as a value that can be combined, compared, hashed and written down.
+
+A selection says which experiments are meant without asking the database. The same question always has the same
+canonical JSON, whatever the order and repetition of its arguments, and that text goes into recipes and fingerprints::
+
+    {"injected_in":["VISl","VISp"],"line":["wild-type"],"version":1}
+    {"minus":[{"injected_in":["VIS"]},{"ids":[100141219]}],"version":1}
+
+The format, version 1: an object whose keys are sorted, without white space. It holds ``version`` and either criteria
+(only those that differ from their default; lists sorted, without duplicates; um, mm3 and thresholds as float) or
+exactly one of ``and``, ``or`` and ``minus`` with a list of such objects (which have no ``version``). ``and`` and ``or``
+are flat and sorted; ``minus`` holds what is taken from first, then, sorted, all that is taken away. The format only
+grows: a new criterion is a new key, and a change of what a key means is a new version.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bsv_store.catalog.selection.criteria import Criteria, InjectedHemisphere, InjectionScope, Measure, TargetHemisphere
+from bsv_store.catalog.structures import StructureRef
+from bsv_store.errors import SelectionError
+from bsv_store.text import shown
+
+VERSION = 1
+
+Operator = Literal["and", "or", "minus"]
+
+# What SQLite's parser takes of any criteria, with room for the query around it: 12 deep was too deep for it (3.40).
+MAX_PARTS = 200
+MAX_DEPTH = 8
+
+_SIGNS: Mapping[Operator, str] = {"and": " & ", "or": " | ", "minus": " - "}
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """Two or more parts of a selection, combined; ``minus`` takes all later parts from the first."""
+
+    operator: Operator
+    parts: tuple[Criteria | Combination, ...]
+
+
+Node = Criteria | Combination
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class Selection:
+    """Which experiments: all criteria must hold, and a list within one criterion means "any of these".
+
+    ``Selection()`` is every experiment that is not withdrawn. Selections denote sets of experiments and combine as
+    sets do: ``a & b`` (in both), ``a | b`` (in either), ``a - b`` (in a, not in b).
+
+    Parameters
+    ----------
+    injected_in : str, int or list of them
+        Acronyms (case matters) or structure ids. Descendants in the ontology are included.
+    injection : {"primary", "any"}
+        Whether the structure must be the primary one of the injection, or may be a secondary one.
+    line : str or list of str
+        "wild-type", "any-cre" (any line that is not wild type, reporter-only mice included), or names of lines.
+    product : int or list of int
+        Allen's product ids, e.g. 5, or 31 for the retina.
+    sex : str or list of str
+        "F" or "M"; "female" and "male" will do.
+    strain : str or list of str
+        As the catalog has it, e.g. "C57BL/6J".
+    hemisphere : {"left", "right"}
+        The injected hemisphere: the one with the larger part of the injection.
+    bilateral : bool
+        Whether the minor side has at least 1 % of the injection. Where that is not known, neither matches.
+    min_injection_volume, max_injection_volume : float
+        Limits of the injection volume in mm3, both included.
+    box : ((float, float), (float, float), (float, float))
+        Lowest and highest AP, DV and ML of the injection coordinate in um, both included; None leaves an axis free.
+    near : (float, float, float)
+        A point, AP, DV, ML in um; with ``radius``.
+    radius : float
+        Greatest distance of the injection coordinate from ``near`` in um, included.
+    projecting_to : str, int or list of them
+        Targets: the signal outside the injection in one of them must be above the threshold. A target contains its
+        descendants. Experiments whose unionize records are not in the store never match.
+    measure : str
+        What is compared: "projection_volume" (mm3), "normalized_projection_volume", "projection_density", ...
+    threshold : float
+        Must be exceeded; 0 asks for any signal.
+    target_hemisphere : {"both", "left", "right", "ipsilateral", "contralateral"}
+        Where the target lies; the last two are relative to the injected hemisphere.
+    ids : list of int
+        Only these experiments, withdrawn or not.
+    exclude_ids : list of int
+        Never these experiments.
+    include_withdrawn : bool
+        Also experiments that are no longer in Allen's list.
+    include_excluded : bool
+        Also experiments on the store's exclusion list. Without it those are left out, even where ``ids`` names them.
+
+    Raises
+    ------
+    SelectionError
+        If a value can mean nothing; the message names the criterion, the hint the valid values.
+
+    Examples
+    --------
+    >>> visual = Selection(injected_in=["VISp", "VISl"], line="wild-type")
+    >>> visual.to_json()
+    '{"injected_in":["VISl","VISp"],"line":["wild-type"],"version":1}'
+    >>> visual == Selection.from_json(visual.to_json())
+    True
+    >>> visual - Selection(ids=[100141219])
+    (Selection(injected_in=['VISl', 'VISp'], line=['wild-type']) - Selection(ids=[100141219]))
+    """
+
+    node: Node
+    """The criteria, or the combination: what compiling and writing down go through."""
+
+    def __init__(
+        self,
+        *,
+        injected_in: StructureRef | Iterable[StructureRef] | None = None,
+        injection: InjectionScope = "primary",
+        line: str | Iterable[str] | None = None,
+        product: int | Iterable[int] | None = None,
+        sex: str | Iterable[str] | None = None,
+        strain: str | Iterable[str] | None = None,
+        hemisphere: InjectedHemisphere | None = None,
+        bilateral: bool | None = None,
+        min_injection_volume: float | None = None,
+        max_injection_volume: float | None = None,
+        box: Sequence[Sequence[float] | None] | None = None,
+        near: Sequence[float] | None = None,
+        radius: float | None = None,
+        projecting_to: StructureRef | Iterable[StructureRef] | None = None,
+        measure: Measure = "projection_volume",
+        threshold: float = 0.0,
+        target_hemisphere: TargetHemisphere = "both",
+        ids: int | Iterable[int] | None = None,
+        exclude_ids: int | Iterable[int] | None = None,
+        include_withdrawn: bool = False,
+        include_excluded: bool = False,
+    ) -> None:
+        arguments = dict(locals())
+        del arguments["self"]
+        object.__setattr__(self, "node", Criteria.checked(arguments))
+
+    def __and__(self, other: object) -> Selection:
+        return self._with("and", other) if isinstance(other, Selection) else NotImplemented
+
+    def __or__(self, other: object) -> Selection:
+        return self._with("or", other) if isinstance(other, Selection) else NotImplemented
+
+    def __sub__(self, other: object) -> Selection:
+        return self._with("minus", other) if isinstance(other, Selection) else NotImplemented
+
+    def __repr__(self) -> str:
+        return _shown(self.node)
+
+    @classmethod
+    def of(cls, node: Node) -> Selection:
+        """The selection of criteria or a combination that are canonical already."""
+        selection = object.__new__(cls)
+        object.__setattr__(selection, "node", node)
+        return selection
+
+    def leaves(self) -> Iterator[Criteria]:
+        """The criteria of every part, in canonical order."""
+        return _leaves(self.node)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The canonical form as plain dicts, lists, numbers and strings, for use inside other JSON."""
+        return {"version": VERSION, **_to_dict(self.node)}
+
+    def to_json(self) -> str:
+        """The canonical JSON: keys sorted, no white space, ASCII. Equal selections have equal text."""
+        return _canonical(self.to_dict())
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Selection:
+        """The selection that a dict of the form of ``to_dict`` says, canonical or not.
+
+        Raises
+        ------
+        SelectionError
+            If it is not of that form, of another version, or holds a criterion or value that cannot be.
+        """
+        if not isinstance(value, Mapping):
+            raise SelectionError(f"a selection in JSON is an object, not {shown(value)}", hint=_FORM)
+        rest = dict(value)
+        version = rest.pop("version", None)
+        if type(version) is not int or version != VERSION:
+            newer = type(version) is int and version > VERSION
+            raise SelectionError(
+                f"the selection is of version {shown(version)}; this version of bsv-store reads {VERSION}",
+                hint="Upgrade the package: pip install --upgrade bsv-store" if newer else _FORM,
+            )
+        return cls.of(_from_dict(rest, 1))
+
+    @classmethod
+    def from_json(cls, text: str) -> Selection:
+        """The selection that a JSON text says, canonical or not.
+
+        Raises
+        ------
+        SelectionError
+            If it is no JSON, or not a selection.
+        """
+        try:
+            value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
+        except (ValueError, TypeError, RecursionError) as error:
+            if isinstance(error, SelectionError):
+                raise
+            raise SelectionError(f"{shown(text)} is no JSON: {error}", hint=_FORM) from error
+        return cls.from_dict(value)
+
+    def _with(self, operator: Operator, other: Selection) -> Selection:
+        return Selection.of(_combined(operator, (self.node, other.node)))
+
+
+def as_selection(value: object) -> Selection:
+    """The value, if it is a selection.
+
+    Raises
+    ------
+    SelectionError
+        If it is none; the hint says what to write instead.
+    """
+    if isinstance(value, Selection):
+        return value
+    is_ids = isinstance(value, list | tuple | set) and value and all(type(each) is int for each in value)
+    such_as = "Selection(ids=[...])" if is_ids or type(value) is int else "Selection(injected_in=['VISp'])"
+    raise SelectionError(f"{shown(value)} is not a Selection", hint=f"Give one, such as {such_as}.")
+
+
+_FORM = 'For example {"version":1,"injected_in":["VISp"],"line":"wild-type"}.'
+
+
+def _combined(operator: Operator, parts: Sequence[Node]) -> Node:
+    """The combination in canonical form: flat, sorted, without repetition."""
+    if operator == "minus":
+        # (a - b) - c = a - (b | c) = a - b - c
+        first, *taken = _flat("minus", parts[:1])
+        rest = _unique([*taken, *_flat("or", parts[1:])])
+        result = Combination("minus", (first, *rest))
+    else:
+        unique = _unique(_flat(operator, parts))
+        if len(unique) == 1:
+            return unique[0]
+        result = Combination(operator, unique)
+    count, depth = sum(1 for _ in _leaves(result)), _depth(result)
+    if count > MAX_PARTS or depth > MAX_DEPTH:
+        raise SelectionError(
+            f"the selection has {count} parts, {depth} deep; {MAX_PARTS} and {MAX_DEPTH} are the most",
+            hint="Lists do the same in one part: Selection(ids=[...]), Selection(injected_in=[...]).",
+        )
+    return result
+
+
+def _flat(operator: Operator, parts: Iterable[Node]) -> list[Node]:
+    flat: list[Node] = []
+    for part in parts:
+        flat.extend(part.parts if isinstance(part, Combination) and part.operator == operator else (part,))
+    return flat
+
+
+def _unique(parts: Iterable[Node]) -> tuple[Node, ...]:
+    by_text = {_canonical(_to_dict(part)): part for part in parts}
+    return tuple(by_text[text] for text in sorted(by_text))
+
+
+def _leaves(node: Node) -> Iterator[Criteria]:
+    if isinstance(node, Criteria):
+        yield node
+    else:
+        for part in node.parts:
+            yield from _leaves(part)
+
+
+def _depth(node: Node) -> int:
+    return 1 if isinstance(node, Criteria) else 1 + max(_depth(part) for part in node.parts)
+
+
+def _shown(node: Node) -> str:
+    if isinstance(node, Criteria):
+        return f"Selection({', '.join(f'{name}={value!r}' for name, value in node.to_dict().items())})"
+    return f"({_SIGNS[node.operator].join(_shown(part) for part in node.parts)})"
+
+
+# -- JSON -----------------------------------------------------------------------------------------------------------
+
+
+def _canonical(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _to_dict(node: Node) -> dict[str, Any]:
+    if isinstance(node, Criteria):
+        return node.to_dict()
+    return {node.operator: [_to_dict(part) for part in node.parts]}
+
+
+def _from_dict(value: Any, depth: int) -> Node:
+    if not isinstance(value, Mapping):
+        raise SelectionError(f"a part of a selection is an object, not {shown(value)}", hint=_FORM)
+    operator = next((name for name in _SIGNS if name in value), None)
+    if operator is None:
+        return Criteria.checked(value)
+    if len(value) > 1:
+        raise SelectionError(f"{operator!r} stands alone, not beside criteria", hint="Put those into its list.")
+    parts = value[operator]
+    if not isinstance(parts, list | tuple) or len(parts) < 2:
+        raise SelectionError(f"{operator!r} is a list of two or more selections, not {shown(parts)}")
+    if depth >= MAX_DEPTH:
+        raise SelectionError(f"the selection is more than {MAX_DEPTH} deep")
+    return _combined(operator, [_from_dict(part, depth + 1) for part in parts])
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise SelectionError(f"{shown(twice)} stands twice in the selection")
+    return value
+
+
+def _no_constant(text: str) -> float:
+    raise SelectionError(f"{text} is no finite number")

@@ -1,0 +1,1 @@
+"""The catalog as tables: documented views, read-only SQL, data frames, status."""

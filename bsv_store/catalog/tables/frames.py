@@ -1,0 +1,249 @@
+"""What the catalog knows about selected experiments: as data frames for people, as plain values for the store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal
+
+from sqlalchemy import Connection, Select, false, func, select, true
+
+from bsv_store.catalog.database.id_lists import id_in
+from bsv_store.catalog.database.models import Experiment, Structure, StructureAncestor, Unionize, UnionizeCoverage
+from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_COLUMNS, UnionizePart
+from bsv_store.catalog.selection.criteria import HEMISPHERE_IDS
+from bsv_store.catalog.selection.resolve import compile_selection
+from bsv_store.catalog.selection.selection import Selection
+from bsv_store.catalog.structures import StructureRef, find_structures
+from bsv_store.catalog.tables.views import VIEWS, view
+from bsv_store.check import several
+from bsv_store.errors import InputError, MissingDataError
+from bsv_store.text import listed, number_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WILD_TYPE_LABEL = "Wild-type"
+"""How counts and metadata files name the line of mice that have none."""
+
+
+def experiments_frame(connection: Connection, selection: Selection) -> pd.DataFrame:
+    """The selected experiments, one row each, ascending by id, with all columns of the view ``experiments``.
+
+    Unknown values are missing: None in text columns, NaN in float ones, NA in Int64 and boolean ones. ``withdrawn`` is
+    plain bool.
+
+    Raises
+    ------
+    UnknownStructureError, UnknownExperimentError, SelectionError
+        If the selection names what the catalog does not have.
+    """
+    experiments = view("experiments")
+    query = select(*experiments.c).where(experiments.c.id.in_(compile_selection(connection, selection)))
+    rows = connection.execute(query.order_by(experiments.c.id)).all()
+    kinds = {described.name: _DTYPES[described.kind] for described in VIEWS["experiments"].columns}
+    return _frame(rows, {**kinds, "id": "int64", "primary_structure_id": "int64", "withdrawn": "bool"})
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionSummary:
+    """How the selected experiments spread: pairs of value and number, the largest number first; None = unknown."""
+
+    total: int
+    lines: tuple[tuple[str, int], ...]
+    """'Wild-type' where there is no line."""
+    primary_structures: tuple[tuple[str, int], ...]
+    products: tuple[tuple[int | None, int], ...]
+    sexes: tuple[tuple[str | None, int], ...]
+    strains: tuple[tuple[str | None, int], ...]
+    hemispheres: tuple[tuple[str | None, int], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain lists, for JSON."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+
+def _plain(value: Any) -> Any:
+    return [list(pair) for pair in value] if isinstance(value, tuple) else value
+
+
+def summary(connection: Connection, selection: Selection) -> SelectionSummary:
+    """Counts of the selected experiments by line, primary structure, product, sex, strain and injected hemisphere.
+
+    Raises
+    ------
+    UnknownStructureError, UnknownExperimentError, SelectionError
+        If the selection names what the catalog does not have.
+    """
+    experiments = view("experiments").c
+    columns = (
+        func.coalesce(experiments.transgenic_line, WILD_TYPE_LABEL),
+        experiments.primary_structure,
+        experiments.product_id,
+        experiments.sex,
+        experiments.strain,
+        experiments.injected_hemisphere,
+    )
+    selected = experiments.id.in_(compile_selection(connection, selection))
+    rows = connection.execute(select(*columns).where(selected)).all()
+    counts = [_descending(Counter(row[number] for row in rows)) for number in range(len(columns))]
+    return SelectionSummary(len(rows), *counts)
+
+
+def _descending(counts: Counter[Any]) -> tuple[tuple[Any, int], ...]:
+    """The largest first; equal ones by value, unknown last."""
+    return tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0] is None, pair[0] or 0)))
+
+
+def injection_volumes(connection: Connection, experiment_ids: Iterable[int]) -> dict[int, float]:
+    """Injection volume in mm3 by experiment id, from the unionize rows; experiments without such rows are absent.
+
+    It is the projection volume of the root inside the injection, both hemispheres: what projections are normalized by.
+    """
+    query = select(Unionize.experiment_id, Unionize.projection_volume).where(
+        id_in(connection, Unionize.experiment_id, experiment_ids),
+        Unionize.structure_id == ROOT_STRUCTURE_ID,
+        Unionize.hemisphere_id == HEMISPHERE_IDS["both"],
+        Unionize.is_injection == true(),
+    )
+    return {experiment: float(volume) for experiment, volume in connection.execute(query).all()}
+
+
+def unionizes_frame(
+    connection: Connection,
+    experiments: Selection | Iterable[int],
+    *,
+    structures: Sequence[StructureRef] | None = None,
+    is_injection: bool | None = None,
+    hemisphere: Literal["left", "right", "both"] | None = None,
+    include_descendants: bool = False,
+    missing: Literal["error", "skip"] = "error",
+) -> pd.DataFrame:
+    """The unionize rows of experiments with the structure's acronym, by experiment, then in graph order.
+
+    Parameters
+    ----------
+    connection : sqlalchemy.Connection
+    experiments : Selection or iterable of int
+    structures : sequence of str or int, optional
+        Only these structures, as acronyms or ids.
+    is_injection : bool, optional
+        True: inside the injection; False: outside; None: both, as separate rows.
+    hemisphere : {"left", "right", "both"}, optional
+        None: all three, as separate rows.
+    include_descendants : bool
+        Also the rows of everything inside ``structures``. Parents already contain their children: do not add them up.
+    missing : {"error", "skip"}
+        What to do about experiments whose rows are not in the store: "no row" would pass for "no signal".
+
+    Raises
+    ------
+    MissingDataError
+        If an experiment's rows are not in the store.
+    UnknownStructureError, UnknownExperimentError, SelectionError
+        If something is named that the catalog does not have.
+    InputError
+        If an option has a value that it cannot have.
+    """
+    _check_options(hemisphere, missing)
+    wanted = _experiments(connection, experiments)
+    if missing == "error":
+        _refuse_uncovered(connection, wanted, is_injection)
+    table = Unionize.__table__.c
+    columns = [table[name] for name in UNIONIZE_COLUMNS]
+    keys = [table.experiment_id, Structure.graph_order, table.structure_id, table.hemisphere_id, table.is_injection]
+    query = (
+        select(*columns[:2], Structure.acronym.label("structure"), *columns[2:])
+        .join(Structure, Structure.id == table.structure_id)
+        .where(table.experiment_id.in_(wanted))
+    )
+    if structures is not None:
+        ids = {row.id for row in find_structures(connection, structures)}
+        inside = select(StructureAncestor.descendant_id).where(id_in(connection, StructureAncestor.ancestor_id, ids))
+        query = query.where(
+            table.structure_id.in_(inside) if include_descendants else id_in(connection, table.structure_id, ids)
+        )
+    if is_injection is not None:
+        query = query.where(table.is_injection == (true() if is_injection else false()))
+    if hemisphere is not None:
+        query = query.where(table.hemisphere_id == HEMISPHERE_IDS[hemisphere])
+    rows = connection.execute(query.order_by(*keys)).all()
+    return _frame(rows, _UNIONIZE_DTYPES)
+
+
+def uncovered(connection: Connection, experiments: Selection | Iterable[int], part: UnionizePart) -> tuple[int, ...]:
+    """Ids, ascending, of the experiments whose unionize rows inside or outside the injection are not in the store.
+
+    Raises
+    ------
+    UnknownStructureError, UnknownExperimentError, SelectionError
+        If something is named that the catalog does not have.
+    """
+    return _uncovered(connection, _experiments(connection, experiments), part)
+
+
+def _uncovered(connection: Connection, wanted: Select[int], part: UnionizePart) -> tuple[int, ...]:
+    covered = select(UnionizeCoverage.experiment_id).where(UnionizeCoverage.part == part)
+    query = select(Experiment.id).where(Experiment.id.in_(wanted), Experiment.id.not_in(covered))
+    return tuple(connection.scalars(query.order_by(Experiment.id)))
+
+
+def _experiments(connection: Connection, experiments: Selection | Iterable[int]) -> Select[int]:
+    if not isinstance(experiments, Selection):
+        ids = several("experiments", experiments, such_as="Selection(injected_in='VISp') or [158314987]")
+        # No experiments is an answer here, and a mistake in a selection.
+        if not ids:
+            return select(Experiment.id).where(false())
+        # A list of ids is no selection: who hands one in has chosen already.
+        experiments = Selection(ids=ids, include_excluded=True)
+    return compile_selection(connection, experiments)
+
+
+def _refuse_uncovered(connection: Connection, wanted: Select[int], is_injection: bool | None) -> None:
+    parts: tuple[UnionizePart, ...] = ("injection", "projection")
+    if is_injection is not None:
+        parts = ("injection",) if is_injection else ("projection",)
+    for part in parts:
+        absent = _uncovered(connection, wanted, part)
+        if absent:
+            brings = f"bsv-store sync unionizes --ids {','.join(map(str, absent[:10]))}"
+            raise MissingDataError(
+                f"the {part} rows of {number_of(len(absent), 'experiment')} are not in the store: {listed(absent)}",
+                hint=f"Bring them: {brings}; or leave these out (missing='skip').",
+            )
+
+
+def _check_options(hemisphere: str | None, missing: str) -> None:
+    if hemisphere is not None and hemisphere not in tuple(HEMISPHERE_IDS):
+        raise InputError(f"no hemisphere {hemisphere!r}", hint=f"It is one of {', '.join(HEMISPHERE_IDS)}.")
+    if missing not in ("error", "skip"):
+        raise InputError(f"missing cannot be {missing!r}", hint="It is 'error' or 'skip'.")
+
+
+# -- frames -----------------------------------------------------------------------------------------------------------
+
+# Text as plain objects: the same with pandas 2 and 3, with None for what is missing.
+_DTYPES = {"integer": "Int64", "float": "float64", "text": "object", "boolean": "boolean", "time": "object"}
+
+_INTEGER_COLUMNS = {"experiment_id", "structure_id", "hemisphere_id", "id", "max_voxel_x", "max_voxel_y", "max_voxel_z"}
+
+
+def _unionize_dtypes() -> dict[str, str]:
+    names = (*UNIONIZE_COLUMNS[:2], "structure", *UNIONIZE_COLUMNS[2:])
+    special = {"structure": "object", "is_injection": "bool"}
+    return {name: special.get(name, "int64" if name in _INTEGER_COLUMNS else "float64") for name in names}
+
+
+_UNIONIZE_DTYPES = _unionize_dtypes()
+
+
+def _frame(rows: Sequence[Sequence[Any]], dtypes: Mapping[str, str]) -> pd.DataFrame:
+    import pandas as pd
+
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(dtypes)
+    series = {
+        name: pd.Series(list(values), dtype=dtype)
+        for (name, dtype), values in zip(dtypes.items(), columns, strict=True)
+    }
+    return pd.DataFrame(series)

@@ -1,0 +1,129 @@
+"""What people read before they query the catalog in SQL: ``docs/sql.md``, made from here and from the views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bsv_store.catalog.tables.views import schema_markdown
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleQuery:
+    """A query for people to start from; tests run each on both databases."""
+
+    question: str
+    statement: str
+
+
+EXAMPLES: tuple[ExampleQuery, ...] = (
+    ExampleQuery(
+        "Which structures were injected most often, in wild-type mice?",
+        """\
+SELECT primary_structure, count(*) AS experiments
+FROM experiments
+WHERE transgenic_line IS NULL AND NOT withdrawn
+GROUP BY primary_structure
+ORDER BY experiments DESC, primary_structure
+LIMIT 10""",
+    ),
+    ExampleQuery(
+        "Which experiments were injected in VISp or anything inside it?",
+        """\
+SELECT e.id, e.primary_structure, e.transgenic_line, e.injection_volume
+FROM experiments AS e
+JOIN structure_ancestor AS a ON a.descendant_id = e.primary_structure_id
+JOIN structure AS s ON s.id = a.ancestor_id
+WHERE s.acronym = 'VISp' AND NOT e.withdrawn
+ORDER BY e.id""",
+    ),
+    ExampleQuery(
+        "Who projects to the caudoputamen (CP) on the injected side, strongest first?",
+        """\
+SELECT p.experiment_id, e.primary_structure, p.normalized_projection_volume
+FROM projections AS p
+JOIN experiments AS e ON e.id = p.experiment_id
+WHERE p.structure = 'CP' AND p.side = 'ipsilateral' AND p.normalized_projection_volume > 0.1
+ORDER BY p.normalized_projection_volume DESC
+LIMIT 20""",
+    ),
+    ExampleQuery(
+        "Where does one experiment project to, among the summary structures?",
+        """\
+SELECT p.structure, p.side, p.projection_volume, p.projection_density
+FROM projections AS p
+JOIN structure_set_member AS m ON m.structure_id = p.structure_id AND m.structure_set_id = 167587189
+WHERE p.experiment_id = 158314987 AND p.side <> 'both'
+ORDER BY p.projection_volume DESC
+LIMIT 10""",
+    ),
+    ExampleQuery(
+        "How much of each injection lies in its primary structure?",
+        """\
+SELECT e.id, e.primary_structure, i.projection_volume / e.injection_volume AS share
+FROM experiments AS e
+JOIN injection_summary AS i
+    ON i.experiment_id = e.id AND i.structure_id = e.primary_structure_id AND i.hemisphere = 'both'
+WHERE e.injection_volume > 0
+ORDER BY share, e.id
+LIMIT 20""",
+    ),
+    ExampleQuery(
+        "Of which experiments does the store not know the projections? (No row means no signal only where it does.)",
+        """\
+SELECT e.id, e.primary_structure
+FROM experiments AS e
+LEFT JOIN unionize_coverage AS c ON c.experiment_id = e.id AND c.part = 'projection'
+WHERE c.experiment_id IS NULL AND NOT e.withdrawn
+ORDER BY e.id""",
+    ),
+)
+
+_HEAD = """\
+# The catalog in SQL
+
+Generated from `bsv_store/catalog/tables/guide.py` and `bsv_store/catalog/tables/views.py`; to renew it:
+`python -m bsv_store.catalog.tables.guide > docs/sql.md`.
+
+```
+bsv-store sql "SELECT ..." [--param NAME=VALUE] [--format table|csv|json]
+```
+
+or from Python `store.sql("SELECT ... WHERE id = :id", {"id": 158314987})`, which returns a DataFrame. Both are strictly
+read-only: the database itself refuses what would write. The same text works on SQLite and on Postgres.
+
+Three things to know before adding anything up: rows of a structure already contain those of all structures inside it;
+hemisphere `both` is the sum of `left` and `right`; and a missing row means "no signal" only for experiments that stand
+in `unionize_coverage`. Acronyms are case-sensitive, and many begin alike (VISp, VISpm): never
+match them by prefix, go through `structure_ancestor`.
+"""
+
+_DATASETTE = """\
+## Browsing with Datasette
+
+A store on SQLite can be browsed in a web browser with [Datasette](https://datasette.io), which opens it read-only:
+
+```
+pip install datasette
+datasette serve /path/to/store/catalog.db --setting sql_time_limit_ms 10000
+```
+
+It says where: by default http://127.0.0.1:8001, with the views under `/catalog/experiments` and so on.
+
+Browse a copy while others write much: a reader makes writers wait as long as its query runs. A consistent copy:
+
+```
+sqlite3 "file:/path/to/store/catalog.db?mode=ro" ".backup catalog-copy.db"
+```
+"""
+
+
+def sql_guide() -> str:
+    """The text of ``docs/sql.md``."""
+    examples = "\n\n".join(f"**{each.question}**\n\n```sql\n{each.statement}\n```" for each in EXAMPLES)
+    return "\n".join([_HEAD, f"## Examples\n\n{examples}\n", _DATASETTE, schema_markdown()])
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(sql_guide())

@@ -1,0 +1,361 @@
+"""SQL that users hand in: one reading statement, with bound parameters, a row limit and a time limit.
+
+It is the database that refuses what would write. SQLite: a connection of its own on the file opened read-only, with
+``query_only`` on and an authorizer that lets only reading pass. Postgres: a read-only transaction that has taken its
+snapshot already (no statement can make it writable after that) on a connection of its own, through the protocol that
+takes one statement at a time, and always rolled back; what returns no rows is not executed, since COPY may write files
+even so.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import islice
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from bsv_store.catalog.database.engine import BUSY_TIMEOUT_S, Database, translated
+from bsv_store.errors import BsvStoreError, QueryError
+from bsv_store.text import MAX_ID, shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_READ_ONLY_HINT = "sql is read-only: give one statement that returns rows, such as SELECT."
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    statement: str
+    parameters: Mapping[str, Any]
+    row_limit: int | None
+    time_limit_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    names: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+def run_sql(
+    database: Database,
+    statement: str,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    row_limit: int | None,
+    time_limit_s: float,
+) -> pd.DataFrame:
+    """The rows of one reading statement; ``frame.attrs["truncated"]`` says whether the row limit left some out.
+
+    Columns of whole numbers are int64, or Int64 where some are missing; floats float64; truth values bool or boolean;
+    everything else object with None for what is missing. SQLite has no truth values of its own and gives 0 and 1, and
+    times as text in UTC. A second column of one name gets "_2" added.
+
+    Parameters
+    ----------
+    database : Database
+    statement : str
+        One statement; ``:name`` stands for a parameter, on both databases.
+    parameters : mapping of str to str, int, float, bool or None, optional
+    row_limit : int or None
+        Return no more rows than these; None returns all.
+    time_limit_s : float
+        Give up after so many seconds.
+
+    Raises
+    ------
+    QueryError
+        If the statement is wrong, would write, takes too long, or lacks a parameter.
+    StoreUnreachableError, BusyError
+        If the database does not answer, or stays locked.
+    """
+    query = _checked(statement, parameters or {}, row_limit, time_limit_s)
+    run = _run_sqlite if database.is_sqlite else _run_postgres
+    return _frame(run(database, query), row_limit)
+
+
+def _checked(statement: Any, parameters: Any, row_limit: Any, time_limit_s: Any) -> _Query:
+    if not isinstance(statement, str) or not statement.strip():
+        raise QueryError("there is no statement", hint=_READ_ONLY_HINT)
+    if "\0" in statement or not _is_unicode(statement):
+        raise QueryError(f"the statement {shown(statement)} has characters that no SQL has")
+    if row_limit is not None and (isinstance(row_limit, bool) or not isinstance(row_limit, int) or row_limit < 1):
+        raise QueryError(f"the row limit is a positive whole number or None, not {shown(row_limit)}")
+    if isinstance(time_limit_s, bool) or not isinstance(time_limit_s, int | float) or not 0 < time_limit_s < math.inf:
+        raise QueryError(f"the time limit is a positive number of seconds, not {shown(time_limit_s)}")
+    if not isinstance(parameters, Mapping):
+        raise QueryError(f"parameters is {shown(parameters)}", hint="Give a dict, such as {'id': 158314987}.")
+    values = {str(name): _parameter(str(name), value) for name, value in parameters.items()}
+    return _Query(statement, values, row_limit, float(time_limit_s))
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _parameter(name: str, value: Any) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str) and "\0" not in value and _is_unicode(value):
+        return value
+    if isinstance(value, Integral) and -MAX_ID - 1 <= int(value) <= MAX_ID:
+        return int(value)
+    if isinstance(value, Real) and not isinstance(value, Integral):
+        return float(value)
+    raise QueryError(
+        f"the parameter {name!r} cannot be {shown(value)}", hint="Parameters are text, numbers, True, False or None."
+    )
+
+
+# -- SQLite -----------------------------------------------------------------------------------------------------------
+
+_HARMLESS_PRAGMAS = {"table_info", "table_xinfo", "index_list", "index_info", "foreign_key_list"}
+_READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE}
+# One value of a result. SQLite's own limit, 1 GB, is enough to bring a small machine down.
+_LONGEST_VALUE = 100_000_000
+# How many steps of its virtual machine SQLite takes between two looks at the clock.
+_STEPS = 10_000
+
+
+# Loads code, and shows addresses of this process.
+_DANGEROUS = frozenset({"load_extension", "fts3_tokenizer"})
+
+
+def _authorize(action: int, first: str | None, second: str | None, _database: str | None, _trigger: str | None) -> int:
+    if action in _READING:
+        return sqlite3.SQLITE_OK
+    if action == sqlite3.SQLITE_FUNCTION and second not in _DANGEROUS:
+        return sqlite3.SQLITE_OK
+    if action == sqlite3.SQLITE_PRAGMA and first in _HARMLESS_PRAGMAS:
+        return sqlite3.SQLITE_OK
+    return sqlite3.SQLITE_DENY
+
+
+def _run_sqlite(database: Database, query: _Query) -> _Result:
+    wait = min(query.time_limit_s, BUSY_TIMEOUT_S)
+    uri = f"file:{quote(str(database.target))}?mode=ro"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None)) as driver:
+            _guard(driver, query.time_limit_s)
+            cursor = driver.execute(query.statement, dict(query.parameters))
+            if cursor.description is None:
+                raise QueryError("the statement returns no rows", hint=_READ_ONLY_HINT)
+            rows = list(islice(cursor, _fetched(query)))
+            return _Result([column[0] for column in cursor.description], rows)
+    except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
+        raise _sqlite_error(error, query, database) from error
+
+
+def _guard(driver: sqlite3.Connection, time_limit_s: float) -> None:
+    deadline = time.monotonic() + time_limit_s
+    driver.execute("PRAGMA query_only = ON")
+    # SQLite makes these on first use, in a way that to an authorizer looks like a change of the schema.
+    for name in ("json_each", "json_tree", *(f"pragma_{pragma}" for pragma in sorted(_HARMLESS_PRAGMAS))):
+        driver.execute(f"SELECT 1 FROM {name} LIMIT 0")
+    driver.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
+    driver.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+    driver.set_authorizer(_authorize)
+
+
+def _sqlite_error(error: Exception, query: _Query, database: Database) -> BsvStoreError:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_INTERRUPT:
+        return _too_long(query)
+    if code in (sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY) or "not authorized" in str(error):
+        return QueryError(f"the database refused the statement: {error}", hint=_READ_ONLY_HINT)
+    # Not the statement's fault: locked, unreadable, damaged. The low byte is the error without its details.
+    if code is not None and code & 0xFF not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH):
+        return translated(error, str(database))
+    return QueryError(f"the query failed: {error}", hint=_hint(str(error)))
+
+
+# -- Postgres ---------------------------------------------------------------------------------------------------------
+
+# Everything in which a colon means something else comes first and is left alone.
+_TOKEN = re.compile(
+    r"""
+    (?<!\w)[eE]'(?:[^'\\]|''|\\.)*'
+    | '(?:[^']|'')*'
+    | "(?:[^"]|"")*"
+    | (?<!\w)\$(?P<tag>[^\W\d]\w*|)\$.*?\$(?P=tag)\$
+    | --[^\n]*
+    | /\*.*?\*/
+    | ::
+    | :(?P<name>[^\W\d]\w*)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def _numbered(query: _Query) -> tuple[str, list[Any]]:
+    """The statement with $1, $2 ... in place of :name, and the values in that order."""
+    order: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        name = match["name"]
+        if name is None:
+            return match[0]
+        if name not in query.parameters:
+            raise QueryError(f"the query failed: no value for the parameter :{name}", hint=_PARAMETER_HINT)
+        if name not in order:
+            order.append(name)
+        return f"${order.index(name) + 1}"
+
+    return _TOKEN.sub(number, query.statement), [query.parameters[name] for name in order]
+
+
+def _run_postgres(database: Database, query: _Query) -> _Result:
+    import psycopg
+
+    statement, values = _numbered(query)
+    # A connection of its own: whatever the statement does to its session ends with it.
+    private = Database(database.target, read_only=True, pooled=False)
+    with private.reading() as connection:
+        driver: Any = connection.connection.driver_connection
+        # The first query takes the snapshot, after which Postgres lets nothing make the transaction writable.
+        limit = str(math.ceil(1000 * query.time_limit_s))
+        connection.exec_driver_sql("SELECT set_config('statement_timeout', %(limit)s, true)", {"limit": limit})
+        try:
+            names = _column_names(driver, statement, values)
+            rows = list(islice(psycopg.RawCursor(driver).stream(statement, values), _fetched(query)))
+            _refuse_traces(driver)
+        except psycopg.Error as error:
+            refusal = _postgres_refusal(error, query)
+            if refusal is None:
+                raise
+            raise refusal from error
+        connection.rollback()
+    return _Result(names, rows)
+
+
+def _refuse_traces(driver: Any) -> None:
+    """Refuse a statement that wrote all the same: what is raised here undoes it.
+
+    Postgres (18) lets EXPLAIN ANALYZE CREATE TABLE AS through in a read-only transaction.
+    """
+    from psycopg import pq
+
+    # Where the row limit cut the statement short, its transaction has failed, and nothing of it remains.
+    if driver.info.transaction_status == pq.TransactionStatus.INTRANS:
+        written = driver.execute("SELECT txid_current_if_assigned()").fetchone()
+        if written != (None,):
+            raise QueryError("the statement would have written, and was undone", hint=_READ_ONLY_HINT)
+
+
+def _column_names(driver: Any, statement: str, values: Sequence[Any]) -> list[str]:
+    """The columns of the statement's result, as Postgres describes them without executing it."""
+    from psycopg import pq
+    from psycopg.adapt import PyFormat, Transformer
+    from psycopg.errors import error_from_result
+
+    transformer = Transformer(driver)
+    transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
+    prepared = driver.pgconn.prepare(b"", statement.encode(), transformer.types)
+    described = driver.pgconn.describe_prepared(b"") if prepared.status == pq.ExecStatus.COMMAND_OK else prepared
+    if described.status != pq.ExecStatus.COMMAND_OK:
+        raise error_from_result(described)
+    if described.nfields == 0:
+        raise QueryError("the statement returns no rows, so it was not executed", hint=_READ_ONLY_HINT)
+    return [described.fname(number).decode() for number in range(described.nfields)]
+
+
+def _postgres_refusal(error: Any, query: _Query) -> QueryError | None:
+    """What the user did wrong; None if it is not the statement's fault."""
+    import psycopg
+
+    state = error.sqlstate or ""
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return _too_long(query)
+    # Class 25: the state of the transaction, which is read-only and stays so.
+    if state.startswith("25"):
+        return QueryError(f"the database refused the statement: {error}", hint=_READ_ONLY_HINT)
+    is_limit = state.startswith("54")
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError) and not is_limit:
+        return None
+    text = str(error).strip()
+    return QueryError(f"the query failed: {text}", hint=_hint(text))
+
+
+# -- results ----------------------------------------------------------------------------------------------------------
+
+_PARAMETER_HINT = "Give a value for every :name in the statement."
+
+
+def _hint(text: str) -> str | None:
+    lowered = text.lower()
+    if "one statement" in lowered or "multiple commands" in lowered:
+        return _READ_ONLY_HINT
+    if "binding" in lowered:
+        return _PARAMETER_HINT
+    if "no such" in lowered or "does not exist" in lowered:
+        return "`bsv-store sql --schema` lists the views and tables with their columns."
+    return None
+
+
+def _too_long(query: _Query) -> QueryError:
+    return QueryError(
+        f"the query took longer than {query.time_limit_s:g} s and was stopped",
+        hint="Narrow it down, or allow more time.",
+    )
+
+
+def _fetched(query: _Query) -> int | None:
+    # One more than asked for shows that there are more.
+    return None if query.row_limit is None else query.row_limit + 1
+
+
+def _frame(result: _Result, row_limit: int | None) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = result.rows[:row_limit]
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(result.names)
+    names = _unique(result.names)
+    series = {name: pd.Series(*_typed(values)) for name, values in zip(names, columns, strict=True)}
+    frame = pd.DataFrame(series, index=pd.RangeIndex(len(rows)), columns=pd.Index(names, dtype=object))
+    frame.attrs["truncated"] = len(rows) < len(result.rows)
+    return frame
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    unique: list[str] = []
+    for name in names:
+        number, candidate = 1, name
+        while candidate in unique:
+            number += 1
+            candidate = f"{name}_{number}"
+        unique.append(candidate)
+    return unique
+
+
+def _typed(values: Sequence[Any]) -> tuple[list[Any], None, str]:
+    """Data, index and dtype of a column."""
+    data = [_number(value) if isinstance(value, Decimal) else value for value in values]
+    present = [value for value in data if value is not None]
+    kinds = {type(value) for value in present}
+    complete = len(present) == len(data)
+    if present and kinds == {bool}:
+        return data, None, "bool" if complete else "boolean"
+    if present and kinds == {int} and all(-MAX_ID - 1 <= value <= MAX_ID for value in present):
+        return data, None, "int64" if complete else "Int64"
+    if present and kinds <= {int, float}:
+        return data, None, "float64"
+    return data, None, "object"
+
+
+def _number(value: Decimal) -> int | float:
+    # Postgres sums whole numbers as numeric: 3 is meant to be 3 on both databases.
+    exponent = value.as_tuple().exponent
+    return int(value) if exponent == 0 else float(value)

@@ -1,0 +1,149 @@
+"""What the store holds, counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import Connection, func, select
+
+from bsv_store.catalog.annotations import all_annotations
+from bsv_store.catalog.database.models import (
+    Dataset,
+    DatasetVersion,
+    Experiment,
+    SourceSnapshot,
+    StoredVolume,
+    Structure,
+    UnionizeCoverage,
+)
+from bsv_store.catalog.ingest.current import rank_in_force
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeCount:
+    """Number and size of the volumes of one kind and spacing."""
+
+    kind: str
+    spacing_um: int
+    volumes: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationInfo:
+    """The annotation at one spacing."""
+
+    spacing_um: int
+    structures: int
+    annotated_voxels: int
+    size_bytes: int
+    source: str
+    fetched_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotInfo:
+    """One list or table that was taken in."""
+
+    id: int
+    what: str
+    kind: str
+    source: str
+    upstream_date: date | None
+    taken_at: datetime
+    rows: int
+    added: int
+    changed: int
+    withdrawn: int
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogStatus:
+    """What the store holds.
+
+    Attributes
+    ----------
+    structures, experiments, withdrawn_experiments : int
+    unionize_rows : int
+    experiments_with_unionizes : int
+        Those with at least one half of their unionize table.
+    volumes : tuple of VolumeCount
+    annotations : tuple of AnnotationInfo
+        The finest first.
+    datasets, dataset_versions : int
+    latest_snapshots : tuple of SnapshotInfo
+        The one in force of each kind of content, the last taken in first.
+    """
+
+    structures: int
+    experiments: int
+    withdrawn_experiments: int
+    unionize_rows: int
+    experiments_with_unionizes: int
+    volumes: tuple[VolumeCount, ...]
+    annotations: tuple[AnnotationInfo, ...]
+    datasets: int
+    dataset_versions: int
+    latest_snapshots: tuple[SnapshotInfo, ...]
+
+
+def catalog_status(connection: Connection) -> CatalogStatus:
+    """Counts of all that the catalog knows."""
+    by_kind = (StoredVolume.kind, StoredVolume.spacing_um)
+    query = select(*by_kind, func.count(), func.sum(StoredVolume.size_bytes)).group_by(*by_kind)
+    # Sorted in Python: the databases sort text by different rules.
+    volumes = sorted(connection.execute(query).all(), key=lambda row: (row[0], row[1]))
+    return CatalogStatus(
+        structures=_count(connection, Structure),
+        experiments=_count(connection, Experiment),
+        withdrawn_experiments=connection.scalar(
+            select(func.count()).select_from(Experiment).where(Experiment.withdrawn)
+        )
+        or 0,
+        # The coverage rows know the number; counting millions of rows would take seconds.
+        unionize_rows=int(connection.scalar(select(func.sum(UnionizeCoverage.row_count))) or 0),
+        experiments_with_unionizes=connection.scalar(select(func.count(UnionizeCoverage.experiment_id.distinct())))
+        or 0,
+        volumes=tuple(VolumeCount(kind, spacing, count, int(size)) for kind, spacing, count, size in volumes),
+        annotations=tuple(
+            AnnotationInfo(
+                file.grid.spacing_um,
+                file.structure_count,
+                file.annotated_voxels,
+                file.size_bytes,
+                file.source,
+                file.fetched_at,
+            )
+            for file in all_annotations(connection)
+        ),
+        datasets=_count(connection, Dataset),
+        dataset_versions=_count(connection, DatasetVersion),
+        latest_snapshots=_latest_snapshots(connection),
+    )
+
+
+def _count(connection: Connection, table: type[Structure | Experiment | Dataset | DatasetVersion]) -> int:
+    return connection.scalar(select(func.count()).select_from(table)) or 0
+
+
+def _latest_snapshots(connection: Connection) -> tuple[SnapshotInfo, ...]:
+    found = connection.execute(select(SourceSnapshot.__table__)).all()
+    ranked = sorted(found, key=lambda row: rank_in_force(row.what, row.upstream_date, row.id))
+    in_force = {(row.what, row.kind): row for row in ranked}
+    rows = sorted(in_force.values(), key=lambda row: -row.id)
+    return tuple(
+        SnapshotInfo(
+            row.id,
+            row.what,
+            row.kind,
+            row.source,
+            row.upstream_date,
+            row.taken_at,
+            row.row_count,
+            row.added,
+            row.changed,
+            row.withdrawn,
+        )
+        for row in rows
+    )

@@ -1,0 +1,275 @@
+"""The views and tables that people may query in SQL, described column by column.
+
+This is the one home of these descriptions: the documentation and the command line print ``schema_markdown()``, the
+frames take their columns and types from here, and a test compares it with the databases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    String,
+    Table,
+    TableClause,
+    column,
+    table,
+)
+from sqlalchemy.types import TypeEngine
+
+from bsv_store.catalog.database.models import Base
+from bsv_store.catalog.database.models.base import UtcDateTime
+
+ColumnKind = Literal["integer", "float", "text", "boolean", "time"]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDescription:
+    """A column that SQL users may rely on."""
+
+    name: str
+    kind: ColumnKind
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableDescription:
+    """A view or table that SQL users may rely on."""
+
+    name: str
+    description: str
+    columns: tuple[ColumnDescription, ...]
+
+
+def _described(name: str, description: str, columns: Iterable[tuple[str, ColumnKind, str]]) -> TableDescription:
+    return TableDescription(name, description, tuple(ColumnDescription(*described) for described in columns))
+
+
+_EXPERIMENTS = _described(
+    "experiments",
+    "The experiments, one flat row each, withdrawn ones included.",
+    (
+        ("id", "integer", "Allen's id of the experiment (section data set)"),
+        ("specimen_name", "text", "Allen's name of the mouse"),
+        ("product_id", "integer", "Allen's product; 31 is the retina"),
+        ("primary_structure", "text", "Acronym of the structure with the most of the injection; case matters"),
+        ("primary_structure_id", "integer", "Allen's id of that structure"),
+        ("primary_structure_name", "text", "Full name of that structure"),
+        ("transgenic_line", "text", "Lines that are not wild type, sorted, joined by '/'; null = wild type"),
+        ("strain", "text", "Strain of the mouse; null where the list does not say"),
+        ("sex", "text", "M or F"),
+        ("injection_volume", "float", "Injection volume, mm3, both hemispheres"),
+        ("injection_ap", "integer", "Injection coordinate, um from the anterior end; null = unknown"),
+        ("injection_dv", "integer", "Injection coordinate, um from the top; null = unknown"),
+        ("injection_ml", "integer", "Injection coordinate, um from the left; the midline is 5,700; null = unknown"),
+        ("injected_hemisphere", "text", "left or right: the side with the larger part of the injection"),
+        (
+            "hemisphere_source",
+            "text",
+            "unionize: by the injection volumes of the two sides; coordinate: the fallback where these are not known",
+        ),
+        ("injection_volume_left", "float", "mm3, from the unionize rows of the root; null where not known"),
+        ("injection_volume_right", "float", "mm3, from the unionize rows of the root; null where not known"),
+        ("bilateral", "boolean", "The minor side has at least 1 % of the injection; null where not known"),
+        (
+            "projection_volume",
+            "float",
+            "Projection volume outside the injection, mm3, both hemispheres (the list's sum)",
+        ),
+        ("withdrawn", "boolean", "Not in the list that has the last word: the newest API list, else the newest CSV"),
+    ),
+)
+
+_UNIONIZE_COLUMNS: tuple[tuple[str, ColumnKind, str], ...] = (
+    ("experiment_id", "integer", "The experiment"),
+    ("structure_id", "integer", "The structure; parents already contain their children"),
+    ("structure", "text", "Acronym of the structure; case matters"),
+    ("structure_name", "text", "Full name of the structure"),
+    ("hemisphere_id", "integer", "1 left, 2 right, 3 both"),
+    ("hemisphere", "text", "left, right or both"),
+    (
+        "side",
+        "text",
+        "ipsilateral or contralateral to the injected hemisphere, or both; null where that hemisphere is not known",
+    ),
+    ("sum_pixels", "float", "Pixels in the structure"),
+    ("sum_projection_pixels", "float", "Pixels with signal"),
+    ("sum_pixel_intensity", "float", "Sum of the intensity of all pixels"),
+    ("sum_projection_pixel_intensity", "float", "Sum of the intensity of the pixels with signal"),
+    ("projection_density", "float", "Pixels with signal / pixels, 0 to 1"),
+    ("projection_intensity", "float", "Intensity of the pixels with signal / pixels with signal"),
+    ("projection_energy", "float", "Intensity of the pixels with signal / pixels"),
+    ("volume", "float", "Volume of the structure, mm3"),
+    ("projection_volume", "float", "Volume with signal, mm3"),
+    ("normalized_projection_volume", "float", "projection_volume / injection volume of the experiment"),
+    ("max_voxel_density", "float", "Density of the densest voxel, 0 to 1"),
+    ("max_voxel_x", "integer", "AP of the densest voxel, um; 0 where the density is 0"),
+    ("max_voxel_y", "integer", "DV of the densest voxel, um; 0 where the density is 0"),
+    ("max_voxel_z", "integer", "ML of the densest voxel, um; 0 where the density is 0"),
+)
+
+_INJECTION_SUMMARY = _described(
+    "injection_summary",
+    "Signal by structure and hemisphere inside the injection site. No row = no overlap, or not in the store.",
+    _UNIONIZE_COLUMNS,
+)
+
+_PROJECTIONS = _described(
+    "projections",
+    "Signal by structure and hemisphere outside the injection site. No row = no overlap, or not in the store.",
+    _UNIONIZE_COLUMNS,
+)
+
+_DATASET_VERSIONS = _described(
+    "dataset_versions",
+    "The versions of all datasets, one row each.",
+    (
+        ("name", "text", "Name of the dataset"),
+        ("number", "integer", "Number of the version"),
+        ("fingerprint", "text", "SHA-256 over recipe, inputs and algorithm version"),
+        ("content_sha256", "text", "SHA-256 of the result arrays"),
+        ("spacing_um", "integer", "Edge of a voxel, um"),
+        ("group_count", "integer", "Groups of the result"),
+        ("member_count", "integer", "Experiments that went into the result"),
+        ("created_at", "time", "When it was made, UTC"),
+        ("created_by", "text", "Who made it"),
+        ("software", "text", "Versions of bsv-store, NumPy, h5py and Python"),
+        ("recipe", "text", "The question, as canonical JSON"),
+        ("path", "text", "The file, relative to the store's folder"),
+        ("size_bytes", "integer", "Size of the file"),
+    ),
+)
+
+VIEWS: Mapping[str, TableDescription] = MappingProxyType(
+    {described.name: described for described in (_EXPERIMENTS, _INJECTION_SUMMARY, _PROJECTIONS, _DATASET_VERSIONS)}
+)
+"""The views, by name."""
+
+# Tables that SQL users may rely on too. Their columns are described at the models.
+_TABLES: Mapping[str, str] = {
+    "structure": "The structures of the ontology.",
+    "structure_ancestor": "Each structure with each of its ancestors, itself included: join it to take in descendants.",
+    "structure_set": "Allen's sets of structures; 167587189 holds the summary structures.",
+    "structure_set_member": "Which structures are in which set.",
+    "transgenic_line": "The transgenic lines.",
+    "experiment_line": "The lines of each experiment's mouse; some have two.",
+    "experiment_injection_structure": "The structures that each injection touched, primary and secondary.",
+    "unionize": "Signal by experiment, structure, hemisphere and side of the injection's border: Allen's 19 columns.",
+    "annotation": "The annotation of the brain, which says of each voxel what structure it is in; one row per spacing.",
+    "named_selection": "Selections that the lab shares by name; the highest number of a name counts.",
+    "exclusion": "Experiments that selections leave out, and why.",
+    "unionize_coverage": "Which experiments' unionize rows are in the store, whole.",
+    "dataset": "The datasets; the view dataset_versions has their versions.",
+    "dataset_version": "The versions, by the ids that the tables below refer to.",
+    "dataset_group": "The groups of each version, in the order of the result's first axis.",
+    "dataset_member": "The experiments that each version asked for: their group, or why they were left out.",
+    "dataset_check": "Versions that were computed again, and what came of it.",
+}
+
+_UNIONIZE_DESCRIPTIONS = {name: description for name, _, description in _UNIONIZE_COLUMNS}
+
+_DESCRIPTIONS: Mapping[tuple[str, str], str] = {
+    ("structure", "name"): "Full name",
+    ("structure", "color_hex_triplet"): "Allen's color, six hexadecimal digits",
+    ("structure", "parent_structure_id"): "Next structure up; null for the root",
+    ("structure_ancestor", "descendant_id"): "The structure",
+    ("structure_ancestor", "ancestor_id"): "A structure that contains it, or itself",
+    ("structure_set", "id"): "Allen's id of the set",
+    ("structure_set", "name"): "Name of the set, where the source has it",
+    ("annotation", "id"): "The store's own id",
+    ("named_selection", "id"): "The store's own id",
+    ("named_selection", "name"): "Name of the selection",
+    ("named_selection", "saved_by"): "Who saved it",
+    ("named_selection", "saved_at"): "When, UTC",
+    ("exclusion", "id"): "The store's own id",
+    ("exclusion", "reason"): "Why the experiment is left out",
+    ("exclusion", "excluded_by"): "Who put it on the list",
+    ("exclusion", "excluded_at"): "When, UTC",
+    ("exclusion", "lifted_at"): "When it was taken off the list, UTC; null while it is in force",
+    ("transgenic_line", "id"): "The store's own id",
+    ("transgenic_line", "name"): "Name of the line",
+    ("transgenic_line", "allen_id"): "Allen's id; null where the list has names only",
+    ("transgenic_line", "description"): "Allen's description",
+    ("transgenic_line", "stock_number"): "Number in the source's catalog",
+    ("unionize_coverage", "row_count"): "Rows of this part",
+    ("dataset", "id"): "The store's own id",
+    ("dataset", "name"): "Name of the dataset",
+    ("dataset", "created_at"): "When its first version was made, UTC",
+    ("dataset", "created_by"): "Who made its first version",
+    ("dataset_version", "id"): "The store's own id",
+    ("dataset_version", "number"): "Number of the version, from 1",
+    ("dataset_version", "algorithm_version"): "Version of the algorithm",
+    ("dataset_version", "size_bytes"): "Size of the file",
+    ("dataset_version", "file_sha256"): "SHA-256 of the file",
+    ("dataset_version", "spacing_um"): "Edge of a voxel, um",
+    ("dataset_version", "group_count"): "Groups of the result",
+    ("dataset_version", "created_at"): "When it was made, UTC",
+    ("dataset_version", "created_by"): "Who made it",
+    ("dataset_group", "label"): "Name of the group",
+    ("dataset_group", "member_count"): "Experiments that went in",
+    ("dataset_member", "version_id"): "id in dataset_version",
+    ("dataset_member", "group_number"): "number in dataset_group; null = left out",
+    ("dataset_member", "left_out_reason"): "Why the experiment was left out",
+    ("dataset_member", "injected_hemisphere"): "left or right, where the hemisphere rule used it",
+    ("dataset_check", "id"): "The store's own id",
+    ("dataset_check", "checked_at"): "When, UTC",
+    ("dataset_check", "checked_by"): "Who did it",
+}
+
+_KINDS: Mapping[ColumnKind, TypeEngine[Any]] = {
+    "integer": BigInteger(),
+    "float": Double(),
+    "text": String(),
+    "boolean": Boolean(),
+    "time": UtcDateTime(),
+}
+
+
+def view(name: str) -> TableClause:
+    """A view for use in SQLAlchemy queries, with its columns and their types."""
+    return table(name, *(column(described.name, _KINDS[described.kind]) for described in VIEWS[name].columns))
+
+
+def tables() -> Mapping[str, TableDescription]:
+    """The tables that SQL users may rely on, by name."""
+    return {name: _of_table(Base.metadata.tables[name], description) for name, description in _TABLES.items()}
+
+
+def schema_markdown() -> str:
+    """The views and tables with all their columns, as Markdown."""
+    parts = ["## Views", *map(_markdown, VIEWS.values()), "## Tables", *map(_markdown, tables().values())]
+    return "\n\n".join(parts) + "\n"
+
+
+def _of_table(model: Table, description: str) -> TableDescription:
+    return _described(
+        model.name, description, ((each.name, _kind(each), _column_description(each)) for each in model.columns)
+    )
+
+
+def _kind(of: Column[Any]) -> ColumnKind:
+    python_type = of.type.python_type
+    kinds: Mapping[type, ColumnKind] = {int: "integer", float: "float", str: "text", bool: "boolean"}
+    return kinds.get(python_type, "time")
+
+
+def _column_description(of: Column[Any]) -> str:
+    own = _DESCRIPTIONS.get((of.table.name, of.name)) or of.comment
+    if own:
+        return own
+    if of.table.name == "unionize" and of.name in _UNIONIZE_DESCRIPTIONS:
+        return _UNIONIZE_DESCRIPTIONS[of.name]
+    return "; ".join(f"id in {key.column.table.name}" for key in of.foreign_keys)
+
+
+def _markdown(described: TableDescription) -> str:
+    rows = [f"| {each.name} | {each.kind} | {each.description} |" for each in described.columns]
+    head = f"### {described.name}\n\n{described.description}"
+    return "\n".join([f"{head}\n", "| column | type | meaning |", "|---|---|---|", *rows])

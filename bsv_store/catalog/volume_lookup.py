@@ -1,0 +1,37 @@
+"""One volume of the store, or the command that brings it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bsv_store.catalog.volumes import find_volumes, volumes_of
+from bsv_store.check import whole_number
+from bsv_store.errors import MissingDataError
+
+if TYPE_CHECKING:
+    from bsv_store.catalog.database.engine import Database
+    from bsv_store.volumes.library import VolumeFile
+    from bsv_store.volumes.volume import VolumeKind
+
+
+def stored_volume(database: Database, experiment_id: int, *, kind: VolumeKind, spacing_um: int) -> VolumeFile:
+    """The file of a volume, as the catalog describes it.
+
+    Raises
+    ------
+    InputError
+        If the id is no number.
+    MissingDataError
+        If the store does not have it.
+    """
+    experiment_id = whole_number("experiment_id", experiment_id)
+    with database.reading() as connection:
+        found = find_volumes(connection, [experiment_id], kind=kind, spacing_um=spacing_um)
+        others = [] if experiment_id in found else volumes_of(connection, experiment_id)
+    if experiment_id not in found:
+        there = ", ".join(f"{other} at {spacing} um" for other, spacing in others) or "no other volume"
+        raise MissingDataError(
+            f"the store has no {kind} at {spacing_um} um of experiment {experiment_id}; it has {there} of it",
+            hint=f"Bring it: bsv-store fetch --ids {experiment_id} --kind {kind} --spacing {spacing_um}",
+        )
+    return found[experiment_id]

@@ -1,0 +1,1 @@
+"""What became of a version: comparison, staleness, lineage, rebuilds and their checks."""

@@ -1,0 +1,165 @@
+"""Where a version comes from: the volumes, tables and lists behind it, and what relies on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Literal
+
+from sqlalchemy import Connection, select
+
+from bsv_store.catalog.database.id_lists import id_in
+from bsv_store.catalog.database.models import SourceSnapshot, UnionizeCoverage
+from bsv_store.catalog.ingest.current import rank_in_force
+from bsv_store.catalog.volumes import find_volumes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bsv_store.catalog.database.engine import Database
+    from bsv_store.datasets.records import Member
+    from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.volumes.library import VolumeFile
+
+VolumeState = Literal["in the store", "replaced", "not in the store"]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSource:
+    """Where one member's data come from.
+
+    Attributes
+    ----------
+    state : str
+        Whether the store still has the volume that went in: 'in the store', 'replaced' or 'not in the store'.
+    source : str or None
+        URL or file name that the volume came from, as long as the store has it.
+    fetched_at : datetime.datetime or None
+    injection_rows : str or None
+        URL or file name that the unionize rows of the injection came from; None if there are none.
+    """
+
+    experiment_id: int
+    group: str
+    array_sha256: str
+    state: VolumeState
+    source: str | None
+    fetched_at: datetime | None
+    injection_rows: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotSource:
+    """A list or ontology that was in force when the version was made."""
+
+    what: str
+    kind: str
+    source: str
+    upstream_date: date | None
+    taken_at: datetime
+    content_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where a version comes from, and what relies on it.
+
+    Attributes
+    ----------
+    ref, fingerprint, software, created_by : str
+    created_at : datetime.datetime
+        Aware UTC.
+    members : tuple of MemberSource
+    snapshots : tuple of SnapshotSource
+        The newest structures and experiments of each kind that had been taken in by then.
+    tags : tuple of str
+        That are on the version.
+    """
+
+    ref: str
+    fingerprint: str
+    software: str
+    created_by: str
+    created_at: datetime
+    members: tuple[MemberSource, ...]
+    snapshots: tuple[SnapshotSource, ...]
+    tags: tuple[str, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """The members, one row each."""
+        import pandas as pd
+
+        columns = list(MemberSource.__slots__)
+        return pd.DataFrame([[getattr(row, name) for name in columns] for row in self.members], columns=columns)
+
+
+def lineage_of(database: Database, version: DatasetVersion) -> Lineage:
+    """Where a version comes from, and what relies on it; no file is opened."""
+    members = [member for member in version.experiments if member.group is not None]
+    ids = [member.experiment_id for member in members]
+    recipe = version.recipe
+    with database.reading() as connection:
+        volumes = find_volumes(connection, ids, kind=recipe.kind, spacing_um=recipe.spacing_um)
+        injection_rows = _injection_rows(connection, ids)
+        snapshots = _snapshots(connection, version.created_at)
+    labels = {group.number: group.label for group in version.groups}
+    return Lineage(
+        version.ref,
+        version.fingerprint,
+        version.software,
+        version.created_by,
+        version.created_at,
+        tuple(
+            _source(member, labels, volumes.get(member.experiment_id), injection_rows.get(member.experiment_id))
+            for member in members
+        ),
+        snapshots,
+        version.tags,
+    )
+
+
+def _source(member: Member, labels: dict[int, str], volume: VolumeFile | None, rows: str | None) -> MemberSource:
+    assert member.group is not None
+    assert member.array_sha256 is not None
+    state: VolumeState = "not in the store"
+    if volume is not None:
+        state = "in the store" if volume.layout.array_sha256 == member.array_sha256 else "replaced"
+    known = volume if state == "in the store" else None
+    return MemberSource(
+        member.experiment_id,
+        labels[member.group],
+        member.array_sha256,
+        state,
+        None if known is None else known.source,
+        None if known is None else known.fetched_at,
+        rows,
+    )
+
+
+def _injection_rows(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
+    query = (
+        select(UnionizeCoverage.experiment_id, SourceSnapshot.source)
+        .join(SourceSnapshot, SourceSnapshot.id == UnionizeCoverage.snapshot_id)
+        .where(UnionizeCoverage.part == "injection", id_in(connection, UnionizeCoverage.experiment_id, ids))
+    )
+    return dict(connection.execute(query).all())
+
+
+def _snapshots(connection: Connection, until: datetime) -> tuple[SnapshotSource, ...]:
+    query = (
+        select(SourceSnapshot)
+        .with_only_columns(
+            SourceSnapshot.id,
+            SourceSnapshot.what,
+            SourceSnapshot.kind,
+            SourceSnapshot.source,
+            SourceSnapshot.upstream_date,
+            SourceSnapshot.taken_at,
+            SourceSnapshot.content_sha256,
+        )
+        .where(SourceSnapshot.what.in_(["structures", "experiments"]), SourceSnapshot.taken_at <= until)
+    )
+    ranked = sorted(connection.execute(query), key=lambda row: rank_in_force(row.what, row.upstream_date, row.id))
+    newest = {(row.what, row.kind): SnapshotSource(*row[1:]) for row in ranked}
+    return tuple(newest[key] for key in sorted(newest))

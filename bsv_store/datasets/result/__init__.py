@@ -1,0 +1,1 @@
+"""Result files of versions: writing, reading and verifying netCDF-4."""

@@ -1,0 +1,1 @@
+"""A version for others: exports, citations and bundles."""

@@ -1,0 +1,137 @@
+"""What a paper needs to say which data a result is made of. The wording is a draft that its author must check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bsv_store._version import __version__
+from bsv_store.text import number_of
+from bsv_store.volumes.grid import FRAME
+
+if TYPE_CHECKING:
+    from bsv_store.datasets.stored import StoredVersion
+
+CHECK_FIRST = (
+    "Check this text before you publish it: against what you did, and against the Allen Institute's citation policy "
+    "and terms of use (https://alleninstitute.org/legal/citation-policy/), which may have changed."
+)
+
+_REFERENCES = """\
+@article{oh2014mesoscale,
+  title   = {A mesoscale connectome of the mouse brain},
+  author  = {Oh, Seung Wook and Harris, Julie A. and Ng, Lydia and Winslow, Brent and others},
+  journal = {Nature},
+  volume  = {508},
+  pages   = {207--214},
+  year    = {2014},
+  doi     = {10.1038/nature13186}
+}
+
+@article{harris2019hierarchical,
+  title   = {Hierarchical organization of cortical and thalamic connectivity},
+  author  = {Harris, Julie A. and Mihalas, Stefan and Hirokawa, Karla E. and Whitesell, Jennifer D. and others},
+  journal = {Nature},
+  volume  = {575},
+  pages   = {195--202},
+  year    = {2019},
+  doi     = {10.1038/s41586-019-1716-z}
+}
+
+@article{wang2020allen,
+  title   = {The {Allen} {Mouse} {Brain} {Common} {Coordinate} {Framework}: A {3D} Reference Atlas},
+  author  = {Wang, Quanxin and Ding, Song-Lin and Li, Yang and Royall, Josh and others},
+  journal = {Cell},
+  volume  = {181},
+  pages   = {936--953},
+  year    = {2020},
+  doi     = {10.1016/j.cell.2020.04.007}
+}
+"""
+
+_HEMISPHERES = {
+    "none": "",
+    "subtract_contralateral": " On the injected side the mirrored voxel of the other side was subtracted.",
+    "flip_to_right": " Volumes of left injections were mirrored at the midline.",
+    "flip_to_left": " Volumes of right injections were mirrored at the midline.",
+    "fold_ipsilateral": " Volumes were mirrored where needed, so that all injections lie on the right (ipsilateral).",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A draft of what to write, and what identifies the data.
+
+    Attributes
+    ----------
+    ref, fingerprint, content_sha256 : str
+    methods, acknowledgement : str
+        Drafts, in whole sentences.
+    bibtex : str
+        The version itself and the papers behind the atlas.
+    experiment_ids : tuple of int
+        Those that went in, ascending.
+    """
+
+    ref: str
+    fingerprint: str
+    content_sha256: str
+    methods: str
+    acknowledgement: str
+    bibtex: str
+    experiment_ids: tuple[int, ...]
+
+    def __str__(self) -> str:
+        ids = ", ".join(map(str, self.experiment_ids))
+        return (
+            f"{CHECK_FIRST}\n\nMethods\n{self.methods}\n\nAcknowledgement\n{self.acknowledgement}\n\n"
+            f"Experiments (Allen section data sets)\n{ids}\n\nReferences (BibTeX)\n{self.bibtex}"
+        )
+
+
+def citation_of(version: StoredVersion) -> Citation:
+    """A draft of how to cite a version."""
+    ids = tuple(member.experiment_id for member in version.experiments if member.group is not None)
+    return Citation(
+        version.ref,
+        version.fingerprint,
+        version.content_sha256,
+        _methods(version, len(ids)),
+        "We used data of the Allen Mouse Brain Connectivity Atlas, Allen Institute for Brain Science, "
+        "available from https://connectivity.brain-map.org.",
+        f"{_own_entry(version)}\n{_REFERENCES}",
+        ids,
+    )
+
+
+def _further(count: int) -> str:
+    return f"{number_of(count, 'further experiment')} {'was' if count == 1 else 'were'}"
+
+
+def _methods(version: StoredVersion, count: int) -> str:
+    recipe = version.recipe
+    groups = f"{len(version.groups)} groups" if len(version.groups) > 1 else "one group"
+    if version.empty_groups:
+        groups += f" ({len(version.empty_groups)} of them without experiments)"
+    normalized = ", divided by the injection volume," if recipe.normalize == "injection_volume" else ""
+    masked = " Voxels of the injection sites were left out." if recipe.exclude_injection else ""
+    weighted = " Voxels were weighted by the fraction of them that had data." if recipe.weight_by_data_mask else ""
+    left_out = f" {_further(len(version.left_out))} left out." if version.left_out else ""
+    return (
+        f"Volumes of {recipe.kind.replace('_', ' ')} at {recipe.spacing_um} um in the {FRAME} of "
+        f"{number_of(count, 'experiment')} of the Allen Mouse Brain Connectivity Atlas "
+        "(Oh et al. 2014; Harris et al. 2019; Wang et al. 2020)"
+        f"{normalized} were averaged in {groups}.{_HEMISPHERES[recipe.hemisphere]}{masked}{weighted}{left_out} "
+        f"Computed with bsv-store (dataset {version.ref}, fingerprint {version.fingerprint})."
+    )
+
+
+def _own_entry(version: StoredVersion) -> str:
+    return (
+        f"@misc{{bsvstore_{version.fingerprint[:12]},\n"
+        f"  title        = {{Group averages {version.ref} of the Allen Mouse Brain Connectivity Atlas}},\n"
+        f"  howpublished = {{Computed with bsv-store {__version__}}},\n"
+        f"  year         = {{{version.created_at.year}}},\n"
+        f"  note         = {{Fingerprint {version.fingerprint}, content SHA-256 {version.content_sha256}}}\n"
+        "}\n"
+    )

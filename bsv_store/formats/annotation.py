@@ -1,0 +1,64 @@
+"""The CCF annotation as the Allen Institute and AllenSDK's cache have it: an NRRD file of structure ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bsv_store.errors import FormatError, FrameError
+from bsv_store.formats.fields import DAMAGED_HINT
+from bsv_store.formats.nrrd import NrrdBlocks, opened_nrrd
+from bsv_store.progress import go_on
+from bsv_store.volumes.annotation import Annotation
+
+_LARGEST_ID = np.iinfo(np.uint32).max
+
+
+def read_annotation_nrrd(
+    source: bytes | Path, *, what: str, spacing_um: int | None = None, on_block: Callable[[], None] = go_on
+) -> Annotation:
+    """The annotation that an NRRD file holds; whether the ontology knows its ids is not looked at.
+
+    Memory is bounded by a block of the file and the packed annotation, whatever the spacing.
+
+    Parameters
+    ----------
+    source : bytes or Path
+        The file's content, or where it lies.
+    what : str
+        Names the file in errors.
+    spacing_um : int, optional
+        Spacing that the file must have.
+    on_block : callable
+        Called again and again while the file is unpacked; an exception from it gives the work up.
+
+    Raises
+    ------
+    FormatError
+        If it is no such NRRD file, is cut, has bytes after its end, or holds anything but whole numbers from 0 to
+        2**32 - 1.
+    FrameError
+        If the grid is no CCFv3 grid, or has another spacing than asked for.
+    InputError
+        If the file cannot be read.
+    """
+    with opened_nrrd(source, what=what) as file:
+        if spacing_um is not None and file.grid.spacing_um != spacing_um:
+            raise FrameError(
+                f"{what} is a grid of {file.grid.spacing_um} um, not of {spacing_um} um",
+                hint="The file's name and its content disagree; download it again.",
+            )
+        if file.dtype.kind == "f":
+            raise FormatError(f"{what} holds fractions, not structure ids", hint=DAMAGED_HINT)
+        return Annotation.from_blocks(file.grid, _ids(file, what=what), on_block=on_block)
+
+
+def _ids(file: NrrdBlocks, *, what: str) -> Iterator[NDArray[Any]]:
+    for block in file.blocks:
+        if int(block.min()) < 0 or int(block.max()) > _LARGEST_ID:
+            raise FormatError(f"{what} holds numbers that are no structure ids", hint=DAMAGED_HINT)
+        yield block

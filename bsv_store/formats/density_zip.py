@@ -1,0 +1,173 @@
+"""Projection density at 100 um as the grid download sends it: a zip of density.mhd and density.raw; and the raw alone.
+
+Nothing is ever extracted to disk, and no more is inflated than a grid of the CCFv3 takes.
+"""
+
+from __future__ import annotations
+
+import io
+import stat
+import zipfile
+import zlib
+
+import numpy as np
+
+from bsv_store.errors import FormatError, FrameError
+from bsv_store.formats.fields import DAMAGED_HINT, looks_like_html, quoted
+from bsv_store.formats.metaimage import MAX_HEADER_BYTES, MetaImageHeader, read_metaimage_header
+from bsv_store.volumes.checks import checked_volume
+from bsv_store.volumes.grid import CCFV2_SHAPE_100UM, Grid
+from bsv_store.volumes.volume import Volume
+
+GRID = Grid(100)
+RAW_BYTES = GRID.size * 4
+CCFV2_RAW_BYTES = int(np.prod(CCFV2_SHAPE_100UM)) * 4
+
+_HEADER, _RAW = "density.mhd", "density.raw"
+# Spacing as um, as mm, or left at the format's default.
+_SPACINGS = (100.0, 0.1, 1.0)
+_MAX_MEMBERS = 32
+# The other methods of the zip format inflate without a limit on what one read returns.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,
+    IndexError,
+    OverflowError,
+)
+
+
+def read_density_zip(body: bytes, *, what: str) -> Volume:
+    """The projection density volume that a grid download holds.
+
+    Parameters
+    ----------
+    body : bytes
+        A zip with the members density.mhd and density.raw.
+    what : str
+        Names the download in errors.
+
+    Returns
+    -------
+    Volume
+        float32, shape (132, 80, 114), axes [ap, dv, ml], values in [0, 1], NaN = no data.
+
+    Raises
+    ------
+    FormatError
+        If it is no such zip: cut, a CRC error, members missing, twice, links or with paths in their names, sizes that
+        differ from the header's, or voxels that are no densities.
+    FrameError
+        If the grid is not the CCFv3 at 100 um; the CCFv2 is named as such.
+    """
+    if looks_like_html(body):
+        raise FormatError(f"{what} is a web page, not a zip file", hint=DAMAGED_HINT)
+    try:
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            members = _members(archive, what=what)
+            header_info, raw_info = members[_HEADER], members[_RAW]
+            header = read_metaimage_header(
+                _read(archive, header_info, MAX_HEADER_BYTES, what=what), what=f"{what}, {_HEADER}"
+            )
+            _check_header(header, what=f"{what}, {_HEADER}")
+            _check_raw_size(raw_info.file_size, what=f"{what}, {_RAW}")
+            raw = _read(archive, raw_info, RAW_BYTES, what=what)
+    except FormatError:
+        raise
+    except _ZIP_ERRORS as error:
+        raise FormatError(f"{what} is no whole zip file: {error}", hint=DAMAGED_HINT) from error
+    return read_density_raw(raw, what=f"{what}, {_RAW}")
+
+
+def read_density_raw(body: bytes, *, what: str) -> Volume:
+    """The projection density volume of a bare density.raw, as Brain Street View caches it.
+
+    Parameters
+    ----------
+    body : bytes
+        4,815,360 bytes: little-endian float32, the AP axis fastest.
+    what : str
+        Names the file in errors.
+
+    Returns
+    -------
+    Volume
+        float32, shape (132, 80, 114), axes [ap, dv, ml], values in [0, 1], NaN = no data.
+
+    Raises
+    ------
+    FormatError
+        If the size is another, or voxels are no densities.
+    FrameError
+        If the size is that of a CCFv2 grid.
+    """
+    _check_raw_size(len(body), what=what)
+    voxels = np.frombuffer(body, "<f4").reshape(GRID.shape, order="F")
+    return checked_volume(np.ascontiguousarray(voxels), "projection_density", what=what)
+
+
+def _members(archive: zipfile.ZipFile, *, what: str) -> dict[str, zipfile.ZipInfo]:
+    members: dict[str, zipfile.ZipInfo] = {}
+    infos = archive.infolist()
+    if len(infos) > _MAX_MEMBERS:
+        raise FormatError(f"{what} has {len(infos)} members, a density download has two", hint=DAMAGED_HINT)
+    for info in infos:
+        # orig_filename is what the file says; filename has already been cleaned of some of it.
+        name = info.orig_filename
+        if name != info.filename or any(mark in name for mark in "/\\:\0") or name in ("", ".", ".."):
+            raise FormatError(f"{what} has a member with a path in its name: {quoted(name)}", hint=DAMAGED_HINT)
+        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
+            raise FormatError(f"{what}: the member {quoted(name)} is a link or special file", hint=DAMAGED_HINT)
+        if info.flag_bits & 0x1 or info.compress_type not in _METHODS:
+            raise FormatError(f"{what}: the member {quoted(name)} is encrypted or packed unusually", hint=DAMAGED_HINT)
+        if name in members:
+            raise FormatError(f"{what} has the member {quoted(name)} twice", hint=DAMAGED_HINT)
+        members[name] = info
+    if missing := [name for name in (_HEADER, _RAW) if name not in members]:
+        raise FormatError(
+            f"{what} lacks the member {' and '.join(missing)}; it holds {quoted(sorted(members))}", hint=DAMAGED_HINT
+        )
+    return members
+
+
+def _check_header(header: MetaImageHeader, *, what: str) -> None:
+    if header.data_file != _RAW:
+        raise FormatError(f"{what} points at {quoted(header.data_file)} instead of {_RAW}", hint=DAMAGED_HINT)
+    grid = Grid.from_shape(header.shape, what=what)
+    if grid != GRID:
+        raise FrameError(f"{what} is a grid of {grid.spacing_um} um, not of {GRID.spacing_um}", hint=DAMAGED_HINT)
+    if header.spacing is not None and (len(set(header.spacing)) != 1 or header.spacing[0] not in _SPACINGS):
+        raise FrameError(
+            f"{what} states a spacing of {header.spacing}, which does not fit its {GRID.spacing_um} um grid",
+            hint=DAMAGED_HINT,
+        )
+
+
+def _check_raw_size(size: int, *, what: str) -> None:
+    if size == CCFV2_RAW_BYTES:
+        raise FrameError(
+            f"{what} has {size} bytes, the CCFv2 grid {'x'.join(map(str, CCFV2_SHAPE_100UM))}; this store holds CCFv3",
+            hint="Download the volume again: the API serves CCFv3 today.",
+        )
+    if size != RAW_BYTES:
+        raise FormatError(f"{what} has {size} bytes instead of {RAW_BYTES}", hint=DAMAGED_HINT)
+
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int, *, what: str) -> bytes:
+    """A member's bytes; its checksum is compared as its end is reached."""
+    if info.file_size > limit:
+        raise FormatError(
+            f"{what}: {info.filename} claims {info.file_size} bytes, more than {limit}", hint=DAMAGED_HINT
+        )
+    with archive.open(info) as member:
+        data = member.read(limit + 1)
+    if len(data) != info.file_size:
+        raise FormatError(
+            f"{what}: {info.filename} has {len(data)} bytes, but claims {info.file_size}", hint=DAMAGED_HINT
+        )
+    return data

@@ -1,0 +1,345 @@
+"""Experiment lists in their four shapes: ApiConnectivity, the source search, the web site's CSV and its 2016 form.
+
+All are turned into rows of one of two JSON shapes first (a CSV row becomes what the source search would have sent), so
+that one function checks every value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+from bsv_store.catalog.records import ExperimentList, ExperimentRecord, ExperimentSourceKind, LineRecord
+from bsv_store.errors import FormatError
+from bsv_store.formats.envelope import read_json, read_rows
+from bsv_store.formats.fields import (
+    DAMAGED_HINT,
+    checked_amount,
+    checked_id,
+    checked_text,
+    csv_rows,
+    float_from_text,
+    int_from_text,
+    optional_text,
+    quoted,
+)
+from bsv_store.volumes.grid import AXES, EXTENT_UM
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Names of the fields in one JSON shape."""
+
+    id: str
+    structure_id: str
+    acronym: str
+    specimen: str
+    product: str
+    volume: str
+    structures: str
+    line: str
+    coordinates: tuple[str, ...]
+
+    @property
+    def required(self) -> frozenset[str]:
+        # What is missing here would be read as a statement: no line means wild type.
+        return frozenset((self.id, self.structure_id, self.acronym, self.volume, self.structures, self.line))
+
+
+_API = _Shape(
+    id="data_set_id",
+    structure_id="structure_id",
+    acronym="structure_abbrev",
+    specimen="specimen_name",
+    product="product_id",
+    volume="injection_volume",
+    structures="injection_structures",
+    line="transgenic_line",
+    coordinates=("injection_x", "injection_y", "injection_z"),
+)
+_SEARCH = _Shape(
+    id="id",
+    structure_id="structure-id",
+    acronym="structure-abbrev",
+    specimen="name",
+    product="product-id",
+    volume="injection-volume",
+    structures="injection-structures",
+    line="transgenic-line",
+    coordinates=("injection-coordinates",),
+)
+
+_CSV_COLUMNS = (
+    "id",
+    "transgenic-line",
+    "product-id",
+    "structure-id",
+    "structure-abbrev",
+    "name",
+    "injection-volume",
+    "injection-structures",
+    "gender",
+    "strain",
+    "sum",
+    "injection-coordinates",
+)
+_CSV_INTS = ("id", "product-id", "structure-id")
+_CSV_FLOATS = ("injection-volume", "sum")
+_HINT_SHAPES = "Expected are an ApiConnectivity list, a reply of the source search, or the web site's CSV export."
+_SLASHED_IDS = re.compile(r"[0-9]{1,19}(?:/[0-9]{1,19})*")
+_RUBY_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|=>|\bnil\b')
+_RUBY_TO_JSON = {"=>": ":", "nil": "null"}
+
+
+def read_experiments(body: bytes, *, what: str, upstream_date: date | None = None) -> ExperimentList:
+    """The experiments that a file or reply lists, in any of the four shapes.
+
+    Parameters
+    ----------
+    body : bytes
+        ApiConnectivity (a bare list or the RMA envelope), a source search reply, or one of the web site's CSV exports.
+    what : str
+        Names the file or reply in errors.
+    upstream_date : datetime.date, optional
+        Day the list was made upstream, where known.
+
+    Returns
+    -------
+    ExperimentList
+        Sorted by id, rows of one id merged. Its kind is ``csv_2016`` for an export in the older registration, which is
+        told by its filled num-voxels column and http page addresses.
+
+    Raises
+    ------
+    EnvelopeError
+        If the reply reports failure or is one page of several.
+    FormatError
+        If it is no such list, is empty or cut, lacks columns, mixes two registrations, holds a value of a wrong type or
+        range, or has one id twice with differences beyond the line.
+    """
+    if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{"):
+        return experiments_from_rows(read_rows(body, what=what), what=what, upstream_date=upstream_date)
+    kind, rows = _rows_from_csv(body, what=what)
+    return _listed(rows, _SEARCH, kind, what=what, upstream_date=upstream_date)
+
+
+def experiments_from_rows(
+    rows: Sequence[Mapping[str, Any]], *, what: str, upstream_date: date | None = None
+) -> ExperimentList:
+    """The experiments of rows that the API sent, from one reply or gathered from several pages.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        ApiConnectivity rows or source search rows (hyphenated keys), all of one shape.
+    what : str
+        Names the source in errors.
+    upstream_date : datetime.date, optional
+        Day the list was made upstream, where known.
+
+    Raises
+    ------
+    FormatError
+        As `read_experiments`.
+    """
+    if not rows:
+        raise FormatError(f"{what} lists no experiment", hint=_HINT_SHAPES)
+    shape = _API if _API.id in rows[0] else _SEARCH
+    if shape.id not in rows[0] or shape.structure_id not in rows[0]:
+        raise FormatError(
+            f"{what} is no experiment list: its first row lacks {shape.structure_id}; it has {quoted(sorted(rows[0]))}",
+            hint=_HINT_SHAPES,
+        )
+    return _listed(rows, shape, "api", what=what, upstream_date=upstream_date)
+
+
+def _listed(
+    rows: Sequence[Mapping[str, Any]],
+    shape: _Shape,
+    kind: ExperimentSourceKind,
+    *,
+    what: str,
+    upstream_date: date | None,
+) -> ExperimentList:
+    if not rows:
+        raise FormatError(f"{what} lists no experiment", hint=_HINT_SHAPES)
+    merged: dict[int, ExperimentRecord] = {}
+    for row in rows:
+        record = _record(row, shape, what=what)
+        earlier = merged.get(record.id)
+        merged[record.id] = record if earlier is None else _merged(earlier, record, what=what)
+    experiments = tuple(merged[experiment_id] for experiment_id in sorted(merged))
+    return ExperimentList(kind=kind, experiments=experiments, rows=len(rows), upstream_date=upstream_date)
+
+
+def _record(row: Mapping[str, Any], shape: _Shape, *, what: str) -> ExperimentRecord:
+    experiment_id = checked_id(row.get(shape.id), field="an experiment's id", what=what)
+    here = f"{what}, experiment {experiment_id}"
+    if missing := sorted(shape.required - row.keys()):
+        raise FormatError(f"{here} lacks {', '.join(missing)}", hint=_HINT_SHAPES)
+    product = row.get(shape.product)
+    ap, dv, ml = _coordinates(row, shape, what=here)
+    return ExperimentRecord(
+        id=experiment_id,
+        primary_structure_id=checked_id(row[shape.structure_id], field=shape.structure_id, what=here),
+        primary_structure_acronym=checked_text(row[shape.acronym], field=shape.acronym, what=here),
+        specimen_name=optional_text(row.get(shape.specimen), field=shape.specimen, what=here),
+        product_id=None if product is None else checked_id(product, field=shape.product, what=here),
+        strain=optional_text(row.get("strain"), field="strain", what=here),
+        sex=optional_text(row.get("gender"), field="gender", what=here),
+        injection_volume=checked_amount(row[shape.volume], field=shape.volume, what=here),
+        injection_ap=ap,
+        injection_dv=dv,
+        injection_ml=ml,
+        projection_volume=checked_amount(row.get("sum"), field="sum", what=here),
+        injection_structure_ids=_structure_ids(row[shape.structures], field=shape.structures, what=here),
+        lines=_lines(row, shape, what=here),
+        storage_directory=optional_text(row.get("storage_directory"), field="storage_directory", what=here),
+    )
+
+
+def _coordinates(row: Mapping[str, Any], shape: _Shape, *, what: str) -> tuple[int, int, int] | tuple[None, None, None]:
+    """Injection point in um; unknown only where all three are absent or 0."""
+    if len(shape.coordinates) == 1:
+        values = row.get(shape.coordinates[0])
+        if values is None or values == []:
+            return None, None, None
+        if not isinstance(values, list) or len(values) != len(AXES):
+            raise FormatError(
+                f"{what}: {shape.coordinates[0]} is {quoted(values)}, not three numbers", hint=DAMAGED_HINT
+            )
+    else:
+        values = [row.get(name) for name in shape.coordinates]
+    if all(value is None or (type(value) is int and value == 0) for value in values):
+        return None, None, None
+    for axis, value, extent in zip(AXES, values, EXTENT_UM, strict=True):
+        if type(value) is not int:
+            raise FormatError(
+                f"{what}: the {axis} injection coordinate is {quoted(value)}, not a whole number of um",
+                hint=DAMAGED_HINT,
+            )
+        if not 0 <= value < extent:
+            raise FormatError(
+                f"{what}: the {axis} injection coordinate {value} um lies outside the CCFv3 box (0 to {extent})",
+                hint="Coordinates are um from the anterior-superior-left corner, not voxel indices.",
+            )
+    ap, dv, ml = values
+    return ap, dv, ml
+
+
+def _structure_ids(value: object, *, field: str, what: str) -> tuple[int, ...]:
+    """From "502/926", or from a list of ids or of objects with an id."""
+    ids: list[object]
+    if value is None or value == "":
+        ids = []
+    elif isinstance(value, str) and _SLASHED_IDS.fullmatch(value):
+        ids = [int(part) for part in value.split("/")]
+    elif isinstance(value, list):
+        ids = [entry.get("id") if isinstance(entry, dict) else entry for entry in value]
+    else:
+        raise FormatError(f"{what}: {field} is {quoted(value)}, not a list of structures", hint=DAMAGED_HINT)
+    return tuple(sorted({checked_id(entry, field=f"an id in {field}", what=what) for entry in ids}))
+
+
+def _lines(row: Mapping[str, Any], shape: _Shape, *, what: str) -> tuple[LineRecord, ...]:
+    line = row[shape.line]
+    if line is None or line == "":
+        if row.get("transgenic_line_id") is not None:
+            raise FormatError(
+                f"{what} has a transgenic_line_id, but no transgenic_line: its line is missing",
+                hint="Ask the API for whole ApiConnectivity rows.",
+            )
+        return ()
+    if isinstance(line, str):
+        return (LineRecord(checked_text(line, field=shape.line, what=what)),)
+    if not isinstance(line, dict):
+        raise FormatError(f"{what}: {shape.line} is {quoted(line)}, neither a name nor an object", hint=DAMAGED_HINT)
+    line_id = line.get("id")
+    name = checked_text(line.get("name"), field="name of the transgenic line", what=what)
+    here = f"{what}, line {quoted(name)}"
+    return (
+        LineRecord(
+            name=name,
+            allen_id=None if line_id is None else checked_id(line_id, field="id of the line", what=here),
+            type_name=optional_text(
+                line.get("transgenic_line_type_name"), field="transgenic_line_type_name", what=here
+            ),
+            description=optional_text(line.get("description"), field="description", what=here, prose=True),
+            stock_number=optional_text(line.get("stock_number"), field="stock_number", what=here),
+        ),
+    )
+
+
+def _merged(earlier: ExperimentRecord, later: ExperimentRecord, *, what: str) -> ExperimentRecord:
+    if replace(earlier, lines=()) != replace(later, lines=()):
+        differing = [
+            name
+            for name in ExperimentRecord.__dataclass_fields__
+            if name != "lines" and getattr(earlier, name) != getattr(later, name)
+        ]
+        raise FormatError(
+            f"{what} has the experiment {earlier.id} twice, with different {', '.join(differing)}", hint=DAMAGED_HINT
+        )
+    lines = {line.name: line for line in earlier.lines}
+    for line in later.lines:
+        if lines.setdefault(line.name, line) != line:
+            raise FormatError(
+                f"{what}: experiment {earlier.id} has two different lines of the name {quoted(line.name)}",
+                hint=DAMAGED_HINT,
+            )
+    return replace(earlier, lines=tuple(lines[name] for name in sorted(lines)))
+
+
+def _rows_from_csv(body: bytes, *, what: str) -> tuple[ExperimentSourceKind, list[dict[str, Any]]]:
+    header, rows = csv_rows(body, what=what)
+    if missing := [name for name in _CSV_COLUMNS if name not in header]:
+        raise FormatError(f"{what} is no experiment list: it lacks the columns {', '.join(missing)}", hint=_HINT_SHAPES)
+    kind = _registration(header, rows, what=what)
+    return kind, [_typed(row, what=what) for row in rows]
+
+
+def _registration(header: Sequence[str], rows: Sequence[Mapping[str, str]], *, what: str) -> ExperimentSourceKind:
+    """Today's export leaves num-voxels empty, links by https and writes colors in lower case; that of 2016 does not."""
+    if not {"num-voxels", "experiment_page_url"} & set(header):
+        raise FormatError(
+            f"{what} lacks the columns num-voxels and experiment_page_url, which tell its registration",
+            hint="Take the export as the web site made it, with all its columns.",
+        )
+    old = sum(
+        row.get("num-voxels", "").strip() != "" or row.get("experiment_page_url", "").startswith("http://")
+        for row in rows
+    )
+    if 0 < old < len(rows):
+        raise FormatError(
+            f"{what} mixes two registrations: {old} of {len(rows)} rows are from the older one",
+            hint="Coordinates of the two must not be mixed: load the two exports one by one.",
+        )
+    return "csv_2016" if old else "csv"
+
+
+def _typed(row: Mapping[str, str], *, what: str) -> dict[str, Any]:
+    """A CSV row as the source search would have sent it."""
+    here = f"{what}, experiment {quoted(row['id'], limit=20)}"
+    page = row.get("experiment_page_url", "")
+    if page and page.rpartition("/")[2] != row["id"]:
+        raise FormatError(f"{here}: the row's page is that of another experiment: {quoted(page)}", hint=DAMAGED_HINT)
+    typed: dict[str, Any] = dict(row)
+    for name in _CSV_INTS:
+        typed[name] = int_from_text(row[name], field=name, what=here)
+    for name in _CSV_FLOATS:
+        typed[name] = float_from_text(row[name], field=name, what=here)
+    for name in ("injection-coordinates", "injection-structures"):
+        typed[name] = _ruby(row[name], what=f"{here}: {name}")
+    return typed
+
+
+def _ruby(text: str, *, what: str) -> Any:
+    """The value of a Ruby literal of lists, hashes with string keys, strings and numbers."""
+    if not text.strip():
+        return None
+    # Strings are tokens too, so that an arrow inside one stays as it is.
+    as_json = _RUBY_TOKEN.sub(lambda token: _RUBY_TO_JSON.get(token[0], token[0]), text)
+    return read_json(as_json.encode(), what=what)

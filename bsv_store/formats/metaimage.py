@@ -1,0 +1,106 @@
+"""MetaImage headers (.mhd), as far as the density grids of the Allen API need them: ``key = value`` lines.
+
+Format: https://itk.org/Wiki/ITK/MetaIO/Documentation
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bsv_store.errors import FormatError
+from bsv_store.formats.fields import DAMAGED_HINT, quoted
+
+MAX_HEADER_BYTES = 64 * 1024
+
+_TRUE, _FALSE = ("true", "t", "1", "yes"), ("false", "f", "0", "no")
+
+
+@dataclass(frozen=True, slots=True)
+class MetaImageHeader:
+    """Header of a 3-D image of little-endian float32 in a file of its own.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Voxels along the three axes, the first of which runs fastest in the file.
+    spacing : tuple of float or None
+        ElementSpacing as it stands; its unit is not part of the format.
+    data_file : str
+        Name of the file with the voxels.
+    """
+
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float] | None
+    data_file: str
+
+
+def read_metaimage_header(body: bytes, *, what: str) -> MetaImageHeader:
+    """The header that a .mhd file holds; spacing and case of keys and values do not matter.
+
+    Raises
+    ------
+    FormatError
+        If it is no MetaImage header, or of an image that is not 3-D, float32, little-endian, one channel, uncompressed
+        and without a header in its data file.
+    """
+    fields = _fields(body, what=what)
+    _expect(fields, "ndims", ("3",), what=what, required=True)
+    _expect(fields, "elementtype", ("met_float",), what=what, required=True)
+    _expect(fields, "objecttype", ("image",), what=what)
+    _expect(fields, "binarydata", _TRUE, what=what)
+    _expect(fields, "binarydatabyteordermsb", _FALSE, what=what)
+    _expect(fields, "elementbyteordermsb", _FALSE, what=what)
+    _expect(fields, "compresseddata", _FALSE, what=what)
+    _expect(fields, "elementnumberofchannels", ("1",), what=what)
+    _expect(fields, "headersize", ("0",), what=what)
+    ap, dv, ml = _numbers(fields, "dimsize", what=what)
+    if not all(value.is_integer() and value > 0 for value in (ap, dv, ml)):
+        raise FormatError(f"{what}: DimSize is {quoted(fields['dimsize'])}", hint=DAMAGED_HINT)
+    return MetaImageHeader(
+        shape=(int(ap), int(dv), int(ml)),
+        spacing=_numbers(fields, "elementspacing", what=what) if "elementspacing" in fields else None,
+        data_file=_required(fields, "elementdatafile", what=what),
+    )
+
+
+def _fields(body: bytes, *, what: str) -> dict[str, str]:
+    if len(body) > MAX_HEADER_BYTES:
+        raise FormatError(f"{what} has {len(body)} bytes, too many for a MetaImage header", hint=DAMAGED_HINT)
+    try:
+        text = body.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{what} is no MetaImage header: it is not plain text", hint=DAMAGED_HINT) from error
+    fields: dict[str, str] = {}
+    for line in text.splitlines():
+        if not line.strip():
+            continue
+        key, equals, value = line.partition("=")
+        name = key.strip().lower()
+        if not equals or not name:
+            raise FormatError(f"{what} is no MetaImage header: {quoted(line)}", hint=DAMAGED_HINT)
+        if name in fields:
+            raise FormatError(f"{what} has {quoted(key.strip())} twice", hint=DAMAGED_HINT)
+        fields[name] = value.strip()
+    return fields
+
+
+def _required(fields: dict[str, str], name: str, *, what: str) -> str:
+    value = fields.get(name, "")
+    if not value:
+        raise FormatError(f"{what} is no usable MetaImage header: it lacks {name}", hint=DAMAGED_HINT)
+    return value
+
+
+def _expect(fields: dict[str, str], name: str, allowed: tuple[str, ...], *, what: str, required: bool = False) -> None:
+    value = _required(fields, name, what=what) if required else fields.get(name)
+    if value is not None and value.lower() not in allowed:
+        raise FormatError(f"{what}: {name} is {quoted(value)}, expected {' or '.join(allowed)}", hint=DAMAGED_HINT)
+
+
+def _numbers(fields: dict[str, str], name: str, *, what: str) -> tuple[float, float, float]:
+    text = _required(fields, name, what=what)
+    try:
+        first, second, third = (float(part) for part in text.split())
+    except ValueError as error:
+        raise FormatError(f"{what}: {name} is {quoted(text)}, not three numbers", hint=DAMAGED_HINT) from error
+    return first, second, third

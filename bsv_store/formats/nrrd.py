@@ -1,0 +1,348 @@
+"""NRRD files of the Allen API and of AllenSDK's cache, read block by block.
+
+pynrrd parses the header; the voxels are inflated here, so that a file that lies about its size costs no more memory
+than its header admits, and so that data are turned to our axis order while they come in. Format: NRRD0004,
+https://teem.sourceforge.net/nrrd/format.html
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bsv_store.errors import FormatError, FrameError, InputError
+from bsv_store.formats.fields import DAMAGED_HINT, looks_like_html, quoted
+from bsv_store.volumes.checks import checked_values
+from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.spool import SpooledVolume, VolumeSpool
+from bsv_store.volumes.volume import Volume, VolumeKind
+
+_MAX_HEADER_BYTES = 64 * 1024
+_INPUT_BYTES = 256 * 1024
+# Decoding a block takes about five times this. Of 8 bytes a voxel, one plane at 10 um is as large.
+_BLOCK_BYTES = 8 * 1024 * 1024
+_GZIP_WBITS = 31
+
+_TYPES = {
+    "i1": ("signed char", "int8", "int8_t"),
+    "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
+    "i2": ("short", "short int", "signed short", "signed short int", "int16", "int16_t"),
+    "u2": ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
+    "i4": ("int", "signed int", "int32", "int32_t"),
+    "u4": ("uint", "unsigned int", "uint32", "uint32_t"),
+    "i8": ("longlong", "long long", "long long int", "signed long long", "signed long long int", "int64", "int64_t"),
+    "u8": ("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"),
+    "f4": ("float",),
+    "f8": ("double",),
+}
+_DTYPES = {name: dtype for dtype, names in _TYPES.items() for name in names}
+_GZIP, _RAW = ("gzip", "gz"), ("raw",)
+# A file that keeps its voxels elsewhere, or skips over part of itself, is none of Allen's.
+_DETACHED = ("data file", "datafile", "line skip", "lineskip", "byte skip", "byteskip")
+
+
+@dataclass(frozen=True, slots=True)
+class NrrdBlocks:
+    """An open NRRD file.
+
+    Attributes
+    ----------
+    grid : Grid
+    dtype : numpy.dtype
+        As the header names it.
+    blocks : iterator of ndarray, shape (ap, dv, some of ml)
+        One after the other along ML; after the last the end of the file is checked.
+    """
+
+    grid: Grid
+    dtype: np.dtype[Any]
+    blocks: Iterator[NDArray[Any]]
+
+
+def read_nrrd(source: bytes | Path, kind: VolumeKind, *, what: str, spacing_um: int | None = None) -> Volume:
+    """The volume that an NRRD file holds, whatever number type its header names.
+
+    Parameters
+    ----------
+    source : bytes or Path
+        The file's content, or where it lies.
+    kind : VolumeKind
+        What the voxels show; the file itself does not say.
+    what : str
+        Names the file in errors.
+    spacing_um : int, optional
+        Spacing that the file must have.
+
+    Returns
+    -------
+    Volume
+        float32, C order, axes [ap, dv, ml]; in [0, 1] but for the energies; NaN = no data.
+
+    Raises
+    ------
+    FormatError
+        If it is no such NRRD file, or is cut, has bytes after its end, or voxels outside their range.
+    FrameError
+        If the grid is no CCFv3 grid, has another spacing than asked for, or space directions that contradict its sizes.
+    InputError
+        If the file cannot be read.
+    """
+    with _opened(source, what=what) as stream:
+        header = _volume_header(stream, what=what, spacing_um=spacing_um)
+        voxels = np.empty(header.grid.shape, np.float32)
+        for first, block in _checked_blocks(stream, header, kind, what=what):
+            voxels[:, :, first : first + block.shape[2]] = block
+    return Volume(kind, voxels)
+
+
+def spool_nrrd(
+    source: bytes | Path, kind: VolumeKind, spool: VolumeSpool, *, what: str, spacing_um: int | None = None
+) -> SpooledVolume:
+    """The volume that an NRRD file holds, under the rules of :func:`read_nrrd`, but in a spool instead of in memory.
+
+    Parameters
+    ----------
+    source, kind, what, spacing_um
+        As for :func:`read_nrrd`.
+    spool : VolumeSpool
+        What it held before is forgotten.
+
+    Raises
+    ------
+    FormatError, FrameError, InputError
+        As :func:`read_nrrd` does.
+    NoSpaceError, StoreError
+        If the spool cannot be written.
+    """
+    with _opened(source, what=what) as stream:
+        header = _volume_header(stream, what=what, spacing_um=spacing_um)
+        return spool.fill(kind, header.grid, _checked_blocks(stream, header, kind, what=what))
+
+
+def _volume_header(stream: BinaryIO, *, what: str, spacing_um: int | None) -> _Header:
+    header = _Header.read(stream, what=what)
+    if spacing_um is not None and header.grid.spacing_um != spacing_um:
+        raise FrameError(
+            f"{what} is a grid of {header.grid.spacing_um} um, not of {spacing_um} um",
+            hint="The file's name and its content disagree; download it again.",
+        )
+    return header
+
+
+def _checked_blocks(
+    stream: BinaryIO, header: _Header, kind: VolumeKind, *, what: str
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    return ((first, checked_values(block, kind, what=what)) for first, block in _blocks(stream, header, what=what))
+
+
+@contextmanager
+def opened_nrrd(source: bytes | Path, *, what: str) -> Iterator[NrrdBlocks]:
+    """The grid, number type and voxels of an NRRD file, block after block; what is not read is not checked.
+
+    Parameters
+    ----------
+    source : bytes or Path
+        The file's content, or where it lies.
+    what : str
+        Names the file in errors.
+
+    Raises
+    ------
+    FormatError
+        If it is no such NRRD file; while the blocks are read, if it is cut or has bytes after its end.
+    FrameError
+        If the grid is no CCFv3 grid, or the header contradicts itself.
+    InputError
+        If the file cannot be read.
+    """
+    with _opened(source, what=what) as stream:
+        header = _Header.read(stream, what=what)
+        yield NrrdBlocks(header.grid, header.dtype, (block for _, block in _blocks(stream, header, what=what)))
+
+
+def _opened(source: bytes | Path, *, what: str) -> BinaryIO:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    try:
+        return source.open("rb")
+    except OSError as error:
+        raise InputError(
+            f"{what} cannot be read: {error.strerror or error}", hint="Check path and permissions."
+        ) from error
+
+
+class _Header:
+    """The part of an NRRD header that says how the voxels lie in the file."""
+
+    def __init__(self, fields: Mapping[str, Any], *, what: str) -> None:
+        if found := [name for name in _DETACHED if name in fields]:
+            raise FormatError(
+                f"{what}: the header field {found[0]!r} is refused: data must follow it", hint=DAMAGED_HINT
+            )
+        sizes = tuple(int(size) for size in np.atleast_1d(fields.get("sizes", ())))
+        if fields.get("dimension") != 3 or len(sizes) != 3:
+            raise FormatError(f"{what} is not 3-D: sizes {sizes}", hint=DAMAGED_HINT)
+        self.grid = Grid.from_shape(sizes, what=what)
+        self.dtype = _dtype(fields, what=what)
+        self.is_gzip = _is_gzip(fields, what=what)
+        _check_directions(fields, self.grid, what=what)
+
+    @classmethod
+    def read(cls, stream: BinaryIO, *, what: str) -> _Header:
+        """The checked header; the stream stands at the first byte of the data afterwards."""
+        import nrrd
+
+        # Only the header goes to pynrrd, so that it cannot look for data anywhere.
+        text = _header_bytes(stream, what=what)
+        try:
+            fields = nrrd.read_header(io.BytesIO(text))
+            return cls(fields, what=what)
+        except FormatError:
+            raise
+        except (nrrd.NRRDError, ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+            raise FormatError(f"{what} has no usable NRRD header: {quoted(str(error))}", hint=DAMAGED_HINT) from error
+
+
+_SIGNATURES = {
+    b"\x1f\x8b": "a gzip file",
+    b"PK\x03\x04": "a zip file",
+    b"\x89HDF": "an HDF5 file",
+    b"\x89PNG": "a PNG picture",
+    b"II*\0": "a TIFF picture",
+    b"MM\0*": "a TIFF picture",
+}
+
+
+def _kind_of(start: bytes) -> str:
+    """What a file is that is none of ours, in words that a terminal can show."""
+    if not start:
+        return "empty"
+    if looks_like_html(start):
+        return "a web page"
+    for signature, kind in _SIGNATURES.items():
+        if start.startswith(signature):
+            return kind
+    first = start[:40]
+    if first.isascii() and first.decode("ascii").replace("\n", " ").replace("\r", " ").isprintable():
+        return f"text: {quoted(first.decode('ascii'))}"
+    return "binary data of another kind"
+
+
+def _header_bytes(stream: BinaryIO, *, what: str) -> bytes:
+    start = stream.read(_MAX_HEADER_BYTES)
+    if not start.startswith(b"NRRD000"):
+        raise FormatError(f"{what} is no NRRD file, but {_kind_of(start)}", hint=DAMAGED_HINT)
+    ends = [at + len(mark) for mark in (b"\n\n", b"\r\n\r\n") if (at := start.find(mark)) >= 0]
+    if not ends:
+        raise FormatError(f"{what}: the NRRD header does not end; the file is cut", hint=DAMAGED_HINT)
+    stream.seek(min(ends))
+    return start[: min(ends)]
+
+
+def _dtype(fields: Mapping[str, Any], *, what: str) -> np.dtype[Any]:
+    name = " ".join(str(fields.get("type", "")).lower().split())
+    if name not in _DTYPES:
+        raise FormatError(f"{what}: the number type {quoted(name)} is not supported", hint=DAMAGED_HINT)
+    dtype = np.dtype(_DTYPES[name])
+    endian = str(fields.get("endian", "")).lower()
+    if endian not in ("little", "big") and dtype.itemsize > 1:
+        raise FormatError(f"{what}: the byte order {quoted(endian)} is neither little nor big", hint=DAMAGED_HINT)
+    return dtype.newbyteorder(">" if endian == "big" else "<")
+
+
+def _is_gzip(fields: Mapping[str, Any], *, what: str) -> bool:
+    encoding = str(fields.get("encoding", "")).lower()
+    if encoding not in _GZIP + _RAW:
+        raise FormatError(f"{what}: the encoding {quoted(encoding)} is not supported", hint="Store it as gzip or raw.")
+    return encoding in _GZIP
+
+
+def _check_directions(fields: Mapping[str, Any], grid: Grid, *, what: str) -> None:
+    # The field `space` in Allen's files is misleading, and is not looked at.
+    stated: NDArray[np.float64] | None = None
+    if fields.get("space directions") is not None:
+        stated = np.asarray(fields["space directions"], np.float64)
+    elif fields.get("spacings") is not None:
+        stated = np.diag(np.asarray(fields["spacings"], np.float64))
+    if stated is not None and not np.array_equal(stated, np.eye(3) * grid.spacing_um):
+        raise FrameError(
+            f"{what} states the space directions {quoted(stated.tolist())}, which do not fit its "
+            f"{grid.spacing_um} um grid",
+            hint=DAMAGED_HINT,
+        )
+
+
+def _blocks(stream: BinaryIO, header: _Header, *, what: str) -> Iterator[tuple[int, NDArray[Any]]]:
+    """First ML index and voxels [ap, dv, some of ml] of block after block; then the end of the file is checked."""
+    ap, dv, ml = header.grid.shape
+    slab = ap * dv * header.dtype.itemsize
+    depth = max(1, _BLOCK_BYTES // slab)
+    body: _RawBody = _GzipBody(stream, what=what) if header.is_gzip else _RawBody(stream, what=what)
+    for first in range(0, ml, depth):
+        count = min(depth, ml - first)
+        data = body.exactly(count * slab)
+        yield first, np.frombuffer(data, header.dtype).reshape((ap, dv, count), order="F")
+    body.end()
+
+
+class _RawBody:
+    """Bytes of the voxels as they lie in the file."""
+
+    def __init__(self, stream: BinaryIO, *, what: str) -> None:
+        self._stream = stream
+        self._what = what
+
+    def exactly(self, count: int) -> bytearray:
+        data = bytearray()
+        while len(data) < count:
+            part = self._some(count - len(data))
+            if not part:
+                raise self._cut()
+            data += part
+        return data
+
+    def end(self) -> None:
+        if self._some(1) or self._left_over():
+            raise FormatError(f"{self._what} holds more data than its header says", hint=DAMAGED_HINT)
+
+    def _cut(self) -> FormatError:
+        return FormatError(f"{self._what} is cut: it ends before the data that its header promises", hint=DAMAGED_HINT)
+
+    def _some(self, limit: int) -> bytes:
+        """Up to ``limit`` further bytes; none at the end."""
+        return self._stream.read(limit)
+
+    def _left_over(self) -> bool:
+        return False
+
+
+class _GzipBody(_RawBody):
+    """The same, inflated; never more than is asked for."""
+
+    def __init__(self, stream: BinaryIO, *, what: str) -> None:
+        super().__init__(stream, what=what)
+        self._inflater = zlib.decompressobj(_GZIP_WBITS)
+
+    def _some(self, limit: int) -> bytes:
+        while not self._inflater.eof:
+            packed = self._inflater.unconsumed_tail or self._stream.read(_INPUT_BYTES)
+            try:
+                data = self._inflater.decompress(packed, limit)
+            except zlib.error as error:
+                raise FormatError(f"{self._what} is damaged: {error}", hint=DAMAGED_HINT) from error
+            if data:
+                return data
+            if not packed and not self._inflater.eof:
+                raise self._cut()
+        return b""
+
+    def _left_over(self) -> bool:
+        return bool(self._inflater.unused_data) or bool(self._stream.read(1))

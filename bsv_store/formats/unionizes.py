@@ -1,0 +1,303 @@
+"""ProjectionStructureUnionize rows, column by column: API replies, AllenSDK's CSV, Brain Street View's summaries.
+
+Fast because an atlas has millions of rows: no Python loop runs over values, only over columns. Measured on forty
+real tables: 300,000 rows/s from CSV; from JSON 165,000 rows/s for one experiment's reply, 94,000 for all forty in one
+reply of 60 MB. The JSON parser of the standard library alone runs at 230,000 and 180,000.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS, UnionizePart, UnionizeTable
+from bsv_store.errors import FormatError
+from bsv_store.formats.envelope import read_rows
+from bsv_store.formats.fields import DAMAGED_HINT, decoded, looks_like_html, quoted
+from bsv_store.volumes.grid import EXTENT_UM
+
+_Columns = dict[str, NDArray[Any]]
+
+BOTH_PARTS: frozenset[UnionizePart] = frozenset(("injection", "projection"))
+
+_API_ID = "section_data_set_id"
+_OUR_ID = "experiment_id"
+# Brain Street View adds its own copy of the id to every row of its summaries.
+_BSV_ID = "experimentID"
+
+_PYTHON_TYPES: dict[str, frozenset[type]] = {
+    "i8": frozenset((int,)),
+    "f8": frozenset((int, float)),
+    "?": frozenset((bool,)),
+}
+_IDS = ("experiment_id", "structure_id", "id")
+_FRACTIONS = ("projection_density", "max_voxel_density")
+_MAX_VOXEL = ("max_voxel_x", "max_voxel_y", "max_voxel_z")
+_FLOATS = tuple(column for _, column, kind in UNIONIZE_FIELDS if kind == "f8")
+_ROUNDING = 1e-6
+# Rows whose dicts fit into a processor's cache while the 19 columns are gathered from them.
+_BLOCK = 1024
+# One character more than "False", so that a longer word is not cut to it.
+_BOOL_TEXT = "U6"
+_TRUE, _FALSE = ("True", "true", "TRUE", "t", "1"), ("False", "false", "FALSE", "f", "0")
+
+
+def read_unionizes(body: bytes, *, what: str, parts: frozenset[UnionizePart] | None = None) -> UnionizeTable:
+    """The unionize rows that a file or reply holds.
+
+    Parameters
+    ----------
+    body : bytes
+        An RMA reply, a bare list of its rows, AllenSDK's structure_unionizes.csv, or Brain Street View's
+        injectionSummary_all.json.
+    what : str
+        Names the file or reply in errors.
+    parts : frozenset of UnionizePart, optional
+        Halves of each experiment's table that the source is known to hold completely, for example because only
+        injection rows were asked for. By default what is certain from the rows alone, see `unionize_table_from_rows`.
+
+    Returns
+    -------
+    UnionizeTable
+        Sorted by key, keys unique, every number finite. Without any row it is empty, and ``parts`` is what was given.
+
+    Raises
+    ------
+    EnvelopeError
+        If the reply reports failure or is one page of several.
+    FormatError
+        If it is no unionize table, is cut, lacks fields, holds values of a wrong type or range, or has a key twice.
+    """
+    if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{"):
+        return unionize_table_from_rows(read_rows(body, what=what), parts=parts, what=what)
+    columns = _checked_columns(_columns_from_csv(body, what=what), what=what)
+    if not _hemispheres_add_up(columns):
+        raise FormatError(
+            f"{what} lacks rows: the left and right rows of some structure do not add up to the row of both",
+            hint="A file cut between two lines looks like this; get it again from its source.",
+        )
+    return _table(columns, parts, what=what)
+
+
+def unionize_table_from_rows(
+    rows: Sequence[Mapping[str, Any]], parts: frozenset[UnionizePart] | None = None, *, what: str
+) -> UnionizeTable:
+    """The unionize table made of rows as the API sends them, from one reply or gathered from several pages.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        With the 19 fields of ProjectionStructureUnionize; ``experiment_id`` may stand for ``section_data_set_id``, and
+        further keys are ignored.
+    parts : frozenset of UnionizePart, optional
+        Halves known to be complete. By default the halves of which every experiment has rows, for a complete table
+        always has rows in both; none if the hemispheres do not add up, so that rows must be missing.
+    what : str
+        Names the source in errors.
+
+    Raises
+    ------
+    FormatError
+        As `read_unionizes`.
+    """
+    columns = _checked_columns(_columns_from_rows(rows, what=what), what=what)
+    if parts is None and rows and _BSV_ID in rows[0] and bool(columns["is_injection"].all()):
+        parts = frozenset(("injection",))
+    if not _hemispheres_add_up(columns):
+        if parts is not None:
+            raise FormatError(
+                f"{what}: left and right do not add up to both hemispheres, so rows are missing", hint=_HINT_ROWS
+            )
+        parts = frozenset()
+    return _table(columns, parts, what=what)
+
+
+def _columns_from_rows(rows: Sequence[Mapping[str, Any]], *, what: str) -> _Columns:
+    if not rows:
+        return {column: np.empty(0, kind) for _, column, kind in UNIONIZE_FIELDS}
+    id_field = _API_ID if _API_ID in rows[0] else _OUR_ID
+    # The parser's own key objects: looking up by an equal string compares characters, two million times.
+    own_keys = {key: key for key in rows[0]}
+    fields = [id_field if field == _API_ID else field for field, _, _ in UNIONIZE_FIELDS]
+    getters = [itemgetter(own_keys.get(field, field)) for field in fields]
+    cells: list[list[Any]] = [[] for _ in fields]
+    try:
+        for start in range(0, len(rows), _BLOCK):
+            block = rows[start : start + _BLOCK]
+            for column_cells, get in zip(cells, getters, strict=True):
+                column_cells.extend(map(get, block))
+    except KeyError as error:
+        raise FormatError(f"{what}: a unionize row lacks {quoted(error.args[0])}", hint=_HINT_ROWS) from error
+    columns: _Columns = {}
+    for field, (_, column, kind), column_cells in zip(fields, UNIONIZE_FIELDS, cells, strict=True):
+        columns[column] = _array(column_cells, kind, field=field, what=what)
+    if _BSV_ID in rows[0] and any(str(row.get(_BSV_ID)) != str(row[id_field]) for row in rows):
+        raise FormatError(f"{what}: {_BSV_ID} and {id_field} name different experiments", hint=DAMAGED_HINT)
+    return columns
+
+
+def _array(cells: Sequence[Any], kind: str, *, field: str, what: str) -> NDArray[Any]:
+    if not _PYTHON_TYPES[kind].issuperset(map(type, cells)):
+        wrong = next(cell for cell in cells if type(cell) not in _PYTHON_TYPES[kind])
+        wanted = {"i8": "a whole number", "f8": "a number", "?": "true or false"}[kind]
+        raise FormatError(f"{what}: {field} is {quoted(wrong)}, not {wanted}", hint=DAMAGED_HINT)
+    try:
+        return np.array(cells, dtype=kind)
+    except OverflowError as error:
+        raise FormatError(f"{what}: a value of {field} is out of range", hint=DAMAGED_HINT) from error
+
+
+def _columns_from_csv(body: bytes, *, what: str) -> _Columns:
+    if looks_like_html(body):
+        raise FormatError(f"{what} is a web page, not a CSV file", hint=DAMAGED_HINT)
+    text = decoded(body, what=what)
+    if not text.endswith("\n"):
+        # A file cut inside its last number would otherwise pass with a wrong value.
+        raise FormatError(f"{what} is empty or ends in the middle of a line: it is cut", hint=DAMAGED_HINT)
+    lines = text.replace("\r\n", "\n").split("\n")[:-1]
+    header = _csv_header(lines[0], what=what)
+    commas = lines[0].count(",")
+    for number, line in enumerate(lines[1:], start=2):
+        if line.count(",") != commas:
+            raise FormatError(
+                f"{what}, line {number}: {line.count(',') + 1} cells instead of {commas + 1}", hint=DAMAGED_HINT
+            )
+    wanted = {column: _BOOL_TEXT if kind == "?" else kind for _, column, kind in UNIONIZE_FIELDS}
+    # Columns that are not ours are read as one character of text: NumPy has no way to skip a field of a structure.
+    layout = np.dtype([(f"{name}|{place}", wanted.get(name, "U1")) for place, name in enumerate(header)])
+    cells = _parsed_cells(lines[1:], layout, what=what)
+    columns = {name: cells[f"{name}|{place}"] for place, name in enumerate(header) if name in wanted}
+    columns["is_injection"] = _booleans(columns["is_injection"], what=what)
+    return {column: np.ascontiguousarray(columns[column]) for column in UNIONIZE_COLUMNS}
+
+
+def _csv_header(line: str, *, what: str) -> list[str]:
+    try:
+        cells = next(csv.reader([line], strict=True), [])
+    except csv.Error as error:
+        raise FormatError(f"{what} is no CSV file: {error}", hint=DAMAGED_HINT) from error
+    header = [_OUR_ID if name == _API_ID else name for name in cells]
+    if missing := [name for name in UNIONIZE_COLUMNS if name not in header]:
+        raise FormatError(f"{what} is no unionize table: it lacks the columns {', '.join(missing)}", hint=_HINT_ROWS)
+    if twice := sorted({name for name in header if header.count(name) > 1}):
+        raise FormatError(f"{what} has columns twice: {quoted(twice)}", hint=DAMAGED_HINT)
+    return header
+
+
+def _parsed_cells(lines: Sequence[str], layout: np.dtype[Any], *, what: str) -> NDArray[Any]:
+    if not lines:
+        return np.empty(0, layout)
+    try:
+        # np.loadtxt converts digits exactly, as float() does, and refuses what is no number.
+        return np.loadtxt(lines, delimiter=",", dtype=layout, comments=None, ndmin=1)
+    except (ValueError, IndexError, OverflowError) as error:
+        raise FormatError(f"{what} is no unionize table: {quoted(str(error))}", hint=DAMAGED_HINT) from error
+
+
+def _booleans(words: NDArray[Any], *, what: str) -> NDArray[np.bool_]:
+    true = np.isin(words, _TRUE)
+    if not (true | np.isin(words, _FALSE)).all():
+        wrong = words[~(true | np.isin(words, _FALSE))][0]
+        raise FormatError(f"{what}: is_injection is {quoted(str(wrong))}, neither True nor False", hint=DAMAGED_HINT)
+    return true
+
+
+def _checked_columns(columns: _Columns, *, what: str) -> _Columns:
+    """The columns sorted by key, after every check of values."""
+    for name in _IDS:
+        _refuse(columns, name, columns[name] <= 0, "is no id", what=what)
+    hemisphere = columns["hemisphere_id"]
+    _refuse(columns, "hemisphere_id", (hemisphere < 1) | (hemisphere > 3), "is not 1, 2 or 3", what=what)
+    for name in _FLOATS:
+        _refuse(columns, name, ~np.isfinite(columns[name]), "is not finite", what=what)
+        _refuse(columns, name, columns[name] < 0, "is negative", what=what)
+    for name in _FRACTIONS:
+        _refuse(columns, name, columns[name] > 1 + _ROUNDING, "is above 1", what=what)
+    for name, extent in zip(_MAX_VOXEL, EXTENT_UM, strict=True):
+        outside = (columns[name] < 0) | (columns[name] >= extent)
+        _refuse(columns, name, outside, f"lies outside the CCFv3 box (0 to {extent} um)", what=what)
+    return _sorted_by_key(columns, what=what)
+
+
+def _refuse(columns: _Columns, name: str, wrong: NDArray[np.bool_], why: str, *, what: str) -> None:
+    if wrong.any():
+        at = int(np.flatnonzero(wrong)[0])
+        raise FormatError(f"{what}, {_key(columns, at)}: {name} {columns[name][at]} {why}", hint=DAMAGED_HINT)
+
+
+def _key(columns: _Columns, at: int) -> str:
+    part = "injection" if columns["is_injection"][at] else "projection"
+    return (
+        f"experiment {columns['experiment_id'][at]}, structure {columns['structure_id'][at]}, "
+        f"hemisphere {columns['hemisphere_id'][at]}, {part}"
+    )
+
+
+def _sorted_by_key(columns: _Columns, *, what: str) -> _Columns:
+    keys = [columns[name] for name in ("is_injection", "hemisphere_id", "structure_id", "experiment_id")]
+    order = np.lexsort(keys)
+    ordered = {name: values[order] for name, values in columns.items()}
+    if len(order) > 1:
+        same = np.logical_and.reduce([key[order][1:] == key[order][:-1] for key in keys])
+        if same.any():
+            at = int(np.flatnonzero(same)[0])
+            raise FormatError(f"{what} has a unionize row twice: {_key(ordered, at)}", hint=DAMAGED_HINT)
+    return ordered
+
+
+def _hemispheres_add_up(columns: _Columns) -> bool:
+    """Whether left plus right is both, for every structure of sorted columns; a missing row counts as 0.
+
+    Holds to 1e-14 in all real tables, so a difference means that rows are missing.
+    """
+    experiment, structure = columns["experiment_id"], columns["structure_id"]
+    if not len(experiment):
+        return True
+    starts = np.concatenate(([True], (experiment[1:] != experiment[:-1]) | (structure[1:] != structure[:-1])))
+    group = np.cumsum(starts) * 2 + columns["is_injection"]
+    both = columns["hemisphere_id"] == 3
+    for name in ("sum_pixels", "projection_volume"):
+        total = np.bincount(group, np.where(both, columns[name], 0.0))
+        sides = np.bincount(group, np.where(both, 0.0, columns[name]))
+        if (np.abs(total - sides) > _ROUNDING * total).any():
+            return False
+    return True
+
+
+def _table(columns: _Columns, parts: frozenset[UnionizePart] | None, *, what: str) -> UnionizeTable:
+    if parts is None:
+        return UnionizeTable(columns, _parts_present(columns))
+    injection = columns["is_injection"]
+    for part, rows in (("injection", injection), ("projection", ~injection)):
+        if part not in parts and parts and rows.any():
+            example = _key(columns, int(np.argmax(rows)))
+            raise FormatError(
+                f"{what} holds {part} rows, but only {_and(parts)} rows were expected: {example}", hint=DAMAGED_HINT
+            )
+    return UnionizeTable(columns, parts)
+
+
+def _parts_present(columns: _Columns) -> frozenset[UnionizePart]:
+    if not len(columns["experiment_id"]):
+        return frozenset()
+    _, which = np.unique(columns["experiment_id"], return_inverse=True)
+    injection = np.bincount(which, columns["is_injection"])
+    rows = np.bincount(which)
+    certain: set[UnionizePart] = set()
+    if (injection > 0).all():
+        certain.add("injection")
+    if (injection < rows).all():
+        certain.add("projection")
+    return frozenset(certain)
+
+
+def _and(parts: Iterable[str]) -> str:
+    return " and ".join(sorted(parts))
+
+
+_HINT_ROWS = "Expected are the 19 fields of ProjectionStructureUnionize."

@@ -1,0 +1,104 @@
+"""``bsv-store dataset``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bsv_store_cli.commands.dataset.cite import cite
+from bsv_store_cli.commands.dataset.delete import delete
+from bsv_store_cli.commands.dataset.diff import diff
+from bsv_store_cli.commands.dataset.import_ import import_
+from bsv_store_cli.commands.dataset.lineage import lineage
+from bsv_store_cli.commands.dataset.rebuild import rebuild
+from bsv_store_cli.commands.dataset.regions import regions
+from bsv_store_cli.commands.dataset.stale import stale
+from bsv_store_cli.commands.dataset.tag import tag, untag
+from bsv_store_cli.help import Group
+from bsv_store_cli.options.dataset import REF
+from bsv_store_cli.output.datasets import print_version
+from bsv_store_cli.output.formats import format_option, frame_rows, print_rows
+from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.tables import Column, count, day_time, number_of
+from bsv_store_cli.session import opened_store
+
+_COLUMNS = (
+    "name",
+    "number",
+    "group_count",
+    "member_count",
+    "spacing_um",
+    "size_bytes",
+    "created_at",
+    "created_by",
+    "fingerprint",
+)
+_TABLE = (
+    Column("ref", "dataset"),
+    Column("group_count", "groups"),
+    Column("member_count", "experiments", count),
+    Column("spacing_um", "um"),
+    Column("size", "size", right=True),
+    Column("created_at", "made", day_time),
+    Column("created_by", "by"),
+    Column("fingerprint", "fingerprint", lambda value: str(value)[:12]),
+)
+
+
+@click.group(cls=Group)
+def dataset() -> None:
+    """List, show, measure and export dataset versions.
+
+    A version is named NAME@3, NAME@TAG or NAME@latest; NAME alone means the latest.
+    """
+
+
+@dataset.command("list")
+@format_option
+def list_(output_format: str) -> None:
+    """List all versions of all datasets."""
+    from bsv_store.acquisition.work.outcome import size_text
+
+    with opened_store() as store:
+        rows = frame_rows(store.datasets())
+    for row in rows:
+        row["ref"] = f"{row['name']}@{row['number']}"
+        row["size"] = size_text(row["size_bytes"])
+    print_rows(rows, output_format, columns=_COLUMNS, table=_TABLE)
+    note(number_of(len(rows), "version"))
+
+
+@dataset.command()
+@REF
+@click.option("--members", is_flag=True, help="List the members of each group too; CSV has them instead of the groups.")
+@format_option
+def show(ref: str, members: bool, output_format: str) -> None:
+    """Show a version: recipe, groups, hashes, members."""
+    with opened_store() as store:
+        print_version(store.dataset(ref), output_format, members=members)
+
+
+@dataset.command()
+@REF
+@click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+def export(ref: str, target: Path, overwrite: bool) -> None:
+    """Write a version to FILE, whose ending says how.
+
+    \b
+    .nc              netCDF-4, as it stands in the store
+    .nrrd            the mean; several groups are a fourth axis
+    .nii .nii.gz     the mean as NIfTI-1; several groups are a fourth axis
+    .npz             NumPy arrays: every statistic, axes, groups, recipe
+    .csv             the members, those left out included
+    .bib .txt        references, draft of the citation
+    .bsv.zip         all of it, for another store
+    """  # noqa: D301 (click wants the character)
+    with opened_store() as store:
+        store.dataset(ref).export(target, overwrite=overwrite)
+    note(f"Wrote {target}.")
+
+
+for _command in (cite, delete, diff, import_, lineage, rebuild, regions, stale, tag, untag):
+    dataset.add_command(_command)

@@ -1,0 +1,54 @@
+"""``bsv-store dataset cite``."""
+
+from __future__ import annotations
+
+import click
+
+from bsv_store_cli.help import Command, WordChoice
+from bsv_store_cli.options.dataset import REF
+from bsv_store_cli.output.formats import emit, frame_rows, print_rows
+from bsv_store_cli.output.messages import note
+from bsv_store_cli.session import opened_store
+
+_COLUMNS = (
+    "dataset",
+    "experiment_id",
+    "group",
+    "group_label",
+    "divisor",
+    "injected_hemisphere",
+    "array_sha256",
+    "injection_fraction_sha256",
+    "data_mask_sha256",
+)
+
+
+@click.command(cls=Command)
+@REF
+@click.option(
+    "--format",
+    "citation_format",
+    type=WordChoice(["text", "bibtex", "csv"]),
+    default="text",
+    show_default=True,
+    help="A draft of all; the references; or the table of the experiments that went in.",
+)
+def cite(ref: str, citation_format: str) -> None:
+    """Draft what a paper says of a version.
+
+    Methods, acknowledgement, experiments, references. It is a draft: check it before you publish it.
+    """
+    from bsv_store.datasets.share.citation import CHECK_FIRST
+
+    with opened_store() as store:
+        version = store.dataset(ref)
+    citation = version.cite()
+    if citation_format == "text":
+        emit(str(citation).rstrip("\n"))
+        return
+    note(CHECK_FIRST)
+    if citation_format == "bibtex":
+        emit(citation.bibtex.rstrip("\n"))
+    else:
+        rows = [{**row, "dataset": version.ref} for row in frame_rows(version.members) if row["group"] is not None]
+        print_rows(rows, "csv", columns=_COLUMNS)

@@ -1,0 +1,69 @@
+"""``bsv-store dataset regions``."""
+
+from __future__ import annotations
+
+import click
+
+from bsv_store_cli.help import Command, WordChoice
+from bsv_store_cli.options.dataset import REF
+from bsv_store_cli.output.datasets import note_empty_groups
+from bsv_store_cli.output.formats import format_option, frame_rows, print_rows
+from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.tables import Column, count, number_of
+from bsv_store_cli.session import opened_store
+
+_TABLE = (
+    Column("group_label", "group"),
+    Column("acronym", "structure"),
+    Column("hemisphere", "hemisphere"),
+    Column("voxels", "voxels", count),
+    Column("mean", "mean"),
+)
+
+
+@click.command(cls=Command)
+@REF
+@click.option("--structure", "structures", multiple=True, metavar="ACRONYM", help="Only these structures; repeatable.")
+@click.option("--structure-set", type=int, metavar="ID", help="Set of structures.  [default: 167587189, summary]")
+@click.option("--group", "groups", type=int, multiple=True, metavar="N", help="Only this group; repeatable.")
+@click.option(
+    "--hemisphere",
+    "hemispheres",
+    multiple=True,
+    type=WordChoice(["left", "right", "both", "ipsilateral", "contralateral"]),
+    help="Only this one; repeatable. Of a version that was folded: ipsilateral, contralateral or both.",
+)
+@click.option("--top", type=click.IntRange(1), metavar="N", help="The N with the largest mean, that one first.")
+@format_option
+def regions(
+    ref: str,
+    structures: tuple[str, ...],
+    structure_set: int | None,
+    groups: tuple[int, ...],
+    hemispheres: tuple[str, ...],
+    top: int | None,
+    output_format: str,
+) -> None:
+    """Tabulate the mean of each group over structures and hemispheres, in ontology order.
+
+    What lies inside a structure belongs to it. Needs the annotation at the spacing of the version.
+
+    \b
+    Examples:
+      bsv-store dataset regions visual-by-AP@2 --structure CP --structure TH
+      bsv-store dataset regions visual-by-AP --group 0 --hemisphere right --top 10
+    """  # noqa: D301 (click wants the character)
+    with opened_store() as store:
+        version = store.dataset(ref)
+        frame = store.region_summary(
+            version,
+            structures=structures or None,
+            structure_set=structure_set,
+            groups=groups or None,
+            hemisphere=hemispheres or None,
+            top=top,
+        )
+    print_rows(frame_rows(frame), output_format, columns=list(frame.columns), table=_TABLE)
+    note_empty_groups(group for group in version.empty_groups if group.number in set(frame["group"]))
+    structure_count, group_count = frame["structure_id"].nunique(), frame["group"].nunique()
+    note(f"{number_of(structure_count, 'structure')} in {number_of(group_count, 'group')}")

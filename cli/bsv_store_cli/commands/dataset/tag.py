@@ -1,0 +1,38 @@
+"""``bsv-store dataset tag`` and ``untag``."""
+
+from __future__ import annotations
+
+import click
+
+from bsv_store_cli.help import Command
+from bsv_store_cli.options.dataset import REF
+from bsv_store_cli.output.messages import note
+from bsv_store_cli.session import opened_store
+
+
+@click.command(cls=Command)
+@REF
+@click.argument("name", metavar="TAG")
+@click.option("--move", is_flag=True, help="Take the tag from another version of the dataset, should one have it.")
+def tag(ref: str, name: str, move: bool) -> None:
+    """Give a version a name that stays with it: NAME@TAG.
+
+    A version with a tag cannot be deleted.
+
+    \b
+    Example:
+      bsv-store dataset tag visual-by-AP@2 figure-3
+    """  # noqa: D301 (click wants the character)
+    with opened_store() as store:
+        version = store.versions.tag(ref, name, move=move)
+    note(f"{version.name}@{name} is {version.ref}.")
+
+
+@click.command(cls=Command)
+@click.argument("name", metavar="NAME")
+@click.argument("tag_name", metavar="TAG")
+def untag(name: str, tag_name: str) -> None:
+    """Take a tag off a dataset; the version stays."""
+    with opened_store() as store:
+        store.versions.untag(name, tag_name)
+    note(f"Took the tag {tag_name} off {name}.")

@@ -1,0 +1,70 @@
+"""``bsv-store volume``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bsv_store_cli.commands.volume.structures import mask, regions
+from bsv_store_cli.help import Group
+from bsv_store_cli.options.volume import volume_options
+from bsv_store_cli.output.formats import format_option, print_facts, print_json, print_rows
+from bsv_store_cli.output.messages import note
+from bsv_store_cli.session import opened_store
+
+if TYPE_CHECKING:
+    from bsv_store.store.store import Store
+
+
+@click.group(cls=Group)
+def volume() -> None:
+    """Show or export one volume, mask structures, measure signal in them."""
+
+
+@volume.command()
+@click.argument("experiment_id", type=click.IntRange(min=1))
+@volume_options
+@format_option
+def show(experiment_id: int, kind: str, spacing_um: int, output_format: str) -> None:
+    """Show a volume: grid, values, hashes, where it came from. Its file is checked."""
+    with opened_store() as store, _of_known_experiment(store, experiment_id):
+        facts = store.describe_volume(experiment_id, kind=kind, spacing_um=spacing_um)
+    if output_format == "json":
+        print_json(facts)
+    elif output_format == "csv":
+        print_rows([facts], "csv", columns=list(facts))
+    else:
+        print_facts([(name.replace("_", " "), value) for name, value in facts.items()])
+
+
+@volume.command()
+@click.argument("experiment_id", type=click.IntRange(min=1))
+@click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
+@volume_options
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+def export(experiment_id: int, target: Path, kind: str, spacing_um: int, overwrite: bool) -> None:
+    """Write a volume to FILE: .nrrd with a header like Allen's, or .npy (float32, axes ap, dv, ml)."""
+    with opened_store() as store, _of_known_experiment(store, experiment_id):
+        store.export_volume(experiment_id, target, kind=kind, spacing_um=spacing_um, overwrite=overwrite)
+    note(f"Wrote {target}.")
+
+
+@contextmanager
+def _of_known_experiment(store: Store, experiment_id: int) -> Iterator[None]:
+    """Let a volume be missing only where the experiment exists: nobody should be told to fetch one that does not."""
+    from bsv_store.catalog.selection.selection import Selection
+    from bsv_store.errors import MissingDataError
+
+    try:
+        yield
+    except MissingDataError:
+        store.select(Selection(ids=experiment_id))
+        raise
+
+
+for _command in (mask, regions):
+    volume.add_command(_command)

@@ -1,0 +1,123 @@
+"""``bsv-store volume mask`` and ``bsv-store volume regions``: volumes and structures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bsv_store_cli.help import Command, SectionedCommand, WordChoice
+from bsv_store_cli.options.selection import required_selection_options
+from bsv_store_cli.options.volume import spacing_option, volume_options
+from bsv_store_cli.output.formats import format_option, frame_rows, print_rows
+from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.progress import progress_bar
+from bsv_store_cli.output.tables import Column, count, number_of
+from bsv_store_cli.session import opened_store
+
+if TYPE_CHECKING:
+    from bsv_store.catalog.selection.selection import Selection
+
+_STRUCTURES = click.argument("structures", nargs=-1, required=True, metavar="ACRONYM...")
+_TABLE = (
+    Column("experiment_id", "experiment"),
+    Column("acronym", "structure"),
+    Column("hemisphere", "hemisphere"),
+    Column("voxels", "voxels", count),
+    Column("mean", "mean"),
+    Column("sum", "sum"),
+)
+
+
+@click.command(cls=Command)
+@_STRUCTURES
+@click.option(
+    "-o", "--output", "target", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write."
+)
+@spacing_option
+@click.option(
+    "--hemisphere",
+    type=WordChoice(["both", "left", "right"]),
+    default="both",
+    show_default=True,
+    help="Only the part on one side.",
+)
+@click.option("--descendants/--no-descendants", default=True, help="What lies inside belongs to it (default), or not.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+def mask(
+    structures: tuple[str, ...], target: Path, spacing_um: int, hemisphere: str, descendants: bool, overwrite: bool
+) -> None:
+    """Write the mask of a structure, or of several together, to FILE: 1 inside, 0 outside.
+
+    The ending says how: .nrrd with a header like Allen's, .nii or .nii.gz, or .npy (bool, axes ap, dv, ml). Needs the
+    annotation at that spacing.
+
+    \b
+    Example:
+      bsv-store volume mask CP --spacing 25 -o CP.nrrd
+    """  # noqa: D301 (click wants the character)
+    with opened_store() as store:
+        store.export_mask(
+            structures,
+            target,
+            spacing_um=spacing_um,
+            hemisphere=hemisphere,
+            descendants=descendants,
+            overwrite=overwrite,
+        )
+    note(f"Wrote {target}.")
+
+
+@click.command(cls=SectionedCommand)
+@_STRUCTURES
+@required_selection_options
+@volume_options
+@click.option(
+    "--hemisphere",
+    "hemispheres",
+    multiple=True,
+    type=WordChoice(["both", "left", "right", "ipsilateral", "contralateral"]),
+    help="Hemisphere of the structures; repeatable.  [default: both]",
+)
+@click.option(
+    "--missing",
+    type=WordChoice(["error", "leave-out"]),
+    default="error",
+    show_default=True,
+    help="Experiments whose volume is not in the store; one that is damaged is an error.",
+)
+@format_option
+def regions(
+    structures: tuple[str, ...],
+    selection: Selection,
+    kind: str,
+    spacing_um: int,
+    hemispheres: tuple[str, ...],
+    missing: str,
+    output_format: str,
+) -> None:
+    """Measure the volumes of selected experiments in structures, voxel by voxel.
+
+    Mean and sum over the voxels that the annotation gives to each structure and to all inside it; the injection site
+    counts. Needs the annotation at the spacing of the volumes. Volumes in mm3 that are made of these are not those of
+    unionize tables, which are 1.1025 times as large.
+
+    \b
+    Example:
+      bsv-store volume regions CP TH --injected-in VISp --hemisphere ipsilateral --hemisphere contralateral
+    """  # noqa: D301 (click wants the character)
+    with opened_store() as store, progress_bar() as progress:
+        frame = store.structure_signal(
+            structures,
+            selection,
+            kind=kind,
+            spacing_um=spacing_um,
+            hemisphere=hemispheres or "both",
+            missing=missing.replace("-", "_"),
+            progress=progress,
+        )
+    print_rows(frame_rows(frame), output_format, columns=list(frame.columns), table=_TABLE)
+    without = len(frame.attrs["without_volume"])
+    left_out = f"; {without:,} more have no such volume in the store" if without else ""
+    note(f"{number_of(frame['experiment_id'].nunique(), 'experiment')}{left_out}")

@@ -1,0 +1,200 @@
+"""How a dataset version is shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any
+
+from bsv_store_cli.output.formats import frame_rows, print_facts, print_json, print_rows
+from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.tables import Column, day_time, fixed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bsv_store.datasets.records import GroupInfo
+    from bsv_store.datasets.version import DatasetVersion
+
+_GROUP_COLUMNS = ("group", "label", "lower_um", "upper_um", "center_um", "n")
+# Where two coordinates are crossed.
+_SECOND_COLUMNS = ("second_lower_um", "second_upper_um", "second_center_um")
+# The edges stand in the label.
+_GROUP_TABLE = (
+    Column("group", "group"),
+    Column("label", "label"),
+    Column("center_um", "center um", fixed(1), optional=True),
+    Column("second_center_um", "second center um", fixed(1), optional=True),
+    Column("n", "n"),
+    Column("remark", "remark", optional=True),
+)
+_MEMBER_COLUMNS = (
+    "experiment_id",
+    "group",
+    "group_label",
+    "left_out_reason",
+    "divisor",
+    "injected_hemisphere",
+    "array_sha256",
+    "injection_fraction_sha256",
+    "data_mask_sha256",
+)
+_MEMBER_TABLE = (
+    Column("experiment_id", "experiment"),
+    Column("group", "group"),
+    Column("group_label", "label"),
+    Column("injected_hemisphere", "injected", optional=True),
+    Column("divisor", "divided by", fixed(4)),
+)
+_CHECK_TABLE = (
+    Column("checked_at", "when", day_time),
+    Column("checked_by", "by"),
+    Column("outcome", "outcome"),
+    Column("file", "file"),
+    Column("largest_difference", "largest difference", optional=True),
+    Column("note", "note", optional=True),
+)
+_LEFT_OUT_TABLE = (Column("experiment_id", "experiment"), Column("left_out_reason", "reason"))
+
+
+def print_answer(version: DatasetVersion, output_format: str) -> None:
+    """Print the version that answers a question, in short; which bins are no groups is said beside it."""
+    for axis, empty in version.empty_ranges().items():
+        stretches = ", ".join(f"{low:,.0f} to {high:,.0f}" for low, high in empty)
+        note(f"Bins without experiments, which make no group: {axis} {stretches} um.")
+    note_empty_groups(version.empty_groups)
+    if output_format != "table":
+        _print_for_programs(version, output_format, members=False)
+        return
+    origin = "computed now" if version.was_computed else "from the store, nothing was computed"
+    print_facts([("Dataset", f"{version.ref} ({origin})"), ("Values", _values(version)), ("File", version.path)])
+    _print_groups(version)
+    reasons = Counter(item.reason for item in version.left_out)
+    rows = [{"experiments": number, "left_out_reason": reason} for reason, number in reasons.most_common()]
+    table = [Column("experiments", "experiments"), Column("left_out_reason", "reason")]
+    print_rows(rows, "table", columns=(), table=table, title="Left out")
+
+
+def note_empty_groups(groups: Iterable[GroupInfo]) -> None:
+    """Say which groups nobody is in: their mean is 0 in the file, and means nothing."""
+    labels = [group.label for group in groups]
+    if labels:
+        note(f"Without experiments, and so without a mean (stored as 0): {', '.join(labels)}.")
+
+
+def print_version(version: DatasetVersion, output_format: str, *, members: bool = False) -> None:
+    """Print all that is known of a version: recipe, groups, hashes and, where asked, its members."""
+    if output_format != "table":
+        _print_for_programs(version, output_format, members=members)
+        return
+    recipe = version.recipe
+    print_facts(
+        [
+            ("Dataset", version.ref),
+            ("Tags", ", ".join(version.tags) or None),
+            ("Values", _values(version)),
+            ("Statistics", ", ".join(recipe.statistics)),
+            ("Selection", recipe.selection.to_json()),
+            ("Grouping", recipe.grouping.to_json()),
+            ("Rules", _rules(version) or None),
+            ("Made", f"{version.created_at:%Y-%m-%d %H:%M:%S}Z by {version.created_by}"),
+            ("Software", version.software),
+            ("Fingerprint", version.fingerprint),
+            ("Content", version.content_sha256),
+            ("File", version.path),
+        ]
+    )
+    _print_groups(version)
+    note_empty_groups(version.empty_groups)
+    _print_checks(version)
+    rows = frame_rows(version.members)
+    left_out = [row for row in rows if row["group"] is None]
+    print_rows(left_out, "table", columns=_MEMBER_COLUMNS, table=_LEFT_OUT_TABLE, title="Left out")
+    if members:
+        placed = sorted((row for row in rows if row["group"] is not None), key=lambda row: int(row["group"]))
+        print_rows(placed, "table", columns=_MEMBER_COLUMNS, table=_MEMBER_TABLE, title="Members")
+
+
+def _print_for_programs(version: DatasetVersion, output_format: str, *, members: bool) -> None:
+    if output_format == "json":
+        print_json(_facts(version))
+    elif members:
+        print_rows(frame_rows(version.members), output_format, columns=_MEMBER_COLUMNS)
+    else:
+        columns = (*_GROUP_COLUMNS, *_SECOND_COLUMNS) if len(version.axes) > 1 else _GROUP_COLUMNS
+        print_rows(_group_rows(version), output_format, columns=columns)
+
+
+def _facts(version: DatasetVersion) -> dict[str, Any]:
+    """What a version is, as plain values."""
+    return {
+        "ref": version.ref,
+        "name": version.name,
+        "number": version.number,
+        "tags": version.tags,
+        "was_computed": version.was_computed,
+        "created_at": version.created_at,
+        "created_by": version.created_by,
+        "software": version.software,
+        "fingerprint": version.fingerprint,
+        "content_sha256": version.content_sha256,
+        "path": version.path,
+        "size_bytes": version.size_bytes,
+        "quantity": version.quantity,
+        "recipe": version.recipe.to_dict(),
+        "groups": version.groups,
+        "checks": version.checks,
+        "left_out": [{"experiment_id": item.experiment_id, "reason": item.reason} for item in version.left_out],
+    }
+
+
+def _values(version: DatasetVersion) -> str:
+    return f"{version.quantity}, {version.recipe.spacing_um} um"
+
+
+def _rules(version: DatasetVersion) -> str:
+    """The parts of the recipe that are not as they are by default, but for those that have a line of their own."""
+    own_line = {"kind", "spacing_um", "normalize", "selection", "grouping", "statistics"}
+    values = version.recipe.to_dict()
+    parts = (part for part in fields(version.recipe) if part.name not in own_line and part.default is not MISSING)
+    return ", ".join(
+        f"{part.name.replace('_', ' ')}: {values[part.name]}" for part in parts if values[part.name] != part.default
+    )
+
+
+def _print_checks(version: DatasetVersion) -> None:
+    rows = [
+        {
+            "checked_at": check.checked_at,
+            "checked_by": check.checked_by,
+            "outcome": check.outcome,
+            "file": f"{check.file_state}, restored" if check.was_restored else check.file_state,
+            # Where nothing differs there is no difference to tell.
+            "largest_difference": check.largest_difference if check.outcome == "different" else None,
+            "note": check.note,
+        }
+        for check in version.checks
+    ]
+    print_rows(rows, "table", columns=(), table=_CHECK_TABLE, title="Computed again")
+
+
+def _print_groups(version: DatasetVersion) -> None:
+    print_rows(_group_rows(version), "table", columns=_GROUP_COLUMNS, table=_GROUP_TABLE, title="Groups")
+
+
+def _group_rows(version: DatasetVersion) -> list[dict[str, Any]]:
+    return [
+        {
+            "group": group.number,
+            "label": group.label,
+            "lower_um": group.lower,
+            "upper_um": group.upper,
+            "center_um": group.center,
+            "n": group.n,
+            "remark": "no experiments" if group in version.empty_groups else None,
+            "second_lower_um": group.second_lower,
+            "second_upper_um": group.second_upper,
+            "second_center_um": group.second_center,
+        }
+        for group in version.groups
+    ]

@@ -1,0 +1,30 @@
+"""Experiments as a table for people, narrow enough for a terminal of 80 columns where line names are short."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bsv_store_cli.output.tables import Column, cell, fixed
+
+# Single lines of Allen's have at most 25 letters, mice of several lines more; JSON and CSV have all of them.
+_WIDEST_LINE = 26
+
+
+def _line(value: Any) -> str:
+    # What --line takes; the views have null there.
+    text = "wild-type" if value is None else cell(value)
+    return text if len(text) <= _WIDEST_LINE else f"{text[: _WIDEST_LINE - 1]}…"
+
+
+def experiment_columns(identifier: str) -> tuple[Column, ...]:
+    """What identifies an experiment and its injection; the key of the id differs between views and searches."""
+    return (
+        Column(identifier, "experiment"),
+        Column("primary_structure", "structure"),
+        Column("transgenic_line", "line", _line),
+        Column("injected_hemisphere", "injected"),
+        Column("injection_volume", "mm3", fixed(4)),
+        Column("injection_ap", "AP"),
+        Column("injection_dv", "DV"),
+        Column("injection_ml", "ML um"),
+    )

@@ -1,0 +1,141 @@
+"""Data on standard output: a table for people, JSON or CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from bsv_store_cli.help import WordChoice
+from bsv_store_cli.output.messages import printable
+from bsv_store_cli.output.tables import Column, facts_text, table_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Rows = Sequence[Mapping[str, Any]]
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def format_option(command: _Command) -> _Command:
+    """Add ``--format table|json|csv`` to a command, which gets it as ``output_format``."""
+    option = click.option(
+        "--format",
+        "output_format",
+        type=WordChoice(["table", "json", "csv"]),
+        default="table",
+        show_default=True,
+        help="A table for people; JSON or CSV for programs.",
+    )
+    return option(command)
+
+
+def frame_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a DataFrame, missing values as None."""
+    objects = frame.astype(object).where(frame.notna(), None)
+    return [{str(key): value for key, value in row.items()} for row in objects.to_dict("records")]
+
+
+def print_rows(
+    rows: Rows,
+    output_format: str,
+    *,
+    columns: Sequence[str],
+    table: Sequence[Column] | None = None,
+    title: str | None = None,
+) -> None:
+    """Print rows in one of the formats.
+
+    Parameters
+    ----------
+    rows : sequence of mappings
+    output_format : {'table', 'json', 'csv'}
+    columns : sequence of str
+        Which, and in which order, for programs.
+    table : sequence of Column, optional
+        The same for people; by default all columns. No rows, no table.
+    title : str, optional
+        Heading of the table, set apart by an empty line.
+    """
+    if output_format == "json":
+        print_json([{name: row.get(name) for name in columns} for row in rows])
+    elif output_format == "csv":
+        _print_csv(rows, columns)
+    elif rows:
+        text = table_text(
+            [{key: plain(value) for key, value in row.items()} for row in rows],
+            table if table is not None else [Column(name, name) for name in columns],
+        )
+        emit(text if title is None else f"\n{title}\n{text}")
+
+
+def print_facts(facts: Sequence[tuple[str, Any]]) -> None:
+    """Print names and values for people, one pair a line; pairs without a value are left out."""
+    emit(facts_text([(name, plain(value)) for name, value in facts if value is not None]))
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON in ASCII; dataclasses become objects, times ISO 8601 in UTC, NaN null."""
+    emit(json.dumps(plain(value), indent=2, allow_nan=False))
+
+
+def plain(value: Any) -> Any:
+    """A value made of what JSON knows."""
+    if value is None or isinstance(value, str | int | bool):
+        return value
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, datetime):
+        # Databases hand times out in the zone of their session.
+        return (value.astimezone(UTC) if value.tzinfo is not None else value).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).hex()
+    if isinstance(value, Iterable):
+        return [plain(item) for item in value]
+    # A NumPy scalar, as pandas hands them out, or a type of the database's own.
+    return plain(value.item()) if hasattr(value, "item") else str(value)
+
+
+def _print_csv(rows: Rows, names: Sequence[str]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([["" if row.get(name) is None else plain(row[name]) for name in names] for row in rows])
+    # Programs get every character as it is; a terminal only those that it cannot be steered with.
+    shown = printable(text.getvalue(), keep="\n") if sys.stdout.isatty() else text.getvalue()
+    emit(shown.removesuffix("\n"))
+
+
+def emit(text: str) -> None:
+    """Write lines to standard output, as long as somebody reads it."""
+    try:
+        # Not click.echo: it takes what looks like colors out of the data.
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; the exit code still says what came of the work.
+        discard_output()
+
+
+def discard_output() -> None:
+    """Let what is still written to standard output, at the latest by the interpreter's end, go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

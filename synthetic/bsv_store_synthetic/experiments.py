@@ -1,0 +1,158 @@
+"""What was injected where, into which mouse: the plan of every synthetic experiment, drawn from its number alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+
+from bsv_store.catalog.records import LineRecord
+from bsv_store.volumes.grid import EXTENT_UM, MIDLINE_UM
+from bsv_store_synthetic import anatomy, noise, ontology
+
+FIRST_ID: Final = 9_100_000_001
+"""Ids of synthetic experiments start here; the newest of Allen's is below 700 million."""
+
+LINES: Final[tuple[LineRecord, ...]] = (
+    LineRecord("Synl4-IRES2-Cre", 9_300_000_001, "driver", "Invented line, layer 4.", "S00004"),
+    LineRecord("Synl5-Cre_SY100", 9_300_000_002, "driver", "Invented line, layer 5.", "S00005"),
+    LineRecord("Synl6-CreERT2 (late), SY7", 9_300_000_003, "driver", "Invented line, layer 6.", None),
+    LineRecord("Syn14(RCL-nT)", 9_300_000_004, "reporter", "Invented line, reporter only.", "S00014"),
+    LineRecord("wt", 9_300_000_005, "wild type", "wild type", None),
+)
+_L4, _L5, _L6, _REPORTER, _WT = LINES
+_STRAINS = ("C57BL/6J", None, "B6.129", "C57BL/6J", "unknown")
+_DRIVER_PRODUCTS = (5, 35, 36, 42, 44, 45)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One injection: a ball of virus.
+
+    Attributes
+    ----------
+    center_um : tuple of float
+        (ap, dv, ml) in um.
+    radius_um : float
+        Where the injection fraction reaches 0; it is 1 within about four fifths of it.
+    hemispheres : tuple of bool
+        Whether tissue left and right of the midline took virus up.
+    """
+
+    center_um: tuple[float, float, float]
+    radius_um: float
+    hemispheres: tuple[bool, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One experiment before anything of it is computed. Coordinates are um, multiples of 10, within the CCFv3 box."""
+
+    number: int
+    id: int
+    primary_structure_id: int
+    specimen_name: str
+    sex: str
+    strain: str | None
+    product_id: int
+    lines: tuple[LineRecord, ...]
+    """Sorted by name; empty for wild type. "wt" of type "wild type" may stand alone or beside a driver."""
+    injection_ap: int
+    injection_dv: int
+    injection_ml: int
+    sites: tuple[Site, ...]
+    """The first is the one that the coordinate belongs to."""
+    key: int
+    """Key of everything drawn for this experiment."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Design:
+    primary: str
+    side: str
+    lines: tuple[LineRecord, ...] = ()
+
+
+# Every experiment follows design number k modulo their count, so that any 24 in a row hold every case.
+_DESIGNS: Final[tuple[_Design, ...]] = (
+    _Design("VISp", "right"),
+    _Design("VISl", "right"),
+    _Design("VISp", "left"),
+    _Design("VISp", "right", (_L5,)),
+    _Design("MOp", "right"),
+    _Design("VISpm", "right"),
+    _Design("VISp", "right"),
+    _Design("VISl", "left", (_L4,)),
+    _Design("VISC", "left"),
+    _Design("VISp", "right", (_REPORTER,)),
+    _Design("VISl", "right"),
+    _Design("AUDp", "right", (_L6,)),
+    _Design("VISp", "right"),
+    _Design("LP", "right", (_L4,)),
+    _Design("VISp", "left", (_L4,)),
+    _Design("VISal", "right", (_L5,)),
+    _Design("CP", "left", (_WT,)),
+    _Design("VISp", "bilateral"),
+    # On the midline: the coordinate lies left of it, most of the virus right (domain rule: volume decides).
+    _Design("SCs", "midline", (_L6,)),
+    _Design("VISl", "right"),
+    _Design("LGd", "right", (_L6, _WT)),
+    _Design("VISp", "right"),
+    _Design("VISl", "left"),
+    _Design("VISpm", "left", (_L5,)),
+)
+
+
+@lru_cache(maxsize=4096)
+def plan(seed: int, number: int) -> Plan:
+    """The experiment of that number, counted from 0; it does not depend on how many others there are."""
+    design = _DESIGNS[number % len(_DESIGNS)]
+    key = noise.key_of("experiment", seed, number)
+    primary = ontology.structure(design.primary)
+    ap, dv, ml = _coordinate(primary.id, design.side, key, number)
+    wild_type = all(line.type_name == "wild type" for line in design.lines)
+    name = "SYN" if wild_type else design.lines[0].name.split(" ")[0]
+    return Plan(
+        number=number,
+        id=FIRST_ID + number,
+        primary_structure_id=primary.id,
+        specimen_name=f"{name}-{1000 + number}",
+        sex="MF"[int(noise.draw(key, "sex") * 2)],
+        strain=_STRAINS[number % len(_STRAINS)],
+        product_id=5 if wild_type else _DRIVER_PRODUCTS[number % len(_DRIVER_PRODUCTS)],
+        lines=tuple(sorted(design.lines, key=lambda line: line.name)),
+        injection_ap=ap,
+        injection_dv=dv,
+        injection_ml=ml,
+        sites=_sites(design.side, (ap, dv, ml), 450 + 250 * noise.draw(key, "radius")),
+        key=key,
+    )
+
+
+def _coordinate(structure_id: int, side: str, key: int, number: int) -> tuple[int, int, int]:
+    """Point in um in the interior of the structure, on its side; multiples of 10."""
+    candidates = anatomy.interior_of(structure_id)
+    ml = candidates % anatomy.GRID.shape[2]
+    if side == "midline":
+        candidates = candidates[ml == anatomy.GRID.midline - 1]
+    else:
+        left = side == "left"
+        candidates = candidates[(ml < anatomy.GRID.midline) == left]
+    # Multiples of the golden ratio spread any run of experiments evenly from anterior to posterior.
+    place = (number * 0.6180339887498949 + noise.draw(key, "place") / 8) % 1.0
+    voxel = np.unravel_index(candidates[int(place * len(candidates))], anatomy.GRID.shape)
+    spacing = anatomy.GRID.spacing_um
+    ap, dv, ml_um = (int(v) * spacing + 10 * int(10 * noise.draw(key, "in voxel", i)) for i, v in enumerate(voxel))
+    return ap, dv, MIDLINE_UM - 10 if side == "midline" else ml_um
+
+
+def _sites(side: str, point: tuple[int, int, int], radius: float) -> tuple[Site, ...]:
+    ap, dv, ml = point
+    if side == "midline":
+        return (Site((ap, dv, ml + 0.5 * radius), radius, (True, True)),)
+    if side == "bilateral":
+        other = EXTENT_UM[2] - ml
+        return (Site(point, radius, (False, True)), Site((ap, dv, other), 0.55 * radius, (True, False)))
+    return (Site(point, radius, (side == "left", side == "right")),)

@@ -1,0 +1,77 @@
+"""Allen's own annotation against Allen's own volumes: what the store says of real files is what is known of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bsv_store import Selection, Store
+
+EXPERIMENT = 158375425
+# Allen books a pixel as 1.225e-9 mm3: unionize volumes are so much larger than those of the voxels.
+PSU_FACTOR = 1.1025
+
+
+@pytest.fixture
+def real(store: Store, data: Path) -> Store:
+    """The real ontology, the web site's list, the annotation at 25 um and one experiment's volumes at 100 um."""
+    cache = data / "allensdk_cache"
+    store.ingest_structures(cache / "structures.json")
+    store.ingest_experiments(data / "allenAtlasProjection_info.csv")
+    report = store.ingest_annotation(cache / "annotation/ccf_2017/annotation_25.nrrd")
+    assert (report.structures, report.annotated_voxels) == (671, 32_387_385)
+    adopted = store.adopt(cache, experiment_ids=[EXPERIMENT])
+    assert adopted.volumes == 4
+    return store
+
+
+def coarse(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Share of each 100 um voxel that a mask at 25 um fills."""
+    share: NDArray[np.float64] = mask.reshape(132, 4, 80, 4, 114, 4).mean(axis=(1, 3, 5))
+    return share
+
+
+def test_real_volumes_weighted_by_the_real_annotation_give_the_unionized_volume(real: Store) -> None:
+    density, injection = (
+        real.volume(EXPERIMENT, kind=kind).astype(np.float64) for kind in ("projection_density", "injection_density")
+    )
+    brain = real.structure_mask("root", spacing_um=25)
+    assert brain.sum() == 32_387_385
+    volume = ((density - injection) * coarse(brain)).sum() * 0.1**3 * PSU_FACTOR
+    assert volume == pytest.approx(1.4551, abs=5e-5)
+    (unionized,) = real.experiments(Selection(ids=[EXPERIMENT]))["projection_volume"]
+    assert unionized == pytest.approx(1.4534, abs=5e-5)
+    assert volume == pytest.approx(unionized, rel=2e-3)
+    # Without the factor it is another quantity: never mix the two.
+    assert volume / PSU_FACTOR < 0.92 * unionized
+
+
+def test_the_real_annotation_is_nearly_but_not_exactly_symmetric(real: Store) -> None:
+    ids = real.annotation(25)
+    assert (ids == ids[..., ::-1]).mean() == pytest.approx(0.984, abs=0.0005)
+    left, right = (real.structure_mask("CP", spacing_um=25, hemisphere=side) for side in ("left", "right"))
+    assert left.sum() == pytest.approx(right.sum(), rel=0.01)
+    assert (left[..., ::-1] & right).sum() / right.sum() > 0.98
+    np.testing.assert_array_equal(real.annotation(25, ap=slice(200, 203)), ids[200:203])
+
+
+def test_signal_of_a_real_experiment_from_voxels_lies_where_the_masked_array_says(real: Store, tmp_path: Path) -> None:
+    # Allen's annotation at 100 um is not at hand: the one at 25 um, taken at the centers, is as good for this.
+    from bsv_store_synthetic.wire_volumes import nrrd
+
+    sampled = real.annotation(25)[2::4, 2::4, 2::4]
+    path = tmp_path / "annotation_100.nrrd"
+    path.write_bytes(nrrd(sampled, 100, dtype="u4"))
+    real.ingest_annotation(path)
+    frame = real.structure_signal(["CP", "Isocortex", "root"], Selection(ids=[EXPERIMENT]), hemisphere=["left", "both"])
+    density = real.volume(EXPERIMENT)
+    for row in frame.itertuples():
+        mask = real.structure_mask(row.acronym, hemisphere=row.hemisphere)
+        assert row.voxels == mask.sum()
+        assert row.sum == pytest.approx(density[mask].sum(dtype=np.float64), rel=1e-12)
+    (total,) = frame.query("acronym == 'root' and hemisphere == 'both'")["sum"]
+    # 3.7 % of the signal lies outside the annotation.
+    assert 1 - total / density.sum(dtype=np.float64) == pytest.approx(0.037, abs=0.005)

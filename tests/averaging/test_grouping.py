@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bsv_store.averaging.grouping.grouping import (
+    CoordinateGrouping,
+    Grouping,
+    by_coordinate,
+    by_field,
+    by_region,
+    crossed,
+    grouping_from_json,
+    no_grouping,
+)
+from bsv_store.errors import RecipeError
+
+EVERY_KIND = [
+    no_grouping(),
+    by_coordinate("AP"),
+    by_coordinate("ML", bins=8, method="quantile"),
+    by_coordinate("DV", edges=[0, 2500.5, 8000]),
+    by_region(["VISp", ["VISl", "VISam"]]),
+    by_region({"primary": "VISp", "CUL4, 5": ["CUL4, 5", "ähnlich"]}),
+    by_field("line"),
+    crossed(by_coordinate("AP", bins=3), by_field("hemisphere")),
+]
+
+
+@pytest.mark.parametrize("grouping", EVERY_KIND, ids=lambda grouping: grouping.to_json())
+def test_json_brings_the_grouping_back(grouping: Grouping) -> None:
+    text = grouping.to_json()
+    assert grouping_from_json(text) == grouping
+    assert grouping_from_json(json.loads(text)) == grouping
+    assert grouping_from_json(grouping.to_dict()).to_json() == text
+    assert hash(grouping_from_json(text)) == hash(grouping)
+
+
+def test_json_is_canonical() -> None:
+    assert by_coordinate("AP").to_json() == '{"axis":"AP","bins":5,"by":"coordinate","method":"equal_width"}'
+    assert by_region({"b": ["VISp"], "a": "VISl"}).to_json() == (
+        '{"by":"region","groups":[{"label":"b","regions":["VISp"]},{"label":"a","regions":["VISl"]}]}'
+    )
+    assert by_coordinate("AP", edges=[1, 2]).to_json() == by_coordinate("AP", edges=(1.0, 2.0)).to_json()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no json",
+        "[]",
+        '"none"',
+        "{}",
+        '{"by":"magic"}',
+        '{"by":"none","bins":5}',
+        '{"by":"coordinate"}',
+        '{"by":"coordinate","axis":"AP","bins":"five"}',
+        '{"by":"coordinate","axis":"AP","edges":["a","b"]}',
+        '{"by":"coordinate","axis":"AP","edges":7}',
+        '{"by":"field"}',
+        '{"by":"field","field":3}',
+        '{"by":"region","groups":["VISp"]}',
+        '{"by":"region","groups":[{"label":"a","regions":["VISp"]},{"label":"a","regions":["VISl"]}]}',
+        '{"by":"region","groups":[{"label":"a","regions":[3]}]}',
+        '{"by":"region"}',
+        '{"by":"crossed","first":{"by":"none"}}',
+        '{"by":"crossed","first":{"by":"none"},"second":4}',
+    ],
+)
+def test_what_is_no_grouping_is_refused(text: str) -> None:
+    with pytest.raises(RecipeError):
+        grouping_from_json(text)
+
+
+@pytest.mark.parametrize("axis", ["XY", "ap", "", "AP "])
+def test_unknown_axis_is_refused_with_the_valid_ones(axis: str) -> None:
+    with pytest.raises(RecipeError, match="AP, DV, ML"):
+        by_coordinate(axis)
+
+
+@pytest.mark.parametrize("bins", [0, -3, 2.5, "5", True, float("nan")])
+def test_impossible_number_of_bins_is_refused(bins: Any) -> None:
+    with pytest.raises(RecipeError, match="whole number"):
+        by_coordinate("AP", bins=bins)
+
+
+def test_integers_of_numpy_are_plain_numbers() -> None:
+    grouping = by_coordinate("AP", bins=np.int64(3))  # type: ignore[arg-type]
+    assert grouping == by_coordinate("AP", bins=3)
+    assert type(grouping.bins) is int
+
+
+@pytest.mark.parametrize(
+    "edges", [[], [1.0], [2.0, 1.0], [1.0, 1.0], [0.0, float("nan")], [0.0, float("inf")], ["a", "b"]]
+)
+def test_impossible_edges_are_refused(edges: Any) -> None:
+    with pytest.raises(RecipeError, match="edges"):
+        by_coordinate("AP", edges=edges)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bins": 3, "edges": [1.0, 2.0]},
+        {"method": "quantile", "edges": [1.0, 2.0]},
+        {"method": "edges"},
+        {"method": "sturges"},
+    ],
+)
+def test_contradictory_binning_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError):
+        by_coordinate("AP", **options)
+
+
+def test_method_may_be_written_with_a_hyphen() -> None:
+    assert by_coordinate("AP", method="equal-width") == CoordinateGrouping("AP", "equal_width", 5)
+
+
+@pytest.mark.parametrize(
+    "regions",
+    [
+        [],
+        {},
+        [[]],
+        [""],
+        ["VISp", "VISp"],
+        [["VISp", "VISp"]],
+        ["VISp", ["VISl", "VISp"]],
+        {"a": "VISp", "b": ["VISp"]},
+        [["a", "b"], "a+b"],
+        [3],
+    ],
+)
+def test_empty_or_repeated_regions_are_refused(regions: Any) -> None:
+    with pytest.raises(RecipeError):
+        by_region(regions)
+
+
+def test_acronyms_that_differ_by_case_are_different_regions() -> None:
+    assert [group.label for group in by_region(["CM", "cm"]).groups] == ["CM", "cm"]
+
+
+def test_single_region_is_not_taken_for_letters() -> None:
+    assert by_region("VISp") == by_region(["VISp"])
+
+
+def test_unknown_field_is_refused_with_the_valid_ones() -> None:
+    with pytest.raises(RecipeError, match="primary_structure, line, sex, product, hemisphere, strain"):
+        by_field("age")
+    assert by_field("primary-structure") == by_field("primary_structure")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (no_grouping(), by_field("sex")),
+        (by_field("sex"), by_field("sex")),
+        (by_coordinate("AP"), by_coordinate("AP", bins=2)),
+        (by_region("VISp"), by_region("VISl")),
+        (crossed(by_field("sex"), by_field("line")), by_coordinate("AP")),
+        (by_field("sex"), "line"),
+    ],
+)
+def test_factors_that_cannot_be_crossed_are_refused(first: Any, second: Any) -> None:
+    with pytest.raises(RecipeError):
+        crossed(first, second)

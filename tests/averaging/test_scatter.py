@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bsv_store.averaging.kernel import scatter
+from bsv_store.averaging.kernel.accumulator import GroupAccumulator
+from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.volume import SparseArray
+
+RANDOM = np.random.default_rng(7)
+SIZE = 200_000
+
+
+@pytest.fixture
+def without_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scatter, "_compiled_loop", lambda: None)
+
+
+def some(count: int) -> tuple[np.ndarray, np.ndarray]:
+    index = np.sort(RANDOM.choice(SIZE, count, replace=False)).astype(np.uint32)
+    return index, RANDOM.random(count) * 10.0 ** RANDOM.integers(-8, 3, count)
+
+
+def added(parts: list[tuple[np.ndarray, np.ndarray, float]], start: np.ndarray) -> np.ndarray:
+    total = start.copy()
+    scatter.add_parts([scatter.Part(total, *part) for part in parts])
+    return total
+
+
+def test_scipy_has_the_loop_that_is_relied_on() -> None:
+    assert scatter._compiled_loop() is not None
+
+
+@pytest.mark.parametrize("count", [0, 1, 1000, 150_000])
+@pytest.mark.parametrize("block", [1 << 20, 70_000, 1_000])
+def test_both_loops_give_the_same_bits_in_blocks_of_any_size(
+    count: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [(*some(count), divisor) for divisor in (1.0, 0.3, 7e-4)]
+    start = RANDOM.random(SIZE)
+    expected = start.copy()
+    for index, values, divisor in parts:
+        expected[index] += values / divisor
+    monkeypatch.setattr(scatter, "_BLOCK", block)
+    assert np.array_equal(added(parts, start), expected)
+    monkeypatch.setattr(scatter, "_compiled_loop", lambda: None)
+    assert np.array_equal(added(parts, start), expected)
+
+
+@pytest.mark.parametrize("kind", [np.uint32, np.int32, np.intp])
+@pytest.mark.parametrize("scipy", [True, False])
+def test_sums_that_begin_elsewhere_get_what_is_theirs(kind: type, scipy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not scipy:
+        monkeypatch.setattr(scatter, "_compiled_loop", lambda: None)
+    first, second = np.zeros(10), np.zeros(10)
+    index, values = np.array([100, 104, 109]), np.array([1, 2, 4], np.float32)
+    parts = [scatter.Part(first, index.astype(kind), values), scatter.Part(second, index[:1].astype(kind), values[:1])]
+    scatter.add_parts([*parts, scatter.Part(first, index[1:].astype(kind), values[1:], 2.0)], first=100)
+    assert first.tolist() == [1, 0, 0, 0, 3, 0, 0, 0, 0, 6]
+    assert second.tolist() == [1] + [0] * 9
+
+
+def test_an_index_that_does_not_ascend_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scatter, "_BLOCK", 1_000)
+    index, values = some(5_000)
+    shuffled = RANDOM.permutation(5_000)
+    start = np.zeros(SIZE)
+    assert np.array_equal(
+        added([(index[shuffled], values[shuffled], 1.0)], start), added([(index, values, 1.0)], start)
+    )
+
+
+@pytest.mark.parametrize("kind", [np.uint32, np.int32, np.intp])
+@pytest.mark.parametrize(("first", "wrong"), [(0, -1), (0, SIZE), (50, 49), (50, SIZE + 50)])
+def test_a_place_outside_is_refused_and_nothing_is_written(kind: type, first: int, wrong: int) -> None:
+    total = np.zeros(SIZE)
+    # Of an unsigned index, -1 is a large number.
+    index = np.array([60, wrong]).astype(kind)
+    good = scatter.Part(total, np.array([70], kind), np.ones(1))
+    with pytest.raises(IndexError, match="outside the 200000 voxels"):
+        scatter.add_parts([good, scatter.Part(total, index, np.ones(2))], first=first)
+    assert not total.any()
+
+
+@pytest.mark.parametrize("count", [0, 2, 4])
+def test_more_or_fewer_values_than_places_are_refused(count: int) -> None:
+    with pytest.raises(IndexError, match=f"3 places for {count} values"):
+        scatter.add_parts([scatter.Part(np.zeros(SIZE), np.arange(3, dtype=np.uint32), np.ones(count))])
+
+
+def test_sums_of_different_length_are_refused() -> None:
+    parts = [scatter.Part(np.zeros(size), np.arange(3, dtype=np.uint32), np.ones(3)) for size in (5, 4)]
+    with pytest.raises(IndexError, match="one sum has 4 voxels, another 5"):
+        scatter.add_parts(parts)
+
+
+def test_averages_do_not_depend_on_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = Grid(100)
+    volumes = []
+    for _ in range(5):
+        index = np.sort(RANDOM.choice(grid.size, 50_000, replace=False)).astype(np.uint32)
+        volumes.append(SparseArray(grid, index, RANDOM.random(50_000, dtype=np.float32)))
+
+    def mean() -> np.ndarray:
+        parts = []
+        for planes in ((0, 60), (60, 132)):
+            accumulator = GroupAccumulator(grid, 1, ap_range=planes)
+            for number, volume in enumerate(volumes):
+                accumulator.add(0, volume, divisor=0.1 + number)
+            parts.append(accumulator.finish("float64").mean)
+        return np.concatenate(parts, axis=1)
+
+    compiled = mean()
+    monkeypatch.setattr(scatter, "_compiled_loop", lambda: None)
+    assert np.array_equal(compiled, mean())
+
+
+def test_an_index_that_lies_anywhere_in_the_file_is_read_rightly() -> None:
+    grid = Grid(100)
+    index = np.array([3, 70, 1_000], np.uint32)
+    shifted = np.frombuffer(b"x" + index.tobytes(), "<u4", 3, 1)
+    accumulator = GroupAccumulator(grid, 1)
+    accumulator.add(0, SparseArray(grid, shifted, np.ones(3, np.float32)))
+    assert np.flatnonzero(accumulator.finish().mean[0]).tolist() == [3, 70, 1_000]

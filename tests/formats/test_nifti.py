@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from bsv_store.formats.nifti import affine_of, write_nifti
+from bsv_store.volumes.grid import SPACINGS_UM, Grid
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+GRID = Grid(100)
+
+
+def means(groups: int, dtype: str = "float32") -> NDArray[Any]:
+    random = np.random.default_rng(1)
+    return random.random((groups, *GRID.shape)).astype(dtype)
+
+
+def write(path: Path, mean: NDArray[Any]) -> Path:
+    write_nifti(
+        path,
+        mean,
+        GRID,
+        dtype=mean.dtype.name,
+        groups=len(mean),
+        description="visual@1 mean",
+        compress=path.name.endswith(".gz"),
+    )
+    return path
+
+
+@pytest.mark.parametrize("spacing", SPACINGS_UM)
+def test_world_coordinates_are_ccf_millimeters(spacing: int) -> None:
+    grid = Grid(spacing)
+    for index in ((0, 0, 0), (7, 3, 5)):
+        right, anterior, superior, _ = affine_of(grid) @ [*index, 1]
+        ap, dv, ml = ((each + 0.5) * spacing / 1000 for each in index)
+        assert (right, anterior, superior) == pytest.approx((ml, -ap, -dv))
+
+
+def test_the_header_is_that_of_the_format(tmp_path: Path) -> None:
+    content = write(tmp_path / "a.nii", means(2)).read_bytes()
+    assert struct.unpack_from("<i", content, 0) == (348,)
+    assert struct.unpack_from("<8h", content, 40) == (4, 132, 80, 114, 2, 1, 1, 1)
+    assert struct.unpack_from("<2h", content, 70) == (16, 32)
+    assert struct.unpack_from("<f", content, 108) == (352.0,)
+    assert content[123] == 2
+    assert content[344:348] == b"n+1\0"
+    assert len(content) == 352 + 2 * GRID.size * 4
+
+
+def test_the_first_axis_is_the_fastest(tmp_path: Path) -> None:
+    mean = means(2)
+    content = write(tmp_path / "a.nii", mean).read_bytes()
+    stored = np.frombuffer(content, "<f4", offset=352).reshape((*GRID.shape, 2), order="F")
+    np.testing.assert_array_equal(np.moveaxis(stored, -1, 0), mean)
+
+
+def test_compressed_files_have_the_same_bytes_each_time(tmp_path: Path) -> None:
+    mean = means(1)
+    one, two = (write(tmp_path / f"{name}.nii.gz", mean).read_bytes() for name in ("one", "two"))
+    assert one == two
+    assert gzip.decompress(one) == write(tmp_path / "a.nii", mean).read_bytes()
+
+
+@pytest.mark.parametrize(("groups", "dtype"), [(1, "float32"), (3, "float32"), (1, "float64")])
+def test_nibabel_reads_values_and_orientation(tmp_path: Path, groups: int, dtype: str) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    mean = means(groups, dtype)
+    image = nibabel.load(write(tmp_path / "a.nii.gz", mean))
+    values = np.asarray(image.dataobj)
+    assert values.dtype == dtype
+    np.testing.assert_array_equal(values, mean[0] if groups == 1 else np.moveaxis(mean, 0, -1))
+    np.testing.assert_allclose(image.affine, affine_of(GRID), atol=1e-6)
+    np.testing.assert_allclose(image.header.get_qform(), affine_of(GRID), atol=1e-6)
+    np.testing.assert_allclose(image.header.get_sform(), affine_of(GRID), atol=1e-6)
+    # The voxel axes run posterior, inferior, right.
+    assert nibabel.aff2axcodes(image.affine) == ("P", "I", "R")
+    assert image.header.get_zooms()[:3] == pytest.approx((0.1, 0.1, 0.1))
+    assert image.header.get_xyzt_units()[0] == "mm"
+    assert bytes(image.header["descrip"]).rstrip(b"\0") == b"visual@1 mean"

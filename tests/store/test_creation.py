@@ -1,0 +1,185 @@
+"""Making and opening stores, on both databases."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from bsv_store import create_store, open_store
+from bsv_store.catalog.database import schema
+from bsv_store.errors import (
+    InputError,
+    NotAStoreError,
+    ReadOnlyStoreError,
+    SchemaTooNewError,
+    SchemaTooOldError,
+    StoreError,
+    StoreExistsError,
+    StoreMismatchError,
+    StoreUnreachableError,
+)
+from bsv_store.store.store import Store
+
+CREATE = (
+    "import sys; from bsv_store import create_store; create_store(sys.argv[1], database=sys.argv[2] or None).close()"
+)
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def start(folder: Path, url: str | None, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", CREATE, str(folder), url or ""],
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_new_store_opens_empty(tmp_path: Path, database_url: str | None) -> None:
+    create_store(tmp_path / "lab" / "store", database=database_url).close()
+    with open_store(tmp_path / "lab" / "store") as store:
+        assert store.status().catalog.experiments == 0
+        assert store.status().schema_revision == schema.HEAD
+
+
+def test_store_is_not_made_over_another(store: Store) -> None:
+    with pytest.raises(StoreExistsError, match="already"):
+        create_store(store.path)
+
+
+def test_store_is_not_made_among_other_files(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("important")
+    with pytest.raises(StoreExistsError, match=r"thesis\.txt"):
+        create_store(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_catalog_of_another_store_is_refused(tmp_path: Path, new_database: Callable[[], str | None]) -> None:
+    url = new_database()
+    if url is None:
+        pytest.skip("a SQLite catalog lies inside the folder")
+    create_store(tmp_path / "one", database=url).close()
+    with pytest.raises(StoreExistsError, match="already holds"):
+        create_store(tmp_path / "two", database=url)
+    assert not (tmp_path / "two").exists()
+
+
+@pytest.mark.parametrize("point", ["init:chosen", "init:catalog"])
+def test_killed_initialization_is_finished_by_the_next(tmp_path: Path, database_url: str | None, point: str) -> None:
+    killed = start(tmp_path / "store", database_url, BSV_STORE_KILL_AT=point)
+    assert killed.communicate()[1] == ""
+    assert killed.returncode == -signal.SIGKILL
+    with pytest.raises(NotAStoreError):
+        open_store(tmp_path / "store")
+    create_store(tmp_path / "store", database=database_url).close()
+    open_store(tmp_path / "store").close()
+
+
+def test_a_file_system_without_hard_links_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(self))
+
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    with pytest.raises(StoreError, match="has no hard links"):
+        create_store(tmp_path / "store")
+
+
+def test_five_at_once_make_one_store(tmp_path: Path, database_url: str | None) -> None:
+    processes = [start(tmp_path / "store", database_url) for _ in range(5)]
+    errors = [process.communicate()[1] for process in processes]
+    made = [process.returncode == 0 for process in processes]
+    assert any(made), errors
+    for was_made, error in zip(made, errors, strict=True):
+        assert was_made or "StoreExistsError" in error, error
+    with open_store(tmp_path / "store") as store, store.database.reading() as connection:
+        assert connection.execute(text("SELECT count(*) FROM store_info")).scalar() == 1
+    assert not (tmp_path / "store" / "init.toml").exists()
+    assert not list((tmp_path / "store" / "tmp").iterdir())
+
+
+def set_revision(store: Store, revision: str) -> None:
+    with store.database.writing() as connection:
+        connection.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = :r"), {"r": revision})
+
+
+def test_store_of_an_earlier_schema_names_the_upgrade_command(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "KNOWN_REVISIONS", ("0000", schema.HEAD))
+    set_revision(store, "0000")
+    with pytest.raises(SchemaTooOldError, match=f"bsv-store --store {store.path} db upgrade"):
+        open_store(store.path)
+
+
+def test_store_of_a_later_schema_asks_for_a_newer_package(store: Store) -> None:
+    set_revision(store, "9999")
+    with pytest.raises(SchemaTooNewError, match="pip install"):
+        open_store(store.path)
+
+
+def test_folder_and_database_of_two_stores_are_refused(store: Store) -> None:
+    with store.database.writing() as connection:
+        connection.execute(text("UPDATE store_info SET store_id = 'another'"))
+    with pytest.raises(StoreMismatchError, match="another"):
+        open_store(store.path)
+
+
+def test_missing_catalog_is_an_error_and_makes_no_new_one(tmp_path: Path) -> None:
+    create_store(tmp_path / "store").close()
+    (tmp_path / "store" / "catalog.db").unlink()
+    with pytest.raises(StoreUnreachableError, match=r"catalog\.db"):
+        open_store(tmp_path / "store")
+    assert not (tmp_path / "store" / "catalog.db").exists()
+
+
+def test_damaged_catalog_is_an_error(tmp_path: Path) -> None:
+    create_store(tmp_path / "store").close()
+    (tmp_path / "store" / "catalog.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(StoreUnreachableError, match=r"catalog\.db"):
+        open_store(tmp_path / "store")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("nonsense", "not a database URL"),
+        ("mysql://host/x", "not supported"),
+        ("postgresql://me:secret@host/x", "password"),
+    ],
+)
+def test_unusable_database_url_is_refused_before_anything_is_made(tmp_path: Path, url: str, expected: str) -> None:
+    with pytest.raises(InputError, match=expected) as caught:
+        create_store(tmp_path / "store", database=url)
+    assert "secret" not in str(caught.value)
+    assert not (tmp_path / "store").exists()
+
+
+def test_unreachable_server_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnreachableError, match="localhost:1"):
+        create_store(tmp_path / "store", database="postgresql://nobody@localhost:1/none")
+    assert not (tmp_path / "store").exists()
+    create_store(tmp_path / "store").close()
+
+
+def test_read_only_store_refuses_to_write_and_writes_nothing(store: Store) -> None:
+    before = {path: path.stat().st_mtime_ns for path in store.path.rglob("*")}
+    with open_store(store.path, read_only=True) as reader:
+        assert reader.status().catalog.experiments == 0
+        with pytest.raises(ReadOnlyStoreError), reader.database.writing():
+            pass
+    assert {path: path.stat().st_mtime_ns for path in store.path.rglob("*")} == before
+
+
+def test_store_that_lost_its_file_is_neither_opened_nor_made_over(tmp_path: Path) -> None:
+    create_store(tmp_path / "store").close()
+    (tmp_path / "store" / "store.toml").unlink()
+    with pytest.raises(StoreExistsError, match=r"store\.toml"):
+        create_store(tmp_path / "store")
+    assert not (tmp_path / "store" / "init.toml").exists()
