@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 DatabaseKind = Literal["sqlite", "postgres"]
 
+# Fixtures that tests of several rooms use.
+pytest_plugins = ["tests.filled"]
+
 # Read before any test's environment is cleared.
 _SHARED = Path(os.environ.get("BSV_STORE_SHARED") or Path(__file__).resolve().parents[2] / "shared")
 _REQUIRED = os.environ.get("BSV_STORE_TESTS_REQUIRE", "").split()

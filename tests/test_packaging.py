@@ -81,7 +81,11 @@ def installation(distributions: Distributions, tmp_path_factory: pytest.TempPath
 def test_wheel_holds_packages_and_migrations_and_nothing_else(distributions: Distributions) -> None:
     with zipfile.ZipFile(distributions.wheel) as wheel:
         names = wheel.namelist()
-    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"bsv_store", "bsv_store_cli"}
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {
+        "bsv_store",
+        "bsv_store_cli",
+        "bsv_store_synthetic",
+    }
     expected = {
         "bsv_store/py.typed",
         "bsv_store_cli/py.typed",
@@ -147,7 +151,7 @@ def test_migrations_missing_from_an_installation_are_an_error_that_says_so(
     installation: Installation, tmp_path: Path
 ) -> None:
     broken = tmp_path / "packages"
-    for package in ("bsv_store", "bsv_store_cli"):
+    for package in ("bsv_store", "bsv_store_cli", "bsv_store_synthetic"):
         shutil.copytree(installation.packages / package, broken / package)
     shutil.rmtree(broken / "bsv_store" / "_migrations")
     code = f"import sys; sys.path.insert(0, {str(broken)!r}); from bsv_store_cli.main import main; main()"

@@ -11,11 +11,10 @@ from sqlalchemy import select
 
 from bsv_store.atlas.annotation import annotation_of, named_structures, references
 from bsv_store.atlas.masks import StructureVoxels
-from bsv_store.averaging.inputs import fetch_command
-from bsv_store.averaging.recipe import Recipe
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.search.signal import checked_hemisphere
+from bsv_store.catalog.selection.commands import fetch_command
 from bsv_store.catalog.selection.criteria import TargetHemisphere
 from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.selection.selection import Selection, as_selection
@@ -106,12 +105,12 @@ def structure_signal(
         query = select(Experiment.id, Experiment.injected_hemisphere).where(id_in(connection, Experiment.id, ids))
         injected = {row.id: row.injected_hemisphere for row in connection.execute(query)}
     absent = [identifier for identifier in ids if identifier not in found]
-    question = Recipe(selection=selection, kind=known_kind, spacing_um=spacing_um)
     if absent and (missing == "error" or not found):
+        command = fetch_command(selection, absent, kind=known_kind, spacing_um=spacing_um)
         raise MissingDataError(
             f"the store has no {known_kind} at {spacing_um} um of {len(absent)} of the experiments: "
             f"{listed_ids(absent)}",
-            hint=f"Bring them: {fetch_command(question, absent, known_kind)}, or leave them out (--missing leave-out).",
+            hint=f"Bring them: {command}, or leave them out (--missing leave-out).",
         )
     with annotation_of(database, files, spacing_um) as annotation:
         voxels = StructureVoxels(annotation, members)

@@ -7,7 +7,6 @@ opened here: the hashes recorded with the volumes stand for their content.
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from bsv_store.averaging.hemisphere import needs_side
 from bsv_store.averaging.recipe import canonical_json
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
+from bsv_store.catalog.selection.commands import fetch_command, sync_command
 from bsv_store.catalog.selection.resolve import excluded_from, resolve_nonempty
 from bsv_store.catalog.structures import ancestry as read_ancestry
 from bsv_store.catalog.tables.frames import injection_volumes
@@ -39,9 +39,6 @@ ALGORITHM_VERSION = 1
 
 BILATERAL_SHARE = 0.01
 """An injection is bilateral if its smaller side holds at least this share of its volume."""
-
-# More ids than this make a command unwieldy where the selection says the same in less.
-_SPELLED_OUT = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +244,11 @@ class _Needs:
         for kind, found in self._volumes.items():
             absent = [identifier for identifier in ids if identifier not in found]
             what = f"the {kind} at {spacing} um is not in the store"
-            self._refuse(absent, what, hint=f"Bring them: {fetch_command(self.recipe, absent, kind)}")
+            self._refuse(
+                absent,
+                what,
+                hint=f"Bring them: {fetch_command(self.recipe.selection, absent, kind=kind, spacing_um=spacing)}",
+            )
             reasons.update({identifier: what for identifier in absent if identifier not in reasons})
         return reasons
 
@@ -256,7 +257,7 @@ class _Needs:
             return {}
         absent = [identifier for identifier in ids if identifier not in self._divisors]
         what = "the injection volume is not known (no unionize rows)"
-        self._refuse(absent, what, hint=f"Bring them: {sync_command(self.recipe, absent)}")
+        self._refuse(absent, what, hint=f"Bring them: {sync_command(self.recipe.selection, absent)}")
         zero = [identifier for identifier in ids if self._divisors.get(identifier, 1.0) <= 0]
         nothing = "the injection volume is 0, so it cannot be divided by"
         self._refuse(zero, nothing, hint="Leave such experiments out, or do not normalize.")
@@ -267,7 +268,7 @@ class _Needs:
             return {}
         absent = [identifier for identifier in ids if self._sides[identifier] is None]
         what = "the injected hemisphere is not known"
-        self._refuse(absent, what, hint=f"Bring the unionize rows: {sync_command(self.recipe, absent)}")
+        self._refuse(absent, what, hint=f"Bring the unionize rows: {sync_command(self.recipe.selection, absent)}")
         return dict.fromkeys(absent, what)
 
     def _bilateral(self, ids: Sequence[int]) -> dict[int, str]:
@@ -289,23 +290,6 @@ class _Needs:
     def _refuse(self, ids: Sequence[int], what: str, *, hint: str) -> None:
         if ids and self.recipe.missing == "error":
             raise MissingDataError(f"{what}: {number_of(len(ids), 'experiment')}, {listed_ids(ids)}", hint=hint)
-
-
-def fetch_command(recipe: Recipe, ids: Sequence[int], kind: str) -> str:
-    """The command that brings volumes of these experiments."""
-    return f"bsv-store fetch {_selecting(recipe, ids)} --kind {kind} --spacing {recipe.spacing_um}"
-
-
-def sync_command(recipe: Recipe, ids: Sequence[int]) -> str:
-    """The command that brings the unionize rows of these experiments."""
-    return f"bsv-store sync unionizes {_selecting(recipe, ids)}"
-
-
-def _selecting(recipe: Recipe, ids: Sequence[int]) -> str:
-    # What is there is not brought again, so the whole selection does as well as a long list of ids.
-    exact = f"--ids {','.join(map(str, sorted(ids)))}"
-    whole = f"--selection {shlex.quote(recipe.selection.to_json())}"
-    return min(exact, whole, key=len) if len(ids) > _SPELLED_OUT else exact
 
 
 def _uses_regions(grouping: Grouping) -> bool:
@@ -338,7 +322,8 @@ def _member_values(member: MemberInput) -> dict[str, Any]:
 
 def _nothing_left(recipe: Recipe, reasons: Mapping[int, str]) -> MissingDataError:
     first = min(reasons)
+    command = fetch_command(recipe.selection, list(reasons), kind=recipe.kind, spacing_um=recipe.spacing_um)
     return MissingDataError(
         f"none of the {len(reasons)} selected experiments can go in; {first}: {reasons[first]}",
-        hint=f"Bring what is missing: {fetch_command(recipe, list(reasons), recipe.kind)}",
+        hint=f"Bring what is missing: {command}",
     )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection
 
 from bsv_store.averaging.grouping.assignment import CoordinateRange, Group, LeftOut
-from bsv_store.averaging.inputs import Inputs, MemberInput, fetch_command, gather_inputs
+from bsv_store.averaging.inputs import Inputs, MemberInput, gather_inputs
+from bsv_store.catalog.selection.commands import fetch_command
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.errors import DamagedFileError, InputError, MissingDataError
 from bsv_store.text import listed_ids
@@ -126,7 +127,7 @@ def _volumes(
     if absent:
         raise MissingDataError(
             f"the {kind} that went in is no longer in the store: {listed_ids(absent)}",
-            hint=f"Bring it back: {fetch_command(recipe, absent, kind)}",
+            hint=f"Bring it back: {fetch_command(recipe.selection, absent, kind=kind, spacing_um=recipe.spacing_um)}",
         )
     # Early schemas did not record the hashes of masks; where the file is damaged too, today's masks must do.
     recorded = {entry["experiment_id"]: entry.get(role) for entry in entries}

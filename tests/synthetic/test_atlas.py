@@ -50,7 +50,7 @@ def rows(experiment_id: int) -> dict[tuple[int, int, bool], UnionizeRow]:
 def fingerprints(seed: int, experiments: int, number: int) -> list[str]:
     arguments = [str(seed), str(experiments), str(number), json.dumps(VOLUME_KINDS)]
     command = [sys.executable, "-c", _HASHES, *arguments]
-    done = subprocess.run(command, cwd=_CHECKOUT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=_CHECKOUT / "synthetic", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     answer: list[str] = json.loads(done.stdout)
     return answer

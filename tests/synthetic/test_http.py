@@ -214,7 +214,12 @@ def test_stand_alone_server_runs_until_interrupted() -> None:
     command = [sys.executable, "-m", "bsv_store_synthetic", "--experiments", "2"]
     checkout = Path(__file__).resolve().parents[2]
     with subprocess.Popen(
-        command, cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
+        command,
+        cwd=checkout / "synthetic",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ},
     ) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
