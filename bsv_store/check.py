@@ -10,9 +10,12 @@ import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bsv_store.errors import InputError
+
+if TYPE_CHECKING:
+    from bsv_store.vocabulary import Row
 
 # The box of the CCF is 13.2 x 8 x 11.4 mm.
 _MOST_MM = 20
@@ -29,6 +32,46 @@ def text(name: str, value: object, *, such_as: str, error: type[InputError] = In
     if isinstance(value, str):
         return value
     raise error(f"{name} is {reprlib.repr(value)}, and no text", hint=f"Give a text, such as {such_as!r}.")
+
+
+_RowT = TypeVar("_RowT", bound="Row")
+
+
+def choice(name: str, value: object, rows: Mapping[str, _RowT], *, error: type[InputError] = InputError) -> _RowT:
+    """The row of a closed list that a value names.
+
+    Case does not matter, and neither do hyphens, underscores and spaces; synonyms are understood.
+
+    Parameters
+    ----------
+    name : str
+        The argument, for the error.
+    value : object
+    rows : mapping of str to row
+        One of the lists of :mod:`bsv_store.vocabulary`.
+    error : type of InputError
+
+    Raises
+    ------
+    InputError
+        Or ``error``: if the value is not a string, or names no row. The hint suggests a similar name and lists all.
+    """
+    if isinstance(value, str):
+        wanted = _folded(value)
+        for row in rows.values():
+            if wanted in (_folded(each) for each in (row.name, *row.synonyms)):
+                return row
+        near = difflib.get_close_matches(wanted, [_folded(each) for each in rows], n=1)
+        meant = next((f"Did you mean {each!r}? " for each in rows if [_folded(each)] == near), "")
+        problem = f"{name} cannot be {reprlib.repr(value)}"
+    else:
+        meant = ""
+        problem = f"{name} must be a string, got {reprlib.repr(value)}"
+    raise error(problem, hint=f"{meant}Valid values are {', '.join(map(repr, rows))}.")
+
+
+def _folded(name: str) -> str:
+    return name.casefold().translate({ord(each): None for each in "-_ "})
 
 
 def whole_number(name: str, value: Any, *, least: int | None = None) -> int:

@@ -25,7 +25,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"volumes"}),
     frozenset({"config", "checkpoints", "progress"}),
     frozenset({"check"}),
-    frozenset({"errors", "text", "_version"}),
+    frozenset({"errors", "text", "vocabulary", "_version"}),
 )
 
 # Lists the public names and nothing else, so it may know all rooms.
@@ -36,7 +36,7 @@ USER_EXTRAS = ("postgres", "plot", "xarray", "dask")
 
 MAX_LINES = 500
 # Each with the reason why it may be longer.
-LONGER_MODULES: Mapping[str, str] = {}
+LONGER_MODULES: Mapping[str, str] = {"bsv_store.vocabulary": "all closed lists of names in one place"}
 
 
 @dataclass(frozen=True)

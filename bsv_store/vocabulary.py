@@ -1,0 +1,598 @@
+"""Every closed list of names in bsv-store, with all facts about each name.
+
+A list stands here once: as a ``Literal`` type, which mypy checks, and as rows, which hold the words, units, bounds and
+texts. The command line, documents, citations, unit texts, SQL descriptions and argument checks all read the rows. Code
+that branches on a name ends in ``typing.assert_never``, so mypy reports every place that a new name must reach.
+
+To look up what a user wrote, use `bsv_store.check.choice`, which ignores case and treats hyphens, underscores and
+spaces alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, Protocol, TypeVar, get_args
+
+# -- what a row is ----------------------------------------------------------------------------------------------------
+
+
+class Row(Protocol):
+    """A row of a closed list."""
+
+    @property
+    def name(self) -> str:
+        """The name, as it is stored and passed around."""
+
+    @property
+    def synonyms(self) -> tuple[str, ...]:
+        """Other spellings that are understood."""
+
+
+_RowT = TypeVar("_RowT", bound=Row)
+
+
+def _rows(names: Any, rows: Iterable[_RowT]) -> Mapping[str, _RowT]:
+    """The rows by name; every name of the ``Literal`` must have one, in the same order."""
+    found = {row.name: row for row in rows}
+    if tuple(found) != get_args(names):
+        raise TypeError(f"rows {tuple(found)} do not match the names {get_args(names)}")
+    return MappingProxyType(found)
+
+
+# -- space ------------------------------------------------------------------------------------------------------------
+
+Axis = Literal["AP", "DV", "ML"]
+Side = Literal["left", "right"]
+MeasuredHemisphere = Literal["both", "left", "right", "ipsilateral", "contralateral"]
+
+
+@dataclass(frozen=True, slots=True)
+class AxisRow:
+    """An axis of the CCFv3.
+
+    Attributes
+    ----------
+    words : str
+        From where to where the coordinate grows.
+    """
+
+    name: Axis
+    words: str
+    synonyms: tuple[str, ...] = ()
+
+
+AXES: Mapping[str, AxisRow] = _rows(
+    Axis,
+    [
+        AxisRow("AP", "anterior to posterior", ("anterior-posterior", "anteroposterior")),
+        AxisRow("DV", "superior to inferior", ("dorsal-ventral", "dorsoventral")),
+        AxisRow("ML", "left to right", ("medial-lateral", "mediolateral", "left-right")),
+    ],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SideRow:
+    """A side of the brain.
+
+    Attributes
+    ----------
+    unionize_id : int
+        ``hemisphere_id`` of the unionize records.
+    """
+
+    name: Side
+    unionize_id: int
+    synonyms: tuple[str, ...] = ()
+
+
+SIDES: Mapping[str, SideRow] = _rows(Side, [SideRow("left", 1, ("l",)), SideRow("right", 2, ("r",))])
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredHemisphereRow:
+    """A hemisphere in which signal is measured.
+
+    Attributes
+    ----------
+    unionize_id : int or None
+        ``hemisphere_id`` of the unionize records; None where it depends on the injected hemisphere.
+    is_relative : bool
+        Whether it is relative to the injected hemisphere.
+    """
+
+    name: MeasuredHemisphere
+    words: str
+    unionize_id: int | None
+    is_relative: bool
+    synonyms: tuple[str, ...] = ()
+
+
+MEASURED_HEMISPHERES: Mapping[str, MeasuredHemisphereRow] = _rows(
+    MeasuredHemisphere,
+    [
+        MeasuredHemisphereRow("both", "both hemispheres together", 3, is_relative=False),
+        MeasuredHemisphereRow("left", "left hemisphere", 1, is_relative=False, synonyms=("l",)),
+        MeasuredHemisphereRow("right", "right hemisphere", 2, is_relative=False, synonyms=("r",)),
+        MeasuredHemisphereRow("ipsilateral", "injected hemisphere", None, is_relative=True, synonyms=("ipsi",)),
+        MeasuredHemisphereRow("contralateral", "other hemisphere", None, is_relative=True, synonyms=("contra",)),
+    ],
+)
+
+# -- volumes ----------------------------------------------------------------------------------------------------------
+
+VolumeKind = Literal[
+    "projection_density",
+    "projection_energy",
+    "injection_density",
+    "injection_fraction",
+    "injection_energy",
+    "data_mask",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class KindRow:
+    """A kind of volume that the Allen API offers.
+
+    Attributes
+    ----------
+    words : str
+        Lower case, as in a sentence.
+    meaning : str
+        What a voxel's value is.
+    unit : str
+        As a reader wants it beside a color scale.
+    cf_unit : str or None
+        In the notation of the CF conventions; None for the arbitrary units of intensities.
+    is_fraction : bool
+        Whether values lie in [0, 1]. Energies have no upper bound.
+    download_bytes, stored_bytes : int
+        Typical sizes at 100 um: those of experiment 158375425; for energies, of which no real file was at hand, those
+        of the densities.
+    """
+
+    name: VolumeKind
+    words: str
+    meaning: str
+    unit: str
+    cf_unit: str | None
+    is_fraction: bool
+    download_bytes: int
+    stored_bytes: int
+    synonyms: tuple[str, ...] = ()
+
+
+_FRACTION = "fraction of voxel"
+_INTENSITY = "arbitrary units"
+
+VOLUME_KINDS: Mapping[str, KindRow] = _rows(
+    VolumeKind,
+    [
+        KindRow(
+            name="projection_density",
+            words="projection density",
+            meaning="fraction of pixels with signal",
+            unit=_FRACTION,
+            cf_unit="1",
+            is_fraction=True,
+            download_bytes=386_000,
+            stored_bytes=698_000,
+            synonyms=("density",),
+        ),
+        KindRow(
+            name="projection_energy",
+            words="projection energy",
+            meaning="sum of the intensity of pixels with signal, per pixel",
+            unit=_INTENSITY,
+            cf_unit=None,
+            is_fraction=False,
+            download_bytes=386_000,
+            stored_bytes=698_000,
+            synonyms=("energy",),
+        ),
+        KindRow(
+            name="injection_density",
+            words="injection density",
+            meaning="fraction of pixels with signal inside the injection site",
+            unit=_FRACTION,
+            cf_unit="1",
+            is_fraction=True,
+            download_bytes=7_500,
+            stored_bytes=8_000,
+        ),
+        KindRow(
+            name="injection_fraction",
+            words="injection fraction",
+            meaning="fraction of pixels inside the injection site",
+            unit=_FRACTION,
+            cf_unit="1",
+            is_fraction=True,
+            download_bytes=7_500,
+            stored_bytes=8_100,
+        ),
+        KindRow(
+            name="injection_energy",
+            words="injection energy",
+            meaning="sum of the intensity of pixels with signal inside the injection site, per pixel",
+            unit=_INTENSITY,
+            cf_unit=None,
+            is_fraction=False,
+            download_bytes=7_500,
+            stored_bytes=8_000,
+        ),
+        KindRow(
+            name="data_mask",
+            words="data mask",
+            meaning="fraction of the voxel with valid data",
+            unit=_FRACTION,
+            cf_unit="1",
+            is_fraction=True,
+            download_bytes=72_700,
+            stored_bytes=69_200,
+        ),
+    ],
+)
+
+# -- selections -------------------------------------------------------------------------------------------------------
+
+InjectionScope = Literal["primary", "any"]
+Measure = Literal[
+    "projection_volume",
+    "normalized_projection_volume",
+    "projection_density",
+    "projection_intensity",
+    "projection_energy",
+    "volume",
+    "max_voxel_density",
+    "sum_pixels",
+    "sum_projection_pixels",
+    "sum_pixel_intensity",
+    "sum_projection_pixel_intensity",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class InjectionScopeRow:
+    """Which injection structures of an experiment count for ``injected_in``."""
+
+    name: InjectionScope
+    words: str
+    synonyms: tuple[str, ...] = ()
+
+
+INJECTION_SCOPES: Mapping[str, InjectionScopeRow] = _rows(
+    InjectionScope,
+    [
+        InjectionScopeRow("primary", "the primary injection structure", ("primary_only",)),
+        InjectionScopeRow("any", "primary and secondary injection structures", ("secondary",)),
+    ],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureRow:
+    """A measure of the unionize records: signal of an experiment in a structure and hemisphere.
+
+    Attributes
+    ----------
+    unit : str
+        '' for pure numbers.
+    """
+
+    name: Measure
+    words: str
+    unit: str
+    synonyms: tuple[str, ...] = ()
+
+
+MEASURES: Mapping[str, MeasureRow] = _rows(
+    Measure,
+    [
+        MeasureRow("projection_volume", "Volume with signal", "mm3"),
+        MeasureRow("normalized_projection_volume", "projection_volume / injection volume of the experiment", ""),
+        MeasureRow("projection_density", "Pixels with signal / pixels, 0 to 1", ""),
+        MeasureRow("projection_intensity", "Intensity of the pixels with signal / pixels with signal", ""),
+        MeasureRow("projection_energy", "Intensity of the pixels with signal / pixels", ""),
+        MeasureRow("volume", "Volume of the structure", "mm3"),
+        MeasureRow("max_voxel_density", "Density of the densest voxel, 0 to 1", ""),
+        MeasureRow("sum_pixels", "Pixels in the structure", ""),
+        MeasureRow("sum_projection_pixels", "Pixels with signal", ""),
+        MeasureRow("sum_pixel_intensity", "Sum of the intensity of all pixels", ""),
+        MeasureRow("sum_projection_pixel_intensity", "Sum of the intensity of the pixels with signal", ""),
+    ],
+)
+
+# -- the projection matrix --------------------------------------------------------------------------------------------
+
+MatrixStatistic = Literal["mean", "median", "n"]
+MatrixRows = Literal["sources", "experiments"]
+
+
+@dataclass(frozen=True, slots=True)
+class WordRow:
+    """A name that needs no more than its description."""
+
+    name: str
+    words: str
+    synonyms: tuple[str, ...] = ()
+
+
+MATRIX_STATISTICS: Mapping[str, WordRow] = _rows(
+    MatrixStatistic,
+    [
+        WordRow("mean", "mean over the experiments of a source", ("average",)),
+        WordRow("median", "median over the experiments of a source"),
+        WordRow("n", "number of experiments of a source", ("count",)),
+    ],
+)
+MATRIX_ROWS: Mapping[str, WordRow] = _rows(
+    MatrixRows,
+    [
+        WordRow("sources", "one row per source structure", ("source",)),
+        WordRow("experiments", "one row per experiment", ("experiment",)),
+    ],
+)
+
+# -- averages ---------------------------------------------------------------------------------------------------------
+
+Normalization = Literal["none", "injection_volume"]
+HemisphereRule = Literal["none", "subtract_contralateral", "flip_to_right", "flip_to_left", "fold_ipsilateral"]
+BilateralRule = Literal["larger_side", "error", "leave_out"]
+Statistic = Literal["mean", "sd", "sem", "min", "max", "n"]
+MissingPolicy = Literal["error", "leave_out"]
+ResultDtype = Literal["float32", "float64"]
+GroupingField = Literal["primary_structure", "line", "sex", "product", "injected_hemisphere", "strain"]
+BinMethod = Literal["equal_width", "quantile", "edges"]
+
+
+@dataclass(frozen=True, slots=True)
+class NormalizationRow:
+    """What volumes are divided by.
+
+    Attributes
+    ----------
+    words : str
+        As one rule among others, such as 'divided by injection volume'.
+    description : str
+        For help texts and documents.
+    unit_suffix : str
+        Follows the unit of the volume, such as ' per mm³ injected'.
+    cf_unit : str or None
+        Of a pure number after the division; None leaves the unit as it is.
+    methods : str
+        For the methods text of a citation, after the subject; '' says nothing.
+    divisor : str or None
+        Words for what one divides by; None where nothing is divided.
+    """
+
+    name: Normalization
+    words: str
+    description: str
+    unit_suffix: str
+    cf_unit: str | None
+    methods: str
+    divisor: str | None
+    synonyms: tuple[str, ...] = ()
+
+
+NORMALIZATIONS: Mapping[str, NormalizationRow] = _rows(
+    Normalization,
+    [
+        NormalizationRow(
+            name="none",
+            words="not normalized",
+            description="volumes as they are",
+            unit_suffix="",
+            cf_unit=None,
+            methods="",
+            divisor=None,
+        ),
+        NormalizationRow(
+            name="injection_volume",
+            words="divided by injection volume",
+            description="each volume divided by its injection volume in mm3",
+            unit_suffix=" per mm³ injected",
+            cf_unit="mm-3",
+            methods=", divided by the injection volume,",
+            divisor="injection volume",
+            # Brain Street View has two names for one computation.
+            synonyms=("injection_intensity",),
+        ),
+    ],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HemisphereRuleRow:
+    """What becomes of the two hemispheres of a volume, given the injected one.
+
+    Attributes
+    ----------
+    words : str
+        As one rule among others.
+    methods : str
+        A sentence for the methods text of a citation; '' says nothing.
+    needs_side : bool
+        Whether the injected hemisphere must be known.
+    mirrored_side : {'left', 'right'} or None
+        Volumes injected on this side are mirrored at the midline.
+    subtracts : bool
+        Whether the mirrored voxel is subtracted on the injected side, and the other side set to 0.
+    is_folded : bool
+        Whether the right half of the result is read as ipsilateral and the left half as contralateral.
+    """
+
+    name: HemisphereRule
+    words: str
+    methods: str
+    needs_side: bool = True
+    mirrored_side: Side | None = None
+    subtracts: bool = False
+    is_folded: bool = False
+    synonyms: tuple[str, ...] = ()
+
+
+HEMISPHERE_RULES: Mapping[str, HemisphereRuleRow] = _rows(
+    HemisphereRule,
+    [
+        HemisphereRuleRow("none", "hemispheres as imaged", "", needs_side=False),
+        HemisphereRuleRow(
+            "subtract_contralateral",
+            "other hemisphere subtracted",
+            "On the injected side the mirrored voxel of the other side was subtracted.",
+            subtracts=True,
+            synonyms=("subtract_other_hemisphere",),
+        ),
+        HemisphereRuleRow(
+            "flip_to_right",
+            "left injections flipped to the right",
+            "Volumes of left injections were mirrored at the midline.",
+            mirrored_side="left",
+        ),
+        HemisphereRuleRow(
+            "flip_to_left",
+            "right injections flipped to the left",
+            "Volumes of right injections were mirrored at the midline.",
+            mirrored_side="right",
+        ),
+        HemisphereRuleRow(
+            "fold_ipsilateral",
+            "right half ipsilateral, left half contralateral",
+            "Volumes were mirrored where needed, so that all injections lie on the right (ipsilateral).",
+            mirrored_side="left",
+            is_folded=True,
+        ),
+    ],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRow:
+    """What to do about experiments with a problem."""
+
+    name: str
+    words: str
+    synonyms: tuple[str, ...] = ()
+
+
+BILATERAL_RULES: Mapping[str, PolicyRow] = _rows(
+    BilateralRule,
+    [
+        PolicyRow("larger_side", "the side with the larger part of the injection counts"),
+        PolicyRow("error", "an error"),
+        PolicyRow("leave_out", "left out, with the reason", ("skip",)),
+    ],
+)
+
+MISSING_POLICIES: Mapping[str, PolicyRow] = _rows(
+    MissingPolicy,
+    [
+        PolicyRow("error", "an error", ("raise",)),
+        PolicyRow("leave_out", "left out, with the reason", ("skip",)),
+    ],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticRow:
+    """A statistic over the experiments of a group, per voxel.
+
+    Attributes
+    ----------
+    words : str
+    has_unit : bool
+        Whether it has the unit of the volumes; counts have none.
+    empty_value : float
+        Its value in a group without experiments.
+    needs_spread, needs_extremes : bool
+        Which running sums it needs beside the plain one.
+    """
+
+    name: Statistic
+    words: str
+    has_unit: bool = True
+    empty_value: float = float("nan")
+    needs_spread: bool = False
+    needs_extremes: bool = False
+    synonyms: tuple[str, ...] = ()
+
+
+STATISTICS: Mapping[str, StatisticRow] = _rows(
+    Statistic,
+    [
+        StatisticRow("mean", "mean", empty_value=0.0, synonyms=("average",)),
+        StatisticRow("sd", "standard deviation (n - 1)", needs_spread=True, synonyms=("std",)),
+        StatisticRow("sem", "standard error of the mean", needs_spread=True),
+        StatisticRow("min", "smallest value", needs_extremes=True, synonyms=("minimum",)),
+        StatisticRow("max", "largest value", needs_extremes=True, synonyms=("maximum",)),
+        StatisticRow("n", "number of experiments with data", has_unit=False, empty_value=0.0, synonyms=("count",)),
+    ],
+)
+
+RESULT_DTYPES: Mapping[str, WordRow] = _rows(
+    ResultDtype, [WordRow("float32", "single precision", ("f4",)), WordRow("float64", "double precision", ("f8",))]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupingFieldRow:
+    """A field of the catalog that experiments can be grouped by.
+
+    Attributes
+    ----------
+    column : str
+        Column of the view ``experiments``.
+    """
+
+    name: GroupingField
+    words: str
+    column: str
+    synonyms: tuple[str, ...] = ()
+
+
+GROUPING_FIELDS: Mapping[str, GroupingFieldRow] = _rows(
+    GroupingField,
+    [
+        GroupingFieldRow("primary_structure", "primary injection structure", "primary_structure", ("structure",)),
+        GroupingFieldRow("line", "transgenic line", "transgenic_line", ("transgenic_line", "mouse_line")),
+        GroupingFieldRow("sex", "sex", "sex", ("gender",)),
+        GroupingFieldRow("product", "Allen product id", "product_id", ("product_id",)),
+        GroupingFieldRow("injected_hemisphere", "injected hemisphere", "injected_hemisphere", ("hemisphere", "side")),
+        GroupingFieldRow("strain", "strain", "strain"),
+    ],
+)
+
+BIN_METHODS: Mapping[str, WordRow] = _rows(
+    BinMethod,
+    [
+        WordRow("equal_width", "bins of equal width"),
+        WordRow("quantile", "bins of equally many experiments", ("quantiles",)),
+        WordRow("edges", "bins between the edges given"),
+    ],
+)
+
+# -- catalog ----------------------------------------------------------------------------------------------------------
+
+UnionizePart = Literal["injection", "projection"]
+
+
+@dataclass(frozen=True, slots=True)
+class UnionizePartRow:
+    """A half of an experiment's unionize table."""
+
+    name: UnionizePart
+    words: str
+    is_injection: bool
+    synonyms: tuple[str, ...] = ()
+
+
+UNIONIZE_PARTS: Mapping[str, UnionizePartRow] = _rows(
+    UnionizePart,
+    [
+        UnionizePartRow("injection", "rows inside the injection site", is_injection=True),
+        UnionizePartRow("projection", "rows outside the injection site", is_injection=False),
+    ],
+)
