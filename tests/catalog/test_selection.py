@@ -56,9 +56,9 @@ def test_json_is_stable() -> None:
         exclude_ids=[9],
     )
     assert selection.to_json() == (
-        '{"bilateral":false,"box":[[8000.0,9000.0],null,[0.0,5700.0]],"exclude_ids":[9],"hemisphere":"right",'
-        '"ids":[1,2],"injected_in":[385,"CUL4, 5","VISp"],"injection":"any","line":["Rbp4-Cre_KL100","wild-type"],'
-        '"max_injection_volume":1.0,"measure":"normalized_projection_volume","min_injection_volume":0.05,'
+        '{"bilateral":false,"box":[[8000.0,9000.0],null,[0.0,5700.0]],"exclude_ids":[9],'
+        '"ids":[1,2],"injected_hemisphere":"right","injected_in":[385,"CUL4, 5","VISp"],"injection":"any",'
+        '"line":["Rbp4-Cre_KL100","wild-type"],"max_injection_volume":1.0,"measure":"normalized_projection_volume","min_injection_volume":0.05,'
         '"near":[8000.0,1500.0,8500.0],"product":[5,31],"projecting_to":["CP"],"radius":500.0,"sex":["F"],'
         '"strain":["C57BL/6J"],"target_hemisphere":"contralateral","threshold":0.1,"version":1}'
     )
@@ -214,9 +214,9 @@ def test_empty_list_is_refused_and_never_means_everything(criterion: str) -> Non
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"hemisphere": "middle"}, r"hemisphere cannot be 'middle'\n.*'left', 'right'"),
-        ({"hemisphere": "Left"}, r"Did you mean 'left'"),
-        ({"hemisphere": 1}, "hemisphere"),
+        ({"injected_hemisphere": "middle"}, r"hemisphere cannot be 'middle'\n.*'left', 'right'"),
+        ({"injected_hemisphere": "Left"}, r"Did you mean 'left'"),
+        ({"injected_hemisphere": 1}, "hemisphere"),
         ({"injected_in": "VISp", "injection": "secondary"}, "'primary', 'any'"),
         ({"projecting_to": "CP", "target_hemisphere": "ipsi"}, "Did you mean 'ipsilateral'"),
         ({"projecting_to": "CP", "measure": "projection_volum"}, "Did you mean 'projection_volume'"),

@@ -13,9 +13,10 @@ from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.selection.resolve import resolve, unmeasured
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import ancestry, descendant_ids, find_structure, search
-from bsv_store.catalog.tables.frames import experiments_frame, injection_volumes, summary, unionizes_frame
+from bsv_store.catalog.tables.frames import experiments_frame, injection_volumes, summary
 from bsv_store.catalog.tables.sql import run_sql
 from bsv_store.errors import SelectionError, UnknownStructureError
+from bsv_store.store.catalog import Catalog
 
 INSIDE = """
 select e.id from experiments as e
@@ -198,9 +199,9 @@ def test_unionize_frame_is_the_real_table(atlas_psu: Database, psu: pd.DataFrame
     key = ["experiment_id", "structure_id", "hemisphere_id", "is_injection"]
     ids = sorted(set(psu["experiment_id"]))[:3]
     with atlas_psu.reading() as connection:
-        frame = unionizes_frame(connection, ids)
-        visual = unionizes_frame(
-            connection, ids, structures=["VIS"], include_descendants=True, is_injection=False, hemisphere="both"
+        frame = Catalog(atlas_psu).unionizes(ids)
+        visual = Catalog(atlas_psu).unionizes(
+            ids, structures=["VIS"], include_descendants=True, is_injection=False, hemisphere="both"
         )
         below = descendant_ids(connection, [669])
     expected = psu[psu["experiment_id"].isin(ids)].drop(columns="injected").sort_values(key, ignore_index=True)

@@ -73,8 +73,8 @@ def _tests(row: dict[str, Any], leaf: dict[str, Any]) -> Iterator[bool]:
     for criterion, column in (("sex", "sex"), ("strain", "strain"), ("product", "product_id")):
         if criterion in leaf:
             yield row[column] in leaf[criterion]
-    if "hemisphere" in leaf:
-        yield row["injected_hemisphere"] == leaf["hemisphere"]
+    if "injected_hemisphere" in leaf:
+        yield row["injected_hemisphere"] == leaf["injected_hemisphere"]
     if "bilateral" in leaf:
         yield _bilateral(row) is leaf["bilateral"]
     volume = row["injection_volume"]
@@ -154,7 +154,7 @@ _CRITERIA: dict[str, st.SearchStrategy[Any]] = {
     "product": _some(_values("product_id")),
     "sex": _some(_values("sex")),
     "strain": _some(_values("strain")),
-    "hemisphere": st.sampled_from(["left", "right"]),
+    "injected_hemisphere": st.sampled_from(["left", "right"]),
     "bilateral": st.booleans(),
     "min_injection_volume": st.sampled_from(_values("injection_volume")) | st.floats(0, 0.1),
     "box": st.tuples(*(_intervals(f"injection_{axis}") for axis in ("ap", "dv", "ml"))),
@@ -319,7 +319,7 @@ def test_model_tells_experiments_apart() -> None:
         {"injected_in": ["VIS"]},
         {"line": ["any-cre"]},
         {"sex": ["F"]},
-        {"hemisphere": "left"},
+        {"injected_hemisphere": "left"},
         {"bilateral": True},
         {"projecting_to": ["CP"]},
         {"near": (8000, 1500, 3000), "radius": 500},

@@ -93,7 +93,7 @@ def test_line_or_wild_type(reading: Connection) -> None:
         ({"sex": "F"}, (1, 109)),
         ({"product": [31, 35]}, (109, 203)),
         ({"strain": "FVB.CD1(ICR)"}, (206,)),
-        ({"hemisphere": "left"}, (103, 202, 303)),
+        ({"injected_hemisphere": "left"}, (103, 202, 303)),
         ({"bilateral": True}, (102,)),
         ({"bilateral": False}, (101, 103)),
         ({"min_injection_volume": 0.206}, (206, 303)),
@@ -127,7 +127,7 @@ def test_unknown_values_never_match(reading: Connection) -> None:
     everywhere = {"box": ((0, 13200), (0, 8000), (0, 11400))}
     assert 104 not in ids(reading, **everywhere)
     assert 104 not in ids(reading, near=(0, 0, 0), radius=1e9)
-    assert not {104} & {*ids(reading, hemisphere="left"), *ids(reading, hemisphere="right")}
+    assert not {104} & {*ids(reading, injected_hemisphere="left"), *ids(reading, injected_hemisphere="right")}
     assert 110 not in ids(reading, min_injection_volume=0)
     assert 110 not in ids(reading, max_injection_volume=1e9)
 

@@ -11,8 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from bsv_store import Selection, Store
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.selection import shared
-from bsv_store.catalog.selection.resolve import excluded_from, resolve, resolve_nonempty, unmeasured
-from bsv_store.catalog.tables.frames import unionizes_frame
+from bsv_store.catalog.selection.resolve import excluded_from, resolve, resolve_nonempty
 from bsv_store.errors import (
     BusyError,
     EmptySelectionError,
@@ -158,13 +157,6 @@ def test_combinations_leave_them_out_in_every_part(filled: Store) -> None:
 
 def _combined(a: Selection, b: Selection) -> dict[str, Selection]:
     return {"and": a & b, "or": a | b, "minus": b - a, "plain": a}
-
-
-def test_whoever_asks_for_rows_of_ids_gets_them(filled: Store) -> None:
-    filled.catalog.exclude([101], "bad section")
-    with filled.database.reading() as connection:
-        assert set(unionizes_frame(connection, [101])["experiment_id"]) == {101}
-        assert unmeasured(connection, Selection(ids=[101], projecting_to="CP")) == ()
 
 
 def test_include_excluded_is_part_of_the_canonical_form() -> None:
