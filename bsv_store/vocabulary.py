@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, TypeVar, get_args
+from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
 
 # -- what a row is ----------------------------------------------------------------------------------------------------
 
@@ -311,16 +311,19 @@ MatrixStatistic = Literal["mean", "median", "n"]
 MatrixRows = Literal["sources", "experiments"]
 
 
+_NameT = TypeVar("_NameT", bound=str)
+
+
 @dataclass(frozen=True, slots=True)
-class WordRow:
+class WordRow(Generic[_NameT]):
     """A name that needs no more than its description."""
 
-    name: str
+    name: _NameT
     words: str
     synonyms: tuple[str, ...] = ()
 
 
-MATRIX_STATISTICS: Mapping[str, WordRow] = _rows(
+MATRIX_STATISTICS: Mapping[str, WordRow[MatrixStatistic]] = _rows(
     MatrixStatistic,
     [
         WordRow("mean", "mean over the experiments of a source", ("average",)),
@@ -328,7 +331,7 @@ MATRIX_STATISTICS: Mapping[str, WordRow] = _rows(
         WordRow("n", "number of experiments of a source", ("count",)),
     ],
 )
-MATRIX_ROWS: Mapping[str, WordRow] = _rows(
+MATRIX_ROWS: Mapping[str, WordRow[MatrixRows]] = _rows(
     MatrixRows,
     [
         WordRow("sources", "one row per source structure", ("source",)),
@@ -532,7 +535,7 @@ STATISTICS: Mapping[str, StatisticRow] = _rows(
     ],
 )
 
-RESULT_DTYPES: Mapping[str, WordRow] = _rows(
+RESULT_DTYPES: Mapping[str, WordRow[ResultDtype]] = _rows(
     ResultDtype, [WordRow("float32", "single precision", ("f4",)), WordRow("float64", "double precision", ("f8",))]
 )
 

@@ -18,7 +18,7 @@ from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Structure, StructureAncestor, StructureSetMember
 from bsv_store.check import several, whole_number
 from bsv_store.errors import InputError, UnknownStructureError
-from bsv_store.text import MAX_ID, can_be_name, listed, shown
+from bsv_store.text import MAX_ID, as_reference, can_be_name, listed, shown
 
 StructureRef = str | int
 """A structure as users name it: acronym (case matters) or Allen's id."""
@@ -46,13 +46,6 @@ class StructureRow:
 
 
 _COLUMNS = tuple(Structure.__table__.c[name] for name in StructureRow.__slots__)
-
-
-def as_reference(structure: StructureRef) -> StructureRef:
-    """The id where a text is a whole number (no acronym is one), so that "385" from a command line means 385."""
-    if isinstance(structure, str) and can_be_name(structure) and structure.isascii() and structure.isdigit():
-        return int(structure)
-    return structure
 
 
 def find_structure(connection: Connection, structure: StructureRef) -> StructureRow:

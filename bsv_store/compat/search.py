@@ -119,8 +119,8 @@ def _primary_structures(store: Store, selection: Selection) -> list[str]:
 def _target(regions: Sequence[str] | str, measure: str, threshold: float, hemisphere: str) -> dict[str, Any]:
     return {
         "projecting_to": _listed(regions),
-        "measure": measure,
-        "threshold": threshold,
+        "target_measure": measure,
+        "target_threshold": threshold,
         "target_hemisphere": hemisphere,
     }
 

@@ -67,7 +67,7 @@ class Search:
         limit : int, optional
             Maximum number of rows to return.
         """
-        from bsv_store.catalog.search.searches import search_sources
+        from bsv_store.catalog.search.source import search_sources
 
         with self._database.reading() as connection:
             return search_sources(
@@ -109,7 +109,7 @@ class Search:
         limit : int, optional
             Maximum number of rows to return.
         """
-        from bsv_store.catalog.search.searches import search_targets
+        from bsv_store.catalog.search.target import search_targets
 
         with self._database.reading() as connection:
             return search_targets(
@@ -150,7 +150,7 @@ class Search:
         InputError
             If the point lies outside the CCF, or seems to be in mm.
         """
-        from bsv_store.catalog.search.searches import search_injections
+        from bsv_store.catalog.search.injection import search_injections
 
         with self._database.reading() as connection:
             return search_injections(
@@ -195,7 +195,7 @@ class Search:
         InputError
             If fewer than two structures remain.
         """
-        from bsv_store.catalog.search.searches import search_correlation
+        from bsv_store.catalog.search.correlation import search_correlation
 
         with self._database.reading() as connection:
             return search_correlation(

@@ -52,14 +52,14 @@ def small_catalog(request: pytest.FixtureRequest) -> Database:
 @both_databases
 def excluding_catalog(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """The small catalog with some of its experiments on the exclusion list. Do not write to it."""
-    from bsv_store.catalog.selection.shared import exclude, lift_exclusion
+    from bsv_store.catalog.selection.exclusions import exclude, lift_exclusion
 
     database = _empty(request, tmp_path_factory, "test_excluding_catalog")
     with database.writing() as connection:
         fill(connection)
     exclude(database, EXCLUDED_IDS, "bad section")
     # What was lifted no longer counts.
-    exclude(database, [102], "a slip")
+    exclude(database, [102], "by mistake")
     lift_exclusion(database, [102])
     yield database
     database.close()

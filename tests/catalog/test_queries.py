@@ -22,8 +22,8 @@ from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS, EXPERIMENTS, union
 def test_experiments_have_one_row_each_and_all_columns_of_the_view(reading: Connection) -> None:
     frame = experiments_frame(reading, Selection(include_withdrawn=True))
     assert list(frame.columns) == [described.name for described in VIEWS["experiments"].columns]
-    assert frame["id"].tolist() == list(ALL_IDS)
-    by_id = frame.set_index("id")
+    assert frame["experiment_id"].tolist() == list(ALL_IDS)
+    by_id = frame.set_index("experiment_id")
     for row in EXPERIMENTS:
         for name in ("specimen_name", "transgenic_line", "strain", "sex", "injected_hemisphere", "withdrawn"):
             assert by_id.at[row["id"], name] == row[name], (row["id"], name)
@@ -35,20 +35,20 @@ def test_experiments_have_one_row_each_and_all_columns_of_the_view(reading: Conn
 def test_experiment_columns_have_types_that_keep_what_is_unknown(reading: Connection) -> None:
     frame = experiments_frame(reading, Selection())
     types = {name: str(dtype) for name, dtype in frame.dtypes.items()}
-    assert types["id"] == types["primary_structure_id"] == "int64"
+    assert types["experiment_id"] == types["primary_structure_id"] == "int64"
     assert types["injection_ap"] == types["product_id"] == "Int64"
     assert types["injection_volume"] == "float64"
     assert types["withdrawn"] == "bool"
     assert types["bilateral"] == "boolean"
     assert types["primary_structure"] == "object"
-    row = frame.set_index("id").loc[104]
+    row = frame.set_index("experiment_id").loc[104]
     assert row["injection_ap"] is pd.NA
     assert row["transgenic_line"] is None
     assert row["bilateral"] is pd.NA
 
 
 def test_bilateral_needs_one_percent_on_the_minor_side(reading: Connection) -> None:
-    frame = experiments_frame(reading, Selection(ids=[101, 102, 103])).set_index("id")
+    frame = experiments_frame(reading, Selection(ids=[101, 102, 103])).set_index("experiment_id")
     assert frame["bilateral"].to_dict() == {101: False, 102: True, 103: False}
 
 

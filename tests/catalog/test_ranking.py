@@ -86,6 +86,6 @@ def test_real_experiments_as_pandas_ranks_them(atlas_psu: Database, data: Path, 
     rows = rows[rows["is_injection"] == is_injection].sort_values(["experiment_id", name], ascending=[True, False])
     expected = rows.groupby("experiment_id").head(5)
     assert len(frame) > 100
-    for own, theirs in (("experiment_id", "experiment_id"), ("structure_id", "structure_id"), ("value", name)):
+    for own, theirs in (("experiment_id", "experiment_id"), ("structure_id", "structure_id"), (name, name)):
         assert frame[own].tolist() == expected[theirs].tolist()
     assert frame["hemisphere"].map({"left": 1, "right": 2}).tolist() == expected["hemisphere_id"].tolist()

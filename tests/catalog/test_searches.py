@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection
 
 from bsv_store.catalog.database.engine import Database
-from bsv_store.catalog.search.searches import FOUND_COLUMNS
+from bsv_store.catalog.search.found import FOUND_COLUMNS
 from bsv_store.catalog.selection.resolve import resolve
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import UNIONIZE_STRUCTURE_SET_ID
@@ -59,8 +59,8 @@ def test_source_search_takes_secondary_structures_when_asked(search: Search) -> 
 
 def test_target_search_ranks_by_the_strongest_target(search: Search) -> None:
     frame = search.targets(["CP", "VISpm"])
-    assert tuple(frame.columns) == (*FOUND_COLUMNS, "target", "value")
-    found = list(zip(frame["experiment_id"], frame["target"], frame["value"], strict=True))
+    assert tuple(frame.columns) == (*FOUND_COLUMNS, "target", "projection_volume")
+    found = list(zip(frame["experiment_id"], frame["target"], frame["projection_volume"], strict=True))
     assert found == [(201, "VISpm", 1.25), (101, "CP", 0.5), (103, "CP", 0.32), (102, "CP", 0.05)]
     assert frame["injected_hemisphere"].tolist() == ["right", "right", "left", "right"]
 
@@ -72,10 +72,12 @@ def test_target_search_finds_what_the_selection_does(
     search: Search, reading: Connection, side: Any, measure: Any, threshold: float
 ) -> None:
     frame = search.targets("CP", measure=measure, threshold=threshold, hemisphere=side)
-    selection = Selection(projecting_to="CP", measure=measure, threshold=threshold, target_hemisphere=side)
+    selection = Selection(
+        projecting_to="CP", target_measure=measure, target_threshold=threshold, target_hemisphere=side
+    )
     assert sorted(frame["experiment_id"]) == list(resolve(reading, selection))
-    assert (frame["value"] > threshold).all()
-    assert frame["value"].is_monotonic_decreasing
+    assert (frame[measure] > threshold).all()
+    assert frame[measure].is_monotonic_decreasing
 
 
 def test_limit_and_within(search: Search) -> None:
@@ -83,7 +85,7 @@ def test_limit_and_within(search: Search) -> None:
     assert search.targets("CP", selection=Selection(injected_hemisphere="left"))["experiment_id"].tolist() == [103]
     nothing = search.targets("CP", selection=Selection(ids=[201]))
     assert len(nothing) == 0
-    assert tuple(nothing.columns) == (*FOUND_COLUMNS, "target", "value")
+    assert tuple(nothing.columns) == (*FOUND_COLUMNS, "target", "projection_volume")
 
 
 # -- injection coordinate ---------------------------------------------------------------------------------------------

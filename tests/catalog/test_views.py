@@ -71,9 +71,14 @@ def test_markdown_has_every_column() -> None:
 
 def test_views_serve_in_queries_with_their_types(small_catalog: Database) -> None:
     experiments = view("experiments")
-    query = select(experiments.c.id, experiments.c.withdrawn, experiments.c.bilateral).order_by(experiments.c.id)
+    query = select(experiments.c.experiment_id, experiments.c.withdrawn, experiments.c.bilateral).order_by(
+        experiments.c.experiment_id
+    )
     with small_catalog.reading() as connection:
-        rows = {row.id: row for row in connection.execute(query.where(experiments.c.id.in_([102, 301])))}
+        rows = {
+            row.experiment_id: row
+            for row in connection.execute(query.where(experiments.c.experiment_id.in_([102, 301])))
+        }
     assert rows[102].bilateral is True
     assert rows[102].withdrawn is False
     assert rows[301].bilateral is None

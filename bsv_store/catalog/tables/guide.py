@@ -29,19 +29,19 @@ LIMIT 10""",
     ExampleQuery(
         "Which experiments were injected in VISp or anything inside it?",
         """\
-SELECT e.id, e.primary_structure, e.transgenic_line, e.injection_volume
+SELECT e.experiment_id, e.primary_structure, e.transgenic_line, e.injection_volume
 FROM experiments AS e
 JOIN structure_ancestor AS a ON a.descendant_id = e.primary_structure_id
 JOIN structure AS s ON s.id = a.ancestor_id
 WHERE s.acronym = 'VISp' AND NOT e.withdrawn
-ORDER BY e.id""",
+ORDER BY e.experiment_id""",
     ),
     ExampleQuery(
         "Who projects to the caudoputamen (CP) on the injected side, strongest first?",
         """\
 SELECT p.experiment_id, e.primary_structure, p.normalized_projection_volume
 FROM projections AS p
-JOIN experiments AS e ON e.id = p.experiment_id
+JOIN experiments AS e ON e.experiment_id = p.experiment_id
 WHERE p.structure = 'CP' AND p.side = 'ipsilateral' AND p.normalized_projection_volume > 0.1
 ORDER BY p.normalized_projection_volume DESC
 LIMIT 20""",
@@ -59,22 +59,22 @@ LIMIT 10""",
     ExampleQuery(
         "How much of each injection lies in its primary structure?",
         """\
-SELECT e.id, e.primary_structure, i.projection_volume / e.injection_volume AS share
+SELECT e.experiment_id, e.primary_structure, i.projection_volume / e.injection_volume AS share
 FROM experiments AS e
 JOIN injection_summary AS i
-    ON i.experiment_id = e.id AND i.structure_id = e.primary_structure_id AND i.hemisphere = 'both'
+    ON i.experiment_id = e.experiment_id AND i.structure_id = e.primary_structure_id AND i.hemisphere = 'both'
 WHERE e.injection_volume > 0
-ORDER BY share, e.id
+ORDER BY share, e.experiment_id
 LIMIT 20""",
     ),
     ExampleQuery(
         "Of which experiments does the store not know the projections? (No row means no signal only where it does.)",
         """\
-SELECT e.id, e.primary_structure
+SELECT e.experiment_id, e.primary_structure
 FROM experiments AS e
-LEFT JOIN unionize_coverage AS c ON c.experiment_id = e.id AND c.part = 'projection'
+LEFT JOIN unionize_coverage AS c ON c.experiment_id = e.experiment_id AND c.part = 'projection'
 WHERE c.experiment_id IS NULL AND NOT e.withdrawn
-ORDER BY e.id""",
+ORDER BY e.experiment_id""",
     ),
 )
 
@@ -88,8 +88,8 @@ Generated from `bsv_store/catalog/tables/guide.py` and `bsv_store/catalog/tables
 bsv-store sql "SELECT ..." [--param NAME=VALUE] [--format table|csv|json]
 ```
 
-or from Python `store.sql("SELECT ... WHERE id = :id", {"id": 158314987})`, which returns a DataFrame. Both are strictly
-read-only: the database itself refuses what would write. The same text works on SQLite and on Postgres.
+or, in Python, `store.sql("SELECT ... WHERE experiment_id = :id", {"id": 158314987})`, which returns a DataFrame. Both
+are strictly read-only: the database itself refuses to write. The same text works on SQLite and on Postgres.
 
 Three things to know before adding anything up: rows of a structure already contain those of all structures inside it;
 hemisphere `both` is the sum of `left` and `right`; and a missing row means "no signal" only for experiments that stand

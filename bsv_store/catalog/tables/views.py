@@ -26,6 +26,8 @@ from sqlalchemy.types import TypeEngine
 
 from bsv_store.catalog.database.models import Base
 from bsv_store.catalog.database.models.base import UtcDateTime
+from bsv_store.catalog.records import UNIONIZE_COLUMNS
+from bsv_store.vocabulary import MEASURES
 
 ColumnKind = Literal["integer", "float", "text", "boolean", "time"]
 
@@ -56,7 +58,7 @@ _EXPERIMENTS = _described(
     "experiments",
     "The experiments, one flat row each, withdrawn ones included.",
     (
-        ("id", "integer", "Allen's id of the experiment (section data set)"),
+        ("experiment_id", "integer", "Allen's id of the experiment (section data set)"),
         ("specimen_name", "text", "Allen's name of the mouse"),
         ("product_id", "integer", "Allen's product; 31 is the retina"),
         ("primary_structure", "text", "Acronym of the structure with the most of the injection; case matters"),
@@ -87,6 +89,12 @@ _EXPERIMENTS = _described(
     ),
 )
 
+
+def _measure_description(name: str) -> str:
+    row = MEASURES[name]
+    return f"{row.words}, {row.unit}" if row.unit else row.words
+
+
 _UNIONIZE_COLUMNS: tuple[tuple[str, ColumnKind, str], ...] = (
     ("experiment_id", "integer", "The experiment"),
     ("structure_id", "integer", "The structure; parents already contain their children"),
@@ -99,17 +107,7 @@ _UNIONIZE_COLUMNS: tuple[tuple[str, ColumnKind, str], ...] = (
         "text",
         "ipsilateral or contralateral to the injected hemisphere, or both; null where that hemisphere is not known",
     ),
-    ("sum_pixels", "float", "Pixels in the structure"),
-    ("sum_projection_pixels", "float", "Pixels with signal"),
-    ("sum_pixel_intensity", "float", "Sum of the intensity of all pixels"),
-    ("sum_projection_pixel_intensity", "float", "Sum of the intensity of the pixels with signal"),
-    ("projection_density", "float", "Pixels with signal / pixels, 0 to 1"),
-    ("projection_intensity", "float", "Intensity of the pixels with signal / pixels with signal"),
-    ("projection_energy", "float", "Intensity of the pixels with signal / pixels"),
-    ("volume", "float", "Volume of the structure, mm3"),
-    ("projection_volume", "float", "Volume with signal, mm3"),
-    ("normalized_projection_volume", "float", "projection_volume / injection volume of the experiment"),
-    ("max_voxel_density", "float", "Density of the densest voxel, 0 to 1"),
+    *((name, "float", _measure_description(name)) for name in UNIONIZE_COLUMNS if name in MEASURES),
     ("max_voxel_x", "integer", "AP of the densest voxel, um; 0 where the density is 0"),
     ("max_voxel_y", "integer", "DV of the densest voxel, um; 0 where the density is 0"),
     ("max_voxel_z", "integer", "ML of the densest voxel, um; 0 where the density is 0"),

@@ -5,22 +5,10 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, String, Table
 from sqlalchemy.orm import DeclarativeBase, Mapped
 
+from bsv_store.vocabulary import MEASURES
+
 # A metadata of its own: what lies in it is a view, and no migration may take it for a table.
 _views = MetaData()
-
-_FLOATS = (
-    "sum_pixels",
-    "sum_projection_pixels",
-    "sum_pixel_intensity",
-    "sum_projection_pixel_intensity",
-    "projection_density",
-    "projection_intensity",
-    "projection_energy",
-    "volume",
-    "projection_volume",
-    "normalized_projection_volume",
-    "max_voxel_density",
-)
 
 
 class _ViewBase(DeclarativeBase):
@@ -40,7 +28,7 @@ class InjectionSummary(_ViewBase):
         Column("structure_name", String),
         Column("hemisphere", String),
         Column("side", String),
-        *(Column(name, Float) for name in _FLOATS),
+        *(Column(name, Float) for name in MEASURES),
         *(Column(f"max_voxel_{axis}", Integer) for axis in "xyz"),
     )
 
