@@ -1,6 +1,6 @@
-"""What the readers of files and replies hand to the catalog: plain, checked, frozen values.
+"""Records that the readers of files and replies pass to the catalog: plain, checked, frozen values.
 
-``sources`` makes these from any of the wire formats; ``catalog.ingest`` stores them. Neither knows the other.
+``formats`` creates them from any of the wire formats, ``catalog.ingest`` stores them. Neither knows the other.
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.vocabulary import UNIONIZE_PARTS, UnionizePart
+
 ROOT_STRUCTURE_ID = 997
 
 ExperimentSourceKind = Literal["api", "csv", "csv_2016"]
-"""Where an experiment list comes from.
+"""Source of an experiment list.
 
 ``api``: ApiConnectivity or the source search. ``csv``: the web site's export in CCFv3 coordinates. ``csv_2016``: the
-export in the older registration, which is history and never current.
+export in the older registration, which never becomes current.
 """
-
-UnionizePart = Literal["injection", "projection"]
-"""The two disjoint halves of an experiment's unionize table: is_injection true and false."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class StructureRecord:
 
 @dataclass(frozen=True, slots=True)
 class Ontology:
-    """A whole structure graph, checked to be one tree; parents come before their children.
+    """A complete structure graph that is one tree; parents come before their children.
 
     Attributes
     ----------
@@ -51,7 +50,7 @@ class Ontology:
     structure_set_names : mapping of int to str
         Names of structure sets where the source has them.
     has_structure_sets : bool
-        False where the source format does not carry set membership, so that nothing is concluded from its absence.
+        False if the source format has no set membership, so that its absence means nothing.
     """
 
     structures: tuple[StructureRecord, ...]
@@ -61,19 +60,22 @@ class Ontology:
 
 @dataclass(frozen=True, slots=True)
 class LineRecord:
-    """A transgenic line as an experiment list names it."""
+    """A transgenic line of an experiment list."""
 
     name: str
     allen_id: int | None = None
     type_name: str | None = None
-    """'driver', 'reporter', 'wild type'; None where the source does not say."""
+    """'driver', 'reporter', 'wild type'; None if unknown."""
     description: str | None = None
     stock_number: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ExperimentRecord:
-    """One experiment as one list has it. Coordinates are um, volumes mm3; None means that the list does not say."""
+    """An experiment of one list. Coordinates are um, volumes mm3; None means that the list has no value.
+
+    A field of a plain type becomes a column of table ``experiment`` of the same name.
+    """
 
     id: int
     primary_structure_id: int
@@ -89,7 +91,7 @@ class ExperimentRecord:
     projection_volume: float | None = None
     """The list's ``sum``: projection volume outside the injection in both hemispheres, mm3."""
     injection_structure_ids: tuple[int, ...] = ()
-    """Sorted; order carries no meaning upstream."""
+    """Sorted; the order has no meaning upstream."""
     lines: tuple[LineRecord, ...] = ()
     """Sorted by name; empty for wild type."""
     storage_directory: str | None = None
@@ -97,17 +99,17 @@ class ExperimentRecord:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentList:
-    """A whole experiment list: one snapshot of one kind.
+    """A complete experiment list: one snapshot of one kind.
 
     Attributes
     ----------
     kind : ExperimentSourceKind
     experiments : tuple of ExperimentRecord
-        Unique ids, sorted by id: rows of one id that differ only by line are merged into one record with every line.
+        Sorted by id, unique: rows of one id that differ only by line are merged into one record with all lines.
     rows : int
-        Rows the source had, duplicates included.
+        Rows of the source, duplicates included.
     upstream_date : datetime.date or None
-        Day the list was made upstream, where known.
+        Date of the list upstream, if known.
     """
 
     kind: ExperimentSourceKind
@@ -116,7 +118,7 @@ class ExperimentList:
     upstream_date: date | None = None
 
 
-# API field, our column, NumPy dtype: the 19 fields of ProjectionStructureUnionize in the table's column order.
+# API field, column, NumPy dtype: the 19 fields of ProjectionStructureUnionize in the order of the table's columns.
 UNIONIZE_FIELDS: tuple[tuple[str, str, str], ...] = (
     ("section_data_set_id", "experiment_id", "i8"),
     ("structure_id", "structure_id", "i8"),
@@ -143,7 +145,7 @@ UNIONIZE_COLUMNS: tuple[str, ...] = tuple(column for _, column, _ in UNIONIZE_FI
 
 @dataclass(frozen=True, slots=True)
 class UnionizeTable:
-    """Unionize rows of one or more experiments, column by column.
+    """Unionize rows of one or more experiments, by column.
 
     Attributes
     ----------
@@ -151,7 +153,7 @@ class UnionizeTable:
         Keys are ``UNIONIZE_COLUMNS``; dtypes as in ``UNIONIZE_FIELDS``. Sorted by (experiment_id, structure_id,
         hemisphere_id, is_injection), keys unique, every number finite.
     parts : frozenset of UnionizePart
-        Which halves of each experiment's table the source holds completely.
+        The halves of each experiment's table that the source has completely.
     """
 
     columns: Mapping[str, NDArray[Any]]
@@ -166,7 +168,7 @@ class UnionizeTable:
         return tuple(int(value) for value in np.unique(self.columns["experiment_id"]))
 
     def of_parts(self, parts: Collection[UnionizePart]) -> UnionizeTable:
-        """The same table with only these of its halves."""
+        """The table with these of its halves only."""
         kept = self.parts & frozenset(parts)
-        wanted = np.isin(self.columns["is_injection"], [part == "injection" for part in kept])
+        wanted = np.isin(self.columns["is_injection"], [UNIONIZE_PARTS[part].is_injection for part in kept])
         return UnionizeTable({name: values[wanted] for name, values in self.columns.items()}, kept)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, false, func, select, true
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, Structure, StructureAncestor, Unionize, UnionizeCoverage
-from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_COLUMNS, UnionizePart
+from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_COLUMNS
 from bsv_store.catalog.selection.resolve import compile_selection
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, find_structures
@@ -19,7 +19,14 @@ from bsv_store.catalog.tables.views import VIEWS, view
 from bsv_store.check import choice
 from bsv_store.errors import MissingDataError
 from bsv_store.text import listed, number_of
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES, MeasuredHemisphere, MissingPolicy
+from bsv_store.vocabulary import (
+    MEASURED_HEMISPHERES,
+    MISSING_POLICIES,
+    UNIONIZE_PARTS,
+    MeasuredHemisphere,
+    MissingPolicy,
+    UnionizePart,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,10 +172,7 @@ def _uncovered(connection: Connection, wanted: Select[int], part: UnionizePart) 
 
 
 def _refuse_uncovered(connection: Connection, wanted: Select[int], is_injection: bool | None) -> None:
-    parts: tuple[UnionizePart, ...] = ("injection", "projection")
-    if is_injection is not None:
-        parts = ("injection",) if is_injection else ("projection",)
-    for part in parts:
+    for part in [row.name for row in UNIONIZE_PARTS.values() if is_injection in (None, row.is_injection)]:
         absent = _uncovered(connection, wanted, part)
         if absent:
             brings = f"bsv-store sync unionizes --ids {','.join(map(str, absent[:10]))}"
