@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import Any, Literal
 
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from bsv_store.vocabulary import UNIONIZE_PARTS, UnionizePart
 
 ROOT_STRUCTURE_ID = 997
+
+# Metadata of fields.
+_LISTED_AS = "listed_as"
 
 ExperimentSourceKind = Literal["api", "csv", "csv_2016"]
 """Source of an experiment list.
@@ -74,7 +77,7 @@ class LineRecord:
 class ExperimentRecord:
     """An experiment of one list. Coordinates are um, volumes mm3; None means that the list has no value.
 
-    A field of a plain type becomes a column of table ``experiment`` of the same name.
+    A field of a plain type is the column of table ``experiment`` with the same name.
     """
 
     id: int
@@ -82,8 +85,8 @@ class ExperimentRecord:
     primary_structure_acronym: str
     specimen_name: str | None = None
     product_id: int | None = None
-    strain: str | None = None
-    sex: str | None = None
+    strain: str | None = field(default=None, metadata={_LISTED_AS: "strain"})
+    sex: str | None = field(default=None, metadata={_LISTED_AS: "gender"})
     injection_volume: float | None = None
     injection_ap: int | None = None
     injection_dv: int | None = None
@@ -94,7 +97,13 @@ class ExperimentRecord:
     """Sorted; the order has no meaning upstream."""
     lines: tuple[LineRecord, ...] = ()
     """Sorted by name; empty for wild type."""
-    storage_directory: str | None = None
+    storage_directory: str | None = field(default=None, metadata={_LISTED_AS: "storage_directory"})
+
+
+LISTED_TEXTS: Mapping[str, str] = {
+    each.name: each.metadata[_LISTED_AS] for each in fields(ExperimentRecord) if _LISTED_AS in each.metadata
+}
+"""The optional texts of a record that have one name in all lists: that name, by field."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ class Catalog:
     """The catalog of an open store: ``store.catalog``.
 
     Every method runs in a transaction of its own. Names that the catalog does not have raise `UnknownStructureError`,
-    `UnknownExperimentError` or `SelectionError`; arguments that are not valid raise `InputError`.
+    `UnknownExperimentError` or `SelectionError`; an experiment on the exclusion list that is named by id raises
+    `ExcludedExperimentError`; arguments that are not valid raise `InputError`.
 
     Parameters
     ----------
@@ -318,7 +319,9 @@ class Catalog:
     # -- the exclusion list -----------------------------------------------------------------------------------------
 
     def exclude(self, experiment_ids: Collection[int], reason: str, *, replace: bool = False) -> tuple[int, ...]:
-        """Put experiments on the exclusion list; selections leave them out from then on.
+        """Put experiments on the exclusion list.
+
+        Selections leave them out from then on, and naming one by id is an error; see `Selection`.
 
         Parameters
         ----------

@@ -26,6 +26,7 @@ class Search:
     selected experiments; by default all are searched that are neither withdrawn nor on the exclusion list.
 
     Names that the catalog does not have raise `UnknownStructureError`, `UnknownExperimentError` or `SelectionError`.
+    An experiment on the exclusion list that is named by id raises `ExcludedExperimentError`.
 
     Parameters
     ----------
@@ -176,7 +177,8 @@ class Search:
         Parameters
         ----------
         experiment_id : int
-            The experiment to compare with; it is not in the result.
+            The experiment to compare with; it is not in the result. It may be on the exclusion list if ``selection`` has
+            ``include_excluded``.
         selection : Selection or experiment ids, optional
             Search these experiments only.
         domain : str, int or sequence of them, optional

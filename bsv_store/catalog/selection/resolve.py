@@ -292,15 +292,18 @@ def _compared(criterion: Criterion, name: str, value: Any) -> ColumnElement[bool
 
 
 def _comparison(criterion: Criterion, column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
-    if criterion.form in ("names", "ids"):
+    form = criterion.form
+    if form == "names" or form == "ids":
         return column.in_(value)
-    if criterion.form == "flag":
+    if form == "choice":
+        return and_(column == value)
+    if form == "flag":
         return column.is_(value)
-    if criterion.bound == "lowest":
-        return and_(column >= value)
-    if criterion.bound == "highest":
-        return and_(column <= value)
-    return and_(column == value)
+    if form == "number":
+        return and_(column <= value if criterion.bound == "highest" else column >= value)
+    if form == "structures" or form == "point" or form == "box":
+        raise TypeError(f"criteria of the form {form} need a condition of their own")
+    assert_never(form)
 
 
 def _covered() -> Select[int]:

@@ -394,7 +394,7 @@ def test_unknown_structures_are_named_before_anything_is_written(small_atlas: Da
     with pytest.raises(InputError, match="99, 101, 102, 103, 104 and 2 more") as caught:
         ingest_experiments(small_atlas, a_list(*records), source="list.json")
 
-    assert caught.value.hint == "Ingest or sync structures first."
+    assert caught.value.hint == "Ingest the ontology first: `bsv-store sync structures`."
     assert dump(small_atlas, *TABLES) == before
 
 
