@@ -177,8 +177,8 @@ class Search:
         Parameters
         ----------
         experiment_id : int
-            The experiment to compare with; it is not in the result. It may be on the exclusion list if ``selection`` has
-            ``include_excluded``.
+            The experiment to compare with; it is not in the result. It may be on the exclusion list only if
+            ``selection`` has ``include_excluded``.
         selection : Selection or experiment ids, optional
             Search these experiments only.
         domain : str, int or sequence of them, optional
