@@ -36,6 +36,8 @@ nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(abc|collections|contextlib|datetime|h5py|io|matplotlib|numpy|pandas|pathlib|typing|xarray)\..*")]
 # What docstrings put into single backquotes is a Python name.
 default_role = "py:obj"
+# Two hyphens begin an option.
+smartquotes = False
 
 # -- Python -----------------------------------------------------------------------------------------------------------
 
@@ -71,6 +73,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"bsv-store {release}"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_sidebars = {"index": [], "cli": []}
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {

@@ -117,6 +117,7 @@ def test_sdist_holds_tests_and_license(distributions: Distributions) -> None:
     with tarfile.open(distributions.sdist) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
     assert {"LICENSE", "README.md", "pyproject.toml", "Makefile", "tests/conftest.py"} <= names
+    assert {"CHANGELOG.md", "CITATION.cff", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "docs/conf.py"} <= names
     assert not [name for name in names if name.startswith((".venv", ".git/", ".mypy_cache"))]
 
 

@@ -51,11 +51,12 @@ def _command(command: click.Command, context: click.Context, shown: dict[tuple[s
 
 
 def _sections(command: click.Command, context: click.Context) -> dict[str, _Records]:
-    """The options, but for ``--help``, by the heading they stand under."""
+    """The options, without ``--help``, by the heading they stand under."""
     sections: dict[str, list[tuple[str, str]]] = {}
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
-        if record is not None and "--help" not in parameter.opts:
+        # Arguments without a help text stand in the usage line.
+        if record is not None and record[1] and "--help" not in parameter.opts:
             sections.setdefault(getattr(parameter, "section", None) or "Options", []).append(record)
     return {section: tuple(records) for section, records in sections.items()}
 
