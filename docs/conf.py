@@ -33,11 +33,14 @@ extensions = [
 exclude_patterns = ["extensions"]
 # Every reference must lead somewhere. Those to other projects are left as text, since a build opens no connection.
 nitpicky = True
-nitpick_ignore_regex = [(r"py:.*", r"(abc|collections|contextlib|datetime|h5py|io|matplotlib|numpy|pandas|pathlib|typing|xarray)\..*")]
+nitpick_ignore_regex = [
+    (r"py:.*", r"(abc|collections|contextlib|datetime|h5py|io|matplotlib|numpy|pandas|pathlib|typing|xarray)\..*")
+]
 # What docstrings put into single backquotes is a Python name.
 default_role = "py:obj"
 # Two hyphens begin an option.
 smartquotes = False
+highlight_language = "text"
 
 # -- Python -----------------------------------------------------------------------------------------------------------
 
@@ -82,6 +85,7 @@ html_theme_options = {
     "navbar_end": ["theme-switcher"],
     "navigation_with_keys": False,
     "show_nav_level": 2,
+    "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+from collections.abc import Iterator
 from dataclasses import is_dataclass
 from typing import Any, Literal, get_args, get_origin
 
@@ -26,11 +27,14 @@ def literal_names() -> dict[str, Any]:
     return {name: value for name, value in vars(vocabulary).items() if get_origin(value) is Literal}
 
 
-# As they stand in signatures that Sphinx has written.
-_LITERALS = {
-    re.compile(r"~?typing\." + re.escape(f"Literal[{', '.join(map(repr, get_args(value)))}]")): f"~{vocabulary.__name__}.{name}"
-    for name, value in literal_names().items()
-}
+def _literals() -> Iterator[tuple[re.Pattern[str], str]]:
+    for name, value in literal_names().items():
+        written = f"Literal[{', '.join(map(repr, get_args(value)))}]"
+        yield re.compile(rf"~?typing\.{re.escape(written)}"), f"~{vocabulary.__name__}.{name}"
+
+
+# How Sphinx writes each into signatures, and what links to its rows.
+_LITERALS = dict(_literals())
 
 
 def import_types(app: Sphinx, config: Config) -> None:
@@ -48,11 +52,9 @@ def import_types(app: Sphinx, config: Config) -> None:
 def short_signature(
     app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
-    """The signature with Literal types by name; none for classes that only the library constructs."""
-    if inspect.isclass(thing) and not issubclass(thing, Exception):
-        is_constructed = is_dataclass(thing) and not app.config.bsv_internal.intersection(_field_types(thing))
-        if not is_constructed:
-            return "", None
+    """Name the Literal types in a signature; drop it for classes that only the library constructs."""
+    if _is_only_returned(app, thing):
+        return "", None
     if callable(thing):
         app.env.bsv_parameters = {*getattr(app.env, "bsv_parameters", ()), *inspect.signature(thing).parameters}
     # Not an expression, so that Sphinx could not parse the rest.
@@ -61,6 +63,20 @@ def short_signature(
         signature = signature and literal.sub(full_name, signature)
         returned = returned and literal.sub(full_name, returned)
     return signature, returned
+
+
+def drop_parameters(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Remove the section Parameters from the docstrings of classes that only the library constructs."""
+    if "Parameters" in lines and _is_only_returned(app, thing):
+        start = lines.index("Parameters")
+        end = next((row - 1 for row in range(start + 2, len(lines)) if re.fullmatch("-{3,}", lines[row])), len(lines))
+        del lines[start:end]
+
+
+def _is_only_returned(app: Sphinx, thing: Any) -> bool:
+    if not inspect.isclass(thing) or issubclass(thing, Exception):
+        return False
+    return not is_dataclass(thing) or bool(app.config.bsv_internal.intersection(_field_types(thing)))
 
 
 def _field_types(thing: Any) -> set[str]:
@@ -88,5 +104,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("bsv_internal", frozenset(), "env", frozenset)
     app.connect("config-inited", import_types)
     app.connect("autodoc-process-signature", short_signature)
+    # Before numpydoc.
+    app.connect("autodoc-process-docstring", drop_parameters, priority=100)
     app.connect("missing-reference", resolve_short_name)
     return {"parallel_read_safe": True}

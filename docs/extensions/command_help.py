@@ -66,7 +66,7 @@ def _definition(term: str, text: str) -> Iterator[str]:
     yield f"``{term}``"
     yield f"   {_escaped(text[: default.start()] if default else text)}"
     if default:
-        yield f"   *[{_escaped(default[1])}]*"
+        yield f"   [{_escaped(default[1])}]"
 
 
 def _prose(text: str) -> Iterator[str]:
@@ -82,7 +82,8 @@ def _prose(text: str) -> Iterator[str]:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"([*`_|\\])", r"\\\1", text).strip()
+    """Plain text as reStructuredText, with options as code."""
+    return re.sub(r"(?<![\w-])(--[a-z][a-z0-9-]*)", r"``\1``", re.sub(r"([*`_|\\])", r"\\\1", text)).strip()
 
 
 def _label(path: str) -> str:
