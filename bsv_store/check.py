@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 import operator
 import os
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -158,19 +157,6 @@ def point_um(name: str, value: Any) -> tuple[float, float, float]:
 def looks_like_mm(*coordinates: float) -> bool:
     """Whether coordinates that should be um are plainly mm: no brain is in the outermost 20 um of the CCF's box."""
     return 1 <= max(coordinates) < _MOST_MM
-
-
-def options(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Keyword arguments that a function takes.
-
-    Raises
-    ------
-    InputError
-        If it does not take one of them; the hint names those that it takes.
-    """
-    known = [each.name for each in inspect.signature(function).parameters.values() if each.kind is each.KEYWORD_ONLY]
-    refuse_unknown(function.__name__, given, known)
-    return dict(given)
 
 
 def refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> None:

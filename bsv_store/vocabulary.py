@@ -565,12 +565,22 @@ GROUPING_FIELDS: Mapping[str, GroupingFieldRow] = _rows(
     ],
 )
 
-BIN_METHODS: Mapping[str, WordRow] = _rows(
+
+@dataclass(frozen=True, slots=True)
+class BinMethodRow:
+    """How coordinate bins are made."""
+
+    name: BinMethod
+    words: str
+    synonyms: tuple[str, ...] = ()
+
+
+BIN_METHODS: Mapping[str, BinMethodRow] = _rows(
     BinMethod,
     [
-        WordRow("equal_width", "bins of equal width"),
-        WordRow("quantile", "bins of equally many experiments", ("quantiles",)),
-        WordRow("edges", "bins between the edges given"),
+        BinMethodRow("equal_width", "bins of equal width"),
+        BinMethodRow("quantile", "bins with equal numbers of experiments", ("quantiles",)),
+        BinMethodRow("edges", "bins between given edges"),
     ],
 )
 

@@ -92,7 +92,7 @@ def test_opening_a_store_asks_little_and_opens_no_volume(many: Store) -> None:
 
 
 def test_selecting_is_a_fixed_number_of_statements(many: Store) -> None:
-    selection = Selection(injected_in="VISp", hemisphere="right", min_injection_volume=0.1)
+    selection = Selection(injected_in="VISp", injected_hemisphere="right", min_injection_volume=0.1)
     with counted() as work:
         found = many.select(selection)
     assert len(found) == MANY // 2

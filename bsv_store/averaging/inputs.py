@@ -235,7 +235,7 @@ class _Needs:
             found.update(find_volumes(self._connection, ids, kind=kind, spacing_um=self.recipe.spacing_um))
         if self.recipe.normalize == "injection_volume":
             self._divisors.update(injection_volumes(self._connection, ids))
-        if needs_side(self.recipe.hemisphere):
+        if needs_side(self.recipe.hemisphere_rule):
             self._sides.update({subject.experiment_id: subject.injected_hemisphere for subject in new})
 
     def _without_volume(self, ids: Sequence[int]) -> dict[int, str]:
@@ -264,7 +264,7 @@ class _Needs:
         return {**dict.fromkeys(absent, what), **dict.fromkeys(zero, nothing)}
 
     def _without_side(self, ids: Sequence[int]) -> dict[int, str]:
-        if not needs_side(self.recipe.hemisphere):
+        if not needs_side(self.recipe.hemisphere_rule):
             return {}
         absent = [identifier for identifier in ids if self._sides[identifier] is None]
         what = "the injected hemisphere is not known"
@@ -273,13 +273,13 @@ class _Needs:
 
     def _bilateral(self, ids: Sequence[int]) -> dict[int, str]:
         recipe = self.recipe
-        if not needs_side(recipe.hemisphere) or recipe.bilateral == "larger_side":
+        if not needs_side(recipe.hemisphere_rule) or recipe.bilateral_rule == "larger_side":
             return {}
         shares = {identifier: self._minor_share.get(identifier, 0.0) for identifier in ids}
         both = {identifier: share for identifier, share in shares.items() if share >= BILATERAL_SHARE}
-        if both and recipe.bilateral == "error":
+        if both and recipe.bilateral_rule == "error":
             raise RecipeError(
-                f"injected on both sides, which {recipe.hemisphere!r} does not admit: {listed_ids(both)}",
+                f"injected on both sides, which {recipe.hemisphere_rule!r} does not admit: {listed_ids(both)}",
                 hint="Say what becomes of them: bilateral larger_side or leave_out (--bilateral-rule).",
             )
         return {

@@ -90,7 +90,7 @@ def run(files: StoreFiles, recipe: Recipe, work: Pass, progress: Progress = SILE
         Grid(recipe.spacing_um),
         len(work.groups),
         statistics=recipe.statistics,
-        hemisphere=recipe.hemisphere,
+        hemisphere=recipe.hemisphere_rule,
         weighted=recipe.weight_by_data_mask,
         ap_range=work.planes,
     )
@@ -132,7 +132,7 @@ def _bytes_per_plane(recipe: Recipe, shape: tuple[int, int, int], groups: int) -
         shape,
         groups,
         statistics=recipe.statistics,
-        hemisphere=recipe.hemisphere,
+        hemisphere=recipe.hemisphere_rule,
         weighted=recipe.weight_by_data_mask,
         dtype=recipe.dtype,
     )

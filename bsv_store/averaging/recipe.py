@@ -39,9 +39,9 @@ class Recipe:
     grouping : Grouping
     normalize : {'none', 'injection_volume'}
         'injection_volume' divides each volume by its injection volume in mm3.
-    hemisphere : HemisphereRule
+    hemisphere_rule : HemisphereRule
         What becomes of the two hemispheres, see :mod:`bsv_store.averaging.hemisphere`.
-    bilateral : {'larger_side', 'error', 'leave_out'}
+    bilateral_rule : {'larger_side', 'error', 'leave_out'}
         What becomes of experiments injected on both sides where the hemisphere rule needs one side.
     exclude_injection : bool
         Do not count voxels that the injection site touches (injection fraction above 0).
@@ -65,8 +65,8 @@ class Recipe:
     spacing_um: int = 100
     grouping: Grouping = field(default_factory=NoGrouping)
     normalize: Normalization = "none"
-    hemisphere: HemisphereRule = "none"
-    bilateral: BilateralPolicy = "larger_side"
+    hemisphere_rule: HemisphereRule = "none"
+    bilateral_rule: BilateralPolicy = "larger_side"
     exclude_injection: bool = False
     weight_by_data_mask: bool = False
     statistics: tuple[Statistic, ...] = ("mean",)
@@ -84,8 +84,8 @@ class Recipe:
         checked: dict[str, Any] = {
             "kind": volume_kind(text("kind", self.kind, such_as="projection_density", error=RecipeError)),
             "normalize": _one_of("normalization", self.normalize, NORMALIZATIONS),
-            "hemisphere": hemisphere_rule(self.hemisphere),
-            "bilateral": bilateral_policy(self.bilateral),
+            "hemisphere_rule": hemisphere_rule(self.hemisphere_rule),
+            "bilateral_rule": bilateral_policy(self.bilateral_rule),
             "statistics": checked_statistics(self.statistics),
             "missing": _one_of("policy for missing data", self.missing, MISSING_POLICIES),
             "dtype": checked_dtype(self.dtype).name,

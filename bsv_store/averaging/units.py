@@ -40,7 +40,7 @@ _HEMISPHERES = {
 def rule_texts(recipe: Recipe) -> tuple[str, ...]:
     """How volumes became this result, a few words for each rule: normalization and hemispheres always, then masks."""
     by_volume = recipe.normalize == "injection_volume"
-    rules = ["divided by injection volume" if by_volume else "not normalized", _HEMISPHERES[recipe.hemisphere]]
+    rules = ["divided by injection volume" if by_volume else "not normalized", _HEMISPHERES[recipe.hemisphere_rule]]
     if recipe.exclude_injection:
         rules.append("injection sites not counted")
     if recipe.weight_by_data_mask:

@@ -33,7 +33,7 @@ def region_summary(
     structure_set: int | None = None,
     groups: int | Sequence[int] | None = None,
     hemisphere: str | Sequence[str] | None = None,
-    top: int | None = None,
+    limit: int | None = None,
 ) -> pd.DataFrame:
     """Mean of each group over each structure and hemisphere, by the annotation of the store.
 
@@ -48,14 +48,14 @@ def region_summary(
         Numbers of the groups; only they are read. All by default.
     hemisphere : str or sequence of str, optional
         Of those that the column names; all by default.
-    top : int, optional
+    limit : int, optional
         Of each group and hemisphere so many structures, those with the largest mean first.
 
     Returns
     -------
     pandas.DataFrame
-        Rows by group, then by structure in ontology order, then by hemisphere; with `top` by group, by hemisphere, then
-        by mean. Columns group (number), group_label, structure_id, acronym, name, hemisphere ('left', 'right', 'both';
+        Rows by group, then by structure in ontology order, then by hemisphere; with `limit` by group, hemisphere and
+        mean. Columns group (number), group_label, structure_id, acronym, name, hemisphere ('left', 'right', 'both';
         for a folded result 'contralateral', 'ipsilateral', 'both'), voxels (with a value) and mean (NaN without any).
         A group without experiments has no voxel with a value.
 
@@ -74,8 +74,8 @@ def region_summary(
 
     numbers = _groups(version, groups)
     sides = _hemispheres(version, hemisphere)
-    if top is not None:
-        whole_number("top", top, least=1)
+    if limit is not None:
+        whole_number("limit", limit, least=1)
     if structure_set is not None:
         whole_number("structure_set", structure_set, least=1)
     with database.reading() as connection:
@@ -83,7 +83,7 @@ def region_summary(
         members = {row.id: [below.id for below in subtree(connection, row.id)] for row in rows}
     with annotation_of(database, files, version.recipe.spacing_um) as annotation, version.open() as file:
         chosen: Any = _Chosen(file["mean"], numbers)
-        table = region_means(chosen, annotation, members, hemisphere=version.recipe.hemisphere)
+        table = region_means(chosen, annotation, members, hemisphere=version.recipe.hemisphere_rule)
     frame = pd.DataFrame(table.columns())
     frame["group"] = np.array(numbers, np.int64)[table.group]
     by_id: dict[int, StructureRow] = {row.id: row for row in rows}
@@ -94,7 +94,7 @@ def region_summary(
     nobody = frame["group"].isin([group.number for group in version.empty_groups])
     frame.loc[nobody, "voxels"], frame.loc[nobody, "mean"] = 0, np.nan
     frame = frame[frame["hemisphere"].isin(sides)].reset_index(drop=True)
-    return frame if top is None else _strongest(frame, sides, top)
+    return frame if limit is None else _strongest(frame, sides, limit)
 
 
 class _Chosen:
@@ -111,13 +111,13 @@ class _Chosen:
         return values
 
 
-def _strongest(frame: pd.DataFrame, sides: Sequence[str], top: int) -> pd.DataFrame:
+def _strongest(frame: pd.DataFrame, sides: Sequence[str], limit: int) -> pd.DataFrame:
     """The first structures of each group and hemisphere by their mean; equal ones in ontology order."""
     order = frame["hemisphere"].map({side: number for number, side in enumerate(sides)})
     ordered = frame.assign(_side=order).sort_values(
         ["group", "_side", "mean"], ascending=[True, True, False], kind="stable"
     )
-    return ordered.groupby(["group", "_side"], sort=False).head(top).drop(columns="_side").reset_index(drop=True)
+    return ordered.groupby(["group", "_side"], sort=False).head(limit).drop(columns="_side").reset_index(drop=True)
 
 
 def _groups(version: DatasetVersion, groups: int | Sequence[int] | None) -> list[int]:
@@ -133,7 +133,7 @@ def _groups(version: DatasetVersion, groups: int | Sequence[int] | None) -> list
 
 
 def _hemispheres(version: DatasetVersion, hemisphere: str | Sequence[str] | None) -> list[str]:
-    is_folded = version.recipe.hemisphere == "fold_ipsilateral"
+    is_folded = version.recipe.hemisphere_rule == "fold_ipsilateral"
     known = ["contralateral", "ipsilateral", "both"] if is_folded else ["left", "right", "both"]
     if hemisphere is None:
         return known

@@ -106,7 +106,7 @@ class VolumeStack:
         return process_volume(
             array,
             divisor=member.divisor,
-            hemisphere=self._inputs.recipe.hemisphere,
+            hemisphere=self._inputs.recipe.hemisphere_rule,
             injected=member.injected,
             what=f"experiment {member.experiment_id}",
         )

@@ -1,126 +1,140 @@
-"""The part of a store that knows where the brain's structures lie: the annotation, masks, signal by structure."""
+"""``store.atlas``: structures, the annotation, masks, and signal by structure from voxels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bsv_store import check as arguments
+from bsv_store import check
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
-    from bsv_store.acquisition.annotation import AnnotationReport
     from bsv_store.catalog.database.engine import Database
-    from bsv_store.catalog.selection.selection import Selection
-    from bsv_store.catalog.structures import StructureRef
-    from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.catalog.search.structures import FoundStructures, StructureSetRow
+    from bsv_store.catalog.selection.selection import SelectionLike
+    from bsv_store.catalog.structures import StructureRef, StructureRow
     from bsv_store.progress import Progress
+    from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy, VolumeKind
     from bsv_store.volumes.files import StoreFiles
 
 
-class Anatomy:
-    """What every open store offers about structures; `bsv_store.store.store.Store` is one.
+class Atlas:
+    """Anatomy: ``store.atlas``.
 
-    Attributes
+    Structures are named by acronym (case matters) or id. An unknown one raises `UnknownStructureError`; the hint
+    suggests similar names. An annotation that the store does not have raises `MissingDataError`; the hint is the
+    command that downloads it.
+
+    Parameters
     ----------
     database : Database
     files : StoreFiles
     """
 
-    database: Database
-    files: StoreFiles
+    def __init__(self, database: Database, files: StoreFiles) -> None:
+        self._database = database
+        self._files = files
 
-    # -- taking the annotation in -------------------------------------------------------------------------------------
+    # -- structures -----------------------------------------------------------------------------------------------
 
-    def sync_annotation(
-        self,
-        *,
-        spacing_um: int = 100,
-        refresh: bool = False,
-        download_url: str | None = None,
-        progress: Progress | None = None,
-    ) -> AnnotationReport:
-        """Bring the annotation of the CCFv3 into the store from Allen's file server, unless it is there.
+    def find_structures(self, text: str, *, limit: int | None = None) -> FoundStructures:
+        """Structures whose acronym or name contains a text, best first; if there are none, those with similar names.
 
         Parameters
         ----------
-        spacing_um : int
-        refresh : bool
-            Download it again.
-        download_url : str, optional
-            Default: the variable ``BSV_STORE_DOWNLOAD_URL``, else Allen's.
-        progress : Progress, optional
-
-        Raises
-        ------
-        UpstreamError
-            If it cannot be had whole; nothing is stored then.
-        UnknownStructureError
-            If the store has no ontology, or the annotation names structures that it lacks; nothing is stored then.
+        text : str
+            Case does not matter.
+        limit : int, optional
+            Maximum number of structures to return.
         """
-        from bsv_store.acquisition.annotation import sync_annotation
-        from bsv_store.sources.allen import AllenClient
+        from bsv_store.catalog.search.structures import find_or_near
 
-        with AllenClient(download_url=download_url) as client:
-            return sync_annotation(self.database, self.files, client, spacing_um, refresh=refresh, progress=progress)
+        with self._database.reading() as connection:
+            return find_or_near(connection, text, limit=limit)
 
-    def ingest_annotation(self, file: Path | str, *, replace: bool = False) -> AnnotationReport:
-        """Take in the annotation from an NRRD file: `bsv_store.acquisition.annotation.ingest_annotation_file`."""
-        from bsv_store.acquisition.annotation import ingest_annotation_file
-
-        return ingest_annotation_file(self.database, self.files, arguments.path("file", file), replace=replace)
-
-    # -- asking it ----------------------------------------------------------------------------------------------------
-
-    def annotation(self, spacing_um: int = 100, *, ap: slice = slice(None)) -> NDArray[np.uint32]:
-        """The structure id of each voxel, or of a slab of AP planes, every byte of the file checked.
+    def structure_tree(self, structure: StructureRef) -> tuple[StructureRow, ...]:
+        """A structure and all its descendants, in ontology order.
 
         Parameters
         ----------
-        spacing_um : int
-            At 25 um the array takes 308 MB, at 10 um 4.8 GB: take a part of it.
+        structure : str or int
+        """
+        from bsv_store.catalog.structures import subtree
+
+        with self._database.reading() as connection:
+            return subtree(connection, structure)
+
+    def structure_sets(self) -> tuple[StructureSetRow, ...]:
+        """Allen's structure sets: id, name and number of members, by id."""
+        from bsv_store.catalog.search.structures import structure_sets
+
+        with self._database.reading() as connection:
+            return structure_sets(connection)
+
+    def structure_set(self, structure_set: int = 167587189) -> tuple[StructureRow, ...]:
+        """The members of a structure set, in ontology order.
+
+        Parameters
+        ----------
+        structure_set : int
+            Allen's id; by default the summary structures.
+        """
+        from bsv_store.catalog.structures import structure_set as members
+
+        with self._database.reading() as connection:
+            return members(connection, structure_set)
+
+    # -- voxels ---------------------------------------------------------------------------------------------------
+
+    def annotation(self, *, spacing_um: int = 100, ap: slice = slice(None)) -> NDArray[np.uint32]:
+        """The structure id of every voxel. Every byte read from the file is checked.
+
+        Parameters
+        ----------
+        spacing_um : {10, 25, 50, 100}
+            Edge of a voxel in um. The whole array takes 308 MB at 25 um and 4.8 GB at 10 um.
         ap : slice
-            AP planes, by voxel index; only they are unpacked.
+            AP planes to read, by voxel index.
 
         Returns
         -------
         ndarray of uint32, shape (ap, dv, ml)
-            0 = outside the brain. C order, the caller's own.
+            C order; 0 = outside the brain.
 
         Raises
         ------
         MissingDataError
-            If the store does not have it; the hint is the command that brings it.
+            If the store does not have the annotation.
         DamagedFileError
-            If its file is not what was stored.
+            If its file differs from what was stored.
         """
         from bsv_store.atlas.annotation import read_annotation
 
-        return read_annotation(self.database, self.files, spacing_um=spacing_um, ap=ap)
+        return read_annotation(self._database, self._files, spacing_um=spacing_um, ap=ap)
 
-    def structure_mask(
+    def mask(
         self,
         structures: StructureRef | Sequence[StructureRef],
         *,
         spacing_um: int = 100,
-        hemisphere: str = "both",
-        descendants: bool = True,
+        hemisphere: MeasuredHemisphere = "both",
+        include_descendants: bool = True,
     ) -> NDArray[np.bool_]:
-        """The voxels that belong to a structure, or to any of several, by the annotation of the store.
+        """The voxels of one or more structures, according to the store's annotation.
 
         Parameters
         ----------
         structures : str, int or sequence of them
-            Acronyms (case matters) or ids.
-        spacing_um : int
+        spacing_um : {10, 25, 50, 100}
+            Edge of a voxel in um.
         hemisphere : {'both', 'left', 'right'}
-        descendants : bool
-            Whether the structures inside belong to it. The annotation names only the finest: without them, most
-            structures have no voxel.
+        include_descendants : bool
+            The annotation names only the finest structures: without descendants most structures have no voxel.
 
         Returns
         -------
@@ -130,21 +144,21 @@ class Anatomy:
         Raises
         ------
         MissingDataError
-            If the store has no annotation at that spacing; the hint is the command that brings it.
+            If the store does not have the annotation.
         UnknownStructureError
-            If the ontology lacks one of the structures.
+            If the ontology does not have one of the structures.
         InputError
-            If not one voxel belongs to them.
+            If no voxel belongs to the structures.
         """
         from bsv_store.atlas.annotation import structure_mask
 
         return structure_mask(
-            self.database,
-            self.files,
+            self._database,
+            self._files,
             structures,
             spacing_um=spacing_um,
             hemisphere=hemisphere,
-            descendants=descendants,
+            descendants=include_descendants,
         )
 
     def export_mask(
@@ -153,124 +167,92 @@ class Anatomy:
         target: Path | str,
         *,
         spacing_um: int = 100,
-        hemisphere: str = "both",
-        descendants: bool = True,
+        hemisphere: MeasuredHemisphere = "both",
+        include_descendants: bool = True,
         overwrite: bool = False,
     ) -> None:
-        """Write a mask to ``.nrrd``, ``.nii``, ``.nii.gz`` or ``.npy``; 1 inside, 0 outside.
-
-        Raises
-        ------
-        MissingDataError, UnknownStructureError, InputError
-            As `structure_mask` does; or if the ending is none of these, or the file exists.
-        """
-        from bsv_store.atlas.annotation import export_mask, mask_format, mask_name
-
-        path = arguments.path("target", target)
-        # Before the work: nobody should wait to learn of a slip of the pen.
-        mask_format(path)
-        mask = self.structure_mask(structures, spacing_um=spacing_um, hemisphere=hemisphere, descendants=descendants)
-        export_mask(mask, path, what=mask_name(structures, hemisphere), overwrite=overwrite)
-
-    def region_summary(
-        self,
-        ref: str | DatasetVersion,
-        *,
-        structures: StructureRef | Sequence[StructureRef] | None = None,
-        structure_set: int | None = None,
-        groups: int | Sequence[int] | None = None,
-        hemisphere: str | Sequence[str] | None = None,
-        top: int | None = None,
-    ) -> pd.DataFrame:
-        """Mean of each group of a dataset version over structures: `bsv_store.datasets.region_summary.region_summary`.
-
-        Parameters
-        ----------
-        ref : str or DatasetVersion
-            ``name@3``, ``name@tag``, ``name@latest`` or ``name``; or the version itself.
-        structures : str, int or sequence of them, optional
-            Acronyms (case matters) or ids; descendants belong to them.
-        structure_set : int, optional
-            Allen's id of a set of structures. Without either, the summary structures.
-        groups : int or sequence of int, optional
-            Numbers of the groups; all by default.
-        hemisphere : {'left', 'right', 'both'}, or a sequence of them, optional
-            For a folded version 'contralateral', 'ipsilateral', 'both'; all by default.
-        top : int, optional
-            Of each group and hemisphere so many structures, those with the largest mean first.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Columns group, group_label, structure_id, acronym, name, hemisphere, voxels (with a value), mean. A group
-            without experiments has no voxel with a value, and NaN for a mean.
-
-        Raises
-        ------
-        UnknownDatasetError, UnknownStructureError, InputError
-            If the store lacks what is named.
-        MissingDataError
-            If it has no annotation at the version's spacing; the hint is the command that brings it.
-        """
-        from bsv_store.datasets.region_summary import region_summary
-        from bsv_store.store.datasets import Versions
-
-        version = Versions(self.database, self.files).find(ref)
-        return region_summary(
-            self.database,
-            self.files,
-            version,
-            structures=structures,
-            structure_set=structure_set,
-            groups=groups,
-            hemisphere=hemisphere,
-            top=top,
-        )
-
-    def structure_signal(
-        self,
-        structures: StructureRef | Sequence[StructureRef],
-        selection: Selection,
-        *,
-        kind: str = "projection_density",
-        spacing_um: int = 100,
-        hemisphere: str | Sequence[str] = "both",
-        missing: str = "error",
-        progress: Progress | None = None,
-    ) -> pd.DataFrame:
-        """Mean and sum of each experiment's volume over the voxels of structures.
-
-        All but the order of the first two arguments is as in
-        :func:`bsv_store.atlas.signal.structure_signal`.
+        """Write a mask to a file whose ending names the format; 1 = inside, 0 = outside.
 
         Parameters
         ----------
         structures : str, int or sequence of them
-            Acronyms (case matters) or ids; descendants belong to them.
-        selection : Selection
-        kind, spacing_um
-            Of the volumes; the annotation is that of the same spacing.
+        target : path
+            Ends in ``.nrrd``, ``.nii``, ``.nii.gz`` or ``.npy``.
+        spacing_um, hemisphere, include_descendants
+            As for `mask`.
+        overwrite : bool
+            Replace an existing file.
+
+        Raises
+        ------
+        MissingDataError, UnknownStructureError, InputError
+            As `mask` does; or if the ending is unknown or the file exists.
+        """
+        from bsv_store.atlas.annotation import export_mask, mask_format, mask_name
+
+        path = check.path("target", target)
+        # Before the work: a wrong ending should be reported at once.
+        mask_format(path)
+        mask = self.mask(
+            structures, spacing_um=spacing_um, hemisphere=hemisphere, include_descendants=include_descendants
+        )
+        export_mask(mask, path, what=mask_name(structures, hemisphere), overwrite=overwrite)
+
+    def signal(
+        self,
+        selection: SelectionLike,
+        structures: StructureRef | Sequence[StructureRef],
+        *,
+        kind: VolumeKind = "projection_density",
+        spacing_um: int = 100,
+        hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] = "both",
+        missing: MissingPolicy = "error",
+        progress: Progress | None = None,
+    ) -> pd.DataFrame:
+        """Mean and sum of each selected experiment's volume over the voxels of structures.
+
+        Projection density includes the injection site, as in Allen's grids. Voxels outside the annotation belong to no
+        structure. ``sum`` times the voxel volume is a volume in CCF mm3; volumes of unionize tables are 1.1025 times as
+        large (Allen counts a pixel as 1.225e-9 mm3), so the two must not be mixed.
+
+        Parameters
+        ----------
+        selection : Selection or experiment ids
+        structures : str, int or sequence of them
+            Descendants are included.
+        kind : VolumeKind
+        spacing_um : {10, 25, 50, 100}
+            Of the volumes and of the annotation.
         hemisphere : {'both', 'left', 'right', 'ipsilateral', 'contralateral'}, or a sequence of them
+            Of the structure.
         missing : {'error', 'leave_out'}
-            What to do about experiments whose volume is not in the store.
+            What to do about experiments whose volume is not in the store. ``frame.attrs["without_volume"]`` lists those
+            left out.
         progress : Progress, optional
 
         Returns
         -------
         pandas.DataFrame
-            Columns experiment_id, structure_id, acronym, hemisphere, voxels, mean, sum.
+            Columns experiment_id, structure_id, structure (acronym), hemisphere, voxels (of the structure, with data),
+            mean (NaN without voxels) and sum; by experiment id, ontology order and hemisphere. NaN where the hemisphere
+            depends on an injected hemisphere that is not known.
 
         Raises
         ------
         MissingDataError
-            If volumes or the annotation are missing; the hint is the command that brings them.
+            If volumes or the annotation are missing. The hint is the command that fetches them.
+        EmptySelectionError, UnknownStructureError
+            If no experiment matches, or the ontology does not have one of the structures.
+        DamagedFileError
+            If a stored file differs from what was published.
         """
         from bsv_store.atlas.signal import structure_signal
+        from bsv_store.catalog.selection.selection import as_selection
 
         return structure_signal(
-            self.database,
-            self.files,
-            selection,
+            self._database,
+            self._files,
+            as_selection(selection),
             structures,
             kind=kind,
             spacing_um=spacing_um,

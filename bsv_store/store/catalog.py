@@ -1,35 +1,30 @@
-"""What ``store.catalog`` offers: each question in a transaction of its own."""
+"""``store.catalog``: unionize tables, the projection matrix, snapshots, saved selections and the exclusion list."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
-from bsv_store.catalog import structures
-from bsv_store.catalog.ingest import diff_snapshots, snapshots
-from bsv_store.catalog.search import matrix as matrices
-from bsv_store.catalog.search import ranking, searches
-from bsv_store.catalog.search import structures as structure_search
-from bsv_store.catalog.selection import shared
-from bsv_store.catalog.selection.resolve import excluded_from
-from bsv_store.catalog.selection.selection import Selection, as_selection
-from bsv_store.catalog.tables import frames as queries
-from bsv_store.check import options as options_of
-from bsv_store.check import text, whole_number
+from bsv_store import check
+from bsv_store.catalog.selection.selection import as_selection
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.ingest import Snapshot, SnapshotDiff
-    from bsv_store.catalog.search.structures import FoundStructures, StructureSetRow
+    from bsv_store.catalog.selection.selection import Selection, SelectionLike
     from bsv_store.catalog.selection.shared import ExcludedExperiment, SavedSelection
-    from bsv_store.catalog.structures import StructureRef, StructureRow
+    from bsv_store.catalog.structures import StructureRef
     from bsv_store.catalog.tables.frames import SelectionSummary
+    from bsv_store.vocabulary import MatrixRows, MatrixStatistic, Measure, MeasuredHemisphere, MissingPolicy
 
 
 class Catalog:
-    """The catalog of an open store: ``store.catalog``. Options and errors are those of the functions named.
+    """The catalog of an open store: ``store.catalog``.
+
+    Every method runs in a transaction of its own. Names that the catalog does not have raise `UnknownStructureError`,
+    `UnknownExperimentError` or `SelectionError`; arguments that are not valid raise `InputError`.
 
     Parameters
     ----------
@@ -39,131 +34,340 @@ class Catalog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    # -- searches -----------------------------------------------------------------------------------------------------
+    # -- signal by structure ----------------------------------------------------------------------------------------
 
-    def search_sources(self, structures: StructureRef | Sequence[StructureRef], **options: Any) -> pd.DataFrame:
-        """The experiments injected in structures: `bsv_store.catalog.search.searches.search_sources`."""
+    def unionizes(
+        self,
+        selection: SelectionLike,
+        *,
+        structures: StructureRef | Sequence[StructureRef] | None = None,
+        include_descendants: bool = False,
+        is_injection: bool | None = None,
+        hemisphere: MeasuredHemisphere | None = None,
+        missing: MissingPolicy = "error",
+    ) -> pd.DataFrame:
+        """The unionize rows of the selected experiments, by experiment, then in ontology order.
+
+        Parameters
+        ----------
+        selection : Selection or experiment ids
+        structures : str, int or sequence of them, optional
+            Only these structures, as acronyms or ids.
+        include_descendants : bool
+            Also the rows of all descendants of ``structures``. A parent's row already contains its children.
+        is_injection : bool, optional
+            True: inside the injection site; False: outside; None: both, as separate rows.
+        hemisphere : {'left', 'right', 'both'}, optional
+            By default all three, as separate rows.
+        missing : {'error', 'leave_out'}
+            What to do about experiments whose unionize table is not in the store.
+
+        Raises
+        ------
+        MissingDataError
+            If tables are missing and ``missing`` is 'error'.
+        """
+        from bsv_store.catalog.tables.frames import unionizes_frame
+
         with self._database.reading() as connection:
-            return searches.search_sources(connection, structures, **options_of(searches.search_sources, options))
-
-    def search_targets(self, targets: StructureRef | Sequence[StructureRef], **options: Any) -> pd.DataFrame:
-        """The experiments that project to targets: `bsv_store.catalog.search.searches.search_targets`."""
-        with self._database.reading() as connection:
-            return searches.search_targets(connection, targets, **options_of(searches.search_targets, options))
-
-    def search_injections(self, point: Sequence[float], **options: Any) -> pd.DataFrame:
-        """The experiments injected nearest to a point: `bsv_store.catalog.search.searches.search_injections`."""
-        with self._database.reading() as connection:
-            return searches.search_injections(connection, point, **options_of(searches.search_injections, options))
-
-    def search_correlation(self, seed: int, **options: Any) -> pd.DataFrame:
-        """The experiments that project most like one: `bsv_store.catalog.search.searches.search_correlation`."""
-        with self._database.reading() as connection:
-            return searches.search_correlation(connection, seed, **options_of(searches.search_correlation, options))
-
-    # -- how much signal where ----------------------------------------------------------------------------------------
-
-    def unionizes(self, experiments: Selection | Iterable[int], **options: Any) -> pd.DataFrame:
-        """The unionize rows of experiments: `bsv_store.catalog.tables.frames.unionizes_frame`."""
-        with self._database.reading() as connection:
-            return queries.unionizes_frame(connection, experiments, **options_of(queries.unionizes_frame, options))
-
-    def matrix(self, selection: Selection | None = None, **options: Any) -> pd.DataFrame:
-        """The projection matrix: `bsv_store.catalog.search.matrix.projection_matrix`."""
-        with self._database.reading() as connection:
-            return matrices.projection_matrix(
-                connection, _all_if_none(selection), **options_of(matrices.projection_matrix, options)
+            return unionizes_frame(
+                connection,
+                as_selection(selection),
+                structures=structures,
+                include_descendants=include_descendants,
+                is_injection=is_injection,
+                hemisphere=hemisphere,
+                missing=missing,
             )
 
-    def matrix_sql(self, selection: Selection | None = None, **options: Any) -> str:
-        """The projection matrix as one SELECT: `bsv_store.catalog.search.matrix.matrix_sql`."""
-        with self._database.reading() as connection:
-            return matrices.matrix_sql(connection, _all_if_none(selection), **options_of(matrices.matrix_sql, options))
+    def matrix(
+        self,
+        selection: SelectionLike | None = None,
+        *,
+        rows: MatrixRows = "sources",
+        sources: StructureRef | Sequence[StructureRef] | None = None,
+        targets: StructureRef | Sequence[StructureRef] | None = None,
+        structure_set: int | None = None,
+        hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] = ("ipsilateral", "contralateral"),
+        measure: Measure = "normalized_projection_volume",
+        statistic: MatrixStatistic = "mean",
+    ) -> pd.DataFrame:
+        """The projection matrix: a measure by source (or experiment) and target structure.
 
-    def rank_structures(self, experiment_ids: Iterable[int], *, is_injection: bool, **options: Any) -> pd.DataFrame:
-        """The structures with the most signal: `bsv_store.catalog.search.ranking.rank_structures`."""
+        Parameters
+        ----------
+        selection : Selection or experiment ids, optional
+            By default all experiments that are neither withdrawn nor on the exclusion list.
+        rows : {'sources', 'experiments'}
+            One row per primary injection structure, or per experiment.
+        sources : str, int or sequence of them, optional
+            Pool the experiments by the nearest of these structures that contains their primary structure. Experiments
+            in none of them are left out.
+        targets : str, int or sequence of them, optional
+            By default the members of ``structure_set``. A parent's value already contains its children.
+        structure_set : int, optional
+            Allen's id; by default 167587189, the summary structures. 184527634 contains nearly all measured structures.
+        hemisphere : {'ipsilateral', 'contralateral', 'left', 'right', 'both'}, or a sequence of them
+            Of the target.
+        measure : Measure
+            Of the unionize rows outside the injection site.
+        statistic : {'mean', 'median', 'n'}
+            Over the experiments of a source; 'n' is their number.
+
+        Returns
+        -------
+        pandas.DataFrame
+            float64; rows (``source`` or ``experiment_id``) and columns (``hemisphere``, ``target``; ``target`` alone if
+            one hemisphere is given as a string) in ontology order. 0 where the store has an experiment's table and the
+            table has no row for the target (no overlap); NaN where the store has no table.
+
+        Raises
+        ------
+        EmptySelectionError
+            If no experiment matches.
+        InputError
+            If a target is a structure in which Allen does not measure signal.
+        """
+        from bsv_store.catalog.search.matrix import projection_matrix
+
         with self._database.reading() as connection:
-            return ranking.rank_structures(
-                connection, experiment_ids, is_injection=is_injection, **options_of(ranking.rank_structures, options)
+            return projection_matrix(
+                connection,
+                as_selection(selection),
+                rows=rows,
+                sources=sources,
+                targets=targets,
+                structure_set=structure_set,
+                hemisphere=hemisphere,
+                measure=measure,
+                statistic=statistic,
             )
 
-    # -- structures ---------------------------------------------------------------------------------------------------
+    def matrix_sql(
+        self,
+        selection: SelectionLike | None = None,
+        *,
+        sources: StructureRef | Sequence[StructureRef] | None = None,
+        targets: StructureRef | Sequence[StructureRef] | None = None,
+        structure_set: int | None = None,
+        hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] = ("ipsilateral", "contralateral"),
+        measure: Measure = "normalized_projection_volume",
+        statistic: MatrixStatistic = "mean",
+    ) -> str:
+        """The matrix by source as one SELECT that works on both databases, for use with `Store.sql`.
 
-    def find_structures(self, text: str, *, limit: int | None = None) -> FoundStructures:
-        """The structures whose acronym or name has the text in it, else those nearest to it; the best first."""
+        Its columns are source, hemisphere, target, n (experiments) and value. Sources without a table in the store are
+        absent. Parameters and errors are those of `matrix`.
+        """
+        from bsv_store.catalog.search.matrix import matrix_sql
+
         with self._database.reading() as connection:
-            return structure_search.find_or_near(connection, text, limit=limit)
+            return matrix_sql(
+                connection,
+                as_selection(selection),
+                sources=sources,
+                targets=targets,
+                structure_set=structure_set,
+                hemisphere=hemisphere,
+                measure=measure,
+                statistic=statistic,
+            )
 
-    def structure_tree(self, structure: StructureRef) -> tuple[StructureRow, ...]:
-        """A structure and all inside it, in ontology order; raises `UnknownStructureError`."""
+    def rank_structures(
+        self,
+        selection: SelectionLike,
+        *,
+        is_injection: bool,
+        structures: StructureRef | Sequence[StructureRef] | None = None,
+        structure_set: int | None = None,
+        hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] = ("left", "right"),
+        measure: Measure = "normalized_projection_volume",
+        threshold: float = 0.01,
+        limit: int | None = 5,
+    ) -> pd.DataFrame:
+        """The structures with the most signal of each experiment, like AllenSDK's ``rank_structures``.
+
+        Parameters
+        ----------
+        selection : Selection or experiment ids
+        is_injection : bool
+            True: inside the injection site; False: outside.
+        structures : str, int or sequence of them, optional
+            Rank these structures. Overlapping ones count the same signal twice.
+        structure_set : int, optional
+            Rank the members of this set; by default 167587189, the summary structures, which do not overlap.
+        hemisphere : {'left', 'right', 'both'}, or a sequence of them
+            'both' beside the others counts the same signal twice.
+        measure : Measure
+        threshold : float
+            The measure must exceed it.
+        limit : int, optional
+            Maximum number of structures per experiment.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns experiment_id, rank (from 1), structure (acronym), structure_id, hemisphere and the measure.
+
+        Raises
+        ------
+        MissingDataError
+            If the store does not have the unionize table of an experiment.
+        """
+        from bsv_store.catalog.search.ranking import rank_structures
+
         with self._database.reading() as connection:
-            return structures.subtree(connection, structure)
+            return rank_structures(
+                connection,
+                as_selection(selection),
+                is_injection=is_injection,
+                structures=structures,
+                structure_set=structure_set,
+                hemisphere=hemisphere,
+                measure=measure,
+                threshold=threshold,
+                limit=limit,
+            )
 
-    def structure_sets(self) -> tuple[StructureSetRow, ...]:
-        """Allen's sets of structures."""
+    # -- contents ---------------------------------------------------------------------------------------------------
+
+    def summary(self, selection: SelectionLike | None = None) -> SelectionSummary:
+        """Numbers of the selected experiments by line, primary structure, product, sex, strain and hemisphere."""
+        from bsv_store.catalog.tables.frames import summary
+
         with self._database.reading() as connection:
-            return structure_search.structure_sets(connection)
-
-    def structure_set(self, set_id: int = 167587189) -> tuple[StructureRow, ...]:
-        """The members of a structure set, in ontology order; the summary structures by default."""
-        with self._database.reading() as connection:
-            return structures.structure_set(connection, set_id)
-
-    # -- what was taken in --------------------------------------------------------------------------------------------
-
-    def summary(self, selection: Selection | None = None) -> SelectionSummary:
-        """Counts of the selected experiments by line, primary structure, product, sex, strain and hemisphere."""
-        with self._database.reading() as connection:
-            return queries.summary(connection, _all_if_none(selection))
+            return summary(connection, as_selection(selection))
 
     def snapshots(self) -> list[Snapshot]:
-        """The lists, ontologies and tables taken in, in the order they came."""
+        """The experiment lists, ontologies and unionize tables that were stored, oldest first."""
+        from bsv_store.catalog.ingest import snapshots
+
         with self._database.reading() as connection:
             return snapshots(connection)
 
     def diff(self, old: int, new: int) -> SnapshotDiff:
-        """What changed from one snapshot of the experiment list to another; raises `InputError`."""
-        with self._database.reading() as connection:
-            return diff_snapshots(connection, whole_number("old", old, least=1), whole_number("new", new, least=1))
+        """The differences between two snapshots of the experiment list.
 
-    # -- what the lab shares ------------------------------------------------------------------------------------------
+        Parameters
+        ----------
+        old, new : int
+            Snapshot ids.
+        """
+        from bsv_store.catalog.ingest import diff_snapshots
+
+        with self._database.reading() as connection:
+            return diff_snapshots(
+                connection, check.whole_number("old", old, least=1), check.whole_number("new", new, least=1)
+            )
+
+    # -- saved selections -------------------------------------------------------------------------------------------
 
     def selection(self, name: str) -> Selection:
-        """The selection of that name, or with ``name@number`` what it meant then; raises `InputError`."""
+        """The saved selection of that name; ``name@number`` is an earlier meaning of the name.
+
+        Raises
+        ------
+        InputError
+            If there is none; the hint suggests similar names.
+        """
+        from bsv_store.catalog.selection.shared import find_selection
+
         with self._database.reading() as connection:
-            return shared.find_selection(connection, text("name", name, such_as="visual")).selection
+            return find_selection(connection, check.text("name", name, such_as="visual")).selection
 
     def selections(self, *, history: str | None = None) -> list[SavedSelection]:
-        """What all names mean today, or all that one name ever meant."""
+        """All saved selections.
+
+        Parameters
+        ----------
+        history : str, optional
+            A name: return every selection that was ever saved under it instead.
+        """
+        from bsv_store.catalog.selection.shared import named_selections
+
+        if history is not None:
+            check.text("history", history, such_as="visual")
         with self._database.reading() as connection:
-            if history is not None:
-                text("history", history, such_as="visual")
-            return shared.named_selections(connection, history=history)
+            return named_selections(connection, history=history)
 
     def save_selection(
-        self, name: str, selection: Selection, *, note: str | None = None, replace: bool = False
+        self, name: str, selection: SelectionLike, *, note: str | None = None, replace: bool = False
     ) -> SavedSelection:
-        """The selection as it now stands under a name: `bsv_store.catalog.selection.shared.save_selection`."""
-        return shared.save_selection(self._database, name, as_selection(selection), note=note, replace=replace)
+        """Save a selection under a name, for everybody who uses the store.
+
+        Parameters
+        ----------
+        name : str
+        selection : Selection or experiment ids
+        note : str, optional
+        replace : bool
+            Replace the selection that the name stands for. The old one remains available as ``name@number``.
+
+        Raises
+        ------
+        InputError
+            If the name is not valid, or stands for another selection and ``replace`` is False.
+        BusyError
+            If another process saved a selection under that name at the same moment.
+        """
+        from bsv_store.catalog.selection.shared import save_selection
+
+        return save_selection(self._database, name, as_selection(selection), note=note, replace=replace)
+
+    # -- the exclusion list -----------------------------------------------------------------------------------------
 
     def exclude(self, experiment_ids: Collection[int], reason: str, *, replace: bool = False) -> tuple[int, ...]:
-        """Leave experiments out of selections from now on: `bsv_store.catalog.selection.shared.exclude`."""
-        return shared.exclude(self._database, experiment_ids, reason, replace=replace)
+        """Put experiments on the exclusion list; selections leave them out from then on.
+
+        Parameters
+        ----------
+        experiment_ids : collection of int
+        reason : str
+        replace : bool
+            Replace the reason of experiments that are on the list.
+
+        Returns
+        -------
+        tuple of int
+            The experiments that were added or whose reason changed, ascending.
+
+        Raises
+        ------
+        InputError
+            If no reason is given, or an experiment is on the list for another reason and ``replace`` is False.
+        """
+        from bsv_store.catalog.selection.shared import exclude
+
+        return exclude(self._database, experiment_ids, reason, replace=replace)
 
     def lift_exclusion(self, experiment_ids: Collection[int]) -> tuple[int, ...]:
-        """Use experiments again: `bsv_store.catalog.selection.shared.lift_exclusion`."""
-        return shared.lift_exclusion(self._database, experiment_ids)
+        """Take experiments off the exclusion list; returns their ids, ascending.
+
+        Raises
+        ------
+        InputError
+            If one of them is not on the list. Nothing is changed then.
+        """
+        from bsv_store.catalog.selection.shared import lift_exclusion
+
+        return lift_exclusion(self._database, experiment_ids)
 
     def exclusions(self, *, history: bool = False) -> list[ExcludedExperiment]:
-        """The exclusions in force, or all that ever were."""
-        with self._database.reading() as connection:
-            return shared.exclusions(connection, history=history)
+        """The exclusion list, by experiment.
 
-    def excluded_from(self, selection: Selection) -> dict[int, str]:
-        """What the exclusion list takes from a selection: the reason by experiment id."""
+        Parameters
+        ----------
+        history : bool
+            Include exclusions that were lifted.
+        """
+        from bsv_store.catalog.selection.shared import exclusions
+
+        with self._database.reading() as connection:
+            return exclusions(connection, history=history)
+
+    def excluded_from(self, selection: SelectionLike | None = None) -> dict[int, str]:
+        """The experiments that a selection leaves out because of the exclusion list: reason by experiment id."""
+        from bsv_store.catalog.selection.resolve import excluded_from
+
         with self._database.reading() as connection:
             return excluded_from(connection, as_selection(selection))
-
-
-def _all_if_none(selection: Selection | None) -> Selection:
-    return Selection() if selection is None else as_selection(selection)

@@ -1,21 +1,18 @@
-"""What ``store.versions`` offers: the versions of all datasets, found, compared, checked, named and handed on."""
+"""``store.datasets``: datasets and their versions."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bsv_store.catalog.selection.shared import current_user
-from bsv_store.datasets import delete, stack, tags
-from bsv_store.datasets import table as versions
-from bsv_store.datasets.history import compare, lineage, rebuild, stale
-from bsv_store.datasets.share import bundle_import as imports
 from bsv_store.datasets.version import DatasetVersion
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bsv_store.catalog.database.engine import Database
+    from bsv_store.catalog.structures import StructureRef
     from bsv_store.datasets.history.compare import VersionDiff
     from bsv_store.datasets.history.lineage import Lineage
     from bsv_store.datasets.history.rebuild import RebuildReport
@@ -24,14 +21,15 @@ if TYPE_CHECKING:
     from bsv_store.datasets.table import DatasetSummary
     from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
+    from bsv_store.vocabulary import MeasuredHemisphere
     from bsv_store.volumes.files import StoreFiles
 
 
-class Versions:
-    """The dataset versions of an open store: ``store.versions``.
+class Datasets:
+    """Datasets and their versions: ``store.datasets``.
 
-    Wherever a version is asked for, ``ref`` is ``name@3``, ``name@tag``, ``name@latest``, or ``name`` for the latest.
-    What the store does not have raises `UnknownDatasetError`.
+    A ``ref`` is a version itself or one of ``name@3``, ``name@tag``, ``name@latest``, or ``name`` for the latest. A
+    version that the store does not have raises `UnknownDatasetError`; the hint suggests similar names.
 
     Parameters
     ----------
@@ -43,141 +41,268 @@ class Versions:
         self._database = database
         self._files = files
 
-    # -- looking ------------------------------------------------------------------------------------------------------
+    # -- look up ----------------------------------------------------------------------------------------------------
 
     def list(self) -> tuple[DatasetSummary, ...]:
-        """All datasets that have versions, by name: how many, how large, which tags."""
-        return versions.list_datasets(self._database)
+        """All datasets by name: number of versions, size, tags."""
+        from bsv_store.datasets.table import list_datasets
 
-    def frame(self) -> pd.DataFrame:
-        """All versions of all datasets, one row each, by name and number."""
-        return versions.versions_frame(self._database)
+        return list_datasets(self._database)
 
-    def find(self, ref: str | DatasetVersion) -> DatasetVersion:
-        """The version, which may be given itself; raises `InputError` if the text is no reference."""
-        return ref if isinstance(ref, DatasetVersion) else versions.find_version(self._database, self._files, ref)
+    def versions(self) -> pd.DataFrame:
+        """All versions of all datasets, one row each, by name and number.
 
-    def diff(self, first: str | DatasetVersion, second: str | DatasetVersion) -> VersionDiff:
-        """What differs between two versions: recipe, members, voxels.
-
-        Raises
-        ------
-        DamagedFileError
-            If one of the result files is not what was published.
+        Returns
+        -------
+        pandas.DataFrame
+            Columns name, number, group_count, member_count, spacing_um, created_at (aware UTC), created_by,
+            fingerprint, size_bytes.
         """
-        return compare.diff_versions(self.find(first), self.find(second))
+        from bsv_store.datasets.table import versions_frame
 
-    def lineage(self, ref: str | DatasetVersion) -> Lineage:
-        """Where a version comes from, and what relies on it; no file is opened."""
-        return lineage.lineage_of(self._database, self.find(ref))
+        return versions_frame(self._database)
 
-    def stack(self, ref: str | DatasetVersion, *, processed: bool = False) -> VolumeStack:
-        """The volumes that went into a version, as a lazy array of shape (members, ap, dv, ml); NaN = no data.
+    def get(self, ref: str | DatasetVersion) -> DatasetVersion:
+        """A version.
 
         Parameters
         ----------
+        ref : str or DatasetVersion
+
+        Raises
+        ------
+        InputError
+            If the text is not a valid reference.
+        """
+        from bsv_store.datasets.table import find_version
+
+        return ref if isinstance(ref, DatasetVersion) else find_version(self._database, self._files, ref)
+
+    def lineage(self, ref: str | DatasetVersion) -> Lineage:
+        """Where a version comes from and what depends on it. No file is opened."""
+        from bsv_store.datasets.history.lineage import lineage_of
+
+        return lineage_of(self._database, self.get(ref))
+
+    # -- content ----------------------------------------------------------------------------------------------------
+
+    def stack(self, ref: str | DatasetVersion, *, processed: bool = False) -> VolumeStack:
+        """The volumes of a version's members as a lazy array of shape (members, ap, dv, ml); NaN = no data.
+
+        Parameters
+        ----------
+        ref : str or DatasetVersion
         processed : bool
-            Normalized and with the hemisphere rule applied, as they went into the mean; masks are not applied.
+            Normalized and with the hemisphere rule applied, as they went into the mean. Masks are not applied.
 
         Raises
         ------
         MissingDataError
-            If the store no longer has the volumes that went in.
+            If the store no longer has the volumes that the version was computed from.
         """
-        return stack.volume_stack(self._database, self._files, self.find(ref), processed=processed)
+        from bsv_store.datasets.stack import volume_stack
 
-    # -- checking -----------------------------------------------------------------------------------------------------
+        return volume_stack(self._database, self._files, self.get(ref), processed=processed)
 
-    def stale(self, ref: str | None = None) -> tuple[StaleReport, ...]:
-        """What has changed since a version was made, or since the latest of each dataset was; no file is opened.
+    def regions(
+        self,
+        ref: str | DatasetVersion,
+        *,
+        structures: StructureRef | Sequence[StructureRef] | None = None,
+        structure_set: int | None = None,
+        groups: int | Sequence[int] | None = None,
+        hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] | None = None,
+        limit: int | None = None,
+    ) -> pd.DataFrame:
+        """Mean of each group of a version over structures, according to the store's annotation.
 
-        Versions without a change are among them: see ``is_stale``.
+        Parameters
+        ----------
+        ref : str or DatasetVersion
+        structures : str, int or sequence of them, optional
+            Acronyms (case matters) or ids; descendants are included.
+        structure_set : int, optional
+            Allen's id of a structure set. By default, without ``structures``, the summary structures (167587189).
+        groups : int or sequence of int, optional
+            Group numbers; by default all groups.
+        hemisphere : {'left', 'right', 'both'}, or a sequence of them, optional
+            For a folded version 'contralateral', 'ipsilateral' or 'both'. By default all.
+        limit : int, optional
+            Maximum number of structures per group and hemisphere, those with the largest mean first.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns group (number), group_label, structure_id, structure (acronym), name, hemisphere, voxels (with a
+            value) and mean (NaN without voxels), by group, ontology order and hemisphere. Groups without experiments
+            have no voxel with a value.
+
+        Raises
+        ------
+        MissingDataError
+            If the store has no annotation at the version's spacing. The hint is the command that downloads it.
+        UnknownStructureError, InputError
+            If a structure, set, group or hemisphere does not exist.
+        DamagedFileError
+            If the result file or the annotation differs from what was published.
         """
+        from bsv_store.datasets.region_summary import region_summary
+
+        return region_summary(
+            self._database,
+            self._files,
+            self.get(ref),
+            structures=structures,
+            structure_set=structure_set,
+            groups=groups,
+            hemisphere=hemisphere,
+            limit=limit,
+        )
+
+    # -- comparison and verification --------------------------------------------------------------------------------
+
+    def diff(self, first: str | DatasetVersion, second: str | DatasetVersion) -> VersionDiff:
+        """The differences between two versions: recipe, members, voxels.
+
+        Raises
+        ------
+        DamagedFileError
+            If a result file differs from what was published.
+        """
+        from bsv_store.datasets.history.compare import diff_versions
+
+        return diff_versions(self.get(first), self.get(second))
+
+    def stale(self, ref: str | DatasetVersion | None = None) -> tuple[StaleReport, ...]:
+        """What changed in the store since a version was computed. No file is opened.
+
+        Parameters
+        ----------
+        ref : str or DatasetVersion, optional
+            By default the latest version of every dataset.
+
+        Returns
+        -------
+        tuple of StaleReport
+            Versions without a change are included: see ``is_stale``.
+        """
+        from bsv_store.datasets.history.stale import stale_report, stale_reports
+
         if ref is None:
-            return stale.stale_reports(self._database, self._files)
-        return (stale.stale_report(self._database, self._files, ref),)
+            return stale_reports(self._database, self._files)
+        return (stale_report(self._database, self._files, _text(ref)),)
 
     def rebuild(
         self,
-        ref: str,
+        ref: str | DatasetVersion,
         *,
         check_only: bool = False,
         progress: Progress | None = None,
         executor: Executor | None = None,
         workers: int | None = None,
     ) -> RebuildReport:
-        """What computing a version again from its recorded inputs gives.
+        """Compute a version again from its recorded inputs and compare.
 
-        A damaged result file is replaced if the arrays come out the same to the last bit; an intact one never is. What
-        came of it is recorded: see the version's ``checks``.
+        A damaged result file is replaced if the new arrays are identical to the last bit. An intact file is never
+        replaced. The outcome is recorded in the version's ``checks``.
 
         Parameters
         ----------
+        ref : str or DatasetVersion
         check_only : bool
-            Leave the file as it is.
+            Do not replace a damaged file.
         progress : Progress, optional
         executor, workers
-            Who computes, as of `Store.aggregate`.
+            As for `Store.aggregate`.
 
         Raises
         ------
         MissingDataError, DamagedFileError
-            If volumes that went in are no longer in the store, or are damaged.
+            If volumes that the version was computed from are missing or damaged.
         """
-        return rebuild.rebuild_version(
+        from bsv_store.datasets.history.rebuild import rebuild_version
+
+        return rebuild_version(
             self._database,
             self._files,
-            ref,
+            _text(ref),
             check_only=check_only,
             progress=progress,
             executor=executor,
             workers=workers,
         )
 
-    # -- changing -----------------------------------------------------------------------------------------------------
+    # -- changes ----------------------------------------------------------------------------------------------------
 
-    def tag(self, ref: str, tag: str, *, move: bool = False) -> DatasetVersion:
-        """The version, which has the tag now; this process's user is recorded.
+    def tag(self, ref: str | DatasetVersion, tag: str, *, move: bool = False) -> DatasetVersion:
+        """Tag a version; returns it with the tag. The current user is recorded.
+
+        Parameters
+        ----------
+        ref : str or DatasetVersion
+        tag : str
+        move : bool
+            Move the tag if another version of the dataset has it.
 
         Raises
         ------
         InputError
-            If it cannot be a tag, or another version has it and ``move`` is not given.
+            If the tag is not valid, or another version has it and ``move`` is False.
         """
-        user = current_user()
-        return tags.tag_version(self._database, self._files, ref, tag, created_by=user, move=move)
+        from bsv_store.catalog.selection.shared import current_user
+        from bsv_store.datasets.tags import tag_version
+
+        return tag_version(self._database, self._files, _text(ref), tag, created_by=current_user(), move=move)
 
     def untag(self, name: str, tag: str) -> None:
-        """Take a tag off a dataset; the version stays."""
-        tags.remove_tag(self._database, name, tag)
+        """Remove a tag from a dataset. The version stays.
 
-    def delete(self, ref: str) -> DatasetVersion:
-        """The version that was deleted: its file lies in the trash, its number is not given again.
+        Parameters
+        ----------
+        name : str
+            Of the dataset.
+        tag : str
+        """
+        from bsv_store.datasets.tags import remove_tag
+
+        remove_tag(self._database, name, tag)
+
+    def delete(self, ref: str | DatasetVersion) -> DatasetVersion:
+        """Delete a version; returns it. Its file moves to the trash, and its number is not used again.
 
         Raises
         ------
         InputError
-            If a tag is on it.
+            If the version has a tag.
         """
-        return delete.delete_version(self._database, self._files, ref)
+        from bsv_store.datasets.delete import delete_version
+
+        return delete_version(self._database, self._files, _text(ref))
 
     def import_bundle(self, path: Path | str, *, name: str | None = None) -> DatasetVersion:
-        """The version that a bundle holds, every part of it checked, as the next one of a dataset of this store.
+        """Import a bundle as the next version of a dataset of this store. Every part of it is checked.
 
         A version with the same fingerprint is returned as it is.
 
         Parameters
         ----------
         path : path
-            Of a file that ``DatasetVersion.export("....bsv.zip")`` wrote.
+            A file that ``DatasetVersion.export("....bsv.zip")`` wrote.
         name : str, optional
-            Of the dataset here; that of the bundle by default.
+            Of the dataset in this store; by default the bundle's.
 
         Raises
         ------
         FormatError
-            If it is no bundle, damaged, or of another frame; nothing is stored then.
+            If the file is not a valid bundle. Nothing is stored then.
         UnknownExperimentError
-            If the catalog here lacks experiments that the version is made of.
+            If the catalog lacks experiments of the version.
         """
-        return imports.import_bundle(self._database, self._files, path, name=name)
+        from bsv_store.datasets.share.bundle_import import import_bundle
+
+        return import_bundle(self._database, self._files, path, name=name)
+
+
+def _text(ref: str | DatasetVersion) -> str:
+    """The reference as text: what it stands for is looked up again in the transaction that changes something."""
+    return ref.ref if isinstance(ref, DatasetVersion) else ref

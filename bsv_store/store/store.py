@@ -1,40 +1,52 @@
-"""The store as its users see it: one object that ties the rooms together and holds no rules of its own."""
+"""`Store`: an open store. Its methods are the verbs of the command line, its namespaces the nouns."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bsv_store import check as arguments
-from bsv_store.catalog.database import schema
-from bsv_store.store.atlas import Anatomy
+from bsv_store import check
 from bsv_store.store.creation import connect
-from bsv_store.store.volumes import SingleVolumes, checked_kind
 from bsv_store.volumes.files import StoreFiles
 
 if TYPE_CHECKING:
     from datetime import date
     from typing import Self
 
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from bsv_store.acquisition.adopt import AdoptReport
+    from bsv_store.acquisition.annotation import AnnotationReport
     from bsv_store.acquisition.fetch import FetchReport
     from bsv_store.acquisition.plan import Plan
     from bsv_store.acquisition.sync import UnionizeSyncReport
-    from bsv_store.averaging.grouping.grouping import Grouping
+    from bsv_store.averaging.grouping import Grouping
     from bsv_store.catalog.ingest import IngestReport
-    from bsv_store.catalog.selection.selection import Selection
+    from bsv_store.catalog.selection.selection import SelectionLike
     from bsv_store.catalog.tables.status import CatalogStatus
     from bsv_store.config import StoreConfig
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
+    from bsv_store.store.atlas import Atlas
     from bsv_store.store.catalog import Catalog
-    from bsv_store.store.datasets import Versions
+    from bsv_store.store.datasets import Datasets
+    from bsv_store.store.search import Search
+    from bsv_store.store.volumes import Volumes
+    from bsv_store.vocabulary import (
+        BilateralRule,
+        HemisphereRule,
+        MissingPolicy,
+        Normalization,
+        ResultDtype,
+        Statistic,
+        VolumeKind,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +60,27 @@ class StoreStatus:
     catalog: CatalogStatus
 
 
-class Store(Anatomy, SingleVolumes):
-    """An open store. Use `open_store`; close it, or use it in a ``with`` statement.
+class Store:
+    """An open store, as `open_store` returns it. Close it, or use it in a ``with`` statement.
+
+    Wherever a selection is asked for, a `Selection` or experiment ids will do: ``store.select([100141219])``.
 
     Attributes
     ----------
     path : pathlib.Path
+        The store's folder.
     config : StoreConfig
+        The content of ``store.toml``.
+    catalog : Catalog
+        Unionize tables, the projection matrix, snapshots, saved selections and the exclusion list.
+    search : Search
+        Searches for experiments: by source, target, injection coordinate, correlation and point.
+    atlas : Atlas
+        Structures, the annotation, masks, and signal by structure from voxels.
+    volumes : Volumes
+        Single volumes.
+    datasets : Datasets
+        Datasets and their versions.
     """
 
     def __init__(self, path: Path, config: StoreConfig, *, read_only: bool) -> None:
@@ -76,32 +102,61 @@ class Store(Anatomy, SingleVolumes):
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
 
-    # -- what the store knows -------------------------------------------------------------------------------------
+    # -- namespaces -----------------------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def catalog(self) -> Catalog:
-        """Searches, matrices, structures, snapshots, named selections and exclusions."""
+        """Unionize tables, the projection matrix, snapshots, saved selections and the exclusion list."""
         from bsv_store.store.catalog import Catalog
 
         return Catalog(self.database)
 
-    def search_point(self, point: Sequence[float], selection: Selection | None = None, **options: Any) -> pd.DataFrame:
-        """The experiments by their volume's value at a point: `bsv_store.catalog.search.point.search_point`."""
-        from bsv_store.catalog.search.point import search_point
+    @cached_property
+    def search(self) -> Search:
+        """Searches for experiments: by source, target, injection coordinate, correlation and point."""
+        from bsv_store.store.search import Search
 
-        known = arguments.options(search_point, options)
-        return search_point(self.database, self.files, self._selection(selection), point, **known)
+        return Search(self.database, self.files)
+
+    @cached_property
+    def atlas(self) -> Atlas:
+        """Structures, the annotation, masks, and signal by structure from voxels."""
+        from bsv_store.store.atlas import Atlas
+
+        return Atlas(self.database, self.files)
+
+    @cached_property
+    def volumes(self) -> Volumes:
+        """Single volumes: read, describe, export."""
+        from bsv_store.store.volumes import Volumes
+
+        return Volumes(self.database, self.files)
+
+    @cached_property
+    def datasets(self) -> Datasets:
+        """Datasets and their versions: list, compare, trace, rebuild, tag, delete, import."""
+        from bsv_store.store.datasets import Datasets
+
+        return Datasets(self.database, self.files)
+
+    # -- queries --------------------------------------------------------------------------------------------------
 
     def status(self) -> StoreStatus:
         """Where the store is and what it holds."""
+        from bsv_store.catalog.database import schema
         from bsv_store.catalog.tables.status import catalog_status
 
         with self.database.reading() as connection:
             catalog = catalog_status(connection)
         return StoreStatus(self.path, self.config.store_id, self.config.database, schema.HEAD, catalog)
 
-    def select(self, selection: Selection | None = None) -> tuple[int, ...]:
-        """Ids of the experiments that a selection matches, ascending; all that are not withdrawn by default.
+    def select(self, selection: SelectionLike | None = None) -> tuple[int, ...]:
+        """Ids of the selected experiments, ascending.
+
+        Parameters
+        ----------
+        selection : Selection or experiment ids, optional
+            By default all experiments that are neither withdrawn nor on the exclusion list.
 
         Raises
         ------
@@ -109,83 +164,138 @@ class Store(Anatomy, SingleVolumes):
             If the selection names what the catalog does not have.
         """
         from bsv_store.catalog.selection.resolve import resolve
+        from bsv_store.catalog.selection.selection import as_selection
 
         with self.database.reading() as connection:
-            return resolve(connection, self._selection(selection))
+            return resolve(connection, as_selection(selection))
 
-    def experiments(self, selection: Selection | None = None) -> pd.DataFrame:
-        """The experiments that a selection matches, one row each, columns as in the view ``experiments``."""
+    def experiments(self, selection: SelectionLike | None = None) -> pd.DataFrame:
+        """The selected experiments, one row each, with the columns of the view ``experiments``.
+
+        Parameters
+        ----------
+        selection : Selection or experiment ids, optional
+            By default all experiments that are neither withdrawn nor on the exclusion list.
+
+        Raises
+        ------
+        UnknownStructureError, UnknownExperimentError, SelectionError
+            If the selection names what the catalog does not have.
+        """
+        from bsv_store.catalog.selection.selection import as_selection
         from bsv_store.catalog.tables.frames import experiments_frame
 
         with self.database.reading() as connection:
-            return experiments_frame(connection, self._selection(selection))
+            return experiments_frame(connection, as_selection(selection))
 
     def sql(
         self,
         statement: str,
         parameters: Mapping[str, Any] | None = None,
         *,
-        row_limit: int | None = None,
-        time_limit_s: float = 60.0,
+        limit: int | None = None,
+        timeout_s: float = 60.0,
     ) -> pd.DataFrame:
-        """The result of a query over the views and tables; the database refuses whatever would write.
+        """The result of a query over the views and tables. The database refuses statements that would write.
 
         Parameters
         ----------
         statement : str
-            One SELECT; ``:name`` stands for a parameter.
+            One SELECT; ``:name`` marks a parameter.
         parameters : mapping, optional
-        row_limit : int, optional
-            Return no more rows than these.
-        time_limit_s : float
-            Give up after so many seconds.
+            Values of the parameters, by name.
+        limit : int, optional
+            Maximum number of rows to return.
+        timeout_s : float
+            Timeout in seconds.
 
         Raises
         ------
         QueryError
-            If the statement is wrong, would write, or takes too long.
+            If the statement is invalid, would write, or takes too long.
         """
         from bsv_store.catalog.tables.sql import run_sql
 
-        return run_sql(self.database, statement, parameters, row_limit=row_limit, time_limit_s=time_limit_s)
+        return run_sql(self.database, statement, parameters, row_limit=limit, time_limit_s=timeout_s)
 
-    # -- taking in files ------------------------------------------------------------------------------------------
+    # -- files into the store -------------------------------------------------------------------------------------
 
     def ingest_structures(self, file: Path | str) -> IngestReport:
-        """Take in a structure ontology from a file; raises `FormatError`, and stores nothing, if it is not sound."""
-        from bsv_store.acquisition.ingest_files import ingest_structure_file
-
-        return ingest_structure_file(self.database, arguments.path("file", file))
-
-    def ingest_experiments(self, file: Path | str, *, upstream_date: date | None = None) -> IngestReport:
-        """Take in an experiment list from a file.
+        """Store the structure ontology from a file.
 
         Parameters
         ----------
         file : path
-        upstream_date : datetime.date, optional
-            Day the list was made; by default a date in the file's name, else unknown, which counts as older than any.
+            A structure graph of the Allen API, AllenSDK's ``structures.json``, or the CSV of allenCCF.
 
         Raises
         ------
         FormatError
-            If the file is not one, or not sound; nothing is stored then.
+            If the file is not a valid ontology. Nothing is stored then.
+        """
+        from bsv_store.acquisition.ingest_files import ingest_structure_file
+
+        return ingest_structure_file(self.database, check.path("file", file))
+
+    def ingest_experiments(self, file: Path | str, *, upstream_date: date | None = None) -> IngestReport:
+        """Store an experiment list from a file.
+
+        Parameters
+        ----------
+        file : path
+            A reply of the Allen API, AllenSDK's ``experiments.json``, or the CSV export of the Allen web site.
+        upstream_date : datetime.date, optional
+            Day the list was made. By default the date in the file's name, if any; a list without a date counts as older
+            than any with one.
+
+        Raises
+        ------
+        FormatError
+            If the file is not a valid experiment list. Nothing is stored then.
         """
         from bsv_store.acquisition.ingest_files import ingest_experiment_file
 
-        return ingest_experiment_file(self.database, arguments.path("file", file), upstream_date=upstream_date)
+        return ingest_experiment_file(self.database, check.path("file", file), upstream_date=upstream_date)
 
     def ingest_unionizes(self, file: Path | str) -> IngestReport:
-        """Take in projection structure unionize rows from a file.
+        """Store unionize tables from a file.
+
+        Parameters
+        ----------
+        file : path
+            A reply of the Allen API as JSON, or the CSV of an AllenSDK cache.
 
         Raises
         ------
         FormatError, UnknownExperimentError
-            If it is not sound, or the catalog lacks one of its experiments; nothing is stored then.
+            If the file is not valid, or the catalog lacks one of its experiments. Nothing is stored then.
         """
         from bsv_store.acquisition.ingest_files import ingest_unionize_file
 
-        return ingest_unionize_file(self.database, arguments.path("file", file))
+        return ingest_unionize_file(self.database, check.path("file", file))
+
+    def ingest_annotation(self, file: Path | str, *, replace: bool = False) -> AnnotationReport:
+        """Store the annotation of the CCFv3 from an NRRD file.
+
+        Parameters
+        ----------
+        file : path
+            Its spacing is read from its shape.
+        replace : bool
+            Replace an annotation of the same spacing that differs.
+
+        Raises
+        ------
+        FormatError, FrameError
+            If the file is not a valid annotation on a CCFv3 grid. Nothing is stored then.
+        UnknownStructureError
+            If the store has no ontology, or the annotation has structures that the ontology lacks.
+        InputError
+            If the store has another annotation of this spacing and ``replace`` is False.
+        """
+        from bsv_store.acquisition.annotation import ingest_annotation_file
+
+        return ingest_annotation_file(self.database, self.files, check.path("file", file), replace=replace)
 
     def adopt(
         self,
@@ -194,35 +304,48 @@ class Store(Anatomy, SingleVolumes):
         experiment_ids: Collection[int] | None = None,
         progress: Progress | None = None,
     ) -> AdoptReport:
-        """Take in a cache folder of Brain Street View or AllenSDK; bad files are reported and skipped.
+        """Copy the content of a cache folder of Brain Street View or AllenSDK into the store.
+
+        Every file is checked. Invalid files are skipped and listed in the report.
 
         Parameters
         ----------
         folder : path
-            Only read.
+            The cache; it is only read.
         experiment_ids : collection of int, optional
-            Take in only what belongs to these experiments; all by default.
+            Only files of these experiments, which the catalog need not have yet. By default all files.
         progress : Progress, optional
 
         Raises
         ------
         NotACacheError
-            If the folder is neither.
+            If the folder is neither kind of cache.
         """
         from bsv_store.acquisition.adopt import adopt_cache
 
         return adopt_cache(
             self.database,
             self.files,
-            arguments.path("folder", folder),
+            check.path("folder", folder),
             experiment_ids=experiment_ids,
             progress=progress,
         )
 
-    # -- bringing data from the Allen API -------------------------------------------------------------------------
+    # -- data from the Allen API ----------------------------------------------------------------------------------
 
     def sync_structures(self, *, api_url: str | None = None) -> IngestReport:
-        """Bring the structure ontology up to date from the Allen API."""
+        """Update the structure ontology from the Allen API.
+
+        Parameters
+        ----------
+        api_url : str, optional
+            By default the variable ``BSV_STORE_API_URL``, else Allen's address.
+
+        Raises
+        ------
+        UpstreamError
+            If the API cannot be reached or its reply is not valid. Nothing is stored then.
+        """
         from bsv_store.acquisition.sync import sync_structures
         from bsv_store.sources.allen import AllenClient
 
@@ -230,7 +353,18 @@ class Store(Anatomy, SingleVolumes):
             return sync_structures(self.database, client)
 
     def sync_experiments(self, *, api_url: str | None = None) -> IngestReport:
-        """Bring the experiment list up to date from the Allen API."""
+        """Update the experiment list from the Allen API.
+
+        Parameters
+        ----------
+        api_url : str, optional
+            By default the variable ``BSV_STORE_API_URL``, else Allen's address.
+
+        Raises
+        ------
+        UpstreamError
+            If the API cannot be reached or its reply is not valid. Nothing is stored then.
+        """
         from bsv_store.acquisition.sync import sync_experiments
         from bsv_store.sources.allen import AllenClient
 
@@ -239,14 +373,32 @@ class Store(Anatomy, SingleVolumes):
 
     def sync_unionizes(
         self,
-        selection: Selection | None = None,
+        selection: SelectionLike | None = None,
         *,
         refresh: bool = False,
         offline: bool = False,
         api_url: str | None = None,
         progress: Progress | None = None,
     ) -> UnionizeSyncReport:
-        """Bring the unionize tables of a selection into the store; options and errors are those of `fetch`."""
+        """Download the missing unionize tables of the selected experiments.
+
+        Parameters
+        ----------
+        selection : Selection or experiment ids, optional
+            By default all experiments that are neither withdrawn nor on the exclusion list.
+        refresh : bool
+            Also download tables that the store has.
+        offline : bool
+            Open no connection; missing tables are then an error.
+        api_url : str, optional
+            By default the variable ``BSV_STORE_API_URL``, else Allen's address.
+        progress : Progress, optional
+
+        Raises
+        ------
+        MissingDataError
+            If ``offline`` and tables are missing; the message names the experiments.
+        """
         from bsv_store.acquisition.clients import client_unless
         from bsv_store.acquisition.sync import sync_unionizes
 
@@ -254,17 +406,50 @@ class Store(Anatomy, SingleVolumes):
         with client_unless(offline, api_url) as client:
             return sync_unionizes(self.database, client, ids, refresh=refresh, progress=progress)
 
-    def plan_sync_unionizes(self, selection: Selection | None = None, *, refresh: bool = False) -> Plan:
-        """What `sync_unionizes` would take, as `plan_fetch` says it of volumes."""
+    def plan_sync_unionizes(self, selection: SelectionLike | None = None, *, refresh: bool = False) -> Plan:
+        """What `sync_unionizes` would download, as `plan_fetch` does for volumes."""
         from bsv_store.acquisition.plan import plan_unionizes
 
         return plan_unionizes(self.database, self.files, self.select(selection), refresh=refresh)
 
+    def sync_annotation(
+        self,
+        *,
+        spacing_um: int = 100,
+        refresh: bool = False,
+        download_url: str | None = None,
+        progress: Progress | None = None,
+    ) -> AnnotationReport:
+        """Download the annotation of the CCFv3 from Allen's file server, unless the store has it.
+
+        Parameters
+        ----------
+        spacing_um : {10, 25, 50, 100}
+            Edge of a voxel in um.
+        refresh : bool
+            Download it even if the store has it.
+        download_url : str, optional
+            By default the variable ``BSV_STORE_DOWNLOAD_URL``, else Allen's address.
+        progress : Progress, optional
+
+        Raises
+        ------
+        UpstreamError
+            If the download fails or is not valid. Nothing is stored then.
+        UnknownStructureError
+            If the store has no ontology, or the annotation has structures that the ontology lacks.
+        """
+        from bsv_store.acquisition.annotation import sync_annotation
+        from bsv_store.sources.allen import AllenClient
+
+        with AllenClient(download_url=download_url) as client:
+            return sync_annotation(self.database, self.files, client, spacing_um, refresh=refresh, progress=progress)
+
     def fetch(
         self,
-        selection: Selection,
+        selection: SelectionLike,
         *,
-        kind: str = "projection_density",
+        kind: VolumeKind = "projection_density",
         spacing_um: int = 100,
         refresh: bool = False,
         workers: int = 4,
@@ -272,40 +457,45 @@ class Store(Anatomy, SingleVolumes):
         api_url: str | None = None,
         progress: Progress | None = None,
     ) -> FetchReport:
-        """Bring the volumes of a selection into the store, those that it lacks.
+        """Download the missing volumes of the selected experiments.
 
-        What cannot be had is in the report, with the reason; the rest is fetched all the same.
+        Volumes that cannot be downloaded are listed in the report with the reason; the others are stored.
 
         Parameters
         ----------
-        kind, spacing_um
-            Of the volumes.
+        selection : Selection or experiment ids
+        kind : VolumeKind
+        spacing_um : {10, 25, 50, 100}
+            Edge of a voxel in um.
         refresh : bool
-            Download again what the store has.
+            Also download volumes that the store has.
         workers : int
-            Downloads at the same time.
+            Number of simultaneous downloads.
         offline : bool
-            Open no connection; what the store lacks is then an error.
+            Open no connection; missing volumes are then an error.
         api_url : str, optional
-            Default: the variable ``BSV_STORE_API_URL``, else Allen's.
+            By default the variable ``BSV_STORE_API_URL``, else Allen's address.
         progress : Progress, optional
 
         Raises
         ------
-        EmptySelectionError, MissingDataError
-            If no experiment matches; if ``offline`` and the store lacks some, which it names.
+        EmptySelectionError
+            If no experiment matches.
+        MissingDataError
+            If ``offline`` and volumes are missing; the message names the experiments.
         """
         from bsv_store.acquisition.clients import client_unless
         from bsv_store.acquisition.fetch import fetch_volumes
+        from bsv_store.volumes.volume import volume_kind
 
-        ids = self._some(selection)
-        with client_unless(offline, api_url, connections=arguments.whole_number("workers", workers, least=1)) as client:
+        ids = self._nonempty(selection)
+        with client_unless(offline, api_url, connections=check.whole_number("workers", workers, least=1)) as client:
             return fetch_volumes(
                 self.database,
                 self.files,
                 client,
                 ids,
-                kind=checked_kind(kind),
+                kind=volume_kind(kind),
                 spacing_um=spacing_um,
                 refresh=refresh,
                 workers=workers,
@@ -314,124 +504,153 @@ class Store(Anatomy, SingleVolumes):
 
     def plan_fetch(
         self,
-        selection: Selection,
+        selection: SelectionLike,
         *,
-        kind: str = "projection_density",
+        kind: VolumeKind = "projection_density",
         spacing_um: int = 100,
         refresh: bool = False,
         workers: int = 4,
     ) -> Plan:
-        """What `fetch` would take: what is there and missing, requests, bytes, time, room. Opens no connection."""
-        from bsv_store.acquisition.plan import plan_volumes
+        """What `fetch` would do: volumes present and missing, requests, bytes, time and disk space; nothing is fetched.
 
-        options: dict[str, Any] = {"spacing_um": spacing_um, "refresh": refresh, "workers": workers}
-        return plan_volumes(self.database, self.files, self._some(selection), kind=checked_kind(kind), **options)
+        Parameters and errors are those of `fetch`.
+        """
+        from bsv_store.acquisition.plan import plan_volumes
+        from bsv_store.volumes.volume import volume_kind
+
+        return plan_volumes(
+            self.database,
+            self.files,
+            self._nonempty(selection),
+            kind=volume_kind(kind),
+            spacing_um=spacing_um,
+            refresh=refresh,
+            workers=workers,
+        )
 
     # -- results --------------------------------------------------------------------------------------------------
 
     def aggregate(
         self,
-        selection: Selection,
+        selection: SelectionLike,
         *,
         name: str,
-        group_by: Grouping | None = None,
-        kind: str = "projection_density",
+        group_by: Grouping | str | Sequence[str] | None = None,
+        kind: VolumeKind = "projection_density",
         spacing_um: int = 100,
-        normalize: str = "none",
-        hemisphere: str = "none",
-        statistics: str | Sequence[str] = ("mean",),
-        missing: str = "error",
+        normalize: Normalization = "none",
+        hemisphere_rule: HemisphereRule = "none",
+        bilateral_rule: BilateralRule = "larger_side",
+        exclude_injection: bool = False,
+        weight_by_data_mask: bool = False,
+        statistics: Statistic | Sequence[Statistic] = ("mean",),
+        missing: MissingPolicy = "error",
+        dtype: ResultDtype = "float32",
         progress: Progress | None = None,
         executor: Executor | None = None,
         workers: int | None = None,
-        **options: Any,
     ) -> DatasetVersion:
-        """A version of a dataset: the average volume of each group of the selected experiments.
+        """Average the volumes of the selected experiments by group, as a version of a dataset.
 
-        The same question over the same inputs returns the version that answered it before, without computing.
+        If a version of the dataset has the same recipe and inputs, it is returned without computing anything.
 
         Parameters
         ----------
+        selection : Selection or experiment ids
         name : str
-            Of the dataset that the version belongs to.
-        group_by : Grouping, optional
-            See `by_coordinate`, `by_region`, `by_field`, `crossed`; one group by default.
-        kind, spacing_um
-            Of the volumes.
+            Dataset that the version belongs to.
+        group_by : Grouping or str, optional
+            `by_coordinate`, `by_region`, `by_field`, `crossed`, or a name: an axis ('AP', 'DV', 'ML') for five bins of
+            equal width, or a field such as 'line'. By default all experiments are in one group.
+        kind : VolumeKind
+        spacing_um : {10, 25, 50, 100}
+            Edge of a voxel in um.
         normalize : {'none', 'injection_volume'}
-        hemisphere : {'none', 'subtract_contralateral', ...}
+            What each volume is divided by.
+        hemisphere_rule : {'none', 'subtract_contralateral', 'flip_to_right', 'flip_to_left', 'fold_ipsilateral'}
+            What becomes of the two hemispheres, given the injected one.
+        bilateral_rule : {'larger_side', 'error', 'leave_out'}
+            What to do about experiments injected on both sides, where the hemisphere rule needs one side.
+        exclude_injection : bool
+            Do not count voxels inside the injection site (injection fraction above 0).
+        weight_by_data_mask : bool
+            Weight every voxel by the fraction of it that has data.
         statistics : str or sequence of str
-            Of 'mean', 'sd', 'sem', 'min', 'max', 'n'; the mean always comes with them.
+            Any of 'mean', 'sd', 'sem', 'min', 'max', 'n'. The mean is always computed.
         missing : {'error', 'leave_out'}
-            What to do about experiments that lack a volume or what the recipe needs.
-        executor, workers : Executor, int
-            Who computes: an executor of ``concurrent.futures``, a client of Dask, or so many processes.
-        **options
-            Further parts of the `bsv_store.averaging.recipe.Recipe`.
+            What to do about experiments that lack a volume or anything else that the recipe needs.
+        dtype : {'float32', 'float64'}
+            Of the result. Sums are float64 in any case.
+        progress : Progress, optional
+        executor : Executor, optional
+            An executor of ``concurrent.futures`` or a Dask client that computes. The result does not
+            depend on it.
+        workers : int, optional
+            Number of processes that compute, or with ``executor`` the number of tasks in flight.
+
+        Returns
+        -------
+        DatasetVersion
+            Its ``was_computed`` tells whether this call computed it.
 
         Raises
         ------
         RecipeError
-            If a part of the question is unknown.
+            If a part of the recipe is not valid.
         EmptySelectionError
             If no experiment matches.
         MissingDataError
-            If inputs are missing and ``missing`` is 'error'; it names them and the command that brings them.
+            If inputs are missing and ``missing`` is 'error'. The hint is the command that fetches them.
         DamagedFileError
-            If an input is not what was stored.
+            If a stored input differs from what was published.
         """
-        from bsv_store.averaging.grouping.grouping import no_grouping
+        from bsv_store.averaging.grouping.grouping import as_grouping
         from bsv_store.averaging.recipe import Recipe
+        from bsv_store.catalog.selection.selection import as_selection
         from bsv_store.datasets.aggregate import aggregate
 
-        parts: dict[str, Any] = {
-            "kind": kind,
-            "spacing_um": spacing_um,
-            "grouping": no_grouping() if group_by is None else group_by,
-            "normalize": normalize,
-            "hemisphere": hemisphere,
-            "statistics": tuple(arguments.several("statistics", statistics, such_as="['mean', 'sd']")),
-            "missing": missing,
-        }
-        arguments.refuse_unknown("aggregate", options, {part.name for part in fields(Recipe)} - {*parts, "selection"})
-        recipe = Recipe(selection=self._selection(selection), **parts, **options)
+        recipe = Recipe(
+            selection=as_selection(selection),
+            kind=kind,
+            spacing_um=spacing_um,
+            grouping=as_grouping(group_by),
+            normalize=normalize,
+            hemisphere_rule=hemisphere_rule,
+            bilateral_rule=bilateral_rule,
+            exclude_injection=exclude_injection,
+            weight_by_data_mask=weight_by_data_mask,
+            statistics=tuple(check.several("statistics", statistics, such_as="['mean', 'sd']")),
+            missing=missing,
+            dtype=dtype,
+        )
         return aggregate(
             self.database, self.files, recipe, name=name, progress=progress, executor=executor, workers=workers
         )
 
-    @cached_property
-    def versions(self) -> Versions:
-        """The versions of all datasets: compare, trace, rebuild, tag, delete, import."""
-        from bsv_store.store.datasets import Versions
+    def dataset(self, ref: str | DatasetVersion) -> DatasetVersion:
+        """A version of a dataset.
 
-        return Versions(self.database, self.files)
-
-    def dataset(self, ref: str) -> DatasetVersion:
-        """A version of a dataset: ``name@3``, ``name@tag``, ``name@latest`` or ``name``.
+        Parameters
+        ----------
+        ref : str or DatasetVersion
+            ``name@3``, ``name@tag``, ``name@latest``, or ``name`` for the latest; or the version itself.
 
         Raises
         ------
         UnknownDatasetError
-            If there is none; near names are suggested.
+            If the store does not have it; the hint suggests similar names.
         """
-        return self.versions.find(ref)
+        return self.datasets.get(ref)
 
-    def datasets(self) -> pd.DataFrame:
-        """All versions of all datasets, one row each, by name and number.
+    def volume(
+        self, experiment_id: int, *, kind: VolumeKind = "projection_density", spacing_um: int = 100
+    ) -> NDArray[np.float32]:
+        """The volume of an experiment; the same as ``store.volumes.read``."""
+        return self.volumes.read(experiment_id, kind=kind, spacing_um=spacing_um)
 
-        Columns: name, number, group_count, member_count, spacing_um, created_at (aware UTC on both databases),
-        created_by, fingerprint, size_bytes.
-        """
-        return self.versions.frame()
-
-    def _some(self, selection: Selection) -> tuple[int, ...]:
+    def _nonempty(self, selection: SelectionLike) -> tuple[int, ...]:
         from bsv_store.catalog.selection.resolve import resolve_nonempty
+        from bsv_store.catalog.selection.selection import as_selection
 
         with self.database.reading() as connection:
-            return resolve_nonempty(connection, self._selection(selection))
-
-    @staticmethod
-    def _selection(selection: Selection | None) -> Selection:
-        from bsv_store.catalog.selection.selection import Selection, as_selection
-
-        return Selection() if selection is None else as_selection(selection)
+            return resolve_nonempty(connection, as_selection(selection))

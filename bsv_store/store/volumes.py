@@ -1,11 +1,10 @@
-"""The part of a store that hands out single volumes."""
+"""``store.volumes``: single volumes of the store."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bsv_store import check as arguments
-from bsv_store.volumes.volume import volume_kind
+from bsv_store import check
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,27 +13,37 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bsv_store.catalog.database.engine import Database
+    from bsv_store.vocabulary import VolumeKind
     from bsv_store.volumes.files import StoreFiles
     from bsv_store.volumes.library import VolumeFile
-    from bsv_store.volumes.volume import VolumeKind
 
 
-class SingleVolumes:
-    """What every open store offers about one volume; `bsv_store.store.store.Store` is one.
+class Volumes:
+    """Single volumes: ``store.volumes``.
 
-    Attributes
+    A volume that the store does not have raises `MissingDataError`; the hint is the command that fetches it.
+
+    Parameters
     ----------
     database : Database
     files : StoreFiles
     """
 
-    database: Database
-    files: StoreFiles
+    def __init__(self, database: Database, files: StoreFiles) -> None:
+        self._database = database
+        self._files = files
 
-    def volume(
-        self, experiment_id: int, *, kind: str = "projection_density", spacing_um: int = 100
+    def read(
+        self, experiment_id: int, *, kind: VolumeKind = "projection_density", spacing_um: int = 100
     ) -> NDArray[np.float32]:
-        """The volume of an experiment, every byte of its file checked.
+        """The volume of an experiment. Every byte of its file is checked.
+
+        Parameters
+        ----------
+        experiment_id : int
+        kind : VolumeKind
+        spacing_um : {10, 25, 50, 100}
+            Edge of a voxel in um.
 
         Returns
         -------
@@ -46,54 +55,57 @@ class SingleVolumes:
         MissingDataError
             If the store does not have it.
         DamagedFileError
-            If its file is not what was stored.
+            If its file differs from what was published.
         """
         from bsv_store.volumes.library import read_array
 
-        return read_array(self.files, self._volume_file(experiment_id, kind, spacing_um))
+        return read_array(self._files, self._file(experiment_id, kind, spacing_um))
 
-    def describe_volume(
-        self, experiment_id: int, *, kind: str = "projection_density", spacing_um: int = 100
+    def describe(
+        self, experiment_id: int, *, kind: VolumeKind = "projection_density", spacing_um: int = 100
     ) -> dict[str, Any]:
-        """What is known of a volume: grid, values, hashes, origin."""
+        """Facts about a stored volume: grid, values, hashes, source, path. Parameters are those of `read`."""
         from bsv_store.volumes.library import describe
 
-        file = self._volume_file(experiment_id, kind, spacing_um)
-        return describe(self.files, file) | {"path": self.files.path(file.path)}
+        file = self._file(experiment_id, kind, spacing_um)
+        return describe(self._files, file) | {"path": self._files.path(file.path)}
 
-    def export_volume(
+    def export(
         self,
         experiment_id: int,
         target: Path | str,
         *,
-        kind: str = "projection_density",
+        kind: VolumeKind = "projection_density",
         spacing_um: int = 100,
         overwrite: bool = False,
     ) -> None:
-        """Write a volume to ``.nrrd`` or ``.npy``; at 25 and 10 um in at most 350 MB of memory.
+        """Write a volume to a file whose ending names the format. At 25 and 10 um this takes at most 350 MB of memory.
+
+        Parameters
+        ----------
+        experiment_id : int
+        target : path
+            Ends in ``.nrrd`` or ``.npy``.
+        kind : VolumeKind
+        spacing_um : {10, 25, 50, 100}
+            Edge of a voxel in um.
+        overwrite : bool
+            Replace an existing file.
 
         Raises
         ------
-        MissingDataError, DamagedFileError, InputError
-            As `volume` does; or if the ending is neither, or the file exists.
+        MissingDataError, DamagedFileError
+            As `read` does.
+        InputError
+            If the ending is unknown, the file exists, or its folder does not.
         """
         from bsv_store.formats.volume_export import export_volume
 
-        file = self._volume_file(experiment_id, kind, spacing_um)
-        export_volume(self.files, file, arguments.path("target", target), overwrite=overwrite)
+        file = self._file(experiment_id, kind, spacing_um)
+        export_volume(self._files, file, check.path("target", target), overwrite=overwrite)
 
-    def _volume_file(self, experiment_id: int, kind: str, spacing_um: int) -> VolumeFile:
+    def _file(self, experiment_id: int, kind: str, spacing_um: int) -> VolumeFile:
         from bsv_store.catalog.volume_lookup import stored_volume
+        from bsv_store.volumes.volume import volume_kind
 
-        return stored_volume(self.database, experiment_id, kind=checked_kind(kind), spacing_um=spacing_um)
-
-
-def checked_kind(kind: str) -> VolumeKind:
-    """The kind of volume of that name; hyphens are taken for underscores.
-
-    Raises
-    ------
-    InputError
-        If it is no text, or there is no such kind.
-    """
-    return volume_kind(arguments.text("kind", kind, such_as="projection_density"))
+        return stored_volume(self._database, experiment_id, kind=volume_kind(kind), spacing_um=spacing_um)

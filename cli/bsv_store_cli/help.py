@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from bsv_store.check import choice
+from bsv_store.errors import InputError
+
+if TYPE_CHECKING:
+    from bsv_store.vocabulary import Row
 
 
 class SectionOption(click.Option):
@@ -25,6 +31,32 @@ class WordChoice(click.Choice[str]):
         """The word that is meant."""
         plain = {_plain(str(choice)): choice for choice in self.choices}
         return super().convert(plain.get(_plain(str(value)), value), param, ctx)
+
+
+class RowChoice(click.Choice[str]):
+    """A choice among the names of a closed list of :mod:`bsv_store.vocabulary`, shown with hyphens.
+
+    The command gets the name as the library has it. Case, hyphens and underscores do not matter, and synonyms are
+    understood.
+
+    Parameters
+    ----------
+    rows : mapping of str to row
+    names : sequence of str, optional
+        Offer these names only.
+    """
+
+    def __init__(self, rows: Mapping[str, Row], names: Sequence[str] | None = None) -> None:
+        self._rows = rows if names is None else {name: rows[name] for name in names}
+        super().__init__([name.replace("_", "-") for name in self._rows])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name that is meant."""
+        try:
+            return choice("value", value, self._rows).name
+        except InputError:
+            # click's own error names the option and the choices.
+            return super().convert(value, param, ctx)
 
 
 def library_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

@@ -103,7 +103,7 @@ def test_an_allensdk_cache_fills_an_empty_store(store: Store, tmp_path: Path, re
     assert (report.unionizes, report.volumes, report.annotations) == (2, 4, 1)
     assert (report.present, report.refused) == (0, ())
     assert "2 unionize tables, 1 annotation and 4 volumes taken in" in report.summary()
-    np.testing.assert_array_equal(store.annotation(100), ATLAS.annotation)
+    np.testing.assert_array_equal(store.atlas.annotation(100), ATLAS.annotation)
     assert count(store, Unionize) == sum(len(ATLAS.unionize(i)) for i in (FIRST, SECOND))
     assert count(store, UnionizeCoverage) == 4
     np.testing.assert_array_equal(store.volume(FIRST), ATLAS.volume(FIRST))
@@ -146,7 +146,7 @@ def test_an_annotation_that_the_store_has_otherwise_is_kept_out(store: Store, tm
     path = folder / "annotation" / "ccf_2017" / "annotation_100.nrrd"
     path.write_bytes(wire_volumes.nrrd(ATLAS.annotation[..., ::-1], 100, dtype="u4"))
     assert "differs" in adopted(store, folder).refused[0].reason
-    np.testing.assert_array_equal(store.annotation(100), ATLAS.annotation)
+    np.testing.assert_array_equal(store.atlas.annotation(100), ATLAS.annotation)
 
 
 def test_no_annotation_is_taken_in_where_single_experiments_are_asked_for(store: Store, tmp_path: Path) -> None:

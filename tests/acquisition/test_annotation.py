@@ -383,6 +383,6 @@ def test_whoever_may_only_read_is_told_so(catalog: Store, tmp_path: Path) -> Non
     path = written(tmp_path, wire_volumes.annotation_nrrd(100))
     catalog.ingest_annotation(path)
     with open_store(catalog.path, read_only=True) as reader:
-        np.testing.assert_array_equal(reader.annotation(100), ATLAS.annotation)
+        np.testing.assert_array_equal(reader.atlas.annotation(100), ATLAS.annotation)
         with pytest.raises(ReadOnlyStoreError):
             reader.ingest_annotation(written(tmp_path, body(ATLAS.annotation[..., ::-1]), "m.nrrd"), replace=True)

@@ -135,7 +135,7 @@ def test_two_users_with_closed_umasks_share_a_store(share: Path, server: Synthet
         bring(location, server.url, *IDS[2:4])
         with open_store(location) as store:
             # Anna's file is damaged; Ben mends it.
-            damaged = store.path / str(store.describe_volume(IDS[0])["path"])
+            damaged = store.path / str(store.volumes.describe(IDS[0])["path"])
             damaged.unlink()
             assert store.fetch(Selection(ids=[IDS[0]]), api_url=server.url).fetched == (IDS[0],)
             assert store.adopt(bsv_folder(share / "bens-cache", IDS[4])).volumes == 1

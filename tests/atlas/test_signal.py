@@ -137,7 +137,7 @@ def test_bad_questions_are_named(annotated: Store) -> None:
 
 def test_without_an_annotation_the_command_is_named(filled: Store) -> None:
     with pytest.raises(MissingDataError) as caught:
-        filled.structure_signal("VISp", VISUAL)
+        filled.atlas.signal("VISp", VISUAL)
     assert "bsv-store sync annotation --spacing 100" in str(caught.value)
 
 

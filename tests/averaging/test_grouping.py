@@ -26,7 +26,7 @@ EVERY_KIND = [
     by_region(["VISp", ["VISl", "VISam"]]),
     by_region({"primary": "VISp", "CUL4, 5": ["CUL4, 5", "ähnlich"]}),
     by_field("line"),
-    crossed(by_coordinate("AP", bins=3), by_field("hemisphere")),
+    crossed(by_coordinate("AP", bins=3), by_field("injected_hemisphere")),
 ]
 
 

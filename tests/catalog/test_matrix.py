@@ -125,7 +125,7 @@ def test_what_cannot_be_asked(reading: Connection) -> None:
     with pytest.raises(UnknownStructureError, match="cp"):
         projection_matrix(reading, MEASURED, targets=["cp"])
     with pytest.raises(EmptySelectionError):
-        projection_matrix(reading, Selection(injected_in="TMv", hemisphere="left"), targets=["CP"])
+        projection_matrix(reading, Selection(injected_in="TMv", injected_hemisphere="left"), targets=["CP"])
     wrong: list[dict[str, Any]] = [
         {"measure": "id; drop table unionize"},
         {"hemisphere": "middle"},

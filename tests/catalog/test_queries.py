@@ -52,7 +52,7 @@ def test_bilateral_needs_one_percent_on_the_minor_side(reading: Connection) -> N
 
 
 def test_frame_of_nothing_has_the_same_columns_and_types(reading: Connection) -> None:
-    empty = experiments_frame(reading, Selection(injected_in="TMv", hemisphere="left"))
+    empty = experiments_frame(reading, Selection(injected_in="TMv", injected_hemisphere="left"))
     assert len(empty) == 0
     assert empty.dtypes.to_dict() == experiments_frame(reading, Selection()).dtypes.to_dict()
 
@@ -77,7 +77,7 @@ def test_summary_counts_descending(reading: Connection) -> None:
 
 
 def test_summary_of_nothing(reading: Connection) -> None:
-    counts = summary(reading, Selection(injected_in="TMv", hemisphere="left"))
+    counts = summary(reading, Selection(injected_in="TMv", injected_hemisphere="left"))
     assert counts.total == 0
     assert counts.lines == ()
     assert counts.products == ()

@@ -84,8 +84,10 @@ def test_target_search_finds_what_the_selection_does(
 
 def test_limit_and_within(reading: Connection) -> None:
     assert search_targets(reading, "CP", limit=1)["experiment_id"].tolist() == [101]
-    assert search_targets(reading, "CP", within=Selection(hemisphere="left"))["experiment_id"].tolist() == [103]
-    nothing = search_targets(reading, "CP", within=Selection(ids=[201]))
+    assert search_targets(reading, "CP", selection=Selection(injected_hemisphere="left"))["experiment_id"].tolist() == [
+        103
+    ]
+    nothing = search_targets(reading, "CP", selection=Selection(ids=[201]))
     assert len(nothing) == 0
     assert tuple(nothing.columns) == (*FOUND_COLUMNS, "target", "value")
 
@@ -94,14 +96,14 @@ def test_limit_and_within(reading: Connection) -> None:
 
 
 def test_injection_search_ranks_by_distance(reading: Connection) -> None:
-    frame = search_injections(reading, (8100, 1500, 8500), within=Selection(injected_in="VIS"))
+    frame = search_injections(reading, (8100, 1500, 8500), selection=Selection(injected_in="VIS"))
     found = pairs(frame, "distance_um")
     assert found[0] == (101, 0.0)
     assert found[1][1] == 100.0
     assert found[-1] == (202, pytest.approx(np.hypot(100, 6000)))
     # Its coordinate is not known.
     assert 104 not in frame["experiment_id"].tolist()
-    near = search_injections(reading, (8100, 1500, 8500), radius=99, within=Selection(injected_in="VIS"))
+    near = search_injections(reading, (8100, 1500, 8500), radius=99, selection=Selection(injected_in="VIS"))
     assert near["experiment_id"].tolist() == [101]
 
 

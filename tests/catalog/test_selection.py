@@ -41,7 +41,7 @@ def test_json_is_stable() -> None:
         product=[31, 5],
         sex="F",
         strain="C57BL/6J",
-        hemisphere="right",
+        injected_hemisphere="right",
         bilateral=False,
         min_injection_volume=0.05,
         max_injection_volume=1,

@@ -134,7 +134,7 @@ def test_unknown_values_never_match(reading: Connection) -> None:
 
 def test_what_is_taken_away_may_be_unknown(reading: Connection) -> None:
     # NOT NULL is NULL: a careless negation would lose those whose hemisphere or volume is not known.
-    left = resolve(reading, Selection() - Selection(hemisphere="right"))
+    left = resolve(reading, Selection() - Selection(injected_hemisphere="right"))
     assert left == (103, 104, 202, 303)
     assert 110 in resolve(reading, Selection() - Selection(min_injection_volume=0))
 
@@ -349,7 +349,7 @@ def test_nonempty_returns_what_resolve_returns(reading: Connection) -> None:
 @pytest.mark.parametrize(
     ("selection", "hint"),
     [
-        (Selection(injected_in="TMv", hemisphere="left"), "none matches all"),
+        (Selection(injected_in="TMv", injected_hemisphere="left"), "none matches all"),
         (Selection(sex="F", min_injection_volume=99), r"min_injection_volume=99.0 alone"),
         (Selection(injected_in="CP", line="Rbp4-Cre_KL100", sex="M", strain="C57BL/6J"), "1 withdrawn"),
         (Selection(injected_in="VISl", projecting_to="CP"), "sync unionizes"),

@@ -146,7 +146,7 @@ def test_an_id_that_is_named_is_excluded_too_and_the_reason_is_told(filled: Stor
 
 
 def test_combinations_leave_them_out_in_every_part(filled: Store) -> None:
-    visp, right = Selection(injected_in="VISp"), Selection(hemisphere="right")
+    visp, right = Selection(injected_in="VISp"), Selection(injected_hemisphere="right")
     whole = {text: selected(filled.database, value) for text, value in _combined(visp, right).items()}
     filled.catalog.exclude([101], "bad section")
     for text, value in _combined(visp, right).items():

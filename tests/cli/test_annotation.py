@@ -98,7 +98,7 @@ def test_regions_of_a_version(run: Runner, annotated: Path) -> None:
     with open_store(annotated) as store:
         groups = len(store.dataset("visual").groups)
         mean = store.dataset("visual").mean[0]
-        inside = store.structure_mask("CP")
+        inside = store.atlas.mask("CP")
     assert [(row["acronym"], row["hemisphere"]) for row in rows] == [
         (name, side) for _ in range(groups) for name in ("VISp", "CP") for side in ("left", "right", "both")
     ]

@@ -46,7 +46,7 @@ def test_diff_of_the_voxels(run: Runner, own_filled: Path) -> None:
     for name, ids in (("one", VISP[:2]), ("two", VISP[:3])):
         run("aggregate", "--ids", ",".join(map(str, ids)), "--name", name, store=own_filled).succeeded()
     with open_store(own_filled) as store:
-        (voxels,) = store.versions.diff("one", "two").voxels
+        (voxels,) = store.datasets.diff("one", "two").voxels
     found = run("dataset", "diff", "one", "two", "--format", "json", store=own_filled).refused(1).json
     assert (found["is_equal"], found["voxels"][0]["largest"]) == (False, voxels.largest)
     assert [change["experiment_id"] for change in found["members"]["entered"]] == [VISP[2]]

@@ -47,7 +47,7 @@ def test_delete_wants_to_know_which_version(run: Runner, two: Path) -> None:
     done = run("dataset", "delete", "visual@latest", store=two).succeeded()
     assert done.err == "Deleted visual@2; its file lies in the trash of the store.\n"
     with open_store(two) as store:
-        assert [(each.latest, each.versions) for each in store.versions.list()] == [(1, 1)]
+        assert [(each.latest, each.versions) for each in store.datasets.list()] == [(1, 1)]
     run("dataset", "delete", "visual@2", store=two).refused(2, "no version 2")
 
 

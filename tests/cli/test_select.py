@@ -86,7 +86,7 @@ def test_without_options_all_experiments(run: Runner, filled: Path) -> None:
         (["--product", "5", "--product", "42"], Selection(product=[5, 42])),
         (["--sex", "F"], Selection(sex="F")),
         (["--strain", "C57BL/6J"], Selection(strain="C57BL/6J")),
-        (["--injected-hemisphere", "left"], Selection(hemisphere="left")),
+        (["--injected-hemisphere", "left"], Selection(injected_hemisphere="left")),
         (["--bilateral"], Selection(bilateral=True)),
         (["--unilateral"], Selection(bilateral=False)),
         (

@@ -70,7 +70,7 @@ def test_export_does_not_replace_a_file_unasked(run: Runner, filled: Path, tmp_p
 
 def test_a_damaged_volume_is_noticed(run: Runner, own_filled: Path, tmp_path: Path) -> None:
     with open_store(own_filled) as store:
-        path = own_filled / store.describe_volume(VISP[0])["path"]
+        path = own_filled / store.volumes.describe(VISP[0])["path"]
     body = bytearray(path.read_bytes())
     body[len(body) // 2] ^= 1
     path.chmod(0o664)

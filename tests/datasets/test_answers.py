@@ -68,9 +68,9 @@ def test_after_a_change_that_does_not_matter_it_is_looked_into_once(filled: Stor
 def test_what_is_no_input_changes_no_state(filled: Store) -> None:
     before = state_of(filled)
     ask(filled, EVERYBODY, name="one")
-    filled.versions.tag("one", "figure-1")
-    filled.versions.untag("one", "figure-1")
-    filled.versions.delete("one@1")
+    filled.datasets.tag("one", "figure-1")
+    filled.datasets.untag("one", "figure-1")
+    filled.datasets.delete("one@1")
     assert state_of(filled) == before
 
 
@@ -215,7 +215,7 @@ def test_impatience_ends_with_its_transaction(filled: Store) -> None:
 def test_with_a_deleted_version_goes_what_it_answered(filled: Store) -> None:
     ask(filled, EVERYBODY)
     assert answers(filled) == 1
-    filled.versions.delete("test@1")
+    filled.datasets.delete("test@1")
     assert answers(filled) == 0
     assert ask(filled, EVERYBODY).number == 2
 
@@ -257,5 +257,5 @@ def test_an_answer_whose_file_is_not_whole_is_an_error(filled: Store, spoil: str
     with pytest.raises(DamagedFileError, match=r"missing|bytes long") as caught:
         ask(filled, EVERYBODY)
     assert "rebuild" in str(caught.value)
-    filled.versions.rebuild("test")
+    filled.datasets.rebuild("test")
     assert ask(filled, EVERYBODY).number == 1

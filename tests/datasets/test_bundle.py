@@ -159,7 +159,7 @@ def test_the_result_file_is_never_in_memory(
     path = tmp_path / "a.bsv.zip"
     path.write_bytes(bundle)
     content_sha256 = take(other, path).content_sha256
-    other.versions.delete("test@1")
+    other.datasets.delete("test@1")
     # The arrays are hashed in chunks of 1.2 MB, which is nearly as much as this whole file.
     monkeypatch.setattr("bsv_store.datasets.share.bundle.content_hash", lambda *_: content_sha256)
     monkeypatch.setattr("bsv_store.datasets.share.bundle._BLOCK_BYTES", 1 << 16)

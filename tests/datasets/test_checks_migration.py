@@ -56,7 +56,7 @@ def versions(filled: Store) -> Store:
         add_volume(filled, identifier, kind="injection_fraction", array=inside)
         add_volume(filled, identifier, kind="data_mask", array=np.ones((132, 80, 114), np.float32))
     ask(filled, Selection(ids=[1, 2]), name="masked", exclude_injection=True, weight_by_data_mask=True)
-    filled.versions.tag("two", "figure-1")
+    filled.datasets.tag("two", "figure-1")
     rebuild_version(filled.database, filled.files, "two", check_only=True)
     return filled
 

@@ -102,9 +102,9 @@ def test_a_bundle_goes_to_another_store(versions: Versions, tmp_path: Path) -> N
     bundle = versions.find("test@2").export(tmp_path / "a.bsv.zip")
     with create_store(tmp_path / "other") as other:
         fill(other, volumes=())
-        taken = other.versions.import_bundle(bundle, name="theirs")
+        taken = other.datasets.import_bundle(bundle, name="theirs")
         assert (taken.ref, taken.fingerprint) == ("theirs@1", versions.find("test@2").fingerprint)
-        assert other.versions.import_bundle(bundle).ref == "test@1"
+        assert other.datasets.import_bundle(bundle).ref == "test@1"
 
 
 def test_who_may_only_read_can_look_and_nothing_else(filled_location: Path, versions: Versions, tmp_path: Path) -> None:

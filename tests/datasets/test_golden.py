@@ -108,7 +108,7 @@ def test_recipes_agree_with_brain_street_view_where_the_rules_do(store: Store, g
 
 def check_individual(store: Store, version: DatasetVersion, ids: list[int], expected: Any) -> None:
     """The volumes of the stack, at the places that the call's order of experiments gives them; the others are 0."""
-    stack = store.versions.stack(version.ref, processed=True)
+    stack = store.datasets.stack(version.ref, processed=True)
     sampled = tuple(expected["voxel_index"].T)
     values, sums = np.zeros_like(expected["individual_value"]), np.zeros_like(expected["individual_sum"])
     for experiment_id, volume in zip(stack.experiment_ids, stack, strict=True):

@@ -28,12 +28,12 @@ def test_a_tag_survives_a_kill_on_one_version_or_the_other(
     with open_store(filled_location) as store:
         for ids in ([1], [1, 2]):
             ask(store, Selection(ids=ids))
-        store.versions.tag("test@1", "figure-3")
+        store.datasets.tag("test@1", "figure-3")
     killed(filled_location, point, "tag", "test@2", "figure-3", move=True)
     with open_store(filled_location) as store:
         assert store.dataset("test@figure-3").number == (2 if is_committed else 1)
-        assert store.versions.tag("test@2", "figure-3", move=True).tags == ("figure-3",)
-        assert store.versions.list()[0].tags == ("figure-3@2",)
+        assert store.datasets.tag("test@2", "figure-3", move=True).tags == ("figure-3",)
+        assert store.datasets.list()[0].tags == ("figure-3@2",)
         assert_sound(store)
 
 
@@ -44,10 +44,10 @@ def test_a_deletion_survives_a_kill(filled_location: Path, point: str, is_commit
     killed(filled_location, point, "delete", "test@2")
     with open_store(filled_location) as store:
         # A version has its rows and its file, or no rows: then the file may still be there, and nobody reads it.
-        assert [summary.versions for summary in store.versions.list()] == [1 if is_committed else 2]
+        assert [summary.versions for summary in store.datasets.list()] == [1 if is_committed else 2]
         if not is_committed:
             assert store.dataset("test@2").mean.max() > 0
-            store.versions.delete("test@2")
+            store.datasets.delete("test@2")
             assert result_files(store) == [first.path.name]
         # The same question takes the file over, or makes it again; the number is not given twice.
         again = ask(store, Selection(ids=[1, 2]))
@@ -62,12 +62,12 @@ def test_an_import_survives_a_kill(filled_location: Path, tmp_path: Path, point:
     with open_store(filled_location) as store:
         version = ask(store, Selection(ids=[1, 2, 3]))
         version.export(bundle)
-        store.versions.delete(version.ref)
+        store.datasets.delete(version.ref)
         assert result_files(store) == []
     killed(filled_location, point, "import_bundle", str(bundle), name="theirs")
     with open_store(filled_location) as store:
-        assert [summary.name for summary in store.versions.list()] == ["theirs"] * is_committed
-        taken = store.versions.import_bundle(bundle, name="theirs")
+        assert [summary.name for summary in store.datasets.list()] == ["theirs"] * is_committed
+        taken = store.datasets.import_bundle(bundle, name="theirs")
         assert (taken.ref, taken.content_sha256) == ("theirs@1", version.content_sha256)
         assert taken.mean.max() > 0
         # What had been published before the kill is taken over, not left behind.

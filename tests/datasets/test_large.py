@@ -54,7 +54,7 @@ def asked(store: Store, *, name: str = "test", missing: str = "error", **options
         selection=EVERYBODY,
         grouping=by_field("primary_structure"),
         statistics=("mean", "sd", "n"),
-        hemisphere="subtract_contralateral",
+        hemisphere_rule="subtract_contralateral",
         normalize="injection_volume",
         missing=missing,
     )
@@ -132,7 +132,7 @@ def test_slabs_of_several_processes_join_to_the_same_bytes(large: Store, monkeyp
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_damage_is_named_whoever_meets_it(filled: Store, workers: int) -> None:
-    damaged = [filled.path / str(filled.describe_volume(identifier)["path"]) for identifier in (1, 2)]
+    damaged = [filled.path / str(filled.volumes.describe(identifier)["path"]) for identifier in (1, 2)]
     for path in damaged:
         path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DamagedFileError, match=r"experiment 1 \(and 1 more: 2\)"):

@@ -111,15 +111,15 @@ def test_the_error_names_the_argument_and_says_what_to_give(filled: Store, versi
     wrong: Any = "VISp"
     visual = Selection(injected_in="VISp")
     expected: dict[str, Callable[[], object]] = {
-        r"\[1, 2\] is not a Selection": lambda: filled.structure_signal("VISp", ids),
+        r"\[1, 2\] is not a Selection": lambda: filled.atlas.signal("VISp", ids),
         "mask is 'VISp'": lambda: version.values_in(wrong),
         "executor is 'VISp'": lambda: filled.aggregate(visual, name="x", executor=wrong),
         "workers is 'VISp'": lambda: filled.aggregate(visual, name="x", workers=wrong),
         "statistics is 3.5": lambda: filled.aggregate(visual, name="x", statistics=3.5),  # type: ignore[arg-type]
         "aggregate has no option 'bylateral'": lambda: filled.aggregate(visual, name="x", bylateral="error"),
         "aggregate has no option 'grouping'": lambda: filled.aggregate(visual, name="x", grouping=None),
-        "search_point has no option 'radius'": lambda: filled.search_point((8000, 1500, 8000), radius=3),
-        "search_sources has no option 'side'": lambda: filled.catalog.search_sources("VISp", side="left"),
+        "search_point has no option 'radius'": lambda: filled.search.point((8000, 1500, 8000), radius=3),
+        "search_sources has no option 'side'": lambda: filled.search.sources("VISp", side="left"),
         "ref is 3, and no text": lambda: filled.dataset(3),  # type: ignore[arg-type]
         "target is 3, and no path": lambda: version.export(3),  # type: ignore[arg-type]
     }
@@ -128,7 +128,7 @@ def test_the_error_names_the_argument_and_says_what_to_give(filled: Store, versi
             call()
         assert caught.value.hint, message
     with pytest.raises(SelectionError) as caught:
-        filled.structure_signal("VISp", ids)
+        filled.atlas.signal("VISp", ids)
     assert caught.value.hint == "Give one, such as Selection(ids=[...])."
     for make in (lambda: by_field(wrong.encode()), lambda: by_region(3)):  # type: ignore[arg-type]
         with pytest.raises(RecipeError):
@@ -142,7 +142,7 @@ def test_one_statistic_needs_no_list(filled: Store) -> None:
 
 def test_a_version_stands_for_itself(filled: Store, version: DatasetVersion) -> None:
     assert filled.dataset(version) is version  # type: ignore[arg-type]
-    assert filled.versions.diff(version, version.ref).is_equal
+    assert filled.datasets.diff(version, version.ref).is_equal
 
 
 def test_points_and_boxes_of_millimeters_are_refused_in_selections(filled: Store) -> None:
@@ -151,6 +151,6 @@ def test_points_and_boxes_of_millimeters_are_refused_in_selections(filled: Store
             filled.select(selection)
         assert "um" in str(caught.value.hint)
     with pytest.raises(InputError, match="mm"):
-        filled.search_point((8, 1.5, 8.5))
+        filled.search.point((8, 1.5, 8.5))
     with pytest.raises(InputError, match="mm"):
-        filled.catalog.search_injections((8, 1.5, 8.5))
+        filled.search.injections((8, 1.5, 8.5))

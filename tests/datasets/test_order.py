@@ -37,6 +37,6 @@ def test_names_and_tags_are_sorted_by_code_point(filled: Store) -> None:
     assert [report.ref for report in stale_reports(filled.database, filled.files)] == [f"{name}@1" for name in NAMES]
     assert find_version(filled.database, filled.files, "B").tags == TAGS
     assert list_datasets(filled.database)[0].tags == tuple(f"{tag}@1" for tag in TAGS)
-    assert filled.datasets()["name"].tolist() == NAMES
+    assert filled.datasets.versions()["name"].tolist() == NAMES
     assert len(asked) > 5
     assert not [statement for statement in asked if re.search(r"ORDER BY [^)]*\b(name|tag|acronym)\b", statement)]

@@ -45,7 +45,7 @@ def test_groups_recombine_to_the_whole(filled: Store, parts: dict[str, Any]) -> 
 
 def test_subtraction_at_once_equals_that_of_each_volume(filled: Store) -> None:
     version = ask(filled, EVERYBODY, dtype="float64", **SUBTRACTED)
-    stack = filled.versions.stack(version.ref, processed=True)
+    stack = filled.datasets.stack(version.ref, processed=True)
     each = sum(stack.volume(number) for number in range(len(stack))) / len(stack)
     np.testing.assert_allclose(version.mean[0], each, rtol=1e-12, atol=1e-12 * float(np.abs(each).max()))
 

@@ -96,15 +96,15 @@ def test_processes_confirm_and_restore_the_same_bytes(filled: Store, monkeypatch
         return real(count)
 
     monkeypatch.setattr("bsv_store.datasets.compute.pool", pool)
-    assert filled.versions.rebuild("test", check_only=True, workers=2).is_identical
+    assert filled.datasets.rebuild("test", check_only=True, workers=2).is_identical
     assert asked == [2]
     _damage(version.path, "missing")
     with ThreadPoolExecutor(2) as executor:
-        assert filled.versions.rebuild("test", executor=executor).was_restored
+        assert filled.datasets.rebuild("test", executor=executor).was_restored
     assert version.path.read_bytes() == before
     assert asked == [2]
     with pytest.raises(InputError, match="workers is 0"):
-        filled.versions.rebuild("test", workers=0)
+        filled.datasets.rebuild("test", workers=0)
 
 
 def test_a_difference_is_measured_and_nothing_is_replaced(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,12 +28,12 @@ def test_spelling_and_order_do_not_matter() -> None:
     one = Recipe(
         selection=VISUAL,
         kind="projection-density",  # type: ignore[arg-type]
-        hemisphere="subtract-contralateral",  # type: ignore[arg-type]
+        hemisphere_rule="subtract-contralateral",  # type: ignore[arg-type]
         statistics=("sd", "mean", "sd"),
     )
     other = Recipe(
         selection=Selection(line=["wild-type"], injected_in=["VISl", "VISp", "VISp"]),
-        hemisphere="subtract_contralateral",
+        hemisphere_rule="subtract_contralateral",
         statistics=("mean", "sd"),
     )
     assert one == other

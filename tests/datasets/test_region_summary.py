@@ -130,7 +130,7 @@ def add_structure_set(store: Store, set_id: int, members: list[int]) -> None:
 def test_without_an_annotation_the_command_is_named(filled: Store) -> None:
     version = ask(filled)
     with pytest.raises(MissingDataError, match="no annotation at 100 um") as caught:
-        filled.region_summary(version.ref, structures="VISp")
+        filled.datasets.regions(version.ref, structures="VISp")
     assert "bsv-store sync annotation --spacing 100" in str(caught.value)
 
 

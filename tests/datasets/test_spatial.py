@@ -26,7 +26,7 @@ def test_values_at_a_point_are_those_of_the_volumes(filled: Store) -> None:
     densest = np.unravel_index(int(np.nanargmax(sum(map(np.nan_to_num, volumes.values())))), (132, 80, 114))
     for voxel in (tuple(map(int, densest)), (0, 0, 0), (131, 79, 113)):
         point = [100 * number + 50 for number in voxel]
-        frame = filled.search_point(point)
+        frame = filled.search.point(point)
         assert dict(zip(frame["experiment_id"], frame["value"], strict=True)) == {
             identifier: pytest.approx(float(volume[voxel]), nan_ok=True) for identifier, volume in volumes.items()
         }
@@ -46,24 +46,24 @@ def test_a_dense_file_is_read_too(filled: Store) -> None:
     assert file.layout.encoding == "dense"
     with filled.database.writing() as connection:
         record_volume(connection, file)
-    frame = filled.search_point((5050, 4050, 3050), kind="projection_energy")
+    frame = filled.search.point((5050, 4050, 3050), kind="projection_energy")
     assert frame["experiment_id"].tolist() == [identifier]
     assert frame["value"].tolist() == [float(array[50, 40, 30])]
 
 
 def test_limit_and_selection(filled: Store) -> None:
     ids = sorted(with_volumes(filled))
-    assert len(filled.search_point((5050, 4050, 3050), limit=1)) == 1
-    some = filled.search_point((5050, 4050, 3050), Selection(ids=ids[:2]))
+    assert len(filled.search.point((5050, 4050, 3050), limit=1)) == 1
+    some = filled.search.point((5050, 4050, 3050), Selection(ids=ids[:2]))
     assert sorted(some["experiment_id"]) == ids[:2]
 
 
 def test_what_cannot_be_looked_up(filled: Store) -> None:
     with pytest.raises(MissingDataError, match="projection_density at 25 um"):
-        filled.search_point((5050, 4050, 3050), spacing_um=25)
+        filled.search.point((5050, 4050, 3050), spacing_um=25)
     for point in ((1, 2), (14_000, 0, 0), (-1, 0, 0)):
         with pytest.raises(InputError):
-            filled.search_point(point)
+            filled.search.point(point)
     filled.catalog.exclude(filled.select(), "all of them")
     with pytest.raises(EmptySelectionError, match="exclusion list"):
-        filled.search_point((5050, 4050, 3050))
+        filled.search.point((5050, 4050, 3050))

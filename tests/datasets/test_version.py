@@ -93,10 +93,10 @@ def test_datasets_are_listed(filled: Store) -> None:
 
 
 def test_all_versions_as_a_table_with_times_in_utc(filled: Store) -> None:
-    assert len(filled.datasets()) == 0
-    assert str(filled.datasets().created_at.dtype) == "datetime64[us, UTC]"
+    assert len(filled.datasets.versions()) == 0
+    assert str(filled.datasets.versions().created_at.dtype) == "datetime64[us, UTC]"
     versions = [ask(filled, name="b"), ask(filled, Selection(ids=[1]), name="b"), ask(filled, name="a")]
-    table = filled.datasets()
+    table = filled.datasets.versions()
     assert table[["name", "number"]].to_numpy().tolist() == [["a", 1], ["b", 1], ["b", 2]]
     assert table.fingerprint.to_list() == [versions[number].fingerprint for number in (2, 0, 1)]
     assert table.created_at.to_list() == [versions[number].created_at for number in (2, 0, 1)]

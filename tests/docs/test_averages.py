@@ -42,7 +42,7 @@ def test_plain_numpy_gives_the_same_mean(store: Store, rule: str, masks: dict[st
         name="all",
         group_by=by_coordinate("AP", bins=2),
         normalize="injection_volume",
-        hemisphere=rule,
+        hemisphere_rule=rule,
         **masks,
     )
     for group in version.groups:

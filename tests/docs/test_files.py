@@ -30,12 +30,12 @@ def test_python_snippets_read_results_and_volumes(tmp_path: Path, monkeypatch: p
         version = store.aggregate(Selection(), name="all")
         expected, mean, label = store.volume(first), version.mean, version.groups[0].label
         shutil.copy(version.path, "result.nc")
-        sparse = store.path / str(store.describe_volume(first)["path"])
+        sparse = store.path / str(store.volumes.describe(first)["path"])
         mask = store.volume(first, kind="data_mask")
-        dense = store.path / str(store.describe_volume(first, kind="data_mask")["path"])
+        dense = store.path / str(store.volumes.describe(first, kind="data_mask")["path"])
         store.sync_annotation(download_url=server.url)
         (annotation,) = store.path.glob("volumes/annotation/100um/*.h5")
-        ids = store.annotation()
+        ids = store.atlas.annotation()
     labelled, plain, volume = snippets()
 
     names: dict[str, object] = {}

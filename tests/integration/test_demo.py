@@ -69,7 +69,7 @@ def test_the_whole_path(shown: Outcome, tmp_path: Path) -> None:
         version = store.dataset("visual-by-AP")
         assert [group.n for group in version.groups] == [2, 1, 2]
         assert version.mean.max() > 0
-        assert len(store.datasets()) == 1
+        assert len(store.datasets.versions()) == 1
     assert "BSV_STORE" not in os.environ
     assert "BSV_STORE_API_URL" not in os.environ
     assert "BSV_STORE_DOWNLOAD_URL" not in os.environ

@@ -207,7 +207,9 @@ def test_a_cache_is_taken_in_but_for_its_cut_file(
     assert refused["reason"].startswith("is cut")
     with open_store(location) as store:
         status = store.status().catalog
-        assert store.describe_volume(158375425)["source"] == f"{CACHE}/experiment_158375425/projection_density_100.nrrd"
+        assert (
+            store.volumes.describe(158375425)["source"] == f"{CACHE}/experiment_158375425/projection_density_100.nrrd"
+        )
     assert (status.structures, status.experiments) == (1327, 2995)
     assert (status.experiments_with_unionizes, status.unionize_rows) == (40, _lines(cache))
     volumes = {(each.kind, each.spacing_um): each.volumes for each in status.volumes}

@@ -14,16 +14,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, cast, get_args
+from typing import Any
 
-from bsv_store.check import several, text
+from bsv_store.check import choice, several
 from bsv_store.errors import RecipeError
-from bsv_store.volumes.grid import AXES, Axis
+from bsv_store.vocabulary import (
+    AXES,
+    BIN_METHODS,
+    GROUPING_FIELDS,
+    Axis,
+    AxisRow,
+    BinMethod,
+    GroupingField,
+    GroupingFieldRow,
+)
 
-BinMethod = Literal["equal_width", "quantile", "edges"]
-GroupingField = Literal["primary_structure", "line", "sex", "product", "hemisphere", "strain"]
-
-GROUPING_FIELDS: tuple[GroupingField, ...] = get_args(GroupingField)
 DEFAULT_BINS = 5
 
 
@@ -159,15 +164,9 @@ def by_coordinate(
     >>> by_coordinate("AP", bins=5).to_json()
     '{"axis":"AP","bins":5,"by":"coordinate","method":"equal_width"}'
     """
-    axis = text("axis", axis, such_as="AP", error=RecipeError)
-    if axis not in AXES:
-        raise RecipeError(f"there is no axis {axis!r} to group by", hint=f"Axes are {', '.join(AXES)}.")
-    chosen = (method or ("equal_width" if edges is None else "edges")).replace("-", "_")
-    if chosen not in get_args(BinMethod):
-        raise RecipeError(
-            f"there is no binning method {method!r}",
-            hint="Methods are equal_width and quantile; or give explicit edges.",
-        )
+    along = choice("axis", axis, AXES, error=RecipeError).name
+    default = "equal_width" if edges is None else "edges"
+    chosen = choice("method", default if method is None else method, BIN_METHODS, error=RecipeError).name
     if (edges is None) == (chosen == "edges"):
         raise RecipeError(
             f"the binning method {chosen!r} does not go with {'no' if edges is None else 'explicit'} edges",
@@ -177,8 +176,8 @@ def by_coordinate(
         if bins is not None:
             raise RecipeError("both bins and edges are given", hint="Explicit edges say how many bins there are.")
         checked = _checked_edges(edges)
-        return CoordinateGrouping(axis, "edges", len(checked) - 1, checked)
-    return CoordinateGrouping(axis, cast(BinMethod, chosen), _checked_bins(DEFAULT_BINS if bins is None else bins))
+        return CoordinateGrouping(along, "edges", len(checked) - 1, checked)
+    return CoordinateGrouping(along, chosen, _checked_bins(DEFAULT_BINS if bins is None else bins))
 
 
 def by_region(regions: Sequence[str | Sequence[str]] | Mapping[str, str | Sequence[str]]) -> RegionGrouping:
@@ -228,9 +227,9 @@ def by_field(field: str) -> FieldGrouping:
 
     Parameters
     ----------
-    field : {'primary_structure', 'line', 'sex', 'product', 'hemisphere', 'strain'}
-        Hyphens are taken for underscores. Experiments without a line are wild type; experiments whose sex, product,
-        hemisphere or strain is not known are left out.
+    field : {'primary_structure', 'line', 'sex', 'product', 'injected_hemisphere', 'strain'}
+        Experiments without a line are wild type. Experiments whose sex, product, injected hemisphere or strain is not
+        known are left out.
 
     Returns
     -------
@@ -241,10 +240,7 @@ def by_field(field: str) -> FieldGrouping:
     RecipeError
         If there is no such field.
     """
-    name = text("field", field, such_as="primary_structure", error=RecipeError).replace("-", "_")
-    if name not in GROUPING_FIELDS:
-        raise RecipeError(f"there is no field {field!r} to group by", hint=f"Fields are {', '.join(GROUPING_FIELDS)}.")
-    return FieldGrouping(name)
+    return FieldGrouping(choice("field", field, GROUPING_FIELDS, error=RecipeError).name)
 
 
 def crossed(first: Grouping, second: Grouping) -> CrossedGrouping:
@@ -300,6 +296,30 @@ def grouping_from_json(text: str | Mapping[str, Any]) -> Grouping:
         return _from_parts(by, parts)
     except (TypeError, KeyError, AttributeError) as error:
         raise RecipeError(f"the grouping by {by!r} has unknown, missing or ill-typed parts: {sorted(parts)}") from error
+
+
+def as_grouping(value: Grouping | str | Sequence[str] | None) -> Grouping:
+    """The grouping that a value stands for: itself, an axis or field by name, or two names to be crossed.
+
+    Raises
+    ------
+    RecipeError
+        If the value is none of these.
+    """
+    if value is None:
+        return no_grouping()
+    if isinstance(value, Grouping):
+        return value
+    if isinstance(value, str):
+        rows: Mapping[str, AxisRow | GroupingFieldRow] = {**AXES, **GROUPING_FIELDS}
+        name = choice("group_by", value, rows, error=RecipeError).name
+        return by_coordinate(name) if name in AXES else by_field(name)
+    if len(value) == 2:
+        return crossed(as_grouping(value[0]), as_grouping(value[1]))
+    raise RecipeError(
+        f"group_by must be a grouping or a name, got {value!r}",
+        hint="Use by_coordinate, by_region, by_field or crossed, or a name such as 'AP' or 'line'.",
+    )
 
 
 def coordinates_of(grouping: Grouping) -> tuple[CoordinateGrouping, ...]:

@@ -37,8 +37,8 @@ def projection_matrix(
     selection: Selection,
     *,
     rows: Rows = "sources",
-    sources: Sequence[StructureRef] | None = None,
-    targets: Sequence[StructureRef] | None = None,
+    sources: StructureRef | Sequence[StructureRef] | None = None,
+    targets: StructureRef | Sequence[StructureRef] | None = None,
     structure_set: int | None = None,
     hemisphere: TargetHemisphere | Sequence[TargetHemisphere] = ("ipsilateral", "contralateral"),
     measure: Measure = "normalized_projection_volume",
@@ -141,8 +141,8 @@ def matrix_sql(
     connection: Connection,
     selection: Selection,
     *,
-    sources: Sequence[StructureRef] | None = None,
-    targets: Sequence[StructureRef] | None = None,
+    sources: StructureRef | Sequence[StructureRef] | None = None,
+    targets: StructureRef | Sequence[StructureRef] | None = None,
     structure_set: int | None = None,
     hemisphere: TargetHemisphere | Sequence[TargetHemisphere] = ("ipsilateral", "contralateral"),
     measure: Measure = "normalized_projection_volume",
@@ -216,7 +216,7 @@ def _side_sql(number: int, side: TargetHemisphere) -> str:
 # -- what both need ---------------------------------------------------------------------------------------------------
 
 
-def _check(rows: str, statistic: str, sources: Sequence[StructureRef] | None) -> None:
+def _check(rows: str, statistic: str, sources: StructureRef | Sequence[StructureRef] | None) -> None:
     if rows not in ("sources", "experiments"):
         raise InputError(f"rows cannot be {shown(rows)}", hint="They are 'sources' or 'experiments'.")
     if statistic not in ("mean", "median", "n"):
@@ -233,7 +233,7 @@ def _sides(hemisphere: TargetHemisphere | Sequence[TargetHemisphere]) -> tuple[T
 
 
 def _membership(
-    connection: Connection, selection: Selection, sources: Sequence[StructureRef] | None
+    connection: Connection, selection: Selection, sources: StructureRef | Sequence[StructureRef] | None
 ) -> list[tuple[int, StructureRow]]:
     """The experiments that belong to a source, and which: by the source in ontology order, then by id."""
     ids = resolve_nonempty(connection, selection)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,69 +13,40 @@ from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Structure, Unionize
 from bsv_store.catalog.search.signal import checked_measure, find_targets
 from bsv_store.catalog.selection.criteria import HEMISPHERE_IDS, Measure
+from bsv_store.catalog.selection.resolve import resolve_nonempty
+from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef
 from bsv_store.catalog.tables.frames import uncovered
 from bsv_store.check import several
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.text import listed, number_of, shown
+from bsv_store.vocabulary import MeasuredHemisphere
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Side = Literal["left", "right", "both"]
 _NAMES = {number: name for name, number in HEMISPHERE_IDS.items()}
 
 
 def rank_structures(
     connection: Connection,
-    experiment_ids: Iterable[int],
+    selection: Selection,
     *,
     is_injection: bool,
-    structures: Sequence[StructureRef] | None = None,
+    structures: StructureRef | Sequence[StructureRef] | None = None,
     structure_set: int | None = None,
-    hemispheres: Sequence[Side] = ("left", "right"),
+    hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] = ("left", "right"),
     measure: Measure = "normalized_projection_volume",
     threshold: float = 0.01,
     limit: int | None = 5,
 ) -> pd.DataFrame:
-    """The structures with the most signal of each experiment, the strongest first: AllenSDK's ``rank_structures``.
-
-    Columns: ``experiment_id``, ``rank`` (from 1), ``structure`` (acronym), ``structure_id``, ``hemisphere``, ``value``.
-    Experiments come in the order given; one without a structure above the threshold has no row.
-
-    Parameters
-    ----------
-    connection : sqlalchemy.Connection
-    experiment_ids : iterable of int
-    is_injection : bool
-        True: what was injected; False: what is projected to.
-    structures : sequence of str or int, optional
-        Rank these. Overlapping ones tell the same signal twice.
-    structure_set : int, optional
-        Or the members of this set; by default 167587189, the summary structures, which do not overlap.
-    hemispheres : sequence of {"left", "right", "both"}
-        Rank the structures of these. "both" beside the others tells the same signal twice.
-    measure : str
-    threshold : float
-        Must be exceeded.
-    limit : int or None
-        The first so many of each experiment.
-
-    Raises
-    ------
-    UnknownExperimentError, UnknownStructureError
-        If the catalog does not have one that is named.
-    MissingDataError
-        If an experiment's rows are not in the store.
-    InputError
-        If an option has a value that it cannot have.
-    """
+    """See :meth:`bsv_store.store.catalog.Catalog.rank_structures`."""
     import pandas as pd
 
-    ids = list(dict.fromkeys(several("experiment_ids", experiment_ids, such_as="[158314987]")))
-    hemispheres = several("hemispheres", hemispheres, such_as="['left', 'right']")
+    ids = resolve_nonempty(connection, selection)
+    hemispheres = several("hemisphere", hemisphere, such_as="['left', 'right']")
     _check(hemispheres, threshold, limit)
-    _refuse_uncovered(connection, ids, is_injection)
+    _refuse_uncovered(connection, selection, is_injection)
     ranked = find_targets(connection, structures, structure_set)
     value = Unionize.__table__.c[checked_measure(measure)]
     query = (
@@ -124,9 +95,9 @@ def _check(hemispheres: Sequence[str], threshold: object, limit: object) -> None
         raise InputError(f"the limit is a positive whole number, not {shown(limit)}")
 
 
-def _refuse_uncovered(connection: Connection, ids: Sequence[int], is_injection: bool) -> None:
+def _refuse_uncovered(connection: Connection, selection: Selection, is_injection: bool) -> None:
     part: Literal["injection", "projection"] = "injection" if is_injection else "projection"
-    absent = uncovered(connection, ids, part)
+    absent = uncovered(connection, selection, part)
     if absent:
         raise MissingDataError(
             f"the {part} rows of {number_of(len(absent), 'experiment')} are not in the store: {listed(absent)}",

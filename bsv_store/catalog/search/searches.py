@@ -16,10 +16,10 @@ from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, StructureAncestor
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
 from bsv_store.catalog.search.signal import Signal, checked_hemisphere, checked_measure, find_targets, read_signal
-from bsv_store.catalog.selection.criteria import InjectedHemisphere, InjectionScope, Measure, TargetHemisphere
+from bsv_store.catalog.selection.criteria import InjectionScope, Measure, TargetHemisphere
 from bsv_store.catalog.selection.names import looked_up
 from bsv_store.catalog.selection.resolve import resolve
-from bsv_store.catalog.selection.selection import Selection, as_selection
+from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures
 from bsv_store.catalog.tables.views import view
 from bsv_store.check import point_um
@@ -47,53 +47,29 @@ _DTYPES = dict(
 )
 
 
+# Whether withdrawn and excluded experiments are searched is up to the selection that narrows the search.
+_ANY: dict[str, Any] = {"include_withdrawn": True, "include_excluded": True}
+
+
 def search_sources(
     connection: Connection,
     structures: StructureRef | Sequence[StructureRef],
     *,
+    selection: Selection,
     injection: InjectionScope = "primary",
-    target_domain: Sequence[StructureRef] | None = None,
-    target_hemisphere: TargetHemisphere = "both",
-    hemisphere: InjectedHemisphere | None = None,
-    within: Selection | None = None,
+    domain: StructureRef | Sequence[StructureRef] | None = None,
+    hemisphere: TargetHemisphere = "both",
     limit: int | None = None,
 ) -> pd.DataFrame:
-    """The experiments injected in structures or their descendants, those with the most signal first.
-
-    Columns: ``FOUND_COLUMNS`` and ``projection_volume`` (mm3 outside the injection in the target domain; NaN where the
-    store does not have the experiment's rows; such experiments come last). Which experiments are found does not depend
-    on unionize tables, only their order does.
-
-    Parameters
-    ----------
-    structures : str or int, or sequence of them
-    injection : {"primary", "any"}
-        Whether the structure must be the primary one of the injection, or may be a secondary one.
-    target_domain : sequence of str or int, optional
-        Where the signal is measured; by default in the whole brain. What lies inside another one counts once.
-    target_hemisphere : {"both", "left", "right", "ipsilateral", "contralateral"}
-    hemisphere : {"left", "right"}, optional
-        The injected one.
-    within : Selection, optional
-        Search these experiments only.
-    limit : int, optional
-        The first so many.
-
-    Raises
-    ------
-    UnknownStructureError, UnknownExperimentError, SelectionError
-        If something is named that the catalog does not have.
-    InputError
-        If an option has a value that it cannot have.
-    """
-    wanted = Selection(injected_in=structures, injection=injection, hemisphere=hemisphere)
-    ids = _searched(connection, wanted, within, limit)
-    domain = (
+    """See :meth:`bsv_store.store.search.Search.sources`."""
+    wanted = Selection(injected_in=structures, injection=injection, **_ANY)
+    ids = _searched(connection, wanted, selection, limit)
+    measured = (
         find_structures(connection, [ROOT_STRUCTURE_ID])
-        if target_domain is None
-        else _outermost(connection, find_targets(connection, target_domain, None))
+        if domain is None
+        else _outermost(connection, find_targets(connection, domain, None))
     )
-    signal = _signal(connection, ids, domain, "projection_volume", target_hemisphere)
+    signal = _signal(connection, ids, measured, "projection_volume", hemisphere)
     values = signal.values.sum(axis=1)
     return _ranked(connection, signal.experiment_ids, {"projection_volume": values}, limit=limit)
 
@@ -102,45 +78,22 @@ def search_targets(
     connection: Connection,
     targets: StructureRef | Sequence[StructureRef],
     *,
+    selection: Selection,
     measure: Measure = "projection_volume",
     threshold: float = 0.0,
-    target_hemisphere: TargetHemisphere = "both",
-    within: Selection | None = None,
+    hemisphere: TargetHemisphere = "both",
     limit: int | None = None,
 ) -> pd.DataFrame:
-    """The experiments that project to one of the targets, the strongest first.
-
-    Columns: ``FOUND_COLUMNS``, ``target`` (acronym of the one with the most signal) and ``value`` (the measure there,
-    outside the injection). The experiments are those of ``Selection(projecting_to=targets, ...)``; those whose rows are
-    not in the store cannot be found.
-
-    Parameters
-    ----------
-    targets : str or int, or sequence of them
-    measure : str
-        E.g. "projection_volume" (mm3), "normalized_projection_volume", "projection_density", "projection_energy".
-    threshold : float
-        Must be exceeded.
-    target_hemisphere : {"both", "left", "right", "ipsilateral", "contralateral"}
-    within : Selection, optional
-        Search these experiments only.
-    limit : int, optional
-        The first so many.
-
-    Raises
-    ------
-    UnknownStructureError, UnknownExperimentError, SelectionError
-        If something is named that the catalog does not have, or the signal in a target is never measured.
-    InputError
-        If an option has a value that it cannot have.
-    """
-    wanted = Selection(projecting_to=targets, measure=measure, threshold=threshold, target_hemisphere=target_hemisphere)
-    ids = _searched(connection, wanted, within, limit)
+    """See :meth:`bsv_store.store.search.Search.targets`."""
+    wanted = Selection(
+        projecting_to=targets, measure=measure, threshold=threshold, target_hemisphere=hemisphere, **_ANY
+    )
+    ids = _searched(connection, wanted, selection, limit)
     (leaf,) = wanted.leaves()
     if leaf.projecting_to is None:
         raise InputError("targets is None", hint="Name one or more structures, such as 'CP'.")
     rows = find_structures(connection, leaf.projecting_to)
-    signal = _signal(connection, ids, rows, measure, target_hemisphere)
+    signal = _signal(connection, ids, rows, measure, hemisphere)
     strongest = signal.values.argmax(axis=1)
     acronyms = np.array([row.acronym for row in rows], dtype=object)
     own = {"target": acronyms[strongest], "value": signal.values[np.arange(len(strongest)), strongest]}
@@ -151,36 +104,15 @@ def search_injections(
     connection: Connection,
     point: Sequence[float],
     *,
-    radius: float | None = None,
-    within: Selection | None = None,
+    selection: Selection,
+    radius_um: float | None = None,
     limit: int | None = None,
 ) -> pd.DataFrame:
-    """The experiments whose injection coordinate is nearest to a point, the nearest first.
-
-    Columns: ``FOUND_COLUMNS`` and ``distance_um``. Experiments without a coordinate cannot be found.
-
-    Parameters
-    ----------
-    point : (float, float, float)
-        AP, DV, ML in um.
-    radius : float, optional
-        Greatest distance in um, included.
-    within : Selection, optional
-        Search these experiments only.
-    limit : int, optional
-        The first so many.
-
-    Raises
-    ------
-    SelectionError, InputError
-        If the point or another option cannot be, or the point seems to be in mm; the order is AP, DV, ML.
-    UnknownStructureError, UnknownExperimentError
-        If ``within`` names what the catalog does not have.
-    """
+    """See :meth:`bsv_store.store.search.Search.injections`."""
     point = point_um("point", point)
     # The check of a selection; without a radius nothing in the box is too far away.
-    nearby = Selection(near=point, radius=1e6 if radius is None else radius)
-    ids = _searched(connection, nearby, within, limit)
+    nearby = Selection(near=point, radius=1e6 if radius_um is None else radius_um, **_ANY)
+    ids = _searched(connection, nearby, selection, limit)
     columns = (Experiment.id, Experiment.injection_ap, Experiment.injection_dv, Experiment.injection_ml)
     query = select(*columns).where(id_in(connection, Experiment.id, ids)).order_by(Experiment.id)
     # As tuples: NumPy asks rows of SQLAlchemy for things that they do not have, which takes longer than the query.
@@ -191,66 +123,36 @@ def search_injections(
 
 def search_correlation(
     connection: Connection,
-    seed: int,
+    experiment_id: int,
     *,
-    domain: Sequence[StructureRef] | None = None,
+    selection: Selection,
+    domain: StructureRef | Sequence[StructureRef] | None = None,
     structure_set: int | None = None,
     measure: Measure = "projection_density",
-    target_hemisphere: TargetHemisphere = "both",
-    within: Selection | None = None,
+    hemisphere: TargetHemisphere = "both",
     limit: int | None = None,
 ) -> pd.DataFrame:
-    """The experiments that project most like a seed experiment, the most alike first; the seed is left out.
-
-    Columns: ``FOUND_COLUMNS`` and ``correlation``: Pearson's, of the measure outside the injection over the structures
-    of the set inside the domain. Allen does not publish its formula; this is ours. Experiments without rows in the
-    store are absent; a correlation that is not defined (no variance) is NaN and comes last.
-
-    Parameters
-    ----------
-    seed : int
-        An experiment id.
-    domain : sequence of str or int, optional
-        Compare inside these structures only; by default everywhere.
-    structure_set : int, optional
-        By default 167587189, the summary structures, which do not overlap.
-    measure : str
-    target_hemisphere : {"both", "left", "right", "ipsilateral", "contralateral"}
-        "both" takes the two together; the last two are relative to each experiment's own injected hemisphere.
-    within : Selection, optional
-        Search these experiments only.
-    limit : int, optional
-        The first so many.
-
-    Raises
-    ------
-    UnknownStructureError, UnknownExperimentError, SelectionError
-        If something is named that the catalog does not have.
-    MissingDataError
-        If the seed's rows are not in the store.
-    InputError
-        If fewer than two structures remain, or an option has a value that it cannot have.
-    """
+    """See :meth:`bsv_store.store.search.Search.correlation`."""
     _check_limit(limit)
     # Checks that it is an id, and known.
-    looked_up(connection, Selection(ids=[seed]))
+    looked_up(connection, Selection(ids=[experiment_id]))
     structures = _inside(connection, find_targets(connection, None, structure_set), domain)
     if len(structures) < 2:
         raise InputError(
             f"the domain has {len(structures)} structures of the set, too few to compare",
             hint="Name a larger domain, or another set: 184527634 holds all structures that are measured.",
         )
-    ids = {*resolve(connection, Selection() if within is None else as_selection(within)), seed}
-    signal = _signal(connection, ids, structures, measure, target_hemisphere)
+    ids = {*resolve(connection, selection), experiment_id}
+    signal = _signal(connection, ids, structures, measure, hemisphere)
     known = ~np.isnan(signal.values[:, 0])
     experiments, values = signal.experiment_ids[known], signal.values[known]
-    if seed not in experiments:
+    if experiment_id not in experiments:
         raise MissingDataError(
-            f"the projections of experiment {seed}, or its injected hemisphere, are not in the store",
-            hint=f"Bring them: bsv-store sync unionizes --ids {seed}",
+            f"the projections of experiment {experiment_id}, or its injected hemisphere, are not in the store",
+            hint=f"Bring them: bsv-store sync unionizes --ids {experiment_id}",
         )
-    correlation = _correlated(values, values[experiments == seed][0])
-    others = experiments != seed
+    correlation = _correlated(values, values[experiments == experiment_id][0])
+    others = experiments != experiment_id
     return _ranked(connection, experiments[others], {"correlation": correlation[others]}, limit=limit)
 
 
@@ -313,12 +215,10 @@ def _ranked(
     return pd.DataFrame({**frame, **{name: np.asarray(values)[order] for name, values in own.items()}})
 
 
-def _searched(
-    connection: Connection, wanted: Selection, within: Selection | None, limit: int | None
-) -> tuple[int, ...]:
+def _searched(connection: Connection, wanted: Selection, selection: Selection, limit: int | None) -> tuple[int, ...]:
     """The experiments that match, of those that are searched, ascending; and the limit is one."""
     _check_limit(limit)
-    return resolve(connection, wanted if within is None else wanted & as_selection(within))
+    return resolve(connection, wanted & selection)
 
 
 def _signal(
@@ -350,7 +250,7 @@ def _outermost(connection: Connection, rows: Sequence[StructureRow]) -> list[Str
 
 
 def _inside(
-    connection: Connection, rows: Sequence[StructureRow], domain: Sequence[StructureRef] | None
+    connection: Connection, rows: Sequence[StructureRow], domain: StructureRef | Sequence[StructureRef] | None
 ) -> list[StructureRow]:
     if domain is None:
         return list(rows)

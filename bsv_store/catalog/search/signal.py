@@ -123,7 +123,7 @@ def checked_hemisphere(hemisphere: str) -> TargetHemisphere:
 
 
 def find_targets(
-    connection: Connection, structures: Sequence[StructureRef] | None, structure_set_id: int | None
+    connection: Connection, structures: StructureRef | Sequence[StructureRef] | None, structure_set_id: int | None
 ) -> tuple[StructureRow, ...]:
     """The structures named, or the members of a set (by default the summary structures), in graph order.
 

@@ -58,7 +58,7 @@ class Criteria:
     product: tuple[int, ...] | None = None
     sex: tuple[str, ...] | None = None
     strain: tuple[str, ...] | None = None
-    hemisphere: InjectedHemisphere | None = None
+    injected_hemisphere: InjectedHemisphere | None = None
     bilateral: bool | None = None
     min_injection_volume: float | None = None
     max_injection_volume: float | None = None
@@ -275,7 +275,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "product": _ids,
     "sex": _sexes,
     "strain": _names,
-    "hemisphere": _one_of(*get_args(InjectedHemisphere)),
+    "injected_hemisphere": _one_of(*get_args(InjectedHemisphere)),
     "bilateral": _flag,
     "min_injection_volume": _not_negative,
     "max_injection_volume": _not_negative,

@@ -173,8 +173,8 @@ class _Compiler:
         ):
             if values is not None:
                 yield column.in_(values)
-        if leaf.hemisphere is not None:
-            yield Experiment.injected_hemisphere == leaf.hemisphere
+        if leaf.injected_hemisphere is not None:
+            yield Experiment.injected_hemisphere == leaf.injected_hemisphere
         if leaf.bilateral is not None:
             # What bilateral means is said in one place, the view.
             experiments = view("experiments")

@@ -68,8 +68,8 @@ class Selection:
         "F" or "M"; "female" and "male" will do.
     strain : str or list of str
         As the catalog has it, e.g. "C57BL/6J".
-    hemisphere : {"left", "right"}
-        The injected hemisphere: the one with the larger part of the injection.
+    injected_hemisphere : {"left", "right"}
+        The one with the larger part of the injection.
     bilateral : bool
         Whether the minor side has at least 1 % of the injection. Where that is not known, neither matches.
     min_injection_volume, max_injection_volume : float
@@ -126,7 +126,7 @@ class Selection:
         product: int | Iterable[int] | None = None,
         sex: str | Iterable[str] | None = None,
         strain: str | Iterable[str] | None = None,
-        hemisphere: InjectedHemisphere | None = None,
+        injected_hemisphere: InjectedHemisphere | None = None,
         bilateral: bool | None = None,
         min_injection_volume: float | None = None,
         max_injection_volume: float | None = None,
@@ -219,19 +219,29 @@ class Selection:
         return Selection.of(_combined(operator, (self.node, other.node)))
 
 
-def as_selection(value: object) -> Selection:
-    """The value, if it is a selection.
+SelectionLike = Selection | int | Iterable[int]
+"""What every method takes for a selection: a `Selection`, or experiment ids, which mean ``Selection(ids=...)``."""
+
+
+def as_selection(value: SelectionLike | None) -> Selection:
+    """The selection that a value stands for; None stands for ``Selection()``.
 
     Raises
     ------
     SelectionError
-        If it is none; the hint says what to write instead.
+        If the value is neither a Selection nor experiment ids.
     """
+    if value is None:
+        return Selection()
     if isinstance(value, Selection):
         return value
-    is_ids = isinstance(value, list | tuple | set) and value and all(type(each) is int for each in value)
-    such_as = "Selection(ids=[...])" if is_ids or type(value) is int else "Selection(injected_in=['VISp'])"
-    raise SelectionError(f"{shown(value)} is not a Selection", hint=f"Give one, such as {such_as}.")
+    # Not every iterable: a string of digits or the keys of a mapping are hardly meant as ids.
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, int | Iterable):
+        raise SelectionError(
+            f"selection must be a Selection or experiment ids, got {shown(value)}",
+            hint="For example Selection(injected_in=['VISp']) or [100141219].",
+        )
+    return Selection(ids=value)
 
 
 _FORM = 'For example {"version":1,"injected_in":["VISp"],"line":"wild-type"}.'

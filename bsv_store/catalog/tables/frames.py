@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Select, false, func, select, true
 
@@ -17,9 +17,10 @@ from bsv_store.catalog.selection.resolve import compile_selection
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, find_structures
 from bsv_store.catalog.tables.views import VIEWS, view
-from bsv_store.check import several
+from bsv_store.check import choice
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.text import listed, number_of
+from bsv_store.vocabulary import MISSING_POLICIES, MeasuredHemisphere, MissingPolicy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,42 +113,17 @@ def injection_volumes(connection: Connection, experiment_ids: Iterable[int]) -> 
 
 def unionizes_frame(
     connection: Connection,
-    experiments: Selection | Iterable[int],
+    selection: Selection,
     *,
-    structures: Sequence[StructureRef] | None = None,
+    structures: StructureRef | Sequence[StructureRef] | None = None,
     is_injection: bool | None = None,
-    hemisphere: Literal["left", "right", "both"] | None = None,
+    hemisphere: MeasuredHemisphere | None = None,
     include_descendants: bool = False,
-    missing: Literal["error", "skip"] = "error",
+    missing: MissingPolicy = "error",
 ) -> pd.DataFrame:
-    """The unionize rows of experiments with the structure's acronym, by experiment, then in graph order.
-
-    Parameters
-    ----------
-    connection : sqlalchemy.Connection
-    experiments : Selection or iterable of int
-    structures : sequence of str or int, optional
-        Only these structures, as acronyms or ids.
-    is_injection : bool, optional
-        True: inside the injection; False: outside; None: both, as separate rows.
-    hemisphere : {"left", "right", "both"}, optional
-        None: all three, as separate rows.
-    include_descendants : bool
-        Also the rows of everything inside ``structures``. Parents already contain their children: do not add them up.
-    missing : {"error", "skip"}
-        What to do about experiments whose rows are not in the store: "no row" would pass for "no signal".
-
-    Raises
-    ------
-    MissingDataError
-        If an experiment's rows are not in the store.
-    UnknownStructureError, UnknownExperimentError, SelectionError
-        If something is named that the catalog does not have.
-    InputError
-        If an option has a value that it cannot have.
-    """
+    """See :meth:`bsv_store.store.catalog.Catalog.unionizes`."""
     _check_options(hemisphere, missing)
-    wanted = _experiments(connection, experiments)
+    wanted = compile_selection(connection, selection)
     if missing == "error":
         _refuse_uncovered(connection, wanted, is_injection)
     table = Unionize.__table__.c
@@ -172,7 +148,7 @@ def unionizes_frame(
     return _frame(rows, _UNIONIZE_DTYPES)
 
 
-def uncovered(connection: Connection, experiments: Selection | Iterable[int], part: UnionizePart) -> tuple[int, ...]:
+def uncovered(connection: Connection, selection: Selection, part: UnionizePart) -> tuple[int, ...]:
     """Ids, ascending, of the experiments whose unionize rows inside or outside the injection are not in the store.
 
     Raises
@@ -180,24 +156,13 @@ def uncovered(connection: Connection, experiments: Selection | Iterable[int], pa
     UnknownStructureError, UnknownExperimentError, SelectionError
         If something is named that the catalog does not have.
     """
-    return _uncovered(connection, _experiments(connection, experiments), part)
+    return _uncovered(connection, compile_selection(connection, selection), part)
 
 
 def _uncovered(connection: Connection, wanted: Select[int], part: UnionizePart) -> tuple[int, ...]:
     covered = select(UnionizeCoverage.experiment_id).where(UnionizeCoverage.part == part)
     query = select(Experiment.id).where(Experiment.id.in_(wanted), Experiment.id.not_in(covered))
     return tuple(connection.scalars(query.order_by(Experiment.id)))
-
-
-def _experiments(connection: Connection, experiments: Selection | Iterable[int]) -> Select[int]:
-    if not isinstance(experiments, Selection):
-        ids = several("experiments", experiments, such_as="Selection(injected_in='VISp') or [158314987]")
-        # No experiments is an answer here, and a mistake in a selection.
-        if not ids:
-            return select(Experiment.id).where(false())
-        # A list of ids is no selection: who hands one in has chosen already.
-        experiments = Selection(ids=ids, include_excluded=True)
-    return compile_selection(connection, experiments)
 
 
 def _refuse_uncovered(connection: Connection, wanted: Select[int], is_injection: bool | None) -> None:
@@ -217,8 +182,7 @@ def _refuse_uncovered(connection: Connection, wanted: Select[int], is_injection:
 def _check_options(hemisphere: str | None, missing: str) -> None:
     if hemisphere is not None and hemisphere not in tuple(HEMISPHERE_IDS):
         raise InputError(f"no hemisphere {hemisphere!r}", hint=f"It is one of {', '.join(HEMISPHERE_IDS)}.")
-    if missing not in ("error", "skip"):
-        raise InputError(f"missing cannot be {missing!r}", hint="It is 'error' or 'skip'.")
+    choice("missing", missing, MISSING_POLICIES)
 
 
 # -- frames -----------------------------------------------------------------------------------------------------------

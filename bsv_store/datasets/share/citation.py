@@ -121,7 +121,7 @@ def _methods(version: StoredVersion, count: int) -> str:
         f"Volumes of {recipe.kind.replace('_', ' ')} at {recipe.spacing_um} um in the {FRAME} of "
         f"{number_of(count, 'experiment')} of the Allen Mouse Brain Connectivity Atlas "
         "(Oh et al. 2014; Harris et al. 2019; Wang et al. 2020)"
-        f"{normalized} were averaged in {groups}.{_HEMISPHERES[recipe.hemisphere]}{masked}{weighted}{left_out} "
+        f"{normalized} were averaged in {groups}.{_HEMISPHERES[recipe.hemisphere_rule]}{masked}{weighted}{left_out} "
         f"Computed with bsv-store (dataset {version.ref}, fingerprint {version.fingerprint})."
     )
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bsv_store_cli.help import SectionedCommand, SectionOption, WordChoice
+from bsv_store.vocabulary import (
+    BILATERAL_RULES,
+    HEMISPHERE_RULES,
+    MISSING_POLICIES,
+    NORMALIZATIONS,
+    RESULT_DTYPES,
+    STATISTICS,
+)
+from bsv_store_cli.help import RowChoice, SectionedCommand, SectionOption
 from bsv_store_cli.options.dataset import COMPUTING_WORKERS
 from bsv_store_cli.options.grouping import grouping_options
 from bsv_store_cli.options.network import quiet_retries
@@ -26,13 +34,7 @@ if TYPE_CHECKING:
     from bsv_store.averaging.grouping.grouping import Grouping
     from bsv_store.catalog.selection.selection import Selection
     from bsv_store.store.store import Store
-
-NORMALIZATIONS = ("none", "injection-volume")
-HEMISPHERE_RULES = ("none", "subtract-contralateral", "flip-to-right", "flip-to-left", "fold-ipsilateral")
-STATISTICS = ("mean", "sd", "sem", "min", "max", "n")
-MISSING_POLICIES = ("error", "leave-out")
-BILATERAL_POLICIES = ("larger-side", "error", "leave-out")
-DTYPES = ("float32", "float64")
+    from bsv_store.vocabulary import BilateralRule, HemisphereRule, Statistic
 
 _option = functools.partial(click.option, cls=SectionOption, section="How to average")
 
@@ -42,22 +44,22 @@ _option = functools.partial(click.option, cls=SectionOption, section="How to ave
 @grouping_options
 @_option(
     "--normalize",
-    type=WordChoice(NORMALIZATIONS),
+    type=RowChoice(NORMALIZATIONS),
     default="none",
     show_default=True,
     help="Divide each volume by its injection volume, mm3.",
 )
 @_option(
     "--hemisphere-rule",
-    type=WordChoice(HEMISPHERE_RULES),
+    type=RowChoice(HEMISPHERE_RULES),
     metavar="RULE",
     default="none",
     show_default=True,
-    help=f"What becomes of the two hemispheres: {', '.join(HEMISPHERE_RULES)}.",
+    help=f"What becomes of the two hemispheres: {', '.join(HEMISPHERE_RULES).replace('_', '-')}.",
 )
 @_option(
     "--bilateral-rule",
-    type=WordChoice(BILATERAL_POLICIES),
+    type=RowChoice(BILATERAL_RULES),
     default="larger-side",
     show_default=True,
     help="What becomes of injections into both sides, where the rule needs one side.",
@@ -72,20 +74,20 @@ _option = functools.partial(click.option, cls=SectionOption, section="How to ave
     "--statistic",
     "statistics",
     multiple=True,
-    type=WordChoice(STATISTICS),
+    type=RowChoice(STATISTICS),
     metavar="NAME",
     help=f"Per voxel: {', '.join(STATISTICS)}; repeatable. The mean always comes with them.",
 )
 @_option(
     "--missing",
-    type=WordChoice(MISSING_POLICIES),
+    type=RowChoice(MISSING_POLICIES),
     default="error",
     show_default=True,
     help="What becomes of experiments that lack a volume, or an injection volume where it is needed.",
 )
 @_option(
     "--dtype",
-    type=WordChoice(DTYPES),
+    type=RowChoice(RESULT_DTYPES),
     default="float32",
     show_default=True,
     help="Of the result; sums are float64 in any case.",
@@ -101,9 +103,9 @@ _option = functools.partial(click.option, cls=SectionOption, section="How to ave
 def aggregate(
     selection: Selection,
     grouping: Grouping,
-    hemisphere_rule: str,
-    bilateral_rule: str,
-    statistics: tuple[str, ...],
+    hemisphere_rule: HemisphereRule,
+    bilateral_rule: BilateralRule,
+    statistics: tuple[Statistic, ...],
     fetch_first: bool,
     api_url: str | None,
     output_format: str,
@@ -126,8 +128,8 @@ def aggregate(
             version = store.aggregate(
                 selection,
                 group_by=grouping,
-                hemisphere=hemisphere_rule,
-                bilateral=bilateral_rule,
+                hemisphere_rule=hemisphere_rule,
+                bilateral_rule=bilateral_rule,
                 statistics=statistics or ("mean",),
                 progress=progress,
                 **recipe,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bsv_store.acquisition.fetch import FetchReport
     from bsv_store.acquisition.sync import UnionizeSyncReport
     from bsv_store.catalog.selection.selection import Selection
+    from bsv_store.vocabulary import VolumeKind
 
 
 @click.command(cls=SectionedCommand)
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 @format_option
 def fetch(
     selection: Selection,
-    kind: str,
+    kind: VolumeKind,
     spacing_um: int,
     unionizes: bool,
     refresh: bool,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bsv_store_cli.help import Group, SectionedCommand, WordChoice, library_name
+from bsv_store.vocabulary import MEASURED_HEMISPHERES
+from bsv_store_cli.help import Group, RowChoice, SectionedCommand, library_name
 from bsv_store_cli.options.selection import selection_options
 from bsv_store_cli.options.volume import volume_options
 from bsv_store_cli.output.experiments import experiment_columns
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bsv_store.catalog.selection.selection import Selection
+    from bsv_store.vocabulary import Measure, MeasuredHemisphere, VolumeKind
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_SIDES = WordChoice(["both", "left", "right", "ipsilateral", "contralateral"])
+_SIDES = RowChoice(MEASURED_HEMISPHERES)
 _SIDE_OPTION = click.option(
     "--hemisphere", "side", type=_SIDES, default="both", show_default=True, help="In which the signal is measured."
 )
@@ -73,7 +75,7 @@ def source(
     structures: tuple[str, ...],
     any_injected: bool,
     domain: tuple[str, ...],
-    side: str,
+    side: MeasuredHemisphere,
     selection: Selection,
     limit: int,
     output_format: str,
@@ -85,12 +87,12 @@ def source(
       bsv-store search source VISp --domain TH --hemisphere ipsilateral
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
-        frame = store.catalog.search_sources(
+        frame = store.search.sources(
             structures,
             injection="any" if any_injected else "primary",
-            target_domain=domain or None,
-            target_hemisphere=side,
-            within=selection,
+            domain=domain or None,
+            hemisphere=side,
+            selection=selection,
             limit=limit,
         )
     _print(frame, output_format)
@@ -113,9 +115,9 @@ def source(
 @format_option
 def target(
     targets: tuple[str, ...],
-    by: str,
+    by: Measure,
     above: float,
-    side: str,
+    side: MeasuredHemisphere,
     selection: Selection,
     limit: int,
     output_format: str,
@@ -128,8 +130,8 @@ def target(
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
         note_uncovered(store, selection)
-        frame = store.catalog.search_targets(
-            targets, measure=by, threshold=above, target_hemisphere=side, within=selection, limit=limit
+        frame = store.search.targets(
+            targets, measure=by, threshold=above, hemisphere=side, selection=selection, limit=limit
         )
     _print(frame, output_format)
 
@@ -147,7 +149,7 @@ def injection(point: tuple[float, ...], selection: Selection, limit: int, output
       bsv-store search injection 8000,1500,8500 --line wild-type
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
-        frame = store.catalog.search_injections(point, within=selection, limit=limit)
+        frame = store.search.injections(point, selection=selection, limit=limit)
     _print(frame, output_format)
 
 
@@ -171,8 +173,8 @@ def correlation(
     seed: int,
     domain: tuple[str, ...],
     structure_set: int | None,
-    by: str,
-    side: str,
+    by: Measure,
+    side: MeasuredHemisphere,
     selection: Selection,
     limit: int,
     output_format: str,
@@ -185,13 +187,13 @@ def correlation(
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
         note_uncovered(store, selection)
-        frame = store.catalog.search_correlation(
+        frame = store.search.correlation(
             seed,
             domain=domain or None,
             structure_set=structure_set,
             measure=by,
-            target_hemisphere=side,
-            within=selection,
+            hemisphere=side,
+            selection=selection,
             limit=limit,
         )
     _print(frame, output_format)
@@ -204,7 +206,7 @@ def correlation(
 @_limit_option
 @format_option
 def spatial(
-    point: tuple[float, ...], kind: str, spacing_um: int, selection: Selection, limit: int, output_format: str
+    point: tuple[float, ...], kind: VolumeKind, spacing_um: int, selection: Selection, limit: int, output_format: str
 ) -> None:
     """Find the experiments with the largest value at a point, in um, by the volumes in the store.
 
@@ -213,7 +215,7 @@ def spatial(
       bsv-store search spatial 8000,1500,8500 --line wild-type
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
-        frame = store.search_point(point, selection, kind=kind, spacing_um=spacing_um, limit=limit)
+        frame = store.search.point(point, selection=selection, kind=kind, spacing_um=spacing_um, limit=limit)
     _print(frame, output_format)
     if without := frame.attrs["without_volume"]:
         note(f"{len(without):,} selected experiments have no such volume in the store.")

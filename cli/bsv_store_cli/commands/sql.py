@@ -68,7 +68,7 @@ def sql(
         raise click.UsageError("give a QUERY, or --schema")
     values = dict(_pair(text) for text in parameters)
     with opened_store() as store:
-        frame = store.sql(query, values, row_limit=row_limit, time_limit_s=time_limit_s)
+        frame = store.sql(query, values, limit=row_limit, timeout_s=time_limit_s)
     print_rows(frame_rows(frame), output_format, columns=[str(name) for name in frame.columns])
     truncated = frame.attrs.get("truncated", False)
     rows = number_of(len(frame), "row")

@@ -39,7 +39,7 @@ def find(text: str, limit: int | None, output_format: str) -> None:
       bsv-store structures find "visual area"
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
-        found = store.catalog.find_structures(text, limit=limit)
+        found = store.atlas.find_structures(text, limit=limit)
     print_rows(_rows(found.structures), output_format, columns=_COLUMNS)
     if not found.exact:
         note("Nothing has that in its acronym or name" + ("; these are near." if found.structures else "."))
@@ -57,7 +57,7 @@ def tree(structure: str, depth: int | None, output_format: str) -> None:
       bsv-store structures tree VIS --depth 1
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
-        found = store.catalog.structure_tree(structure)
+        found = store.atlas.structure_tree(structure)
     top = found[0].depth
     shown = [row for row in found if depth is None or row.depth - top <= depth]
     if output_format != "table":
@@ -79,9 +79,9 @@ def sets(set_id: int | None, output_format: str) -> None:
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
         if set_id is not None:
-            print_rows(_rows(store.catalog.structure_set(set_id)), output_format, columns=_COLUMNS)
+            print_rows(_rows(store.atlas.structure_set(set_id)), output_format, columns=_COLUMNS)
             return
-        found = store.catalog.structure_sets()
+        found = store.atlas.structure_sets()
     columns = ["id", "name", "members"]
     print_rows([{name: getattr(row, name) for name in columns} for row in found], output_format, columns=columns)
 
@@ -115,7 +115,7 @@ def rank(experiment_ids: tuple[int, ...], injected: bool, output_format: str, **
     Example:
       bsv-store structures rank 158314987 --limit 10
     """  # noqa: D301 (click wants the character)
-    options["hemispheres"] = options["hemispheres"] or ("left", "right")
+    options["hemisphere"] = options.pop("hemispheres") or ("left", "right")
     with opened_store() as store:
         frame = store.catalog.rank_structures(experiment_ids, is_injection=injected, **options)
     print_rows(frame_rows(frame), output_format, columns=[str(name) for name in frame.columns])

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bsv_store_cli.help import SectionOption, WordChoice
+from bsv_store.vocabulary import AXES, GROUPING_FIELDS, WordRow
+from bsv_store_cli.help import RowChoice, SectionOption
 
 if TYPE_CHECKING:
     from bsv_store.averaging.grouping.grouping import Grouping
 
 Command = Callable[..., Any]
-
-AXES = ("AP", "DV", "ML")
-FIELDS = ("primary-structure", "line", "sex", "product", "hemisphere", "strain")
 
 
 def grouping_options(command: Command) -> Command:
@@ -39,16 +37,18 @@ def grouping_options(command: Command) -> Command:
     return wrapper
 
 
+_REGION = WordRow("region", "primary injection structure, in groups of regions")
+
 _option = functools.partial(click.option, cls=SectionOption, section="In which groups")
 
 _OPTIONS = [
     _option(
         "--group-by",
         multiple=True,
-        type=WordChoice([*AXES, "region", *FIELDS]),
+        type=RowChoice({**AXES, "region": _REGION, **GROUPING_FIELDS}),
         metavar="WHAT",
         help="Injection coordinate (AP, DV, ML), region (with --region), or primary-structure, line, sex, product,"
-        " hemisphere, strain. Given twice, the two are crossed.  [default: one group]",
+        " injected-hemisphere, strain. Given twice, the two are crossed.  [default: one group]",
     ),
     _option("--bins", type=int, metavar="N", help="Coordinate bins; empty ones make no group.  [default: 5]"),
     _option("--quantiles", is_flag=True, help="Bins of equally many experiments instead of equal width."),

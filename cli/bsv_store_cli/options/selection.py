@@ -68,7 +68,7 @@ _OPTIONS = [
     ),
     _injection(
         "--injected-hemisphere",
-        "hemisphere",
+        "injected_hemisphere",
         type=WordChoice(["left", "right"]),
         help="Hemisphere of the injection: that with its larger part.",
     ),
@@ -170,7 +170,7 @@ def _decorated(command: Command, options: Sequence[Callable[[Command], Command]]
 _NAMES = (
     "injected_in",
     "injection",
-    "hemisphere",
+    "injected_hemisphere",
     "bilateral",
     "min_injection_volume",
     "max_injection_volume",
@@ -250,8 +250,7 @@ _CRITERION = re.compile(rf"(?:^|(?<=without )|(?<=above ))(?:{'|'.join(sorted(_N
 
 def _refuse(error: Any) -> NoReturn:
     """Say what is wrong in the words of the command line: criteria are options here."""
-    options = {"hemisphere": "injected-hemisphere"}
-    message = _CRITERION.sub(lambda match: f"--{options.get(match[0], match[0].replace('_', '-'))}", error.message)
+    message = _CRITERION.sub(lambda match: f"--{match[0].replace('_', '-')}", error.message)
     raise type(error)(message, hint=error.hint) from error
 
 

@@ -61,7 +61,7 @@ def list_(output_format: str) -> None:
     from bsv_store.acquisition.work.outcome import size_text
 
     with opened_store() as store:
-        rows = frame_rows(store.datasets())
+        rows = frame_rows(store.datasets.versions())
     for row in rows:
         row["ref"] = f"{row['name']}@{row['number']}"
         row["size"] = size_text(row["size_bytes"])

@@ -20,5 +20,5 @@ def delete(ref: str) -> None:
         # Everywhere else the latest is meant; too easily said where it is gone afterwards.
         raise click.UsageError(f"say which version to delete: {ref}@3, or {ref}@latest")
     with opened_store() as store:
-        version = store.versions.delete(ref)
+        version = store.datasets.delete(ref)
     note(f"Deleted {version.ref}; its file lies in the trash of the store.")

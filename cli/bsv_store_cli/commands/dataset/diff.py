@@ -41,7 +41,7 @@ def diff(first: str, second: str, output_format: str) -> None:
     group that both have, how many differ, and the largest difference.
     """
     with opened_store() as store:
-        found = store.versions.diff(first, second)
+        found = store.datasets.diff(first, second)
     if output_format == "json":
         print_json({**plain(found), "is_equal": found.is_equal})
     elif output_format == "csv":

@@ -24,6 +24,6 @@ def import_(source: Path, name: str | None, output_format: str) -> None:
     has already is not taken in twice.
     """
     with opened_store() as store:
-        version = store.versions.import_bundle(source, name=name)
+        version = store.datasets.import_bundle(source, name=name)
         print_version(version, output_format)
     note(f"{source} is {version.ref}.")

@@ -39,7 +39,7 @@ def lineage(ref: str, output_format: str) -> None:
     no file is opened. CSV has the volumes alone.
     """
     with opened_store() as store:
-        found = store.versions.lineage(ref)
+        found = store.datasets.lineage(ref)
     members = [{name: getattr(member, name) for name in _MEMBER_COLUMNS} for member in found.members]
     if output_format == "json":
         print_json(found)

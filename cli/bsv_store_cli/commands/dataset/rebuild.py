@@ -31,7 +31,7 @@ def rebuild(ref: str, check_only: bool, workers: int, output_format: str) -> Non
     exit code is 1 if the result differs, or the file stays damaged.
     """
     with opened_store() as store, progress_bar() as progress:
-        report = store.versions.rebuild(ref, check_only=check_only, workers=workers, progress=progress)
+        report = store.datasets.rebuild(ref, check_only=check_only, workers=workers, progress=progress)
     if output_format == "json":
         print_json(report)
     elif output_format == "csv":

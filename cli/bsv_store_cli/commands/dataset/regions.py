@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from bsv_store_cli.help import Command, WordChoice
+from bsv_store.vocabulary import MEASURED_HEMISPHERES
+
+if TYPE_CHECKING:
+    from bsv_store.vocabulary import MeasuredHemisphere
+
+from bsv_store_cli.help import Command, RowChoice
 from bsv_store_cli.options.dataset import REF
 from bsv_store_cli.output.datasets import note_empty_groups
 from bsv_store_cli.output.formats import format_option, frame_rows, print_rows
@@ -30,7 +37,7 @@ _TABLE = (
     "--hemisphere",
     "hemispheres",
     multiple=True,
-    type=WordChoice(["left", "right", "both", "ipsilateral", "contralateral"]),
+    type=RowChoice(MEASURED_HEMISPHERES),
     help="Only this one; repeatable. Of a version that was folded: ipsilateral, contralateral or both.",
 )
 @click.option("--top", type=click.IntRange(1), metavar="N", help="The N with the largest mean, that one first.")
@@ -40,7 +47,7 @@ def regions(
     structures: tuple[str, ...],
     structure_set: int | None,
     groups: tuple[int, ...],
-    hemispheres: tuple[str, ...],
+    hemispheres: tuple[MeasuredHemisphere, ...],
     top: int | None,
     output_format: str,
 ) -> None:
@@ -55,13 +62,13 @@ def regions(
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
         version = store.dataset(ref)
-        frame = store.region_summary(
+        frame = store.datasets.regions(
             version,
             structures=structures or None,
             structure_set=structure_set,
             groups=groups or None,
             hemisphere=hemispheres or None,
-            top=top,
+            limit=top,
         )
     print_rows(frame_rows(frame), output_format, columns=list(frame.columns), table=_TABLE)
     note_empty_groups(group for group in version.empty_groups if group.number in set(frame["group"]))

@@ -37,7 +37,7 @@ def stale(ref: str | None, output_format: str) -> None:
     By default the latest of each dataset. The exit code is 1 if one would; no file is opened.
     """
     with opened_store() as store:
-        reports = store.versions.stale(ref)
+        reports = store.datasets.stale(ref)
     if output_format == "json":
         print_json(reports)
     else:

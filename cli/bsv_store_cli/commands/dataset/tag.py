@@ -24,7 +24,7 @@ def tag(ref: str, name: str, move: bool) -> None:
       bsv-store dataset tag visual-by-AP@2 figure-3
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
-        version = store.versions.tag(ref, name, move=move)
+        version = store.datasets.tag(ref, name, move=move)
     note(f"{version.name}@{name} is {version.ref}.")
 
 
@@ -34,5 +34,5 @@ def tag(ref: str, name: str, move: bool) -> None:
 def untag(name: str, tag_name: str) -> None:
     """Take a tag off a dataset; the version stays."""
     with opened_store() as store:
-        store.versions.untag(name, tag_name)
+        store.datasets.untag(name, tag_name)
     note(f"Took the tag {tag_name} off {name}.")

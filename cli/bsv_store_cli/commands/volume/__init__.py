@@ -18,6 +18,7 @@ from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
     from bsv_store.store.store import Store
+    from bsv_store.vocabulary import VolumeKind
 
 
 @click.group(cls=Group)
@@ -29,10 +30,10 @@ def volume() -> None:
 @click.argument("experiment_id", type=click.IntRange(min=1))
 @volume_options
 @format_option
-def show(experiment_id: int, kind: str, spacing_um: int, output_format: str) -> None:
+def show(experiment_id: int, kind: VolumeKind, spacing_um: int, output_format: str) -> None:
     """Show a volume: grid, values, hashes, where it came from. Its file is checked."""
     with opened_store() as store, _of_known_experiment(store, experiment_id):
-        facts = store.describe_volume(experiment_id, kind=kind, spacing_um=spacing_um)
+        facts = store.volumes.describe(experiment_id, kind=kind, spacing_um=spacing_um)
     if output_format == "json":
         print_json(facts)
     elif output_format == "csv":
@@ -46,10 +47,10 @@ def show(experiment_id: int, kind: str, spacing_um: int, output_format: str) -> 
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
 @volume_options
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
-def export(experiment_id: int, target: Path, kind: str, spacing_um: int, overwrite: bool) -> None:
+def export(experiment_id: int, target: Path, kind: VolumeKind, spacing_um: int, overwrite: bool) -> None:
     """Write a volume to FILE: .nrrd with a header like Allen's, or .npy (float32, axes ap, dv, ml)."""
     with opened_store() as store, _of_known_experiment(store, experiment_id):
-        store.export_volume(experiment_id, target, kind=kind, spacing_um=spacing_um, overwrite=overwrite)
+        store.volumes.export(experiment_id, target, kind=kind, spacing_um=spacing_um, overwrite=overwrite)
     note(f"Wrote {target}.")
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bsv_store_cli.help import Command, SectionedCommand, WordChoice
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES
+from bsv_store_cli.help import Command, RowChoice, SectionedCommand
 from bsv_store_cli.options.selection import required_selection_options
 from bsv_store_cli.options.volume import spacing_option, volume_options
 from bsv_store_cli.output.formats import format_option, frame_rows, print_rows
@@ -18,6 +19,7 @@ from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
+    from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy, VolumeKind
 
 _STRUCTURES = click.argument("structures", nargs=-1, required=True, metavar="ACRONYM...")
 _TABLE = (
@@ -38,7 +40,7 @@ _TABLE = (
 @spacing_option
 @click.option(
     "--hemisphere",
-    type=WordChoice(["both", "left", "right"]),
+    type=RowChoice(MEASURED_HEMISPHERES, ["both", "left", "right"]),
     default="both",
     show_default=True,
     help="Only the part on one side.",
@@ -46,7 +48,12 @@ _TABLE = (
 @click.option("--descendants/--no-descendants", default=True, help="What lies inside belongs to it (default), or not.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def mask(
-    structures: tuple[str, ...], target: Path, spacing_um: int, hemisphere: str, descendants: bool, overwrite: bool
+    structures: tuple[str, ...],
+    target: Path,
+    spacing_um: int,
+    hemisphere: MeasuredHemisphere,
+    descendants: bool,
+    overwrite: bool,
 ) -> None:
     """Write the mask of a structure, or of several together, to FILE: 1 inside, 0 outside.
 
@@ -58,12 +65,12 @@ def mask(
       bsv-store volume mask CP --spacing 25 -o CP.nrrd
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
-        store.export_mask(
+        store.atlas.export_mask(
             structures,
             target,
             spacing_um=spacing_um,
             hemisphere=hemisphere,
-            descendants=descendants,
+            include_descendants=descendants,
             overwrite=overwrite,
         )
     note(f"Wrote {target}.")
@@ -77,12 +84,12 @@ def mask(
     "--hemisphere",
     "hemispheres",
     multiple=True,
-    type=WordChoice(["both", "left", "right", "ipsilateral", "contralateral"]),
+    type=RowChoice(MEASURED_HEMISPHERES),
     help="Hemisphere of the structures; repeatable.  [default: both]",
 )
 @click.option(
     "--missing",
-    type=WordChoice(["error", "leave-out"]),
+    type=RowChoice(MISSING_POLICIES),
     default="error",
     show_default=True,
     help="Experiments whose volume is not in the store; one that is damaged is an error.",
@@ -91,10 +98,10 @@ def mask(
 def regions(
     structures: tuple[str, ...],
     selection: Selection,
-    kind: str,
+    kind: VolumeKind,
     spacing_um: int,
-    hemispheres: tuple[str, ...],
-    missing: str,
+    hemispheres: tuple[MeasuredHemisphere, ...],
+    missing: MissingPolicy,
     output_format: str,
 ) -> None:
     """Measure the volumes of selected experiments in structures, voxel by voxel.
@@ -108,13 +115,13 @@ def regions(
       bsv-store volume regions CP TH --injected-in VISp --hemisphere ipsilateral --hemisphere contralateral
     """  # noqa: D301 (click wants the character)
     with opened_store() as store, progress_bar() as progress:
-        frame = store.structure_signal(
-            structures,
+        frame = store.atlas.signal(
             selection,
+            structures,
             kind=kind,
             spacing_um=spacing_um,
             hemisphere=hemispheres or "both",
-            missing=missing.replace("-", "_"),
+            missing=missing,
             progress=progress,
         )
     print_rows(frame_rows(frame), output_format, columns=list(frame.columns), table=_TABLE)

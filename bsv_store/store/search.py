@@ -1,0 +1,257 @@
+"""``store.search``: the searches of the Allen web site, offline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bsv_store.catalog.selection.selection import as_selection
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bsv_store.catalog.database.engine import Database
+    from bsv_store.catalog.selection.selection import SelectionLike
+    from bsv_store.catalog.structures import StructureRef
+    from bsv_store.vocabulary import InjectionScope, Measure, MeasuredHemisphere, VolumeKind
+    from bsv_store.volumes.files import StoreFiles
+
+
+class Search:
+    """Searches for experiments: ``store.search``.
+
+    Every search returns a DataFrame with one row per experiment, best first: the columns experiment_id,
+    primary_structure, transgenic_line, product_id, injected_hemisphere, injection_volume (mm3), injection_ap,
+    injection_dv, injection_ml (um), then the columns of the search. The keyword ``selection`` narrows a search to the
+    selected experiments; by default all are searched that are neither withdrawn nor on the exclusion list.
+
+    Names that the catalog does not have raise `UnknownStructureError`, `UnknownExperimentError` or `SelectionError`.
+
+    Parameters
+    ----------
+    database : Database
+    files : StoreFiles
+    """
+
+    def __init__(self, database: Database, files: StoreFiles) -> None:
+        self._database = database
+        self._files = files
+
+    def sources(
+        self,
+        structures: StructureRef | Sequence[StructureRef],
+        *,
+        selection: SelectionLike | None = None,
+        injection: InjectionScope = "primary",
+        domain: StructureRef | Sequence[StructureRef] | None = None,
+        hemisphere: MeasuredHemisphere = "both",
+        limit: int | None = None,
+    ) -> pd.DataFrame:
+        """Experiments injected in the structures or their descendants, those with the most signal first.
+
+        Column: projection_volume (mm3 outside the injection site, in the domain; NaN where the store does not have the
+        experiment's unionize table). Which experiments are found does not depend on unionize tables.
+
+        Parameters
+        ----------
+        structures : str, int or sequence of them
+            Acronyms (case matters) or ids.
+        selection : Selection or experiment ids, optional
+            Search these experiments only.
+        injection : {'primary', 'any'}
+            Whether the structure must be the primary injection structure, or may be a secondary one.
+        domain : str, int or sequence of them, optional
+            Structures in which the signal is measured; by default the whole brain.
+        hemisphere : {'both', 'left', 'right', 'ipsilateral', 'contralateral'}
+            Hemisphere in which the signal is measured.
+        limit : int, optional
+            Maximum number of rows to return.
+        """
+        from bsv_store.catalog.search.searches import search_sources
+
+        with self._database.reading() as connection:
+            return search_sources(
+                connection,
+                structures,
+                selection=as_selection(selection),
+                injection=injection,
+                domain=domain,
+                hemisphere=hemisphere,
+                limit=limit,
+            )
+
+    def targets(
+        self,
+        structures: StructureRef | Sequence[StructureRef],
+        *,
+        selection: SelectionLike | None = None,
+        measure: Measure = "projection_volume",
+        threshold: float = 0.0,
+        hemisphere: MeasuredHemisphere = "both",
+        limit: int | None = None,
+    ) -> pd.DataFrame:
+        """Experiments that project to one of the target structures, the strongest first.
+
+        Columns: target (acronym of the target with the most signal) and the measure there, outside the injection site.
+        The experiments are those of ``Selection(projecting_to=structures, ...)``.
+
+        Parameters
+        ----------
+        structures : str, int or sequence of them
+            Targets, as acronyms (case matters) or ids.
+        selection : Selection or experiment ids, optional
+            Search these experiments only.
+        measure : Measure
+        threshold : float
+            The measure must exceed it.
+        hemisphere : {'both', 'left', 'right', 'ipsilateral', 'contralateral'}
+            Hemisphere of the target.
+        limit : int, optional
+            Maximum number of rows to return.
+        """
+        from bsv_store.catalog.search.searches import search_targets
+
+        with self._database.reading() as connection:
+            return search_targets(
+                connection,
+                structures,
+                selection=as_selection(selection),
+                measure=measure,
+                threshold=threshold,
+                hemisphere=hemisphere,
+                limit=limit,
+            )
+
+    def injections(
+        self,
+        point: Sequence[float],
+        *,
+        selection: SelectionLike | None = None,
+        radius_um: float | None = None,
+        limit: int | None = None,
+    ) -> pd.DataFrame:
+        """Experiments by the distance of their injection coordinate from a point, the nearest first.
+
+        Column: distance_um. Experiments without an injection coordinate are not found.
+
+        Parameters
+        ----------
+        point : (float, float, float)
+            AP, DV, ML in um.
+        selection : Selection or experiment ids, optional
+            Search these experiments only.
+        radius_um : float, optional
+            Largest distance in um, included.
+        limit : int, optional
+            Maximum number of rows to return.
+
+        Raises
+        ------
+        InputError
+            If the point lies outside the CCF, or seems to be in mm.
+        """
+        from bsv_store.catalog.search.searches import search_injections
+
+        with self._database.reading() as connection:
+            return search_injections(
+                connection, point, selection=as_selection(selection), radius_um=radius_um, limit=limit
+            )
+
+    def correlation(
+        self,
+        experiment_id: int,
+        *,
+        selection: SelectionLike | None = None,
+        domain: StructureRef | Sequence[StructureRef] | None = None,
+        structure_set: int | None = None,
+        measure: Measure = "projection_density",
+        hemisphere: MeasuredHemisphere = "both",
+        limit: int | None = None,
+    ) -> pd.DataFrame:
+        """Experiments by the correlation of their projections with those of one experiment, the most similar first.
+
+        Column: correlation (Pearson's r of the measure outside the injection site, over the structures of the set that
+        lie in the domain; NaN where it is not defined). Allen does not publish its formula; this one is ours.
+
+        Parameters
+        ----------
+        experiment_id : int
+            The experiment to compare with; it is not in the result.
+        selection : Selection or experiment ids, optional
+            Search these experiments only.
+        domain : str, int or sequence of them, optional
+            Compare inside these structures only; by default everywhere.
+        structure_set : int, optional
+            Allen's id of a structure set; by default 167587189, the summary structures, which do not overlap.
+        measure : Measure
+        hemisphere : {'both', 'left', 'right', 'ipsilateral', 'contralateral'}
+        limit : int, optional
+            Maximum number of rows to return.
+
+        Raises
+        ------
+        MissingDataError
+            If the store does not have the unionize table of the experiment.
+        InputError
+            If fewer than two structures remain.
+        """
+        from bsv_store.catalog.search.searches import search_correlation
+
+        with self._database.reading() as connection:
+            return search_correlation(
+                connection,
+                experiment_id,
+                selection=as_selection(selection),
+                domain=domain,
+                structure_set=structure_set,
+                measure=measure,
+                hemisphere=hemisphere,
+                limit=limit,
+            )
+
+    def point(
+        self,
+        point: Sequence[float],
+        *,
+        selection: SelectionLike | None = None,
+        kind: VolumeKind = "projection_density",
+        spacing_um: int = 100,
+        limit: int | None = None,
+    ) -> pd.DataFrame:
+        """Experiments by the value of their volume at a point, the largest first.
+
+        Column: the kind of volume (NaN = no data at the point). ``frame.attrs["without_volume"]`` lists the selected
+        experiments whose volume is not in the store.
+
+        Parameters
+        ----------
+        point : (float, float, float)
+            AP, DV, ML in um; the value is that of the voxel that contains it.
+        selection : Selection or experiment ids, optional
+            Search these experiments only.
+        kind : VolumeKind
+        spacing_um : {10, 25, 50, 100}
+            Edge of a voxel in um.
+        limit : int, optional
+            Maximum number of rows to return.
+
+        Raises
+        ------
+        MissingDataError
+            If the store has none of the volumes.
+        InputError
+            If the point lies outside the CCF, or seems to be in mm.
+        DamagedFileError
+            If a stored volume differs from what was published.
+        """
+        from bsv_store.catalog.search.point import search_point
+
+        return search_point(
+            self._database,
+            self._files,
+            as_selection(selection),
+            point,
+            kind=kind,
+            spacing_um=spacing_um,
+            limit=limit,
+        )
