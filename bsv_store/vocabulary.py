@@ -4,7 +4,7 @@ A list stands here once: as a ``Literal`` type, which mypy checks, and as rows, 
 texts. The command line, documents, citations, unit texts, SQL descriptions and argument checks all read the rows. Code
 that branches on a name ends in ``typing.assert_never``, so mypy reports every place that a new name must reach.
 
-To look up what a user wrote, use `bsv_store.check.choice`, which ignores case and treats hyphens, underscores and
+To look up what a user wrote, use ``bsv_store.check.choice``, which ignores case and treats hyphens, underscores and
 spaces alike.
 """
 

@@ -19,17 +19,14 @@ from bsv_store.store.store import Store
 
 
 class PublicTypes(SphinxDirective):
-    """``autoclass`` for each class, by module."""
+    """``autoclass`` for each class, by name."""
 
     def run(self) -> list[nodes.Node]:
         """Parse the generated text in place of the directive."""
-        lines = [line for found in find_types(self.config.bsv_internal) for line in _entry(found)]
-        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
-
-
-def _entry(found: type) -> Iterator[str]:
-    yield from (found.__name__, "-" * len(found.__name__), "")
-    yield from (f".. autoclass:: {found.__module__}.{found.__qualname__}", "")
+        found = find_types(self.config.bsv_internal)
+        return self.parse_text_to_nodes(
+            "\n".join(f".. autoclass:: {each.__module__}.{each.__name__}" for each in found)
+        )
 
 
 def find_types(internal: Collection[str]) -> list[type]:
