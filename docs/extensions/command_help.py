@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+import bsv_store_cli
 from bsv_store_cli.main import cli
 
 _PROGRAM = "bsv-store"
@@ -22,6 +24,8 @@ class CommandHelp(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Parse the generated text in place of the directive."""
+        for path in Path(bsv_store_cli.__file__).parent.rglob("*.py"):
+            self.env.note_dependency(str(path))
         shown: dict[tuple[str, _Records], str] = {}
         lines = list(_command(cli, click.Context(cli, info_name=_PROGRAM), shown))
         return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
