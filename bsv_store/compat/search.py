@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
-
-from bsv_store.catalog.database.models import Experiment, Structure
-from bsv_store.catalog.selection.resolve import compile_selection
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.store.opening import open_store
 
@@ -62,9 +59,7 @@ def find_connectivity_experiments(
     if target_regions is not None and len(target_regions) > 0:
         parts |= _target(target_regions, measure, threshold, target_hemisphere)
     selection = Selection(**parts)
-    if store is not None:
-        return list(store.select(selection))
-    with open_store() as opened:
+    with nullcontext(store) if store is not None else open_store() as opened:
         return list(opened.select(selection))
 
 
@@ -99,21 +94,8 @@ def fetch_upstream_regions(
     """
     target = _target(target_regions, measure, min_projection_volume, target_hemisphere)
     selection = Selection(**target, **_line(mouse_line))
-    if store is not None:
-        return _primary_structures(store, selection)
-    with open_store() as opened:
-        return _primary_structures(opened, selection)
-
-
-def _primary_structures(store: Store, selection: Selection) -> list[str]:
-    with store.database.reading() as connection:
-        query = (
-            select(Structure.acronym)
-            .distinct()
-            .join(Experiment, Experiment.primary_structure_id == Structure.id)
-            .where(Experiment.id.in_(compile_selection(connection, selection)))
-        )
-        return sorted(connection.execute(query).scalars())
+    with nullcontext(store) if store is not None else open_store() as opened:
+        return sorted(set(opened.experiments(selection)["primary_structure"]))
 
 
 def _target(regions: Sequence[str] | str, measure: str, threshold: float, hemisphere: str) -> dict[str, Any]:
