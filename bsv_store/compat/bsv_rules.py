@@ -10,8 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,29 +23,24 @@ from bsv_store.catalog.volumes import find_volumes
 from bsv_store.compat.request import groups_of
 
 if TYPE_CHECKING:
-    from bsv_store.compat.experiments import Experiment
     from bsv_store.compat.request import Request
 
 UNKNOWN_COORDINATE = 0.0
 
 
-def as_bsv_sees(experiment: Experiment) -> Experiment:
-    """The experiment as Brain Street View knows it, which looks it up by its injection rows."""
-    if experiment.has_injection_rows:
-        return experiment
-    return replace(experiment, primary_structure="", primary_structure_id=0, coordinates={})
+def without_facts(experiment: Subject) -> Subject:
+    """The experiment as Brain Street View sees it if it has no injection rows."""
+    return Subject(experiment.experiment_id, primary_structure="", primary_structure_id=0)
 
 
-def gather_inputs(
-    connection: Connection, request: Request, experiments: Sequence[Experiment]
-) -> tuple[Inputs, list[int]]:
+def gather_inputs(connection: Connection, request: Request, experiments: Sequence[Subject]) -> tuple[Inputs, list[int]]:
     """The inputs of the average by Brain Street View's rules, and the ids of those that cannot be normalized.
 
     The groups list all their experiments, the members only those with a volume.
 
     Parameters
     ----------
-    experiments : sequence of Experiment
+    experiments : sequence of Subject
         As Brain Street View sees them.
     """
     recipe = request.recipe
@@ -54,7 +48,7 @@ def gather_inputs(
     if request.regions:
         groups, left_out = _by_prefix(request.regions, experiments)
     else:
-        assignment = assign(recipe.grouping, [_subject(experiment) for experiment in experiments])
+        assignment = assign(recipe.grouping, experiments)
         groups, left_out = assignment.groups, assignment.left_out
     volumes = find_volumes(connection, ids, kind=recipe.kind, spacing_um=recipe.spacing_um)
     normalize = recipe.normalize == "injection_volume"
@@ -90,7 +84,7 @@ def divide_by_group_size(means: NDArray[np.float64], inputs: Inputs) -> None:
 
 
 def _by_prefix(
-    regions: Sequence[tuple[str, int]], experiments: Sequence[Experiment]
+    regions: Sequence[tuple[str, int]], experiments: Sequence[Subject]
 ) -> tuple[tuple[Group, ...], tuple[LeftOut, ...]]:
     members: dict[int, list[int]] = {number: [] for number in groups_of(regions)}
     left_out = []
@@ -103,10 +97,3 @@ def _by_prefix(
             members[number].append(experiment.experiment_id)
     groups = (Group(place, str(number), tuple(ids)) for place, (number, ids) in enumerate(members.items()))
     return tuple(groups), tuple(left_out)
-
-
-def _subject(experiment: Experiment) -> Subject:
-    coordinates: dict[str, Any] = {f"injection_{axis.lower()}": um for axis, um in experiment.coordinates.items()}
-    return Subject(
-        experiment.experiment_id, experiment.primary_structure, experiment.primary_structure_id, **coordinates
-    )

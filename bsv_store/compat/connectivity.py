@@ -21,7 +21,7 @@ from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.structures import find_structures
 from bsv_store.compat import bsv_rules as bsv
 from bsv_store.compat.averaging import Individuals, group_means
-from bsv_store.compat.experiments import Experiment, read_experiments, read_injections
+from bsv_store.compat.experiments import read_experiments, read_injections
 from bsv_store.compat.fetching import fetch_missing
 from bsv_store.compat.metadata import metadata_file, print_summary, write_metadata
 from bsv_store.compat.pooled import injection_rows, injection_tables
@@ -33,6 +33,7 @@ from bsv_store.text import listed, number_of
 from bsv_store.volumes.grid import AXES
 
 if TYPE_CHECKING:
+    from bsv_store.averaging.grouping.assignment import Subject
     from bsv_store.store.store import Store
     from bsv_store.vocabulary import MissingPolicy
 
@@ -171,14 +172,14 @@ class _Found:
 
     Attributes
     ----------
-    seen : list of Experiment
+    seen : list of Subject
         What region_info says of the experiments; under ``bsv_rules`` what Brain Street View knows of them.
     warnings : tuple of str
     """
 
     inputs: Inputs
-    experiments: list[Experiment]
-    seen: list[Experiment]
+    experiments: list[Subject]
+    seen: list[Subject]
     injections: dict[int, tuple[float, float]]
     tables: dict[int, str]
     warnings: tuple[str, ...]
@@ -233,11 +234,11 @@ class _Call:
         ids = self._request.experiment_ids
         with self._store.database.reading() as connection:
             tables = injection_tables(connection, ids)
-            experiments = read_experiments(connection, ids, tables)
+            experiments = read_experiments(connection, ids)
             injections = read_injections(connection, ids) if with_injections else {}
             if not self._bsv_rules:
                 return _Found(self._gather(connection, unusable), experiments, experiments, injections, tables, ())
-            seen = [bsv.as_bsv_sees(each) for each in experiments]
+            seen = [each if each.experiment_id in tables else bsv.without_facts(each) for each in experiments]
             inputs, unnormalized = bsv.gather_inputs(connection, self._request, seen)
         notes = [f"experiment {experiment_id} {reason}" for experiment_id, reason in unusable.items()]
         notes += [
@@ -266,7 +267,7 @@ class _Call:
         inputs, experiments = found.inputs, found.seen
         unknown = bsv.UNKNOWN_COORDINATE if self._bsv_rules else np.nan
         coordinates = {
-            axis: np.array([each.coordinates.get(axis, unknown) for each in experiments], np.float64) for axis in AXES
+            axis: np.array([_or(each.coordinate(axis), unknown) for each in experiments], np.float64) for axis in AXES
         }
         sizes = Counter(member.group for member in inputs.members)
         return {
@@ -284,25 +285,25 @@ class _Call:
         return reason if failure is None or failure in reason else f"{reason} ({failure})"
 
 
-def _bins(inputs: Inputs, experiments: Sequence[Experiment]) -> dict[str, Any]:
+def _bins(inputs: Inputs, experiments: Sequence[Subject]) -> dict[str, Any]:
     """The parts of region_info on grouping by coordinate."""
     grouping = inputs.recipe.grouping
     if not isinstance(grouping, CoordinateGrouping):
         return {"group_centers": None, "grouping_axis": None, "group_edges": None}
     centers = [np.nan if group.center_um is None else group.center_um for group in inputs.groups]
     grouped = {experiment_id for group in inputs.groups for experiment_id in group.experiment_ids}
-    known = [
-        each.coordinates[grouping.axis]
-        for each in experiments
-        if each.experiment_id in grouped and grouping.axis in each.coordinates
-    ]
+    coordinates = (each.coordinate(grouping.axis) for each in experiments if each.experiment_id in grouped)
     # All edges: the groups have only those of bins with experiments.
-    bins = make_bins(grouping, known)
+    bins = make_bins(grouping, [value for value in coordinates if value is not None])
     return {
         "group_centers": np.array(centers, np.float64),
         "grouping_axis": grouping.axis,
         "group_edges": None if bins is None else np.array(bins.edges, np.float64),
     }
+
+
+def _or(coordinate: float | None, unknown: float) -> float:
+    return unknown if coordinate is None else coordinate
 
 
 def _listed(reasons: Mapping[int, str]) -> str:

@@ -15,7 +15,7 @@ from bsv_store.formats.output_file import written_whole
 from bsv_store.volumes.grid import AXES
 
 if TYPE_CHECKING:
-    from bsv_store.compat.experiments import Experiment
+    from bsv_store.averaging.grouping.assignment import Subject
 
 COLUMNS = (
     "ExperimentID",
@@ -30,7 +30,7 @@ COLUMNS = (
 )
 
 
-def print_summary(experiments: Sequence[Experiment]) -> None:
+def print_summary(experiments: Sequence[Subject]) -> None:
     """Print the number of experiments, in total and by line and primary structure."""
     lines = [f"Experiments: {len(experiments)}"]
     lines += _counted("Mouse lines", (each.line or WILD_TYPE_LABEL for each in experiments))
@@ -59,7 +59,7 @@ def metadata_file(folder: Path, file_name: str) -> Path:
 
 def write_metadata(
     target: Path,
-    experiments: Sequence[Experiment],
+    experiments: Sequence[Subject],
     injections: Mapping[int, tuple[float, float]],
     *,
     unknown: float | str,
@@ -90,7 +90,7 @@ def write_metadata(
                     each.line or WILD_TYPE_LABEL,
                     each.primary_structure,
                     each.primary_structure_id,
-                    *(each.coordinates.get(axis, unknown) for axis in AXES),
+                    *(unknown if (um := each.coordinate(axis)) is None else um for axis in AXES),
                     *injections.get(each.experiment_id, (0.0, 0.0)),
                 )
             )
