@@ -44,7 +44,7 @@ def test_sync_brings_it_once(
     assert row["structures"] == LEAVES
     assert f"Asking 127.0.0.1:{server.port} for the annotation at 50 um" in done.err
     again = run("sync", "annotation", "--spacing", 50, store=own_filled).succeeded()
-    assert "already there" in again.err
+    assert "already present" in again.err
     assert again.cells[2][1:3] == ["50", "present"]
     assert server.requests.count("annotation_50") == 1
     run("sync", "annotation", "--spacing", 50, "--refresh", store=own_filled).succeeded()
