@@ -161,6 +161,53 @@ def test_offline_needs_no_room(run: Runner, server: SyntheticServer, filled: Pat
 
 
 @pytest.fixture
+def resolved(monkeypatch: pytest.MonkeyPatch) -> list[Selection]:
+    """The selections that are compiled to SQL, one entry each time."""
+    from bsv_store.catalog.selection import resolve
+
+    compiled: list[Selection] = []
+    look_up = resolve.looked_up
+
+    def noted(connection: Any, selection: Selection) -> Any:
+        compiled.append(selection)
+        return look_up(connection, selection)
+
+    monkeypatch.setattr(resolve, "looked_up", noted)
+    return compiled
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["fetch"],
+        ["fetch", "--unionizes"],
+        ["fetch", "--unionizes", "--limit", "1"],
+        ["fetch", "--unionizes", "--dry-run"],
+        ["sync", "unionizes"],
+        ["sync", "unionizes", "--limit", "1"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_resolves_its_selection_once(
+    run: Runner, server: SyntheticServer, own_filled: Path, resolved: list[Selection], options: list[str]
+) -> None:
+    run(*options, "--injected-in", "VIS", "--line", "wild-type", store=own_filled).succeeded()
+    assert resolved == [Selection(injected_in="VIS", line="wild-type")]
+
+
+def test_a_limit_does_not_lose_experiments_that_were_asked_for_by_name(
+    run: Runner, server: SyntheticServer, own_filled: Path
+) -> None:
+    with open_store(own_filled) as store:
+        store.catalog.exclude([UNMEASURED], "test")
+        missing = store.plan_fetch(Selection(include_excluded=True)).missing
+    assert UNMEASURED in missing
+    options = ["fetch", "--all", "--include-excluded", "--limit", missing.index(UNMEASURED) + 1]
+    rows = run(*options, "--format", "csv", store=own_filled).succeeded().rows
+    assert ("fetched", str(UNMEASURED)) in {(row["outcome"], row["experiment_id"]) for row in rows}
+
+
+@pytest.fixture
 def retries() -> Iterator[list[str]]:
     """What stamina tells of retries, as it would through structlog."""
     from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks

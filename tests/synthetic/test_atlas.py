@@ -79,7 +79,7 @@ def test_another_seed_makes_other_experiments_on_the_same_anatomy() -> None:
 
 
 def test_no_experiments_are_refused() -> None:
-    with pytest.raises(InputError, match="empty"):
+    with pytest.raises(InputError, match="positive integer"):
         SyntheticAtlas(experiments=0)
 
 
