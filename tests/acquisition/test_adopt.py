@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select
 
-from bsv_store.acquisition.adopt import AdoptReport, adopt_cache
+from bsv_store.acquisition.adopt import AdoptReport
 from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.acquisition.sync import sync_unionizes
 from bsv_store.catalog.database.models import (
@@ -87,7 +87,7 @@ def count(store: Store, model: type) -> int:
 
 
 def adopted(store: Store, folder: Path, **options: Any) -> AdoptReport:
-    return adopt_cache(store.database, store.files, folder, **options)
+    return store.adopt(folder, **options)
 
 
 # -- AllenSDK -----------------------------------------------------------------------------------------------------

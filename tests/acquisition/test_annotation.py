@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from bsv_store.acquisition.annotation import ingest_annotation_file, sync_annotation
+from bsv_store.acquisition.annotation import sync_annotation
 from bsv_store.catalog.annotations import all_annotations
 from bsv_store.catalog.ingest import ingest_structures
 from bsv_store.catalog.records import Ontology
@@ -104,7 +104,7 @@ def test_what_is_there_is_not_asked_for(catalog: Store, client: AllenClient, ser
 def test_an_interrupt_ends_what_is_under_way_and_leaves_nothing(
     catalog: Store, client: AllenClient, monkeypatch: pytest.MonkeyPatch, step: str, passages: int
 ) -> None:
-    """At 10 um each of these takes minutes: unpacking, packing anew, encoding."""
+    """At 10 um each of these takes minutes: decompression, compression, encoding."""
     with monkeypatch.context() as patch:
         # Five slabs of each of three blocks, or more.
         patch.setattr("bsv_store.volumes.layout._SLAB_BYTES", 1 << 20)
@@ -182,7 +182,7 @@ def test_an_ontology_without_a_structure_that_has_voxels_refuses_it(store: Store
     ingest_structures(store.database, Ontology(kept), source="test")
     path = written(tmp_path, wire_volumes.annotation_nrrd(100))
     with pytest.raises(UnknownStructureError, match=str(lost)) as caught:
-        ingest_annotation_file(store.database, store.files, path)
+        store.ingest_annotation(path)
     assert str(path) in str(caught.value)
     assert leftovers(store) == []
 
@@ -363,12 +363,12 @@ def test_one_that_somebody_else_has_taken_in_meanwhile_is_kept(
 
     def in_between(*arguments: Any, **options: Any) -> Any:
         monkeypatch.setattr(module, "publish_annotation", publish)
-        ingest_annotation_file(catalog.database, catalog.files, written(tmp_path, body(theirs), "theirs.nrrd"))
+        catalog.ingest_annotation(written(tmp_path, body(theirs), "theirs.nrrd"))
         return publish(*arguments, **options)
 
     monkeypatch.setattr(module, "publish_annotation", in_between)
     with pytest.raises(InputError, match="differs from the annotation at 100 um"):
-        ingest_annotation_file(catalog.database, catalog.files, written(tmp_path, body(ATLAS.annotation)))
+        catalog.ingest_annotation(written(tmp_path, body(ATLAS.annotation)))
     assert np.array_equal(catalog.annotation(100), theirs)
 
 

@@ -221,7 +221,7 @@ def first_row(**changes: Any) -> Spoil:
 
 
 def moved(row: dict[str, Any], found: list[dict[str, Any]]) -> dict[str, Any]:
-    """The row, of a structure that nobody knows if it is of the last one."""
+    """The row; if it is that of the last structure, with an unknown structure id."""
     return {**row, "structure_id": 77} if row["structure_id"] == found[-1]["structure_id"] else row
 
 

@@ -90,7 +90,7 @@ def test_what_came_together_is_committed_together_but_for_what_was_lost(
     mine, successor = Claims(catalog.database), Claims(catalog.database)
     with catalog.database.writing() as connection:
         mine.take(connection, [task.key(i) for i in ids])
-    brought = [task.download([i], RunControl(SILENCE)) for i in ids]
+    files = [task.download([i], RunControl(SILENCE)) for i in ids]
     with catalog.database.writing() as connection:
         connection.execute(
             update(Claim)
@@ -100,10 +100,10 @@ def test_what_came_together_is_committed_together_but_for_what_was_lost(
         assert successor.take(connection, [task.key(ids[1])])
     commits: list[object] = []
     event.listen(catalog.database.engine, "commit", note := commits.append)
-    kept = task.commit(brought, ids, mine)
+    result = task.commit(files, ids, mine)
     event.remove(catalog.database.engine, "commit", note)
     assert len(commits) == 1
-    assert kept.lost == {ids[1]}
+    assert result.lost == {ids[1]}
     with catalog.database.reading() as connection:
         assert [file.experiment_id for file in all_volumes(connection)] == [ids[0], *ids[2:]]
         assert connection.execute(select(Claim.object_key)).scalars().all() == [task.key(ids[1])]

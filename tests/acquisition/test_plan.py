@@ -165,7 +165,7 @@ def test_volumes_that_are_spooled_need_room_meanwhile(
     assert plan(4, 0).scratch_bytes == 4 * each
     assert plan(16, 0).scratch_bytes == 6 * each
     assert plan(4, 0).first(3).scratch_bytes == 3 * each
-    # Of several kinds, one is brought after the other.
+    # Several kinds are fetched one after the other.
     assert FillPlan((plan(2, 0), plan(4, 0))).scratch_bytes == 4 * each
     needed = plan(2, 0).store_bytes + 2 * each + 100_000_000
     assert plan(2, needed).fits_on_disk
@@ -251,6 +251,6 @@ def test_offline_opens_no_socket(
     assert catalog.fetch(Selection(ids=[first]), offline=True).present == (first,)
     assert catalog.sync_unionizes(Selection(ids=[first]), offline=True).present == (first,)
     catalog.plan_fetch(Selection())
-    for bring in (catalog.fetch, catalog.sync_unionizes):
+    for download in (catalog.fetch, catalog.sync_unionizes):
         with pytest.raises(MissingDataError, match=str(second)):
-            bring(Selection(ids=[first, second]), offline=True)
+            download(Selection(ids=[first, second]), offline=True)

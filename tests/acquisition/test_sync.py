@@ -181,7 +181,7 @@ def test_unknown_experiments_are_named_before_anything_is_asked(
 def test_a_late_worker_does_not_overwrite_what_its_successor_brought(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
-    """It lost its claims while it slept; meanwhile somebody else brought newer rows of the first experiment."""
+    """It lost its claims while it slept; meanwhile another run stored newer rows of the first experiment."""
     first, second = atlas.experiment_ids[:2]
     task = UnionizeTask(catalog.database, client, refresh=True, batch=2)
     late, successor = Claims(catalog.database), Claims(catalog.database)
@@ -201,9 +201,9 @@ def test_a_late_worker_does_not_overwrite_what_its_successor_brought(
         assert successor.take(connection, [task.key(first)])
     assert not task.commit([new], [first], successor).lost
 
-    kept = task.commit([old], [first, second], late)
-    assert kept.lost == {first}
-    assert not kept.absent
+    result = task.commit([old], [first, second], late)
+    assert result.lost == {first}
+    assert not result.absent
     with catalog.database.reading() as connection:
         rows = connection.execute(select(Unionize.experiment_id, Unionize.max_voxel_density)).all()
         covered = set(connection.execute(select(UnionizeCoverage.experiment_id)).scalars())

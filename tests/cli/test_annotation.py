@@ -1,4 +1,4 @@
-"""The commands that bring the annotation and use it."""
+"""The commands that download the annotation and use it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def annotated(own_filled: Path, annotation_file: Path) -> Path:
     return own_filled
 
 
-# -- bringing it --------------------------------------------------------------------------------------------------
+# -- getting it ---------------------------------------------------------------------------------------------------
 
 
 def test_sync_brings_it_once(

@@ -277,7 +277,7 @@ def test_left_and_right_add_up_to_both(experiment_id: int) -> None:
 
 @pytest.mark.parametrize("experiment_id", SAMPLE)
 def test_unionize_is_what_the_grids_and_annotation_give(experiment_id: int) -> None:
-    """Every row counted anew, voxel by voxel, from the published arrays alone."""
+    """Every row computed again, voxel by voxel, from the public arrays alone."""
     projection = ATLAS.volume(experiment_id, "projection_density").astype(np.float64)
     injection = ATLAS.volume(experiment_id, "injection_density").astype(np.float64)
     fraction = ATLAS.volume(experiment_id, "injection_fraction").astype(np.float64)
