@@ -89,6 +89,7 @@ def test_wheel_holds_packages_and_migrations_and_nothing_else(distributions: Dis
     expected = {
         "bsv_store/py.typed",
         "bsv_store_cli/py.typed",
+        "bsv_store_synthetic/py.typed",
         "bsv_store_cli/main.py",
         "bsv_store/_alembic/env.py",
         "bsv_store/_alembic/script.py.mako",

@@ -32,8 +32,8 @@ def opened_store() -> Iterator[Store]:
         yield store
 
 
-def require_experiments(store: Store, selection: Selection) -> None:
-    """Accept a selection that matches something.
+def require_experiments(store: Store, selection: Selection) -> tuple[int, ...]:
+    """The ids of the selected experiments, ascending, at least one.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def require_experiments(store: Store, selection: Selection) -> None:
 
     note_unmeasured(store, selection)
     with store.database.reading() as connection:
-        resolve_nonempty(connection, selection)
+        return resolve_nonempty(connection, selection)
 
 
 def note_mistaken_lines(selection: Selection) -> None:

@@ -58,7 +58,7 @@ def dataset() -> None:
 @format_option
 def list_(output_format: str) -> None:
     """List all versions of all datasets."""
-    from bsv_store.acquisition.work.outcome import size_text
+    from bsv_store.text import size_text
 
     with opened_store() as store:
         rows = frame_rows(store.datasets.versions())
