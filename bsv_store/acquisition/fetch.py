@@ -17,11 +17,11 @@ from bsv_store.catalog.volumes import find_volumes, record_volumes
 from bsv_store.checkpoints import checkpoint
 from bsv_store.progress import Progress
 from bsv_store.sources.allen import AllenClient
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import VolumeFile, publish_volume
 from bsv_store.volumes.spool import VolumeSpool
-from bsv_store.volumes.volume import VolumeKind
 
 _UNPACKING = 2
 

@@ -17,12 +17,13 @@ from typing import BinaryIO
 
 from bsv_store.errors import BsvStoreError
 from bsv_store.progress import go_on
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.encoding import decode_with_hdf5, encode
 from bsv_store.volumes.files import StoreFiles, hashes_of
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.large import read_content
 from bsv_store.volumes.library import VolumeFile
-from bsv_store.volumes.volume import Volume, VolumeKind
+from bsv_store.volumes.volume import Volume
 
 _HASH_DIGITS = 16
 

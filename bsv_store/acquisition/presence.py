@@ -12,10 +12,10 @@ from bsv_store.catalog.database.models import Experiment, UnionizeCoverage
 from bsv_store.catalog.volumes import recorded_sizes
 from bsv_store.errors import MissingDataError, UnknownExperimentError
 from bsv_store.text import listed_ids, number_of
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.annotation import AnnotationFile
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.library import VolumeFile
-from bsv_store.volumes.volume import VolumeKind
 
 _HALVES = 2
 

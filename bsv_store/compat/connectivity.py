@@ -32,7 +32,7 @@ from bsv_store.volumes.library import read_array
 
 if TYPE_CHECKING:
     from bsv_store.store.store import Store
-    from bsv_store.volumes.grid import Hemisphere
+    from bsv_store.vocabulary import Hemisphere
 
 _NAMED = 10
 

@@ -22,8 +22,8 @@ from bsv_store.errors import NotACacheError
 
 if TYPE_CHECKING:
     from bsv_store.store.store import Store
+    from bsv_store.vocabulary import VolumeKind
     from bsv_store.volumes.library import VolumeFile
-    from bsv_store.volumes.volume import VolumeKind
 
 KIND: VolumeKind = "projection_density"
 SPACING_UM = 100

@@ -9,7 +9,7 @@ from typing import Any
 
 from bsv_store.averaging.grouping.grouping import Grouping, by_coordinate, by_region, no_grouping
 from bsv_store.errors import EmptySelectionError, InputError, RecipeError
-from bsv_store.volumes.grid import Axis
+from bsv_store.vocabulary import Axis
 
 # Two names, one computation: both divide by the injection volume.
 _NORMALIZATIONS = {"none": False, "injectionVolume": True, "injectionIntensity": True}

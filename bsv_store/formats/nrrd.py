@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from bsv_store.errors import FormatError, FrameError, InputError
 from bsv_store.formats.fields import DAMAGED_HINT, looks_like_html, quoted
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.checks import checked_values
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.spool import SpooledVolume, VolumeSpool
-from bsv_store.volumes.volume import Volume, VolumeKind
+from bsv_store.volumes.volume import Volume
 
 _MAX_HEADER_BYTES = 64 * 1024
 _INPUT_BYTES = 256 * 1024

@@ -17,8 +17,8 @@ from typing import Literal
 
 from bsv_store.errors import InputError, NotACacheError
 from bsv_store.formats.fields import MAX_ID
-from bsv_store.volumes.grid import SPACINGS_UM
-from bsv_store.volumes.volume import VOLUME_KINDS, VolumeKind, volume_kind
+from bsv_store.vocabulary import SPACINGS_UM, VOLUME_KINDS, VolumeKind
+from bsv_store.volumes.volume import volume_kind
 
 CacheLayout = Literal["bsv", "allensdk"]
 

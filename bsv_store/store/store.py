@@ -12,8 +12,9 @@ from bsv_store import check as arguments
 from bsv_store.catalog.database import schema
 from bsv_store.store.atlas import Anatomy
 from bsv_store.store.creation import connect
-from bsv_store.store.volumes import SingleVolumes, checked_kind
+from bsv_store.store.volumes import SingleVolumes
 from bsv_store.volumes.files import StoreFiles
+from bsv_store.volumes.volume import volume_kind
 
 if TYPE_CHECKING:
     from datetime import date
@@ -305,7 +306,7 @@ class Store(Anatomy, SingleVolumes):
                 self.files,
                 client,
                 ids,
-                kind=checked_kind(kind),
+                kind=volume_kind(kind),
                 spacing_um=spacing_um,
                 refresh=refresh,
                 workers=workers,
@@ -325,7 +326,7 @@ class Store(Anatomy, SingleVolumes):
         from bsv_store.acquisition.plan import plan_volumes
 
         options: dict[str, Any] = {"spacing_um": spacing_um, "refresh": refresh, "workers": workers}
-        return plan_volumes(self.database, self.files, self._some(selection), kind=checked_kind(kind), **options)
+        return plan_volumes(self.database, self.files, self._some(selection), kind=volume_kind(kind), **options)
 
     # -- results --------------------------------------------------------------------------------------------------
 

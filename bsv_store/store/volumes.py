@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
     from bsv_store.volumes.files import StoreFiles
     from bsv_store.volumes.library import VolumeFile
-    from bsv_store.volumes.volume import VolumeKind
 
 
 class SingleVolumes:
@@ -85,15 +84,4 @@ class SingleVolumes:
     def _volume_file(self, experiment_id: int, kind: str, spacing_um: int) -> VolumeFile:
         from bsv_store.catalog.volume_lookup import stored_volume
 
-        return stored_volume(self.database, experiment_id, kind=checked_kind(kind), spacing_um=spacing_um)
-
-
-def checked_kind(kind: str) -> VolumeKind:
-    """The kind of volume of that name; hyphens are taken for underscores.
-
-    Raises
-    ------
-    InputError
-        If it is no text, or there is no such kind.
-    """
-    return volume_kind(arguments.text("kind", kind, such_as="projection_density"))
+        return stored_volume(self.database, experiment_id, kind=volume_kind(kind), spacing_um=spacing_um)

@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.errors import FormatError
+from bsv_store.vocabulary import VOLUME_KINDS, VolumeKind
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.volume import Volume, VolumeKind
+from bsv_store.volumes.volume import Volume
 
 NO_DATA = -1.0
 """Older grids mark voxels without data with exactly this value."""
 
-# Energy is density times intensity and has no upper bound; all other kinds are fractions of a voxel.
-_UNBOUNDED: frozenset[VolumeKind] = frozenset({"projection_energy", "injection_energy"})
 _ROUNDING = 1e-5
 
 
@@ -71,7 +70,7 @@ def checked_values(array: NDArray[Any], kind: VolumeKind, *, what: str) -> NDArr
         no_data = array == NO_DATA
         if (below := int(((array < 0) & ~no_data).sum())) > 0:
             raise FormatError(f"{what}: {below} voxels of the {kind} are negative (and not -1, no data)", hint=_HINT)
-    if kind not in _UNBOUNDED:
+    if VOLUME_KINDS[kind].is_fraction:
         highest = float(values.max(initial=0.0))
         if highest > 1 + _ROUNDING:
             raise FormatError(f"{what}: the {kind} reaches {highest:g}, but it is a fraction of a voxel", hint=_HINT)

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.errors import FrameError, InputError
+from bsv_store.vocabulary import SPACINGS_UM, Axis
 
-Axis = Literal["AP", "DV", "ML"]
-Hemisphere = Literal["left", "right"]
-
-AXES: tuple[Axis, ...] = ("AP", "DV", "ML")
+AXES: tuple[Axis, ...] = get_args(Axis)
+"""Order of the axes of every volume."""
 EXTENT_UM = (13_200, 8_000, 11_400)
 MIDLINE_UM = 5_700
 """ML coordinates below it lie on the left, all others on the right."""
-SPACINGS_UM = (10, 25, 50, 100)
 FRAME = "Allen CCFv3 (2017)"
 # BrainGlobe names the direction in which each axis starts: anterior, superior, left.
 ORIENTATION = "asl"

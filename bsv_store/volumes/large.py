@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 
 from bsv_store.errors import DamagedFileError
 from bsv_store.progress import go_on
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.encoding import Encoding, VolumeLayout
 from bsv_store.volumes.files import REPAIR_HINT, FileHashes
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.hdf5 import GuardedFile, written_hdf5
 from bsv_store.volumes.layout import DENSE_ABOVE, create_dense, describe_file, describe_sparse, slab_ranges
-from bsv_store.volumes.volume import SparseArray, VolumeKind
+from bsv_store.volumes.volume import SparseArray
 
 if TYPE_CHECKING:
     import h5py

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.vocabulary import VOLUME_KINDS, VolumeKind
 from bsv_store.volumes.grid import FRAME, ORIENTATION, Grid
 
 if TYPE_CHECKING:
     import h5py
 
-    from bsv_store.volumes.volume import VolumeKind
 
 DENSE_ABOVE = 1 / 3
 """Fraction of voxels that are not 0 above which the dense layout is smaller and faster."""
@@ -27,19 +27,20 @@ _SLAB_BYTES = 1 << 24
 # is read anew for each block of ML planes. At 25 um that is twice, at 10 um 19 times.
 _BLOCK_BYTES = 1 << 28
 
-_UNITS: dict[VolumeKind, str] = {
-    "projection_density": "fraction of projecting pixels",
-    "projection_energy": "intensity times density",
-    "injection_density": "fraction of projecting pixels inside the injection site",
-    "injection_fraction": "fraction of pixels inside the injection site",
-    "injection_energy": "intensity times density inside the injection site",
-    "data_mask": "fraction of the voxel with valid data",
-}
-
 
 def describe_file(file: h5py.File, kind: VolumeKind, grid: Grid, *, experiment_id: int, source: str) -> None:
     """Write what a volume file says of itself, as attributes."""
-    describe(file, grid, kind=kind, unit=_UNITS[kind], source=source, no_data="NaN", experiment_id=experiment_id)
+    row = VOLUME_KINDS[kind]
+    describe(
+        file,
+        grid,
+        kind=kind,
+        unit=row.unit,
+        source=source,
+        meaning=row.meaning,
+        no_data="NaN",
+        experiment_id=experiment_id,
+    )
 
 
 def describe(file: h5py.File, grid: Grid, *, kind: str, unit: str, source: str, **more: str | int) -> None:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.encoding import VolumeLayout, decode, encode
 from bsv_store.volumes.large import dense_planes, read_large, write_large
 from bsv_store.volumes.layout import slab_ranges
-from bsv_store.volumes.volume import SparseArray, Volume, VolumeKind
+from bsv_store.volumes.volume import SparseArray, Volume
 
 if TYPE_CHECKING:
     from bsv_store.volumes.files import StoreFiles

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from bsv_store.checkpoints import checkpoint
 from bsv_store.progress import go_on
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.layout import slab_ranges
-from bsv_store.volumes.volume import VolumeKind
 
 _VOXEL = np.dtype("<f4")
 # A voxel that is not 0: where it lies in its slab, and its value.

@@ -4,39 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.check import choice
 from bsv_store.errors import InputError
+from bsv_store.vocabulary import VOLUME_KINDS, VolumeKind
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.layout import slab_ranges
 
-VolumeKind = Literal[
-    "projection_density",
-    "projection_energy",
-    "injection_density",
-    "injection_fraction",
-    "injection_energy",
-    "data_mask",
-]
-VOLUME_KINDS: tuple[VolumeKind, ...] = get_args(VolumeKind)
 
-
-def volume_kind(name: str) -> VolumeKind:
-    """The kind of that name; hyphens are taken for underscores.
+def volume_kind(value: object, *, error: type[InputError] = InputError) -> VolumeKind:
+    """The kind of volume that a user named.
 
     Raises
     ------
     InputError
-        If there is no such kind; the valid ones are named.
+        Or ``error``: if the value is not a string, or there is no such kind.
     """
-    wanted = name.replace("-", "_")
-    for kind in VOLUME_KINDS:
-        if kind == wanted:
-            return kind
-    raise InputError(f"there is no volume kind {name!r}", hint=f"Kinds are {', '.join(VOLUME_KINDS)}.")
+    return choice("kind", value, VOLUME_KINDS, error=error).name
 
 
 @dataclass(frozen=True, slots=True)

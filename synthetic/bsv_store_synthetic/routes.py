@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from bsv_store.volumes.volume import VOLUME_KINDS
+from bsv_store.vocabulary import VOLUME_KINDS
 from bsv_store_synthetic import ontology, rma, wire, wire_volumes
 from bsv_store_synthetic.atlas import SyntheticAtlas
 from bsv_store_synthetic.replies import BINARY, JSON, Reply, Request, file_reply, page
@@ -60,7 +60,7 @@ def _grid_zip(atlas: SyntheticAtlas, request: Request, experiment_id: str) -> Re
 def _grid_file(atlas: SyntheticAtlas, request: Request, experiment_id: str) -> Reply:
     image = request.parameters.get("image", "projection_density")
     resolution = request.parameters.get("resolution", "100")
-    kinds = [kind for kind in VOLUME_KINDS if kind == image]
+    kinds = [row.name for row in VOLUME_KINDS.values() if row.name == image]
     if int(experiment_id) not in atlas or not kinds or resolution not in _SPACINGS:
         return page(404, f"There is no {image} of {experiment_id} at {resolution} um")
     return file_reply(wire_volumes.grid_nrrd(atlas, int(experiment_id), kinds[0], int(resolution)), BINARY)

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.volumes.volume import VolumeKind
+from bsv_store.vocabulary import VolumeKind
 from bsv_store_synthetic import anatomy, noise, ontology
 from bsv_store_synthetic.anatomy import GRID
 from bsv_store_synthetic.experiments import Plan, Site, plan

@@ -13,8 +13,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.volume import VolumeKind
 from bsv_store_synthetic.anatomy import GRID
 from bsv_store_synthetic.atlas import SyntheticAtlas
 

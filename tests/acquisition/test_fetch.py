@@ -17,9 +17,9 @@ from bsv_store.catalog.database.models import Claim, StoredVolume
 from bsv_store.errors import InputError, NoSpaceError, ReadOnlyStoreError, StoreError, UnknownExperimentError
 from bsv_store.progress import SILENCE
 from bsv_store.sources.allen import AllenClient
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import read_array
-from bsv_store.volumes.volume import VolumeKind
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import CutChunks, CutJson, Failure, Fault, Html, RedirectLoop, Status, Substitute
 from tests.acquisition.stored import all_volumes

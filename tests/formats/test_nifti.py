@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bsv_store.formats.nifti import affine_of, write_nifti
-from bsv_store.volumes.grid import SPACINGS_UM, Grid
+from bsv_store.vocabulary import SPACINGS_UM
+from bsv_store.volumes.grid import Grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

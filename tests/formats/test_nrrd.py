@@ -13,8 +13,9 @@ import pytest
 from bsv_store.errors import FormatError, FrameError, InputError
 from bsv_store.formats import nrrd as reader
 from bsv_store.formats.nrrd import read_nrrd, spool_nrrd
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.spool import VolumeSpool
-from bsv_store.volumes.volume import Volume, VolumeKind
+from bsv_store.volumes.volume import Volume
 from tests.sources.bodies import GRID, nrrd, raw, voxels
 
 RAW = raw(voxels())

@@ -18,7 +18,8 @@ from typing import Any, Literal, cast, get_args
 
 from bsv_store.check import several, text
 from bsv_store.errors import RecipeError
-from bsv_store.volumes.grid import AXES, Axis
+from bsv_store.vocabulary import Axis
+from bsv_store.volumes.grid import AXES
 
 BinMethod = Literal["equal_width", "quantile", "edges"]
 GroupingField = Literal["primary_structure", "line", "sex", "product", "hemisphere", "strain"]

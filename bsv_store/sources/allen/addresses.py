@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from urllib.parse import quote, urlsplit
 
 from bsv_store.errors import InputError
-from bsv_store.volumes.volume import VolumeKind
+from bsv_store.vocabulary import VolumeKind
 
 API_URL = "https://api.brain-map.org"
 API_URL_VARIABLE = "BSV_STORE_API_URL"

@@ -32,11 +32,12 @@ from bsv_store.formats.unionizes import BOTH_PARTS
 from bsv_store.sources.allen import addresses
 from bsv_store.sources.allen.gate import Clock
 from bsv_store.sources.allen.transfer import AGAIN_HINT, Order, Patience, Transfer, ignore_bytes
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.annotation import Annotation
 from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.spool import SpooledVolume, VolumeSpool
-from bsv_store.volumes.volume import Volume, VolumeKind
+from bsv_store.volumes.volume import Volume
 
 T = TypeVar("T")
 Rows = list[dict[str, Any]]
