@@ -32,7 +32,7 @@ LEVELS: tuple[frozenset[str], ...] = (
 PUBLIC_NAMES = "bsv_store"
 
 # Extras for users; the others are for those who work on the package.
-USER_EXTRAS = ("postgres", "plot", "xarray", "dask")
+USER_EXTRAS = ("postgres", "plot", "xarray", "dask", "zarr")
 
 # Imports for type checking that close a circle. Nothing may be added.
 CIRCLES_TO_REMOVE = {("bsv_store.datasets.stored", "bsv_store.datasets.history.checks")}

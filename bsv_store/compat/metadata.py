@@ -11,7 +11,7 @@ from pathlib import Path
 from bsv_store.averaging.grouping.assignment import is_known
 from bsv_store.compat.inputs import Facts
 from bsv_store.errors import InputError
-from bsv_store.formats.output_file import written_whole
+from bsv_store.formats.output_file import atomic_output
 
 WILD_TYPE = "Wild-type"
 COLUMNS = (
@@ -63,7 +63,7 @@ def write_metadata(target: Path, facts: Sequence[Facts], *, bsv_rules: bool) -> 
         If the disk is full.
     """
     unknown = 0.0 if bsv_rules else ""
-    with written_whole(target, overwrite=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic_output(target, overwrite=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for item in facts:

@@ -1,30 +1,35 @@
-"""NRRD files of the Allen API and of AllenSDK's cache, read block by block.
+"""NRRD files: those of the Allen API and of AllenSDK's cache are read block by block, and exports are written.
 
-pynrrd parses the header; the voxels are inflated here, so that a file that lies about its size costs no more memory
-than its header admits, and so that data are turned to our axis order while they come in. Format: NRRD0004,
+pynrrd parses the header. The voxels are decompressed here, so that a file with a wrong size takes no more memory than
+its header states, and so that data are transposed to our axis order block by block. Exports have the header fields of
+the Allen Institute's files, gzip compression, and the AP axis fastest. Format: NRRD0004,
 https://teem.sourceforge.net/nrrd/format.html
 """
 
 from __future__ import annotations
 
 import io
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.errors import FormatError, FrameError, InputError
-from bsv_store.formats.fields import DAMAGED_HINT, looks_like_html, quoted
+from bsv_store.formats.fields import DAMAGED_HINT, checked_text, looks_like_html, quoted
 from bsv_store.vocabulary import VolumeKind
-from bsv_store.volumes.checks import checked_values
-from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.checks import NO_DATA, checked_values
+from bsv_store.volumes.grid import AXES, Grid
 from bsv_store.volumes.spool import SpooledVolume, VolumeSpool
 from bsv_store.volumes.volume import Volume
+
+if TYPE_CHECKING:
+    from bsv_store.formats.image import Image
 
 _MAX_HEADER_BYTES = 64 * 1024
 _INPUT_BYTES = 256 * 1024
@@ -46,8 +51,14 @@ _TYPES = {
 }
 _DTYPES = {name: dtype for dtype, names in _TYPES.items() for name in names}
 _GZIP, _RAW = ("gzip", "gz"), ("raw",)
-# A file that keeps its voxels elsewhere, or skips over part of itself, is none of Allen's.
+# Fields of files whose voxels are elsewhere, or that skip a part of themselves. Allen's files have none of them.
 _DETACHED = ("data file", "datafile", "line skip", "lineskip", "byte skip", "byteskip")
+
+# For writing: names of number types, and ML planes that are compressed at a time.
+_TYPE_NAMES = {"float32": "float", "float64": "double", "uint8": "unsigned char"}
+_PLANES = 16
+# Averages have few zeros: a higher level takes long and gains little.
+_LEVEL, _COMPUTED_LEVEL = 6, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,3 +358,59 @@ class _GzipBody(_RawBody):
 
     def _left_over(self) -> bool:
         return bool(self._inflater.unused_data) or bool(self._stream.read(1))
+
+
+def write_nrrd(image: Image, path: Path) -> None:
+    """Write an image to an NRRD file; the same image gives the same bytes.
+
+    Several groups are a fourth axis, the slowest, of kind "list". Where the values are not computed by this package the
+    file has Allen's header fields and -1 for no data, as Allen's older files do, so that `read_nrrd` reads it back;
+    else it names the axes, has the image's facts as key/value pairs, and NaN for no data.
+
+    Raises
+    ------
+    FormatError
+        If the title is not a single line of at most 255 visible characters.
+    """
+    # Headers are ASCII.
+    title = image.title.replace("\u00b3", "^3").replace("\u00b5", "u")
+    checked_text(title, field="content", what=str(path))
+    packer = zlib.compressobj(_COMPUTED_LEVEL if image.is_computed else _LEVEL, zlib.DEFLATED, _GZIP_WBITS)
+    no_data = math.nan if image.is_computed else NO_DATA
+    with path.open("wb") as stream:
+        stream.write(_header(image, title))
+        for block in image.ml_blocks():
+            for first in range(0, block.shape[2], _PLANES):
+                part = block[:, :, first : first + _PLANES].astype(block.dtype.newbyteorder("<"))
+                if part.dtype.kind == "f" and not math.isnan(no_data):
+                    part[np.isnan(part)] = no_data
+                stream.write(packer.compress(part.tobytes(order="F")))
+        stream.write(packer.flush())
+
+
+def _header(image: Image, title: str) -> bytes:
+    spacing = image.grid.spacing_um
+    several = image.group_count > 1
+    labels = [*AXES, *(["group"] if several else [])] if image.is_computed else []
+    facts = image.facts if image.is_computed else {}
+    lines = (
+        "NRRD0004",
+        "# Complete NRRD file format specification at:",
+        "# http://teem.sourceforge.net/nrrd/format.html",
+        f"content: {title}",
+        f"type: {_TYPE_NAMES[image.number_dtype]}",
+        f"dimension: {4 if several else 3}",
+        # As in Allen's files, where it is misleading: the axes run posterior, inferior, right.
+        "space: left-posterior-superior",
+        f"sizes: {' '.join(map(str, (*image.grid.shape, *([image.group_count] if several else []))))}",
+        f"space directions: ({spacing},0,0) (0,{spacing},0) (0,0,{spacing}){' none' if several else ''}",
+        f"kinds: domain domain domain{' list' if several else ''}",
+        *(["labels: " + " ".join(f'"{label}"' for label in labels)] if labels else []),
+        "endian: little",
+        "encoding: gzip",
+        "space origin: (0,0,0)",
+        *(f"{name}:={' '.join(value.split())}" for name, value in facts.items()),
+        "",
+        "",
+    )
+    return "\n".join(lines).encode("ascii", "backslashreplace")

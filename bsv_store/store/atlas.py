@@ -157,20 +157,28 @@ class Anatomy:
         descendants: bool = True,
         overwrite: bool = False,
     ) -> None:
-        """Write a mask to ``.nrrd``, ``.nii``, ``.nii.gz`` or ``.npy``; 1 inside, 0 outside.
+        """Write a mask to an image file: 1 inside, 0 outside.
+
+        The ending of the file name selects the format, such as ``.nrrd`` or ``.npy`` (bool, axes ap, dv, ml); all are
+        listed in `bsv_store.formats.table.IMAGE_FORMATS`.
 
         Raises
         ------
         MissingDataError, UnknownStructureError, InputError
-            As `structure_mask` does; or if the ending is none of these, or the file exists.
+            As `structure_mask` does; or if the ending is unknown, or the file exists.
         """
-        from bsv_store.atlas.annotation import export_mask, mask_format, mask_name
+        from bsv_store.atlas.annotation import export_mask
 
-        path = arguments.path("target", target)
-        # Before the work: nobody should wait to learn of a slip of the pen.
-        mask_format(path)
-        mask = self.structure_mask(structures, spacing_um=spacing_um, hemisphere=hemisphere, descendants=descendants)
-        export_mask(mask, path, what=mask_name(structures, hemisphere), overwrite=overwrite)
+        export_mask(
+            self.database,
+            self.files,
+            structures,
+            arguments.path("target", target),
+            spacing_um=spacing_um,
+            hemisphere=hemisphere,
+            descendants=descendants,
+            overwrite=overwrite,
+        )
 
     def region_summary(
         self,

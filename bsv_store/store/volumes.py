@@ -69,12 +69,15 @@ class SingleVolumes:
         spacing_um: int = 100,
         overwrite: bool = False,
     ) -> None:
-        """Write a volume to ``.nrrd`` or ``.npy``; at 25 and 10 um in at most 350 MB of memory.
+        """Write a volume to an image file; at 25 and 10 um in at most 350 MB of memory.
+
+        The ending of the file name selects the format, such as ``.nrrd`` (no data is -1, as in Allen's files) or
+        ``.npy`` (float32, axes ap, dv, ml); all are listed in `bsv_store.formats.table.IMAGE_FORMATS`.
 
         Raises
         ------
         MissingDataError, DamagedFileError, InputError
-            As `volume` does; or if the ending is neither, or the file exists.
+            As `volume` does; or if the ending is unknown, or the file exists.
         """
         from bsv_store.formats.volume_export import export_volume
 

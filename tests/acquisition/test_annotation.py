@@ -261,7 +261,7 @@ def test_a_file_without_a_row_is_not_trusted_because_it_exists(
     catalog: Store, client: AllenClient, tmp_path: Path, how: str
 ) -> None:
     content = OTHER_IDS if how == "unknown" else wire_volumes.annotation_nrrd(100)
-    from bsv_store.formats import read_annotation_nrrd
+    from bsv_store.formats.annotation import read_annotation_nrrd
     from bsv_store.volumes.annotation import publish_annotation
 
     file = publish_annotation(catalog.files, read_annotation_nrrd(content, what="x"), source="x")

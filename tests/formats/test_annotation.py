@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bsv_store.errors import FormatError, FrameError, InputError
-from bsv_store.formats import read_annotation_nrrd
+from bsv_store.formats.annotation import read_annotation_nrrd
 from bsv_store.volumes.annotation import Annotation
 from bsv_store.volumes.grid import Grid
 from bsv_store_synthetic import SyntheticAtlas, wire_volumes
