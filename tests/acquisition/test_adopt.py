@@ -410,7 +410,7 @@ def test_the_real_allensdk_cache_has_one_bad_file(store: Store, data: Path, tmp_
     report = adopted(store, folder)
     assert [refused.path.name for refused in report.refused] == ["projection_density_25.nrrd"]
     assert report.refused[0].path.parent.name == "experiment_288169135"
-    assert "is cut" in report.refused[0].reason
+    assert "is truncated" in report.refused[0].reason
     assert (report.unionizes, report.volumes) == (40, 4)
     assert report.structures is not None
     assert report.structures.added == 1327

@@ -229,8 +229,8 @@ FAULTS: list[tuple[str, Fault, int, str]] = [
     ("web page", Html(), 4, "a web page"),
     ("failure", Failure("gone"), 4, "reports failure: 'gone'"),
     ("redirects", RedirectLoop(), 6, "redirects without end"),
-    ("cut zip", CutJson(0.5), 2, "is no whole zip file"),
-    ("garbage", Substitute(b"\x00" * 1000), 2, "is no whole zip file"),
+    ("cut zip", CutJson(0.5), 2, "is not a complete zip file"),
+    ("garbage", Substitute(b"\x00" * 1000), 2, "is not a complete zip file"),
 ]
 
 

@@ -71,7 +71,7 @@ def test_bad_questions_are_named(annotated: Store) -> None:
         annotated.structure_mask([])
     with pytest.raises(InputError, match="top"):
         annotated.structure_mask("VISp", hemisphere="top")
-    with pytest.raises(InputError, match="30 um"):
+    with pytest.raises(InputError, match="got 30"):
         annotated.structure_mask("VISp", spacing_um=30)
     with pytest.raises(InputError, match="no slice"):
         annotated.annotation(ap=5)  # type: ignore[arg-type]

@@ -183,7 +183,7 @@ def test_a_full_disk_is_a_clean_error_and_leaves_nothing(filled: Store, limit: i
         cwd=CHECKOUT,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "refused: Free some room and run the same again.\n"
+    assert done.stdout == "refused: Free disk space and run the command again.\n"
     assert leftovers(filled) == []
     assert not (filled.path / "datasets" / "test").exists()
 

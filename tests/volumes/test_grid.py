@@ -19,7 +19,7 @@ def test_shape_of_each_spacing_is_allens(spacing: int) -> None:
 
 
 def test_unknown_spacing_is_refused() -> None:
-    with pytest.raises(InputError, match="20 um"):
+    with pytest.raises(InputError, match="got 20"):
         Grid(20)
 
 
