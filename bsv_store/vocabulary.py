@@ -44,7 +44,7 @@ def _rows(names: Any, rows: Iterable[_RowT]) -> Mapping[str, _RowT]:
 # -- space ------------------------------------------------------------------------------------------------------------
 
 Axis = Literal["AP", "DV", "ML"]
-Side = Literal["left", "right"]
+Hemisphere = Literal["left", "right"]
 MeasuredHemisphere = Literal["both", "left", "right", "ipsilateral", "contralateral"]
 
 
@@ -74,8 +74,8 @@ AXES: Mapping[str, AxisRow] = _rows(
 
 
 @dataclass(frozen=True, slots=True)
-class SideRow:
-    """A side of the brain.
+class HemisphereRow:
+    """A hemisphere of the brain: the one that was injected, or one half of a volume.
 
     Attributes
     ----------
@@ -83,12 +83,14 @@ class SideRow:
         ``hemisphere_id`` of the unionize records.
     """
 
-    name: Side
+    name: Hemisphere
     unionize_id: int
     synonyms: tuple[str, ...] = ()
 
 
-SIDES: Mapping[str, SideRow] = _rows(Side, [SideRow("left", 1, ("l",)), SideRow("right", 2, ("r",))])
+HEMISPHERES: Mapping[str, HemisphereRow] = _rows(
+    Hemisphere, [HemisphereRow("left", 1, ("l",)), HemisphereRow("right", 2, ("r",))]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,9 @@ MEASURED_HEMISPHERES: Mapping[str, MeasuredHemisphereRow] = _rows(
         MeasuredHemisphereRow("contralateral", "other hemisphere", None, is_relative=True, synonyms=("contra",)),
     ],
 )
+
+SPACINGS_UM = (10, 25, 50, 100)
+"""Edges of the voxels of the CCFv3 grids, um."""
 
 # -- volumes ----------------------------------------------------------------------------------------------------------
 
@@ -429,7 +434,7 @@ class HemisphereRuleRow:
     words: str
     methods: str
     needs_side: bool = True
-    mirrored_side: Side | None = None
+    mirrored_side: Hemisphere | None = None
     subtracts: bool = False
     is_folded: bool = False
     synonyms: tuple[str, ...] = ()

@@ -25,6 +25,7 @@ HEAVY = {
     "sqlalchemy",
     "stamina",
     "xarray",
+    "zarr",
 }
 
 CHECKOUT = Path(__file__).resolve().parents[1]

@@ -26,7 +26,11 @@ from bsv_store.catalog.ingest.hemisphere import lock_experiments
 from bsv_store.catalog.volumes import find_volumes, record_volume
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import FormatError, InputError
-from bsv_store.formats import read_density_raw, read_experiments, read_nrrd, read_structures, read_unionizes, spool_nrrd
+from bsv_store.formats.density_zip import read_density_raw
+from bsv_store.formats.experiments import read_experiments
+from bsv_store.formats.nrrd import read_nrrd, spool_nrrd
+from bsv_store.formats.structures import read_structures
+from bsv_store.formats.unionizes import read_unionizes
 from bsv_store.progress import SILENCE, Progress
 from bsv_store.sources.caches import CachedAnnotation, CacheFile, CacheScan, scan_cache
 from bsv_store.text import number_of, size_text

@@ -18,7 +18,7 @@ from bsv_store.catalog.annotations import (
 from bsv_store.catalog.database.engine import Database
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import InputError, MissingDataError
-from bsv_store.formats import read_annotation_nrrd
+from bsv_store.formats.annotation import read_annotation_nrrd
 from bsv_store.progress import Progress
 from bsv_store.sources.allen import AllenClient
 from bsv_store.text import size_text

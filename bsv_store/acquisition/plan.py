@@ -18,20 +18,11 @@ from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import SourceSnapshot, StoredVolume
 from bsv_store.errors import NoSpaceError
 from bsv_store.text import duration_text, number_of, size_text
+from bsv_store.vocabulary import VOLUME_KINDS, VolumeKind
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.volume import VolumeKind, volume_kind
 
-# Bytes of a volume at 100 um as it is downloaded and as it is stored: experiment 158375425, and for the energies, of
-# which no real file is at hand, those of the densities.
-_TYPICAL: dict[VolumeKind, tuple[int, int]] = {
-    "projection_density": (386_000, 698_000),
-    "projection_energy": (386_000, 698_000),
-    "injection_density": (7_500, 8_000),
-    "injection_fraction": (7_500, 8_100),
-    "injection_energy": (7_500, 8_000),
-    "data_mask": (72_700, 69_200),
-}
+# Of the typical sizes in the vocabulary.
 _TYPICAL_SPACING_UM = 100
 # Of one experiment: 2,600 rows as JSON, and in the database with its indices.
 _UNIONIZE_DOWNLOAD, _UNIONIZE_STORED = 1_600_000, 800_000
@@ -243,7 +234,8 @@ def plan_volumes(
         others = [] if seconds is not None else _rates(connection)
     present = set() if refresh else present_volumes(database, files, ids, kind=kind, spacing_um=spacing_um)
     scale = grid.size / Grid(_TYPICAL_SPACING_UM).size
-    download, stored = (size * scale for size in _TYPICAL[kind])
+    row = VOLUME_KINDS[kind]
+    download, stored = row.download_bytes * scale, row.stored_bytes * scale
     if mean is not None:
         download, stored = download * float(mean) / stored, float(mean)
     if others:
@@ -327,7 +319,7 @@ def _rates(connection: Connection) -> list[float]:
         )
         seconds = _seconds_each(_arrivals(connection, query))
         if seconds:
-            size = _TYPICAL[volume_kind(kind)][0] * Grid(spacing_um).size / Grid(_TYPICAL_SPACING_UM).size
+            size = VOLUME_KINDS[kind].download_bytes * Grid(spacing_um).size / Grid(_TYPICAL_SPACING_UM).size
             rates.append(size / seconds)
     return rates
 

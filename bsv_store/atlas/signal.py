@@ -20,7 +20,7 @@ from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.selection.selection import Selection, as_selection
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, subtree
 from bsv_store.catalog.volumes import find_volumes
-from bsv_store.check import several, text
+from bsv_store.check import several
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.progress import SILENCE, Progress
 from bsv_store.text import listed_ids
@@ -95,7 +95,7 @@ def structure_signal(
     sides = tuple(map(checked_hemisphere, several("hemisphere", hemisphere, such_as=such_as)))
     if not sides:
         raise InputError("no hemisphere is named", hint="Name one or more, such as both.")
-    known_kind = volume_kind(text("kind", kind, such_as="projection_density"))
+    known_kind = volume_kind(kind)
     as_selection(selection)
     with database.reading() as connection:
         rows = named_structures(find_structures(connection, references(structures)))

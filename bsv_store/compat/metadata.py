@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bsv_store.catalog.tables.frames import WILD_TYPE_LABEL
 from bsv_store.errors import InputError
-from bsv_store.formats.output_file import written_whole
+from bsv_store.formats.output_file import atomic_output
 from bsv_store.volumes.grid import AXES
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def write_metadata(
     NoSpaceError
         If the disk is full.
     """
-    with written_whole(target, overwrite=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic_output(target, overwrite=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for each in experiments:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bsv_store.catalog.database.engine import Database
+    from bsv_store.vocabulary import Axis
     from bsv_store.volumes.files import StoreFiles
-    from bsv_store.volumes.grid import Axis
 
 
 @dataclass(frozen=True, slots=True)

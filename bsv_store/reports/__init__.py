@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bsv_store.check import path as checked_path
 from bsv_store.check import several
 from bsv_store.errors import InputError
-from bsv_store.formats.output_file import written_whole
+from bsv_store.formats.output_file import atomic_output
 from bsv_store.reports.axes import draw_axes
 from bsv_store.reports.panels import VIEWS, PlottedGroup, PlottedVersion, figure_class, scene_of
 from bsv_store.reports.sheet import SHEET_VIEWS, draw_sheet
@@ -73,7 +73,7 @@ def plot_groups(
     if target.suffix.lower() not in SUFFIXES:
         raise InputError(f"path must end in {', '.join(SUFFIXES)}, got {target.name!r}")
     figure = draw_groups(version, groups=groups, subtitle=subtitle)
-    with written_whole(target, overwrite=overwrite) as temporary:
+    with atomic_output(target, overwrite=overwrite) as temporary:
         figure.savefig(temporary, dpi=150, facecolor="white")
     return target
 

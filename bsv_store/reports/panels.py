@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from bsv_store.averaging.grouping.assignment import CROSSED
 from bsv_store.errors import InputError
 from bsv_store.text import number_of
-from bsv_store.volumes.grid import EXTENT_UM, Axis, Grid
+from bsv_store.vocabulary import Axis
+from bsv_store.volumes.grid import EXTENT_UM, Grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

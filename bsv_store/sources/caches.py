@@ -18,8 +18,7 @@ from typing import assert_never
 
 from bsv_store.errors import InputError, NotACacheError
 from bsv_store.formats.fields import MAX_ID
-from bsv_store.vocabulary import CACHE_LAYOUTS, VOLUME_KINDS, CacheLayout, VolumeKind
-from bsv_store.volumes.grid import SPACINGS_UM
+from bsv_store.vocabulary import CACHE_LAYOUTS, SPACINGS_UM, VOLUME_KINDS, CacheLayout, VolumeKind
 from bsv_store.volumes.volume import volume_kind
 
 _BSV_DENSITY = "density.raw"

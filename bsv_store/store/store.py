@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bsv_store import check
 from bsv_store.store.creation import connect
 from bsv_store.volumes.files import StoreFiles
+from bsv_store.volumes.volume import volume_kind
 
 if TYPE_CHECKING:
     from datetime import date
@@ -486,7 +487,6 @@ class Store:
         """
         from bsv_store.acquisition.clients import client_unless
         from bsv_store.acquisition.fetch import fetch_volumes
-        from bsv_store.volumes.volume import volume_kind
 
         ids = self._nonempty(selection)
         with client_unless(offline, api_url, connections=check.whole_number("workers", workers, least=1)) as client:
@@ -516,7 +516,6 @@ class Store:
         Parameters and errors are those of `fetch`.
         """
         from bsv_store.acquisition.plan import plan_volumes
-        from bsv_store.volumes.volume import volume_kind
 
         return plan_volumes(
             self.database,

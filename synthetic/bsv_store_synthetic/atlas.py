@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from bsv_store.catalog.records import LineRecord, Ontology, StructureRecord
 from bsv_store.errors import InputError
-from bsv_store.vocabulary import VolumeKind
-from bsv_store.volumes.grid import Hemisphere
+from bsv_store.vocabulary import Hemisphere, VolumeKind
 from bsv_store_synthetic import anatomy, ontology, unionize, volumes
 from bsv_store_synthetic.experiments import FIRST_ID, plan
 

@@ -129,7 +129,7 @@ def test_a_bad_annotation_is_refused_and_the_rest_goes_on(store: Store, tmp_path
     report = adopted(store, folder)
     assert (report.annotations, report.volumes) == (0, 2)
     assert [refused.path for refused in report.refused] == [path]
-    assert "cut" in report.refused[0].reason
+    assert "truncated" in report.refused[0].reason
 
 
 def test_an_annotation_under_a_wrong_name_is_refused(store: Store, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_damaged_file_is_refused_and_the_rest_goes_on(store: Store, tmp_path: 
     report = adopted(store, folder)
     assert [refused.path for refused in report.refused] == [bad]
     assert str(bad) in report.refused[0].reason
-    assert "get it again from its source" in report.refused[0].reason
+    assert "Get it again from its source" in report.refused[0].reason
     assert report.unionizes + report.volumes == 5
     assert report.volumes == count(store, StoredVolume)
     assert len([*(store.path / "volumes").rglob("*.h5")]) == report.volumes + report.annotations
@@ -410,7 +410,7 @@ def test_the_real_allensdk_cache_has_one_bad_file(store: Store, data: Path, tmp_
     report = adopted(store, folder)
     assert [refused.path.name for refused in report.refused] == ["projection_density_25.nrrd"]
     assert report.refused[0].path.parent.name == "experiment_288169135"
-    assert "is cut" in report.refused[0].reason
+    assert "is truncated" in report.refused[0].reason
     assert (report.unionizes, report.volumes) == (40, 4)
     assert report.structures is not None
     assert report.structures.added == 1327

@@ -100,7 +100,7 @@ def test_what_is_there_is_not_asked_for(catalog: Store, client: AllenClient, ser
     assert leftovers(catalog) == []
 
 
-@pytest.mark.parametrize(("step", "passages"), [("_Room.pack", 5), ("runs", 2), ("annotation_image", 1)])
+@pytest.mark.parametrize(("step", "passages"), [("_Packer.pack", 5), ("runs", 2), ("annotation_image", 1)])
 def test_an_interrupt_ends_what_is_under_way_and_leaves_nothing(
     catalog: Store, client: AllenClient, monkeypatch: pytest.MonkeyPatch, step: str, passages: int
 ) -> None:
@@ -142,8 +142,10 @@ OTHER_IDS = body(np.where(ATLAS.annotation > 0, np.uint32(5), np.uint32(0)))
         pytest.param(Status(503), UpstreamError, "503", id="503"),
         pytest.param(Html(), UpstreamError, "web page", id="html"),
         pytest.param(Truncate(5000), UpstreamError, "connection failed", id="cut"),
-        pytest.param(Substitute(wire_volumes.annotation_nrrd(100)[:-100]), UpstreamError, "is cut", id="cut at source"),
-        pytest.param(Substitute(FLOATS), UpstreamError, "fractions", id="float"),
+        pytest.param(
+            Substitute(wire_volumes.annotation_nrrd(100)[:-100]), UpstreamError, "is truncated", id="cut at source"
+        ),
+        pytest.param(Substitute(FLOATS), UpstreamError, "floating-point", id="float"),
         pytest.param(Substitute(wire_volumes.annotation_nrrd(50)), UpstreamError, "not of 100 um", id="spacing"),
         pytest.param(Substitute(body(ATLAS.annotation, sizes="133 81 115")), UpstreamError, "CCFv2", id="frame"),
         pytest.param(Substitute(OTHER_IDS), UnknownStructureError, "does not have: 5", id="ids"),
@@ -188,10 +190,10 @@ def test_an_ontology_without_a_structure_that_has_voxels_refuses_it(store: Store
 
 
 def test_no_such_grid_is_an_error(catalog: Store, client: AllenClient, server: SyntheticServer) -> None:
-    with pytest.raises(InputError, match="30 um"):
+    with pytest.raises(InputError, match="got 30"):
         sync_annotation(catalog.database, catalog.files, client, 30)
-    with pytest.raises(InputError, match="30 um"):
-        catalog.atlas.annotation(30)
+    with pytest.raises(InputError, match="got 30"):
+        catalog.atlas.annotation(spacing_um=30)
     assert server.requests.total == 0
 
 
@@ -261,7 +263,7 @@ def test_a_file_without_a_row_is_not_trusted_because_it_exists(
     catalog: Store, client: AllenClient, tmp_path: Path, how: str
 ) -> None:
     content = OTHER_IDS if how == "unknown" else wire_volumes.annotation_nrrd(100)
-    from bsv_store.formats import read_annotation_nrrd
+    from bsv_store.formats.annotation import read_annotation_nrrd
     from bsv_store.volumes.annotation import publish_annotation
 
     file = publish_annotation(catalog.files, read_annotation_nrrd(content, what="x"), source="x")

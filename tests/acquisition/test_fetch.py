@@ -18,9 +18,9 @@ from bsv_store.catalog.database.models import Claim, StoredVolume
 from bsv_store.errors import InputError, NoSpaceError, ReadOnlyStoreError, StoreError, UnknownExperimentError
 from bsv_store.progress import SILENCE
 from bsv_store.sources.allen import AllenClient
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import read_array
-from bsv_store.volumes.volume import VolumeKind
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import CutChunks, CutJson, Failure, Fault, Html, RedirectLoop, Status, Substitute
 from tests.acquisition.stored import all_volumes
@@ -230,8 +230,8 @@ FAULTS: list[tuple[str, Fault, int, str]] = [
     ("web page", Html(), 4, "a web page"),
     ("failure", Failure("gone"), 4, "reports failure: 'gone'"),
     ("redirects", RedirectLoop(), 6, "too many redirects"),
-    ("cut zip", CutJson(0.5), 2, "is no whole zip file"),
-    ("garbage", Substitute(b"\x00" * 1000), 2, "is no whole zip file"),
+    ("cut zip", CutJson(0.5), 2, "is not a complete zip file"),
+    ("garbage", Substitute(b"\x00" * 1000), 2, "is not a complete zip file"),
 ]
 
 

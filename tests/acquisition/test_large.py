@@ -19,8 +19,9 @@ from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.catalog.database.models import StoredVolume
 from bsv_store.errors import NoSpaceError
 from bsv_store.sources.allen import AllenClient
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.library import VolumeFile, read_array, read_slab
-from bsv_store.volumes.volume import SparseArray, VolumeKind
+from bsv_store.volumes.volume import SparseArray
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire_volumes
 from bsv_store_synthetic.faults import Substitute, Truncate
 from tests.acquisition.interrupts import interrupt_at

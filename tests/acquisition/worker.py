@@ -22,8 +22,8 @@ def main(what: str, store_path: Path, url: str, experiment_ids: Sequence[int]) -
     from bsv_store.acquisition.sync import sync_unionizes
     from bsv_store.formats import nrrd
     from bsv_store.sources.allen import AllenClient
+    from bsv_store.vocabulary import VolumeKind
     from bsv_store.volumes import grid
-    from bsv_store.volumes.volume import VolumeKind
 
     kind: VolumeKind = "projection_density"
     if what == "fetch-large":

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from bsv_store.errors import InputError
 from bsv_store.reports import draw_groups, plot_groups
-from bsv_store.volumes.grid import Axis, Grid
+from bsv_store.vocabulary import Axis
+from bsv_store.volumes.grid import Grid
 
 
 @dataclass(frozen=True)

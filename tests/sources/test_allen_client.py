@@ -266,7 +266,7 @@ def test_rows_that_the_reader_refuses_are_not_asked_for_again(httpserver: HTTPSe
     rows = unionize_rows(FIRST)
     del rows[3]["sum_pixels"]
     paged = Paged(rows, size=10_000)
-    with asked_in_pages(httpserver, paged) as client, pytest.raises(UpstreamError, match="lacks 'sum_pixels'"):
+    with asked_in_pages(httpserver, paged) as client, pytest.raises(UpstreamError, match="is missing 'sum_pixels'"):
         client.unionizes([FIRST])
     assert len(paged.starts) == 1
 

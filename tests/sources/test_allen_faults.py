@@ -109,7 +109,7 @@ LASTING: list[tuple[str, Fault, int, str]] = [
     ("too long a length", WrongLength(100), 4, "the connection failed"),
     ("redirect loop", RedirectLoop(), 6, "too many redirects"),
     ("rows instead of a grid", Substitute(b'{"success":true,"id":0,"msg":[]}'), 2, "rows instead of a volume"),
-    ("no zip", Substitute(b"PK but not really"), 2, "is no whole zip file"),
+    ("no zip", Substitute(b"PK but not really"), 2, "is not a complete zip file"),
     ("too long a body", Substitute(lambda body: bytes(20_000_000)), 1, "the body is longer than"),
 ]
 

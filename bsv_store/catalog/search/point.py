@@ -12,7 +12,7 @@ from bsv_store.catalog.search.searches import rank_experiments
 from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.volumes import find_volumes
-from bsv_store.check import point_um, text
+from bsv_store.check import point_um
 from bsv_store.errors import MissingDataError
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import read_slab
@@ -62,7 +62,7 @@ def search_point(
     DamagedFileError
         If a file is not what was stored.
     """
-    known_kind = volume_kind(text("kind", kind, such_as="projection_density"))
+    known_kind = volume_kind(kind)
     voxel = _voxel(Grid(spacing_um), point)
     with database.reading() as connection:
         ids = resolve_nonempty(connection, selection)

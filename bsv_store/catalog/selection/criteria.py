@@ -12,7 +12,8 @@ from typing import Any, Literal, Self, get_args
 from bsv_store.catalog.structures import StructureRef, as_reference
 from bsv_store.errors import InputError, SelectionError
 from bsv_store.text import MAX_ID, MAX_NAME_LENGTH, can_be_name, listed, near_names, shown
-from bsv_store.volumes.grid import Axis, Grid
+from bsv_store.vocabulary import Axis
+from bsv_store.volumes.grid import Grid
 
 InjectionScope = Literal["primary", "any"]
 InjectedHemisphere = Literal["left", "right"]

@@ -17,21 +17,22 @@ from urllib.parse import urlsplit
 from bsv_store._version import __version__
 from bsv_store.catalog.records import ExperimentList, Ontology, UnionizeTable
 from bsv_store.errors import FormatError, InputError, NotFoundUpstreamError, UpstreamError
-from bsv_store.formats import (
-    Envelope,
-    experiments_from_rows,
-    read_annotation_nrrd,
-    read_density_zip,
-    read_envelope,
-    read_nrrd,
-    read_structures,
-    spool_nrrd,
-    unionize_table_from_rows,
-)
-from bsv_store.formats.unionizes import BOTH_PARTS
+from bsv_store.formats.annotation import read_annotation_nrrd
+from bsv_store.formats.density_zip import read_density_zip
+from bsv_store.formats.envelope import Envelope, read_envelope
+from bsv_store.formats.experiments import experiments_from_rows
+from bsv_store.formats.nrrd import read_nrrd, spool_nrrd
+from bsv_store.formats.structures import read_structures
+from bsv_store.formats.unionizes import BOTH_PARTS, unionize_table_from_rows
 from bsv_store.sources.allen import addresses
 from bsv_store.sources.allen.gate import Clock
-from bsv_store.sources.allen.transfer import RETRY_HINT, Request, RetryPolicy, Transfer, ignore_bytes
+from bsv_store.sources.allen.transfer import (
+    RETRY_HINT,
+    Request,
+    RetryPolicy,
+    Transfer,
+    ignore_bytes,
+)
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.annotation import Annotation
 from bsv_store.volumes.files import store_errors
