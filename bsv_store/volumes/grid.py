@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal
 
 from bsv_store.errors import FrameError, InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Axis = Literal["AP", "DV", "ML"]
 Hemisphere = Literal["left", "right"]
@@ -116,6 +117,8 @@ class Grid:
 
     def centers_um(self, axis: Axis) -> NDArray[np.float64]:
         """Voxel centers along one axis in um, float64."""
+        import numpy as np
+
         count = self.shape[AXES.index(axis)]
         return (np.arange(count, dtype=np.float64) + 0.5) * self.spacing_um
 

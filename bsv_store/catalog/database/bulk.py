@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -30,6 +28,10 @@ from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import Unionize
 from bsv_store.catalog.database.models.base import Base, UtcDateTime
 from bsv_store.errors import BusyError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _COPY_TYPES = {
     BigInteger: "int8",
@@ -51,8 +53,8 @@ _MANY_ROWS = 1_000
 
 
 def table_of(model: type[Base]) -> Table:
-    """The table behind a model class."""
-    return cast("Table", model.__table__)
+    """The table that a class stands for."""
+    return model.__table__
 
 
 def insert_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -210,6 +212,8 @@ def _copy_type(table: Table, name: str) -> str:
 
 
 def _row_type(table: Table, columns: Iterable[str]) -> np.dtype[Any]:
+    import numpy as np
+
     # Without nulls and text every row has the same length, so NumPy can lay out all of them at once.
     fields = [("count", ">i2")]
     for name in columns:
@@ -218,6 +222,8 @@ def _row_type(table: Table, columns: Iterable[str]) -> np.dtype[Any]:
 
 
 def _packed(columns: Mapping[str, NDArray[Any]], row_type: np.dtype[Any]) -> bytes:
+    import numpy as np
+
     rows = np.empty(len(next(iter(columns.values()))), row_type)
     rows["count"] = len(columns)
     for name, values in columns.items():
