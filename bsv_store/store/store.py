@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bsv_store import check
-from bsv_store.store.creation import connect
-from bsv_store.volumes.files import StoreFiles
+from bsv_store.store.connection import connect
 
 if TYPE_CHECKING:
     from datetime import date
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
         Statistic,
         VolumeKind,
     )
+    from bsv_store.volumes.files import StoreFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,13 @@ class Store:
         self.path = path
         self.config = config
         self.database = connect(path, config, read_only=read_only)
-        self.files = StoreFiles(path, config.file_mode, config.directory_mode)
+
+    @cached_property
+    def files(self) -> StoreFiles:
+        """The files of the store's folder."""
+        from bsv_store.volumes.files import StoreFiles
+
+        return StoreFiles(self.path, self.config.file_mode, self.config.directory_mode)
 
     def close(self) -> None:
         """Close the connections to the database."""

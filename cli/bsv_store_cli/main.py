@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import sys
-import traceback
 from importlib import import_module
 from pathlib import Path
 
@@ -109,14 +108,20 @@ def _run() -> int:
         _trace()
         return _explain_system(error)
     except Exception:  # noqa: BLE001 (whatever else goes wrong must not pass for the findings that exit code 1 means)
-        traceback.print_exc()
+        _print_traceback()
         complain("this is a defect of bsv-store, not of what was asked for", "Please report it with the lines above.")
         return _DEFECT
 
 
 def _trace() -> None:
     if "--debug" in sys.argv[1:]:
-        traceback.print_exc()
+        _print_traceback()
+
+
+def _print_traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
 
 
 def _explain_usage(error: click.ClickException) -> None:

@@ -39,7 +39,7 @@ def test_an_old_store_comes_with_the_command_that_upgrades_it(run: Runner, store
     from contextlib import closing
 
     from bsv_store.config import read_store_config
-    from bsv_store.store.creation import connect
+    from bsv_store.store.connection import connect
 
     config = read_store_config(store_location)
     old = schema.KNOWN_REVISIONS[-2]

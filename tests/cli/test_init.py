@@ -34,7 +34,7 @@ def test_takes_the_folder_that_is_set(run: Runner, tmp_path: Path, how: str, mon
 
 def test_refuses_a_store(run: Runner, store_location: Path) -> None:
     before = (store_location / "store.toml").read_bytes()
-    done = run("init", store_location).refused(2, "is a bsv-store already", f"--store {store_location} status")
+    done = run("init", store_location).refused(2, "is already a bsv-store", f"--store {store_location} status")
     assert done.out == ""
     assert (store_location / "store.toml").read_bytes() == before
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from bsv_store.catalog.database.engine import BUSY_TIMEOUT_S, Database, translated
+from bsv_store.catalog.tables.table import Table
 from bsv_store.errors import BsvStoreError, QueryError
 from bsv_store.text import MAX_ID, shown
 
@@ -78,9 +79,24 @@ def run_sql(
     StoreUnreachableError, BusyError
         If the database does not answer, or stays locked.
     """
+    table = sql_table(database, statement, parameters, row_limit=row_limit, time_limit_s=time_limit_s)
+    frame = table.to_frame()
+    frame.attrs["truncated"] = table.truncated
+    return frame
+
+
+def sql_table(
+    database: Database,
+    statement: str,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    row_limit: int | None,
+    time_limit_s: float,
+) -> Table:
+    """The rows of one reading statement, see `run_sql`."""
     query = _checked(statement, parameters or {}, row_limit, time_limit_s)
     run = _run_sqlite if database.is_sqlite else _run_postgres
-    return _frame(run(database, query), row_limit)
+    return _table(run(database, query), row_limit)
 
 
 def _checked(statement: Any, parameters: Any, row_limit: Any, time_limit_s: Any) -> _Query:
@@ -317,16 +333,12 @@ def _fetched(query: _Query) -> int | None:
     return None if query.row_limit is None else query.row_limit + 1
 
 
-def _frame(result: _Result, row_limit: int | None) -> pd.DataFrame:
-    import pandas as pd
-
-    rows = result.rows[:row_limit]
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(result.names)
-    names = _unique(result.names)
-    series = {name: pd.Series(*_typed(values)) for name, values in zip(names, columns, strict=True)}
-    frame = pd.DataFrame(series, index=pd.RangeIndex(len(rows)), columns=pd.Index(names, dtype=object))
-    frame.attrs["truncated"] = len(rows) < len(result.rows)
-    return frame
+def _table(result: _Result, row_limit: int | None) -> Table:
+    found = result.rows[:row_limit]
+    columns = [_typed(values) for values in zip(*found, strict=True)] if found else [([], "object")] * len(result.names)
+    rows = list(zip(*(values for values, _ in columns), strict=True))
+    dtypes = tuple(dtype for _, dtype in columns)
+    return Table(tuple(_unique(result.names)), dtypes, rows, truncated=len(found) < len(result.rows))
 
 
 def _unique(names: Sequence[str]) -> list[str]:
@@ -340,19 +352,19 @@ def _unique(names: Sequence[str]) -> list[str]:
     return unique
 
 
-def _typed(values: Sequence[Any]) -> tuple[list[Any], None, str]:
-    """Data, index and dtype of a column."""
+def _typed(values: Sequence[Any]) -> tuple[list[Any], str]:
+    """The values of a column, in one type where they allow it, and their dtype."""
     data = [_number(value) if isinstance(value, Decimal) else value for value in values]
     present = [value for value in data if value is not None]
     kinds = {type(value) for value in present}
     complete = len(present) == len(data)
     if present and kinds == {bool}:
-        return data, None, "bool" if complete else "boolean"
+        return data, "bool" if complete else "boolean"
     if present and kinds == {int} and all(-MAX_ID - 1 <= value <= MAX_ID for value in present):
-        return data, None, "int64" if complete else "Int64"
+        return data, "int64" if complete else "Int64"
     if present and kinds <= {int, float}:
-        return data, None, "float64"
-    return data, None, "object"
+        return [None if value is None else float(value) for value in data], "float64"
+    return data, "object"
 
 
 def _number(value: Decimal) -> int | float:

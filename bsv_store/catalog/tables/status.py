@@ -7,17 +7,17 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection, func, select
 
-from bsv_store.catalog.annotations import all_annotations
 from bsv_store.catalog.database.models import (
     Dataset,
     DatasetVersion,
     Experiment,
     SourceSnapshot,
+    StoredAnnotation,
     StoredVolume,
     Structure,
     UnionizeCoverage,
 )
-from bsv_store.catalog.ingest.current import rank_in_force
+from bsv_store.catalog.ranks import rank_in_force
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +106,7 @@ def catalog_status(connection: Connection) -> CatalogStatus:
         experiments_with_unionizes=connection.scalar(select(func.count(UnionizeCoverage.experiment_id.distinct())))
         or 0,
         volumes=tuple(VolumeCount(kind, spacing, count, int(size)) for kind, spacing, count, size in volumes),
-        annotations=tuple(
-            AnnotationInfo(
-                file.grid.spacing_um,
-                file.structure_count,
-                file.annotated_voxels,
-                file.size_bytes,
-                file.source,
-                file.fetched_at,
-            )
-            for file in all_annotations(connection)
-        ),
+        annotations=_annotations(connection),
         datasets=_count(connection, Dataset),
         dataset_versions=_count(connection, DatasetVersion),
         latest_snapshots=_latest_snapshots(connection),
@@ -125,6 +115,19 @@ def catalog_status(connection: Connection) -> CatalogStatus:
 
 def _count(connection: Connection, table: type[Structure | Experiment | Dataset | DatasetVersion]) -> int:
     return connection.scalar(select(func.count()).select_from(table)) or 0
+
+
+def _annotations(connection: Connection) -> tuple[AnnotationInfo, ...]:
+    # In the order of the fields of AnnotationInfo.
+    query = select(
+        StoredAnnotation.spacing_um,
+        StoredAnnotation.structure_count,
+        StoredAnnotation.annotated_voxels,
+        StoredAnnotation.size_bytes,
+        StoredAnnotation.source,
+        StoredAnnotation.fetched_at,
+    )
+    return tuple(AnnotationInfo(*row) for row in connection.execute(query.order_by(StoredAnnotation.spacing_um)))
 
 
 def _latest_snapshots(connection: Connection) -> tuple[SnapshotInfo, ...]:

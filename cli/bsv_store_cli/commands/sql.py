@@ -7,7 +7,7 @@ import re
 import click
 
 from bsv_store_cli.help import Command
-from bsv_store_cli.output.formats import emit, format_option, frame_rows, print_rows
+from bsv_store_cli.output.formats import emit, format_option, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import number_of
 from bsv_store_cli.session import opened_store
@@ -67,12 +67,13 @@ def sql(
     if query is None:
         raise click.UsageError("give a QUERY, or --schema")
     values = dict(_pair(text) for text in parameters)
+    from bsv_store.catalog.tables.sql import sql_table
+
     with opened_store() as store:
-        frame = store.sql(query, values, limit=row_limit, timeout_s=time_limit_s)
-    print_rows(frame_rows(frame), output_format, columns=[str(name) for name in frame.columns])
-    truncated = frame.attrs.get("truncated", False)
-    rows = number_of(len(frame), "row")
-    note(f"The first {rows}; --limit allows more." if truncated else rows)
+        table = sql_table(store.database, query, values, row_limit=row_limit, time_limit_s=time_limit_s)
+    print_rows(table.to_dicts(), output_format, columns=table.columns)
+    rows = number_of(len(table), "row")
+    note(f"The first {rows}; --limit allows more." if table.truncated else rows)
 
 
 def _pair(text: str) -> tuple[str, str | int | float]:

@@ -18,7 +18,7 @@ from bsv_store_cli.commands.dataset.tag import tag, untag
 from bsv_store_cli.help import Group
 from bsv_store_cli.options.dataset import REF
 from bsv_store_cli.output.datasets import print_version
-from bsv_store_cli.output.formats import format_option, frame_rows, print_rows
+from bsv_store_cli.output.formats import format_option, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import Column, count, day_time, number_of
 from bsv_store_cli.session import opened_store
@@ -59,9 +59,10 @@ def dataset() -> None:
 def list_(output_format: str) -> None:
     """List all versions of all datasets."""
     from bsv_store.acquisition.work.outcome import size_text
+    from bsv_store.datasets.listing import versions_table
 
     with opened_store() as store:
-        rows = frame_rows(store.datasets.versions())
+        rows = versions_table(store.database).to_dicts()
     for row in rows:
         row["ref"] = f"{row['name']}@{row['number']}"
         row["size"] = size_text(row["size_bytes"])
