@@ -50,7 +50,7 @@ def test_refuses_a_folder_with_other_things(run: Runner, tmp_path: Path) -> None
     [
         ("mysql://localhost/bsv", "mysql"),
         ("what is this", "is not a database URL"),
-        ("postgresql://bsv:secret@localhost/bsv", "carries a password"),
+        ("postgresql://bsv:secret@localhost/bsv", "contains a password"),
     ],
 )
 def test_refuses_a_database_url_that_it_cannot_use(run: Runner, tmp_path: Path, url: str, text: str) -> None:
@@ -61,4 +61,4 @@ def test_refuses_a_database_url_that_it_cannot_use(run: Runner, tmp_path: Path, 
 
 def test_a_database_that_does_not_answer_is_unreachable(run: Runner, tmp_path: Path) -> None:
     pytest.importorskip("psycopg", reason="no Postgres: psycopg is not installed")
-    run("init", tmp_path / "store", "--database", "postgresql://bsv@127.0.0.1:1/bsv").refused(3, "does not answer")
+    run("init", tmp_path / "store", "--database", "postgresql://bsv@127.0.0.1:1/bsv").refused(3, "cannot be used")
