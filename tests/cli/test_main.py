@@ -115,7 +115,7 @@ def test_ctrl_c_is_130(run: Runner, filled: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Store, "status", interrupted)
     done = run("status", store=filled).refused(130)
     assert done.out == ""
-    assert done.err.strip().startswith("Interrupted;")
+    assert done.err.strip().startswith("Interrupted.")
     assert len(done.err.strip().splitlines()) == 1
 
 

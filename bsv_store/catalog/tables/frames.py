@@ -1,4 +1,4 @@
-"""What the catalog knows about selected experiments: as data frames for people, as plain values for the store."""
+"""Data of selected experiments: as tables and DataFrames for users, as plain values for the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the store holds, counted."""
+"""The content of a store in numbers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class AnnotationInfo:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotInfo:
-    """One list or table that was taken in."""
+    """One list or table that was stored."""
 
     id: int
     what: str
@@ -60,20 +60,20 @@ class SnapshotInfo:
 
 @dataclass(frozen=True, slots=True)
 class CatalogStatus:
-    """What the store holds.
+    """The content of a store.
 
     Attributes
     ----------
     structures, experiments, withdrawn_experiments : int
     unionize_rows : int
     experiments_with_unionizes : int
-        Those with at least one half of their unionize table.
+        Experiments with at least one half of their unionize table.
     volumes : tuple of VolumeCount
     annotations : tuple of AnnotationInfo
-        The finest first.
+        Finest first.
     datasets, dataset_versions : int
     latest_snapshots : tuple of SnapshotInfo
-        The one in force of each kind of content, the last taken in first.
+        The current one of each kind of content, the last stored first.
     """
 
     structures: int
@@ -89,7 +89,7 @@ class CatalogStatus:
 
 
 def catalog_status(connection: Connection) -> CatalogStatus:
-    """Counts of all that the catalog knows."""
+    """Count the content of the catalog."""
     by_kind = (StoredVolume.kind, StoredVolume.spacing_um)
     query = select(*by_kind, func.count(), func.sum(StoredVolume.size_bytes)).group_by(*by_kind)
     # Sorted in Python: the databases sort text by different rules.
@@ -101,7 +101,7 @@ def catalog_status(connection: Connection) -> CatalogStatus:
             select(func.count()).select_from(Experiment).where(Experiment.withdrawn)
         )
         or 0,
-        # The coverage rows know the number; counting millions of rows would take seconds.
+        # From the coverage rows, because counting millions of unionize rows would take seconds.
         unionize_rows=int(connection.scalar(select(func.sum(UnionizeCoverage.row_count))) or 0),
         experiments_with_unionizes=connection.scalar(select(func.count(UnionizeCoverage.experiment_id.distinct())))
         or 0,

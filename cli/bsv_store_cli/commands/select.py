@@ -28,13 +28,13 @@ _TABLE = (
 
 @click.command(cls=SectionedCommand)
 @selection_options
-@click.option("--ids-only", is_flag=True, help="Print the ids alone, one a line.")
-@click.option("--show-selection", is_flag=True, help="Print the selection itself as canonical JSON, for --selection.")
+@click.option("--ids-only", is_flag=True, help="Print the ids only, one per line.")
+@click.option("--show-selection", is_flag=True, help="Print the selection as canonical JSON, for --selection.")
 @format_option
 def select(selection: Selection, ids_only: bool, show_selection: bool, output_format: str) -> None:
-    """List the experiments that a selection matches.
+    """List the experiments of a selection.
 
-    Options of different kinds must all hold; of values given to one option, any. Without options: all experiments. JSON
+    Different options must all match; of the values of one option, any. Without options all experiments are listed. JSON
     and CSV have all columns of the view `experiments`.
 
     \b

@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
     "parameters",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Value for :NAME in the query; repeatable. A number is one, unless it stands in double quotes: NAME='\"5\"'.",
+    help="Value of :NAME in the query; repeatable. Numbers are numbers unless in double quotes: NAME='\"5\"'.",
 )
 @click.option(
     "--limit",
@@ -32,7 +32,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
     metavar="N",
     default=10_000,
     show_default=True,
-    help="Rows at most.",
+    help="Maximum number of rows.",
 )
 @click.option(
     "--timeout",
@@ -41,7 +41,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
     metavar="S",
     default=60.0,
     show_default=True,
-    help="Seconds at most.",
+    help="Timeout in seconds.",
 )
 @click.option("--schema", is_flag=True, help="Print the views and tables with their columns (Markdown) instead.")
 @format_option
@@ -53,7 +53,7 @@ def sql(
     schema: bool,
     output_format: str,
 ) -> None:
-    """Query the catalog with SQL; the database refuses whatever would write.
+    """Query the catalog with SQL, read-only.
 
     \b
     Example:
@@ -65,7 +65,7 @@ def sql(
         emit(schema_markdown().removesuffix("\n"))
         return
     if query is None:
-        raise click.UsageError("give a QUERY, or --schema")
+        raise click.UsageError("QUERY or --schema is required")
     values = dict(_pair(text) for text in parameters)
     from bsv_store.catalog.tables.sql import sql_table
 
@@ -79,7 +79,7 @@ def sql(
 def _pair(text: str) -> tuple[str, str | int | float]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise click.UsageError(f"--param takes NAME=VALUE, not {text!r}")
+        raise click.UsageError(f"--param must be NAME=VALUE, got {text!r}")
     if len(value) > 1 and value.startswith('"') and value.endswith('"'):
         return name, value[1:-1]
     if _INTEGER.fullmatch(value):
