@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 # Twice the longest structure name (104) that Allen has, with room for a lab's own lines.
@@ -33,6 +32,8 @@ def near_names(text: str, names: Iterable[str], *, limit: int = 5) -> list[str]:
     """The names that may have been meant, best first: equal but for case, then similar, then containing the text."""
     if not can_be_name(text):
         return []
+    import difflib
+
     # Sorted, so that the answer does not depend on the order in which a database hands rows out.
     candidates = sorted(set(names))
     folded = text.casefold()

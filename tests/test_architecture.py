@@ -17,7 +17,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"bsv_store_cli"}),
     frozenset({"bsv_store_synthetic", "compat", "reports"}),
-    frozenset({"store"}),
+    frozenset({"models", "store"}),
     frozenset({"acquisition", "datasets"}),
     frozenset({"atlas", "averaging", "sources"}),
     frozenset({"formats"}),

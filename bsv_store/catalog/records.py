@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 from bsv_store.vocabulary import UNIONIZE_PARTS
 from bsv_store.vocabulary import ExperimentSourceKind as ExperimentSourceKind
@@ -157,10 +157,14 @@ class UnionizeTable:
     @property
     def experiment_ids(self) -> tuple[int, ...]:
         """Distinct experiment ids, ascending."""
+        import numpy as np
+
         return tuple(int(value) for value in np.unique(self.columns["experiment_id"]))
 
     def of_parts(self, parts: Collection[UnionizePart]) -> UnionizeTable:
         """The same table with only these of its halves."""
         kept = self.parts & frozenset(parts)
+        import numpy as np
+
         wanted = np.isin(self.columns["is_injection"], [UNIONIZE_PARTS[part].is_injection for part in kept])
         return UnionizeTable({name: values[wanted] for name, values in self.columns.items()}, kept)

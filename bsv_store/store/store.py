@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bsv_store import check
-from bsv_store.store.creation import connect
+from bsv_store.store.connection import connect
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.volume import volume_kind
 
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         Statistic,
         VolumeKind,
     )
+    from bsv_store.volumes.files import StoreFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,13 @@ class Store:
         self.path = path
         self.config = config
         self.database = connect(path, config, read_only=read_only)
-        self.files = StoreFiles(path, config.file_mode, config.directory_mode)
+
+    @cached_property
+    def files(self) -> StoreFiles:
+        """The files of the store's folder."""
+        from bsv_store.volumes.files import StoreFiles
+
+        return StoreFiles(self.path, self.config.file_mode, self.config.directory_mode)
 
     def close(self) -> None:
         """Close the connections to the database."""

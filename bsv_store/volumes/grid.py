@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import get_args
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, get_args
 
 from bsv_store.errors import FrameError, InputError
 from bsv_store.vocabulary import SPACINGS_UM, Axis
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 AXES: tuple[Axis, ...] = get_args(Axis)
 """Order of the axes of every volume."""
+
 EXTENT_UM = (13_200, 8_000, 11_400)
 MIDLINE_UM = 5_700
 """ML coordinates below it are in the left hemisphere, all others in the right."""
@@ -113,6 +115,8 @@ class Grid:
 
     def centers_um(self, axis: Axis) -> NDArray[np.float64]:
         """The voxel centers along an axis, um, float64."""
+        import numpy as np
+
         count = self.shape[AXES.index(axis)]
         return (np.arange(count, dtype=np.float64) + 0.5) * self.spacing_um
 

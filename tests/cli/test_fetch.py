@@ -103,4 +103,4 @@ def test_ctrl_c_ends_in_one_sentence(server: SyntheticServer, own_filled: Path) 
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == ""
-    assert err.strip() == "Interrupted; what was finished is kept, and the next run goes on from there."
+    assert err.strip() == "Interrupted. Finished work is stored, and the next run continues from there."

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import date
 from typing import Any
 
+from bsv_store.catalog.ranks import Rank
 from bsv_store.catalog.records import ExperimentRecord, LineRecord
 from bsv_store.vocabulary import EXPERIMENT_SOURCE_KINDS
 
@@ -31,19 +31,6 @@ _FILLED = (
     ("injection_structure_ids",),
     ("storage_directory",),
 )
-
-Rank = tuple[int, int]
-"""Which of two lists of a kind is the newer: upstream date first (unknown is oldest), then the order taken in."""
-
-
-def rank_of(upstream_date: date | None, snapshot_id: int) -> Rank:
-    """The rank of a snapshot among those of its kind."""
-    return (0 if upstream_date is None else upstream_date.toordinal(), snapshot_id)
-
-
-def rank_in_force(what: str, upstream_date: date | None, snapshot_id: int) -> Rank:
-    """The rank of a snapshot of any content: only of experiment lists does the upstream date count."""
-    return rank_of(upstream_date if what == "experiments" else None, snapshot_id)
 
 
 @dataclass(frozen=True, slots=True)

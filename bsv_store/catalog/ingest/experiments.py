@@ -14,7 +14,7 @@ from bsv_store.catalog.database.bulk import delete_rows, replace_rows, table_of,
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import Experiment, ExperimentInjectionStructure, ExperimentLine, TransgenicLine
 from bsv_store.catalog.ingest.checks import check_fields, check_structures, check_text
-from bsv_store.catalog.ingest.current import CurrentExperiment, CurrentState, History, current_state, rank_of
+from bsv_store.catalog.ingest.current import CurrentExperiment, CurrentState, History, current_state
 from bsv_store.catalog.ingest.hemisphere import lock_experiments, update_injected_hemispheres
 from bsv_store.catalog.ingest.revisions import content_sha256, payloads_of, read_history, write_revisions
 from bsv_store.catalog.ingest.snapshot_log import (
@@ -24,6 +24,7 @@ from bsv_store.catalog.ingest.snapshot_log import (
     record_snapshot,
     wait_for_turn,
 )
+from bsv_store.catalog.ranks import rank_of
 from bsv_store.catalog.records import ExperimentList, ExperimentRecord, LineRecord
 from bsv_store.errors import InputError
 from bsv_store.vocabulary import EXPERIMENT_SOURCE_KINDS

@@ -6,8 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, exists, or_, select
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import Connection, SQLColumnExpression, exists, or_, select
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import (
@@ -124,7 +123,7 @@ def mistaken_lines(selection: Selection) -> tuple[str, ...]:
 
 
 def _check_values(
-    connection: Connection, criterion: str, column: InstrumentedAttribute[Any], wanted: Collection[Any]
+    connection: Connection, criterion: str, column: SQLColumnExpression[Any], wanted: Collection[Any]
 ) -> None:
     if not wanted:
         return

@@ -1,4 +1,4 @@
-"""Experiments as a table for people, narrow enough for a terminal of 80 columns where line names are short."""
+"""Columns of tables of experiments; with short line names they fit a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Any
 
 from bsv_store_cli.output.tables import Column, cell, fixed
 
-# Single lines of Allen's have at most 25 letters, mice of several lines more; JSON and CSV have all of them.
+# Names of single lines have at most 25 characters, those of several lines more. JSON and CSV are not shortened.
 _WIDEST_LINE = 26
 
 
 def _line(value: Any) -> str:
-    # What --line takes; the views have null there.
+    # As --line takes it; the views have null.
     text = "wild-type" if value is None else cell(value)
     return text if len(text) <= _WIDEST_LINE else f"{text[: _WIDEST_LINE - 1]}…"
 
 
 def experiment_columns(identifier: str) -> tuple[Column, ...]:
-    """What identifies an experiment and its injection; the key of the id differs between views and searches."""
+    """Columns that identify an experiment and its injection; the key of the id differs between views and searches."""
     return (
         Column(identifier, "experiment"),
         Column("primary_structure", "structure"),

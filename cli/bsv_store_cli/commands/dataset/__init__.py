@@ -20,7 +20,7 @@ from bsv_store_cli.help import Group
 from bsv_store_cli.options.dataset import REF
 from bsv_store_cli.options.export import format_lines
 from bsv_store_cli.output.datasets import print_version
-from bsv_store_cli.output.formats import format_option, frame_rows, print_rows
+from bsv_store_cli.output.formats import format_option, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import Column, count, day_time, number_of
 from bsv_store_cli.session import opened_store
@@ -60,10 +60,11 @@ def dataset() -> None:
 @format_option
 def list_(output_format: str) -> None:
     """List all versions of all datasets."""
+    from bsv_store.datasets.listing import versions_table
     from bsv_store.text import size_text
 
     with opened_store() as store:
-        rows = frame_rows(store.datasets.versions())
+        rows = versions_table(store.database).to_dicts()
     for row in rows:
         row["ref"] = f"{row['name']}@{row['number']}"
         row["size"] = size_text(row["size_bytes"])
