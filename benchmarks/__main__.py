@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import aggregation, catalog, fetch, parts
+from benchmarks import aggregation, catalog, fetch, parts, startup
 from benchmarks.notes import note
 
 
@@ -32,6 +32,8 @@ def main() -> None:
     of_catalog = catalog.run(full=arguments.full)
     note("fetching from loopback")
     of_fetch = fetch.run(full=arguments.full)
+    note("short commands as processes")
+    of_startup = startup.run()
     note("parts of volumes, and 25 um")
     of_parts = parts.run()
     results = {
@@ -40,6 +42,7 @@ def main() -> None:
         "parts": of_parts,
         "catalog": of_catalog,
         "fetch": of_fetch,
+        "startup": of_startup,
     }
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(results, indent=1))
@@ -47,6 +50,7 @@ def main() -> None:
     print(parts.table(of_parts))
     print(catalog.table(of_catalog))
     print(fetch.table(of_fetch))
+    print(startup.table(of_startup))
 
 
 if __name__ == "__main__":

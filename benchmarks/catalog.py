@@ -34,7 +34,7 @@ def run(*, full: bool = False, databases: tuple[str, ...] = ("sqlite", "postgres
 
 
 def _run_on(kind: str, experiments: int) -> Results:
-    with tempfile.TemporaryDirectory(prefix="bsv-benchmark-") as folder, _database(kind) as url:
+    with tempfile.TemporaryDirectory(prefix="bsv-benchmark-") as folder, database(kind) as url:
         with create_store(Path(folder) / "store", database=url) as store:
             results = _load(store, experiments)
             results.update(_ask(store))
@@ -45,7 +45,8 @@ def _run_on(kind: str, experiments: int) -> Results:
 
 
 @contextmanager
-def _database(kind: str) -> Iterator[str | None]:
+def database(kind: str) -> Iterator[str | None]:
+    """The URL of a new database of a server that runs meanwhile; None for SQLite."""
     if kind == "sqlite":
         yield None
         return

@@ -1,6 +1,6 @@
-"""Where the store is, and the small file ``store.toml`` that says what it is.
+"""Where a store is, and the file ``store.toml`` that describes it.
 
-The store is looked for in this order: the argument, the variable ``BSV_STORE``, the key ``store`` of the user's
+The first of these names the folder: the argument, the variable ``BSV_STORE``, the key ``store`` of the user's
 configuration file (``bsv-store/config.toml`` in the platform's configuration folder), the platform's data folder.
 """
 
@@ -11,8 +11,6 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-
-from platformdirs import user_config_path, user_data_path
 
 from bsv_store.errors import InputError, NotAStoreError, SchemaTooNewError, StoreUnreachableError
 
@@ -27,7 +25,7 @@ SQLITE = "sqlite"
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A folder, and what made us look there."""
+    """The folder of a store, and the setting that named it."""
 
     path: Path
     origin: str
@@ -35,18 +33,18 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
-    """What ``store.toml`` says.
+    """The content of ``store.toml``.
 
     Attributes
     ----------
     store_id : str
-        Also kept in the database, so that a folder and a database of two stores are never mixed.
+        The database has the same id, so that a folder is never used with the database of another store.
     format_version : int
         Layout of the folder.
     database : str
-        'sqlite' for ``catalog.db`` in the folder, else a Postgres URL without password.
+        'sqlite' for ``catalog.db`` in the folder, else a Postgres URL without a password.
     file_mode, directory_mode : int
-        Permissions of all that is written, whatever the writer's umask: colleagues share the store.
+        Permissions of everything written, whatever the user's umask, since several users share the store.
     """
 
     store_id: str
@@ -58,7 +56,7 @@ class StoreConfig:
     def to_toml(self) -> str:
         """The text of the file."""
         return (
-            "# What this folder is. Written by `bsv-store init`; do not change the id.\n"
+            "# Description of this store. Written by `bsv-store init`; do not change the id.\n"
             f"store_id = {json.dumps(self.store_id)}\n"
             f"format_version = {self.format_version}\n"
             f"database = {json.dumps(self.database)}\n"
@@ -68,7 +66,7 @@ class StoreConfig:
 
 
 def locate_store(path: Path | str | None = None) -> Location:
-    """The folder of the store, by the first of argument, environment, configuration file and default.
+    """The folder of the store: the argument, else the environment, the configuration file or the default.
 
     Raises
     ------
@@ -81,10 +79,14 @@ def locate_store(path: Path | str | None = None) -> Location:
         return Location(Path(variable).expanduser().absolute(), STORE_VARIABLE)
     if configured := _configured():
         return configured
+    from platformdirs import user_data_path
+
     return Location(user_data_path("bsv-store", appauthor=False) / "store", "default")
 
 
 def _configured() -> Location | None:
+    from platformdirs import user_config_path
+
     file = user_config_path("bsv-store", appauthor=False) / "config.toml"
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -101,24 +103,24 @@ def _configured() -> Location | None:
 
 
 def read_store_config(path: Path, name: str = STORE_FILE) -> StoreConfig:
-    """What the folder says it is, in its ``store.toml`` or a file of another name.
+    """Read the ``store.toml`` of a folder, or a file of another name.
 
     Raises
     ------
     NotAStoreError
-        If there is no folder, no ``store.toml`` in it, or not a readable one.
+        If there is no such folder or file, or the file is damaged.
     SchemaTooNewError
-        If a later version of the package made the folder.
+        If a later version of the package created the store.
     StoreUnreachableError
-        If the folder may not be read.
+        If the folder cannot be read.
     """
     file = path / name
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotAStoreError(
-            f"{path} is not a bsv-store: it has no {name}",
-            hint=f"Make one with `bsv-store init {path}`, or name another with --store or {STORE_VARIABLE}.",
+            f"{path} is not a bsv-store: {name} is missing",
+            hint=f"Create one: bsv-store init {path}; or name another with --store or {STORE_VARIABLE}.",
         ) from error
     except OSError as error:
         raise StoreUnreachableError(f"the store {path} cannot be read: {error}") from error
@@ -131,16 +133,17 @@ def _checked(values: dict[str, object], file: Path) -> StoreConfig:
     version = values.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise SchemaTooNewError(
-            f"the store {file.parent} has the format {version}; this version of bsv-store knows {FORMAT_VERSION}",
+            f"the store {file.parent} has format {version}; this version of bsv-store supports {FORMAT_VERSION}",
             hint="Upgrade the package: pip install --upgrade bsv-store",
         )
     store_id, database = values.get("store_id"), values.get("database")
     if not isinstance(store_id, str) or not isinstance(version, int) or not isinstance(database, str):
         raise NotAStoreError(
-            f"{file} lacks store_id, format_version or database", hint="Restore it from a backup, or make a new store."
+            f"{file} has no valid store_id, format_version or database",
+            hint="Restore it from a backup, or create a new store.",
         )
     try:
         modes = {key: int(str(values[key]), 8) for key in ("file_mode", "directory_mode") if key in values}
     except ValueError as error:
-        raise NotAStoreError(f"{file} has a mode that is not octal digits in quotes: {error}") from error
+        raise NotAStoreError(f"{file}: file_mode and directory_mode must be octal digits in quotes: {error}") from error
     return StoreConfig(store_id, version, database, **modes)

@@ -1,8 +1,7 @@
-"""Text in and out: which strings can be names, similar names, and how messages show values and lists."""
+"""Names from users, and how messages show values, numbers, sizes and lists."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 # More than twice the length of Allen's longest structure name (104).
@@ -48,6 +47,8 @@ def near_names(text: str, names: Iterable[str], *, limit: int = 5) -> list[str]:
     """Similar names, best first: those that differ in case only, then close matches, then those containing the text."""
     if not can_be_name(text):
         return []
+    import difflib
+
     # Sorted, so that the result does not depend on the order of database rows.
     candidates = sorted(set(names))
     wanted = text.casefold()
@@ -77,3 +78,22 @@ def listed(values: Iterable[object], *, limit: int = 5, separator: str = ", ") -
 def listed_ids(ids: Iterable[int]) -> str:
     """The first ten ids in ascending order, and how many more there are."""
     return listed(sorted(ids), limit=10)
+
+
+def size_text(size_bytes: int) -> str:
+    """A size with its unit, in powers of 1,000, such as ``4.8 MB``."""
+    size = float(size_bytes)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def duration_text(seconds: float) -> str:
+    """A duration, such as ``5 s``, ``2 min 05 s`` and ``1 h 40 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -4,7 +4,7 @@ A list stands here once: as a ``Literal`` type, which mypy checks, and as rows, 
 texts. The command line, documents, citations, unit texts, SQL descriptions and argument checks all read the rows. Code
 that branches on a name ends in ``typing.assert_never``, so mypy reports every place that a new name must reach.
 
-To look up what a user wrote, use `bsv_store.check.choice`, which ignores case and treats hyphens, underscores and
+To look up what a user wrote, use ``bsv_store.check.choice``, which ignores case and treats hyphens, underscores and
 spaces alike.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 # -- what a row is ----------------------------------------------------------------------------------------------------
 
@@ -44,7 +44,7 @@ def _rows(names: Any, rows: Iterable[_RowT]) -> Mapping[str, _RowT]:
 # -- space ------------------------------------------------------------------------------------------------------------
 
 Axis = Literal["AP", "DV", "ML"]
-Side = Literal["left", "right"]
+Hemisphere = Literal["left", "right"]
 MeasuredHemisphere = Literal["both", "left", "right", "ipsilateral", "contralateral"]
 
 
@@ -74,8 +74,8 @@ AXES: Mapping[str, AxisRow] = _rows(
 
 
 @dataclass(frozen=True, slots=True)
-class SideRow:
-    """A side of the brain.
+class HemisphereRow:
+    """A hemisphere of the brain: the one that was injected, or one half of a volume.
 
     Attributes
     ----------
@@ -83,12 +83,14 @@ class SideRow:
         ``hemisphere_id`` of the unionize records.
     """
 
-    name: Side
+    name: Hemisphere
     unionize_id: int
     synonyms: tuple[str, ...] = ()
 
 
-SIDES: Mapping[str, SideRow] = _rows(Side, [SideRow("left", 1, ("l",)), SideRow("right", 2, ("r",))])
+HEMISPHERES: Mapping[str, HemisphereRow] = _rows(
+    Hemisphere, [HemisphereRow("left", 1, ("l",)), HemisphereRow("right", 2, ("r",))]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,9 @@ MEASURED_HEMISPHERES: Mapping[str, MeasuredHemisphereRow] = _rows(
         MeasuredHemisphereRow("contralateral", "other hemisphere", None, is_relative=True, synonyms=("contra",)),
     ],
 )
+
+SPACINGS_UM = (10, 25, 50, 100)
+"""Edges of the voxels of the CCFv3 grids, um."""
 
 # -- volumes ----------------------------------------------------------------------------------------------------------
 
@@ -311,31 +316,46 @@ MatrixStatistic = Literal["mean", "median", "n"]
 MatrixRows = Literal["sources", "experiments"]
 
 
-_NameT = TypeVar("_NameT", bound=str)
-
-
 @dataclass(frozen=True, slots=True)
-class WordRow(Generic[_NameT]):
+class WordRow:
     """A name that needs no more than its description."""
 
-    name: _NameT
+    name: str
     words: str
     synonyms: tuple[str, ...] = ()
 
 
-MATRIX_STATISTICS: Mapping[str, WordRow[MatrixStatistic]] = _rows(
+@dataclass(frozen=True, slots=True)
+class MatrixStatisticRow:
+    """A statistic over the experiments of a source structure."""
+
+    name: MatrixStatistic
+    words: str
+    synonyms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixRowsRow:
+    """What a row of the projection matrix stands for."""
+
+    name: MatrixRows
+    words: str
+    synonyms: tuple[str, ...] = ()
+
+
+MATRIX_STATISTICS: Mapping[str, MatrixStatisticRow] = _rows(
     MatrixStatistic,
     [
-        WordRow("mean", "mean over the experiments of a source", ("average",)),
-        WordRow("median", "median over the experiments of a source"),
-        WordRow("n", "number of experiments of a source", ("count",)),
+        MatrixStatisticRow("mean", "mean over the experiments of a source", ("average",)),
+        MatrixStatisticRow("median", "median over the experiments of a source"),
+        MatrixStatisticRow("n", "number of experiments of a source", ("count",)),
     ],
 )
-MATRIX_ROWS: Mapping[str, WordRow[MatrixRows]] = _rows(
+MATRIX_ROWS: Mapping[str, MatrixRowsRow] = _rows(
     MatrixRows,
     [
-        WordRow("sources", "one row per source structure", ("source",)),
-        WordRow("experiments", "one row per experiment", ("experiment",)),
+        MatrixRowsRow("sources", "one row per source structure", ("source",)),
+        MatrixRowsRow("experiments", "one row per experiment", ("experiment",)),
     ],
 )
 
@@ -432,7 +452,7 @@ class HemisphereRuleRow:
     words: str
     methods: str
     needs_side: bool = True
-    mirrored_side: Side | None = None
+    mirrored_side: Hemisphere | None = None
     subtracts: bool = False
     is_folded: bool = False
     synonyms: tuple[str, ...] = ()
@@ -535,7 +555,7 @@ STATISTICS: Mapping[str, StatisticRow] = _rows(
     ],
 )
 
-RESULT_DTYPES: Mapping[str, WordRow[ResultDtype]] = _rows(
+RESULT_DTYPES: Mapping[str, WordRow] = _rows(
     ResultDtype, [WordRow("float32", "single precision", ("f4",)), WordRow("float64", "double precision", ("f8",))]
 )
 
@@ -589,7 +609,47 @@ BIN_METHODS: Mapping[str, BinMethodRow] = _rows(
 
 # -- catalog ----------------------------------------------------------------------------------------------------------
 
+SnapshotContent = Literal["structures", "experiments", "unionizes"]
+ExperimentSourceKind = Literal["api", "csv", "csv_2016"]
 UnionizePart = Literal["injection", "projection"]
+
+SNAPSHOT_CONTENTS: Mapping[str, WordRow] = _rows(
+    SnapshotContent,
+    [
+        WordRow("structures", "the structure ontology"),
+        WordRow("experiments", "a list of experiments"),
+        WordRow("unionizes", "unionize tables"),
+    ],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentSourceKindRow:
+    """A kind of experiment list; the rows go from the most trusted kind to the least.
+
+    Attributes
+    ----------
+    fills_gaps : bool
+        Whether its values replace those that a more trusted list leaves out: both use the same registration.
+    is_historic : bool
+        Whether its coordinates are of an older registration, so that it is never current.
+    """
+
+    name: ExperimentSourceKind
+    words: str
+    fills_gaps: bool = False
+    is_historic: bool = False
+    synonyms: tuple[str, ...] = ()
+
+
+EXPERIMENT_SOURCE_KINDS: Mapping[str, ExperimentSourceKindRow] = _rows(
+    ExperimentSourceKind,
+    [
+        ExperimentSourceKindRow("api", "ApiConnectivity or the source search of the Allen API"),
+        ExperimentSourceKindRow("csv", "CSV export of the Allen web site in CCFv3 coordinates", fills_gaps=True),
+        ExperimentSourceKindRow("csv_2016", "CSV export of 2016 in the older registration", is_historic=True),
+    ],
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -607,5 +667,29 @@ UNIONIZE_PARTS: Mapping[str, UnionizePartRow] = _rows(
     [
         UnionizePartRow("injection", "rows inside the injection site", is_injection=True),
         UnionizePartRow("projection", "rows outside the injection site", is_injection=False),
+    ],
+)
+
+# -- acquisition ------------------------------------------------------------------------------------------------------
+
+CacheLayout = Literal["bsv", "allensdk"]
+AnnotationOutcome = Literal["fetched", "recovered", "present", "added", "replaced"]
+
+CACHE_LAYOUTS: Mapping[str, WordRow] = _rows(
+    CacheLayout,
+    [
+        WordRow("bsv", "Brain Street View", ("brain_street_view",)),
+        WordRow("allensdk", "AllenSDK"),
+    ],
+)
+
+ANNOTATION_OUTCOMES: Mapping[str, WordRow] = _rows(
+    AnnotationOutcome,
+    [
+        WordRow("fetched", "fetched"),
+        WordRow("recovered", "recovered from an interrupted run"),
+        WordRow("present", "already present"),
+        WordRow("added", "added"),
+        WordRow("replaced", "added in place of another one"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Importing the package stays light: what is heavy is loaded by what uses it."""
+"""Start time: a command imports only the packages that it needs."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ HEAVY = {
     "psycopg",
     "requests",
     "rich",
+    "scipy",
     "sqlalchemy",
+    "sqlalchemy.orm",
     "stamina",
     "xarray",
+    "zarr",
 }
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -33,7 +36,7 @@ LOADED = "import json, sys; print(json.dumps(sorted(sys.modules)))"
 
 
 def loaded_after(code: str) -> set[str]:
-    """Top-level names of all modules that a new interpreter has loaded after running the code."""
+    """The modules that a new interpreter has loaded after running the code."""
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\n{LOADED}"],
         env={
@@ -45,7 +48,7 @@ def loaded_after(code: str) -> set[str]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return {name.split(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+    return set(json.loads(done.stdout.splitlines()[-1]))
 
 
 def test_package_is_light() -> None:
@@ -78,6 +81,36 @@ show(cli, [])
 def test_help_is_light() -> None:
     loaded = loaded_after(HELP_OF_ALL_COMMANDS)
     assert not loaded & HEAVY
+
+
+# What each command may import of the heavy packages, beside SQLAlchemy Core and the driver of the database.
+COMMANDS: dict[str, set[str]] = {
+    "status": set(),
+    "status --format json": set(),
+    "select": set(),
+    "select --injected-in VISp --line wild-type --format csv": set(),
+    "select --ids-only": set(),
+    "sql": set(),
+    "dataset list": set(),
+    "db current": set(),
+    "catalog summary": set(),
+    "selection list": set(),
+    "exclude list": set(),
+    "structures find VIS": set(),
+    "catalog snapshots": {"numpy"},
+    "search source VISp": {"numpy", "pandas"},
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_imports_what_it_needs(command: str, filled_location: Path, database: str) -> None:
+    arguments = ["--store", str(filled_location), *command.split()]
+    if command == "sql":
+        arguments.append("select 1")
+    loaded = loaded_after(f"from bsv_store_cli.main import cli\ncli.main({arguments!r}, standalone_mode=False)")
+    driver = {"psycopg"} if database == "postgres" else set()
+    assert "sqlalchemy" in loaded
+    assert loaded & HEAVY - {"sqlalchemy"} <= COMMANDS[command] | driver
 
 
 @pytest.mark.parametrize("name", ["errors", "config"])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,20 +14,22 @@ from bsv_store.catalog.annotations import find_annotation
 from bsv_store.catalog.structures import StructureRef, StructureRow, descendant_ids, find_structures
 from bsv_store.check import several
 from bsv_store.errors import InputError, MissingDataError
-from bsv_store.formats.output_file import written_whole
+from bsv_store.formats.image import Image, array_slabs
+from bsv_store.formats.output_file import check_target
+from bsv_store.formats.table import IMAGE_FORMATS, format_of, write_file
 from bsv_store.text import listed
 from bsv_store.volumes.annotation import opened_annotation
 from bsv_store.volumes.grid import Grid
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bsv_store.catalog.database.engine import Database
     from bsv_store.volumes.annotation import AnnotationFile
     from bsv_store.volumes.files import StoreFiles
 
 # NIfTI headers have room for 79 bytes.
-_NAMED_LENGTH = 40
-
-MASK_FORMATS = (".nrrd", ".nii", ".nii.gz", ".npy")
+_NAMES_LENGTH = 40
 
 
 def stored_annotation(database: Database, spacing_um: int) -> AnnotationFile:
@@ -122,64 +122,44 @@ def structure_mask(
     return mask
 
 
-def export_mask(mask: NDArray[np.bool_], target: Path, *, what: str, overwrite: bool = False) -> None:
-    """Write a mask to a file that appears whole, or not at all.
-
-    Parameters
-    ----------
-    mask : ndarray of bool, shape (ap, dv, ml)
-    target : pathlib.Path
-        ``.nrrd`` (header like Allen's, unsigned char, first axis fastest), ``.nii`` or ``.nii.gz`` (NIfTI-1, uint8), or
-        ``.npy`` (bool, C order, axes ap, dv, ml).
-    what : str
-        Describes the content in the file's header.
-    overwrite : bool
-        Replace a file that exists.
+def export_mask(
+    database: Database,
+    files: StoreFiles,
+    structures: StructureRef | Sequence[StructureRef],
+    target: Path,
+    *,
+    spacing_um: int = 100,
+    hemisphere: str = "both",
+    descendants: bool = True,
+    overwrite: bool = False,
+) -> None:
+    """Write the mask of structures to a file; see `Store.export_mask`.
 
     Raises
     ------
+    UnknownStructureError, MissingDataError, DamagedFileError
+        As `structure_mask` does.
     InputError
-        If the ending is none of these, the folder does not exist, or the file does.
+        As `structure_mask` does; or if no format of `IMAGE_FORMATS` has the target's ending, the parent folder does not
+        exist, or the target exists and may not be overwritten.
     NoSpaceError
         If the disk is full.
     """
-    from bsv_store.formats.nifti import write_nifti
-    from bsv_store.formats.nrrd_writer import write_nrrd
-
-    grid = Grid.from_shape(mask.shape)
-    numbers = mask.view(np.uint8)
-    nifti = partial(write_nifti, blocks=[numbers], grid=grid, dtype="uint8", description=what, name="mask")
-    writers = {
-        ".nrrd": partial(write_nrrd, array=numbers, grid=grid, content=what),
-        ".nii": partial(nifti, compress=False),
-        ".nii.gz": partial(nifti, compress=True),
-        ".npy": partial(np.save, arr=mask),
-    }
-    with written_whole(target, overwrite=overwrite) as temporary:
-        writers[mask_format(target)](temporary)
-
-
-def mask_format(target: Path) -> str:
-    """The ending of a file's name, which says how a mask is written to it.
-
-    Raises
-    ------
-    InputError
-        If a mask cannot be written so.
-    """
-    for ending in MASK_FORMATS:
-        if target.name.lower().endswith(ending):
-            return ending
-    raise InputError(
-        f"cannot tell from {target.name!r} what to write", hint=f"Masks are exported to {', '.join(MASK_FORMATS)}."
+    # Before the work.
+    check_target(target, overwrite=overwrite, marker=format_of(target, IMAGE_FORMATS).marker)
+    mask = structure_mask(
+        database, files, structures, spacing_um=spacing_um, hemisphere=hemisphere, descendants=descendants
     )
+    title = mask_title(structures, hemisphere)
+    image = Image(grid=Grid(spacing_um), dtype="bool", slabs=array_slabs(mask), title=title, name=title, content="mask")
+    write_file(image, target, IMAGE_FORMATS, overwrite=overwrite)
 
 
-def mask_name(structures: StructureRef | Sequence[StructureRef], hemisphere: str) -> str:
-    """What a mask shows, as the header of its file says it: one short line of plain characters."""
+def mask_title(structures: StructureRef | Sequence[StructureRef], hemisphere: str) -> str:
+    """What a mask shows, in one short line of ASCII characters for file headers."""
     names = ", ".join(map(str, references(structures))).encode("ascii", "replace").decode()
     side = "" if hemisphere == "both" else f", {hemisphere} hemisphere"
-    return f"mask of {names if len(names) <= _NAMED_LENGTH else f'{names[:_NAMED_LENGTH]}...'}{side}"
+    return f"mask of {names if len(names) <= _NAMES_LENGTH else f'{names[:_NAMES_LENGTH]}...'}{side}"
 
 
 def references(structures: StructureRef | Sequence[StructureRef]) -> list[StructureRef]:

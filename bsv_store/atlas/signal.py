@@ -18,7 +18,7 @@ from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.selection.selection import Selection, as_selection
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, subtree
 from bsv_store.catalog.volumes import find_volumes
-from bsv_store.check import choice, several, text
+from bsv_store.check import choice, several
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.progress import SILENCE, Progress
 from bsv_store.text import listed_ids
@@ -95,7 +95,7 @@ def structure_signal(
     sides = tuple(choice("hemisphere", side, MEASURED_HEMISPHERES).name for side in named)
     if not sides:
         raise InputError("no hemisphere is named", hint="Name one or more, such as both.")
-    known_kind = volume_kind(text("kind", kind, such_as="projection_density"))
+    known_kind = volume_kind(kind)
     as_selection(selection)
     with database.reading() as connection:
         rows = named_structures(find_structures(connection, references(structures)))

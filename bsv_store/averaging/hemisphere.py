@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bsv_store.check import text
 from bsv_store.errors import RecipeError
-from bsv_store.volumes.grid import Hemisphere
+from bsv_store.vocabulary import Hemisphere
 
 HemisphereRule = Literal["none", "subtract_contralateral", "flip_to_right", "flip_to_left", "fold_ipsilateral"]
 BilateralPolicy = Literal["larger_side", "error", "leave_out"]

@@ -27,12 +27,12 @@ from bsv_store.catalog.tables.frames import injection_volumes
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.errors import MissingDataError, RecipeError
 from bsv_store.text import listed_ids, number_of
-from bsv_store.volumes.grid import Hemisphere
+from bsv_store.vocabulary import Hemisphere
 
 if TYPE_CHECKING:
     from bsv_store.averaging.recipe import Recipe
+    from bsv_store.vocabulary import VolumeKind
     from bsv_store.volumes.library import VolumeFile
-    from bsv_store.volumes.volume import VolumeKind
 
 ALGORITHM_VERSION = 1
 """Part of every fingerprint: goes up when the same inputs would give other numbers."""

@@ -12,10 +12,10 @@ from bsv_store.averaging.hemisphere import BilateralPolicy, HemisphereRule, bila
 from bsv_store.averaging.kernel.accumulator import checked_dtype, checked_statistics
 from bsv_store.averaging.kernel.statistics import Statistic
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.check import text
 from bsv_store.errors import RecipeError
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.volume import VolumeKind, volume_kind
+from bsv_store.volumes.volume import volume_kind
 
 Normalization = Literal["none", "injection_volume"]
 MissingPolicy = Literal["error", "leave_out"]
@@ -40,7 +40,7 @@ class Recipe:
     normalize : {'none', 'injection_volume'}
         'injection_volume' divides each volume by its injection volume in mm3.
     hemisphere_rule : HemisphereRule
-        What becomes of the two hemispheres, see :mod:`bsv_store.averaging.hemisphere`.
+        What becomes of the two hemispheres, see `HemisphereRule`.
     bilateral_rule : {'larger_side', 'error', 'leave_out'}
         What becomes of experiments injected on both sides where the hemisphere rule needs one side.
     exclude_injection : bool
@@ -82,7 +82,7 @@ class Recipe:
             )
         Grid(self.spacing_um)
         checked: dict[str, Any] = {
-            "kind": volume_kind(text("kind", self.kind, such_as="projection_density", error=RecipeError)),
+            "kind": volume_kind(self.kind, error=RecipeError),
             "normalize": _one_of("normalization", self.normalize, NORMALIZATIONS),
             "hemisphere_rule": hemisphere_rule(self.hemisphere_rule),
             "bilateral_rule": bilateral_policy(self.bilateral_rule),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, SIDES, MeasuredHemisphere
+from bsv_store.vocabulary import HEMISPHERES, MEASURED_HEMISPHERES, MeasuredHemisphere
 
 
 def hemisphere_ids(hemisphere: MeasuredHemisphere) -> tuple[int, int]:
@@ -12,7 +12,7 @@ def hemisphere_ids(hemisphere: MeasuredHemisphere) -> tuple[int, int]:
 
     The two are equal unless the hemisphere is relative to the injected one.
     """
-    left, right = SIDES["left"].unionize_id, SIDES["right"].unionize_id
+    left, right = HEMISPHERES["left"].unionize_id, HEMISPHERES["right"].unionize_id
     if hemisphere == "ipsilateral":
         return left, right
     if hemisphere == "contralateral":

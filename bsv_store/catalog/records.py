@@ -8,24 +8,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+from bsv_store.vocabulary import UNIONIZE_PARTS
+from bsv_store.vocabulary import ExperimentSourceKind as ExperimentSourceKind
+from bsv_store.vocabulary import UnionizePart as UnionizePart
 
-from bsv_store.vocabulary import UNIONIZE_PARTS, UnionizePart
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 ROOT_STRUCTURE_ID = 997
 
 # Metadata of fields.
 _LISTED_AS = "listed_as"
-
-ExperimentSourceKind = Literal["api", "csv", "csv_2016"]
-"""Source of an experiment list.
-
-``api``: ApiConnectivity or the source search. ``csv``: the web site's export in CCFv3 coordinates. ``csv_2016``: the
-export in the older registration, which never becomes current.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +169,14 @@ class UnionizeTable:
     @property
     def experiment_ids(self) -> tuple[int, ...]:
         """Distinct experiment ids, ascending."""
+        import numpy as np
+
         return tuple(int(value) for value in np.unique(self.columns["experiment_id"]))
 
     def of_parts(self, parts: Collection[UnionizePart]) -> UnionizeTable:
         """The table with these of its halves only."""
+        import numpy as np
+
         kept = self.parts & frozenset(parts)
         wanted = np.isin(self.columns["is_injection"], [UNIONIZE_PARTS[part].is_injection for part in kept])
         return UnionizeTable({name: values[wanted] for name, values in self.columns.items()}, kept)

@@ -10,8 +10,8 @@ from bsv_store.errors import MissingDataError
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
+    from bsv_store.vocabulary import VolumeKind
     from bsv_store.volumes.library import VolumeFile
-    from bsv_store.volumes.volume import VolumeKind
 
 
 def stored_volume(database: Database, experiment_id: int, *, kind: VolumeKind, spacing_um: int) -> VolumeFile:

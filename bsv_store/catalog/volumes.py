@@ -14,7 +14,7 @@ from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import VolumeFile
 
 if TYPE_CHECKING:
-    from bsv_store.volumes.volume import VolumeKind
+    from bsv_store.vocabulary import VolumeKind
 
 # In the order of the fields of VolumeFile, then of VolumeLayout after its grid.
 _COLUMNS = (

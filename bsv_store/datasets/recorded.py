@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.datasets.records import GroupInfo
     from bsv_store.datasets.stored import StoredVersion
+    from bsv_store.vocabulary import VolumeKind
     from bsv_store.volumes.library import VolumeFile
-    from bsv_store.volumes.volume import VolumeKind
 
 
 def recorded_content(version: StoredVersion) -> dict[str, Any] | None:

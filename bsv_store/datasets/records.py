@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bsv_store.averaging.grouping.assignment import CoordinateRange
     from bsv_store.averaging.inputs import Inputs
     from bsv_store.averaging.recipe import Recipe
-    from bsv_store.volumes.grid import Hemisphere
+    from bsv_store.vocabulary import Hemisphere
 
 
 @dataclass(frozen=True, slots=True)

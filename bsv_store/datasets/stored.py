@@ -17,7 +17,8 @@ from bsv_store.averaging.units import describe_unit, rule_texts, unit_text
 from bsv_store.datasets.result.file import open_result, read_part
 from bsv_store.datasets.result.verified import unchanged
 from bsv_store.errors import FrameError, InputError
-from bsv_store.volumes.grid import AXES, Axis, Grid
+from bsv_store.vocabulary import Axis
+from bsv_store.volumes.grid import AXES, Grid
 
 if TYPE_CHECKING:
     from datetime import datetime

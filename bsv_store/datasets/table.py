@@ -16,7 +16,6 @@ from bsv_store.catalog.database.bulk import insert_rows, table_of
 from bsv_store.catalog.database.models import Dataset, DatasetGroup, DatasetMember, DatasetTag
 from bsv_store.catalog.database.models import DatasetVersion as VersionRow
 from bsv_store.catalog.database.models.base import now
-from bsv_store.catalog.tables.views import view
 from bsv_store.datasets.history.checks import checks_of
 from bsv_store.datasets.records import GroupInfo, Member, NewVersion
 from bsv_store.datasets.refs import DatasetRef, near_names, parse_ref
@@ -26,11 +25,9 @@ from bsv_store.errors import InputError, ReadOnlyStoreError, UnknownDatasetError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    import pandas as pd
-
     from bsv_store.catalog.database.engine import Database
+    from bsv_store.vocabulary import Axis
     from bsv_store.volumes.files import StoreFiles
-    from bsv_store.volumes.grid import Axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,36 +113,6 @@ def list_datasets(database: Database) -> tuple[DatasetSummary, ...]:
         )
         for row in rows
     )
-
-
-_FRAME_DTYPES = {
-    "name": "object",
-    "number": "int64",
-    "group_count": "int64",
-    "member_count": "int64",
-    "spacing_um": "int64",
-    "created_at": "datetime64[us, UTC]",
-    "created_by": "object",
-    "fingerprint": "object",
-    "size_bytes": "int64",
-}
-
-
-def versions_frame(database: Database) -> pd.DataFrame:
-    """All versions of all datasets, one row each, by name and number.
-
-    Columns: name, number, group_count, member_count, spacing_um, created_at (aware UTC), created_by, fingerprint,
-    size_bytes.
-    """
-    import pandas as pd
-
-    found = view("dataset_versions").c
-    query = select(*(found[name] for name in _FRAME_DTYPES))
-    with database.reading() as connection:
-        # Not sorted in SQL: the databases sort text by different rules.
-        rows = sorted(map(tuple, connection.execute(query)))
-    frame = pd.DataFrame(rows, columns=list(_FRAME_DTYPES))
-    return frame.astype(_FRAME_DTYPES)
 
 
 def version_id(connection: Connection, ref: DatasetRef) -> int:

@@ -89,7 +89,7 @@ class DatasetVersion(StoredVersion):
         return pd.DataFrame(frame)
 
     def export(self, target: Path | str, *, overwrite: bool = False) -> Path:
-        """Write the version to a file whose ending says how, see :func:`.export_version`."""
+        """Write the version to a file; see `bsv_store.datasets.share.export.VERSION_FORMATS` for the endings."""
         return export_version(self, target, overwrite=overwrite)
 
     def cite(self) -> Citation:

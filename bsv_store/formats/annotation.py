@@ -1,4 +1,4 @@
-"""The CCF annotation as the Allen Institute and AllenSDK's cache have it: an NRRD file of structure ids."""
+"""The CCF annotation in the form of the Allen Institute and of AllenSDK's cache: an NRRD file of structure ids."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ _LARGEST_ID = np.iinfo(np.uint32).max
 def read_annotation_nrrd(
     source: bytes | Path, *, what: str, spacing_um: int | None = None, on_block: Callable[[], None] = go_on
 ) -> Annotation:
-    """The annotation that an NRRD file holds; whether the ontology knows its ids is not looked at.
+    """The annotation in an NRRD file; its ids are not compared with the ontology.
 
-    Memory is bounded by a block of the file and the packed annotation, whatever the spacing.
+    Memory: a block of the file and the compressed annotation.
 
     Parameters
     ----------
     source : bytes or Path
-        The file's content, or where it lies.
+        The file's content or path.
     what : str
-        Names the file in errors.
+        Name of the file, for errors.
     spacing_um : int, optional
         Spacing that the file must have.
     on_block : callable
-        Called again and again while the file is unpacked; an exception from it gives the work up.
+        Called repeatedly while the file is decompressed; may raise to stop the work.
 
     Raises
     ------
     FormatError
-        If it is no such NRRD file, is cut, has bytes after its end, or holds anything but whole numbers from 0 to
-        2**32 - 1.
+        If it is not such an NRRD file, is truncated, has bytes after its end, or contains values other than integers
+        from 0 to 2**32 - 1.
     FrameError
-        If the grid is no CCFv3 grid, or has another spacing than asked for.
+        If the grid is not a CCFv3 grid, or has another spacing than requested.
     InputError
         If the file cannot be read.
     """
@@ -50,15 +50,15 @@ def read_annotation_nrrd(
         if spacing_um is not None and file.grid.spacing_um != spacing_um:
             raise FrameError(
                 f"{what} is a grid of {file.grid.spacing_um} um, not of {spacing_um} um",
-                hint="The file's name and its content disagree; download it again.",
+                hint="The file's name and content disagree. Download it again.",
             )
         if file.dtype.kind == "f":
-            raise FormatError(f"{what} holds fractions, not structure ids", hint=DAMAGED_HINT)
+            raise FormatError(f"{what} contains floating-point numbers, not structure ids", hint=DAMAGED_HINT)
         return Annotation.from_blocks(file.grid, _ids(file, what=what), on_block=on_block)
 
 
 def _ids(file: NrrdBlocks, *, what: str) -> Iterator[NDArray[Any]]:
     for block in file.blocks:
         if int(block.min()) < 0 or int(block.max()) > _LARGEST_ID:
-            raise FormatError(f"{what} holds numbers that are no structure ids", hint=DAMAGED_HINT)
+            raise FormatError(f"{what} contains numbers that are not structure ids", hint=DAMAGED_HINT)
         yield block

@@ -1,6 +1,6 @@
-"""Projection density at 100 um as the grid download sends it: a zip of density.mhd and density.raw; and the raw alone.
+"""Projection density at 100 um from the grid download, a zip of density.mhd and density.raw; and density.raw alone.
 
-Nothing is ever extracted to disk, and no more is inflated than a grid of the CCFv3 takes.
+Nothing is extracted to disk, and no more is decompressed than the size of a CCFv3 grid.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ RAW_BYTES = GRID.size * 4
 CCFV2_RAW_BYTES = int(np.prod(CCFV2_SHAPE_100UM)) * 4
 
 _HEADER, _RAW = "density.mhd", "density.raw"
-# Spacing as um, as mm, or left at the format's default.
+# In um, in mm, or the format's default.
 _SPACINGS = (100.0, 0.1, 1.0)
 _MAX_MEMBERS = 32
-# The other methods of the zip format inflate without a limit on what one read returns.
+# With other compression methods, a read may return any amount.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
@@ -43,14 +43,14 @@ _ZIP_ERRORS = (
 
 
 def read_density_zip(body: bytes, *, what: str) -> Volume:
-    """The projection density volume that a grid download holds.
+    """The projection density volume of a grid download.
 
     Parameters
     ----------
     body : bytes
         A zip with the members density.mhd and density.raw.
     what : str
-        Names the download in errors.
+        Name of the download, for errors.
 
     Returns
     -------
@@ -60,10 +60,10 @@ def read_density_zip(body: bytes, *, what: str) -> Volume:
     Raises
     ------
     FormatError
-        If it is no such zip: cut, a CRC error, members missing, twice, links or with paths in their names, sizes that
-        differ from the header's, or voxels that are no densities.
+        If it is not such a zip: truncated, a CRC error, members that are missing, duplicate, links or in folders, sizes
+        that differ from the header's, or voxels that are not densities.
     FrameError
-        If the grid is not the CCFv3 at 100 um; the CCFv2 is named as such.
+        If the grid is not the CCFv3 at 100 um; the message says if it is the CCFv2 grid.
     """
     if looks_like_html(body):
         raise FormatError(f"{what} is a web page, not a zip file", hint=DAMAGED_HINT)
@@ -80,19 +80,19 @@ def read_density_zip(body: bytes, *, what: str) -> Volume:
     except FormatError:
         raise
     except _ZIP_ERRORS as error:
-        raise FormatError(f"{what} is no whole zip file: {error}", hint=DAMAGED_HINT) from error
+        raise FormatError(f"{what} is not a complete zip file: {error}", hint=DAMAGED_HINT) from error
     return read_density_raw(raw, what=f"{what}, {_RAW}")
 
 
 def read_density_raw(body: bytes, *, what: str) -> Volume:
-    """The projection density volume of a bare density.raw, as Brain Street View caches it.
+    """The projection density volume of a density.raw file, as cached by Brain Street View.
 
     Parameters
     ----------
     body : bytes
         4,815,360 bytes: little-endian float32, the AP axis fastest.
     what : str
-        Names the file in errors.
+        Name of the file, for errors.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def read_density_raw(body: bytes, *, what: str) -> Volume:
     Raises
     ------
     FormatError
-        If the size is another, or voxels are no densities.
+        If the size is wrong, or voxels are not densities.
     FrameError
         If the size is that of a CCFv2 grid.
     """
@@ -124,26 +124,29 @@ def _members(archive: zipfile.ZipFile, *, what: str) -> dict[str, zipfile.ZipInf
         if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
             raise FormatError(f"{what}: the member {quoted(name)} is a link or special file", hint=DAMAGED_HINT)
         if info.flag_bits & 0x1 or info.compress_type not in _METHODS:
-            raise FormatError(f"{what}: the member {quoted(name)} is encrypted or packed unusually", hint=DAMAGED_HINT)
+            raise FormatError(
+                f"{what}: the member {quoted(name)} is encrypted or has an unsupported compression", hint=DAMAGED_HINT
+            )
         if name in members:
             raise FormatError(f"{what} has the member {quoted(name)} twice", hint=DAMAGED_HINT)
         members[name] = info
     if missing := [name for name in (_HEADER, _RAW) if name not in members]:
         raise FormatError(
-            f"{what} lacks the member {' and '.join(missing)}; it holds {quoted(sorted(members))}", hint=DAMAGED_HINT
+            f"{what} is missing the member {' and '.join(missing)}; it contains {quoted(sorted(members))}",
+            hint=DAMAGED_HINT,
         )
     return members
 
 
 def _check_header(header: MetaImageHeader, *, what: str) -> None:
     if header.data_file != _RAW:
-        raise FormatError(f"{what} points at {quoted(header.data_file)} instead of {_RAW}", hint=DAMAGED_HINT)
+        raise FormatError(f"{what} refers to {quoted(header.data_file)} instead of {_RAW}", hint=DAMAGED_HINT)
     grid = Grid.from_shape(header.shape, what=what)
     if grid != GRID:
         raise FrameError(f"{what} is a grid of {grid.spacing_um} um, not of {GRID.spacing_um}", hint=DAMAGED_HINT)
     if header.spacing is not None and (len(set(header.spacing)) != 1 or header.spacing[0] not in _SPACINGS):
         raise FrameError(
-            f"{what} states a spacing of {header.spacing}, which does not fit its {GRID.spacing_um} um grid",
+            f"{what} states a spacing of {header.spacing}, which contradicts its {GRID.spacing_um} um grid",
             hint=DAMAGED_HINT,
         )
 
@@ -152,14 +155,14 @@ def _check_raw_size(size: int, *, what: str) -> None:
     if size == CCFV2_RAW_BYTES:
         raise FrameError(
             f"{what} has {size} bytes, the CCFv2 grid {'x'.join(map(str, CCFV2_SHAPE_100UM))}; this store holds CCFv3",
-            hint="Download the volume again: the API serves CCFv3 today.",
+            hint="Download the volume again: the API now serves CCFv3.",
         )
     if size != RAW_BYTES:
         raise FormatError(f"{what} has {size} bytes instead of {RAW_BYTES}", hint=DAMAGED_HINT)
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int, *, what: str) -> bytes:
-    """A member's bytes; its checksum is compared as its end is reached."""
+    """The bytes of a member; its checksum is verified at the end."""
     if info.file_size > limit:
         raise FormatError(
             f"{what}: {info.filename} claims {info.file_size} bytes, more than {limit}", hint=DAMAGED_HINT

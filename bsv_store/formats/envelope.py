@@ -1,4 +1,4 @@
-"""JSON bodies of the Allen API and of the files made from them: the RMA envelope, or a bare list of rows.
+"""JSON bodies of the Allen API and of files made from them: the RMA envelope, or a list of rows.
 
 RMA (RESTful Model Access) answers ``{"success": bool, "id": 0, "start_row": int, "num_rows": int, "total_rows": int,
 "msg": [...]}``. On failure ``success`` is false and ``msg`` is a string, with HTTP status 200 all the same.
@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from bsv_store.errors import EnvelopeError, FormatError
 from bsv_store.formats.fields import DAMAGED_HINT, decoded, looks_like_html, quoted
 
-_AGAIN_HINT = "The service may be disturbed for a moment: try again later."
+_AGAIN_HINT = "The service may be temporarily unavailable. Try again later."
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,11 @@ class Envelope:
     messages : list of dict
         The rows.
     start_row : int
-        Offset of the first of them in the whole answer.
+        Offset of the first row in the complete result.
     num_rows : int
-        As the reply states it; services state what was asked for, models what was sent.
+        As stated in the reply: services state the requested number, models the number sent.
     total_rows : int
-        Rows of the whole answer; means nothing where the query said ``count=false``.
+        Rows of the complete result; meaningless if the query said ``count=false``.
     """
 
     messages: list[dict[str, Any]]
@@ -39,24 +39,24 @@ class Envelope:
 
     @property
     def is_whole(self) -> bool:
-        """False where the reply is plainly one page of several."""
+        """False if the reply is clearly one page of several."""
         return self.start_row == 0 and self.total_rows <= len(self.messages)
 
 
 def read_envelope(body: bytes, *, what: str) -> Envelope:
-    """The rows and counts of an RMA reply; keys that we do not know are accepted.
+    """The rows and counts of an RMA reply; unknown keys are ignored.
 
     Parameters
     ----------
     body : bytes
-        The reply as it came.
+        The body of the reply.
     what : str
-        Names the reply in errors.
+        Name of the reply, for errors.
 
     Raises
     ------
     EnvelopeError
-        If the reply reports failure (its message is quoted), or is no RMA reply: a web page, cut or faulty JSON, NaN
+        If the reply reports failure (its message is quoted), or is not an RMA reply: a web page, invalid JSON, NaN
         or Infinity, wrong types.
     """
     return _envelope(_parsed(body, what=what, error=EnvelopeError), what=what)
@@ -68,25 +68,25 @@ def read_json(body: bytes, *, what: str) -> Any:
     Raises
     ------
     FormatError
-        If it is a web page, empty, not UTF-8, cut, nested beyond reason, or holds NaN or Infinity.
+        If it is a web page, empty, not UTF-8, truncated, nested too deeply, or contains NaN or Infinity.
     """
     return _parsed(body, what=what, error=FormatError)
 
 
 def read_rows(body: bytes, *, what: str) -> list[dict[str, Any]]:
-    """Rows of a whole answer, either in an RMA envelope or as the bare list that caches keep.
+    """The rows of a complete reply, in an RMA envelope or as a list, the form in caches.
 
     Raises
     ------
     EnvelopeError
         If an envelope reports failure, or is one page of several.
     FormatError
-        If the body is not such JSON.
+        If the body is not JSON of this form.
     """
     value = read_json(body, what=what)
     if isinstance(value, list):
         if any(not isinstance(row, dict) for row in value):
-            raise FormatError(f"{what} is a JSON list, but not of objects", hint=DAMAGED_HINT)
+            raise FormatError(f"{what} is a JSON list, but not a list of objects", hint=DAMAGED_HINT)
         return value
     envelope = _envelope(value, what=what)
     if not envelope.is_whole:
@@ -108,9 +108,9 @@ def _parsed(body: bytes, *, what: str, error: type[FormatError]) -> Any:
     except FormatError as cause:
         raise error(cause.message, hint=cause.hint) from cause
     except json.JSONDecodeError as cause:
-        raise error(f"{what} is not JSON, or cut: {cause}", hint=DAMAGED_HINT) from cause
+        raise error(f"{what} is not valid JSON, or truncated: {cause}", hint=DAMAGED_HINT) from cause
     except (ValueError, RecursionError) as cause:
-        # ValueError: our refusal of NaN, and Python's of numbers with thousands of digits.
+        # ValueError: from _refused_constant, and from Python for numbers with thousands of digits.
         raise error(f"{what} is not usable JSON: {cause}", hint=DAMAGED_HINT) from cause
 
 
@@ -121,7 +121,7 @@ def _refused_constant(name: str) -> NoReturn:
 def _envelope(value: Any, *, what: str) -> Envelope:
     if not isinstance(value, dict) or "success" not in value or "msg" not in value:
         raise EnvelopeError(
-            f"{what} is JSON, but no reply of the Allen API: {quoted(value, limit=80)}", hint=DAMAGED_HINT
+            f"{what} is JSON, but not a reply of the Allen API: {quoted(value, limit=80)}", hint=DAMAGED_HINT
         )
     success, messages = value["success"], value["msg"]
     if success is False:
@@ -129,7 +129,7 @@ def _envelope(value: Any, *, what: str) -> Envelope:
     if success is not True:
         raise EnvelopeError(f"{what}: success is {quoted(success)}, neither true nor false", hint=DAMAGED_HINT)
     if not isinstance(messages, list) or any(not isinstance(row, dict) for row in messages):
-        raise EnvelopeError(f"{what}: msg is no list of objects: {quoted(messages, limit=300)}", hint=DAMAGED_HINT)
+        raise EnvelopeError(f"{what}: msg is not a list of objects: {quoted(messages, limit=300)}", hint=DAMAGED_HINT)
     return Envelope(
         messages,
         _count(value, "start_row", 0, what=what),

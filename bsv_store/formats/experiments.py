@@ -31,7 +31,7 @@ from bsv_store.volumes.grid import AXES, EXTENT_UM
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """Names of the fields in one JSON shape."""
+    """Field names of one JSON shape."""
 
     id: str
     structure_id: str
@@ -45,7 +45,7 @@ class _Shape:
 
     @property
     def required(self) -> frozenset[str]:
-        # What is missing here would be read as a statement: no line means wild type.
+        # A missing field would have a meaning: no line means wild type.
         return frozenset((self.id, self.structure_id, self.acronym, self.volume, self.structures, self.line))
 
 
@@ -95,16 +95,16 @@ _RUBY_TO_JSON = {"=>": ":", "nil": "null"}
 
 
 def read_experiments(body: bytes, *, what: str, upstream_date: date | None = None) -> ExperimentList:
-    """The experiments that a file or reply lists, in any of the four shapes.
+    """The experiments in a file or reply of any of the four shapes.
 
     Parameters
     ----------
     body : bytes
         ApiConnectivity (a bare list or the RMA envelope), a source search reply, or one of the web site's CSV exports.
     what : str
-        Names the file or reply in errors.
+        Name of the file or reply, for errors.
     upstream_date : datetime.date, optional
-        Day the list was made upstream, where known.
+        Day of the list at its source, if known.
 
     Returns
     -------
@@ -117,8 +117,8 @@ def read_experiments(body: bytes, *, what: str, upstream_date: date | None = Non
     EnvelopeError
         If the reply reports failure or is one page of several.
     FormatError
-        If it is no such list, is empty or cut, lacks columns, mixes two registrations, holds a value of a wrong type or
-        range, or has one id twice with differences beyond the line.
+        If it is not such a list, is empty or truncated, is missing columns, mixes two registrations, has a value of a
+        wrong type or out of range, or has an id twice with differences other than the line.
     """
     if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{"):
         return experiments_from_rows(read_rows(body, what=what), what=what, upstream_date=upstream_date)
@@ -129,28 +129,29 @@ def read_experiments(body: bytes, *, what: str, upstream_date: date | None = Non
 def experiments_from_rows(
     rows: Sequence[Mapping[str, Any]], *, what: str, upstream_date: date | None = None
 ) -> ExperimentList:
-    """The experiments of rows that the API sent, from one reply or gathered from several pages.
+    """The experiments in rows of the API, from one reply or several pages.
 
     Parameters
     ----------
     rows : sequence of mapping
         ApiConnectivity rows or source search rows (hyphenated keys), all of one shape.
     what : str
-        Names the source in errors.
+        Name of the source, for errors.
     upstream_date : datetime.date, optional
-        Day the list was made upstream, where known.
+        Day of the list at its source, if known.
 
     Raises
     ------
     FormatError
-        As `read_experiments`.
+        As `read_experiments` does.
     """
     if not rows:
-        raise FormatError(f"{what} lists no experiment", hint=_HINT_SHAPES)
+        raise FormatError(f"{what} contains no experiment", hint=_HINT_SHAPES)
     shape = _API if _API.id in rows[0] else _SEARCH
     if shape.id not in rows[0] or shape.structure_id not in rows[0]:
         raise FormatError(
-            f"{what} is no experiment list: its first row lacks {shape.structure_id}; it has {quoted(sorted(rows[0]))}",
+            f"{what} is not an experiment list: its first row is missing {shape.structure_id}; "
+            f"it has {quoted(sorted(rows[0]))}",
             hint=_HINT_SHAPES,
         )
     return _listed(rows, shape, "api", what=what, upstream_date=upstream_date)
@@ -165,7 +166,7 @@ def _listed(
     upstream_date: date | None,
 ) -> ExperimentList:
     if not rows:
-        raise FormatError(f"{what} lists no experiment", hint=_HINT_SHAPES)
+        raise FormatError(f"{what} contains no experiment", hint=_HINT_SHAPES)
     merged: dict[int, ExperimentRecord] = {}
     for row in rows:
         record = _record(row, shape, what=what)
@@ -179,7 +180,7 @@ def _record(row: Mapping[str, Any], shape: _Shape, *, what: str) -> ExperimentRe
     experiment_id = checked_id(row.get(shape.id), field="an experiment's id", what=what)
     here = f"{what}, experiment {experiment_id}"
     if missing := sorted(shape.required - row.keys()):
-        raise FormatError(f"{here} lacks {', '.join(missing)}", hint=_HINT_SHAPES)
+        raise FormatError(f"{here} is missing {', '.join(missing)}", hint=_HINT_SHAPES)
     product = row.get(shape.product)
     ap, dv, ml = _coordinates(row, shape, what=here)
     return ExperimentRecord(
@@ -200,7 +201,7 @@ def _record(row: Mapping[str, Any], shape: _Shape, *, what: str) -> ExperimentRe
 
 
 def _coordinates(row: Mapping[str, Any], shape: _Shape, *, what: str) -> tuple[int, int, int] | tuple[None, None, None]:
-    """Injection point in um; unknown only where all three are absent or 0."""
+    """The injection point in um; unknown only if all three coordinates are absent or 0."""
     if len(shape.coordinates) == 1:
         values = row.get(shape.coordinates[0])
         if values is None or values == []:
@@ -221,7 +222,7 @@ def _coordinates(row: Mapping[str, Any], shape: _Shape, *, what: str) -> tuple[i
             )
         if not 0 <= value < extent:
             raise FormatError(
-                f"{what}: the {axis} injection coordinate {value} um lies outside the CCFv3 box (0 to {extent})",
+                f"{what}: the {axis} injection coordinate {value} um is outside the CCFv3 box (0 to {extent})",
                 hint="Coordinates are um from the anterior-superior-left corner, not voxel indices.",
             )
     ap, dv, ml = values
@@ -247,8 +248,8 @@ def _lines(row: Mapping[str, Any], shape: _Shape, *, what: str) -> tuple[LineRec
     if line is None or line == "":
         if row.get("transgenic_line_id") is not None:
             raise FormatError(
-                f"{what} has a transgenic_line_id, but no transgenic_line: its line is missing",
-                hint="Ask the API for whole ApiConnectivity rows.",
+                f"{what} has a transgenic_line_id, but no transgenic_line",
+                hint="Request complete ApiConnectivity rows from the API.",
             )
         return ()
     if isinstance(line, str):
@@ -285,7 +286,7 @@ def _merged(earlier: ExperimentRecord, later: ExperimentRecord, *, what: str) ->
     for line in later.lines:
         if lines.setdefault(line.name, line) != line:
             raise FormatError(
-                f"{what}: experiment {earlier.id} has two different lines of the name {quoted(line.name)}",
+                f"{what}: experiment {earlier.id} has two different lines with the name {quoted(line.name)}",
                 hint=DAMAGED_HINT,
             )
     return replace(earlier, lines=tuple(lines[name] for name in sorted(lines)))
@@ -294,17 +295,19 @@ def _merged(earlier: ExperimentRecord, later: ExperimentRecord, *, what: str) ->
 def _rows_from_csv(body: bytes, *, what: str) -> tuple[ExperimentSourceKind, list[dict[str, Any]]]:
     header, rows = csv_rows(body, what=what)
     if missing := [name for name in _CSV_COLUMNS if name not in header]:
-        raise FormatError(f"{what} is no experiment list: it lacks the columns {', '.join(missing)}", hint=_HINT_SHAPES)
+        raise FormatError(
+            f"{what} is not an experiment list: it is missing the columns {', '.join(missing)}", hint=_HINT_SHAPES
+        )
     kind = _registration(header, rows, what=what)
     return kind, [_typed(row, what=what) for row in rows]
 
 
 def _registration(header: Sequence[str], rows: Sequence[Mapping[str, str]], *, what: str) -> ExperimentSourceKind:
-    """Today's export leaves num-voxels empty, links by https and writes colors in lower case; that of 2016 does not."""
+    """The current export has empty num-voxels, https links and lower-case colors; that of 2016 does not."""
     if not {"num-voxels", "experiment_page_url"} & set(header):
         raise FormatError(
-            f"{what} lacks the columns num-voxels and experiment_page_url, which tell its registration",
-            hint="Take the export as the web site made it, with all its columns.",
+            f"{what} is missing the columns num-voxels and experiment_page_url, which identify its registration",
+            hint="Use the unmodified export of the web site, with all columns.",
         )
     old = sum(
         row.get("num-voxels", "").strip() != "" or row.get("experiment_page_url", "").startswith("http://")
@@ -313,17 +316,17 @@ def _registration(header: Sequence[str], rows: Sequence[Mapping[str, str]], *, w
     if 0 < old < len(rows):
         raise FormatError(
             f"{what} mixes two registrations: {old} of {len(rows)} rows are from the older one",
-            hint="Coordinates of the two must not be mixed: load the two exports one by one.",
+            hint="Their coordinates must not be mixed: load the two exports separately.",
         )
     return "csv_2016" if old else "csv"
 
 
 def _typed(row: Mapping[str, str], *, what: str) -> dict[str, Any]:
-    """A CSV row as the source search would have sent it."""
+    """Convert a CSV row to the form of the source search."""
     here = f"{what}, experiment {quoted(row['id'], limit=20)}"
     page = row.get("experiment_page_url", "")
     if page and page.rpartition("/")[2] != row["id"]:
-        raise FormatError(f"{here}: the row's page is that of another experiment: {quoted(page)}", hint=DAMAGED_HINT)
+        raise FormatError(f"{here}: its page is that of another experiment: {quoted(page)}", hint=DAMAGED_HINT)
     typed: dict[str, Any] = dict(row)
     for name in _CSV_INTS:
         typed[name] = int_from_text(row[name], field=name, what=here)
@@ -338,6 +341,6 @@ def _ruby(text: str, *, what: str) -> Any:
     """The value of a Ruby literal of lists, hashes with string keys, strings and numbers."""
     if not text.strip():
         return None
-    # Strings are tokens too, so that an arrow inside one stays as it is.
+    # Strings are tokens too, so that arrows inside them are not changed.
     as_json = _RUBY_TOKEN.sub(lambda token: _RUBY_TO_JSON.get(token[0], token[0]), text)
     return read_json(as_json.encode(), what=what)

@@ -1,7 +1,7 @@
-"""Single values of files and replies, checked before anything trusts them: text, ids, numbers, CSV rows.
+"""Validation of single values in files and replies: text, ids, numbers, CSV rows.
 
-Strings from outside end up in terminals, SQL results and file headers, so characters that are invisible or that reorder
-what a reader sees are refused. Quotes, commas, percent signs and the like are ordinary text: "CUL4, 5" is an acronym.
+Strings from outside are shown in terminals, SQL results and file headers, so characters that are invisible or reorder
+text are refused. Quotes, commas, percent signs and the like are ordinary text: "CUL4, 5" is an acronym.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bsv_store.errors import FormatError
 MAX_TEXT = 255
 MAX_PROSE = 10_000
 MAX_ID = 2**63 - 1
-DAMAGED_HINT = "The file is damaged or not what its name says; get it again from its source."
+DAMAGED_HINT = "The file is damaged or not what its name says. Get it again from its source."
 
 # Control characters, soft hyphen, zero-width and bidirectional controls, separators, surrogates, tags.
 _INVISIBLE = (
@@ -31,7 +31,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?
 
 
 def quoted(value: object, *, limit: int = 120) -> str:
-    """A value as it may stand in an error message: escaped, and cut to ``limit`` characters."""
+    """A value for an error message: escaped, and truncated to ``limit`` characters."""
     if isinstance(value, str):
         shown = repr(value[:limit])
         return shown if len(value) <= limit else f"{shown[:-1]}...{shown[-1]}"
@@ -40,12 +40,12 @@ def quoted(value: object, *, limit: int = 120) -> str:
 
 
 def checked_text(value: object, *, field: str, what: str, prose: bool = False) -> str:
-    """Non-empty text without hidden characters.
+    """Validate a non-empty text without hidden characters.
 
     Parameters
     ----------
     value : object
-        As the source had it.
+        As in the source.
     field, what : str
         Name the field and the file or reply in errors.
     prose : bool
@@ -54,7 +54,7 @@ def checked_text(value: object, *, field: str, what: str, prose: bool = False) -
     Raises
     ------
     FormatError
-        If it is not text, empty, too long, or holds control or bidirectional characters.
+        If it is not text, empty, too long, or contains control or bidirectional characters.
     """
     if not isinstance(value, str):
         raise FormatError(f"{what}: {field} is {quoted(value)}, not text", hint=DAMAGED_HINT)
@@ -68,21 +68,21 @@ def checked_text(value: object, *, field: str, what: str, prose: bool = False) -
         )
     if found := (_BAD_IN_PROSE if prose else _BAD_IN_TEXT).search(value):
         raise FormatError(
-            f"{what}: {field} holds the hidden character U+{ord(found.group()):04X}: {quoted(value)}",
-            hint="Control and text direction characters are refused: they can hide what a name really is.",
+            f"{what}: {field} contains the hidden character U+{ord(found.group()):04X}: {quoted(value)}",
+            hint="Control and text direction characters are refused, since they can disguise a name.",
         )
     return value
 
 
 def optional_text(value: object, *, field: str, what: str, prose: bool = False) -> str | None:
-    """Text as `checked_text` has it; None for null and for the empty string."""
+    """Text validated by `checked_text`; None for null and for the empty string."""
     if value is None or value == "":
         return None
     return checked_text(value, field=field, what=what, prose=prose)
 
 
 def checked_id(value: object, *, field: str, what: str) -> int:
-    """A positive int below 2**63.
+    """Validate an id: a positive int below 2**63.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def checked_id(value: object, *, field: str, what: str) -> int:
 
 
 def checked_amount(value: object, *, field: str, what: str) -> float | None:
-    """A finite number of at least 0 as a float; None for null.
+    """Validate a finite number of at least 0, as float; None for null.
 
     Raises
     ------
@@ -113,12 +113,12 @@ def checked_amount(value: object, *, field: str, what: str) -> float | None:
 
 
 def int_from_text(text: str, *, field: str, what: str) -> int | None:
-    """The whole number that a CSV cell holds; None for an empty cell.
+    """The whole number in a CSV cell; None for an empty cell.
 
     Raises
     ------
     FormatError
-        If the cell holds anything but digits.
+        If the cell contains anything but digits.
     """
     if text == "":
         return None
@@ -128,12 +128,12 @@ def int_from_text(text: str, *, field: str, what: str) -> int | None:
 
 
 def float_from_text(text: str, *, field: str, what: str) -> float | None:
-    """The number that a CSV cell holds; None for an empty cell.
+    """The number in a CSV cell; None for an empty cell.
 
     Raises
     ------
     FormatError
-        If the cell holds no plain decimal number; "nan" and "inf" are none.
+        If the cell is not a decimal number; "nan" and "inf" are not accepted.
     """
     if text == "":
         return None
@@ -143,7 +143,7 @@ def float_from_text(text: str, *, field: str, what: str) -> float | None:
 
 
 def decoded(body: bytes, *, what: str) -> str:
-    """The text of a UTF-8 body, its byte order mark removed.
+    """Decode a UTF-8 body and remove its byte order mark.
 
     Raises
     ------
@@ -157,17 +157,17 @@ def decoded(body: bytes, *, what: str) -> str:
 
 
 def looks_like_html(body: bytes) -> bool:
-    """Whether a body starts as a web or XML page does, which is how error pages of servers and proxies arrive."""
+    """Whether a body starts like HTML or XML, as error pages of servers and proxies do."""
     return body[:256].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
 def csv_rows(body: bytes, *, what: str) -> tuple[list[str], list[dict[str, str]]]:
-    """Header and rows of a CSV file, every row as long as the header.
+    """Header and rows of a CSV file, all rows as long as the header.
 
     Raises
     ------
     FormatError
-        If it is no CSV text, is cut, has a column twice, or a row of another length.
+        If it is not CSV text, is truncated, has a duplicate column, or a row of another length.
     """
     if looks_like_html(body):
         raise FormatError(f"{what} is a web page, not a CSV file", hint=DAMAGED_HINT)
@@ -175,14 +175,14 @@ def csv_rows(body: bytes, *, what: str) -> tuple[list[str], list[dict[str, str]]
     if not text.strip():
         raise FormatError(f"{what} is empty", hint=DAMAGED_HINT)
     if not text.endswith(("\n", "\r")):
-        # A file cut inside its last number would otherwise pass with a wrong value.
-        raise FormatError(f"{what} ends in the middle of a line: it is cut", hint=DAMAGED_HINT)
+        # A file truncated inside its last number would otherwise pass with a wrong value.
+        raise FormatError(f"{what} ends in the middle of a line: it is truncated", hint=DAMAGED_HINT)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows = list(_numbered(reader, what=what))
     header = rows[0][1]
     if len(set(header)) != len(header):
         twice = sorted({name for name in header if header.count(name) > 1})
-        raise FormatError(f"{what} has columns twice: {quoted(twice)}", hint=DAMAGED_HINT)
+        raise FormatError(f"{what} has duplicate columns: {quoted(twice)}", hint=DAMAGED_HINT)
     for number, row in rows:
         if len(row) != len(header):
             raise FormatError(f"{what}, row {number}: {len(row)} cells instead of {len(header)}", hint=DAMAGED_HINT)
@@ -195,4 +195,4 @@ def _numbered(reader: Iterator[list[str]], *, what: str) -> Iterator[tuple[int, 
             if row:
                 yield number, row
     except csv.Error as error:
-        raise FormatError(f"{what} is not a whole CSV file: {error}", hint=DAMAGED_HINT) from error
+        raise FormatError(f"{what} is not a complete CSV file: {error}", hint=DAMAGED_HINT) from error

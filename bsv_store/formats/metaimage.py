@@ -1,4 +1,4 @@
-"""MetaImage headers (.mhd), as far as the density grids of the Allen API need them: ``key = value`` lines.
+"""MetaImage headers (.mhd) of the density grids of the Allen API: ``key = value`` lines.
 
 Format: https://itk.org/Wiki/ITK/MetaIO/Documentation
 """
@@ -17,14 +17,14 @@ _TRUE, _FALSE = ("true", "t", "1", "yes"), ("false", "f", "0", "no")
 
 @dataclass(frozen=True, slots=True)
 class MetaImageHeader:
-    """Header of a 3-D image of little-endian float32 in a file of its own.
+    """Header of a 3-D image of little-endian float32 in a separate file.
 
     Attributes
     ----------
     shape : tuple of int
-        Voxels along the three axes, the first of which runs fastest in the file.
+        Voxels along the three axes, the first of which is the fastest in the file.
     spacing : tuple of float or None
-        ElementSpacing as it stands; its unit is not part of the format.
+        ElementSpacing as stated; the format does not define its unit.
     data_file : str
         Name of the file with the voxels.
     """
@@ -35,12 +35,12 @@ class MetaImageHeader:
 
 
 def read_metaimage_header(body: bytes, *, what: str) -> MetaImageHeader:
-    """The header that a .mhd file holds; spacing and case of keys and values do not matter.
+    """The header in a .mhd file; white space and case do not matter.
 
     Raises
     ------
     FormatError
-        If it is no MetaImage header, or of an image that is not 3-D, float32, little-endian, one channel, uncompressed
+        If it is not a MetaImage header, or the image is not 3-D, float32, little-endian, with one channel, uncompressed
         and without a header in its data file.
     """
     fields = _fields(body, what=what)
@@ -69,7 +69,7 @@ def _fields(body: bytes, *, what: str) -> dict[str, str]:
     try:
         text = body.decode("ascii")
     except UnicodeDecodeError as error:
-        raise FormatError(f"{what} is no MetaImage header: it is not plain text", hint=DAMAGED_HINT) from error
+        raise FormatError(f"{what} is not a MetaImage header: it is not plain text", hint=DAMAGED_HINT) from error
     fields: dict[str, str] = {}
     for line in text.splitlines():
         if not line.strip():
@@ -77,7 +77,7 @@ def _fields(body: bytes, *, what: str) -> dict[str, str]:
         key, equals, value = line.partition("=")
         name = key.strip().lower()
         if not equals or not name:
-            raise FormatError(f"{what} is no MetaImage header: {quoted(line)}", hint=DAMAGED_HINT)
+            raise FormatError(f"{what} is not a MetaImage header: {quoted(line)}", hint=DAMAGED_HINT)
         if name in fields:
             raise FormatError(f"{what} has {quoted(key.strip())} twice", hint=DAMAGED_HINT)
         fields[name] = value.strip()
@@ -87,7 +87,7 @@ def _fields(body: bytes, *, what: str) -> dict[str, str]:
 def _required(fields: dict[str, str], name: str, *, what: str) -> str:
     value = fields.get(name, "")
     if not value:
-        raise FormatError(f"{what} is no usable MetaImage header: it lacks {name}", hint=DAMAGED_HINT)
+        raise FormatError(f"{what} is not a valid MetaImage header: it is missing {name}", hint=DAMAGED_HINT)
     return value
 
 

@@ -1,33 +1,39 @@
-"""NRRD files of the Allen API and of AllenSDK's cache, read block by block.
+"""NRRD files: those of the Allen API and of AllenSDK's cache are read block by block, and exports are written.
 
-pynrrd parses the header; the voxels are inflated here, so that a file that lies about its size costs no more memory
-than its header admits, and so that data are turned to our axis order while they come in. Format: NRRD0004,
+pynrrd parses the header. The voxels are decompressed here, so that a file with a wrong size takes no more memory than
+its header states, and so that data are transposed to our axis order block by block. Exports have the header fields of
+the Allen Institute's files, gzip compression, and the AP axis fastest. Format: NRRD0004,
 https://teem.sourceforge.net/nrrd/format.html
 """
 
 from __future__ import annotations
 
 import io
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.errors import FormatError, FrameError, InputError
-from bsv_store.formats.fields import DAMAGED_HINT, looks_like_html, quoted
-from bsv_store.volumes.checks import checked_values
-from bsv_store.volumes.grid import Grid
+from bsv_store.formats.fields import DAMAGED_HINT, checked_text, looks_like_html, quoted
+from bsv_store.vocabulary import VolumeKind
+from bsv_store.volumes.checks import NO_DATA, checked_values
+from bsv_store.volumes.grid import AXES, Grid
 from bsv_store.volumes.spool import SpooledVolume, VolumeSpool
-from bsv_store.volumes.volume import Volume, VolumeKind
+from bsv_store.volumes.volume import Volume
+
+if TYPE_CHECKING:
+    from bsv_store.formats.image import Image
 
 _MAX_HEADER_BYTES = 64 * 1024
 _INPUT_BYTES = 256 * 1024
-# Decoding a block takes about five times this. Of 8 bytes a voxel, one plane at 10 um is as large.
+# Decoding a block takes about five times this. One plane of 8-byte voxels at 10 um is as large.
 _BLOCK_BYTES = 8 * 1024 * 1024
 _GZIP_WBITS = 31
 
@@ -45,8 +51,14 @@ _TYPES = {
 }
 _DTYPES = {name: dtype for dtype, names in _TYPES.items() for name in names}
 _GZIP, _RAW = ("gzip", "gz"), ("raw",)
-# A file that keeps its voxels elsewhere, or skips over part of itself, is none of Allen's.
+# Fields of files whose voxels are elsewhere, or that skip a part of themselves. Allen's files have none of them.
 _DETACHED = ("data file", "datafile", "line skip", "lineskip", "byte skip", "byteskip")
+
+# For writing: names of number types, and ML planes that are compressed at a time.
+_TYPE_NAMES = {"float32": "float", "float64": "double", "uint8": "unsigned char"}
+_PLANES = 16
+# Averages have few zeros: a higher level takes long and gains little.
+_LEVEL, _COMPUTED_LEVEL = 6, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +69,9 @@ class NrrdBlocks:
     ----------
     grid : Grid
     dtype : numpy.dtype
-        As the header names it.
-    blocks : iterator of ndarray, shape (ap, dv, some of ml)
-        One after the other along ML; after the last the end of the file is checked.
+        Of the voxels in the file.
+    blocks : iterator of ndarray, shape (ap, dv, planes)
+        Consecutive blocks of ML planes; after the last one the end of the file is checked.
     """
 
     grid: Grid
@@ -68,30 +80,30 @@ class NrrdBlocks:
 
 
 def read_nrrd(source: bytes | Path, kind: VolumeKind, *, what: str, spacing_um: int | None = None) -> Volume:
-    """The volume that an NRRD file holds, whatever number type its header names.
+    """The volume in an NRRD file of any number type.
 
     Parameters
     ----------
     source : bytes or Path
-        The file's content, or where it lies.
+        The file's content or path.
     kind : VolumeKind
-        What the voxels show; the file itself does not say.
+        The file does not state it.
     what : str
-        Names the file in errors.
+        Name of the file, for errors.
     spacing_um : int, optional
         Spacing that the file must have.
 
     Returns
     -------
     Volume
-        float32, C order, axes [ap, dv, ml]; in [0, 1] but for the energies; NaN = no data.
+        float32, C order, axes [ap, dv, ml]; NaN = no data. Fractions are in [0, 1].
 
     Raises
     ------
     FormatError
-        If it is no such NRRD file, or is cut, has bytes after its end, or voxels outside their range.
+        If it is not such an NRRD file, is truncated, has bytes after its end, or voxels out of range.
     FrameError
-        If the grid is no CCFv3 grid, has another spacing than asked for, or space directions that contradict its sizes.
+        If the grid is not a CCFv3 grid, has another spacing than requested, or directions that contradict its sizes.
     InputError
         If the file cannot be read.
     """
@@ -106,19 +118,19 @@ def read_nrrd(source: bytes | Path, kind: VolumeKind, *, what: str, spacing_um: 
 def spool_nrrd(
     source: bytes | Path, kind: VolumeKind, spool: VolumeSpool, *, what: str, spacing_um: int | None = None
 ) -> SpooledVolume:
-    """The volume that an NRRD file holds, under the rules of :func:`read_nrrd`, but in a spool instead of in memory.
+    """The volume in an NRRD file, validated as by `read_nrrd`, in a spool instead of in memory.
 
     Parameters
     ----------
     source, kind, what, spacing_um
-        As for :func:`read_nrrd`.
+        As for `read_nrrd`.
     spool : VolumeSpool
-        What it held before is forgotten.
+        Its previous content is discarded.
 
     Raises
     ------
     FormatError, FrameError, InputError
-        As :func:`read_nrrd` does.
+        As `read_nrrd` does.
     NoSpaceError, StoreError
         If the spool cannot be written.
     """
@@ -132,7 +144,7 @@ def _volume_header(stream: BinaryIO, *, what: str, spacing_um: int | None) -> _H
     if spacing_um is not None and header.grid.spacing_um != spacing_um:
         raise FrameError(
             f"{what} is a grid of {header.grid.spacing_um} um, not of {spacing_um} um",
-            hint="The file's name and its content disagree; download it again.",
+            hint="The file's name and content disagree. Download it again.",
         )
     return header
 
@@ -145,21 +157,21 @@ def _checked_blocks(
 
 @contextmanager
 def opened_nrrd(source: bytes | Path, *, what: str) -> Iterator[NrrdBlocks]:
-    """The grid, number type and voxels of an NRRD file, block after block; what is not read is not checked.
+    """The grid, number type and voxels of an NRRD file; blocks that are not read are not validated.
 
     Parameters
     ----------
     source : bytes or Path
-        The file's content, or where it lies.
+        The file's content or path.
     what : str
-        Names the file in errors.
+        Name of the file, for errors.
 
     Raises
     ------
     FormatError
-        If it is no such NRRD file; while the blocks are read, if it is cut or has bytes after its end.
+        If it is not such an NRRD file; while the blocks are read, if it is truncated or has bytes after its end.
     FrameError
-        If the grid is no CCFv3 grid, or the header contradicts itself.
+        If the grid is not a CCFv3 grid, or the header contradicts itself.
     InputError
         If the file cannot be read.
     """
@@ -180,12 +192,13 @@ def _opened(source: bytes | Path, *, what: str) -> BinaryIO:
 
 
 class _Header:
-    """The part of an NRRD header that says how the voxels lie in the file."""
+    """The part of an NRRD header that describes the layout of the voxels."""
 
     def __init__(self, fields: Mapping[str, Any], *, what: str) -> None:
         if found := [name for name in _DETACHED if name in fields]:
             raise FormatError(
-                f"{what}: the header field {found[0]!r} is refused: data must follow it", hint=DAMAGED_HINT
+                f"{what}: the header field {found[0]!r} is not supported: data must follow the header",
+                hint=DAMAGED_HINT,
             )
         sizes = tuple(int(size) for size in np.atleast_1d(fields.get("sizes", ())))
         if fields.get("dimension") != 3 or len(sizes) != 3:
@@ -197,10 +210,10 @@ class _Header:
 
     @classmethod
     def read(cls, stream: BinaryIO, *, what: str) -> _Header:
-        """The checked header; the stream stands at the first byte of the data afterwards."""
+        """Read and validate the header; the stream is then at the first byte of the data."""
         import nrrd
 
-        # Only the header goes to pynrrd, so that it cannot look for data anywhere.
+        # pynrrd gets only the header, so that it cannot open other files.
         text = _header_bytes(stream, what=what)
         try:
             fields = nrrd.read_header(io.BytesIO(text))
@@ -208,7 +221,7 @@ class _Header:
         except FormatError:
             raise
         except (nrrd.NRRDError, ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
-            raise FormatError(f"{what} has no usable NRRD header: {quoted(str(error))}", hint=DAMAGED_HINT) from error
+            raise FormatError(f"{what} has no valid NRRD header: {quoted(str(error))}", hint=DAMAGED_HINT) from error
 
 
 _SIGNATURES = {
@@ -222,7 +235,7 @@ _SIGNATURES = {
 
 
 def _kind_of(start: bytes) -> str:
-    """What a file is that is none of ours, in words that a terminal can show."""
+    """What a file of another format is, in printable words."""
     if not start:
         return "empty"
     if looks_like_html(start):
@@ -233,16 +246,16 @@ def _kind_of(start: bytes) -> str:
     first = start[:40]
     if first.isascii() and first.decode("ascii").replace("\n", " ").replace("\r", " ").isprintable():
         return f"text: {quoted(first.decode('ascii'))}"
-    return "binary data of another kind"
+    return "binary data of an unknown format"
 
 
 def _header_bytes(stream: BinaryIO, *, what: str) -> bytes:
     start = stream.read(_MAX_HEADER_BYTES)
     if not start.startswith(b"NRRD000"):
-        raise FormatError(f"{what} is no NRRD file, but {_kind_of(start)}", hint=DAMAGED_HINT)
+        raise FormatError(f"{what} is not an NRRD file, but {_kind_of(start)}", hint=DAMAGED_HINT)
     ends = [at + len(mark) for mark in (b"\n\n", b"\r\n\r\n") if (at := start.find(mark)) >= 0]
     if not ends:
-        raise FormatError(f"{what}: the NRRD header does not end; the file is cut", hint=DAMAGED_HINT)
+        raise FormatError(f"{what}: the NRRD header has no end; the file is truncated", hint=DAMAGED_HINT)
     stream.seek(min(ends))
     return start[: min(ends)]
 
@@ -261,12 +274,14 @@ def _dtype(fields: Mapping[str, Any], *, what: str) -> np.dtype[Any]:
 def _is_gzip(fields: Mapping[str, Any], *, what: str) -> bool:
     encoding = str(fields.get("encoding", "")).lower()
     if encoding not in _GZIP + _RAW:
-        raise FormatError(f"{what}: the encoding {quoted(encoding)} is not supported", hint="Store it as gzip or raw.")
+        raise FormatError(
+            f"{what}: the encoding {quoted(encoding)} is not supported", hint="Save it with encoding gzip or raw."
+        )
     return encoding in _GZIP
 
 
 def _check_directions(fields: Mapping[str, Any], grid: Grid, *, what: str) -> None:
-    # The field `space` in Allen's files is misleading, and is not looked at.
+    # The field `space` is ignored: in Allen's files it is misleading.
     stated: NDArray[np.float64] | None = None
     if fields.get("space directions") is not None:
         stated = np.asarray(fields["space directions"], np.float64)
@@ -274,14 +289,14 @@ def _check_directions(fields: Mapping[str, Any], grid: Grid, *, what: str) -> No
         stated = np.diag(np.asarray(fields["spacings"], np.float64))
     if stated is not None and not np.array_equal(stated, np.eye(3) * grid.spacing_um):
         raise FrameError(
-            f"{what} states the space directions {quoted(stated.tolist())}, which do not fit its "
+            f"{what} states the space directions {quoted(stated.tolist())}, which contradict its "
             f"{grid.spacing_um} um grid",
             hint=DAMAGED_HINT,
         )
 
 
 def _blocks(stream: BinaryIO, header: _Header, *, what: str) -> Iterator[tuple[int, NDArray[Any]]]:
-    """First ML index and voxels [ap, dv, some of ml] of block after block; then the end of the file is checked."""
+    """First ML plane and voxels, shape (ap, dv, planes), of consecutive blocks; then the end of the file is checked."""
     ap, dv, ml = header.grid.shape
     slab = ap * dv * header.dtype.itemsize
     depth = max(1, _BLOCK_BYTES // slab)
@@ -294,7 +309,7 @@ def _blocks(stream: BinaryIO, header: _Header, *, what: str) -> Iterator[tuple[i
 
 
 class _RawBody:
-    """Bytes of the voxels as they lie in the file."""
+    """Uncompressed bytes of the voxels."""
 
     def __init__(self, stream: BinaryIO, *, what: str) -> None:
         self._stream = stream
@@ -311,13 +326,13 @@ class _RawBody:
 
     def end(self) -> None:
         if self._some(1) or self._left_over():
-            raise FormatError(f"{self._what} holds more data than its header says", hint=DAMAGED_HINT)
+            raise FormatError(f"{self._what} contains more data than its header states", hint=DAMAGED_HINT)
 
     def _cut(self) -> FormatError:
-        return FormatError(f"{self._what} is cut: it ends before the data that its header promises", hint=DAMAGED_HINT)
+        return FormatError(f"{self._what} is truncated: it has less data than its header states", hint=DAMAGED_HINT)
 
     def _some(self, limit: int) -> bytes:
-        """Up to ``limit`` further bytes; none at the end."""
+        """Up to ``limit`` further bytes; empty at the end."""
         return self._stream.read(limit)
 
     def _left_over(self) -> bool:
@@ -325,7 +340,7 @@ class _RawBody:
 
 
 class _GzipBody(_RawBody):
-    """The same, inflated; never more than is asked for."""
+    """Bytes of the voxels, decompressed; never more than requested."""
 
     def __init__(self, stream: BinaryIO, *, what: str) -> None:
         super().__init__(stream, what=what)
@@ -346,3 +361,59 @@ class _GzipBody(_RawBody):
 
     def _left_over(self) -> bool:
         return bool(self._inflater.unused_data) or bool(self._stream.read(1))
+
+
+def write_nrrd(image: Image, path: Path) -> None:
+    """Write an image to an NRRD file; the same image gives the same bytes.
+
+    Several groups are a fourth axis, the slowest, of kind "list". Where the values are not computed by this package the
+    file has Allen's header fields and -1 for no data, as Allen's older files do, so that `read_nrrd` reads it back;
+    else it names the axes, has the image's facts as key/value pairs, and NaN for no data.
+
+    Raises
+    ------
+    FormatError
+        If the title is not a single line of at most 255 visible characters.
+    """
+    # Headers are ASCII.
+    title = image.title.replace("\u00b3", "^3").replace("\u00b5", "u")
+    checked_text(title, field="content", what=str(path))
+    packer = zlib.compressobj(_COMPUTED_LEVEL if image.is_computed else _LEVEL, zlib.DEFLATED, _GZIP_WBITS)
+    no_data = math.nan if image.is_computed else NO_DATA
+    with path.open("wb") as stream:
+        stream.write(_header(image, title))
+        for block in image.ml_blocks():
+            for first in range(0, block.shape[2], _PLANES):
+                part = block[:, :, first : first + _PLANES].astype(block.dtype.newbyteorder("<"))
+                if part.dtype.kind == "f" and not math.isnan(no_data):
+                    part[np.isnan(part)] = no_data
+                stream.write(packer.compress(part.tobytes(order="F")))
+        stream.write(packer.flush())
+
+
+def _header(image: Image, title: str) -> bytes:
+    spacing = image.grid.spacing_um
+    several = image.group_count > 1
+    labels = [*AXES, *(["group"] if several else [])] if image.is_computed else []
+    facts = image.facts if image.is_computed else {}
+    lines = (
+        "NRRD0004",
+        "# Complete NRRD file format specification at:",
+        "# http://teem.sourceforge.net/nrrd/format.html",
+        f"content: {title}",
+        f"type: {_TYPE_NAMES[image.number_dtype]}",
+        f"dimension: {4 if several else 3}",
+        # As in Allen's files, where it is misleading: the axes run posterior, inferior, right.
+        "space: left-posterior-superior",
+        f"sizes: {' '.join(map(str, (*image.grid.shape, *([image.group_count] if several else []))))}",
+        f"space directions: ({spacing},0,0) (0,{spacing},0) (0,0,{spacing}){' none' if several else ''}",
+        f"kinds: domain domain domain{' list' if several else ''}",
+        *(["labels: " + " ".join(f'"{label}"' for label in labels)] if labels else []),
+        "endian: little",
+        "encoding: gzip",
+        "space origin: (0,0,0)",
+        *(f"{name}:={' '.join(value.split())}" for name, value in facts.items()),
+        "",
+        "",
+    )
+    return "\n".join(lines).encode("ascii", "backslashreplace")

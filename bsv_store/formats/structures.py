@@ -13,7 +13,7 @@ from bsv_store.formats.envelope import read_rows
 from bsv_store.formats.fields import DAMAGED_HINT, MAX_ID, checked_id, checked_text, csv_rows, int_from_text, quoted
 
 GRAPH_ID = 1
-"""The adult mouse. Acronyms are unique only inside a graph, so others are refused."""
+"""The adult mouse. Acronyms are unique only within a graph, so other graphs are refused."""
 
 _COLOR = re.compile(r"[0-9A-Fa-f]{6}")
 _PATH = re.compile(r"/(?:[0-9]{1,19}/)+")
@@ -24,18 +24,18 @@ _CSV_COLUMNS = ("id", "acronym", "name", "parent_structure_id", "graph_order", "
 class _Node:
     record: StructureRecord
     path: tuple[int, ...] | None
-    """Ids from the root to the node itself, where the form has them."""
+    """Ids from the root to the node itself, if the form has them."""
 
 
 def read_structures(body: bytes, *, what: str) -> Ontology:
-    """The structure graph that a file or reply holds, in any of the four forms, checked to be one tree.
+    """The structure graph in a file or reply of any of the four forms, validated to be one tree.
 
     Parameters
     ----------
     body : bytes
         The structure graph download, a ``model::Structure`` reply, AllenSDK's structures.json or the allenCCF CSV.
     what : str
-        Names the file or reply in errors.
+        Name of the file or reply, for errors.
 
     Returns
     -------
@@ -47,14 +47,15 @@ def read_structures(body: bytes, *, what: str) -> Ontology:
     EnvelopeError
         If the reply reports failure or is one page of several.
     FormatError
-        If it is no structure graph, or not one tree: a cycle, two roots, a missing parent, ids or acronyms twice,
-        colors that are not six hexadecimal digits, hidden characters in names, another graph than the adult mouse.
+        If it is not a structure graph, or not one tree: a cycle, two roots, a missing parent, duplicate ids or
+        acronyms, colors that are not six hexadecimal digits, hidden characters in names, another graph than the adult
+        mouse.
     """
     if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"[", b"{"):
         return _ontology([*_from_csv(body, what=what)], {}, has_sets=False, what=what)
     rows = read_rows(body, what=what)
     if not rows:
-        raise FormatError(f"{what} holds no structure", hint=DAMAGED_HINT)
+        raise FormatError(f"{what} contains no structure", hint=DAMAGED_HINT)
     if any("children" in row for row in rows):
         return _ontology([*_from_nested(rows, what=what)], {}, has_sets=False, what=what)
     if any("rgb_triplet" in row for row in rows):
@@ -69,7 +70,7 @@ def _from_csv(body: bytes, *, what: str) -> Iterator[_Node]:
     header, rows = csv_rows(body, what=what)
     if missing := [name for name in _CSV_COLUMNS if name not in header]:
         raise FormatError(
-            f"{what} is no structure graph: it lacks the columns {', '.join(missing)}",
+            f"{what} is not a structure graph: it is missing the columns {', '.join(missing)}",
             hint="Expected are structures.json, the API's structure graph, or the allenCCF structure tree CSV.",
         )
     for row in rows:
@@ -82,7 +83,7 @@ def _from_csv(body: bytes, *, what: str) -> Iterator[_Node]:
 
 
 def _from_nested(roots: Sequence[Mapping[str, Any]], *, what: str) -> Iterator[_Node]:
-    # A loop, not recursion: the depth of the nesting is the file's choice.
+    # A loop instead of recursion, since the file determines the depth.
     waiting: list[tuple[Mapping[str, Any], tuple[int, ...]]] = [(root, ()) for root in roots]
     while waiting:
         row, above = waiting.pop()
@@ -90,7 +91,7 @@ def _from_nested(roots: Sequence[Mapping[str, Any]], *, what: str) -> Iterator[_
         parent = above[-1] if above else None
         if node.record.parent_structure_id != parent:
             raise FormatError(
-                f"{what}: structure {node.record.id} hangs under {parent}, but names "
+                f"{what}: structure {node.record.id} is listed under {parent}, but names "
                 f"{node.record.parent_structure_id} as its parent",
                 hint=DAMAGED_HINT,
             )
@@ -99,7 +100,7 @@ def _from_nested(roots: Sequence[Mapping[str, Any]], *, what: str) -> Iterator[_
         children = row.get("children", [])
         if not isinstance(children, list) or any(not isinstance(child, dict) for child in children):
             raise FormatError(
-                f"{what}: children of structure {node.record.id} are no list of objects", hint=DAMAGED_HINT
+                f"{what}: children of structure {node.record.id} are not a list of objects", hint=DAMAGED_HINT
             )
         waiting.extend((child, path) for child in children)
 
@@ -114,7 +115,7 @@ def _from_flat(row: Mapping[str, Any], *, what: str) -> _Node:
     if not isinstance(color, str) or not _COLOR.fullmatch(color):
         raise FormatError(
             f"{what_here}: color_hex_triplet is {quoted(color)}, not six hexadecimal digits",
-            hint="A spreadsheet program may have dropped leading zeros; take the original file.",
+            hint="A spreadsheet program may have removed leading zeros. Use the original file.",
         )
     record = _record(
         row,
@@ -156,7 +157,7 @@ def _record(
     if type(graph_id) is not int or graph_id != GRAPH_ID:
         raise FormatError(
             f"{what} belongs to the graph {quoted(graph_id)}, not to graph {GRAPH_ID}, the adult mouse",
-            hint="Acronyms are unique only inside one graph; load graph 1.",
+            hint="Acronyms are unique only within one graph; load graph 1.",
         )
     order = row.get("graph_order")
     if type(order) is not int or not 0 <= order <= MAX_ID:
@@ -196,7 +197,7 @@ def _set_ids(row: Mapping[str, Any], *, what: str) -> tuple[int, ...]:
 def _sets(row: Mapping[str, Any], *, what: str) -> list[dict[str, Any]]:
     sets = row.get("structure_sets") or []
     if not isinstance(sets, list) or any(not isinstance(value, dict) for value in sets):
-        raise FormatError(f"{what}: structure_sets is no list of objects: {quoted(sets)}", hint=DAMAGED_HINT)
+        raise FormatError(f"{what}: structure_sets is not a list of objects: {quoted(sets)}", hint=DAMAGED_HINT)
     return sets
 
 
@@ -212,7 +213,7 @@ def _set_names(rows: Sequence[Mapping[str, Any]], *, what: str) -> dict[int, str
 
 def _ontology(nodes: Sequence[_Node], set_names: Mapping[int, str], *, has_sets: bool, what: str) -> Ontology:
     if not nodes:
-        raise FormatError(f"{what} holds no structure", hint=DAMAGED_HINT)
+        raise FormatError(f"{what} contains no structure", hint=DAMAGED_HINT)
     _check_unique([node.record for node in nodes], what=what)
     by_id = {node.record.id: node.record for node in nodes}
     _check_tree(by_id, what=what)
@@ -257,7 +258,7 @@ def _check_tree(by_id: Mapping[int, StructureRecord], *, what: str) -> None:
         waiting.extend(children.get(current, ()))
     if lost := sorted(by_id.keys() - reached):
         raise FormatError(
-            f"{what} is no tree: structure {lost[0]} lies on or under a cycle of parents ({len(lost)} do)",
+            f"{what} is not a tree: structure {lost[0]} is on or below a cycle of parents ({len(lost)} are)",
             hint=DAMAGED_HINT,
         )
     if roots != [ROOT_STRUCTURE_ID]:
@@ -287,6 +288,6 @@ def _check_place(
     expected = (*above, record.id) if above is not None else (*path[:-2], parent, record.id)
     if path != expected:
         raise FormatError(
-            f"{what}: the path of structure {record.id} does not lead over its parent {parent}: {quoted(path)}",
+            f"{what}: the path of structure {record.id} does not contain its parent {parent}: {quoted(path)}",
             hint=DAMAGED_HINT,
         )

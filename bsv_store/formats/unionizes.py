@@ -41,15 +41,15 @@ _FRACTIONS = ("projection_density", "max_voxel_density")
 _MAX_VOXEL = ("max_voxel_x", "max_voxel_y", "max_voxel_z")
 _FLOATS = tuple(column for _, column, kind in UNIONIZE_FIELDS if kind == "f8")
 _ROUNDING = 1e-6
-# Rows whose dicts fit into a processor's cache while the 19 columns are gathered from them.
+# Number of rows whose dicts fit into the processor's cache while the 19 columns are collected.
 _BLOCK = 1024
-# One character more than "False", so that a longer word is not cut to it.
+# One character more than "False", so that a longer word is not truncated to it.
 _BOOL_TEXT = "U6"
 _TRUE, _FALSE = ("True", "true", "TRUE", "t", "1"), ("False", "false", "FALSE", "f", "0")
 
 
 def read_unionizes(body: bytes, *, what: str, parts: frozenset[UnionizePart] | None = None) -> UnionizeTable:
-    """The unionize rows that a file or reply holds.
+    """The unionize rows in a file or reply.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def read_unionizes(body: bytes, *, what: str, parts: frozenset[UnionizePart] | N
         An RMA reply, a bare list of its rows, AllenSDK's structure_unionizes.csv, or Brain Street View's
         injectionSummary_all.json.
     what : str
-        Names the file or reply in errors.
+        Name of the file or reply, for errors.
     parts : frozenset of UnionizePart, optional
         Halves of each experiment's table that the source is known to hold completely, for example because only
         injection rows were asked for. By default what is certain from the rows alone, see `unionize_table_from_rows`.
@@ -72,15 +72,16 @@ def read_unionizes(body: bytes, *, what: str, parts: frozenset[UnionizePart] | N
     EnvelopeError
         If the reply reports failure or is one page of several.
     FormatError
-        If it is no unionize table, is cut, lacks fields, holds values of a wrong type or range, or has a key twice.
+        If it is not a unionize table, is truncated, is missing fields, has values of a wrong type or out of range, or
+        duplicate keys.
     """
     if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{"):
         return unionize_table_from_rows(read_rows(body, what=what), parts=parts, what=what)
     columns = _checked_columns(_columns_from_csv(body, what=what), what=what)
     if not _hemispheres_add_up(columns):
         raise FormatError(
-            f"{what} lacks rows: the left and right rows of some structure do not add up to the row of both",
-            hint="A file cut between two lines looks like this; get it again from its source.",
+            f"{what} is missing rows: the left and right rows of some structure do not add up to the row of both",
+            hint="The file may be truncated between two lines. Get it again from its source.",
         )
     return _table(columns, parts, what=what)
 
@@ -88,7 +89,7 @@ def read_unionizes(body: bytes, *, what: str, parts: frozenset[UnionizePart] | N
 def unionize_table_from_rows(
     rows: Sequence[Mapping[str, Any]], parts: frozenset[UnionizePart] | None = None, *, what: str
 ) -> UnionizeTable:
-    """The unionize table made of rows as the API sends them, from one reply or gathered from several pages.
+    """The unionize table of rows of the API, from one reply or several pages.
 
     Parameters
     ----------
@@ -99,12 +100,12 @@ def unionize_table_from_rows(
         Halves known to be complete. By default the halves of which every experiment has rows, for a complete table
         always has rows in both; none if the hemispheres do not add up, so that rows must be missing.
     what : str
-        Names the source in errors.
+        Name of the source, for errors.
 
     Raises
     ------
     FormatError
-        As `read_unionizes`.
+        As `read_unionizes` does.
     """
     columns = _checked_columns(_columns_from_rows(rows, what=what), what=what)
     if parts is None and rows and _BSV_ID in rows[0] and bool(columns["is_injection"].all()):
@@ -122,7 +123,7 @@ def _columns_from_rows(rows: Sequence[Mapping[str, Any]], *, what: str) -> _Colu
     if not rows:
         return {column: np.empty(0, kind) for _, column, kind in UNIONIZE_FIELDS}
     id_field = _API_ID if _API_ID in rows[0] else _OUR_ID
-    # The parser's own key objects: looking up by an equal string compares characters, two million times.
+    # The key objects of the parser, since a lookup by an equal string compares characters, two million times.
     own_keys = {key: key for key in rows[0]}
     fields = [id_field if field == _API_ID else field for field, _, _ in UNIONIZE_FIELDS]
     getters = [itemgetter(own_keys.get(field, field)) for field in fields]
@@ -133,7 +134,7 @@ def _columns_from_rows(rows: Sequence[Mapping[str, Any]], *, what: str) -> _Colu
             for column_cells, get in zip(cells, getters, strict=True):
                 column_cells.extend(map(get, block))
     except KeyError as error:
-        raise FormatError(f"{what}: a unionize row lacks {quoted(error.args[0])}", hint=_HINT_ROWS) from error
+        raise FormatError(f"{what}: a unionize row is missing {quoted(error.args[0])}", hint=_HINT_ROWS) from error
     columns: _Columns = {}
     for field, (_, column, kind), column_cells in zip(fields, UNIONIZE_FIELDS, cells, strict=True):
         columns[column] = _array(column_cells, kind, field=field, what=what)
@@ -158,8 +159,8 @@ def _columns_from_csv(body: bytes, *, what: str) -> _Columns:
         raise FormatError(f"{what} is a web page, not a CSV file", hint=DAMAGED_HINT)
     text = decoded(body, what=what)
     if not text.endswith("\n"):
-        # A file cut inside its last number would otherwise pass with a wrong value.
-        raise FormatError(f"{what} is empty or ends in the middle of a line: it is cut", hint=DAMAGED_HINT)
+        # A file truncated inside its last number would otherwise pass with a wrong value.
+        raise FormatError(f"{what} is empty or ends in the middle of a line: it is truncated", hint=DAMAGED_HINT)
     lines = text.replace("\r\n", "\n").split("\n")[:-1]
     header = _csv_header(lines[0], what=what)
     commas = lines[0].count(",")
@@ -169,7 +170,7 @@ def _columns_from_csv(body: bytes, *, what: str) -> _Columns:
                 f"{what}, line {number}: {line.count(',') + 1} cells instead of {commas + 1}", hint=DAMAGED_HINT
             )
     wanted = {column: _BOOL_TEXT if kind == "?" else kind for _, column, kind in UNIONIZE_FIELDS}
-    # Columns that are not ours are read as one character of text: NumPy has no way to skip a field of a structure.
+    # Other columns are read as one character of text, since NumPy cannot skip a field of a structure.
     layout = np.dtype([(f"{name}|{place}", wanted.get(name, "U1")) for place, name in enumerate(header)])
     cells = _parsed_cells(lines[1:], layout, what=what)
     columns = {name: cells[f"{name}|{place}"] for place, name in enumerate(header) if name in wanted}
@@ -181,12 +182,14 @@ def _csv_header(line: str, *, what: str) -> list[str]:
     try:
         cells = next(csv.reader([line], strict=True), [])
     except csv.Error as error:
-        raise FormatError(f"{what} is no CSV file: {error}", hint=DAMAGED_HINT) from error
+        raise FormatError(f"{what} is not a CSV file: {error}", hint=DAMAGED_HINT) from error
     header = [_OUR_ID if name == _API_ID else name for name in cells]
     if missing := [name for name in UNIONIZE_COLUMNS if name not in header]:
-        raise FormatError(f"{what} is no unionize table: it lacks the columns {', '.join(missing)}", hint=_HINT_ROWS)
+        raise FormatError(
+            f"{what} is not a unionize table: it is missing the columns {', '.join(missing)}", hint=_HINT_ROWS
+        )
     if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise FormatError(f"{what} has columns twice: {quoted(twice)}", hint=DAMAGED_HINT)
+        raise FormatError(f"{what} has duplicate columns: {quoted(twice)}", hint=DAMAGED_HINT)
     return header
 
 
@@ -194,10 +197,10 @@ def _parsed_cells(lines: Sequence[str], layout: np.dtype[Any], *, what: str) -> 
     if not lines:
         return np.empty(0, layout)
     try:
-        # np.loadtxt converts digits exactly, as float() does, and refuses what is no number.
+        # np.loadtxt converts digits exactly, as float() does, and refuses everything that is not a number.
         return np.loadtxt(lines, delimiter=",", dtype=layout, comments=None, ndmin=1)
     except (ValueError, IndexError, OverflowError) as error:
-        raise FormatError(f"{what} is no unionize table: {quoted(str(error))}", hint=DAMAGED_HINT) from error
+        raise FormatError(f"{what} is not a unionize table: {quoted(str(error))}", hint=DAMAGED_HINT) from error
 
 
 def _booleans(words: NDArray[Any], *, what: str) -> NDArray[np.bool_]:
@@ -209,9 +212,9 @@ def _booleans(words: NDArray[Any], *, what: str) -> NDArray[np.bool_]:
 
 
 def _checked_columns(columns: _Columns, *, what: str) -> _Columns:
-    """The columns sorted by key, after every check of values."""
+    """Validate all values and sort the columns by key."""
     for name in _IDS:
-        _refuse(columns, name, columns[name] <= 0, "is no id", what=what)
+        _refuse(columns, name, columns[name] <= 0, "is not an id", what=what)
     hemisphere = columns["hemisphere_id"]
     _refuse(columns, "hemisphere_id", (hemisphere < 1) | (hemisphere > 3), "is not 1, 2 or 3", what=what)
     for name in _FLOATS:
@@ -221,7 +224,7 @@ def _checked_columns(columns: _Columns, *, what: str) -> _Columns:
         _refuse(columns, name, columns[name] > 1 + _ROUNDING, "is above 1", what=what)
     for name, extent in zip(_MAX_VOXEL, EXTENT_UM, strict=True):
         outside = (columns[name] < 0) | (columns[name] >= extent)
-        _refuse(columns, name, outside, f"lies outside the CCFv3 box (0 to {extent} um)", what=what)
+        _refuse(columns, name, outside, f"is outside the CCFv3 box (0 to {extent} um)", what=what)
     return _sorted_by_key(columns, what=what)
 
 
@@ -252,9 +255,9 @@ def _sorted_by_key(columns: _Columns, *, what: str) -> _Columns:
 
 
 def _hemispheres_add_up(columns: _Columns) -> bool:
-    """Whether left plus right is both, for every structure of sorted columns; a missing row counts as 0.
+    """Whether left plus right equals both for every structure; columns are sorted, and a missing row counts as 0.
 
-    Holds to 1e-14 in all real tables, so a difference means that rows are missing.
+    True within 1e-14 in all real tables, so a difference means that rows are missing.
     """
     experiment, structure = columns["experiment_id"], columns["structure_id"]
     if not len(experiment):
@@ -278,7 +281,7 @@ def _table(columns: _Columns, parts: frozenset[UnionizePart] | None, *, what: st
         if part not in parts and parts and rows.any():
             example = _key(columns, int(np.argmax(rows)))
             raise FormatError(
-                f"{what} holds {part} rows, but only {_and(parts)} rows were expected: {example}", hint=DAMAGED_HINT
+                f"{what} contains {part} rows, but only {_and(parts)} rows were expected: {example}", hint=DAMAGED_HINT
             )
     return UnionizeTable(columns, parts)
 

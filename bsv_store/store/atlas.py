@@ -171,13 +171,14 @@ class Atlas:
         include_descendants: bool = True,
         overwrite: bool = False,
     ) -> None:
-        """Write a mask to a file whose ending names the format; 1 = inside, 0 = outside.
+        """Write a mask to an image file; 1 = inside, 0 = outside.
 
         Parameters
         ----------
         structures : str, int or sequence of them
         target : path
-            Ends in ``.nrrd``, ``.nii``, ``.nii.gz`` or ``.npy``.
+            Its ending names the format, such as ``.nrrd``, ``.nii.gz`` or ``.npy`` (bool, axes ap, dv, ml);
+            `bsv_store.formats.table.IMAGE_FORMATS` lists all.
         spacing_um, hemisphere, include_descendants
             As for `mask`.
         overwrite : bool
@@ -188,15 +189,18 @@ class Atlas:
         MissingDataError, UnknownStructureError, InputError
             As `mask` does; or if the ending is unknown or the file exists.
         """
-        from bsv_store.atlas.annotation import export_mask, mask_format, mask_name
+        from bsv_store.atlas.annotation import export_mask
 
-        path = check.path("target", target)
-        # Before the work: a wrong ending should be reported at once.
-        mask_format(path)
-        mask = self.mask(
-            structures, spacing_um=spacing_um, hemisphere=hemisphere, include_descendants=include_descendants
+        export_mask(
+            self._database,
+            self._files,
+            structures,
+            check.path("target", target),
+            spacing_um=spacing_um,
+            hemisphere=hemisphere,
+            descendants=include_descendants,
+            overwrite=overwrite,
         )
-        export_mask(mask, path, what=mask_name(structures, hemisphere), overwrite=overwrite)
 
     def signal(
         self,

@@ -1,8 +1,7 @@
-"""Making a store, and opening one: the folder and the database must belong together.
+"""Create a store: a folder, and a database that carries the folder's id.
 
-A store exists from the moment that its ``store.toml`` appears, which is the last step. Until then ``init.toml`` holds
-the id that was chosen, so that an initialization that was killed is finished by the next one, and several at once make
-one store.
+A store exists once its ``store.toml`` does, which is the last step. Until then ``init.toml`` holds the chosen id: the
+next initialization of the folder completes one that was killed, and simultaneous ones create a single store.
 """
 
 from __future__ import annotations
@@ -36,38 +35,36 @@ from bsv_store.errors import (
     ReadOnlyStoreError,
     StoreError,
     StoreExistsError,
-    StoreMismatchError,
-    StoreUnreachableError,
 )
 from bsv_store.volumes.files import StoreFiles, sync_folder
 
 _INIT_FILE = "init.toml"
-# What Linux and macOS say of file systems such as exFAT, and of some that are mounted from elsewhere.
+# Raised on file systems without hard links, such as exFAT and some network mounts, on Linux and macOS.
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def make_store(path: Path, *, database: str | None = None) -> StoreConfig:
-    """Make a store in a new or empty folder.
+    """Create a store in a new or empty folder.
 
     Parameters
     ----------
     path : pathlib.Path
     database : str, optional
-        Postgres URL without password; SQLite in the folder by default.
+        Postgres URL without a password. By default SQLite in the folder.
 
     Raises
     ------
     StoreExistsError
-        If a store, or anything else, stands there, or the database holds another store's catalog.
+        If the folder is not empty, or the database has the catalog of another store.
     InputError
-        If the URL is none, not Postgres, or carries a password.
+        If the URL is not a valid Postgres URL, or contains a password.
     StoreError
         If folder or database cannot be written.
     """
     url = SQLITE if database is None else normalized_url(database).render_as_string()
     _refuse_occupied(path)
     if url != SQLITE:
-        # Before anything is written: a database that is refused must leave no half-made folder behind.
+        # Before anything is written, so that a refused database leaves no incomplete folder behind.
         with closing(Database(normalized_url(url))) as server:
             _refuse_occupied_database(server, path)
     config = StoreConfig(store_id=str(uuid.uuid4()), database=url)
@@ -86,66 +83,28 @@ def make_store(path: Path, *, database: str | None = None) -> StoreConfig:
         checkpoint("init:catalog")
         _finish(path)
     except PermissionError as error:
-        raise ReadOnlyStoreError(f"{error.filename or path} may not be written: {error.strerror}") from error
+        raise ReadOnlyStoreError(f"cannot write to {error.filename or path}: {error.strerror}") from error
     except OSError as error:
-        raise StoreError(f"the store {path} could not be made: {error}") from error
+        raise StoreError(f"cannot create the store {path}: {error}") from error
     return config
-
-
-def connect(path: Path, config: StoreConfig, *, read_only: bool) -> Database:
-    """The database of a store.
-
-    Raises
-    ------
-    StoreUnreachableError
-        If the SQLite catalog is missing.
-    """
-    if config.database != SQLITE:
-        return Database(normalized_url(config.database), read_only=read_only)
-    catalog = path / CATALOG_FILE
-    if not catalog.is_file():
-        raise StoreUnreachableError(f"the catalog {catalog} is missing", hint="Restore it from a backup.")
-    return Database(catalog, read_only=read_only)
-
-
-def check_store(path: Path, config: StoreConfig, database: Database) -> None:
-    """Accept a database as the one of this folder, with a schema that we work with.
-
-    Raises
-    ------
-    StoreMismatchError
-        If the database belongs to another store.
-    NotAStoreError, SchemaTooOldError, SchemaTooNewError
-        If there is no catalog in it, or one of another age; with the next step.
-    """
-    with database.reading() as connection:
-        schema.check_schema(connection, f"bsv-store --store {path} db upgrade")
-        store_id = connection.execute(select(StoreInfo.store_id)).scalar()
-    if store_id != config.store_id:
-        raise StoreMismatchError(
-            f"the folder {path} is store {config.store_id}, but its database belongs to store {store_id}",
-            hint="One of the two was restored or moved without the other.",
-        )
 
 
 def _refuse_occupied(path: Path) -> None:
     if (path / STORE_FILE).exists():
-        raise StoreExistsError(
-            f"{path} is a bsv-store already", hint=f"Look at it with `bsv-store --store {path} status`."
-        )
+        raise StoreExistsError(f"{path} is already a bsv-store", hint=f"Show it: bsv-store --store {path} status")
     if (path / CATALOG_FILE).exists() and not (path / _INIT_FILE).exists():
         raise StoreExistsError(
-            f"{path} holds the catalog of a store, but its {STORE_FILE} is gone",
-            hint=f"Restore {STORE_FILE} from a backup, or name a new folder.",
+            f"{path} has the catalog of a store, but no {STORE_FILE}",
+            hint=f"Restore {STORE_FILE} from a backup, or use a new folder.",
         )
     if path.exists() and not path.is_dir():
-        raise StoreExistsError(f"{path} is a file", hint="Name a new or empty folder.")
+        raise StoreExistsError(f"{path} is a file", hint="Use a new or empty folder.")
     ours = {_INIT_FILE, CATALOG_FILE, *FOLDERS}
     foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in ours) if path.is_dir() else []
     if foreign:
         raise StoreExistsError(
-            f"{path} is not empty: it holds {', '.join(foreign[:3])}{' ...' if len(foreign) > 3 else ''}",
-            hint="Name a new or empty folder.",
+            f"{path} is not empty: it contains {', '.join(foreign[:3])}{' ...' if len(foreign) > 3 else ''}",
+            hint="Use a new or empty folder.",
         )
 
 
@@ -154,7 +113,7 @@ def _refuse_occupied_database(database: Database, path: Path) -> None:
         if schema.current_revision(connection) is None:
             if inspect(connection).get_table_names():
                 raise StoreExistsError(
-                    f"the database {database} is not empty", hint="Name a new database; createdb makes one."
+                    f"the database {database} is not empty", hint="Use a new database; createdb creates one."
                 )
             return
         owner = connection.execute(select(StoreInfo.store_id)).scalar()
@@ -163,7 +122,7 @@ def _refuse_occupied_database(database: Database, path: Path) -> None:
 
 
 def _unfinished_id(path: Path) -> str | None:
-    """The store id that an unfinished initialization of the folder chose."""
+    """The store id chosen by an incomplete initialization of the folder."""
     try:
         return read_store_config(path, _INIT_FILE).store_id
     except NotAStoreError:
@@ -172,13 +131,13 @@ def _unfinished_id(path: Path) -> str | None:
 
 def _owned_by_another(database: Database, owner: str) -> StoreExistsError:
     return StoreExistsError(
-        f"the database {database} already holds the catalog of store {owner}",
-        hint="Open that store's folder, or name a new database.",
+        f"the database {database} already has the catalog of store {owner}",
+        hint="Open the folder of that store, or use a new database.",
     )
 
 
 def _chosen_config(path: Path, config: StoreConfig) -> StoreConfig:
-    """The configuration of the first of several initializations, or of an earlier one that was killed."""
+    """The configuration chosen by the first of several initializations, or by an earlier one that was killed."""
     chosen = path / _INIT_FILE
     with tempfile.NamedTemporaryFile("w", dir=path / "tmp", suffix=".tmp", encoding="utf-8") as file:
         file.write(config.to_toml())
@@ -187,20 +146,20 @@ def _chosen_config(path: Path, config: StoreConfig) -> StoreConfig:
         Path(file.name).chmod(config.file_mode)
         _put_once(chosen, file.name)
     if (path / STORE_FILE).exists():
-        # Somebody finished between our look and our link: the file is ours, and superfluous.
+        # Another process finished between the check and the link; this file is a leftover.
         chosen.unlink(missing_ok=True)
-        raise StoreExistsError(f"{path} became a bsv-store just now", hint="Open it.")
+        raise StoreExistsError(f"another process has just created a bsv-store in {path}", hint="Open it.")
     first = read_store_config(path, _INIT_FILE)
     if first.database != config.database:
         raise StoreExistsError(
             f"an earlier initialization of {path} chose the database {first.database!r}, not {config.database!r}",
-            hint=f"Ask for the same, or remove {chosen}.",
+            hint=f"Use the same database, or remove {chosen}.",
         )
     return first
 
 
 def _put_once(path: Path, made: str) -> None:
-    """Give a finished file its name, unless another process was first."""
+    """Link a complete file to its final name, unless another process has done so."""
     try:
         path.hardlink_to(made)
     except FileExistsError:
@@ -208,9 +167,9 @@ def _put_once(path: Path, made: str) -> None:
     except OSError as error:
         if error.errno in _NO_HARD_LINKS:
             raise StoreError(
-                f"the file system of {path.parent} has no hard links, without which several initializations at once "
-                "could make two stores of it",
-                hint="Make the store on a local disk, or on a shared file system that has them, such as NFS.",
+                f"the file system of {path.parent} has no hard links, so simultaneous initializations could create "
+                "two stores there",
+                hint="Create the store on a local disk, or on a shared file system with hard links, such as NFS.",
             ) from error
         raise
 
@@ -260,5 +219,5 @@ def _finish(path: Path) -> None:
         (path / _INIT_FILE).rename(path / STORE_FILE)
     except FileNotFoundError as error:
         if not (path / STORE_FILE).exists():
-            raise NotAStoreError(f"the initialization of {path} was undone by somebody else") from error
+            raise NotAStoreError(f"another process removed the initialization of {path}") from error
     sync_folder(path)

@@ -58,9 +58,9 @@ class Datasets:
             Columns name, number, group_count, member_count, spacing_um, created_at (aware UTC), created_by,
             fingerprint, size_bytes.
         """
-        from bsv_store.datasets.table import versions_frame
+        from bsv_store.datasets.listing import versions_table
 
-        return versions_frame(self._database)
+        return versions_table(self._database).to_frame()
 
     def get(self, ref: str | DatasetVersion) -> DatasetVersion:
         """A version.

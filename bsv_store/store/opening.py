@@ -1,4 +1,4 @@
-"""Ways to a store: make one, open one, see and upgrade the schema of one that is too old to be opened."""
+"""Create and open stores; show and upgrade the schema of a store that is too old to be opened."""
 
 from __future__ import annotations
 
@@ -8,60 +8,62 @@ from pathlib import Path
 
 from bsv_store.catalog.database import schema
 from bsv_store.config import locate_store, read_store_config
-from bsv_store.store.creation import check_store, connect, make_store
+from bsv_store.store.connection import check_store, connect
 from bsv_store.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaState:
-    """The schema revision of a store, and the one that this version of the package works with."""
+    """The schema revision of a store, and the one that this version needs."""
 
     revision: str | None
     head: str
 
 
 def create_store(path: Path | str, *, database: str | None = None) -> Store:
-    """A new, empty store, open for use.
+    """Create an empty store and open it.
 
     Parameters
     ----------
     path : path
         A new or empty folder.
     database : str, optional
-        Postgres URL without password (set PGPASSWORD, or use ~/.pgpass); SQLite inside the folder by default.
+        Postgres URL without a password (set PGPASSWORD, or use ~/.pgpass). By default SQLite inside the folder.
 
     Raises
     ------
     StoreExistsError
-        If a store, or anything else, stands there.
+        If the folder is not empty, or the database has the catalog of another store.
     InputError
-        If the database URL cannot be used.
+        If the database URL is not valid.
     """
+    from bsv_store.store.creation import make_store
+
     folder = locate_store(path).path
     make_store(folder, database=database)
     return open_store(folder)
 
 
 def open_store(path: Path | str | None = None, *, read_only: bool = False) -> Store:
-    """The store in a folder, checked to be whole and of a schema that this version works with.
+    """Open a store, after checking that folder and database belong together and have a supported schema.
 
     Parameters
     ----------
     path : path, optional
-        Default: the variable ``BSV_STORE``, the configuration file, the platform's data folder.
+        The folder. By default the variable ``BSV_STORE``, else the configuration file, else the platform's data folder.
     read_only : bool
-        Never write a byte, not even a journal.
+        Never write anything, not even a journal.
 
     Raises
     ------
     NotAStoreError
-        If the folder is no store.
+        If the folder is not a store.
     SchemaTooOldError, SchemaTooNewError
-        With the exact next step.
+        If the schema is not the one of this version. The hint is the next command.
     StoreMismatchError
         If the database belongs to another store.
     StoreUnreachableError
-        If folder or database does not answer.
+        If the folder or the database cannot be reached.
     """
     location = locate_store(path)
     config = read_store_config(location.path)
@@ -75,7 +77,7 @@ def open_store(path: Path | str | None = None, *, read_only: bool = False) -> St
 
 
 def schema_state(path: Path | str | None = None) -> SchemaState:
-    """The schema revision of a store, which may be too old or too new to be opened."""
+    """The schema revision of a store, also of one that is too old or too new to be opened."""
     folder = locate_store(path).path
     with (
         closing(connect(folder, read_store_config(folder), read_only=True)) as database,
@@ -86,14 +88,14 @@ def schema_state(path: Path | str | None = None) -> SchemaState:
 
 
 def upgrade_store(path: Path | str | None = None) -> tuple[str | None, str]:
-    """Bring a store's schema up to this version's, in one transaction; the revisions before and after.
+    """Upgrade the schema of a store in one transaction. Returns the revisions before and after.
 
     Raises
     ------
     SchemaTooNewError
-        If a later version of the package made the store.
+        If a later version of the package created the store.
     BusyError
-        If others keep the database locked.
+        If the database stays locked.
     """
     state = schema_state(path)
     if state.revision is not None and state.revision not in schema.KNOWN_REVISIONS:

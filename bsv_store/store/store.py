@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bsv_store import check
-from bsv_store.store.creation import connect
+from bsv_store.store.connection import connect
 from bsv_store.volumes.files import StoreFiles
+from bsv_store.volumes.volume import volume_kind
 
 if TYPE_CHECKING:
     from datetime import date
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         Statistic,
         VolumeKind,
     )
+    from bsv_store.volumes.files import StoreFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,13 @@ class Store:
         self.path = path
         self.config = config
         self.database = connect(path, config, read_only=read_only)
-        self.files = StoreFiles(path, config.file_mode, config.directory_mode)
+
+    @cached_property
+    def files(self) -> StoreFiles:
+        """The files of the store's folder."""
+        from bsv_store.volumes.files import StoreFiles
+
+        return StoreFiles(self.path, self.config.file_mode, self.config.directory_mode)
 
     def close(self) -> None:
         """Close the connections to the database."""
@@ -486,7 +494,6 @@ class Store:
         """
         from bsv_store.acquisition.clients import client_unless
         from bsv_store.acquisition.fetch import fetch_volumes
-        from bsv_store.volumes.volume import volume_kind
 
         ids = self._nonempty(selection)
         with client_unless(offline, api_url, connections=check.whole_number("workers", workers, least=1)) as client:
@@ -516,7 +523,6 @@ class Store:
         Parameters and errors are those of `fetch`.
         """
         from bsv_store.acquisition.plan import plan_volumes
-        from bsv_store.volumes.volume import volume_kind
 
         return plan_volumes(
             self.database,

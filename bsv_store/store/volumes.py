@@ -79,13 +79,14 @@ class Volumes:
         spacing_um: int = 100,
         overwrite: bool = False,
     ) -> None:
-        """Write a volume to a file whose ending names the format. At 25 and 10 um this takes at most 350 MB of memory.
+        """Write a volume to an image file. At 25 and 10 um this takes at most 350 MB of memory.
 
         Parameters
         ----------
         experiment_id : int
         target : path
-            Ends in ``.nrrd`` or ``.npy``.
+            Its ending names the format, such as ``.nrrd`` (no data is -1, as in Allen's files), ``.nii.gz`` or ``.npy``
+            (float32, axes ap, dv, ml); `bsv_store.formats.table.IMAGE_FORMATS` lists all.
         kind : VolumeKind
         spacing_um : {10, 25, 50, 100}
             Edge of a voxel in um.

@@ -1,1 +1,1 @@
-"""The bytes: grids, the encoding of volumes in HDF5, and files that are published whole or not at all."""
+"""Voxel grids, volumes in memory and in HDF5 files, and the atomic publication of files."""

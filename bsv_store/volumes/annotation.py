@@ -1,8 +1,8 @@
-"""The annotation of the CCF: which structure each voxel belongs to; as a value, as an HDF5 file, and back.
+"""The annotation of the CCF, the structure of each voxel: in memory, as an HDF5 file, and back.
 
-At 10 um the array takes 4.8 GB, and the NRRD files that it comes in have the AP axis fastest, so that no AP plane is
-whole before the last byte has arrived. Neighbors mostly belong to one structure, though: packed by zlib, an annotation
-is a hundredth of its size or less. So it is kept packed, slab by slab of AP planes, and memory is bounded by a slab.
+At 10 um the array takes 4.8 GB, and its NRRD files have the AP axis fastest, so that no AP plane is complete before the
+last byte is read. But neighboring voxels mostly belong to the same structure: compressed by zlib, an annotation takes
+a hundredth of its size or less. It is therefore kept compressed, in slabs of AP planes.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ if TYPE_CHECKING:
 ANNOTATION_FOLDER = "volumes/annotation"
 
 _PACKING_LEVEL = 1
-# Ten times what 10 um takes: a file that is noise from end to end must not fill the memory.
-_MOST_PACKED_BYTES = 1 << 30
+# Ten times the size at 10 um: a file of noise must not fill the memory.
+_MAX_PACKED_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotation:
-    """A checked annotation, packed in memory.
+    """A validated annotation, compressed in memory.
 
     Attributes
     ----------
     grid : Grid
     packed : tuple of bytes
-        One for each slab of AP planes.
+        The slabs of AP planes, compressed.
     structure_ids : tuple of int
-        Those that occur, ascending, without 0.
+        The ids that occur, ascending, without 0.
     annotated_voxels : int
-        Voxels that belong to a structure.
+        Number of voxels that belong to a structure.
     array_sha256 : str
         Of the array: little-endian uint32, C order.
     """
@@ -61,15 +61,15 @@ class Annotation:
 
     @classmethod
     def from_planes(cls, grid: Grid, read: Callable[[int, int], NDArray[Any]]) -> Annotation:
-        """The annotation whose AP planes ``read(first, last)`` gives, as ids of shape (last - first, dv, ml).
+        """The annotation whose AP planes ``read(first, last)`` returns, as ids of shape (last - first, dv, ml).
 
         Raises
         ------
         FormatError
-            If it takes more room than an annotation can.
+            If it compresses too badly to be an annotation.
         """
         digest, packed, found, annotated = hashlib.sha256(), [], set(), 0
-        room = _Room()
+        packer = _Packer()
         for first, last in slab_ranges(grid):
             planes = np.ascontiguousarray(read(first, last), "<u4")
             digest.update(planes.data)
@@ -77,33 +77,33 @@ class Annotation:
             ids = planes.reshape(-1)[starts]
             found.update(np.unique(ids).tolist())
             annotated += int(lengths[ids != 0].sum())
-            packed.append(room.pack(planes))
+            packed.append(packer.pack(planes))
         return cls(grid, tuple(packed), tuple(sorted(found - {0})), annotated, digest.hexdigest())
 
     @classmethod
     def from_blocks(
         cls, grid: Grid, blocks: Iterable[NDArray[Any]], *, on_block: Callable[[], None] = go_on
     ) -> Annotation:
-        """The annotation made of blocks of ids, shape (ap, dv, some of ml), that follow each other along ML.
+        """The annotation in consecutive blocks of ML planes, ids of shape (ap, dv, planes).
 
         Parameters
         ----------
         on_block : callable
-            Called before each block and slab; an exception from it gives the work up.
+            Called before each block and slab; may raise to stop the work.
 
         Raises
         ------
         FormatError
-            If it takes more room than an annotation can.
+            If it compresses too badly to be an annotation.
         """
         slabs = slab_ranges(grid)
         pieces: dict[int, list[bytes]] = {first: [] for first, _ in slabs}
-        room = _Room()
+        packer = _Packer()
         for block in blocks:
             on_block()
             turned = np.ascontiguousarray(block, "<u4")
             for first, last in slabs:
-                pieces[first].append(room.pack(turned[first:last]))
+                pieces[first].append(packer.pack(turned[first:last]))
 
         def read(first: int, last: int) -> NDArray[np.uint32]:
             on_block()
@@ -113,14 +113,14 @@ class Annotation:
         return cls.from_planes(grid, read)
 
     def slabs(self) -> Iterator[tuple[int, NDArray[np.uint32]]]:
-        """First AP index and ids, uint32 array of shape (some of ap, dv, ml), of slab after slab; read-only."""
+        """First AP plane and ids, uint32, shape (planes, dv, ml), read-only, of consecutive slabs."""
         for (first, last), packed in zip(slab_ranges(self.grid), self.packed, strict=True):
             yield first, _unpacked(packed, (last - first, *self.grid.shape[1:]))
 
 
 @dataclass(frozen=True, slots=True)
 class AnnotationFile:
-    """A published annotation: the catalog's row of it, as a value.
+    """A published annotation, as recorded in the catalog.
 
     Attributes
     ----------
@@ -131,15 +131,15 @@ class AnnotationFile:
         Relative to the store's folder.
     size_bytes : int
     file_sha256, file_xxh3 : str
-        Of the file's bytes, hexadecimal; the short one is checked on every read.
+        Of the file's bytes, hexadecimal. The short one is verified on every read.
     array_sha256 : str
         Of the array: little-endian uint32, C order.
     structure_count : int
-        Structures that own a voxel themselves.
+        Number of structures with voxels of their own.
     annotated_voxels : int
-        Voxels that belong to a structure.
+        Number of voxels that belong to a structure.
     source : str
-        URL or file name that it came from.
+        URL or file name of its origin.
     fetched_at : datetime.datetime
         Aware UTC.
     """
@@ -160,8 +160,8 @@ class AnnotationFile:
 def annotation_image(annotation: Annotation, *, source: str, on_slab: Callable[[], None] = go_on) -> bytes:
     """The HDF5 file of an annotation. The same annotation and source give the same bytes.
 
-    Dataset ``volume``: uint32, axes [ap, dv, ml], compressed by AP planes; attributes as in the files of volumes. An
-    exception from ``on_slab`` gives the work up.
+    Dataset ``volume``: uint32, axes [ap, dv, ml], compressed by AP planes; attributes as in the files of volumes.
+    ``on_slab`` may raise to stop the work.
     """
     import h5py
 
@@ -179,17 +179,17 @@ def annotation_image(annotation: Annotation, *, source: str, on_slab: Callable[[
 def publish_annotation(
     files: StoreFiles, annotation: Annotation, *, source: str, on_slab: Callable[[], None] = go_on
 ) -> AnnotationFile:
-    """The published file of an annotation; the caller commits its row afterwards.
+    """Write the file of an annotation; the caller commits its row afterwards.
 
     Parameters
     ----------
     on_slab : callable
-        Called before each slab that is encoded; an exception from it gives the work up.
+        Called before each slab that is encoded; may raise to stop the work.
 
     Raises
     ------
     NoSpaceError, ReadOnlyStoreError, StoreError
-        If the file cannot be written; nothing is published then.
+        If the file cannot be written; nothing is published.
     """
     image = annotation_image(annotation, source=source, on_slab=on_slab)
     file = described_image(image, annotation, source=source)
@@ -198,7 +198,7 @@ def publish_annotation(
 
 
 def described_image(image: bytes, annotation: Annotation, *, source: str) -> AnnotationFile:
-    """What is recorded of the file that an annotation was encoded to."""
+    """What the catalog records about the file image of an annotation."""
     sha256 = hashlib.sha256(image).hexdigest()
     return AnnotationFile(
         grid=annotation.grid,
@@ -216,12 +216,12 @@ def described_image(image: bytes, annotation: Annotation, *, source: str) -> Ann
 
 
 def annotation_from_image(image: bytes, *, what: str) -> tuple[Annotation, str]:
-    """The annotation in a file image, read by the file's own description, and the source that it names.
+    """The annotation in a file image, and the source in its attributes.
 
     Raises
     ------
     DamagedFileError
-        If the HDF5 library cannot read it, or it holds something else.
+        If the HDF5 library cannot read it, or it is not an annotation.
     """
     import h5py
 
@@ -238,7 +238,7 @@ def annotation_from_image(image: bytes, *, what: str) -> tuple[Annotation, str]:
 
 @contextmanager
 def opened_annotation(files: StoreFiles, file: AnnotationFile) -> Iterator[Any]:
-    """An HDF5 dataset of the ids, uint32, shape (ap, dv, ml), every byte of its file checked; slices unpack on demand.
+    """An HDF5 dataset of the ids, uint32, shape (ap, dv, ml). The whole file is verified; slices are read on demand.
 
     Raises
     ------
@@ -253,17 +253,17 @@ def opened_annotation(files: StoreFiles, file: AnnotationFile) -> Iterator[Any]:
 
 
 def runs(ids: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Start and length of each stretch of equal neighbors in C order.
+    """Start and length of each run of equal ids in C order.
 
-    What is looked up for each stretch and then repeated is looked up twenty times less often than for each voxel.
+    There are twenty times fewer runs than voxels, so lookups by run are faster.
     """
     flat = ids.reshape(-1)
     starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
     return starts, np.diff(starts, append=flat.size)
 
 
-class _Room:
-    """Packs arrays as long as they together take no more room than an annotation can."""
+class _Packer:
+    """Compresses arrays up to the maximum size of an annotation."""
 
     def __init__(self) -> None:
         self._size_bytes = 0
@@ -271,10 +271,10 @@ class _Room:
     def pack(self, array: NDArray[np.uint32]) -> bytes:
         packed = zlib.compress(array.data, _PACKING_LEVEL)
         self._size_bytes += len(packed)
-        if self._size_bytes > _MOST_PACKED_BYTES:
+        if self._size_bytes > _MAX_PACKED_BYTES:
             raise FormatError(
-                "this is no annotation: it hardly has two neighboring voxels in the same structure",
-                hint="Download it again, or check where it comes from.",
+                "this is not an annotation: few neighboring voxels have the same id",
+                hint="Download it again, or check its origin.",
             )
         return packed
 

@@ -1,8 +1,8 @@
-"""Many volumes one after the other: a batch is read while the one before it is worked on.
+"""Reading many volumes in batches: one batch is read while the previous one is processed.
 
-Batches bound the memory whatever the number of volumes. Small files are read into rooms that are used again and again,
-since memory that the system has just handed out costs as much as reading the file into it. Files are opened, and so
-announced to the system, some time before they are read: a slow disk serves many at a time.
+Batches bound the memory for any number of volumes. Small files are read into buffers that are reused, because touching
+freshly allocated memory takes as long as reading the file. Files are opened, with a hint to the system, some time
+before they are read, so that a slow disk can serve several at a time.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 Voxels = SparseArray | NDArray[np.float32]
 
 Content = list[Voxels] | DamagedFileError
-"""The voxels of the files asked for together, in their order, or what is wrong with one of them."""
+"""The voxels of the files of a request, in order, or the error of the first damaged one."""
 
 _BATCH_BYTES = 16_000_000
-# Files opened before they are read: on a cold cache, more gained nothing.
+# Number of files opened ahead. More gained nothing on a cold cache.
 _AHEAD = 8
-# Arrays start where the processor likes to load them from.
+# Alignment of arrays for vector instructions.
 _ALIGNMENT = 64
 
 _Request = Sequence["VolumeFile"]
@@ -47,9 +47,9 @@ R = TypeVar("R")
 
 
 def read_in_batches(files: StoreFiles, requests: Sequence[_Request], start: int, stop: int) -> Iterator[list[Content]]:
-    """The voxels of the AP planes [start, stop) of every request, in order, in batches; every byte checked.
+    """The voxels of the AP planes [start, stop) of all requests, in order, in batches; every byte is verified.
 
-    Of volumes of 25 and 10 um nothing but these planes is read.
+    Of volumes of 25 and 10 um only these planes are read.
 
     Parameters
     ----------
@@ -59,18 +59,18 @@ def read_in_batches(files: StoreFiles, requests: Sequence[_Request], start: int,
     Yields
     ------
     list of (list of SparseArray or ndarray of float32, or DamagedFileError)
-        One for each request, as from :func:`bsv_store.volumes.library.read_slab`; read-only. The arrays of a batch
-        hold until the next one is asked for: its memory is then used again.
+        One item for each request, as from `bsv_store.volumes.library.read_slab`; read-only. The arrays of a batch are
+        valid until the next batch is requested, which reuses their memory.
     """
     batches = _cut(requests, start, stop)
     if len(batches) == 1:
-        yield _read(files, batches[0], start, stop, _Room())
+        yield _read(files, batches[0], start, stop, _Buffer())
         return
-    rooms = itertools.cycle((_Room(), _Room()))
+    buffers = itertools.cycle((_Buffer(), _Buffer()))
     with ThreadPoolExecutor(1, thread_name_prefix="bsv-store-read") as reader:
         coming: Future[list[Content]] | None = None
         for batch in batches:
-            later = reader.submit(_read, files, batch, start, stop, next(rooms))
+            later = reader.submit(_read, files, batch, start, stop, next(buffers))
             if coming is not None:
                 yield coming.result()
             coming = later
@@ -79,13 +79,13 @@ def read_in_batches(files: StoreFiles, requests: Sequence[_Request], start: int,
 
 
 @dataclass(slots=True)
-class _Room:
+class _Buffer:
     """Memory for the files of one batch."""
 
     _memory: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
 
-    def cut(self, sizes: Sequence[int]) -> list[memoryview]:
-        """Parts of these sizes; those handed out before are used again."""
+    def split(self, sizes: Sequence[int]) -> list[memoryview]:
+        """Views of these sizes, which reuse the memory of earlier views."""
         starts = list(itertools.accumulate((-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes), initial=0))
         if starts[-1] > self._memory.size:
             self._memory = np.empty(max(starts[-1], _BATCH_BYTES), np.uint8)
@@ -95,16 +95,16 @@ class _Room:
 
 def _cut(requests: Sequence[_Request], start: int, stop: int) -> list[list[_Request]]:
     batches: list[list[_Request]] = []
-    room = 0
+    free = 0
     for request in requests:
-        # How much of a large file lies in a slab, only the file knows.
+        # The size of a slab of a large file is known only when it is open.
         alone = any(file.layout.has_slabs for file in request)
         size = _BATCH_BYTES if alone else sum(_bytes(file, start, stop) for file in request)
-        if not batches or room < size:
+        if not batches or free < size:
             batches.append([])
-            room = _BATCH_BYTES
+            free = _BATCH_BYTES
         batches[-1].append(request)
-        room -= size
+        free -= size
     return batches
 
 
@@ -115,11 +115,11 @@ def _bytes(file: VolumeFile, start: int, stop: int) -> int:
     return layout.size_bytes
 
 
-def _read(files: StoreFiles, batch: Sequence[_Request], start: int, stop: int, room: _Room) -> list[Content]:
+def _read(files: StoreFiles, batch: Sequence[_Request], start: int, stop: int, buffer: _Buffer) -> list[Content]:
     small = [file for request in batch for file in request if not file.layout.has_slabs]
-    parts = room.cut([file.layout.size_bytes for file in small])
+    parts = buffer.split([file.layout.size_bytes for file in small])
     with ExitStack() as stack:
-        prepared = zip(_announced(files, small, stack), parts, strict=True)
+        prepared = zip(_opened_ahead(files, small, stack), parts, strict=True)
 
         def voxels(file: VolumeFile) -> Voxels | DamagedFileError:
             if file.layout.has_slabs:
@@ -135,11 +135,13 @@ def _read(files: StoreFiles, batch: Sequence[_Request], start: int, stop: int, r
         return [_together([_or_damage(voxels, file) for file in request]) for request in batch]
 
 
-def _announced(files: StoreFiles, small: Sequence[VolumeFile], stack: ExitStack) -> Iterator[FileIO | DamagedFileError]:
-    """Each file, open, or why it cannot be; some are opened ahead."""
+def _opened_ahead(
+    files: StoreFiles, small: Sequence[VolumeFile], stack: ExitStack
+) -> Iterator[FileIO | DamagedFileError]:
+    """Each file, open, or the error; some files are opened ahead."""
     ahead: deque[FileIO | DamagedFileError] = deque()
     for file in small:
-        found = _or_damage(files.announced, file.path)
+        found = _or_damage(files.open_for_read_into, file.path)
         ahead.append(found if isinstance(found, DamagedFileError) else stack.enter_context(found))
         if len(ahead) > _AHEAD:
             yield ahead.popleft()
@@ -147,7 +149,7 @@ def _announced(files: StoreFiles, small: Sequence[VolumeFile], stack: ExitStack)
 
 
 def _or_damage(read: Callable[[A], R], argument: A) -> R | DamagedFileError:
-    """What a call returns, or the damage that it met: the other files of a batch are read all the same."""
+    """The result of a call or its `DamagedFileError`, so that the other files of the batch are still read."""
     try:
         return read(argument)
     except DamagedFileError as error:

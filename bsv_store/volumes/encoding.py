@@ -1,11 +1,11 @@
-"""Arrays to HDF5 file images and back.
+"""Encoding of volumes as HDF5 file images, and decoding.
 
-A volume is mostly exact zeros (93 % at 100 um), so it is stored as the voxels that are not: two datasets in the
-binsparse "compressed vector" layout (linear C-order index, value). Where more than a third is non-zero, as in data
-masks, it is one dense dataset, compressed, since such volumes are mostly one value. The image is built in memory, since
-the HDF5 library crashes the interpreter on a full disk, and in the 1.10 file format with Fletcher32, in which every
-flipped bit of the metadata is noticed or harmless. Each sparse array is one chunk whose offset is recorded, so that our
-own reading is one read of the whole file, one hash and two ``frombuffer``; everybody else reads plain HDF5.
+Most voxels of a volume are exactly zero (93 % at 100 um), so only the others are stored: two datasets in the binsparse
+"compressed vector" layout (linear C-order index, value). If more than a third is non-zero, as in data masks, the volume
+is one dense compressed dataset. The image is built in memory, because the HDF5 library crashes the interpreter on a
+full disk, and in the 1.10 file format with Fletcher32, in which every flipped bit of the metadata is detected or
+harmless. Each sparse array is one chunk whose offset is recorded: this package reads the whole file at once, hashes
+it, and calls ``frombuffer`` twice. To other programs it is plain HDF5.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Encoding = Literal["sparse", "dense"]
 
 @dataclass(frozen=True, slots=True)
 class VolumeLayout:
-    """What is recorded of a volume file: enough to read it in one go and to notice any change.
+    """What is recorded about a volume file: enough to read it at once and to detect any change.
 
     Attributes
     ----------
@@ -42,15 +42,15 @@ class VolumeLayout:
     size_bytes : int
         Of the file.
     file_sha256, file_xxh3 : str
-        Of the file's bytes, hexadecimal; the short one is checked on every read.
+        Of the file's bytes, hexadecimal. The short one is verified on every read.
     array_sha256 : str
-        Of the decoded array: little-endian float32, C order. It outlives changes of the file format.
+        Of the decoded array: little-endian float32, C order. It does not depend on the file format.
     value_count : int
-        Values stored.
+        Number of stored values.
     index_offset : int or None
-        Byte offset of the uint32 indices; None where dense, or in chunks.
+        Byte offset of the uint32 indices; None if dense or chunked.
     value_offset : int or None
-        Byte offset of the float32 values; None where dense, or in chunks.
+        Byte offset of the float32 values; None if dense or chunked.
     no_data_voxels : int
     """
 
@@ -67,13 +67,13 @@ class VolumeLayout:
 
     @property
     def has_slabs(self) -> bool:
-        """Whether a slab of AP planes can be read, and checked, without the rest: 25 and 10 um."""
+        """Whether a slab of AP planes can be read and verified without the rest: 25 and 10 um."""
         return self.grid.is_large if self.encoding == "dense" else self.index_offset is None
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedVolume:
-    """The bytes of a volume file and what is recorded of it."""
+    """The bytes of a volume file and what is recorded about it."""
 
     image: bytes
     layout: VolumeLayout
@@ -93,7 +93,7 @@ def encode(volume: Volume, *, experiment_id: int, source: str) -> EncodedVolume:
     volume : Volume
     experiment_id : int
     source : str
-        URL or file name that it came from.
+        URL or file name of its origin.
     """
     import h5py
 
@@ -102,7 +102,7 @@ def encode(volume: Volume, *, experiment_id: int, source: str) -> EncodedVolume:
     count = int(np.count_nonzero(stored))
     sparse = count <= DENSE_ABOVE * array.size
     memory = io.BytesIO()
-    # Not HDF5's own in-memory driver: before HDF5 2.0 the image that it gives out has a wrong checksum.
+    # Not with HDF5's own in-memory driver: before HDF5 2.0 its image has a wrong checksum.
     with h5py.File(memory, "w", libver=FILE_FORMAT) as file:
         describe_file(file, volume.kind, volume.grid, experiment_id=experiment_id, source=source)
         offsets: tuple[int | None, int | None] = (None, None)
@@ -131,12 +131,12 @@ def encode(volume: Volume, *, experiment_id: int, source: str) -> EncodedVolume:
 
 
 def decode(image: bytes | memoryview, layout: VolumeLayout) -> SparseArray | NDArray[np.float32]:
-    """The voxels in a file image whose bytes were checked before; sparse ones without copying them.
+    """The voxels in a file image that was verified before. Sparse ones are not copied.
 
     Returns
     -------
     SparseArray or ndarray of float32, shape (ap, dv, ml)
-        As the file stores them; read-only; NaN = no data.
+        As stored; read-only; NaN = no data.
     """
     if layout.index_offset is None or layout.value_offset is None:
         dense = decode_with_hdf5(image, what="a volume")
@@ -148,7 +148,7 @@ def decode(image: bytes | memoryview, layout: VolumeLayout) -> SparseArray | NDA
 
 
 def decode_with_hdf5(image: bytes | memoryview, *, what: str) -> NDArray[np.float32]:
-    """The dense array in a file image, read as any HDF5 program reads it, by the file's own description.
+    """The dense array in a file image, read with h5py according to the file's own attributes.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def decode_with_hdf5(image: bytes | memoryview, *, what: str) -> NDArray[np.floa
     Raises
     ------
     DamagedFileError
-        If the HDF5 library cannot read it or the content does not fit together.
+        If the HDF5 library cannot read it or the content is inconsistent.
     """
     import h5py
 

@@ -1,9 +1,9 @@
-"""Files that are there whole or not at all, whoever is killed when, and reads that notice damage.
+"""Atomic publication of files, even if processes are killed, and reads that detect damage.
 
-Order of a publication: unique temporary file on the same file system, final permissions, fsync, rename, fsync of the
-folder; only then does the caller commit the row that names the file. Removal goes the other way round: row, then the
-file to the trash. No lock is taken, since some shared file systems ignore them: unique names and the atomic rename
-carry the correctness.
+A file is published in this order: unique temporary file on the same file system, final permissions, fsync, rename,
+fsync of the folder. Only then does the caller commit the row that names the file. Removal is the reverse: first the
+row, then the file is moved to the trash. There are no locks, since some shared file systems ignore them: unique names
+and the atomic rename ensure correctness.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class FileHashes:
 
 @dataclass(frozen=True, slots=True)
 class Published(Generic[T]):
-    """A file that was written piece by piece and published.
+    """A published file that was written as a stream.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class StoreFiles:
     root : pathlib.Path
         The store's folder.
     file_mode, directory_mode : int
-        Permissions of all that is written, whatever the umask.
+        Permissions of new files and folders, independent of the umask.
     """
 
     root: Path
@@ -76,28 +76,28 @@ class StoreFiles:
     directory_mode: int = 0o2775
 
     def path(self, relative: str) -> Path:
-        """Absolute path of a file named relative to the store.
+        """The absolute path of a file of the store.
 
         Raises
         ------
         DamagedFileError
-            If the name leads out of the store: only a tampered catalog says so.
+            If the path is outside the store, which happens only if the catalog was tampered with.
         """
         return Path(self._name(relative))
 
     def _name(self, relative: str) -> str:
-        # Text, as paths take longer to make than a small file to open.
+        # A string, since creating a Path takes longer than opening a small file.
         if relative.startswith("/") or ".." in relative.split("/"):
             raise DamagedFileError(f"the catalog names a file outside the store: {relative!r}")
         return f"{self.root}/{relative}"
 
     def publish(self, relative: str, data: bytes | memoryview) -> Path:
-        """Write a file that appears under its name whole, or not at all. An existing one is replaced as a whole.
+        """Write a file atomically; an existing one is replaced.
 
         Raises
         ------
         NoSpaceError, ReadOnlyStoreError, StoreError
-            If it cannot be written; nothing is left but, after a kill, a temporary file under ``tmp/``.
+            If it cannot be written. At most a temporary file under ``tmp/`` is left, if the process is killed.
         """
         target = self.path(relative)
         with store_errors(target):
@@ -106,49 +106,49 @@ class StoreFiles:
                 with temporary.open("xb") as file:
                     file.write(data)
                     file.flush()
-                    self._settle(file)
+                    self._finish(file)
                 self._rename(temporary, target)
         return target
 
     def publish_stream(self, write: Callable[[BinaryIO], T], name: Callable[[FileHashes], str]) -> Published[T]:
-        """Publish a file that is never in memory as a whole; it appears under its name whole, or not at all.
+        """Write a file atomically that is never in memory as a whole.
 
         Parameters
         ----------
         write : callable
-            Writes the content into the file that it is given, which is unbuffered, readable and seekable.
+            Writes the content to the file passed to it, which is unbuffered, readable and seekable.
         name : callable
-            The file's name relative to the store, from the hashes of what was written.
+            Returns the path relative to the store, given the hashes of the file.
 
         Raises
         ------
         NoSpaceError, ReadOnlyStoreError, StoreError
-            If it cannot be written; nothing is left but, after a kill, a temporary file under ``tmp/``.
+            If it cannot be written. At most a temporary file under ``tmp/`` is left, if the process is killed.
         """
         with store_errors(self.root / "tmp"), self.temporary() as temporary:
             with temporary.open("x+b", buffering=0) as file:
                 content = write(file)
-                # Written out of order, so hashed when all of it is there.
+                # Hashed at the end, since it may be written out of order.
                 hashes = hashes_of(file)
             return Published(self.publish_file(temporary, name(hashes)), hashes, content)
 
     def publish_file(self, temporary: Path, relative: str) -> str:
-        """Publish a finished temporary file of this store under a name; returns the name.
+        """Rename a complete temporary file of this store to a path relative to the store, which is returned.
 
         Raises
         ------
         NoSpaceError, ReadOnlyStoreError, StoreError
-            If that fails; the temporary file is then as it was.
+            If that fails. The temporary file is then unchanged.
         """
         target = self.path(relative)
         with store_errors(target):
             self.make_folder(target.parent)
             with temporary.open("r+b") as file:
-                self._settle(file)
+                self._finish(file)
             self._rename(temporary, target)
         return relative
 
-    def _settle(self, file: BinaryIO) -> None:
+    def _finish(self, file: BinaryIO) -> None:
         checkpoint("publish:written")
         os.fchmod(file.fileno(), self.file_mode)
         os.fsync(file.fileno())
@@ -161,7 +161,7 @@ class StoreFiles:
 
     @contextmanager
     def temporary(self) -> Iterator[Path]:
-        """A unique path under ``tmp/``; what lies there at the end is removed."""
+        """A unique path under ``tmp/``; a file left there at the end is removed."""
         folder = self.root / "tmp"
         self.make_folder(folder)
         path = folder / f"{os.getpid()}-{secrets.token_hex(8)}.tmp"
@@ -171,48 +171,48 @@ class StoreFiles:
             path.unlink(missing_ok=True)
 
     def make_folder(self, folder: Path) -> None:
-        """Make a folder inside the store, and those above it, with the store's permissions."""
+        """Create a folder inside the store, and its parents, with the permissions of the store."""
         for made in (folder, *folder.parents):
             if self.root in made.parents and made.is_dir():
-                self._mend_permissions(made)
+                self._repair_permissions(made)
         missing = []
         while not folder.is_dir():
             missing.append(folder)
             folder = folder.parent
         for new in reversed(missing):
-            # Another process may be making the same folder.
+            # Another process may be creating the same folder.
             with contextlib.suppress(FileExistsError):
                 new.mkdir()
                 new.chmod(self.directory_mode)
                 sync_folder(new.parent)
 
-    def _mend_permissions(self, folder: Path) -> None:
-        # Killed between making a folder and setting its permissions, a process leaves it empty, with those of its
-        # umask. A folder with something in it was finished, and may have been changed by somebody since.
-        lacking = self.directory_mode & ~folder.stat().st_mode
-        if lacking and next(folder.iterdir(), None) is None:
+    def _repair_permissions(self, folder: Path) -> None:
+        # A process that is killed between creating a folder and setting its permissions leaves an empty folder with the
+        # permissions of its umask. A folder that is not empty was completed, and a user may have changed it since.
+        missing = self.directory_mode & ~folder.stat().st_mode
+        if missing and next(folder.iterdir(), None) is None:
             with contextlib.suppress(PermissionError):
                 folder.chmod(self.directory_mode)
 
     def read(self, relative: str, *, size_bytes: int, xxh3: str) -> bytes:
-        """The bytes of a published file, checked against what was recorded when it was published.
+        """The bytes of a published file, verified against the recorded size and hash.
 
         Raises
         ------
         DamagedFileError
-            If the file is missing, of another size, or differs in any bit.
+            If the file is missing, has another size, or differs in any bit.
         """
         path = self.path(relative)
         with _reading(path), path.open("rb") as file:
-            # Buffered, so that it goes on where the system gives less than was asked for, as above 2 GiB.
+            # Buffered, since the system may return fewer bytes than requested, as above 2 GiB.
             data = file.read(size_bytes + 1)
         _check(path, size_bytes, len(data) == size_bytes, xxhash.xxh3_64_hexdigest(data) == xxh3)
         return data
 
-    def announced(self, relative: str) -> FileIO:
-        """A published file open for :meth:`read_into`, which the system has been told will be read soon.
+    def open_for_read_into(self, relative: str) -> FileIO:
+        """Open a published file for `read_into`, with a hint to the system that it will be read soon.
 
-        A slow disk fetches it while others are worked on.
+        A slow disk can then fetch it while other files are processed.
 
         Raises
         ------
@@ -223,38 +223,38 @@ class StoreFiles:
         with _reading(name):
             file = FileIO(name)
         if hasattr(os, "posix_fadvise"):
-            # No more than a hint.
+            # Only a hint.
             with contextlib.suppress(OSError):
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
         return file
 
-    def read_into(self, room: memoryview, file: FileIO, *, xxh3: str) -> None:
-        """Fill the room with the bytes of a published file, checked against what was recorded.
+    def read_into(self, buffer: memoryview, file: FileIO, *, xxh3: str) -> None:
+        """Fill a buffer with the bytes of a published file, verified against the recorded hash.
 
         Parameters
         ----------
-        room : memoryview of bytes
-            As long as the file was when it was published.
+        buffer : memoryview of bytes
+            Of the recorded size.
         file : file
-            From :meth:`announced`; at its start.
+            From `open_for_read_into`, at its start.
 
         Raises
         ------
         DamagedFileError
-            If the file is of another size, or differs in any bit; what is in the room is then of no use.
+            If the file has another size or differs in any bit. The content of the buffer is then undefined.
         """
         with _reading(str(file.name)):
-            whole = os.fstat(file.fileno()).st_size == len(room) and _fill(room, file)
-        _check(str(file.name), len(room), whole, xxhash.xxh3_64_hexdigest(room) == xxh3)
+            whole = os.fstat(file.fileno()).st_size == len(buffer) and _fill(buffer, file)
+        _check(str(file.name), len(buffer), whole, xxhash.xxh3_64_hexdigest(buffer) == xxh3)
 
     @contextmanager
     def opened(self, relative: str, *, size_bytes: int, xxh3: str | None = None) -> Iterator[BinaryIO]:
-        """A published file open for reading, its size checked, and with a hash all of it, in bounded memory.
+        """A published file open for reading, its size verified, and its hash if given, in bounded memory.
 
         Raises
         ------
         DamagedFileError
-            If the file is missing, of another size, or does not have the hash.
+            If the file is missing, has another size, or does not have the hash.
         """
         path = self.path(relative)
         with _reading(path):
@@ -267,7 +267,7 @@ class StoreFiles:
             yield file
 
     def trash(self, relative: str) -> None:
-        """Move a file out of the way, into ``trash/``; a file that is gone already is no error."""
+        """Move a file into ``trash/``; a file that is already gone is not an error."""
         source = self.path(relative)
         folder = self.root / "trash"
         with store_errors(source):
@@ -277,16 +277,16 @@ class StoreFiles:
                 sync_folder(source.parent)
 
 
-REPAIR_HINT = "Bring it again: `bsv-store fetch --refresh` with its --ids, --kind and --spacing, or adopt its folder."
+REPAIR_HINT = "Fetch it again: `bsv-store fetch --refresh` with its --ids, --kind and --spacing, or adopt its folder."
 
 
 def is_no_space(error: OSError) -> bool:
-    """Whether the disk, the quota or the largest allowed file is full."""
+    """Whether the error is a full disk, an exceeded quota or file size limit."""
     return error.errno in _NO_SPACE
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename or a new name in a folder survive a power cut (a folder cannot be opened for this on Windows)."""
+    """Make new names in a folder survive a power cut. Does nothing on Windows, which cannot open folders."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -297,7 +297,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def hashes_of(file: BinaryIO) -> FileHashes:
-    """Size and hashes of an open file, read from its start in bounded memory; it stands at its start afterwards."""
+    """Size and hashes of an open file, read in bounded memory; it is at its start afterwards."""
     file.seek(0)
     size, sha256, xxh3 = 0, hashlib.sha256(), xxhash.xxh3_64()
     while block := file.read(_HASHED_BYTES):
@@ -315,11 +315,11 @@ def _check(path: Path | str, size_bytes: int, whole: bool, unchanged: bool) -> N
         raise DamagedFileError(f"the file {path} has changed since it was published", hint=REPAIR_HINT)
 
 
-def _fill(room: memoryview, file: FileIO) -> bool:
-    """Whether the file had bytes enough to fill the room; the system may give them in several parts."""
+def _fill(buffer: memoryview, file: FileIO) -> bool:
+    """Whether the file had enough bytes to fill the buffer; the system may return them in several parts."""
     done = 0
-    while done < len(room):
-        count = file.readinto(room[done:])
+    while done < len(buffer):
+        count = file.readinto(buffer[done:])
         if not count:
             return False
         done += count
@@ -338,7 +338,7 @@ def _reading(path: Path | str) -> Iterator[None]:
 
 @contextmanager
 def store_errors(path: Path) -> Iterator[None]:
-    """Turn the errors of the system while a file of the store is written into ours.
+    """Translate errors of the operating system while a file of the store is written.
 
     Raises
     ------
@@ -349,8 +349,8 @@ def store_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if is_no_space(error):
             raise NoSpaceError(
-                f"no space left to write {path}", hint="Free some room and run the same again."
+                f"no space left to write {path}", hint="Free disk space and run the command again."
             ) from error
         if error.errno in _NOT_ALLOWED:
-            raise ReadOnlyStoreError(f"{path} may not be written: {error.strerror}") from error
-        raise StoreError(f"{path} could not be written: {error}") from error
+            raise ReadOnlyStoreError(f"no permission to write {path}: {error.strerror}") from error
+        raise StoreError(f"{path} cannot be written: {error}") from error

@@ -1,34 +1,34 @@
-"""The voxel grids of the Allen CCFv3: shapes, um to voxel, mirror, hemispheres.
+"""The voxel grids of the Allen CCFv3: shapes, coordinates, hemispheres.
 
-Axes are always in the order AP (anterior to posterior), DV (superior to inferior), ML (left to right), the
-origin at the anterior-superior-left corner (Wang et al. 2020, doi:10.1016/j.cell.2020.04.007).
+Axes are always in the order AP (anterior to posterior), DV (superior to inferior), ML (left to right). The origin is
+the anterior-superior-left corner (Wang et al. 2020, doi:10.1016/j.cell.2020.04.007).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, get_args
 
 from bsv_store.errors import FrameError, InputError
+from bsv_store.vocabulary import SPACINGS_UM, Axis
 
-Axis = Literal["AP", "DV", "ML"]
-Hemisphere = Literal["left", "right"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-AXES: tuple[Axis, ...] = ("AP", "DV", "ML")
+AXES: tuple[Axis, ...] = get_args(Axis)
+"""Order of the axes of every volume."""
+
 EXTENT_UM = (13_200, 8_000, 11_400)
 MIDLINE_UM = 5_700
-"""ML coordinates below it lie on the left, all others on the right."""
-SPACINGS_UM = (10, 25, 50, 100)
+"""ML coordinates below it are in the left hemisphere, all others in the right."""
 FRAME = "Allen CCFv3 (2017)"
 # BrainGlobe names the direction in which each axis starts: anterior, superior, left.
 ORIENTATION = "asl"
-# From here on a volume is never held as a whole: 50 um takes 38 MB, 25 um 308 MB, 10 um 4.8 GB as float32.
+# Larger volumes are never held as a whole. As float32: 50 um takes 38 MB, 25 um 308 MB, 10 um 4.8 GB.
 LARGE_VOXELS = 50_000_000
-# The same box under the previous framework, CCFv2, was one 100 um voxel larger on each axis.
+# The previous framework, CCFv2, was one 100 um voxel larger on each axis.
 CCFV2_SHAPE_100UM = (133, 81, 115)
 
 
@@ -52,18 +52,17 @@ class Grid:
     def __post_init__(self) -> None:
         if self.spacing_um not in SPACINGS_UM:
             raise InputError(
-                f"no grid has a spacing of {self.spacing_um} um",
-                hint=f"Spacings are {', '.join(map(str, SPACINGS_UM))} um.",
+                f"spacing_um must be one of {', '.join(map(str, SPACINGS_UM))}, got {self.spacing_um!r}",
             )
 
     @classmethod
     def from_shape(cls, shape: tuple[int, ...], *, what: str = "the array") -> Grid:
-        """Grid of that [AP, DV, ML] shape.
+        """The grid with the shape (ap, dv, ml).
 
         Raises
         ------
         FrameError
-            If no CCFv3 grid has that shape; the CCFv2 shape is named as such.
+            If no CCFv3 grid has that shape; the message says if it is the CCFv2 grid.
         """
         for spacing in SPACINGS_UM:
             if cls(spacing).shape == tuple(shape):
@@ -72,10 +71,10 @@ class Grid:
         if tuple(shape) == CCFV2_SHAPE_100UM:
             raise FrameError(
                 f"{what} has the CCFv2 grid {text}; this store holds CCFv3 grids only",
-                hint="Download the volume again: the API serves CCFv3 today.",
+                hint="Download the volume again: the API now serves CCFv3.",
             )
         known = ", ".join("x".join(map(str, cls(s).shape)) for s in SPACINGS_UM)
-        raise FrameError(f"{what} has the shape {text}, which is no CCFv3 grid", hint=f"CCFv3 grids are {known}.")
+        raise FrameError(f"{what} has the shape {text}, which is not a CCFv3 grid", hint=f"CCFv3 grids are {known}.")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -90,7 +89,7 @@ class Grid:
 
     @property
     def is_large(self) -> bool:
-        """Whether volumes on this grid, 25 and 10 um, are written and read in slabs of AP planes, never whole."""
+        """Whether volumes on this grid are written and read in slabs of AP planes: 25 and 10 um."""
         return self.size >= LARGE_VOXELS
 
     @property
@@ -99,7 +98,7 @@ class Grid:
         return self.shape[2] // 2
 
     def voxel(self, ap_um: float, dv_um: float, ml_um: float) -> tuple[int, int, int]:
-        """Index (ap, dv, ml) of the voxel that holds a point given in um.
+        """The index (ap, dv, ml) of the voxel that contains a point in um.
 
         Raises
         ------
@@ -110,16 +109,18 @@ class Grid:
         if not all(
             math.isfinite(value) and 0 <= value < extent for value, extent in zip(point, EXTENT_UM, strict=True)
         ):
-            raise InputError(f"the point {point} um lies outside the CCFv3 box {EXTENT_UM} um")
+            raise InputError(f"the point {point} um is outside the CCFv3 box {EXTENT_UM} um")
         ap, dv, ml = (int(value // self.spacing_um) for value in point)
         return ap, dv, ml
 
     def centers_um(self, axis: Axis) -> NDArray[np.float64]:
-        """Voxel centers along one axis in um, float64."""
+        """The voxel centers along an axis, um, float64."""
+        import numpy as np
+
         count = self.shape[AXES.index(axis)]
         return (np.arange(count, dtype=np.float64) + 0.5) * self.spacing_um
 
 
 def mirror(volume: NDArray[np.generic]) -> NDArray[np.generic]:
-    """The volume reflected at the midline: a view with the ML axis (the last) reversed."""
+    """The volume mirrored at the midline: a view with the ML axis, the last, reversed."""
     return volume[..., ::-1]

@@ -1,7 +1,7 @@
-"""HDF5 files written to disk without harm: the HDF5 library never sees an error of the disk.
+"""Writing HDF5 files to disk so that the HDF5 library never sees a disk error.
 
-Writing to a full disk, the library crashes the interpreter (h5py issue 914; 8 of 8 tries). So it writes through an
-object that keeps the first error for itself, swallows all that comes after it, and raises it when the file is closed.
+On a full disk the library crashes the interpreter (h5py issue 914; 8 of 8 tries). It therefore writes through an object
+that records the first error, discards all later writes, and raises the error when the file is closed.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 if TYPE_CHECKING:
     import h5py
 
-# The file format in which every flipped bit of the metadata is noticed or harmless.
+# In this file format every flipped bit of the metadata is detected or harmless.
 FILE_FORMAT = ("v110", "v110")
 
 
 class GuardedFile(io.RawIOBase):
-    """A file for HDF5 to write to, which never fails.
+    """A file for HDF5 to write to that never raises.
 
     Parameters
     ----------
     file : BinaryIO
-        Unbuffered, readable and seekable; it is not closed with this object.
+        Unbuffered, readable and seekable. It is not closed with this object.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -34,11 +34,11 @@ class GuardedFile(io.RawIOBase):
 
     @property
     def error(self) -> OSError | None:
-        """The first error of the disk, if there was one: what is written from then on is lost."""
+        """The first disk error, if any: later writes are lost."""
         return self._error
 
     def check(self) -> None:
-        """Raise the first error of the disk, if there was one."""
+        """Raise the first disk error, if any."""
         if self._error is not None:
             raise self._error
 
@@ -55,15 +55,15 @@ class GuardedFile(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """As of any file."""
+        """Delegate to the file."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """As of any file."""
+        """Delegate to the file."""
         return self._file.tell()
 
     def readinto(self, buffer: Any, /) -> int:
-        """As of any file; zeros where what was written is lost."""
+        """Read as from any file; zeros where writes were lost."""
         view = memoryview(buffer).cast("B")
         count = 0
         try:
@@ -75,7 +75,7 @@ class GuardedFile(io.RawIOBase):
         return len(view)
 
     def write(self, data: Any, /) -> int:
-        """Write all of it, or keep the error; the number of bytes that were to be written."""
+        """Write all bytes or record the error; return the number of bytes given."""
         view = memoryview(data).cast("B")
         done = 0
         try:
@@ -86,7 +86,7 @@ class GuardedFile(io.RawIOBase):
         return len(view)
 
     def truncate(self, size: int | None = None, /) -> int:
-        """As of any file; the size that was asked for."""
+        """Truncate as any file, or record the error; return the requested size."""
         size = self.tell() if size is None else size
         try:
             if self._error is None:
@@ -98,12 +98,12 @@ class GuardedFile(io.RawIOBase):
 
 @contextmanager
 def written_hdf5(guard: GuardedFile) -> Iterator[h5py.File]:
-    """An HDF5 file that is written through a guard, which says whether the disk still takes it.
+    """An HDF5 file that is written through a `GuardedFile`.
 
     Raises
     ------
     OSError
-        The first error of the disk, at the latest when the file is closed.
+        The first disk error, at the latest when the file is closed.
     """
     import h5py
 
@@ -111,7 +111,7 @@ def written_hdf5(guard: GuardedFile) -> Iterator[h5py.File]:
         with h5py.File(guard, "w", libver=FILE_FORMAT) as file:
             yield file
     except (OSError, RuntimeError):
-        # What the library makes of lost bytes is no news.
+        # The library's own error about lost bytes says less.
         guard.check()
         raise
     guard.check()

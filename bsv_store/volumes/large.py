@@ -1,12 +1,11 @@
-"""Files of large volumes (25 and 10 um): written slab by slab, and read so, each part under checksums of its own.
+"""Files of large volumes (25 and 10 um), written and read slab by slab, each part with its own checksums.
 
-They have the same datasets as those of small volumes, so that any HDF5 program reads them alike. What is different:
+They have the same datasets as those of small volumes, so that other HDF5 programs read both alike. The differences:
 
-- ``indices_0`` and ``values`` are cut into chunks with a Fletcher32 checksum each, so that a part is checked as it is
-  read;
-- ``plane_start`` (uint64, one more than AP planes) says where each plane begins in them: a slab of AP planes is one
-  stretch of the file, since the indices ascend in C order;
-- the attribute ``array_sha256`` ties the file to its row in the catalog, as the hash of all bytes is not looked at.
+- ``indices_0`` and ``values`` consist of chunks with a Fletcher32 checksum each, so that a part is verified when read;
+- ``plane_start`` (uint64, one element more than AP planes) is the offset of each plane in them: a slab of AP planes is
+  one contiguous range, since the indices ascend in C order;
+- the attribute ``array_sha256`` identifies the volume, since reading a part does not verify the hash of the file.
 """
 
 from __future__ import annotations
@@ -21,47 +20,48 @@ from numpy.typing import NDArray
 
 from bsv_store.errors import DamagedFileError
 from bsv_store.progress import go_on
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.encoding import Encoding, VolumeLayout
 from bsv_store.volumes.files import REPAIR_HINT, FileHashes
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.hdf5 import GuardedFile, written_hdf5
 from bsv_store.volumes.layout import DENSE_ABOVE, create_dense, describe_file, describe_sparse, slab_ranges
-from bsv_store.volumes.volume import SparseArray, VolumeKind
+from bsv_store.volumes.volume import SparseArray
 
 if TYPE_CHECKING:
     import h5py
 
-# 256 KiB: a slab at 25 um is some 20 chunks, so that what is read beyond its ends is a few percent of it.
+# 256 KiB: a slab at 25 um is about 20 chunks, so that reading whole chunks adds a few percent.
 _CHUNK_VALUES = 1 << 16
 _UNREADABLE = (OSError, KeyError, ValueError, IndexError, RuntimeError, TypeError)
 
 
 class SlabSource(Protocol):
-    """A checked volume that hands out its voxels in slabs: `Volume` and `SpooledVolume`."""
+    """A validated volume that is read in slabs: `Volume` or `SpooledVolume`."""
 
     @property
     def kind(self) -> VolumeKind:
-        """What it shows."""
+        """The kind of volume."""
 
     @property
     def grid(self) -> Grid:
-        """The grid that it lies on."""
+        """The voxel grid."""
 
     @property
     def non_zero(self) -> int:
-        """Voxels that are not 0, those without data included."""
+        """Number of voxels that are not 0, including those without data."""
 
     @property
     def no_data_voxels(self) -> int:
-        """Voxels without data."""
+        """Number of voxels without data."""
 
     def slabs(self) -> Iterator[NDArray[np.float32]]:
-        """The voxels, slab after slab of AP planes as `slab_ranges` cuts them."""
+        """The voxels in the slabs of `slab_ranges`."""
 
 
 @dataclass(frozen=True, slots=True)
 class LargeContent:
-    """What is known of a large volume when its file is written; with the file's hashes it makes the layout."""
+    """Facts about a large volume; together with the hashes of its file they are the layout."""
 
     grid: Grid
     encoding: Encoding
@@ -70,7 +70,7 @@ class LargeContent:
     no_data_voxels: int
 
     def layout(self, hashes: FileHashes) -> VolumeLayout:
-        """What is recorded of the file."""
+        """The layout of the file with these hashes."""
         return VolumeLayout(
             grid=self.grid,
             encoding=self.encoding,
@@ -86,7 +86,7 @@ class LargeContent:
 
 
 def slabs_sha256(volume: SlabSource) -> str:
-    """SHA-256 of the little-endian C-order array of a volume, which is never made as a whole."""
+    """SHA-256 of the little-endian C-order array of a volume, computed slab by slab."""
     digest = hashlib.sha256()
     for slab in volume.slabs():
         digest.update(_little(slab).data)
@@ -94,7 +94,7 @@ def slabs_sha256(volume: SlabSource) -> str:
 
 
 def write_large(sink: BinaryIO, volume: SlabSource, *, experiment_id: int, source: str) -> LargeContent:
-    """What is known of the volume after its HDF5 file was written; the same volume gives the same bytes.
+    """Write the HDF5 file of a large volume; the same volume gives the same bytes.
 
     Parameters
     ----------
@@ -103,12 +103,16 @@ def write_large(sink: BinaryIO, volume: SlabSource, *, experiment_id: int, sourc
     volume : SlabSource
     experiment_id : int
     source : str
-        URL or file name that it came from.
+        URL or file name of its origin.
+
+    Returns
+    -------
+    LargeContent
 
     Raises
     ------
     OSError
-        If the disk does not take it.
+        If the file cannot be written.
     """
     grid = volume.grid
     is_sparse = volume.non_zero <= DENSE_ABOVE * grid.size
@@ -131,7 +135,7 @@ def write_large(sink: BinaryIO, volume: SlabSource, *, experiment_id: int, sourc
 
 def _hashed(volume: SlabSource, guard: GuardedFile, digest: Any) -> Iterator[NDArray[Any]]:
     for slab in volume.slabs():
-        # A full disk ends this here, not after the last of ten minutes.
+        # Stop at once on a full disk, not after ten minutes of work.
         guard.check()
         little = _little(slab)
         digest.update(little.data)
@@ -159,7 +163,7 @@ def _write_sparse(file: h5py.File, volume: SlabSource, slabs: Iterator[NDArray[A
 
 
 class _Appender:
-    """Writes a dataset in whole chunks, whatever pieces it gets."""
+    """Writes a dataset in whole chunks, from pieces of any size."""
 
     def __init__(self, file: h5py.File, name: str, dtype: str, size: int) -> None:
         options = {"chunks": (min(_CHUNK_VALUES, size),), "fletcher32": True} if size else {}
@@ -168,12 +172,12 @@ class _Appender:
         self._written = 0
 
     def append(self, values: NDArray[Any]) -> None:
-        """Add values at the end."""
+        """Append values."""
         self._pending = np.concatenate([self._pending, values])
         self._flush(self._pending.size // _CHUNK_VALUES * _CHUNK_VALUES)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining values."""
         self._flush(self._pending.size)
 
     def _flush(self, count: int) -> None:
@@ -186,24 +190,24 @@ class _Appender:
 def read_large(
     stream: BinaryIO, layout: VolumeLayout, start: int, stop: int, *, what: str
 ) -> SparseArray | NDArray[np.float32]:
-    """The voxels of the AP planes [start, stop) in a file whose size was checked; the rest is not read.
+    """The voxels of the AP planes [start, stop) in a file whose size was verified; the rest is not read.
 
     Returns
     -------
     SparseArray or ndarray of float32, shape (stop - start, dv, ml)
-        NaN = no data. A sparse one has the index of the whole grid.
+        NaN = no data. The index of a sparse array is over the whole grid.
 
     Raises
     ------
     DamagedFileError
-        If a checksum does not fit, or it is another volume's file.
+        If a checksum is wrong, or it is the file of another volume.
     """
     import h5py
 
     try:
         with h5py.File(stream, "r") as file:
             if bytes(file.attrs["array_sha256"]).decode() != layout.array_sha256:
-                raise DamagedFileError(f"{what} holds another volume than the catalog says", hint=REPAIR_HINT)
+                raise DamagedFileError(f"{what} contains another volume than the catalog says", hint=REPAIR_HINT)
             if layout.encoding == "dense":
                 dense: NDArray[np.float32] = file["volume"][start:stop]
                 return dense
@@ -217,7 +221,7 @@ def read_large(
     if not listed == len(values) == high - low or (
         listed and not start * plane <= int(index.min()) <= int(index.max()) < stop * plane
     ):
-        raise DamagedFileError(f"{what} is damaged: its parts do not fit together", hint=REPAIR_HINT)
+        raise DamagedFileError(f"{what} is damaged: its parts are inconsistent", hint=REPAIR_HINT)
     return SparseArray(layout.grid, index, values)
 
 
@@ -230,17 +234,17 @@ def read_content(
     what: str,
     on_slab: Callable[[], None] = go_on,
 ) -> LargeContent:
-    """What is known of a large volume, from its file alone: everything in it is read, and compared with its hash.
+    """Facts about a large volume from its file alone, which is read completely and compared with its hash.
 
     Parameters
     ----------
     on_slab : callable
-        Called before each slab; an exception from it gives the work up.
+        Called before each slab; may raise to stop the work.
 
     Raises
     ------
     DamagedFileError
-        If it is no sound file of that volume.
+        If it is not an intact file of that volume.
     """
     import h5py
 
@@ -262,12 +266,12 @@ def read_content(
         no_data += int(np.isnan(slab).sum())
         digest.update(_little(slab).data)
     if digest.hexdigest() != array_sha256:
-        raise DamagedFileError(f"{what} does not hold what it says")
+        raise DamagedFileError(f"{what} does not match its own hash")
     return LargeContent(grid, encoding, count, array_sha256, no_data)
 
 
 def dense_planes(voxels: SparseArray | NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
-    """The AP planes [start, stop) as an array of shape (stop - start, dv, ml), of voxels of just these planes."""
+    """Voxels of the AP planes [start, stop) as a dense array of shape (stop - start, dv, ml)."""
     return voxels.dense_planes(start, stop) if isinstance(voxels, SparseArray) else voxels
 
 

@@ -1,4 +1,4 @@
-"""What all volume files have in common: their description, the dense dataset, and how AP planes are cut into slabs."""
+"""What all volume files have in common: attributes, the dense dataset, and slabs of AP planes."""
 
 from __future__ import annotations
 
@@ -9,41 +9,42 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.vocabulary import VOLUME_KINDS, VolumeKind
 from bsv_store.volumes.grid import FRAME, ORIENTATION, Grid
 
 if TYPE_CHECKING:
     import h5py
 
-    from bsv_store.volumes.volume import VolumeKind
 
 DENSE_ABOVE = 1 / 3
-"""Fraction of voxels that are not 0 above which the dense layout is smaller and faster."""
+"""Fraction of non-zero voxels above which the dense layout is smaller and faster."""
 
 _DENSE_CHUNK_BYTES = 1 << 20
-# In memory at a time while a large volume or an annotation is written or read: a few copies of this are all it takes.
+# Size of a slab. Writing and reading large volumes and annotations takes the memory of a few slabs.
 _SLAB_BYTES = 1 << 24
 
-# NRRD and NIfTI files have the planes of the last axis one after the other, our files those of the first: what is large
-# is read anew for each block of ML planes. At 25 um that is twice, at 10 um 19 times.
+# NRRD and NIfTI files store ML planes one after the other, our files AP planes. Large volumes are therefore read once
+# for each block of ML planes: twice at 25 um, 19 times at 10 um.
 _BLOCK_BYTES = 1 << 28
-
-_UNITS: dict[VolumeKind, str] = {
-    "projection_density": "fraction of projecting pixels",
-    "projection_energy": "intensity times density",
-    "injection_density": "fraction of projecting pixels inside the injection site",
-    "injection_fraction": "fraction of pixels inside the injection site",
-    "injection_energy": "intensity times density inside the injection site",
-    "data_mask": "fraction of the voxel with valid data",
-}
 
 
 def describe_file(file: h5py.File, kind: VolumeKind, grid: Grid, *, experiment_id: int, source: str) -> None:
-    """Write what a volume file says of itself, as attributes."""
-    describe(file, grid, kind=kind, unit=_UNITS[kind], source=source, no_data="NaN", experiment_id=experiment_id)
+    """Write the attributes of a volume file."""
+    row = VOLUME_KINDS[kind]
+    describe(
+        file,
+        grid,
+        kind=kind,
+        unit=row.unit,
+        source=source,
+        meaning=row.meaning,
+        no_data="NaN",
+        experiment_id=experiment_id,
+    )
 
 
 def describe(file: h5py.File, grid: Grid, *, kind: str, unit: str, source: str, **more: str | int) -> None:
-    """Write what any file of voxels says of itself, and more that is particular to its kind, as attributes."""
+    """Write the attributes that all files of voxels have, and more."""
     attributes = {
         "kind": kind,
         "unit": unit,
@@ -55,13 +56,13 @@ def describe(file: h5py.File, grid: Grid, *, kind: str, unit: str, source: str, 
         "spacing_um": grid.spacing_um,
     }
     for name, value in attributes.items():
-        # Fixed-length strings lie in checked parts of the file; variable-length ones do not.
+        # Fixed-length strings are in parts of the file that have checksums; variable-length ones are not.
         file.attrs[name] = np.int64(value) if isinstance(value, int) else np.bytes_(value.encode())
     file.attrs["shape"] = np.array(grid.shape, np.int64)
 
 
 def describe_sparse(file: h5py.File, grid: Grid, count: int) -> None:
-    """Write the binsparse description of a vector of that many stored values."""
+    """Write the binsparse descriptor of a sparse vector with ``count`` stored values."""
     description = {
         "binsparse": {
             "version": "0.1.0",
@@ -75,12 +76,12 @@ def describe_sparse(file: h5py.File, grid: Grid, count: int) -> None:
 
 
 def create_dense(file: h5py.File, grid: Grid, dtype: str = "<f4") -> h5py.Dataset:
-    """The dataset of a dense volume or an annotation, still to be written."""
+    """Create the empty dataset of a dense volume or an annotation."""
     return file.create_dataset(
         "volume",
         shape=grid.shape,
         dtype=dtype,
-        # Some coronal planes in a chunk: a region of interest does not unpack the whole brain.
+        # A few coronal planes per chunk, so that reading a region does not decompress the whole brain.
         chunks=(_planes_per_chunk(grid), *grid.shape[1:]),
         shuffle=True,
         compression="gzip",
@@ -90,7 +91,7 @@ def create_dense(file: h5py.File, grid: Grid, dtype: str = "<f4") -> h5py.Datase
 
 
 def slab_ranges(grid: Grid) -> list[tuple[int, int]]:
-    """AP planes [start, stop) of slabs in which voxels are written and read: whole chunks, some 16 MiB each."""
+    """AP planes [start, stop) of the slabs in which files are written and read: whole chunks, about 16 MiB each."""
     chunk = _planes_per_chunk(grid)
     planes = max(1, _SLAB_BYTES // (chunk * _plane_bytes(grid))) * chunk
     return [(start, min(start + planes, grid.shape[0])) for start in range(0, grid.shape[0], planes)]
@@ -99,15 +100,15 @@ def slab_ranges(grid: Grid) -> list[tuple[int, int]]:
 def ml_blocks(
     slabs: Callable[[], Iterable[tuple[int, NDArray[Any]]]], grid: Grid, dtype: str = "float32"
 ) -> Iterator[NDArray[Any]]:
-    """Blocks of ML planes, shape (ap, dv, some ml) and at most 256 MiB each, of a volume that comes in slabs.
+    """Blocks of ML planes, shape (ap, dv, planes), at most 256 MiB each, of a volume that is read in slabs.
 
     Parameters
     ----------
     slabs : callable
-        Gives the volume each time anew, as first AP plane and voxels [some ap, dv, ml] of slab after slab.
+        Returns the first AP plane and the voxels, shape (planes, dv, ml), of consecutive slabs. Called once per block.
     grid : Grid
     dtype : str
-        Of the voxels.
+        Of the blocks.
     """
     ap, dv, ml = grid.shape
     depth = max(1, _BLOCK_BYTES // (ap * dv * np.dtype(dtype).itemsize))

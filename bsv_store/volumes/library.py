@@ -1,4 +1,4 @@
-"""Volumes as files of a store: publish one, read one. Which volumes there are is the catalog's business."""
+"""Volumes as files of a store: publishing and reading. The catalog knows which volumes exist."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.encoding import VolumeLayout, decode, encode
 from bsv_store.volumes.large import dense_planes, read_large, write_large
 from bsv_store.volumes.layout import slab_ranges
-from bsv_store.volumes.volume import SparseArray, Volume, VolumeKind
+from bsv_store.volumes.volume import SparseArray, Volume
 
 if TYPE_CHECKING:
     from bsv_store.volumes.files import StoreFiles
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class VolumeFile:
-    """A published volume file: the catalog's row of it, as a value.
+    """A published volume file, as recorded in the catalog.
 
     Attributes
     ----------
@@ -32,7 +33,7 @@ class VolumeFile:
         Relative to the store's folder.
     layout : VolumeLayout
     source : str
-        URL or file name that it came from.
+        URL or file name of its origin.
     fetched_at : datetime.datetime
         Aware UTC.
     """
@@ -51,14 +52,14 @@ class VolumeFile:
 
 
 def publish_volume(files: StoreFiles, volume: Volume | SpooledVolume, *, experiment_id: int, source: str) -> VolumeFile:
-    """The published file of a volume; the caller commits its row afterwards.
+    """Write the file of a volume; the caller commits its row afterwards.
 
-    A volume of 25 or 10 um is written slab by slab.
+    Volumes of 25 and 10 um are written slab by slab.
 
     Raises
     ------
     NoSpaceError, ReadOnlyStoreError, StoreError
-        If the file cannot be written; nothing is published then.
+        If the file cannot be written; nothing is published.
     """
     kind, grid = volume.kind, volume.grid
 
@@ -79,9 +80,9 @@ def publish_volume(files: StoreFiles, volume: Volume | SpooledVolume, *, experim
 
 
 def read_voxels(files: StoreFiles, file: VolumeFile) -> SparseArray | NDArray[np.float32]:
-    """The voxels of a published volume as the file stores them, every byte checked.
+    """The voxels of a published volume as stored, every byte verified.
 
-    At 25 um this takes up to 308 MB, at 10 um 4.8 GB: :func:`read_slab` reads a part.
+    This takes up to 308 MB at 25 um and 4.8 GB at 10 um; `read_slab` reads a part.
 
     Returns
     -------
@@ -104,19 +105,19 @@ def read_voxels(files: StoreFiles, file: VolumeFile) -> SparseArray | NDArray[np
 
 
 def read_slab(files: StoreFiles, file: VolumeFile, start: int, stop: int) -> SparseArray | NDArray[np.float32]:
-    """The voxels of the AP planes [start, stop) of a published volume, every byte checked that they come from.
+    """The voxels of the AP planes [start, stop) of a published volume, every byte read is verified.
 
-    Of a volume of 25 or 10 um nothing else is read; smaller files are read whole.
+    Of volumes of 25 and 10 um only these planes are read; smaller files are read completely.
 
     Returns
     -------
     SparseArray or ndarray of float32, shape (stop - start, dv, ml)
-        A sparse one has the index of the whole grid, and lists nothing beyond these planes. NaN = no data.
+        NaN = no data. The index of a sparse array is over the whole grid; all voxels are in these planes.
 
     Raises
     ------
     DamagedFileError
-        If the file is missing, or differs from what was published in what was read of it.
+        If the file is missing, or what was read of it differs from what was published.
     """
     layout = file.layout
     if layout.has_slabs:
@@ -127,9 +128,9 @@ def read_slab(files: StoreFiles, file: VolumeFile, start: int, stop: int) -> Spa
 
 
 def dense_slabs(files: StoreFiles, file: VolumeFile) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """First AP plane and voxels [some ap, dv, ml] of slab after slab of a published volume, every byte checked.
+    """First AP plane and voxels, shape (planes, dv, ml), of consecutive slabs of a volume, every byte verified.
 
-    In memory is one slab at a time, or a whole volume of 50 or 100 um.
+    Memory: one slab, or the whole volume at 50 and 100 um.
 
     Raises
     ------
@@ -146,12 +147,12 @@ def dense_slabs(files: StoreFiles, file: VolumeFile) -> Iterator[tuple[int, NDAr
 
 
 def read_array(files: StoreFiles, file: VolumeFile) -> NDArray[np.float32]:
-    """The dense array of a published volume, every byte checked.
+    """The dense array of a published volume, every byte verified.
 
     Returns
     -------
     ndarray of float32, shape (ap, dv, ml)
-        C order, writable, the caller's own; NaN = no data. 308 MB at 25 um, 4.8 GB at 10 um.
+        A new array, C order; NaN = no data. 308 MB at 25 um, 4.8 GB at 10 um.
 
     Raises
     ------
@@ -163,7 +164,7 @@ def read_array(files: StoreFiles, file: VolumeFile) -> NDArray[np.float32]:
 
 
 def describe(files: StoreFiles, file: VolumeFile) -> dict[str, Any]:
-    """What is known of a published volume: grid, values, hashes, origin; every byte checked.
+    """Facts about a published volume: grid, values, hashes, origin. Every byte is verified.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""Large volumes on their way in: blocks of ML planes become slabs of AP planes, on disk.
+"""Transposition of large volumes on disk: from blocks of ML planes to slabs of AP planes.
 
-NRRD files hold the first axis fastest, so they give one ML plane after the other; the store keeps the last axis fastest
-and reads AP planes. A spool is a temporary file in between. It never holds more than a float32 for every voxel, and of
-a block that is mostly zeros only what is not. In memory are one block and one slab at a time.
+NRRD files store the first axis fastest, so they are read one ML plane after the other. The store keeps the last axis
+fastest and reads AP planes. A spool is a temporary file in between. It takes at most a float32 for each voxel, and for
+blocks with many zeros only the other voxels. One block and one slab are in memory at a time.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from numpy.typing import NDArray
 
 from bsv_store.checkpoints import checkpoint
 from bsv_store.progress import go_on
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.layout import slab_ranges
-from bsv_store.volumes.volume import VolumeKind
 
 _VOXEL = np.dtype("<f4")
-# A voxel that is not 0: where it lies in its slab, and its value.
+# A non-zero voxel: its place in its slab, and its value.
 _RECORD = np.dtype([("at", "<u4"), ("value", _VOXEL)])
-# A record takes twice the room of a bare value.
+# A record is twice as large as a value.
 _RECORDS_BELOW = 1 / 2
 
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Where a block of ML planes lies in the spool: its voxels that are not 0 by slab, or all of them.
+    """Position of a block of ML planes in the spool, which has its non-zero voxels by slab, or all voxels.
 
     Attributes
     ----------
     first, count : int
-        ML planes.
+        First ML plane, and number of planes.
     offset : int
-        In bytes.
+        Of the block in the file, in bytes.
     ends : ndarray of int64 or None
-        Records before each slab; None where all voxels lie there, in C order.
+        Number of records before each slab; None if all voxels are stored, in C order.
     """
 
     first: int
@@ -52,14 +52,14 @@ class _Block:
 
 @dataclass(frozen=True, slots=True)
 class SpooledVolume:
-    """A checked volume in a spool, good for as long as the spool is open.
+    """A validated volume in a spool, valid while the spool is open.
 
     Attributes
     ----------
     kind : VolumeKind
     grid : Grid
     non_zero : int
-        Voxels that are not 0, those without data included.
+        Number of voxels that are not 0, including those without data.
     no_data_voxels : int
     """
 
@@ -70,7 +70,7 @@ class SpooledVolume:
     _spool: VolumeSpool
 
     def slabs(self) -> Iterator[NDArray[np.float32]]:
-        """The voxels, slab after slab of AP planes: shape (some, dv, ml), C order; NaN = no data.
+        """The voxels in consecutive slabs of AP planes: shape (planes, dv, ml), C order; NaN = no data.
 
         Raises
         ------
@@ -81,15 +81,15 @@ class SpooledVolume:
 
 
 class VolumeSpool:
-    """A spool in a file that is made anew; the caller removes it. Use it as a context manager.
+    """A spool in a new file, which the caller removes. A context manager.
 
     Parameters
     ----------
     path : pathlib.Path
         Of a temporary file.
     on_block : callable
-        Called before each block that is written and each slab that is read, of which a volume of 10 um has hundreds; an
-        exception from it gives the work up.
+        Called before each block that is written and each slab that is read, of which a volume of 10 um has hundreds. It
+        may raise to stop the work.
 
     Raises
     ------
@@ -113,12 +113,12 @@ class VolumeSpool:
         self._file.close()
 
     def fill(self, kind: VolumeKind, grid: Grid, blocks: Iterable[tuple[int, NDArray[np.float32]]]) -> SpooledVolume:
-        """The volume that these blocks make up; what was in the spool before is forgotten.
+        """Write the blocks of a volume; they replace what was in the spool.
 
         Parameters
         ----------
         blocks : iterable of (int, ndarray)
-            First ML plane and checked voxels [ap, dv, some of ml], in ascending order; best with the AP axis fastest.
+            First ML plane and validated voxels, shape (ap, dv, planes), in ascending order; fastest in Fortran order.
 
         Raises
         ------
@@ -132,7 +132,7 @@ class VolumeSpool:
         non_zero = no_data = 0
         for first, block in blocks:
             self._on_block()
-            # In the order in which the block lies in memory.
+            # In memory order.
             flat = block.reshape(-1, order="F")
             count = int(np.count_nonzero(flat))
             non_zero += count
@@ -177,20 +177,20 @@ class VolumeSpool:
             while view:
                 part = self._file.readinto(view)  # type: ignore[attr-defined]
                 if not part:
-                    raise OSError(f"the temporary file {self._path} was cut")
+                    raise OSError(f"the temporary file {self._path} is truncated")
                 view = view[part:]
         return content.view(dtype)
 
 
 def _records(grid: Grid, first: int, flat: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """How many voxels that are not 0 lie before each slab and after the last; and these, by slab and place in it.
+    """Number of non-zero voxels before each slab and in total, and these voxels by slab and place in it.
 
     Parameters
     ----------
     first : int
-        ML plane at which the block begins.
+        First ML plane of the block.
     flat : ndarray
-        The block, the AP axis fastest.
+        The block, AP axis fastest.
     """
     listed = np.flatnonzero(flat)
     size_ap, size_dv, size_ml = grid.shape

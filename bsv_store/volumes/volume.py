@@ -1,47 +1,34 @@
-"""A volume in memory: what it shows, on which grid, and its voxels, dense or sparse."""
+"""Volumes in memory, dense or sparse."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.check import choice
 from bsv_store.errors import InputError
+from bsv_store.vocabulary import VOLUME_KINDS, VolumeKind
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.layout import slab_ranges
 
-VolumeKind = Literal[
-    "projection_density",
-    "projection_energy",
-    "injection_density",
-    "injection_fraction",
-    "injection_energy",
-    "data_mask",
-]
-VOLUME_KINDS: tuple[VolumeKind, ...] = get_args(VolumeKind)
 
-
-def volume_kind(name: str) -> VolumeKind:
-    """The kind of that name; hyphens are taken for underscores.
+def volume_kind(value: object, *, error: type[InputError] = InputError) -> VolumeKind:
+    """The kind of volume that a user named.
 
     Raises
     ------
     InputError
-        If there is no such kind; the valid ones are named.
+        Or ``error``: if the value is not a string, or there is no such kind.
     """
-    wanted = name.replace("-", "_")
-    for kind in VOLUME_KINDS:
-        if kind == wanted:
-            return kind
-    raise InputError(f"there is no volume kind {name!r}", hint=f"Kinds are {', '.join(VOLUME_KINDS)}.")
+    return choice("kind", value, VOLUME_KINDS, error=error).name
 
 
 @dataclass(frozen=True, slots=True)
 class SparseArray:
-    """Voxels that are not 0, by linear C-order index over [ap, dv, ml].
+    """The non-zero voxels of a volume, by linear C-order index over [ap, dv, ml].
 
     Attributes
     ----------
@@ -49,9 +36,9 @@ class SparseArray:
     index : ndarray of uint32, shape (n,)
         Strictly ascending.
     values : ndarray of float32, shape (n,)
-        NaN marks "no data". All voxels that are not listed are 0.
+        NaN = no data. All other voxels are 0.
     complete : bool
-        Known to have no NaN; otherwise there may be some.
+        Whether the values are known to contain no NaN.
     """
 
     grid: Grid
@@ -61,32 +48,32 @@ class SparseArray:
 
     @classmethod
     def from_dense(cls, array: NDArray[np.float32]) -> SparseArray:
-        """The same voxels without the zeros."""
+        """The non-zero voxels of an array."""
         return cls.from_stored(array, array != 0)
 
     @classmethod
     def from_stored(cls, array: NDArray[np.float32], stored: NDArray[np.bool_]) -> SparseArray:
-        """The voxels of an array that are marked: those that are not 0."""
+        """The voxels of an array that a mask selects: the non-zero ones."""
         flat = array.reshape(-1)
-        # Of booleans: three times as fast as of the numbers themselves.
+        # Three times as fast on booleans as on the numbers.
         index = np.flatnonzero(stored)
         return cls(Grid.from_shape(array.shape), index.astype(np.uint32), flat[index])
 
     def to_dense(self) -> NDArray[np.float32]:
-        """float32 array, shape ``grid.shape``, axes [ap, dv, ml]; NaN is "no data"."""
+        """The dense array, float32, shape (ap, dv, ml); NaN = no data."""
         return self.dense_planes(0, self.grid.shape[0])
 
     def planes(self, start: int, stop: int) -> SparseArray:
-        """The voxels of the AP planes [start, stop) alone, still by their index over the whole grid; views."""
+        """The voxels in the AP planes [start, stop), as views, indexed over the whole grid."""
         if start == 0 and stop == self.grid.shape[0]:
             return self
         plane = self.grid.shape[1] * self.grid.shape[2]
-        # Of the index's own type, or all of it would be converted.
+        # With another dtype, searchsorted would convert the whole index.
         low, high = np.searchsorted(self.index, np.array([start * plane, stop * plane], self.index.dtype))
         return SparseArray(self.grid, self.index[low:high], self.values[low:high], self.complete)
 
     def dense_planes(self, start: int, stop: int) -> NDArray[np.float32]:
-        """The AP planes [start, stop), beyond which nothing is listed: (stop - start, dv, ml), the values' dtype."""
+        """The dense AP planes [start, stop), shape (stop - start, dv, ml); no voxel may lie outside of them."""
         shape = (stop - start, *self.grid.shape[1:])
         dense = np.zeros(shape, self.values.dtype)
         first = np.uint32(start * shape[1] * shape[2])
@@ -96,13 +83,13 @@ class SparseArray:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A checked volume, as the readers of files hand it on.
+    """A validated volume in memory.
 
     Attributes
     ----------
     kind : VolumeKind
     array : ndarray of float32, shape (ap, dv, ml), C order
-        NaN where the source had its "no data" mark, else finite.
+        Finite, or NaN = no data.
     """
 
     kind: VolumeKind
@@ -115,7 +102,7 @@ class Volume:
 
     @property
     def non_zero(self) -> int:
-        """Number of voxels that are not 0, those without data included."""
+        """Number of voxels that are not 0, including those without data."""
         return int(np.count_nonzero(self.array))
 
     @property
@@ -124,5 +111,5 @@ class Volume:
         return int(np.isnan(self.array).sum())
 
     def slabs(self) -> Iterator[NDArray[np.float32]]:
-        """The array, slab after slab of AP planes, as views of shape (some, dv, ml)."""
+        """Consecutive slabs of AP planes, as views of shape (planes, dv, ml)."""
         return (self.array[start:stop] for start, stop in slab_ranges(self.grid))

@@ -1,8 +1,7 @@
-"""How commands explain themselves: options in sections, and a guess at what a misspelled command meant."""
+"""Help of commands: options in sections, suggestions for misspelled commands, and choices that ignore case."""
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SectionOption(click.Option):
-    """An option that stands under a heading of its own in the help."""
+    """An option in a section of the help."""
 
     def __init__(self, declarations: Sequence[str], *, section: str, **attributes: Any) -> None:
         super().__init__(declarations, **attributes)
@@ -25,10 +24,10 @@ class SectionOption(click.Option):
 
 
 class WordChoice(click.Choice[str]):
-    """A choice of words in which hyphen and underscore are the same, and so are large and small letters."""
+    """A choice that ignores case and treats hyphens and underscores alike."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The word that is meant."""
+        """The choice that a value stands for."""
         plain = {_plain(str(choice)): choice for choice in self.choices}
         return super().convert(plain.get(_plain(str(value)), value), param, ctx)
 
@@ -36,14 +35,14 @@ class WordChoice(click.Choice[str]):
 class RowChoice(click.Choice[str]):
     """A choice among the names of a closed list of :mod:`bsv_store.vocabulary`, shown with hyphens.
 
-    The command gets the name as the library has it. Case, hyphens and underscores do not matter, and synonyms are
-    understood.
+    The command gets the name of the library. Case is ignored, hyphens and underscores are alike, and synonyms are
+    accepted.
 
     Parameters
     ----------
     rows : mapping of str to row
     names : sequence of str, optional
-        Offer these names only.
+        Only these names.
     """
 
     def __init__(self, rows: Mapping[str, Row], names: Sequence[str] | None = None) -> None:
@@ -51,7 +50,7 @@ class RowChoice(click.Choice[str]):
         super().__init__([name.replace("_", "-") for name in self._rows])
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The name that is meant."""
+        """The name that a value stands for."""
         try:
             return choice("value", value, self._rows).name
         except InputError:
@@ -60,7 +59,7 @@ class RowChoice(click.Choice[str]):
 
 
 def library_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Callback of options that take a name of the library's, such as a measure: hyphens and capitals are accepted."""
+    """Callback of options that take a name of the library, such as a measure; accepts hyphens and capitals."""
     return None if value is None else _plain(value).replace("-", "_")
 
 
@@ -69,16 +68,16 @@ def _plain(word: str) -> str:
 
 
 class _OneValueEach(click.Command):
-    """A command that refuses an option given twice, where it takes one value: click silently keeps the last."""
+    """A command that refuses repeated options that take one value; click would silently use the last."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """The arguments that are left; the others are in the context."""
+        """The remaining arguments; the others are in the context."""
         if not ctx.resilient_parsing:
             _, _, order = self.make_parser(ctx).parse_args(args=list(args))
             for option, times in Counter(each for each in order if isinstance(each, click.Option)).items():
                 is_repeatable = option.multiple or option.count or (option.is_flag and not option.secondary_opts)
                 if times > 1 and not is_repeatable and not option.is_eager:
-                    raise click.UsageError(f"{option.opts[-1]} is given {times} times; it takes one value", ctx)
+                    raise click.UsageError(f"{option.opts[-1]} takes one value, got {times}", ctx)
         return super().parse_args(ctx, args)
 
 
@@ -87,7 +86,7 @@ class Command(_OneValueEach):
 
 
 class SectionedCommand(_OneValueEach):
-    """A command with many options: its help lists them by section, the plain ones last."""
+    """A command with many options, which its help lists by section; options without a section come last."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections."""
@@ -104,16 +103,18 @@ class SectionedCommand(_OneValueEach):
 
 
 class Group(_OneValueEach, click.Group):
-    """A group of commands that knows which one a misspelled name may have meant."""
+    """A group of commands that suggests the nearest name for a misspelled one."""
 
     command_class = Command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that the arguments name."""
+        """The command named by the arguments."""
         name = args[0]
         if self.get_command(ctx, name) is None and not ctx.resilient_parsing:
+            import difflib
+
             near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
             ctx.fail(f"there is no command {name!r}." + (f" Did you mean {near[0]}?" if near else ""))
         return super().resolve_command(ctx, args)

@@ -1,10 +1,9 @@
-"""The entry point: global options, commands loaded when used, errors turned into exit codes."""
+"""The entry point: global options, commands that load when used, errors as exit codes."""
 
 from __future__ import annotations
 
 import errno
 import sys
-import traceback
 from importlib import import_module
 from pathlib import Path
 
@@ -16,28 +15,29 @@ from bsv_store_cli.help import Group
 from bsv_store_cli.output.formats import discard_output
 from bsv_store_cli.output.messages import complain, note
 
-# Command (and its module under bsv_store_cli.commands), one line of help: `--help` must not import what they need.
+# Name of each command, which is also its module under bsv_store_cli.commands, and its line of help. They stand here so
+# that `--help` need not import the commands.
 _COMMANDS: dict[str, str] = {
-    "init": "Make a new store in a folder.",
-    "status": "Say what the store holds.",
-    "sync": "Bring the catalog and the annotation up to date from the Allen API.",
-    "ingest": "Take in structures, experiments, unionize tables or annotations from files.",
-    "adopt": "Take in a cache folder of Brain Street View or AllenSDK.",
-    "fetch": "Bring volumes of selected experiments into the store.",
-    "select": "List the experiments that a selection matches.",
+    "init": "Create a store in a folder.",
+    "status": "Show what the store contains.",
+    "sync": "Update the catalog and the annotation from the Allen API.",
+    "ingest": "Store structures, experiments, unionize tables or annotations from files.",
+    "adopt": "Copy a cache folder of Brain Street View or AllenSDK into the store.",
+    "fetch": "Download volumes of selected experiments.",
+    "select": "List the experiments of a selection.",
     "search": "Search experiments by source, target, coordinate, correlation or point.",
-    "structures": "Find structures, show subtrees and sets, rank those of an experiment.",
+    "structures": "Find structures, show subtrees and sets, rank the structures of experiments.",
     "matrix": "Tabulate signal by source and target structure.",
-    "catalog": "Count what is selected; list and compare what was taken in.",
-    "selection": "Keep selections under names for the whole lab.",
-    "exclude": "Keep the list of experiments that selections leave out.",
-    "aggregate": "Average volumes by group into a dataset version.",
+    "catalog": "Count selected experiments; list and compare snapshots.",
+    "selection": "Save selections under names for all users of the store.",
+    "exclude": "Edit the list of experiments that selections leave out.",
+    "aggregate": "Average volumes by group, as a dataset version.",
     "dataset": "List, show, measure and export dataset versions.",
-    "volume": "Show or export one volume, mask structures, measure signal in them.",
+    "volume": "Show or export a volume, mask structures, measure signal in them.",
     "sql": "Query the catalog with SQL, read-only.",
     "plot": "Draw a dataset version.",
     "db": "Show or upgrade the schema of the store's database.",
-    "demo": "Run the whole path on a synthetic atlas.",
+    "demo": "Run a complete example on a synthetic atlas.",
 }
 
 _INTERRUPTED = 130
@@ -68,12 +68,12 @@ class _LazyGroup(Group):
     "store_path",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="The store.  [default: $BSV_STORE, then the configuration file, then the platform's data folder]",
+    help="Folder of the store.  [default: $BSV_STORE, then the configuration file, then the platform's data folder]",
 )
-@click.option("--debug", is_flag=True, help="Show where in the code an error came from.")
+@click.option("--debug", is_flag=True, help="Show the traceback of errors.")
 @click.pass_context
 def cli(context: click.Context, store_path: Path | None, debug: bool) -> None:
-    """Keep a lab's shared store of the Allen Mouse Brain Connectivity Atlas.
+    """A lab's shared store of the Allen Mouse Brain Connectivity Atlas.
 
     Data go to standard output, everything else to standard error. Exit codes: 0 ok, 1 findings, 2 usage or bad input, 3
     store unreachable or corrupt, 4 schema needs upgrade, 5 busy, 6 upstream (Allen) failed, 7 no space.
@@ -82,9 +82,9 @@ def cli(context: click.Context, store_path: Path | None, debug: bool) -> None:
 
 
 def main() -> None:
-    """Run the command line; every error that is ours ends in its own exit code and a plain sentence."""
+    """Run the command line. An error of bsv-store becomes a message and its exit code."""
     for stream in (sys.stdout, sys.stderr):
-        # What a terminal without Unicode cannot show is shown as an escape.
+        # Characters that the terminal cannot show become escapes.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     sys.exit(_run())
@@ -92,14 +92,14 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        # Without standalone mode click returns the code that a command asked to exit with, or what it returned.
+        # Without standalone mode click returns the exit code that a command asked for, or its return value.
         code = cli.main(prog_name="bsv-store", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
         _explain_usage(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        note("Interrupted; what was finished is kept, and the next run goes on from there.")
+        note("Interrupted. Finished work is stored, and the next run continues from there.")
         return _INTERRUPTED
     except BsvStoreError as error:
         _trace()
@@ -108,15 +108,21 @@ def _run() -> int:
     except OSError as error:
         _trace()
         return _explain_system(error)
-    except Exception:  # noqa: BLE001 (whatever else goes wrong must not pass for the findings that exit code 1 means)
-        traceback.print_exc()
-        complain("this is a defect of bsv-store, not of what was asked for", "Please report it with the lines above.")
+    except Exception:  # noqa: BLE001 (an unexpected error must not exit with 1, which means findings)
+        _print_traceback()
+        complain("this is a bug in bsv-store", "Please report it with the lines above.")
         return _DEFECT
 
 
 def _trace() -> None:
     if "--debug" in sys.argv[1:]:
-        traceback.print_exc()
+        _print_traceback()
+
+
+def _print_traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
 
 
 def _explain_usage(error: click.ClickException) -> None:
@@ -128,11 +134,11 @@ def _explain_usage(error: click.ClickException) -> None:
 
 def _usage_hint(error: click.ClickException) -> str | None:
     if isinstance(error, click.NoSuchOption) and error.option_name in ("--store", "--debug"):
-        return "--store and --debug stand before the command: bsv-store --store FOLDER COMMAND ..."
+        return "--store and --debug go before the command: bsv-store --store FOLDER COMMAND ..."
     if isinstance(error, click.UsageError) and error.ctx is not None and "unexpected extra argument" in error.message:
         options = {option for parameter in error.ctx.command.params for option in parameter.opts}
         if "--injected-in" in options:
-            return "A selection is made of options, for example --injected-in VISp --line wild-type."
+            return "Select experiments with options, for example --injected-in VISp --line wild-type."
     return None
 
 

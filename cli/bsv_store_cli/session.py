@@ -1,4 +1,4 @@
-"""What commands share: the store that the global options name, and what is asked of it before any work."""
+"""Shared by commands: open the store that the global options name, and notes about a selection."""
 
 from __future__ import annotations
 
@@ -25,61 +25,61 @@ def store_folder() -> Path | None:
 
 @contextmanager
 def opened_store() -> Iterator[Store]:
-    """The store that the global options name; closed at the end."""
+    """Open the store that the global options name, and close it at the end."""
     from bsv_store.store.opening import open_store
 
     with open_store(store_folder()) as store:
         yield store
 
 
-def require_experiments(store: Store, selection: Selection) -> None:
-    """Accept a selection that matches something.
+def require_experiments(store: Store, selection: Selection) -> tuple[int, ...]:
+    """The ids of the selected experiments, ascending, at least one.
 
     Raises
     ------
     EmptySelectionError
-        If it matches nothing; the hint says why.
+        If the selection matches nothing. The hint says why.
     """
     from bsv_store.catalog.selection.resolve import resolve_nonempty
 
     note_unmeasured(store, selection)
     with store.database.reading() as connection:
-        resolve_nonempty(connection, selection)
+        return resolve_nonempty(connection, selection)
 
 
 def note_mistaken_lines(selection: Selection) -> None:
-    """Say what a line is that is easily taken for wild type."""
+    """Print a note about a line that is easily mistaken for wild type."""
     from bsv_store.catalog.selection.names import mistaken_lines
 
     for name in mistaken_lines(selection):
         note(
-            f"{name} is taken as the name of an allele, which Allen lists for mice that carry a Cre line besides.\n"
-            "Mice without a transgenic line are --line wild-type."
+            f"{name} is the name of an allele, which Allen lists for mice that also carry a Cre line.\n"
+            "For mice without a transgenic line use --line wild-type."
         )
 
 
 def note_uncovered(store: Store, selection: Selection) -> None:
-    """Say how many of the experiments have no unionize rows outside the injection, so that nothing is known of them."""
+    """Print how many of the experiments have no unionize rows outside the injection in the store."""
     from bsv_store.catalog.tables.frames import uncovered
 
     with store.database.reading() as connection:
         unknown = uncovered(connection, selection, "projection")
     if unknown:
         note(
-            f"{len(unknown):,} of the selected experiments are not in this, for the store has no unionize tables.\n"
-            "`bsv-store sync unionizes` with the same selection (or --all) brings them."
+            f"{len(unknown):,} of the selected experiments are left out: their unionize tables are not in the store.\n"
+            "Download them: bsv-store sync unionizes, with the same selection or --all."
         )
 
 
 def note_unmeasured(store: Store, selection: Selection) -> None:
-    """Say how many experiments a target could not be looked up for, as their unionize tables are not in the store."""
+    """Print for how many experiments the targets are unknown, because their unionize tables are not in the store."""
     from bsv_store.catalog.selection.resolve import unmeasured
 
     with store.database.reading() as connection:
         unknown = unmeasured(connection, selection)
     if unknown:
         note(
-            f"{len(unknown):,} more experiments may match: the store does not know where they project to.\n"
-            "`bsv-store sync unionizes` with the same options, but without --projecting-to, brings what is missing\n"
-            "(with --all, if there are no others)."
+            f"{len(unknown):,} more experiments may match: their unionize tables are not in the store.\n"
+            "Download them: bsv-store sync unionizes, with the same options but without --projecting-to\n"
+            "(with --all if there are no other options)."
         )

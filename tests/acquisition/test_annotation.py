@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from bsv_store.acquisition.annotation import ingest_annotation_file, sync_annotation
+from bsv_store.acquisition.annotation import sync_annotation
 from bsv_store.catalog.annotations import all_annotations
 from bsv_store.catalog.ingest import ingest_structures
 from bsv_store.catalog.records import Ontology
@@ -80,12 +80,12 @@ def test_it_is_brought_and_read_back(
     assert report.source.startswith(server.url)
     assert report.downloaded_bytes == recorder.size_bytes > 0
     repeat = 100 // spacing
-    ids = catalog.annotation(spacing)
+    ids = catalog.atlas.annotation(spacing_um=spacing)
     assert ids.dtype == np.uint32
     np.testing.assert_array_equal(ids[::repeat, ::repeat, ::repeat], ATLAS.annotation)
     assert report.annotated_voxels == np.count_nonzero(ids)
-    np.testing.assert_array_equal(catalog.annotation(spacing, ap=slice(30, 40, 3)), ids[30:40:3])
-    np.testing.assert_array_equal(catalog.annotation(spacing, ap=slice(40, 30, -4)), ids[40:30:-4])
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=spacing, ap=slice(30, 40, 3)), ids[30:40:3])
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=spacing, ap=slice(40, 30, -4)), ids[40:30:-4])
     assert leftovers(catalog) == []
 
 
@@ -100,11 +100,11 @@ def test_what_is_there_is_not_asked_for(catalog: Store, client: AllenClient, ser
     assert leftovers(catalog) == []
 
 
-@pytest.mark.parametrize(("step", "passages"), [("_Room.pack", 5), ("runs", 2), ("annotation_image", 1)])
+@pytest.mark.parametrize(("step", "passages"), [("_Packer.pack", 5), ("runs", 2), ("annotation_image", 1)])
 def test_an_interrupt_ends_what_is_under_way_and_leaves_nothing(
     catalog: Store, client: AllenClient, monkeypatch: pytest.MonkeyPatch, step: str, passages: int
 ) -> None:
-    """At 10 um each of these takes minutes: unpacking, packing anew, encoding."""
+    """At 10 um each of these takes minutes: decompression, compression, encoding."""
     with monkeypatch.context() as patch:
         # Five slabs of each of three blocks, or more.
         patch.setattr("bsv_store.volumes.layout._SLAB_BYTES", 1 << 20)
@@ -123,12 +123,12 @@ def test_a_damaged_file_is_brought_again(catalog: Store, client: AllenClient) ->
     good = path.read_bytes()
     path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
     with pytest.raises(DamagedFileError):
-        catalog.annotation(100)
+        catalog.atlas.annotation(spacing_um=100)
     sync_annotation(catalog.database, catalog.files, client, 100, refresh=True)
-    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
     path.unlink()
     assert sync_annotation(catalog.database, catalog.files, client, 100).outcome == "fetched"
-    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
 
 
 FLOATS = body(ATLAS.annotation, "<f4", "float")
@@ -142,8 +142,10 @@ OTHER_IDS = body(np.where(ATLAS.annotation > 0, np.uint32(5), np.uint32(0)))
         pytest.param(Status(503), UpstreamError, "503", id="503"),
         pytest.param(Html(), UpstreamError, "web page", id="html"),
         pytest.param(Truncate(5000), UpstreamError, "connection failed", id="cut"),
-        pytest.param(Substitute(wire_volumes.annotation_nrrd(100)[:-100]), UpstreamError, "is cut", id="cut at source"),
-        pytest.param(Substitute(FLOATS), UpstreamError, "fractions", id="float"),
+        pytest.param(
+            Substitute(wire_volumes.annotation_nrrd(100)[:-100]), UpstreamError, "is truncated", id="cut at source"
+        ),
+        pytest.param(Substitute(FLOATS), UpstreamError, "floating-point", id="float"),
         pytest.param(Substitute(wire_volumes.annotation_nrrd(50)), UpstreamError, "not of 100 um", id="spacing"),
         pytest.param(Substitute(body(ATLAS.annotation, sizes="133 81 115")), UpstreamError, "CCFv2", id="frame"),
         pytest.param(Substitute(OTHER_IDS), UnknownStructureError, "does not have: 5", id="ids"),
@@ -164,7 +166,7 @@ def test_what_is_not_the_annotation_is_refused(
     assert getattr(caught.value, "hint", None)
     assert leftovers(catalog) == []
     with pytest.raises(MissingDataError, match="no annotation at 100 um"):
-        catalog.annotation(100)
+        catalog.atlas.annotation(spacing_um=100)
     server.faults.clear()
     assert sync_annotation(catalog.database, catalog.files, client, 100).outcome == "fetched"
 
@@ -182,16 +184,16 @@ def test_an_ontology_without_a_structure_that_has_voxels_refuses_it(store: Store
     ingest_structures(store.database, Ontology(kept), source="test")
     path = written(tmp_path, wire_volumes.annotation_nrrd(100))
     with pytest.raises(UnknownStructureError, match=str(lost)) as caught:
-        ingest_annotation_file(store.database, store.files, path)
+        store.ingest_annotation(path)
     assert str(path) in str(caught.value)
     assert leftovers(store) == []
 
 
 def test_no_such_grid_is_an_error(catalog: Store, client: AllenClient, server: SyntheticServer) -> None:
-    with pytest.raises(InputError, match="30 um"):
+    with pytest.raises(InputError, match="got 30"):
         sync_annotation(catalog.database, catalog.files, client, 30)
-    with pytest.raises(InputError, match="30 um"):
-        catalog.annotation(30)
+    with pytest.raises(InputError, match="got 30"):
+        catalog.atlas.annotation(spacing_um=30)
     assert server.requests.total == 0
 
 
@@ -224,7 +226,7 @@ def test_many_processes_cause_one_download(catalog: Store, server: SyntheticServ
     outcomes = sorted(finished(processes))
     assert server.requests.total == 1
     assert outcomes == ["fetched", "present", "present"]
-    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
     assert leftovers(catalog) == []
 
 
@@ -247,12 +249,12 @@ def test_a_killed_synchronization_is_completed_by_the_next(
     assert (process.returncode, errors) == (-signal.SIGKILL, "")
     if outcome != "present":
         with pytest.raises(MissingDataError):
-            catalog.annotation(100)
+            catalog.atlas.annotation(spacing_um=100)
     server.requests.clear()
     report = sync_annotation(catalog.database, catalog.files, client, 100)
     assert report.outcome == outcome
     assert server.requests.total == (1 if outcome == "fetched" else 0)
-    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
     assert all(name.endswith(".tmp") for name in leftovers(catalog))
 
 
@@ -261,7 +263,7 @@ def test_a_file_without_a_row_is_not_trusted_because_it_exists(
     catalog: Store, client: AllenClient, tmp_path: Path, how: str
 ) -> None:
     content = OTHER_IDS if how == "unknown" else wire_volumes.annotation_nrrd(100)
-    from bsv_store.formats import read_annotation_nrrd
+    from bsv_store.formats.annotation import read_annotation_nrrd
     from bsv_store.volumes.annotation import publish_annotation
 
     file = publish_annotation(catalog.files, read_annotation_nrrd(content, what="x"), source="x")
@@ -274,7 +276,7 @@ def test_a_file_without_a_row_is_not_trusted_because_it_exists(
     elif how == "renamed":
         path.rename(path.with_name(f"annotation.{'0' * 16}.h5"))
     assert sync_annotation(catalog.database, catalog.files, client, 100).outcome == "fetched"
-    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
 
 
 # -- from files ---------------------------------------------------------------------------------------------------
@@ -284,7 +286,7 @@ def test_a_file_is_taken_in_once(catalog: Store, tmp_path: Path) -> None:
     path = written(tmp_path, wire_volumes.annotation_nrrd(100))
     report = catalog.ingest_annotation(path)
     assert (report.outcome, report.source, report.structures) == ("added", "annotation_100.nrrd", LEAVES)
-    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
     assert catalog.ingest_annotation(path).outcome == "present"
     assert leftovers(catalog) == []
 
@@ -295,9 +297,9 @@ def test_another_one_is_kept_out_unless_it_shall_replace(catalog: Store, tmp_pat
     with pytest.raises(InputError, match="differs") as caught:
         catalog.ingest_annotation(mirrored)
     assert "--replace" in str(caught.value)
-    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
     assert catalog.ingest_annotation(mirrored, replace=True).outcome == "replaced"
-    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation[..., ::-1])
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation[..., ::-1])
     assert leftovers(catalog) == []
     assert len(list(catalog.path.glob("trash/*annotation*"))) == 1
 
@@ -320,7 +322,7 @@ def test_a_bad_file_is_named_and_leaves_nothing(
         catalog.ingest_annotation(path)
     assert leftovers(catalog) == []
     with pytest.raises(MissingDataError):
-        catalog.annotation(100)
+        catalog.atlas.annotation(spacing_um=100)
 
 
 def test_a_file_that_is_killed_over_is_taken_in_by_the_next(catalog: Store, tmp_path: Path, launch: Launch) -> None:
@@ -336,7 +338,7 @@ def test_many_processes_that_hand_in_the_same_file_do_not_disturb_each_other(
 ) -> None:
     path = written(tmp_path, wire_volumes.annotation_nrrd(100))
     finished([launch("annotation file", catalog.path, str(path), []) for _ in range(3)])
-    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
     assert leftovers(catalog) == []
 
 
@@ -349,7 +351,7 @@ def test_the_rest_of_a_killed_ingest_is_not_taken_for_allens(
     killed = launch("annotation file", catalog.path, str(path), [], kill_at="annotation:published")
     assert (killed.communicate(timeout=60)[1], killed.returncode) == ("", -signal.SIGKILL)
     assert sync_annotation(catalog.database, catalog.files, client, 100).outcome == "fetched"
-    assert np.array_equal(catalog.annotation(100), ATLAS.annotation)
+    assert np.array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
 
 
 def test_one_that_somebody_else_has_taken_in_meanwhile_is_kept(
@@ -363,13 +365,13 @@ def test_one_that_somebody_else_has_taken_in_meanwhile_is_kept(
 
     def in_between(*arguments: Any, **options: Any) -> Any:
         monkeypatch.setattr(module, "publish_annotation", publish)
-        ingest_annotation_file(catalog.database, catalog.files, written(tmp_path, body(theirs), "theirs.nrrd"))
+        catalog.ingest_annotation(written(tmp_path, body(theirs), "theirs.nrrd"))
         return publish(*arguments, **options)
 
     monkeypatch.setattr(module, "publish_annotation", in_between)
     with pytest.raises(InputError, match="differs from the annotation at 100 um"):
-        ingest_annotation_file(catalog.database, catalog.files, written(tmp_path, body(ATLAS.annotation)))
-    assert np.array_equal(catalog.annotation(100), theirs)
+        catalog.ingest_annotation(written(tmp_path, body(ATLAS.annotation)))
+    assert np.array_equal(catalog.atlas.annotation(spacing_um=100), theirs)
 
 
 def test_a_download_that_cannot_be_put_down_is_an_error_of_ours(client: AllenClient, tmp_path: Path) -> None:
@@ -383,6 +385,6 @@ def test_whoever_may_only_read_is_told_so(catalog: Store, tmp_path: Path) -> Non
     path = written(tmp_path, wire_volumes.annotation_nrrd(100))
     catalog.ingest_annotation(path)
     with open_store(catalog.path, read_only=True) as reader:
-        np.testing.assert_array_equal(reader.atlas.annotation(100), ATLAS.annotation)
+        np.testing.assert_array_equal(reader.atlas.annotation(spacing_um=100), ATLAS.annotation)
         with pytest.raises(ReadOnlyStoreError):
             reader.ingest_annotation(written(tmp_path, body(ATLAS.annotation[..., ::-1]), "m.nrrd"), replace=True)

@@ -71,13 +71,13 @@ def flipped(body: bytes) -> bytes:
 
 
 ZIPS: dict[str, tuple[Spoil, str]] = {
-    "cut": (lambda body: body[: len(body) // 2], "is no whole zip file"),
-    "flipped bit": (flipped, "is no whole zip file"),
+    "cut": (lambda body: body[: len(body) // 2], "is not a complete zip file"),
+    "flipped bit": (flipped, "is not a complete zip file"),
     "path upwards": (renamed("../../density.raw"), "a path in its name"),
     "absolute path": (renamed("/tmp/density.raw"), "a path in its name"),
     "link": (repacked(lambda members: members, mode=0o120777), "is a link"),
     "bomb": (repacked(lambda members: {**members, "density.raw": bytes(60_000_000)}), "60000000 bytes"),
-    "another member": (renamed("energy.raw"), "lacks the member density.raw"),
+    "another member": (renamed("energy.raw"), "is missing the member density.raw"),
     "short raw": (repacked(lambda m: {**m, "density.raw": m["density.raw"][:-4]}), "bytes instead of 4815360"),
     "old frame": (repacked(lambda m: {**m, "density.raw": bytes(4_955_580)}), "CCFv2"),
     "header of another": (
@@ -106,7 +106,7 @@ def first_voxel(value: float) -> Spoil:
 
 
 NRRDS: dict[str, tuple[Spoil, str]] = {
-    "cut": (lambda body: body[:-2000], "is cut"),
+    "cut": (lambda body: body[:-2000], "is truncated"),
     "another type": (nrrd(lambda h, raw: (h.replace(b"type: float", b"type: double"), raw)), "ends|cut|bytes"),
     "other sizes": (nrrd(lambda h, raw: (h.replace(b"132 80 114", b"132 80 113"), raw)), "132"),
     "old frame": (nrrd(lambda h, raw: (h.replace(b"132 80 114", b"133 81 115"), raw)), "CCFv2|133"),
@@ -174,8 +174,8 @@ def test_a_transport_that_fails_for_good_stores_nothing(
     lasting: dict[str, tuple[Fault, str]] = {
         "nothing but headers": (Truncate(0), "the connection failed"),
         "too long a length": (WrongLength(100), "the connection failed"),
-        "drip": (Drip(2_000), "is not here after"),
-        "hang": (Hang(), "no answer in time"),
+        "drip": (Drip(2_000), "incomplete after"),
+        "hang": (Hang(), "did not respond in time"),
     }
     *ids, good = atlas.experiment_ids
     served = dict(zip(ids, lasting, strict=False))
@@ -221,7 +221,7 @@ def first_row(**changes: Any) -> Spoil:
 
 
 def moved(row: dict[str, Any], found: list[dict[str, Any]]) -> dict[str, Any]:
-    """The row, of a structure that nobody knows if it is of the last one."""
+    """The row; if it is that of the last structure, with an unknown structure id."""
     return {**row, "structure_id": 77} if row["structure_id"] == found[-1]["structure_id"] else row
 
 

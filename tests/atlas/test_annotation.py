@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bsv_store import Store
-from bsv_store.atlas.annotation import mask_name
+from bsv_store.atlas.annotation import mask_title
 from bsv_store.errors import InputError, MissingDataError, UnknownStructureError
 from bsv_store.volumes.grid import Grid
 from tests.datasets.world import MOP, VISL, VISP, add_annotation
@@ -71,7 +71,7 @@ def test_bad_questions_are_named(annotated: Store) -> None:
         annotated.structure_mask([])
     with pytest.raises(InputError, match="top"):
         annotated.structure_mask("VISp", hemisphere="top")
-    with pytest.raises(InputError, match="30 um"):
+    with pytest.raises(InputError, match="got 30"):
         annotated.structure_mask("VISp", spacing_um=30)
     with pytest.raises(InputError, match="no slice"):
         annotated.annotation(ap=5)  # type: ignore[arg-type]
@@ -124,6 +124,6 @@ def test_a_file_is_not_replaced_unasked(annotated: Store, tmp_path: Path) -> Non
 
 
 def test_a_mask_is_named_in_plain_characters_and_shortly() -> None:
-    assert mask_name("CP", "both") == "mask of CP"
-    assert mask_name(["é", 997], "right") == "mask of ?, 997, right hemisphere"
-    assert len(mask_name(["VISp"] * 100, "right")) < 79
+    assert mask_title("CP", "both") == "mask of CP"
+    assert mask_title(["é", 997], "right") == "mask of ?, 997, right hemisphere"
+    assert len(mask_title(["VISp"] * 100, "right")) < 79

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bsv_store.averaging.hemisphere import HEMISPHERE_RULES, HemisphereRule, halves, process_volume
 from bsv_store.errors import RecipeError
-from bsv_store.volumes.grid import Hemisphere
+from bsv_store.vocabulary import Hemisphere
 
 SHAPE = (4, 3, 6)
 few = settings(max_examples=40)

@@ -113,7 +113,7 @@ def atlas_psu(
 ) -> Iterator[Database]:
     """A real AllenSDK cache: ontology, the experiment list of 2019, the unionize rows of 40. Do not write to it."""
     from bsv_store.catalog.ingest import ingest_unionizes
-    from bsv_store.formats import read_unionizes
+    from bsv_store.formats.unionizes import read_unionizes
 
     database = _empty(request, tmp_path_factory, "test_atlas_psu")
     cache = data / "allensdk_cache"
@@ -127,7 +127,8 @@ def atlas_psu(
 
 def _take_in_lists(database: Database, cache: Path, experiments: Path) -> None:
     from bsv_store.catalog.ingest import ingest_experiments, ingest_structures
-    from bsv_store.formats import read_experiments, read_structures
+    from bsv_store.formats.experiments import read_experiments
+    from bsv_store.formats.structures import read_structures
 
     ontology = cache / "structures.json"
     ingest_structures(database, read_structures(ontology.read_bytes(), what="structures"), source=ontology.name)

@@ -128,7 +128,7 @@ def test_an_account_that_may_only_read_is_told_before_any_work(store: Store) -> 
     try:
         with reading.reading() as connection:
             assert connection.execute(text(CURRENT)).scalar() == 1
-        with pytest.raises(ReadOnlyStoreError, match="may only be read") as caught:
+        with pytest.raises(ReadOnlyStoreError, match="may only read") as caught:
             reading.require_writable()
         assert "right to write" in str(caught.value.hint)
     finally:

@@ -120,4 +120,4 @@ def test_export_refuses_what_it_cannot_write(run: Runner, filled: Path, tmp_path
 
 def test_export_help_names_every_ending(run: Runner) -> None:
     shown = run("dataset", "export", "--help").succeeded().out.split()
-    assert set(export._WRITERS) <= set(shown)
+    assert {each.ending for each in export.VERSION_FORMATS} <= set(shown)

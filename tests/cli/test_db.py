@@ -24,7 +24,7 @@ def test_current_shows_both_revisions(run: Runner, store_location: Path) -> None
 
 def test_a_schema_that_is_up_to_date_stays_as_it_is(run: Runner, store_location: Path) -> None:
     done = run("db", "upgrade", store=store_location).succeeded()
-    assert (done.out, done.err) == ("", f"The schema is at revision {schema.HEAD} already.\n")
+    assert (done.out, done.err) == ("", f"The schema is already at revision {schema.HEAD}.\n")
 
 
 def test_a_store_from_the_future_needs_a_newer_package(run: Runner, store_location: Path) -> None:
@@ -39,7 +39,7 @@ def test_an_old_store_comes_with_the_command_that_upgrades_it(run: Runner, store
     from contextlib import closing
 
     from bsv_store.config import read_store_config
-    from bsv_store.store.creation import connect
+    from bsv_store.store.connection import connect
 
     config = read_store_config(store_location)
     old = schema.KNOWN_REVISIONS[-2]

@@ -26,7 +26,7 @@ def test_brings_what_is_missing_and_says_how_much(run: Runner, server: Synthetic
     done = run("fetch", "--injected-in", "VIS", "--line", "wild-type", store=own_filled).succeeded()
     assert done.out == ""
     assert done.err.startswith("projection_density at 100 um: 3 fetched (")
-    assert "3 already there, 0 failed." in done.err
+    assert "3 already present, 0 failed." in done.err
     assert UNMEASURED in _stored(own_filled)
 
 
@@ -103,4 +103,4 @@ def test_ctrl_c_ends_in_one_sentence(server: SyntheticServer, own_filled: Path) 
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == ""
-    assert err.strip() == "Interrupted; what was finished is kept, and the next run goes on from there."
+    assert err.strip() == "Interrupted. Finished work is stored, and the next run continues from there."

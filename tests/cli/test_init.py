@@ -34,7 +34,7 @@ def test_takes_the_folder_that_is_set(run: Runner, tmp_path: Path, how: str, mon
 
 def test_refuses_a_store(run: Runner, store_location: Path) -> None:
     before = (store_location / "store.toml").read_bytes()
-    done = run("init", store_location).refused(2, "is a bsv-store already", f"--store {store_location} status")
+    done = run("init", store_location).refused(2, "is already a bsv-store", f"--store {store_location} status")
     assert done.out == ""
     assert (store_location / "store.toml").read_bytes() == before
 
@@ -50,7 +50,7 @@ def test_refuses_a_folder_with_other_things(run: Runner, tmp_path: Path) -> None
     [
         ("mysql://localhost/bsv", "mysql"),
         ("what is this", "is not a database URL"),
-        ("postgresql://bsv:secret@localhost/bsv", "carries a password"),
+        ("postgresql://bsv:secret@localhost/bsv", "contains a password"),
     ],
 )
 def test_refuses_a_database_url_that_it_cannot_use(run: Runner, tmp_path: Path, url: str, text: str) -> None:
@@ -61,4 +61,4 @@ def test_refuses_a_database_url_that_it_cannot_use(run: Runner, tmp_path: Path, 
 
 def test_a_database_that_does_not_answer_is_unreachable(run: Runner, tmp_path: Path) -> None:
     pytest.importorskip("psycopg", reason="no Postgres: psycopg is not installed")
-    run("init", tmp_path / "store", "--database", "postgresql://bsv@127.0.0.1:1/bsv").refused(3, "does not answer")
+    run("init", tmp_path / "store", "--database", "postgresql://bsv@127.0.0.1:1/bsv").refused(3, "cannot be used")

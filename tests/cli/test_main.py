@@ -23,7 +23,7 @@ MANY_ROWS = "with recursive n(i) as (select 1 union all select i + 1 from n wher
 
 def test_no_store_is_3(run: Runner, tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
-    done = run("status", store=nowhere).refused(3, f"{nowhere} is not a bsv-store", f"`bsv-store init {nowhere}`")
+    done = run("status", store=nowhere).refused(3, f"{nowhere} is not a bsv-store", f"bsv-store init {nowhere}")
     assert done.out == ""
     assert not nowhere.exists()
 
@@ -115,7 +115,7 @@ def test_ctrl_c_is_130(run: Runner, filled: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Store, "status", interrupted)
     done = run("status", store=filled).refused(130)
     assert done.out == ""
-    assert done.err.strip().startswith("Interrupted;")
+    assert done.err.strip().startswith("Interrupted.")
     assert len(done.err.strip().splitlines()) == 1
 
 

@@ -13,21 +13,14 @@ from bsv_store.averaging.hemisphere import BILATERAL_POLICIES, HEMISPHERE_RULES
 from bsv_store.averaging.kernel.statistics import STATISTICS
 from bsv_store.averaging.recipe import MISSING_POLICIES, NORMALIZATIONS, Recipe, ResultDtype
 from bsv_store.catalog.selection.criteria import CRITERIA
-from bsv_store.volumes.grid import AXES, SPACINGS_UM
-from bsv_store.volumes.volume import VOLUME_KINDS
+from bsv_store.volumes.grid import AXES
 from bsv_store_cli.commands import aggregate, select
 from bsv_store_cli.help import WordChoice, library_name
 from bsv_store_cli.options import grouping as grouping_options
-from bsv_store_cli.options import volume as volume_options
 
 
 def _hyphens(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name.replace("_", "-") for name in names)
-
-
-def test_volumes() -> None:
-    assert volume_options.KINDS == VOLUME_KINDS
-    assert sorted(volume_options.SPACINGS) == sorted(SPACINGS_UM)
 
 
 def test_groupings() -> None:

@@ -97,7 +97,7 @@ def test_no_rows(run: Runner, filled: Path) -> None:
         ("selec 1", "syntax error"),
         ("select * from nowhere", "--schema"),
         ("select :nobody", "nobody"),
-        ("", "no statement"),
+        ("", "the statement is empty"),
     ],
 )
 def test_what_would_write_or_is_wrong_is_refused(run: Runner, filled: Path, query: str, text: str) -> None:
@@ -118,7 +118,7 @@ def test_schema_describes_the_views(run: Runner, tmp_path: Path) -> None:
 
 
 def test_usage(run: Runner, filled: Path) -> None:
-    run("sql", store=filled).refused(2, "give a QUERY, or --schema")
+    run("sql", store=filled).refused(2, "QUERY or --schema is required")
     run("sql", "select 1", "--param", "x", store=filled).refused(2, "NAME=VALUE")
 
 

@@ -39,7 +39,7 @@ def test_brings_the_catalog(run: Runner, server: SyntheticServer, store_location
 
 
 def test_experiments_need_structures(run: Runner, server: SyntheticServer, store_location: Path) -> None:
-    run("sync", "experiments", store=store_location).refused(2, "structures first")
+    run("sync", "experiments", store=store_location).refused(2, "Ingest the ontology first")
     with open_store(store_location) as store:
         assert store.select() == ()
 

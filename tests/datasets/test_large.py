@@ -26,11 +26,13 @@ from bsv_store.datasets.history.rebuild import rebuild_version
 from bsv_store.datasets.stack import volume_stack
 from bsv_store.datasets.workers import in_order
 from bsv_store.errors import BsvStoreError, DamagedFileError, InputError
+from bsv_store.formats.nrrd import write_nrrd
 from bsv_store.formats.volume_export import export_volume
 from bsv_store.volumes import library
 from bsv_store.volumes.encoding import VolumeLayout
 from tests.datasets.killing import asking
 from tests.datasets.world import IDS, VISUAL, add_volume, ask, fill, voxels
+from tests.formats.images import image_of
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -149,7 +151,7 @@ def test_a_process_that_is_gone_is_an_error_that_says_so() -> None:
 
 
 def test_a_number_of_workers_that_makes_no_sense_is_an_error(filled: Store) -> None:
-    with pytest.raises(InputError, match="workers is 0"):
+    with pytest.raises(InputError, match="workers must be a positive integer, got 0"):
         asked(filled, workers=0)
 
 
@@ -181,7 +183,7 @@ def test_a_full_disk_is_a_clean_error_and_leaves_nothing(filled: Store, limit: i
         cwd=CHECKOUT,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "refused: Free some room and run the same again.\n"
+    assert done.stdout == "refused: Free disk space and run the command again.\n"
     assert leftovers(filled) == []
     assert not (filled.path / "datasets" / "test").exists()
 
@@ -307,10 +309,7 @@ def test_exports_are_those_of_the_whole_array(large: Store, tmp_path: Path, monk
     for name in ("large.npy", "large.nrrd"):
         export_volume(large.files, file, tmp_path / name)
     np.save(tmp_path / "small.npy", array)
-    from bsv_store.formats import write_nrrd
-
-    content = "projection_density experiment 1"
-    write_nrrd(tmp_path / "small.nrrd", array, file.layout.grid, content=content, no_data=-1.0)
+    write_nrrd(image_of(array, title="projection_density experiment 1"), tmp_path / "small.nrrd")
     for ending in ("npy", "nrrd"):
         assert (tmp_path / f"large.{ending}").read_bytes() == (tmp_path / f"small.{ending}").read_bytes()
 

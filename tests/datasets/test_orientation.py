@@ -11,6 +11,7 @@ import pytest
 from bsv_store.formats.nifti import affine_of, write_nifti
 from bsv_store.volumes.grid import AXES, EXTENT_UM, MIDLINE_UM, ORIENTATION, Grid
 from tests.datasets.world import ask
+from tests.formats.images import image_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,7 +67,7 @@ def test_the_right_half_is_on_the_right(space: object) -> None:
 def test_nifti_files_say_the_same_as_brainglobe(space: object, volume: NDArray[np.float32], tmp_path: Path) -> None:
     nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed")
     path = tmp_path / "a.nii"
-    write_nifti(path, [volume], GRID, dtype=volume.dtype.name, description="test", compress=False)
+    write_nifti(image_of(volume), path, compress=False)
     image = nibabel.as_closest_canonical(nibabel.load(path))
     assert nibabel.aff2axcodes(image.affine) == ("R", "A", "S")
     mapped = space.map_stack_to(RIGHT_ANTERIOR_SUPERIOR, volume)  # type: ignore[attr-defined]

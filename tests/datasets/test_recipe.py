@@ -69,7 +69,7 @@ def test_round_trip() -> None:
         ("bilateral", "both", "larger_side, error, leave_out"),
         ("statistics", ("median",), "mean, sd, sem"),
         ("dtype", "float16", "float32 or float64"),
-        ("kind", "density", "projection_density"),
+        ("kind", "projection_densities", "projection_density"),
         ("spacing_um", 30, "10, 25, 50, 100"),
         ("exclude_injection", "yes", "true or false"),
         ("grouping", "AP", "by_coordinate"),

@@ -17,7 +17,8 @@ from bsv_store.catalog.selection.selection import Selection
 from bsv_store.datasets.compute import compute
 from bsv_store.datasets.result.file import planes_per_chunk
 from bsv_store.errors import DamagedFileError
-from bsv_store.volumes.grid import SPACINGS_UM, Grid
+from bsv_store.vocabulary import SPACINGS_UM
+from bsv_store.volumes.grid import Grid
 from tests.datasets.world import IDS, VISUAL, ask
 
 if TYPE_CHECKING:

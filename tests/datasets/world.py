@@ -28,10 +28,11 @@ from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.volumes import record_volume
 from bsv_store.datasets.aggregate import aggregate
 from bsv_store.datasets.version import DatasetVersion
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.annotation import Annotation, AnnotationFile, publish_annotation
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import VolumeFile, publish_volume
-from bsv_store.volumes.volume import Volume, VolumeKind
+from bsv_store.volumes.volume import Volume
 
 if TYPE_CHECKING:
     from bsv_store import Store

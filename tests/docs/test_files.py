@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bsv_store import Selection, create_store
+from bsv_store.datasets.share.export import VERSION_FORMATS
+from bsv_store.formats.table import IMAGE_FORMATS, FileFormat
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "files.md"
@@ -36,7 +40,8 @@ def test_python_snippets_read_results_and_volumes(tmp_path: Path, monkeypatch: p
         store.sync_annotation(download_url=server.url)
         (annotation,) = store.path.glob("volumes/annotation/100um/*.h5")
         ids = store.atlas.annotation()
-    labelled, plain, volume = snippets()
+        store.volumes.export(first, "volume.ome.zarr")
+    labelled, plain, volume, ome_zarr = snippets()
 
     names: dict[str, object] = {}
     exec(labelled, names)
@@ -49,3 +54,13 @@ def test_python_snippets_read_results_and_volumes(tmp_path: Path, monkeypatch: p
         shutil.copy(source, "volume.h5")
         exec(volume, names)
         np.testing.assert_array_equal(names["volume"], array)
+    exec(ome_zarr, names)
+    np.testing.assert_array_equal(names["voxels"], expected)
+    assert names["spacing"] == {"type": "scale", "scale": [100.0] * 3}
+    assert names["corner"] == {"type": "translation", "translation": [50.0] * 3}
+
+
+@pytest.mark.parametrize("formats", [IMAGE_FORMATS, VERSION_FORMATS])
+def test_the_page_lists_the_formats(formats: Sequence[FileFormat[Any]]) -> None:
+    rows = "".join(f"| `{each.ending}` | {each.words} |\n" for each in formats)
+    assert rows in PAGE.read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bsv_store.errors import FormatError, FrameError, InputError
-from bsv_store.formats import read_annotation_nrrd
+from bsv_store.formats.annotation import read_annotation_nrrd
 from bsv_store.volumes.annotation import Annotation
 from bsv_store.volumes.grid import Grid
 from bsv_store_synthetic import SyntheticAtlas, wire_volumes
@@ -75,12 +75,12 @@ def test_a_narrow_type_and_raw_encoding_do_as_well() -> None:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        pytest.param(b"", "no NRRD file", id="empty"),
+        pytest.param(b"", "not an NRRD file", id="empty"),
         pytest.param(b"<html>404</html>", "web page", id="html"),
-        pytest.param(body(some_ids())[:-20], "cut", id="cut"),
+        pytest.param(body(some_ids())[:-20], "truncated", id="cut"),
         pytest.param(body(some_ids()) + b"x", "more data", id="trailing"),
-        pytest.param(body(some_ids(), "<f4", "float"), "fractions", id="float"),
-        pytest.param(body(some_ids(), "<f8", "double"), "fractions", id="double"),
+        pytest.param(body(some_ids(), "<f4", "float"), "floating-point", id="float"),
+        pytest.param(body(some_ids(), "<f8", "double"), "floating-point", id="double"),
     ],
 )
 def test_what_is_no_annotation_is_refused(content: bytes, complaint: str) -> None:
@@ -92,12 +92,12 @@ def test_what_is_no_annotation_is_refused(content: bytes, complaint: str) -> Non
 def test_numbers_that_are_no_ids_are_refused(kind: str, dtype: str, value: int) -> None:
     ids = np.zeros(GRID.shape, np.int64)
     ids[1, 2, 3] = value
-    with pytest.raises(FormatError, match="no structure ids"):
+    with pytest.raises(FormatError, match="not structure ids"):
         read_annotation_nrrd(body(ids, dtype, kind), what="x")
 
 
 @pytest.mark.parametrize(
-    ("sizes", "complaint"), [("133 81 115", "CCFv2"), ("132 80 113", "no CCFv3 grid"), ("264 160 228", "directions")]
+    ("sizes", "complaint"), [("133 81 115", "CCFv2"), ("132 80 113", "not a CCFv3 grid"), ("264 160 228", "directions")]
 )
 def test_another_grid_is_refused(sizes: str, complaint: str) -> None:
     with pytest.raises(FrameError, match=complaint):

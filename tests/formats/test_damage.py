@@ -8,14 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from bsv_store.errors import FormatError
-from bsv_store.formats import (
-    read_density_zip,
-    read_envelope,
-    read_experiments,
-    read_nrrd,
-    read_structures,
-    read_unionizes,
-)
+from bsv_store.formats.density_zip import read_density_zip
+from bsv_store.formats.envelope import read_envelope
+from bsv_store.formats.experiments import read_experiments
+from bsv_store.formats.nrrd import read_nrrd
+from bsv_store.formats.structures import read_structures
+from bsv_store.formats.unionizes import read_unionizes
 from tests.sources import bodies
 
 Reader = Callable[[bytes], object]

@@ -334,7 +334,7 @@ def test_missing_keys_are_named(key: str) -> None:
 
 @pytest.mark.parametrize("rows", [[{"id": 1}], [{"data_set_id": 1}], [{}], [{"id": 1, "acronym": "root"}]])
 def test_other_json_is_no_experiment_list(rows: list[Row]) -> None:
-    with pytest.raises(FormatError, match="no experiment list"):
+    with pytest.raises(FormatError, match="not an experiment list"):
         read_experiments(bare(rows), what="x")
 
 
@@ -384,7 +384,7 @@ def test_wrong_cells_are_refused(changes: dict[str, str]) -> None:
 )])  # fmt: skip
 def test_missing_columns_are_named(column: str) -> None:
     columns = [name for name in WEB_COLUMNS if name != column]
-    with pytest.raises(FormatError, match=f"lacks the columns {column}$|lacks the columns {column}\n"):
+    with pytest.raises(FormatError, match=f"is missing the columns {column}$|is missing the columns {column}\n"):
         read_experiments(csv_body([web_row()], columns), what="x")
 
 

@@ -73,11 +73,11 @@ def test_csv_rows_skip_blank_lines_and_keep_line_breaks_in_cells() -> None:
 
 
 def test_cell_beyond_any_reason_is_refused() -> None:
-    with pytest.raises(FormatError, match="w is not a whole CSV"):
+    with pytest.raises(FormatError, match="w is not a complete CSV"):
         csv_rows(b"a\n" + b"x" * 1_000_000 + b"\n", what="w")
 
 
 @pytest.mark.parametrize("body", [b'a\n"x\n', b'a,b\n"x"y,1\n'])
 def test_quotes_that_do_not_pair_are_refused(body: bytes) -> None:
-    with pytest.raises(FormatError, match="w is not a whole CSV"):
+    with pytest.raises(FormatError, match="w is not a complete CSV"):
         csv_rows(body, what="w")

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from bsv_store.formats.nifti import affine_of, write_nifti
-from bsv_store.volumes.grid import SPACINGS_UM, Grid
+from bsv_store.vocabulary import SPACINGS_UM
+from bsv_store.volumes.grid import Grid
+from tests.formats.images import image_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,15 +25,7 @@ def means(groups: int, dtype: str = "float32") -> NDArray[Any]:
 
 
 def write(path: Path, mean: NDArray[Any]) -> Path:
-    write_nifti(
-        path,
-        mean,
-        GRID,
-        dtype=mean.dtype.name,
-        groups=len(mean),
-        description="visual@1 mean",
-        compress=path.name.endswith(".gz"),
-    )
+    write_nifti(image_of(mean, name="visual@1 mean"), path, compress=path.name.endswith(".gz"))
     return path
 
 

@@ -13,8 +13,9 @@ import pytest
 from bsv_store.errors import FormatError, FrameError, InputError
 from bsv_store.formats import nrrd as reader
 from bsv_store.formats.nrrd import read_nrrd, spool_nrrd
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.spool import VolumeSpool
-from bsv_store.volumes.volume import Volume, VolumeKind
+from bsv_store.volumes.volume import Volume
 from tests.sources.bodies import GRID, nrrd, raw, voxels
 
 RAW = raw(voxels())
@@ -60,7 +61,7 @@ def test_real_grid_of_doubles_at_25_um_lies_on_the_right_side(data: Path) -> Non
 
 def test_real_file_that_was_cut_at_its_source_is_refused(data: Path) -> None:
     path = data / "allensdk_cache/experiment_288169135/projection_density_25.nrrd"
-    with pytest.raises(FormatError, match="the file is cut"):
+    with pytest.raises(FormatError, match="the file is truncated"):
         _read(path)
 
 
@@ -132,28 +133,28 @@ def test_grids_that_span_several_blocks_keep_their_order(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
-        pytest.param(b"", "no NRRD file, but empty", id="empty"),
-        pytest.param(b"\x1f\x8b\x08\x00", "no NRRD file, but a gzip file\n", id="gzip"),
-        pytest.param(b"\x00\xff\x1b[31m" * 9, "no NRRD file, but binary data of another kind\n", id="binary"),
+        pytest.param(b"", "not an NRRD file, but empty", id="empty"),
+        pytest.param(b"\x1f\x8b\x08\x00", "not an NRRD file, but a gzip file\n", id="gzip"),
+        pytest.param(b"\x00\xff\x1b[31m" * 9, "not an NRRD file, but binary data of an unknown format\n", id="binary"),
         pytest.param(b"<html>no such grid</html>", "web page", id="html"),
-        pytest.param(b'{"success": false, "msg": "no"}', "no NRRD file", id="error envelope"),
-        pytest.param(b"NRRD0004\ntype: float\n", "does not end", id="cut in the header"),
-        pytest.param(b"NRRD0004\n" + b"# x\n" * 50_000, "does not end", id="endless header"),
-        pytest.param(nrrd()[:-1000], "cut", id="cut"),
-        pytest.param(nrrd()[:-4], "cut", id="cut in the checksum"),
-        pytest.param(nrrd(b""), "cut", id="no data"),
-        pytest.param(nrrd(PACKED[:20]), "cut", id="hardly any data"),
-        pytest.param(nrrd(RAW[:-1], encoding="raw"), "cut", id="raw, cut"),
+        pytest.param(b'{"success": false, "msg": "no"}', "not an NRRD file", id="error envelope"),
+        pytest.param(b"NRRD0004\ntype: float\n", "has no end", id="cut in the header"),
+        pytest.param(b"NRRD0004\n" + b"# x\n" * 50_000, "has no end", id="endless header"),
+        pytest.param(nrrd()[:-1000], "truncated", id="cut"),
+        pytest.param(nrrd()[:-4], "truncated", id="cut in the checksum"),
+        pytest.param(nrrd(b""), "truncated", id="no data"),
+        pytest.param(nrrd(PACKED[:20]), "truncated", id="hardly any data"),
+        pytest.param(nrrd(RAW[:-1], encoding="raw"), "truncated", id="raw, cut"),
         pytest.param(nrrd() + b"x", "more data", id="trailing byte"),
         pytest.param(nrrd(PACKED + PACKED), "more data", id="two streams"),
         pytest.param(nrrd(RAW + b"x", encoding="raw"), "more data", id="raw, trailing byte"),
         pytest.param(nrrd(gzip.compress(RAW + b"\0", 1)), "more data", id="more inside"),
-        pytest.param(nrrd(gzip.compress(RAW[:-4], 1)), "cut", id="less inside"),
+        pytest.param(nrrd(gzip.compress(RAW[:-4], 1)), "truncated", id="less inside"),
         pytest.param(nrrd(PACKED[:-8] + b"\0\0\0\0" + PACKED[-4:]), "damaged", id="wrong checksum"),
         pytest.param(nrrd(RAW), "damaged", id="raw data called gzip"),
-        pytest.param(nrrd(PACKED, encoding="raw"), "cut", id="gzip data called raw"),
+        pytest.param(nrrd(PACKED, encoding="raw"), "truncated", id="gzip data called raw"),
         pytest.param(nrrd(zlib.compress(RAW, 1)), "damaged", id="zlib is not gzip"),
-        pytest.param(nrrd(type="double"), "cut", id="type too wide"),
+        pytest.param(nrrd(type="double"), "truncated", id="type too wide"),
         pytest.param(nrrd(type="short"), "more data|fraction|negative", id="type too narrow"),
         pytest.param(nrrd(type="int"), "fraction|negative", id="type wrong"),
         pytest.param(nrrd(type="block"), "type", id="type block"),
@@ -230,7 +231,7 @@ def test_flipped_bit_is_noticed(part: float) -> None:
     body = bytearray(nrrd(gzip.compress(raw(noise), 1)))
     body[int(len(body) * part)] ^= 0x10
     with pytest.raises(
-        FormatError, match=r"^the file (?:is damaged|is cut|holds more data)|fraction|negative|infinite"
+        FormatError, match=r"^the file (?:is damaged|is truncated|contains more data)|fraction|negative|infinite"
     ):
         _read(bytes(body))
 

@@ -153,7 +153,7 @@ def test_surrogates_in_names_are_refused() -> None:
 @pytest.mark.parametrize(
     ("rows", "complaint"),
     [
-        pytest.param([], "holds no structure", id="empty"),
+        pytest.param([], "contains no structure", id="empty"),
         pytest.param([*structures(), structure(5, None, 9, "other")], "2 roots", id="two roots"),
         pytest.param(structures()[1:], "parent 997 .* missing", id="root missing"),
         pytest.param(_changed(10, parent_structure_id=77), "parent 77 of structure 10 is missing", id="missing parent"),
@@ -201,7 +201,7 @@ def test_parent_field_may_not_be_missing() -> None:
 def test_nested_child_must_name_the_node_above_it() -> None:
     root = _nested()
     root["children"][0]["parent_structure_id"] = 1
-    with pytest.raises(FormatError, match="hangs under 997"):
+    with pytest.raises(FormatError, match="listed under 997"):
         read_structures(envelope([root]), what="x")
 
 

@@ -267,7 +267,7 @@ def test_key_that_stands_twice_is_named(form: str) -> None:
 def test_table_cut_between_two_lines_is_noticed(data: Path) -> None:
     path = data / "allensdk_cache/experiment_656632388/structure_unionizes.csv"
     lines = path.read_bytes().splitlines(keepends=True)
-    with pytest.raises(FormatError, match="lacks rows"):
+    with pytest.raises(FormatError, match="is missing rows"):
         read_unionizes(b"".join(lines[: len(lines) * 9 // 10]), what="x")
 
 

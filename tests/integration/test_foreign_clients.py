@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bsv_store import Selection
 from bsv_store.compat import fetch_connectivity_data
-from bsv_store.volumes.volume import VolumeKind
+from bsv_store.vocabulary import VolumeKind
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire
 
 from .environments import ALLENSDK, BRAIN_STREET_VIEW, Environment, bsv_catalog

@@ -68,7 +68,7 @@ def test_catalog_of_another_store_is_refused(tmp_path: Path, new_database: Calla
     if url is None:
         pytest.skip("a SQLite catalog lies inside the folder")
     create_store(tmp_path / "one", database=url).close()
-    with pytest.raises(StoreExistsError, match="already holds"):
+    with pytest.raises(StoreExistsError, match="already has the catalog"):
         create_store(tmp_path / "two", database=url)
     assert not (tmp_path / "two").exists()
 

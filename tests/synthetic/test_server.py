@@ -17,7 +17,7 @@ import pytest
 import requests
 from numpy.typing import NDArray
 
-from bsv_store.volumes.volume import VolumeKind
+from bsv_store.vocabulary import VolumeKind
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, ontology, wire
 
 ATLAS = SyntheticAtlas(experiments=24)

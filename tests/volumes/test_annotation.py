@@ -69,9 +69,9 @@ def test_blocks_along_ml_and_planes_along_ap_make_the_same(spacing: int) -> None
 
 
 def test_noise_is_no_annotation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST_PACKED_BYTES", 1 << 20)
+    monkeypatch.setattr(module, "_MAX_PACKED_BYTES", 1 << 20)
     noise = np.random.default_rng(0).integers(1, 2**32, GRID.shape, np.uint32)
-    with pytest.raises(FormatError, match="no annotation"):
+    with pytest.raises(FormatError, match="not an annotation"):
         annotation(noise)
     annotation()
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from bsv_store.errors import FrameError, InputError
-from bsv_store.volumes.grid import EXTENT_UM, SPACINGS_UM, Grid, mirror
+from bsv_store.vocabulary import SPACINGS_UM
+from bsv_store.volumes.grid import EXTENT_UM, Grid, mirror
 
 SHAPES = {100: (132, 80, 114), 50: (264, 160, 228), 25: (528, 320, 456), 10: (1320, 800, 1140)}
 
@@ -18,7 +19,7 @@ def test_shape_of_each_spacing_is_allens(spacing: int) -> None:
 
 
 def test_unknown_spacing_is_refused() -> None:
-    with pytest.raises(InputError, match="20 um"):
+    with pytest.raises(InputError, match="got 20"):
         Grid(20)
 
 

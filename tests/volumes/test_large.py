@@ -254,7 +254,7 @@ def test_a_full_disk_is_a_clean_error_and_leaves_nothing(tmp_path: Path, limit: 
         cwd=CHECKOUT,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "refused: Free some room and run the same again.\n"
+    assert done.stdout == "refused: Free disk space and run the command again.\n"
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 

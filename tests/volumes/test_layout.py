@@ -5,7 +5,8 @@ import io
 import h5py
 import pytest
 
-from bsv_store.volumes.grid import SPACINGS_UM, Grid
+from bsv_store.vocabulary import SPACINGS_UM
+from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.layout import create_dense, slab_ranges
 
 

@@ -20,7 +20,8 @@ from bsv_store.averaging.grouping.grouping import (
     RegionGrouping,
 )
 from bsv_store.errors import EmptySelectionError, InputError, RecipeError, UnknownStructureError
-from bsv_store.volumes.grid import AXES, Axis, Hemisphere
+from bsv_store.vocabulary import Axis, Hemisphere
+from bsv_store.volumes.grid import AXES
 
 WILD_TYPE_LABEL = "wild-type"
 EVERYBODY_LABEL = "all"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.averaging.grouping.grouping import CoordinateGrouping
-from bsv_store.volumes.grid import Axis
+from bsv_store.vocabulary import Axis
 
 OUTSIDE = -1
 

@@ -33,5 +33,5 @@ def subject_attributes(connection: Connection, experiment_ids: Collection[int]) 
         .where(id_in(connection, Experiment.id, experiment_ids))
         .order_by(Experiment.id)
     )
-    names = [column.key for column in _COLUMNS]
+    names = [str(column.key) for column in _COLUMNS]
     return [dict(zip(names, row, strict=True)) for row in connection.execute(query).all()]

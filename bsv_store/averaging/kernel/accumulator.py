@@ -30,7 +30,7 @@ from bsv_store.averaging.kernel.statistics import (
     subtracted,
 )
 from bsv_store.errors import InputError, RecipeError
-from bsv_store.volumes.grid import Hemisphere
+from bsv_store.vocabulary import Hemisphere
 from bsv_store.volumes.volume import SparseArray
 
 # Index, values and divisor of volumes that are to be added, by group and injected side.

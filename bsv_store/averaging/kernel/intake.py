@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bsv_store.averaging.hemisphere import injected_half
 from bsv_store.errors import FrameError, InputError
-from bsv_store.volumes.grid import Hemisphere
+from bsv_store.vocabulary import Hemisphere
 from bsv_store.volumes.volume import SparseArray
 
 Voxels = SparseArray | NDArray[np.floating[Any]]

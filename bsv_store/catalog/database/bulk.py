@@ -1,17 +1,15 @@
-"""The fastest way into each database: executemany of tuples in SQLite, binary COPY in Postgres.
+"""Bulk writes, the fastest way for each database: executemany of tuples in SQLite, binary COPY in Postgres.
 
-Values go to the driver as they are: whole numbers, floats, booleans, text and None, in the column's own type. Rows
-should come sorted by primary key, since tables without row ids are clustered by it.
+Values reach the driver unchanged, so they must have the type of their column: int, float, bool, str or None. Sort rows
+by primary key, because tables without row ids are clustered by it.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -31,6 +29,10 @@ from bsv_store.catalog.database.models import Unionize
 from bsv_store.catalog.database.models.base import Base, UtcDateTime
 from bsv_store.errors import BusyError
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 _COPY_TYPES = {
     BigInteger: "int8",
     Integer: "int4",
@@ -44,19 +46,19 @@ _COPY_TYPES = {
 _BINARY_TYPES = {"int8": ">i8", "int4": ">i4", "float8": ">f8", "bool": "?"}
 _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER = b"\xff\xff"
-# Rows turned into tuples or bytes at a time: bounds the memory, and costs nothing beside the database's work.
+# Rows converted at a time, which bounds the memory.
 _BATCH = 50_000
-# Rows written after which the planner's statistics may mislead it.
+# Number of written rows after which the statistics of the query planner may be out of date.
 _MANY_ROWS = 1_000
 
 
 def table_of(model: type[Base]) -> Table:
-    """The table behind a model class."""
-    return cast("Table", model.__table__)
+    """The table that a class stands for."""
+    return model.__table__
 
 
 def insert_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Insert rows given as tuples in the order of ``columns``; a key that exists is an error."""
+    """Insert rows given as tuples in the order of ``columns``. An existing key is an error."""
     if connection.dialect.name == "sqlite":
         _executemany(connection, _insert(connection, table, columns), rows)
     else:
@@ -64,12 +66,12 @@ def insert_rows(connection: Connection, table: Table, columns: Sequence[str], ro
 
 
 def insert_arrays(connection: Connection, table: Table, columns: Mapping[str, NDArray[Any]]) -> None:
-    """Insert rows given column by column: numbers and booleans, without nulls. A key that exists is an error.
+    """Insert rows given column by column: numbers and booleans, without nulls. An existing key is an error.
 
     Parameters
     ----------
     columns : mapping of str to ndarray, shape (n_rows,)
-        By column name. Values must fit the column's type: what a 32-bit column cannot hold is an ``OverflowError``.
+        By column name. A value that does not fit a 32-bit column raises ``OverflowError``.
     """
     count = len(next(iter(columns.values())))
     if connection.dialect.name == "sqlite":
@@ -91,9 +93,9 @@ def insert_arrays(connection: Connection, table: Table, columns: Mapping[str, ND
 
 
 def upsert_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Insert rows, or update those whose primary key exists, from tuples in the order of ``columns``.
+    """Insert rows given as tuples in the order of ``columns``; update those whose primary key exists.
 
-    A key that stands twice among ``rows`` is an error on Postgres; do not rely on either database to notice.
+    Keys must be unique among ``rows``; only Postgres notices if they are not.
     """
     keys = [column.name for column in table.primary_key.columns]
     others = [name for name in columns if name not in keys]
@@ -125,7 +127,7 @@ def replace_rows(
     before: Collection[tuple[int, ...]],
     after: Collection[tuple[int, ...]],
 ) -> None:
-    """Delete the rows that stand only in ``before`` and insert those only in ``after``; the others are not touched."""
+    """Delete the rows that are only in ``before``, insert those only in ``after``, and leave the others untouched."""
     old, new = set(before), set(after)
     if gone := sorted(old - new):
         delete_rows(connection, table, columns, gone)
@@ -142,18 +144,18 @@ def delete_rows(connection: Connection, table: Table, columns: Sequence[str], ro
 
 
 def refresh_statistics(connection: Connection) -> None:
-    """Let the database count anew what its query planner goes by; worth while after much was taken in."""
+    """Update the statistics of the query planner, which pays after many rows were written."""
     if connection.dialect.name == "sqlite":
-        # Enough to tell a selective index from another; all rows of a full catalog would take seconds.
+        # Enough to tell selective indexes from others. Reading all rows of a full catalog would take seconds.
         connection.exec_driver_sql("PRAGMA analysis_limit = 1000")
     connection.exec_driver_sql("ANALYZE")
 
 
 def refresh_statistics_after(database: Database, rows: int) -> None:
-    """Refresh the statistics if so many rows were written that the planner's may be out of date.
+    """Refresh the statistics if enough rows were written that they may be out of date.
 
-    On Postgres the unionize table is vacuumed too. The server would do so itself, some minutes later; until then it
-    looks up every row that a target search or a matrix finds in the index in the table as well.
+    On Postgres the unionize table is vacuumed too. The server would do so only some minutes later; until then, target
+    searches and the matrix visit the table for every row that they find in the index.
 
     Raises
     ------
@@ -162,7 +164,7 @@ def refresh_statistics_after(database: Database, rows: int) -> None:
     """
     if rows < _MANY_ROWS:
         return
-    # Statistics only save time, and what was taken in is committed: not worth an error if somebody else is writing.
+    # Statistics only save time, and the rows are committed: no error if another process is writing.
     with contextlib.suppress(BusyError):
         with database.writing() as connection:
             refresh_statistics(connection)
@@ -171,7 +173,7 @@ def refresh_statistics_after(database: Database, rows: int) -> None:
 
 
 def _executemany(connection: Connection, statement: str, rows: Iterable[Sequence[object]]) -> None:
-    # The driver's own, which takes the rows one by one: SQLAlchemy would have all of them in lists first.
+    # The driver's own executemany iterates over the rows; SQLAlchemy's would collect them in lists first.
     driver = connection.connection.driver_connection
     assert driver is not None
     with contextlib.closing(driver.cursor()) as cursor:
@@ -210,7 +212,9 @@ def _copy_type(table: Table, name: str) -> str:
 
 
 def _row_type(table: Table, columns: Iterable[str]) -> np.dtype[Any]:
-    # Without nulls and text every row has the same length, so NumPy can lay out all of them at once.
+    import numpy as np
+
+    # Without nulls and text all rows have the same length, so NumPy can lay them out at once.
     fields = [("count", ">i2")]
     for name in columns:
         fields += [(f"length of {name}", ">i4"), (name, _BINARY_TYPES[_copy_type(table, name)])]
@@ -218,6 +222,8 @@ def _row_type(table: Table, columns: Iterable[str]) -> np.dtype[Any]:
 
 
 def _packed(columns: Mapping[str, NDArray[Any]], row_type: np.dtype[Any]) -> bytes:
+    import numpy as np
+
     rows = np.empty(len(next(iter(columns.values()))), row_type)
     rows["count"] = len(columns)
     for name, values in columns.items():

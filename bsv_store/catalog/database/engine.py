@@ -1,8 +1,8 @@
-"""The database connection: how transactions start on SQLite and Postgres, and whose errors a user sees.
+"""The database connection: how transactions start on SQLite and Postgres, and which errors users see.
 
-SQLAlchemy's default start of a transaction on SQLite silently loses updates between processes (measured: 888 of 960),
-so transactions begin explicitly here: BEGIN DEFERRED to read, BEGIN IMMEDIATE to write. The rollback journal is
-kept, since WAL had a corruption bug up to SQLite 3.51.2 and does not work over network file systems.
+SQLAlchemy's default way to start transactions on SQLite silently loses updates between processes (888 of 960 in a
+measurement), so transactions begin explicitly here: BEGIN DEFERRED to read, BEGIN IMMEDIATE to write. SQLite uses its
+rollback journal, because WAL had a corruption bug up to SQLite 3.51.2 and does not work over network file systems.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
 def normalized_url(url: str) -> URL:
-    """The database URL with our driver named and without a password.
+    """The database URL with the driver of bsv-store and without a password.
 
     Raises
     ------
     InputError
-        If it is no URL, not Postgres, or carries a password.
+        If it is not a valid Postgres URL, or contains a password.
     """
     try:
         parsed = make_url(url)
@@ -50,18 +50,18 @@ def normalized_url(url: str) -> URL:
         raise InputError(f"the database {parsed.get_backend_name()!r} is not supported", hint=_URL_HINT)
     if parsed.password:
         raise InputError(
-            "the database URL carries a password, which would be stored readable for everybody",
+            "the database URL contains a password, which everybody who can read the store could see",
             hint="Leave it out and set PGPASSWORD, or use a ~/.pgpass file.",
         )
     return parsed._replace(drivername="postgresql+psycopg", password=None)
 
 
 _READER_HINT = (
-    "Ask whoever keeps the store for the right to write to its folder and database. Without it, all that the store has "
-    "can be read; to add something, make a store of your own: bsv-store init FOLDER."
+    "Ask the store's maintainer for permission to write to its folder and database. Reading works without it. To add "
+    "data, create a store of your own: bsv-store init FOLDER"
 )
 
-_URL_HINT = "Use postgresql://user@host/database, or nothing for SQLite inside the store's folder."
+_URL_HINT = "Use postgresql://user@host/database, or omit it for SQLite inside the store's folder."
 
 
 class Database:
@@ -74,18 +74,18 @@ class Database:
     read_only : bool
         Never write, not even a journal.
     pooled : bool
-        False opens a connection for each transaction, as migrations need it.
+        False opens a new connection for each transaction, as migrations need.
 
     Notes
     -----
-    Safe to share between threads, and across a fork: a child process opens connections of its own.
+    Safe to share between threads and to use after a fork: a child process opens its own connections.
     """
 
     def __init__(self, target: Path | URL, *, read_only: bool = False, pooled: bool = True) -> None:
         self.target = target
         self.read_only = read_only
         self.is_sqlite = isinstance(target, Path)
-        # Who has written may write: the server need not be asked.
+        # Whether this account is known to be allowed to write, so that the server need not be asked again.
         self._has_written = False
         pool: dict[str, Any] = {"poolclass": QueuePool, "pool_pre_ping": not self.is_sqlite}
         if not pooled:
@@ -100,12 +100,12 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that sees one state of the database throughout and cannot write.
+        """A read-only transaction, which sees a single state of the database.
 
         Raises
         ------
         StoreUnreachableError, BusyError
-            If the database does not answer, or stays locked.
+            If the database cannot be reached, or stays locked.
         """
         options: dict[str, Any] = {"bsv_begin": "DEFERRED"}
         if not self.is_sqlite:
@@ -122,39 +122,39 @@ class Database:
 
     @contextmanager
     def writing(self, *, patient: bool = True) -> Iterator[Connection]:
-        """A transaction that may write; on SQLite it waits until it is the only writer. Commits on leaving.
+        """A transaction that may write, committed at the end. On SQLite it waits until it is the only writer.
 
         Parameters
         ----------
         patient : bool
-            False gives up with a BusyError where others would have to be waited for.
+            False raises BusyError instead of waiting for others.
 
         Raises
         ------
         ReadOnlyStoreError
-            If the store was opened, or lies, read-only.
+            If the store was opened read-only, or cannot be written to.
         StoreUnreachableError, BusyError, NoSpaceError
-            If the database does not answer, stays locked, or has no room.
+            If the database cannot be reached, stays locked, or has no disk space.
         """
         self._refuse_reader()
         wait_s = BUSY_TIMEOUT_S if patient else 0.0
         options = {"bsv_begin": "IMMEDIATE", "bsv_wait_s": wait_s} if self.is_sqlite else {}
         with self._transaction(options) as connection:
             if not (self.is_sqlite or patient):
-                # 0 would be for ever.
+                # 0 means no timeout.
                 connection.exec_driver_sql("SET LOCAL lock_timeout = 1")
             yield connection
         self._has_written = True
 
     def require_writable(self) -> None:
-        """Accept a database that this user may write to, so that no work is done that could not be kept.
+        """Check that this user may write to the database, before work is done that could not be stored.
 
         Raises
         ------
         ReadOnlyStoreError
-            If it was opened read-only, its file or folder may not be written to, or the account may not insert.
+            If it was opened read-only, its file or folder is not writable, or the account may not insert rows.
         StoreUnreachableError, BusyError
-            If the database does not answer, or stays locked.
+            If the database cannot be reached, or stays locked.
         """
         self._refuse_reader()
         if not (self.is_sqlite or self._has_written):
@@ -163,29 +163,27 @@ class Database:
                     "SELECT NOT pg_is_in_recovery() AND has_table_privilege('experiment', 'INSERT')"
                 ).scalar()
             if not may_insert:
-                raise ReadOnlyStoreError(f"the database {self} may only be read by this account", hint=_READER_HINT)
+                raise ReadOnlyStoreError(f"this account may only read the database {self}", hint=_READER_HINT)
 
     def _refuse_reader(self) -> None:
         if self.read_only:
             raise ReadOnlyStoreError("the store is open read-only", hint="Open it without read_only to change it.")
-        # On a file that may not be written SQLite begins a transaction all the same, and says nothing until a row
-        # changes; its journal lies beside the file.
+        # SQLite begins a write transaction on a read-only file too, and fails only when a row changes. Its journal is
+        # beside the file.
         if isinstance(self.target, Path):
             for path in (self.target, self.target.parent):
                 if path.exists() and not os.access(path, os.W_OK):
-                    raise ReadOnlyStoreError(f"{path} may only be read by this account", hint=_READER_HINT)
+                    raise ReadOnlyStoreError(f"this account may only read {path}", hint=_READER_HINT)
 
     def vacuum(self, table: str) -> None:
-        """Mark the pages of a Postgres table that everybody may see, so that an index alone answers queries it covers.
-
-        Rows of others that are being written stay as they are.
+        """Vacuum a Postgres table, so that queries covered by an index need not visit the table.
 
         Raises
         ------
         StoreUnreachableError, BusyError, NoSpaceError
-            If the database does not answer, the table stays locked, or there is no room.
+            If the database cannot be reached, the table stays locked, or there is no disk space.
         """
-        # No transaction may be open around it.
+        # VACUUM cannot run inside a transaction.
         engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         with self._translating(), engine.connect() as connection:
             connection.exec_driver_sql(f"VACUUM {connection.dialect.identifier_preparer.quote(table)}")
@@ -229,31 +227,33 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def translated(error: Exception, where: str) -> BsvStoreError:
-    """Our error for one of the database driver's, by what it means to the user."""
+    """The error of bsv-store for an error of the database driver."""
     original = error.orig if isinstance(error, DBAPIError) else error
     text = str(original).lower()
     if "deadlock" in text:
-        return BusyError(f"two jobs waited for each other in the database {where}", hint="Run the same again.")
+        return BusyError(f"two jobs waited for each other in the database {where}", hint="Run the command again.")
     if "locked" in text or "lock timeout" in text:
         return BusyError(
             f"the database {where} stayed locked for {BUSY_TIMEOUT_S:.0f} s",
-            hint="Another job is writing; try again when it is done.",
+            hint="Another job is writing; try again when it has finished.",
         )
     if "readonly" in text or "read-only" in text or "permission denied for" in text:
-        return ReadOnlyStoreError(f"the database {where} may not be written to: {original}", hint=_READER_HINT)
+        return ReadOnlyStoreError(f"cannot write to the database {where}: {original}", hint=_READER_HINT)
     if "full" in text or "no space" in text:
-        return NoSpaceError(f"no space left for the database {where}", hint="Free some room and run the same again.")
+        return NoSpaceError(
+            f"no disk space left for the database {where}", hint="Free some space and run the command again."
+        )
     kind = type(original).__name__
     if kind in {"OperationalError", "InterfaceError", "DatabaseError", "AdminShutdown"} or "connection" in text:
         return StoreUnreachableError(
-            f"the database {where} does not answer as it should: {original}",
-            hint="Check that the server or file is there and may be read.",
+            f"the database {where} cannot be used: {original}",
+            hint="Check that the server is running, or that the file exists and is readable.",
         )
-    return InputError(f"the database refused what was asked for: {original}")
+    return InputError(f"the database refused the request: {original}")
 
 
 def _forget_inherited_connections() -> None:
-    # A connection must not be used by two processes; the child leaves the parent's alone and opens its own.
+    # Two processes must not use one connection: the child leaves the parent's alone and opens its own.
     for engine in list(_engines):
         engine.dispose(close=False)
 

@@ -1,4 +1,4 @@
-"""The schema of the catalog: check, upgrade, downgrade. Alembic is imported only when something is to change."""
+"""The schema of the catalog: check, upgrade, downgrade. Alembic is imported only to change it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, text
 
 from bsv_store.catalog.database.engine import Database
 from bsv_store.errors import NotAStoreError, SchemaTooNewError, SchemaTooOldError, StoreError
@@ -18,33 +18,33 @@ if TYPE_CHECKING:
 
 # The newest revision; a test compares it with the migrations.
 HEAD = "0006"
-# Revisions that earlier releases made: a store at one of them can be upgraded.
+# Revisions of earlier releases. A store at one of them can be upgraded.
 KNOWN_REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", HEAD)
 VERSION_TABLE = "bsv_store_version"
 
 _PACKAGE = Path(__file__).resolve().parents[2]
-# Any number, the same in all processes: Postgres lets one migration of this database run at a time.
+# An arbitrary number, the same in all processes: Postgres then runs one migration of this database at a time.
 _ADVISORY_LOCK = 0x62737673746F7265
-# Alembic's context is one a process: two threads in it crashed the interpreter.
+# Alembic has one context per process; two threads in it crashed the interpreter.
 _one_migration_at_a_time = threading.Lock()
 
 
 def check_schema(connection: Connection, upgrade_command: str) -> None:
-    """Accept the schema if this version of the package works with it.
+    """Check that this version of the package supports the schema.
 
     Raises
     ------
     SchemaTooOldError, SchemaTooNewError
-        With the exact next step.
+        If it does not. The hint is the next command.
     NotAStoreError
-        If the database holds no catalog.
+        If the database has no catalog.
     """
     revision = current_revision(connection)
     if revision == HEAD:
         return
     if revision is None:
         raise NotAStoreError(
-            "the database holds no bsv-store catalog", hint="Make a store with `bsv-store init`, or check the URL."
+            "the database has no bsv-store catalog", hint="Create a store with `bsv-store init`, or check the URL."
         )
     if revision in KNOWN_REVISIONS:
         raise SchemaTooOldError(
@@ -58,19 +58,24 @@ def check_schema(connection: Connection, upgrade_command: str) -> None:
 
 
 def current_revision(connection: Connection) -> str | None:
-    """The revision that the database is at; None where there is no catalog."""
-    if not inspect(connection).has_table(VERSION_TABLE):
+    """The revision of the database, None if it has no catalog."""
+    # Not SQLAlchemy's inspection, whose queries take longer to compile than all else in opening a store.
+    lookup = f"SELECT to_regclass('{VERSION_TABLE}')"
+    if connection.dialect.name == "sqlite":
+        lookup = f"SELECT name FROM sqlite_master WHERE type = 'table' AND name = '{VERSION_TABLE}'"
+    if connection.exec_driver_sql(lookup).scalar() is None:
         return None
-    return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
+    revision: str | None = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar()
+    return revision
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
-    """Bring the schema up to a revision, in one transaction: whole or not at all.
+    """Upgrade the schema to a revision, in one transaction.
 
     Raises
     ------
     StoreError
-        If rows would be left that point nowhere.
+        If rows would be left that refer to missing rows. Nothing is changed then.
     """
     from alembic import command
 
@@ -78,14 +83,14 @@ def upgrade(database: Database, revision: str = "head") -> None:
 
 
 def downgrade(database: Database, revision: str) -> None:
-    """Take the schema back to a revision ('base' removes it), in one transaction."""
+    """Downgrade the schema to a revision, in one transaction; 'base' removes it."""
     from alembic import command
 
     _migrate(database, lambda config: command.downgrade(config, revision))
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
-    """Alembic's configuration for the migrations of this package, from a checkout or an installed wheel."""
+    """Alembic's configuration for the migrations in a checkout or an installed wheel."""
     from alembic.config import Config
 
     config = Config()
@@ -102,12 +107,12 @@ def _folder(name: str) -> Path:
     for folder in (installed, beside):
         if folder.is_dir():
             return folder
-    raise StoreError(f"the folder {name!r} with the migrations is missing from the installation of bsv-store")
+    raise StoreError(f"the installation of bsv-store is incomplete: the folder {name!r} with the migrations is missing")
 
 
 def _migrate(database: Database, run: Callable[[Config], None]) -> None:
-    # A connection of its own: foreign keys must be off before the transaction starts, and a table that is rebuilt
-    # under ON DELETE rules would otherwise take its children's rows with it.
+    # A separate connection, because foreign keys must be off before the transaction starts: rebuilding a table with
+    # ON DELETE rules would otherwise delete the rows of its children.
     with (
         _one_migration_at_a_time,
         closing(Database(database.target, pooled=False)) as private,
@@ -133,4 +138,6 @@ def _whole_or_nothing(database: Database, connection: Connection) -> Iterator[No
 def _refuse_dangling_rows(connection: Connection) -> None:
     dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(3)
     if dangling:
-        raise StoreError(f"the migration would leave rows that point nowhere: {dangling}", hint="Nothing was changed.")
+        raise StoreError(
+            f"the migration would leave rows that refer to missing rows: {dangling}", hint="Nothing was changed."
+        )

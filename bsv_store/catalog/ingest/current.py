@@ -7,18 +7,15 @@ registration; never from the 2016 export, whose registration is older.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import date
 from typing import Any
 
+from bsv_store.catalog.ranks import Rank
 from bsv_store.catalog.records import ExperimentRecord, LineRecord
+from bsv_store.vocabulary import EXPERIMENT_SOURCE_KINDS
 
-# From the most trusted to the least.
-KINDS = ("api", "csv", "csv_2016")
-# The kinds in the current registration, one of which may fill the gaps of the other.
-_FILLING_KIND = "csv"
-_HISTORIC_KIND = "csv_2016"
+_FILLING_KINDS = tuple(name for name, row in EXPERIMENT_SOURCE_KINDS.items() if row.fills_gaps)
 
 WILD_TYPE = "wild type"
 
@@ -29,19 +26,6 @@ _FILLED = (
     _COORDINATE,
     *((each.name,) for each in fields(ExperimentRecord) if each.name not in (*_COORDINATE, *_NEVER_FILLED)),
 )
-
-Rank = tuple[int, int]
-"""Orders the lists of a kind: by upstream date (unknown is oldest), then by order of ingestion."""
-
-
-def rank_of(upstream_date: date | None, snapshot_id: int) -> Rank:
-    """The rank of a snapshot among those of its kind."""
-    return (0 if upstream_date is None else upstream_date.toordinal(), snapshot_id)
-
-
-def rank_in_force(what: str, upstream_date: date | None, snapshot_id: int) -> Rank:
-    """The rank of a snapshot of any content; the upstream date counts for experiment lists only."""
-    return rank_of(upstream_date if what == "experiments" else None, snapshot_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +122,10 @@ def current_state(history: History) -> CurrentState:
     """The experiments and lines that follow from a history."""
     details = _line_details(history)
     experiments: dict[int, CurrentExperiment] = {}
-    for kind in KINDS:
+    for kind in EXPERIMENT_SOURCE_KINDS:
         for experiment_id, sighting in history.sightings.get(kind, {}).items():
             if experiment_id not in experiments:
-                withdrawn = kind == _HISTORIC_KIND or sighting.rank != history.newest[kind]
+                withdrawn = EXPERIMENT_SOURCE_KINDS[kind].is_historic or sighting.rank != history.newest[kind]
                 record = _filled(history, kind, sighting.record)
                 experiments[experiment_id] = _current(record, kind, withdrawn, details)
     used = {name for experiment in experiments.values() for name in experiment.line_names}
@@ -149,16 +133,19 @@ def current_state(history: History) -> CurrentState:
 
 
 def _filled(history: History, kind: str, record: ExperimentRecord) -> ExperimentRecord:
-    if kind in (_FILLING_KIND, _HISTORIC_KIND):
+    if kind in _FILLING_KINDS or EXPERIMENT_SOURCE_KINDS[kind].is_historic:
         return record
-    other = history.sightings.get(_FILLING_KIND, {}).get(record.id)
-    if other is None:
-        return record
+    others = [found.record for name in _FILLING_KINDS if (found := history.sightings.get(name, {}).get(record.id))]
     values: dict[str, Any] = {}
     for names in _FILLED:
-        if all(getattr(record, name) in (None, ()) for name in names):
-            values.update((name, getattr(other.record, name)) for name in names)
+        if _is_silent(record, names):
+            other = next((each for each in others if not _is_silent(each, names)), record)
+            values.update((name, getattr(other, name)) for name in names)
     return replace(record, **values) if values else record
+
+
+def _is_silent(record: ExperimentRecord, names: Sequence[str]) -> bool:
+    return all(getattr(record, name) in (None, ()) for name in names)
 
 
 def _current(
@@ -172,7 +159,7 @@ def _current(
 def _line_details(history: History) -> dict[str, LineRecord]:
     """Each line with its details: every detail from the newest list of the most trusted kind that has it."""
     details: dict[str, LineRecord] = {}
-    for kind in KINDS:
+    for kind in EXPERIMENT_SOURCE_KINDS:
         sightings = history.sightings.get(kind, {})
         # The id decides within one list, so that the result does not depend on the order of a dictionary.
         for key in sorted(sightings, key=lambda key: (sightings[key].rank, key), reverse=True):

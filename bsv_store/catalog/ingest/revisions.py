@@ -12,7 +12,8 @@ from sqlalchemy import Connection, RowMapping, and_, select
 from bsv_store.catalog.database.bulk import insert_rows, table_of
 from bsv_store.catalog.database.models import ExperimentRevision, SnapshotMember, SourceSnapshot
 from bsv_store.catalog.ingest.checks import canonical_json, sha256_of
-from bsv_store.catalog.ingest.current import History, Rank, Sighting, rank_of
+from bsv_store.catalog.ingest.current import History, Sighting
+from bsv_store.catalog.ranks import Rank, rank_of
 from bsv_store.catalog.records import ExperimentRecord, LineRecord
 
 _FIELDS = tuple(field.name for field in fields(ExperimentRecord))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
-    from bsv_store.volumes.volume import VolumeKind
+    from bsv_store.vocabulary import VolumeKind
 
 # Longer lists of ids are replaced by the selection, if that is shorter.
 _SPELLED_OUT = 10

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self, assert_never
 from bsv_store.check import choice
 from bsv_store.errors import InputError, SelectionError
 from bsv_store.text import MAX_ID, MAX_NAME_LENGTH, as_reference, can_be_name, folded, listed, near_names, shown
-from bsv_store.vocabulary import AXES, INJECTION_SCOPES, MEASURED_HEMISPHERES, MEASURES, SIDES
+from bsv_store.vocabulary import AXES, HEMISPHERES, INJECTION_SCOPES, MEASURED_HEMISPHERES, MEASURES
 
 if TYPE_CHECKING:
     from bsv_store.catalog.structures import StructureRef
-    from bsv_store.vocabulary import InjectionScope, Measure, MeasuredHemisphere, Row, Side
+    from bsv_store.vocabulary import Hemisphere, InjectionScope, Measure, MeasuredHemisphere, Row
 
 WILD_TYPE = "wild-type"
 ANY_CRE = "any-cre"
@@ -146,12 +146,12 @@ class Criteria:
             form="names", section="mouse", metavar="NAME", column="strain", words="Strain; repeatable."
         ).metadata,
     )
-    injected_hemisphere: Side | None = field(
+    injected_hemisphere: Hemisphere | None = field(
         default=None,
         metadata=Criterion(
             form="choice",
             section="injection",
-            rows=SIDES,
+            rows=HEMISPHERES,
             column="injected_hemisphere",
             words="Hemisphere with the larger part of the injection.",
         ).metadata,

@@ -24,7 +24,7 @@ from bsv_store.catalog.selection.criteria import Criteria
 from bsv_store.catalog.structures import StructureRef
 from bsv_store.errors import SelectionError
 from bsv_store.text import shown
-from bsv_store.vocabulary import InjectionScope, Measure, MeasuredHemisphere, Side
+from bsv_store.vocabulary import Hemisphere, InjectionScope, Measure, MeasuredHemisphere
 
 VERSION = 1
 
@@ -137,7 +137,7 @@ class Selection:
         product: int | Iterable[int] | None = None,
         sex: str | Iterable[str] | None = None,
         strain: str | Iterable[str] | None = None,
-        injected_hemisphere: Side | None = None,
+        injected_hemisphere: Hemisphere | None = None,
         bilateral: bool | None = None,
         min_injection_volume: float | None = None,
         max_injection_volume: float | None = None,

@@ -1,9 +1,9 @@
-"""What the catalog knows about selected experiments: as data frames for people, as plain values for the store."""
+"""Data of selected experiments: as tables and DataFrames for users, as plain values for the package."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_COLUMNS
 from bsv_store.catalog.selection.resolve import compile_selection
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, find_structures
+from bsv_store.catalog.tables.table import Table
 from bsv_store.catalog.tables.views import VIEWS, view
 from bsv_store.check import choice
 from bsv_store.errors import MissingDataError
@@ -35,7 +36,7 @@ WILD_TYPE_LABEL = "Wild-type"
 """How counts and metadata files name the line of mice that have none."""
 
 
-def experiments_frame(connection: Connection, selection: Selection) -> pd.DataFrame:
+def experiments_table(connection: Connection, selection: Selection) -> Table:
     """The selected experiments, one row each, ascending by id, with all columns of the view ``experiments``.
 
     Unknown values are missing: None in text columns, NaN in float ones, NA in Int64 and boolean ones. ``withdrawn`` is
@@ -50,7 +51,13 @@ def experiments_frame(connection: Connection, selection: Selection) -> pd.DataFr
     query = select(*experiments.c).where(experiments.c.experiment_id.in_(compile_selection(connection, selection)))
     rows = connection.execute(query.order_by(experiments.c.experiment_id)).all()
     kinds = {described.name: _DTYPES[described.kind] for described in VIEWS["experiments"].columns}
-    return _frame(rows, {**kinds, "experiment_id": "int64", "primary_structure_id": "int64", "withdrawn": "bool"})
+    dtypes = {**kinds, "experiment_id": "int64", "primary_structure_id": "int64", "withdrawn": "bool"}
+    return Table(tuple(dtypes), tuple(dtypes.values()), rows)
+
+
+def experiments_frame(connection: Connection, selection: Selection) -> pd.DataFrame:
+    """`experiments_table` as a DataFrame."""
+    return experiments_table(connection, selection).to_frame()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +158,7 @@ def unionizes_frame(
     if hemisphere is not None:
         query = query.where(table.hemisphere_id == _hemisphere_id(hemisphere))
     rows = connection.execute(query.order_by(*keys)).all()
-    return _frame(rows, _UNIONIZE_DTYPES)
+    return Table(tuple(_UNIONIZE_DTYPES), tuple(_UNIONIZE_DTYPES.values()), rows).to_frame()
 
 
 def uncovered(connection: Connection, selection: Selection, part: UnionizePart) -> tuple[int, ...]:
@@ -202,14 +209,3 @@ def _unionize_dtypes() -> dict[str, str]:
 
 
 _UNIONIZE_DTYPES = _unionize_dtypes()
-
-
-def _frame(rows: Sequence[Sequence[Any]], dtypes: Mapping[str, str]) -> pd.DataFrame:
-    import pandas as pd
-
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(dtypes)
-    series = {
-        name: pd.Series(list(values), dtype=dtype)
-        for (name, dtype), values in zip(dtypes.items(), columns, strict=True)
-    }
-    return pd.DataFrame(series)

@@ -1,10 +1,10 @@
-"""SQL that users hand in: one reading statement, with bound parameters, a row limit and a time limit.
+"""SQL queries of users: one read-only statement, with bound parameters, a row limit and a time limit.
 
-It is the database that refuses what would write. SQLite: a connection of its own on the file opened read-only, with
-``query_only`` on and an authorizer that lets only reading pass. Postgres: a read-only transaction that has taken its
-snapshot already (no statement can make it writable after that) on a connection of its own, through the protocol that
-takes one statement at a time, and always rolled back; what returns no rows is not executed, since COPY may write files
-even so.
+The database refuses statements that would write. SQLite: a separate connection to the file opened read-only, with
+``query_only`` on and an authorizer that allows reading only. Postgres: a separate connection with a read-only
+transaction that has its snapshot already (no statement can make it writable after that) and is always rolled back. The
+extended protocol accepts a single statement, and statements that return no rows are not executed, because COPY could
+write files.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from bsv_store.catalog.database.engine import BUSY_TIMEOUT_S, Database, translated
+from bsv_store.catalog.tables.table import Table
 from bsv_store.errors import BsvStoreError, QueryError
 from bsv_store.text import MAX_ID, shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_READ_ONLY_HINT = "sql is read-only: give one statement that returns rows, such as SELECT."
+_READ_ONLY_HINT = "Queries are read-only: use one statement that returns rows, such as SELECT."
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,46 +55,61 @@ def run_sql(
     row_limit: int | None,
     time_limit_s: float,
 ) -> pd.DataFrame:
-    """The rows of one reading statement; ``frame.attrs["truncated"]`` says whether the row limit left some out.
+    """The rows of a read-only statement; ``frame.attrs["truncated"]`` tells whether the row limit left rows out.
 
-    Columns of whole numbers are int64, or Int64 where some are missing; floats float64; truth values bool or boolean;
-    everything else object with None for what is missing. SQLite has no truth values of its own and gives 0 and 1, and
-    times as text in UTC. A second column of one name gets "_2" added.
+    Integer columns are int64, or Int64 with missing values; floats are float64; booleans are bool or boolean; all other
+    columns are object, with None for missing values. SQLite has no booleans and returns 0 and 1, and times as text in
+    UTC. The second column of a name gets "_2" appended.
 
     Parameters
     ----------
     database : Database
     statement : str
-        One statement; ``:name`` stands for a parameter, on both databases.
+        One statement; ``:name`` marks a parameter on both databases.
     parameters : mapping of str to str, int, float, bool or None, optional
     row_limit : int or None
-        Return no more rows than these; None returns all.
+        Maximum number of rows to return; None returns all.
     time_limit_s : float
-        Give up after so many seconds.
+        Timeout in seconds.
 
     Raises
     ------
     QueryError
-        If the statement is wrong, would write, takes too long, or lacks a parameter.
+        If the statement is invalid, would write, takes too long, or has a parameter without a value.
     StoreUnreachableError, BusyError
-        If the database does not answer, or stays locked.
+        If the database cannot be reached, or stays locked.
     """
+    table = sql_table(database, statement, parameters, row_limit=row_limit, time_limit_s=time_limit_s)
+    frame = table.to_frame()
+    frame.attrs["truncated"] = table.truncated
+    return frame
+
+
+def sql_table(
+    database: Database,
+    statement: str,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    row_limit: int | None,
+    time_limit_s: float,
+) -> Table:
+    """The rows of a read-only statement, see `run_sql`."""
     query = _checked(statement, parameters or {}, row_limit, time_limit_s)
     run = _run_sqlite if database.is_sqlite else _run_postgres
-    return _frame(run(database, query), row_limit)
+    return _table(run(database, query), row_limit)
 
 
 def _checked(statement: Any, parameters: Any, row_limit: Any, time_limit_s: Any) -> _Query:
     if not isinstance(statement, str) or not statement.strip():
-        raise QueryError("there is no statement", hint=_READ_ONLY_HINT)
+        raise QueryError("the statement is empty", hint=_READ_ONLY_HINT)
     if "\0" in statement or not _is_unicode(statement):
-        raise QueryError(f"the statement {shown(statement)} has characters that no SQL has")
+        raise QueryError(f"the statement {shown(statement)} contains characters that are not valid in SQL")
     if row_limit is not None and (isinstance(row_limit, bool) or not isinstance(row_limit, int) or row_limit < 1):
-        raise QueryError(f"the row limit is a positive whole number or None, not {shown(row_limit)}")
+        raise QueryError(f"limit must be a positive integer or None, got {shown(row_limit)}")
     if isinstance(time_limit_s, bool) or not isinstance(time_limit_s, int | float) or not 0 < time_limit_s < math.inf:
-        raise QueryError(f"the time limit is a positive number of seconds, not {shown(time_limit_s)}")
+        raise QueryError(f"timeout_s must be a positive number of seconds, got {shown(time_limit_s)}")
     if not isinstance(parameters, Mapping):
-        raise QueryError(f"parameters is {shown(parameters)}", hint="Give a dict, such as {'id': 158314987}.")
+        raise QueryError(f"parameters must be a dict, got {shown(parameters)}", hint="For example {'id': 158314987}.")
     values = {str(name): _parameter(str(name), value) for name, value in parameters.items()}
     return _Query(statement, values, row_limit, float(time_limit_s))
 
@@ -116,7 +132,7 @@ def _parameter(name: str, value: Any) -> Any:
     if isinstance(value, Real) and not isinstance(value, Integral):
         return float(value)
     raise QueryError(
-        f"the parameter {name!r} cannot be {shown(value)}", hint="Parameters are text, numbers, True, False or None."
+        f"the parameter {name!r} cannot be {shown(value)}", hint="Parameters are strings, numbers, True, False or None."
     )
 
 
@@ -124,13 +140,13 @@ def _parameter(name: str, value: Any) -> Any:
 
 _HARMLESS_PRAGMAS = {"table_info", "table_xinfo", "index_list", "index_info", "foreign_key_list"}
 _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE}
-# One value of a result. SQLite's own limit, 1 GB, is enough to bring a small machine down.
+# Bytes of one value. SQLite's own limit, 1 GB, can exhaust the memory of a small machine.
 _LONGEST_VALUE = 100_000_000
-# How many steps of its virtual machine SQLite takes between two looks at the clock.
+# Steps of SQLite's virtual machine between two checks of the time limit.
 _STEPS = 10_000
 
 
-# Loads code, and shows addresses of this process.
+# One loads code, the other reveals addresses of this process.
 _DANGEROUS = frozenset({"load_extension", "fts3_tokenizer"})
 
 
@@ -162,7 +178,7 @@ def _run_sqlite(database: Database, query: _Query) -> _Result:
 def _guard(driver: sqlite3.Connection, time_limit_s: float) -> None:
     deadline = time.monotonic() + time_limit_s
     driver.execute("PRAGMA query_only = ON")
-    # SQLite makes these on first use, in a way that to an authorizer looks like a change of the schema.
+    # SQLite creates these on first use, which an authorizer sees as a change of the schema.
     for name in ("json_each", "json_tree", *(f"pragma_{pragma}" for pragma in sorted(_HARMLESS_PRAGMAS))):
         driver.execute(f"SELECT 1 FROM {name} LIMIT 0")
     driver.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
@@ -176,7 +192,7 @@ def _sqlite_error(error: Exception, query: _Query, database: Database) -> BsvSto
         return _too_long(query)
     if code in (sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY) or "not authorized" in str(error):
         return QueryError(f"the database refused the statement: {error}", hint=_READ_ONLY_HINT)
-    # Not the statement's fault: locked, unreadable, damaged. The low byte is the error without its details.
+    # Not caused by the statement: locked, unreadable, damaged. The low byte is the error without its details.
     if code is not None and code & 0xFF not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH):
         return translated(error, str(database))
     return QueryError(f"the query failed: {error}", hint=_hint(str(error)))
@@ -184,7 +200,7 @@ def _sqlite_error(error: Exception, query: _Query, database: Database) -> BsvSto
 
 # -- Postgres ---------------------------------------------------------------------------------------------------------
 
-# Everything in which a colon means something else comes first and is left alone.
+# What contains a colon with another meaning comes first and is left alone.
 _TOKEN = re.compile(
     r"""
     (?<!\w)[eE]'(?:[^'\\]|''|\\.)*'
@@ -221,7 +237,7 @@ def _run_postgres(database: Database, query: _Query) -> _Result:
     import psycopg
 
     statement, values = _numbered(query)
-    # A connection of its own: whatever the statement does to its session ends with it.
+    # A separate connection, so that nothing that the statement does to its session remains.
     private = Database(database.target, read_only=True, pooled=False)
     with private.reading() as connection:
         driver: Any = connection.connection.driver_connection
@@ -242,21 +258,21 @@ def _run_postgres(database: Database, query: _Query) -> _Result:
 
 
 def _refuse_traces(driver: Any) -> None:
-    """Refuse a statement that wrote all the same: what is raised here undoes it.
+    """Refuse, and thereby undo, a statement that has written.
 
-    Postgres (18) lets EXPLAIN ANALYZE CREATE TABLE AS through in a read-only transaction.
+    Postgres (18) accepts EXPLAIN ANALYZE CREATE TABLE AS in a read-only transaction.
     """
     from psycopg import pq
 
-    # Where the row limit cut the statement short, its transaction has failed, and nothing of it remains.
+    # If the row limit ended the statement early, its transaction has failed and leaves nothing behind.
     if driver.info.transaction_status == pq.TransactionStatus.INTRANS:
         written = driver.execute("SELECT txid_current_if_assigned()").fetchone()
         if written != (None,):
-            raise QueryError("the statement would have written, and was undone", hint=_READ_ONLY_HINT)
+            raise QueryError("the statement wrote, and was undone", hint=_READ_ONLY_HINT)
 
 
 def _column_names(driver: Any, statement: str, values: Sequence[Any]) -> list[str]:
-    """The columns of the statement's result, as Postgres describes them without executing it."""
+    """The columns of the result, as Postgres describes them without executing the statement."""
     from psycopg import pq
     from psycopg.adapt import PyFormat, Transformer
     from psycopg.errors import error_from_result
@@ -273,7 +289,7 @@ def _column_names(driver: Any, statement: str, values: Sequence[Any]) -> list[st
 
 
 def _postgres_refusal(error: Any, query: _Query) -> QueryError | None:
-    """What the user did wrong; None if it is not the statement's fault."""
+    """The user's error; None if the statement did not cause it."""
     import psycopg
 
     state = error.sqlstate or ""
@@ -291,7 +307,7 @@ def _postgres_refusal(error: Any, query: _Query) -> QueryError | None:
 
 # -- results ----------------------------------------------------------------------------------------------------------
 
-_PARAMETER_HINT = "Give a value for every :name in the statement."
+_PARAMETER_HINT = "Every :name in the statement needs a value."
 
 
 def _hint(text: str) -> str | None:
@@ -308,25 +324,21 @@ def _hint(text: str) -> str | None:
 def _too_long(query: _Query) -> QueryError:
     return QueryError(
         f"the query took longer than {query.time_limit_s:g} s and was stopped",
-        hint="Narrow it down, or allow more time.",
+        hint="Narrow the query, or allow more time.",
     )
 
 
 def _fetched(query: _Query) -> int | None:
-    # One more than asked for shows that there are more.
+    # One more than the limit, to see whether there are more.
     return None if query.row_limit is None else query.row_limit + 1
 
 
-def _frame(result: _Result, row_limit: int | None) -> pd.DataFrame:
-    import pandas as pd
-
-    rows = result.rows[:row_limit]
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(result.names)
-    names = _unique(result.names)
-    series = {name: pd.Series(*_typed(values)) for name, values in zip(names, columns, strict=True)}
-    frame = pd.DataFrame(series, index=pd.RangeIndex(len(rows)), columns=pd.Index(names, dtype=object))
-    frame.attrs["truncated"] = len(rows) < len(result.rows)
-    return frame
+def _table(result: _Result, row_limit: int | None) -> Table:
+    found = result.rows[:row_limit]
+    columns = [_typed(values) for values in zip(*found, strict=True)] if found else [([], "object")] * len(result.names)
+    rows = list(zip(*(values for values, _ in columns), strict=True))
+    dtypes = tuple(dtype for _, dtype in columns)
+    return Table(tuple(_unique(result.names)), dtypes, rows, truncated=len(found) < len(result.rows))
 
 
 def _unique(names: Sequence[str]) -> list[str]:
@@ -340,22 +352,22 @@ def _unique(names: Sequence[str]) -> list[str]:
     return unique
 
 
-def _typed(values: Sequence[Any]) -> tuple[list[Any], None, str]:
-    """Data, index and dtype of a column."""
+def _typed(values: Sequence[Any]) -> tuple[list[Any], str]:
+    """The values of a column, converted to one type if possible, and their dtype."""
     data = [_number(value) if isinstance(value, Decimal) else value for value in values]
     present = [value for value in data if value is not None]
     kinds = {type(value) for value in present}
     complete = len(present) == len(data)
     if present and kinds == {bool}:
-        return data, None, "bool" if complete else "boolean"
+        return data, "bool" if complete else "boolean"
     if present and kinds == {int} and all(-MAX_ID - 1 <= value <= MAX_ID for value in present):
-        return data, None, "int64" if complete else "Int64"
+        return data, "int64" if complete else "Int64"
     if present and kinds <= {int, float}:
-        return data, None, "float64"
-    return data, None, "object"
+        return [None if value is None else float(value) for value in data], "float64"
+    return data, "object"
 
 
 def _number(value: Decimal) -> int | float:
-    # Postgres sums whole numbers as numeric: 3 is meant to be 3 on both databases.
+    # Postgres sums integers as numeric; the sum must be an integer on both databases.
     exponent = value.as_tuple().exponent
     return int(value) if exponent == 0 else float(value)

@@ -1,4 +1,4 @@
-"""What the store holds, counted."""
+"""The content of a store in numbers."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection, func, select
 
-from bsv_store.catalog.annotations import all_annotations
 from bsv_store.catalog.database.models import (
     Dataset,
     DatasetVersion,
     Experiment,
     SourceSnapshot,
+    StoredAnnotation,
     StoredVolume,
     Structure,
     UnionizeCoverage,
 )
-from bsv_store.catalog.ingest.current import rank_in_force
+from bsv_store.catalog.ranks import rank_in_force
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class AnnotationInfo:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotInfo:
-    """One list or table that was taken in."""
+    """One list or table that was stored."""
 
     id: int
     what: str
@@ -60,20 +60,20 @@ class SnapshotInfo:
 
 @dataclass(frozen=True, slots=True)
 class CatalogStatus:
-    """What the store holds.
+    """The content of a store.
 
     Attributes
     ----------
     structures, experiments, withdrawn_experiments : int
     unionize_rows : int
     experiments_with_unionizes : int
-        Those with at least one half of their unionize table.
+        Experiments with at least one half of their unionize table.
     volumes : tuple of VolumeCount
     annotations : tuple of AnnotationInfo
-        The finest first.
+        Finest first.
     datasets, dataset_versions : int
     latest_snapshots : tuple of SnapshotInfo
-        The one in force of each kind of content, the last taken in first.
+        The current one of each kind of content, the last stored first.
     """
 
     structures: int
@@ -89,7 +89,7 @@ class CatalogStatus:
 
 
 def catalog_status(connection: Connection) -> CatalogStatus:
-    """Counts of all that the catalog knows."""
+    """Count the content of the catalog."""
     by_kind = (StoredVolume.kind, StoredVolume.spacing_um)
     query = select(*by_kind, func.count(), func.sum(StoredVolume.size_bytes)).group_by(*by_kind)
     # Sorted in Python: the databases sort text by different rules.
@@ -101,22 +101,12 @@ def catalog_status(connection: Connection) -> CatalogStatus:
             select(func.count()).select_from(Experiment).where(Experiment.withdrawn)
         )
         or 0,
-        # The coverage rows know the number; counting millions of rows would take seconds.
+        # From the coverage rows, because counting millions of unionize rows would take seconds.
         unionize_rows=int(connection.scalar(select(func.sum(UnionizeCoverage.row_count))) or 0),
         experiments_with_unionizes=connection.scalar(select(func.count(UnionizeCoverage.experiment_id.distinct())))
         or 0,
         volumes=tuple(VolumeCount(kind, spacing, count, int(size)) for kind, spacing, count, size in volumes),
-        annotations=tuple(
-            AnnotationInfo(
-                file.grid.spacing_um,
-                file.structure_count,
-                file.annotated_voxels,
-                file.size_bytes,
-                file.source,
-                file.fetched_at,
-            )
-            for file in all_annotations(connection)
-        ),
+        annotations=_annotations(connection),
         datasets=_count(connection, Dataset),
         dataset_versions=_count(connection, DatasetVersion),
         latest_snapshots=_latest_snapshots(connection),
@@ -125,6 +115,19 @@ def catalog_status(connection: Connection) -> CatalogStatus:
 
 def _count(connection: Connection, table: type[Structure | Experiment | Dataset | DatasetVersion]) -> int:
     return connection.scalar(select(func.count()).select_from(table)) or 0
+
+
+def _annotations(connection: Connection) -> tuple[AnnotationInfo, ...]:
+    # In the order of the fields of AnnotationInfo.
+    query = select(
+        StoredAnnotation.spacing_um,
+        StoredAnnotation.structure_count,
+        StoredAnnotation.annotated_voxels,
+        StoredAnnotation.size_bytes,
+        StoredAnnotation.source,
+        StoredAnnotation.fetched_at,
+    )
+    return tuple(AnnotationInfo(*row) for row in connection.execute(query.order_by(StoredAnnotation.spacing_um)))
 
 
 def _latest_snapshots(connection: Connection) -> tuple[SnapshotInfo, ...]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import SourceSnapshot, UnionizeCoverage
-from bsv_store.catalog.ingest.current import rank_in_force
+from bsv_store.catalog.ranks import rank_in_force
 from bsv_store.catalog.volumes import find_volumes
 
 if TYPE_CHECKING:

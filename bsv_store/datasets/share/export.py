@@ -1,89 +1,54 @@
-"""A dataset version as a file for other programs; its ending says which.
-
-``.nc``
-    netCDF-4: the result file as it stands in the store, with labels, members and provenance.
-``.nrrd``
-    The mean. One group is a 3-D image [AP, DV, ML] with a header like Allen's own; several are one 4-D file whose last
-    (slowest) axis is the list of groups, named in the header.
-``.nii``, ``.nii.gz``
-    The mean as NIfTI-1 with an affine in mm, see :mod:`bsv_store.formats.nifti`; groups are the fourth dimension.
-``.npz``
-    NumPy arrays: every statistic, the axes in um, the groups, recipe and fingerprint.
-``.csv``
-    The members: one row for each experiment that was asked for, those left out included.
-``.bib``, ``.txt``
-    References and a draft of the citation.
-``.bsv.zip``
-    All of it in one file that another store can import, see :mod:`bsv_store.datasets.share.bundle`.
-"""
+"""Export of a dataset version to a file for other programs; the ending of the file name selects the format."""
 
 from __future__ import annotations
 
-import math
 import shutil
-import zipfile
-from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from bsv_store.check import path as checked_path
-from bsv_store.datasets.result.file import checked_stream
-from bsv_store.datasets.share.bundle import write_bundle
-from bsv_store.datasets.share.citation import citation_of
-from bsv_store.errors import InputError
-from bsv_store.formats.nifti import write_nifti
-from bsv_store.formats.output_file import written_whole
-from bsv_store.volumes.grid import AXES
-from bsv_store.volumes.layout import ml_blocks
+from bsv_store.formats.table import IMAGE_FORMATS, FileFormat, write_file
 
 if TYPE_CHECKING:
-    import h5py
-
     from bsv_store.datasets.stored import StoredVersion
-
-
-_SLAB_BYTES = 1 << 24
+    from bsv_store.formats.image import Image
 
 
 def export_version(version: StoredVersion, target: Path | str, *, overwrite: bool = False) -> Path:
-    """The path of the file that was written; its ending says the format.
+    """Write a version to a file; see `VERSION_FORMATS` for the endings.
 
-    At 25 and 10 um the result is never in memory as a whole: it takes some 400 MB for NRRD and NIfTI, whose voxels lie
-    in another order, so that each group is read twice at 25 um and 19 times at 10 um; less for the others.
+    At 25 and 10 um the result is never in memory as a whole. NRRD and NIfTI take some 400 MB: they store the axes in
+    reverse order, so each group is read twice at 25 um and 19 times at 10 um. The other formats take less.
 
     Parameters
     ----------
     version : StoredVersion
     target : path
-        Ends in .nc, .nrrd, .nii, .nii.gz, .npz, .csv, .bib, .txt or .bsv.zip.
     overwrite : bool
         Replace the file if it exists.
+
+    Returns
+    -------
+    pathlib.Path
+        Of the file.
 
     Raises
     ------
     InputError
-        If the ending is none of these, the file exists, or its folder does not.
+        If the ending is unknown, the parent folder does not exist, or the file exists and may not be overwritten.
     DamagedFileError
         If the result file in the store is not what was published.
     NoSpaceError, StoreError
         If the file cannot be written; an existing one is left as it was.
     """
     path = checked_path("target", target)
-    endings = [ending for ending in _WRITERS if path.name.lower().endswith(ending)]
-    if not endings:
-        raise InputError(
-            f"cannot tell from {path.name!r} what to write", hint=f"The name ends in {', '.join(_WRITERS)}."
-        )
-    with written_whole(path, overwrite=overwrite) as temporary:
-        _WRITERS[endings[0]](version, temporary)
+    write_file(version, path, VERSION_FORMATS, overwrite=overwrite)
     return path
 
 
 def _write_netcdf(version: StoredVersion, path: Path) -> None:
+    from bsv_store.datasets.result.file import checked_stream
+
     with (
         checked_stream(
             version.path, size_bytes=version.size_bytes, file_sha256=version.file_sha256, what=version.ref
@@ -93,83 +58,10 @@ def _write_netcdf(version: StoredVersion, path: Path) -> None:
         shutil.copyfileobj(source, copy, 1 << 20)
 
 
-def _write_nrrd(version: StoredVersion, path: Path) -> None:
-    from bsv_store.formats.nrrd_writer import write_nrrd_blocks
+def _write_npz(version: StoredVersion, path: Path) -> None:
+    from bsv_store.datasets.share.npz import write_npz
 
-    several = len(version.groups) > 1
-    facts = {
-        "groups": "; ".join(f"{group.number}: {group.label} (n={group.n})" for group in version.groups),
-        "dataset": version.ref,
-        "fingerprint": version.fingerprint,
-    }
-    with version.open() as file:
-        write_nrrd_blocks(
-            path,
-            _mean_blocks(version, file),
-            version.grid,
-            dtype=version.recipe.dtype,
-            # NRRD headers are ASCII.
-            content=f"mean {version.quantity}".replace("³", "^3").replace("µ", "u"),
-            groups=len(version.groups) if several else None,
-            labels=[*AXES, "group"] if several else AXES,
-            facts=facts,
-            level=1,
-        )
-
-
-def _mean_blocks(version: StoredVersion, file: h5py.File) -> Iterator[NDArray[Any]]:
-    """Blocks of ML planes of the mean, group after group."""
-    for group in version.groups:
-        yield from ml_blocks(partial(_slabs, file["mean"], group.number), version.grid, version.recipe.dtype)
-
-
-def _slabs(dataset: h5py.Dataset, group: int) -> Iterator[tuple[int, NDArray[Any]]]:
-    """First AP plane and voxels of slab after slab of a group; no chunk is read for two of them."""
-    step = dataset.chunks[1] * max(1, _SLAB_BYTES // (math.prod(dataset.chunks) * dataset.dtype.itemsize))
-    for start in range(0, dataset.shape[1], step):
-        yield start, dataset[group, start : start + step]
-
-
-def _write_numpy(version: StoredVersion, path: Path) -> None:
-    groups = version.groups
-    facts: dict[str, Any] = {f"{axis.lower()}_um": version.grid.centers_um(axis) for axis in AXES}
-    facts["group_label"] = np.array([group.label for group in groups])
-    facts["group_n"] = np.array([group.n for group in groups])
-    facts |= {f"{name}_um": values for name, values in version.group_ranges().items()}
-    facts |= {
-        "dataset": np.array(version.ref),
-        "recipe": np.array(version.recipe.to_json()),
-        "fingerprint": np.array(version.fingerprint),
-    }
-    # As `np.savez_compressed` would write it, which needs all arrays in memory.
-    with version.open() as result, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for statistic in version.recipe.statistics:
-            with archive.open(f"{statistic}.npy", "w", force_zip64=True) as member:
-                _write_array(member, result[statistic])
-        for name, value in facts.items():
-            with archive.open(f"{name}.npy", "w") as member:
-                np.lib.format.write_array(member, np.asanyarray(value), allow_pickle=False)
-
-
-def _write_array(stream: IO[bytes], dataset: h5py.Dataset) -> None:
-    header = {"descr": dataset.dtype.str, "fortran_order": False, "shape": dataset.shape}
-    np.lib.format.write_array_header_1_0(stream, header)
-    for group in range(dataset.shape[0]):
-        for _, slab in _slabs(dataset, group):
-            stream.write(slab.data)
-
-
-def _write_nifti(version: StoredVersion, path: Path, *, compress: bool) -> None:
-    with version.open() as file:
-        write_nifti(
-            path,
-            _mean_blocks(version, file),
-            version.grid,
-            dtype=version.recipe.dtype,
-            groups=len(version.groups),
-            description=f"{version.ref} mean",
-            compress=compress,
-        )
+    write_npz(version, path)
 
 
 def _write_members(version: StoredVersion, path: Path) -> None:
@@ -179,21 +71,41 @@ def _write_members(version: StoredVersion, path: Path) -> None:
 
 
 def _write_references(version: StoredVersion, path: Path) -> None:
+    from bsv_store.datasets.share.citation import citation_of
+
     path.write_text(citation_of(version).bibtex, encoding="utf-8")
 
 
 def _write_citation(version: StoredVersion, path: Path) -> None:
+    from bsv_store.datasets.share.citation import citation_of
+
     path.write_text(str(citation_of(version)), encoding="utf-8")
 
 
-_WRITERS: dict[str, Callable[[StoredVersion, Path], None]] = {
-    ".nc": _write_netcdf,
-    ".nrrd": _write_nrrd,
-    ".nii": partial(_write_nifti, compress=False),
-    ".nii.gz": partial(_write_nifti, compress=True),
-    ".npz": _write_numpy,
-    ".csv": _write_members,
-    ".bib": _write_references,
-    ".txt": _write_citation,
-    ".bsv.zip": write_bundle,
-}
+def _write_bundle(version: StoredVersion, path: Path) -> None:
+    from bsv_store.datasets.share.bundle import write_bundle
+
+    write_bundle(version, path)
+
+
+def _mean_as(image_format: FileFormat[Image]) -> FileFormat[StoredVersion]:
+    """The format that holds the mean of a version as an image."""
+
+    def write(version: StoredVersion, path: Path) -> None:
+        from bsv_store.datasets.share.image import mean_image
+
+        with mean_image(version) as image:
+            image_format.write(image, path)
+
+    return FileFormat(image_format.ending, f"the mean: {image_format.words}", write, image_format.marker)
+
+
+VERSION_FORMATS: tuple[FileFormat[StoredVersion], ...] = (
+    FileFormat(".nc", "netCDF-4, the result file of the store", _write_netcdf),
+    *map(_mean_as, IMAGE_FORMATS),
+    FileFormat(".npz", "NumPy arrays: every statistic, axes, groups, recipe", _write_npz),
+    FileFormat(".csv", "the members, including those left out", _write_members),
+    FileFormat(".bib", "references", _write_references),
+    FileFormat(".txt", "draft of the citation", _write_citation),
+    FileFormat(".bsv.zip", "all of it, for import into another store", _write_bundle),
+)

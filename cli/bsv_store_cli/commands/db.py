@@ -17,7 +17,7 @@ def db() -> None:
 
 @db.command()
 def current() -> None:
-    """Print the schema revision of the store, and the one that this version works with."""
+    """Print the schema revision of the store, and the one that this version needs."""
     from bsv_store.store.opening import schema_state
 
     state = schema_state(store_folder())
@@ -26,8 +26,8 @@ def current() -> None:
 
 @db.command()
 def upgrade() -> None:
-    """Upgrade the schema, in one transaction: whole or not at all."""
+    """Upgrade the schema, in one transaction."""
     from bsv_store.store.opening import upgrade_store
 
     before, after = upgrade_store(store_folder())
-    note(f"The schema is at revision {after} already." if before == after else f"Upgraded from {before} to {after}.")
+    note(f"The schema is already at revision {after}." if before == after else f"Upgraded from {before} to {after}.")

@@ -17,19 +17,19 @@ from bsv_store_cli.session import store_folder
 @click.option(
     "--database",
     metavar="URL",
-    help="Postgres URL without password, such as postgresql://user@host/database.  [default: SQLite in the folder]",
+    help="Postgres URL without a password, such as postgresql://user@host/database.  [default: SQLite in the folder]",
 )
 def init(folder: Path | None, database: str | None) -> None:
-    """Make a new, empty store in FOLDER, and print where it is.
+    """Create an empty store in FOLDER, and print the folder.
 
-    FOLDER must be new or empty. Without it: --store, $BSV_STORE, the configuration file, the platform's data folder.
+    FOLDER must be new or empty. Default: --store, else $BSV_STORE, the configuration file, the platform's data folder.
     """
     from bsv_store.config import STORE_VARIABLE, locate_store
     from bsv_store.store.opening import create_store
 
     location = locate_store(folder if folder is not None else store_folder())
     with create_store(location.path, database=database) as store:
-        note("Made an empty store. Whoever uses it sets one variable:")
+        note("Created an empty store. To use it, set a variable:")
         note(f"  export {STORE_VARIABLE}={store.path}")
         note("Next: bsv-store sync structures, then bsv-store sync experiments.")
         emit(str(store.path))

@@ -9,7 +9,7 @@ import click
 from bsv_store_cli.help import SectionedCommand
 from bsv_store_cli.options.selection import selection_options
 from bsv_store_cli.output.experiments import experiment_columns
-from bsv_store_cli.output.formats import emit, format_option, frame_rows, print_rows
+from bsv_store_cli.output.formats import emit, format_option, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import Column, number_of
 from bsv_store_cli.session import note_unmeasured, opened_store
@@ -28,13 +28,13 @@ _TABLE = (
 
 @click.command(cls=SectionedCommand)
 @selection_options
-@click.option("--ids-only", is_flag=True, help="Print the ids alone, one a line.")
-@click.option("--show-selection", is_flag=True, help="Print the selection itself as canonical JSON, for --selection.")
+@click.option("--ids-only", is_flag=True, help="Print the ids only, one per line.")
+@click.option("--show-selection", is_flag=True, help="Print the selection as canonical JSON, for --selection.")
 @format_option
 def select(selection: Selection, ids_only: bool, show_selection: bool, output_format: str) -> None:
-    """List the experiments that a selection matches.
+    """List the experiments of a selection.
 
-    Options of different kinds must all hold; of values given to one option, any. Without options: all experiments. JSON
+    Different options must all match; of the values of one option, any. Without options all experiments are listed. JSON
     and CSV have all columns of the view `experiments`.
 
     \b
@@ -45,6 +45,8 @@ def select(selection: Selection, ids_only: bool, show_selection: bool, output_fo
     if show_selection:
         emit(selection.to_json())
         return
+    from bsv_store.catalog.tables.frames import experiments_table
+
     with opened_store() as store:
         note_unmeasured(store, selection)
         if ids_only:
@@ -52,7 +54,7 @@ def select(selection: Selection, ids_only: bool, show_selection: bool, output_fo
             if ids:
                 emit("\n".join(map(str, ids)))
             return
-        frame = store.experiments(selection)
-    columns = [str(name) for name in frame.columns]
-    print_rows(frame_rows(frame), output_format, columns=columns, table=_TABLE)
-    note(number_of(len(frame), "experiment"))
+        with store.database.reading() as connection:
+            experiments = experiments_table(connection, selection)
+    print_rows(experiments.to_dicts(), output_format, columns=experiments.columns, table=_TABLE)
+    note(number_of(len(experiments), "experiment"))

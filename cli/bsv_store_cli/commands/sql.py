@@ -7,7 +7,7 @@ import re
 import click
 
 from bsv_store_cli.help import Command
-from bsv_store_cli.output.formats import emit, format_option, frame_rows, print_rows
+from bsv_store_cli.output.formats import emit, format_option, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import number_of
 from bsv_store_cli.session import opened_store
@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
     "parameters",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Value for :NAME in the query; repeatable. A number is one, unless it stands in double quotes: NAME='\"5\"'.",
+    help="Value of :NAME in the query; repeatable. Numbers are numbers unless in double quotes: NAME='\"5\"'.",
 )
 @click.option(
     "--limit",
@@ -32,7 +32,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
     metavar="N",
     default=10_000,
     show_default=True,
-    help="Rows at most.",
+    help="Maximum number of rows.",
 )
 @click.option(
     "--timeout",
@@ -41,7 +41,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
     metavar="S",
     default=60.0,
     show_default=True,
-    help="Seconds at most.",
+    help="Timeout in seconds.",
 )
 @click.option("--schema", is_flag=True, help="Print the views and tables with their columns (Markdown) instead.")
 @format_option
@@ -53,7 +53,7 @@ def sql(
     schema: bool,
     output_format: str,
 ) -> None:
-    """Query the catalog with SQL; the database refuses whatever would write.
+    """Query the catalog with SQL, read-only.
 
     \b
     Example:
@@ -65,20 +65,21 @@ def sql(
         emit(schema_markdown().removesuffix("\n"))
         return
     if query is None:
-        raise click.UsageError("give a QUERY, or --schema")
+        raise click.UsageError("QUERY or --schema is required")
     values = dict(_pair(text) for text in parameters)
+    from bsv_store.catalog.tables.sql import sql_table
+
     with opened_store() as store:
-        frame = store.sql(query, values, limit=row_limit, timeout_s=time_limit_s)
-    print_rows(frame_rows(frame), output_format, columns=[str(name) for name in frame.columns])
-    truncated = frame.attrs.get("truncated", False)
-    rows = number_of(len(frame), "row")
-    note(f"The first {rows}; --limit allows more." if truncated else rows)
+        table = sql_table(store.database, query, values, row_limit=row_limit, time_limit_s=time_limit_s)
+    print_rows(table.to_dicts(), output_format, columns=table.columns)
+    rows = number_of(len(table), "row")
+    note(f"The first {rows}; --limit allows more." if table.truncated else rows)
 
 
 def _pair(text: str) -> tuple[str, str | int | float]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise click.UsageError(f"--param takes NAME=VALUE, not {text!r}")
+        raise click.UsageError(f"--param must be NAME=VALUE, got {text!r}")
     if len(value) > 1 and value.startswith('"') and value.endswith('"'):
         return name, value[1:-1]
     if _INTEGER.fullmatch(value):

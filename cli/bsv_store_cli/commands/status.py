@@ -43,7 +43,7 @@ _LIST_TABLE = (
 @click.command(cls=Command)
 @format_option
 def status(output_format: str) -> None:
-    """Say what the store holds, and from which lists."""
+    """Show what the store contains, and from which lists."""
     with opened_store() as store:
         state = store.status()
     if output_format == "json":
@@ -55,7 +55,7 @@ def status(output_format: str) -> None:
 
 
 def _print_for_people(state: StoreStatus) -> None:
-    from bsv_store.acquisition.work.outcome import size_text
+    from bsv_store.text import size_text
 
     catalog = state.catalog
     volumes = sum(each.volumes for each in catalog.volumes)
@@ -101,7 +101,7 @@ def _print_for_people(state: StoreStatus) -> None:
 
 
 def _lists(catalog: CatalogStatus) -> list[dict[str, Any]]:
-    """The newest lists. Of unionize tables there are as many as experiments, and the newest of them says little."""
+    """The newest lists. Unionize tables are omitted: each experiment has its own."""
     return [
         {
             "what": each.what,

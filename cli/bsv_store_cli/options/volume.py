@@ -7,30 +7,24 @@ from typing import Any, TypeVar
 
 import click
 
+from bsv_store.vocabulary import SPACINGS_UM, VOLUME_KINDS, VolumeKind
 from bsv_store_cli.help import WordChoice, library_name
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-KINDS = (
-    "projection_density",
-    "projection_energy",
-    "injection_density",
-    "injection_fraction",
-    "injection_energy",
-    "data_mask",
-)
-SPACINGS = (100, 50, 25, 10)
+_DEFAULT_KIND: VolumeKind = "projection_density"
+_DEFAULT_SPACING_UM = 100
 
 
 def volume_options(command: _Command) -> _Command:
     """Add ``--kind`` and ``--spacing`` to a command."""
     kind = click.option(
         "--kind",
-        default=KINDS[0],
+        default=_DEFAULT_KIND,
         show_default=True,
         metavar="KIND",
         callback=library_name,
-        help=f"Volumes: {', '.join(KINDS[:-1])} or {KINDS[-1]}.",
+        help=f"Kind of volume: {', '.join(VOLUME_KINDS)}.",
     )
     return kind(spacing_option(command))
 
@@ -40,8 +34,8 @@ def spacing_option(command: _Command) -> _Command:
     spacing = click.option(
         "--spacing",
         "spacing_um",
-        type=WordChoice([str(spacing) for spacing in SPACINGS]),
-        default=str(SPACINGS[0]),
+        type=WordChoice([str(spacing) for spacing in SPACINGS_UM]),
+        default=str(_DEFAULT_SPACING_UM),
         show_default=True,
         callback=lambda _context, _option, value: int(value),
         help="Edge of a voxel, um.",

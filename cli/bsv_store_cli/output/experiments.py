@@ -1,4 +1,4 @@
-"""Experiments as a table for people, narrow enough for a terminal of 80 columns where line names are short."""
+"""Columns of tables of experiments; with short line names they fit a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 from bsv_store_cli.output.tables import Column, cell, fixed
 
-# Single lines of Allen's have at most 25 letters, mice of several lines more; JSON and CSV have all of them.
+# Names of single lines have at most 25 characters, those of several lines more. JSON and CSV are not shortened.
 _WIDEST_LINE = 26
 
 
 def _line(value: Any) -> str:
-    # What --line takes; the views have null there.
+    # As --line takes it; the views have null.
     text = "wild-type" if value is None else cell(value)
     return text if len(text) <= _WIDEST_LINE else f"{text[: _WIDEST_LINE - 1]}…"
 

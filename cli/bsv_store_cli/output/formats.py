@@ -1,4 +1,4 @@
-"""Data on standard output: a table for people, JSON or CSV for programs."""
+"""Data on standard output: a table for reading, JSON or CSV for programs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def format_option(command: _Command) -> _Command:
         type=WordChoice(["table", "json", "csv"]),
         default="table",
         show_default=True,
-        help="A table for people; JSON or CSV for programs.",
+        help="A table for reading; JSON or CSV for programs.",
     )
     return option(command)
 
@@ -60,11 +60,11 @@ def print_rows(
     rows : sequence of mappings
     output_format : {'table', 'json', 'csv'}
     columns : sequence of str
-        Which, and in which order, for programs.
+        Names and order of the columns of JSON and CSV.
     table : sequence of Column, optional
-        The same for people; by default all columns. No rows, no table.
+        Columns of the table; by default all. Without rows no table is printed.
     title : str, optional
-        Heading of the table, set apart by an empty line.
+        Heading of the table, after an empty line.
     """
     if output_format == "json":
         print_json([{name: row.get(name) for name in columns} for row in rows])
@@ -79,17 +79,17 @@ def print_rows(
 
 
 def print_facts(facts: Sequence[tuple[str, Any]]) -> None:
-    """Print names and values for people, one pair a line; pairs without a value are left out."""
+    """Print names and values, one pair per line. Pairs without a value are omitted."""
     emit(facts_text([(name, plain(value)) for name, value in facts if value is not None]))
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON in ASCII; dataclasses become objects, times ISO 8601 in UTC, NaN null."""
+    """Print a value as ASCII JSON: dataclasses as objects, times as ISO 8601 in UTC, NaN as null."""
     emit(json.dumps(plain(value), indent=2, allow_nan=False))
 
 
 def plain(value: Any) -> Any:
-    """A value made of what JSON knows."""
+    """The value in types that JSON has."""
     if value is None or isinstance(value, str | int | bool):
         return value
     if isinstance(value, float):
@@ -99,7 +99,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, datetime):
-        # Databases hand times out in the zone of their session.
+        # Databases return times in the time zone of their session.
         return (value.astimezone(UTC) if value.tzinfo is not None else value).isoformat()
     if isinstance(value, date):
         return value.isoformat()
@@ -109,7 +109,7 @@ def plain(value: Any) -> Any:
         return bytes(value).hex()
     if isinstance(value, Iterable):
         return [plain(item) for item in value]
-    # A NumPy scalar, as pandas hands them out, or a type of the database's own.
+    # A NumPy scalar of a DataFrame, or a type of the database driver.
     return plain(value.item()) if hasattr(value, "item") else str(value)
 
 
@@ -118,24 +118,24 @@ def _print_csv(rows: Rows, names: Sequence[str]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     writer.writerows([["" if row.get(name) is None else plain(row[name]) for name in names] for row in rows])
-    # Programs get every character as it is; a terminal only those that it cannot be steered with.
+    # Unprintable characters could control a terminal; programs get every character.
     shown = printable(text.getvalue(), keep="\n") if sys.stdout.isatty() else text.getvalue()
     emit(shown.removesuffix("\n"))
 
 
 def emit(text: str) -> None:
-    """Write lines to standard output, as long as somebody reads it."""
+    """Write lines to standard output; ignore a reader that has closed it."""
     try:
-        # Not click.echo: it takes what looks like colors out of the data.
+        # Not click.echo, which removes from the data what looks like colors.
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader (head, less) has seen enough; the exit code still says what came of the work.
+        # The reader (head, less) has finished; the exit code still reports the result.
         discard_output()
 
 
 def discard_output() -> None:
-    """Let what is still written to standard output, at the latest by the interpreter's end, go nowhere."""
+    """Discard everything written to standard output from now on, including at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -1,4 +1,4 @@
-"""Talk to the person, on standard error, in which nothing from a file can play tricks with the terminal."""
+"""Messages on standard error, without characters that could control the terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import click
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """The text with control, bidirectional and other invisible characters shown as escapes, but for those to keep."""
+    """The text with control, bidirectional and other invisible characters as escapes, except those in ``keep``."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() or each in keep else _escaped(each) for each in text)
@@ -17,12 +17,12 @@ def _escaped(character: str) -> str:
 
 
 def note(text: str) -> None:
-    """Say something to the person."""
+    """Print a message."""
     click.echo(printable(text, keep="\n\t"), err=True)
 
 
 def complain(message: str, hint: str | None = None) -> None:
-    """Say what went wrong and, on a line of its own, what to do next."""
+    """Print an error and, on a separate line, a hint."""
     note(f"Error: {message}")
     if hint:
         note(hint)

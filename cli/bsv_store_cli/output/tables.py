@@ -1,4 +1,4 @@
-"""Tables and lists of facts as text, for people: plain lines that no terminal breaks into columns of letters."""
+"""Tables and lists of facts as plain text for terminals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GAP = "  "
 
 
 def cell(value: Any) -> str:
-    """A value as a cell shows it."""
+    """The text of a value in a cell."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -26,12 +26,12 @@ def cell(value: Any) -> str:
 
 
 def count(value: Any) -> str:
-    """A number of things, with thousands set apart; ids and coordinates are not such numbers."""
+    """The text of a count, with thousands separators; not for ids and coordinates."""
     return cell(value) if value is None else f"{value:,}"
 
 
 def fixed(digits: int) -> Callable[[Any], str]:
-    """A way to show floats with so many digits after the point; smaller ones are not shown as 0."""
+    """A formatter of floats with a fixed number of decimals, which does not round small values to 0."""
 
     def show(value: Any) -> str:
         if value is None:
@@ -42,25 +42,25 @@ def fixed(digits: int) -> Callable[[Any], str]:
 
 
 def day_time(value: Any) -> str:
-    """A time in ISO 8601, UTC, as people read it."""
+    """The text of a time given as ISO 8601 in UTC."""
     return "" if value is None else f"{printable(value[:16]).replace('T', ' ')}Z"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table for people.
+    """A column of a table.
 
     Attributes
     ----------
     key : str
-        Of the rows.
+        Key of the rows.
     heading : str
     show : callable
-        Makes the cell of a value.
+        Returns the text of a value.
     optional : bool
-        Left out where no row has anything in it.
+        Omitted if no row has a value in it.
     right : bool
-        Aligned to the right, as numbers always are.
+        Aligned to the right; numbers always are.
     """
 
     key: str
@@ -71,7 +71,7 @@ class Column:
 
 
 def table_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> str:
-    """Headings, a rule and one line for each row."""
+    """Headings, a rule and one line per row."""
     shown = [column for column in columns if not column.optional or any(row.get(column.key) for row in rows)]
     cells = [[column.show(row.get(column.key)) for row in rows] for column in shown]
     widths = [max(map(_width, (printable(column.heading), *texts))) for column, texts in zip(shown, cells, strict=True)]
@@ -83,7 +83,7 @@ def table_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> 
 
 
 def facts_text(facts: Sequence[tuple[str, Any]]) -> str:
-    """One line for each pair of a name and a value."""
+    """One line per pair of name and value."""
     width = max(len(name) for name, _ in facts)
     return "\n".join(f"{name:<{width}}{_GAP}{cell(value)}".rstrip() for name, value in facts)
 
@@ -102,7 +102,7 @@ def _line(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) ->
 
 
 def _width(text: str) -> int:
-    """Columns of a terminal."""
+    """The width of a text in columns of a terminal."""
     if text.isascii():
         return len(text)
     return sum(

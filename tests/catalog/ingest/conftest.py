@@ -10,7 +10,8 @@ import pytest
 
 from bsv_store.catalog.ingest import ingest_structures
 from bsv_store.catalog.records import ExperimentList, Ontology, StructureRecord
-from bsv_store.formats import read_experiments, read_structures
+from bsv_store.formats.experiments import read_experiments
+from bsv_store.formats.structures import read_structures
 
 if TYPE_CHECKING:
     from bsv_store import Store

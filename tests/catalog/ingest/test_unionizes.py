@@ -28,7 +28,7 @@ from bsv_store.catalog.records import (
     UnionizeTable,
 )
 from bsv_store.errors import InputError, UnknownExperimentError
-from bsv_store.formats import read_unionizes
+from bsv_store.formats.unionizes import read_unionizes
 from tests.catalog.ingest.dump import dump, rows
 
 if TYPE_CHECKING:

@@ -19,7 +19,6 @@ from bsv_store.catalog.database.models.experiment import (
     Unionize,
     UnionizeCoverage,
 )
-from bsv_store.catalog.database.models.injection import InjectionSummary
 from bsv_store.catalog.database.models.ontology import Structure, StructureAncestor, StructureSet, StructureSetMember
 from bsv_store.catalog.database.models.shared import Exclusion, NamedSelection
 from bsv_store.catalog.database.models.store import (
@@ -48,7 +47,6 @@ __all__ = [
     "ExperimentInjectionStructure",
     "ExperimentLine",
     "ExperimentRevision",
-    "InjectionSummary",
     "NamedSelection",
     "SnapshotMember",
     "SourceSnapshot",

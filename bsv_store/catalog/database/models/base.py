@@ -1,13 +1,26 @@
-"""What all tables share: the declarative base, constraint names and column types."""
+"""The base of all tables: column types, constraint names, and the class that stands for a table."""
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, func
-from sqlalchemy.orm import DeclarativeBase
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    Double,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    func,
+)
+from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
 # A name for every constraint, so that migrations can name what they change on both databases.
 _NAMING = {
@@ -18,7 +31,7 @@ _NAMING = {
     "pk": "pk_%(table_name)s",
 }
 
-# SQLite numbers rows by itself only for a column of exactly the type INTEGER.
+# SQLite assigns row ids only to a column of exactly the type INTEGER.
 RowId = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -29,7 +42,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive times; SQLite, which has no time zones, gets UTC."""
+        """Refuse naive times. SQLite has no time zones and gets UTC."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -44,11 +57,67 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-class Base(DeclarativeBase):
-    """Base of all tables of the catalog."""
+# The column type of each annotation, where the column does not name its own. By name, as the annotations are strings:
+# evaluating hundreds of them would take a third of the time of making the tables.
+_TYPES: dict[str, type[TypeEngine[Any]]] = {
+    "bool": Boolean,
+    "date": Date,
+    "datetime": UtcDateTime,
+    "float": Double,
+    "int": Integer,
+    "str": String,
+}
+_ANNOTATION = re.compile(r"ColumnElement\[(\w+)( \| None)?\]")
 
-    metadata = MetaData(naming_convention=_NAMING)
-    type_annotation_map = {datetime: UtcDateTime()}
+
+class Base:
+    """Base of the classes that stand for the tables of the catalog.
+
+    A subclass names its table and annotates its columns; the attributes of the class are then the columns of
+    ``__table__``, and the class itself stands for the table in statements of SQLAlchemy Core::
+
+        select(Experiment.id).join(Structure, Structure.id == Experiment.primary_structure_id)
+
+    ``ColumnElement[str]`` alone makes a column that is not null, ``ColumnElement[str | None]`` one that may be.
+
+    The classes are not mapped: importing ``sqlalchemy.orm`` and mapping all tables takes as long as everything else
+    that a short command does. :mod:`bsv_store.models` has mapped classes over the same tables.
+    """
+
+    metadata: ClassVar[MetaData] = MetaData(naming_convention=_NAMING)
+    __tablename__: ClassVar[str]
+    __table_args__: ClassVar[tuple[Any, ...] | dict[str, Any]] = ()
+    __table__: ClassVar[Table]
+
+    def __init_subclass__(cls) -> None:
+        arguments = cls.__table_args__ if isinstance(cls.__table_args__, tuple) else (cls.__table_args__,)
+        options = arguments[-1] if arguments and isinstance(arguments[-1], dict) else {}
+        constraints = [argument for argument in arguments if argument is not options]
+        cls.__table__ = Table(cls.__tablename__, cls.metadata, *_columns(cls), *constraints, **options)
+        for column in cls.__table__.columns:
+            setattr(cls, column.key, column)
+
+    @classmethod
+    def __clause_element__(cls) -> Table:
+        # What SQLAlchemy asks of an object that stands for a table.
+        return cls.__table__
+
+
+def _columns(cls: type[Base]) -> list[Column[Any]]:
+    columns = []
+    for name, annotation in cls.__annotations__.items():
+        match = _ANNOTATION.fullmatch(annotation)
+        if match is None:
+            raise TypeError(f"{cls.__name__}.{name} is annotated as {annotation}, not as ColumnElement[...]")
+        column: Column[Any] = cls.__dict__.get(name, Column())
+        column.name = column.key = name
+        # The type of a foreign key is that of the column it refers to.
+        if isinstance(column.type, NullType) and not column.foreign_keys:
+            column.type = _TYPES[match[1]]()
+        if not column.primary_key:
+            column.nullable = match[2] is not None
+        columns.append(column)
+    return columns
 
 
 # The database's clock, in UTC on both databases.

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    ForeignKeyConstraint,
+    UniqueConstraint,
+)
 
 from bsv_store.catalog.database.models.base import Base, RowId
 
@@ -15,11 +22,11 @@ class Dataset(Base):
 
     __tablename__ = "dataset"
 
-    id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    name: Mapped[str] = mapped_column(unique=True)
-    created_at: Mapped[datetime]
-    created_by: Mapped[str]
-    last_number: Mapped[int] = mapped_column(comment="Highest version number ever given; numbers are not given twice")
+    id: ColumnElement[int] = Column(RowId, primary_key=True)
+    name: ColumnElement[str] = Column(unique=True)
+    created_at: ColumnElement[datetime]
+    created_by: ColumnElement[str]
+    last_number: ColumnElement[int] = Column(comment="Highest version number ever given; numbers are not given twice")
 
 
 class DatasetVersion(Base):
@@ -28,22 +35,22 @@ class DatasetVersion(Base):
     __tablename__ = "dataset_version"
     __table_args__ = (UniqueConstraint("dataset_id", "number"), UniqueConstraint("dataset_id", "fingerprint"))
 
-    id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"))
-    number: Mapped[int]
-    recipe: Mapped[str] = mapped_column(comment="Canonical JSON")
-    fingerprint: Mapped[str] = mapped_column(comment="SHA-256 over recipe, inputs and algorithm version")
-    algorithm_version: Mapped[int]
-    content_sha256: Mapped[str] = mapped_column(comment="Of the result arrays, little-endian, C order")
-    path: Mapped[str] = mapped_column(comment="Relative to the store's folder")
-    size_bytes: Mapped[int] = mapped_column(BigInteger)
-    file_sha256: Mapped[str]
-    spacing_um: Mapped[int]
-    group_count: Mapped[int]
-    member_count: Mapped[int] = mapped_column(comment="Experiments that went into the result")
-    created_at: Mapped[datetime]
-    created_by: Mapped[str]
-    software: Mapped[str] = mapped_column(comment="Versions of bsv-store, NumPy, h5py and Python")
+    id: ColumnElement[int] = Column(RowId, primary_key=True)
+    dataset_id: ColumnElement[int] = Column(ForeignKey("dataset.id"))
+    number: ColumnElement[int]
+    recipe: ColumnElement[str] = Column(comment="Canonical JSON")
+    fingerprint: ColumnElement[str] = Column(comment="SHA-256 over recipe, inputs and algorithm version")
+    algorithm_version: ColumnElement[int]
+    content_sha256: ColumnElement[str] = Column(comment="Of the result arrays, little-endian, C order")
+    path: ColumnElement[str] = Column(comment="Relative to the store's folder")
+    size_bytes: ColumnElement[int] = Column(BigInteger)
+    file_sha256: ColumnElement[str]
+    spacing_um: ColumnElement[int]
+    group_count: ColumnElement[int]
+    member_count: ColumnElement[int] = Column(comment="Experiments that went into the result")
+    created_at: ColumnElement[datetime]
+    created_by: ColumnElement[str]
+    software: ColumnElement[str] = Column(comment="Versions of bsv-store, NumPy, h5py and Python")
 
 
 class DatasetGroup(Base):
@@ -52,18 +59,18 @@ class DatasetGroup(Base):
     __tablename__ = "dataset_group"
     __table_args__ = {"sqlite_with_rowid": False}
 
-    version_id: Mapped[int] = mapped_column(ForeignKey("dataset_version.id"), primary_key=True, autoincrement=False)
-    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="From 0")
-    label: Mapped[str]
-    lower: Mapped[float | None] = mapped_column(comment="um, lower edge of a coordinate bin")
-    upper: Mapped[float | None] = mapped_column(comment="um, upper edge of a coordinate bin")
-    center: Mapped[float | None] = mapped_column(comment="um, mean injection coordinate of the members")
-    member_count: Mapped[int]
-    axis: Mapped[str | None] = mapped_column(comment="AP, DV or ML: what lower, upper and center lie along")
-    second_axis: Mapped[str | None] = mapped_column(comment="The same where two coordinates are crossed")
-    second_lower: Mapped[float | None] = mapped_column(comment="um, lower edge along the second axis")
-    second_upper: Mapped[float | None] = mapped_column(comment="um, upper edge along the second axis")
-    second_center: Mapped[float | None] = mapped_column(comment="um, mean injection coordinate along the second axis")
+    version_id: ColumnElement[int] = Column(ForeignKey("dataset_version.id"), primary_key=True, autoincrement=False)
+    number: ColumnElement[int] = Column(primary_key=True, autoincrement=False, comment="From 0")
+    label: ColumnElement[str]
+    lower: ColumnElement[float | None] = Column(comment="um, lower edge of a coordinate bin")
+    upper: ColumnElement[float | None] = Column(comment="um, upper edge of a coordinate bin")
+    center: ColumnElement[float | None] = Column(comment="um, mean injection coordinate of the members")
+    member_count: ColumnElement[int]
+    axis: ColumnElement[str | None] = Column(comment="AP, DV or ML: what lower, upper and center lie along")
+    second_axis: ColumnElement[str | None] = Column(comment="The same where two coordinates are crossed")
+    second_lower: ColumnElement[float | None] = Column(comment="um, lower edge along the second axis")
+    second_upper: ColumnElement[float | None] = Column(comment="um, upper edge along the second axis")
+    second_center: ColumnElement[float | None] = Column(comment="um, mean injection coordinate along the second axis")
 
 
 class DatasetMember(Base):
@@ -75,19 +82,19 @@ class DatasetMember(Base):
         {"sqlite_with_rowid": False},
     )
 
-    version_id: Mapped[int] = mapped_column(ForeignKey("dataset_version.id"), primary_key=True, autoincrement=False)
-    experiment_id: Mapped[int] = mapped_column(
+    version_id: ColumnElement[int] = Column(ForeignKey("dataset_version.id"), primary_key=True, autoincrement=False)
+    experiment_id: ColumnElement[int] = Column(
         ForeignKey("experiment.id"), primary_key=True, autoincrement=False, index=True
     )
-    group_number: Mapped[int | None] = mapped_column(comment="null = left out")
-    left_out_reason: Mapped[str | None]
-    array_sha256: Mapped[str | None] = mapped_column(comment="Hash of the volume that went in")
-    divisor: Mapped[float | None] = mapped_column(comment="What the volume was divided by; 1 = not normalized")
-    injected_hemisphere: Mapped[str | None]
-    injection_fraction_sha256: Mapped[str | None] = mapped_column(
+    group_number: ColumnElement[int | None] = Column(comment="null = left out")
+    left_out_reason: ColumnElement[str | None]
+    array_sha256: ColumnElement[str | None] = Column(comment="Hash of the volume that went in")
+    divisor: ColumnElement[float | None] = Column(comment="What the volume was divided by; 1 = not normalized")
+    injected_hemisphere: ColumnElement[str | None]
+    injection_fraction_sha256: ColumnElement[str | None] = Column(
         comment="Hash of the volume whose voxels above 0 were left out"
     )
-    data_mask_sha256: Mapped[str | None] = mapped_column(comment="Hash of the volume that gave the weights")
+    data_mask_sha256: ColumnElement[str | None] = Column(comment="Hash of the volume that gave the weights")
 
 
 class DatasetCheck(Base):
@@ -101,19 +108,19 @@ class DatasetCheck(Base):
         ),
     )
 
-    id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    version_id: Mapped[int] = mapped_column(ForeignKey("dataset_version.id"), index=True)
-    checked_at: Mapped[datetime]
-    checked_by: Mapped[str]
-    software: Mapped[str] = mapped_column(comment="Versions that computed it again")
-    outcome: Mapped[str] = mapped_column(comment="identical, different, inputs missing or damaged")
-    file_state: Mapped[str] = mapped_column(comment="The stored result then: intact or damaged")
-    largest_difference: Mapped[float | None] = mapped_column(
+    id: ColumnElement[int] = Column(RowId, primary_key=True)
+    version_id: ColumnElement[int] = Column(ForeignKey("dataset_version.id"), index=True)
+    checked_at: ColumnElement[datetime]
+    checked_by: ColumnElement[str]
+    software: ColumnElement[str] = Column(comment="Versions that computed it again")
+    outcome: ColumnElement[str] = Column(comment="identical, different, inputs missing or damaged")
+    file_state: ColumnElement[str] = Column(comment="The stored result then: intact or damaged")
+    largest_difference: ColumnElement[float | None] = Column(
         comment="Of a mean, absolute; null where nothing could be compared"
     )
-    voxels: Mapped[int | None] = mapped_column(BigInteger, comment="Voxels of all groups whose mean differs")
-    was_restored: Mapped[bool] = mapped_column(comment="A damaged file was replaced by an equal one")
-    note: Mapped[str | None] = mapped_column(comment="What was missing or damaged")
+    voxels: ColumnElement[int | None] = Column(BigInteger, comment="Voxels of all groups whose mean differs")
+    was_restored: ColumnElement[bool] = Column(comment="A damaged file was replaced by an equal one")
+    note: ColumnElement[str | None] = Column(comment="What was missing or damaged")
 
 
 class DatasetAnswer(Base):
@@ -121,9 +128,9 @@ class DatasetAnswer(Base):
 
     __tablename__ = "dataset_answer"
 
-    version_id: Mapped[int] = mapped_column(ForeignKey("dataset_version.id"), primary_key=True, autoincrement=False)
-    change_count: Mapped[int] = mapped_column(BigInteger, comment="Rows of catalog_change then")
-    release: Mapped[str] = mapped_column(comment="Version of bsv-store that saw it")
+    version_id: ColumnElement[int] = Column(ForeignKey("dataset_version.id"), primary_key=True, autoincrement=False)
+    change_count: ColumnElement[int] = Column(BigInteger, comment="Rows of catalog_change then")
+    release: ColumnElement[str] = Column(comment="Version of bsv-store that saw it")
 
 
 class DatasetTag(Base):
@@ -131,8 +138,8 @@ class DatasetTag(Base):
 
     __tablename__ = "dataset_tag"
 
-    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"), primary_key=True, autoincrement=False)
-    tag: Mapped[str] = mapped_column(primary_key=True)
-    version_id: Mapped[int] = mapped_column(ForeignKey("dataset_version.id"), index=True)
-    created_at: Mapped[datetime]
-    created_by: Mapped[str]
+    dataset_id: ColumnElement[int] = Column(ForeignKey("dataset.id"), primary_key=True, autoincrement=False)
+    tag: ColumnElement[str] = Column(primary_key=True)
+    version_id: ColumnElement[int] = Column(ForeignKey("dataset_version.id"), index=True)
+    created_at: ColumnElement[datetime]
+    created_by: ColumnElement[str]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy import BigInteger, CheckConstraint, Column, ColumnElement, ForeignKey, Index
 
 from bsv_store.catalog.database.models.base import Base, RowId
-from bsv_store.catalog.database.models.ontology import Structure
 
 
 class TransgenicLine(Base):
@@ -14,12 +12,12 @@ class TransgenicLine(Base):
 
     __tablename__ = "transgenic_line"
 
-    id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    name: Mapped[str] = mapped_column(unique=True)
-    allen_id: Mapped[int | None] = mapped_column(BigInteger)
-    type_name: Mapped[str | None] = mapped_column(comment="driver, reporter or wild type; null where no list says")
-    description: Mapped[str | None]
-    stock_number: Mapped[str | None]
+    id: ColumnElement[int] = Column(RowId, primary_key=True)
+    name: ColumnElement[str] = Column(unique=True)
+    allen_id: ColumnElement[int | None] = Column(BigInteger)
+    type_name: ColumnElement[str | None] = Column(comment="driver, reporter or wild type; null where no list says")
+    description: ColumnElement[str | None]
+    stock_number: ColumnElement[str | None]
 
 
 class Experiment(Base):
@@ -31,36 +29,30 @@ class Experiment(Base):
         CheckConstraint("hemisphere_source in ('unionize', 'coordinate')", name="hemisphere_source"),
     )
 
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False, comment="Allen's id")
-    specimen_name: Mapped[str | None]
-    product_id: Mapped[int | None]
-    primary_structure_id: Mapped[int] = mapped_column(ForeignKey("structure.id"), index=True)
-    transgenic_line: Mapped[str | None] = mapped_column(
+    id: ColumnElement[int] = Column(BigInteger, primary_key=True, autoincrement=False, comment="Allen's id")
+    specimen_name: ColumnElement[str | None]
+    product_id: ColumnElement[int | None]
+    primary_structure_id: ColumnElement[int] = Column(ForeignKey("structure.id"), index=True)
+    transgenic_line: ColumnElement[str | None] = Column(
         comment="Names of the lines that are not wild type, sorted, joined by '/'; null = wild type"
     )
-    strain: Mapped[str | None]
-    sex: Mapped[str | None]
-    injection_volume: Mapped[float | None] = mapped_column(comment="mm3, as the list has it")
-    injection_ap: Mapped[int | None] = mapped_column(comment="um; the densest voxel of the 10 um injection grid")
-    injection_dv: Mapped[int | None] = mapped_column(comment="um")
-    injection_ml: Mapped[int | None] = mapped_column(comment="um; left of the midline below 5,700")
-    projection_volume: Mapped[float | None] = mapped_column(comment="mm3 outside the injection, as the list has it")
-    injected_hemisphere: Mapped[str | None] = mapped_column(comment="left or right")
-    hemisphere_source: Mapped[str | None] = mapped_column(
+    strain: ColumnElement[str | None]
+    sex: ColumnElement[str | None]
+    injection_volume: ColumnElement[float | None] = Column(comment="mm3, as the list has it")
+    injection_ap: ColumnElement[int | None] = Column(comment="um; the densest voxel of the 10 um injection grid")
+    injection_dv: ColumnElement[int | None] = Column(comment="um")
+    injection_ml: ColumnElement[int | None] = Column(comment="um; left of the midline below 5,700")
+    projection_volume: ColumnElement[float | None] = Column(comment="mm3 outside the injection, as the list has it")
+    injected_hemisphere: ColumnElement[str | None] = Column(comment="left or right")
+    hemisphere_source: ColumnElement[str | None] = Column(
         comment="unionize: the side with the larger injection; coordinate: where no unionize rows are known"
     )
-    injection_volume_left: Mapped[float | None] = mapped_column(comment="mm3, from the unionize rows of the root")
-    injection_volume_right: Mapped[float | None] = mapped_column(comment="mm3, from the unionize rows of the root")
-    storage_directory: Mapped[str | None]
-    source_kind: Mapped[str] = mapped_column(comment="Kind of list that the row follows: api, csv, csv_2016")
-    withdrawn: Mapped[bool] = mapped_column(
+    injection_volume_left: ColumnElement[float | None] = Column(comment="mm3, from the unionize rows of the root")
+    injection_volume_right: ColumnElement[float | None] = Column(comment="mm3, from the unionize rows of the root")
+    storage_directory: ColumnElement[str | None]
+    source_kind: ColumnElement[str] = Column(comment="Kind of list that the row follows: api, csv, csv_2016")
+    withdrawn: ColumnElement[bool] = Column(
         comment="Not in the list that has the last word: the newest API list, else the newest CSV"
-    )
-
-    primary_structure: Mapped[Structure] = relationship()
-    lines: Mapped[list[TransgenicLine]] = relationship(secondary="experiment_line", order_by=TransgenicLine.name)
-    injection_structures: Mapped[list[Structure]] = relationship(
-        secondary="experiment_injection_structure", order_by=Structure.graph_order
     )
 
 
@@ -70,8 +62,8 @@ class ExperimentLine(Base):
     __tablename__ = "experiment_line"
     __table_args__ = {"sqlite_with_rowid": False}
 
-    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiment.id"), primary_key=True, autoincrement=False)
-    transgenic_line_id: Mapped[int] = mapped_column(
+    experiment_id: ColumnElement[int] = Column(ForeignKey("experiment.id"), primary_key=True, autoincrement=False)
+    transgenic_line_id: ColumnElement[int] = Column(
         ForeignKey("transgenic_line.id"), primary_key=True, autoincrement=False, index=True
     )
 
@@ -82,8 +74,8 @@ class ExperimentInjectionStructure(Base):
     __tablename__ = "experiment_injection_structure"
     __table_args__ = {"sqlite_with_rowid": False}
 
-    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiment.id"), primary_key=True, autoincrement=False)
-    structure_id: Mapped[int] = mapped_column(
+    experiment_id: ColumnElement[int] = Column(ForeignKey("experiment.id"), primary_key=True, autoincrement=False)
+    structure_id: ColumnElement[int] = Column(
         ForeignKey("structure.id"), primary_key=True, autoincrement=False, index=True
     )
 
@@ -117,25 +109,25 @@ class Unionize(Base):
 
     # No foreign keys: on Postgres they cost more than half of the loading rate. Ingest checks both ids and locks the
     # experiments, and neither experiments nor structures are ever deleted.
-    experiment_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    structure_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    hemisphere_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="1 left, 2 right, 3 both")
-    is_injection: Mapped[bool] = mapped_column(primary_key=True, comment="Inside the injection site")
-    id: Mapped[int] = mapped_column(BigInteger, comment="Allen's id of the record")
-    sum_pixels: Mapped[float]
-    sum_projection_pixels: Mapped[float]
-    sum_pixel_intensity: Mapped[float]
-    sum_projection_pixel_intensity: Mapped[float]
-    projection_density: Mapped[float] = mapped_column(comment="0 to 1: projecting pixels / pixels")
-    projection_intensity: Mapped[float]
-    projection_energy: Mapped[float]
-    volume: Mapped[float] = mapped_column(comment="mm3")
-    projection_volume: Mapped[float] = mapped_column(comment="mm3")
-    normalized_projection_volume: Mapped[float] = mapped_column(comment="projection_volume / injection volume")
-    max_voxel_density: Mapped[float]
-    max_voxel_x: Mapped[int] = mapped_column(comment="um, AP; 0 where the density is 0")
-    max_voxel_y: Mapped[int] = mapped_column(comment="um, DV")
-    max_voxel_z: Mapped[int] = mapped_column(comment="um, ML")
+    experiment_id: ColumnElement[int] = Column(BigInteger, primary_key=True, autoincrement=False)
+    structure_id: ColumnElement[int] = Column(BigInteger, primary_key=True, autoincrement=False)
+    hemisphere_id: ColumnElement[int] = Column(primary_key=True, autoincrement=False, comment="1 left, 2 right, 3 both")
+    is_injection: ColumnElement[bool] = Column(primary_key=True, comment="Inside the injection site")
+    id: ColumnElement[int] = Column(BigInteger, comment="Allen's id of the record")
+    sum_pixels: ColumnElement[float]
+    sum_projection_pixels: ColumnElement[float]
+    sum_pixel_intensity: ColumnElement[float]
+    sum_projection_pixel_intensity: ColumnElement[float]
+    projection_density: ColumnElement[float] = Column(comment="0 to 1: projecting pixels / pixels")
+    projection_intensity: ColumnElement[float]
+    projection_energy: ColumnElement[float]
+    volume: ColumnElement[float] = Column(comment="mm3")
+    projection_volume: ColumnElement[float] = Column(comment="mm3")
+    normalized_projection_volume: ColumnElement[float] = Column(comment="projection_volume / injection volume")
+    max_voxel_density: ColumnElement[float]
+    max_voxel_x: ColumnElement[int] = Column(comment="um, AP; 0 where the density is 0")
+    max_voxel_y: ColumnElement[int] = Column(comment="um, DV")
+    max_voxel_z: ColumnElement[int] = Column(comment="um, ML")
 
 
 class UnionizeCoverage(Base):
@@ -147,8 +139,8 @@ class UnionizeCoverage(Base):
         {"sqlite_with_rowid": False},
     )
 
-    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiment.id"), primary_key=True, autoincrement=False)
-    part: Mapped[str] = mapped_column(primary_key=True, comment="injection or projection")
-    snapshot_id: Mapped[int] = mapped_column(ForeignKey("source_snapshot.id"), index=True)
-    row_count: Mapped[int]
-    content_sha256: Mapped[str] = mapped_column(comment="Hash of the rows, independent of their file format")
+    experiment_id: ColumnElement[int] = Column(ForeignKey("experiment.id"), primary_key=True, autoincrement=False)
+    part: ColumnElement[str] = Column(primary_key=True, comment="injection or projection")
+    snapshot_id: ColumnElement[int] = Column(ForeignKey("source_snapshot.id"), index=True)
+    row_count: ColumnElement[int]
+    content_sha256: ColumnElement[str] = Column(comment="Hash of the rows, independent of their file format")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import BigInteger, Column, ColumnElement, ForeignKey, Index, String
 
 from bsv_store.catalog.database.models.base import Base
 
@@ -13,15 +12,15 @@ class Structure(Base):
 
     __tablename__ = "structure"
 
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False, comment="Allen's structure id")
-    acronym: Mapped[str] = mapped_column(unique=True, comment="Case matters: CM and cm are two structures")
-    name: Mapped[str]
-    parent_structure_id: Mapped[int | None] = mapped_column(ForeignKey("structure.id"), index=True)
-    depth: Mapped[int] = mapped_column(comment="0 for the root")
-    graph_order: Mapped[int] = mapped_column(comment="Position in Allen's order of the graph")
-    structure_id_path: Mapped[str] = mapped_column(comment="Ids from the root, e.g. /997/8/567/")
-    color_hex_triplet: Mapped[str] = mapped_column(String(6))
-    withdrawn: Mapped[bool] = mapped_column(comment="No longer in the newest graph taken in")
+    id: ColumnElement[int] = Column(BigInteger, primary_key=True, autoincrement=False, comment="Allen's structure id")
+    acronym: ColumnElement[str] = Column(unique=True, comment="Case matters: CM and cm are two structures")
+    name: ColumnElement[str]
+    parent_structure_id: ColumnElement[int | None] = Column(ForeignKey("structure.id"), index=True)
+    depth: ColumnElement[int] = Column(comment="0 for the root")
+    graph_order: ColumnElement[int] = Column(comment="Position in Allen's order of the graph")
+    structure_id_path: ColumnElement[str] = Column(comment="Ids from the root, e.g. /997/8/567/")
+    color_hex_triplet: ColumnElement[str] = Column(String(6))
+    withdrawn: ColumnElement[bool] = Column(comment="No longer in the newest graph taken in")
 
 
 class StructureAncestor(Base):
@@ -33,9 +32,9 @@ class StructureAncestor(Base):
         {"sqlite_with_rowid": False},
     )
 
-    descendant_id: Mapped[int] = mapped_column(ForeignKey("structure.id"), primary_key=True, autoincrement=False)
-    ancestor_id: Mapped[int] = mapped_column(ForeignKey("structure.id"), primary_key=True, autoincrement=False)
-    distance: Mapped[int] = mapped_column(comment="Steps up from descendant to ancestor; 0 = itself")
+    descendant_id: ColumnElement[int] = Column(ForeignKey("structure.id"), primary_key=True, autoincrement=False)
+    ancestor_id: ColumnElement[int] = Column(ForeignKey("structure.id"), primary_key=True, autoincrement=False)
+    distance: ColumnElement[int] = Column(comment="Steps up from descendant to ancestor; 0 = itself")
 
 
 class StructureSet(Base):
@@ -43,8 +42,8 @@ class StructureSet(Base):
 
     __tablename__ = "structure_set"
 
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    name: Mapped[str | None]
+    id: ColumnElement[int] = Column(BigInteger, primary_key=True, autoincrement=False)
+    name: ColumnElement[str | None]
 
 
 class StructureSetMember(Base):
@@ -53,7 +52,7 @@ class StructureSetMember(Base):
     __tablename__ = "structure_set_member"
     __table_args__ = {"sqlite_with_rowid": False}
 
-    structure_set_id: Mapped[int] = mapped_column(ForeignKey("structure_set.id"), primary_key=True, autoincrement=False)
-    structure_id: Mapped[int] = mapped_column(
+    structure_set_id: ColumnElement[int] = Column(ForeignKey("structure_set.id"), primary_key=True, autoincrement=False)
+    structure_id: ColumnElement[int] = Column(
         ForeignKey("structure.id"), primary_key=True, autoincrement=False, index=True
     )

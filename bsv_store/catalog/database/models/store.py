@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import BigInteger, CheckConstraint, Column, ColumnElement, ForeignKey, UniqueConstraint
 
 from bsv_store.catalog.database.models.base import Base, RowId
 
@@ -16,11 +15,11 @@ class StoreInfo(Base):
     __tablename__ = "store_info"
     __table_args__ = (CheckConstraint("id = 1", name="single_row"),)
 
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1)
-    store_id: Mapped[str] = mapped_column(comment="The same id stands in store.toml beside the files")
-    format_version: Mapped[int] = mapped_column(comment="Version of the layout of the store's folder")
-    created_at: Mapped[datetime]
-    created_with: Mapped[str] = mapped_column(comment="Version of bsv-store that made the store")
+    id: ColumnElement[int] = Column(primary_key=True, autoincrement=False, default=1)
+    store_id: ColumnElement[str] = Column(comment="The same id stands in store.toml beside the files")
+    format_version: ColumnElement[int] = Column(comment="Version of the layout of the store's folder")
+    created_at: ColumnElement[datetime]
+    created_with: ColumnElement[str] = Column(comment="Version of bsv-store that made the store")
 
 
 class SourceSnapshot(Base):
@@ -29,19 +28,19 @@ class SourceSnapshot(Base):
     __tablename__ = "source_snapshot"
     __table_args__ = (CheckConstraint("what in ('structures', 'experiments', 'unionizes')", name="what"),)
 
-    id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    what: Mapped[str] = mapped_column(comment="structures, experiments or unionizes")
-    kind: Mapped[str] = mapped_column(comment="Kind of source: api, csv, csv_2016, file")
-    source: Mapped[str] = mapped_column(comment="URL or file name")
-    upstream_date: Mapped[date | None] = mapped_column(comment="Day the content was made upstream, where known")
-    taken_at: Mapped[datetime]
-    content_sha256: Mapped[str] = mapped_column(
+    id: ColumnElement[int] = Column(RowId, primary_key=True)
+    what: ColumnElement[str] = Column(comment="structures, experiments or unionizes")
+    kind: ColumnElement[str] = Column(comment="Kind of source: api, csv, csv_2016, file")
+    source: ColumnElement[str] = Column(comment="URL or file name")
+    upstream_date: ColumnElement[date | None] = Column(comment="Day the content was made upstream, where known")
+    taken_at: ColumnElement[datetime]
+    content_sha256: ColumnElement[str] = Column(
         index=True, comment="Hash of the content, independent of its file format"
     )
-    row_count: Mapped[int]
-    added: Mapped[int]
-    changed: Mapped[int]
-    withdrawn: Mapped[int]
+    row_count: ColumnElement[int]
+    added: ColumnElement[int]
+    changed: ColumnElement[int]
+    withdrawn: ColumnElement[int]
 
 
 class Claim(Base):
@@ -49,13 +48,13 @@ class Claim(Base):
 
     __tablename__ = "claim"
 
-    object_key: Mapped[str] = mapped_column(primary_key=True, comment="e.g. volume/projection_density/100/158375425")
-    owner: Mapped[str] = mapped_column(comment="host, process and a random part")
-    token: Mapped[int] = mapped_column(
+    object_key: ColumnElement[str] = Column(primary_key=True, comment="e.g. volume/projection_density/100/158375425")
+    owner: ColumnElement[str] = Column(comment="host, process and a random part")
+    token: ColumnElement[int] = Column(
         BigInteger, comment="Grows with every new owner; a late worker's token no longer fits"
     )
-    claimed_at: Mapped[datetime]
-    expires_at: Mapped[datetime] = mapped_column(comment="By the database's clock")
+    claimed_at: ColumnElement[datetime]
+    expires_at: ColumnElement[datetime] = Column(comment="By the database's clock")
 
 
 class CatalogChange(Base):
@@ -67,8 +66,8 @@ class CatalogChange(Base):
 
     __tablename__ = "catalog_change"
 
-    id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    changed_at: Mapped[datetime]
+    id: ColumnElement[int] = Column(RowId, primary_key=True)
+    changed_at: ColumnElement[datetime]
 
 
 class ExperimentRevision(Base):
@@ -77,11 +76,11 @@ class ExperimentRevision(Base):
     __tablename__ = "experiment_revision"
     __table_args__ = (UniqueConstraint("experiment_id", "kind", "sha256"),)
 
-    id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiment.id"))
-    kind: Mapped[str] = mapped_column(comment="Kind of list: api, csv, csv_2016")
-    sha256: Mapped[str]
-    payload: Mapped[str] = mapped_column(comment="The record as canonical JSON")
+    id: ColumnElement[int] = Column(RowId, primary_key=True)
+    experiment_id: ColumnElement[int] = Column(ForeignKey("experiment.id"))
+    kind: ColumnElement[str] = Column(comment="Kind of list: api, csv, csv_2016")
+    sha256: ColumnElement[str]
+    payload: ColumnElement[str] = Column(comment="The record as canonical JSON")
 
 
 class SnapshotMember(Base):
@@ -90,7 +89,7 @@ class SnapshotMember(Base):
     __tablename__ = "snapshot_member"
     __table_args__ = {"sqlite_with_rowid": False}
 
-    snapshot_id: Mapped[int] = mapped_column(ForeignKey("source_snapshot.id"), primary_key=True, autoincrement=False)
-    revision_id: Mapped[int] = mapped_column(
+    snapshot_id: ColumnElement[int] = Column(ForeignKey("source_snapshot.id"), primary_key=True, autoincrement=False)
+    revision_id: ColumnElement[int] = Column(
         ForeignKey("experiment_revision.id"), primary_key=True, autoincrement=False, index=True
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from bsv_store.datasets.share.export import VERSION_FORMATS
 from bsv_store_cli.commands.dataset.cite import cite
 from bsv_store_cli.commands.dataset.delete import delete
 from bsv_store_cli.commands.dataset.diff import diff
@@ -17,8 +18,9 @@ from bsv_store_cli.commands.dataset.stale import stale
 from bsv_store_cli.commands.dataset.tag import tag, untag
 from bsv_store_cli.help import Group
 from bsv_store_cli.options.dataset import REF
+from bsv_store_cli.options.export import format_lines
 from bsv_store_cli.output.datasets import print_version
-from bsv_store_cli.output.formats import format_option, frame_rows, print_rows
+from bsv_store_cli.output.formats import format_option, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import Column, count, day_time, number_of
 from bsv_store_cli.session import opened_store
@@ -58,10 +60,11 @@ def dataset() -> None:
 @format_option
 def list_(output_format: str) -> None:
     """List all versions of all datasets."""
-    from bsv_store.acquisition.work.outcome import size_text
+    from bsv_store.datasets.listing import versions_table
+    from bsv_store.text import size_text
 
     with opened_store() as store:
-        rows = frame_rows(store.datasets.versions())
+        rows = versions_table(store.database).to_dicts()
     for row in rows:
         row["ref"] = f"{row['name']}@{row['number']}"
         row["size"] = size_text(row["size_bytes"])
@@ -79,22 +82,12 @@ def show(ref: str, members: bool, output_format: str) -> None:
         print_version(store.dataset(ref), output_format, members=members)
 
 
-@dataset.command()
+@dataset.command(help=f"Write a version to FILE, whose ending selects the format.\n\n{format_lines(VERSION_FORMATS)}")
 @REF
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def export(ref: str, target: Path, overwrite: bool) -> None:
-    """Write a version to FILE, whose ending says how.
-
-    \b
-    .nc              netCDF-4, as it stands in the store
-    .nrrd            the mean; several groups are a fourth axis
-    .nii .nii.gz     the mean as NIfTI-1; several groups are a fourth axis
-    .npz             NumPy arrays: every statistic, axes, groups, recipe
-    .csv             the members, those left out included
-    .bib .txt        references, draft of the citation
-    .bsv.zip         all of it, for another store
-    """  # noqa: D301 (click wants the character)
+    """Write a version to FILE."""
     with opened_store() as store:
         store.dataset(ref).export(target, overwrite=overwrite)
     note(f"Wrote {target}.")

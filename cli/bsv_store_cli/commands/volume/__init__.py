@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bsv_store.formats.table import IMAGE_FORMATS
 from bsv_store_cli.commands.volume.structures import mask, regions
 from bsv_store_cli.help import Group
+from bsv_store_cli.options.export import format_lines
 from bsv_store_cli.options.volume import volume_options
 from bsv_store_cli.output.formats import format_option, print_facts, print_json, print_rows
 from bsv_store_cli.output.messages import note
@@ -42,13 +44,13 @@ def show(experiment_id: int, kind: VolumeKind, spacing_um: int, output_format: s
         print_facts([(name.replace("_", " "), value) for name, value in facts.items()])
 
 
-@volume.command()
+@volume.command(help=f"Write a volume to FILE, whose ending selects the format.\n\n{format_lines(IMAGE_FORMATS)}")
 @click.argument("experiment_id", type=click.IntRange(min=1))
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
 @volume_options
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def export(experiment_id: int, target: Path, kind: VolumeKind, spacing_um: int, overwrite: bool) -> None:
-    """Write a volume to FILE: .nrrd with a header like Allen's, or .npy (float32, axes ap, dv, ml)."""
+    """Write a volume to FILE."""
     with opened_store() as store, _of_known_experiment(store, experiment_id):
         store.volumes.export(experiment_id, target, kind=kind, spacing_um=spacing_um, overwrite=overwrite)
     note(f"Wrote {target}.")

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bsv_store.formats.table import IMAGE_FORMATS
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES
 from bsv_store_cli.help import Command, RowChoice, SectionedCommand
+from bsv_store_cli.options.export import format_lines
 from bsv_store_cli.options.selection import required_selection_options
 from bsv_store_cli.options.volume import spacing_option, volume_options
 from bsv_store_cli.output.formats import format_option, frame_rows, print_rows
@@ -32,7 +34,19 @@ _TABLE = (
 )
 
 
-@click.command(cls=Command)
+_MASK_HELP = f"""Write the mask of a structure, or of several together, to FILE: 1 inside, 0 outside.
+
+The ending of FILE selects the format. Needs the annotation at that spacing.
+
+{format_lines(IMAGE_FORMATS)}
+
+\b
+Example:
+  bsv-store volume mask CP --spacing 25 -o CP.nrrd
+"""
+
+
+@click.command(cls=Command, help=_MASK_HELP)
 @_STRUCTURES
 @click.option(
     "-o", "--output", "target", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write."
@@ -55,15 +69,7 @@ def mask(
     descendants: bool,
     overwrite: bool,
 ) -> None:
-    """Write the mask of a structure, or of several together, to FILE: 1 inside, 0 outside.
-
-    The ending says how: .nrrd with a header like Allen's, .nii or .nii.gz, or .npy (bool, axes ap, dv, ml). Needs the
-    annotation at that spacing.
-
-    \b
-    Example:
-      bsv-store volume mask CP --spacing 25 -o CP.nrrd
-    """  # noqa: D301 (click wants the character)
+    """Write the mask of structures to FILE."""
     with opened_store() as store:
         store.atlas.export_mask(
             structures,

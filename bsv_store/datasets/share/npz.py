@@ -1,0 +1,41 @@
+"""A dataset version as NumPy arrays in one ``.npz`` file."""
+
+from __future__ import annotations
+
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bsv_store.datasets.share.image import group_slabs
+from bsv_store.formats.npy import write_array
+from bsv_store.volumes.grid import AXES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bsv_store.datasets.stored import StoredVersion
+
+
+def write_npz(version: StoredVersion, path: Path) -> None:
+    """Write every statistic, the axes in um, the groups, the recipe and the fingerprint."""
+    groups = version.groups
+    facts: dict[str, Any] = {f"{axis.lower()}_um": version.grid.centers_um(axis) for axis in AXES}
+    facts["group_label"] = np.array([group.label for group in groups])
+    facts["group_n"] = np.array([group.n for group in groups])
+    facts |= {f"{name}_um": values for name, values in version.group_ranges().items()}
+    facts |= {
+        "dataset": np.array(version.ref),
+        "recipe": np.array(version.recipe.to_json()),
+        "fingerprint": np.array(version.fingerprint),
+    }
+    # What `numpy.savez_compressed` writes, without holding all arrays.
+    with version.open() as result, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for statistic in version.recipe.statistics:
+            dataset = result[statistic]
+            slabs = (slab for group in range(len(groups)) for _, slab in group_slabs(dataset, group))
+            with archive.open(f"{statistic}.npy", "w", force_zip64=True) as member:
+                write_array(member, slabs, dtype=dataset.dtype, shape=dataset.shape)
+        for name, value in facts.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, np.asanyarray(value), allow_pickle=False)

@@ -1,0 +1,51 @@
+"""The database of a store: connect to it, and check that it belongs to the store's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import select
+
+from bsv_store.catalog.database import schema
+from bsv_store.catalog.database.engine import Database, normalized_url
+from bsv_store.catalog.database.models import StoreInfo
+from bsv_store.config import CATALOG_FILE, SQLITE, StoreConfig
+from bsv_store.errors import StoreMismatchError, StoreUnreachableError
+
+
+def connect(path: Path, config: StoreConfig, *, read_only: bool) -> Database:
+    """The database of a store.
+
+    Raises
+    ------
+    StoreUnreachableError
+        If the SQLite catalog is missing.
+    """
+    if config.database != SQLITE:
+        return Database(normalized_url(config.database), read_only=read_only)
+    catalog = path / CATALOG_FILE
+    if not catalog.is_file():
+        raise StoreUnreachableError(f"the catalog {catalog} is missing", hint="Restore it from a backup.")
+    return Database(catalog, read_only=read_only)
+
+
+def check_store(path: Path, config: StoreConfig, database: Database) -> None:
+    """Check that a database belongs to the folder and that this version supports its schema.
+
+    Raises
+    ------
+    StoreMismatchError
+        If the database belongs to another store.
+    NotAStoreError
+        If the database has no catalog.
+    SchemaTooOldError, SchemaTooNewError
+        If the schema is not the one of this version. The hint is the next command.
+    """
+    with database.reading() as connection:
+        schema.check_schema(connection, f"bsv-store --store {path} db upgrade")
+        store_id = connection.execute(select(StoreInfo.store_id)).scalar()
+    if store_id != config.store_id:
+        raise StoreMismatchError(
+            f"the folder {path} is store {config.store_id}, but its database belongs to store {store_id}",
+            hint="One of the two was restored or moved without the other.",
+        )
