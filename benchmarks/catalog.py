@@ -77,14 +77,14 @@ def _load(store: Store, experiments: int) -> Results:
 def _ask(store: Store) -> Results:
     catalog = store.catalog
     tasks: dict[str, Callable[[], Any]] = {
-        "source search": lambda: catalog.search_sources("S9"),
-        "target search": lambda: catalog.search_targets("S200", threshold=0.01),
-        "target search, density, ipsilateral": lambda: catalog.search_targets(
-            "S200", measure="projection_density", threshold=0.9, target_hemisphere="ipsilateral"
+        "source search": lambda: store.search.sources("S9"),
+        "target search": lambda: store.search.targets("S200", threshold=0.01),
+        "target search, density, ipsilateral": lambda: store.search.targets(
+            "S200", measure="projection_density", threshold=0.9, hemisphere="ipsilateral"
         ),
-        "injection search": lambda: catalog.search_injections((8000, 1500, 8500), limit=50),
-        "correlation search": lambda: catalog.search_correlation(FIRST_EXPERIMENT, limit=50),
-        "select by target": lambda: store.select(Selection(projecting_to="S200", threshold=0.01)),
+        "injection search": lambda: store.search.injections((8000, 1500, 8500), limit=50),
+        "correlation search": lambda: store.search.correlation(FIRST_EXPERIMENT, limit=50),
+        "select by target": lambda: store.select(Selection(projecting_to="S200", target_threshold=0.01)),
         "matrix, all sources x 840": lambda: catalog.matrix(
             structure_set=UNIONIZE_SET, hemisphere="both", measure="projection_volume"
         ),

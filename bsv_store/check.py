@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bsv_store.errors import InputError
+from bsv_store.text import folded
 
 if TYPE_CHECKING:
     from bsv_store.vocabulary import Row
@@ -65,21 +66,17 @@ def choice(name: str, value: object, rows: Mapping[str, _RowT], *, error: type[I
         Or ``error``: if the value is not a string, or names no row. The hint suggests a similar name and lists all.
     """
     if isinstance(value, str):
-        wanted = _folded(value)
+        wanted = folded(value)
         for row in rows.values():
-            if wanted in (_folded(each) for each in (row.name, *row.synonyms)):
+            if wanted in (folded(each) for each in (row.name, *row.synonyms)):
                 return row
-        near = difflib.get_close_matches(wanted, [_folded(each) for each in rows], n=1)
-        meant = next((f"Did you mean {each!r}? " for each in rows if [_folded(each)] == near), "")
+        near = difflib.get_close_matches(wanted, [folded(each) for each in rows], n=1)
+        meant = next((f"Did you mean {each!r}? " for each in rows if [folded(each)] == near), "")
         problem = f"{name} cannot be {reprlib.repr(value)}"
     else:
         meant = ""
         problem = f"{name} must be a string, got {reprlib.repr(value)}"
     raise error(problem, hint=f"{meant}Valid values are {', '.join(map(repr, rows))}.")
-
-
-def _folded(name: str) -> str:
-    return name.casefold().translate({ord(each): None for each in "-_ "})
 
 
 def whole_number(name: str, value: Any, *, least: int | None = None) -> int:

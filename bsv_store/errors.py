@@ -8,7 +8,8 @@
     │   ├── UnknownExperimentError
     │   ├── UnknownDatasetError
     │   ├── SelectionError
-    │   │   └── EmptySelectionError
+    │   │   ├── EmptySelectionError
+    │   │   └── ExcludedExperimentError  named by id, and on the exclusion list
     │   ├── RecipeError
     │   ├── MissingDataError             volumes or unionize rows not in the store
     │   ├── QueryError
@@ -83,6 +84,10 @@ class SelectionError(InputError):
 
 class EmptySelectionError(SelectionError):
     """A selection matches no experiment where at least one is needed."""
+
+
+class ExcludedExperimentError(SelectionError):
+    """A selection names an experiment by id that is on the exclusion list."""
 
 
 class RecipeError(InputError):

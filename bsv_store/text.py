@@ -1,10 +1,10 @@
-"""Names that users hand in, and numbers, sizes and lists as messages show them."""
+"""Names that users write, and how messages show values, numbers, sizes and lists."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-# Twice the longest structure name (104) that Allen has, with room for a lab's own lines.
+# More than twice the length of Allen's longest structure name (104).
 MAX_NAME_LENGTH = 256
 MAX_ID = 2**63 - 1
 
@@ -12,10 +12,10 @@ _SHOWN = 60
 
 
 def shown(value: object) -> str:
-    """A value as an error message quotes it: at most one short line, without control characters."""
+    """A value for an error message: one short line without control characters."""
     if isinstance(value, int) and abs(value) > MAX_ID:
-        # Python itself refuses to write out integers of thousands of digits.
-        return f"{'-' if value < 0 else ''}(a whole number of {value.bit_length():,} bits)"
+        # Python refuses to convert integers of thousands of digits.
+        return f"{'-' if value < 0 else ''}(an integer of {value.bit_length():,} bits)"
     text = repr(value) if isinstance(value, str) and value.isprintable() else ascii(value)
     if len(text) <= _SHOWN:
         return text
@@ -24,44 +24,60 @@ def shown(value: object) -> str:
 
 
 def can_be_name(text: str) -> bool:
-    """True if a database can be asked for this name: not empty, not huge, no NUL, newline or other invisible thing."""
+    """Whether a text may be looked up as a name: not empty, not too long, printable characters only."""
     return 0 < len(text) <= MAX_NAME_LENGTH and text.isprintable()
 
 
+def folded(name: str) -> str:
+    """The name without case, hyphens, underscores and spaces, for comparison."""
+    return name.casefold().translate(_IGNORED)
+
+
+_IGNORED = {ord(each): None for each in "-_ "}
+
+
+def as_reference(structure: str | int) -> str | int:
+    """A structure acronym or id as it is, but a string of digits as an id; no acronym consists of digits."""
+    if isinstance(structure, str) and can_be_name(structure) and structure.isascii() and structure.isdigit():
+        return int(structure)
+    return structure
+
+
 def near_names(text: str, names: Iterable[str], *, limit: int = 5) -> list[str]:
-    """The names that may have been meant, best first: equal but for case, then similar, then containing the text."""
+    """Similar names, best first: those that differ in case only, then close matches, then those containing the text."""
     if not can_be_name(text):
         return []
     import difflib
 
     # Sorted, so that the answer does not depend on the order in which a database hands rows out.
+    # Sorted, so that the result does not depend on the order of database rows.
     candidates = sorted(set(names))
-    folded = text.casefold()
-    same = [name for name in candidates if name.casefold() == folded]
+    wanted = text.casefold()
+    same = [name for name in candidates if name.casefold() == wanted]
     by_folded: dict[str, list[str]] = {}
     for name in candidates:
         by_folded.setdefault(name.casefold(), []).append(name)
     similar = [
-        name for match in difflib.get_close_matches(folded, by_folded, n=limit, cutoff=0.6) for name in by_folded[match]
+        name for match in difflib.get_close_matches(wanted, by_folded, n=limit, cutoff=0.6) for name in by_folded[match]
     ]
-    containing = [name for name in candidates if folded in name.casefold()]
+    containing = [name for name in candidates if wanted in name.casefold()]
     return list(dict.fromkeys(same + similar + containing))[:limit]
 
 
 def number_of(number: int, what: str) -> str:
-    """A number of things and their name, such as ``1 row`` and ``2,992 rows``."""
+    """A number with its noun, such as ``1 row`` or ``2,992 rows``."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def listed(values: Iterable[object], *, limit: int = 5, separator: str = ", ") -> str:
-    """The values in one line, the first few of them and how many more."""
+    """The values in one line: the first ``limit`` of them, and how many more there are."""
     items = list(values)
     text = separator.join(str(item) for item in items[:limit])
     return text if len(items) <= limit else f"{text} and {len(items) - limit:,} more"
 
 
 def listed_ids(ids: Iterable[int]) -> str:
-    """The ids in ascending order, the first ten of them and how many more."""
+    """The first ten ids in ascending order, and how many more there are."""
     return listed(sorted(ids), limit=10)
 
 

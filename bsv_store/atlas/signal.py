@@ -13,17 +13,16 @@ from bsv_store.atlas.annotation import annotation_of, named_structures, referenc
 from bsv_store.atlas.masks import StructureVoxels
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
-from bsv_store.catalog.search.signal import checked_hemisphere
 from bsv_store.catalog.selection.commands import fetch_command
-from bsv_store.catalog.selection.criteria import TargetHemisphere
 from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.selection.selection import Selection, as_selection
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, subtree
 from bsv_store.catalog.volumes import find_volumes
-from bsv_store.check import several
+from bsv_store.check import choice, several
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.progress import SILENCE, Progress
 from bsv_store.text import listed_ids
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, MeasuredHemisphere
 from bsv_store.volumes.library import read_slab
 from bsv_store.volumes.volume import volume_kind
 
@@ -92,7 +91,8 @@ def structure_signal(
             hint="It is error or leave_out (--missing leave-out).",
         )
     such_as = "'both' or ['ipsilateral', 'contralateral']"
-    sides = tuple(map(checked_hemisphere, several("hemisphere", hemisphere, such_as=such_as)))
+    named = several("hemisphere", hemisphere, such_as=such_as)
+    sides = tuple(choice("hemisphere", side, MEASURED_HEMISPHERES).name for side in named)
     if not sides:
         raise InputError("no hemisphere is named", hint="Name one or more, such as both.")
     known_kind = volume_kind(kind)
@@ -133,7 +133,7 @@ def structure_signal(
 class _Table:
     """Rows by experiment, structure and hemisphere."""
 
-    def __init__(self, structures: Sequence[StructureRow], sides: Sequence[TargetHemisphere]) -> None:
+    def __init__(self, structures: Sequence[StructureRow], sides: Sequence[MeasuredHemisphere]) -> None:
         self._structures = structures
         self._sides = sides
         self._experiments: list[int] = []
@@ -170,7 +170,7 @@ class _Table:
         return pd.DataFrame(columns)
 
 
-def _columns(side: TargetHemisphere, injected: str | None) -> list[int] | None:
+def _columns(side: MeasuredHemisphere, injected: str | None) -> list[int] | None:
     """Which of left and right make up a hemisphere; None where that is not known."""
     if side == "both":
         return [_LEFT, _RIGHT]

@@ -1,4 +1,4 @@
-"""Which annotations the store has: the rows of table ``annotation`` as values."""
+"""The annotations in the store: the rows of table ``annotation`` as values."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ _PLAIN = tuple(field.name for field in fields(AnnotationFile) if field.name != "
 
 
 def find_annotation(connection: Connection, spacing_um: int) -> AnnotationFile | None:
-    """The annotation of that spacing, if the store has it."""
+    """The annotation with that spacing, or None if the store does not have it."""
     row = connection.execute(select(*_table.columns).where(_Model.spacing_um == spacing_um)).one_or_none()
     return None if row is None else _value(row)
 
 
 def all_annotations(connection: Connection) -> list[AnnotationFile]:
-    """Every annotation of the store, the finest first."""
+    """All annotations in the store, the finest first."""
     return [_value(row) for row in connection.execute(select(*_table.columns).order_by(_Model.spacing_um))]
 
 
 def lock_annotations(connection: Connection) -> None:
-    """Keep other writers of annotations waiting until the transaction ends."""
-    # A row that is always there: two writers of the first annotation have no row of their own to wait for.
+    """Make other writers of annotations wait until the transaction ends."""
+    # This row always exists; for the first annotation there is no row of its own to lock.
     connection.execute(select(StoreInfo.id).with_for_update())
 
 
 def record_annotation(connection: Connection, file: AnnotationFile) -> str | None:
-    """Write the row of a published file, in place of an earlier one of the same spacing.
+    """Write the row of a published file; it replaces an earlier one of the same spacing.
 
     Returns
     -------
     str or None
-        Path of the earlier file if it is another one: the caller moves it to the trash after the commit.
+        Path of the replaced file, if it differs; the caller moves it to the trash after the commit.
     """
     lock_annotations(connection)
     same = _Model.spacing_um == file.grid.spacing_um
@@ -57,7 +57,7 @@ def record_annotation(connection: Connection, file: AnnotationFile) -> str | Non
 
 
 def known_structure_ids(connection: Connection) -> frozenset[int]:
-    """The ids of all structures of the ontology, which an annotation may name; those withdrawn are among them.
+    """The ids of all structures of the ontology, withdrawn ones included.
 
     Raises
     ------
@@ -67,25 +67,25 @@ def known_structure_ids(connection: Connection) -> frozenset[int]:
     ids = frozenset(connection.scalars(select(Structure.id)))
     if not ids:
         raise UnknownStructureError(
-            "the catalog has no structures, so that an annotation cannot be checked",
-            hint="Take in the ontology first: `bsv-store sync structures`, or `bsv-store ingest structures FILE`.",
+            "an annotation cannot be checked: the catalog has no structures yet",
+            hint="Ingest the ontology first: `bsv-store sync structures`, or `bsv-store ingest structures FILE`.",
         )
     return ids
 
 
 def check_structure_ids(ids: Collection[int], known: Collection[int], *, what: str) -> None:
-    """Accept the ids that an annotation names if the ontology has them all.
+    """Accept the structure ids of an annotation if the ontology has all of them.
 
     Raises
     ------
     UnknownStructureError
-        That names some of those that it has not.
+        If some are unknown.
     """
     unknown = sorted(set(ids) - set(known))
     if unknown:
         raise UnknownStructureError(
-            f"{what} names structures that the ontology does not have: {listed(unknown)}",
-            hint="Bring the ontology up to date with `bsv-store sync structures`; else it is of another atlas.",
+            f"{what} has structures that the ontology does not have: {listed(unknown)}",
+            hint="Update the ontology with `bsv-store sync structures`, or check whether it is of another atlas.",
         )
 
 

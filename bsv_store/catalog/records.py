@@ -1,12 +1,12 @@
-"""What the readers of files and replies hand to the catalog: plain, checked, frozen values.
+"""Records that the readers of files and replies pass to the catalog: plain, checked, frozen values.
 
-``sources`` makes these from any of the wire formats; ``catalog.ingest`` stores them. Neither knows the other.
+``formats`` creates them from any of the wire formats, ``catalog.ingest`` stores them. Neither knows the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,9 @@ from bsv_store.vocabulary import ExperimentSourceKind as ExperimentSourceKind
 from bsv_store.vocabulary import UnionizePart as UnionizePart
 
 ROOT_STRUCTURE_ID = 997
+
+# Metadata of fields.
+_LISTED_AS = "listed_as"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class StructureRecord:
 
 @dataclass(frozen=True, slots=True)
 class Ontology:
-    """A whole structure graph, checked to be one tree; parents come before their children.
+    """A complete structure graph that is one tree; parents come before their children.
 
     Attributes
     ----------
@@ -45,7 +48,7 @@ class Ontology:
     structure_set_names : mapping of int to str
         Names of structure sets where the source has them.
     has_structure_sets : bool
-        False where the source format does not carry set membership, so that nothing is concluded from its absence.
+        False if the source format has no set membership, so that its absence means nothing.
     """
 
     structures: tuple[StructureRecord, ...]
@@ -55,27 +58,30 @@ class Ontology:
 
 @dataclass(frozen=True, slots=True)
 class LineRecord:
-    """A transgenic line as an experiment list names it."""
+    """A transgenic line of an experiment list."""
 
     name: str
     allen_id: int | None = None
     type_name: str | None = None
-    """'driver', 'reporter', 'wild type'; None where the source does not say."""
+    """'driver', 'reporter', 'wild type'; None if unknown."""
     description: str | None = None
     stock_number: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ExperimentRecord:
-    """One experiment as one list has it. Coordinates are um, volumes mm3; None means that the list does not say."""
+    """An experiment of one list. Coordinates are um, volumes mm3; None means that the list has no value.
+
+    A field of a plain type is the column of table ``experiment`` with the same name.
+    """
 
     id: int
     primary_structure_id: int
     primary_structure_acronym: str
     specimen_name: str | None = None
     product_id: int | None = None
-    strain: str | None = None
-    sex: str | None = None
+    strain: str | None = field(default=None, metadata={_LISTED_AS: "strain"})
+    sex: str | None = field(default=None, metadata={_LISTED_AS: "gender"})
     injection_volume: float | None = None
     injection_ap: int | None = None
     injection_dv: int | None = None
@@ -83,25 +89,31 @@ class ExperimentRecord:
     projection_volume: float | None = None
     """The list's ``sum``: projection volume outside the injection in both hemispheres, mm3."""
     injection_structure_ids: tuple[int, ...] = ()
-    """Sorted; order carries no meaning upstream."""
+    """Sorted; the order has no meaning upstream."""
     lines: tuple[LineRecord, ...] = ()
     """Sorted by name; empty for wild type."""
-    storage_directory: str | None = None
+    storage_directory: str | None = field(default=None, metadata={_LISTED_AS: "storage_directory"})
+
+
+LISTED_TEXTS: Mapping[str, str] = {
+    each.name: each.metadata[_LISTED_AS] for each in fields(ExperimentRecord) if _LISTED_AS in each.metadata
+}
+"""The optional texts of a record that have one name in all lists: that name, by field."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExperimentList:
-    """A whole experiment list: one snapshot of one kind.
+    """A complete experiment list: one snapshot of one kind.
 
     Attributes
     ----------
     kind : ExperimentSourceKind
     experiments : tuple of ExperimentRecord
-        Unique ids, sorted by id: rows of one id that differ only by line are merged into one record with every line.
+        Sorted by id, unique: rows of one id that differ only by line are merged into one record with all lines.
     rows : int
-        Rows the source had, duplicates included.
+        Rows of the source, duplicates included.
     upstream_date : datetime.date or None
-        Day the list was made upstream, where known.
+        Date of the list upstream, if known.
     """
 
     kind: ExperimentSourceKind
@@ -110,7 +122,7 @@ class ExperimentList:
     upstream_date: date | None = None
 
 
-# API field, our column, NumPy dtype: the 19 fields of ProjectionStructureUnionize in the table's column order.
+# API field, column, NumPy dtype: the 19 fields of ProjectionStructureUnionize in the order of the table's columns.
 UNIONIZE_FIELDS: tuple[tuple[str, str, str], ...] = (
     ("section_data_set_id", "experiment_id", "i8"),
     ("structure_id", "structure_id", "i8"),
@@ -137,7 +149,7 @@ UNIONIZE_COLUMNS: tuple[str, ...] = tuple(column for _, column, _ in UNIONIZE_FI
 
 @dataclass(frozen=True, slots=True)
 class UnionizeTable:
-    """Unionize rows of one or more experiments, column by column.
+    """Unionize rows of one or more experiments, by column.
 
     Attributes
     ----------
@@ -145,7 +157,7 @@ class UnionizeTable:
         Keys are ``UNIONIZE_COLUMNS``; dtypes as in ``UNIONIZE_FIELDS``. Sorted by (experiment_id, structure_id,
         hemisphere_id, is_injection), keys unique, every number finite.
     parts : frozenset of UnionizePart
-        Which halves of each experiment's table the source holds completely.
+        The halves of each experiment's table that the source has completely.
     """
 
     columns: Mapping[str, NDArray[Any]]
@@ -162,7 +174,7 @@ class UnionizeTable:
         return tuple(int(value) for value in np.unique(self.columns["experiment_id"]))
 
     def of_parts(self, parts: Collection[UnionizePart]) -> UnionizeTable:
-        """The same table with only these of its halves."""
+        """The table with these of its halves only."""
         kept = self.parts & frozenset(parts)
         import numpy as np
 

@@ -1,7 +1,7 @@
-"""Structures of the ontology: find one by acronym or id, search, walk up and down the tree.
+"""Structures of the ontology: look them up by acronym or id, search by text, walk up and down the tree.
 
-Acronyms are taken exactly: CM and cm are two structures, and VISp is no prefix of VISpm. What lies inside a structure
-is said by the ontology alone.
+Acronyms are compared exactly: CM and cm are two structures, and VISpm is not inside VISp because of its name. Only the
+ontology determines what is inside a structure.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Structure, StructureAncestor, StructureSetMember
 from bsv_store.check import several, whole_number
 from bsv_store.errors import InputError, UnknownStructureError
-from bsv_store.text import MAX_ID, can_be_name, listed, shown
+from bsv_store.text import MAX_ID, as_reference, can_be_name, listed, shown
 
 StructureRef = str | int
-"""A structure as users name it: acronym (case matters) or Allen's id."""
+"""A structure: its acronym (case matters) or Allen's id."""
 
-# The structures that unionize records are made for (the root has some too, without being a member).
+# The structures that have unionize records (the root has some too, but is not a member).
 UNIONIZE_STRUCTURE_SET_ID = 184527634
 
 _CHUNK = 1_000
@@ -31,7 +31,7 @@ _CHUNK = 1_000
 
 @dataclass(frozen=True, slots=True)
 class StructureRow:
-    """One structure of the catalog."""
+    """A structure of the catalog."""
 
     id: int
     acronym: str
@@ -42,26 +42,19 @@ class StructureRow:
     graph_order: int
     color_hex_triplet: str
     withdrawn: bool
-    """No longer in the newest ontology that was taken in."""
+    """Not in the ontology that was ingested last."""
 
 
 _COLUMNS = tuple(Structure.__table__.c[name] for name in StructureRow.__slots__)
 
 
-def as_reference(structure: StructureRef) -> StructureRef:
-    """The id where a text is a whole number (no acronym is one), so that "385" from a command line means 385."""
-    if isinstance(structure, str) and can_be_name(structure) and structure.isascii() and structure.isdigit():
-        return int(structure)
-    return structure
-
-
 def find_structure(connection: Connection, structure: StructureRef) -> StructureRow:
-    """The structure of that acronym or id.
+    """The structure with that acronym or id.
 
     Raises
     ------
     UnknownStructureError
-        If the ontology does not have it; near acronyms and names are in the hint.
+        If the ontology does not have it; the hint suggests similar acronyms and names.
     """
     return find_structures(connection, [structure])[0]
 
@@ -69,21 +62,21 @@ def find_structure(connection: Connection, structure: StructureRef) -> Structure
 def find_structures(
     connection: Connection, structures: StructureRef | Iterable[StructureRef]
 ) -> tuple[StructureRow, ...]:
-    """The structures of those acronyms and ids, in the order given.
+    """The structures with these acronyms and ids, in the order given.
 
     Raises
     ------
     InputError
-        If one is neither acronym nor id.
+        If one is neither an acronym nor an id.
     UnknownStructureError
-        If the ontology does not have one of them; all unknown ones are named.
+        If the ontology does not have all of them; the message names the unknown ones.
     """
     wanted: list[Any] = [
         as_reference(each) for each in several("structures", structures, such_as="'CP', 672 or ['CP', 'TH']")
     ]
     for ref in wanted:
         if not isinstance(ref, str | int) or isinstance(ref, bool):
-            raise InputError(f"{shown(ref)} is no structure", hint="Give an acronym or an id, such as 'CP' or 672.")
+            raise InputError(f"{shown(ref)} is not a structure", hint="Give an acronym or an id, such as 'CP' or 672.")
     ids = {int(ref) for ref in wanted if not isinstance(ref, str) and 0 < ref <= MAX_ID}
     acronyms = sorted({ref for ref in wanted if isinstance(ref, str) and can_be_name(ref)})
     found: dict[StructureRef, StructureRow] = {}
@@ -99,10 +92,10 @@ def find_structures(
 
 
 def search(connection: Connection, text: str, *, limit: int | None = None) -> tuple[StructureRow, ...]:
-    """The structures whose acronym or name has the text in it, case aside.
+    """The structures whose acronym or name contains the text, ignoring case.
 
-    Exact acronyms come first, then acronyms and names equal but for case, then acronyms that start with the text, then
-    the rest, each in graph order.
+    Exact acronyms come first, then acronyms and names that differ in case only, then acronyms that start with the text,
+    then the rest, each in graph order.
     """
     folded = text.strip().casefold()
     if not can_be_name(folded):
@@ -122,7 +115,7 @@ def search(connection: Connection, text: str, *, limit: int | None = None) -> tu
 
 
 def near_structures(rows: Sequence[StructureRow], text: str, *, limit: int = 5) -> list[StructureRow]:
-    """The structures that may have been meant: same acronym or name but for case, then similar ones, best first."""
+    """Structures with a similar acronym or name, best first; those that differ in case only come first."""
     if not can_be_name(text):
         return []
     folded = text.casefold()
@@ -135,7 +128,7 @@ def near_structures(rows: Sequence[StructureRow], text: str, *, limit: int = 5) 
     similar = [row for key in difflib.get_close_matches(folded, by_acronym, n=limit) for row in by_acronym[key]]
     named = [row for key in difflib.get_close_matches(folded, by_name, n=limit) for row in by_name[key]]
     part = [row for row in rows if len(folded) > 2 and folded in row.name.casefold()]
-    # A long text that stands in a name is a part of it; a short one is a misspelled acronym more often.
+    # A long text is usually a part of a name, a short one a misspelled acronym.
     ranked = (*same, *part, *similar, *named) if len(folded) > 5 else (*same, *similar, *part, *named)
     unique = {row.id: row for row in ranked}
     return list(unique.values())[:limit]
@@ -168,13 +161,13 @@ def structure_set(connection: Connection, set_id: int) -> tuple[StructureRow, ..
     if not rows:
         raise InputError(
             f"the catalog has no structure set {set_id}",
-            hint="Sets come with the ontology: `bsv-store sync structures`. 167587189 holds the summary structures.",
+            hint="Sets are part of the ontology: `bsv-store sync structures`. 167587189 has the summary structures.",
         )
     return rows
 
 
 def ancestry(connection: Connection) -> Mapping[str, tuple[str, ...]]:
-    """For each acronym the acronyms from itself up to the root, itself first."""
+    """The acronyms from each structure up to the root, itself first, by acronym."""
     acronyms = {row.id: row.acronym for row in _rows(connection)}
     query = select(StructureAncestor.descendant_id, StructureAncestor.ancestor_id).order_by(
         StructureAncestor.descendant_id, StructureAncestor.distance
@@ -199,8 +192,8 @@ def _unknown(connection: Connection, unknown: Sequence[StructureRef]) -> Unknown
     rows = list(_rows(connection))
     if not rows:
         return UnknownStructureError(
-            f"no structure {shown(unknown[0])}: the catalog has no structures at all",
-            hint="Take in the ontology first: `bsv-store sync structures`, or `bsv-store ingest structures FILE`.",
+            f"no structure {shown(unknown[0])}: the catalog has no structures yet",
+            hint="Ingest the ontology first: `bsv-store sync structures`, or `bsv-store ingest structures FILE`.",
         )
     noun = "structure" if len(unknown) == 1 else "structures"
     message = f"the ontology has no {noun} {listed(shown(ref) for ref in unknown)}"
@@ -212,7 +205,7 @@ def _suggestion(rows: Sequence[StructureRow], unknown: Sequence[StructureRef]) -
     for ref in unknown:
         parts = [part.strip() for part in ref.split(",")] if isinstance(ref, str) else []
         if len(parts) > 1 and acronyms.issuperset(parts):
-            return f"An acronym may hold a comma, so name each on its own: {listed(map(repr, parts))}."
+            return f"Acronyms may contain commas, so name each separately: {listed(map(repr, parts))}."
     near: dict[int, StructureRow] = {}
     for ref in unknown[:3]:
         if isinstance(ref, str):

@@ -1,4 +1,4 @@
-"""One volume of the store, or the command that brings it."""
+"""Looks up one volume, or names the command that fetches it."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
 
 def stored_volume(database: Database, experiment_id: int, *, kind: VolumeKind, spacing_um: int) -> VolumeFile:
-    """The file of a volume, as the catalog describes it.
+    """The file of a volume.
 
     Raises
     ------
     InputError
-        If the id is no number.
+        If the id is not an integer.
     MissingDataError
-        If the store does not have it.
+        If the store does not have it; the hint is the command that fetches it.
     """
     experiment_id = whole_number("experiment_id", experiment_id)
     with database.reading() as connection:
         found = find_volumes(connection, [experiment_id], kind=kind, spacing_um=spacing_um)
         others = [] if experiment_id in found else volumes_of(connection, experiment_id)
     if experiment_id not in found:
-        there = ", ".join(f"{other} at {spacing} um" for other, spacing in others) or "no other volume"
+        there = ", ".join(f"{other} at {spacing} um" for other, spacing in others) or "none"
         raise MissingDataError(
-            f"the store has no {kind} at {spacing_um} um of experiment {experiment_id}; it has {there} of it",
-            hint=f"Bring it: bsv-store fetch --ids {experiment_id} --kind {kind} --spacing {spacing_um}",
+            f"the store has no {kind} at {spacing_um} um of experiment {experiment_id}; volumes of it: {there}",
+            hint=f"Fetch it: bsv-store fetch --ids {experiment_id} --kind {kind} --spacing {spacing_um}",
         )
     return found[experiment_id]

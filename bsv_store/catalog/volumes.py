@@ -1,4 +1,4 @@
-"""Which volumes the store has: the rows of table ``volume`` as values."""
+"""The volumes in the store: the rows of table ``volume`` as values."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _COLUMNS = (
 def find_volumes(
     connection: Connection, experiment_ids: Sequence[int], *, kind: VolumeKind, spacing_um: int
 ) -> dict[int, VolumeFile]:
-    """The volumes that the store has of these experiments, by experiment id; the others are absent."""
+    """The volumes of these experiments in the store, by experiment id; missing ones are absent."""
     rows = connection.execute(_recorded(connection, experiment_ids, kind, spacing_um, *_COLUMNS)).all()
     grid = Grid(spacing_um)
     return {row[0]: _value(row, grid) for row in rows}
@@ -47,7 +47,7 @@ def find_volumes(
 def recorded_sizes(
     connection: Connection, experiment_ids: Sequence[int], *, kind: VolumeKind, spacing_um: int
 ) -> dict[int, tuple[str, int]]:
-    """Path and size in bytes of the volumes that the store has of these experiments, by experiment id."""
+    """Path and size in bytes of the volumes of these experiments in the store, by experiment id."""
     columns = (StoredVolume.experiment_id, StoredVolume.path, StoredVolume.size_bytes)
     rows = connection.execute(_recorded(connection, experiment_ids, kind, spacing_um, *columns)).all()
     return {experiment_id: (path, size_bytes) for experiment_id, path, size_bytes in rows}
@@ -64,30 +64,30 @@ def _recorded(
 
 
 def volumes_of(connection: Connection, experiment_id: int) -> list[tuple[str, int]]:
-    """Kind and spacing in um of each volume that the store has of an experiment, sorted."""
+    """Kind and spacing in um of each volume of an experiment in the store, sorted."""
     query = select(StoredVolume.kind, StoredVolume.spacing_um)
     rows = connection.execute(query.where(StoredVolume.experiment_id == experiment_id))
     return sorted((row.kind, row.spacing_um) for row in rows)
 
 
 def record_volume(connection: Connection, file: VolumeFile) -> str | None:
-    """Write the row of a published file, in place of an earlier one of the same experiment, kind and spacing.
+    """Write the row of a published file; it replaces an earlier one of the same experiment, kind and spacing.
 
     Returns
     -------
     str or None
-        Path of the earlier file if it is another one: the caller moves it to the trash after the commit.
+        Path of the replaced file, if it differs; the caller moves it to the trash after the commit.
     """
     return next(iter(record_volumes(connection, [file])), None)
 
 
 def record_volumes(connection: Connection, files: Sequence[VolumeFile]) -> list[str]:
-    """Write the rows of published files, in place of earlier ones of the same experiment, kind and spacing.
+    """Write the rows of published files; they replace earlier ones of the same experiment, kind and spacing.
 
     Returns
     -------
     list of str
-        Paths of the earlier files that are others: the caller moves them to the trash after the commit.
+        Paths of the replaced files that differ; the caller moves them to the trash after the commit.
     """
     replaced = []
     for (kind, spacing_um), new in _by_grid(files).items():
@@ -106,7 +106,7 @@ def record_volumes(connection: Connection, files: Sequence[VolumeFile]) -> list[
 
 
 def _by_grid(files: Sequence[VolumeFile]) -> dict[tuple[VolumeKind, int], dict[int, VolumeFile]]:
-    """The files by kind and spacing, then by experiment; the last of one experiment counts."""
+    """The files by kind and spacing, then by experiment; the last one of an experiment counts."""
     found: dict[tuple[VolumeKind, int], dict[int, VolumeFile]] = {}
     for file in files:
         found.setdefault((file.kind, file.spacing_um), {})[file.experiment_id] = file
@@ -139,6 +139,6 @@ def _row(file: VolumeFile) -> dict[str, Any]:
 
 
 def _value(row: Row[Any], grid: Grid) -> VolumeFile:
-    # By position, as thousands are asked for at once: by name takes three times as long.
+    # By position: access by name takes three times as long, which matters for thousands of rows.
     experiment_id, kind, path, source, fetched_at, *recorded = tuple(row)
     return VolumeFile(experiment_id, kind, path, VolumeLayout(grid, *recorded), source, fetched_at)

@@ -11,7 +11,7 @@ from bsv_store.averaging.grouping.subjects import subject_attributes
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Unionize
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
-from bsv_store.catalog.selection.criteria import HEMISPHERE_IDS
+from bsv_store.vocabulary import MEASURED_HEMISPHERES
 
 
 def read_experiments(connection: Connection, ids: Sequence[int]) -> list[Subject]:
@@ -25,7 +25,7 @@ def read_injections(connection: Connection, ids: Sequence[int]) -> dict[int, tup
     query = select(Unionize.experiment_id, Unionize.projection_volume, Unionize.sum_pixel_intensity).where(
         id_in(connection, Unionize.experiment_id, ids),
         Unionize.structure_id == ROOT_STRUCTURE_ID,
-        Unionize.hemisphere_id == HEMISPHERE_IDS["both"],
+        Unionize.hemisphere_id == MEASURED_HEMISPHERES["both"].unionize_id,
         Unionize.is_injection,
     )
     return {row[0]: (float(row[1]), float(row[2])) for row in connection.execute(query).all()}

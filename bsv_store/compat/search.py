@@ -59,7 +59,10 @@ def find_connectivity_experiments(
     )
     if target_regions is not None and len(target_regions) > 0:
         selection &= Selection(
-            projecting_to=target_regions, measure=measure, threshold=threshold, target_hemisphere=target_hemisphere
+            projecting_to=target_regions,
+            target_measure=measure,
+            target_threshold=threshold,
+            target_hemisphere=target_hemisphere,
         )
     with nullcontext(store) if store is not None else open_store() as opened:
         return list(opened.select(selection))
@@ -96,8 +99,8 @@ def fetch_upstream_regions(
     """
     selection = Selection(
         projecting_to=target_regions,
-        measure=measure,
-        threshold=min_projection_volume,
+        target_measure=measure,
+        target_threshold=min_projection_volume,
         target_hemisphere=target_hemisphere,
         line=_line(mouse_line),
     )

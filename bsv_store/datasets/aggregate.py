@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bsv_store.averaging.inputs import ALGORITHM_VERSION, Inputs, gather_inputs
-from bsv_store.catalog.selection.shared import current_user
+from bsv_store.catalog.edits import current_user
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.answers import catalog_state, known_answer, record_answer, remember_answer
 from bsv_store.datasets.compute import DamagedInputsError, compute, result_room

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from bsv_store.catalog.records import ExperimentList, ExperimentRecord, ExperimentSourceKind, LineRecord
+from bsv_store.catalog.records import LISTED_TEXTS, ExperimentList, ExperimentRecord, ExperimentSourceKind, LineRecord
 from bsv_store.errors import FormatError
 from bsv_store.formats.envelope import read_json, read_rows
 from bsv_store.formats.fields import (
@@ -189,8 +189,6 @@ def _record(row: Mapping[str, Any], shape: _Shape, *, what: str) -> ExperimentRe
         primary_structure_acronym=checked_text(row[shape.acronym], field=shape.acronym, what=here),
         specimen_name=optional_text(row.get(shape.specimen), field=shape.specimen, what=here),
         product_id=None if product is None else checked_id(product, field=shape.product, what=here),
-        strain=optional_text(row.get("strain"), field="strain", what=here),
-        sex=optional_text(row.get("gender"), field="gender", what=here),
         injection_volume=checked_amount(row[shape.volume], field=shape.volume, what=here),
         injection_ap=ap,
         injection_dv=dv,
@@ -198,7 +196,7 @@ def _record(row: Mapping[str, Any], shape: _Shape, *, what: str) -> ExperimentRe
         projection_volume=checked_amount(row.get("sum"), field="sum", what=here),
         injection_structure_ids=_structure_ids(row[shape.structures], field=shape.structures, what=here),
         lines=_lines(row, shape, what=here),
-        storage_directory=optional_text(row.get("storage_directory"), field="storage_directory", what=here),
+        **{name: optional_text(row.get(key), field=key, what=here) for name, key in LISTED_TEXTS.items()},
     )
 
 

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS, UnionizePart, UnionizeTable
+from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS, UnionizeTable
 from bsv_store.errors import FormatError
 from bsv_store.formats.envelope import read_rows
 from bsv_store.formats.fields import DAMAGED_HINT, decoded, looks_like_html, quoted
+from bsv_store.vocabulary import UnionizePart
 from bsv_store.volumes.grid import EXTENT_UM
 
 _Columns = dict[str, NDArray[Any]]

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.ingest import Snapshot, SnapshotDiff
+    from bsv_store.catalog.selection.exclusions import ExcludedExperiment
+    from bsv_store.catalog.selection.saved import SavedSelection
     from bsv_store.catalog.selection.selection import Selection, SelectionLike
-    from bsv_store.catalog.selection.shared import ExcludedExperiment, SavedSelection
     from bsv_store.catalog.structures import StructureRef
     from bsv_store.catalog.tables.frames import SelectionSummary
     from bsv_store.vocabulary import MatrixRows, MatrixStatistic, Measure, MeasuredHemisphere, MissingPolicy
@@ -24,7 +25,8 @@ class Catalog:
     """The catalog of an open store: ``store.catalog``.
 
     Every method runs in a transaction of its own. Names that the catalog does not have raise `UnknownStructureError`,
-    `UnknownExperimentError` or `SelectionError`; arguments that are not valid raise `InputError`.
+    `UnknownExperimentError` or `SelectionError`; an experiment on the exclusion list that is named by id raises
+    `ExcludedExperimentError`; arguments that are not valid raise `InputError`.
 
     Parameters
     ----------
@@ -156,8 +158,8 @@ class Catalog:
     ) -> str:
         """The matrix by source as one SELECT that works on both databases, for use with `Store.sql`.
 
-        Its columns are source, hemisphere, target, n (experiments) and value. Sources without a table in the store are
-        absent. Parameters and errors are those of `matrix`.
+        Its columns are source, hemisphere, target, n (experiments) and, unless the statistic is 'n', the measure.
+        Sources without a table in the store are absent. Parameters and errors are those of `matrix`.
         """
         from bsv_store.catalog.search.matrix import matrix_sql
 
@@ -214,7 +216,7 @@ class Catalog:
         MissingDataError
             If the store does not have the unionize table of an experiment.
         """
-        from bsv_store.catalog.search.ranking import rank_structures
+        from bsv_store.catalog.search.rank import rank_structures
 
         with self._database.reading() as connection:
             return rank_structures(
@@ -270,7 +272,7 @@ class Catalog:
         InputError
             If there is none; the hint suggests similar names.
         """
-        from bsv_store.catalog.selection.shared import find_selection
+        from bsv_store.catalog.selection.saved import find_selection
 
         with self._database.reading() as connection:
             return find_selection(connection, check.text("name", name, such_as="visual")).selection
@@ -283,12 +285,12 @@ class Catalog:
         history : str, optional
             A name: return every selection that was ever saved under it instead.
         """
-        from bsv_store.catalog.selection.shared import named_selections
+        from bsv_store.catalog.selection.saved import saved_selections
 
         if history is not None:
             check.text("history", history, such_as="visual")
         with self._database.reading() as connection:
-            return named_selections(connection, history=history)
+            return saved_selections(connection, history=history)
 
     def save_selection(
         self, name: str, selection: SelectionLike, *, note: str | None = None, replace: bool = False
@@ -310,14 +312,16 @@ class Catalog:
         BusyError
             If another process saved a selection under that name at the same moment.
         """
-        from bsv_store.catalog.selection.shared import save_selection
+        from bsv_store.catalog.selection.saved import save_selection
 
         return save_selection(self._database, name, as_selection(selection), note=note, replace=replace)
 
     # -- the exclusion list -----------------------------------------------------------------------------------------
 
     def exclude(self, experiment_ids: Collection[int], reason: str, *, replace: bool = False) -> tuple[int, ...]:
-        """Put experiments on the exclusion list; selections leave them out from then on.
+        """Put experiments on the exclusion list.
+
+        Selections leave them out from then on, and naming one by id is an error; see `Selection`.
 
         Parameters
         ----------
@@ -336,7 +340,7 @@ class Catalog:
         InputError
             If no reason is given, or an experiment is on the list for another reason and ``replace`` is False.
         """
-        from bsv_store.catalog.selection.shared import exclude
+        from bsv_store.catalog.selection.exclusions import exclude
 
         return exclude(self._database, experiment_ids, reason, replace=replace)
 
@@ -348,7 +352,7 @@ class Catalog:
         InputError
             If one of them is not on the list. Nothing is changed then.
         """
-        from bsv_store.catalog.selection.shared import lift_exclusion
+        from bsv_store.catalog.selection.exclusions import lift_exclusion
 
         return lift_exclusion(self._database, experiment_ids)
 
@@ -360,7 +364,7 @@ class Catalog:
         history : bool
             Include exclusions that were lifted.
         """
-        from bsv_store.catalog.selection.shared import exclusions
+        from bsv_store.catalog.selection.exclusions import exclusions
 
         with self._database.reading() as connection:
             return exclusions(connection, history=history)

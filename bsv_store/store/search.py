@@ -26,6 +26,7 @@ class Search:
     selected experiments; by default all are searched that are neither withdrawn nor on the exclusion list.
 
     Names that the catalog does not have raise `UnknownStructureError`, `UnknownExperimentError` or `SelectionError`.
+    An experiment on the exclusion list that is named by id raises `ExcludedExperimentError`.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ class Search:
         limit : int, optional
             Maximum number of rows to return.
         """
-        from bsv_store.catalog.search.searches import search_sources
+        from bsv_store.catalog.search.source import search_sources
 
         with self._database.reading() as connection:
             return search_sources(
@@ -109,7 +110,7 @@ class Search:
         limit : int, optional
             Maximum number of rows to return.
         """
-        from bsv_store.catalog.search.searches import search_targets
+        from bsv_store.catalog.search.target import search_targets
 
         with self._database.reading() as connection:
             return search_targets(
@@ -150,7 +151,7 @@ class Search:
         InputError
             If the point lies outside the CCF, or seems to be in mm.
         """
-        from bsv_store.catalog.search.searches import search_injections
+        from bsv_store.catalog.search.injection import search_injections
 
         with self._database.reading() as connection:
             return search_injections(
@@ -176,7 +177,8 @@ class Search:
         Parameters
         ----------
         experiment_id : int
-            The experiment to compare with; it is not in the result.
+            The experiment to compare with; it is not in the result. It may be on the exclusion list only if
+            ``selection`` has ``include_excluded``.
         selection : Selection or experiment ids, optional
             Search these experiments only.
         domain : str, int or sequence of them, optional
@@ -195,7 +197,7 @@ class Search:
         InputError
             If fewer than two structures remain.
         """
-        from bsv_store.catalog.search.searches import search_correlation
+        from bsv_store.catalog.search.correlation import search_correlation
 
         with self._database.reading() as connection:
             return search_correlation(

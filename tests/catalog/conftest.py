@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import Connection, make_url
@@ -13,7 +13,12 @@ from tests.catalog.small_catalog import EXCLUDED_IDS, fill
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
+    from bsv_store.store.catalog import Catalog
+    from bsv_store.store.search import Search
     from tests.postgres import PostgresServer
+
+NO_FILES: Any = None
+"""Stands for the files of a store where a search reads none."""
 
 both_databases = pytest.fixture(scope="session", params=["sqlite", "postgres"])
 
@@ -47,14 +52,14 @@ def small_catalog(request: pytest.FixtureRequest) -> Database:
 @both_databases
 def excluding_catalog(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """The small catalog with some of its experiments on the exclusion list. Do not write to it."""
-    from bsv_store.catalog.selection.shared import exclude, lift_exclusion
+    from bsv_store.catalog.selection.exclusions import exclude, lift_exclusion
 
     database = _empty(request, tmp_path_factory, "test_excluding_catalog")
     with database.writing() as connection:
         fill(connection)
     exclude(database, EXCLUDED_IDS, "bad section")
     # What was lifted no longer counts.
-    exclude(database, [102], "a slip")
+    exclude(database, [102], "by mistake")
     lift_exclusion(database, [102])
     yield database
     database.close()
@@ -65,6 +70,22 @@ def reading(small_catalog: Database) -> Iterator[Connection]:
     """A reading transaction on the small catalog."""
     with small_catalog.reading() as connection:
         yield connection
+
+
+@pytest.fixture
+def catalog(small_catalog: Database) -> Catalog:
+    """``store.catalog`` of the small catalog."""
+    from bsv_store.store.catalog import Catalog
+
+    return Catalog(small_catalog)
+
+
+@pytest.fixture
+def search(small_catalog: Database) -> Search:
+    """``store.search`` of the small catalog, which has no volumes."""
+    from bsv_store.store.search import Search
+
+    return Search(small_catalog, NO_FILES)
 
 
 @both_databases

@@ -72,7 +72,7 @@ def test_ids_must_be_known(filled: Store, store: Store) -> None:
         known = known_structure_ids(connection)
     check_structure_ids(list(known), known, what="x")
     check_structure_ids((), known, what="x")
-    with pytest.raises(UnknownStructureError, match="the file names structures") as caught:
+    with pytest.raises(UnknownStructureError, match="the file has structures") as caught:
         check_structure_ids([*known, *range(10**9, 10**9 + 20)], known, what="the file")
     assert "1000000004 and 15 more" in str(caught.value)
 

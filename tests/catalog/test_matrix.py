@@ -97,12 +97,13 @@ def test_one_statement_gives_the_same(small_catalog: Database, statistic: Any) -
     with small_catalog.reading() as connection:
         frame = projection_matrix(connection, Selection(), **options)
         statement = matrix_sql(connection, Selection(), **options)
+    name = [] if statistic == "n" else ["projection_volume"]
     cells = run_sql(small_catalog, statement, row_limit=None, time_limit_s=60)
-    assert cells.columns.tolist() == ["source", "hemisphere", "target", "n", "value"]
+    assert cells.columns.tolist() == ["source", "hemisphere", "target", "n", *name]
     known = frame[(frame > 0).any(axis=1)] if statistic == "n" else frame.dropna()
     long = [(source, *column, known.at[source, column]) for source in known.index for column in known.columns]
     assert list(zip(cells["source"], cells["hemisphere"], cells["target"], strict=True)) == [row[:3] for row in long]
-    np.testing.assert_allclose(cells["value"].astype(float), [row[3] for row in long], rtol=1e-14)
+    np.testing.assert_allclose(cells[cells.columns[-1]].astype(float), [row[3] for row in long], rtol=1e-14)
 
 
 @pytest.mark.parametrize("rows", ["experiments", "sources"])
@@ -193,7 +194,7 @@ def test_real_sources_as_pandas_has_them(atlas_psu: Database, tables: pd.DataFra
             measure="projection_energy",
             statistic=statistic,
         )
-        source = pairs(connection, "SELECT id, primary_structure FROM experiments")
+        source = pairs(connection, "SELECT experiment_id, primary_structure FROM experiments")
         acronym = pairs(connection, "SELECT id, acronym FROM structure")
     assert frame.shape[1] == 2 * 316
     for number, side in ((1, "left"), (2, "right")):

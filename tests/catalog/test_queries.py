@@ -10,9 +10,10 @@ from sqlalchemy import Connection
 
 from bsv_store.catalog.records import UNIONIZE_COLUMNS
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.catalog.tables.frames import experiments_frame, injection_volumes, summary, uncovered, unionizes_frame
+from bsv_store.catalog.tables.frames import experiments_frame, injection_volumes, summary, uncovered
 from bsv_store.catalog.tables.views import VIEWS
 from bsv_store.errors import InputError, MissingDataError, UnknownExperimentError, UnknownStructureError
+from bsv_store.store.catalog import Catalog
 from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS, EXPERIMENTS, unionize_rows
 
 # -- experiments ------------------------------------------------------------------------------------------------------
@@ -21,8 +22,8 @@ from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS, EXPERIMENTS, union
 def test_experiments_have_one_row_each_and_all_columns_of_the_view(reading: Connection) -> None:
     frame = experiments_frame(reading, Selection(include_withdrawn=True))
     assert list(frame.columns) == [described.name for described in VIEWS["experiments"].columns]
-    assert frame["id"].tolist() == list(ALL_IDS)
-    by_id = frame.set_index("id")
+    assert frame["experiment_id"].tolist() == list(ALL_IDS)
+    by_id = frame.set_index("experiment_id")
     for row in EXPERIMENTS:
         for name in ("specimen_name", "transgenic_line", "strain", "sex", "injected_hemisphere", "withdrawn"):
             assert by_id.at[row["id"], name] == row[name], (row["id"], name)
@@ -34,20 +35,20 @@ def test_experiments_have_one_row_each_and_all_columns_of_the_view(reading: Conn
 def test_experiment_columns_have_types_that_keep_what_is_unknown(reading: Connection) -> None:
     frame = experiments_frame(reading, Selection())
     types = {name: str(dtype) for name, dtype in frame.dtypes.items()}
-    assert types["id"] == types["primary_structure_id"] == "int64"
+    assert types["experiment_id"] == types["primary_structure_id"] == "int64"
     assert types["injection_ap"] == types["product_id"] == "Int64"
     assert types["injection_volume"] == "float64"
     assert types["withdrawn"] == "bool"
     assert types["bilateral"] == "boolean"
     assert types["primary_structure"] == "object"
-    row = frame.set_index("id").loc[104]
+    row = frame.set_index("experiment_id").loc[104]
     assert row["injection_ap"] is pd.NA
     assert row["transgenic_line"] is None
     assert row["bilateral"] is pd.NA
 
 
 def test_bilateral_needs_one_percent_on_the_minor_side(reading: Connection) -> None:
-    frame = experiments_frame(reading, Selection(ids=[101, 102, 103])).set_index("id")
+    frame = experiments_frame(reading, Selection(ids=[101, 102, 103])).set_index("experiment_id")
     assert frame["bilateral"].to_dict() == {101: False, 102: True, 103: False}
 
 
@@ -105,8 +106,8 @@ def test_injection_volumes_of_more_ids_than_a_database_takes_parameters(reading:
 # -- unionize rows ----------------------------------------------------------------------------------------------------
 
 
-def test_unionizes_are_what_was_stored(reading: Connection) -> None:
-    frame = unionizes_frame(reading, [101, 103])
+def test_unionizes_are_what_was_stored(catalog: Catalog) -> None:
+    frame = catalog.unionizes([101, 103])
     assert tuple(frame.columns) == (*UNIONIZE_COLUMNS[:2], "structure", *UNIONIZE_COLUMNS[2:])
     stored = {
         (row["experiment_id"], row["structure_id"], row["hemisphere_id"], row["is_injection"]): row
@@ -122,8 +123,8 @@ def test_unionizes_are_what_was_stored(reading: Connection) -> None:
     assert frame["sum_pixel_intensity"].max() == 2.6e14
 
 
-def test_unionizes_come_by_experiment_then_in_graph_order(reading: Connection) -> None:
-    frame = unionizes_frame(reading, [103, 101], is_injection=False, hemisphere="both")
+def test_unionizes_come_by_experiment_then_in_graph_order(catalog: Catalog) -> None:
+    frame = catalog.unionizes([103, 101], is_injection=False, hemisphere="both")
     assert list(zip(frame["experiment_id"], frame["structure"], strict=True)) == [
         (101, "root"),
         (101, "VISpm"),
@@ -134,52 +135,51 @@ def test_unionizes_come_by_experiment_then_in_graph_order(reading: Connection) -
     ]
 
 
-def test_unionizes_filtered(reading: Connection) -> None:
-    left = unionizes_frame(reading, [101, 103], structures=["CP"], is_injection=False, hemisphere="left")
+def test_unionizes_filtered(catalog: Catalog) -> None:
+    left = catalog.unionizes([101, 103], structures=["CP"], is_injection=False, hemisphere="left")
     assert left["projection_volume"].tolist() == [0.1, 0.3]
-    inside = unionizes_frame(reading, [101], is_injection=True)
+    inside = catalog.unionizes([101], is_injection=True)
     assert inside["hemisphere_id"].tolist() == [2, 3]
 
 
-def test_descendants_only_when_asked_for(reading: Connection) -> None:
+def test_descendants_only_when_asked_for(catalog: Catalog) -> None:
     selection = Selection(ids=[101, 103])
     options = {"is_injection": False, "hemisphere": "both"}
-    assert len(unionizes_frame(reading, selection, structures=["TH", "VIS"], **options)) == 0  # type: ignore[arg-type]
-    inside = unionizes_frame(reading, selection, structures=["TH", "VIS"], include_descendants=True, **options)  # type: ignore[arg-type]
+    assert len(catalog.unionizes(selection, structures=["TH", "VIS"], **options)) == 0  # type: ignore[arg-type]
+    inside = catalog.unionizes(selection, structures=["TH", "VIS"], include_descendants=True, **options)  # type: ignore[arg-type]
     assert inside["structure"].tolist() == ["VISpm", "CM"]
 
 
-def test_experiments_without_records_are_an_error_unless_left_out(reading: Connection) -> None:
+def test_experiments_without_records_are_an_error_unless_left_out(catalog: Catalog) -> None:
     with pytest.raises(MissingDataError, match="injection rows of 1 experiment are not in the store: 201"):
-        unionizes_frame(reading, [101, 201])
+        catalog.unionizes([101, 201])
     with pytest.raises(MissingDataError, match="projection rows of 1 experiment are not in the store: 105"):
-        unionizes_frame(reading, [101, 105], is_injection=False)
-    assert len(unionizes_frame(reading, [105], is_injection=True)) == 2
-    frame = unionizes_frame(reading, Selection(), missing="skip")
+        catalog.unionizes([101, 105], is_injection=False)
+    assert len(catalog.unionizes([105], is_injection=True)) == 2
+    frame = catalog.unionizes(Selection(), missing="leave_out")
     assert set(frame["experiment_id"]) == {101, 102, 103, 105, 201}
 
 
-def test_unionizes_of_nothing(reading: Connection) -> None:
-    empty = unionizes_frame(reading, [])
+def test_unionizes_of_nothing(catalog: Catalog) -> None:
+    empty = catalog.unionizes(Selection(injected_in="TMv", injected_hemisphere="left"))
     assert len(empty) == 0
-    assert empty.dtypes.to_dict() == unionizes_frame(reading, [101]).dtypes.to_dict()
+    assert empty.dtypes.to_dict() == catalog.unionizes([101]).dtypes.to_dict()
 
 
-def test_unionizes_of_what_is_not_there(reading: Connection) -> None:
+def test_unionizes_of_what_is_not_there(catalog: Catalog) -> None:
     with pytest.raises(UnknownExperimentError, match="7"):
-        unionizes_frame(reading, [7])
+        catalog.unionizes([7])
     with pytest.raises(UnknownStructureError, match="VISP"):
-        unionizes_frame(reading, [101], structures=["VISP"])
+        catalog.unionizes([101], structures=["VISP"])
     with pytest.raises(InputError, match="'middle'"):
-        unionizes_frame(reading, [101], hemisphere="middle")  # type: ignore[arg-type]
+        catalog.unionizes([101], hemisphere="middle")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="'ignore'"):
-        unionizes_frame(reading, [101], missing="ignore")  # type: ignore[arg-type]
+        catalog.unionizes([101], missing="ignore")  # type: ignore[arg-type]
 
 
 def test_uncovered_by_part(reading: Connection) -> None:
-    assert uncovered(reading, [101, 105, 201], "injection") == (201,)
-    assert uncovered(reading, [101, 105, 201], "projection") == (105,)
+    assert uncovered(reading, Selection(ids=[101, 105, 201]), "injection") == (201,)
+    assert uncovered(reading, Selection(ids=[101, 105, 201]), "projection") == (105,)
     assert uncovered(reading, Selection(), "injection") == tuple(
         id_ for id_ in CURRENT_IDS if id_ not in (101, 102, 103, 105)
     )
-    assert uncovered(reading, [], "projection") == ()

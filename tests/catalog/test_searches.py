@@ -11,17 +11,13 @@ import pytest
 from sqlalchemy import Connection
 
 from bsv_store.catalog.database.engine import Database
-from bsv_store.catalog.search.searches import (
-    FOUND_COLUMNS,
-    search_correlation,
-    search_injections,
-    search_sources,
-    search_targets,
-)
+from bsv_store.catalog.search.found import FOUND_COLUMNS
 from bsv_store.catalog.selection.resolve import resolve
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import UNIONIZE_STRUCTURE_SET_ID
 from bsv_store.errors import InputError, MissingDataError, SelectionError, UnknownExperimentError, UnknownStructureError
+from bsv_store.store.search import Search
+from tests.catalog.conftest import NO_FILES
 
 
 def pairs(frame: pd.DataFrame, column: str) -> list[tuple[int, Any]]:
@@ -31,8 +27,8 @@ def pairs(frame: pd.DataFrame, column: str) -> list[tuple[int, Any]]:
 # -- source -----------------------------------------------------------------------------------------------------------
 
 
-def test_source_search_ranks_by_signal_and_puts_the_unknown_last(reading: Connection) -> None:
-    frame = search_sources(reading, "VISp")
+def test_source_search_ranks_by_signal_and_puts_the_unknown_last(search: Search, reading: Connection) -> None:
+    frame = search.sources("VISp")
     assert tuple(frame.columns) == (*FOUND_COLUMNS, "projection_volume")
     assert pairs(frame, "projection_volume")[:3] == [(101, 2.0), (201, 2.0), (102, 1.0)]
     assert frame["experiment_id"].tolist()[3:] == [1, 204]
@@ -41,30 +37,30 @@ def test_source_search_ranks_by_signal_and_puts_the_unknown_last(reading: Connec
     assert set(frame["experiment_id"]) == set(resolve(reading, Selection(injected_in="VISp")))
 
 
-def test_source_search_in_a_domain_and_hemisphere(reading: Connection) -> None:
-    options: dict[str, Any] = {"within": Selection(ids=[101, 102, 103])}
-    ipsi = search_sources(reading, "VIS", target_domain=["CP"], target_hemisphere="ipsilateral", **options)
+def test_source_search_in_a_domain_and_hemisphere(search: Search) -> None:
+    options: dict[str, Any] = {"selection": Selection(ids=[101, 102, 103])}
+    ipsi = search.sources("VIS", domain=["CP"], hemisphere="ipsilateral", **options)
     assert pairs(ipsi, "projection_volume") == [(101, 0.4), (103, 0.3), (102, 0.0)]
     # VISpm lies inside VIS and counts once; 101 has no row for VIS itself.
-    nested = search_sources(reading, "VIS", target_domain=["VISpm", "CP"], **options)
+    nested = search.sources("VIS", domain=["VISpm", "CP"], **options)
     assert pairs(nested, "projection_volume") == [(101, 0.8), (103, 0.32), (102, 0.05)]
-    once = search_sources(reading, "VIS", target_domain=["VISpm", "VIS"], **options)
+    once = search.sources("VIS", domain=["VISpm", "VIS"], **options)
     assert once["projection_volume"].tolist() == [0.0, 0.0, 0.0]
 
 
-def test_source_search_takes_secondary_structures_when_asked(reading: Connection) -> None:
-    assert 105 not in search_sources(reading, "VISp")["experiment_id"].tolist()
-    assert 105 in search_sources(reading, "VISp", injection="any")["experiment_id"].tolist()
-    assert set(search_sources(reading, "VIS", hemisphere="left")["experiment_id"]) == {103, 202}
+def test_source_search_takes_secondary_structures_when_asked(search: Search) -> None:
+    assert 105 not in search.sources("VISp")["experiment_id"].tolist()
+    assert 105 in search.sources("VISp", injection="any")["experiment_id"].tolist()
+    assert set(search.sources("VIS", selection=Selection(injected_hemisphere="left"))["experiment_id"]) == {103, 202}
 
 
 # -- target -----------------------------------------------------------------------------------------------------------
 
 
-def test_target_search_ranks_by_the_strongest_target(reading: Connection) -> None:
-    frame = search_targets(reading, ["CP", "VISpm"])
-    assert tuple(frame.columns) == (*FOUND_COLUMNS, "target", "value")
-    found = list(zip(frame["experiment_id"], frame["target"], frame["value"], strict=True))
+def test_target_search_ranks_by_the_strongest_target(search: Search) -> None:
+    frame = search.targets(["CP", "VISpm"])
+    assert tuple(frame.columns) == (*FOUND_COLUMNS, "target", "projection_volume")
+    found = list(zip(frame["experiment_id"], frame["target"], frame["projection_volume"], strict=True))
     assert found == [(201, "VISpm", 1.25), (101, "CP", 0.5), (103, "CP", 0.32), (102, "CP", 0.05)]
     assert frame["injected_hemisphere"].tolist() == ["right", "right", "left", "right"]
 
@@ -73,46 +69,46 @@ def test_target_search_ranks_by_the_strongest_target(reading: Connection) -> Non
 @pytest.mark.parametrize("measure", ["projection_volume", "normalized_projection_volume", "projection_density"])
 @pytest.mark.parametrize("threshold", [0.0, 0.03, 0.3])
 def test_target_search_finds_what_the_selection_does(
-    reading: Connection, side: Any, measure: Any, threshold: float
+    search: Search, reading: Connection, side: Any, measure: Any, threshold: float
 ) -> None:
-    frame = search_targets(reading, "CP", measure=measure, threshold=threshold, target_hemisphere=side)
-    selection = Selection(projecting_to="CP", measure=measure, threshold=threshold, target_hemisphere=side)
+    frame = search.targets("CP", measure=measure, threshold=threshold, hemisphere=side)
+    selection = Selection(
+        projecting_to="CP", target_measure=measure, target_threshold=threshold, target_hemisphere=side
+    )
     assert sorted(frame["experiment_id"]) == list(resolve(reading, selection))
-    assert (frame["value"] > threshold).all()
-    assert frame["value"].is_monotonic_decreasing
+    assert (frame[measure] > threshold).all()
+    assert frame[measure].is_monotonic_decreasing
 
 
-def test_limit_and_within(reading: Connection) -> None:
-    assert search_targets(reading, "CP", limit=1)["experiment_id"].tolist() == [101]
-    assert search_targets(reading, "CP", selection=Selection(injected_hemisphere="left"))["experiment_id"].tolist() == [
-        103
-    ]
-    nothing = search_targets(reading, "CP", selection=Selection(ids=[201]))
+def test_limit_and_within(search: Search) -> None:
+    assert search.targets("CP", limit=1)["experiment_id"].tolist() == [101]
+    assert search.targets("CP", selection=Selection(injected_hemisphere="left"))["experiment_id"].tolist() == [103]
+    nothing = search.targets("CP", selection=Selection(ids=[201]))
     assert len(nothing) == 0
-    assert tuple(nothing.columns) == (*FOUND_COLUMNS, "target", "value")
+    assert tuple(nothing.columns) == (*FOUND_COLUMNS, "target", "projection_volume")
 
 
 # -- injection coordinate ---------------------------------------------------------------------------------------------
 
 
-def test_injection_search_ranks_by_distance(reading: Connection) -> None:
-    frame = search_injections(reading, (8100, 1500, 8500), selection=Selection(injected_in="VIS"))
+def test_injection_search_ranks_by_distance(search: Search) -> None:
+    frame = search.injections((8100, 1500, 8500), selection=Selection(injected_in="VIS"))
     found = pairs(frame, "distance_um")
     assert found[0] == (101, 0.0)
     assert found[1][1] == 100.0
     assert found[-1] == (202, pytest.approx(np.hypot(100, 6000)))
     # Its coordinate is not known.
     assert 104 not in frame["experiment_id"].tolist()
-    near = search_injections(reading, (8100, 1500, 8500), radius=99, selection=Selection(injected_in="VIS"))
+    near = search.injections((8100, 1500, 8500), radius_um=99, selection=Selection(injected_in="VIS"))
     assert near["experiment_id"].tolist() == [101]
 
 
 # -- correlation ------------------------------------------------------------------------------------------------------
 
 
-def test_correlation_over_all_measured_structures(reading: Connection) -> None:
+def test_correlation_over_all_measured_structures(search: Search) -> None:
     options: dict[str, Any] = {"structure_set": UNIONIZE_STRUCTURE_SET_ID, "measure": "projection_volume"}
-    frame = search_correlation(reading, 101, **options)
+    frame = search.correlation(101, **options)
     assert frame["experiment_id"].tolist() == [102, 103, 201]
     vectors = {101: (0.5, 0.3, 0), 102: (0.05, 0, 0), 103: (0.32, 0, 0.2), 201: (0, 1.25, 0)}
     # 14 structures are measured; CP, VISpm and CM are the only ones with signal.
@@ -122,24 +118,24 @@ def test_correlation_over_all_measured_structures(reading: Connection) -> None:
     assert frame["correlation"].is_monotonic_decreasing
 
 
-def test_correlation_without_variance_is_nan_and_last(reading: Connection) -> None:
-    frame = search_correlation(
-        reading, 101, domain=["VIS"], structure_set=UNIONIZE_STRUCTURE_SET_ID, measure="projection_volume"
+def test_correlation_without_variance_is_nan_and_last(search: Search) -> None:
+    frame = search.correlation(
+        101, domain=["VIS"], structure_set=UNIONIZE_STRUCTURE_SET_ID, measure="projection_volume"
     )
     assert frame["experiment_id"].tolist() == [201, 102, 103]
     assert frame["correlation"].isna().tolist() == [False, True, True]
 
 
-def test_correlation_needs_rows_of_the_seed_and_enough_structures(reading: Connection) -> None:
+def test_correlation_needs_rows_of_the_seed_and_enough_structures(search: Search) -> None:
     every = UNIONIZE_STRUCTURE_SET_ID
     with pytest.raises(MissingDataError, match="experiment 105"):
-        search_correlation(reading, 105, structure_set=every)
+        search.correlation(105, structure_set=every)
     with pytest.raises(UnknownExperimentError, match="7"):
-        search_correlation(reading, 7, structure_set=every)
+        search.correlation(7, structure_set=every)
     with pytest.raises(InputError, match="1 structures"):
-        search_correlation(reading, 101, structure_set=every, domain=["CP"])
+        search.correlation(101, structure_set=every, domain=["CP"])
     with pytest.raises(InputError, match="no structure set 167587189"):
-        search_correlation(reading, 101)
+        search.correlation(101)
 
 
 def test_real_correlations_as_pandas_has_them(atlas_psu: Database, data: Path) -> None:
@@ -151,8 +147,8 @@ def test_real_correlations_as_pandas_has_them(atlas_psu: Database, data: Path) -
             "SELECT structure_id FROM structure_set_member WHERE structure_set_id = 167587189"
         )
         summary = [row[0] for row in members]
-        seed = int(rows["experiment_id"].min())
-        frame = search_correlation(connection, seed)
+    seed = int(rows["experiment_id"].min())
+    frame = Search(atlas_psu, NO_FILES).correlation(seed)
     wide = rows.pivot(index="experiment_id", columns="structure_id", values="projection_density")
     wide = wide.reindex(columns=summary).fillna(0.0)
     expected = wide.T.corrwith(wide.loc[seed]).drop(seed).sort_values(ascending=False)
@@ -165,27 +161,27 @@ def test_real_correlations_as_pandas_has_them(atlas_psu: Database, data: Path) -
 
 
 @pytest.mark.parametrize("acronym", ["CP'; DROP TABLE unionize; --", "%", "C\nP", "x" * 10_000, "", "0", "-1", 2**63])
-def test_hostile_structures_get_a_named_error(reading: Connection, acronym: Any) -> None:
-    for search in (search_sources, search_targets):
+def test_hostile_structures_get_a_named_error(search: Search, acronym: Any) -> None:
+    for method in (search.sources, search.targets):
         with pytest.raises((UnknownStructureError, SelectionError)):
-            search(reading, acronym)
+            method(acronym)
     with pytest.raises((UnknownStructureError, SelectionError)):
-        search_sources(reading, "VISp", target_domain=[acronym])
+        search.sources("VISp", domain=[acronym])
 
 
-def test_hostile_options_get_a_named_error(reading: Connection) -> None:
+def test_hostile_options_get_a_named_error(search: Search) -> None:
     for wrong in (0, -1, True, 2.5):
         with pytest.raises(InputError, match="limit"):
-            search_targets(reading, "CP", limit=wrong)  # type: ignore[arg-type]
+            search.targets("CP", limit=wrong)  # type: ignore[arg-type]
     with pytest.raises(InputError):
-        search_targets(reading, "CP", measure="projection_volume; --")  # type: ignore[arg-type]
+        search.targets("CP", measure="projection_volume; --")  # type: ignore[arg-type]
     with pytest.raises(InputError):
-        search_targets(reading, "CP", threshold=float("nan"))
+        search.targets("CP", threshold=float("nan"))
     with pytest.raises(InputError):
-        search_sources(reading, "VISp", target_hemisphere="middle")  # type: ignore[arg-type]
+        search.sources("VISp", hemisphere="middle")  # type: ignore[arg-type]
     for point in [(1, 2), (1, 2, float("nan")), (14_000, 0, 0), ("a", 1, 2), "123"]:
         with pytest.raises(InputError):
-            search_injections(reading, point)  # type: ignore[arg-type]
+            search.injections(point)  # type: ignore[arg-type]
     for seed in (0, -1, 2**63, True):
         with pytest.raises(InputError):
-            search_correlation(reading, seed)
+            search.correlation(seed)

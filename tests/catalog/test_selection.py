@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import operator
 import pickle
@@ -12,9 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bsv_store.catalog.selection.criteria import MEASURES
+from bsv_store.catalog.selection.criteria import CRITERIA, default_of
+from bsv_store.catalog.selection.resolve import CONDITIONS, QUALIFIERS
 from bsv_store.catalog.selection.selection import MAX_DEPTH, MAX_PARTS, Selection
 from bsv_store.errors import SelectionError
+from bsv_store.vocabulary import MEASURES
 
 VISP = Selection(injected_in="VISp")
 MALE = Selection(sex="M")
@@ -47,20 +50,21 @@ def test_json_is_stable() -> None:
         max_injection_volume=1,
         box=((8000, 9000), None, (0, 5700)),
         near=(8000, 1500, 8500),
-        radius=500,
+        radius_um=500,
         projecting_to=["CP"],
-        measure="normalized_projection_volume",
-        threshold=0.1,
+        target_measure="normalized_projection_volume",
+        target_threshold=0.1,
         target_hemisphere="contralateral",
         ids=[2, 1],
         exclude_ids=[9],
     )
     assert selection.to_json() == (
-        '{"bilateral":false,"box":[[8000.0,9000.0],null,[0.0,5700.0]],"exclude_ids":[9],"hemisphere":"right",'
-        '"ids":[1,2],"injected_in":[385,"CUL4, 5","VISp"],"injection":"any","line":["Rbp4-Cre_KL100","wild-type"],'
-        '"max_injection_volume":1.0,"measure":"normalized_projection_volume","min_injection_volume":0.05,'
-        '"near":[8000.0,1500.0,8500.0],"product":[5,31],"projecting_to":["CP"],"radius":500.0,"sex":["F"],'
-        '"strain":["C57BL/6J"],"target_hemisphere":"contralateral","threshold":0.1,"version":1}'
+        '{"bilateral":false,"box":[[8000.0,9000.0],null,[0.0,5700.0]],"exclude_ids":[9],"ids":[1,2],'
+        '"injected_hemisphere":"right","injected_in":[385,"CUL4, 5","VISp"],"injection":"any",'
+        '"line":["Rbp4-Cre_KL100","wild-type"],"max_injection_volume":1.0,"min_injection_volume":0.05,'
+        '"near":[8000.0,1500.0,8500.0],"product":[5,31],"projecting_to":["CP"],"radius_um":500.0,"sex":["F"],'
+        '"strain":["C57BL/6J"],"target_hemisphere":"contralateral",'
+        '"target_measure":"normalized_projection_volume","target_threshold":0.1,"version":1}'
     )
     assert Selection.from_json(selection.to_json()) == selection
 
@@ -84,12 +88,22 @@ def test_json_of_combinations_is_stable() -> None:
         ({"ids": [1, 2]}, {"ids": pd.Series([2, 1])}),
         ({"ids": {1, 2}}, {"ids": (n for n in (2, 1))}),
         ({"ids": 1}, {"ids": [1]}),
-        ({"near": (1, 2, 3), "radius": 500}, {"near": [1.0, 2.0, 3.0], "radius": np.float64(500)}),
+        ({"near": (1, 2, 3), "radius_um": 500}, {"near": [1.0, 2.0, 3.0], "radius_um": np.float64(500)}),
         ({"min_injection_volume": 0}, {"min_injection_volume": -0.0}),
-        ({"projecting_to": "CP", "threshold": 0, "measure": "projection_volume"}, {"projecting_to": ["CP"]}),
+        (
+            {"projecting_to": "CP", "target_threshold": 0, "target_measure": "projection_volume"},
+            {"projecting_to": ["CP"]},
+        ),
         ({"injection": "primary", "exclude_ids": [], "box": (None, None, None)}, {}),
         ({"ids": [1], "include_withdrawn": True}, {"ids": [1]}),
         ({"line": None, "sex": None}, {}),
+        ({"injected_hemisphere": "Left"}, {"injected_hemisphere": "left"}),
+        ({"injected_in": "VISp", "injection": "Secondary"}, {"injected_in": "VISp", "injection": "any"}),
+        (
+            {"projecting_to": "CP", "target_measure": "Projection-Density", "target_hemisphere": "ipsi"},
+            {"projecting_to": "CP", "target_measure": "projection_density", "target_hemisphere": "ipsilateral"},
+        ),
+        ({"line": "Wild Type", "sex": "female"}, {"line": "wild-type", "sex": "F"}),
     ],
 )
 def test_one_meaning_has_one_form(one: dict[str, Any], other: dict[str, Any]) -> None:
@@ -114,7 +128,7 @@ def test_cannot_be_changed() -> None:
 
 
 def test_repr_can_be_evaluated() -> None:
-    selection = ((VISP & MALE) | SOME) - WILD - Selection(near=(1, 2, 3), radius=4)
+    selection = ((VISP & MALE) | SOME) - WILD - Selection(near=(1, 2, 3), radius_um=4)
     assert eval(repr(selection), {"Selection": Selection}) == selection
 
 
@@ -199,10 +213,10 @@ def test_what_is_no_name_is_refused(criterion: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [*BAD_NUMBERS, -1], ids=_kind)
-@pytest.mark.parametrize("criterion", ["min_injection_volume", "max_injection_volume", "radius", "threshold"])
+@pytest.mark.parametrize("criterion", ["min_injection_volume", "max_injection_volume", "radius_um", "target_threshold"])
 def test_what_is_no_amount_is_refused(criterion: str, value: Any) -> None:
     with pytest.raises(SelectionError, match=criterion):
-        made(**{"near": (1, 2, 3), "radius": 1, "projecting_to": "CP", criterion: value})
+        made(**{"near": (1, 2, 3), "radius_um": 1, "projecting_to": "CP", criterion: value})
 
 
 @pytest.mark.parametrize("criterion", ["injected_in", "projecting_to", "ids", "line", "sex", "strain", "product"])
@@ -214,30 +228,30 @@ def test_empty_list_is_refused_and_never_means_everything(criterion: str) -> Non
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"hemisphere": "middle"}, r"hemisphere cannot be 'middle'\n.*'left', 'right'"),
-        ({"hemisphere": "Left"}, r"Did you mean 'left'"),
-        ({"hemisphere": 1}, "hemisphere"),
-        ({"injected_in": "VISp", "injection": "secondary"}, "'primary', 'any'"),
-        ({"projecting_to": "CP", "target_hemisphere": "ipsi"}, "Did you mean 'ipsilateral'"),
-        ({"projecting_to": "CP", "measure": "projection_volum"}, "Did you mean 'projection_volume'"),
-        ({"bilateral": 1}, "bilateral is True or False"),
-        ({"include_withdrawn": "no"}, "include_withdrawn is True or False"),
-        ({"near": (1, 2, 3)}, "near and radius go together"),
-        ({"radius": 3}, "near and radius go together"),
-        ({"near": (1, 2), "radius": 3}, "near has 2 parts"),
-        ({"near": "123", "radius": 3}, "near"),
-        ({"near": (1, 2, float("nan")), "radius": 3}, "near: nan"),
-        ({"near": (20000, 2, 3), "radius": 3}, "outside the CCFv3 box"),
-        ({"near": (-1, 2, 3), "radius": 3}, "outside the CCFv3 box"),
-        ({"box": ((0, 1), (0, 1))}, "box has 2 parts"),
+        ({"injected_hemisphere": "middle"}, r"hemisphere cannot be 'middle'\n.*'left', 'right'"),
+        ({"injected_hemisphere": "lefft"}, r"Did you mean 'left'"),
+        ({"injected_hemisphere": 1}, "hemisphere"),
+        ({"injected_in": "VISp", "injection": "tertiary"}, "'primary', 'any'"),
+        ({"projecting_to": "CP", "target_hemisphere": "ipsilatral"}, "Did you mean 'ipsilateral'"),
+        ({"projecting_to": "CP", "target_measure": "projection_volum"}, "Did you mean 'projection_volume'"),
+        ({"bilateral": 1}, "bilateral must be True or False"),
+        ({"include_withdrawn": "no"}, "include_withdrawn must be True or False"),
+        ({"near": (1, 2, 3)}, "near and radius_um must be given together"),
+        ({"radius_um": 3}, "near and radius_um must be given together"),
+        ({"near": (1, 2), "radius_um": 3}, "near must have 3 parts, got 2"),
+        ({"near": "123", "radius_um": 3}, "near"),
+        ({"near": (1, 2, float("nan")), "radius_um": 3}, "near must be a finite number"),
+        ({"near": (20000, 2, 3), "radius_um": 3}, "outside the CCFv3 box"),
+        ({"near": (-1, 2, 3), "radius_um": 3}, "outside the CCFv3 box"),
+        ({"box": ((0, 1), (0, 1))}, "box must have 3 parts, got 2"),
         ({"box": ((1, 0), None, None)}, "box along AP: 1 is above 0"),
         ({"box": (None, (0, float("inf")), None)}, "box along DV"),
         ({"box": (None, None, 5)}, "box along ML"),
         ({"box": 5}, "box"),
         ({"injection": "any"}, "without injected_in"),
-        ({"threshold": 1}, "threshold says nothing without projecting_to"),
-        ({"measure": "volume"}, "measure says nothing without projecting_to"),
-        ({"target_hemisphere": "left"}, "target_hemisphere says nothing without projecting_to"),
+        ({"target_threshold": 1}, "target_threshold has no meaning without projecting_to"),
+        ({"target_measure": "volume"}, "target_measure has no meaning without projecting_to"),
+        ({"target_hemisphere": "left"}, "target_hemisphere has no meaning without projecting_to"),
         ({"min_injection_volume": 2, "max_injection_volume": 1}, "above"),
     ],
 )
@@ -258,17 +272,29 @@ def test_message_about_a_huge_text_is_short() -> None:
     assert "10,240 characters" in str(caught.value)
 
 
+def test_every_criterion_has_an_argument_and_a_condition() -> None:
+    assert tuple(inspect.signature(Selection).parameters) == tuple(CRITERIA)
+    compared = {name for name, criterion in CRITERIA.items() if criterion.column is not None}
+    assert compared | QUALIFIERS | set(CONDITIONS) == set(CRITERIA)
+    assert not (compared & QUALIFIERS) | (compared & set(CONDITIONS)) | (QUALIFIERS & set(CONDITIONS))
+
+
+def test_defaults_of_the_arguments_ask_for_nothing() -> None:
+    for name, parameter in inspect.signature(Selection).parameters.items():
+        assert parameter.default == default_of(name)
+
+
 def test_every_measure_of_the_table_can_be_asked_for() -> None:
     for measure in MEASURES:
-        assert Selection(projecting_to="CP", measure=measure).to_dict()["projecting_to"] == ["CP"]
+        assert Selection(projecting_to="CP", target_measure=measure).to_dict()["projecting_to"] == ["CP"]
 
 
 # -- JSON that others wrote -------------------------------------------------------------------------------------------
 
 
 def test_json_need_not_be_canonical() -> None:
-    text = '{ "version": 1, "injected_in": "VISp", "near": [1, 2, 3], "radius": 4, "line": null }'
-    assert Selection.from_json(text) == Selection(injected_in=["VISp"], near=(1, 2, 3), radius=4)
+    text = '{ "version": 1, "injected_in": "VISp", "near": [1, 2, 3], "radius_um": 4, "line": null }'
+    assert Selection.from_json(text) == Selection(injected_in=["VISp"], near=(1, 2, 3), radius_um=4)
     text = '{"version":1,"and":[{"sex":"M"},{"and":[{"injected_in":"VISp"},{"sex":["M"]}]}]}'
     assert Selection.from_json(text) == VISP & MALE
 
@@ -276,10 +302,10 @@ def test_json_need_not_be_canonical() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no JSON"),
-        ("nonsense", "no JSON"),
-        ('{"version":1', "no JSON"),
-        ("[" * 100_000, "no JSON"),
+        ("", "not JSON"),
+        ("nonsense", "not JSON"),
+        ('{"version":1', "not JSON"),
+        ("[" * 100_000, "not JSON"),
         ("[1]", "an object"),
         ("null", "an object"),
         ("{}", "version"),
@@ -287,15 +313,15 @@ def test_json_need_not_be_canonical() -> None:
         ('{"version":true}', "version"),
         ('{"version":"1"}', "version"),
         ('{"version":1,"inject_in":["VISp"]}', "Did you mean injected_in"),
-        ('{"version":1,"sex":["M"],"sex":["F"]}', "'sex' stands twice"),
-        ('{"version":1,"radius":NaN,"near":[1,2,3]}', "NaN is no finite number"),
-        ('{"version":1,"radius":1e999,"near":[1,2,3]}', "inf is no finite number"),
+        ('{"version":1,"sex":["M"],"sex":["F"]}', "'sex' twice"),
+        ('{"version":1,"radius_um":NaN,"near":[1,2,3]}', "NaN is not a finite number"),
+        ('{"version":1,"radius_um":1e999,"near":[1,2,3]}', "must be a finite number, got inf"),
         ('{"version":1,"ids":[true]}', "ids"),
         ('{"version":1,"ids":{"1":1}}', "ids"),
         ('{"version":1,"and":[{"sex":"M"}]}', "two or more"),
         ('{"version":1,"minus":{"sex":"M"}}', "two or more"),
         ('{"version":1,"or":[{"sex":"M"},"F"]}', "an object"),
-        ('{"version":1,"or":[{"sex":"M"},{"sex":"F"}],"ids":[1]}', "stands alone"),
+        ('{"version":1,"or":[{"sex":"M"},{"sex":"F"}],"ids":[1]}', "cannot be combined with criteria"),
         ('{"version":1,"or":[{"sex":"M"},{"version":1}]}', "no criterion 'version'"),
     ],
 )

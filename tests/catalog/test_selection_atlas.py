@@ -13,27 +13,29 @@ from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.selection.resolve import resolve, unmeasured
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import ancestry, descendant_ids, find_structure, search
-from bsv_store.catalog.tables.frames import experiments_frame, injection_volumes, summary, unionizes_frame
+from bsv_store.catalog.tables.frames import experiments_frame, injection_volumes, summary
 from bsv_store.catalog.tables.sql import run_sql
 from bsv_store.errors import SelectionError, UnknownStructureError
+from bsv_store.store.catalog import Catalog
 
 INSIDE = """
-select e.id from experiments as e
+select e.experiment_id from experiments as e
 join structure_ancestor as a on a.descendant_id = e.primary_structure_id
 join structure as s on s.id = a.ancestor_id
 where not e.withdrawn and s.acronym = :region and {line}
-order by e.id
+order by e.experiment_id
 """
 OF_LINE = """
-e.id in (select x.experiment_id from experiment_line as x join transgenic_line as t on t.id = x.transgenic_line_id
-         where t.name = :line)
+e.experiment_id in (
+    select x.experiment_id from experiment_line as x join transgenic_line as t on t.id = x.transgenic_line_id
+    where t.name = :line)
 """
 
 
 @pytest.mark.parametrize(
     ("selection", "statement", "parameters", "count"),
     [
-        (Selection(), "select id from experiments where not withdrawn order by id", {}, 2992),
+        (Selection(), "select experiment_id from experiments where not withdrawn order by experiment_id", {}, 2992),
         (
             Selection(injected_in="VISp", line="wild-type"),
             INSIDE.format(line="e.transgenic_line is null"),
@@ -62,7 +64,7 @@ def test_published_counts_as_selection_and_as_sql(
         frame = experiments_frame(connection, selection)
     found = run_sql(atlas_2020, statement, parameters, row_limit=None, time_limit_s=30)
     assert len(ids) == count
-    assert list(ids) == found["id"].tolist() == frame["id"].tolist()
+    assert list(ids) == found["experiment_id"].tolist() == frame["experiment_id"].tolist()
 
 
 def test_prefix_of_an_acronym_selects_nothing_more(atlas_2020: Database) -> None:
@@ -138,7 +140,7 @@ def test_target_search_agrees_with_pandas(
     atlas_psu: Database, psu: pd.DataFrame, target: str, measure: Any, threshold: float, target_hemisphere: Any
 ) -> None:
     selection = Selection(
-        projecting_to=target, measure=measure, threshold=threshold, target_hemisphere=target_hemisphere
+        projecting_to=target, target_measure=measure, target_threshold=threshold, target_hemisphere=target_hemisphere
     )
     with atlas_psu.reading() as connection:
         structure = find_structure(connection, target).id
@@ -156,7 +158,7 @@ def test_target_search_agrees_with_pandas(
 
 def test_some_experiments_project_and_some_do_not(atlas_psu: Database) -> None:
     with atlas_psu.reading() as connection:
-        strong = resolve(connection, Selection(projecting_to="CP", threshold=0.1))
+        strong = resolve(connection, Selection(projecting_to="CP", target_threshold=0.1))
         assert 0 < len(strong) < 40
         assert len(unmeasured(connection, Selection(projecting_to="CP"))) == 2995 - 40
 
@@ -187,7 +189,7 @@ def test_injection_volume_of_the_list_is_that_of_the_unionize_rows(atlas_psu: Da
     ids = sorted(set(psu["experiment_id"]))
     with atlas_psu.reading() as connection:
         volumes = injection_volumes(connection, ids)
-        frame = experiments_frame(connection, Selection(ids=ids)).set_index("id")
+        frame = experiments_frame(connection, Selection(ids=ids)).set_index("experiment_id")
     assert sorted(volumes) == ids
     sides = frame["injection_volume_left"] + frame["injection_volume_right"]
     assert volumes == pytest.approx(frame["injection_volume"].to_dict(), rel=1e-12)
@@ -198,9 +200,9 @@ def test_unionize_frame_is_the_real_table(atlas_psu: Database, psu: pd.DataFrame
     key = ["experiment_id", "structure_id", "hemisphere_id", "is_injection"]
     ids = sorted(set(psu["experiment_id"]))[:3]
     with atlas_psu.reading() as connection:
-        frame = unionizes_frame(connection, ids)
-        visual = unionizes_frame(
-            connection, ids, structures=["VIS"], include_descendants=True, is_injection=False, hemisphere="both"
+        frame = Catalog(atlas_psu).unionizes(ids)
+        visual = Catalog(atlas_psu).unionizes(
+            ids, structures=["VIS"], include_descendants=True, is_injection=False, hemisphere="both"
         )
         below = descendant_ids(connection, [669])
     expected = psu[psu["experiment_id"].isin(ids)].drop(columns="injected").sort_values(key, ignore_index=True)

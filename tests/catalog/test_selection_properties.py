@@ -7,12 +7,15 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bsv_store.catalog.selection.resolve import resolve, unmeasured
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.errors import InputError, SelectionError
+from bsv_store.errors import ExcludedExperimentError, InputError, SelectionError
+from bsv_store.store.search import Search
+from tests.catalog.conftest import NO_FILES
 from tests.catalog.small_catalog import (
     ALL_IDS,
     EXCLUDED_IDS,
@@ -73,8 +76,8 @@ def _tests(row: dict[str, Any], leaf: dict[str, Any]) -> Iterator[bool]:
     for criterion, column in (("sex", "sex"), ("strain", "strain"), ("product", "product_id")):
         if criterion in leaf:
             yield row[column] in leaf[criterion]
-    if "hemisphere" in leaf:
-        yield row["injected_hemisphere"] == leaf["hemisphere"]
+    if "injected_hemisphere" in leaf:
+        yield row["injected_hemisphere"] == leaf["injected_hemisphere"]
     if "bilateral" in leaf:
         yield _bilateral(row) is leaf["bilateral"]
     volume = row["injection_volume"]
@@ -86,7 +89,7 @@ def _tests(row: dict[str, Any], leaf: dict[str, Any]) -> Iterator[bool]:
         yield interval is None or (value is not None and interval[0] <= value <= interval[1])
     if "near" in leaf:
         squares = [(value - at) ** 2 for value, at in zip(point, leaf["near"], strict=True) if value is not None]
-        yield len(squares) == 3 and sum(squares) <= leaf["radius"] ** 2
+        yield len(squares) == 3 and sum(squares) <= leaf["radius_um"] ** 2
     if "projecting_to" in leaf:
         yield any(_projects(row, leaf, unionize) for unionize in _ROWS)
 
@@ -106,8 +109,19 @@ def _projects(row: dict[str, Any], leaf: dict[str, Any], unionize: dict[str, Any
         and unionize["structure_id"] in targets
         and unionize["hemisphere_id"] == hemisphere
         and not unionize["is_injection"]
-        and unionize[leaf.get("measure", "projection_volume")] > leaf.get("threshold", 0)
+        and unionize[leaf.get("target_measure", "projection_volume")] > leaf.get("target_threshold", 0)
     )
+
+
+def named(value: dict[str, Any]) -> set[int]:
+    """The excluded experiments that a selection in its JSON form names where that is an error."""
+    for operator in ("and", "or", "minus"):
+        if operator in value:
+            parts = value[operator][:1] if operator == "minus" else value[operator]
+            return set().union(*map(named, parts))
+    if value.get("include_excluded", False):
+        return set()
+    return set(value.get("ids", ())) - set(value.get("exclude_ids", ())) & set(EXCLUDED_IDS)
 
 
 def model(value: dict[str, Any]) -> set[int]:
@@ -154,7 +168,7 @@ _CRITERIA: dict[str, st.SearchStrategy[Any]] = {
     "product": _some(_values("product_id")),
     "sex": _some(_values("sex")),
     "strain": _some(_values("strain")),
-    "hemisphere": st.sampled_from(["left", "right"]),
+    "injected_hemisphere": st.sampled_from(["left", "right"]),
     "bilateral": st.booleans(),
     "min_injection_volume": st.sampled_from(_values("injection_volume")) | st.floats(0, 0.1),
     "box": st.tuples(*(_intervals(f"injection_{axis}") for axis in ("ap", "dv", "ml"))),
@@ -173,11 +187,11 @@ def leaves(draw: st.DrawFn) -> Selection:
     if "injected_in" in values:
         values["injection"] = draw(st.sampled_from(["primary", "any"]))
     if "projecting_to" in values:
-        values["measure"] = draw(st.sampled_from(["projection_volume", "normalized_projection_volume"]))
-        values["threshold"] = draw(st.sampled_from([0, 0.05, 0.3, 3]))
+        values["target_measure"] = draw(st.sampled_from(["projection_volume", "normalized_projection_volume"]))
+        values["target_threshold"] = draw(st.sampled_from([0, 0.05, 0.3, 3]))
         values["target_hemisphere"] = draw(st.sampled_from(["both", "left", "right", "ipsilateral", "contralateral"]))
     if draw(st.integers(0, 4)) == 0:
-        values["near"], values["radius"] = draw(_points), draw(st.sampled_from([0, 100, 1000.5, 20_000]))
+        values["near"], values["radius_um"] = draw(_points), draw(st.sampled_from([0, 100, 1000.5, 20_000]))
     if draw(st.integers(0, 4)) == 0:
         values["max_injection_volume"] = values.get("min_injection_volume", 0.1) + draw(st.floats(0, 0.2))
     return Selection(**values)
@@ -224,13 +238,49 @@ def test_equal_form_means_equal_question(a: Selection, b: Selection) -> None:
 @given(selection=selections)
 def test_database_agrees_with_the_model(excluding_catalog: Database, selection: Selection) -> None:
     with excluding_catalog.reading() as connection:
+        if named(selection.to_dict()):
+            with pytest.raises(ExcludedExperimentError):
+                resolve(connection, selection)
+            return
         found = resolve(connection, selection)
     assert found == tuple(sorted(model(selection.to_dict())))
+
+
+@settings(max_examples=30)
+@given(selection=selections)
+def test_searches_find_what_the_selection_selects(excluding_catalog: Database, selection: Selection) -> None:
+    search = Search(excluding_catalog, NO_FILES)
+    everywhere = {
+        "sources": lambda: search.sources("root", selection=selection),
+        "targets": lambda: search.targets(["CP", "VISpm", "CM"], selection=selection),
+        "injections": lambda: search.injections((8000, 1500, 8500), selection=selection),
+        "correlation": lambda: search.correlation(102, structure_set=184527634, selection=selection),
+    }
+    if named(selection.to_dict()):
+        for call in everywhere.values():
+            with pytest.raises(ExcludedExperimentError):
+                call()
+        return
+    selected = model(selection.to_dict())
+    located = {row["id"] for row in EXPERIMENTS if row["injection_ap"] is not None}
+    expected = {
+        "sources": selected,
+        "targets": selected & model({**_EVERYTHING, "projecting_to": ["CP", "VISpm", "CM"]}),
+        "injections": selected & located,
+        "correlation": (selected & set(PROJECTIONS)) - {102},
+    }
+    for name, call in everywhere.items():
+        assert set(call()["experiment_id"]) == expected[name], name
+
+
+_EVERYTHING: dict[str, Any] = {"include_withdrawn": True, "include_excluded": True}
 
 
 @settings(max_examples=25)
 @given(a=selections, b=selections)
 def test_algebra_holds_for_the_ids(excluding_catalog: Database, a: Selection, b: Selection) -> None:
+    # Which selections are errors is said above.
+    a, b = _include_excluded(a), _include_excluded(b)
     with excluding_catalog.reading() as connection:
 
         def ids(selection: Selection) -> set[int]:
@@ -244,10 +294,23 @@ def test_algebra_holds_for_the_ids(excluding_catalog: Database, a: Selection, b:
         assert ids((a - b) | (a & b)) == ids(a)
 
 
+def _include_excluded(selection: Selection) -> Selection:
+    def changed(value: dict[str, Any]) -> dict[str, Any]:
+        for operator in ("and", "or", "minus"):
+            if operator in value:
+                return {operator: [changed(part) for part in value[operator]]}
+        return {**value, "include_excluded": True} if "ids" in value else value
+
+    value = selection.to_dict()
+    version = value.pop("version")
+    return Selection.from_dict({"version": version, **changed(value)})
+
+
 @settings(max_examples=50)
 @given(selection=selections)
 def test_unmeasured_are_those_on_whom_the_answer_hangs(excluding_catalog: Database, selection: Selection) -> None:
     # Give one experiment without projections at a time all or none of them: does the model's answer move?
+    selection = _include_excluded(selection)
     with excluding_catalog.reading() as connection:
         doubtful = set(unmeasured(connection, selection))
     assert not doubtful & set(PROJECTIONS)
@@ -275,7 +338,7 @@ def _assume(value: dict[str, Any], experiment: int, held: bool) -> dict[str, Any
     return rest if held else {**rest, "exclude_ids": [*rest.get("exclude_ids", ()), experiment]}
 
 
-_PROJECTION_CRITERIA = ("projecting_to", "measure", "threshold", "target_hemisphere")
+_PROJECTION_CRITERIA = ("projecting_to", "target_measure", "target_threshold", "target_hemisphere")
 
 
 _texts = st.text(max_size=40) | st.sampled_from(["'; DROP TABLE experiment; --", "%s", ":x", "$1", "\0", "x" * 10_240])
@@ -297,7 +360,9 @@ _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from([*_CRITERIA, "and", "or", "minus", "near", "radius", "x"]), inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from([*_CRITERIA, "and", "or", "minus", "near", "radius_um", "x"]), inner, max_size=4
+        )
     ),
     max_leaves=12,
 )
@@ -319,10 +384,10 @@ def test_model_tells_experiments_apart() -> None:
         {"injected_in": ["VIS"]},
         {"line": ["any-cre"]},
         {"sex": ["F"]},
-        {"hemisphere": "left"},
+        {"injected_hemisphere": "left"},
         {"bilateral": True},
         {"projecting_to": ["CP"]},
-        {"near": (8000, 1500, 3000), "radius": 500},
+        {"near": (8000, 1500, 3000), "radius_um": 500},
         {"include_excluded": True},
         {"include_withdrawn": True, "include_excluded": True, "exclude_ids": [1]},
     ]

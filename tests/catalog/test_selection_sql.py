@@ -93,7 +93,7 @@ def test_line_or_wild_type(reading: Connection) -> None:
         ({"sex": "F"}, (1, 109)),
         ({"product": [31, 35]}, (109, 203)),
         ({"strain": "FVB.CD1(ICR)"}, (206,)),
-        ({"hemisphere": "left"}, (103, 202, 303)),
+        ({"injected_hemisphere": "left"}, (103, 202, 303)),
         ({"bilateral": True}, (102,)),
         ({"bilateral": False}, (101, 103)),
         ({"min_injection_volume": 0.206}, (206, 303)),
@@ -102,14 +102,14 @@ def test_line_or_wild_type(reading: Connection) -> None:
         ({"box": ((8100, 9000), None, None)}, (101,)),
         ({"box": ((0, 8000), (1500, 1500), (2500, 3000))}, (103, 202)),
         ({"box": ((0, 0), None, None)}, (303,)),
-        ({"near": (8000, 1500, 3000), "radius": 0}, (103,)),
-        ({"near": (8000, 1500, 3000), "radius": 499.9}, (103,)),
-        ({"near": (8000, 1500, 3000), "radius": 500}, (103, 202)),
+        ({"near": (8000, 1500, 3000), "radius_um": 0}, (103,)),
+        ({"near": (8000, 1500, 3000), "radius_um": 499.9}, (103,)),
+        ({"near": (8000, 1500, 3000), "radius_um": 500}, (103, 202)),
         (
-            {"near": (8060, 1420, 8500), "radius": 100},
+            {"near": (8060, 1420, 8500), "radius_um": 100},
             (1, 102, 105, 106, 107, 108, 109, 110, 201, 203, 204, 205, 206, 101),
         ),
-        ({"near": (0, 0, 0), "radius": 1}, (303,)),
+        ({"near": (0, 0, 0), "radius_um": 1}, (303,)),
         ({"ids": [102, 1]}, (1, 102)),
         ({"ids": [102, 301], "injected_in": "VISp"}, (102, 301)),
         ({"exclude_ids": [102, 1], "injected_in": "VISp"}, (101, 201, 204)),
@@ -120,14 +120,14 @@ def test_criteria_of_the_experiment(reading: Connection, criteria: dict[str, Any
 
 
 def test_point_whose_square_is_too_small_for_the_database(reading: Connection) -> None:
-    assert ids(reading, near=(1e-200, 0, 5e-324), radius=1e-300) == (303,)
+    assert ids(reading, near=(1e-200, 0, 5e-324), radius_um=1e-300) == (303,)
 
 
 def test_unknown_values_never_match(reading: Connection) -> None:
     everywhere = {"box": ((0, 13200), (0, 8000), (0, 11400))}
     assert 104 not in ids(reading, **everywhere)
-    assert 104 not in ids(reading, near=(0, 0, 0), radius=1e9)
-    assert not {104} & {*ids(reading, hemisphere="left"), *ids(reading, hemisphere="right")}
+    assert 104 not in ids(reading, near=(0, 0, 0), radius_um=1e9)
+    assert not {104} & {*ids(reading, injected_hemisphere="left"), *ids(reading, injected_hemisphere="right")}
     assert 110 not in ids(reading, min_injection_volume=0)
     assert 110 not in ids(reading, max_injection_volume=1e9)
 
@@ -148,13 +148,13 @@ def test_what_is_taken_away_may_be_unknown(reading: Connection) -> None:
         # 102 projects to the left only, and was injected on the right.
         ({"target_hemisphere": "ipsilateral"}, (101, 103)),
         ({"target_hemisphere": "contralateral"}, (101, 102, 103)),
-        ({"target_hemisphere": "ipsilateral", "threshold": 0.3}, (101,)),
-        ({"threshold": 0.3}, (101, 103)),
-        ({"threshold": 0.5}, ()),
-        ({"measure": "normalized_projection_volume", "threshold": 3.2}, (101,)),
-        ({"measure": "projection_density", "threshold": 0.04}, (101,)),
+        ({"target_hemisphere": "ipsilateral", "target_threshold": 0.3}, (101,)),
+        ({"target_threshold": 0.3}, (101, 103)),
+        ({"target_threshold": 0.5}, ()),
+        ({"target_measure": "normalized_projection_volume", "target_threshold": 3.2}, (101,)),
+        ({"target_measure": "projection_density", "target_threshold": 0.04}, (101,)),
         ({"injected_in": "VISp"}, (101, 102)),
-        ({"include_withdrawn": True, "threshold": 1.5}, (301,)),
+        ({"include_withdrawn": True, "target_threshold": 1.5}, (301,)),
     ],
 )
 def test_projecting_to(reading: Connection, criteria: dict[str, Any], expected: tuple[int, ...]) -> None:
@@ -162,8 +162,8 @@ def test_projecting_to(reading: Connection, criteria: dict[str, Any], expected: 
 
 
 def test_threshold_must_be_exceeded(reading: Connection) -> None:
-    assert ids(reading, projecting_to="VISpm", threshold=0.3) == (201,)
-    assert ids(reading, projecting_to="VISpm", threshold=0.29) == (101, 201)
+    assert ids(reading, projecting_to="VISpm", target_threshold=0.3) == (201,)
+    assert ids(reading, projecting_to="VISpm", target_threshold=0.29) == (101, 201)
 
 
 def test_projecting_to_any_of_several_targets(reading: Connection) -> None:
@@ -306,9 +306,9 @@ def test_values_are_bound_and_never_in_the_text(reading: Connection) -> None:
         product=31,
         ids=[206],
         near=(1234, 567, 891),
-        radius=4321,
+        radius_um=4321,
         projecting_to="CP",
-        threshold=0.987,
+        target_threshold=0.987,
     )
     text = str(compile_selection(reading, selection).compile(reading.engine))
     for value in ("CUL4", "Ai75", "C57BL", "'F'", "31", "206", "1234", "567", "891", "4321", "0.987", "1091", "672"):

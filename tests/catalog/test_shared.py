@@ -10,12 +10,12 @@ from sqlalchemy.exc import IntegrityError
 
 from bsv_store import Selection, Store
 from bsv_store.catalog.database.engine import Database
-from bsv_store.catalog.selection import shared
-from bsv_store.catalog.selection.resolve import excluded_from, resolve, resolve_nonempty, unmeasured
-from bsv_store.catalog.tables.frames import unionizes_frame
+from bsv_store.catalog.selection import exclusions, saved
+from bsv_store.catalog.selection.resolve import excluded_from, resolve, resolve_nonempty
 from bsv_store.errors import (
     BusyError,
     EmptySelectionError,
+    ExcludedExperimentError,
     InputError,
     SelectionError,
     UnknownExperimentError,
@@ -28,7 +28,7 @@ VISUAL = Selection(injected_in="VIS", line="wild-type")
 
 @pytest.fixture
 def filled(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr(shared, "current_user", lambda: "ada")
+    monkeypatch.setenv("LOGNAME", "ada")
     with store.database.writing() as connection:
         fill(connection)
     return store
@@ -60,7 +60,7 @@ def test_a_name_means_what_was_saved(filled: Store) -> None:
 def test_a_new_meaning_needs_replace_and_keeps_the_old(filled: Store) -> None:
     filled.catalog.save_selection("visual", VISUAL)
     other = Selection(injected_in="VISp")
-    with pytest.raises(InputError, match=r"the name 'visual' means .* saved by ada"):
+    with pytest.raises(InputError, match=r"the name 'visual' stands for .* saved by ada"):
         filled.catalog.save_selection("visual", other)
     assert filled.catalog.selection("visual") == VISUAL
     assert filled.catalog.save_selection("visual", other, replace=True).number == 2
@@ -74,7 +74,7 @@ def test_saving_the_same_again_changes_nothing(filled: Store) -> None:
     first = filled.catalog.save_selection("visual", VISUAL, note="why")
     assert filled.catalog.save_selection("visual", VISUAL) == first
     assert filled.catalog.save_selection("visual", VISUAL, note="why") == first
-    with pytest.raises(InputError, match="means"):
+    with pytest.raises(InputError, match="stands for"):
         filled.catalog.save_selection("visual", VISUAL, note="another reason")
 
 
@@ -88,9 +88,9 @@ def test_unknown_names_are_errors_with_near_ones(filled: Store) -> None:
     with pytest.raises(InputError, match="None is saved yet"):
         filled.catalog.selection("visual")
     filled.catalog.save_selection("visual", VISUAL)
-    with pytest.raises(InputError, match="There are visual"):
+    with pytest.raises(InputError, match="Saved selections: visual"):
         filled.catalog.selection("visaul")
-    with pytest.raises(InputError, match=r"no number '2'[^0-9]*They are 1 to 1"):
+    with pytest.raises(InputError, match=r"no number '2'[^0-9]*Numbers are 1 to 1"):
         filled.catalog.selection("visual@2")
     for hostile in ("", "@", "visual@", "visual@-1", "visual@1'; --", "x" * 10_000, "a\nb", "visual@99999999999999"):
         with pytest.raises(InputError):
@@ -99,7 +99,7 @@ def test_unknown_names_are_errors_with_near_ones(filled: Store) -> None:
 
 @pytest.mark.parametrize("name", ["", "-x", "a b", "a@1", "../x", "x" * 101, "a\n", "ä", "'; DROP TABLE structure"])
 def test_what_cannot_be_a_name(filled: Store, name: str) -> None:
-    with pytest.raises(InputError, match="cannot be the name"):
+    with pytest.raises(InputError, match="not a valid name"):
         filled.catalog.save_selection(name, VISUAL)
     assert filled.catalog.selections() == []
 
@@ -115,8 +115,8 @@ def test_a_selection_that_names_nothing_known_is_not_saved(filled: Store) -> Non
 def test_two_savers_at_once_do_not_overwrite_each_other(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     filled.catalog.save_selection("visual", VISUAL)
     # As a second saver sees it that has looked before the first one was done.
-    monkeypatch.setattr(shared, "_current", lambda *_: None)
-    with pytest.raises(BusyError, match="somebody else changed the named selection 'visual'") as caught:
+    monkeypatch.setattr(saved, "_current", lambda *_: None)
+    with pytest.raises(BusyError, match="another process changed the saved selection 'visual'") as caught:
         filled.catalog.save_selection("visual", Selection(injected_in="CP"))
     assert isinstance(caught.value.__cause__, IntegrityError)
 
@@ -129,20 +129,88 @@ def test_selections_leave_excluded_experiments_out(filled: Store) -> None:
     rest = tuple(id_ for id_ in CURRENT_IDS if id_ not in (101, 103))
     assert filled.select() == rest
     assert filled.select(Selection(include_excluded=True)) == CURRENT_IDS
-    assert 101 not in filled.experiments(Selection(injected_in="VISp"))["id"].tolist()
+    assert 101 not in filled.experiments(Selection(injected_in="VISp"))["experiment_id"].tolist()
     assert filled.catalog.summary().total == len(rest)
 
 
-def test_an_id_that_is_named_is_excluded_too_and_the_reason_is_told(filled: Store) -> None:
+NAMING: tuple[Callable[[Store], object], ...] = (
+    lambda store: store.select([101, 102]),
+    lambda store: store.experiments([101]),
+    lambda store: store.catalog.summary([101]),
+    lambda store: store.catalog.unionizes([101]),
+    lambda store: store.catalog.matrix([101], targets=["CP"]),
+    lambda store: store.catalog.matrix_sql([101], targets=["CP"]),
+    lambda store: store.catalog.rank_structures([101], is_injection=False, structures=["CP"]),
+    lambda store: store.catalog.excluded_from([101]),
+    lambda store: store.catalog.save_selection("one", [101]),
+    lambda store: store.search.sources("VISp", selection=[101]),
+    lambda store: store.search.targets("CP", selection=[101]),
+    lambda store: store.search.injections((8000, 1500, 8500), selection=[101]),
+    lambda store: store.search.correlation(102, selection=[101], structure_set=184527634),
+    lambda store: store.search.correlation(101, structure_set=184527634),
+    lambda store: store.search.point((8000, 1500, 8500), selection=[101]),
+    lambda store: store.aggregate([101], name="one"),
+    lambda store: store.fetch([101]),
+    lambda store: store.sync_unionizes([101]),
+    lambda store: store.atlas.signal([101], "CP"),
+    lambda store: store.select(Selection(ids=[101], injected_in="CM")),
+    lambda store: store.select(Selection(injected_in="CM") | Selection(ids=[101])),
+    lambda store: store.select(Selection(ids=[101]) & Selection(injected_in="CM")),
+    lambda store: store.select(Selection(ids=[101]) - Selection(ids=[101])),
+)
+
+
+@pytest.mark.parametrize("call", NAMING, ids=range(len(NAMING)))
+def test_naming_an_excluded_experiment_by_id_is_an_error_in_every_call(
+    filled: Store, call: Callable[[Store], object]
+) -> None:
     filled.catalog.exclude([101], "bad section")
-    assert filled.select(Selection(ids=[101, 102])) == (102,)
-    assert filled.select(Selection(ids=[101, 102], include_excluded=True)) == (101, 102)
-    assert filled.catalog.excluded_from(Selection(ids=[101, 102])) == {101: "bad section"}
+    with pytest.raises(ExcludedExperimentError) as caught:
+        call(filled)
+    assert caught.value.message == "experiment 101 is on the exclusion list: bad section"
+    assert "include_excluded=True (--include-excluded)" in str(caught.value.hint)
+    assert "bsv-store exclude remove 101" in str(caught.value.hint)
+
+
+def test_several_excluded_experiments_are_named_with_their_reasons(filled: Store) -> None:
+    filled.catalog.exclude([101], "bad section")
+    filled.catalog.exclude([103], "tissue torn")
+    with pytest.raises(ExcludedExperimentError, match=r"2 experiments .*: 101 \(bad section\), 103 \(tissue torn\)"):
+        filled.select([101, 102, 103])
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        (Selection(ids=[101, 102], include_excluded=True), (101, 102)),
+        (Selection(ids=[101, 102], exclude_ids=[101]), (102,)),
+        (Selection(ids=[102]) - Selection(ids=[101]), (102,)),
+        (Selection(ids=[102]) - (Selection(ids=[101, 103]) - Selection(ids=[103])), (102,)),
+        # Withdrawn experiments that are named are selected.
+        (Selection(ids=[102, 301]), (102, 301)),
+    ],
+)
+def test_naming_an_excluded_experiment_is_fine_where_it_is_not_asked_for(
+    filled: Store, selection: Selection, expected: tuple[int, ...]
+) -> None:
+    filled.catalog.exclude([101], "bad section")
+    assert filled.select(selection) == expected
+
+
+def test_the_exclusion_list_explains_an_empty_selection(filled: Store) -> None:
+    filled.catalog.exclude([106], "bad section")
     with (
         filled.database.reading() as connection,
-        pytest.raises(EmptySelectionError, match=r"101 \(bad section\). include_excluded=True"),
+        pytest.raises(EmptySelectionError, match=r"106 \(bad section\). include_excluded=True"),
     ):
-        resolve_nonempty(connection, Selection(ids=[101]))
+        resolve_nonempty(connection, Selection(injected_in="CM"))
+    assert filled.catalog.excluded_from(Selection(injected_in="CM")) == {106: "bad section"}
+
+
+def test_an_empty_difference_that_takes_away_an_excluded_experiment_says_why(filled: Store) -> None:
+    filled.catalog.exclude([101], "bad section")
+    with filled.database.reading() as connection, pytest.raises(EmptySelectionError, match="0 match"):
+        resolve_nonempty(connection, Selection(ids=[102]) - Selection(ids=[101]) - Selection(ids=[102]))
 
 
 def test_combinations_leave_them_out_in_every_part(filled: Store) -> None:
@@ -158,13 +226,6 @@ def test_combinations_leave_them_out_in_every_part(filled: Store) -> None:
 
 def _combined(a: Selection, b: Selection) -> dict[str, Selection]:
     return {"and": a & b, "or": a | b, "minus": b - a, "plain": a}
-
-
-def test_whoever_asks_for_rows_of_ids_gets_them(filled: Store) -> None:
-    filled.catalog.exclude([101], "bad section")
-    with filled.database.reading() as connection:
-        assert set(unionizes_frame(connection, [101])["experiment_id"]) == {101}
-        assert unmeasured(connection, Selection(ids=[101], projecting_to="CP")) == ()
 
 
 def test_include_excluded_is_part_of_the_canonical_form() -> None:
@@ -192,7 +253,7 @@ def test_lifting_ends_an_exclusion_and_keeps_it_on_record(filled: Store) -> None
 def test_another_reason_needs_replace(filled: Store) -> None:
     filled.catalog.exclude([101], "bad section")
     assert filled.catalog.exclude([101], "bad section") == ()
-    with pytest.raises(InputError, match=r"another reason already: 101 \(bad section\)"):
+    with pytest.raises(InputError, match="101 is on the exclusion list for another reason: bad section"):
         filled.catalog.exclude([101, 102], "no fluorescence")
     assert [item.experiment_id for item in filled.catalog.exclusions()] == [101]
     assert filled.catalog.exclude([101, 102], "no fluorescence", replace=True) == (101, 102)
@@ -222,5 +283,5 @@ def test_what_cannot_be_excluded_or_lifted(
 def test_reasons_of_some_ids(filled: Store) -> None:
     filled.catalog.exclude([103, 101], "it's 100% bad; --")
     with filled.database.reading() as connection:
-        assert shared.excluded(connection, [101, 102]) == {101: "it's 100% bad; --"}
-        assert shared.excluded(connection, []) == {}
+        assert exclusions.excluded(connection, [101, 102]) == {101: "it's 100% bad; --"}
+        assert exclusions.excluded(connection, []) == {}

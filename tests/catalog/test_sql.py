@@ -43,15 +43,15 @@ def test_descendants_through_the_closure(small_catalog: Database) -> None:
     frame = run(
         small_catalog,
         """
-        select e.id from experiments as e
+        select e.experiment_id from experiments as e
         join structure_ancestor as a on a.descendant_id = e.primary_structure_id
         join structure as s on s.id = a.ancestor_id
         where s.acronym = :region and e.transgenic_line is null and not e.withdrawn
-        order by e.id
+        order by e.experiment_id
         """,
         {"region": "VISp"},
     )
-    assert frame["id"].tolist() == [1, 101, 102]
+    assert frame["experiment_id"].tolist() == [1, 101, 102]
 
 
 def test_views_of_signal(small_catalog: Database) -> None:
@@ -72,8 +72,8 @@ def test_views_of_signal(small_catalog: Database) -> None:
 def test_types_are_the_same_on_both_databases(small_catalog: Database) -> None:
     frame = run(
         small_catalog,
-        "select sum(product_id) as total, sum(id) as ids, avg(injection_volume) as mean, min(injection_ap) as ap, "
-        "max(sex) as sex, null as unknown from experiments where id < 106",
+        "select sum(product_id) as total, sum(experiment_id) as ids, avg(injection_volume) as mean, "
+        "min(injection_ap) as ap, max(sex) as sex, null as unknown from experiments where experiment_id < 106",
     )
     assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {
         "total": "int64",
@@ -87,20 +87,25 @@ def test_types_are_the_same_on_both_databases(small_catalog: Database) -> None:
 
 
 def test_missing_whole_numbers_stay_whole_numbers(small_catalog: Database) -> None:
-    frame = run(small_catalog, "select injection_ap from experiments where id in (103, 104) order by id")
+    frame = run(
+        small_catalog, "select injection_ap from experiments where experiment_id in (103, 104) order by experiment_id"
+    )
     assert frame["injection_ap"].tolist() == [8000, pd.NA]
     assert str(frame["injection_ap"].dtype) == "Int64"
 
 
 def test_truth_values_compare_as_such(small_catalog: Database) -> None:
-    frame = run(small_catalog, "select withdrawn, bilateral from experiments where id in (102, 301) order by id")
+    frame = run(
+        small_catalog,
+        "select withdrawn, bilateral from experiments where experiment_id in (102, 301) order by experiment_id",
+    )
     assert frame["withdrawn"].tolist() == [False, True]
     assert frame["bilateral"].tolist()[0] == 1
 
 
 def test_no_rows_still_have_columns(small_catalog: Database) -> None:
-    frame = run(small_catalog, "select id, sex from experiments where id = -1")
-    assert list(frame.columns) == ["id", "sex"]
+    frame = run(small_catalog, "select experiment_id, sex from experiments where experiment_id = -1")
+    assert list(frame.columns) == ["experiment_id", "sex"]
     assert len(frame) == 0
 
 
@@ -158,10 +163,10 @@ def test_numbers_are_bound(small_catalog: Database, value: Any) -> None:
 def test_one_parameter_in_several_places(small_catalog: Database) -> None:
     frame = run(
         small_catalog,
-        "select id from experiments where (sex = :sex or id = :id) and sex = :sex order by id",
+        "select experiment_id from experiments where (sex = :sex or experiment_id = :id) and sex = :sex order by 1",
         {"id": 1, "sex": "F", "unused": 5},
     )
-    assert frame["id"].tolist() == [1, 109]
+    assert frame["experiment_id"].tolist() == [1, 109]
 
 
 def test_truth_value_as_parameter(small_catalog: Database) -> None:
@@ -206,12 +211,12 @@ def test_parameter_of_another_kind_is_refused(small_catalog: Database, value: An
 
 
 def test_row_limit_cuts_and_says_so(small_catalog: Database) -> None:
-    statement = "select id from experiments order by id"
+    statement = "select experiment_id from experiments order by experiment_id"
     cut = run(small_catalog, statement, row_limit=3)
-    assert cut["id"].tolist() == list(ALL_IDS[:3])
+    assert cut["experiment_id"].tolist() == list(ALL_IDS[:3])
     assert cut.attrs["truncated"] is True
     exact = run(small_catalog, statement, row_limit=len(ALL_IDS))
-    assert exact["id"].tolist() == list(ALL_IDS)
+    assert exact["experiment_id"].tolist() == list(ALL_IDS)
     assert exact.attrs["truncated"] is False
 
 
@@ -425,7 +430,7 @@ def test_no_statement_leaves_anything_for_the_next_one(scratch: Database) -> Non
     assert run(scratch, "select count(*) as n from experiments")["n"].tolist() == [len(ALL_IDS)]
     with scratch.writing() as connection:
         connection.exec_driver_sql("update experiment set sex = 'F' where id = 101")
-    assert run(scratch, "select sex from experiments where id = 101")["sex"].tolist() == ["F"]
+    assert run(scratch, "select sex from experiments where experiment_id = 101")["sex"].tolist() == ["F"]
 
 
 def test_pragmas_that_only_read_are_allowed(sqlite_catalog: Database) -> None:

@@ -86,7 +86,7 @@ def test_a_list_in_one_text_is_told_apart_from_an_acronym_with_a_comma(reading: 
     assert find_structure(reading, "CUL4, 5").id == 1091
     with pytest.raises(UnknownStructureError) as caught:
         find_structure(reading, "VISp,VISl")
-    assert caught.value.hint == "An acronym may hold a comma, so name each on its own: 'VISp', 'VISl'."
+    assert caught.value.hint == "Acronyms may contain commas, so name each separately: 'VISp', 'VISl'."
     with pytest.raises(UnknownStructureError) as caught:
         find_structure(reading, "VISp,nonsense")
     assert "each on its own" not in (caught.value.hint or "")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import pytest
 from sqlalchemy import Boolean, DateTime, Double, Integer, String, inspect, select
 from sqlalchemy.types import TypeEngine
 
+from bsv_store import Store
+from bsv_store.catalog.database import schema
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.tables.views import VIEWS, ColumnKind, schema_markdown, tables, view
+from tests.catalog.small_catalog import fill
 
 DESCRIBED = {**VIEWS, **tables()}
 
@@ -71,10 +75,30 @@ def test_markdown_has_every_column() -> None:
 
 def test_views_serve_in_queries_with_their_types(small_catalog: Database) -> None:
     experiments = view("experiments")
-    query = select(experiments.c.id, experiments.c.withdrawn, experiments.c.bilateral).order_by(experiments.c.id)
+    query = select(experiments.c.experiment_id, experiments.c.withdrawn, experiments.c.bilateral).order_by(
+        experiments.c.experiment_id
+    )
     with small_catalog.reading() as connection:
-        rows = {row.id: row for row in connection.execute(query.where(experiments.c.id.in_([102, 301])))}
+        rows = {
+            row.experiment_id: row
+            for row in connection.execute(query.where(experiments.c.experiment_id.in_([102, 301])))
+        }
     assert rows[102].bilateral is True
     assert rows[102].withdrawn is False
     assert rows[301].bilateral is None
     assert rows[301].withdrawn is True
+
+
+def test_the_id_of_an_experiment_is_renamed_down_and_up(store: Store) -> None:
+    def columns() -> list[str]:
+        with store.database.reading() as connection:
+            return [column["name"] for column in inspect(connection).get_columns("experiments")]
+
+    with store.database.writing() as connection:
+        fill(connection)
+    before = store.experiments()
+    schema.downgrade(store.database, "0005")
+    assert columns()[0] == "id"
+    schema.upgrade(store.database)
+    assert columns()[0] == "experiment_id"
+    pd.testing.assert_frame_equal(store.experiments(), before)

@@ -37,7 +37,7 @@ def test_summary_counts(run: Runner, filled: Path) -> None:
 
 def test_snapshots_and_their_difference(run: Runner, filled: Path) -> None:
     taken = rows(run("catalog", "snapshots", "--format", "json", store=filled).out)
-    lists = [row["id"] for row in taken if row["what"] == "experiments"]
+    lists = [row["snapshot"] for row in taken if row["what"] == "experiments"]
     assert lists
     same = run("catalog", "diff", lists[0], lists[0], store=filled)
     assert same.code == 0, same.err
@@ -47,15 +47,15 @@ def test_snapshots_and_their_difference(run: Runner, filled: Path) -> None:
 
 def test_structures(run: Runner, filled: Path) -> None:
     found = rows(run("structures", "find", "VISp", "--format", "json", store=filled).out)
-    assert found[0]["acronym"] == "VISp"
+    assert found[0]["structure"] == "VISp"
     near = run("structures", "find", "Vispp", store=filled)
-    assert "near" in near.err
+    assert "similar" in near.err
     tree = run("structures", "tree", "VIS", store=filled).out.splitlines()
     assert tree[0].startswith("VIS  ")
     assert any(line.startswith("  VISp  ") for line in tree)
     assert len(run("structures", "tree", "VIS", "--depth", "0", store=filled).out.splitlines()) == 1
     sets = rows(run("structures", "sets", "--format", "json", store=filled).out)
-    members = rows(run("structures", "sets", sets[0]["id"], "--format", "json", store=filled).out)
+    members = rows(run("structures", "sets", sets[0]["structure_set"], "--format", "json", store=filled).out)
     assert len(members) == sets[0]["members"]
     assert run("structures", "tree", "visp", store=filled).code == 2
 
@@ -70,15 +70,17 @@ def test_searches(run: Runner, filled: Path) -> None:
     assert sorted(found("source", "VISp", "--line", "wild-type")) == sorted(WILD_TYPE_VISP)
     assert set(found("target", "VISp", "--limit", 3)) <= set(VISP)
     assert len(found("injection", "8000,1500,8500", "--limit", 4)) == 4
-    assert set(found("spatial", "8050,1550,8550")) == set(VISP)
-    assert set(found("correlation", VISP[0], "--set", 184527634)) == set(VISP[1:])
-    ranked = run("structures", "rank", VISP[0], "--set", 184527634, "--threshold", 0, "--format", "json", store=filled)
+    assert set(found("point", "8050,1550,8550")) == set(VISP)
+    assert set(found("correlation", VISP[0], "--structure-set", 184527634)) == set(VISP[1:])
+    ranked = run(
+        "structures", "rank", VISP[0], "--structure-set", 184527634, "--threshold", 0, "--format", "json", store=filled
+    )
     assert [row["rank"] for row in rows(ranked.out)] == [1, 2, 3, 4, 5]
     assert run("search", "injection", "8000,1500", store=filled).code == 2
-    assert run("search", "correlation", UNMEASURED, "--set", 184527634, store=filled).code == 2
+    assert run("search", "correlation", UNMEASURED, "--structure-set", 184527634, store=filled).code == 2
 
 
-@pytest.mark.parametrize("search", ["source VISp", "target VISp", "injection 8000,1500,8500", "spatial 8050,1550,8550"])
+@pytest.mark.parametrize("search", ["source VISp", "target VISp", "injection 8000,1500,8500", "point 8050,1550,8550"])
 def test_tables_of_searches_fit_a_terminal(run: Runner, filled: Path, search: str) -> None:
     done = run("search", *search.split(), "--line", "wild-type", store=filled).succeeded()
     assert max(map(len, done.out.splitlines())) <= 90
@@ -89,13 +91,13 @@ def test_tables_of_searches_fit_a_terminal(run: Runner, filled: Path, search: st
 
 
 def test_a_point_of_millimeters_is_refused(run: Runner, filled: Path) -> None:
-    for search in ("spatial", "injection"):
+    for search in ("point", "injection"):
         run("search", search, "8,1.5,8.5", store=filled).refused(2, "mm", "If these are mm, use 8000,1500,8500.")
 
 
 def test_matrix_as_csv_and_as_sql(run: Runner, filled: Path) -> None:
-    options = ("--injected-in", "VISp", "--set", 184527634, "--hemisphere", "both")
-    done = run("matrix", *options, "--by-experiment", "--format", "csv", store=filled)
+    options = ("--injected-in", "VISp", "--structure-set", 184527634, "--hemisphere", "both")
+    done = run("matrix", *options, "--rows", "experiments", "--format", "csv", store=filled)
     assert done.code == 0, done.err
     table = list(csv.reader(io.StringIO(done.out)))
     assert table[0][0] == "experiment_id"
@@ -104,7 +106,7 @@ def test_matrix_as_csv_and_as_sql(run: Runner, filled: Path) -> None:
         frame = store.catalog.matrix(Selection(injected_in="VISp"), structure_set=184527634, hemisphere="both")
         cells = store.sql(run("matrix", *options, "--as-sql", store=filled).out)
     assert len(cells) == frame.size
-    assert cells["value"].tolist() == pytest.approx(frame.to_numpy().ravel().tolist())
+    assert cells["normalized_projection_volume"].tolist() == pytest.approx(frame.to_numpy().ravel().tolist())
 
 
 def test_named_selections_serve_as_options(run: Runner, own_filled: Path) -> None:

@@ -89,8 +89,8 @@ def test_what_is_remarkable_about_a_list_is_said(
 
     done = run("ingest", "experiments", older, "--format", "csv", store=store_location).succeeded()
     assert done.err.splitlines() == [
-        f"{older}: History only: the newer api list of 2020-07-01 is in force.",
-        f"{older}: Merged: 1 row of experiments that stand there more than once, with the lines of each.",
+        f"{older}: The newer api list of 2020-07-01 stays current; this list is history.",
+        f"{older}: Merged 1 row: repeats of an experiment with another line.",
     ]
     assert [(row["changed"], row["merged"], row["newer_list"]) for row in done.rows] == [("0", "1", "2020-07-01")]
     assert "merged" not in run("ingest", "experiments", older, store=store_location).succeeded().cells[0]

@@ -156,7 +156,7 @@ ASKING = [
     ["dataset", "list"],
     ["dataset", "show", "visual"],
     ["volume", "show", VISP[0]],
-    ["sql", "select id, sex from experiments"],
+    ["sql", "select experiment_id, sex from experiments"],
 ]
 
 

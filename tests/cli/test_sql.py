@@ -34,21 +34,23 @@ def test_prints_them_for_programs(run: Runner, filled: Path) -> None:
 
 
 def test_ids_are_printed_as_they_are(run: Runner, filled: Path) -> None:
-    done = run("sql", "select min(id) as first from experiments", store=filled).succeeded()
+    done = run("sql", "select min(experiment_id) as first from experiments", store=filled).succeeded()
     assert done.out.splitlines()[2] == str(ATLAS.experiment_ids[0])
 
 
 def test_missing_values_are_empty_or_null(run: Runner, filled: Path) -> None:
-    query = f"select transgenic_line, bilateral from experiments where id = {VISP[0]}"
+    query = f"select transgenic_line, bilateral from experiments where experiment_id = {VISP[0]}"
     assert run("sql", query, "--format", "json", store=filled).succeeded().json[0]["transgenic_line"] is None
     assert run("sql", query, "--format", "csv", store=filled).succeeded().rows[0]["transgenic_line"] == ""
 
 
 def test_parameters_are_numbers_or_text(run: Runner, filled: Path) -> None:
-    query = "select id from experiments where primary_structure = :structure and id > :id order by 1"
+    query = (
+        "select experiment_id from experiments where primary_structure = :structure and experiment_id > :id order by 1"
+    )
     options = ["--param", "structure=VISp", "--param", f"id={VISP[1]}", "--format", "csv"]
     rows = run("sql", query, *options, store=filled).succeeded().rows
-    assert [int(row["id"]) for row in rows] == list(VISP[2:])
+    assert [int(row["experiment_id"]) for row in rows] == list(VISP[2:])
     typed = run(
         "sql", "select :i as i, :f as f", "--param", "i=-5", "--param", "f=.5", "--format", "json", store=filled
     )
@@ -72,17 +74,18 @@ def test_text_that_looks_like_something_else_stays_text(run: Runner, filled: Pat
 
 
 def test_a_limit_says_that_there_is_more(run: Runner, filled: Path) -> None:
-    done = run("sql", "select id from experiments", "--limit", "2", store=filled).succeeded()
+    done = run("sql", "select experiment_id from experiments", "--limit", "2", store=filled).succeeded()
     assert len(done.out.splitlines()) == 4
     assert done.err == "The first 2 rows; --limit allows more.\n"
-    exact = run("sql", "select id from experiments", "--limit", len(ATLAS.experiment_ids), store=filled).succeeded()
+    everything = ("--limit", len(ATLAS.experiment_ids))
+    exact = run("sql", "select experiment_id from experiments", *everything, store=filled).succeeded()
     assert exact.err == "12 rows\n"
 
 
 def test_no_rows(run: Runner, filled: Path) -> None:
-    query = "select id, sex from experiments where 1 = 0"
+    query = "select experiment_id, sex from experiments where 1 = 0"
     assert run("sql", query, store=filled).succeeded().out == ""
-    assert run("sql", query, "--format", "csv", store=filled).succeeded().out == "id,sex\n"
+    assert run("sql", query, "--format", "csv", store=filled).succeeded().out == "experiment_id,sex\n"
     assert run("sql", query, "--format", "json", store=filled).succeeded().json == []
 
 

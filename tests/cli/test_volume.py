@@ -38,8 +38,8 @@ def test_a_missing_volume_comes_with_the_command_that_brings_it(
 
 def test_a_missing_volume_is_told_from_those_that_are_there(run: Runner, filled: Path) -> None:
     done = run("volume", "show", VISP[0], "--kind", "data-mask", store=filled).refused(2, "no data_mask at 100 um")
-    assert "it has projection_density at 100 um of it" in done.err
-    run("volume", "show", UNMEASURED, store=filled).refused(2, "it has no other volume of it")
+    assert "volumes of it: projection_density at 100 um" in done.err
+    run("volume", "show", UNMEASURED, store=filled).refused(2, "volumes of it: none")
 
 
 def test_nobody_is_told_to_fetch_an_experiment_that_does_not_exist(run: Runner, filled: Path, tmp_path: Path) -> None:

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from bsv_store import Selection, Store, by_field, by_region
-from bsv_store.catalog.search import matrix, ranking, searches
-from bsv_store.catalog.tables import frames as queries
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import BsvStoreError, InputError, RecipeError, SelectionError
 from tests.datasets.world import ask
@@ -51,11 +49,8 @@ def _public(owner: object) -> Iterator[tuple[str, Callable[..., Any]]]:
             yield name, method
 
 
-def _calls(method: Callable[..., Any], further: Callable[..., Any] | None) -> Iterator[dict[str, Any]]:
-    parameters = dict(inspect.signature(method).parameters)
-    if further is not None:
-        own = inspect.signature(further).parameters
-        parameters |= {name: each for name, each in own.items() if each.kind is each.KEYWORD_ONLY}
+def _calls(method: Callable[..., Any]) -> Iterator[dict[str, Any]]:
+    parameters = inspect.signature(method).parameters
     named = {
         name: each for name, each in parameters.items() if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
     }
@@ -68,10 +63,10 @@ def _calls(method: Callable[..., Any], further: Callable[..., Any] | None) -> It
                 yield {**base, name: wrong}
 
 
-def _complaints(owner: object, further: dict[str, Callable[..., Any]] | None = None) -> set[str]:
+def _complaints(owner: object) -> set[str]:
     found = set()
     for method_name, method in _public(owner):
-        for arguments in _calls(method, (further or {}).get(method_name)):
+        for arguments in _calls(method):
             try:
                 method(**arguments)
             except BsvStoreError:
@@ -86,24 +81,14 @@ def version(filled: Store) -> DatasetVersion:
     return ask(filled)
 
 
-@pytest.mark.parametrize("owner", ["store", "version", "catalog", "versions"])
+@pytest.mark.parametrize("owner", ["store", "version", "catalog", "search"])
 def test_no_public_method_fails_with_an_error_of_python(
     filled: Store, version: DatasetVersion, owner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Some of the wrong texts are names of files.
     monkeypatch.chdir(tmp_path)
-    owners = {"store": filled, "version": version, "catalog": filled.catalog, "versions": filled.versions}
-    further: dict[str, Callable[..., Any]] = {
-        "search_sources": searches.search_sources,
-        "search_targets": searches.search_targets,
-        "search_injections": searches.search_injections,
-        "search_correlation": searches.search_correlation,
-        "unionizes": queries.unionizes_frame,
-        "matrix": matrix.projection_matrix,
-        "matrix_sql": matrix.matrix_sql,
-        "rank_structures": ranking.rank_structures,
-    }
-    assert _complaints(owners[owner], further if owner == "catalog" else None) == set()
+    owners = {"store": filled, "version": version, "catalog": filled.catalog, "search": filled.search}
+    assert _complaints(owners[owner]) == set()
 
 
 def test_the_error_names_the_argument_and_says_what_to_give(filled: Store, version: DatasetVersion) -> None:
@@ -146,7 +131,7 @@ def test_a_version_stands_for_itself(filled: Store, version: DatasetVersion) -> 
 
 
 def test_points_and_boxes_of_millimeters_are_refused_in_selections(filled: Store) -> None:
-    for selection in (Selection(near=(8, 1.5, 8.5), radius=1), Selection(box=((7, 8), (1, 2), (8, 9)))):
+    for selection in (Selection(near=(8, 1.5, 8.5), radius_um=1), Selection(box=((7, 8), (1, 2), (8, 9)))):
         with pytest.raises(SelectionError, match="in mm") as caught:
             filled.select(selection)
         assert "um" in str(caught.value.hint)

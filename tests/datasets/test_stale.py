@@ -86,6 +86,17 @@ def test_a_question_without_an_answer_is_stale(filled: Store) -> None:
     assert "no answer now: no experiment matches" in report.reasons[0]
 
 
+def test_a_version_that_names_an_experiment_that_was_excluded_since_is_stale(filled: Store) -> None:
+    made = ask(filled, Selection(ids=[1, 2, 3]))
+    filled.catalog.exclude([2], "tissue torn")
+    report = stale_report(filled.database, filled.files, "test")
+    assert report.is_stale
+    assert report.reasons == ("no answer now: experiment 2 is on the exclusion list: tissue torn",)
+    assert [each.is_stale for each in stale_reports(filled.database, filled.files)] == [True]
+    # A rebuild uses the recorded inputs.
+    assert filled.datasets.rebuild(made.ref, check_only=True).is_identical
+
+
 def test_moved_edges_are_noticed(filled: Store) -> None:
     ask(filled, Selection(ids=[1, 2, 3]), by_coordinate("AP", bins=1))
     facts = [replace(fact, ap=8010) if fact.id == 1 else fact for fact in FACTS]

@@ -35,13 +35,14 @@ IN_ISOCORTEX = """
 
 # The figures are also those of the notebook that AllenSDK publishes.
 QUESTIONS = {
-    "all": (2992, Selection(), [], "select id from experiments where not withdrawn"),
+    "all": (2992, Selection(), [], "select experiment_id from experiments where not withdrawn"),
     "wild type in VISp": (
         33,
         Selection(injected_in="VISp", line="wild-type"),
         ["--injected-in", "VISp", "--line", "wild-type"],
         """
-        select e.id from experiments as e join structure_ancestor as a on a.descendant_id = e.primary_structure_id
+        select e.experiment_id from experiments as e
+        join structure_ancestor as a on a.descendant_id = e.primary_structure_id
         join structure as s on s.id = a.ancestor_id
         where s.acronym = 'VISp' and e.transgenic_line is null and not e.withdrawn
         """,
@@ -50,14 +51,14 @@ QUESTIONS = {
         1209,
         Selection(injected_in="Isocortex", line="any-cre"),
         ["--injected-in", "Isocortex", "--line", "any-cre"],
-        f"select id from experiments where transgenic_line is not null and not withdrawn and {IN_ISOCORTEX}",
+        f"select experiment_id from experiments where transgenic_line is not null and not withdrawn and {IN_ISOCORTEX}",
     ),
     "Rbp4 in isocortex": (
         105,
         Selection(injected_in="Isocortex", line="Rbp4-Cre_KL100"),
         ["--injected-in", "Isocortex", "--line", "Rbp4-Cre_KL100"],
         f"""
-        select id from experiments where not withdrawn and {IN_ISOCORTEX} and id in (
+        select experiment_id from experiments where not withdrawn and {IN_ISOCORTEX} and experiment_id in (
             select experiment_id from experiment_line
             join transgenic_line on transgenic_line.id = transgenic_line_id where name = 'Rbp4-Cre_KL100')
         """,
@@ -89,7 +90,7 @@ def test_three_ways_to_ask_give_the_same_experiments(run: Runner, july: Path, qu
     number, selection, options, query = QUESTIONS[question]
     with open_store(july) as store:
         by_selection = store.select(selection)
-        by_query = sorted(int(each) for each in store.sql(query)["id"])
+        by_query = sorted(int(each) for each in store.sql(query)["experiment_id"])
     by_options = run("select", *options, "--ids-only", store=july).succeeded().out.split()
     in_shell = run("sql", query, "--format", "csv", store=july).succeeded().rows
     assert len(by_selection) == number
@@ -150,7 +151,7 @@ def test_vanished_experiments_are_withdrawn_and_kept(history: tuple[Path, list[A
         kept = store.experiments(Selection(include_withdrawn=True))
         assert len(store.select()) == 2992
     assert len(kept) == 2995
-    assert set(kept["id"][kept["withdrawn"]]) == vanished
+    assert set(kept["experiment_id"][kept["withdrawn"]]) == vanished
 
 
 def test_an_id_listed_twice_has_both_lines(run: Runner, history: tuple[Path, list[Any]], data: Path) -> None:

@@ -1,4 +1,4 @@
-"""Taking in what the readers hand over: in bulk, idempotent, each run a recorded snapshot."""
+"""Ingestion of records: in bulk, idempotent, each run recorded as a snapshot."""
 
 from bsv_store.catalog.ingest.diff import ExperimentChange, FieldChange, SnapshotDiff, diff_snapshots
 from bsv_store.catalog.ingest.experiments import ingest_experiments

@@ -1,4 +1,4 @@
-"""What must hold before anything is written: values that both databases can keep, structures that are known."""
+"""Checks before writing: values that both databases can store, and known structures."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from bsv_store.text import listed, number_of
 
 MAX_ID = 2**63 - 1
 MAX_INT = 2**31 - 1
-# How many offenders an error names.
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def canonical_json(value: Any) -> str:
-    """The value as JSON, the same text for equal values: keys sorted, no spaces."""
+    """The value as canonical JSON: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
@@ -32,35 +31,33 @@ def sha256_of(text: str) -> str:
 
 
 def check_fields(what: str, ids: Iterable[object], ints: Iterable[object], floats: Iterable[object]) -> None:
-    """Refuse numbers that a column cannot hold: ids beyond 64 bits, others beyond 32, floats that are not finite.
+    """Refuse ids of more than 64 bits, other integers of more than 32, and floats that are not finite.
 
     Raises
     ------
     InputError
-        That names ``what``.
     """
     for value in ids:
         if value is not None and not (isinstance(value, int) and 0 <= value <= MAX_ID):
-            raise InputError(f"{what}: {value!r} is no id", hint="Ids are whole numbers from 0 to 2^63 - 1.")
+            raise InputError(f"{what}: {value!r} is not a valid id", hint="Ids are integers from 0 to 2^63 - 1.")
     for value in ints:
         if value is not None and not (isinstance(value, int) and abs(value) <= MAX_INT):
-            raise InputError(f"{what}: {value!r} is not a whole number of 32 bits")
+            raise InputError(f"{what}: {value!r} is not an integer of 32 bits")
     for value in floats:
         if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
             raise InputError(f"{what}: {value!r} is not a finite number")
 
 
 def check_text(what: str, texts: Iterable[object]) -> None:
-    """Refuse text that Postgres cannot hold: NUL characters and halves of surrogate pairs.
+    """Refuse text that Postgres cannot store: NUL characters and lone surrogates.
 
     Raises
     ------
     InputError
-        That names ``what``.
     """
     for value in texts:
         if value is not None and (not isinstance(value, str) or _UNSTORABLE.search(value)):
-            raise InputError(f"{what}: {value!r} is not text that a database can hold")
+            raise InputError(f"{what}: {value!r} is not text that a database can store")
 
 
 def check_structures(connection: Connection, structure_ids: Collection[int], source: str) -> None:
@@ -69,12 +66,11 @@ def check_structures(connection: Connection, structure_ids: Collection[int], sou
     Raises
     ------
     InputError
-        That names up to five of them.
     """
     unknown = sorted(set(structure_ids) - set(connection.execute(select(Structure.id)).scalars()))
     if unknown:
         raise InputError(
             f"{source} names {number_of(len(unknown), 'structure')} that the store's ontology does not have: "
             f"{listed(unknown)}",
-            hint="Ingest or sync structures first.",
+            hint="Ingest the ontology first: `bsv-store sync structures`.",
         )

@@ -1,8 +1,8 @@
-"""The current experiments as a pure function of every list ever taken in, whatever the order they came in.
+"""The current experiments as a pure function of all ingested lists, independent of the order of ingestion.
 
-Lists of different kinds do not compete: an experiment follows the most trusted kind that ever listed it, and of that
-kind the newest list that has it. What this kind does not say is filled in from the newest CSV export, which is in the
-same registration; never from the 2016 export, whose registration is older.
+Lists of different kinds do not compete: an experiment follows the most trusted kind that ever listed it, and the newest
+list of that kind that has it. Missing values are filled in from the newest CSV export, which is in the same
+registration; never from the 2016 export, whose registration is older.
 """
 
 from __future__ import annotations
@@ -19,23 +19,18 @@ _FILLING_KINDS = tuple(name for name, row in EXPERIMENT_SOURCE_KINDS.items() if 
 
 WILD_TYPE = "wild type"
 
-# Filled together or not at all: parts of one coordinate must come from one list.
+# Filled in together or not at all: the parts of a coordinate must come from one list.
+_COORDINATE = ("injection_ap", "injection_dv", "injection_ml")
+_NEVER_FILLED = ("id", "primary_structure_id", "primary_structure_acronym", "lines")
 _FILLED = (
-    ("specimen_name",),
-    ("product_id",),
-    ("strain",),
-    ("sex",),
-    ("injection_volume",),
-    ("injection_ap", "injection_dv", "injection_ml"),
-    ("projection_volume",),
-    ("injection_structure_ids",),
-    ("storage_directory",),
+    _COORDINATE,
+    *((each.name,) for each in fields(ExperimentRecord) if each.name not in (*_COORDINATE, *_NEVER_FILLED)),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What the newest list of a kind that has an experiment says of it."""
+    """The record of an experiment in the newest list of a kind that has it."""
 
     rank: Rank
     record: ExperimentRecord
@@ -43,7 +38,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The newest word of each kind of list.
+    """The newest records of each kind of list.
 
     Attributes
     ----------
@@ -57,7 +52,7 @@ class History:
     sightings: Mapping[str, Mapping[int, Sighting]]
 
     def with_list(self, kind: str, rank: Rank, records: Iterable[ExperimentRecord]) -> History:
-        """The history with one more list, which may be older than those it has."""
+        """The history with one more list, which may be older than the others."""
         sightings = dict(self.sightings.get(kind, {}))
         for record in records:
             known = sightings.get(record.id)
@@ -69,30 +64,55 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class CurrentExperiment:
-    """An experiment's row, apart from what follows from unionize rows; then its lines and injection structures."""
+    """An experiment as it is stored, without the columns that follow from unionize rows.
 
-    id: int
-    specimen_name: str | None
-    product_id: int | None
-    primary_structure_id: int
+    Attributes
+    ----------
+    record : ExperimentRecord
+        With missing values filled in.
+    transgenic_line : str or None
+        The lines that are not wild type.
+    source_kind : str
+    withdrawn : bool
+    """
+
+    record: ExperimentRecord
     transgenic_line: str | None
-    strain: str | None
-    sex: str | None
-    injection_volume: float | None
-    injection_ap: int | None
-    injection_dv: int | None
-    injection_ml: int | None
-    projection_volume: float | None
-    storage_directory: str | None
     source_kind: str
     withdrawn: bool
-    line_names: tuple[str, ...]
-    injection_structure_ids: tuple[int, ...]
+
+    @property
+    def line_names(self) -> tuple[str, ...]:
+        """The names of all lines, sorted."""
+        return tuple(sorted({line.name for line in self.record.lines}))
+
+    @property
+    def injection_structure_ids(self) -> tuple[int, ...]:
+        """The ids of the injection structures, ascending."""
+        return tuple(sorted(set(self.record.injection_structure_ids)))
+
+    def row(self) -> tuple[object, ...]:
+        """The values of ``ROW_COLUMNS``."""
+        return (
+            *(getattr(self.record, name) for name in _RECORD_COLUMNS),
+            *(getattr(self, name) for name in _DERIVED_COLUMNS),
+        )
+
+
+# The other fields of a record are in tables of their own, or follow from the structure's id.
+_RECORD_COLUMNS = tuple(
+    each.name
+    for each in fields(ExperimentRecord)
+    if each.name not in ("primary_structure_acronym", "injection_structure_ids", "lines")
+)
+_DERIVED_COLUMNS = ("transgenic_line", "source_kind", "withdrawn")
+ROW_COLUMNS = (*_RECORD_COLUMNS, *_DERIVED_COLUMNS)
+"""The columns of table ``experiment`` that follow from the lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class CurrentState:
-    """Experiments by id, and the lines that they have by name."""
+    """The experiments by id, and their lines by name."""
 
     experiments: Mapping[int, CurrentExperiment]
     lines: Mapping[str, LineRecord]
@@ -133,33 +153,15 @@ def _current(
 ) -> CurrentExperiment:
     names = sorted({line.name for line in record.lines})
     mutant = [name for name in names if details[name].type_name != WILD_TYPE]
-    return CurrentExperiment(
-        id=record.id,
-        specimen_name=record.specimen_name,
-        product_id=record.product_id,
-        primary_structure_id=record.primary_structure_id,
-        transgenic_line="/".join(mutant) if mutant else None,
-        strain=record.strain,
-        sex=record.sex,
-        injection_volume=record.injection_volume,
-        injection_ap=record.injection_ap,
-        injection_dv=record.injection_dv,
-        injection_ml=record.injection_ml,
-        projection_volume=record.projection_volume,
-        storage_directory=record.storage_directory,
-        source_kind=kind,
-        withdrawn=withdrawn,
-        line_names=tuple(names),
-        injection_structure_ids=tuple(sorted(set(record.injection_structure_ids))),
-    )
+    return CurrentExperiment(record, "/".join(mutant) if mutant else None, kind, withdrawn)
 
 
 def _line_details(history: History) -> dict[str, LineRecord]:
-    """What is known of each line: of every detail the newest word of the most trusted kind that has one."""
+    """Each line with its details: every detail from the newest list of the most trusted kind that has it."""
     details: dict[str, LineRecord] = {}
     for kind in EXPERIMENT_SOURCE_KINDS:
         sightings = history.sightings.get(kind, {})
-        # The id decides between sightings of one list, so that nothing hangs on the order of a dictionary.
+        # The id decides within one list, so that the result does not depend on the order of a dictionary.
         for key in sorted(sightings, key=lambda key: (sightings[key].rank, key), reverse=True):
             for line in sightings[key].record.lines:
                 known = details.setdefault(line.name, line)

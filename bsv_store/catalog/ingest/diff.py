@@ -1,4 +1,4 @@
-"""What changed between two experiment lists."""
+"""The differences between two experiment lists."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ FieldValue = str | int | float | tuple[int, ...] | tuple[str, ...] | None
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """A field of an experiment that two lists give differently.
+    """A field of an experiment that differs between two lists.
 
-    Fields are those of ``ExperimentRecord``. ``lines`` holds names; where only a detail of a line differs, the field is
+    Fields are those of ``ExperimentRecord``. ``lines`` contains names; if only a detail of a line differs, the field is
     ``line NAME: detail``.
     """
 
@@ -29,7 +29,7 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentChange:
-    """An experiment that both lists have, and how they differ on it."""
+    """An experiment that is in both lists, and its differences."""
 
     experiment_id: int
     fields: tuple[FieldChange, ...]
@@ -37,7 +37,7 @@ class ExperimentChange:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotDiff:
-    """What changed from one experiment list to another, ids ascending."""
+    """The differences between two experiment lists; ids are ascending."""
 
     old: Snapshot
     new: Snapshot
@@ -47,14 +47,14 @@ class SnapshotDiff:
 
 
 def diff_snapshots(connection: Connection, old_id: int, new_id: int) -> SnapshotDiff:
-    """What changed from one experiment list to another.
+    """See :meth:`bsv_store.store.catalog.Catalog.diff`.
 
-    Where the two are of different kinds, a field on which one of them is silent is no change.
+    If the two lists are of different kinds, a field without a value in one of them is not a difference.
 
     Raises
     ------
     InputError
-        If there is no such snapshot, or one is not of an experiment list.
+        If there is no such snapshot, or it is not an experiment list.
     """
     old, new = (_experiment_list(connection, snapshot_id) for snapshot_id in (old_id, new_id))
     before, after = members(connection, old.id), members(connection, new.id)
@@ -78,8 +78,8 @@ def _experiment_list(connection: Connection, snapshot_id: int) -> Snapshot:
     snapshot = find_snapshot(connection, snapshot_id)
     if snapshot.what != "experiments":
         raise InputError(
-            f"snapshot {snapshot_id} is of {snapshot.what}, whose contents are not kept",
-            hint="Only experiment lists can be compared; `bsv-store catalog snapshots` lists them.",
+            f"snapshot {snapshot_id} is of {snapshot.what}; only experiment lists are kept and can be compared",
+            hint="List the snapshots: `bsv-store catalog snapshots`.",
         )
     return snapshot
 
@@ -88,11 +88,11 @@ def _changes(before: ExperimentRecord, after: ExperimentRecord, *, same_kind: bo
     old, new = _flat(before), _flat(after)
     changes = []
     for name in (*old, *(name for name in new if name not in old)):
-        # A detail of a line that came or went is told by the names.
+        # Details of lines that were added or removed follow from the names.
         if name not in old or name not in new or old[name] == new[name]:
             continue
         is_silent = old[name] in (None, ()) or new[name] in (None, ())
-        # No line is a statement: wild type.
+        # Having no line means wild type.
         if same_kind or name == "lines" or not is_silent:
             changes.append(FieldChange(name, old[name], new[name]))
     return tuple(changes)

@@ -1,4 +1,4 @@
-"""Taking in an experiment list: the snapshot is kept whole, and the current experiments follow from all snapshots."""
+"""Ingests an experiment list: all snapshots are kept, and the current experiments follow from all of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date
-from typing import TypedDict
+from functools import cache
+from typing import Literal, TypedDict
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
@@ -14,7 +15,12 @@ from bsv_store.catalog.database.bulk import delete_rows, replace_rows, table_of,
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import Experiment, ExperimentInjectionStructure, ExperimentLine, TransgenicLine
 from bsv_store.catalog.ingest.checks import check_fields, check_structures, check_text
-from bsv_store.catalog.ingest.current import CurrentExperiment, CurrentState, History, current_state
+from bsv_store.catalog.ingest.current import (
+    ROW_COLUMNS,
+    CurrentState,
+    History,
+    current_state,
+)
 from bsv_store.catalog.ingest.hemisphere import lock_experiments, update_injected_hemispheres
 from bsv_store.catalog.ingest.revisions import content_sha256, payloads_of, read_history, write_revisions
 from bsv_store.catalog.ingest.snapshot_log import (
@@ -29,14 +35,11 @@ from bsv_store.catalog.records import ExperimentList, ExperimentRecord, LineReco
 from bsv_store.errors import InputError
 from bsv_store.vocabulary import EXPERIMENT_SOURCE_KINDS
 
-_ROW_COLUMNS = tuple(
-    field.name for field in fields(CurrentExperiment) if field.name not in ("line_names", "injection_structure_ids")
-)
 _STRUCTURE_COLUMNS = ("experiment_id", "structure_id")
 _LINE_COLUMNS = ("experiment_id", "transgenic_line_id")
 _DETAILS = ("allen_id", "type_name", "description", "stock_number")
 
-# Upstream, three of 2,995 experiments vanished in two years: a list that lost more than this is not the whole list.
+# Upstream, 3 of 2,995 experiments disappeared in two years. A list that lost more than this is hardly complete.
 _PLAUSIBLE_LOSS = 0.2
 _PLAUSIBLE_COUNT = 100
 
@@ -44,9 +47,9 @@ _PLAUSIBLE_COUNT = 100
 def ingest_experiments(
     database: Database, experiments: ExperimentList, *, source: str, allow_shrinking: bool = False
 ) -> IngestReport:
-    """What taking in a whole experiment list changed in the current experiments.
+    """Ingest a complete experiment list, and report what it changed in the current experiments.
 
-    Which state is current does not depend on the order in which lists of different upstream dates come in: see
+    The current state does not depend on the order in which lists of different upstream dates are ingested; see
     ``bsv_store.catalog.ingest.current``. A list that the store has, of the same kind and date, changes nothing.
 
     Parameters
@@ -54,13 +57,14 @@ def ingest_experiments(
     source : str
         URL or file name.
     allow_shrinking : bool
-        Accept a list that lacks a fifth or more of what the newest list of its kind has, and mark those withdrawn.
+        Accept a list without a fifth or more of the experiments of the newest list of its kind, and mark these as
+        withdrawn.
 
     Raises
     ------
     InputError
-        If a structure is not in the store's ontology, a value cannot be stored, or the list seems to be a part of the
-        whole list; nothing is written then.
+        If a structure is not in the store's ontology, a value cannot be stored, or the list seems incomplete. Nothing
+        is written then.
     """
     _check(experiments, source)
     payloads = payloads_of(experiments.experiments)
@@ -77,10 +81,10 @@ def ingest_experiments(
         history = read_history(connection)
         if not allow_shrinking:
             _check_whole(history, experiments, source)
-        return _take_in(connection, history, experiments, payloads, content, source)
+        return _ingest(connection, history, experiments, payloads, content, source)
 
 
-def _take_in(
+def _ingest(
     connection: Connection,
     history: History,
     experiments: ExperimentList,
@@ -88,7 +92,7 @@ def _take_in(
     content: str,
     source: str,
 ) -> IngestReport:
-    # Any number above all ids in use: of lists with the same date, the one taken in last is the newest.
+    # A number above all ids in use: of lists with the same date, the one ingested last is the newest.
     rank = rank_of(experiments.upstream_date, sys.maxsize)
     state = current_state(history.with_list(experiments.kind, rank, experiments.experiments))
     outcome = write_state(connection, state)
@@ -144,31 +148,39 @@ def _check(experiments: ExperimentList, source: str) -> None:
         valid = ", ".join(EXPERIMENT_SOURCE_KINDS)
         raise InputError(f"{source}: {experiments.kind!r} is not a kind of list", hint=f"Valid kinds are {valid}.")
     if not experiments.experiments:
-        raise InputError(f"{source} holds no experiment")
+        raise InputError(f"{source} contains no experiment")
     seen: set[int] = set()
     for record in experiments.experiments:
         what = f"{source}: experiment {record.id}"
         if record.id in seen:
-            raise InputError(f"{what} stands there twice")
+            raise InputError(f"{what} occurs twice")
         seen.add(record.id)
         _check_record(what, record)
 
 
 def _check_record(what: str, record: ExperimentRecord) -> None:
-    ids = [record.id, record.primary_structure_id, *record.injection_structure_ids]
-    coordinates = [record.injection_ap, record.injection_dv, record.injection_ml]
     check_fields(
         what,
-        [*ids, *(line.allen_id for line in record.lines)],
-        [record.product_id, *coordinates],
-        [record.injection_volume, record.projection_volume],
+        [*(getattr(record, name) for name in _IDS), *record.injection_structure_ids]
+        + [line.allen_id for line in record.lines],
+        [getattr(record, name) for name in _of_type("int") if name not in _IDS],
+        [getattr(record, name) for name in _of_type("float")],
     )
-    texts = [record.primary_structure_acronym, record.specimen_name, record.strain, record.sex]
-    check_text(what, [*texts, record.storage_directory])
+    check_text(what, [getattr(record, name) for name in _of_type("str")])
     for line in record.lines:
         check_text(what, [line.name, line.type_name, line.description, line.stock_number])
     if len({line.name for line in record.lines}) != len(record.lines):
         raise InputError(f"{what} has a line twice")
+
+
+# Ids of 64 bits; other integers have 32.
+_IDS = ("id", "primary_structure_id")
+
+
+@cache
+def _of_type(name: Literal["int", "float", "str"]) -> tuple[str, ...]:
+    """The fields of a record of a type, or of that type or None."""
+    return tuple(each.name for each in fields(ExperimentRecord) if str(each.type).removesuffix(" | None") == name)
 
 
 def _structure_ids(experiments: ExperimentList) -> set[int]:
@@ -188,9 +200,9 @@ def _check_whole(history: History, experiments: ExperimentList, source: str) -> 
     lost = len(before - {record.id for record in experiments.experiments})
     if lost > max(_PLAUSIBLE_COUNT, _PLAUSIBLE_LOSS * len(before)):
         raise InputError(
-            f"{source} lacks {lost:,} of the {len(before):,} experiments of the newest list of kind {kind!r}, "
-            "which would be marked withdrawn",
-            hint="Take in the whole list, not the result of a search. If upstream did shrink, allow it explicitly.",
+            f"{source} does not have {lost:,} of the {len(before):,} experiments of the newest list of kind {kind!r}; "
+            "they would be marked withdrawn",
+            hint="Ingest the complete list, not a search result.",
         )
 
 
@@ -204,28 +216,25 @@ class StateChange:
 
 
 def write_state(connection: Connection, state: CurrentState) -> StateChange:
-    """What bringing the tables to a state changed.
-
-    Only rows that differ are written.
-    """
+    """Write a state, and return what changed. Only rows that differ are written."""
     before = _stored_rows(connection)
-    after = {key: tuple(getattr(row, name) for name in _ROW_COLUMNS) for key, row in state.experiments.items()}
+    after = {key: row.row() for key, row in state.experiments.items()}
     differing = [key for key, row in after.items() if before.get(key) != row]
     lock_experiments(connection, differing)
-    upsert_rows(connection, table_of(Experiment), _ROW_COLUMNS, [after[key] for key in sorted(differing)])
+    upsert_rows(connection, table_of(Experiment), ROW_COLUMNS, [after[key] for key in sorted(differing)])
     touched = set(differing)
     touched |= _write_structures(connection, state)
     touched |= _write_lines(connection, state)
     update_injected_hemispheres(connection, differing)
     added = touched - before.keys()
-    withdrawn_at = _ROW_COLUMNS.index("withdrawn")
+    withdrawn_at = ROW_COLUMNS.index("withdrawn")
     withdrawn = {key for key in touched - added if after[key][withdrawn_at] and not before[key][withdrawn_at]}
     return StateChange(frozenset(added), frozenset(touched - added - withdrawn), frozenset(withdrawn))
 
 
 def _stored_rows(connection: Connection) -> dict[int, tuple[object, ...]]:
     table = table_of(Experiment)
-    rows = connection.execute(select(*(table.c[name] for name in _ROW_COLUMNS)))
+    rows = connection.execute(select(*(table.c[name] for name in ROW_COLUMNS)))
     return {row[0]: tuple(row) for row in rows}
 
 
@@ -245,14 +254,14 @@ def _write_lines(connection: Connection, state: CurrentState) -> set[int]:
     before = {tuple(row) for row in connection.execute(select(*(table.c[name] for name in _LINE_COLUMNS)))}
     after = {(key, ids[name]) for key, row in state.experiments.items() for name in row.line_names}
     replace_rows(connection, table, _LINE_COLUMNS, before, after)
-    # Lines that no experiment has any more go, so that the table does not depend on the order of lists either.
+    # Delete lines that no experiment has any more, so that the table does not depend on the order of lists either.
     unused = [(line_id,) for name, line_id in ids.items() if name not in state.lines]
     delete_rows(connection, table_of(TransgenicLine), ("id",), unused)
     return {key for key, _ in before ^ after}
 
 
 def _write_line_details(connection: Connection, lines: Mapping[str, LineRecord]) -> dict[str, int]:
-    """Ids of all lines in the store by name, after writing those that are new or differ."""
+    """Write the lines that are new or differ, and return the ids of all lines by name."""
     table = table_of(TransgenicLine)
     columns = [table.c[name] for name in ("name", *_DETAILS)]
     before = {row.name: tuple(row)[1:] for row in connection.execute(select(*columns))}

@@ -1,7 +1,7 @@
-"""The injected hemisphere: from the unionize rows of the root, by the coordinate only where these do not tell.
+"""Determines the injected hemisphere: by the unionize rows of the root, or else by the injection coordinate.
 
-The coordinate is the densest voxel of the injection, which in 5 of 107 real experiments lies in the other hemisphere
-than most of the injection.
+The coordinate is the densest voxel of the injection. In 5 of 107 real experiments it lies in the hemisphere with the
+smaller part of the injection.
 """
 
 from __future__ import annotations
@@ -19,25 +19,29 @@ from bsv_store.volumes.grid import MIDLINE_UM
 
 
 def lock_experiments(connection: Connection, experiment_ids: Collection[int]) -> set[int]:
-    """The ids that the catalog has; their rows are locked until the transaction ends.
+    """Lock the rows of experiments until the transaction ends, and return the ids that the catalog has.
 
-    On Postgres, always in ascending order, so that two writers never wait for each other. Rows that only point at an
-    experiment can still be written. On SQLite the writing transaction is the lock.
+    Postgres locks them in ascending order, so that two writers cannot deadlock. Rows that refer to an experiment can
+    still be written. On SQLite the writing transaction is the lock.
     """
     query = select(Experiment.id).where(id_in(connection, Experiment.id, experiment_ids)).order_by(Experiment.id)
     return set(connection.execute(query.with_for_update(key_share=True)).scalars())
 
 
 def update_injected_hemispheres(connection: Connection, experiment_ids: Collection[int] | None = None) -> int:
-    """Number of experiments whose injected hemisphere or injection volumes changed, of these or of all.
+    """Update injected hemispheres and injection volumes by hemisphere, and return the number of changed experiments.
 
-    The larger of the root's two injection volumes decides, a missing row counting as 0. Where they are equal, or the
-    injection rows are not in the store, the ML coordinate does. Where neither is known, nor is the hemisphere.
-    Rows that stay as they are are not written.
+    The larger of the root's two injection volumes decides; a missing row counts as 0. If they are equal, or the
+    injection rows are not in the store, the ML coordinate decides. Unchanged rows are not written.
+
+    Parameters
+    ----------
+    experiment_ids : collection of int, optional
+        By default all experiments.
     """
     if experiment_ids is None:
         experiment_ids = connection.execute(select(Experiment.id)).scalars().all()
-    # First, as a statement of its own: the next one then sees what a writer that held the rows has committed.
+    # A statement of its own, so that the next one sees what another writer has committed meanwhile.
     lock_experiments(connection, experiment_ids)
     table = table_of(Experiment)
     wanted = _sides(connection, experiment_ids)

@@ -1,4 +1,4 @@
-"""What lists said of experiments: records as canonical JSON, kept once for each distinct content."""
+"""The records of all ingested lists as canonical JSON, stored once for each distinct content."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LINE_FIELDS = tuple(field.name for field in fields(LineRecord))
 
 
 def payload_of(record: ExperimentRecord) -> str:
-    """The record as canonical JSON: equal records give the same text."""
+    """The record as canonical JSON."""
     values: dict[str, Any] = {name: getattr(record, name) for name in _FIELDS}
     for name in ("injection_volume", "projection_volume"):
         values[name] = None if values[name] is None else float(values[name])
@@ -32,7 +32,7 @@ def payload_of(record: ExperimentRecord) -> str:
 
 
 def record_of(payload: str) -> ExperimentRecord:
-    """The record that a payload was made from."""
+    """The record of a payload."""
     values = json.loads(payload)
     values["injection_structure_ids"] = tuple(values["injection_structure_ids"])
     values["lines"] = tuple(LineRecord(**line) for line in values["lines"])
@@ -40,7 +40,7 @@ def record_of(payload: str) -> ExperimentRecord:
 
 
 def read_history(connection: Connection) -> History:
-    """The newest word of each kind on each experiment, from all snapshots of experiment lists."""
+    """The newest record of each experiment by kind, from all snapshots of experiment lists."""
     query = select(SourceSnapshot.id, SourceSnapshot.kind, SourceSnapshot.upstream_date)
     ranks: dict[int, Rank] = {}
     newest: dict[str, int] = {}
@@ -52,7 +52,7 @@ def read_history(connection: Connection) -> History:
     for kind, snapshot_id in newest.items():
         for member in _members(connection, snapshot_id):
             sightings[kind][member["experiment_id"]] = Sighting(ranks[snapshot_id], record_of(member["payload"]))
-        # Few: those that have left the list since.
+        # The few experiments that are no longer in the list.
         for gone in _left(connection, kind, snapshot_id, ranks):
             rank = ranks[gone["snapshot_id"]]
             sightings[kind][gone["experiment_id"]] = Sighting(rank, record_of(gone["payload"]))
@@ -74,7 +74,7 @@ def _members(connection: Connection, snapshot_id: int) -> Sequence[RowMapping]:
 
 
 def _left(connection: Connection, kind: str, newest_id: int, ranks: Mapping[int, Rank]) -> list[RowMapping]:
-    """For each experiment of a kind that its newest list lacks, the newest of the lists that have it."""
+    """The newest records of the experiments of a kind that are not in its newest list."""
     present = (
         select(ExperimentRevision.experiment_id)
         .join(SnapshotMember, SnapshotMember.revision_id == ExperimentRevision.id)
@@ -96,7 +96,7 @@ def _left(connection: Connection, kind: str, newest_id: int, ranks: Mapping[int,
 def write_revisions(
     connection: Connection, kind: str, snapshot_id: int, payloads: Mapping[int, tuple[str, str]]
 ) -> None:
-    """Make a snapshot's members: the revisions of its kind with these contents, new ones where there are none yet.
+    """Record the members of a snapshot, and write those of their revisions that are new.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def _revision_ids(connection: Connection, kind: str) -> dict[tuple[int, str], in
 
 
 def content_sha256(payloads: Mapping[int, tuple[str, str]]) -> str:
-    """Hash of a whole list, whatever file it came in."""
+    """Hash of a complete list, independent of its file format."""
     return sha256_of("".join(f"{key} {sha256}\n" for key, (sha256, _) in sorted(payloads.items())))
 
 

@@ -1,4 +1,4 @@
-"""The record of what was taken in: one row for each list, graph or set of tables that was new."""
+"""The log of ingestion: one snapshot for each list, graph or set of tables with new content."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from bsv_store.errors import InputError
 from bsv_store.text import number_of
 from bsv_store.vocabulary import SnapshotContent
 
-# Any number, the same in all processes; not the one that migrations take.
+# Any number, the same in all processes; migrations use another one.
 _ADVISORY_LOCK = 0x696E67657374
 
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What taking something in did to the current state of the catalog.
+    """Result of an ingestion.
 
     Attributes
     ----------
@@ -30,19 +30,18 @@ class IngestReport:
     kind : str
         Kind of source.
     snapshot_id : int or None
-        The snapshot recorded; None where the store had all of it.
+        The snapshot; None if the content was not new.
     rows : int
-        Rows the source had.
+        Rows of the source.
     added, changed, unchanged : int
-        Structures, or experiments, that are new, differ from before, or stayed as they were. For unionizes: experiments
-        with a half of the table that is new, that differs, or with neither.
+        Numbers of structures or experiments. For unionizes: of experiments with a new half of the table, with a
+        different one, or with neither.
     withdrawn : int
-        Structures, or experiments, marked withdrawn by this run.
+        Structures or experiments that were marked as withdrawn.
     merged : int
-        Rows of an experiment list that name an experiment once more, with another line, and were merged with the first.
+        Rows of an experiment list that repeat an experiment with another line, and were merged.
     newer_list : datetime.date or None
-        Where an experiment list is older than another of its kind that the store has: the day that the newest of these
-        was made upstream. It stays in force, and what was taken in is history.
+        If the store has a newer list of the same kind: its upstream date. That list stays current.
     """
 
     what: SnapshotContent
@@ -58,23 +57,22 @@ class IngestReport:
 
     @property
     def written(self) -> int:
-        """Rows of the source, if any of them was news; else 0."""
+        """Rows of the source if its content was new, else 0."""
         return 0 if self.snapshot_id is None else self.rows
 
     def remarks(self) -> tuple[str, ...]:
-        """What the numbers do not tell, one sentence each."""
+        """Further remarks, one sentence each."""
         found = []
         if self.newer_list is not None:
-            found.append(f"History only: the newer {self.kind} list of {self.newer_list} is in force.")
+            found.append(f"The newer {self.kind} list of {self.newer_list} stays current; this list is history.")
         if self.merged:
-            rows = f"{number_of(self.merged, 'row')} of experiments that stand there more than once"
-            found.append(f"Merged: {rows}, with the lines of each.")
+            found.append(f"Merged {number_of(self.merged, 'row')}: repeats of an experiment with another line.")
         return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What was taken in, from where and when, and what it did to the state of that moment."""
+    """An ingested list, graph or set of tables, and what it changed at that time."""
 
     id: int
     what: SnapshotContent
@@ -90,7 +88,7 @@ class Snapshot:
 
 
 def snapshots(connection: Connection, *, what: SnapshotContent | None = None) -> list[Snapshot]:
-    """All snapshots, or those of one content, in the order they were taken."""
+    """All snapshots, or those of one content, oldest first."""
     query = select(*_COLUMNS).order_by(SourceSnapshot.id)
     if what is not None:
         query = query.where(SourceSnapshot.what == what)
@@ -117,19 +115,19 @@ _COLUMNS = (
 
 
 def find_snapshot(connection: Connection, snapshot_id: int) -> Snapshot:
-    """One snapshot by its id.
+    """The snapshot with that id.
 
     Raises
     ------
     InputError
-        If there is none of that id.
+        If there is none.
     """
-    # SQLite's driver takes no whole number beyond 64 bits.
+    # SQLite's driver accepts integers of up to 64 bits.
     is_possible = abs(snapshot_id) < 2**63
     query = select(*_COLUMNS).where(SourceSnapshot.id == (snapshot_id if is_possible else -1))
     row = connection.execute(query).one_or_none()
     if row is None:
-        raise InputError(f"there is no snapshot {snapshot_id}", hint="`bsv-store catalog snapshots` lists them.")
+        raise InputError(f"there is no snapshot {snapshot_id}", hint="List them: `bsv-store catalog snapshots`.")
     return _snapshot(row)
 
 
@@ -141,9 +139,9 @@ def find_same(
     *,
     upstream_date: date | None = None,
 ) -> int | None:
-    """Id of the last snapshot of the same kind and upstream date if it has the same content, else None.
+    """The id of the last snapshot of the same kind and upstream date if it has the same content, else None.
 
-    An earlier one with the same content does not count: after A and B of one date, A again is news.
+    Earlier ones do not count: after A and B of one date, A is new again.
     """
     query = select(SourceSnapshot.id, SourceSnapshot.content_sha256).where(
         SourceSnapshot.what == what,
@@ -157,12 +155,12 @@ def find_same(
 def newer_upstream_date(
     connection: Connection, what: SnapshotContent, kind: str, upstream_date: date | None
 ) -> date | None:
-    """The newest upstream date of the snapshots of a kind if it is later than this one, else None."""
+    """The newest upstream date of a kind if it is later than this one, else None."""
     query = select(func.max(SourceSnapshot.upstream_date)).where(
         SourceSnapshot.what == what, SourceSnapshot.kind == kind
     )
     newest: date | None = connection.execute(query).scalar_one()
-    # A list without a date is older than every list that has one.
+    # A list without a date is older than every list with one.
     return newest if newest is not None and (upstream_date is None or newest > upstream_date) else None
 
 
@@ -179,7 +177,7 @@ def record_snapshot(
     withdrawn: int = 0,
     upstream_date: date | None = None,
 ) -> int:
-    """Id of a new snapshot, taken now by the database's clock."""
+    """Record a snapshot with the time of the database, and return its id."""
     values = {
         "what": what,
         "kind": kind,
@@ -197,9 +195,9 @@ def record_snapshot(
 
 
 def wait_for_turn(connection: Connection) -> None:
-    """Let one list or graph be taken in at a time: what follows reads, decides and writes.
+    """Wait until no other list or graph is being ingested.
 
-    On SQLite the writing transaction has seen to that; on Postgres the lock ends with the transaction.
+    On SQLite the writing transaction is the lock; on Postgres the lock ends with the transaction.
     """
     if connection.dialect.name != "sqlite":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})

@@ -1,4 +1,4 @@
-"""Taking in a structure graph: the structures, their closure and their sets."""
+"""Ingests a structure graph: the structures, their closure and their sets."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from bsv_store.catalog.ingest.snapshot_log import IngestReport, find_same, recor
 from bsv_store.catalog.records import Ontology
 from bsv_store.errors import InputError
 
-# A graph that stands in until a better one comes: the CSV that goes around has acronyms and names without their commas.
+# A stand-in until a better graph is ingested: acronyms and names in this CSV have lost their commas.
 STAND_IN_KIND = "csv"
 
 _OTHER_ONTOLOGY = (
-    "This store holds another structure graph (of another release, or that of the synthetic atlas). "
-    "Make a store of its own for this one: `bsv-store init FOLDER`."
+    "The store has another structure graph (of another release, or of the synthetic atlas). "
+    "Create a separate store for this one: `bsv-store init FOLDER`."
 )
 
 
@@ -51,24 +51,24 @@ _MEMBER_COLUMNS = ("structure_set_id", "structure_id")
 
 
 def ingest_structures(database: Database, ontology: Ontology, *, source: str, kind: str = "file") -> IngestReport:
-    """What taking in a structure graph changed.
+    """Ingest a structure graph, and report what it changed.
 
-    The graph taken in last is the current one; structures that it lacks are marked withdrawn and keep their place. A
-    graph of the kind ``csv`` only stands in: beside one of another kind it adds structures that the store has never
-    seen, as withdrawn ones, and changes nothing else. Structure sets are replaced one by one, and only by a source
-    that has them; a set that it does not name stays.
+    The graph that was ingested last is the current one; structures that are missing from it are marked as withdrawn and
+    keep their place. A graph of the kind ``csv`` is a stand-in: beside one of another kind it only adds structures that
+    are new to the store, as withdrawn ones. Structure sets are replaced one by one, by sources that have them; other
+    sets stay unchanged.
 
     Parameters
     ----------
     source : str
         URL or file name.
     kind : str
-        ``api``, ``file`` or ``csv``: the allenCCF form, in which commas of acronyms and names are lost.
+        ``api``, ``file`` or ``csv`` (the format of allenCCF, without the commas of acronyms and names).
 
     Raises
     ------
     InputError
-        If it is no tree, or not of the ontology that the store holds; nothing is written then.
+        If it is not a tree, or belongs to another ontology than that of the store. Nothing is written then.
     """
     _check(ontology, source)
     content_sha256 = _content_sha256(ontology)
@@ -106,7 +106,7 @@ def ingest_structures(database: Database, ontology: Ontology, *, source: str, ki
 
 def _check(ontology: Ontology, source: str) -> None:
     if not ontology.structures:
-        raise InputError(f"{source} holds no structure")
+        raise InputError(f"{source} contains no structure")
     seen: set[int] = set()
     for record in ontology.structures:
         what = f"{source}: structure {record.id}"
@@ -115,10 +115,10 @@ def _check(ontology: Ontology, source: str) -> None:
         if len(record.color_hex_triplet) != 6:
             raise InputError(f"{what}: the color {record.color_hex_triplet!r} is not six hexadecimal digits")
         if record.id in seen:
-            raise InputError(f"{what} stands there twice")
+            raise InputError(f"{what} occurs twice")
         is_root = record.parent_structure_id is None
         if is_root != (not seen) or not (is_root or record.parent_structure_id in seen):
-            raise InputError(f"{what} is out of place: the graph must be one tree, parents before their children")
+            raise InputError(f"{what} is out of order: the graph must be one tree, with parents before their children")
         seen.add(record.id)
     check_text(source, ontology.structure_set_names.values())
     check_fields(source, ontology.structure_set_names, [], [])
@@ -140,7 +140,7 @@ def _has_better(connection: Connection) -> bool:
 
 
 def _merged(before: Mapping[int, _Node], ontology: Ontology, *, stands_in: bool, source: str) -> dict[int, _Node]:
-    """All structures of the store as they are to be, depth and path not yet known to be right put right."""
+    """All structures as they are to be stored, with depth and path recomputed."""
     roots = {node.id for node in before.values() if node.parent_structure_id is None}
     root = ontology.structures[0].id
     if roots and root not in roots:
@@ -180,7 +180,7 @@ def _check_acronyms(nodes: Iterable[_Node], source: str) -> None:
 
 
 def _paths(parents: Mapping[int, int | None], source: str) -> dict[int, tuple[int, ...]]:
-    """Ids from the root to each structure; withdrawn ones hang where they last hung."""
+    """The ids from the root to each structure; withdrawn ones keep their last parent."""
     paths: dict[int, tuple[int, ...]] = {}
     for start in parents:
         above: list[int] = []
@@ -200,12 +200,12 @@ def _paths(parents: Mapping[int, int | None], source: str) -> dict[int, tuple[in
 def _write_nodes(connection: Connection, before: Mapping[int, _Node], touched: list[_Node]) -> None:
     table = table_of(Structure)
     owners = {node.acronym: node.id for node in before.values()}
-    # An acronym may go from one structure to another: the first gives it up before the second takes it.
+    # An acronym may move from one structure to another; the first owner releases it beforehand.
     for node in touched:
         owner = owners.get(node.acronym, node.id)
         if owner != node.id:
             connection.execute(update(table).where(table.c.id == owner).values(acronym=f"\x01{owner}"))
-    # Parents first, as the foreign key wants it.
+    # Parents first, for the foreign key.
     rows = sorted(touched, key=lambda node: (node.depth, node.id))
     if rows:
         upsert_rows(connection, table, _COLUMNS, [astuple(node) for node in rows])
@@ -226,7 +226,7 @@ def _write_sets(connection: Connection, ontology: Ontology) -> bool:
     after = {(set_id, record.id) for record in ontology.structures for set_id in record.structure_set_ids}
     ids = {set_id for set_id, _ in after} | set(ontology.structure_set_names)
     names_before = {row.id: row.name for row in connection.execute(select(StructureSet.id, StructureSet.name))}
-    # A source without names must not take away those that another one gave.
+    # A source without names must not delete those from another source.
     names_after = {set_id: ontology.structure_set_names.get(set_id, names_before.get(set_id)) for set_id in ids}
     touched = [
         (set_id, name)

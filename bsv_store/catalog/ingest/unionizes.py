@@ -1,4 +1,4 @@
-"""Taking in unionize rows: only what differs is written, and each half of an experiment's table whole or not at all."""
+"""Ingests unionize rows. Only what differs is written, each half of an experiment's table entirely or not at all."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from bsv_store.vocabulary import UNIONIZE_PARTS, UnionizePart
 _KEY = ("experiment_id", "structure_id", "hemisphere_id", "is_injection")
 _COORDINATES = ("max_voxel_x", "max_voxel_y", "max_voxel_z")
 # How rows are laid out to be hashed: fixed for all time, since the hashes are kept.
+# The layout of rows for hashing. It must never change, since the hashes are stored.
 _HASHED = np.dtype([(column, f"<{code}" if code != "?" else code) for _, column, code in UNIONIZE_FIELDS])
 
 _Half = tuple[int, UnionizePart]
@@ -33,7 +34,7 @@ _Half = tuple[int, UnionizePart]
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """One half of an experiment's table: how many rows, and their hash."""
+    """One half of an experiment's table: the number of rows and their hash."""
 
     row_count: int
     sha256: str
@@ -47,11 +48,11 @@ def ingest_unionizes(
     kind: str,
     fence: Callable[[Connection], Collection[int]] | None = None,
 ) -> IngestReport:
-    """What taking in the unionize rows of one or more experiments changed.
+    """Ingest the unionize rows of one or more experiments, and report what they changed.
 
-    Of each experiment in the table, the halves in ``table.parts`` replace what the store has of them if they differ,
-    all in one transaction; a half that the table does not hold stays as it is. Hand in a bounded number of experiments:
-    the rows are held in memory about three times.
+    For each experiment in the table, the halves in ``table.parts`` replace those in the store if they differ, all in
+    one transaction; other halves stay unchanged. The rows are in memory about three times, so pass a bounded number of
+    experiments.
 
     Parameters
     ----------
@@ -60,15 +61,15 @@ def ingest_unionizes(
     kind : str
         Kind of source: ``api`` or ``file``.
     fence : callable, optional
-        Called first in the transaction that writes: the experiments of which it may write. The others stay as they are;
-        all may be written by default.
+        Called at the start of the writing transaction; returns the experiments that may be written. The others stay
+        unchanged. By default all may be written.
 
     Raises
     ------
     UnknownExperimentError
-        If an experiment is not in the catalog; nothing is written then.
+        If an experiment is not in the catalog. Nothing is written then.
     InputError
-        If a structure is not in the store's ontology, or the table is not what it should be; nothing is written then.
+        If a structure is not in the store's ontology, or the table is not valid. Nothing is written then.
     """
     _check(table, source)
     halves = _contents(table)
@@ -83,7 +84,7 @@ def ingest_unionizes(
     with database.writing() as connection:
         allowed = set(experiment_ids) if fence is None else set(fence(connection))
         lock_experiments(connection, experiment_ids)
-        # Again, now that nobody else can write them.
+        # Re-read under the lock.
         stored = _coverage(connection, experiment_ids)
         changed = {
             half: content for half, content in halves.items() if half[0] in allowed and stored.get(half) != content
@@ -110,20 +111,20 @@ def ingest_unionizes(
 def _check(table: UnionizeTable, source: str) -> None:
     missing = set(UNIONIZE_COLUMNS) - set(table.columns)
     if missing or not table.parts or not table.parts <= set(UNIONIZE_PARTS):
-        raise InputError(f"{source} is no unionize table: it lacks {', '.join(sorted(missing)) or 'its parts'}")
+        raise InputError(f"{source} is not a unionize table: missing are {', '.join(sorted(missing)) or 'its parts'}")
     for _, column, code in UNIONIZE_FIELDS:
         values = table.columns[column]
         if values.dtype != np.dtype(code) or values.shape != (len(table),):
-            raise InputError(f"{source}: the column {column} is not one of {np.dtype(code)}")
+            raise InputError(f"{source}: the column {column} does not have the type {np.dtype(code)}")
         if code == "f8" and not np.isfinite(values).all():
             raise InputError(f"{source}: {column} has values that are not finite numbers")
         if column in _COORDINATES and ((values < -MAX_INT) | (values > MAX_INT)).any():
             raise InputError(f"{source}: {column} has values that are not coordinates")
     if not np.isin(table.columns["hemisphere_id"], (1, 2, 3)).all():
         raise InputError(f"{source}: hemisphere_id is not always 1, 2 or 3")
-    for part, row in UNIONIZE_PARTS.items():
-        if part not in table.parts and (table.columns["is_injection"] == row.is_injection).any():
-            raise InputError(f"{source} has {part} rows, but does not say that they are all there are")
+    for row in UNIONIZE_PARTS.values():
+        if row.name not in table.parts and (table.columns["is_injection"] == row.is_injection).any():
+            raise InputError(f"{source} has {row.name} rows, but is not marked as complete for them")
     _check_keys(table, source)
 
 
@@ -135,14 +136,14 @@ def _check_keys(table: UnionizeTable, source: str) -> None:
         ascending |= equal & (values[:-1] < values[1:])
         equal &= values[:-1] == values[1:]
     if not ascending.all():
-        raise InputError(f"{source}: the rows are not sorted by {', '.join(_KEY)}, or a key stands there twice")
+        raise InputError(f"{source}: the rows are not sorted by {', '.join(_KEY)}, or a key occurs twice")
 
 
 def _contents(table: UnionizeTable) -> dict[_Half, _Content]:
     rows = np.empty(len(table), _HASHED)
     for name in UNIONIZE_COLUMNS:
         values = table.columns[name]
-        # Minus zero and zero are one number, and must have one hash.
+        # -0.0 and 0.0 are equal, and must have the same hash.
         rows[name] = values + 0.0 if values.dtype.kind == "f" else values
     ids, starts = np.unique(table.columns["experiment_id"], return_index=True)
     contents: dict[_Half, _Content] = {}
@@ -161,7 +162,7 @@ def _check_experiments(connection: Connection, experiment_ids: Collection[int], 
         raise UnknownExperimentError(
             f"{source} has rows of {number_of(len(unknown), 'experiment')} that the catalog does not have: "
             f"{listed(sorted(unknown))}",
-            hint="Sync experiments, or ingest an experiment list that has them, first.",
+            hint="Ingest an experiment list first: `bsv-store sync experiments`.",
         )
 
 
@@ -217,9 +218,9 @@ def _write(
 def _by_target(rows: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """The rows in the order of the index for target searches.
 
-    That index is all over the place for rows in key order, one experiment after the other, and in a full catalog it is
-    larger than the cache. The clustered table does not mind: rows of one experiment are appended in its own place. In
-    Postgres they would lie scattered over the heap.
+    Rows in key order, one experiment after the other, would be scattered over this index, which in a full catalog is
+    larger than the cache. For the clustered table the order makes no difference: rows of an experiment are appended in
+    one place. In Postgres they would be scattered over the heap.
     """
     keys = ("experiment_id", "hemisphere_id", "is_injection", "structure_id")
     order = np.lexsort([rows[name] for name in keys])
@@ -228,8 +229,8 @@ def _by_target(rows: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
 
 def _rows_of(table: UnionizeTable, halves: Collection[_Half]) -> dict[str, NDArray[Any]]:
     wanted = np.zeros(len(table), dtype=bool)
-    for part, row in UNIONIZE_PARTS.items():
-        ids = [key for key, half in halves if half == part]
+    for row in UNIONIZE_PARTS.values():
+        ids = [key for key, half in halves if half == row.name]
         wanted |= np.isin(table.columns["experiment_id"], ids) & (table.columns["is_injection"] == row.is_injection)
     everything = bool(wanted.all())
     return {name: table.columns[name] if everything else table.columns[name][wanted] for name in UNIONIZE_COLUMNS}

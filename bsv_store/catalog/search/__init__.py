@@ -1,1 +1,1 @@
-"""Searches over the catalog: by source, target, coordinate, correlation and point; rankings and the matrix."""
+"""Searches in the catalog: source, target, injection, correlation and point; rankings and the projection matrix."""

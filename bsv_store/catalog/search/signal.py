@@ -1,6 +1,6 @@
-"""The signal of many experiments in many structures as arrays, by the fastest path out of each database.
+"""The signal of many experiments in many structures as arrays, read by the fastest path of each database.
 
-A missing row means 0 where the store holds an experiment's rows outside the injection whole, and nothing elsewhere.
+A missing row means 0 where the store has all rows of an experiment outside the injection site, and NaN elsewhere.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, exists, select
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, StructureSetMember, Unionize, UnionizeCoverage
-from bsv_store.catalog.selection.criteria import HEMISPHERE_IDS, MEASURES, Measure, TargetHemisphere
+from bsv_store.catalog.hemispheres import hemisphere_ids
 from bsv_store.catalog.structures import (
     UNIONIZE_STRUCTURE_SET_ID,
     StructureRef,
@@ -23,16 +23,16 @@ from bsv_store.catalog.structures import (
     find_structures,
     structure_set,
 )
+from bsv_store.check import choice
 from bsv_store.errors import InputError
-from bsv_store.text import listed, shown
+from bsv_store.text import listed
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES, Measure, MeasuredHemisphere
 
 SUMMARY_STRUCTURE_SET_ID = 167587189
 """Allen's summary structures: the whole brain without overlap."""
 
-HEMISPHERES: tuple[TargetHemisphere, ...] = ("both", "left", "right", "ipsilateral", "contralateral")
-
 _ROW = np.dtype([("experiment", "i8"), ("structure", "i8"), ("value", "f8")])
-# How COPY BINARY writes such a row: the number of fields, then the length of each before its value.
+# The layout of such a row in COPY BINARY: the number of fields, then the length of each before its value.
 _COPIED = np.dtype(
     [
         ("count", ">i2"),
@@ -45,13 +45,13 @@ _COPIED = np.dtype(
     ]
 )
 _COPY_HEADER_BYTES, _COPY_TRAILER_BYTES = 19, 2
-# From so many experiments on, the rows of all are read and sorted out here: one pass over the index of the targets.
+# From this number of experiments on, the rows of all experiments are read in one pass over the index and filtered here.
 _MANY = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """A measure of the unionize rows outside the injection.
+    """A measure of the unionize rows outside the injection site.
 
     Attributes
     ----------
@@ -59,110 +59,88 @@ class Signal:
         Ascending.
     structure_ids : ndarray of int64, shape (n_structures,)
         In the order asked for.
-    hemisphere : TargetHemisphere
+    hemisphere : MeasuredHemisphere
     values : ndarray of float64, shape (n_experiments, n_structures)
-        NaN all along a row where the experiment's rows are not in the store, or where the side is asked for relative to
-        an injected hemisphere that is not known.
+        A row is NaN if the experiment's unionize rows are not in the store, or if the hemisphere is relative to an
+        injected hemisphere that is not known.
     """
 
     experiment_ids: NDArray[np.int64]
     structure_ids: NDArray[np.int64]
-    hemisphere: TargetHemisphere
+    hemisphere: MeasuredHemisphere
     values: NDArray[np.float64]
 
 
 def read_signal(
     connection: Connection,
     experiment_ids: Collection[int],
-    structure_ids: Sequence[int],
+    rows: Sequence[StructureRow],
     *,
     measure: Measure,
-    hemisphere: TargetHemisphere,
+    hemisphere: MeasuredHemisphere,
 ) -> Signal:
-    """The signal of experiments in structures, as the store has it."""
+    """The signal of experiments in structures.
+
+    Raises
+    ------
+    InputError
+        If the measure or the hemisphere is not valid.
+    """
+    measured = choice("measure", measure, MEASURES).name
+    side = choice("hemisphere", hemisphere, MEASURED_HEMISPHERES).name
     experiments = np.array(sorted(set(experiment_ids)), dtype=np.int64)
-    structures = np.array(structure_ids, dtype=np.int64)
-    if hemisphere in HEMISPHERE_IDS:
-        values = _side(connection, experiments, structures, measure, HEMISPHERE_IDS[hemisphere])
-    else:
-        left, right = (_side(connection, experiments, structures, measure, side) for side in (1, 2))
-        on_left, on_right = _injected(connection, experiments)
-        if hemisphere == "contralateral":
-            on_left, on_right = on_right, on_left
-        values = np.where(on_left[:, None], left, np.where(on_right[:, None], right, np.nan))
+    structures = np.array([row.id for row in rows], dtype=np.int64)
+    on_left, on_right = hemisphere_ids(side)
+    values = _side(connection, experiments, structures, measured, on_left)
+    if on_left != on_right:
+        right = _side(connection, experiments, structures, measured, on_right)
+        injected_left, injected_right = _injected(connection, experiments)
+        values = np.where(injected_left[:, None], values, np.where(injected_right[:, None], right, np.nan))
     values[~_covered(connection, experiments)] = np.nan
-    return Signal(experiments, structures, hemisphere, values)
-
-
-def checked_measure(measure: str) -> Measure:
-    """The measure of that name.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    for known in MEASURES:
-        if measure == known:
-            return known
-    raise InputError(f"there is no measure {shown(measure)}", hint=f"Measures are {', '.join(MEASURES)}.")
-
-
-def checked_hemisphere(hemisphere: str) -> TargetHemisphere:
-    """The hemisphere of that name.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    for known in HEMISPHERES:
-        if hemisphere == known:
-            return known
-    raise InputError(f"there is no hemisphere {shown(hemisphere)}", hint=f"It is one of {', '.join(HEMISPHERES)}.")
+    return Signal(experiments, structures, side, values)
 
 
 def find_targets(
     connection: Connection, structures: StructureRef | Sequence[StructureRef] | None, structure_set_id: int | None
 ) -> tuple[StructureRow, ...]:
-    """The structures named, or the members of a set (by default the summary structures), in graph order.
+    """The structures, or the measured members of a set (by default the summary structures), in graph order.
 
     Raises
     ------
     UnknownStructureError
-        If the ontology does not have one.
+        If the ontology does not have a structure.
     InputError
-        If both are given, there is no such set, or Allen does not measure the signal in one that is named.
+        If both are given, there is no such set, or Allen does not measure the signal in one of the structures.
     """
     if structures is None:
         rows = structure_set(connection, SUMMARY_STRUCTURE_SET_ID if structure_set_id is None else structure_set_id)
         unmeasured = set(_unmeasured(connection, rows))
         return tuple(row for row in rows if row not in unmeasured)
     if structure_set_id is not None:
-        raise InputError("both structures and a structure set are given", hint="Give one of them.")
+        raise InputError("structures and structure_set cannot both be given", hint="Give one of them.")
     rows = find_structures(connection, structures)
     if not rows:
         raise InputError(
-            "no structure is named", hint="Name one or more, or leave them out for the summary structures."
+            "structures is an empty list", hint="Name one or more, or leave it out for the summary structures."
         )
     absent = _unmeasured(connection, rows)
     if absent:
         raise InputError(
             f"Allen does not measure the signal in {listed(f'{row.acronym} ({row.name})' for row in absent)}",
-            hint="Name a structure above it, or one of those inside it: `bsv-store structures tree`.",
+            hint="Name a structure that contains it, or one inside it: `bsv-store structures tree`.",
         )
     return tuple(sorted(set(rows), key=lambda row: (row.graph_order, row.id)))
 
 
 def _unmeasured(connection: Connection, rows: Sequence[StructureRow]) -> list[StructureRow]:
-    """Those that unionize records are never made for, as far as the catalog can tell."""
+    """The structures in which Allen does not measure signal, as far as the catalog shows."""
     member = select(StructureSetMember.structure_id).where(
         StructureSetMember.structure_set_id == UNIONIZE_STRUCTURE_SET_ID
     )
     members = set(connection.scalars(member))
     if not members:
         return []
-    # Eight structures outside the set have records too (the root, ventricles): only their rows tell.
+    # Eight structures outside the set (the root, ventricles) have records too, which only their rows show.
     return [
         row
         for row in rows
@@ -195,9 +173,9 @@ def _side(
     values = np.zeros((len(experiments), len(structures)))
     if not values.size:
         return values
-    # Whole numbers that were looked up, and a name out of a fixed list: nothing that a user wrote is in this text.
+    # Only integers that were looked up and a name from a closed list: the text contains no user input.
     statement = (
-        f"SELECT experiment_id, structure_id, {checked_measure(measure)} FROM unionize"
+        f"SELECT experiment_id, structure_id, {measure} FROM unionize"
         f" WHERE is_injection = FALSE AND hemisphere_id = {int(hemisphere_id)} AND {measure} <> 0"
         f" AND structure_id IN ({_listed(structures)})"
     )
@@ -217,10 +195,10 @@ def _listed(ids: NDArray[np.int64]) -> str:
 
 
 def _fetched(connection: Connection, statement: str) -> NDArray[Any]:
-    """The rows of a statement that gives two ids and a number, none of them null."""
+    """The rows of a statement that selects two ids and a number, none of them null."""
     driver: Any = connection.connection.driver_connection
     if connection.dialect.name == "sqlite":
-        # Row by row into the array: no list of two million tuples in between.
+        # Row by row into the array, without an intermediate list of two million tuples.
         return np.fromiter(driver.execute(statement), dtype=_ROW)
     buffer = bytearray()
     with driver.cursor() as cursor, cursor.copy(f"COPY ({statement}) TO STDOUT (FORMAT BINARY)") as copy:

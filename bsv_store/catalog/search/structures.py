@@ -1,4 +1,4 @@
-"""Structures for people: what they may have meant, and which sets there are."""
+"""Structure search by text, and the list of structure sets."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ class StructureSetRow:
 
     id: int
     name: str | None
-    """None where the source has ids only."""
+    """None if the source has ids only."""
     members: int
 
 
 @dataclass(frozen=True, slots=True)
 class FoundStructures:
-    """What a text may mean.
+    """Result of a structure search.
 
     Attributes
     ----------
     structures : tuple of StructureRow
         Best first.
     exact : bool
-        True: their acronyms or names have the text in it. False: nothing has, and these are merely near.
+        Whether their acronyms or names contain the text; otherwise they are merely similar.
     """
 
     structures: tuple[StructureRow, ...]
@@ -39,7 +39,7 @@ class FoundStructures:
 
 
 def find_or_near(connection: Connection, text: str, *, limit: int | None = None) -> FoundStructures:
-    """The structures whose acronym or name has the text in it, case aside; where none has, those nearest to it."""
+    """The structures whose acronym or name contains the text, ignoring case; if there are none, similar ones."""
     if limit is not None:
         whole_number("limit", limit, least=1)
     found = search(connection, checked_text("text", text, such_as="visual area"), limit=limit)

@@ -1,1 +1,1 @@
-"""Selections of experiments: the query as a value, its SQL, saved selections and the exclusion list."""
+"""Selections of experiments: criteria, their SQL, saved selections and the exclusion list."""

@@ -1,4 +1,4 @@
-"""Commands to suggest in hints: those that download what some of the selected experiments lack."""
+"""Commands for hints: they fetch the missing data of selected experiments."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
     from bsv_store.vocabulary import VolumeKind
 
-# A longer list of ids makes a command unwieldy where the selection is shorter.
+# Longer lists of ids are replaced by the selection, if that is shorter.
 _SPELLED_OUT = 10
 
 
 def fetch_command(selection: Selection, ids: Collection[int], *, kind: VolumeKind, spacing_um: int) -> str:
-    """The command that downloads volumes of these experiments of a selection."""
+    """The command that fetches volumes of these experiments of a selection."""
     return f"bsv-store fetch {_selecting(selection, ids)} --kind {kind} --spacing {spacing_um}"
 
 
 def sync_command(selection: Selection, ids: Collection[int]) -> str:
-    """The command that downloads the unionize tables of these experiments of a selection."""
+    """The command that fetches the unionize tables of these experiments of a selection."""
     return f"bsv-store sync unionizes {_selecting(selection, ids)}"
 
 
 def _selecting(selection: Selection, ids: Collection[int]) -> str:
-    # Volumes that the store has are not downloaded again, so the whole selection serves as well as a long list.
+    # Volumes in the store are not downloaded again, so the whole selection is as good as a list.
     exact = f"--ids {','.join(map(str, sorted(ids)))}"
     whole = f"--selection {shlex.quote(selection.to_json())}"
     return min(exact, whole, key=len) if len(ids) > _SPELLED_OUT else exact

@@ -1,42 +1,30 @@
-"""What one part of a selection may say: the criteria, how each is checked, and its canonical form."""
+"""The criteria of a selection: one field each, with everything that is known about it.
+
+Checks, SQL, error messages and the options of the command line all read the rows in ``CRITERIA``. A criterion on a
+column of the view ``experiments`` needs a field of `Criteria` and the keyword of the same name of ``Selection``; one
+that is more than a comparison with a column also needs its condition in ``bsv_store.catalog.selection.resolve``.
+
+This module imports neither NumPy nor SQLAlchemy, so that ``--help`` can read the rows.
+"""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
-from typing import Any, Literal, Self, get_args
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, Self, assert_never
 
-from bsv_store.catalog.structures import StructureRef, as_reference
+from bsv_store.check import choice
 from bsv_store.errors import InputError, SelectionError
-from bsv_store.text import MAX_ID, MAX_NAME_LENGTH, can_be_name, listed, near_names, shown
-from bsv_store.vocabulary import Axis
+from bsv_store.text import MAX_ID, MAX_NAME_LENGTH, as_reference, can_be_name, folded, listed, near_names, shown
+from bsv_store.vocabulary import AXES, HEMISPHERES, INJECTION_SCOPES, MEASURED_HEMISPHERES, MEASURES
 from bsv_store.volumes.grid import Grid
 
-InjectionScope = Literal["primary", "any"]
-InjectedHemisphere = Literal["left", "right"]
-TargetHemisphere = Literal["both", "left", "right", "ipsilateral", "contralateral"]
-Measure = Literal[
-    "projection_volume",
-    "normalized_projection_volume",
-    "projection_density",
-    "projection_intensity",
-    "projection_energy",
-    "volume",
-    "max_voxel_density",
-    "sum_pixels",
-    "sum_projection_pixels",
-    "sum_pixel_intensity",
-    "sum_projection_pixel_intensity",
-]
-"""A measure of the unionize records. Volumes are mm3, densities 0 to 1, the normalized volume is a ratio."""
-
-MEASURES: tuple[Measure, ...] = get_args(Measure)
-
-HEMISPHERE_IDS: Mapping[str, int] = {"left": 1, "right": 2, "both": 3}
-"""How the unionize records number the hemispheres."""
+if TYPE_CHECKING:
+    from bsv_store.catalog.structures import StructureRef
+    from bsv_store.vocabulary import Hemisphere, InjectionScope, Measure, MeasuredHemisphere, Row
 
 WILD_TYPE = "wild-type"
 ANY_CRE = "any-cre"
@@ -45,213 +33,449 @@ Interval = tuple[float, float]
 Box = tuple[Interval | None, Interval | None, Interval | None]
 Point = tuple[float, float, float]
 
+Form = Literal["structures", "names", "ids", "choice", "flag", "number", "point", "box"]
+"""What the value of a criterion is: any of several structures, names or ids; or one value."""
+
+Section = Literal["injection", "mouse", "projection", "name"]
+"""By what a criterion selects."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criterion:
+    """Everything about a criterion but its name, its default and, unless ``column`` is set, its SQL.
+
+    Attributes
+    ----------
+    form : Form
+        Determines the check of the value and the kind of option.
+    section : Section
+        Of the help.
+    words : str
+        Help text of the option.
+    metavar : str or None
+        What stands for the value in the help.
+    option : str or None
+        The option, where it is not the name of the criterion with hyphens.
+    rows : mapping of str to row, optional
+        The closed list of a choice.
+    spellings : mapping of str to str, optional
+        Other spellings of names, folded (:func:`bsv_store.text.folded`), and the names that they mean.
+    column : str or None
+        Column of the view ``experiments`` that the value is compared with.
+    bound : {'lowest', 'highest'} or None
+        Whether a number is an inclusive limit of the column.
+    belongs_to : str or None
+        The criterion that this one qualifies and means nothing without.
+    may_be_empty : bool
+        Whether an empty list asks for nothing. Elsewhere it is an error, as it can hardly mean "everything".
+    """
+
+    form: Form
+    section: Section
+    words: str
+    metavar: str | None = None
+    option: str | None = None
+    rows: Mapping[str, Row] | None = None
+    spellings: Mapping[str, str] = field(default_factory=dict)
+    column: str | None = None
+    bound: Literal["lowest", "highest"] | None = None
+    belongs_to: str | None = None
+    may_be_empty: bool = False
+
+    @property
+    def metadata(self) -> Mapping[str, Criterion]:
+        """Metadata for the dataclass field."""
+        return {"criterion": self}
+
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """Criteria that must all hold; make one with ``Criteria.checked``. None means that nothing is asked.
+    """Criteria that must all hold; create them with `Criteria.checked`. The defaults ask for nothing.
 
-    Every field is in its canonical form: sequences sorted and without duplicates, numbers as float.
+    Every value is in its canonical form: sequences sorted and without duplicates, numbers as float.
     """
 
-    injected_in: tuple[StructureRef, ...] | None = None
-    injection: InjectionScope = "primary"
-    line: tuple[str, ...] | None = None
-    product: tuple[int, ...] | None = None
-    sex: tuple[str, ...] | None = None
-    strain: tuple[str, ...] | None = None
-    injected_hemisphere: InjectedHemisphere | None = None
-    bilateral: bool | None = None
-    min_injection_volume: float | None = None
-    max_injection_volume: float | None = None
-    box: Box | None = None
-    near: Point | None = None
-    radius: float | None = None
-    projecting_to: tuple[StructureRef, ...] | None = None
-    measure: Measure = "projection_volume"
-    threshold: float = 0.0
-    target_hemisphere: TargetHemisphere = "both"
-    ids: tuple[int, ...] | None = None
-    exclude_ids: tuple[int, ...] | None = None
-    include_withdrawn: bool = False
-    include_excluded: bool = False
+    injected_in: tuple[StructureRef, ...] | None = field(
+        default=None,
+        metadata=Criterion(
+            form="structures",
+            section="injection",
+            metavar="ACRONYM",
+            words="Structure, or one of its descendants; repeatable.",
+        ).metadata,
+    )
+    injection: InjectionScope = field(
+        default="primary",
+        metadata=Criterion(
+            form="choice",
+            section="injection",
+            rows=INJECTION_SCOPES,
+            belongs_to="injected_in",
+            words="Whether --injected-in means the primary injection structure, or any.",
+        ).metadata,
+    )
+    line: tuple[str, ...] | None = field(
+        default=None,
+        metadata=Criterion(
+            form="names",
+            section="mouse",
+            metavar="NAME",
+            spellings={"wildtype": WILD_TYPE, "anycre": ANY_CRE},
+            words="Mouse line: wild-type, any-cre, or a name; repeatable.",
+        ).metadata,
+    )
+    product: tuple[int, ...] | None = field(
+        default=None,
+        metadata=Criterion(
+            form="ids", section="mouse", metavar="ID", column="product_id", words="Allen product id; repeatable."
+        ).metadata,
+    )
+    sex: tuple[str, ...] | None = field(
+        default=None,
+        metadata=Criterion(
+            form="names",
+            section="mouse",
+            metavar="SEX",
+            column="sex",
+            spellings={"f": "F", "female": "F", "m": "M", "male": "M"},
+            words="Sex, F or M; repeatable.",
+        ).metadata,
+    )
+    strain: tuple[str, ...] | None = field(
+        default=None,
+        metadata=Criterion(
+            form="names", section="mouse", metavar="NAME", column="strain", words="Strain; repeatable."
+        ).metadata,
+    )
+    injected_hemisphere: Hemisphere | None = field(
+        default=None,
+        metadata=Criterion(
+            form="choice",
+            section="injection",
+            rows=HEMISPHERES,
+            column="injected_hemisphere",
+            words="Hemisphere with the larger part of the injection.",
+        ).metadata,
+    )
+    bilateral: bool | None = field(
+        default=None,
+        metadata=Criterion(
+            form="flag",
+            section="injection",
+            column="bilateral",
+            option="--bilateral/--unilateral",
+            words="At least 1 % of the injection in the other hemisphere, or less.",
+        ).metadata,
+    )
+    min_injection_volume: float | None = field(
+        default=None,
+        metadata=Criterion(
+            form="number",
+            section="injection",
+            metavar="MM3",
+            column="injection_volume",
+            bound="lowest",
+            words="Smallest injection volume, mm3.",
+        ).metadata,
+    )
+    max_injection_volume: float | None = field(
+        default=None,
+        metadata=Criterion(
+            form="number",
+            section="injection",
+            metavar="MM3",
+            column="injection_volume",
+            bound="highest",
+            words="Largest injection volume, mm3.",
+        ).metadata,
+    )
+    box: Box | None = field(
+        default=None,
+        metadata=Criterion(
+            form="box",
+            section="injection",
+            metavar="AP0,AP1,DV0,DV1,ML0,ML1",
+            words="Injection coordinate inside a box: lowest and highest AP, DV and ML, um.",
+        ).metadata,
+    )
+    near: Point | None = field(
+        default=None,
+        metadata=Criterion(
+            form="point",
+            section="injection",
+            metavar="AP,DV,ML",
+            words="Injection coordinate within --radius of a point, um.",
+        ).metadata,
+    )
+    radius_um: float | None = field(
+        default=None,
+        metadata=Criterion(
+            form="number",
+            section="injection",
+            metavar="UM",
+            option="--radius",
+            belongs_to="near",
+            words="Largest distance from --near, um.",
+        ).metadata,
+    )
+    projecting_to: tuple[StructureRef, ...] | None = field(
+        default=None,
+        metadata=Criterion(
+            form="structures",
+            section="projection",
+            metavar="ACRONYM",
+            words="Target structure with signal outside the injection site; repeatable.",
+        ).metadata,
+    )
+    target_measure: Measure = field(
+        default="projection_volume",
+        metadata=Criterion(
+            form="choice",
+            section="projection",
+            metavar="MEASURE",
+            rows=MEASURES,
+            belongs_to="projecting_to",
+            words="Measure of the signal in the target.",
+        ).metadata,
+    )
+    target_threshold: float = field(
+        default=0.0,
+        metadata=Criterion(
+            form="number",
+            section="projection",
+            metavar="X",
+            belongs_to="projecting_to",
+            words="The measure must exceed it.",
+        ).metadata,
+    )
+    target_hemisphere: MeasuredHemisphere = field(
+        default="both",
+        metadata=Criterion(
+            form="choice",
+            section="projection",
+            metavar="SIDE",
+            rows=MEASURED_HEMISPHERES,
+            belongs_to="projecting_to",
+            words=f"Hemisphere of the target: {listed(MEASURED_HEMISPHERES)}.",
+        ).metadata,
+    )
+    ids: tuple[int, ...] | None = field(
+        default=None,
+        metadata=Criterion(
+            form="ids",
+            section="name",
+            metavar="1,2,3|@FILE",
+            words="Only these experiments; repeatable; @- reads standard input.",
+        ).metadata,
+    )
+    exclude_ids: tuple[int, ...] | None = field(
+        default=None,
+        metadata=Criterion(
+            form="ids", section="name", metavar="1,2,3|@FILE", may_be_empty=True, words="Not these experiments."
+        ).metadata,
+    )
+    include_withdrawn: bool = field(
+        default=False,
+        metadata=Criterion(
+            form="flag", section="name", words="Include experiments that Allen no longer lists."
+        ).metadata,
+    )
+    include_excluded: bool = field(
+        default=False,
+        metadata=Criterion(
+            form="flag", section="name", words="Include experiments on the exclusion list (see exclude list)."
+        ).metadata,
+    )
 
     @classmethod
-    def checked(cls, values: Mapping[str, Any]) -> Self:
-        """The criteria of these values, each checked and made canonical; None stands for "not asked".
+    def checked(cls, values: Mapping[str, Any], *, spell: Callable[[str], str] = str) -> Self:
+        """The criteria with these values, each checked and made canonical; None asks for nothing.
+
+        Parameters
+        ----------
+        values : mapping of str to object
+        spell : callable
+            How errors write the name of a criterion.
 
         Raises
         ------
         SelectionError
-            If a criterion does not exist, has a value that it cannot have, or lacks the other that it goes with.
+            If a criterion does not exist, has an invalid value, or lacks the criterion that it belongs to.
         """
-        unknown = [name for name in values if name not in _CHECKS]
-        if unknown:
-            near = near_names(str(unknown[0]), _CHECKS)
-            hint = f"Did you mean {listed(near)}?" if near else f"Criteria are {', '.join(_CHECKS)}."
-            raise SelectionError(f"a selection has no criterion {shown(unknown[0])}", hint=hint)
-        checked = {name: _CHECKS[name](name, value) for name, value in values.items() if value is not None}
+        for name in values:
+            if name not in CRITERIA:
+                near = near_names(str(name), CRITERIA)
+                hint = f"Did you mean {listed(near)}?" if near else f"Criteria are {', '.join(CRITERIA)}."
+                raise SelectionError(f"a selection has no criterion {shown(name)}", hint=hint)
+        checked = {
+            name: _canonical(CRITERIA[name], spell(name), value) for name, value in values.items() if value is not None
+        }
         if checked.get("ids") is not None:
-            # Whoever names an id gets it, withdrawn or not: one meaning, one form.
+            # Experiments that are named by id are selected, withdrawn or not: one meaning, one form.
             checked["include_withdrawn"] = False
         criteria = cls(**checked)
-        _check_together(criteria)
+        _check_together(criteria, spell)
         return criteria
 
     def to_dict(self) -> dict[str, Any]:
         """The criteria that ask for something, as plain lists, numbers and strings."""
-        given = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value != field.default:
-                given[field.name] = _plain(value)
-        return given
+        values = ((each.name, getattr(self, each.name), each.default) for each in fields(self))
+        return {name: _plain(value) for name, value, default in values if value != default}
+
+
+CRITERIA: Mapping[str, Criterion] = MappingProxyType(
+    {each.name: each.metadata["criterion"] for each in fields(Criteria)}
+)
+"""All criteria by name."""
+
+
+def default_of(name: str) -> Any:
+    """The value of a criterion that asks for nothing."""
+    return _DEFAULTS[name]
+
+
+_DEFAULTS = {each.name: each.default for each in fields(Criteria)}
+
+
+def companions(name: str) -> tuple[str, ...]:
+    """The criteria that belong to a criterion."""
+    return tuple(other for other, criterion in CRITERIA.items() if criterion.belongs_to == name)
 
 
 def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
-def _check_together(criteria: Criteria) -> None:
-    if criteria.injection != "primary" and criteria.injected_in is None:
-        raise SelectionError("injection='any' says nothing without injected_in", hint="Name the structures.")
-    if (criteria.near is None) != (criteria.radius is None):
+def _check_together(criteria: Criteria, spell: Callable[[str], str]) -> None:
+    given = criteria.to_dict()
+    if (criteria.near is None) != (criteria.radius_um is None):
         raise SelectionError(
-            "near and radius go together, and one of them is missing",
-            hint="Give both, in um: near=(8000, 1500, 8500), radius=500 (--near 8000,1500,8500 --radius 500).",
+            f"{spell('near')} and {spell('radius_um')} must be given together",
+            hint="For example near=(8000, 1500, 8500), radius_um=500 (--near 8000,1500,8500 --radius 500).",
         )
-    if criteria.projecting_to is None:
-        lonely = [name for name in ("measure", "threshold", "target_hemisphere") if name in criteria.to_dict()]
-        if lonely:
-            raise SelectionError(f"{lonely[0]} says nothing without projecting_to", hint="Name the target structures.")
+    for name in given:
+        base = CRITERIA[name].belongs_to
+        if base is not None and base not in given:
+            raise SelectionError(
+                f"{spell(name)} has no meaning without {spell(base)}",
+                hint=f"For example {base}='VISp' (--{base.replace('_', '-')} VISp).",
+            )
     low, high = criteria.min_injection_volume, criteria.max_injection_volume
     if low is not None and high is not None and low > high:
-        raise SelectionError(f"min_injection_volume {low} is above max_injection_volume {high}")
+        raise SelectionError(f"{spell('min_injection_volume')} {low} is above {spell('max_injection_volume')} {high}")
 
 
-# -- checks, one kind of value each ---------------------------------------------------------------------------------
+# -- checks -----------------------------------------------------------------------------------------------------------
 
 
-def _several(name: str, value: Any) -> list[Any]:
+def _canonical(criterion: Criterion, name: str, value: Any) -> Any:
+    """The checked value in its canonical form."""
+    form = criterion.form
+    if form == "structures":
+        found = {_structure(name, each) for each in _several(name, value, criterion)}
+        return tuple(sorted(found, key=lambda ref: (isinstance(ref, str), ref)))
+    if form == "ids":
+        return tuple(sorted({_id(name, each) for each in _several(name, value, criterion)})) or None
+    if form == "names":
+        names = [_name(name, each) for each in _several(name, value, criterion)]
+        return tuple(sorted({criterion.spellings.get(folded(each), each) for each in names}))
+    if form == "choice":
+        assert criterion.rows is not None
+        return choice(name, value, criterion.rows, error=SelectionError).name
+    if form == "flag":
+        return _flag(name, value)
+    if form == "number":
+        return _amount(name, value)
+    if form == "point":
+        return _point(name, value)
+    if form == "box":
+        return _box(name, value)
+    assert_never(form)
+
+
+def _several(name: str, value: Any, criterion: Criterion) -> list[Any]:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         return [value]
     values = list(value)
-    if not values:
+    if not values and not criterion.may_be_empty:
         raise SelectionError(f"{name} is an empty list", hint="Leave it out if it is not to restrict anything.")
     return values
+
+
+def _structure(name: str, value: Any) -> StructureRef:
+    reference = as_reference(_name(name, value)) if isinstance(value, str) else value
+    return reference if isinstance(reference, str) else _id(name, reference)
 
 
 def _id(name: str, value: Any) -> int:
     number = 0 if isinstance(value, bool) or not isinstance(value, Integral) else int(value)
     if not 0 < number <= MAX_ID:
-        raise SelectionError(f"{name}: {shown(value)} is no id", hint="Ids are positive whole numbers.")
+        raise SelectionError(f"{name}: {shown(value)} is not a valid id", hint="Ids are positive integers.")
     return number
 
 
 def _name(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise SelectionError(f"{name}: {shown(value)} is no text")
+        raise SelectionError(f"{name} must be a string, got {shown(value)}")
     if not can_be_name(value):
         raise SelectionError(
-            f"{name}: {shown(value)} cannot be a name",
+            f"{name}: {shown(value)} is not a valid name",
             hint=f"Names have 1 to {MAX_NAME_LENGTH} printable characters.",
         )
     return str(value)
 
 
-def _ids(name: str, value: Any) -> tuple[int, ...]:
-    return tuple(sorted({_id(name, item) for item in _several(name, value)}))
-
-
-def _excluded_ids(name: str, value: Any) -> tuple[int, ...] | None:
-    # An empty list of exceptions is a sensible thing to have.
-    if not isinstance(value, str | bytes | Mapping) and isinstance(value, Iterable):
-        value = list(value)
-        if not value:
-            return None
-    return _ids(name, value)
-
-
-def _names(name: str, value: Any) -> tuple[str, ...]:
-    return tuple(sorted({_name(name, item) for item in _several(name, value)}))
-
-
-def _lines(name: str, value: Any) -> tuple[str, ...]:
-    # Wild type is written in many ways, and no line of mice is called so.
-    groups = {"wildtype": WILD_TYPE, "anycre": ANY_CRE}
-    return tuple(sorted({groups.get(re.sub("[-_ ]", "", item).casefold(), item) for item in _names(name, value)}))
-
-
-def _sexes(name: str, value: Any) -> tuple[str, ...]:
-    # Allen writes one letter.
-    letters = {"f": "F", "female": "F", "m": "M", "male": "M"}
-    return tuple(sorted({letters.get(item.casefold(), item) for item in _names(name, value)}))
-
-
-def _structures(name: str, value: Any) -> tuple[StructureRef, ...]:
-    items = [as_reference(_name(name, item)) if isinstance(item, str) else item for item in _several(name, value)]
-    refs = {item if isinstance(item, str) else _id(name, item) for item in items}
-    return tuple(sorted(refs, key=lambda ref: (isinstance(ref, str), ref)))
-
-
 def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise SelectionError(f"{name} is True or False, not {shown(value)}")
+        raise SelectionError(f"{name} must be True or False, got {shown(value)}")
     return value
 
 
 def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise SelectionError(f"{name}: {shown(value)} is no number")
+        raise SelectionError(f"{name} must be a number, got {shown(value)}")
     try:
         number = float(value)
     except OverflowError as error:
-        raise SelectionError(f"{name}: {shown(value)} is too large a number") from error
+        raise SelectionError(f"{name} must be a finite number, got {shown(value)}") from error
     if not math.isfinite(number):
-        raise SelectionError(f"{name}: {number} is no finite number")
+        raise SelectionError(f"{name} must be a finite number, got {number}")
     return number + 0.0  # -0.0 becomes 0.0
 
 
-def _not_negative(name: str, value: Any) -> float:
+def _amount(name: str, value: Any) -> float:
     number = _number(name, value)
     if number < 0:
-        raise SelectionError(f"{name} is {number}, and cannot be negative")
+        raise SelectionError(f"{name} must not be negative, got {number}")
     return number
 
 
-def _one_of(*options: str) -> Callable[[str, Any], str]:
-    def check(name: str, value: Any) -> str:
-        if isinstance(value, str) and value in options:
-            return str(value)
-        near = near_names(value, options, limit=1) if isinstance(value, str) else []
-        meant = f"Did you mean {near[0]!r}? " if near else ""
-        raise SelectionError(
-            f"{name} cannot be {shown(value)}", hint=f"{meant}It is one of {', '.join(map(repr, options))}."
-        )
-
-    return check
+_ORDER = "In the order AP, DV, ML, in um."
 
 
 def _triple(name: str, value: Any, what: str) -> list[Any]:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise SelectionError(f"{name}: {shown(value)} is not {what}", hint="In the order AP, DV, ML, in um.")
+        raise SelectionError(f"{name} must be {what}, got {shown(value)}", hint=_ORDER)
     values = list(value)
     if len(values) != 3:
-        raise SelectionError(f"{name} has {len(values)} parts, not three", hint="In the order AP, DV, ML, in um.")
+        raise SelectionError(f"{name} must have 3 parts, got {len(values)}", hint=_ORDER)
     return values
 
 
 def _point(name: str, value: Any) -> Point:
+    # Imported here: it loads NumPy.
+
     ap, dv, ml = (_number(name, item) for item in _triple(name, value, "a point"))
     try:
         Grid(10).voxel(ap, dv, ml)
     except InputError as error:
-        raise SelectionError(f"{name}: {error.message}", hint="In the order AP, DV, ML, in um.") from error
+        raise SelectionError(f"{name}: {error.message}", hint=_ORDER) from error
     return ap, dv, ml
 
 
 def _box(name: str, value: Any) -> Box | None:
     parts = _triple(name, value, "a box")
-    ap, dv, ml = (_interval(f"{name} along {axis}", part) for axis, part in zip(get_args(Axis), parts, strict=True))
+    ap, dv, ml = (_interval(f"{name} along {axis}", part) for axis, part in zip(AXES, parts, strict=True))
     return None if ap is dv is ml is None else (ap, dv, ml)
 
 
@@ -261,34 +485,9 @@ def _interval(name: str, value: Any) -> Interval | None:
     ends = [] if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable) else list(value)
     if len(ends) != 2:
         raise SelectionError(
-            f"{name}: {shown(value)} is no pair of ends", hint="Give (lowest, highest) in um, or None."
+            f"{name} must be a pair of numbers or None, got {shown(value)}", hint="Give (lowest, highest) in um."
         )
     low, high = (_number(name, end) for end in ends)
     if low > high:
         raise SelectionError(f"{name}: {low:g} is above {high:g}", hint="Give (lowest, highest) in um.")
     return low, high
-
-
-_CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
-    "injected_in": _structures,
-    "injection": _one_of(*get_args(InjectionScope)),
-    "line": _lines,
-    "product": _ids,
-    "sex": _sexes,
-    "strain": _names,
-    "injected_hemisphere": _one_of(*get_args(InjectedHemisphere)),
-    "bilateral": _flag,
-    "min_injection_volume": _not_negative,
-    "max_injection_volume": _not_negative,
-    "box": _box,
-    "near": _point,
-    "radius": _not_negative,
-    "projecting_to": _structures,
-    "measure": _one_of(*MEASURES),
-    "threshold": _not_negative,
-    "target_hemisphere": _one_of(*get_args(TargetHemisphere)),
-    "ids": _ids,
-    "exclude_ids": _excluded_ids,
-    "include_withdrawn": _flag,
-    "include_excluded": _flag,
-}

@@ -1,13 +1,19 @@
 """From a selection to experiment ids: one SELECT, the same on SQLite and Postgres, with bound parameters only.
 
-Names are looked up first. Every condition is then about the experiment's row or its id, and what is unknown (NULL) does
-not match.
+Names are looked up first. Every condition is then about the experiment's row or its id, and NULL does not match.
+
+The policy for withdrawn and excluded experiments is here and nowhere else. A part of a selection leaves out withdrawn
+experiments unless it has ``include_withdrawn`` or names them in ``ids``, and leaves out experiments on the exclusion
+list unless it has ``include_excluded``. An experiment on the exclusion list that is named in ``ids`` is an error; parts
+that are taken away with ``-`` may name it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, assert_never
 
 from sqlalchemy import (
     ColumnElement,
@@ -35,53 +41,75 @@ from bsv_store.catalog.database.models import (
     Unionize,
     UnionizeCoverage,
 )
-from bsv_store.catalog.selection.criteria import ANY_CRE, HEMISPHERE_IDS, WILD_TYPE, Criteria
+from bsv_store.catalog.hemispheres import hemisphere_ids
+from bsv_store.catalog.selection.criteria import (
+    ANY_CRE,
+    CRITERIA,
+    WILD_TYPE,
+    Criteria,
+    Criterion,
+    companions,
+)
+from bsv_store.catalog.selection.exclusions import excluded, excluded_ids
 from bsv_store.catalog.selection.names import looked_up
 from bsv_store.catalog.selection.selection import Node, Selection
-from bsv_store.catalog.selection.shared import excluded, excluded_ids
 from bsv_store.catalog.structures import StructureRef
 from bsv_store.catalog.tables.views import view
-from bsv_store.errors import EmptySelectionError
+from bsv_store.errors import EmptySelectionError, ExcludedExperimentError
 from bsv_store.text import listed
 
 _SQUARE_UNDERFLOWS = 1e-150
 
 
 def compile_selection(connection: Connection, selection: Selection) -> Select[int]:
-    """One SELECT of the ids of the experiments selected, unordered; it also serves as a subquery.
+    """One SELECT of the ids of the selected experiments, unordered; it also serves as a subquery.
 
     Raises
     ------
     UnknownStructureError, UnknownExperimentError
-        If the catalog does not have a structure or an explicit id that the selection names.
+        If the catalog does not have a structure or experiment that the selection names.
+    ExcludedExperimentError
+        If the selection names an experiment by id that is on the exclusion list.
     SelectionError
-        If no experiment has a line, product, sex or strain of that name, or a target was never measured.
+        If no experiment has a line, product, sex or strain of that name, or Allen does not measure a target.
     """
-    compiler = _Compiler(connection, looked_up(connection, selection))
-    return select(Experiment.id).where(compiler.condition(selection.node))
+    return _compiled(selection.node, check_selection(connection, selection))
 
 
-def resolve(connection: Connection, selection: Selection) -> tuple[int, ...]:
-    """The ids of the experiments selected, ascending; empty if there are none.
+def check_selection(connection: Connection, selection: Selection) -> _Compiler:
+    """Accept a selection that can be compiled, and return its compiler.
 
     Raises
     ------
-    UnknownStructureError, UnknownExperimentError, SelectionError
-        As ``compile_selection`` does.
+    UnknownStructureError, UnknownExperimentError, ExcludedExperimentError, SelectionError
+        See `compile_selection`.
+    """
+    compiler = _Compiler(connection, looked_up(connection, selection))
+    _refuse_excluded(connection, selection.node)
+    return compiler
+
+
+def resolve(connection: Connection, selection: Selection) -> tuple[int, ...]:
+    """The ids of the selected experiments, ascending; empty if there are none.
+
+    Raises
+    ------
+    UnknownStructureError, UnknownExperimentError, ExcludedExperimentError, SelectionError
+        See `compile_selection`.
     """
     query = compile_selection(connection, selection).order_by(Experiment.id)
     return tuple(connection.scalars(query))
 
 
 def resolve_nonempty(connection: Connection, selection: Selection) -> tuple[int, ...]:
-    """The ids of the experiments selected, ascending, at least one.
+    """The ids of the selected experiments, ascending, at least one.
 
     Raises
     ------
     EmptySelectionError
-        If there are none; the hint says which criterion it is that matches nothing.
-    UnknownStructureError, UnknownExperimentError, SelectionError
-        As ``compile_selection`` does.
+        If there are none; the hint names the criterion that matches nothing.
+    UnknownStructureError, UnknownExperimentError, ExcludedExperimentError, SelectionError
+        See `compile_selection`.
     """
     ids = resolve(connection, selection)
     if not ids:
@@ -90,19 +118,19 @@ def resolve_nonempty(connection: Connection, selection: Selection) -> tuple[int,
 
 
 def unmeasured(connection: Connection, selection: Selection) -> tuple[int, ...]:
-    """Ids, ascending, of experiments whose projections are not in the store and might change what is selected.
+    """The ids, ascending, of experiments without unionize records that may change what is selected.
 
-    ``projecting_to`` can only be judged where an experiment's unionize records are known. Those returned here may
-    belong to the selection (or, under ``-``, may not) once their records are taken in.
+    ``projecting_to`` can only be judged where an experiment's unionize records are in the store. With their records,
+    these experiments may belong to the selection, or (under ``-``) no longer belong to it.
 
     Raises
     ------
-    UnknownStructureError, UnknownExperimentError, SelectionError
-        As ``compile_selection`` does.
+    UnknownStructureError, UnknownExperimentError, ExcludedExperimentError, SelectionError
+        See `compile_selection`.
     """
     if all(leaf.projecting_to is None for leaf in selection.leaves()):
         return ()
-    compiler = _Compiler(connection, looked_up(connection, selection))
+    compiler = check_selection(connection, selection)
     at_most = compiler.condition(selection.node, doubtful=True, flips=True)
     at_least = compiler.condition(selection.node, doubtful=False, flips=True)
     query = select(Experiment.id).where(at_most, not_(func.coalesce(at_least, false()))).order_by(Experiment.id)
@@ -110,17 +138,50 @@ def unmeasured(connection: Connection, selection: Selection) -> tuple[int, ...]:
 
 
 def excluded_from(connection: Connection, selection: Selection) -> dict[int, str]:
-    """What the exclusion list takes from a selection: the reason by experiment id, ascending.
+    """The experiments that the exclusion list removes from a selection: reason by experiment id, ascending.
 
     Raises
     ------
-    UnknownStructureError, UnknownExperimentError, SelectionError
-        As ``compile_selection`` does.
+    UnknownStructureError, UnknownExperimentError, ExcludedExperimentError, SelectionError
+        See `compile_selection`.
     """
-    everything = Selection.of(_with_excluded(selection.node))
-    without = Experiment.id.not_in(compile_selection(connection, selection))
-    query = compile_selection(connection, everything).where(without).order_by(Experiment.id)
+    compiler = check_selection(connection, selection)
+    selected = _compiled(selection.node, compiler)
+    with_excluded = _compiled(_with_excluded(selection.node), compiler)
+    query = with_excluded.where(Experiment.id.not_in(selected)).order_by(Experiment.id)
     return excluded(connection, connection.scalars(query).all())
+
+
+# -- the exclusion list -----------------------------------------------------------------------------------------------
+
+
+def _refuse_excluded(connection: Connection, node: Node) -> None:
+    named = set(_named(node))
+    found = excluded(connection, named) if named else {}
+    if not found:
+        return
+    if len(found) == 1:
+        ((identifier, reason),) = found.items()
+        message = f"experiment {identifier} is on the exclusion list: {reason}"
+    else:
+        reasons = listed(f"{identifier} ({reason})" for identifier, reason in found.items())
+        message = f"{len(found):,} experiments are on the exclusion list: {reasons}"
+    first = next(iter(found))
+    raise ExcludedExperimentError(
+        message,
+        hint="Select them all the same with include_excluded=True (--include-excluded),"
+        f" or take them off the list: bsv-store exclude remove {first}",
+    )
+
+
+def _named(node: Node) -> Iterator[int]:
+    """The ids that the parts of a selection name, without those that are taken away."""
+    if isinstance(node, Criteria):
+        if not node.include_excluded:
+            yield from set(node.ids or ()).difference(node.exclude_ids or ())
+        return
+    for part in node.parts[:1] if node.operator == "minus" else node.parts:
+        yield from _named(part)
 
 
 def _with_excluded(node: Node) -> Node:
@@ -140,15 +201,15 @@ class _Compiler:
     def condition(self, node: Node, *, doubtful: bool = False, flips: bool = False) -> ColumnElement[bool]:
         """The condition on an experiment's row.
 
-        With ``doubtful``, unknown projections count as a match, and with ``flips`` this turns around inside what is
-        taken away: so the two settings of ``doubtful`` give the most and the least that can be selected.
+        With ``doubtful``, unknown projections count as a match; with ``flips`` this is reversed in parts that are taken
+        away, so that the two values of ``doubtful`` give the largest and the smallest possible selection.
         """
         if isinstance(node, Criteria):
             return and_(true(), *self._criteria(node, doubtful))
 
         def known(part: Node, in_doubt: bool) -> ColumnElement[bool]:
-            # Unknown counts as false, also where it is negated. The function call keeps the parts nested too: a flat
-            # chain of all their terms would exceed SQLite's depth of an expression.
+            # NULL counts as false, also where it is negated. The function call also keeps the parts nested: a flat
+            # chain of all terms would exceed SQLite's limit for the depth of an expression.
             return func.coalesce(self.condition(part, doubtful=in_doubt, flips=flips), false())
 
         if node.operator == "minus":
@@ -162,71 +223,95 @@ class _Compiler:
             yield Experiment.withdrawn == false()
         if not leaf.include_excluded:
             yield Experiment.id.not_in(excluded_ids())
-        if leaf.injected_in is not None:
-            yield self._injected(leaf.injected_in, primary_only=leaf.injection == "primary")
-        if leaf.line is not None:
-            yield _line(leaf.line)
-        for column, values in (
-            (Experiment.product_id, leaf.product),
-            (Experiment.sex, leaf.sex),
-            (Experiment.strain, leaf.strain),
-        ):
-            if values is not None:
-                yield column.in_(values)
-        if leaf.injected_hemisphere is not None:
-            yield Experiment.injected_hemisphere == leaf.injected_hemisphere
-        if leaf.bilateral is not None:
-            # What bilateral means is said in one place, the view.
-            experiments = view("experiments")
-            sided = select(experiments.c.id).where(experiments.c.bilateral.is_(leaf.bilateral))
-            yield Experiment.id.in_(sided)
-        yield from _numbers(leaf)
-        if leaf.projecting_to is not None:
-            projecting = Experiment.id.in_(self._projecting(leaf))
-            yield or_(projecting, Experiment.id.not_in(_covered())) if doubtful else projecting
-        if leaf.ids is not None:
-            yield id_in(self.connection, Experiment.id, leaf.ids)
-        if leaf.exclude_ids is not None:
-            yield not_(id_in(self.connection, Experiment.id, leaf.exclude_ids))
+        for name, criterion in CRITERIA.items():
+            value = getattr(leaf, name)
+            if value is None or name in QUALIFIERS:
+                continue
+            if criterion.column is None:
+                condition = CONDITIONS[name](self, leaf)
+            else:
+                condition = _compared(criterion, criterion.column, value)
+            if name == "projecting_to" and doubtful:
+                condition = or_(condition, Experiment.id.not_in(_covered()))
+            yield condition
 
     def _ids(self, structures: Sequence[StructureRef]) -> list[int]:
         return sorted({self.structure_ids[structure] for structure in structures})
 
-    def _injected(self, structures: Sequence[StructureRef], *, primary_only: bool) -> ColumnElement[bool]:
+    def injected_in(self, leaf: Criteria) -> ColumnElement[bool]:
         inside = select(StructureAncestor.descendant_id).where(
-            id_in(self.connection, StructureAncestor.ancestor_id, self._ids(structures))
+            id_in(self.connection, StructureAncestor.ancestor_id, self._ids(leaf.injected_in or ()))
         )
         primary = Experiment.primary_structure_id.in_(inside)
-        if primary_only:
+        if leaf.injection == "primary":
             return primary
-        touched = select(ExperimentInjectionStructure.experiment_id).where(
-            ExperimentInjectionStructure.structure_id.in_(inside)
-        )
-        return or_(primary, Experiment.id.in_(touched))
+        if leaf.injection == "any":
+            touched = select(ExperimentInjectionStructure.experiment_id).where(
+                ExperimentInjectionStructure.structure_id.in_(inside)
+            )
+            return or_(primary, Experiment.id.in_(touched))
+        assert_never(leaf.injection)
 
-    def _projecting(self, leaf: Criteria) -> Select[int]:
-        measure = Unionize.__table__.c[leaf.measure]
+    def projecting_to(self, leaf: Criteria) -> ColumnElement[bool]:
+        measure = Unionize.__table__.c[leaf.target_measure]
         query = select(Unionize.experiment_id).where(
             id_in(self.connection, Unionize.structure_id, self._ids(leaf.projecting_to or ())),
             Unionize.is_injection == false(),
-            measure > leaf.threshold,
+            measure > leaf.target_threshold,
         )
-        side = leaf.target_hemisphere
-        if side in HEMISPHERE_IDS:
-            return query.where(Unionize.hemisphere_id == HEMISPHERE_IDS[side])
-        left, right = (1, 2) if side == "ipsilateral" else (2, 1)
+        on_left, on_right = hemisphere_ids(leaf.target_hemisphere)
+        if on_left == on_right:
+            return Experiment.id.in_(query.where(Unionize.hemisphere_id == on_left))
         injected = Experiment.__table__.alias("injected")
-        hemisphere_id = case((injected.c.injected_hemisphere == "left", left), else_=right)
-        return query.join(injected, injected.c.id == Unionize.experiment_id).where(
+        hemisphere_id = case((injected.c.injected_hemisphere == "left", on_left), else_=on_right)
+        relative = query.join(injected, injected.c.id == Unionize.experiment_id).where(
             injected.c.injected_hemisphere.is_not(None), Unionize.hemisphere_id == hemisphere_id
         )
+        return Experiment.id.in_(relative)
+
+    def ids(self, leaf: Criteria) -> ColumnElement[bool]:
+        return id_in(self.connection, Experiment.id, leaf.ids or ())
+
+    def exclude_ids(self, leaf: Criteria) -> ColumnElement[bool]:
+        return not_(id_in(self.connection, Experiment.id, leaf.exclude_ids or ()))
+
+
+def _compiled(node: Node, compiler: _Compiler) -> Select[int]:
+    return select(Experiment.id).where(compiler.condition(node))
+
+
+def _compared(criterion: Criterion, name: str, value: Any) -> ColumnElement[bool]:
+    """The condition that a column of the view ``experiments`` has a value."""
+    own = Experiment.__table__.c.get(name)
+    if own is None:
+        # A column that the view computes.
+        experiments = view("experiments").c
+        matching = select(experiments.experiment_id).where(_comparison(criterion, experiments[name], value))
+        return Experiment.id.in_(matching)
+    return _comparison(criterion, own, value)
+
+
+def _comparison(criterion: Criterion, column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
+    form = criterion.form
+    if form == "names" or form == "ids":
+        return column.in_(value)
+    if form == "choice":
+        return and_(column == value)
+    if form == "flag":
+        return column.is_(value)
+    if form == "number":
+        return and_(column <= value if criterion.bound == "highest" else column >= value)
+    if form == "structures" or form == "point" or form == "box":
+        raise TypeError(f"criteria of the form {form} need a condition of their own")
+    assert_never(form)
 
 
 def _covered() -> Select[int]:
     return select(UnionizeCoverage.experiment_id).where(UnionizeCoverage.part == "projection")
 
 
-def _line(names: Sequence[str]) -> ColumnElement[bool]:
+def _line(_: _Compiler, leaf: Criteria) -> ColumnElement[bool]:
+    names = leaf.line or ()
     options: list[ColumnElement[bool]] = []
     if WILD_TYPE in names:
         options.append(Experiment.transgenic_line.is_(None))
@@ -243,23 +328,43 @@ def _line(names: Sequence[str]) -> ColumnElement[bool]:
     return or_(false(), *options)
 
 
-def _numbers(leaf: Criteria) -> Iterator[ColumnElement[bool]]:
-    if leaf.min_injection_volume is not None:
-        yield Experiment.injection_volume >= leaf.min_injection_volume
-    if leaf.max_injection_volume is not None:
-        yield Experiment.injection_volume <= leaf.max_injection_volume
-    # As double, so that neither whole-number overflow nor rounding to whole numbers can happen on either database.
-    axes = [
-        cast(column, Double) for column in (Experiment.injection_ap, Experiment.injection_dv, Experiment.injection_ml)
-    ]
-    for axis, interval in zip(axes, leaf.box or (), strict=False):
-        if interval is not None:
-            yield axis.between(*interval)
-    if leaf.near is not None and leaf.radius is not None:
-        # Postgres refuses a product that underflows; SQLite and Python make it 0.
-        centers = [0.0 if abs(center) < _SQUARE_UNDERFLOWS else center for center in leaf.near]
-        ap, dv, ml = ((axis - center) * (axis - center) for axis, center in zip(axes, centers, strict=True))
-        yield ap + dv + ml <= leaf.radius * leaf.radius
+def _axes() -> list[ColumnElement[float]]:
+    # As double, so that no database rounds or overflows as it would with integers.
+    columns = (Experiment.injection_ap, Experiment.injection_dv, Experiment.injection_ml)
+    return [cast(column, Double) for column in columns]
+
+
+def _box(_: _Compiler, leaf: Criteria) -> ColumnElement[bool]:
+    pairs = zip(_axes(), leaf.box or (), strict=True)
+    return and_(true(), *(axis.between(*interval) for axis, interval in pairs if interval is not None))
+
+
+def _near(_: _Compiler, leaf: Criteria) -> ColumnElement[bool]:
+    assert leaf.near is not None
+    assert leaf.radius_um is not None
+    # Postgres refuses a product that underflows; SQLite and Python make it 0.
+    centers = [0.0 if abs(center) < _SQUARE_UNDERFLOWS else center for center in leaf.near]
+    ap, dv, ml = ((axis - center) * (axis - center) for axis, center in zip(_axes(), centers, strict=True))
+    return ap + dv + ml <= leaf.radius_um * leaf.radius_um
+
+
+CONDITIONS: Mapping[str, Callable[[_Compiler, Criteria], ColumnElement[bool]]] = MappingProxyType(
+    {
+        "injected_in": _Compiler.injected_in,
+        "line": _line,
+        "box": _box,
+        "near": _near,
+        "projecting_to": _Compiler.projecting_to,
+        "ids": _Compiler.ids,
+        "exclude_ids": _Compiler.exclude_ids,
+    }
+)
+"""The criteria that are more than a comparison with a column."""
+
+QUALIFIERS = frozenset(
+    {"include_withdrawn", "include_excluded", *(name for name, each in CRITERIA.items() if each.belongs_to is not None)}
+)
+"""The criteria that have no condition of their own."""
 
 
 # -- why nothing matches ----------------------------------------------------------------------------------------------
@@ -267,7 +372,7 @@ def _numbers(leaf: Criteria) -> Iterator[ColumnElement[bool]]:
 
 def _why_empty(connection: Connection, selection: Selection) -> str:
     if connection.scalar(select(Experiment.id).limit(1)) is None:
-        return "The catalog holds no experiments yet: `bsv-store sync experiments`."
+        return "The catalog has no experiments yet: `bsv-store sync experiments`."
     node = selection.node
     if isinstance(node, Criteria):
         return _why_leaf_empty(connection, node)
@@ -279,43 +384,36 @@ def _why_leaf_empty(connection: Connection, leaf: Criteria) -> str:
     missing = unmeasured(connection, Selection.of(leaf))
     if missing:
         return (
-            f"The projections of {len(missing):,} experiments that match otherwise are not in the store: "
-            "`bsv-store sync unionizes` with the same selection, but for what it projects to."
+            f"The unionize tables of {len(missing):,} experiments that match otherwise are not in the store: "
+            "`bsv-store sync unionizes` with the same selection, without --projecting-to."
         )
-    excluded_ones = excluded_from(connection, Selection.of(leaf))
-    if excluded_ones:
-        reasons = listed(f"{identifier} ({reason})" for identifier, reason in excluded_ones.items())
-        return f"On the exclusion list: {reasons}. include_excluded=True (--include-excluded) takes them in."
-    with_withdrawn = replace(leaf, include_withdrawn=True)
-    withdrawn = _count(connection, with_withdrawn)
+    removed = excluded_from(connection, Selection.of(leaf))
+    if removed:
+        reasons = listed(f"{identifier} ({reason})" for identifier, reason in removed.items())
+        return f"On the exclusion list: {reasons}. include_excluded=True (--include-excluded) includes them."
+    withdrawn = _count(connection, replace(leaf, include_withdrawn=True))
     if withdrawn:
-        return f"{withdrawn:,} withdrawn experiments match: include_withdrawn=True (--include-withdrawn) takes them in."
+        return f"{withdrawn:,} withdrawn experiments match: include_withdrawn=True (--include-withdrawn) includes them."
     alone = [text for text, single in _single_criteria(leaf) if not _count(connection, single)]
     if alone:
         return f"Nothing matches {listed(alone)} alone."
     return "Each criterion matches some experiments; none matches all criteria."
 
 
-# Criteria that mean something only together.
-_COMPANIONS = {
-    "injected_in": ("injection",),
-    "near": ("radius",),
-    "projecting_to": ("measure", "threshold", "target_hemisphere"),
-}
-
-
 def _single_criteria(leaf: Criteria) -> Iterator[tuple[str, Criteria]]:
-    companions = {name for names in _COMPANIONS.values() for name in names}
+    """Each criterion of a part, with those that belong to it, alone."""
     given = leaf.to_dict()
-    for field in fields(leaf):
-        if field.name not in given or field.name in companions or field.name.startswith("include_"):
+    for name in given:
+        if name in QUALIFIERS:
             continue
-        names = [name for name in (field.name, *_COMPANIONS.get(field.name, ())) if name in given]
-        values = {name: getattr(leaf, name) for name in names}
-        text = ", ".join(f"{name}={given[name]!r}" for name in names)
+        names = [each for each in (name, *companions(name)) if each in given]
+        values = {each: getattr(leaf, each) for each in names}
+        text = ", ".join(f"{each}={given[each]!r}" for each in names)
         yield text, Criteria(**values, include_withdrawn=True, include_excluded=True)
 
 
 def _count(connection: Connection, node: Node) -> int:
-    matching = compile_selection(connection, Selection.of(node)).subquery()
+    # Not through compile_selection: a part that is taken away may name experiments on the exclusion list.
+    compiler = _Compiler(connection, looked_up(connection, Selection.of(node)))
+    matching = _compiled(node, compiler).subquery()
     return connection.scalar(select(func.count()).select_from(matching)) or 0

@@ -1,16 +1,16 @@
-"""Selections: which experiments, as a value that can be combined, compared, hashed and written down.
+"""Selections: which experiments, as a value that can be combined, compared, hashed and written as JSON.
 
-A selection says which experiments are meant without asking the database. The same question always has the same
-canonical JSON, whatever the order and repetition of its arguments, and that text goes into recipes and fingerprints::
+A selection is independent of any database. Equal selections have the same canonical JSON, whatever the order and
+repetition of their arguments; this text goes into recipes and fingerprints::
 
     {"injected_in":["VISl","VISp"],"line":["wild-type"],"version":1}
     {"minus":[{"injected_in":["VIS"]},{"ids":[100141219]}],"version":1}
 
-The format, version 1: an object whose keys are sorted, without white space. It holds ``version`` and either criteria
+The format, version 1: an object with sorted keys and no white space. It has the key ``version`` and either criteria
 (only those that differ from their default; lists sorted, without duplicates; um, mm3 and thresholds as float) or
 exactly one of ``and``, ``or`` and ``minus`` with a list of such objects (which have no ``version``). ``and`` and ``or``
-are flat and sorted; ``minus`` holds what is taken from first, then, sorted, all that is taken away. The format only
-grows: a new criterion is a new key, and a change of what a key means is a new version.
+are flat and sorted; ``minus`` holds the part that others are taken from, then the others, sorted. The format only
+grows: a new criterion is a new key, and a change of the meaning of a key is a new version.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bsv_store.catalog.selection.criteria import Criteria, InjectedHemisphere, InjectionScope, Measure, TargetHemisphere
+from bsv_store.catalog.selection.criteria import Criteria
 from bsv_store.catalog.structures import StructureRef
 from bsv_store.errors import SelectionError
 from bsv_store.text import shown
+from bsv_store.vocabulary import Hemisphere, InjectionScope, Measure, MeasuredHemisphere
 
 VERSION = 1
 
 Operator = Literal["and", "or", "minus"]
 
-# What SQLite's parser takes of any criteria, with room for the query around it: 12 deep was too deep for it (3.40).
+# Within the limits of SQLite's parser for any criteria and the query around them; a depth of 12 was too much for 3.40.
 MAX_PARTS = 200
 MAX_DEPTH = 8
 
@@ -49,59 +50,69 @@ Node = Criteria | Combination
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
 class Selection:
-    """Which experiments: all criteria must hold, and a list within one criterion means "any of these".
+    """A set of experiments, given by criteria that must all hold.
 
-    ``Selection()`` is every experiment that is not withdrawn. Selections denote sets of experiments and combine as
-    sets do: ``a & b`` (in both), ``a | b`` (in either), ``a - b`` (in a, not in b).
+    A list within one criterion means "any of these". ``Selection()`` is every experiment that is neither withdrawn nor
+    on the exclusion list. Selections combine like sets: ``a & b`` (in both), ``a | b`` (in either), ``a - b`` (in a,
+    not in b).
 
     Parameters
     ----------
     injected_in : str, int or list of them
         Acronyms (case matters) or structure ids. Descendants in the ontology are included.
-    injection : {"primary", "any"}
-        Whether the structure must be the primary one of the injection, or may be a secondary one.
+    injection : {'primary', 'any'}
+        Whether the structure must be the primary injection structure, or may be a secondary one.
     line : str or list of str
-        "wild-type", "any-cre" (any line that is not wild type, reporter-only mice included), or names of lines.
+        'wild-type', 'any-cre' (any line that is not wild type, reporter-only mice included), or names of lines.
     product : int or list of int
         Allen's product ids, e.g. 5, or 31 for the retina.
     sex : str or list of str
-        "F" or "M"; "female" and "male" will do.
+        'F' or 'M'.
     strain : str or list of str
-        As the catalog has it, e.g. "C57BL/6J".
-    injected_hemisphere : {"left", "right"}
-        The one with the larger part of the injection.
+        For example 'C57BL/6J'.
+    injected_hemisphere : {'left', 'right'}
+        The hemisphere with the larger part of the injection.
     bilateral : bool
-        Whether the minor side has at least 1 % of the injection. Where that is not known, neither matches.
+        Whether the other hemisphere has at least 1 % of the injection. Experiments of which this is not known match
+        neither True nor False.
     min_injection_volume, max_injection_volume : float
         Limits of the injection volume in mm3, both included.
     box : ((float, float), (float, float), (float, float))
-        Lowest and highest AP, DV and ML of the injection coordinate in um, both included; None leaves an axis free.
+        Lowest and highest AP, DV and ML of the injection coordinate in um, both included. None instead of a pair leaves
+        an axis unrestricted.
     near : (float, float, float)
-        A point, AP, DV, ML in um; with ``radius``.
-    radius : float
-        Greatest distance of the injection coordinate from ``near`` in um, included.
+        A point, AP, DV, ML in um; requires ``radius_um``.
+    radius_um : float
+        Largest distance of the injection coordinate from ``near`` in um, included.
     projecting_to : str, int or list of them
-        Targets: the signal outside the injection in one of them must be above the threshold. A target contains its
-        descendants. Experiments whose unionize records are not in the store never match.
-    measure : str
-        What is compared: "projection_volume" (mm3), "normalized_projection_volume", "projection_density", ...
-    threshold : float
-        Must be exceeded; 0 asks for any signal.
-    target_hemisphere : {"both", "left", "right", "ipsilateral", "contralateral"}
-        Where the target lies; the last two are relative to the injected hemisphere.
-    ids : list of int
-        Only these experiments, withdrawn or not.
-    exclude_ids : list of int
-        Never these experiments.
+        Target structures: the signal outside the injection site in one of them must exceed ``target_threshold``. A
+        target includes its descendants. Experiments whose unionize table is not in the store never match.
+    target_measure : Measure
+        Measure of the signal: 'projection_volume' (mm3), 'normalized_projection_volume', 'projection_density', ...
+    target_threshold : float
+        The measure must exceed it; 0 selects any signal.
+    target_hemisphere : {'both', 'left', 'right', 'ipsilateral', 'contralateral'}
+        Hemisphere of the target; the last two are relative to the injected hemisphere.
+    ids : int or list of int
+        Only these experiments. Withdrawn ones are selected; one on the exclusion list is an error.
+    exclude_ids : int or list of int
+        Not these experiments.
     include_withdrawn : bool
         Also experiments that are no longer in Allen's list.
     include_excluded : bool
-        Also experiments on the store's exclusion list. Without it those are left out, even where ``ids`` names them.
+        Also experiments on the exclusion list of the store.
 
     Raises
     ------
     SelectionError
-        If a value can mean nothing; the message names the criterion, the hint the valid values.
+        If a value is not valid; the message names the criterion, the hint the valid values.
+
+    Notes
+    -----
+    Experiments on the exclusion list are left out of every selection without ``include_excluded``. Naming one in
+    ``ids`` without it raises `ExcludedExperimentError` in every call that takes the selection, with the reason and two
+    ways on: ``include_excluded=True``, or taking the experiment off the list. The error does not occur where the same
+    part names it in ``exclude_ids``, nor in a selection that is taken away: ``a - Selection(ids=[5])`` is fine.
 
     Examples
     --------
@@ -115,7 +126,7 @@ class Selection:
     """
 
     node: Node
-    """The criteria, or the combination: what compiling and writing down go through."""
+    """The criteria, or the combination of other nodes."""
 
     def __init__(
         self,
@@ -126,17 +137,17 @@ class Selection:
         product: int | Iterable[int] | None = None,
         sex: str | Iterable[str] | None = None,
         strain: str | Iterable[str] | None = None,
-        injected_hemisphere: InjectedHemisphere | None = None,
+        injected_hemisphere: Hemisphere | None = None,
         bilateral: bool | None = None,
         min_injection_volume: float | None = None,
         max_injection_volume: float | None = None,
         box: Sequence[Sequence[float] | None] | None = None,
         near: Sequence[float] | None = None,
-        radius: float | None = None,
+        radius_um: float | None = None,
         projecting_to: StructureRef | Iterable[StructureRef] | None = None,
-        measure: Measure = "projection_volume",
-        threshold: float = 0.0,
-        target_hemisphere: TargetHemisphere = "both",
+        target_measure: Measure = "projection_volume",
+        target_threshold: float = 0.0,
+        target_hemisphere: MeasuredHemisphere = "both",
         ids: int | Iterable[int] | None = None,
         exclude_ids: int | Iterable[int] | None = None,
         include_withdrawn: bool = False,
@@ -160,7 +171,7 @@ class Selection:
 
     @classmethod
     def of(cls, node: Node) -> Selection:
-        """The selection of criteria or a combination that are canonical already."""
+        """The selection with criteria or a combination in canonical form."""
         selection = object.__new__(cls)
         object.__setattr__(selection, "node", node)
         return selection
@@ -179,40 +190,40 @@ class Selection:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Selection:
-        """The selection that a dict of the form of ``to_dict`` says, canonical or not.
+        """The selection from a dict of the form of `to_dict`, which need not be canonical.
 
         Raises
         ------
         SelectionError
-            If it is not of that form, of another version, or holds a criterion or value that cannot be.
+            If it has another form or version, or a criterion or value that is not valid.
         """
         if not isinstance(value, Mapping):
-            raise SelectionError(f"a selection in JSON is an object, not {shown(value)}", hint=_FORM)
+            raise SelectionError(f"a selection in JSON must be an object, got {shown(value)}", hint=_FORM)
         rest = dict(value)
         version = rest.pop("version", None)
         if type(version) is not int or version != VERSION:
             newer = type(version) is int and version > VERSION
             raise SelectionError(
-                f"the selection is of version {shown(version)}; this version of bsv-store reads {VERSION}",
+                f"the selection has version {shown(version)}; this version of bsv-store reads {VERSION}",
                 hint="Upgrade the package: pip install --upgrade bsv-store" if newer else _FORM,
             )
         return cls.of(_from_dict(rest, 1))
 
     @classmethod
     def from_json(cls, text: str) -> Selection:
-        """The selection that a JSON text says, canonical or not.
+        """The selection from JSON, which need not be canonical.
 
         Raises
         ------
         SelectionError
-            If it is no JSON, or not a selection.
+            If the text is not JSON, or not a selection.
         """
         try:
             value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
         except (ValueError, TypeError, RecursionError) as error:
             if isinstance(error, SelectionError):
                 raise
-            raise SelectionError(f"{shown(text)} is no JSON: {error}", hint=_FORM) from error
+            raise SelectionError(f"{shown(text)} is not JSON: {error}", hint=_FORM) from error
         return cls.from_dict(value)
 
     def _with(self, operator: Operator, other: Selection) -> Selection:
@@ -220,7 +231,7 @@ class Selection:
 
 
 SelectionLike = Selection | int | Iterable[int]
-"""What every method takes for a selection: a `Selection`, or experiment ids, which mean ``Selection(ids=...)``."""
+"""The argument ``selection`` of all methods: a `Selection`, or experiment ids, which mean ``Selection(ids=...)``."""
 
 
 def as_selection(value: SelectionLike | None) -> Selection:
@@ -235,7 +246,7 @@ def as_selection(value: SelectionLike | None) -> Selection:
         return Selection()
     if isinstance(value, Selection):
         return value
-    # Not every iterable: a string of digits or the keys of a mapping are hardly meant as ids.
+    # Not every iterable: a string of digits or the keys of a mapping are hardly intended as ids.
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, int | Iterable):
         raise SelectionError(
             f"selection must be a Selection or experiment ids, got {shown(value)}",
@@ -262,7 +273,7 @@ def _combined(operator: Operator, parts: Sequence[Node]) -> Node:
     count, depth = sum(1 for _ in _leaves(result)), _depth(result)
     if count > MAX_PARTS or depth > MAX_DEPTH:
         raise SelectionError(
-            f"the selection has {count} parts, {depth} deep; {MAX_PARTS} and {MAX_DEPTH} are the most",
+            f"the selection has {count} parts, {depth} deep; at most {MAX_PARTS} parts, {MAX_DEPTH} deep, are possible",
             hint="Lists do the same in one part: Selection(ids=[...]), Selection(injected_in=[...]).",
         )
     return result
@@ -313,15 +324,17 @@ def _to_dict(node: Node) -> dict[str, Any]:
 
 def _from_dict(value: Any, depth: int) -> Node:
     if not isinstance(value, Mapping):
-        raise SelectionError(f"a part of a selection is an object, not {shown(value)}", hint=_FORM)
+        raise SelectionError(f"a part of a selection must be an object, got {shown(value)}", hint=_FORM)
     operator = next((name for name in _SIGNS if name in value), None)
     if operator is None:
         return Criteria.checked(value)
     if len(value) > 1:
-        raise SelectionError(f"{operator!r} stands alone, not beside criteria", hint="Put those into its list.")
+        raise SelectionError(
+            f"{operator!r} cannot be combined with criteria in one object", hint="Put them into its list."
+        )
     parts = value[operator]
     if not isinstance(parts, list | tuple) or len(parts) < 2:
-        raise SelectionError(f"{operator!r} is a list of two or more selections, not {shown(parts)}")
+        raise SelectionError(f"{operator!r} must be a list of two or more selections, got {shown(parts)}")
     if depth >= MAX_DEPTH:
         raise SelectionError(f"the selection is more than {MAX_DEPTH} deep")
     return _combined(operator, [_from_dict(part, depth + 1) for part in parts])
@@ -332,9 +345,9 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise SelectionError(f"{shown(twice)} stands twice in the selection")
+        raise SelectionError(f"the selection has {shown(twice)} twice")
     return value
 
 
 def _no_constant(text: str) -> float:
-    raise SelectionError(f"{text} is no finite number")
+    raise SelectionError(f"{text} is not a finite number")

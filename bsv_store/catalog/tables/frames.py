@@ -12,16 +12,22 @@ from sqlalchemy import Connection, Select, false, func, select, true
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, Structure, StructureAncestor, Unionize, UnionizeCoverage
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_COLUMNS
-from bsv_store.catalog.selection.criteria import HEMISPHERE_IDS
 from bsv_store.catalog.selection.resolve import compile_selection
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, find_structures
 from bsv_store.catalog.tables.table import Table
 from bsv_store.catalog.tables.views import VIEWS, view
 from bsv_store.check import choice
-from bsv_store.errors import InputError, MissingDataError
+from bsv_store.errors import MissingDataError
 from bsv_store.text import listed, number_of
-from bsv_store.vocabulary import MISSING_POLICIES, MeasuredHemisphere, MissingPolicy, UnionizePart
+from bsv_store.vocabulary import (
+    MEASURED_HEMISPHERES,
+    MISSING_POLICIES,
+    UNIONIZE_PARTS,
+    MeasuredHemisphere,
+    MissingPolicy,
+    UnionizePart,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,10 +48,10 @@ def experiments_table(connection: Connection, selection: Selection) -> Table:
         If the selection names what the catalog does not have.
     """
     experiments = view("experiments")
-    query = select(*experiments.c).where(experiments.c.id.in_(compile_selection(connection, selection)))
-    rows = connection.execute(query.order_by(experiments.c.id)).all()
+    query = select(*experiments.c).where(experiments.c.experiment_id.in_(compile_selection(connection, selection)))
+    rows = connection.execute(query.order_by(experiments.c.experiment_id)).all()
     kinds = {described.name: _DTYPES[described.kind] for described in VIEWS["experiments"].columns}
-    dtypes = {**kinds, "id": "int64", "primary_structure_id": "int64", "withdrawn": "bool"}
+    dtypes = {**kinds, "experiment_id": "int64", "primary_structure_id": "int64", "withdrawn": "bool"}
     return Table(tuple(dtypes), tuple(dtypes.values()), rows)
 
 
@@ -93,7 +99,7 @@ def summary(connection: Connection, selection: Selection) -> SelectionSummary:
         experiments.strain,
         experiments.injected_hemisphere,
     )
-    selected = experiments.id.in_(compile_selection(connection, selection))
+    selected = experiments.experiment_id.in_(compile_selection(connection, selection))
     rows = connection.execute(select(*columns).where(selected)).all()
     counts = [_descending(Counter(row[number] for row in rows)) for number in range(len(columns))]
     return SelectionSummary(len(rows), *counts)
@@ -112,7 +118,7 @@ def injection_volumes(connection: Connection, experiment_ids: Iterable[int]) -> 
     query = select(Unionize.experiment_id, Unionize.projection_volume).where(
         id_in(connection, Unionize.experiment_id, experiment_ids),
         Unionize.structure_id == ROOT_STRUCTURE_ID,
-        Unionize.hemisphere_id == HEMISPHERE_IDS["both"],
+        Unionize.hemisphere_id == MEASURED_HEMISPHERES["both"].unionize_id,
         Unionize.is_injection == true(),
     )
     return {experiment: float(volume) for experiment, volume in connection.execute(query).all()}
@@ -129,9 +135,9 @@ def unionizes_frame(
     missing: MissingPolicy = "error",
 ) -> pd.DataFrame:
     """See :meth:`bsv_store.store.catalog.Catalog.unionizes`."""
-    _check_options(hemisphere, missing)
+    policy = choice("missing", missing, MISSING_POLICIES).name
     wanted = compile_selection(connection, selection)
-    if missing == "error":
+    if policy == "error":
         _refuse_uncovered(connection, wanted, is_injection)
     table = Unionize.__table__.c
     columns = [table[name] for name in UNIONIZE_COLUMNS]
@@ -150,7 +156,7 @@ def unionizes_frame(
     if is_injection is not None:
         query = query.where(table.is_injection == (true() if is_injection else false()))
     if hemisphere is not None:
-        query = query.where(table.hemisphere_id == HEMISPHERE_IDS[hemisphere])
+        query = query.where(table.hemisphere_id == _hemisphere_id(hemisphere))
     rows = connection.execute(query.order_by(*keys)).all()
     return Table(tuple(_UNIONIZE_DTYPES), tuple(_UNIONIZE_DTYPES.values()), rows).to_frame()
 
@@ -173,23 +179,19 @@ def _uncovered(connection: Connection, wanted: Select[int], part: UnionizePart) 
 
 
 def _refuse_uncovered(connection: Connection, wanted: Select[int], is_injection: bool | None) -> None:
-    parts: tuple[UnionizePart, ...] = ("injection", "projection")
-    if is_injection is not None:
-        parts = ("injection",) if is_injection else ("projection",)
-    for part in parts:
+    for part in [row.name for row in UNIONIZE_PARTS.values() if is_injection in (None, row.is_injection)]:
         absent = _uncovered(connection, wanted, part)
         if absent:
             brings = f"bsv-store sync unionizes --ids {','.join(map(str, absent[:10]))}"
             raise MissingDataError(
                 f"the {part} rows of {number_of(len(absent), 'experiment')} are not in the store: {listed(absent)}",
-                hint=f"Bring them: {brings}; or leave these out (missing='skip').",
+                hint=f"Bring them: {brings}; or leave these out (missing='leave_out').",
             )
 
 
-def _check_options(hemisphere: str | None, missing: str) -> None:
-    if hemisphere is not None and hemisphere not in tuple(HEMISPHERE_IDS):
-        raise InputError(f"no hemisphere {hemisphere!r}", hint=f"It is one of {', '.join(HEMISPHERE_IDS)}.")
-    choice("missing", missing, MISSING_POLICIES)
+def _hemisphere_id(hemisphere: MeasuredHemisphere) -> int | None:
+    absolute = {name: row for name, row in MEASURED_HEMISPHERES.items() if not row.is_relative}
+    return choice("hemisphere", hemisphere, absolute).unionize_id
 
 
 # -- frames -----------------------------------------------------------------------------------------------------------

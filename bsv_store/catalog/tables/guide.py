@@ -1,4 +1,4 @@
-"""What people read before they query the catalog in SQL: ``docs/sql.md``, made from here and from the views."""
+"""The guide to SQL, ``docs/sql.md``, generated from here and from the views."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bsv_store.catalog.tables.views import schema_markdown
 
 @dataclass(frozen=True, slots=True)
 class ExampleQuery:
-    """A query for people to start from; tests run each on both databases."""
+    """An example query; tests run each on both databases."""
 
     question: str
     statement: str
@@ -29,25 +29,25 @@ LIMIT 10""",
     ExampleQuery(
         "Which experiments were injected in VISp or anything inside it?",
         """\
-SELECT e.id, e.primary_structure, e.transgenic_line, e.injection_volume
+SELECT e.experiment_id, e.primary_structure, e.transgenic_line, e.injection_volume
 FROM experiments AS e
 JOIN structure_ancestor AS a ON a.descendant_id = e.primary_structure_id
 JOIN structure AS s ON s.id = a.ancestor_id
 WHERE s.acronym = 'VISp' AND NOT e.withdrawn
-ORDER BY e.id""",
+ORDER BY e.experiment_id""",
     ),
     ExampleQuery(
-        "Who projects to the caudoputamen (CP) on the injected side, strongest first?",
+        "Which experiments project to the caudoputamen (CP) in the injected hemisphere, the strongest first?",
         """\
 SELECT p.experiment_id, e.primary_structure, p.normalized_projection_volume
 FROM projections AS p
-JOIN experiments AS e ON e.id = p.experiment_id
+JOIN experiments AS e ON e.experiment_id = p.experiment_id
 WHERE p.structure = 'CP' AND p.side = 'ipsilateral' AND p.normalized_projection_volume > 0.1
 ORDER BY p.normalized_projection_volume DESC
 LIMIT 20""",
     ),
     ExampleQuery(
-        "Where does one experiment project to, among the summary structures?",
+        "To which summary structures does one experiment project?",
         """\
 SELECT p.structure, p.side, p.projection_volume, p.projection_density
 FROM projections AS p
@@ -59,42 +59,42 @@ LIMIT 10""",
     ExampleQuery(
         "How much of each injection lies in its primary structure?",
         """\
-SELECT e.id, e.primary_structure, i.projection_volume / e.injection_volume AS share
+SELECT e.experiment_id, e.primary_structure, i.projection_volume / e.injection_volume AS share
 FROM experiments AS e
 JOIN injection_summary AS i
-    ON i.experiment_id = e.id AND i.structure_id = e.primary_structure_id AND i.hemisphere = 'both'
+    ON i.experiment_id = e.experiment_id AND i.structure_id = e.primary_structure_id AND i.hemisphere = 'both'
 WHERE e.injection_volume > 0
-ORDER BY share, e.id
+ORDER BY share, e.experiment_id
 LIMIT 20""",
     ),
     ExampleQuery(
-        "Of which experiments does the store not know the projections? (No row means no signal only where it does.)",
+        "Which experiments have no unionize table in the store? (For the others, a missing row means no signal.)",
         """\
-SELECT e.id, e.primary_structure
+SELECT e.experiment_id, e.primary_structure
 FROM experiments AS e
-LEFT JOIN unionize_coverage AS c ON c.experiment_id = e.id AND c.part = 'projection'
+LEFT JOIN unionize_coverage AS c ON c.experiment_id = e.experiment_id AND c.part = 'projection'
 WHERE c.experiment_id IS NULL AND NOT e.withdrawn
-ORDER BY e.id""",
+ORDER BY e.experiment_id""",
     ),
 )
 
 _HEAD = """\
 # The catalog in SQL
 
-Generated from `bsv_store/catalog/tables/guide.py` and `bsv_store/catalog/tables/views.py`; to renew it:
+Generated from `bsv_store/catalog/tables/guide.py` and `bsv_store/catalog/tables/views.py`; to update it:
 `python -m bsv_store.catalog.tables.guide > docs/sql.md`.
 
 ```
 bsv-store sql "SELECT ..." [--param NAME=VALUE] [--format table|csv|json]
 ```
 
-or from Python `store.sql("SELECT ... WHERE id = :id", {"id": 158314987})`, which returns a DataFrame. Both are strictly
-read-only: the database itself refuses what would write. The same text works on SQLite and on Postgres.
+or, in Python, `store.sql("SELECT ... WHERE experiment_id = :id", {"id": 158314987})`, which returns a DataFrame. Both
+are strictly read-only: the database itself refuses to write. The same text works on SQLite and on Postgres.
 
-Three things to know before adding anything up: rows of a structure already contain those of all structures inside it;
-hemisphere `both` is the sum of `left` and `right`; and a missing row means "no signal" only for experiments that stand
-in `unionize_coverage`. Acronyms are case-sensitive, and many begin alike (VISp, VISpm): never
-match them by prefix, go through `structure_ancestor`.
+Before you add values up, note that rows of a structure already contain those of all structures inside it, that
+hemisphere `both` is the sum of `left` and `right`, and that a missing row means "no signal" only for experiments in
+`unionize_coverage`. Acronyms are case-sensitive, and many start with the same letters (VISp, VISpm): never match them
+by prefix, use `structure_ancestor`.
 """
 
 _DATASETTE = """\
@@ -107,9 +107,9 @@ pip install datasette
 datasette serve /path/to/store/catalog.db --setting sql_time_limit_ms 10000
 ```
 
-It says where: by default http://127.0.0.1:8001, with the views under `/catalog/experiments` and so on.
+It prints the address, by default http://127.0.0.1:8001; the views are at `/catalog/experiments` and so on.
 
-Browse a copy while others write much: a reader makes writers wait as long as its query runs. A consistent copy:
+Writers wait while a query runs, so browse a copy of a store that is in heavy use. To make a consistent copy:
 
 ```
 sqlite3 "file:/path/to/store/catalog.db?mode=ro" ".backup catalog-copy.db"
@@ -118,7 +118,7 @@ sqlite3 "file:/path/to/store/catalog.db?mode=ro" ".backup catalog-copy.db"
 
 
 def sql_guide() -> str:
-    """The text of ``docs/sql.md``."""
+    """The contents of ``docs/sql.md``."""
     examples = "\n\n".join(f"**{each.question}**\n\n```sql\n{each.statement}\n```" for each in EXAMPLES)
     return "\n".join([_HEAD, f"## Examples\n\n{examples}\n", _DATASETTE, schema_markdown()])
 

@@ -1,7 +1,7 @@
-"""The views and tables that people may query in SQL, described column by column.
+"""The views and tables for users of SQL, described column by column.
 
-This is the one home of these descriptions: the documentation and the command line print ``schema_markdown()``, the
-frames take their columns and types from here, and a test compares it with the databases.
+The documentation and the command line print ``schema_markdown()``, the frames take their columns and types from here,
+and a test compares the descriptions with the databases.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from sqlalchemy.types import TypeEngine
 
 from bsv_store.catalog.database.models import Base
 from bsv_store.catalog.database.models.base import UtcDateTime
+from bsv_store.catalog.records import UNIONIZE_COLUMNS
+from bsv_store.vocabulary import MEASURES
 
 ColumnKind = Literal["integer", "float", "text", "boolean", "time"]
 
@@ -56,36 +58,42 @@ _EXPERIMENTS = _described(
     "experiments",
     "The experiments, one flat row each, withdrawn ones included.",
     (
-        ("id", "integer", "Allen's id of the experiment (section data set)"),
+        ("experiment_id", "integer", "Allen's id of the experiment (section data set)"),
         ("specimen_name", "text", "Allen's name of the mouse"),
         ("product_id", "integer", "Allen's product; 31 is the retina"),
         ("primary_structure", "text", "Acronym of the structure with the most of the injection; case matters"),
         ("primary_structure_id", "integer", "Allen's id of that structure"),
         ("primary_structure_name", "text", "Full name of that structure"),
         ("transgenic_line", "text", "Lines that are not wild type, sorted, joined by '/'; null = wild type"),
-        ("strain", "text", "Strain of the mouse; null where the list does not say"),
+        ("strain", "text", "Strain of the mouse; null = unknown"),
         ("sex", "text", "M or F"),
         ("injection_volume", "float", "Injection volume, mm3, both hemispheres"),
         ("injection_ap", "integer", "Injection coordinate, um from the anterior end; null = unknown"),
         ("injection_dv", "integer", "Injection coordinate, um from the top; null = unknown"),
         ("injection_ml", "integer", "Injection coordinate, um from the left; the midline is 5,700; null = unknown"),
-        ("injected_hemisphere", "text", "left or right: the side with the larger part of the injection"),
+        ("injected_hemisphere", "text", "left or right: the hemisphere with the larger part of the injection"),
         (
             "hemisphere_source",
             "text",
-            "unionize: by the injection volumes of the two sides; coordinate: the fallback where these are not known",
+            "unionize: by the injection volumes of both hemispheres; coordinate: by injection_ml, if they are unknown",
         ),
-        ("injection_volume_left", "float", "mm3, from the unionize rows of the root; null where not known"),
-        ("injection_volume_right", "float", "mm3, from the unionize rows of the root; null where not known"),
-        ("bilateral", "boolean", "The minor side has at least 1 % of the injection; null where not known"),
+        ("injection_volume_left", "float", "mm3, from the unionize rows of the root; null = unknown"),
+        ("injection_volume_right", "float", "mm3, from the unionize rows of the root; null = unknown"),
+        ("bilateral", "boolean", "The other hemisphere has at least 1 % of the injection; null = unknown"),
         (
             "projection_volume",
             "float",
-            "Projection volume outside the injection, mm3, both hemispheres (the list's sum)",
+            "Projection volume outside the injection site, mm3, both hemispheres (sum in Allen's list)",
         ),
-        ("withdrawn", "boolean", "Not in the list that has the last word: the newest API list, else the newest CSV"),
+        ("withdrawn", "boolean", "Not in the current list: the newest API list, or else the newest CSV export"),
     ),
 )
+
+
+def _measure_description(name: str) -> str:
+    row = MEASURES[name]
+    return f"{row.words}, {row.unit}" if row.unit else row.words
+
 
 _UNIONIZE_COLUMNS: tuple[tuple[str, ColumnKind, str], ...] = (
     ("experiment_id", "integer", "The experiment"),
@@ -97,19 +105,9 @@ _UNIONIZE_COLUMNS: tuple[tuple[str, ColumnKind, str], ...] = (
     (
         "side",
         "text",
-        "ipsilateral or contralateral to the injected hemisphere, or both; null where that hemisphere is not known",
+        "ipsilateral or contralateral to the injected hemisphere, or both; null if that hemisphere is unknown",
     ),
-    ("sum_pixels", "float", "Pixels in the structure"),
-    ("sum_projection_pixels", "float", "Pixels with signal"),
-    ("sum_pixel_intensity", "float", "Sum of the intensity of all pixels"),
-    ("sum_projection_pixel_intensity", "float", "Sum of the intensity of the pixels with signal"),
-    ("projection_density", "float", "Pixels with signal / pixels, 0 to 1"),
-    ("projection_intensity", "float", "Intensity of the pixels with signal / pixels with signal"),
-    ("projection_energy", "float", "Intensity of the pixels with signal / pixels"),
-    ("volume", "float", "Volume of the structure, mm3"),
-    ("projection_volume", "float", "Volume with signal, mm3"),
-    ("normalized_projection_volume", "float", "projection_volume / injection volume of the experiment"),
-    ("max_voxel_density", "float", "Density of the densest voxel, 0 to 1"),
+    *((name, "float", _measure_description(name)) for name in UNIONIZE_COLUMNS if name in MEASURES),
     ("max_voxel_x", "integer", "AP of the densest voxel, um; 0 where the density is 0"),
     ("max_voxel_y", "integer", "DV of the densest voxel, um; 0 where the density is 0"),
     ("max_voxel_z", "integer", "ML of the densest voxel, um; 0 where the density is 0"),
@@ -138,11 +136,11 @@ _DATASET_VERSIONS = _described(
         ("spacing_um", "integer", "Edge of a voxel, um"),
         ("group_count", "integer", "Groups of the result"),
         ("member_count", "integer", "Experiments that went into the result"),
-        ("created_at", "time", "When it was made, UTC"),
-        ("created_by", "text", "Who made it"),
+        ("created_at", "time", "Time of creation, UTC"),
+        ("created_by", "text", "User who created it"),
         ("software", "text", "Versions of bsv-store, NumPy, h5py and Python"),
-        ("recipe", "text", "The question, as canonical JSON"),
-        ("path", "text", "The file, relative to the store's folder"),
+        ("recipe", "text", "The recipe as canonical JSON"),
+        ("path", "text", "Path of the file, relative to the folder of the store"),
         ("size_bytes", "integer", "Size of the file"),
     ),
 )
@@ -152,25 +150,25 @@ VIEWS: Mapping[str, TableDescription] = MappingProxyType(
 )
 """The views, by name."""
 
-# Tables that SQL users may rely on too. Their columns are described at the models.
+# Tables that SQL users may rely on. Their columns are described in the models.
 _TABLES: Mapping[str, str] = {
     "structure": "The structures of the ontology.",
-    "structure_ancestor": "Each structure with each of its ancestors, itself included: join it to take in descendants.",
-    "structure_set": "Allen's sets of structures; 167587189 holds the summary structures.",
-    "structure_set_member": "Which structures are in which set.",
+    "structure_ancestor": "Each structure with each of its ancestors, itself included; join it to include descendants.",
+    "structure_set": "Allen's sets of structures; 167587189 has the summary structures.",
+    "structure_set_member": "The members of each set.",
     "transgenic_line": "The transgenic lines.",
     "experiment_line": "The lines of each experiment's mouse; some have two.",
-    "experiment_injection_structure": "The structures that each injection touched, primary and secondary.",
-    "unionize": "Signal by experiment, structure, hemisphere and side of the injection's border: Allen's 19 columns.",
-    "annotation": "The annotation of the brain, which says of each voxel what structure it is in; one row per spacing.",
-    "named_selection": "Selections that the lab shares by name; the highest number of a name counts.",
-    "exclusion": "Experiments that selections leave out, and why.",
-    "unionize_coverage": "Which experiments' unionize rows are in the store, whole.",
+    "experiment_injection_structure": "The injection structures of each experiment, primary and secondary.",
+    "unionize": "Signal by experiment, structure, hemisphere and part (inside or outside the injection site).",
+    "annotation": "The annotation files, which assign a structure to each voxel; one row per spacing.",
+    "named_selection": "Saved selections; the highest number of a name is the current one.",
+    "exclusion": "The exclusion list: experiments that selections leave out, with the reasons.",
+    "unionize_coverage": "The experiments whose unionize rows are in the store completely, by part.",
     "dataset": "The datasets; the view dataset_versions has their versions.",
-    "dataset_version": "The versions, by the ids that the tables below refer to.",
+    "dataset_version": "The versions, with the ids that the tables below refer to.",
     "dataset_group": "The groups of each version, in the order of the result's first axis.",
-    "dataset_member": "The experiments that each version asked for: their group, or why they were left out.",
-    "dataset_check": "Versions that were computed again, and what came of it.",
+    "dataset_member": "The selected experiments of each version: their group, or why they were left out.",
+    "dataset_check": "Versions that were computed again, with the outcome.",
 }
 
 _UNIONIZE_DESCRIPTIONS = {name: description for name, _, description in _UNIONIZE_COLUMNS}
@@ -178,31 +176,31 @@ _UNIONIZE_DESCRIPTIONS = {name: description for name, _, description in _UNIONIZ
 _DESCRIPTIONS: Mapping[tuple[str, str], str] = {
     ("structure", "name"): "Full name",
     ("structure", "color_hex_triplet"): "Allen's color, six hexadecimal digits",
-    ("structure", "parent_structure_id"): "Next structure up; null for the root",
+    ("structure", "parent_structure_id"): "Parent structure; null for the root",
     ("structure_ancestor", "descendant_id"): "The structure",
     ("structure_ancestor", "ancestor_id"): "A structure that contains it, or itself",
     ("structure_set", "id"): "Allen's id of the set",
-    ("structure_set", "name"): "Name of the set, where the source has it",
+    ("structure_set", "name"): "Name of the set, if the source has it",
     ("annotation", "id"): "The store's own id",
     ("named_selection", "id"): "The store's own id",
     ("named_selection", "name"): "Name of the selection",
-    ("named_selection", "saved_by"): "Who saved it",
-    ("named_selection", "saved_at"): "When, UTC",
+    ("named_selection", "saved_by"): "User who saved it",
+    ("named_selection", "saved_at"): "Time, UTC",
     ("exclusion", "id"): "The store's own id",
     ("exclusion", "reason"): "Why the experiment is left out",
-    ("exclusion", "excluded_by"): "Who put it on the list",
-    ("exclusion", "excluded_at"): "When, UTC",
-    ("exclusion", "lifted_at"): "When it was taken off the list, UTC; null while it is in force",
+    ("exclusion", "excluded_by"): "User who put it on the list",
+    ("exclusion", "excluded_at"): "Time, UTC",
+    ("exclusion", "lifted_at"): "Time when it was taken off the list, UTC; null while it is on the list",
     ("transgenic_line", "id"): "The store's own id",
     ("transgenic_line", "name"): "Name of the line",
-    ("transgenic_line", "allen_id"): "Allen's id; null where the list has names only",
+    ("transgenic_line", "allen_id"): "Allen's id; null if the list has names only",
     ("transgenic_line", "description"): "Allen's description",
     ("transgenic_line", "stock_number"): "Number in the source's catalog",
     ("unionize_coverage", "row_count"): "Rows of this part",
     ("dataset", "id"): "The store's own id",
     ("dataset", "name"): "Name of the dataset",
-    ("dataset", "created_at"): "When its first version was made, UTC",
-    ("dataset", "created_by"): "Who made its first version",
+    ("dataset", "created_at"): "Creation time of its first version, UTC",
+    ("dataset", "created_by"): "User who created its first version",
     ("dataset_version", "id"): "The store's own id",
     ("dataset_version", "number"): "Number of the version, from 1",
     ("dataset_version", "algorithm_version"): "Version of the algorithm",
@@ -210,17 +208,17 @@ _DESCRIPTIONS: Mapping[tuple[str, str], str] = {
     ("dataset_version", "file_sha256"): "SHA-256 of the file",
     ("dataset_version", "spacing_um"): "Edge of a voxel, um",
     ("dataset_version", "group_count"): "Groups of the result",
-    ("dataset_version", "created_at"): "When it was made, UTC",
-    ("dataset_version", "created_by"): "Who made it",
+    ("dataset_version", "created_at"): "Time of creation, UTC",
+    ("dataset_version", "created_by"): "User who created it",
     ("dataset_group", "label"): "Name of the group",
-    ("dataset_group", "member_count"): "Experiments that went in",
+    ("dataset_group", "member_count"): "Number of experiments",
     ("dataset_member", "version_id"): "id in dataset_version",
     ("dataset_member", "group_number"): "number in dataset_group; null = left out",
     ("dataset_member", "left_out_reason"): "Why the experiment was left out",
     ("dataset_member", "injected_hemisphere"): "left or right, where the hemisphere rule used it",
     ("dataset_check", "id"): "The store's own id",
-    ("dataset_check", "checked_at"): "When, UTC",
-    ("dataset_check", "checked_by"): "Who did it",
+    ("dataset_check", "checked_at"): "Time, UTC",
+    ("dataset_check", "checked_by"): "User who did it",
 }
 
 _KINDS: Mapping[ColumnKind, TypeEngine[Any]] = {
@@ -233,7 +231,7 @@ _KINDS: Mapping[ColumnKind, TypeEngine[Any]] = {
 
 
 def view(name: str) -> TableClause:
-    """A view for use in SQLAlchemy queries, with its columns and their types."""
+    """A view for SQLAlchemy queries, with its columns and their types."""
     return table(name, *(column(described.name, _KINDS[described.kind]) for described in VIEWS[name].columns))
 
 

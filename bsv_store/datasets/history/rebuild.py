@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from bsv_store.catalog.database.models import Dataset
 from bsv_store.catalog.database.models import DatasetVersion as VersionRow
-from bsv_store.catalog.selection.shared import current_user
+from bsv_store.catalog.edits import current_user
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.compute import DamagedInputsError, compute, result_room
 from bsv_store.datasets.history.checks import FileState, NewCheck, record_check

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def catalog() -> None:
-    """Count what is selected; list and compare what was taken in."""
+    """Count selected experiments; list and compare what was ingested."""
 
 
 _COUNTS = {
@@ -57,18 +57,18 @@ def summary(selection: Selection, output_format: str) -> None:
     print_rows(rows, output_format, columns=["property", "value", "experiments"])
     note(number_of(counts.total, "experiment"))
     if left_out:
-        note(f"{len(left_out):,} more are on the exclusion list; --include-excluded takes them in.")
+        note(f"{len(left_out):,} more are on the exclusion list; --include-excluded includes them.")
 
 
 @catalog.command()
 @format_option
 def snapshots(output_format: str) -> None:
-    """List what was taken in, from where, and what it changed."""
+    """List the experiment lists, ontologies and unionize tables that were ingested, and what they changed."""
     with opened_store() as store:
         taken = store.catalog.snapshots()
-    columns = ["id", "what", "kind", "source", "upstream_date", "taken_at", "rows", "added", "changed", "withdrawn"]
-    rows = [{name: getattr(snapshot, name) for name in columns} for snapshot in taken]
-    print_rows(rows, output_format, columns=columns)
+    columns = ["what", "kind", "source", "upstream_date", "taken_at", "rows", "added", "changed", "withdrawn"]
+    rows = [{"snapshot": each.id, **{name: getattr(each, name) for name in columns}} for each in taken]
+    print_rows(rows, output_format, columns=["snapshot", *columns])
 
 
 @catalog.command()
@@ -76,7 +76,7 @@ def snapshots(output_format: str) -> None:
 @click.argument("new", type=int)
 @format_option
 def diff(old: int, new: int, output_format: str) -> None:
-    """Say what changed between two snapshots of the experiment list, by their ids.
+    """Show the differences between two snapshots of the experiment list.
 
     \b
     Example:

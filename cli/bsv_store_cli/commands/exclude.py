@@ -16,15 +16,15 @@ _IDS = click.argument("experiment_ids", type=int, nargs=-1, required=True, metav
 
 @click.group(cls=Group)
 def exclude() -> None:
-    """Keep the list of experiments that selections leave out."""
+    """Manage the exclusion list: experiments that selections leave out."""
 
 
 @exclude.command()
 @_IDS
-@click.option("--reason", required=True, metavar="TEXT", help="Why; it goes into every dataset that leaves them out.")
-@click.option("--replace", is_flag=True, help="Give a new reason to those that are excluded already.")
+@click.option("--reason", required=True, metavar="TEXT", help="Reason; recorded in every dataset that leaves them out.")
+@click.option("--replace", is_flag=True, help="Replace the reason of experiments that are on the list.")
 def add(experiment_ids: tuple[int, ...], reason: str, replace: bool) -> None:
-    """Leave experiments out of all selections from now on.
+    """Put experiments on the list; selections leave them out from then on.
 
     \b
     Example:
@@ -32,14 +32,14 @@ def add(experiment_ids: tuple[int, ...], reason: str, replace: bool) -> None:
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
         changed = store.catalog.exclude(experiment_ids, reason, replace=replace)
-    note(f"{number_of(len(changed), 'experiment')} excluded")
+    note(f"{number_of(len(changed), 'experiment')} put on the exclusion list")
 
 
 @exclude.command(name="list")
-@click.option("--history", is_flag=True, help="Also what was lifted.")
+@click.option("--history", is_flag=True, help="Include exclusions that were lifted.")
 @format_option
 def list_(history: bool, output_format: str) -> None:
-    """List the experiments that are left out, and why."""
+    """List the excluded experiments with the reasons."""
     with opened_store() as store:
         found = store.catalog.exclusions(history=history)
     columns = [*_COLUMNS, "lifted_by", "lifted_at"] if history else _COLUMNS
@@ -49,7 +49,7 @@ def list_(history: bool, output_format: str) -> None:
 @exclude.command()
 @_IDS
 def remove(experiment_ids: tuple[int, ...]) -> None:
-    """Use experiments again from now on; that they were excluded stays on record."""
+    """Take experiments off the list; the history is kept."""
     with opened_store() as store:
         lifted = store.catalog.lift_exclusion(experiment_ids)
-    note(f"{number_of(len(lifted), 'experiment')} in use again")
+    note(f"{number_of(len(lifted), 'experiment')} taken off the exclusion list")

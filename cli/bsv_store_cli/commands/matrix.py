@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from bsv_store_cli.help import SectionedCommand, WordChoice, library_name
+from bsv_store.vocabulary import MATRIX_ROWS, MATRIX_STATISTICS, MEASURED_HEMISPHERES, MEASURES
+from bsv_store_cli.help import RowChoice, SectionedCommand
 from bsv_store_cli.options.selection import selection_options
 from bsv_store_cli.output.formats import emit, format_option, frame_rows, print_rows
 from bsv_store_cli.output.messages import note
@@ -14,69 +15,101 @@ from bsv_store_cli.session import note_uncovered, opened_store
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
+    from bsv_store.vocabulary import MatrixRows, MatrixStatistic, Measure, MeasuredHemisphere
 
 
 @click.command(cls=SectionedCommand)
 @selection_options
-@click.option("--by-experiment", is_flag=True, help="A row for each experiment instead of each source structure.")
+@click.option(
+    "--rows",
+    "matrix_rows",
+    type=RowChoice(MATRIX_ROWS),
+    default="sources",
+    show_default=True,
+    help="One row per source structure, or per experiment.",
+)
 @click.option("--source", "sources", multiple=True, metavar="ACRONYM", help="Pool experiments by these; repeatable.")
 @click.option("--target", "targets", multiple=True, metavar="ACRONYM", help="Only these targets; repeatable.")
-@click.option("--set", "structure_set", type=int, metavar="ID", help="Set of targets.  [default: 167587189, summary]")
+@click.option(
+    "--structure-set",
+    type=int,
+    metavar="ID",
+    help="Targets are the structures of this set.  [default: 167587189, the summary structures]",
+)
 @click.option(
     "--hemisphere",
     "hemispheres",
     multiple=True,
-    type=WordChoice(["ipsilateral", "contralateral", "left", "right", "both"]),
-    help="Hemisphere of the targets; repeatable.  [default: ipsilateral and contralateral]",
+    metavar="SIDE",
+    type=RowChoice(MEASURED_HEMISPHERES),
+    help="Hemisphere of the targets: ipsilateral, contralateral, left, right, both; repeatable."
+    "  [default: ipsilateral and contralateral]",
 )
 @click.option(
-    "--values",
-    "matrix_measure",
+    "--measure",
+    type=RowChoice(MEASURES),
+    metavar="MEASURE",
     default="normalized_projection_volume",
     show_default=True,
-    metavar="NAME",
-    callback=library_name,
-    help="Unionize measure in the cells.",
+    help="Measure of the signal.",
 )
 @click.option(
     "--statistic",
-    type=WordChoice(["mean", "median", "n"]),
+    type=RowChoice(MATRIX_STATISTICS),
     default="mean",
     show_default=True,
-    help="Over the experiments of a source; n is how many they are.",
+    help="Over the experiments of a source; n is their number.",
 )
-@click.option("--as-sql", is_flag=True, help="Print the one SQL statement that gives the cells by source instead.")
+@click.option("--as-sql", is_flag=True, help="Print the SQL statement that computes the matrix by source instead.")
 @format_option
 def matrix(
     selection: Selection,
-    by_experiment: bool,
-    hemispheres: tuple[str, ...],
-    matrix_measure: str,
+    matrix_rows: MatrixRows,
+    sources: tuple[str, ...],
+    targets: tuple[str, ...],
+    structure_set: int | None,
+    hemispheres: tuple[MeasuredHemisphere, ...],
+    measure: Measure,
+    statistic: MatrixStatistic,
     as_sql: bool,
     output_format: str,
-    **options: Any,
 ) -> None:
-    """Tabulate the signal of experiments or source structures in target structures, in ontology order.
+    """Print the signal of experiments or source structures in target structures, in ontology order.
 
-    No signal is 0; a cell is empty where the experiments' unionize rows are not in the store.
+    No signal is 0; a cell is empty if the unionize tables of the experiments are not in the store.
 
     \b
     Example:
       bsv-store matrix --injected-in Isocortex --line wild-type --hemisphere ipsilateral --format csv
     """  # noqa: D301 (click wants the character)
-    chosen = {name: value for name, value in options.items() if value not in (None, ())}
-    chosen["measure"] = matrix_measure
-    if hemispheres:
-        chosen["hemisphere"] = hemispheres
+    hemisphere = hemispheres or ("ipsilateral", "contralateral")
     with opened_store() as store:
         if as_sql:
-            if by_experiment:
-                raise click.UsageError("--as-sql gives the matrix by source; leave --by-experiment out")
-            emit(store.catalog.matrix_sql(selection, **chosen))
+            if matrix_rows != "sources":
+                raise click.UsageError("--as-sql computes the matrix by source; leave --rows out")
+            statement = store.catalog.matrix_sql(
+                selection,
+                sources=sources or None,
+                targets=targets or None,
+                structure_set=structure_set,
+                hemisphere=hemisphere,
+                measure=measure,
+                statistic=statistic,
+            )
+            emit(statement)
             return
         note_uncovered(store, selection)
-        frame = store.catalog.matrix(selection, rows="experiments" if by_experiment else "sources", **chosen)
+        frame = store.catalog.matrix(
+            selection,
+            rows=matrix_rows,
+            sources=sources or None,
+            targets=targets or None,
+            structure_set=structure_set,
+            hemisphere=hemisphere,
+            measure=measure,
+            statistic=statistic,
+        )
     frame.columns = [" ".join(name) for name in frame.columns.to_flat_index()]
     rows = frame_rows(frame.reset_index())
     print_rows(rows, output_format, columns=[str(frame.index.name), *frame.columns])
-    note(f"{frame.shape[0]:,} rows x {frame.shape[1]:,} columns of {matrix_measure}")
+    note(f"{frame.shape[0]:,} rows x {frame.shape[1]:,} columns of {measure}")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bsv_store.vocabulary import MEASURED_HEMISPHERES
-from bsv_store_cli.help import Group, RowChoice, SectionedCommand, library_name
+from bsv_store.vocabulary import INJECTION_SCOPES, MEASURED_HEMISPHERES, MEASURES
+from bsv_store_cli.help import Group, RowChoice, SectionedCommand
 from bsv_store_cli.options.selection import selection_options
 from bsv_store_cli.options.volume import volume_options
 from bsv_store_cli.output.experiments import experiment_columns
@@ -21,16 +21,47 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bsv_store.catalog.selection.selection import Selection
-    from bsv_store.vocabulary import Measure, MeasuredHemisphere, VolumeKind
+    from bsv_store.vocabulary import InjectionScope, Measure, MeasuredHemisphere, VolumeKind
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_SIDES = RowChoice(MEASURED_HEMISPHERES)
-_SIDE_OPTION = click.option(
-    "--hemisphere", "side", type=_SIDES, default="both", show_default=True, help="In which the signal is measured."
+
+_HEMISPHERE = click.option(
+    "--hemisphere",
+    type=RowChoice(MEASURED_HEMISPHERES),
+    metavar="SIDE",
+    default="both",
+    show_default=True,
+    help="Hemisphere in which signal is measured: both, left, right, ipsilateral, contralateral.",
+)
+_DOMAIN = click.option(
+    "--domain", multiple=True, metavar="ACRONYM", help="Measure the signal in this structure; repeatable."
+)
+_STRUCTURE_SET = click.option(
+    "--structure-set",
+    type=int,
+    metavar="ID",
+    help="Compare the structures of this set.  [default: 167587189, the summary structures]",
+)
+_LIMIT = click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="Maximum number of experiments to print."
 )
 
+_HEADINGS = {
+    "projection_volume": "signal mm3",
+    "normalized_projection_volume": "normalized",
+    "distance_um": "distance um",
+}
 
-_HEADINGS = {"projection_volume": "signal mm3", "distance_um": "distance um"}
+
+def _measure_option(default: str) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--measure",
+        type=RowChoice(MEASURES),
+        metavar="MEASURE",
+        default=default,
+        show_default=True,
+        help="Measure of the signal.",
+    )
 
 
 def _point(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
@@ -43,39 +74,40 @@ def _point(context: click.Context, parameter: click.Parameter, value: str) -> tu
     return numbers
 
 
-def _limit_option(command: _Command) -> _Command:
-    option = click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="The first so many.")
-    return option(command)
-
-
 def _print(frame: pd.DataFrame, output_format: str) -> None:
     names = [str(name) for name in frame.columns]
-    common = experiment_columns("experiment_id")
-    # What each search tells beside them comes last.
+    common = experiment_columns()
+    # The columns of the search come last.
     own = [Column(name, _HEADINGS.get(name, name)) for name in names[names.index("injection_ml") + 1 :]]
     print_rows(frame_rows(frame), output_format, columns=names, table=[*common, *own])
     is_cut = len(frame) == click.get_current_context().params.get("limit")
-    note(f"{number_of(len(frame), 'experiment')}{', the first so many (--limit)' if is_cut else ''}")
+    note(f"{number_of(len(frame), 'experiment')}{', possibly more (--limit)' if is_cut else ''}")
 
 
 @click.group(cls=Group)
 def search() -> None:
-    """Search experiments as the Allen web site does, offline; the selection options narrow every search."""
+    """Search experiments like the Allen web site, offline; the selection options narrow every search."""
 
 
 @search.command(cls=SectionedCommand)
 @click.argument("structures", nargs=-1, required=True, metavar="ACRONYM...")
-@click.option("--any-injected", is_flag=True, help="Secondary injection structures count too.")
-@click.option("--domain", multiple=True, metavar="ACRONYM", help="Rank by the signal here; repeatable.")
-@_SIDE_OPTION
+@click.option(
+    "--scope",
+    type=RowChoice(INJECTION_SCOPES),
+    default="primary",
+    show_default=True,
+    help="Whether the primary injection structure counts, or any.",
+)
+@_DOMAIN
+@_HEMISPHERE
 @selection_options
-@_limit_option
+@_LIMIT
 @format_option
 def source(
     structures: tuple[str, ...],
-    any_injected: bool,
+    scope: InjectionScope,
     domain: tuple[str, ...],
-    side: MeasuredHemisphere,
+    hemisphere: MeasuredHemisphere,
     selection: Selection,
     limit: int,
     output_format: str,
@@ -89,9 +121,9 @@ def source(
     with opened_store() as store:
         frame = store.search.sources(
             structures,
-            injection="any" if any_injected else "primary",
+            injection=scope,
             domain=domain or None,
-            hemisphere=side,
+            hemisphere=hemisphere,
             selection=selection,
             limit=limit,
         )
@@ -99,25 +131,18 @@ def source(
 
 
 @search.command(cls=SectionedCommand)
-@click.argument("targets", nargs=-1, required=True, metavar="ACRONYM...")
-@click.option(
-    "--by",
-    default="projection_volume",
-    show_default=True,
-    metavar="MEASURE",
-    callback=library_name,
-    help="Rank by this measure.",
-)
-@click.option("--above", type=float, default=0.0, show_default=True, help="The measure must exceed this.")
-@_SIDE_OPTION
+@click.argument("structures", nargs=-1, required=True, metavar="ACRONYM...")
+@_measure_option("projection_volume")
+@click.option("--threshold", type=float, default=0.0, show_default=True, help="The measure must exceed it.")
+@_HEMISPHERE
 @selection_options
-@_limit_option
+@_LIMIT
 @format_option
 def target(
-    targets: tuple[str, ...],
-    by: Measure,
-    above: float,
-    side: MeasuredHemisphere,
+    structures: tuple[str, ...],
+    measure: Measure,
+    threshold: float,
+    hemisphere: MeasuredHemisphere,
     selection: Selection,
     limit: int,
     output_format: str,
@@ -126,12 +151,12 @@ def target(
 
     \b
     Example:
-      bsv-store search target CP --by normalized_projection_volume --hemisphere ipsilateral
+      bsv-store search target CP --measure normalized-projection-volume --hemisphere ipsilateral
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
         note_uncovered(store, selection)
         frame = store.search.targets(
-            targets, measure=by, threshold=above, hemisphere=side, selection=selection, limit=limit
+            structures, measure=measure, threshold=threshold, hemisphere=hemisphere, selection=selection, limit=limit
         )
     _print(frame, output_format)
 
@@ -139,7 +164,7 @@ def target(
 @search.command(cls=SectionedCommand)
 @click.argument("point", callback=_point, metavar="AP,DV,ML")
 @selection_options
-@_limit_option
+@_LIMIT
 @format_option
 def injection(point: tuple[float, ...], selection: Selection, limit: int, output_format: str) -> None:
     """Find the experiments injected nearest to a point, in um.
@@ -154,32 +179,25 @@ def injection(point: tuple[float, ...], selection: Selection, limit: int, output
 
 
 @search.command(cls=SectionedCommand)
-@click.argument("seed", type=int, metavar="EXPERIMENT_ID")
-@click.option("--domain", multiple=True, metavar="ACRONYM", help="Compare inside these only; repeatable.")
-@click.option("--set", "structure_set", type=int, metavar="ID", help="Structure set.  [default: 167587189, summary]")
-@click.option(
-    "--by",
-    default="projection_density",
-    show_default=True,
-    metavar="MEASURE",
-    callback=library_name,
-    help="Compare this measure.",
-)
-@_SIDE_OPTION
+@click.argument("experiment_id", type=int, metavar="EXPERIMENT_ID")
+@_DOMAIN
+@_STRUCTURE_SET
+@_measure_option("projection_density")
+@_HEMISPHERE
 @selection_options
-@_limit_option
+@_LIMIT
 @format_option
 def correlation(
-    seed: int,
+    experiment_id: int,
     domain: tuple[str, ...],
     structure_set: int | None,
-    by: Measure,
-    side: MeasuredHemisphere,
+    measure: Measure,
+    hemisphere: MeasuredHemisphere,
     selection: Selection,
     limit: int,
     output_format: str,
 ) -> None:
-    """Find the experiments that project most like one.
+    """Find the experiments that project most similarly to one experiment.
 
     \b
     Example:
@@ -188,11 +206,11 @@ def correlation(
     with opened_store() as store:
         note_uncovered(store, selection)
         frame = store.search.correlation(
-            seed,
+            experiment_id,
             domain=domain or None,
             structure_set=structure_set,
-            measure=by,
-            hemisphere=side,
+            measure=measure,
+            hemisphere=hemisphere,
             selection=selection,
             limit=limit,
         )
@@ -203,16 +221,16 @@ def correlation(
 @click.argument("point", callback=_point, metavar="AP,DV,ML")
 @volume_options
 @selection_options
-@_limit_option
+@_LIMIT
 @format_option
-def spatial(
+def point(
     point: tuple[float, ...], kind: VolumeKind, spacing_um: int, selection: Selection, limit: int, output_format: str
 ) -> None:
-    """Find the experiments with the largest value at a point, in um, by the volumes in the store.
+    """Find the experiments with the largest values at a point, in um, by the volumes in the store.
 
     \b
     Example:
-      bsv-store search spatial 8000,1500,8500 --line wild-type
+      bsv-store search point 8000,1500,8500 --line wild-type
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
         frame = store.search.point(point, selection=selection, kind=kind, spacing_um=spacing_um, limit=limit)

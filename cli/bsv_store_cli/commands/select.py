@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _TABLE = (
-    *experiment_columns("id"),
+    *experiment_columns(),
     Column("sex", "sex"),
     Column("product_id", "product"),
     Column("withdrawn", "withdrawn", optional=True),

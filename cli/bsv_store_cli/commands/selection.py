@@ -13,8 +13,8 @@ from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
+    from bsv_store.catalog.selection.saved import SavedSelection
     from bsv_store.catalog.selection.selection import Selection
-    from bsv_store.catalog.selection.shared import SavedSelection
 
 _COLUMNS = ["name", "number", "selection", "note", "saved_by", "saved_at"]
 
@@ -25,14 +25,14 @@ def _row(saved: SavedSelection) -> dict[str, Any]:
 
 @click.group(cls=Group)
 def selection() -> None:
-    """Keep selections under names that the whole lab can use."""
+    """Save selections under names that the whole lab can use."""
 
 
 @selection.command(cls=SectionedCommand)
 @click.argument("name")
 @selection_options
-@click.option("--note", "remark", metavar="TEXT", help="What it is for.")
-@click.option("--replace", is_flag=True, help="Let an existing name mean this from now on; its history is kept.")
+@click.option("--note", "remark", metavar="TEXT", help="Purpose of the selection.")
+@click.option("--replace", is_flag=True, help="Replace an existing one, which is kept as NAME@NUMBER.")
 def save(name: str, selection: Selection, remark: str | None, replace: bool) -> None:
     """Save a selection under a NAME.
 
@@ -42,13 +42,13 @@ def save(name: str, selection: Selection, remark: str | None, replace: bool) -> 
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
         saved = store.catalog.save_selection(name, selection, note=remark, replace=replace)
-    note(f"{saved.name}@{saved.number} means {saved.selection.to_json()}")
+    note(f"{saved.name}@{saved.number} is {saved.selection.to_json()}")
 
 
 @selection.command(name="list")
 @format_option
 def list_(output_format: str) -> None:
-    """List the names and what they mean today."""
+    """List the saved selections."""
     with opened_store() as store:
         found = store.catalog.selections()
     print_rows([_row(saved) for saved in found], output_format, columns=_COLUMNS)
@@ -57,7 +57,7 @@ def list_(output_format: str) -> None:
 @selection.command()
 @click.argument("name", metavar="NAME[@NUMBER]")
 def show(name: str) -> None:
-    """Print what a name means as JSON, for --selection."""
+    """Print a saved selection as JSON, for --selection."""
     with opened_store() as store:
         emit(store.catalog.selection(name).to_json())
 
@@ -66,7 +66,7 @@ def show(name: str) -> None:
 @click.argument("name")
 @format_option
 def history(name: str, output_format: str) -> None:
-    """List all that a name ever meant."""
+    """List all selections that were ever saved under a name."""
     with opened_store() as store:
         found = store.catalog.selections(history=name)
     print_rows([_row(saved) for saved in found], output_format, columns=_COLUMNS)

@@ -7,32 +7,34 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bsv_store_cli.help import Group, WordChoice, library_name
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES
+from bsv_store_cli.help import Group, RowChoice
 from bsv_store_cli.output.formats import emit, format_option, frame_rows, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
     from bsv_store.catalog.structures import StructureRow
+    from bsv_store.vocabulary import Measure, MeasuredHemisphere
 
-_COLUMNS = ["id", "acronym", "name", "depth"]
+_COLUMNS = ["structure_id", "structure", "name", "depth"]
 
 
 def _rows(found: Iterable[StructureRow]) -> list[dict[str, Any]]:
-    return [{"id": row.id, "acronym": row.acronym, "name": row.name, "depth": row.depth} for row in found]
+    return [{"structure_id": row.id, "structure": row.acronym, "name": row.name, "depth": row.depth} for row in found]
 
 
 @click.group(cls=Group)
 def structures() -> None:
-    """Find structures of the ontology, show subtrees and sets, rank those of an experiment."""
+    """Find structures of the ontology, show subtrees and sets, rank the structures of an experiment."""
 
 
 @structures.command()
 @click.argument("text")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="The first so many.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Maximum number of structures to print.")
 @format_option
 def find(text: str, limit: int | None, output_format: str) -> None:
-    """Find structures by acronym or name; where nothing has the TEXT in it, list what is near.
+    """Find structures by acronym or name; if none contains the TEXT, list similar ones.
 
     \b
     Example:
@@ -42,15 +44,15 @@ def find(text: str, limit: int | None, output_format: str) -> None:
         found = store.atlas.find_structures(text, limit=limit)
     print_rows(_rows(found.structures), output_format, columns=_COLUMNS)
     if not found.exact:
-        note("Nothing has that in its acronym or name" + ("; these are near." if found.structures else "."))
+        note("No acronym or name contains this text" + ("; these are similar." if found.structures else "."))
 
 
 @structures.command()
 @click.argument("structure", metavar="ACRONYM")
-@click.option("--depth", type=click.IntRange(0), metavar="N", help="So many levels down.")
+@click.option("--depth", type=click.IntRange(0), metavar="N", help="Number of levels to show.")
 @format_option
 def tree(structure: str, depth: int | None, output_format: str) -> None:
-    """Show a structure and all inside it, in ontology order.
+    """Show a structure with all its descendants, in ontology order.
 
     \b
     Example:
@@ -82,40 +84,69 @@ def sets(set_id: int | None, output_format: str) -> None:
             print_rows(_rows(store.atlas.structure_set(set_id)), output_format, columns=_COLUMNS)
             return
         found = store.atlas.structure_sets()
-    columns = ["id", "name", "members"]
-    print_rows([{name: getattr(row, name) for name in columns} for row in found], output_format, columns=columns)
+    rows = [{"structure_set": row.id, "name": row.name, "members": row.members} for row in found]
+    print_rows(rows, output_format, columns=["structure_set", "name", "members"])
 
 
 @structures.command()
 @click.argument("experiment_ids", type=int, nargs=-1, required=True, metavar="EXPERIMENT_ID...")
-@click.option("--injected/--projected", default=False, help="What was injected, or (default) projected to.")
-@click.option("--set", "structure_set", type=int, metavar="ID", help="Structure set.  [default: 167587189, summary]")
+@click.option(
+    "--injected/--projected", default=False, help="Inside the injection site, or outside.  [default: outside]"
+)
+@click.option(
+    "--structure-set",
+    type=int,
+    metavar="ID",
+    help="Rank the structures of this set.  [default: 167587189, the summary structures]",
+)
 @click.option(
     "--hemisphere",
     "hemispheres",
     multiple=True,
-    type=WordChoice(["left", "right", "both"]),
+    type=RowChoice(MEASURED_HEMISPHERES, ["left", "right", "both"]),
     help="Repeatable.  [default: left and right]",
 )
 @click.option(
     "--measure",
+    type=RowChoice(MEASURES),
+    metavar="MEASURE",
     default="normalized_projection_volume",
     show_default=True,
-    metavar="NAME",
-    callback=library_name,
-    help="Unionize measure that the signal is.",
+    help="Measure of the signal.",
 )
-@click.option("--threshold", type=float, default=0.01, show_default=True, help="Must be exceeded.")
-@click.option("--limit", type=click.IntRange(1), default=5, show_default=True, help="So many of each experiment.")
+@click.option("--threshold", type=float, default=0.01, show_default=True, help="The measure must exceed it.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Maximum number of structures per experiment.",
+)
 @format_option
-def rank(experiment_ids: tuple[int, ...], injected: bool, output_format: str, **options: Any) -> None:
+def rank(
+    experiment_ids: tuple[int, ...],
+    injected: bool,
+    structure_set: int | None,
+    hemispheres: tuple[MeasuredHemisphere, ...],
+    measure: Measure,
+    threshold: float,
+    limit: int,
+    output_format: str,
+) -> None:
     """Rank the structures of experiments by their signal.
 
     \b
     Example:
       bsv-store structures rank 158314987 --limit 10
     """  # noqa: D301 (click wants the character)
-    options["hemisphere"] = options.pop("hemispheres") or ("left", "right")
     with opened_store() as store:
-        frame = store.catalog.rank_structures(experiment_ids, is_injection=injected, **options)
+        frame = store.catalog.rank_structures(
+            experiment_ids,
+            is_injection=injected,
+            structure_set=structure_set,
+            hemisphere=hemispheres or ("left", "right"),
+            measure=measure,
+            threshold=threshold,
+            limit=limit,
+        )
     print_rows(frame_rows(frame), output_format, columns=[str(name) for name in frame.columns])

@@ -16,10 +16,10 @@ def _line(value: Any) -> str:
     return text if len(text) <= _WIDEST_LINE else f"{text[: _WIDEST_LINE - 1]}…"
 
 
-def experiment_columns(identifier: str) -> tuple[Column, ...]:
-    """Columns that identify an experiment and its injection; the key of the id differs between views and searches."""
+def experiment_columns() -> tuple[Column, ...]:
+    """The columns that identify an experiment and its injection."""
     return (
-        Column(identifier, "experiment"),
+        Column("experiment_id", "experiment"),
         Column("primary_structure", "structure"),
         Column("transgenic_line", "line", _line),
         Column("injected_hemisphere", "injected"),

@@ -72,9 +72,7 @@ def test_both_lines_of_an_id_that_stands_twice_are_kept(
     report = ingest_experiments(real_atlas, real_lists["2020-11"], source="2020-11")
 
     assert (report.rows, report.added, report.merged) == (2997, 2992, 5)
-    assert report.remarks() == (
-        "Merged: 5 rows of experiments that stand there more than once, with the lines of each.",
-    )
+    assert report.remarks() == ("Merged 5 rows: repeats of an experiment with another line.",)
     found = rows(
         real_atlas,
         "SELECT e.id, e.transgenic_line, t.name FROM experiment e JOIN experiment_line x ON x.experiment_id = e.id"
@@ -135,7 +133,7 @@ def test_older_list_changes_nothing_and_is_kept(real_atlas: Database, real_lists
     assert report.snapshot_id is not None
     assert (report.added, report.changed, report.withdrawn, report.unchanged) == (0, 0, 0, 2992)
     assert current_experiments(real_atlas) == before
-    assert report.remarks() == ("History only: the newer api list of 2020-11-01 is in force.",)
+    assert report.remarks() == ("The newer api list of 2020-11-01 stays current; this list is history.",)
 
 
 def test_again_changes_nothing(real_atlas: Database, real_lists: dict[str, ExperimentList]) -> None:
@@ -396,7 +394,7 @@ def test_unknown_structures_are_named_before_anything_is_written(small_atlas: Da
     with pytest.raises(InputError, match="99, 101, 102, 103, 104 and 2 more") as caught:
         ingest_experiments(small_atlas, a_list(*records), source="list.json")
 
-    assert caught.value.hint == "Ingest or sync structures first."
+    assert caught.value.hint == "Ingest the ontology first: `bsv-store sync structures`."
     assert dump(small_atlas, *TABLES) == before
 
 
@@ -410,7 +408,7 @@ def test_part_of_a_list_is_refused(small_atlas: Database) -> None:
     ingest_experiments(small_atlas, a_list(*everybody, day=date(2020, 1, 1)), source="all")
     part = a_list(*everybody[:100], day=date(2020, 2, 1))
 
-    with pytest.raises(InputError, match="lacks 200 of the 300"):
+    with pytest.raises(InputError, match="does not have 200 of the 300"):
         ingest_experiments(small_atlas, part, source="search.json")
     assert len(rows(small_atlas, "SELECT * FROM experiment WHERE withdrawn")) == 0
 

@@ -1,31 +1,34 @@
-"""The structures of experiments, ranked by their signal: most injected, most projected."""
+"""The structures of each experiment, ranked by their signal."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, false, select, true
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Structure, Unionize
-from bsv_store.catalog.search.signal import checked_measure, find_targets
-from bsv_store.catalog.selection.criteria import HEMISPHERE_IDS, Measure
+from bsv_store.catalog.hemispheres import hemisphere_ids
+from bsv_store.catalog.search.found import check_limit
+from bsv_store.catalog.search.signal import find_targets
 from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef
 from bsv_store.catalog.tables.frames import uncovered
-from bsv_store.check import several
+from bsv_store.check import choice, several
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.text import listed, number_of, shown
-from bsv_store.vocabulary import MeasuredHemisphere
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_NAMES = {number: name for name, number in HEMISPHERE_IDS.items()}
+    from bsv_store.vocabulary import Measure, MeasuredHemisphere, UnionizePart
+
+_ABSOLUTE = {name: row for name, row in MEASURED_HEMISPHERES.items() if not row.is_relative}
 
 
 def rank_structures(
@@ -43,34 +46,36 @@ def rank_structures(
     """See :meth:`bsv_store.store.catalog.Catalog.rank_structures`."""
     import pandas as pd
 
+    measured = choice("measure", measure, MEASURES).name
+    names = _hemispheres(hemisphere)
+    _check_threshold(threshold)
+    check_limit(limit)
     ids = resolve_nonempty(connection, selection)
-    hemispheres = several("hemisphere", hemisphere, such_as="['left', 'right']")
-    _check(hemispheres, threshold, limit)
     _refuse_uncovered(connection, selection, is_injection)
     ranked = find_targets(connection, structures, structure_set)
-    value = Unionize.__table__.c[checked_measure(measure)]
+    value = Unionize.__table__.c[measured]
     query = (
         select(Unionize.experiment_id, Structure.acronym, Structure.id, Unionize.hemisphere_id, value)
         .join(Structure, Structure.id == Unionize.structure_id)
         .where(
             id_in(connection, Unionize.experiment_id, ids),
             Unionize.is_injection == (true() if is_injection else false()),
-            Unionize.hemisphere_id.in_([HEMISPHERE_IDS[name] for name in hemispheres]),
+            Unionize.hemisphere_id.in_(names),
             id_in(connection, Unionize.structure_id, [row.id for row in ranked]),
             value > threshold,
         )
-        # Ties, which tables of real experiments have, in the same order on both databases.
+        # Ties occur in real tables; they are in the same order on both databases.
         .order_by(Unionize.experiment_id, value.desc(), Structure.graph_order, Structure.id, Unionize.hemisphere_id)
     )
-    of = {key: list(rows)[:limit] for key, rows in groupby(connection.execute(query), key=lambda row: row[0])}
     rows: list[tuple[Any, ...]] = [
-        (experiment, number, acronym, structure, _NAMES[side], found)
-        for key in ids
-        for number, (experiment, acronym, structure, side, found) in enumerate(of.get(key, ()), start=1)
+        (experiment, number, acronym, structure, names[side], found)
+        for _, own in groupby(connection.execute(query), key=lambda row: row[0])
+        for number, (experiment, acronym, structure, side, found) in enumerate(list(own)[:limit], start=1)
     ]
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(_DTYPES)
+    dtypes = {**_DTYPES, measured: "float64"}
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(dtypes)
     return pd.DataFrame(
-        {name: pd.Series(list(data), dtype=kind) for (name, kind), data in zip(_DTYPES.items(), columns, strict=True)}
+        {name: pd.Series(list(data), dtype=kind) for (name, kind), data in zip(dtypes.items(), columns, strict=True)}
     )
 
 
@@ -80,26 +85,28 @@ _DTYPES = {
     "structure": "object",
     "structure_id": "int64",
     "hemisphere": "object",
-    "value": "float64",
 }
 
 
-def _check(hemispheres: Sequence[str], threshold: object, limit: object) -> None:
-    if not hemispheres or any(name not in HEMISPHERE_IDS for name in hemispheres):
-        raise InputError(
-            f"{shown(hemispheres)} are no hemispheres", hint=f"It is a list of {', '.join(HEMISPHERE_IDS)}."
-        )
+def _hemispheres(hemisphere: object) -> dict[int, str]:
+    """The names of the hemispheres by their ids in the unionize records."""
+    given = several("hemisphere", hemisphere, such_as="['left', 'right']")
+    rows = [choice("hemisphere", each, _ABSOLUTE) for each in given]
+    if not rows:
+        raise InputError("hemisphere is an empty list", hint="For example ['left', 'right'].")
+    return {hemisphere_ids(row.name)[0]: row.name for row in rows}
+
+
+def _check_threshold(threshold: object) -> None:
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not math.isfinite(threshold):
-        raise InputError(f"the threshold {shown(threshold)} is no finite number")
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise InputError(f"the limit is a positive whole number, not {shown(limit)}")
+        raise InputError(f"threshold must be a finite number, got {shown(threshold)}")
 
 
 def _refuse_uncovered(connection: Connection, selection: Selection, is_injection: bool) -> None:
-    part: Literal["injection", "projection"] = "injection" if is_injection else "projection"
+    part: UnionizePart = "injection" if is_injection else "projection"
     absent = uncovered(connection, selection, part)
     if absent:
         raise MissingDataError(
             f"the {part} rows of {number_of(len(absent), 'experiment')} are not in the store: {listed(absent)}",
-            hint=f"Bring them: bsv-store sync unionizes --ids {','.join(map(str, absent[:10]))}",
+            hint=f"Fetch them: bsv-store sync unionizes --ids {','.join(map(str, absent[:10]))}",
         )

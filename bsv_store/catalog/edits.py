@@ -1,0 +1,49 @@
+"""What tables that people edit have in common: who made a change, free text, and concurrent changes."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import IntegrityError
+
+from bsv_store.errors import BusyError, InputError
+from bsv_store.text import shown
+
+_MAX_TEXT = 1_000
+
+
+def current_user() -> str:
+    """The login name of this user, or the numeric user id if there is none."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        # No such user in the password database, as in some containers.
+        return str(os.getuid())
+
+
+def check_line_of_text(what: str, text: object) -> None:
+    """Accept one line of free text, such as a note or a reason.
+
+    Raises
+    ------
+    InputError
+        If it is empty, too long, or has several lines.
+    """
+    if not isinstance(text, str) or not text.strip() or len(text) > _MAX_TEXT or not text.isprintable():
+        raise InputError(
+            f"the {what} cannot be {shown(text)}", hint=f"It is one line of 1 to {_MAX_TEXT:,} printable characters."
+        )
+
+
+@contextmanager
+def refusing_concurrent_change(what: str) -> Iterator[None]:
+    """Raise BusyError where a unique constraint shows that another process made the same change first."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise BusyError(
+            f"another process changed {what} at the same moment", hint="Check the result, and retry."
+        ) from error

@@ -1,0 +1,81 @@
+"""The correlation search: which experiments project most similarly to one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sqlalchemy import Connection, select
+
+from bsv_store.catalog.database.id_lists import id_in
+from bsv_store.catalog.database.models import StructureAncestor
+from bsv_store.catalog.search.found import check_limit, found_frame
+from bsv_store.catalog.search.signal import find_targets, read_signal
+from bsv_store.catalog.selection.resolve import check_selection, resolve
+from bsv_store.catalog.selection.selection import Selection
+from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures
+from bsv_store.errors import InputError, MissingDataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bsv_store.vocabulary import Measure, MeasuredHemisphere
+
+
+def search_correlation(
+    connection: Connection,
+    experiment_id: int,
+    *,
+    selection: Selection,
+    domain: StructureRef | Sequence[StructureRef] | None = None,
+    structure_set: int | None = None,
+    measure: Measure = "projection_density",
+    hemisphere: MeasuredHemisphere = "both",
+    limit: int | None = None,
+) -> pd.DataFrame:
+    """See :meth:`bsv_store.store.search.Search.correlation`."""
+    check_limit(limit)
+    with_excluded = any(leaf.include_excluded for leaf in selection.leaves())
+    check_selection(connection, Selection(ids=[experiment_id], include_excluded=with_excluded))
+    structures = _inside(connection, find_targets(connection, None, structure_set), domain)
+    if len(structures) < 2:
+        raise InputError(
+            f"the domain contains {len(structures)} structures of the set; a correlation needs at least 2",
+            hint="Name a larger domain, or another set: 184527634 contains nearly all measured structures.",
+        )
+    ids = {*resolve(connection, selection), experiment_id}
+    signal = read_signal(connection, ids, structures, measure=measure, hemisphere=hemisphere)
+    known = ~np.isnan(signal.values[:, 0])
+    experiments, values = signal.experiment_ids[known], signal.values[known]
+    if experiment_id not in experiments:
+        raise MissingDataError(
+            f"the unionize table of experiment {experiment_id}, or its injected hemisphere, is not in the store",
+            hint=f"Fetch it: bsv-store sync unionizes --ids {experiment_id}",
+        )
+    correlation = _correlated(values, values[experiments == experiment_id][0])
+    others = experiments != experiment_id
+    return found_frame(connection, experiments[others], {"correlation": correlation[others]}, limit=limit)
+
+
+def _correlated(values: Any, seed: Any) -> Any:
+    """Pearson's r of each row with the seed; NaN where one of them is constant."""
+    centered = values - values.mean(axis=1, keepdims=True)
+    own = seed - seed.mean()
+    length = np.sqrt((centered**2).sum(axis=1) * (own**2).sum())
+    # Constant rows need not be exactly 0 after subtraction of their rounded mean.
+    varies = (np.ptp(values, axis=1) > 0) & (np.ptp(seed) > 0) & (length > 0)
+    correlation = np.full(len(values), np.nan)
+    np.divide(centered @ own, length, out=correlation, where=varies)
+    return np.clip(correlation, -1.0, 1.0)
+
+
+def _inside(
+    connection: Connection, rows: Sequence[StructureRow], domain: StructureRef | Sequence[StructureRef] | None
+) -> list[StructureRow]:
+    if domain is None:
+        return list(rows)
+    ids = [row.id for row in find_structures(connection, domain)]
+    inside = select(StructureAncestor.descendant_id).where(id_in(connection, StructureAncestor.ancestor_id, ids))
+    inner = set(connection.scalars(inside))
+    return [row for row in rows if row.id in inner]

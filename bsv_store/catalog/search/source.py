@@ -1,0 +1,55 @@
+"""The source search: which experiments were injected in structures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, select
+
+from bsv_store.catalog.database.id_lists import id_in
+from bsv_store.catalog.database.models import StructureAncestor
+from bsv_store.catalog.records import ROOT_STRUCTURE_ID
+from bsv_store.catalog.search.found import check_limit, find_named, found_frame, search_among
+from bsv_store.catalog.search.signal import find_targets, read_signal
+from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bsv_store.catalog.selection.selection import Selection
+    from bsv_store.vocabulary import InjectionScope, MeasuredHemisphere
+
+
+def search_sources(
+    connection: Connection,
+    structures: StructureRef | Sequence[StructureRef],
+    *,
+    selection: Selection,
+    injection: InjectionScope = "primary",
+    domain: StructureRef | Sequence[StructureRef] | None = None,
+    hemisphere: MeasuredHemisphere = "both",
+    limit: int | None = None,
+) -> pd.DataFrame:
+    """See :meth:`bsv_store.store.search.Search.sources`."""
+    check_limit(limit)
+    named = [row.id for row in find_named(connection, structures)]
+    ids = search_among(connection, selection, injected_in=named, injection=injection)
+    measured = (
+        find_structures(connection, [ROOT_STRUCTURE_ID])
+        if domain is None
+        else _outermost(connection, find_targets(connection, domain, None))
+    )
+    signal = read_signal(connection, ids, measured, measure="projection_volume", hemisphere=hemisphere)
+    own = {"projection_volume": signal.values.sum(axis=1)}
+    return found_frame(connection, signal.experiment_ids, own, limit=limit)
+
+
+def _outermost(connection: Connection, rows: Sequence[StructureRow]) -> list[StructureRow]:
+    """The structures that lie in no other of them: parents already contain their children."""
+    ids = [row.id for row in rows]
+    inner = select(StructureAncestor.descendant_id).where(
+        id_in(connection, StructureAncestor.ancestor_id, ids), StructureAncestor.distance > 0
+    )
+    inside = set(connection.scalars(inner))
+    return [row for row in rows if row.id not in inside]

@@ -1,0 +1,52 @@
+"""The target search: which experiments project to structures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sqlalchemy import Connection
+
+from bsv_store.catalog.search.found import check_limit, find_named, found_frame, search_among
+from bsv_store.catalog.search.signal import read_signal
+from bsv_store.catalog.structures import StructureRef
+from bsv_store.check import choice
+from bsv_store.vocabulary import MEASURES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bsv_store.catalog.selection.selection import Selection
+    from bsv_store.vocabulary import Measure, MeasuredHemisphere
+
+
+def search_targets(
+    connection: Connection,
+    structures: StructureRef | Sequence[StructureRef],
+    *,
+    selection: Selection,
+    measure: Measure = "projection_volume",
+    threshold: float = 0.0,
+    hemisphere: MeasuredHemisphere = "both",
+    limit: int | None = None,
+) -> pd.DataFrame:
+    """See :meth:`bsv_store.store.search.Search.targets`."""
+    check_limit(limit)
+    rows = find_named(connection, structures)
+    ids = search_among(
+        connection,
+        selection,
+        projecting_to=[row.id for row in rows],
+        target_measure=measure,
+        target_threshold=threshold,
+        target_hemisphere=hemisphere,
+    )
+    signal = read_signal(connection, ids, rows, measure=measure, hemisphere=hemisphere)
+    strongest = signal.values.argmax(axis=1)
+    acronyms = np.array([row.acronym for row in rows], dtype=object)
+    own = {
+        "target": acronyms[strongest],
+        choice("measure", measure, MEASURES).name: signal.values[np.arange(len(strongest)), strongest],
+    }
+    return found_frame(connection, signal.experiment_ids, own, limit=limit)
