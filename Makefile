@@ -8,18 +8,19 @@ BIN  := $(VENV)/bin
 # A stamp for each set of packages.
 DEMO := $(VENV)/.installed-demo
 DEV  := $(VENV)/.installed-dev
+DOCS := $(VENV)/.installed-docs
 LOW  := $(VENV)-lowest/.installed
 PIP  := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 ORDINARY := not long and not integration
 
 # An environment whose interpreter has gone is made anew, and so are its packages.
-_ := $(shell test -x $(BIN)/python || rm -f $(DEMO) $(DEV); test -x $(VENV)-lowest/bin/python || rm -f $(LOW))
+_ := $(shell test -x $(BIN)/python || rm -f $(DEMO) $(DEV) $(DOCS); test -x $(VENV)-lowest/bin/python || rm -f $(LOW))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-long test-integration test-lowest check format bench bench-full clean
+.PHONY: help demo test test-long test-integration test-lowest check format docs bench bench-full clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +50,9 @@ check: $(DEV) ## ruff (lint, format) and mypy --strict
 format: $(DEV) ## let ruff rewrite the sources
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(DOCS) ## the documentation as HTML, in build/docs; a warning is an error
+	$(BIN)/python -m sphinx -b html -W --keep-going --quiet $(ARGS) docs build/docs
 
 bench: $(DEV) ## the benchmarks, on small inputs
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -80,6 +84,10 @@ $(DEMO): pyproject.toml | $(BIN)/python
 
 $(DEV): pyproject.toml | $(BIN)/python
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(DOCS): pyproject.toml | $(BIN)/python
+	$(PIP) --editable '.[docs]'
 	@touch $@
 
 $(LOW): pyproject.toml | $(VENV)-lowest/bin/python

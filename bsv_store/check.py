@@ -1,4 +1,4 @@
-"""What users hand in, checked where it comes in: a wrong type is an error of ours that names the argument."""
+"""Checks of arguments: a value of the wrong type or range raises an `InputError` that names the argument."""
 
 from __future__ import annotations
 
@@ -16,21 +16,30 @@ from bsv_store.errors import InputError
 if TYPE_CHECKING:
     from bsv_store.vocabulary import Row
 
-# The box of the CCF is 13.2 x 8 x 11.4 mm.
-_MOST_MM = 20
+# The CCF measures 13.2 x 8 x 11.4 mm.
+_MAX_MM = 20
 
 
 def text(name: str, value: object, *, such_as: str, error: type[InputError] = InputError) -> str:
-    """The value, if it is a text.
+    """The value, which must be a string.
+
+    Parameters
+    ----------
+    name : str
+        The argument, for the error.
+    value : object
+    such_as : str
+        An example for the hint.
+    error : type of InputError
 
     Raises
     ------
     InputError
-        Or of the kind that is named, if it is none; the hint is an example.
+        Or ``error``: if the value is not a string.
     """
     if isinstance(value, str):
         return value
-    raise error(f"{name} is {reprlib.repr(value)}, and no text", hint=f"Give a text, such as {such_as!r}.")
+    raise error(f"{name} must be a string, got {reprlib.repr(value)}", hint=f"For example {such_as!r}.")
 
 
 _RowT = TypeVar("_RowT", bound="Row")
@@ -74,102 +83,111 @@ def _folded(name: str) -> str:
 
 
 def whole_number(name: str, value: Any, *, least: int | None = None) -> int:
-    """The value, if it is a whole number and not below the least.
+    """The value, which must be an integer.
+
+    Parameters
+    ----------
+    name : str
+        The argument, for the error.
+    value : Any
+        An int, or a NumPy integer; not a bool.
+    least : int, optional
+        Smallest valid value.
 
     Raises
     ------
     InputError
-        If it is none, or below.
+        If the value is not an integer, or too small.
     """
-    hint = "Give a whole number." if least is None else f"Give a whole number, {least} or more."
+    if least is None:
+        kind = "an integer"
+    elif least == 1:
+        kind = "a positive integer"
+    else:
+        kind = f"an integer >= {least}"
+    wrong = InputError(f"{name} must be {kind}, got {reprlib.repr(value)}")
     try:
         number = operator.index(value)
     except TypeError as error:
-        raise InputError(f"{name} is {reprlib.repr(value)}", hint=hint) from error
+        raise wrong from error
     if isinstance(value, bool) or (least is not None and number < least):
-        raise InputError(f"{name} is {reprlib.repr(value)}", hint=hint)
+        raise wrong
     return number
 
 
 def path(name: str, value: Any) -> Path:
-    """The value as a path.
+    """The value, a string or ``os.PathLike``, as a path.
 
     Raises
     ------
     InputError
-        If it is none.
+        If the value is neither.
     """
     if isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str):
         return Path(value)
-    raise InputError(f"{name} is {reprlib.repr(value)}, and no path", hint="Give a path, as a text or a pathlib.Path.")
+    raise InputError(f"{name} must be a path, got {reprlib.repr(value)}", hint="A string or a pathlib.Path.")
 
 
 def past_day(name: str, value: Any) -> date:
-    """The value, if it is a day that has begun somewhere.
+    """The value, which must be a date that is not in the future in any time zone.
 
     Raises
     ------
     InputError
-        If it is none, or still to come.
+        If the value is not a ``datetime.date``, or in the future.
     """
     if not isinstance(value, date) or isinstance(value, datetime):
-        raise InputError(f"{name} is {reprlib.repr(value)}, and no day", hint="Give a datetime.date.")
+        raise InputError(f"{name} must be a datetime.date, got {reprlib.repr(value)}")
     if value > datetime.now(UTC).date() + timedelta(days=1):
-        raise InputError(f"{name}: {value} is still to come", hint="Give a day that has been.")
+        raise InputError(f"{name} must not be in the future, got {value}")
     return value
 
 
 def several(name: str, value: Any, *, such_as: str, error: type[InputError] = InputError) -> list[Any]:
-    """One text or number, or each of several.
+    """The items of the value; a single string or number is a list of one.
+
+    Parameters
+    ----------
+    name : str
+        The argument, for the error.
+    value : Any
+    such_as : str
+        An example for the hint.
+    error : type of InputError
 
     Raises
     ------
     InputError
-        Or of the kind that is named, if it is neither.
+        Or ``error``: if the value is neither a string nor a number nor iterable.
     """
     if isinstance(value, str | int):
         return [value]
     if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
         return list(value)
-    raise error(f"{name} is {reprlib.repr(value)}", hint=f"Give one or a list of them, such as {such_as}.")
+    raise error(f"{name} must be a single value or a list, got {reprlib.repr(value)}", hint=f"For example {such_as}.")
 
 
 def point_um(name: str, value: Any) -> tuple[float, float, float]:
-    """The value as a point, AP, DV, ML in um.
+    """The value as a point: AP, DV, ML in um.
 
     Raises
     ------
     InputError
-        If it is no point, or plainly one in mm.
+        If the value is not three numbers, or they are obviously mm.
     """
     try:
         ap, dv, ml = (float(each) for each in value)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{name} is {reprlib.repr(value)}, and no point", hint="Give AP, DV, ML in um, such as (8000, 1500, 8500)."
+            f"{name} must be three numbers, got {reprlib.repr(value)}",
+            hint="AP, DV, ML in um, for example (8000, 1500, 8500).",
         ) from error
     if looks_like_mm(ap, dv, ml):
         in_um = ",".join(f"{1000 * each:g}" for each in (ap, dv, ml))
-        raise InputError(f"{name} is {ap:g},{dv:g},{ml:g}: these seem to be mm", hint=f"Give um: {in_um}.")
+        raise InputError(f"{name} must be in um, got {ap:g},{dv:g},{ml:g}", hint=f"If these are mm, use {in_um}.")
     return ap, dv, ml
 
 
 def looks_like_mm(*coordinates: float) -> bool:
-    """Whether coordinates that should be um are plainly mm: no brain is in the outermost 20 um of the CCF's box."""
-    return 1 <= max(coordinates) < _MOST_MM
-
-
-def refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Accept names of options that are known.
-
-    Raises
-    ------
-    InputError
-        If one is not; the hint names those that are, and the nearest.
-    """
-    names = sorted(known)
-    unknown = [name for name in given if name not in names]
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], names, n=1)
-        meant = f"Did you mean {near[0]}? " if near else ""
-        raise InputError(f"{what} has no option {unknown[0]!r}", hint=f"{meant}Options are {', '.join(names)}.")
+    """Whether coordinates are obviously mm, not um: there is no brain within 20 um of the origin of the CCF."""
+    return 1 <= max(coordinates) < _MAX_MM

@@ -1,7 +1,7 @@
-"""Named points at which a test may kill the process, to prove that the next run recovers.
+"""Named points at which a test can kill the process, to prove that the next run recovers.
 
-A point does nothing unless the environment variable ``BSV_STORE_KILL_AT`` names it; then the process ends at once by
-SIGKILL, as a power cut would end it. ``name@3`` kills at the third passage.
+A checkpoint does nothing unless the environment variable ``BSV_STORE_KILL_AT`` names it. Then the process ends at once
+by SIGKILL, as in a power failure. ``name@3`` kills the process the third time the checkpoint is reached.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import os
 import signal
 
 _VARIABLE = "BSV_STORE_KILL_AT"
-_passages: dict[str, int] = {}
+_reached: dict[str, int] = {}
 
 
 def checkpoint(name: str) -> None:
-    """Pass the point of that name."""
+    """Kill the process if ``BSV_STORE_KILL_AT`` names this checkpoint."""
     wanted = os.environ.get(_VARIABLE)
     if wanted is None:
         return
     point, _, count = wanted.partition("@")
     if point != name:
         return
-    _passages[name] = _passages.get(name, 0) + 1
-    if _passages[name] == int(count or 1):
+    _reached[name] = _reached.get(name, 0) + 1
+    if _reached[name] == int(count or 1):
         os.kill(os.getpid(), signal.SIGKILL)

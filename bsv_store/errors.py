@@ -1,9 +1,9 @@
-"""Every error a user can see, with the exit code the command line gives it.
+"""Every error raised on purpose, with the exit code of the command line.
 
 ::
 
     BsvStoreError                    3
-    ├── InputError                   2   what was asked for or handed in is wrong
+    ├── InputError                   2   an argument or input file is not valid
     │   ├── UnknownStructureError
     │   ├── UnknownExperimentError
     │   ├── UnknownDatasetError
@@ -12,12 +12,12 @@
     │   ├── RecipeError
     │   ├── MissingDataError             volumes or unionize rows not in the store
     │   ├── QueryError
-    │   ├── FormatError                  a file or body is not what it claims to be
+    │   ├── FormatError                  a file or response body is not valid
     │   │   ├── EnvelopeError
-    │   │   └── FrameError               another coordinate frame or grid
+    │   │   └── FrameError               wrong coordinate frame or grid
     │   ├── NotACacheError
     │   └── StoreExistsError
-    ├── StoreError                   3   the store cannot be reached or trusted
+    ├── StoreError                   3   the store is not usable
     │   ├── NotAStoreError
     │   ├── StoreUnreachableError
     │   ├── StoreMismatchError
@@ -27,25 +27,25 @@
     │   ├── SchemaTooOldError
     │   └── SchemaTooNewError
     ├── BusyError                    5
-    ├── UpstreamError                6   the Allen API failed or answered with an error
+    ├── UpstreamError                6   the Allen API failed
     │   └── NotFoundUpstreamError
     └── NoSpaceError                 7
 
-A message says what happened and to which object; ``hint`` says what to do next.
+The message says what happened to which object; ``hint`` says what to do next.
 """
 
 from __future__ import annotations
 
 
 class BsvStoreError(Exception):
-    """Base of every error raised on purpose by this package.
+    """Base of all errors of this package.
 
     Parameters
     ----------
     message : str
         What happened, and to which object.
     hint : str, optional
-        What the reader can do next; shown on a line of its own.
+        What the user can do next; shown on a separate line.
     """
 
     exit_code = 3
@@ -60,73 +60,73 @@ class BsvStoreError(Exception):
 
 
 class InputError(BsvStoreError, ValueError):
-    """What was asked for, or handed in, is wrong."""
+    """An argument or input file is not valid."""
 
     exit_code = 2
 
 
 class UnknownStructureError(InputError):
-    """A structure acronym or id that the ontology does not have."""
+    """A structure acronym or id is not in the ontology."""
 
 
 class UnknownExperimentError(InputError):
-    """An experiment id that the catalog does not have."""
+    """An experiment id is not in the catalog."""
 
 
 class UnknownDatasetError(InputError):
-    """A dataset name, version number or tag that the store does not have."""
+    """A dataset name, version number or tag is not in the store."""
 
 
 class SelectionError(InputError):
-    """A selection that cannot mean anything."""
+    """A selection is contradictory or malformed."""
 
 
 class EmptySelectionError(SelectionError):
-    """A selection that matches no experiment where at least one is needed."""
+    """A selection matches no experiment where at least one is needed."""
 
 
 class RecipeError(InputError):
-    """An aggregation recipe with an unknown or contradictory part."""
+    """A recipe has an unknown or contradictory part."""
 
 
 class MissingDataError(InputError):
-    """Volumes or unionize rows that a request needs are not in the store."""
+    """Required volumes or unionize rows are not in the store."""
 
 
 class QueryError(InputError):
-    """SQL handed in by a user was refused or failed."""
+    """A SQL query of the user was refused or failed."""
 
 
 class FormatError(InputError):
-    """A file or reply body is not what it claims to be."""
+    """A file or response body does not have the expected format."""
 
 
 class EnvelopeError(FormatError):
-    """An RMA reply that reports failure, or is not an RMA reply at all."""
+    """An RMA response reports a failure, or is not an RMA response."""
 
 
 class FrameError(FormatError):
-    """A grid in another coordinate frame, or of another shape, than asked for."""
+    """A grid has another coordinate frame or shape than requested."""
 
 
 class NotACacheError(InputError):
-    """The folder is no cache of Brain Street View or AllenSDK."""
+    """The folder is not a cache of Brain Street View or AllenSDK."""
 
 
 class StoreExistsError(InputError):
-    """A store, or something else, already stands where one was to be created."""
+    """A store cannot be created because something exists at its path."""
 
 
 class StoreError(BsvStoreError):
-    """The store cannot be reached or cannot be trusted."""
+    """The store is not reachable or not consistent."""
 
 
 class NotAStoreError(StoreError):
-    """The folder holds no bsv-store."""
+    """The folder is not a store."""
 
 
 class StoreUnreachableError(StoreError):
-    """The store's database or folder does not answer."""
+    """The database or folder of the store is not reachable."""
 
 
 class StoreMismatchError(StoreError):
@@ -134,41 +134,41 @@ class StoreMismatchError(StoreError):
 
 
 class ReadOnlyStoreError(StoreError):
-    """A write was asked of a store that this user may only read."""
+    """A write to a store that is open, or accessible, for reading only."""
 
 
 class DamagedFileError(StoreError):
-    """A stored file is missing, cut, or differs from what was published."""
+    """A stored file is missing, truncated, or differs from what was published."""
 
 
 class SchemaError(BsvStoreError):
-    """The database schema is not the one this version of the package works with."""
+    """The database schema does not match this version of the package."""
 
     exit_code = 4
 
 
 class SchemaTooOldError(SchemaError):
-    """The store was made by an older version: upgrade the store."""
+    """The store was created by an older version: upgrade the store."""
 
 
 class SchemaTooNewError(SchemaError):
-    """The store was made by a newer version: upgrade the package."""
+    """The store was created by a newer version: upgrade the package."""
 
 
 class BusyError(BsvStoreError):
-    """Somebody else holds what is needed, for longer than we may wait."""
+    """A lock was not released by another process in time."""
 
     exit_code = 5
 
 
 class UpstreamError(BsvStoreError):
-    """The Allen API could not be reached, or what it sent is unusable."""
+    """The Allen API was not reachable, or its response is not usable."""
 
     exit_code = 6
 
 
 class NotFoundUpstreamError(UpstreamError):
-    """The Allen API says that it does not have what was asked for."""
+    """The Allen API does not have what was requested."""
 
 
 class NoSpaceError(BsvStoreError):

@@ -1,4 +1,4 @@
-"""How long work reports where it is: a small interface that the command line draws and libraries may ignore."""
+"""Progress of long work: a small interface that the command line draws and other callers may implement."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Somebody who wants to know how far a piece of work is.
+    """Receives the progress of a piece of work.
 
     The methods may be called from several threads.
     """
 
     def start(self, total: int, what: str) -> None:
-        """Work on ``total`` things begins; ``what`` says on what, for people."""
+        """Work on ``total`` items begins; ``what`` describes it."""
 
     def advance(self, count: int = 1, *, size_bytes: int = 0) -> None:
-        """So many more things are done, and so many more bytes have arrived; either may be 0."""
+        """``count`` more items are done and ``size_bytes`` more bytes were received; either may be 0."""
 
     def finish(self) -> None:
-        """The work is over, done or not."""
+        """The work has ended, whether complete or not."""
 
 
 class Silence:
-    """Progress that nobody watches."""
+    """A progress that does nothing."""
 
     def start(self, total: int, what: str) -> None:
         """Do nothing."""
@@ -38,4 +38,4 @@ SILENCE: Progress = Silence()
 
 
 def go_on() -> None:
-    """Between two steps of long work: nobody wants it to stop."""
+    """Do nothing: the default of callbacks that long work calls between steps and that may raise to stop it."""

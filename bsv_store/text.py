@@ -1,4 +1,4 @@
-"""Names that users hand in: what can be one at all, how an error message shows it, and which one was meant."""
+"""Names that users hand in, and numbers, sizes and lists as messages show them."""
 
 from __future__ import annotations
 
@@ -63,3 +63,22 @@ def listed(values: Iterable[object], *, limit: int = 5, separator: str = ", ") -
 def listed_ids(ids: Iterable[int]) -> str:
     """The ids in ascending order, the first ten of them and how many more."""
     return listed(sorted(ids), limit=10)
+
+
+def size_text(size_bytes: int) -> str:
+    """A size with its unit, in powers of 1,000, such as ``4.8 MB``."""
+    size = float(size_bytes)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def duration_text(seconds: float) -> str:
+    """A duration, such as ``5 s``, ``2 min 05 s`` and ``1 h 40 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -4,7 +4,7 @@ A list stands here once: as a ``Literal`` type, which mypy checks, and as rows, 
 texts. The command line, documents, citations, unit texts, SQL descriptions and argument checks all read the rows. Code
 that branches on a name ends in ``typing.assert_never``, so mypy reports every place that a new name must reach.
 
-To look up what a user wrote, use `bsv_store.check.choice`, which ignores case and treats hyphens, underscores and
+To look up what a user wrote, use ``bsv_store.check.choice``, which ignores case and treats hyphens, underscores and
 spaces alike.
 """
 
@@ -586,7 +586,47 @@ BIN_METHODS: Mapping[str, BinMethodRow] = _rows(
 
 # -- catalog ----------------------------------------------------------------------------------------------------------
 
+SnapshotContent = Literal["structures", "experiments", "unionizes"]
+ExperimentSourceKind = Literal["api", "csv", "csv_2016"]
 UnionizePart = Literal["injection", "projection"]
+
+SNAPSHOT_CONTENTS: Mapping[str, WordRow] = _rows(
+    SnapshotContent,
+    [
+        WordRow("structures", "the structure ontology"),
+        WordRow("experiments", "a list of experiments"),
+        WordRow("unionizes", "unionize tables"),
+    ],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentSourceKindRow:
+    """A kind of experiment list; the rows go from the most trusted kind to the least.
+
+    Attributes
+    ----------
+    fills_gaps : bool
+        Whether its values replace those that a more trusted list leaves out: both use the same registration.
+    is_historic : bool
+        Whether its coordinates are of an older registration, so that it is never current.
+    """
+
+    name: ExperimentSourceKind
+    words: str
+    fills_gaps: bool = False
+    is_historic: bool = False
+    synonyms: tuple[str, ...] = ()
+
+
+EXPERIMENT_SOURCE_KINDS: Mapping[str, ExperimentSourceKindRow] = _rows(
+    ExperimentSourceKind,
+    [
+        ExperimentSourceKindRow("api", "ApiConnectivity or the source search of the Allen API"),
+        ExperimentSourceKindRow("csv", "CSV export of the Allen web site in CCFv3 coordinates", fills_gaps=True),
+        ExperimentSourceKindRow("csv_2016", "CSV export of 2016 in the older registration", is_historic=True),
+    ],
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -604,5 +644,29 @@ UNIONIZE_PARTS: Mapping[str, UnionizePartRow] = _rows(
     [
         UnionizePartRow("injection", "rows inside the injection site", is_injection=True),
         UnionizePartRow("projection", "rows outside the injection site", is_injection=False),
+    ],
+)
+
+# -- acquisition ------------------------------------------------------------------------------------------------------
+
+CacheLayout = Literal["bsv", "allensdk"]
+AnnotationOutcome = Literal["fetched", "recovered", "present", "added", "replaced"]
+
+CACHE_LAYOUTS: Mapping[str, WordRow] = _rows(
+    CacheLayout,
+    [
+        WordRow("bsv", "Brain Street View", ("brain_street_view",)),
+        WordRow("allensdk", "AllenSDK"),
+    ],
+)
+
+ANNOTATION_OUTCOMES: Mapping[str, WordRow] = _rows(
+    AnnotationOutcome,
+    [
+        WordRow("fetched", "fetched"),
+        WordRow("recovered", "recovered from an interrupted run"),
+        WordRow("present", "already present"),
+        WordRow("added", "added"),
+        WordRow("replaced", "added in place of another one"),
     ],
 )

@@ -1,30 +1,78 @@
 from __future__ import annotations
 
+import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bsv_store.check import looks_like_mm, point_um, whole_number
-from bsv_store.errors import InputError
+from bsv_store import check
+from bsv_store.errors import InputError, RecipeError
+from bsv_store.vocabulary import AXES, NORMALIZATIONS
 
 
 @pytest.mark.parametrize("value", [(8, 1.5, 8.5), [8.0, 1.5, 8.5], np.array([8, 1.5, 8.5])])
-def test_millimeters_are_refused_with_the_um_that_are_meant(value: Any) -> None:
-    with pytest.raises(InputError, match=r"point is 8,1\.5,8\.5: these seem to be mm") as caught:
-        point_um("point", value)
-    assert caught.value.hint == "Give um: 8000,1500,8500."
+def test_millimeters_are_refused_with_the_point_in_um(value: Any) -> None:
+    with pytest.raises(InputError, match=r"point must be in um, got 8,1\.5,8\.5") as caught:
+        check.point_um("point", value)
+    assert caught.value.hint == "If these are mm, use 8000,1500,8500."
 
 
-def test_um_are_taken() -> None:
-    assert point_um("point", (8000, 15, 8500)) == (8000.0, 15.0, 8500.0)
-    assert not looks_like_mm(0, 0, 0)
-    with pytest.raises(InputError, match="no point"):
-        point_um("point", (1, 2))
+def test_points_in_um_are_accepted() -> None:
+    assert check.point_um("point", (8000, 15, 8500)) == (8000.0, 15.0, 8500.0)
+    assert not check.looks_like_mm(0, 0, 0)
+    for wrong in ((1, 2), "8000", None):
+        with pytest.raises(InputError, match="point must be three numbers, got"):
+            check.point_um("point", wrong)
 
 
-def test_whole_numbers() -> None:
-    assert whole_number("top", np.int64(3), least=1) == 3
+def test_integers() -> None:
+    assert check.whole_number("limit", np.int64(3), least=1) == 3
+    assert check.whole_number("limit", -3) == -3
     for wrong in (0, 2.5, True, "3"):
-        with pytest.raises(InputError, match="top is"):
-            whole_number("top", wrong, least=1)
+        with pytest.raises(InputError, match="limit must be a positive integer, got"):
+            check.whole_number("limit", wrong, least=1)
+    with pytest.raises(InputError, match="limit must be an integer >= 2, got 1"):
+        check.whole_number("limit", 1, least=2)
+    with pytest.raises(InputError, match="limit must be an integer, got None"):
+        check.whole_number("limit", None)
+
+
+def test_strings_paths_and_dates() -> None:
+    assert check.text("name", "visual", such_as="visual") == "visual"
+    assert check.path("file", Path("a")) == check.path("file", "a")
+    assert check.past_day("day", datetime.date(2020, 7, 1)) == datetime.date(2020, 7, 1)
+    with pytest.raises(RecipeError, match="name must be a string, got 3") as caught:
+        check.text("name", 3, such_as="visual", error=RecipeError)
+    assert caught.value.hint == "For example 'visual'."
+    with pytest.raises(InputError, match="file must be a path, got b'a'"):
+        check.path("file", b"a")
+    with pytest.raises(InputError, match=r"day must be a datetime\.date, got '2020'"):
+        check.past_day("day", "2020")
+    with pytest.raises(InputError, match="day must not be in the future, got 2999-01-01"):
+        check.past_day("day", datetime.date(2999, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("value", "items"), [("VISp", ["VISp"]), (385, [385]), (("VISp", 385), ["VISp", 385]), (np.array([1, 2]), [1, 2])]
+)
+def test_one_value_or_several(value: Any, items: list[Any]) -> None:
+    assert check.several("structures", value, such_as="'VISp'") == items
+
+
+@pytest.mark.parametrize("value", [None, 1.5, b"VISp", {"VISp": 1}])
+def test_neither_one_value_nor_several(value: Any) -> None:
+    with pytest.raises(InputError, match="structures must be a single value or a list, got"):
+        check.several("structures", value, such_as="'VISp'")
+
+
+def test_names_of_a_closed_list() -> None:
+    assert check.choice("axis", "ap", AXES).name == "AP"
+    assert check.choice("normalize", "injectionVolume", NORMALIZATIONS).name == "injection_volume"
+    assert check.choice("normalize", "injection-intensity", NORMALIZATIONS).name == "injection_volume"
+    with pytest.raises(RecipeError, match="normalize cannot be 'injection_volum'") as caught:
+        check.choice("normalize", "injection_volum", NORMALIZATIONS, error=RecipeError)
+    assert caught.value.hint == "Did you mean 'injection_volume'? Valid values are 'none', 'injection_volume'."
+    with pytest.raises(InputError, match="axis must be a string, got 3"):
+        check.choice("axis", 3, AXES)

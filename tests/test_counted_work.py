@@ -37,8 +37,8 @@ def ask(store: Store, ids: list[int]) -> Any:
     return store.aggregate(selection, name="test", group_by=by_coordinate("AP", bins=3), normalize="injection_volume")
 
 
-def compat(store: Store, ids: list[int]) -> Any:
-    arguments: dict[str, Any] = {"export_metadata": False, "offline": True, "store": store}
+def compat(store: Store, ids: list[int], **options: Any) -> Any:
+    arguments: dict[str, Any] = {"export_metadata": False, "offline": True, "store": store, **options}
     return fetch_connectivity_data(ids, "", "", "injectionVolume", False, "AP", **arguments)
 
 
@@ -48,7 +48,11 @@ def work_of(call: Callable[[Store, list[int]], Any], store: Store, ids: list[int
     return work
 
 
-@pytest.mark.parametrize("call", [ask, compat])
+def compat_with_volumes(store: Store, ids: list[int]) -> Any:
+    return compat(store, ids, load_all=True)
+
+
+@pytest.mark.parametrize("call", [ask, compat, compat_with_volumes])
 def test_averaging_reads_each_volume_once_and_opens_nothing_else(
     many: Store, call: Callable[[Store, list[int]], Any]
 ) -> None:
@@ -59,7 +63,7 @@ def test_averaging_reads_each_volume_once_and_opens_nothing_else(
     assert work.bytes_read == names.size_bytes.sum()
 
 
-@pytest.mark.parametrize(("call", "limit"), [(ask, 27), (compat, 9)])
+@pytest.mark.parametrize(("call", "limit"), [(ask, 27), (compat, 14)])
 def test_the_number_of_statements_does_not_grow_with_the_experiments(
     many: Store, call: Callable[[Store, list[int]], Any], limit: int
 ) -> None:

@@ -89,6 +89,7 @@ def test_wheel_holds_packages_and_migrations_and_nothing_else(distributions: Dis
     expected = {
         "bsv_store/py.typed",
         "bsv_store_cli/py.typed",
+        "bsv_store_synthetic/py.typed",
         "bsv_store_cli/main.py",
         "bsv_store/_alembic/env.py",
         "bsv_store/_alembic/script.py.mako",
@@ -117,6 +118,7 @@ def test_sdist_holds_tests_and_license(distributions: Distributions) -> None:
     with tarfile.open(distributions.sdist) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
     assert {"LICENSE", "README.md", "pyproject.toml", "Makefile", "tests/conftest.py"} <= names
+    assert {"CHANGELOG.md", "CITATION.cff", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "docs/conf.py"} <= names
     assert not [name for name in names if name.startswith((".venv", ".git/", ".mypy_cache"))]
 
 

@@ -1,7 +1,7 @@
-"""Caches that a lab already has, taken into the store: every file is checked, bad ones are reported and skipped.
+"""Adopts the caches of other programs: every file is checked; invalid ones are reported and skipped.
 
-The store's own encoding differs from that of the caches, so that files are read and written anew; a link to the old
-file would be of no use. The cache itself is only read.
+The store's encoding differs from that of the caches, so files are read and written again; links would not work. The
+cache itself is only read.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from sqlalchemy import select
 
 from bsv_store.acquisition.annotation import ingest_annotation_file
 from bsv_store.acquisition.ingest_files import file_bytes
-from bsv_store.acquisition.presence import check_known, has_its_size
-from bsv_store.acquisition.work.outcome import size_text
+from bsv_store.acquisition.presence import check_known, is_stored_whole
 from bsv_store.catalog.database.bulk import refresh_statistics_after
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import SourceSnapshot, UnionizeCoverage
@@ -29,8 +28,9 @@ from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import FormatError, InputError
 from bsv_store.formats import read_density_raw, read_experiments, read_nrrd, read_structures, read_unionizes, spool_nrrd
 from bsv_store.progress import SILENCE, Progress
-from bsv_store.sources.caches import AnnotationFile, CacheFile, CacheLayout, CacheScan, scan_cache
-from bsv_store.text import number_of
+from bsv_store.sources.caches import CachedAnnotation, CacheFile, CacheScan, scan_cache
+from bsv_store.text import number_of, size_text
+from bsv_store.vocabulary import CacheLayout
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.large import slabs_sha256
@@ -42,8 +42,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A file that was not taken in, and why."""
+class SkippedFile:
+    """A file that was not stored, and the reason."""
 
     path: Path
     reason: str
@@ -51,24 +51,24 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class AdoptReport:
-    """What became of the files of a cache.
+    """Result of adopting a cache folder.
 
     Attributes
     ----------
     folder : pathlib.Path
     layout : {'bsv', 'allensdk'}
     structures, experiments : IngestReport or None
-        What the lists in the cache changed; None where it has none, or a bad one.
+        Changes made by the lists in the cache; None if it has no such list, or an invalid one.
     unionizes, volumes, annotations : int
-        Tables, volumes and annotations taken in.
+        Numbers of unionize tables, volumes and annotations that were stored.
     present : int
-        Those of them that the store had.
-    refused : tuple of Refused
-        Bad files, and files of experiments that the catalog does not have.
-    ignored : tuple of Refused
-        Files that are none of the store's business.
+        Number of files whose content the store had already.
+    refused : tuple of SkippedFile
+        Invalid files, and files of experiments that the catalog does not have.
+    ignored : tuple of SkippedFile
+        Files of other kinds.
     size_bytes : int
-        Of the cache's volumes and annotations that were taken in.
+        Total size of the cache's files of the volumes and annotations that were stored.
     """
 
     folder: Path
@@ -79,12 +79,12 @@ class AdoptReport:
     volumes: int
     annotations: int
     present: int
-    refused: tuple[Refused, ...]
-    ignored: tuple[Refused, ...]
+    refused: tuple[SkippedFile, ...]
+    ignored: tuple[SkippedFile, ...]
     size_bytes: int
 
     def summary(self) -> str:
-        """One sentence for people."""
+        """The result in one sentence."""
         lists = [
             f"{report.what}: {report.added} new, {report.changed} changed, {report.withdrawn} withdrawn; "
             for report in (self.structures, self.experiments)
@@ -93,8 +93,8 @@ class AdoptReport:
         annotations = f", {number_of(self.annotations, 'annotation')}" if self.annotations else ""
         return (
             f"{self.folder}: {''.join(lists)}{number_of(self.unionizes, 'unionize table')}{annotations} and "
-            f"{number_of(self.volumes, 'volume')} taken in "
-            f"({size_text(self.size_bytes)}), {self.present} already there, {len(self.refused)} refused, "
+            f"{number_of(self.volumes, 'volume')} adopted "
+            f"({size_text(self.size_bytes)}), {self.present} already present, {len(self.refused)} refused, "
             f"{len(self.ignored)} ignored."
         )
 
@@ -107,24 +107,24 @@ def adopt_cache(
     experiment_ids: Collection[int] | None = None,
     progress: Progress | None = None,
 ) -> AdoptReport:
-    """What came of taking in a cache folder of Brain Street View or AllenSDK.
+    """Adopt a cache folder of Brain Street View or AllenSDK.
 
-    Lists first, then annotations, unionize tables and volumes, one file at a time. What the store has from the API
-    itself is kept: a cache may be years old.
+    Lists come first, then annotations, unionize tables and volumes, one file at a time. Data that the store has from
+    the API are not replaced: a cache may be years old.
 
     Parameters
     ----------
     folder : pathlib.Path
     experiment_ids : collection of int, optional
-        Take in only the lists and what belongs to these experiments; all by default.
+        Adopt only the lists and the files of these experiments. By default all files.
     progress : Progress, optional
 
     Raises
     ------
     NotACacheError
-        If the folder is neither kind of cache.
+        If the folder is not a cache of either program.
     NoSpaceError, ReadOnlyStoreError, StoreError, BusyError
-        If the store fails. What has been taken in stays.
+        If the store fails. Files stored before that remain.
     """
     scan = scan_cache(folder)
     if experiment_ids is not None:
@@ -139,13 +139,13 @@ def adopt_cache(
 
 @dataclass(slots=True)
 class _Adoption:
-    """A cache being taken in."""
+    """The adoption of one cache folder."""
 
     database: Database
     files: StoreFiles
     scan: CacheScan
     progress: Progress
-    refused: list[Refused] = field(default_factory=list)
+    refused: list[SkippedFile] = field(default_factory=list)
     unionizes: int = 0
     volumes: int = 0
     annotations: int = 0
@@ -154,20 +154,20 @@ class _Adoption:
     written: int = 0
 
     def run(self) -> AdoptReport:
-        """What became of the files of the cache, taken in one after the other."""
+        """Adopt all files, one after the other."""
         scan = self.scan
         lists = [path for path in (scan.structures, scan.experiments) if path is not None]
         files = len(lists) + len(scan.annotations) + len(scan.unionizes) + len(scan.volumes)
         self.progress.start(files, f"adopting {scan.folder.name}")
         try:
-            structures = self._list(scan.structures, self._structures)
-            experiments = self._list(scan.experiments, self._experiments)
+            structures = self._try_list(scan.structures, self._adopt_structures)
+            experiments = self._try_list(scan.experiments, self._adopt_experiments)
             for annotation in scan.annotations:
-                self._each(annotation.path, partial(self._annotation, annotation))
+                self._try(annotation.path, partial(self._adopt_annotation, annotation))
             for file in scan.unionizes:
-                self._each(file.path, partial(self._unionize, file))
+                self._try(file.path, partial(self._adopt_unionizes, file))
             for file in scan.volumes:
-                self._each(file.path, partial(self._volume, file))
+                self._try(file.path, partial(self._adopt_volume, file))
         finally:
             self.progress.finish()
         lists_written = sum(report.written for report in (structures, experiments) if report is not None)
@@ -182,42 +182,42 @@ class _Adoption:
             annotations=self.annotations,
             present=self.present,
             refused=tuple(self.refused),
-            ignored=tuple(Refused(path, reason) for path, reason in scan.ignored),
+            ignored=tuple(SkippedFile(path, reason) for path, reason in scan.ignored),
             size_bytes=self.size_bytes,
         )
 
-    def _list(self, path: Path | None, take_in: Callable[[Path], IngestReport]) -> IngestReport | None:
-        return None if path is None else self._each(path, partial(take_in, path))
+    def _try_list(self, path: Path | None, adopt: Callable[[Path], IngestReport]) -> IngestReport | None:
+        return None if path is None else self._try(path, partial(adopt, path))
 
-    def _each(self, path: Path, take_in: Callable[[], T]) -> T | None:
-        """What taking a file in returns; None if it is refused."""
+    def _try(self, path: Path, adopt: Callable[[], T]) -> T | None:
+        """Adopt one file; if it is refused, note the reason and return None."""
         try:
-            return take_in()
+            return adopt()
         except InputError as error:
             sentences = (error.message, error.hint or "")
-            self.refused.append(Refused(path, ". ".join(text.rstrip(".") for text in sentences if text) + "."))
+            self.refused.append(SkippedFile(path, ". ".join(text.rstrip(".") for text in sentences if text) + "."))
             return None
         finally:
             self.progress.advance()
 
-    def _structures(self, path: Path) -> IngestReport:
+    def _adopt_structures(self, path: Path) -> IngestReport:
         ontology = read_structures(file_bytes(path), what=str(path))
         return ingest_structures(self.database, ontology, source=self._source(path), kind="file")
 
-    def _experiments(self, path: Path) -> IngestReport:
-        # Copying a cache changes the times of its files, so that nothing tells how old the list is.
+    def _adopt_experiments(self, path: Path) -> IngestReport:
+        # The age of the list is unknown: copying a cache changes the times of its files.
         experiments = read_experiments(file_bytes(path), what=str(path))
         return ingest_experiments(self.database, experiments, source=self._source(path))
 
-    def _unionize(self, file: CacheFile) -> None:
+    def _adopt_unionizes(self, file: CacheFile) -> None:
         check_known(self.database, [file.experiment_id])
         table = read_unionizes(file_bytes(file.path), what=str(file.path))
         if table.experiment_ids != (file.experiment_id,):
             raise FormatError(
-                f"{file.path} holds rows of the experiments {table.experiment_ids}, not of {file.experiment_id}",
-                hint="Its folder is named for another experiment, or it is empty.",
+                f"{file.path} has rows of the experiments {table.experiment_ids}, not of {file.experiment_id}",
+                hint="The file is empty, or its folder is named for another experiment.",
             )
-        # Half by half: that the store has the rows inside the injection from the API is no reason to lack the others.
+        # Part by part: the store may have only one of the two parts from the API.
         from_api = self._parts_from_api(file.experiment_id)
         table = table.of_parts([part for part in table.parts if part not in from_api])
         if not len(table):
@@ -237,7 +237,7 @@ class _Adoption:
             )
             return set(rows.scalars())
 
-    def _volume(self, file: CacheFile) -> None:
+    def _adopt_volume(self, file: CacheFile) -> None:
         check_known(self.database, [file.experiment_id])
         with ExitStack() as stack:
             new = self._published(file, self._read(file, stack))
@@ -254,7 +254,7 @@ class _Adoption:
         self.volumes += 1
         self._count_bytes(file.path)
 
-    def _annotation(self, file: AnnotationFile) -> None:
+    def _adopt_annotation(self, file: CachedAnnotation) -> None:
         report = ingest_annotation_file(
             self.database, self.files, file.path, source=self._source(file.path), spacing_um=file.spacing_um
         )
@@ -270,23 +270,25 @@ class _Adoption:
         self.progress.advance(0, size_bytes=size)
 
     def _published(self, file: CacheFile, volume: Volume | SpooledVolume) -> VolumeFile | None:
-        """The published file of a volume; None if the store has the same volume, whole."""
+        """The published file of a volume; None if the store has the same volume with a complete file."""
         stored = self._stored(file, volume)
         if stored is not None and stored.layout.array_sha256 != slabs_sha256(volume):
             raise InputError(
                 f"{file.path} differs from the {volume.kind} at {volume.grid.spacing_um} um of experiment "
-                f"{file.experiment_id} that the store has from {stored.source}, which is kept",
-                hint="`bsv-store fetch --refresh` brings what the Allen API has today.",
+                f"{file.experiment_id} in the store, which is from {stored.source} and was not changed",
+                hint="Download the current volume from the Allen API: `bsv-store fetch --refresh`.",
             )
-        if stored is not None and has_its_size(self.files, stored):
+        if stored is not None and is_stored_whole(self.files, stored):
             return None
         return publish_volume(self.files, volume, experiment_id=file.experiment_id, source=self._source(file.path))
 
     def _read(self, file: CacheFile, stack: ExitStack) -> Volume | SpooledVolume:
-        """The volume of a file, at 25 and 10 um in a spool that lives as long as the stack."""
+        """Read the volume of a file; at 25 and 10 um into a spool that is closed with the stack."""
         what = str(file.path)
         if self.scan.layout == "bsv":
             return read_density_raw(file_bytes(file.path), what=what)
+        if self.scan.layout != "allensdk":
+            assert_never(self.scan.layout)
         assert file.kind is not None
         assert file.spacing_um is not None
         if Grid(file.spacing_um).is_large:
@@ -300,6 +302,6 @@ class _Adoption:
         return found.get(file.experiment_id)
 
     def _source(self, path: Path) -> str:
-        """The file's name from the cache's folder on: where that folder lies is this machine's affair."""
+        """The file's path relative to the parent of the cache's folder, which differs between machines."""
         folder = self.scan.folder.resolve()
         return f"{folder.name}/{path.relative_to(self.scan.folder).as_posix()}"

@@ -1,4 +1,4 @@
-"""Clients of the Allen API as a call asks for them."""
+"""Clients of the Allen API for calls that may work offline."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ _CONNECTIONS = 4
 def client_unless(
     offline: bool, api_url: str | None = None, *, connections: int = _CONNECTIONS
 ) -> AbstractContextManager[AllenClient | None]:
-    """A client in a ``with`` statement, or None for one who works offline."""
+    """A client for a ``with`` statement, which gives None if ``offline``."""
     return nullcontext() if offline else AllenClient(api_url=api_url, connections=connections)

@@ -1,4 +1,4 @@
-"""Single files that a user hands in: read, recognized, checked, and given to the catalog."""
+"""Single files into the catalog: structures, experiments, unionize tables."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ _DATE = re.compile(r"(?<!\d)(20\d\d)-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01]))?(
 
 
 def ingest_structure_file(database: Database, file: Path) -> IngestReport:
-    """Take in a structure ontology; `FormatError` if it is none."""
-    # The CSV in circulation has damaged acronyms, so that it only stands in where nothing better is known.
+    """See `Store.ingest_structures`."""
+    # The CSV in circulation has damaged acronyms: it is only used for what no better source has.
     kind = "csv" if file.suffix.lower() == ".csv" else "file"
     ontology = read_structures(file_bytes(file), what=str(file))
-    return _counted(database, ingest_structures(database, ontology, source=file.name, kind=kind))
+    return _with_statistics(database, ingest_structures(database, ontology, source=file.name, kind=kind))
 
 
 def ingest_experiment_file(database: Database, file: Path, *, upstream_date: date | None = None) -> IngestReport:
-    """Take in an experiment list; `FormatError` if it is none, `InputError` if its date lies in the future."""
-    # One of the future would stay the newest, and every list to come only history.
+    """See `Store.ingest_experiments`."""
+    # Future dates are refused: such a list would stay the newest, and all later lists would count as history.
     day = date_in_name(file.name) if upstream_date is None else past_day("upstream_date", upstream_date)
     experiments = read_experiments(file_bytes(file), what=str(file), upstream_date=day)
-    return _counted(database, ingest_experiments(database, experiments, source=file.name))
+    return _with_statistics(database, ingest_experiments(database, experiments, source=file.name))
 
 
 def ingest_unionize_file(database: Database, file: Path) -> IngestReport:
-    """Take in unionize rows; `FormatError` if the file holds none."""
+    """See `Store.ingest_unionizes`."""
     table = read_unionizes(file_bytes(file), what=str(file))
-    return _counted(database, ingest_unionizes(database, table, source=file.name, kind="file"))
+    return _with_statistics(database, ingest_unionizes(database, table, source=file.name, kind="file"))
 
 
-def _counted(database: Database, report: IngestReport) -> IngestReport:
+def _with_statistics(database: Database, report: IngestReport) -> IngestReport:
     refresh_statistics_after(database, report.written)
     return report
 
 
 def file_bytes(file: Path) -> bytes:
-    """The content of a user's file.
+    """The content of a file.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def file_bytes(file: Path) -> bytes:
 
 
 def date_in_name(name: str) -> date | None:
-    """The day, or the first of the month, that a file's name carries, as in ``experiments_2020-07.json``."""
+    """The date in a file's name, or the first day of the month, as in ``experiments_2020-07.json``."""
     if match := _DATE.search(name):
         year, month, day = match.groups()
         try:

@@ -1,4 +1,4 @@
-"""What a fetch or a synchronization would do, before it does it: requests, bytes, time, room. Nobody is asked."""
+"""What a download would take: requests, bytes, time and disk space. No connection is opened."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Select, func, select
 
-from bsv_store.acquisition.presence import check_known, covered_experiments, present_volumes
-from bsv_store.acquisition.sync import UNIONIZE_BATCH
-from bsv_store.acquisition.work.outcome import size_text
+from bsv_store.acquisition.presence import check_known, experiments_with_unionizes, present_volumes
+from bsv_store.acquisition.tasks.unionizes import UNIONIZE_BATCH
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import SourceSnapshot, StoredVolume
 from bsv_store.errors import NoSpaceError
-from bsv_store.text import number_of
+from bsv_store.text import duration_text, number_of, size_text
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.volume import VolumeKind, volume_kind
@@ -37,36 +36,48 @@ _TYPICAL_SPACING_UM = 100
 # Of one experiment: 2,600 rows as JSON, and in the database with its indices.
 _UNIONIZE_DOWNLOAD, _UNIONIZE_STORED = 1_600_000, 800_000
 
-_LATEST = 200
-_FEWEST = 5
-# A longer pause between two arrivals is not a slow network, but nobody fetching.
-_LONGEST_GAP_S = 120.0
+# The recent rate is estimated from up to this many arrivals, and from at least this many intervals between them.
+_MAX_ARRIVALS = 200
+_MIN_INTERVALS = 5
+# A longer interval means that nothing was being downloaded.
+_MAX_INTERVAL_S = 120.0
+# Disk space that must remain free.
 _MARGIN_BYTES = 100_000_000
 _VOXEL_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What there is and what there is to do.
+    """What is present, what is missing, and what downloading it takes.
 
     Attributes
     ----------
     what : str
         For example "projection_density at 100 um".
     present, missing : tuple of int
-        Experiments, in the order in which they were asked for.
+        Experiments, in the requested order.
     requests : int
     download_bytes, store_bytes : int
-        About what will come over the network, and what it will take in the store; from the store's own files of this
-        kind where there are some, else from a typical experiment.
+        Approximate sizes of the downloads, and of the same data in the store. Estimated from the store's own files of
+        this kind if it has any, else from a typical experiment.
     free_bytes : int
-        Room on the disk of the store's folder. Tables go into the database, which for Postgres lies elsewhere.
+        Free space on the disk of the store's folder. Unionize tables go into the database; with Postgres it is
+        elsewhere.
     seconds : float or None
-        About how long it takes at the rate of the latest arrivals; None where none has been seen.
+        Approximate duration at the recent rate; None if no rate is known.
     workers : int
-        How many are brought at a time.
+        Number of simultaneous downloads.
     scratch_bytes_each : int
-        At most so much lies under ``tmp/`` for each of these, at 25 and 10 um: the download, and four bytes per voxel.
+        Maximum size of temporary files of each of these downloads, at 25 and 10 um: the download itself, and four bytes
+        per voxel.
+    kind : VolumeKind or None
+        None for unionize tables.
+    spacing_um : int or None
+        None for unionize tables.
+    refresh : bool
+        Whether everything is downloaded again.
+    postponed : int
+        Number of missing experiments that `first` has left for a later run.
     """
 
     what: str
@@ -79,25 +90,35 @@ class Plan:
     seconds: float | None
     workers: int = 1
     scratch_bytes_each: int = 0
+    kind: VolumeKind | None = None
+    spacing_um: int | None = None
+    refresh: bool = False
+    postponed: int = 0
+
+    @property
+    def experiment_ids(self) -> tuple[int, ...]:
+        """The experiments of the plan: those present, then those to download."""
+        return (*self.present, *self.missing)
 
     @property
     def scratch_bytes(self) -> int:
-        """Room that it takes at most while it is under way, and gives back."""
+        """Maximum size of temporary files during the downloads."""
         return min(self.workers, len(self.missing)) * self.scratch_bytes_each
 
     @property
-    def has_room(self) -> bool:
-        """Whether the disk has room for it, for what it takes meanwhile, and a little more."""
+    def fits_on_disk(self) -> bool:
+        """Whether the disk has space for the data, the temporary files, and a margin."""
         return not self.missing or self.store_bytes + self.scratch_bytes + _MARGIN_BYTES <= self.free_bytes
 
     def first(self, count: int) -> Plan:
-        """The plan of bringing only so many of the missing, and leaving the others for another time."""
+        """The plan limited to the first ``count`` missing experiments; the others are left for a later run."""
         if count >= len(self.missing):
             return self
         share = count / len(self.missing)
         return replace(
             self,
             missing=self.missing[:count],
+            postponed=self.postponed + len(self.missing) - count,
             requests=math.ceil(self.requests * share),
             download_bytes=round(self.download_bytes * share),
             store_bytes=round(self.store_bytes * share),
@@ -105,30 +126,19 @@ class Plan:
         )
 
     def summary(self) -> str:
-        """One sentence for people."""
+        """The plan in one sentence."""
         if not self.missing:
-            return f"{self.what}: all {len(self.present)} are there."
-        room = "" if self.has_room else ": NOT ENOUGH ROOM"
-        return (
-            f"{self.what}: {len(self.present)} there, {len(self.missing)} missing; {self.requests} requests, about "
-            f"{size_text(self.download_bytes)} to download and {_room_text(self)}, {_time_text(self.seconds)}; "
-            f"{size_text(self.free_bytes)} free on the disk{room}."
-        )
+            return f"{self.what}: all {len(self.present)} present."
+        return f"{self.what}: {len(self.present)} present, {len(self.missing)} missing; {_cost_text(self)}."
 
-    def require_room(self) -> None:
-        """Accept the plan if the disk has room for it, as `FillPlan.require_room` does.
-
-        Raises
-        ------
-        NoSpaceError
-            That says how much is needed and how much there is.
-        """
-        FillPlan((self,)).require_room()
+    def require_disk_space(self) -> None:
+        """See `FillPlan.require_disk_space`."""
+        FillPlan((self,)).require_disk_space()
 
 
 @dataclass(frozen=True, slots=True)
 class FillPlan:
-    """Plans that are carried out one after the other on one disk, such as all unionize tables and all volumes.
+    """Plans that are carried out one after the other on one disk, for example for unionize tables and volumes.
 
     Attributes
     ----------
@@ -139,66 +149,62 @@ class FillPlan:
 
     @property
     def requests(self) -> int:
-        """Of all parts."""
+        """Number of requests of all parts."""
         return sum(part.requests for part in self.parts)
 
     @property
     def download_bytes(self) -> int:
-        """About what will come over the network."""
+        """Approximate size of all downloads."""
         return sum(part.download_bytes for part in self.parts)
 
     @property
     def store_bytes(self) -> int:
-        """About what it will take in the store."""
+        """Approximate size of all data in the store."""
         return sum(part.store_bytes for part in self.parts)
 
     @property
     def scratch_bytes(self) -> int:
-        """Room that any of the parts takes while it is under way: one is over when the next begins."""
+        """Maximum size of temporary files; the parts are downloaded one after the other."""
         return max((part.scratch_bytes for part in self.parts), default=0)
 
     @property
     def free_bytes(self) -> int:
-        """Room on the disk of the store's folder."""
+        """Free space on the disk of the store's folder."""
         return min(part.free_bytes for part in self.parts)
 
     @property
     def seconds(self) -> float | None:
-        """About how long it takes; None where that is not known of every part with something to do."""
+        """Approximate duration; None unless it is known for every part with something to download."""
         times = [part.seconds for part in self.parts if part.missing]
         return None if None in times else sum(time for time in times if time is not None)
 
     @property
-    def has_room(self) -> bool:
-        """Whether the disk has room for all parts together, for what they take meanwhile, and a little more."""
+    def fits_on_disk(self) -> bool:
+        """Whether the disk has space for the data of all parts, the temporary files, and a margin."""
         return not self.requests or self.store_bytes + self.scratch_bytes + _MARGIN_BYTES <= self.free_bytes
 
     def summary(self) -> str:
-        """A line for each part, and one for all."""
-        together = (
-            f"together: {self.requests} requests, about {size_text(self.download_bytes)} to download and "
-            f"{_room_text(self)}, {_time_text(self.seconds)}; {size_text(self.free_bytes)} free on the disk"
-            f"{'' if self.has_room else ': NOT ENOUGH ROOM'}."
-        )
-        return "\n".join([*(part.summary() for part in self.parts), together])
+        """One line for each part, and one for the total if there are several."""
+        lines = [part.summary() for part in self.parts]
+        return "\n".join(lines if len(lines) == 1 else [*lines, f"total: {_cost_text(self)}."])
 
-    def require_room(self) -> None:
-        """Accept the plans if the disk has room for them all.
+    def require_disk_space(self) -> None:
+        """Check that the disk has space for all parts.
 
         Raises
         ------
         NoSpaceError
-            That says how much is needed and how much there is.
+            If not; the message says how much is needed and how much is free.
         """
-        if not self.has_room:
+        if not self.fits_on_disk:
             needing = [part for part in self.parts if part.missing]
             what = " and ".join(f"{part.what} of {number_of(len(part.missing), 'experiment')}" for part in needing)
-            meanwhile = f" and up to {size_text(self.scratch_bytes)} under way" if self.scratch_bytes else ""
-            fewer = ", or use fewer workers" if meanwhile else ""
+            temporary = f" and up to {size_text(self.scratch_bytes)} for temporary files" if self.scratch_bytes else ""
+            fewer = ", or use fewer workers" if temporary else ""
             raise NoSpaceError(
-                f"{what} {'takes' if len(needing) == 1 else 'take'} about {size_text(self.store_bytes)}{meanwhile}, "
-                f"and {size_text(self.free_bytes)} are free",
-                hint=f"Free some room, or bring a part of them{fewer}.",
+                f"{what} {'needs' if len(needing) == 1 else 'need'} about {size_text(self.store_bytes)}{temporary}, "
+                f"but only {size_text(self.free_bytes)} are free",
+                hint=f"Free some disk space, or fetch fewer experiments at a time{fewer}.",
             )
 
 
@@ -212,17 +218,17 @@ def plan_volumes(
     refresh: bool = False,
     workers: int = 4,
 ) -> Plan:
-    """What fetching the volumes of some experiments would do. Nothing is written, nobody is asked.
+    """What `bsv_store.acquisition.fetch.fetch_volumes` would do. Nothing is written, and no connection is opened.
 
     Parameters
     ----------
     workers : int
-        Downloads at the same time: at 25 and 10 um each needs room of its own.
+        Number of simultaneous downloads: at 25 and 10 um each needs disk space for temporary files.
 
     Raises
     ------
     UnknownExperimentError
-        If the catalog lacks one of the experiments.
+        If the catalog does not have one of the experiments.
     InputError
         If there is no such grid.
     """
@@ -241,11 +247,11 @@ def plan_volumes(
     if mean is not None:
         download, stored = download * float(mean) / stored, float(mean)
     if others:
-        # None of these have come lately: then at the rate, in bytes, at which others did.
+        # No recent rate for this kind and spacing: use the highest rate, in bytes, of any other.
         seconds = download / max(others)
     plan = _plan(f"{kind} at {spacing_um} um", ids, present, files, 1, (download, stored), seconds)
     scratch = round(download) + _VOXEL_BYTES * grid.size if grid.is_large else 0
-    return replace(plan, workers=workers, scratch_bytes_each=scratch)
+    return replace(plan, workers=workers, scratch_bytes_each=scratch, kind=kind, spacing_um=spacing_um, refresh=refresh)
 
 
 def plan_unionizes(
@@ -256,52 +262,46 @@ def plan_unionizes(
     refresh: bool = False,
     batch: int = UNIONIZE_BATCH,
 ) -> Plan:
-    """What synchronizing the unionize tables of some experiments would do. Nothing is written, nobody is asked.
+    """What `bsv_store.acquisition.sync.sync_unionizes` would do. Nothing is written, and no connection is opened.
 
     Parameters
     ----------
     batch : int
-        Experiments asked for at once.
+        Experiments of one request.
 
     Raises
     ------
     UnknownExperimentError
-        If the catalog lacks one of the experiments.
+        If the catalog does not have one of the experiments.
     """
     ids = list(dict.fromkeys(experiment_ids))
     check_known(database, ids)
     with database.reading() as connection:
-        covered = set() if refresh else covered_experiments(connection, ids)
+        present = set() if refresh else experiments_with_unionizes(connection, ids)
         arrivals = _arrivals(
             connection,
             select(SourceSnapshot.taken_at).where(SourceSnapshot.what == "unionizes", SourceSnapshot.kind == "api"),
         )
     each = _seconds_each(arrivals)
-    return _plan(
-        "unionize tables",
-        ids,
-        covered,
-        files,
-        batch,
-        (_UNIONIZE_DOWNLOAD, _UNIONIZE_STORED),
-        None if each is None else each / batch,
-    )
+    bytes_each = (_UNIONIZE_DOWNLOAD, _UNIONIZE_STORED)
+    seconds_each = None if each is None else each / batch
+    return replace(_plan("unionize tables", ids, present, files, batch, bytes_each, seconds_each), refresh=refresh)
 
 
 def _plan(
     what: str,
     ids: Sequence[int],
-    there: Collection[int],
+    present: Collection[int],
     files: StoreFiles,
     batch: int,
     bytes_each: tuple[float, float],
     seconds_each: float | None,
 ) -> Plan:
-    missing = tuple(i for i in ids if i not in there)
+    missing = tuple(i for i in ids if i not in present)
     download, stored = bytes_each
     return Plan(
         what=what,
-        present=tuple(i for i in ids if i in there),
+        present=tuple(i for i in ids if i in present),
         missing=missing,
         requests=-(-len(missing) // batch),
         download_bytes=round(len(missing) * download),
@@ -312,13 +312,13 @@ def _plan(
 
 
 def _arrivals(connection: Connection, times: Select[datetime]) -> list[datetime]:
-    """The latest arrivals, oldest first."""
+    """The times of the latest arrivals, ascending."""
     (column,) = times.selected_columns
-    return sorted(connection.execute(times.order_by(column.desc()).limit(_LATEST)).scalars())
+    return sorted(connection.execute(times.order_by(column.desc()).limit(_MAX_ARRIVALS)).scalars())
 
 
 def _rates(connection: Connection) -> list[float]:
-    """Bytes per second at which the latest volumes of each kind and spacing came."""
+    """The recent rate of each kind and spacing of volumes, in bytes per second."""
     rates = []
     grids = select(StoredVolume.kind, StoredVolume.spacing_um).distinct()
     for kind, spacing_um in connection.execute(grids).all():
@@ -334,23 +334,15 @@ def _rates(connection: Connection) -> list[float]:
 
 def _seconds_each(arrivals: Sequence[datetime]) -> float | None:
     gaps = [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(arrivals)]
-    gaps = [gap for gap in gaps if gap < _LONGEST_GAP_S]
-    return statistics.fmean(gaps) if len(gaps) >= _FEWEST else None
+    gaps = [gap for gap in gaps if gap < _MAX_INTERVAL_S]
+    return statistics.fmean(gaps) if len(gaps) >= _MIN_INTERVALS else None
 
 
-def _room_text(plan: Plan | FillPlan) -> str:
-    meanwhile = f" (and up to {size_text(plan.scratch_bytes)} under way)" if plan.scratch_bytes else ""
-    return f"{size_text(plan.store_bytes)} to store{meanwhile}"
-
-
-def _time_text(seconds: float | None) -> str:
-    return "no rate seen yet" if seconds is None else f"about {duration_text(seconds)} at the rate seen"
-
-
-def duration_text(seconds: float) -> str:
-    """A duration for people."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+def _cost_text(plan: Plan | FillPlan) -> str:
+    temporary = f" (and up to {size_text(plan.scratch_bytes)} for temporary files)" if plan.scratch_bytes else ""
+    duration = "no recent rate" if plan.seconds is None else f"about {duration_text(plan.seconds)} at the recent rate"
+    return (
+        f"{number_of(plan.requests, 'request')}, about {size_text(plan.download_bytes)} to download and "
+        f"{size_text(plan.store_bytes)} to store{temporary}, {duration}; {size_text(plan.free_bytes)} free on the disk"
+        f"{'' if plan.fits_on_disk else ': NOT ENOUGH DISK SPACE'}"
+    )

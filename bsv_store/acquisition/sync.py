@@ -1,44 +1,38 @@
-"""The catalog brought up to date from the Allen API: structures, experiments, unionize tables."""
+"""Structures, experiments and unionize tables from the Allen API into the store."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
-from bsv_store.acquisition.presence import check_known, covered_experiments, refuse_missing
-from bsv_store.acquisition.work.claims import Claims
-from bsv_store.acquisition.work.outcome import Failure, size_text
-from bsv_store.acquisition.work.sharing import Kept, SharedWork, Task, Watch
+from bsv_store.acquisition.presence import check_complete, check_known, experiments_with_unionizes
+from bsv_store.acquisition.tasks.unionizes import UNIONIZE_BATCH, UnionizeTask
+from bsv_store.acquisition.work.outcome import Failure
+from bsv_store.acquisition.work.sharing import SharedWork
 from bsv_store.catalog.database.bulk import refresh_statistics_after
 from bsv_store.catalog.database.engine import Database
-from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures, ingest_unionizes
-from bsv_store.catalog.records import UnionizeTable
-from bsv_store.checkpoints import checkpoint
+from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures
 from bsv_store.progress import Progress
-from bsv_store.sources.allen import AllenClient, Reply
+from bsv_store.sources.allen import AllenClient
+from bsv_store.text import size_text
 
-UNIONIZE_BATCH = 10
-"""Experiments asked for at once: 16 MB of JSON, 26,000 rows."""
-
-# The parser's objects of one batch take 100 MB; more batches at once would make the server wait for us, not us for it.
+# Parsing one batch takes 100 MB of memory; more simultaneous batches would only make the server wait for the parser.
 _WORKERS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class UnionizeSyncReport:
-    """What a synchronization of unionize tables did.
+    """Result of downloading unionize tables.
 
     Attributes
     ----------
     fetched : tuple of int
-        Experiments whose table this run brought.
+        Experiments whose table this run downloaded.
     present : tuple of int
-        Experiments whose table was there, or was brought by somebody else meanwhile.
+        Experiments whose table was in the store already, or was stored by another process meanwhile.
     failed : tuple of Failure
     rows : int
-        Rows that came.
+        Rows that were downloaded.
     downloaded_bytes : int
     """
 
@@ -50,28 +44,28 @@ class UnionizeSyncReport:
 
     @property
     def what(self) -> str:
-        """What was asked for."""
+        """The objects that were requested."""
         return "unionize tables"
 
     def summary(self) -> str:
-        """One sentence for people."""
+        """The result in one sentence."""
         return (
             f"Unionize tables: {len(self.fetched)} fetched ({self.rows:,} rows, {size_text(self.downloaded_bytes)}), "
-            f"{len(self.present)} already there, {len(self.failed)} failed."
+            f"{len(self.present)} already present, {len(self.failed)} failed."
         )
 
 
 def sync_structures(database: Database, client: AllenClient) -> IngestReport:
-    """What bringing the structure ontology up to date changed.
+    """Update the structure ontology.
 
     Raises
     ------
     ReadOnlyStoreError
-        If this account may not write to the store; nothing is asked for then.
+        If the current user cannot write to the store. Nothing is downloaded then.
     UpstreamError
-        If it cannot be had; nothing is written then.
+        If the download fails. Nothing is stored then.
     InputError
-        If it is not of the ontology that the store holds; nothing is written then.
+        If the reply is not the ontology that the store holds. Nothing is stored then.
     """
     database.require_writable()
     reply = client.structures()
@@ -81,16 +75,16 @@ def sync_structures(database: Database, client: AllenClient) -> IngestReport:
 
 
 def sync_experiments(database: Database, client: AllenClient) -> IngestReport:
-    """What bringing the experiment list up to date changed.
+    """Update the experiment list.
 
     Raises
     ------
     ReadOnlyStoreError
-        If this account may not write to the store; nothing is asked for then.
+        If the current user cannot write to the store. Nothing is downloaded then.
     UpstreamError
-        If it cannot be had; nothing is written then.
+        If the download fails. Nothing is stored then.
     InputError
-        If it names structures that the store does not have, or seems to be a part of the list; nothing is written then.
+        If the list names structures that the store does not have, or seems to be incomplete. Nothing is stored then.
     """
     database.require_writable()
     reply = client.experiments()
@@ -108,97 +102,41 @@ def sync_unionizes(
     progress: Progress | None = None,
     batch: int = UNIONIZE_BATCH,
 ) -> UnionizeSyncReport:
-    """What came of bringing the unionize tables of some experiments into the store.
+    """Download the missing unionize tables of experiments.
 
-    Tables of which both halves are there are not asked for. Each batch is committed on its own, so that an interrupted
-    run goes on where it was; and what cannot be had does no harm to the others.
+    A table counts as present if the store has both of its parts. Each batch is committed on its own, so the next run
+    continues where an interrupted one stopped. Downloads that fail are listed in the report; the others are stored.
 
     Parameters
     ----------
     client : AllenClient or None
-        None works offline: nothing may be missing.
+        None means offline: missing tables are an error.
     experiment_ids : iterable of int
-        Each counts once.
+        Duplicates are ignored.
     refresh : bool
-        Ask again for what is there.
+        Also download tables that the store has.
     progress : Progress, optional
     batch : int
-        Experiments asked for at once.
+        Experiments of one request.
 
     Raises
     ------
     UnknownExperimentError
-        If the catalog lacks one of the experiments; nothing is asked for then.
+        If the catalog does not have one of the experiments. Nothing is downloaded then.
     MissingDataError
-        If something is missing, and there is no client.
+        If tables are missing and ``client`` is None.
     NoSpaceError, ReadOnlyStoreError, StoreError, BusyError
-        If the store fails. What has been brought stays.
+        If the store fails. Tables stored before that remain.
     """
     ids = list(dict.fromkeys(experiment_ids))
     check_known(database, ids)
     if client is None:
         with database.reading() as connection:
-            covered = covered_experiments(connection, ids)
-        refuse_missing("unionize tables", [i for i in ids if i not in covered])
+            present = experiments_with_unionizes(connection, ids)
+        check_complete("unionize tables", [i for i in ids if i not in present])
         return UnionizeSyncReport((), tuple(ids), (), 0, 0)
     task = UnionizeTask(database, client, refresh=refresh, batch=max(1, batch))
     work = SharedWork(database, task, workers=_WORKERS, progress=progress)
     outcome = work.run(ids)
     refresh_statistics_after(database, task.written)
-    return UnionizeSyncReport(outcome.brought, outcome.present, outcome.failed, task.rows, work.watch.size_bytes)
-
-
-class UnionizeTask(Task[Reply[UnionizeTable]]):
-    """Brings both halves of the unionize tables of a few experiments."""
-
-    def __init__(self, database: Database, client: AllenClient, *, refresh: bool, batch: int) -> None:
-        self.what = "unionize tables"
-        self.host = client.host
-        self.connections = client.connections
-        self.batch = batch
-        self.rows = 0
-        self.written = 0
-        self._database = database
-        self._client = client
-        self._refresh = refresh
-
-    def key(self, experiment_id: int) -> str:
-        """The name under which the table is claimed."""
-        return f"unionizes/{experiment_id}"
-
-    def present(self, ids: Collection[int]) -> set[int]:
-        """Those of which both halves are in the store; none where all are to be refreshed."""
-        if self._refresh:
-            return set()
-        with self._database.reading() as connection:
-            return covered_experiments(connection, ids)
-
-    def bring(self, ids: Sequence[int], watch: Watch) -> Reply[UnionizeTable]:
-        """Download the tables."""
-        reply = self._client.unionizes(ids, on_bytes=watch.on_bytes)
-        checkpoint("sync:downloaded")
-        return reply
-
-    def keep(self, brought: Sequence[Reply[UnionizeTable]], ids: Sequence[int], claims: Claims) -> Kept:
-        """Take the tables in, but for those whose claim was lost: what has been brought since may be newer."""
-        (reply,) = brought
-        keys = {self.key(i): i for i in ids}
-        ours = set(ids)
-
-        def still_ours(connection: Connection) -> Collection[int]:
-            ours.intersection_update(keys[key] for key in claims.confirmed(connection, keys))
-            return ours
-
-        report = ingest_unionizes(self._database, reply.value, source=reply.source, kind="api", fence=still_ours)
-        self.rows += report.rows
-        self.written += report.written
-        checkpoint("sync:committed")
-        with self._database.writing() as connection:
-            claims.release(connection, keys)
-        absent = ours - set(reply.value.experiment_ids)
-        reason = "the Allen API has no unionize rows of experiment {}; asked {}"
-        return Kept(lost=frozenset(ids) - ours, absent={i: reason.format(i, reply.source) for i in sorted(absent)})
-
-    def cut(self) -> None:
-        """End the downloads under way."""
-        self._client.cut()
+    return UnionizeSyncReport(outcome.stored, outcome.present, outcome.failed, task.rows, work.control.size_bytes)

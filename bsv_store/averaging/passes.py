@@ -7,6 +7,7 @@ does not depend on how the work was cut.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -84,8 +85,21 @@ def cut(inputs: Inputs, step: int, *, workers: int = 1) -> list[Pass]:
     return passes
 
 
-def run(files: StoreFiles, recipe: Recipe, work: Pass, progress: Progress = SILENCE) -> Averages:
-    """The averages of a pass; every byte that is read is checked."""
+def run(
+    files: StoreFiles,
+    recipe: Recipe,
+    work: Pass,
+    progress: Progress = SILENCE,
+    *,
+    observe: Callable[[MemberInput, Voxels], None] | None = None,
+) -> Averages:
+    """The averages of a pass; every byte that is read is checked.
+
+    Parameters
+    ----------
+    observe : callable, optional
+        Called with each member and its volume, whose memory is reused after the call.
+    """
     accumulator = GroupAccumulator(
         Grid(recipe.spacing_um),
         len(work.groups),
@@ -94,12 +108,16 @@ def run(files: StoreFiles, recipe: Recipe, work: Pass, progress: Progress = SILE
         weighted=recipe.weight_by_data_mask,
         ap_range=work.planes,
     )
-    damaged = add_all(accumulator, files, work, progress)
+    damaged = add_all(accumulator, files, work, progress, observe)
     return Averages({} if damaged else accumulator.finish(recipe.dtype).arrays(), damaged)
 
 
 def add_all(
-    accumulator: GroupAccumulator, files: StoreFiles, work: Pass, progress: Progress = SILENCE
+    accumulator: GroupAccumulator,
+    files: StoreFiles,
+    work: Pass,
+    progress: Progress = SILENCE,
+    observe: Callable[[MemberInput, Voxels], None] | None = None,
 ) -> dict[int, tuple[str, str | None]]:
     """Add the members of a pass to the sums, in their order; message and hint of those whose files are damaged."""
     damaged: dict[int, tuple[str, str | None]] = {}
@@ -112,6 +130,8 @@ def add_all(
                 damaged[member.experiment_id] = content.message, content.hint
             else:
                 addends.append(_addend(member, content, work.groups.start))
+                if observe is not None:
+                    observe(member, content[0])
         # Nothing will come of a pass with damage; the rest is read only to name all that is damaged at once.
         if not damaged:
             accumulator.add_all(addends)

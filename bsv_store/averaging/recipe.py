@@ -40,7 +40,7 @@ class Recipe:
     normalize : {'none', 'injection_volume'}
         'injection_volume' divides each volume by its injection volume in mm3.
     hemisphere_rule : HemisphereRule
-        What becomes of the two hemispheres, see :mod:`bsv_store.averaging.hemisphere`.
+        What becomes of the two hemispheres, see `HemisphereRule`.
     bilateral_rule : {'larger_side', 'error', 'leave_out'}
         What becomes of experiments injected on both sides where the hemisphere rule needs one side.
     exclude_injection : bool

@@ -8,22 +8,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+
+from bsv_store.vocabulary import UNIONIZE_PARTS
+from bsv_store.vocabulary import ExperimentSourceKind as ExperimentSourceKind
+from bsv_store.vocabulary import UnionizePart as UnionizePart
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROOT_STRUCTURE_ID = 997
-
-ExperimentSourceKind = Literal["api", "csv", "csv_2016"]
-"""Where an experiment list comes from.
-
-``api``: ApiConnectivity or the source search. ``csv``: the web site's export in CCFv3 coordinates. ``csv_2016``: the
-export in the older registration, which is history and never current.
-"""
-
-UnionizePart = Literal["injection", "projection"]
-"""The two disjoint halves of an experiment's unionize table: is_injection true and false."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,5 +166,5 @@ class UnionizeTable:
         kept = self.parts & frozenset(parts)
         import numpy as np
 
-        wanted = np.isin(self.columns["is_injection"], [part == "injection" for part in kept])
+        wanted = np.isin(self.columns["is_injection"], [UNIONIZE_PARTS[part].is_injection for part in kept])
         return UnionizeTable({name: values[wanted] for name, values in self.columns.items()}, kept)

@@ -1,10 +1,9 @@
-"""Brain Street View's functions over the shared store: change the import, and a script runs as before.
+"""Brain Street View's functions on the shared store: scripts run after changing one import.
 
 >>> from bsv_store.compat import fetch_connectivity_data           # instead of Brain Street View's own
 
-The data come from the store that ``open_store()`` finds. What Brain Street View computes wrongly is corrected;
-``bsv_rules=True`` reproduces it, to compare with figures already published (``docs/brain-street-view.md`` lists the
-differences).
+The data come from the store that ``open_store()`` finds. Errors of Brain Street View are corrected; ``bsv_rules=True``
+reproduces them, to compare with published figures. ``docs/brain-street-view.md`` lists the differences.
 """
 
 from __future__ import annotations

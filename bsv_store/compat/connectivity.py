@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import Connection
 
-from bsv_store.acquisition.presence import check_known
-from bsv_store.averaging.grouping.assignment import is_known
-from bsv_store.averaging.hemisphere import HemisphereRule, process_volume
-from bsv_store.averaging.inputs import MemberInput
-from bsv_store.averaging.kernel.accumulator import GroupAccumulator
-from bsv_store.averaging.passes import Pass, add_all
-from bsv_store.catalog.structures import ancestry
-from bsv_store.compat.groups import Groups, make_groups
-from bsv_store.compat.inputs import SPACING_UM, Facts, bring_missing, read_facts
+from bsv_store.averaging.grouping.bins import make_bins
+from bsv_store.averaging.grouping.grouping import CoordinateGrouping
+from bsv_store.averaging.inputs import Inputs, gather_inputs
+from bsv_store.catalog.selection.resolve import resolve_nonempty
+from bsv_store.catalog.structures import find_structures
+from bsv_store.compat import bsv_rules as bsv
+from bsv_store.compat.averaging import Individuals, group_means
+from bsv_store.compat.experiments import read_experiments, read_injections
+from bsv_store.compat.fetching import fetch_missing
 from bsv_store.compat.metadata import metadata_file, print_summary, write_metadata
 from bsv_store.compat.pooled import injection_rows, injection_tables
 from bsv_store.compat.request import Request, checked_request
-from bsv_store.datasets.compute import damaged_inputs
-from bsv_store.errors import InputError, MissingDataError, RecipeError
+from bsv_store.datasets.compute import DamagedInputsError
+from bsv_store.errors import InputError, MissingDataError
 from bsv_store.store.opening import open_store
-from bsv_store.text import listed
-from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.library import read_array
+from bsv_store.text import listed, number_of
+from bsv_store.volumes.grid import AXES
 
 if TYPE_CHECKING:
+    from bsv_store.averaging.grouping.assignment import Subject
     from bsv_store.store.store import Store
-    from bsv_store.volumes.grid import Hemisphere
+    from bsv_store.vocabulary import MissingPolicy
 
-_NAMED = 10
+_Answer = tuple[NDArray[np.float64], dict[str, list[Any]], NDArray[np.float64] | None, dict[str, Any]]
 
 
 def fetch_connectivity_data(
@@ -46,8 +49,8 @@ def fetch_connectivity_data(
     grouping_method: str = "",
     allen_atlas_path: str = "",
     load_all: bool = False,
-    input_regions: Sequence[str] | None = None,
-    region_groups: Sequence[int] | None = None,
+    input_regions: Sequence[str] | str | None = None,
+    region_groups: Sequence[int] | int | None = None,
     export_metadata: bool = True,
     reload: bool = False,
     atlas_type: str = "allen",
@@ -57,73 +60,80 @@ def fetch_connectivity_data(
     bsv_rules: bool = False,
     store: Store | None = None,
     offline: bool = False,
-    missing: str = "error",
+    missing: MissingPolicy = "error",
+    include_excluded: bool = False,
     api_url: str | None = None,
-) -> tuple[NDArray[np.float64], dict[str, list[Any]], NDArray[np.float64] | None, dict[str, Any]]:
-    """Average projection density by group, injection rows, individual volumes, and what is known of the experiments.
+) -> _Answer:
+    """Mean projection density by group, injection rows, individual volumes, and information on the experiments.
+
+    The mean is that of the recipe ``Recipe(selection=Selection(ids=experiment_ids), dtype="float64", ...)`` over what
+    the store holds; no dataset is written.
 
     Parameters
     ----------
     experiment_ids : sequence of int
-        Each counts once.
+        Each counts once. Withdrawn experiments are used; experiments on the exclusion list are an error.
     save_location : path
-        If it holds a Brain Street View cache, what the store lacks is adopted from it. The metadata CSV goes there; a
-        folder that is missing is made for it, and for nothing else. '' means no folder: no cache, no CSV.
+        If this folder holds a Brain Street View cache, missing data are adopted from it. The metadata CSV is written
+        there, and the folder is created for it if necessary. '' means no folder: no cache, no CSV.
     file_name : str
         The CSV is ``<file_name>_metadata.csv``; '' means connectivity_data.
     normalization_method : {'none', 'injectionVolume', 'injectionIntensity'}
-        The last two are one: divide by the injection volume (mm3).
+        The last two are the same: divide by the injection volume (mm3).
     subtract_other_hemisphere : bool
-        On the injected side, the volume minus its mirror image; zero on the other.
+        On the injected side, subtract the mirror image; set the other side to zero.
     grouping_method : {'', 'AP', 'DV', 'ML'}
+        Axis of the injection coordinate to bin by; '' means one group.
     allen_atlas_path, atlas_resolution
-        Taken and not needed: nothing here reads the annotation.
+        Ignored: the annotation is not needed.
     load_all : bool
         Also return every processed volume: 9.6 MB each.
     input_regions, region_groups : sequences, optional
-        Acronyms, and the number of the group of each; overrides ``grouping_method``.
+        Acronyms, and a group number for each; override ``grouping_method``.
     export_metadata : bool
         Write the CSV.
     reload : bool
-        Fetch again what the store has.
+        Also download what the store has.
     grouping_bins : int
+        Number of bins of equal width.
     bsv_rules : bool
-        Compute as Brain Street View does, with what it gets wrong.
+        Compute as Brain Street View does, errors included.
     store : Store, optional
         By default the one that ``open_store()`` finds.
     offline : bool
-        Open no connection; what is missing is then missing.
+        Open no connection.
     missing : {'error', 'leave_out'}
-        What becomes of experiments whose volume, injection rows or injected side are not to be had. Those left out
-        are in ``region_info['left_out']``. A volume file that is damaged is an error in any case. Under ``bsv_rules``
-        Brain Street View's own way holds instead.
+        What to do about experiments whose volume, injection volume or injected hemisphere is missing, or whose volume
+        file is damaged. Those left out are listed in ``region_info['left_out']``. Under ``bsv_rules`` missing data are
+        treated as Brain Street View does, and damaged files are an error.
+    include_excluded : bool
+        Also use experiments on the exclusion list.
     api_url : str, optional
+        Base URL of the Allen API.
 
     Returns
     -------
     combined : ndarray of float64, shape (ap, dv, ml, groups)
     injection_info : dict of str to list
-        The unionize rows inside the injections, pooled by column. They are read from the store when first looked at;
-        if somebody has replaced them by then, that is a StoreError.
+        The unionize rows inside the injections, pooled by column. They are read from the store on first access; if
+        they have been replaced by then, a StoreError is raised.
     individual : ndarray of float64, shape (ap, dv, ml, n_ids), or None
         In call order; zero for those left out or missing.
     region_info : dict
-        experimentIDs, primaryStructure_ID, _abbreviation, _AP, _DV, _ML (um; NaN where not known, 0 under
-        ``bsv_rules``), group_centers, grouping_axis, group_edges, group_sizes (volumes that went in), left_out.
+        experimentIDs, primaryStructure_ID, _abbreviation, _AP, _DV, _ML (um; NaN if unknown, 0 under ``bsv_rules``),
+        group_centers, grouping_axis, group_edges, group_sizes (number of volumes averaged), left_out (reason by id).
 
     Raises
     ------
-    UnknownExperimentError
-        If the catalog lacks an experiment; before any work.
-    MissingDataError
-        If inputs are missing and ``missing`` is 'error'.
+    UnknownExperimentError, UnknownStructureError
+        If the catalog does not have an experiment or region; before anything is downloaded.
+    MissingDataError, DamagedFileError
+        If inputs are missing or damaged and ``missing`` is 'error'.
     RecipeError, InputError
-        On an unknown method, or lists that do not fit.
+        If an argument is not valid.
     """
     if reload and offline:
         raise InputError("reload and offline contradict each other", hint="Reloading needs a connection.")
-    if missing not in ("error", "leave_out"):
-        raise RecipeError(f"missing cannot be {missing!r}", hint="It is 'error' or 'leave_out'.")
     request = checked_request(
         experiment_ids,
         normalization_method=normalization_method,
@@ -133,182 +143,168 @@ def fetch_connectivity_data(
         input_regions=input_regions,
         region_groups=region_groups,
         atlas_type=atlas_type,
+        missing=missing,
+        include_excluded=include_excluded,
+        bsv_rules=bsv_rules,
     )
+    if request.repeated:
+        warnings.warn(f"{request.repeated} experiment ids are repeated; each counts once", stacklevel=2)
     folder = Path(save_location) if save_location else None
-    if store is None:
-        with open_store() as opened:
-            call = _Call(opened, request, bsv_rules=bsv_rules, missing=missing)
-            return call.run(folder, file_name, load_all, export_metadata, reload, offline, api_url)
-    call = _Call(store, request, bsv_rules=bsv_rules, missing=missing)
-    return call.run(folder, file_name, load_all, export_metadata, reload, offline, api_url)
+    with nullcontext(store) if store is not None else open_store() as opened:
+        _check_names(opened, request, bsv_rules=bsv_rules)
+        # A folder that cannot be created is an error before any work.
+        metadata = metadata_file(folder, file_name) if export_metadata and folder is not None else None
+        failures = fetch_missing(opened, request, folder=folder, offline=offline, reload=reload, api_url=api_url)
+        call = _Call(opened, request, failures, bsv_rules=bsv_rules, reload=reload)
+        return call.answer(metadata, load_all=load_all)
+
+
+def _check_names(store: Store, request: Request, *, bsv_rules: bool) -> None:
+    with store.database.reading() as connection:
+        resolve_nonempty(connection, request.recipe.selection)
+        if request.regions and not bsv_rules:
+            find_structures(connection, [acronym for acronym, _ in request.regions])
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the catalog has for a call, read in one transaction.
+
+    Attributes
+    ----------
+    seen : list of Subject
+        What region_info says of the experiments; under ``bsv_rules`` what Brain Street View knows of them.
+    warnings : tuple of str
+    """
+
+    inputs: Inputs
+    experiments: list[Subject]
+    seen: list[Subject]
+    injections: dict[int, tuple[float, float]]
+    tables: dict[int, str]
+    warnings: tuple[str, ...]
 
 
 class _Call:
-    """One call: gathers, groups, computes, reports."""
+    """A call whose missing data have been fetched.
 
-    def __init__(self, store: Store, request: Request, *, bsv_rules: bool, missing: str) -> None:
-        self.store = store
-        self.request = request
-        self.bsv_rules = bsv_rules
-        self.missing = missing
+    Parameters
+    ----------
+    failures : mapping of int to str
+        Experiments whose data could not be adopted or downloaded, and why.
+    """
 
-    def run(
-        self,
-        folder: Path | None,
-        file_name: str,
-        load_all: bool,
-        export_metadata: bool,
-        reload: bool,
-        offline: bool,
-        api_url: str | None,
-    ) -> tuple[NDArray[np.float64], dict[str, list[Any]], NDArray[np.float64] | None, dict[str, Any]]:
-        """The return values of the call."""
-        ids = self.request.experiment_ids
-        check_known(self.store.database, ids)
-        # Before any work: a folder that cannot be made would otherwise cost all of it.
-        metadata = metadata_file(folder, file_name) if export_metadata and folder is not None else None
-        reasons = bring_missing(self.store, ids, folder=folder, offline=offline, reload=reload, api_url=api_url)
-        with self.store.database.reading() as connection:
-            tables = injection_tables(connection, ids)
-            facts = read_facts(connection, ids, tables)
-            tree = ancestry(connection) if self.request.regions else {}
-        print_summary(facts)
-        usable, left_out = self._usable(facts, reasons, reload=reload)
-        groups = make_groups(self.request, usable, tree, bsv_rules=self.bsv_rules)
-        left_out |= groups.left_out
-        combined, individual, sizes = self._compute(usable, groups, load_all)
+    def __init__(
+        self, store: Store, request: Request, failures: Mapping[int, str], *, bsv_rules: bool, reload: bool
+    ) -> None:
+        self._store = store
+        self._request = request
+        self._failures = failures
+        self._bsv_rules = bsv_rules
+        # The store still has the data from before, but they are not what was asked for.
+        self._unusable = {i: f"could not be downloaded again: {why}" for i, why in failures.items()} if reload else {}
+
+    def answer(self, metadata: Path | None, *, load_all: bool) -> _Answer:
+        """The return values of the call; the CSV is written where its path is given."""
+        request = self._request
+        unusable = dict(self._unusable)
+        while True:
+            found = self._read(unusable, with_injections=metadata is not None)
+            individuals = Individuals(request.recipe, request.experiment_ids) if load_all else None
+            try:
+                means = group_means(self._store.files, found.inputs, individuals, can_leave_out=not self._bsv_rules)
+                break
+            except DamagedInputsError as error:
+                if self._bsv_rules or request.recipe.missing == "error":
+                    raise
+                unusable.update(error.damaged)
+        print_summary(found.experiments)
+        for warning in found.warnings:
+            warnings.warn(warning, stacklevel=3)
+        if self._bsv_rules:
+            bsv.divide_by_group_size(means, found.inputs)
         if metadata is not None:
-            write_metadata(metadata, facts, bsv_rules=self.bsv_rules)
-        info = self._region_info(usable if self.bsv_rules else facts, groups, sizes, left_out)
-        return combined, injection_rows(self.store.path, ids, tables), individual, info
+            unknown = bsv.UNKNOWN_COORDINATE if self._bsv_rules else ""
+            write_metadata(metadata, found.experiments, found.injections, unknown=unknown)
+        pooled = injection_rows(self._store.path, request.experiment_ids, found.tables)
+        individual = None if individuals is None else individuals.array()
+        return np.moveaxis(means, 0, -1), pooled, individual, self._region_info(found)
 
-    def _usable(
-        self, facts: Sequence[Facts], reasons: Mapping[int, str], *, reload: bool
-    ) -> tuple[list[Facts], dict[int, str]]:
-        """The experiments that can go in, and why the others cannot."""
-        if self.bsv_rules:
-            for experiment_id, reason in reasons.items() if reload else ():
-                warnings.warn(f"experiment {experiment_id} could not be fetched again: {reason}", stacklevel=5)
-            return [_as_bsv_sees(item) for item in facts], {}
-        left_out = {}
-        for item in facts:
-            lacking = self._lacking(item)
-            if lacking is None and reload and item.experiment_id in reasons:
-                lacking = "what the store has could not be fetched again"
-            if lacking is not None:
-                upstream = reasons.get(item.experiment_id)
-                left_out[item.experiment_id] = f"{lacking} ({upstream})" if upstream else lacking
-        if left_out and self.missing == "error":
-            named = listed((f"{i}: {reason}" for i, reason in left_out.items()), limit=_NAMED, separator="; ")
+    def _read(self, unusable: Mapping[int, str], *, with_injections: bool) -> _Found:
+        ids = self._request.experiment_ids
+        with self._store.database.reading() as connection:
+            tables = injection_tables(connection, ids)
+            experiments = read_experiments(connection, ids)
+            injections = read_injections(connection, ids) if with_injections else {}
+            if not self._bsv_rules:
+                return _Found(self._gather(connection, unusable), experiments, experiments, injections, tables, ())
+            seen = [each if each.experiment_id in tables else bsv.without_facts(each) for each in experiments]
+            inputs, unnormalized = bsv.gather_inputs(connection, self._request, seen)
+        notes = [f"experiment {experiment_id} {reason}" for experiment_id, reason in unusable.items()]
+        notes += [
+            f"experiment {experiment_id} has no injection volume: as in Brain Street View, it is averaged without being"
+            " normalized, together with others that are"
+            for experiment_id in unnormalized
+        ]
+        return _Found(inputs, experiments, seen, injections, tables, tuple(notes))
+
+    def _gather(self, connection: Connection, unusable: Mapping[int, str]) -> Inputs:
+        recipe = self._request.recipe
+        if self._unusable and recipe.missing == "error":
+            count = number_of(len(self._unusable), "experiment")
             raise MissingDataError(
-                f"{len(left_out)} of {len(facts)} experiments lack what the average needs: {named}",
-                hint="Bring it: bsv-store fetch, bsv-store sync unionizes. Or call with missing='leave_out'.",
+                f"{count} could not be downloaded again: {_listed(self._failures)}",
+                hint="Call with reload=False to use the data in the store, or with missing='leave_out'.",
             )
-        usable = [item for item in facts if item.experiment_id not in left_out]
-        if not usable:
-            raise MissingDataError("none of the experiments has what the average needs", hint="Bring it first.")
-        return usable, left_out
+        try:
+            return gather_inputs(connection, recipe, damaged=unusable)
+        except MissingDataError as error:
+            if not self._failures:
+                raise
+            raise MissingDataError(f"{error.message} ({_listed(self._failures)})", hint=error.hint) from error
 
-    def _lacking(self, item: Facts) -> str | None:
-        if item.volume is None:
-            return "no projection density in the store"
-        if self.request.normalize and not item.injection_volume:
-            return "no injection volume" if item.has_summary else "no unionize rows in the store"
-        if self.request.subtract and item.injected_hemisphere is None:
-            return "the injected hemisphere is not known"
-        return None
-
-    def _compute(
-        self, usable: Sequence[Facts], groups: Groups, load_all: bool
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, list[int]]:
-        grid = Grid(SPACING_UM)
-        rule: HemisphereRule = "subtract_contralateral" if self.request.subtract else "none"
-        facts = {item.experiment_id: item for item in usable}
-        inputs: list[MemberInput] = []
-        for group, members in enumerate(groups.members):
-            for item in map(facts.__getitem__, members):
-                if item.volume is not None:
-                    divisor, side = self._divisor(item), self._side(item)
-                    inputs.append(MemberInput(item.experiment_id, group, item.volume, divisor, side))
-        accumulator = GroupAccumulator(grid, len(groups.members), hemisphere=rule)
-        work = Pass(range(len(groups.members)), (0, grid.shape[0]), tuple(inputs))
-        damaged = add_all(accumulator, self.store.files, work)
-        if damaged:
-            raise damaged_inputs(damaged, can_leave_out=False)
-        individual = self._individual(inputs, rule) if load_all else None
-        sizes = [0] * len(groups.members)
-        for member in inputs:
-            sizes[member.group] += 1
-        combined: NDArray[np.float64] = accumulator.finish("float64").mean.astype(np.float64, copy=False)
-        if self.bsv_rules:
-            # Brain Street View divides by the size of the group, downloads that failed included.
-            for group, members in enumerate(groups.members):
-                if members and sizes[group] < len(members):
-                    combined[group] *= sizes[group] / len(members)
-        return np.moveaxis(combined, 0, -1), individual, sizes
-
-    def _individual(self, members: Sequence[MemberInput], rule: HemisphereRule) -> NDArray[np.float64]:
-        """Each volume as it goes into the average, shape (ap, dv, ml, n_ids)."""
-        places = {identifier: number for number, identifier in enumerate(self.request.experiment_ids)}
-        result = np.zeros((*Grid(SPACING_UM).shape, len(places)))
-        for member in members:
-            result[..., places[member.experiment_id]] = process_volume(
-                read_array(self.store.files, member.volume),
-                divisor=member.divisor,
-                hemisphere=rule,
-                injected=member.injected,
-            )
-        return result
-
-    def _divisor(self, item: Facts) -> float:
-        if not self.request.normalize:
-            return 1.0
-        if item.injection_volume:
-            return item.injection_volume
-        warnings.warn(
-            f"experiment {item.experiment_id} has no injection volume: as in Brain Street View, it is averaged without"
-            " being normalized, together with others that are",
-            stacklevel=5,
-        )
-        return 1.0
-
-    def _side(self, item: Facts) -> Hemisphere | None:
-        if not self.request.subtract:
-            return None
-        # Brain Street View compares um with a voxel index, so that every injection counts as right.
-        if self.bsv_rules or item.injected_hemisphere == "right":
-            return "right"
-        return "left"
-
-    def _region_info(
-        self, facts: Sequence[Facts], groups: Groups, sizes: list[int], left_out: Mapping[int, str]
-    ) -> dict[str, Any]:
-        unknown = 0.0 if self.bsv_rules else np.nan
+    def _region_info(self, found: _Found) -> dict[str, Any]:
+        inputs, experiments = found.inputs, found.seen
+        unknown = bsv.UNKNOWN_COORDINATE if self._bsv_rules else np.nan
         coordinates = {
-            axis: np.array([_or(getattr(item, f"injection_{axis.lower()}"), unknown) for item in facts], np.float64)
-            for axis in ("AP", "DV", "ML")
+            axis: np.array([_or(each.coordinate(axis), unknown) for each in experiments], np.float64) for axis in AXES
         }
+        sizes = Counter(member.group for member in inputs.members)
         return {
-            "experimentIDs": list(self.request.experiment_ids),
-            "primaryStructure_ID": np.array([item.primary_structure_id for item in facts], np.int64),
-            "primaryStructure_abbreviation": [item.primary_structure for item in facts],
+            "experimentIDs": list(self._request.experiment_ids),
+            "primaryStructure_ID": np.array([each.primary_structure_id for each in experiments], np.int64),
+            "primaryStructure_abbreviation": [each.primary_structure for each in experiments],
             **{f"primaryStructure_{axis}": values for axis, values in coordinates.items()},
-            "group_centers": None if groups.centers is None else np.array(groups.centers, np.float64),
-            "grouping_axis": groups.axis,
-            "group_edges": None if groups.edges is None else np.array(groups.edges, np.float64),
-            "group_sizes": sizes,
-            "left_out": dict(left_out),
+            **_bins(inputs, experiments),
+            "group_sizes": [sizes[group.number] for group in inputs.groups],
+            "left_out": {left.experiment_id: self._reason(left.experiment_id, left.reason) for left in inputs.left_out},
         }
 
+    def _reason(self, experiment_id: int, reason: str) -> str:
+        failure = self._failures.get(experiment_id)
+        return reason if failure is None or failure in reason else f"{reason} ({failure})"
 
-def _as_bsv_sees(item: Facts) -> Facts:
-    """An experiment without injection rows has neither structure nor coordinate for Brain Street View."""
-    if item.has_summary:
-        return item
-    return replace(
-        item, primary_structure="", primary_structure_id=0, injection_ap=None, injection_dv=None, injection_ml=None
-    )
+
+def _bins(inputs: Inputs, experiments: Sequence[Subject]) -> dict[str, Any]:
+    """The parts of region_info on grouping by coordinate."""
+    grouping = inputs.recipe.grouping
+    if not isinstance(grouping, CoordinateGrouping):
+        return {"group_centers": None, "grouping_axis": None, "group_edges": None}
+    centers = [np.nan if group.center_um is None else group.center_um for group in inputs.groups]
+    grouped = {experiment_id for group in inputs.groups for experiment_id in group.experiment_ids}
+    coordinates = (each.coordinate(grouping.axis) for each in experiments if each.experiment_id in grouped)
+    # All edges: the groups have only those of bins with experiments.
+    bins = make_bins(grouping, [value for value in coordinates if value is not None])
+    return {
+        "group_centers": np.array(centers, np.float64),
+        "grouping_axis": grouping.axis,
+        "group_edges": None if bins is None else np.array(bins.edges, np.float64),
+    }
 
 
 def _or(coordinate: float | None, unknown: float) -> float:
-    return float(coordinate) if coordinate is not None and is_known(coordinate) else unknown
+    return unknown if coordinate is None else coordinate
+
+
+def _listed(reasons: Mapping[int, str]) -> str:
+    return listed((f"{experiment_id}: {reason}" for experiment_id, reason in reasons.items()), separator="; ")

@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bsv_store.averaging.grouping.assignment import is_known
-from bsv_store.compat.inputs import Facts
+from bsv_store.catalog.tables.frames import WILD_TYPE_LABEL
 from bsv_store.errors import InputError
 from bsv_store.formats.output_file import written_whole
+from bsv_store.volumes.grid import AXES
 
-WILD_TYPE = "Wild-type"
+if TYPE_CHECKING:
+    from bsv_store.averaging.grouping.assignment import Subject
+
 COLUMNS = (
     "ExperimentID",
     "MouseLine",
@@ -27,33 +30,48 @@ COLUMNS = (
 )
 
 
-def print_summary(facts: Sequence[Facts]) -> None:
-    """Print how many experiments of which line and structure a call is about."""
-    lines = [f"Experiments: {len(facts)}"]
-    lines += _counted("Mouse lines", (item.line or WILD_TYPE for item in facts))
-    lines += _counted("Primary injection structures", (item.primary_structure for item in facts))
+def print_summary(experiments: Sequence[Subject]) -> None:
+    """Print the number of experiments, in total and by line and primary structure."""
+    lines = [f"Experiments: {len(experiments)}"]
+    lines += _counted("Mouse lines", (each.line or WILD_TYPE_LABEL for each in experiments))
+    lines += _counted("Primary injection structures", (each.primary_structure for each in experiments))
     sys.stdout.write("\n".join(lines) + "\n")
 
 
 def metadata_file(folder: Path, file_name: str) -> Path:
-    """Path of the CSV of a call; its folder is made where it is missing.
+    """Path of the CSV of a call; its folder is created if it does not exist.
 
     Raises
     ------
     InputError
-        If the file name leads elsewhere, or the folder cannot be made.
+        If the file name contains a folder, or the folder cannot be created.
     """
     if Path(file_name).name != file_name:
-        raise InputError(f"file_name {file_name!r} is no plain name", hint="Name the folder in save_location.")
+        raise InputError(f"file_name must not contain a folder, got {file_name!r}", hint="Use save_location for it.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder} cannot be made: {error.strerror}", hint="Name another save_location.") from error
+        raise InputError(
+            f"save_location {folder} cannot be created: {error.strerror}", hint="Choose another folder."
+        ) from error
     return folder / f"{file_name or 'connectivity_data'}_metadata.csv"
 
 
-def write_metadata(target: Path, facts: Sequence[Facts], *, bsv_rules: bool) -> None:
+def write_metadata(
+    target: Path,
+    experiments: Sequence[Subject],
+    injections: Mapping[int, tuple[float, float]],
+    *,
+    unknown: float | str,
+) -> None:
     """Write the CSV, one row per experiment in call order.
+
+    Parameters
+    ----------
+    injections : mapping of int to (float, float)
+        Injection volume in mm3 and summed pixel intensity by experiment id; missing ones are written as 0.
+    unknown : float or str
+        Stands for unknown coordinates.
 
     Raises
     ------
@@ -62,21 +80,18 @@ def write_metadata(target: Path, facts: Sequence[Facts], *, bsv_rules: bool) -> 
     NoSpaceError
         If the disk is full.
     """
-    unknown = 0.0 if bsv_rules else ""
     with written_whole(target, overwrite=True) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for item in facts:
-            coordinates = (item.injection_ap, item.injection_dv, item.injection_ml)
+        for each in experiments:
             writer.writerow(
                 (
-                    item.experiment_id,
-                    item.line or WILD_TYPE,
-                    item.primary_structure,
-                    item.primary_structure_id,
-                    *(float(value) if value is not None and is_known(value) else unknown for value in coordinates),
-                    item.injection_volume or 0.0,
-                    item.injection_intensity or 0.0,
+                    each.experiment_id,
+                    each.line or WILD_TYPE_LABEL,
+                    each.primary_structure,
+                    each.primary_structure_id,
+                    *(unknown if (um := each.coordinate(axis)) is None else um for axis in AXES),
+                    *injections.get(each.experiment_id, (0.0, 0.0)),
                 )
             )
 

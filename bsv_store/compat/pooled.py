@@ -1,6 +1,6 @@
-"""The pooled injection rows of a call, read from the store when somebody looks at them.
+"""The pooled injection rows of a call, read from the store on first access.
 
-Few scripts do, and as Python values these rows cost as much as the averaging: 66 rows of 19 fields an experiment.
+Few scripts use them, and as Python values they take as long as the averaging: 66 rows of 19 fields per experiment.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ Columns = dict[str, list[Any]]
 
 
 class InjectionRows(Columns):
-    """A dictionary of lists that is filled when it is first looked at, and pickled as a plain one.
+    """A dictionary of lists that is filled on first access and pickled as a plain dict.
 
     Parameters
     ----------
     read : callable
-        Gives the columns: all of `FIELDS`.
+        Returns the columns: all of `FIELDS`.
     """
 
     def __init__(self, read: Callable[[], Columns]) -> None:
-        # The keys are there from the start, so that what asks for the length alone is answered rightly.
+        # With all keys from the start, so that len() is correct before anything is read.
         super().__init__({field: [] for field in FIELDS})
         self._read: Callable[[], Columns] | None = read
 
@@ -57,8 +57,8 @@ def _filling(name: str) -> Callable[..., Any]:
     return filled
 
 
-# All of dict that reads or replaces values. With __iter__ and keys among them, dict(rows), {**rows} and C code that
-# honors subclasses, such as json's, come through here as well.
+# All methods of dict that read or replace values. They include __iter__ and keys, which dict(rows), {**rows} and C code
+# that respects subclasses, such as json, use.
 for _name in (
     *("__getitem__", "__setitem__", "__delitem__", "__iter__", "__reversed__", "__repr__", "__eq__", "__ne__"),
     *("__or__", "__ror__", "__ior__", "keys", "values", "items", "get", "pop", "popitem", "setdefault", "update"),
@@ -68,23 +68,23 @@ for _name in (
 
 
 def injection_rows(store: Path, ids: Sequence[int], tables: Mapping[int, str]) -> InjectionRows:
-    """The injection rows of some experiments, pooled column by column; a StoreError if they have changed meanwhile.
+    """The injection rows of the experiments, pooled by column; a StoreError on access if they have been replaced.
 
-    Columns have the API's names; ``experimentID`` comes last. Experiments come in the order of the ids.
+    Columns have the names of the API; ``experimentID`` is the last. Experiments are in the order of the ids.
 
     Parameters
     ----------
     store : pathlib.Path
-        The store's folder: it is opened again when the rows are looked at.
+        Folder of the store, which is opened again on first access.
     ids : sequence of int
     tables : mapping of int to str
-        Hash of each experiment's injection rows, as :func:`injection_tables` gave it to the call.
+        Hash of each experiment's injection rows at the time of the call, see :func:`injection_tables`.
     """
     return InjectionRows(partial(_read, store, tuple(ids), dict(tables)))
 
 
 def injection_tables(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
-    """Hash of the injection half of the unionize table of each experiment that has it in the store."""
+    """Hash of the injection rows by experiment id, for the experiments whose injection rows are in the store."""
     query = select(UnionizeCoverage.experiment_id, UnionizeCoverage.content_sha256).where(
         id_in(connection, UnionizeCoverage.experiment_id, ids), UnionizeCoverage.part == "injection"
     )
@@ -93,12 +93,12 @@ def injection_tables(connection: Connection, ids: Sequence[int]) -> dict[int, st
 
 def _read(store: Path, ids: tuple[int, ...], tables: dict[int, str]) -> Columns:
     with open_store(store, read_only=True) as opened, opened.database.reading() as connection:
-        # Of those alone that had rows then: what came for others since is none of this call's.
+        # Rows that were added after the call are ignored.
         ids = tuple(experiment_id for experiment_id in ids if experiment_id in tables)
         if injection_tables(connection, ids) != tables:
             raise StoreError(
                 "the injection rows of these experiments have been replaced since the call that averaged them",
-                hint="Call fetch_connectivity_data again: averages and rows then belong together.",
+                hint="Call fetch_connectivity_data again for averages and rows that match.",
             )
         columns = [Unionize.__table__.columns[column] for _, column, _ in UNIONIZE_FIELDS]
         query = select(*columns).where(id_in(connection, Unionize.experiment_id, ids), Unionize.is_injection)

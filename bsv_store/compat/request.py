@@ -1,19 +1,20 @@
-"""What a call asks for, checked before any work: Brain Street View takes every unknown word for a default."""
+"""The arguments of ``fetch_connectivity_data``, checked and turned into a recipe."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bsv_store.averaging.grouping.grouping import Grouping, by_coordinate, by_region, no_grouping
+from bsv_store.averaging.recipe import Recipe
+from bsv_store.catalog.selection.selection import Selection
+from bsv_store.check import choice, several, text
 from bsv_store.errors import EmptySelectionError, InputError, RecipeError
-from bsv_store.volumes.grid import Axis
+from bsv_store.vocabulary import AXES, NORMALIZATIONS, AxisRow, WordRow
 
-# Two names, one computation: both divide by the injection volume.
-_NORMALIZATIONS = {"none": False, "injectionVolume": True, "injectionIntensity": True}
-_AXES: tuple[Axis, ...] = ("AP", "ML", "DV")
+_GROUPING_METHODS: dict[str, WordRow | AxisRow] = {"": WordRow("", "one group", ("none",)), **AXES}
+_ATLASES = {"allen": WordRow("allen", "Allen CCFv3")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,36 +25,19 @@ class Request:
     ----------
     experiment_ids : tuple of int
         Unique, in call order.
-    normalize, subtract : bool
-    axis : str or None
-        'AP', 'ML' or 'DV' where grouped by coordinate.
-    bins : int
+    recipe : Recipe
+        What our rules compute.
     regions : tuple of (str, int)
         Acronym and group number, in the order listed; empty unless grouped by region.
+    repeated : int
+        Number of ids that were dropped because they had been listed before.
     """
 
     experiment_ids: tuple[int, ...]
-    normalize: bool
-    subtract: bool
-    axis: Axis | None
-    bins: int
+    recipe: Recipe
     regions: tuple[tuple[str, int], ...]
-
-    @property
-    def group_numbers(self) -> tuple[int, ...]:
-        """Distinct group numbers of the regions, ascending: the order of the groups in the result."""
-        return tuple(sorted({number for _, number in self.regions}))
-
-    def grouping(self) -> Grouping:
-        """The grouping under our rules."""
-        if self.regions:
-            return by_region(
-                {
-                    str(number): [acronym for acronym, its_number in self.regions if its_number == number]
-                    for number in self.group_numbers
-                }
-            )
-        return by_coordinate(self.axis, bins=self.bins) if self.axis is not None else no_grouping()
+    include_excluded: bool
+    repeated: int
 
 
 def checked_request(
@@ -63,63 +47,87 @@ def checked_request(
     subtract_other_hemisphere: bool,
     grouping_method: str,
     grouping_bins: int,
-    input_regions: Sequence[str] | None,
-    region_groups: Sequence[int] | None,
+    input_regions: Sequence[str] | str | None,
+    region_groups: Sequence[int] | int | None,
     atlas_type: str,
+    missing: str,
+    include_excluded: bool,
+    bsv_rules: bool,
 ) -> Request:
-    """The call's arguments as one checked value.
+    """The arguments of a call as one checked value.
 
     Raises
     ------
     EmptySelectionError
         If no id is given.
     InputError, RecipeError
-        On what cannot be meant, naming what can.
+        If an argument is not valid; the hint lists the valid values.
     """
-    if normalization_method not in _NORMALIZATIONS:
-        raise RecipeError(
-            f"there is no normalization method {normalization_method!r}",
-            hint=f"Methods are {', '.join(map(repr, _NORMALIZATIONS))}.",
-        )
-    if grouping_method not in ("", *_AXES):
-        raise RecipeError(
-            f"there is no grouping method {grouping_method!r}",
-            hint=f"Methods are '' (one group), {', '.join(map(repr, _AXES))}, or regions in input_regions.",
-        )
-    if atlas_type != "allen":
-        raise InputError(f"there is no atlas {atlas_type!r} in the store", hint="It holds the Allen atlas: 'allen'.")
+    choice("atlas_type", atlas_type, _ATLASES)
+    given = _checked_ids(experiment_ids)
+    ids = tuple(dict.fromkeys(given))
     regions = _regions(input_regions, region_groups)
-    return Request(
-        experiment_ids=_unique_ids(experiment_ids),
-        normalize=_NORMALIZATIONS[normalization_method],
-        subtract=bool(subtract_other_hemisphere),
-        axis=None if regions else next((axis for axis in _AXES if axis == grouping_method), None),
-        bins=max(1, int(grouping_bins)),
-        regions=regions,
+    grouping = _grouping(grouping_method, grouping_bins, () if bsv_rules else regions)
+    recipe = Recipe(
+        selection=Selection(ids=ids, include_excluded=include_excluded),
+        normalize=choice("normalization_method", normalization_method, NORMALIZATIONS, error=RecipeError).name,
+        hemisphere_rule="subtract_contralateral" if subtract_other_hemisphere else "none",
+        grouping=grouping,
+        missing=missing,  # type: ignore[arg-type]  # checked there
+        dtype="float64",
     )
+    return Request(ids, recipe, regions, include_excluded, repeated=len(given) - len(ids))
 
 
-def _unique_ids(experiment_ids: Sequence[Any]) -> tuple[int, ...]:
-    try:
-        ids = [int(value) for value in experiment_ids]
-    except (TypeError, ValueError) as error:
-        raise InputError(f"experiment ids are whole numbers: {error}") from error
-    if not ids:
+def groups_of(regions: Iterable[tuple[str, int]]) -> dict[int, list[str]]:
+    """Acronyms by group number, ascending: the order of the groups in the result."""
+    groups: dict[int, list[str]] = {}
+    for acronym, number in regions:
+        groups.setdefault(number, []).append(acronym)
+    return dict(sorted(groups.items()))
+
+
+def _grouping(method: str, bins: int, regions: Sequence[tuple[str, int]]) -> Grouping:
+    axis = choice("grouping_method", method, _GROUPING_METHODS, error=RecipeError).name
+    if regions:
+        return by_region({str(number): acronyms for number, acronyms in groups_of(regions).items()})
+    # As in Brain Street View, fewer than one bin means one.
+    return by_coordinate(axis, bins=max(1, _integer("grouping_bins", bins))) if axis else no_grouping()
+
+
+def _checked_ids(experiment_ids: Sequence[Any]) -> list[int]:
+    values = several("experiment_ids", experiment_ids, such_as="[288168426, 298404860]")
+    if not values:
         raise EmptySelectionError(
-            "no experiment ids were given", hint="find_connectivity_experiments(['VISp']) finds some."
+            "experiment_ids is empty", hint="find_connectivity_experiments(['VISp']) returns some ids."
         )
-    unique = tuple(dict.fromkeys(ids))
-    if len(unique) < len(ids):
-        warnings.warn(f"{len(ids) - len(unique)} experiment ids are given twice; each counts once", stacklevel=4)
-    return unique
+    return [_integer("experiment_ids", value) for value in values]
 
 
-def _regions(regions: Sequence[str] | None, groups: Sequence[int] | None) -> tuple[tuple[str, int], ...]:
-    if regions is None or groups is None or len(regions) == 0 or len(groups) == 0:
+def _regions(
+    input_regions: Sequence[str] | str | None, region_groups: Sequence[int] | int | None
+) -> tuple[tuple[str, int], ...]:
+    if input_regions is None or region_groups is None:
+        return ()
+    regions = several("input_regions", input_regions, such_as="['VISp', 'VISl']")
+    groups = several("region_groups", region_groups, such_as="[1, 2]")
+    if not regions or not groups:
         return ()
     if len(regions) != len(groups):
         raise InputError(
-            f"{len(regions)} input_regions, but {len(groups)} region_groups",
-            hint="Give a group number for each region.",
+            f"input_regions has {len(regions)} items, region_groups has {len(groups)}",
+            hint="Give one group number per region.",
         )
-    return tuple((str(region), int(group)) for region, group in zip(regions, groups, strict=True))
+    acronyms = [text("input_regions", region, such_as="VISp") for region in regions]
+    return tuple(zip(acronyms, (_integer("region_groups", group) for group in groups), strict=True))
+
+
+def _integer(name: str, value: Any) -> int:
+    # Scripts read numbers from tables, where they may be strings, or floats beside missing values.
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{name} must be an integer, got {value!r}") from error
+    if not isinstance(value, str) and number != value:
+        raise InputError(f"{name} must be an integer, got {value!r}")
+    return number

@@ -1,21 +1,19 @@
-"""Brain Street View's two searches, answered by the catalog."""
+"""Brain Street View's two searches, as selections."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
-from sqlalchemy import select
-
-from bsv_store.catalog.database.models import Experiment, Structure
-from bsv_store.catalog.selection.resolve import compile_selection
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.store.opening import open_store
 
 if TYPE_CHECKING:
     from bsv_store.store.store import Store
+    from bsv_store.vocabulary import Measure, MeasuredHemisphere
 
-# Brain Street View's code for wild type; '' stands for all lines.
+# Brain Street View writes '0' for wild type and '' for all lines.
 _WILD_TYPE_CODE = "0"
 
 
@@ -25,27 +23,29 @@ def find_connectivity_experiments(
     primary_injection: bool = True,
     target_regions: Sequence[str] | str | None = None,
     *,
-    measure: str = "projection_volume",
+    measure: Measure = "projection_volume",
     threshold: float = 0.01,
-    target_hemisphere: str = "both",
+    target_hemisphere: MeasuredHemisphere = "both",
     store: Store | None = None,
 ) -> list[int]:
     """Ids of the experiments injected in the regions or their descendants, ascending.
+
+    Withdrawn experiments and those on the exclusion list are not returned.
 
     Parameters
     ----------
     regions : sequence of str
         Acronyms.
     mouse_line : str
-        '' = all, '0' = wild type, else a line's name.
+        '' = all, '0' = wild type, else the name of a line.
     primary_injection : bool
-        Whether the primary injection structure counts, or any that the injection touched.
+        Whether only the primary injection structure counts, or also the secondary ones.
     target_regions : sequence of str, optional
-        Only experiments that project to one of these: their own signal counts. (Brain Street View takes every
-        experiment of a source region in which any projects there.)
+        Only experiments that project to one of these. (Brain Street View returns all experiments of a region if any
+        of them projects there.)
     measure, threshold, target_hemisphere
-        What counts as projecting: a unionize measure outside the injection above the threshold in 'left', 'right',
-        'both', 'ipsilateral' or 'contralateral'.
+        An experiment projects to a target if the measure outside the injection site exceeds the threshold there, in
+        the hemisphere 'left', 'right', 'both', 'ipsilateral' or 'contralateral'.
     store : Store, optional
         By default the one that ``open_store()`` finds.
 
@@ -54,17 +54,14 @@ def find_connectivity_experiments(
     UnknownStructureError, SelectionError
         If a region or line is unknown.
     """
-    parts: dict[str, Any] = {
-        "injected_in": _listed(regions),
-        "injection": "primary" if primary_injection else "any",
-        **_line(mouse_line),
-    }
+    selection = Selection(
+        injected_in=regions, injection="primary" if primary_injection else "any", line=_line(mouse_line)
+    )
     if target_regions is not None and len(target_regions) > 0:
-        parts |= _target(target_regions, measure, threshold, target_hemisphere)
-    selection = Selection(**parts)
-    if store is not None:
-        return list(store.select(selection))
-    with open_store() as opened:
+        selection &= Selection(
+            projecting_to=target_regions, measure=measure, threshold=threshold, target_hemisphere=target_hemisphere
+        )
+    with nullcontext(store) if store is not None else open_store() as opened:
         return list(opened.select(selection))
 
 
@@ -73,20 +70,20 @@ def fetch_upstream_regions(
     min_projection_volume: float = 0.01,
     mouse_line: str = "",
     *,
-    measure: str = "projection_volume",
-    target_hemisphere: str = "both",
+    measure: Measure = "projection_volume",
+    target_hemisphere: MeasuredHemisphere = "both",
     store: Store | None = None,
 ) -> list[str]:
-    """Acronyms of the primary structures of the experiments that project to a target, sorted.
+    """Acronyms of the primary structures of the experiments that project to one of the targets, sorted.
 
     Parameters
     ----------
     target_regions : sequence of str
         Acronyms.
     min_projection_volume : float
-        The measure outside the injection must be above this in a target; mm3 for projection_volume.
+        Threshold of the measure outside the injection site; mm3 for projection_volume.
     mouse_line : str
-        '' = all, '0' = wild type, else a line's name. (Brain Street View ignores it.)
+        '' = all, '0' = wild type, else the name of a line. (Brain Street View ignores it.)
     measure, target_hemisphere
         As in `find_connectivity_experiments`.
     store : Store, optional
@@ -97,39 +94,16 @@ def fetch_upstream_regions(
     UnknownStructureError, SelectionError
         If a region or line is unknown.
     """
-    target = _target(target_regions, measure, min_projection_volume, target_hemisphere)
-    selection = Selection(**target, **_line(mouse_line))
-    if store is not None:
-        return _primary_structures(store, selection)
-    with open_store() as opened:
-        return _primary_structures(opened, selection)
+    selection = Selection(
+        projecting_to=target_regions,
+        measure=measure,
+        threshold=min_projection_volume,
+        target_hemisphere=target_hemisphere,
+        line=_line(mouse_line),
+    )
+    with nullcontext(store) if store is not None else open_store() as opened:
+        return sorted(set(opened.experiments(selection)["primary_structure"]))
 
 
-def _primary_structures(store: Store, selection: Selection) -> list[str]:
-    with store.database.reading() as connection:
-        query = (
-            select(Structure.acronym)
-            .distinct()
-            .join(Experiment, Experiment.primary_structure_id == Structure.id)
-            .where(Experiment.id.in_(compile_selection(connection, selection)))
-        )
-        return sorted(connection.execute(query).scalars())
-
-
-def _target(regions: Sequence[str] | str, measure: str, threshold: float, hemisphere: str) -> dict[str, Any]:
-    return {
-        "projecting_to": _listed(regions),
-        "measure": measure,
-        "threshold": threshold,
-        "target_hemisphere": hemisphere,
-    }
-
-
-def _line(mouse_line: str) -> dict[str, Any]:
-    if mouse_line == "":
-        return {}
-    return {"line": "wild-type" if mouse_line == _WILD_TYPE_CODE else mouse_line}
-
-
-def _listed(regions: Sequence[str] | str) -> list[str]:
-    return [regions] if isinstance(regions, str) else list(regions)
+def _line(mouse_line: str) -> str | None:
+    return "wild-type" if mouse_line == _WILD_TYPE_CODE else mouse_line or None

@@ -1,4 +1,4 @@
-"""Pictures of group averages. Needs the extra ``plot`` (Matplotlib)."""
+"""Figures of group averages. Requires the extra ``plot`` (Matplotlib)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from bsv_store.reports.sheet import SHEET_VIEWS, draw_sheet
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ENDINGS", "PlottedGroup", "PlottedVersion", "draw_groups", "plot_groups"]
+__all__ = ["SUFFIXES", "PlottedGroup", "PlottedVersion", "draw_groups", "plot_groups"]
 
-ENDINGS = (".png", ".pdf", ".svg")
+SUFFIXES = (".png", ".pdf", ".svg")
 
-# Up to here each group has axes with numbers; more become a sheet of small tiles.
-_WITH_AXES = 10
-# More tiles than these are no picture that anybody reads, and no size that Matplotlib writes.
-_MOST = 400
+# More groups are drawn as a sheet of small tiles without axes.
+_MAX_WITH_AXES = 10
+# Larger figures are not readable, and exceed the size limits of Matplotlib.
+_MAX_GROUPS = 400
 
 
 def plot_groups(
@@ -35,40 +35,43 @@ def plot_groups(
     subtitle: str | None = None,
     overwrite: bool = True,
 ) -> Path:
-    """The path of a picture with the groups' averages from above, from the front and from the left.
+    """Draw the mean of each group into a file: views from above, from the front and from the left.
 
-    More than ten groups become a sheet of tiles without axes, from above and from the front only. Each panel is a
-    maximum projection (of the largest absolute value where there are negative ones) on one color scale for all groups;
-    axes are CCF coordinates in mm. The thin line is the outline of all voxels with signal in any group. Where groups
-    are bins of a coordinate, dashes mark the edges of the bin. Gray has no data, all the way through the brain, and is
-    not the color of 0; a group without experiments is gray and says so. Normalization, hemisphere rule, masks and the
-    number of experiments stand below the title.
+    More than ten groups are drawn as a sheet of tiles without axes, with views from above and from the front. Each
+    panel is a maximum projection (of absolute values, if there are negative ones); all groups share one color scale.
+    Axes are CCF coordinates in mm. The thin line is the outline of all voxels with signal in any group; dashed lines
+    are the edges of coordinate bins. Gray means no data along the whole line of sight, as opposed to 0; a group
+    without experiments is gray and labeled. Normalization, hemisphere rule, masks and number of experiments are listed
+    below the title.
 
     Parameters
     ----------
     version : DatasetVersion
     path : path
-        Ends in .png, .pdf or .svg.
+        Must end in .png, .pdf or .svg.
     groups : sequence of int, optional
-        Numbers of the groups to draw; all by default.
+        Numbers of the groups to draw; by default all.
     subtitle : str, optional
         One line below the title.
     overwrite : bool
         Replace the file if it exists.
 
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
     Raises
     ------
     InputError
-        If Matplotlib is not installed, the ending is another one, the file cannot be written, or there is no such
-        group, or there are too many for a picture.
+        If Matplotlib is not installed, the suffix is not valid, the file cannot be written, a group does not exist, or
+        there are too many groups.
     DamagedFileError
-        If the result file in the store is not what was published.
+        If the result file in the store is missing or damaged.
     """
     target = checked_path("path", path)
-    if target.suffix.lower() not in ENDINGS:
-        raise InputError(
-            f"cannot tell from {target.name!r} what to draw", hint=f"The name ends in {', '.join(ENDINGS)}."
-        )
+    if target.suffix.lower() not in SUFFIXES:
+        raise InputError(f"path must end in {', '.join(SUFFIXES)}, got {target.name!r}")
     figure = draw_groups(version, groups=groups, subtitle=subtitle)
     with written_whole(target, overwrite=overwrite) as temporary:
         figure.savefig(temporary, dpi=150, facecolor="white")
@@ -76,19 +79,19 @@ def plot_groups(
 
 
 def draw_groups(version: PlottedVersion, *, groups: Sequence[int] | None = None, subtitle: str | None = None) -> Figure:
-    """The Matplotlib figure that :func:`plot_groups` writes, for notebooks and further changes.
+    """The Matplotlib figure that :func:`plot_groups` writes, for notebooks and customization.
 
     Raises
     ------
     InputError
-        If Matplotlib is not installed, there is no such group, or there are too many for a picture.
+        If Matplotlib is not installed, a group does not exist, or there are too many groups.
     DamagedFileError
-        If the result file in the store is not what was published.
+        If the result file in the store is missing or damaged.
     """
-    # Before the work.
+    # Raises if Matplotlib is missing, before any work.
     figure_class()
     numbers = _checked(version, groups)
-    if len(numbers) <= _WITH_AXES:
+    if len(numbers) <= _MAX_WITH_AXES:
         return draw_axes(scene_of(version, numbers, VIEWS, subtitle=subtitle))
     return draw_sheet(scene_of(version, numbers, SHEET_VIEWS, subtitle=subtitle))
 
@@ -96,15 +99,16 @@ def draw_groups(version: PlottedVersion, *, groups: Sequence[int] | None = None,
 def _checked(version: PlottedVersion, groups: Sequence[int] | None) -> list[int]:
     if not hasattr(version, "groups"):
         raise InputError(
-            f"version is {version!r}, and no version", hint="Give one, such as store.dataset('visual') returns."
+            f"version must be a DatasetVersion, got {version!r}", hint="For example store.dataset('visual')."
         )
     known = range(len(version.groups))
     numbers = list(known) if groups is None else several("groups", groups, such_as="[0, 2]")
     unknown = [number for number in numbers if number not in known]
     if unknown:
-        raise InputError(f"{version.ref} has no group {unknown[0]}", hint=f"Its groups are 0 to {len(known) - 1}.")
-    if not numbers or len(numbers) > _MOST:
+        raise InputError(f"{version.ref} has no group {unknown[0]}", hint=f"Valid groups are 0 to {len(known) - 1}.")
+    if not numbers or len(numbers) > _MAX_GROUPS:
         raise InputError(
-            f"{len(numbers)} groups cannot be drawn in one picture", hint=f"Choose 1 to {_MOST} of them (--group)."
+            f"{len(numbers)} groups cannot be drawn in one figure",
+            hint=f"Choose 1 to {_MAX_GROUPS} groups (--group N, groups=[...]).",
         )
     return numbers

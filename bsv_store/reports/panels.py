@@ -1,4 +1,4 @@
-"""What a picture of group averages shows: maximum projections, one color scale, outlines."""
+"""Elements shared by all figures: maximum projections, color scale, outlines, texts."""
 
 from __future__ import annotations
 
@@ -19,69 +19,65 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-OUTLINE = "#9aa4b2"
-NOBODY = "no experiments"
-# On no color scale: neither the black (or white) of 0 nor any signal.
-_NO_DATA = "#6b7280"
-_NO_DATA_SIGNED = "#c3c8d0"
-MM = tuple(extent / 1000 for extent in EXTENT_UM)
+OUTLINE_COLOR = "#9aa4b2"
+NO_EXPERIMENTS = "no experiments"
+# Not on the color scales, so distinct from 0 and from any signal.
+_NO_DATA_COLOR = "#6b7280"
+_NO_DATA_COLOR_SIGNED = "#c3c8d0"
+EXTENT_MM = tuple(extent / 1000 for extent in EXTENT_UM)
 AXIS_NAMES = ("AP", "DV", "ML")
 
-# The brightest voxels are few; the scale ends where this share of the visible signal lies below.
+# The color scale ends at this quantile of the non-zero pixels: few voxels are much brighter.
 _SCALE_QUANTILE = 0.998
-# Of the notes at the foot, whose letters are 8 points high.
+# At a font size of 8 points.
 _CHARACTERS_PER_INCH = 14
 _HEADING_SIZE = 8.5
-_LEAST_OUTLINE_MM = 1.5
+_MIN_OUTLINE_MM = 1.5
 _TITLE_INCHES, _LINE_INCHES = 0.42, 0.17
 
 
 class PlottedGroup(Protocol):
-    """A group as the picture needs it."""
+    """What a figure needs to know about a group."""
 
     @property
     def label(self) -> str:
-        """Its name."""
+        """Label of the group."""
 
     @property
     def n(self) -> int:
-        """Its number of members."""
+        """Number of experiments."""
 
     @property
     def lower(self) -> float | None:
-        """Lower edge of its coordinate bin, um."""
+        """Lower edge of the coordinate bin in um."""
 
     @property
     def upper(self) -> float | None:
-        """Upper edge of its coordinate bin, um."""
+        """Upper edge of the coordinate bin in um."""
 
 
 class PlottedVersion(Protocol):
-    """A dataset version as the picture needs it."""
+    """What a figure needs to know about a dataset version."""
 
     @property
     def ref(self) -> str:
-        """Its full name."""
+        """Name and number, such as visual@1."""
 
     @property
     def fingerprint(self) -> str:
-        """What identifies question and inputs."""
+        """Fingerprint of recipe and inputs."""
 
     @property
     def quantity(self) -> str:
-        """What the numbers are."""
-
-    @property
-    def unit(self) -> str:
-        """The unit of the numbers."""
+        """Description of the values, with their unit."""
 
     @property
     def rules(self) -> Sequence[str]:
-        """How volumes became these numbers."""
+        """Normalization, hemisphere rule and masks, in words."""
 
     @property
     def axis(self) -> Axis | None:
-        """Axis of the coordinate bins."""
+        """Axis of the coordinate bins, if any."""
 
     @property
     def grid(self) -> Grid:
@@ -92,12 +88,12 @@ class PlottedVersion(Protocol):
         """The groups."""
 
     def statistic(self, name: str, *, group: int | None = None) -> NDArray[Any]:
-        """The mean of a group, axes [ap, dv, ml]."""
+        """The mean of a group, shape (ap, dv, ml)."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A direction to look from: the axis that is looked along, and what lies to the right and down."""
+    """A view: the axis along the line of sight, and the axes that point right and down."""
 
     name: str
     along: int
@@ -110,7 +106,7 @@ VIEWS = (View("from above", 1, 2, 0), View("from the front", 0, 2, 1), View("fro
 
 @dataclass(frozen=True, slots=True)
 class Panels:
-    """The projections of one group, one for each view, and where it has signal."""
+    """The projections of one group, one per view, and where they have signal."""
 
     group: PlottedGroup
     images: tuple[NDArray[Any], ...]
@@ -119,19 +115,19 @@ class Panels:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """All that is drawn.
+    """Everything to be drawn.
 
     Attributes
     ----------
     panels : tuple of Panels
     limit : float
-        End of the color scale.
+        Upper end of the color scale.
     signed : bool
-        Whether there are negative values, and so a scale around 0.
+        Whether there are negative values, which need a color scale centered on 0.
     outlines : tuple of ndarray of bool
-        For each view, where any group has signal.
+        Where any group has signal, one array per view.
     subtitle : str or None
-        A line of the user's own.
+        A line of text below the title.
     """
 
     version: PlottedVersion
@@ -143,19 +139,19 @@ class Scene:
 
     @property
     def has_gaps(self) -> bool:
-        """Whether anything on the picture has no data at all."""
+        """Whether any pixel has no data."""
         return any(bool(np.isnan(image).any()) for group in self.panels for image in group.images)
 
     @property
-    def ink(self) -> str:
-        """What can be seen on the background of a panel."""
+    def line_color(self) -> str:
+        """Color of lines and text that is visible on the background of the panels."""
         return "black" if self.signed else "white"
 
 
 def scene_of(
     version: PlottedVersion, numbers: Iterable[int], views: Sequence[View], *, subtitle: str | None = None
 ) -> Scene:
-    """What is drawn of some groups, each mean read once and let go."""
+    """The scene of these groups; the means are read one at a time."""
     panels = tuple(_panels(version.groups[n], version.statistic("mean", group=n), views) for n in numbers)
     images = [image for group in panels for image in group.images]
     outlines = tuple(np.any([group.signal[view] for group in panels], axis=0) for view in range(len(views)))
@@ -165,7 +161,7 @@ def scene_of(
 
 def _panels(group: PlottedGroup, mean: NDArray[Any], views: Sequence[View]) -> Panels:
     unknown = np.isnan(mean)
-    # The mean of nobody is stored as 0, and is no measurement.
+    # The mean of an empty group is stored as 0, but is not a measurement.
     is_empty = group.n == 0
     known = np.where(unknown, 0, mean)
     images, signal = [], []
@@ -173,7 +169,7 @@ def _panels(group: PlottedGroup, mean: NDArray[Any], views: Sequence[View]) -> P
         high, low = known.max(axis=view.along), known.min(axis=view.along)
         image = np.where(high >= -low, high, low)
         image[unknown.all(axis=view.along) | is_empty] = np.nan
-        # What remains are the two other axes in their own order; rows must be the one that points down.
+        # The projection keeps the order of the two other axes; rows must be the axis that points down.
         turned = view.down > view.right
         images.append(image.T if turned else image)
         any_signal = (known != 0).any(axis=view.along)
@@ -189,11 +185,11 @@ def _limit(images: Sequence[NDArray[Any]]) -> float:
 def show(
     axes: Axes, scene: Scene, values: NDArray[Any], extent: tuple[float, float, float, float], **options: Any
 ) -> Any:
-    """The image of a panel, on the scale that all share."""
+    """Draw the image of a panel on the shared color scale."""
     from matplotlib import colormaps
 
     colors = colormaps["RdBu_r" if scene.signed else "inferno"].with_extremes(
-        bad=_NO_DATA_SIGNED if scene.signed else _NO_DATA
+        bad=_NO_DATA_COLOR_SIGNED if scene.signed else _NO_DATA_COLOR
     )
     return axes.imshow(
         values,
@@ -207,24 +203,24 @@ def show(
 
 
 def outline_of(signal: NDArray[np.bool_], view: View) -> list[NDArray[np.float64]]:
-    """The outline of a view's signal as closed lines of points (right, down) in mm."""
+    """The outline of the signal as closed lines, each an array of points (right, down) in mm."""
     smooth = np.pad(_smoothed(signal), 1)
     if not (smooth.min() < 0.5 < smooth.max()):
         return []
     rows, columns = signal.shape
-    # A ring of nothing around the box closes lines that touch its face; they are drawn on it.
-    x = np.clip(np.arange(-0.5, columns + 1) / columns, 0, 1) * MM[view.right]
-    y = np.clip(np.arange(-0.5, rows + 1) / rows, 0, 1) * MM[view.down]
-    # On a figure that is thrown away: only the points are wanted, once for all groups.
+    # The padding closes lines at the edges of the grid; the clip draws them on the edge.
+    x = np.clip(np.arange(-0.5, columns + 1) / columns, 0, 1) * EXTENT_MM[view.right]
+    y = np.clip(np.arange(-0.5, rows + 1) / rows, 0, 1) * EXTENT_MM[view.down]
+    # On a temporary figure: only the points are needed.
     contours = figure_class()().add_subplot().contour(x, y, smooth, levels=[0.5])
     lines = [np.asarray(line) for line in contours.allsegs[0]]
-    # Real volumes have small holes and specks, whose rings would be taken for something.
+    # Without the small rings around holes and specks in real volumes.
     sizes = [float(np.ptp(line, axis=0).max()) for line in lines]
-    return [line for line, size in zip(lines, sizes, strict=True) if size >= min(_LEAST_OUTLINE_MM, max(sizes))]
+    return [line for line, size in zip(lines, sizes, strict=True) if size >= min(_MIN_OUTLINE_MM, max(sizes))]
 
 
 def _smoothed(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The mask averaged over squares of about half a millimeter, so that single voxels do not make an outline."""
+    """The mask averaged over squares of about 0.5 mm, so that single voxels get no outline."""
     width = 2 * max(1, mask.shape[0] // 40) + 1
     result = np.pad(mask.astype(np.float64), width // 2, mode="edge")
     for axis in (0, 1):
@@ -232,25 +228,25 @@ def _smoothed(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.asarray(result)
 
 
-def titles_of(scene: Scene, widest: int) -> list[str]:
-    """The title of each group in lines of so many letters: its label, and how many experiments it has.
+def titles_of(scene: Scene, width: int) -> list[str]:
+    """The title of each group: its label and number of experiments, in lines of at most ``width`` characters.
 
-    The two factors of crossed groupings get a line each, in all titles, where one is too short for both of any.
+    If one label of a crossed grouping does not fit on a line, the two factors are on separate lines in all titles.
     """
     labels = [each.group.label for each in scene.panels]
-    is_split = any(len(label) > widest for label in labels)
+    is_split = any(len(label) > width for label in labels)
     titles = []
     for label, each in zip(labels, scene.panels, strict=True):
         if is_split and CROSSED in label:
-            lines = [textwrap.shorten(part, widest, placeholder=" …") for part in label.split(CROSSED, 1)]
+            lines = [textwrap.shorten(part, width, placeholder=" …") for part in label.split(CROSSED, 1)]
         else:
-            lines = textwrap.wrap(label, widest, max_lines=2, placeholder=" …", break_on_hyphens=False)
+            lines = textwrap.wrap(label, width, max_lines=2, placeholder=" …", break_on_hyphens=False)
         titles.append("\n".join([*lines, f"n = {each.group.n}"]))
     return titles
 
 
 def heading(scene: Scene, width: float) -> list[str]:
-    """What stands below the title, in lines for so many inches: the rules by which the numbers came about."""
+    """The rules and numbers of experiments and groups, in lines of at most ``width`` inches."""
     count = sum(group.n for group in scene.version.groups)
     facts = [
         *scene.version.rules,
@@ -260,12 +256,12 @@ def heading(scene: Scene, width: float) -> list[str]:
 
 
 def heading_height(scene: Scene, width: float) -> float:
-    """Inches that title, rules and subtitle take."""
+    """Height of title, rules and subtitle in inches."""
     return _TITLE_INCHES + _LINE_INCHES * (len(heading(scene, width)) + (scene.subtitle is not None))
 
 
 def bin_lines(scene: Scene, view: View, group: PlottedGroup) -> list[tuple[str, float]]:
-    """The edges of a group's coordinate bin as a view shows them: 'x' or 'y', and mm."""
+    """The edges of the group's coordinate bin in a view, as axis ('x' or 'y') and position in mm."""
     binned = scene.version.axis
     if AXIS_NAMES[view.right] == binned:
         direction = "x"
@@ -286,7 +282,7 @@ def finish(
     middle: float,
     notes: Sequence[str],
 ) -> None:
-    """Add the color bar, the title with the rules below it, and the notes at the foot."""
+    """Add the color bar, the title with rules and subtitle, and the notes at the bottom."""
     version, inch = scene.version, 1 / size[1]
     scale = figure.colorbar(image, cax=figure.add_axes(bar), extend="both" if scene.signed else "max")
     scale.set_label(version.quantity, fontsize=9)
@@ -299,13 +295,13 @@ def finish(
         below += _LINE_INCHES
     if scene.subtitle is not None:
         figure.text(middle, 1 - below * inch, scene.subtitle, fontsize=9, color="#a02020", ha="center", va="top")
-    what = "Values of largest magnitude" if scene.signed else "Maximum projections"
+    projections = "Projections of the largest absolute value" if scene.signed else "Maximum projections"
     lines = [
-        f"{what} of group means at {version.grid.spacing_um} µm; CCFv3 coordinates.",
+        f"{projections} of group means at {version.grid.spacing_um} µm; CCFv3 coordinates.",
         *notes,
-        *(["Gray: no data, which is not 0."] if scene.has_gaps else []),
+        *(["Gray: no data (not 0)."] if scene.has_gaps else []),
         "Line: outline of all voxels with signal.",
-        *(["Dashes: edges of the bin."] if version.axis is not None else []),
+        *(["Dashed: edges of the bin."] if version.axis is not None else []),
         f"Fingerprint {version.fingerprint[:12]}.",
     ]
     text = textwrap.fill(" ".join(lines), int(width * _CHARACTERS_PER_INCH)) if size[0] > 8 else "\n".join(lines)
@@ -313,12 +309,12 @@ def finish(
 
 
 def text_width(size: tuple[float, float], middle: float) -> float:
-    """Inches for text around a middle: as wide as the picture on the narrower side of it."""
+    """Width in inches of text centered at ``middle`` that stays inside the figure."""
     return 2 * min(middle, 1 - middle) * size[0]
 
 
 def figure_class() -> Any:
-    """Matplotlib's figure, without its global state.
+    """Matplotlib's ``Figure`` class, which does not use pyplot's global state.
 
     Raises
     ------

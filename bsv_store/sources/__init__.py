@@ -1,1 +1,1 @@
-"""Where data come from: the Allen API, files in its formats, other programs' caches, and made-up data to try out."""
+"""Where data come from: the Allen API, and the cache folders of other programs."""

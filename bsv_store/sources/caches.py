@@ -1,9 +1,10 @@
-"""Recognizes the cache folders of Brain Street View and AllenSDK, and lists what they hold, without reading it.
+"""Recognizes the cache folders of Brain Street View and AllenSDK, and lists their files without reading them.
 
 Brain Street View: ``<id>/density.raw`` and ``<id>/injectionSummary_all.json``. AllenSDK, in the layout of its default
 manifest: ``experiments.json``, ``structures.json``, ``experiment_<id>/structure_unionizes.csv``,
 ``experiment_<id>/<kind>_<spacing>.nrrd``, and ``annotation_<spacing>.nrrd`` in the folder of a reference space.
-That a file is there says nothing about its content: AllenSDK downloads to the final name, so its files can be cut.
+The existence of a file says nothing about its content: AllenSDK downloads to the final name, so files can be
+incomplete.
 """
 
 from __future__ import annotations
@@ -13,20 +14,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import assert_never
 
 from bsv_store.errors import InputError, NotACacheError
 from bsv_store.formats.fields import MAX_ID
+from bsv_store.vocabulary import CACHE_LAYOUTS, VOLUME_KINDS, CacheLayout, VolumeKind
 from bsv_store.volumes.grid import SPACINGS_UM
-from bsv_store.volumes.volume import VOLUME_KINDS, VolumeKind, volume_kind
-
-CacheLayout = Literal["bsv", "allensdk"]
+from bsv_store.volumes.volume import volume_kind
 
 _BSV_DENSITY = "density.raw"
 _BSV_SUMMARY = "injectionSummary_all.json"
 _SDK_MANIFEST, _SDK_EXPERIMENTS, _SDK_STRUCTURES = "manifest.json", "experiments.json", "structures.json"
 _SDK_UNIONIZES = "structure_unionizes.csv"
-# annotation/ccf_2017/annotation_25.nrrd
+# Folders below the cache's, such as those of annotation/ccf_2017/annotation_25.nrrd.
 _MAX_DEPTH = 3
 
 _SPACING = "|".join(map(str, SPACINGS_UM))
@@ -35,21 +35,21 @@ _SDK_FOLDER = re.compile(r"experiment_(.+)")
 _SDK_VOLUME = re.compile(rf"({'|'.join(VOLUME_KINDS)})_({_SPACING})\.nrrd")
 _SDK_ANNOTATION = re.compile(rf"annotation_({_SPACING})\.nrrd")
 _KNOWN_LEFTOVERS = {
-    "temp.zip": "left over from a download of Brain Street View",
-    "density.mhd": "header of density.raw, which is not needed",
+    "temp.zip": "left over from an interrupted download of Brain Street View",
+    "density.mhd": "header of density.raw; not needed",
     _SDK_MANIFEST: "AllenSDK's own list of paths",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class CacheFile:
-    """One file of a cache that belongs to an experiment.
+    """A file of an experiment in a cache.
 
     Attributes
     ----------
     path : Path
     experiment_id : int
-        As the folder's name has it.
+        From the name of the folder.
     kind : VolumeKind or None
         None for unionize tables.
     spacing_um : int or None
@@ -63,8 +63,8 @@ class CacheFile:
 
 
 @dataclass(frozen=True, slots=True)
-class AnnotationFile:
-    """An annotation grid of the reference space in a cache."""
+class CachedAnnotation:
+    """An annotation in a cache."""
 
     path: Path
     spacing_um: int
@@ -72,20 +72,20 @@ class AnnotationFile:
 
 @dataclass(frozen=True, slots=True)
 class CacheScan:
-    """What a cache folder holds.
+    """The content of a cache folder.
 
     Attributes
     ----------
     folder : Path
     layout : CacheLayout
     structures, experiments : Path or None
-        The structure graph and the experiment list; Brain Street View keeps none.
+        The structure graph and the experiment list; a cache of Brain Street View has neither.
     unionizes, volumes : tuple of CacheFile
-        By experiment id, then by name.
-    annotations : tuple of AnnotationFile
-        By spacing.
+        Sorted by experiment id, then by name.
+    annotations : tuple of CachedAnnotation
+        Sorted by spacing.
     ignored : tuple of (Path, str)
-        Everything else, and why it is left alone. Of a folder that is left alone only the folder itself.
+        Everything else, with the reason. For an ignored folder, only the folder itself.
     """
 
     folder: Path
@@ -94,17 +94,17 @@ class CacheScan:
     experiments: Path | None
     unionizes: tuple[CacheFile, ...]
     volumes: tuple[CacheFile, ...]
-    annotations: tuple[AnnotationFile, ...]
+    annotations: tuple[CachedAnnotation, ...]
     ignored: tuple[tuple[Path, str], ...]
 
     @property
     def experiment_ids(self) -> tuple[int, ...]:
-        """Experiments with at least one file, ascending."""
+        """The experiments that have files, ascending."""
         return tuple(sorted({file.experiment_id for file in (*self.unionizes, *self.volumes)}))
 
 
 def scan_cache(folder: Path) -> CacheScan:
-    """What the cache in a folder holds, told by names alone.
+    """List the content of a cache folder by the names of its files.
 
     Parameters
     ----------
@@ -114,23 +114,25 @@ def scan_cache(folder: Path) -> CacheScan:
     Raises
     ------
     InputError
-        If the folder cannot be read, or is neither kind of cache.
+        If the folder cannot be read, or is not a known kind of cache.
     """
     try:
         entries = sorted(folder.iterdir())
         inside = folder.resolve(strict=True)
     except (OSError, RuntimeError) as error:
         if isinstance(error, FileNotFoundError):
-            raise InputError(f"there is no folder {folder}", hint="Check the path.") from error
+            raise InputError(f"the folder {folder} does not exist", hint="Check the path.") from error
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"the folder {folder} cannot be read: {reason}", hint="Check path and permissions.") from error
+        raise InputError(f"the folder {folder} cannot be read: {reason}", hint="Check its permissions.") from error
     layout = _layout(folder, entries)
     found = _Found(folder, inside)
     for entry in entries:
         if layout == "bsv":
-            found.bsv_entry(entry)
+            found.add_bsv(entry)
+        elif layout == "allensdk":
+            found.add_allensdk(entry)
         else:
-            found.allensdk_entry(entry)
+            assert_never(layout)
     return CacheScan(
         folder=folder,
         layout=layout,
@@ -147,14 +149,15 @@ def _layout(folder: Path, entries: list[Path]) -> CacheLayout:
     layout = _recognized(entries)
     if layout is not None:
         return layout
-    meant = _neighbor(folder, entries)
+    near = _near_cache(folder, entries)
+    known = " or ".join(row.words for row in CACHE_LAYOUTS.values())
     raise NotACacheError(
-        f"{folder} is no cache of Brain Street View or AllenSDK",
-        hint=f"But {meant} is one: name that folder."
-        if meant is not None
+        f"{folder} is not a cache of {known}",
+        hint=f"Did you mean {near}?"
+        if near is not None
         else (
-            f"Expected are folders <experiment id> with {_BSV_DENSITY} or {_BSV_SUMMARY} (Brain Street View), or "
-            f"{_SDK_EXPERIMENTS}, {_SDK_STRUCTURES} or folders experiment_<id> (AllenSDK): name the folder above them."
+            f"A cache contains folders <experiment id> with {_BSV_DENSITY} or {_BSV_SUMMARY} (Brain Street View), or "
+            f"{_SDK_EXPERIMENTS}, {_SDK_STRUCTURES} or folders experiment_<id> (AllenSDK)."
         ),
     )
 
@@ -171,9 +174,8 @@ def _recognized(entries: list[Path]) -> CacheLayout | None:
     return None
 
 
-def _neighbor(folder: Path, entries: list[Path]) -> Path | None:
-    """The cache that was meant where somebody named the folder above it, or one experiment's folder inside it."""
-    # Only a look: where it may not be read, there is nothing to suggest.
+def _near_cache(folder: Path, entries: list[Path]) -> Path | None:
+    """A cache directly above or below the folder, to suggest in an error message."""
     for candidate in (folder.absolute().parent, *entries):
         with contextlib.suppress(OSError):
             if candidate.is_dir() and _recognized(sorted(candidate.iterdir())) is not None:
@@ -183,7 +185,7 @@ def _neighbor(folder: Path, entries: list[Path]) -> Path | None:
 
 @dataclass(slots=True)
 class _Found:
-    """Collects while the folder is walked; ``inside`` is its real path, out of which no link may lead."""
+    """Collects the files of a cache; links must not lead out of ``inside``, the folder's real path."""
 
     folder: Path
     inside: Path
@@ -191,16 +193,16 @@ class _Found:
     experiments: Path | None = None
     unionizes: list[CacheFile] = field(default_factory=list)
     volumes: list[CacheFile] = field(default_factory=list)
-    annotations: list[AnnotationFile] = field(default_factory=list)
+    annotations: list[CachedAnnotation] = field(default_factory=list)
     ignored: list[tuple[Path, str]] = field(default_factory=list)
 
-    def bsv_entry(self, entry: Path) -> None:
-        """Sort what lies in a Brain Street View cache under one name."""
+    def add_bsv(self, entry: Path) -> None:
+        """Add an entry of a cache folder of Brain Street View."""
         if not self._is_usable(entry, want_folder=True):
             return
         experiment_id = _experiment_id(entry.name)
         if experiment_id is None:
-            self._ignore(entry, "its name is no experiment id")
+            self._ignore(entry, "its name is not an experiment id")
             return
         for path in self._files(entry):
             if path.name == _BSV_SUMMARY:
@@ -210,13 +212,13 @@ class _Found:
             else:
                 self._ignore(path, _KNOWN_LEFTOVERS.get(path.name, "unknown file"))
 
-    def allensdk_entry(self, entry: Path) -> None:
-        """Sort what lies in an AllenSDK cache under one name."""
+    def add_allensdk(self, entry: Path) -> None:
+        """Add an entry of a cache folder of AllenSDK."""
         if entry.is_dir():
             if match := _SDK_FOLDER.fullmatch(entry.name):
-                self._allensdk_experiment(entry, match[1])
+                self._add_allensdk_experiment(entry, match[1])
             elif self._is_usable(entry, want_folder=True):
-                self._annotations_below(entry, depth=1)
+                self._add_annotations_below(entry, depth=1)
             return
         if not self._is_usable(entry, want_folder=False):
             return
@@ -225,14 +227,14 @@ class _Found:
         elif entry.name == _SDK_EXPERIMENTS:
             self.experiments = entry
         elif match := _SDK_ANNOTATION.fullmatch(entry.name):
-            self.annotations.append(AnnotationFile(entry, int(match[1])))
+            self.annotations.append(CachedAnnotation(entry, int(match[1])))
         else:
             self._ignore(entry, _KNOWN_LEFTOVERS.get(entry.name, "unknown file"))
 
-    def _allensdk_experiment(self, folder: Path, name: str) -> None:
+    def _add_allensdk_experiment(self, folder: Path, name: str) -> None:
         experiment_id = _experiment_id(name)
         if experiment_id is None:
-            self._ignore(folder, "its name holds no experiment id")
+            self._ignore(folder, "its name does not contain an experiment id")
             return
         if not self._is_usable(folder, want_folder=True):
             return
@@ -244,8 +246,8 @@ class _Found:
             else:
                 self._ignore(path, "unknown file")
 
-    def _annotations_below(self, folder: Path, *, depth: int) -> None:
-        """Annotations in folders without an experiment; a folder without any is ignored as a whole."""
+    def _add_annotations_below(self, folder: Path, *, depth: int) -> None:
+        """Add annotations in folders that are not of an experiment; one without annotations is ignored as a whole."""
         before = len(self.annotations)
         others: list[tuple[Path, str]] = []
         for path in self._listed(folder):
@@ -253,18 +255,18 @@ class _Found:
                 if path.is_symlink():
                     self._ignore(path, "a link to a folder")
                 elif depth == _MAX_DEPTH:
-                    self._ignore(path, "lies too deep for an annotation")
+                    self._ignore(path, "nested too deep for an annotation")
                 else:
-                    self._annotations_below(path, depth=depth + 1)
+                    self._add_annotations_below(path, depth=depth + 1)
             elif match := _SDK_ANNOTATION.fullmatch(path.name):
                 if self._is_usable(path, want_folder=False):
-                    self.annotations.append(AnnotationFile(path, int(match[1])))
+                    self.annotations.append(CachedAnnotation(path, int(match[1])))
             else:
                 others.append((path, "unknown file"))
         if len(self.annotations) > before:
             self.ignored.extend(others)
         elif others:
-            self._ignore(folder, "holds nothing that the store takes in")
+            self._ignore(folder, "contains no file that the store can adopt")
 
     def _files(self, folder: Path) -> Iterator[Path]:
         for path in self._listed(folder):
@@ -282,17 +284,17 @@ class _Found:
         try:
             real = path.resolve(strict=True)
         except (OSError, RuntimeError):
-            self._ignore(path, "a link that leads nowhere")
+            self._ignore(path, "a broken link")
             return False
         if not real.is_relative_to(self.inside):
             self._ignore(path, "a link out of the folder")
         elif real.relative_to(self.inside).parts[:1] != path.relative_to(self.folder).parts[:1]:
-            # A volume does not say whose it is: the folder's name must not be lent to another experiment's file.
+            # The file does not contain its experiment id: a link must not assign it to another experiment.
             self._ignore(path, "a link to another part of the folder")
         elif want_folder and not real.is_dir():
-            self._ignore(path, "no folder of an experiment")
+            self._ignore(path, "not a folder")
         elif not want_folder and not real.is_file():
-            self._ignore(path, "no regular file")
+            self._ignore(path, "not a regular file")
         else:
             return True
         return False
@@ -302,5 +304,5 @@ class _Found:
 
 
 def _experiment_id(name: str) -> int | None:
-    """The id that a folder is named for; a leading zero or a sign would make two names for one id."""
+    """The experiment id in a folder's name; leading zeros and signs are refused, so that an id has one name only."""
     return int(name) if _ID.fullmatch(name) and int(name) <= MAX_ID else None

@@ -32,19 +32,19 @@ def opened_store() -> Iterator[Store]:
         yield store
 
 
-def require_experiments(store: Store, selection: Selection) -> None:
-    """Check that a selection matches at least one experiment.
+def require_experiments(store: Store, selection: Selection) -> tuple[int, ...]:
+    """The ids of the selected experiments, ascending, at least one.
 
     Raises
     ------
     EmptySelectionError
-        If it does not. The hint says why.
+        If no experiment matches. The hint says why.
     """
     from bsv_store.catalog.selection.resolve import resolve_nonempty
 
     note_unmeasured(store, selection)
     with store.database.reading() as connection:
-        resolve_nonempty(connection, selection)
+        return resolve_nonempty(connection, selection)
 
 
 def note_mistaken_lines(selection: Selection) -> None:

@@ -1,4 +1,4 @@
-"""Serve the synthetic atlas until interrupted: ``python -m bsv_store_synthetic --port 8080``."""
+"""The synthetic atlas as a local server: ``python -m bsv_store_synthetic --port 8080``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,27 @@ from bsv_store.errors import BsvStoreError
 from bsv_store_synthetic.atlas import SyntheticAtlas
 from bsv_store_synthetic.server import SyntheticServer
 
+_DESCRIPTION = """\
+Serve a synthetic connectivity atlas on this machine, in the formats of the Allen API, until interrupted.
+The data are computed by formulas and mean nothing. The first line printed is the URL of the server."""
+
+_EPILOG = """\
+Example, with --port 8080, in another shell:
+  export BSV_STORE_API_URL=http://127.0.0.1:8080 BSV_STORE_DOWNLOAD_URL=http://127.0.0.1:8080
+  bsv-store sync structures"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code, once interrupted; the first line printed is the server's URL alone."""
-    parser = argparse.ArgumentParser(prog="python -m bsv_store_synthetic", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0, the default, takes a free one")
-    parser.add_argument("--experiments", type=int, default=24, help="number of experiments (24)")
-    parser.add_argument("--seed", type=int, default=0, help="other seeds make other experiments (0)")
+    """Run the server until interrupted, and return the exit code. The first line printed is its URL alone."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bsv_store_synthetic",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="port on 127.0.0.1 (default: a free one)")
+    parser.add_argument("--experiments", type=int, default=24, metavar="N", help="number of experiments (default: 24)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the experiments (default: 0)")
     options = parser.parse_args(arguments)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -30,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     with server:
-        sys.stdout.write(f"{server.url}\n{options.experiments} made-up experiments; interrupt to stop.\n")
+        sys.stdout.write(f"{server.url}\n{options.experiments} synthetic experiments. Press Ctrl-C to stop.\n")
         sys.stdout.flush()
         stop.wait()
     return 0

@@ -11,11 +11,11 @@ from bsv_store.volumes.grid import MIDLINE_UM, Grid
 from bsv_store_synthetic import ontology
 
 GRID = Grid(100)
-"""The grid on which the atlas is made; other spacings repeat its voxels."""
+"""The grid on which the atlas is computed; finer spacings repeat its voxels."""
 
 _BRAIN_CENTER_UM = (6_600, 4_000)
 _BRAIN_RADII_UM = (6_100, 3_400, 4_900)
-# The right side is drawn slightly larger, so that a few voxels differ from their mirror image, as in the real one.
+# The right side is slightly larger, so that a few voxels differ from their mirror image, as in the real annotation.
 _RIGHT_STRETCH = 0.99
 
 _Mask = NDArray[np.bool_]
@@ -43,7 +43,7 @@ def leaf_codes() -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=64)
 def voxels_of(structure_id: int) -> NDArray[np.intp]:
-    """Linear C-order indices of the voxels of a structure and all below it, ascending."""
+    """Linear C-order indices of the voxels of a structure and its descendants, ascending."""
     below = ontology.descendants(structure_id)
     wanted = [position + 1 for position, record in enumerate(ontology.leaves()) if record.id in below]
     return np.flatnonzero(np.isin(leaf_codes(), wanted))
@@ -51,16 +51,16 @@ def voxels_of(structure_id: int) -> NDArray[np.intp]:
 
 @lru_cache(maxsize=64)
 def interior_of(structure_id: int) -> NDArray[np.intp]:
-    """Linear C-order indices of a structure's voxels whose six neighbors belong to it too, ascending.
+    """Linear C-order indices of a structure's voxels whose six neighbors also belong to it, ascending.
 
-    As AP is the slowest axis, the list runs from anterior to posterior.
+    AP is the slowest axis, so the indices go from anterior to posterior.
     """
     inside = np.zeros(GRID.size, np.bool_)
     inside[voxels_of(structure_id)] = True
     inside = inside.reshape(GRID.shape)
     core = inside.copy()
     for axis in range(3):
-        # The brain touches no face of the box, so that rolling around the edge brings in nothing.
+        # The brain touches no face of the box, so wrapping around the edge adds nothing.
         core &= np.roll(inside, 1, axis) & np.roll(inside, -1, axis)
     return np.flatnonzero(core)
 
@@ -70,14 +70,14 @@ def center_um(structure_id: int, *, right: bool) -> tuple[float, float, float]:
     """Center of gravity (ap, dv, ml) in um of a structure's part in one hemisphere."""
     ap, dv, ml = np.unravel_index(voxels_of(structure_id), GRID.shape)
     side = (ml >= GRID.midline) == right
-    # Integer sums are exact, whatever the order in which NumPy adds.
+    # Integer sums are exact in any order of addition.
     count = int(side.sum())
     mean = [(int(axis[side].sum()) / count + 0.5) * GRID.spacing_um for axis in (ap, dv, ml)]
     return mean[0], mean[1], mean[2]
 
 
 def _regions() -> list[tuple[str, _Mask]]:
-    """Leaf acronyms with masks, by precedence: the first mask that holds a voxel names it."""
+    """Leaf acronyms with masks, by precedence: a voxel belongs to the first mask that contains it."""
     ap = GRID.centers_um("AP")[:, None, None]
     dv = GRID.centers_um("DV")[None, :, None]
     ml = GRID.centers_um("ML")[None, None, :]

@@ -1,4 +1,4 @@
-"""The synthetic atlas as one value: what a server can be asked for, computed when it is asked for."""
+"""The synthetic atlas: all data that the server offers, computed on demand."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from bsv_store.catalog.records import LineRecord, Ontology, StructureRecord
 from bsv_store.errors import InputError
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.grid import Hemisphere
-from bsv_store.volumes.volume import VolumeKind
 from bsv_store_synthetic import anatomy, ontology, unionize, volumes
 from bsv_store_synthetic.experiments import FIRST_ID, plan
 
@@ -21,14 +21,14 @@ _LISTED_PART = 0.02
 
 @dataclass(frozen=True, slots=True)
 class SyntheticExperiment:
-    """One experiment of the catalog. Coordinates are um, volumes mm3, both as its unionize records have them.
+    """One experiment of the catalog. Coordinates in um and volumes in mm3 agree with its unionize records.
 
     Attributes
     ----------
     lines : tuple of LineRecord
-        Sorted by name; empty for wild type, and wild type too where all are of the type "wild type".
+        Sorted by name. A wild type has no lines, or only lines of type "wild type".
     projection_volume : float
-        Outside the injection, both hemispheres: the lists' ``sum``.
+        Outside the injection, both hemispheres: ``sum`` in the experiment lists.
     injection_volumes : tuple of float
         Left and right.
     injection_structure_ids : tuple of int
@@ -55,31 +55,31 @@ class SyntheticExperiment:
 
     @property
     def is_wild_type(self) -> bool:
-        """Whether no line, or only lines of type "wild type", are on record."""
+        """Whether there are no lines, or only lines of type "wild type"."""
         return all(line.type_name == "wild type" for line in self.lines)
 
     @property
     def injected_hemisphere(self) -> Hemisphere:
-        """The one with the larger injection volume."""
+        """The hemisphere with the larger injection volume."""
         left, right = self.injection_volumes
         return "left" if left > right else "right"
 
 
 @dataclass(frozen=True, slots=True)
 class SyntheticAtlas:
-    """An atlas that looks like Allen's to a program and holds nothing of it.
+    """An atlas with the data formats of Allen's and none of its data.
 
     Parameters
     ----------
     seed : int
-        Another seed makes other experiments; ontology and annotation stay.
+        Determines the experiments; ontology and annotation are always the same.
     experiments : int
-        How many. Experiment k is the same however many there are.
+        Number of experiments. Experiment k does not depend on it.
 
     Raises
     ------
     InputError
-        If there would be no experiment.
+        If ``experiments`` is below 1.
 
     Examples
     --------
@@ -94,7 +94,7 @@ class SyntheticAtlas:
     def __post_init__(self) -> None:
         if self.experiments < 1:
             raise InputError(
-                f"a synthetic atlas of {self.experiments} experiments is empty", hint="Ask for at least 1."
+                f"experiments must be a positive integer, got {self.experiments}", hint="For example experiments=24."
             )
 
     @property
@@ -108,7 +108,7 @@ class SyntheticAtlas:
         return ontology.ontology().structures
 
     def structure(self, name: int | str) -> StructureRecord:
-        """The structure of that id or acronym; KeyError if there is none."""
+        """The structure with this id or acronym; KeyError if there is none."""
         return ontology.structure(name)
 
     @property
@@ -125,15 +125,15 @@ class SyntheticAtlas:
         return isinstance(experiment_id, int) and FIRST_ID <= experiment_id < FIRST_ID + self.experiments
 
     def experiment(self, experiment_id: int) -> SyntheticExperiment:
-        """The experiment of that id; KeyError if there is none. The first call computes its grids."""
+        """The experiment with this id; KeyError if there is none. The first call computes its volumes."""
         return _experiment(self.seed, self._number(experiment_id))
 
     def unionize(self, experiment_id: int) -> tuple[unionize.UnionizeRow, ...]:
-        """All unionize records of an experiment; KeyError if there is none of that id."""
+        """All unionize records of an experiment; KeyError if there is no such id."""
         return unionize.unionize(self.seed, self._number(experiment_id))
 
     def volume(self, experiment_id: int, kind: VolumeKind = "projection_density") -> NDArray[np.float32]:
-        """float32 array, shape (132, 80, 114), axes [ap, dv, ml]: a grid at 100 um; KeyError if there is no such id."""
+        """float32 array, shape (132, 80, 114), axes [ap, dv, ml]: a volume at 100 um; KeyError if no such id."""
         return volumes.volume(self.seed, self._number(experiment_id), kind)
 
     def _number(self, experiment_id: int) -> int:

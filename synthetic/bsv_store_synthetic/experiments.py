@@ -1,4 +1,4 @@
-"""What was injected where, into which mouse: the plan of every synthetic experiment, drawn from its number alone."""
+"""The plan of each synthetic experiment: injections and mouse, derived from its number alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bsv_store.volumes.grid import EXTENT_UM, MIDLINE_UM
 from bsv_store_synthetic import anatomy, noise, ontology
 
 FIRST_ID: Final = 9_100_000_001
-"""Ids of synthetic experiments start here; the newest of Allen's is below 700 million."""
+"""First id of a synthetic experiment; Allen's are below 700 million."""
 
 LINES: Final[tuple[LineRecord, ...]] = (
     LineRecord("Synl4-IRES2-Cre", 9_300_000_001, "driver", "Invented line, layer 4.", "S00004"),
@@ -36,9 +36,9 @@ class Site:
     center_um : tuple of float
         (ap, dv, ml) in um.
     radius_um : float
-        Where the injection fraction reaches 0; it is 1 within about four fifths of it.
+        Distance at which the injection fraction reaches 0. It is 1 up to about four fifths of this distance.
     hemispheres : tuple of bool
-        Whether tissue left and right of the midline took virus up.
+        Whether the tissue left and right of the midline was infected.
     """
 
     center_um: tuple[float, float, float]
@@ -48,7 +48,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One experiment before anything of it is computed. Coordinates are um, multiples of 10, within the CCFv3 box."""
+    """The parameters of one experiment. Coordinates are in um, multiples of 10, within the CCFv3 box."""
 
     number: int
     id: int
@@ -63,9 +63,9 @@ class Plan:
     injection_dv: int
     injection_ml: int
     sites: tuple[Site, ...]
-    """The first is the one that the coordinate belongs to."""
+    """The injection coordinate is that of the first."""
     key: int
-    """Key of everything drawn for this experiment."""
+    """Key of all pseudo-random numbers of this experiment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class _Design:
     lines: tuple[LineRecord, ...] = ()
 
 
-# Every experiment follows design number k modulo their count, so that any 24 in a row hold every case.
+# Experiment k has design k modulo their number, so any 24 consecutive experiments include every case.
 _DESIGNS: Final[tuple[_Design, ...]] = (
     _Design("VISp", "right"),
     _Design("VISl", "right"),
@@ -95,7 +95,7 @@ _DESIGNS: Final[tuple[_Design, ...]] = (
     _Design("VISal", "right", (_L5,)),
     _Design("CP", "left", (_WT,)),
     _Design("VISp", "bilateral"),
-    # On the midline: the coordinate lies left of it, most of the virus right (domain rule: volume decides).
+    # On the midline: the coordinate is left of it, most of the injection right. The volume decides.
     _Design("SCs", "midline", (_L6,)),
     _Design("VISl", "right"),
     _Design("LGd", "right", (_L6, _WT)),
@@ -107,7 +107,7 @@ _DESIGNS: Final[tuple[_Design, ...]] = (
 
 @lru_cache(maxsize=4096)
 def plan(seed: int, number: int) -> Plan:
-    """The experiment of that number, counted from 0; it does not depend on how many others there are."""
+    """The plan of an experiment by its number, from 0; it does not depend on the number of experiments."""
     design = _DESIGNS[number % len(_DESIGNS)]
     key = noise.key_of("experiment", seed, number)
     primary = ontology.structure(design.primary)
@@ -132,7 +132,7 @@ def plan(seed: int, number: int) -> Plan:
 
 
 def _coordinate(structure_id: int, side: str, key: int, number: int) -> tuple[int, int, int]:
-    """Point in um in the interior of the structure, on its side; multiples of 10."""
+    """A point in um in the interior of the structure, on the given side; multiples of 10."""
     candidates = anatomy.interior_of(structure_id)
     ml = candidates % anatomy.GRID.shape[2]
     if side == "midline":
@@ -140,7 +140,7 @@ def _coordinate(structure_id: int, side: str, key: int, number: int) -> tuple[in
     else:
         left = side == "left"
         candidates = candidates[(ml < anatomy.GRID.midline) == left]
-    # Multiples of the golden ratio spread any run of experiments evenly from anterior to posterior.
+    # Multiples of the golden ratio spread consecutive experiments evenly from anterior to posterior.
     place = (number * 0.6180339887498949 + noise.draw(key, "place") / 8) % 1.0
     voxel = np.unravel_index(candidates[int(place * len(candidates))], anatomy.GRID.shape)
     spacing = anatomy.GRID.spacing_um

@@ -1,4 +1,4 @@
-"""What can go wrong between a client and Allen's servers, on demand."""
+"""Faults that the server can produce on demand, to test clients."""
 
 from __future__ import annotations
 
@@ -15,56 +15,56 @@ MakeReply = Callable[[], Reply]
 
 
 class Fault(ABC):
-    """One way to answer wrongly. Subclasses are frozen values."""
+    """A way to send a faulty reply. Subclasses are frozen dataclasses."""
 
     @abstractmethod
     def apply(self, request: Request, make: MakeReply) -> Reply:
-        """The faulty reply; ``make`` computes the right one, if that is needed."""
+        """The faulty reply; ``make`` computes the correct one if it is needed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status(Fault):
-    """An HTTP error, with Retry-After where given: seconds, or an HTTP date as text."""
+    """An HTTP error, optionally with Retry-After: seconds, or an HTTP date as a string."""
 
     code: int
     retry_after: int | str | None = None
 
     def apply(self, request: Request, make: MakeReply) -> Reply:
-        """HTML page of that status."""
+        """An HTML page with this status."""
         headers = () if self.retry_after is None else (("Retry-After", str(self.retry_after)),)
         return replace(page(self.code, "Service trouble"), headers=headers)
 
 
 @dataclass(frozen=True, slots=True)
 class Truncate(Fault):
-    """The right Content-Length, but the connection is cut after so many bytes of the body."""
+    """The correct Content-Length, but the connection is closed after ``after`` bytes of the body."""
 
     after: int
 
     def apply(self, request: Request, make: MakeReply) -> Reply:
-        """The right reply, cut."""
+        """The correct reply, cut off."""
         return replace(make(), cut_after=self.after)
 
 
 @dataclass(frozen=True, slots=True)
 class CutChunks(Fault):
-    """A chunked body that ends after so many bytes without its last chunk."""
+    """A chunked body that ends after ``after`` bytes without its last chunk."""
 
     after: int
 
     def apply(self, request: Request, make: MakeReply) -> Reply:
-        """The right reply in chunks, cut."""
+        """The correct reply in chunks, cut off."""
         return replace(make(), cut_after=self.after, chunked=True)
 
 
 @dataclass(frozen=True, slots=True)
 class WrongLength(Fault):
-    """A Content-Length that is wrong by so many bytes; the whole body is sent and the connection closed."""
+    """A Content-Length that is wrong by ``difference`` bytes; the whole body is sent and the connection closed."""
 
     difference: int
 
     def apply(self, request: Request, make: MakeReply) -> Reply:
-        """The right reply with the wrong length."""
+        """The correct reply with the wrong length."""
         reply = make()
         return replace(reply, declared_length=max(0, len(reply.body) + self.difference), honors_range=False)
 
@@ -76,7 +76,7 @@ class Html(Fault):
     text: str = "The service is under maintenance"
 
     def apply(self, request: Request, make: MakeReply) -> Reply:
-        """HTML page of status 200."""
+        """An HTML page with status 200."""
         return page(200, self.text)
 
 
@@ -87,47 +87,47 @@ class Failure(Fault):
     message: str = "Data::Error: the database is not available"
 
     def apply(self, request: Request, make: MakeReply) -> Reply:
-        """The envelope, with status 200 as upstream."""
+        """The envelope, with status 200 like Allen's."""
         return Reply(200, wire.failure(self.message), JSON)
 
 
 @dataclass(frozen=True, slots=True)
 class CutJson(Fault):
-    """A body that ends early but whole in the eyes of HTTP: only this part of it is sent."""
+    """Only the first part of the body, with the Content-Length of that part."""
 
     keep: float = 0.5
 
     def apply(self, request: Request, make: MakeReply) -> Reply:
-        """The first part of the right body."""
+        """The first part of the correct body."""
         reply = make()
         return replace(reply, body=reply.body[: int(len(reply.body) * self.keep)], honors_range=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Drip(Fault):
-    """The right body, slowly."""
+    """The correct body, sent slowly."""
 
     bytes_per_second: float
 
     def apply(self, request: Request, make: MakeReply) -> Reply:
-        """The right reply in drips."""
+        """The correct reply, sent slowly."""
         return replace(make(), bytes_per_second=self.bytes_per_second)
 
 
 @dataclass(frozen=True, slots=True)
 class Gate(Fault):
-    """The right reply, once the event is set (or the server closed)."""
+    """The correct reply, after the event is set (or the server is closed)."""
 
     event: threading.Event
 
     def apply(self, request: Request, make: MakeReply) -> Reply:
-        """The right reply behind the gate."""
+        """The correct reply, held back."""
         return replace(make(), gate=self.event)
 
 
 @dataclass(frozen=True, slots=True)
 class Hang(Fault):
-    """No answer at all until the server is closed."""
+    """No reply until the server is closed."""
 
     def apply(self, request: Request, make: MakeReply) -> Reply:
         """A reply that never starts."""
@@ -139,40 +139,40 @@ class RedirectLoop(Fault):
     """A redirect to the same address."""
 
     def apply(self, request: Request, make: MakeReply) -> Reply:
-        """302 to where the client came from."""
+        """302 to the requested address."""
         return Reply(302, b"", HTML, (("Location", request.target),))
 
 
 @dataclass(frozen=True, slots=True)
 class IgnoreRange(Fault):
-    """The whole body with 200 although a part was asked for."""
+    """The whole body with status 200 although a part was requested."""
 
     def apply(self, request: Request, make: MakeReply) -> Reply:
-        """The right reply, whole."""
+        """The correct reply in full."""
         return replace(make(), honors_range=False)
 
 
 @dataclass(frozen=True, slots=True)
 class WrongRange(Fault):
-    """A part that starts so many bytes late; ``honest`` if Content-Range says so."""
+    """A part that starts ``shift`` bytes late; Content-Range says so if ``honest``."""
 
     shift: int = 1
     honest: bool = True
 
     def apply(self, request: Request, make: MakeReply) -> Reply:
-        """The right reply with a shifted part."""
+        """The correct reply with a shifted part."""
         return replace(make(), range_shift=self.shift, range_honest=self.honest)
 
 
 @dataclass(frozen=True, slots=True)
 class Substitute(Fault):
-    """Another body: given, or made from the right one."""
+    """Another body: given, or computed from the correct one."""
 
     body: bytes | Callable[[bytes], bytes]
     content_type: str | None = None
 
     def apply(self, request: Request, make: MakeReply) -> Reply:
-        """Status 200 with the other body."""
+        """The other body with status 200."""
         if isinstance(self.body, bytes):
             return Reply(200, self.body, self.content_type or BINARY)
         reply = make()
@@ -181,7 +181,7 @@ class Substitute(Fault):
 
 @dataclass
 class Rule:
-    """When a fault strikes.
+    """Which requests get a fault.
 
     Attributes
     ----------
@@ -189,9 +189,9 @@ class Rule:
         A part of the request line (percent-encoded or decoded), or a test of the request.
     fault : Fault
     times : int or None
-        How often at most; None for always.
+        Maximum number of faults; None means no limit.
     hits : int
-        How often it struck.
+        Number of faults so far.
     """
 
     match: str | Callable[[Request], bool]
@@ -199,7 +199,7 @@ class Rule:
     times: int | None = 1
     hits: int = 0
 
-    def strikes(self, request: Request) -> bool:
+    def applies(self, request: Request) -> bool:
         """Whether the request matches and the rule is not used up."""
         if self.times is not None and self.hits >= self.times:
             return False
@@ -210,27 +210,27 @@ class Rule:
 
 @dataclass
 class FaultList:
-    """Rules in order of precedence, for any number of threads."""
+    """Rules in order of precedence. Safe to share between threads."""
 
     _rules: list[Rule] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, rule: Rule) -> Rule:
-        """The rule, now the last of the list."""
+        """Append a rule, and return it."""
         with self._lock:
             self._rules.append(rule)
         return rule
 
     def clear(self) -> None:
-        """Forget all rules: the server behaves again."""
+        """Remove all rules: all replies are correct again."""
         with self._lock:
             self._rules.clear()
 
     def take(self, request: Request) -> Fault | None:
-        """The fault of the first rule that strikes, which counts as a hit; None if none does."""
+        """The fault of the first rule that applies, which counts as a hit; None if no rule applies."""
         with self._lock:
             for rule in self._rules:
-                if rule.strikes(request):
+                if rule.applies(request):
                     rule.hits += 1
                     return rule.fault
         return None

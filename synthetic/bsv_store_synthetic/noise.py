@@ -1,4 +1,4 @@
-"""Numbers that look random and are the same on every machine.
+"""Pseudo-random numbers that are the same on every machine.
 
 Everything here is 64-bit integer arithmetic (the splitmix64 finalizer): NumPy may change its random streams between
 versions, and its vectorized exp and log differ in the last bit between processors, which would change every hash.
@@ -18,7 +18,7 @@ _SECOND = 0x94D049BB133111EB
 
 
 def key_of(*parts: int | str) -> int:
-    """64-bit key of a sequence of numbers and words; other sequences have other keys.
+    """The 64-bit key of a sequence of integers and strings; different sequences have different keys.
 
     Parameters
     ----------
@@ -32,12 +32,12 @@ def key_of(*parts: int | str) -> int:
 
 
 def draw(*parts: int | str) -> float:
-    """One number in [0, 1) that belongs to these parts."""
+    """A number in [0, 1), determined by these parts."""
     return (key_of(*parts) >> 11) * 2.0**-53
 
 
 def field(key: int, index: NDArray[np.integer]) -> NDArray[np.float64]:
-    """float64 array of the shape of ``index``, each in [0, 1) and belonging to (key, index)."""
+    """float64 array of the shape of ``index``, with values in [0, 1), each determined by the key and its index."""
     state = index.astype(np.uint64) * np.uint64(_STEP) + np.uint64(key)
     state = (state ^ (state >> np.uint64(30))) * np.uint64(_FIRST)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(_SECOND)

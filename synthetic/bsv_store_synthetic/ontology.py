@@ -1,7 +1,7 @@
-"""The structure tree of the synthetic atlas: invented ids, acronyms in the style of the field.
+"""The structure tree of the synthetic atlas, with invented ids and realistic acronyms.
 
-It holds the traps of the real one: acronyms that are prefixes of others (VISp, VISpm; VIS, VISC, which is no part of
-VIS; P), one with a comma, one with a slash, two that differ only by case, a node outside the gray matter, and colors
+It has the difficulties of the real one: acronyms that are prefixes of others (VISp, VISpm; VIS, VISC, which is not part
+of VIS; P), one with a comma, one with a slash, two that differ only by case, a node outside the gray matter, and colors
 with leading zeros.
 """
 
@@ -13,7 +13,7 @@ from bsv_store.catalog.records import ROOT_STRUCTURE_ID, Ontology, StructureReco
 
 GRAPH_ID = 1
 FIRST_ID = 4_000_000_000
-"""Ids of synthetic structures start here; only the root keeps the id that the formats define.
+"""First id of a synthetic structure; only the root has the id that the formats define.
 
 Far above any of Allen's (below 700 million), but below 2**32: an annotation volume stores ids as uint32.
 """
@@ -25,7 +25,7 @@ STRUCTURE_SETS = {
     PSU_SET: "Synthetic structures with unionize records",
 }
 
-# Indentation is the tree. Columns: acronym | color | marks | name. "s": summary structure; "-": no tissue of its own.
+# Indented by level. Columns: acronym | color | marks | name. "s": summary structure; "-": without voxels.
 _TREE = """
 root|FFFFFF||root
  grey|C0D8E4||Basic cell groups and regions
@@ -71,7 +71,7 @@ root|FFFFFF||root
 
 @lru_cache(maxsize=1)
 def ontology() -> Ontology:
-    """The tree, in graph order; colors are upper case, sets are filled in."""
+    """The ontology, in graph order, with upper-case colors and structure sets."""
     rows: list[tuple[int, str, str, str, str]] = []
     for line in _TREE.strip("\n").splitlines():
         text = line.lstrip(" ")
@@ -81,7 +81,7 @@ def ontology() -> Ontology:
     path: list[int] = []
     for order, (level, acronym, color, marks, name) in enumerate(rows):
         identifier = ROOT_STRUCTURE_ID if level == 0 else FIRST_ID + order
-        # As upstream, the root has unionize records without being a member of that set.
+        # As in Allen's data, the root has unionize records without being a member of that set.
         sets = [
             number
             for number, member in ((SUMMARY_SET, "s" in marks), (PSU_SET, level > 0 and "-" not in marks))
@@ -113,7 +113,7 @@ def _by_id() -> dict[int, StructureRecord]:
 
 
 def structure(name: int | str) -> StructureRecord:
-    """The structure of that id or acronym (case matters).
+    """The structure with this id or acronym (case-sensitive).
 
     Raises
     ------
@@ -124,23 +124,23 @@ def structure(name: int | str) -> StructureRecord:
 
 
 def path_of(structure_id: int) -> tuple[int, ...]:
-    """Ids from the root down to the structure, which is the last."""
+    """The ids from the root to the structure, inclusive."""
     return _paths()[structure_id]
 
 
 def descendants(structure_id: int) -> frozenset[int]:
-    """Ids of the structure and all below it."""
+    """The ids of the structure and its descendants."""
     return frozenset(member for member, path in _paths().items() if structure_id in path)
 
 
 @lru_cache(maxsize=1)
 def leaves() -> tuple[StructureRecord, ...]:
-    """Structures without children that have tissue, in graph order: those that the annotation may name."""
+    """The structures without children that have voxels, in graph order: those of the annotation."""
     parents = {record.parent_structure_id for record in ontology().structures}
     return tuple(r for r in ontology().structures if r.id not in parents and PSU_SET in r.structure_set_ids)
 
 
 @lru_cache(maxsize=1)
 def summary_structures() -> tuple[StructureRecord, ...]:
-    """Structures of the summary set, in graph order; none lies within another."""
+    """The structures of the summary set, in graph order; none is inside another."""
     return tuple(r for r in ontology().structures if SUMMARY_SET in r.structure_set_ids)

@@ -1,4 +1,4 @@
-"""Requests and replies of the synthetic server as plain values, and what HTTP says about parts and freshness."""
+"""Requests and replies of the synthetic server as plain values, with HTTP range and conditional requests."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client asked.
+    """A request of a client.
 
     Attributes
     ----------
     method : str
         GET or HEAD.
     target : str
-        As it stood in the request line, percent-encoded.
+        As in the request line, percent-encoded.
     path : str
         Decoded, without the query.
     parameters : mapping of str to str
@@ -49,32 +49,32 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes back, and how badly it is sent.
+    """A reply, with the faults of its transmission.
 
     Attributes
     ----------
     status : int
     body : bytes
-        Whole; parts are cut out of it when it is sent.
+        The whole body, before faults are applied.
     content_type : str
     headers : tuple of (str, str)
         Further headers.
     declared_length : int or None
-        Content-Length to claim instead of the true one; the connection is closed after the body.
+        Content-Length to send instead of the correct one; the connection is closed after the body.
     cut_after : int or None
-        Bytes of the body after which the connection is cut.
+        Number of bytes of the body after which the connection is closed.
     chunked : bool
-        Sent in chunks, without Content-Length.
+        Send it in chunks, without Content-Length.
     bytes_per_second : float or None
-        Sent in drips.
+        Send it at this rate.
     gate : threading.Event or None
-        Nothing is sent before this is set, or the server closed.
+        Nothing is sent until this is set, or the server is closed.
     honors_range : bool
-        Whether a Range header is heeded.
+        Whether Range headers are honored.
     range_shift : int
         Bytes by which a part starts too late.
     range_honest : bool
-        Whether Content-Range says so.
+        Whether Content-Range states the shift.
     """
 
     status: int
@@ -92,13 +92,13 @@ class Reply:
 
 
 def page(status: int, text: str) -> Reply:
-    """Small HTML page, as a proxy or a failing web server sends it."""
+    """A small HTML page, like those of a proxy or a failing web server."""
     body = f"<!DOCTYPE html>\n<html><head><title>{status}</title></head><body><h1>{text}</h1></body></html>\n"
     return Reply(status, body.encode(), HTML)
 
 
 def file_reply(body: bytes, content_type: str) -> Reply:
-    """Reply 200 with the validators and the offer of parts that a file server sends along."""
+    """Reply 200 with the validators and Accept-Ranges of a file server."""
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     return Reply(
         200, body, content_type, (("ETag", etag), ("Last-Modified", LAST_MODIFIED), ("Accept-Ranges", "bytes"))
@@ -106,14 +106,14 @@ def file_reply(body: bytes, content_type: str) -> Reply:
 
 
 def conditional(request: Request, reply: Reply) -> Reply:
-    """The reply as the request's conditions and range want it: 304, 206 or 416, else as it is."""
+    """Apply the conditions and the range of a request to a reply: 304, 206 or 416, else the reply unchanged."""
     if reply.status != 200 or not (etag := dict(reply.headers).get("ETag")):
         return reply
     if request.headers.get("if-none-match") == etag:
         return replace(reply, status=304)
     match = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
     unchanged = request.headers.get("if-range", etag) in (etag, LAST_MODIFIED)
-    # What is no single byte range may be ignored (RFC 9110, 14.2).
+    # Anything but a single byte range may be ignored (RFC 9110, 14.2).
     if match is None or match.groups() == ("", "") or not reply.honors_range or not unchanged:
         return reply
     first, last = match.groups()

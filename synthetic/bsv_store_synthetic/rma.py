@@ -1,7 +1,7 @@
-"""The query language of the Allen API (RMA), as far as this package's users speak it, over the synthetic atlas.
+"""The part of the query language of the Allen API (RMA) that clients of the synthetic atlas use.
 
 A query is a list of stages: ``model::X,rma::criteria,[a$eq1][b$in2,3],rma::include,...,rma::options[num_rows$eq'all']``
-or ``service::name[parameter$eqvalue]``. Whatever is not understood is refused in the envelope, as upstream does.
+or ``service::name[parameter$eqvalue]``. Other queries are refused in the envelope, as Allen does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bsv_store_synthetic.atlas import SyntheticAtlas, SyntheticExperiment
 from bsv_store_synthetic.wire import Row
 
 MODEL_ROWS = 50
-"""Rows that a model query returns unless it says otherwise."""
+"""Default number of rows of a model query."""
 SERVICE_ROWS = 2_000
 
 _PIECE = re.compile(r"""\[((?:[^\]'"]|'[^']*'|"[^"]*")*)\]|([^,\[\]]+)|(,)""")
@@ -27,7 +27,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {"eq": eq, "ne": ne, "gt": g
 
 
 class QueryRefusedError(ValueError):
-    """A query that this emulator does not understand; the text goes into the envelope's ``msg``."""
+    """A query that is not supported; the text goes into the envelope's ``msg``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Term:
 
 @dataclass
 class Query:
-    """A query taken apart: the subject ("model::X" or "service::x"), its terms, what to include, and options."""
+    """A parsed query: the subject ("model::X" or "service::x"), its terms, what to include, and options."""
 
     subject: str = ""
     terms: list[Term] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Query:
 
 
 def answer(atlas: SyntheticAtlas, text: str, parameters: Mapping[str, str] | None = None) -> bytes:
-    """Envelope with the rows that a query asks for, or one that says why not.
+    """The envelope with the rows of a query, or with the reason why it is refused.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def answer(atlas: SyntheticAtlas, text: str, parameters: Mapping[str, str] | Non
     text : str
         The query, percent-decoded.
     parameters : mapping of str to str, optional
-        ``num_rows``, ``start_row``, ``count`` and ``include`` given beside the query.
+        ``num_rows``, ``start_row``, ``count`` and ``include`` given in addition to the query.
     """
     try:
         query = parse(text)
@@ -151,7 +151,7 @@ def _page(rows: list[Row], options: Iterable[Term], default: int, *, all_allowed
         elif option.name != "order":
             raise QueryRefusedError(f"invalid query: option {option.name!r} cannot be {value!r}")
     page = rows[start : start + count]
-    # Uncounted, the total means nothing: the length of the page is what a careless client must not rely on.
+    # Without a count, the total means nothing: clients must not rely on the length of the page.
     return wire.envelope(page, start_row=start, total_rows=len(rows) if counted else len(page))
 
 
@@ -197,7 +197,7 @@ def _first_experiment(atlas: SyntheticAtlas) -> list[Term]:
 
 
 def _ids_asked(query: Query, name: str) -> set[int] | None:
-    """Ids that the terms of that name allow, so that nothing else need be computed; None if any."""
+    """The ids that the terms of this name allow, so that only these are computed; None means any."""
     asked: set[int] | None = None
     for term in query.terms:
         if term.name == name and term.operator in ("eq", "in"):
@@ -217,14 +217,14 @@ def _test(model: str, term: Term, fields: Row) -> Callable[[Row], bool]:
     operator, value = _OPERATORS[term.operator], values[0]
 
     def test(row: Row) -> bool:
-        # null compares with nothing, and a number or text with its like only.
+        # null compares with nothing, and values only with values of the same type.
         return isinstance(row[term.name], type(value)) and operator(row[term.name], value)
 
     return test
 
 
 def _typed(name: str, value: str, example: object) -> object:
-    """The value in the type of the field's example."""
+    """The value converted to the type of the field's example."""
     try:
         if example is None:
             return int(value) if value.isascii() and value.isdigit() else value
@@ -246,13 +246,13 @@ def _sort(model: str, rows: list[Row], keys: tuple[str, ...], fields: Row) -> No
 
 
 def _order(value: object) -> tuple[bool, float, str]:
-    """Sort key of a field: nulls first, then numbers, then texts."""
+    """The sort key of a value: nulls first, then numbers, then strings."""
     number = float(value) if isinstance(value, int | float) else 0.0
     return value is not None, number, value if isinstance(value, str) else ""
 
 
 def _search(atlas: SyntheticAtlas, terms: Iterable[Term]) -> list[Row]:
-    """Rows of the source search, largest injection first."""
+    """The rows of the source search, largest injection first."""
     structures: set[int] | None = None
     primary_only, lines, products = False, None, None
     for term in terms:
@@ -284,7 +284,7 @@ def _search(atlas: SyntheticAtlas, terms: Iterable[Term]) -> list[Row]:
 
 
 def _line_keys(experiment: SyntheticExperiment) -> set[str]:
-    """What may stand in ``transgenic_lines`` to find this experiment: names, ids, and 0 for wild type."""
+    """The values of ``transgenic_lines`` that find this experiment: names, ids, and 0 for wild type."""
     if experiment.is_wild_type:
         return {"0"}
     return {key for line in experiment.lines for key in (line.name, str(line.allen_id))}

@@ -1,4 +1,4 @@
-"""Addresses of the synthetic server and what stands behind them; bodies are kept while there is room."""
+"""The addresses of the synthetic server, and a cache of its replies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from bsv_store.volumes.volume import VOLUME_KINDS
+from bsv_store.vocabulary import VOLUME_KINDS
 from bsv_store_synthetic import ontology, rma, wire, wire_volumes
 from bsv_store_synthetic.atlas import SyntheticAtlas
 from bsv_store_synthetic.replies import BINARY, JSON, Reply, Request, file_reply, page
@@ -25,11 +25,11 @@ _ANNOTATION = re.compile(r"/informatics-archive/current-release/mouse_ccf/annota
 
 
 def reply_to(atlas: SyntheticAtlas, request: Request) -> Reply:
-    """The right reply to a request: 200 with the data, or 404; a query that is not understood fails in its envelope."""
+    """The correct reply to a request: 200 with the data, or 404. Unsupported queries fail in their envelope."""
     for pattern, handler in _ROUTES:
         if match := pattern.fullmatch(request.path):
             return handler(atlas, request, *match.groups())
-    return page(404, "There is nothing here")
+    return page(404, "Not found")
 
 
 def _query(atlas: SyntheticAtlas, request: Request) -> Reply:
@@ -60,10 +60,10 @@ def _grid_zip(atlas: SyntheticAtlas, request: Request, experiment_id: str) -> Re
 def _grid_file(atlas: SyntheticAtlas, request: Request, experiment_id: str) -> Reply:
     image = request.parameters.get("image", "projection_density")
     resolution = request.parameters.get("resolution", "100")
-    kinds = [kind for kind in VOLUME_KINDS if kind == image]
-    if int(experiment_id) not in atlas or not kinds or resolution not in _SPACINGS:
+    kind = VOLUME_KINDS.get(image)
+    if int(experiment_id) not in atlas or kind is None or resolution not in _SPACINGS:
         return page(404, f"There is no {image} of {experiment_id} at {resolution} um")
-    return file_reply(wire_volumes.grid_nrrd(atlas, int(experiment_id), kinds[0], int(resolution)), BINARY)
+    return file_reply(wire_volumes.grid_nrrd(atlas, int(experiment_id), kind.name, int(resolution)), BINARY)
 
 
 def _annotation(_: SyntheticAtlas, request: Request, resolution: str) -> Reply:
@@ -86,39 +86,39 @@ _ROUTES: tuple[tuple[re.Pattern[str], Callable[..., Reply]], ...] = (
 
 @dataclass
 class ReplyCache:
-    """Replies by request, the least recently used dropped when their bodies exceed ``limit_bytes``; each made once."""
+    """A cache of replies of limited size that drops the least recently used. Each reply is computed once at a time."""
 
     limit_bytes: int = CACHE_BYTES
-    _kept: OrderedDict[object, Reply] = field(default_factory=OrderedDict)
+    _cached: OrderedDict[object, Reply] = field(default_factory=OrderedDict)
     _making: dict[object, threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def get(self, request: Request, make: Callable[[], Reply]) -> Reply:
-        """The kept reply, or a new one, made while others who want the same wait."""
+        """The cached reply, or a new one; threads with the same request wait for it."""
         key = (request.path, tuple(sorted(request.parameters.items())))
         with self._lock:
             making = self._making.setdefault(key, threading.Lock())
         with making:
             with self._lock:
-                if key in self._kept:
-                    self._kept.move_to_end(key)
-                    return self._kept[key]
+                if key in self._cached:
+                    self._cached.move_to_end(key)
+                    return self._cached[key]
             reply = make()
             with self._lock:
                 self._making.pop(key, None)
                 if reply.status == 200:
-                    self._keep(key, reply)
+                    self._add(key, reply)
             return reply
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all bodies kept."""
+        """Size of all cached bodies in bytes."""
         with self._lock:
-            return sum(len(reply.body) for reply in self._kept.values())
+            return sum(len(reply.body) for reply in self._cached.values())
 
-    def _keep(self, key: object, reply: Reply) -> None:
-        self._kept[key] = reply
-        held = sum(len(kept.body) for kept in self._kept.values())
-        while held > self.limit_bytes:
-            _, dropped = self._kept.popitem(last=False)
-            held -= len(dropped.body)
+    def _add(self, key: object, reply: Reply) -> None:
+        self._cached[key] = reply
+        size = sum(len(cached.body) for cached in self._cached.values())
+        while size > self.limit_bytes:
+            _, dropped = self._cached.popitem(last=False)
+            size -= len(dropped.body)

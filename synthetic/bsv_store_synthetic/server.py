@@ -1,4 +1,4 @@
-"""A loopback web server that answers as Allen's do, from a synthetic atlas, and as badly as it is told to."""
+"""A local web server that offers a synthetic atlas like Allen's servers, with faults on demand."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CLOSE_SECONDS = 5.0
 
 @dataclass
 class RequestLog:
-    """Requests so far, for any number of threads."""
+    """The requests so far. Safe to share between threads."""
 
     _requests: list[Request] = field(default_factory=list)
     _now: int = 0
@@ -32,7 +32,7 @@ class RequestLog:
     _lock: threading.Condition = field(default_factory=threading.Condition)
 
     def begin(self, request: Request) -> None:
-        """Note a request that came in."""
+        """Record a received request."""
         with self._lock:
             self._requests.append(request)
             self._now += 1
@@ -40,12 +40,12 @@ class RequestLog:
             self._lock.notify_all()
 
     def end(self) -> None:
-        """Note that a request was answered or given up."""
+        """Record that a request has ended."""
         with self._lock:
             self._now -= 1
 
     def clear(self) -> None:
-        """Forget all requests."""
+        """Remove all requests."""
         with self._lock:
             self._requests.clear()
             self._peak = self._now
@@ -74,22 +74,22 @@ class RequestLog:
 
     @property
     def peak(self) -> int:
-        """Most requests that were being answered at one time."""
+        """Maximum number of simultaneous requests."""
         with self._lock:
             return self._peak
 
     def wait_for(self, total: int, *, seconds: float = 20) -> bool:
-        """Whether so many requests have come in, waiting for them if need be."""
+        """Wait for this number of requests, and return whether they were received in time."""
         with self._lock:
             return self._lock.wait_for(lambda: len(self._requests) >= total, seconds)
 
     def count(self, part: str) -> int:
-        """Number of requests with this text in their line, percent-encoded or decoded."""
+        """Number of requests whose line contains this text, percent-encoded or decoded."""
         return sum(part in line or part in unquote(line) for line in self.lines)
 
 
 class SyntheticServer:
-    """Server of a synthetic atlas on this machine only; use it as a context manager.
+    """Server of a synthetic atlas on the loopback interface; use it as a context manager.
 
     Parameters
     ----------
@@ -97,28 +97,28 @@ class SyntheticServer:
     host : str
         A loopback address.
     port : int
-        0 takes a free one.
+        0 means any free port.
 
     Attributes
     ----------
     url : str
-        Base address, without a slash at the end; it stands in for all three of Allen's hosts.
+        Base address without a trailing slash. It replaces all three of Allen's hosts.
     requests : RequestLog
     faults : FaultList
     errors : list of Exception
-        Defects of the server itself (the client got a 500); a test may assert that there are none.
+        Errors in the server itself (the client gets a 500). Tests should assert that there are none.
 
     Raises
     ------
     InputError
-        If the host is no loopback address, or the port cannot be had.
+        If the host is not a loopback address, or the port is not available.
     """
 
     def __init__(self, atlas: SyntheticAtlas, *, host: str = "127.0.0.1", port: int = 0) -> None:
         if not _is_loopback(host):
             raise InputError(
-                f"the synthetic server cannot listen on {host!r}, which is no loopback address",
-                hint="Use 127.0.0.1: made-up data must not be mistaken for a service.",
+                f"the synthetic server cannot listen on {host!r}, which is not a loopback address",
+                hint="Use 127.0.0.1: synthetic data must not be mistaken for a service.",
             )
         self.atlas = atlas
         self.requests = RequestLog()
@@ -129,18 +129,20 @@ class SyntheticServer:
         try:
             self._http = _HttpServer((host, port), self)
         except OSError as error:
-            raise InputError(f"port {port} of {host} cannot be had: {error}", hint="Use port 0.") from error
+            raise InputError(
+                f"port {port} of {host} is not available: {error}", hint="Use another port, or 0 for any free port."
+            ) from error
         self.port = int(self._http.server_address[1])
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True, name="synthetic")
 
     def start(self) -> Self:
-        """The server, answering from now on."""
+        """Start the server, and return it."""
         self._thread.start()
         return self
 
     def close(self) -> None:
-        """Stop answering, cut open connections, free the port. More than once does no harm."""
+        """Stop the server: close open connections and free the port. Further calls do nothing."""
         if self._closing.is_set():
             return
         self._closing.set()
@@ -148,10 +150,10 @@ class SyntheticServer:
             self._http.shutdown()
             self._thread.join()
         self._http.server_close()
-        self._http.cut_connections()
+        self._http.close_connections()
 
     def fail(self, match: str | Callable[[Request], bool], fault: Fault, times: int | None = 1) -> Rule:
-        """The rule that makes matching requests fail: that many times, or always with None.
+        """Make matching requests fail, and return the rule.
 
         Parameters
         ----------
@@ -159,6 +161,7 @@ class SyntheticServer:
             Part of the request line, percent-encoded or decoded, or a test of the `Request`.
         fault : Fault
         times : int or None
+            Number of faults; None means no limit.
         """
         return self.faults.add(Rule(match, fault, times))
 
@@ -178,9 +181,9 @@ class SyntheticServer:
             fault = self.faults.take(request)
             return conditional(request, make() if fault is None else fault.apply(request, make))
         except Exception as error:  # noqa: BLE001
-            # The thread belongs to one connection: without a reply its client would wait for a defect of ours.
+            # Without a reply, the client would wait until its timeout.
             self.errors.append(error)
-            return page(500, f"Defect of the synthetic server: {type(error).__name__}")
+            return page(500, f"Internal error of the synthetic server: {type(error).__name__}")
 
     def _wait(self, gate: threading.Event) -> None:
         while not gate.wait(0.05) and not self._closing.is_set():
@@ -199,7 +202,7 @@ class _HttpServer(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
-        # The base class looks the host's name up, which may take seconds where there is no name service.
+        # The base class looks up the host's name, which may take seconds without a name service.
         socket_address = self.server_address
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(socket_address)
@@ -218,12 +221,12 @@ class _HttpServer(ThreadingHTTPServer):
             self._changed.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that go away are part of the game; nothing is printed."""
+        """Print nothing: clients may disconnect at any time."""
 
-    def cut_connections(self) -> None:
+    def close_connections(self) -> None:
         with self._changed:
             for connection in self._open:
-                _cut(connection)
+                _shut_down(connection)
             self._changed.wait_for(lambda: not self._open, _CLOSE_SECONDS)
 
 
@@ -239,8 +242,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._answer()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class names it so)
-        """Quiet: what was asked stands in the request log."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (name in the base class)
+        """Print nothing: see the request log."""
 
     def _answer(self) -> None:
         owner = self.server.owner
@@ -262,7 +265,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._uncount()
 
     def _uncount(self) -> None:
-        """The request is over; before its last byte, since with that the client may send the next."""
+        """Record the end of the request, before its last byte: after that, the client may send the next."""
         if self._is_counted:
             self._is_counted = False
             self.server.owner.requests.end()
@@ -313,11 +316,11 @@ def _chunk(body: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(body), body) if body else b""
 
 
-def _cut(connection: socket.socket) -> None:
+def _shut_down(connection: socket.socket) -> None:
     try:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:
-        # The client was faster: the connection is gone, which is what was wanted.
+        # The client has closed the connection already.
         return
 
 

@@ -1,8 +1,8 @@
-"""ProjectionStructureUnionize records, computed from a synthetic experiment's own grids and annotation.
+"""ProjectionStructureUnionize records, computed from an experiment's volumes and the annotation.
 
-The identities of the real table hold: a pixel is booked as 1.225e-9 mm3 (so that a voxel of 1e-3 mm3 counts
-1.1025e-3), the injection and the rest are disjoint, left and right add up to both, and where nothing overlaps there is
-no row.
+The identities of the real table hold: a pixel counts 1.225e-9 mm3 (so a voxel of 1e-3 mm3 counts 1.1025e-3), the
+rows inside and outside the injection are disjoint, left and right add up to both, and there is no row where nothing
+overlaps.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bsv_store_synthetic.experiments import plan
 
 PIXEL_MM3: Final = 1.225e-9
 VOXEL_SCALE: Final = 1.1025
-"""Volume that the pixels of a voxel are booked as, in voxels."""
+"""Volume of the pixels of a voxel, in voxels."""
 PIXELS_PER_VOXEL: Final = 900_000
 """1.1025 times the voxel's 1e-3 mm3, in pixels."""
 FIRST_ROW_ID: Final = 9_200_000_000
@@ -32,7 +32,7 @@ _LEFT, _RIGHT, _BOTH = 1, 2, 3
 
 @dataclass(frozen=True, slots=True)
 class UnionizeRow:
-    """One record, its 19 fields named as upstream names them. Volumes are mm3, coordinates um."""
+    """One record with the 19 fields of the Allen API. Volumes are in mm3, coordinates in um."""
 
     id: int
     section_data_set_id: int
@@ -57,7 +57,7 @@ class UnionizeRow:
 
 @dataclass(frozen=True, slots=True)
 class _Tally:
-    """Sums over a region in units of voxels, and its densest voxel."""
+    """Sums over a region in voxels, and its densest voxel."""
 
     tissue: float = 0.0
     projecting: float = 0.0
@@ -66,7 +66,7 @@ class _Tally:
     peak_voxel: int = -1
 
     def __add__(self, other: _Tally) -> _Tally:
-        # Ties go to the lower voxel, so that the result does not depend on the order of adding.
+        # Ties go to the lower voxel, so that the order of addition does not matter.
         first, second = (self.peak, -self.peak_voxel), (other.peak, -other.peak_voxel)
         best = self if other.peak_voxel < 0 or (self.peak_voxel >= 0 and first >= second) else other
         return _Tally(
@@ -80,7 +80,7 @@ class _Tally:
 
 @lru_cache(maxsize=512)
 def unionize(seed: int, number: int) -> tuple[UnionizeRow, ...]:
-    """All records of the experiment of that number, by structure in graph order, injection last within a structure."""
+    """All records of an experiment, by structure in graph order, injection last within a structure."""
     leaves = {part: _leaf_tallies(seed, number, injection=part) for part in (False, True)}
     targets = [r.id for r in ontology.ontology().structures if _has_records(r.id)]
     tallies: dict[tuple[int, bool], tuple[_Tally, _Tally]] = {}
@@ -102,7 +102,7 @@ def unionize(seed: int, number: int) -> tuple[UnionizeRow, ...]:
 
 
 def root_rows(seed: int, number: int, *, is_injection: bool) -> dict[int, UnionizeRow]:
-    """Records of the root, by hemisphere id; a hemisphere without overlap is missing."""
+    """The records of the root by hemisphere id, without hemispheres that have no overlap."""
     return {
         row.hemisphere_id: row
         for row in unionize(seed, number)
@@ -126,7 +126,7 @@ def _side_codes() -> NDArray[np.uint8]:
 
 
 def _leaf_tallies(seed: int, number: int, *, injection: bool) -> tuple[list[_Tally], list[_Tally]]:
-    """Tallies of every leaf, left and right, of the injection or of the rest."""
+    """Tallies of each leaf, left and right, inside or outside the injection."""
     signal = volumes.signal_of(seed, number)
     codes = _side_codes()
     count = 1 + 2 * len(ontology.leaves())
@@ -134,7 +134,7 @@ def _leaf_tallies(seed: int, number: int, *, injection: bool) -> tuple[list[_Tal
     fraction = signal.fraction.astype(np.float64)
     inside = signal.injection.astype(np.float64)
     density = inside if injection else signal.projection - inside
-    # bincount adds in the order of the voxels, the same on every machine (a pairwise sum need not be).
+    # bincount adds in the order of the voxels, which is the same on every machine; a pairwise sum may differ.
     tissue = np.bincount(at, fraction, count)
     if not injection:
         mask = volumes.data_mask(seed, number).ravel()
@@ -199,7 +199,7 @@ def _row(
 
 
 def _point_um(seed: int, number: int, voxel: int) -> tuple[int, int, int]:
-    """The densest 10 um voxel within a 100 um voxel, in um; (0, 0, 0) where there is no signal at all."""
+    """The densest 10 um voxel within a 100 um voxel, in um; (0, 0, 0) if there is no signal."""
     if voxel < 0:
         return 0, 0, 0
     experiment = plan(seed, number)

@@ -1,7 +1,7 @@
-"""The grids of a synthetic experiment: injection site, blobs in target structures, weak tracts between them.
+"""The volumes of a synthetic experiment: injection site, signal in target structures, weak tracts between them.
 
-Only sums, products, quotients and comparisons are used, in a fixed order: those are exact in IEEE arithmetic, so the
-arrays are the same bit for bit on every machine.
+Only sums, products, quotients and comparisons are used, in a fixed order. IEEE arithmetic defines their results, so
+the arrays are identical on every machine.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.volumes.volume import VolumeKind
+from bsv_store.vocabulary import VolumeKind
 from bsv_store_synthetic import anatomy, noise, ontology
 from bsv_store_synthetic.anatomy import GRID
 from bsv_store_synthetic.experiments import Plan, Site, plan
@@ -35,7 +35,7 @@ _TRACT_STEPS: Final = 9
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """All signal of one experiment on the 100 um grid, voxel by voxel where there is any.
+    """The voxels of one experiment with signal, on the 100 um grid.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Signal:
     projection : ndarray of float32, shape (n,)
         Projection density in (0, 1], injection site included.
     fraction : ndarray of float32, shape (n,)
-        Part of the voxel within the injection site, [0, 1]. Above 0 only in the brain and where the data mask is 1.
+        Fraction of the voxel inside the injection site, [0, 1]. Above 0 only in the brain where the data mask is 1.
     intensity : ndarray of float32, shape (n,)
         Mean intensity of the projecting pixels, gray values, above 0.
     injection_voxel : int
@@ -59,33 +59,39 @@ class Signal:
 
     @property
     def injection(self) -> NDArray[np.float32]:
-        """float32 array, shape (n,): injection density, in [0, 1]; equal to the projection where the fraction is 1."""
+        """float32 array, shape (n,): injection density in [0, 1]; equal to the projection where the fraction is 1."""
         return self.fraction * self.projection
 
 
 def volume(seed: int, number: int, kind: VolumeKind) -> NDArray[np.float32]:
-    """float32 array, shape (132, 80, 114), axes [ap, dv, ml]: one grid of one experiment, at 100 um.
+    """float32 array, shape (132, 80, 114), axes [ap, dv, ml]: one volume of an experiment at 100 um.
 
-    Energies are unbounded gray values; all other kinds lie in [0, 1].
+    Energies are unbounded gray values; all other kinds are in [0, 1].
     """
     if kind == "data_mask":
         return data_mask(seed, number)
     signal = signal_of(seed, number)
-    if kind == "injection_fraction":
+    if kind == "projection_density":
+        values = signal.projection
+    elif kind == "projection_energy":
+        values = signal.projection * signal.intensity
+    elif kind == "injection_density":
+        values = signal.injection
+    elif kind == "injection_energy":
+        values = signal.injection * signal.intensity
+    elif kind == "injection_fraction":
         values = signal.fraction
     else:
-        values = signal.injection if kind.startswith("injection") else signal.projection
-        if kind.endswith("energy"):
-            values = values * signal.intensity
+        assert_never(kind)
     dense = np.zeros(GRID.size, np.float32)
     dense[signal.index] = values
     return dense.reshape(GRID.shape)
 
 
 def data_mask(seed: int, number: int) -> NDArray[np.float32]:
-    """float32 array, shape (132, 80, 114), in [0, 1]: part of each voxel that was imaged; nearly all 1.
+    """float32 array, shape (132, 80, 114), in [0, 1]: fraction of each voxel with valid data, mostly 1.
 
-    The first section planes and one torn spot at the lower edge are missing, with a fractional rim.
+    The first sections and one torn spot at the lower edge are missing, with a fractional rim.
     """
     key = plan(seed, number).key
     mask = np.ones(GRID.shape, np.float32)
@@ -96,14 +102,14 @@ def data_mask(seed: int, number: int) -> NDArray[np.float32]:
     center = (2_500.0 + 8_000 * noise.draw(key, "tear"), 6_300.0, 11_400 * noise.draw(key, "tear side"))
     for box, profile in _balls([(center, 700.0, 1.0)]):
         view = mask[box]
-        # Fractional near the rim, 0 towards the middle.
+        # Fractional at the rim, 0 in the middle.
         np.minimum(view, np.clip(1.25 - 2.5 * profile, 0, 1).astype(np.float32), out=view)
     return mask
 
 
 @lru_cache(maxsize=32)
 def signal_of(seed: int, number: int) -> Signal:
-    """All signal of the experiment of that number; the last 32 are kept (about 2 MB each)."""
+    """The signal of an experiment by its number; the last 32 are cached (about 2 MB each)."""
     experiment = plan(seed, number)
     strength = np.zeros(GRID.shape, np.float64)
     for box, profile in _balls(_blobs(experiment)):
@@ -121,7 +127,7 @@ def signal_of(seed: int, number: int) -> Signal:
 def _textured(
     experiment: Plan, index: NDArray[np.intp], strength: NDArray[np.float64], fraction: NDArray[np.float64]
 ) -> Signal:
-    """The signal with noise, so that values are heavy-tailed and nearly all distinct."""
+    """Add noise to the signal, so that values are heavy-tailed and nearly all distinct."""
     grain = noise.field(noise.key_of(experiment.key, "grain"), index)
     raw = strength * grain * grain * (0.05 + grain)
     in_site = (0.35 + 0.6 * grain) * np.minimum(1, 0.2 + fraction)
@@ -131,7 +137,7 @@ def _textured(
     voxel = int(np.ravel_multi_index(GRID.voxel(*point), GRID.shape))
     at = int(np.searchsorted(index, voxel))
     density[at] = 1
-    # A square of a tiny strength may round to 0 in float32: such a voxel carries no signal.
+    # Very small values may round to 0 in float32; such voxels have no signal.
     keep = density > 0
     projection, part, intensity = (a.astype(np.float32)[keep] for a in (density, fraction, brightness))
     index = index[keep]
@@ -156,7 +162,7 @@ _Ball = tuple[tuple[float, float, float], float, float]
 
 
 def _blobs(experiment: Plan) -> Iterator[_Ball]:
-    """Center, radius and amplitude of every ball of signal: around the site, in targets, along tracts."""
+    """Center, radius and amplitude of each ball of signal: around the sites, in targets, along tracts."""
     primary = ontology.structure(experiment.primary_structure_id)
     for site in experiment.sites:
         yield site.center_um, 2.4 * site.radius_um, 0.8
@@ -179,7 +185,7 @@ def _blobs(experiment: Plan) -> Iterator[_Ball]:
 
 
 def _tract(start: tuple[float, float, float], end: tuple[float, float, float], amplitude: float) -> Iterator[_Ball]:
-    """Small balls along the way, which sags towards the middle of the brain."""
+    """Small balls along a curved path between two points."""
     for step in range(1, _TRACT_STEPS):
         part = step / _TRACT_STEPS
         ap, dv, ml = (a + (b - a) * part for a, b in zip(start, end, strict=True))
@@ -187,7 +193,7 @@ def _tract(start: tuple[float, float, float], end: tuple[float, float, float], a
 
 
 def _balls(balls: list[_Ball] | Iterator[_Ball]) -> Iterator[tuple[tuple[slice, slice, slice], NDArray[np.float64]]]:
-    """Box of each ball on the grid with its profile there: amplitude at the center, falling to 0 at the radius."""
+    """The box of each ball on the grid with its profile: the amplitude at the center, 0 at the radius."""
     spacing = GRID.spacing_um
     for center, radius, amplitude in balls:
         box: list[slice] = []

@@ -1,4 +1,4 @@
-"""The synthetic catalog as Allen's JSON rows and text: experiments in three shapes, structures in two, unionize."""
+"""The synthetic catalog in Allen's formats: experiments in three forms, structures in two, unionize tables."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ CSV_COLUMNS = (
 
 
 def envelope(rows: Sequence[Row], *, start_row: int = 0, total_rows: int | None = None) -> bytes:
-    """RMA reply that holds the rows, as UTF-8 JSON.
+    """An RMA reply with these rows, as UTF-8 JSON.
 
     Parameters
     ----------
     rows : sequence of dict
     start_row : int
-        Rows skipped before these.
+        Number of rows before these.
     total_rows : int, optional
-        Rows there are; that of this page if left out.
+        Total number of rows. By default that of this page.
     """
     return _json(
         {
@@ -58,12 +58,12 @@ def envelope(rows: Sequence[Row], *, start_row: int = 0, total_rows: int | None 
 
 
 def failure(message: str) -> bytes:
-    """RMA reply that reports a failure: ``success`` is false and ``msg`` a string."""
+    """An RMA reply that reports a failure: ``success`` is false and ``msg`` is a string."""
     return _json({"success": False, "id": 0, "start_row": 0, "num_rows": 0, "total_rows": 0, "msg": message})
 
 
 def connectivity_rows(experiment: SyntheticExperiment) -> list[Row]:
-    """ApiConnectivity rows of an experiment: one for each of its lines, and one where it has none."""
+    """The ApiConnectivity rows of an experiment: one for each of its lines, or one if it has none."""
     shared: Row = {
         "data_set_id": experiment.id,
         "gender": experiment.sex,
@@ -92,7 +92,7 @@ def connectivity_rows(experiment: SyntheticExperiment) -> list[Row]:
 
 
 def search_row(experiment: SyntheticExperiment) -> Row:
-    """The experiment as the source search reports it: hyphenated keys, empty text for wild type and unknown strain."""
+    """The row of the source search: hyphenated keys, empty strings for wild type and unknown strain."""
     primary = ontology.structure(experiment.primary_structure_id)
     return {
         "id": experiment.id,
@@ -114,12 +114,12 @@ def search_row(experiment: SyntheticExperiment) -> Row:
 
 
 def unionize_rows(atlas: SyntheticAtlas, experiment_id: int) -> list[Row]:
-    """All ProjectionStructureUnionize rows of an experiment, of 19 fields each; none for an unknown id."""
+    """All ProjectionStructureUnionize rows of an experiment with 19 fields each; none for an unknown id."""
     return [dataclasses.asdict(row) for row in atlas.unionize(experiment_id)] if experiment_id in atlas else []
 
 
 def structure_rows(*, structure_sets: bool) -> list[Row]:
-    """All structures as Structure model rows in graph order, with their sets where asked for."""
+    """All structures as Structure model rows in graph order, optionally with their sets."""
     records = ontology.ontology().structures
     return [{**_structure(r), "structure_sets": _sets(r)} if structure_sets else _structure(r) for r in records]
 
@@ -137,7 +137,7 @@ def structure_tree() -> Row:
 
 
 def web_csv(atlas: SyntheticAtlas) -> str:
-    """The experiment list as the web site's CSV export has it, one row an experiment, in order of injection volume."""
+    """The experiment list as the CSV export of the web site, in descending order of injection volume."""
     experiments = sorted(map(atlas.experiment, atlas.experiment_ids), key=lambda e: (-e.injection_volume, e.id))
     lines = [",".join(CSV_COLUMNS)]
     for experiment in experiments:
@@ -170,7 +170,7 @@ def _line(line: LineRecord) -> Row:
 
 
 def _line_name(experiment: SyntheticExperiment) -> str:
-    # The one column of these two shapes has no type, so that a line of type "wild type" must not stand in it.
+    # These two forms do not state the type of a line, so lines of type "wild type" are left out.
     return "/".join(line.name for line in experiment.lines if line.type_name != "wild type")
 
 
@@ -206,13 +206,13 @@ def _sets(record: StructureRecord) -> list[Row]:
 
 
 def _ruby(hashes: Iterable[Row]) -> str:
-    """The list as Ruby prints an array of hashes."""
+    """The list in the notation of a Ruby array of hashes."""
     texts = (", ".join(f"{json.dumps(key)}=>{json.dumps(value)}" for key, value in h.items()) for h in hashes)
     return "[" + ", ".join(f"{{{text}}}" for text in texts) + "]"
 
 
 def _csv_cell(column: str, text: str) -> str:
-    # As in the real export, a wild type's line is a quoted empty text and other empty cells are bare.
+    # As in the real export, the line of a wild type is a quoted empty string; other empty cells are not quoted.
     quoted = (column == "transgenic-line" and not text) or any(mark in text for mark in ',"\n')
     return '"' + text.replace('"', '""') + '"' if quoted else text
 

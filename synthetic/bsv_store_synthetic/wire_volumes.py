@@ -1,6 +1,6 @@
-"""The synthetic grids as Allen's files: the zip with a MetaImage, and NRRD.
+"""The synthetic volumes in Allen's file formats: the zip with a MetaImage, and NRRD.
 
-Both store the first axis fastest; in memory it is the slowest.
+In the files the first axis varies fastest, in memory slowest.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.volume import VolumeKind
 from bsv_store_synthetic.anatomy import GRID
 from bsv_store_synthetic.atlas import SyntheticAtlas
 
@@ -23,14 +23,14 @@ ZIP_MEMBERS: tuple[ZipMember, ...] = get_args(ZipMember)
 NRRD_SPACINGS_UM = (25, 50, 100)
 ANNOTATION_SPACINGS_UM = (10, 25, 50, 100)
 
-# Speed matters more than size here; most of a grid is zeros, which compress well at any level.
+# Fast rather than small; most voxels are zeros, which compress well at any level.
 _LEVEL = 1
 _EPOCH = (2022, 1, 1, 0, 0, 0)
 _NRRD_TYPES = {"f4": "float", "f8": "double", "u4": "unsigned int"}
 
 
 def grid_zip(atlas: SyntheticAtlas, experiment_id: int, members: tuple[ZipMember, ...] = ("density",)) -> bytes:
-    """Zip with <member>.mhd and <member>.raw for each member: 100 um, float32 little-endian, first axis fastest.
+    """A zip with <member>.mhd and <member>.raw for each member: 100 um, little-endian float32, first axis fastest.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def grid_zip(atlas: SyntheticAtlas, experiment_id: int, members: tuple[ZipMember
 
 
 def grid_nrrd(atlas: SyntheticAtlas, experiment_id: int, kind: VolumeKind, spacing_um: int) -> bytes:
-    """NRRD file of one grid: float at 100 and 50 um, double at 25 um, as upstream.
+    """An NRRD file of one volume: float at 100 and 50 um, double at 25 um, like Allen's.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def grid_nrrd(atlas: SyntheticAtlas, experiment_id: int, kind: VolumeKind, spaci
 
 
 def annotation_nrrd(spacing_um: int) -> bytes:
-    """NRRD file of the annotation, unsigned int.
+    """An NRRD file of the annotation, unsigned int.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def annotation_nrrd(spacing_um: int) -> bytes:
 
 
 def nrrd(array: NDArray[np.generic], spacing_um: int, *, dtype: Literal["f4", "f8", "u4"]) -> bytes:
-    """NRRD file with a gzip body of a 100 um array, its voxels repeated to the finer spacing.
+    """An NRRD file with a gzip body of a 100 um array, whose voxels are repeated for finer spacings.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def nrrd(array: NDArray[np.generic], spacing_um: int, *, dtype: Literal["f4", "f
     spacing_um : int
         10, 25, 50 or 100.
     dtype : str
-        Type in the file, little-endian.
+        Data type in the file, little-endian.
     """
     grid = Grid(spacing_um)
     repeat = GRID.spacing_um // spacing_um
@@ -103,7 +103,7 @@ def nrrd(array: NDArray[np.generic], spacing_um: int, *, dtype: Literal["f4", "f
         "encoding: gzip\n"
         "space origin: (0,0,0)\n\n"
     )
-    # Plane by plane: at 25 um the whole body would be 0.6 GB. wbits 31 is gzip, with a time stamp of 0.
+    # Plane by plane: at 25 um the whole body takes 0.6 GB. wbits=31 selects gzip, with a time stamp of 0.
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, 31)
     parts = [header.encode("ascii")]
     for plane in np.moveaxis(array.astype(f"<{dtype}"), 2, 0):
@@ -113,7 +113,7 @@ def nrrd(array: NDArray[np.generic], spacing_um: int, *, dtype: Literal["f4", "f
 
 
 def first_axis_fastest(array: NDArray[np.float32]) -> bytes:
-    """Little-endian float32 of a [ap, dv, ml] array, AP running fastest."""
+    """The bytes of a [ap, dv, ml] array as little-endian float32, AP fastest."""
     return np.ascontiguousarray(array.astype("<f4", copy=False).T).tobytes()
 
 

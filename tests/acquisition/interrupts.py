@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bsv_store.acquisition.work.sharing import Watch
+from bsv_store.acquisition.work.task import RunControl
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, function: str, *, passage: int) -> list[str]:
@@ -22,23 +22,23 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, function: str, *, passage: int
     """
     place, _, name = function.rpartition(".") if "." in function.partition(":")[2] else function.rpartition(":")
     owner = pkgutil.resolve_name(place)
-    real, real_stop = getattr(owner, name), Watch.stop
+    real, real_stop = getattr(owner, name), RunControl.stop
     main = threading.main_thread().ident
     assert main is not None
     passed: list[str] = []
     stopped = threading.Event()
 
-    def watched(*arguments: Any, **options: Any) -> Any:
+    def intercepted(*arguments: Any, **options: Any) -> Any:
         passed.append(threading.current_thread().name)
         if len(passed) == passage:
             signal.pthread_kill(main, signal.SIGINT)
             assert stopped.wait(30)
         return real(*arguments, **options)
 
-    def stop(watch: Watch) -> None:
-        real_stop(watch)
+    def stop(control: RunControl) -> None:
+        real_stop(control)
         stopped.set()
 
-    monkeypatch.setattr(owner, name, watched)
-    monkeypatch.setattr(Watch, "stop", stop)
+    monkeypatch.setattr(owner, name, intercepted)
+    monkeypatch.setattr(RunControl, "stop", stop)
     return passed

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select
 
-from bsv_store.acquisition.adopt import AdoptReport, adopt_cache
+from bsv_store.acquisition.adopt import AdoptReport
 from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.acquisition.sync import sync_unionizes
 from bsv_store.catalog.database.models import (
@@ -87,7 +87,7 @@ def count(store: Store, model: type) -> int:
 
 
 def adopted(store: Store, folder: Path, **options: Any) -> AdoptReport:
-    return adopt_cache(store.database, store.files, folder, **options)
+    return store.adopt(folder, **options)
 
 
 # -- AllenSDK -----------------------------------------------------------------------------------------------------
@@ -102,8 +102,8 @@ def test_an_allensdk_cache_fills_an_empty_store(store: Store, tmp_path: Path, re
     assert report.experiments.added == len(ATLAS.experiment_ids)
     assert (report.unionizes, report.volumes, report.annotations) == (2, 4, 1)
     assert (report.present, report.refused) == (0, ())
-    assert "2 unionize tables, 1 annotation and 4 volumes taken in" in report.summary()
-    np.testing.assert_array_equal(store.atlas.annotation(100), ATLAS.annotation)
+    assert "2 unionize tables, 1 annotation and 4 volumes adopted" in report.summary()
+    np.testing.assert_array_equal(store.atlas.annotation(spacing_um=100), ATLAS.annotation)
     assert count(store, Unionize) == sum(len(ATLAS.unionize(i)) for i in (FIRST, SECOND))
     assert count(store, UnionizeCoverage) == 4
     np.testing.assert_array_equal(store.volume(FIRST), ATLAS.volume(FIRST))
@@ -146,7 +146,7 @@ def test_an_annotation_that_the_store_has_otherwise_is_kept_out(store: Store, tm
     path = folder / "annotation" / "ccf_2017" / "annotation_100.nrrd"
     path.write_bytes(wire_volumes.nrrd(ATLAS.annotation[..., ::-1], 100, dtype="u4"))
     assert "differs" in adopted(store, folder).refused[0].reason
-    np.testing.assert_array_equal(store.atlas.annotation(100), ATLAS.annotation)
+    np.testing.assert_array_equal(store.atlas.annotation(spacing_um=100), ATLAS.annotation)
 
 
 def test_no_annotation_is_taken_in_where_single_experiments_are_asked_for(store: Store, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_adopting_again_finds_all_present(store: Store, tmp_path: Path) -> None:
     assert (report.unionizes, report.volumes, report.annotations) == (0, 0, 0)
     assert (report.present, report.refused) == (7, ())
     assert count(store, SourceSnapshot) == snapshots
-    assert "7 already there" in report.summary()
+    assert "7 already present" in report.summary()
 
 
 def test_only_the_experiments_asked_for_are_taken_in(store: Store, tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_table_under_another_experiments_name_is_refused(catalog: Store, tmp_p
     (folder / f"experiment_{FIRST}" / "structure_unionizes.csv").write_text(unionize_csv(SECOND))
     report = adopted(catalog, folder)
     (refused,) = report.refused
-    assert f"holds rows of the experiments ({SECOND},), not of {FIRST}" in refused.reason
+    assert f"has rows of the experiments ({SECOND},), not of {FIRST}" in refused.reason
     assert count(catalog, Unionize) == 0
 
 
@@ -362,9 +362,9 @@ def test_adopted_volumes_are_not_fetched(
 
 
 def test_a_folder_that_is_no_cache_is_an_error(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no cache"):
+    with pytest.raises(InputError, match="is not a cache"):
         adopted(store, tmp_path)
-    with pytest.raises(InputError, match="there is no folder"):
+    with pytest.raises(InputError, match="does not exist"):
         adopted(store, tmp_path / "nowhere")
 
 

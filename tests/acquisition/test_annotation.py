@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from bsv_store.acquisition.annotation import ingest_annotation_file, sync_annotation
+from bsv_store.acquisition.annotation import sync_annotation
 from bsv_store.catalog.annotations import all_annotations
 from bsv_store.catalog.ingest import ingest_structures
 from bsv_store.catalog.records import Ontology
@@ -80,12 +80,12 @@ def test_it_is_brought_and_read_back(
     assert report.source.startswith(server.url)
     assert report.downloaded_bytes == recorder.size_bytes > 0
     repeat = 100 // spacing
-    ids = catalog.annotation(spacing)
+    ids = catalog.atlas.annotation(spacing_um=spacing)
     assert ids.dtype == np.uint32
     np.testing.assert_array_equal(ids[::repeat, ::repeat, ::repeat], ATLAS.annotation)
     assert report.annotated_voxels == np.count_nonzero(ids)
-    np.testing.assert_array_equal(catalog.annotation(spacing, ap=slice(30, 40, 3)), ids[30:40:3])
-    np.testing.assert_array_equal(catalog.annotation(spacing, ap=slice(40, 30, -4)), ids[40:30:-4])
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=spacing, ap=slice(30, 40, 3)), ids[30:40:3])
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=spacing, ap=slice(40, 30, -4)), ids[40:30:-4])
     assert leftovers(catalog) == []
 
 
@@ -104,7 +104,7 @@ def test_what_is_there_is_not_asked_for(catalog: Store, client: AllenClient, ser
 def test_an_interrupt_ends_what_is_under_way_and_leaves_nothing(
     catalog: Store, client: AllenClient, monkeypatch: pytest.MonkeyPatch, step: str, passages: int
 ) -> None:
-    """At 10 um each of these takes minutes: unpacking, packing anew, encoding."""
+    """At 10 um each of these takes minutes: decompression, compression, encoding."""
     with monkeypatch.context() as patch:
         # Five slabs of each of three blocks, or more.
         patch.setattr("bsv_store.volumes.layout._SLAB_BYTES", 1 << 20)
@@ -123,12 +123,12 @@ def test_a_damaged_file_is_brought_again(catalog: Store, client: AllenClient) ->
     good = path.read_bytes()
     path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
     with pytest.raises(DamagedFileError):
-        catalog.annotation(100)
+        catalog.atlas.annotation(spacing_um=100)
     sync_annotation(catalog.database, catalog.files, client, 100, refresh=True)
-    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
     path.unlink()
     assert sync_annotation(catalog.database, catalog.files, client, 100).outcome == "fetched"
-    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
 
 
 FLOATS = body(ATLAS.annotation, "<f4", "float")
@@ -164,7 +164,7 @@ def test_what_is_not_the_annotation_is_refused(
     assert getattr(caught.value, "hint", None)
     assert leftovers(catalog) == []
     with pytest.raises(MissingDataError, match="no annotation at 100 um"):
-        catalog.annotation(100)
+        catalog.atlas.annotation(spacing_um=100)
     server.faults.clear()
     assert sync_annotation(catalog.database, catalog.files, client, 100).outcome == "fetched"
 
@@ -182,7 +182,7 @@ def test_an_ontology_without_a_structure_that_has_voxels_refuses_it(store: Store
     ingest_structures(store.database, Ontology(kept), source="test")
     path = written(tmp_path, wire_volumes.annotation_nrrd(100))
     with pytest.raises(UnknownStructureError, match=str(lost)) as caught:
-        ingest_annotation_file(store.database, store.files, path)
+        store.ingest_annotation(path)
     assert str(path) in str(caught.value)
     assert leftovers(store) == []
 
@@ -191,7 +191,7 @@ def test_no_such_grid_is_an_error(catalog: Store, client: AllenClient, server: S
     with pytest.raises(InputError, match="30 um"):
         sync_annotation(catalog.database, catalog.files, client, 30)
     with pytest.raises(InputError, match="30 um"):
-        catalog.annotation(30)
+        catalog.atlas.annotation(30)
     assert server.requests.total == 0
 
 
@@ -224,7 +224,7 @@ def test_many_processes_cause_one_download(catalog: Store, server: SyntheticServ
     outcomes = sorted(finished(processes))
     assert server.requests.total == 1
     assert outcomes == ["fetched", "present", "present"]
-    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
     assert leftovers(catalog) == []
 
 
@@ -247,12 +247,12 @@ def test_a_killed_synchronization_is_completed_by_the_next(
     assert (process.returncode, errors) == (-signal.SIGKILL, "")
     if outcome != "present":
         with pytest.raises(MissingDataError):
-            catalog.annotation(100)
+            catalog.atlas.annotation(spacing_um=100)
     server.requests.clear()
     report = sync_annotation(catalog.database, catalog.files, client, 100)
     assert report.outcome == outcome
     assert server.requests.total == (1 if outcome == "fetched" else 0)
-    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
     assert all(name.endswith(".tmp") for name in leftovers(catalog))
 
 
@@ -274,7 +274,7 @@ def test_a_file_without_a_row_is_not_trusted_because_it_exists(
     elif how == "renamed":
         path.rename(path.with_name(f"annotation.{'0' * 16}.h5"))
     assert sync_annotation(catalog.database, catalog.files, client, 100).outcome == "fetched"
-    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
 
 
 # -- from files ---------------------------------------------------------------------------------------------------
@@ -284,7 +284,7 @@ def test_a_file_is_taken_in_once(catalog: Store, tmp_path: Path) -> None:
     path = written(tmp_path, wire_volumes.annotation_nrrd(100))
     report = catalog.ingest_annotation(path)
     assert (report.outcome, report.source, report.structures) == ("added", "annotation_100.nrrd", LEAVES)
-    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
     assert catalog.ingest_annotation(path).outcome == "present"
     assert leftovers(catalog) == []
 
@@ -295,9 +295,9 @@ def test_another_one_is_kept_out_unless_it_shall_replace(catalog: Store, tmp_pat
     with pytest.raises(InputError, match="differs") as caught:
         catalog.ingest_annotation(mirrored)
     assert "--replace" in str(caught.value)
-    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
     assert catalog.ingest_annotation(mirrored, replace=True).outcome == "replaced"
-    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation[..., ::-1])
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation[..., ::-1])
     assert leftovers(catalog) == []
     assert len(list(catalog.path.glob("trash/*annotation*"))) == 1
 
@@ -320,7 +320,7 @@ def test_a_bad_file_is_named_and_leaves_nothing(
         catalog.ingest_annotation(path)
     assert leftovers(catalog) == []
     with pytest.raises(MissingDataError):
-        catalog.annotation(100)
+        catalog.atlas.annotation(spacing_um=100)
 
 
 def test_a_file_that_is_killed_over_is_taken_in_by_the_next(catalog: Store, tmp_path: Path, launch: Launch) -> None:
@@ -336,7 +336,7 @@ def test_many_processes_that_hand_in_the_same_file_do_not_disturb_each_other(
 ) -> None:
     path = written(tmp_path, wire_volumes.annotation_nrrd(100))
     finished([launch("annotation file", catalog.path, str(path), []) for _ in range(3)])
-    np.testing.assert_array_equal(catalog.annotation(100), ATLAS.annotation)
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
     assert leftovers(catalog) == []
 
 
@@ -349,7 +349,7 @@ def test_the_rest_of_a_killed_ingest_is_not_taken_for_allens(
     killed = launch("annotation file", catalog.path, str(path), [], kill_at="annotation:published")
     assert (killed.communicate(timeout=60)[1], killed.returncode) == ("", -signal.SIGKILL)
     assert sync_annotation(catalog.database, catalog.files, client, 100).outcome == "fetched"
-    assert np.array_equal(catalog.annotation(100), ATLAS.annotation)
+    assert np.array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
 
 
 def test_one_that_somebody_else_has_taken_in_meanwhile_is_kept(
@@ -363,13 +363,13 @@ def test_one_that_somebody_else_has_taken_in_meanwhile_is_kept(
 
     def in_between(*arguments: Any, **options: Any) -> Any:
         monkeypatch.setattr(module, "publish_annotation", publish)
-        ingest_annotation_file(catalog.database, catalog.files, written(tmp_path, body(theirs), "theirs.nrrd"))
+        catalog.ingest_annotation(written(tmp_path, body(theirs), "theirs.nrrd"))
         return publish(*arguments, **options)
 
     monkeypatch.setattr(module, "publish_annotation", in_between)
     with pytest.raises(InputError, match="differs from the annotation at 100 um"):
-        ingest_annotation_file(catalog.database, catalog.files, written(tmp_path, body(ATLAS.annotation)))
-    assert np.array_equal(catalog.annotation(100), theirs)
+        catalog.ingest_annotation(written(tmp_path, body(ATLAS.annotation)))
+    assert np.array_equal(catalog.atlas.annotation(spacing_um=100), theirs)
 
 
 def test_a_download_that_cannot_be_put_down_is_an_error_of_ours(client: AllenClient, tmp_path: Path) -> None:
@@ -383,6 +383,6 @@ def test_whoever_may_only_read_is_told_so(catalog: Store, tmp_path: Path) -> Non
     path = written(tmp_path, wire_volumes.annotation_nrrd(100))
     catalog.ingest_annotation(path)
     with open_store(catalog.path, read_only=True) as reader:
-        np.testing.assert_array_equal(reader.atlas.annotation(100), ATLAS.annotation)
+        np.testing.assert_array_equal(reader.atlas.annotation(spacing_um=100), ATLAS.annotation)
         with pytest.raises(ReadOnlyStoreError):
             reader.ingest_annotation(written(tmp_path, body(ATLAS.annotation[..., ::-1]), "m.nrrd"), replace=True)

@@ -174,8 +174,8 @@ def test_a_transport_that_fails_for_good_stores_nothing(
     lasting: dict[str, tuple[Fault, str]] = {
         "nothing but headers": (Truncate(0), "the connection failed"),
         "too long a length": (WrongLength(100), "the connection failed"),
-        "drip": (Drip(2_000), "is not here after"),
-        "hang": (Hang(), "no answer in time"),
+        "drip": (Drip(2_000), "incomplete after"),
+        "hang": (Hang(), "did not respond in time"),
     }
     *ids, good = atlas.experiment_ids
     served = dict(zip(ids, lasting, strict=False))
@@ -221,7 +221,7 @@ def first_row(**changes: Any) -> Spoil:
 
 
 def moved(row: dict[str, Any], found: list[dict[str, Any]]) -> dict[str, Any]:
-    """The row, of a structure that nobody knows if it is of the last one."""
+    """The row; if it is that of the last structure, with an unknown structure id."""
     return {**row, "structure_id": 77} if row["structure_id"] == found[-1]["structure_id"] else row
 
 

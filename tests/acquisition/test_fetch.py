@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from sqlalchemy import event, func, select, update
 
-from bsv_store.acquisition.fetch import VolumeTask, fetch_volumes
+from bsv_store.acquisition.fetch import fetch_volumes
+from bsv_store.acquisition.tasks.volumes import VolumeTask
 from bsv_store.acquisition.work.claims import Claims
-from bsv_store.acquisition.work.sharing import Watch
+from bsv_store.acquisition.work.task import RunControl
 from bsv_store.catalog.database.models import Claim, StoredVolume
 from bsv_store.errors import InputError, NoSpaceError, ReadOnlyStoreError, StoreError, UnknownExperimentError
 from bsv_store.progress import SILENCE
@@ -89,7 +90,7 @@ def test_what_came_together_is_committed_together_but_for_what_was_lost(
     mine, successor = Claims(catalog.database), Claims(catalog.database)
     with catalog.database.writing() as connection:
         mine.take(connection, [task.key(i) for i in ids])
-    brought = [task.bring([i], Watch(SILENCE)) for i in ids]
+    files = [task.download([i], RunControl(SILENCE)) for i in ids]
     with catalog.database.writing() as connection:
         connection.execute(
             update(Claim)
@@ -99,10 +100,10 @@ def test_what_came_together_is_committed_together_but_for_what_was_lost(
         assert successor.take(connection, [task.key(ids[1])])
     commits: list[object] = []
     event.listen(catalog.database.engine, "commit", note := commits.append)
-    kept = task.keep(brought, ids, mine)
+    result = task.commit(files, ids, mine)
     event.remove(catalog.database.engine, "commit", note)
     assert len(commits) == 1
-    assert kept.lost == {ids[1]}
+    assert result.lost == {ids[1]}
     with catalog.database.reading() as connection:
         assert [file.experiment_id for file in all_volumes(connection)] == [ids[0], *ids[2:]]
         assert connection.execute(select(Claim.object_key)).scalars().all() == [task.key(ids[1])]
@@ -117,7 +118,7 @@ def test_what_is_there_is_not_asked_for_again(
     assert (report.present, report.fetched) == (ids[:4], ids[4:])
     assert server.requests.total == len(ids)
     assert "2 fetched" in report.summary()
-    assert "4 already there" in report.summary()
+    assert "4 already present" in report.summary()
 
 
 def test_kinds_and_spacings_are_kept_apart(
@@ -222,13 +223,13 @@ def test_files_are_for_the_whole_group_whatever_the_umask(
 # -- what fails ---------------------------------------------------------------------------------------------------
 
 FAULTS: list[tuple[str, Fault, int, str]] = [
-    ("404", Status(404), 1, "the server answers 404"),
-    ("500", Status(500), 4, "the server answers 500"),
-    ("429", Status(429), 4, "the server answers 429"),
+    ("404", Status(404), 1, "the server responded with 404"),
+    ("500", Status(500), 4, "the server responded with 500"),
+    ("429", Status(429), 4, "the server responded with 429"),
     ("chunks cut", CutChunks(1000), 4, "the connection failed"),
     ("web page", Html(), 4, "a web page"),
     ("failure", Failure("gone"), 4, "reports failure: 'gone'"),
-    ("redirects", RedirectLoop(), 6, "redirects without end"),
+    ("redirects", RedirectLoop(), 6, "too many redirects"),
     ("cut zip", CutJson(0.5), 2, "is no whole zip file"),
     ("garbage", Substitute(b"\x00" * 1000), 2, "is no whole zip file"),
 ]
@@ -285,7 +286,7 @@ def test_voxels_that_are_no_densities_are_refused(
     server.fail(f"download/{first}", Substitute(spoil), times=None)
     report = fetch_volumes(catalog.database, catalog.files, client, [first])
     assert [failure.experiment_id for failure in report.failed] == [first]
-    assert "the same bytes came twice" in report.failed[0].reason
+    assert "the same bytes were received twice" in report.failed[0].reason
     assert server.requests.total == 2
     assert files_of(catalog) == []
 
@@ -293,21 +294,21 @@ def test_voxels_that_are_no_densities_are_refused(
 def test_a_server_that_answers_nothing_is_left_alone(
     catalog: Store, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bsv_store.acquisition.work.sharing._MOST_FAILURES_IN_A_ROW", 2)
+    monkeypatch.setattr("bsv_store.acquisition.work.sharing._MAX_FAILURES_IN_A_ROW", 2)
     with SyntheticServer(atlas) as server:
         server.fail("download", Status(500), times=None)
         with AllenClient(api_url=server.url, backoff_s=0, attempts=1) as client:
             report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids, workers=1)
         assert server.requests.total < len(atlas.experiment_ids)
     assert len(report.failed) == len(atlas.experiment_ids)
-    assert "not tried" in report.failed[-1].reason
+    assert "not attempted" in report.failed[-1].reason
     assert claims(catalog) == 0
 
 
 def test_missing_volumes_do_not_count_as_a_server_that_is_down(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bsv_store.acquisition.work.sharing._MOST_FAILURES_IN_A_ROW", 2)
+    monkeypatch.setattr("bsv_store.acquisition.work.sharing._MAX_FAILURES_IN_A_ROW", 2)
     server.fail("download", Status(404), times=5)
     report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids, workers=1)
     assert len(report.failed) == 5
@@ -337,7 +338,7 @@ def test_a_store_that_fails_ends_the_run_and_frees_its_claims(
     def refuse(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("bsv_store.acquisition.fetch.publish_volume", refuse)
+    monkeypatch.setattr("bsv_store.acquisition.tasks.volumes.publish_volume", refuse)
     with pytest.raises(type(error)):
         fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids)
     assert (volume_rows(catalog), claims(catalog)) == (0, 0)

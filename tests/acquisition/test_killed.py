@@ -120,6 +120,6 @@ def test_a_killed_synchronization_is_completed_by_the_next(
     with catalog.database.reading() as connection:
         rows = connection.execute(select(func.count()).select_from(Unionize)).scalar_one()
         keys = set(connection.execute(select(Claim.object_key)).scalars())
-        # What the dead process still claims is there, and holds nobody up.
+        # The claims of the dead process still exist, and block no other run.
         assert Claims(catalog.database).free(connection, keys) == keys
     assert rows == sum(len(atlas.unionize(i)) for i in IDS)

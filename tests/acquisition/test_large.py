@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from sqlalchemy import delete
 
-from bsv_store.acquisition.adopt import adopt_cache
 from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.catalog.database.models import StoredVolume
 from bsv_store.errors import NoSpaceError
@@ -214,10 +213,10 @@ def test_a_cache_is_adopted_once_and_what_differs_is_refused(
     catalog: Store, atlas: SyntheticAtlas, tmp_path: Path
 ) -> None:
     folder = cache(tmp_path / "cache", atlas, of=IDS[0])
-    assert adopt_cache(catalog.database, catalog.files, folder).volumes == 1
-    assert adopt_cache(catalog.database, catalog.files, folder).present == 1
+    assert catalog.adopt(folder).volumes == 1
+    assert catalog.adopt(folder).present == 1
     other = cache(tmp_path / "other", atlas, of=IDS[1])
-    (refused,) = adopt_cache(catalog.database, catalog.files, other).refused
+    (refused,) = catalog.adopt(other).refused
     assert "differs from the injection_density at 100 um" in refused.reason
     np.testing.assert_array_equal(catalog.volume(IDS[0], kind=KIND), atlas.volume(IDS[0], KIND))
     assert leftovers(catalog) == []

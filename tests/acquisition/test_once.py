@@ -1,4 +1,4 @@
-"""Many processes that want the same bring each object once."""
+"""Many processes that want the same objects download each of them once."""
 
 from __future__ import annotations
 

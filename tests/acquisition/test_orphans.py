@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import delete
 
 from bsv_store.acquisition.fetch import fetch_volumes
-from bsv_store.acquisition.orphans import OrphanFiles
+from bsv_store.acquisition.tasks.orphans import OrphanVolumes
 from bsv_store.catalog.database.models import StoredVolume
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.sources.allen import AllenClient
@@ -109,7 +109,7 @@ def test_a_damaged_orphan_is_downloaded_anew(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path, how: str
 ) -> None:
     damage(orphan, how)
-    assert OrphanFiles(catalog.files, "projection_density", 100).recover(atlas.experiment_ids[0]) is None
+    assert OrphanVolumes(catalog.files, "projection_density", 100).recover(atlas.experiment_ids[0]) is None
     if how == "unreadable":
         orphan.rmdir()
     report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids[:1])
@@ -122,7 +122,7 @@ def test_a_file_under_another_experiments_name_is_no_orphan_of_it(
 ) -> None:
     first, second = atlas.experiment_ids[:2]
     shutil.copy(orphan, orphan.with_name(orphan.name.replace(str(first), str(second))))
-    orphans = OrphanFiles(catalog.files, "projection_density", 100)
+    orphans = OrphanVolumes(catalog.files, "projection_density", 100)
     assert orphans.recover(second) is None
     assert orphans.recover(first) is not None
 
@@ -131,10 +131,10 @@ def test_a_file_under_another_kind_is_no_orphan_of_it(catalog: Store, atlas: Syn
     other = catalog.path / "volumes" / "data_mask" / "100um" / orphan.name
     other.parent.mkdir(parents=True)
     shutil.copy(orphan, other)
-    assert OrphanFiles(catalog.files, "data_mask", 100).recover(atlas.experiment_ids[0]) is None
+    assert OrphanVolumes(catalog.files, "data_mask", 100).recover(atlas.experiment_ids[0]) is None
 
 
 def test_other_files_in_the_folder_are_left_alone(catalog: Store, atlas: SyntheticAtlas, orphan: Path) -> None:
     for name in ("notes.txt", ".hidden", "x.0123.h5", "5"):
         (orphan.parent / name).write_text("mine")
-    assert OrphanFiles(catalog.files, "projection_density", 100).recover(5) is None
+    assert OrphanVolumes(catalog.files, "projection_density", 100).recover(5) is None

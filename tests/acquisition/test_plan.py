@@ -13,11 +13,12 @@ from sqlalchemy import select, update
 
 from bsv_store import Selection
 from bsv_store.acquisition.fetch import fetch_volumes
-from bsv_store.acquisition.plan import FillPlan, Plan, duration_text, plan_unionizes, plan_volumes
+from bsv_store.acquisition.plan import FillPlan, Plan, plan_unionizes, plan_volumes
 from bsv_store.acquisition.sync import sync_unionizes
 from bsv_store.catalog.database.models import StoredVolume
 from bsv_store.errors import InputError, MissingDataError, NoSpaceError, UnknownExperimentError
 from bsv_store.sources.allen import AllenClient
+from bsv_store.text import duration_text
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ def test_a_plan_says_what_is_there_and_what_is_missing_and_asks_nobody(
     plan = plan_volumes(catalog.database, catalog.files, [*ids, ids[0]])
     assert (plan.present, plan.missing, plan.requests) == (ids[:2], ids[2:], 4)
     assert server.requests.total == 0
-    assert "2 there, 4 missing; 4 requests" in plan.summary()
-    assert plan_volumes(catalog.database, catalog.files, ids[:2]).summary().endswith("all 2 are there.")
+    assert "2 present, 4 missing; 4 requests" in plan.summary()
+    assert plan_volumes(catalog.database, catalog.files, ids[:2]).summary().endswith("all 2 present.")
     assert plan_volumes(catalog.database, catalog.files, ids, refresh=True).missing == ids
 
 
@@ -84,7 +85,7 @@ def test_time_is_told_at_the_rate_of_the_latest_arrivals(
         )
     plan = plan_volumes(catalog.database, catalog.files, ids, refresh=True)
     assert plan.seconds == pytest.approx(18)
-    assert "about 18 s at the rate seen" in plan.summary()
+    assert "about 18 s at the recent rate" in plan.summary()
 
 
 def test_a_kind_that_never_came_is_told_at_the_rate_of_others(
@@ -124,13 +125,13 @@ def test_plans_of_several_things_are_added_up(
     volumes = plan_volumes(catalog.database, catalog.files, atlas.experiment_ids)
     tables = replace(plan_unionizes(catalog.database, catalog.files, atlas.experiment_ids), seconds=4.0)
     fill = FillPlan((tables, volumes))
-    assert volumes.has_room
-    assert tables.has_room
-    assert not fill.has_room
+    assert volumes.fits_on_disk
+    assert tables.fits_on_disk
+    assert not fill.fits_on_disk
     assert fill.seconds is None
     assert fill.store_bytes == volumes.store_bytes + tables.store_bytes
     with pytest.raises(NoSpaceError, match="unionize tables of 6 experiments and projection_density at 100 um of 6"):
-        fill.require_room()
+        fill.require_disk_space()
     assert FillPlan((tables, replace(volumes, missing=(), requests=0))).seconds == 4.0
 
 
@@ -138,14 +139,14 @@ def test_a_full_disk_is_seen_before_anything_is_fetched(
     catalog: Store, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = plan_volumes(catalog.database, catalog.files, atlas.experiment_ids)
-    assert plan.has_room
-    plan.require_room()
+    assert plan.fits_on_disk
+    plan.require_disk_space()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=50_000_000))
     plan = plan_volumes(catalog.database, catalog.files, atlas.experiment_ids)
-    assert not plan.has_room
-    assert "NOT ENOUGH ROOM" in plan.summary()
-    with pytest.raises(NoSpaceError, match=r"takes about 4\.2 MB, and 50\.0 MB are free"):
-        plan.require_room()
+    assert not plan.fits_on_disk
+    assert "NOT ENOUGH DISK SPACE" in plan.summary()
+    with pytest.raises(NoSpaceError, match=r"needs about 4\.2 MB, but only 50\.0 MB are free"):
+        plan.require_disk_space()
 
 
 @pytest.mark.parametrize(("spacing_um", "voxels"), [(25, 528 * 320 * 456), (10, 1320 * 800 * 1140)])
@@ -164,21 +165,21 @@ def test_volumes_that_are_spooled_need_room_meanwhile(
     assert plan(4, 0).scratch_bytes == 4 * each
     assert plan(16, 0).scratch_bytes == 6 * each
     assert plan(4, 0).first(3).scratch_bytes == 3 * each
-    # Of several kinds, one is brought after the other.
+    # Several kinds are fetched one after the other.
     assert FillPlan((plan(2, 0), plan(4, 0))).scratch_bytes == 4 * each
     needed = plan(2, 0).store_bytes + 2 * each + 100_000_000
-    assert plan(2, needed).has_room
-    assert "under way)" in plan(2, needed).summary()
-    assert not plan(2, needed - 1).has_room
-    with pytest.raises(NoSpaceError, match=r"under way, and .* are free") as caught:
-        plan(4, needed).require_room()
+    assert plan(2, needed).fits_on_disk
+    assert "for temporary files)" in plan(2, needed).summary()
+    assert not plan(2, needed - 1).fits_on_disk
+    with pytest.raises(NoSpaceError, match=r"for temporary files, but only .* are free") as caught:
+        plan(4, needed).require_disk_space()
     assert "fewer workers" in str(caught.value.hint)
 
 
 def test_small_volumes_are_in_memory_meanwhile(catalog: Store, atlas: SyntheticAtlas) -> None:
     plan = plan_volumes(catalog.database, catalog.files, atlas.experiment_ids, spacing_um=50)
     assert plan.scratch_bytes == 0
-    assert "under way" not in plan.summary()
+    assert "temporary" not in plan.summary()
 
 
 def test_unionize_tables_are_planned_in_batches(catalog: Store, client: AllenClient, atlas: SyntheticAtlas) -> None:
@@ -224,9 +225,9 @@ def test_offline_what_is_there_is_enough(
 
 def test_offline_what_is_missing_is_named(catalog: Store, atlas: SyntheticAtlas) -> None:
     named = ", ".join(map(str, atlas.experiment_ids))
-    with pytest.raises(MissingDataError, match=rf"lacks projection_density at 100 um of 6 experiments.*: {named}"):
+    with pytest.raises(MissingDataError, match=rf"projection_density at 100 um of 6 experiments.*: {named}"):
         fetch_volumes(catalog.database, catalog.files, None, atlas.experiment_ids)
-    with pytest.raises(MissingDataError, match="lacks unionize tables"):
+    with pytest.raises(MissingDataError, match="does not have unionize tables"):
         sync_unionizes(catalog.database, None, atlas.experiment_ids)
 
 
@@ -250,6 +251,6 @@ def test_offline_opens_no_socket(
     assert catalog.fetch(Selection(ids=[first]), offline=True).present == (first,)
     assert catalog.sync_unionizes(Selection(ids=[first]), offline=True).present == (first,)
     catalog.plan_fetch(Selection())
-    for bring in (catalog.fetch, catalog.sync_unionizes):
+    for download in (catalog.fetch, catalog.sync_unionizes):
         with pytest.raises(MissingDataError, match=str(second)):
-            bring(Selection(ids=[first, second]), offline=True)
+            download(Selection(ids=[first, second]), offline=True)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import func, select, update
 
-from bsv_store.acquisition.sync import UnionizeTask, sync_experiments, sync_structures, sync_unionizes
+from bsv_store.acquisition.sync import sync_experiments, sync_structures, sync_unionizes
+from bsv_store.acquisition.tasks.unionizes import UnionizeTask
 from bsv_store.acquisition.work.claims import Claims
-from bsv_store.acquisition.work.sharing import Watch
+from bsv_store.acquisition.work.task import RunControl
 from bsv_store.catalog.database.models import Claim, Experiment, SourceSnapshot, Structure, Unionize, UnionizeCoverage
 from bsv_store.errors import UnknownExperimentError, UpstreamError
 from bsv_store.progress import SILENCE
@@ -78,7 +79,7 @@ def test_unionizes_come_in_batches_and_only_once(
     again = sync_unionizes(catalog.database, client, ids)
     assert (again.present, again.fetched) == (ids, ())
     assert server.requests.total == 2
-    assert "6 already there" in again.summary()
+    assert "6 already present" in again.summary()
 
 
 def test_statistics_are_refreshed_by_the_run_that_brings_tables(
@@ -180,29 +181,29 @@ def test_unknown_experiments_are_named_before_anything_is_asked(
 def test_a_late_worker_does_not_overwrite_what_its_successor_brought(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
-    """It lost its claims while it slept; meanwhile somebody else brought newer rows of the first experiment."""
+    """It lost its claims while it slept; meanwhile another run stored newer rows of the first experiment."""
     first, second = atlas.experiment_ids[:2]
     task = UnionizeTask(catalog.database, client, refresh=True, batch=2)
     late, successor = Claims(catalog.database), Claims(catalog.database)
     with catalog.database.writing() as connection:
         late.take(connection, [task.key(first), task.key(second)])
-    old = task.bring([first, second], Watch(SILENCE))
+    old = task.download([first, second], RunControl(SILENCE))
 
     def renew(body: bytes) -> bytes:
         return body.replace(b'"max_voxel_density":', b'"max_voxel_density":0.25,"former":')
 
     server.fail(str(first), Substitute(renew))
-    new = task.bring([first], Watch(SILENCE))
+    new = task.download([first], RunControl(SILENCE))
     with catalog.database.writing() as connection:
         connection.execute(
             update(Claim).where(Claim.object_key == task.key(first)).values(expires_at=datetime(2020, 1, 1, tzinfo=UTC))
         )
         assert successor.take(connection, [task.key(first)])
-    assert not task.keep([new], [first], successor).lost
+    assert not task.commit([new], [first], successor).lost
 
-    kept = task.keep([old], [first, second], late)
-    assert kept.lost == {first}
-    assert not kept.absent
+    result = task.commit([old], [first, second], late)
+    assert result.lost == {first}
+    assert not result.absent
     with catalog.database.reading() as connection:
         rows = connection.execute(select(Unionize.experiment_id, Unionize.max_voxel_density)).all()
         covered = set(connection.execute(select(UnionizeCoverage.experiment_id)).scalars())

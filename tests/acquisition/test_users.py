@@ -32,7 +32,7 @@ IDS = ATLAS.experiment_ids
 
 @dataclass(frozen=True)
 class User:
-    """An account: a group of one's own, others beside it, and the umask of somebody who shares nothing."""
+    """An account with its own primary group, other groups, and a umask that shares nothing."""
 
     number: int
     groups: tuple[int, ...] = (LAB,)
@@ -86,7 +86,7 @@ def share() -> Iterator[Path]:
 def warm(tmp_path: Path, server: SyntheticServer) -> None:
     """All is imported before anybody loses the right to read the interpreter's folder."""
     with create_store(tmp_path / "warm") as store:
-        bring(store.path, server.url, IDS[0])
+        fetch(store.path, server.url, IDS[0])
         store.volume(IDS[0])
         store.adopt(bsv_folder(tmp_path / "cache", IDS[0]))
         store.aggregate(Selection(ids=[IDS[0]]), name="all")
@@ -94,7 +94,7 @@ def warm(tmp_path: Path, server: SyntheticServer) -> None:
         store.sql("SELECT * FROM unionize")
 
 
-def bring(location: Path, url: str, *ids: int) -> None:
+def fetch(location: Path, url: str, *ids: int) -> None:
     with open_store(location) as store:
         store.sync_structures(api_url=url)
         store.sync_experiments(api_url=url)
@@ -128,11 +128,11 @@ def test_two_users_with_closed_umasks_share_a_store(share: Path, server: Synthet
 
     def anna() -> None:
         create_store(location).close()
-        bring(location, server.url, *IDS[:2])
+        fetch(location, server.url, *IDS[:2])
 
     def ben() -> None:
         read_all(location, *IDS[:2])
-        bring(location, server.url, *IDS[2:4])
+        fetch(location, server.url, *IDS[2:4])
         with open_store(location) as store:
             # Anna's file is damaged; Ben mends it.
             damaged = store.path / str(store.volumes.describe(IDS[0])["path"])
@@ -163,7 +163,7 @@ def test_who_may_only_read_uses_what_is_there_and_writes_nothing(share: Path, se
 
     def anna() -> None:
         create_store(location).close()
-        bring(location, server.url, *IDS[:2])
+        fetch(location, server.url, *IDS[:2])
         with open_store(location) as store:
             store.aggregate(Selection(ids=IDS[:2]), name="all")
 
@@ -177,7 +177,7 @@ def test_who_may_only_read_uses_what_is_there_and_writes_nothing(share: Path, se
                 np.testing.assert_array_equal(store.volume(IDS[0]), ATLAS.volume(IDS[0]))
                 assert store.dataset("all").mean.shape[0] == 1
                 assert len(store.sql("SELECT * FROM unionize")) > 0
-                # What is there need not be brought, nor computed anew.
+                # Present data need not be fetched, and the average not computed again.
                 assert store.fetch(Selection(ids=IDS[:2]), api_url=server.url).present == IDS[:2]
                 assert store.sync_unionizes(Selection(ids=IDS[:2]), api_url=server.url).present == IDS[:2]
                 assert not store.aggregate(Selection(ids=IDS[:2]), name="all").was_computed

@@ -1,4 +1,4 @@
-"""A process of its own that fetches or synchronizes."""
+"""A child process that fetches, synchronizes or adopts."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from tests.processes import Child
 
 
 def start(what: str, store: Path, url: str, ids: Sequence[int], *, kill_at: str | None = None) -> Child:
-    """The process, running; ``kill_at`` names the checkpoint at which it is to die."""
+    """Start the process; it is killed at the checkpoint ``kill_at``."""
     return Child(main, what, store, url, tuple(ids), kill_at=kill_at)
 
 
 def main(what: str, store_path: Path, url: str, experiment_ids: Sequence[int]) -> None:
-    """Do it, in that process."""
+    """The main function of the process."""
     from bsv_store import open_store
-    from bsv_store.acquisition.adopt import adopt_cache
     from bsv_store.acquisition.annotation import sync_annotation
     from bsv_store.acquisition.fetch import fetch_volumes
     from bsv_store.acquisition.sync import sync_unionizes
@@ -49,4 +48,4 @@ def main(what: str, store_path: Path, url: str, experiment_ids: Sequence[int]) -
             assert not tables.failed, tables.failed
             sys.stdout.write(tables.summary())
         else:
-            sys.stdout.write(adopt_cache(store.database, store.files, Path(url)).summary())
+            sys.stdout.write(store.adopt(url).summary())

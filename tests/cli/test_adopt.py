@@ -29,16 +29,16 @@ def cache(tmp_path: Path) -> Path:
 
 
 def test_takes_in_what_is_good_and_lists_the_rest(run: Runner, own_filled: Path, cache: Path) -> None:
-    done = run("adopt", cache, store=own_filled).refused(1, "1 volume taken in", "1 refused", "1 ignored")
+    done = run("adopt", cache, store=own_filled).refused(1, "1 volume adopted", "1 refused", "1 ignored")
     title, head, _, row = done.out.strip().splitlines()
-    assert (title, head.split()) == ("Not taken in", ["file", "reason"])
+    assert (title, head.split()) == ("Refused", ["file", "reason"])
     file, reason = row.split("  ", 1)
     assert file == f"{OTHER}/density.raw"
     assert str(cache) not in reason
     with open_store(own_filled) as store:
         assert (store.volume(UNMEASURED) == ATLAS.volume(UNMEASURED)).all()
     again = run("adopt", cache, store=own_filled).refused(1)
-    assert "1 already there" in again.err
+    assert "1 already present" in again.err
 
 
 def test_programs_learn_what_was_ignored_too(run: Runner, own_filled: Path, cache: Path) -> None:
@@ -66,7 +66,7 @@ def test_an_old_list_in_a_cache_is_told(run: Runner, own_filled: Path, tmp_path:
     (cache / "manifest.json").write_text("{}", encoding="utf-8")
     done = run("adopt", cache, store=own_filled).succeeded()
     # The file does not say when it was made, and so is older than what came from the API.
-    assert "Its list of experiments: History only: the newer api list of " in done.err
+    assert "List of experiments: History only: the newer api list of " in done.err
 
 
 def test_a_folder_that_is_no_cache_is_refused(run: Runner, filled: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The commands that bring the annotation and use it."""
+"""The commands that download the annotation and use it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def annotated(own_filled: Path, annotation_file: Path) -> Path:
     return own_filled
 
 
-# -- bringing it --------------------------------------------------------------------------------------------------
+# -- getting it ---------------------------------------------------------------------------------------------------
 
 
 def test_sync_brings_it_once(
@@ -44,7 +44,7 @@ def test_sync_brings_it_once(
     assert row["structures"] == LEAVES
     assert f"Asking 127.0.0.1:{server.port} for the annotation at 50 um" in done.err
     again = run("sync", "annotation", "--spacing", 50, store=own_filled).succeeded()
-    assert "already there" in again.err
+    assert "already present" in again.err
     assert again.cells[2][1:3] == ["50", "present"]
     assert server.requests.count("annotation_50") == 1
     run("sync", "annotation", "--spacing", 50, "--refresh", store=own_filled).succeeded()

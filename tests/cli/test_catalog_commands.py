@@ -90,7 +90,7 @@ def test_tables_of_searches_fit_a_terminal(run: Runner, filled: Path, search: st
 
 def test_a_point_of_millimeters_is_refused(run: Runner, filled: Path) -> None:
     for search in ("spatial", "injection"):
-        run("search", search, "8,1.5,8.5", store=filled).refused(2, "mm", "Give um: 8000,1500,8500.")
+        run("search", search, "8,1.5,8.5", store=filled).refused(2, "mm", "If these are mm, use 8000,1500,8500.")
 
 
 def test_matrix_as_csv_and_as_sql(run: Runner, filled: Path) -> None:

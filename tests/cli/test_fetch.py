@@ -26,7 +26,7 @@ def test_brings_what_is_missing_and_says_how_much(run: Runner, server: Synthetic
     done = run("fetch", "--injected-in", "VIS", "--line", "wild-type", store=own_filled).succeeded()
     assert done.out == ""
     assert done.err.startswith("projection_density at 100 um: 3 fetched (")
-    assert "3 already there, 0 failed." in done.err
+    assert "3 already present, 0 failed." in done.err
     assert UNMEASURED in _stored(own_filled)
 
 

@@ -24,12 +24,12 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(
     run: Runner, server: SyntheticServer, filled: Path, command: list[str]
 ) -> None:
     done = run(*command, "--dry-run", store=filled).succeeded()
-    assert "1 there, 1 missing; 1 requests, about " in done.out
+    assert "1 present, 1 missing; 1 request, about " in done.out
     assert "free on the disk" in done.out
     assert done.err == ""
     plan = run(*command, "--dry-run", "--format", "json", store=filled).succeeded().json
     assert (plan["present"], plan["missing"], plan["requests"]) == ([VISP[0]], [UNMEASURED], 1)
-    assert plan["has_room"] is True
+    assert plan["fits_on_disk"] is True
     assert plan["download_bytes"] > 1000
     rows = run(*command, "--dry-run", "--format", "csv", store=filled).succeeded().rows
     assert [(int(row["experiment_id"]), row["state"]) for row in rows] == [
@@ -44,9 +44,9 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(
 def test_a_dry_run_of_all(run: Runner, server: SyntheticServer, filled: Path) -> None:
     missing = len(ATLAS.experiment_ids) - len(VISP)
     done = run("fetch", "--all", "--dry-run", "--spacing", "25", store=filled).succeeded()
-    assert f"projection_density at 25 um: 0 there, {len(ATLAS.experiment_ids)} missing" in done.out
+    assert f"projection_density at 25 um: 0 present, {len(ATLAS.experiment_ids)} missing" in done.out
     done = run("sync", "unionizes", "--all", "--dry-run", store=filled).succeeded()
-    assert f"{len(VISP)} there, {missing} missing" in done.out
+    assert f"{len(VISP)} present, {missing} missing" in done.out
     assert server.requests.total == 0
 
 
@@ -65,13 +65,13 @@ FILL = ["fetch", "--all", "--unionizes"]
 def test_a_dry_run_of_filling_the_store(run: Runner, server: SyntheticServer, filled: Path) -> None:
     missing = len(ATLAS.experiment_ids) - len(VISP)
     lines = run(*FILL, "--dry-run", store=filled).succeeded().out.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["unionize tables", "projection_density at 100 um", "together"]
+    assert [line.split(":")[0] for line in lines] == ["unionize tables", "projection_density at 100 um", "total"]
     plan = run(*FILL, "--dry-run", "--format", "json", store=filled).succeeded().json
     tables, volumes = plan["parts"]
     assert (len(tables["missing"]), len(volumes["missing"])) == (missing, missing)
     for name in ("requests", "download_bytes", "store_bytes"):
         assert plan[name] == tables[name] + volumes[name] > 0
-    assert plan["has_room"] is True
+    assert plan["fits_on_disk"] is True
     rows = run(*FILL, "--dry-run", "--format", "csv", store=filled).succeeded().rows
     assert len(rows) == 2 * len(ATLAS.experiment_ids)
     assert {row["what"] for row in rows} == {"unionize tables", "projection_density at 100 um"}
@@ -83,7 +83,7 @@ def test_a_store_is_filled_in_parts(run: Runner, server: SyntheticServer, own_fi
     some = missing - 1
     first = run(*FILL, "--limit", some, "--format", "json", store=own_filled).succeeded()
     assert "1 of" in first.err
-    assert "left for another run" in first.err
+    assert "left for a later run" in first.err
     tables, volumes = first.json
     assert (len(tables["fetched"]), len(volumes["fetched"])) == (some, some)
     rows = run(*FILL, "--limit", some, "--format", "csv", store=own_filled).succeeded().rows
@@ -135,8 +135,8 @@ def test_nothing_is_asked_for_when_there_is_no_room(run: Runner, server: Synthet
     done = run(*FETCH, store=own_filled).refused(7, "of 1 experiment", "10.0 MB are free")
     assert done.out == ""
     dry = run(*FETCH, "--dry-run", store=own_filled).refused(7, "10.0 MB are free")
-    assert "NOT ENOUGH ROOM" in dry.out
-    assert run(*FETCH, "--dry-run", "--format", "json", store=own_filled).refused(7).json["has_room"] is False
+    assert "NOT ENOUGH DISK SPACE" in dry.out
+    assert run(*FETCH, "--dry-run", "--format", "json", store=own_filled).refused(7).json["fits_on_disk"] is False
     assert server.requests.total == 0
     # What is there takes no room.
     run("fetch", "--ids", VISP[0], store=own_filled).succeeded()
@@ -149,7 +149,7 @@ def test_offline_asks_nobody_and_names_what_is_missing(
     done = run(*command, "--offline", store=filled).refused(2, str(UNMEASURED), "offline")
     assert str(VISP[0]) not in done.err
     there = [*command[:-1], str(VISP[0])]
-    assert "1 already there" in run(*there, "--offline", store=filled).succeeded().err
+    assert "1 already present" in run(*there, "--offline", store=filled).succeeded().err
     run(*there, "--offline", "--refresh", store=filled).refused(2, "--refresh", "--offline")
     assert server.requests.total == 0
 
@@ -158,6 +158,53 @@ def test_offline_asks_nobody_and_names_what_is_missing(
 def test_offline_needs_no_room(run: Runner, server: SyntheticServer, filled: Path) -> None:
     run("fetch", "--ids", VISP[0], "--offline", store=filled).succeeded()
     run(*FETCH, "--offline", store=filled).refused(2, str(UNMEASURED))
+
+
+@pytest.fixture
+def resolved(monkeypatch: pytest.MonkeyPatch) -> list[Selection]:
+    """The selections that are compiled to SQL, one entry each time."""
+    from bsv_store.catalog.selection import resolve
+
+    compiled: list[Selection] = []
+    look_up = resolve.looked_up
+
+    def noted(connection: Any, selection: Selection) -> Any:
+        compiled.append(selection)
+        return look_up(connection, selection)
+
+    monkeypatch.setattr(resolve, "looked_up", noted)
+    return compiled
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["fetch"],
+        ["fetch", "--unionizes"],
+        ["fetch", "--unionizes", "--limit", "1"],
+        ["fetch", "--unionizes", "--dry-run"],
+        ["sync", "unionizes"],
+        ["sync", "unionizes", "--limit", "1"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_resolves_its_selection_once(
+    run: Runner, server: SyntheticServer, own_filled: Path, resolved: list[Selection], options: list[str]
+) -> None:
+    run(*options, "--injected-in", "VIS", "--line", "wild-type", store=own_filled).succeeded()
+    assert resolved == [Selection(injected_in="VIS", line="wild-type")]
+
+
+def test_a_limit_does_not_lose_experiments_that_were_asked_for_by_name(
+    run: Runner, server: SyntheticServer, own_filled: Path
+) -> None:
+    with open_store(own_filled) as store:
+        store.catalog.exclude([UNMEASURED], "test")
+        missing = store.plan_fetch(Selection(include_excluded=True)).missing
+    assert UNMEASURED in missing
+    options = ["fetch", "--all", "--include-excluded", "--limit", missing.index(UNMEASURED) + 1]
+    rows = run(*options, "--format", "csv", store=own_filled).succeeded().rows
+    assert ("fetched", str(UNMEASURED)) in {(row["outcome"], row["experiment_id"]) for row in rows}
 
 
 @pytest.fixture

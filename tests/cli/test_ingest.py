@@ -64,7 +64,7 @@ def test_the_day_of_a_list_can_be_given(run: Runner, files: dict[str, Path], sto
     run("ingest", "experiments", "x.json", "--upstream-date", "Feb 3", store=store_location).refused(2, "Feb 3")
     to_come = ["--upstream-date", "2999-01-01"]
     run("ingest", "experiments", files["experiments"], *to_come, store=store_location).refused(
-        2, "2999-01-01 is still to come"
+        2, "must not be in the future, got 2999-01-01"
     )
 
 

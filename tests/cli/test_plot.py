@@ -11,7 +11,7 @@ from tests.cli.running import Runner
 pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
 
 
-def test_draws_a_picture(run: Runner, filled: Path, tmp_path: Path) -> None:
+def test_draws_a_figure(run: Runner, filled: Path, tmp_path: Path) -> None:
     target = tmp_path / "visual.png"
     done = run("plot", "visual", target, store=filled).succeeded()
     assert (done.out, done.err) == ("", f"Wrote {target}.\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bsv_store import open_store
-from bsv_store.acquisition.work.outcome import size_text
+from bsv_store.text import size_text
 from tests.cli.conftest import ATLAS, VISP
 from tests.cli.running import Runner
 

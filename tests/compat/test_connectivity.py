@@ -101,15 +101,21 @@ def test_searches_answer_from_the_catalog(store: Store) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"normalization_method": "volume"}, RecipeError, "injectionVolume"),
+        ({"normalization_method": "volume"}, RecipeError, "injection_volume"),
         ({"grouping_method": "XY"}, RecipeError, "AP"),
         ({"atlas_type": "paxinos"}, InputError, "allen"),
         ({"input_regions": ["VISp"], "region_groups": [1, 2]}, InputError, "region_groups"),
         ({"missing": "ignore"}, RecipeError, "leave_out"),
         ({"experiment_ids": []}, EmptySelectionError, "find_connectivity_experiments"),
-        ({"experiment_ids": ["VISp"]}, InputError, "whole numbers"),
+        ({"experiment_ids": ["VISp"]}, InputError, "must be an integer, got 'VISp'"),
+        ({"experiment_ids": [1.5]}, InputError, "must be an integer, got 1.5"),
+        ({"experiment_ids": None}, InputError, "experiment_ids"),
+        ({"grouping_method": "AP", "grouping_bins": "many"}, InputError, "grouping_bins must be an integer"),
+        ({"input_regions": ["VISp"], "region_groups": ["first"]}, InputError, "region_groups must be an integer"),
+        ({"input_regions": [385], "region_groups": [1]}, InputError, "input_regions must be a string, got 385"),
+        ({"normalization_method": None}, RecipeError, "normalization_method must be a string, got None"),
         ({"experiment_ids": [288168426, 4]}, UnknownExperimentError, "4"),
-        ({"file_name": "../elsewhere"}, InputError, "plain name"),
+        ({"file_name": "../elsewhere"}, InputError, "must not contain a folder"),
         ({"input_regions": ["VISpx"], "region_groups": [1]}, UnknownStructureError, "VISpx"),
     ],
 )
@@ -120,6 +126,33 @@ def test_mistakes_are_named_before_any_result(
     with pytest.raises(error, match=words):
         fetch_connectivity_data(save_location=tmp_path, store=filled[0], offline=True, **arguments)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ({"normalization_method": "injectionIntensity"}, {"normalization_method": "injectionVolume"}),
+        ({"normalization_method": "injection_volume"}, {"normalization_method": "injectionVolume"}),
+        ({"grouping_method": "ap"}, {"grouping_method": "AP"}),
+        ({"grouping_method": "none"}, {"grouping_method": ""}),
+        ({"grouping_method": "AP", "grouping_bins": 0}, {"grouping_method": "AP", "grouping_bins": 1}),
+        ({"input_regions": "VISp", "region_groups": 1}, {"input_regions": ["VISp"], "region_groups": [1]}),
+        ({"input_regions": [], "region_groups": []}, {}),
+        ({"experiment_ids": [str(i) for i in IDS]}, {}),
+        ({"experiment_ids": np.array(IDS, np.float64)}, {}),
+        ({"atlas_type": "Allen"}, {}),
+    ],
+)
+def test_other_spellings_of_arguments_are_understood(
+    filled: tuple[Store, Path], written: dict[str, Any], meant: dict[str, Any]
+) -> None:
+    results = []
+    for options in (written, meant):
+        arguments = {"experiment_ids": IDS, **DEFAULTS, **options}
+        combined, _, _, info = fetch_connectivity_data(save_location="", store=filled[0], offline=True, **arguments)
+        results.append((combined, info["grouping_axis"], info["group_sizes"], info["experimentIDs"]))
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    assert results[0][1:] == results[1][1:]
 
 
 def test_missing_folder_is_made_for_the_csv_alone(filled: tuple[Store, Path], tmp_path: Path) -> None:
@@ -135,13 +168,13 @@ def test_folder_that_cannot_be_made_is_an_error_before_any_work(
     filled: tuple[Store, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "results").write_text("a file")
-    with pytest.raises(InputError, match="results/visual cannot be made"):
+    with pytest.raises(InputError, match="results/visual cannot be created"):
         fetch_connectivity_data(IDS, tmp_path / "results" / "visual", store=filled[0], offline=True, **DEFAULTS)
     assert capsys.readouterr().out == ""
 
 
 def test_duplicate_ids_count_once_with_a_warning(filled: tuple[Store, Path], tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="given twice"):
+    with pytest.warns(UserWarning, match="1 experiment ids are repeated"):
         _, _, _, info = fetch_connectivity_data([*IDS, IDS[0]], tmp_path, store=filled[0], offline=True, **DEFAULTS)
     assert info["experimentIDs"] == IDS
     assert info["group_sizes"] == [2]
@@ -154,7 +187,7 @@ def test_reload_that_fails_is_an_error_not_the_old_data(store: Store, tmp_path: 
         ids = list(store.select())[:1]
         fetch_connectivity_data(ids, tmp_path, store=store, api_url=server.url, **DEFAULTS)
         server.fail("/grid_data/", Substitute(b"no zip"), times=None)
-        with pytest.raises(MissingDataError, match="could not be fetched again"):
+        with pytest.raises(MissingDataError, match=r"could not be downloaded again: \d+: "):
             fetch_connectivity_data(ids, tmp_path, store=store, api_url=server.url, reload=True, **DEFAULTS)
 
 

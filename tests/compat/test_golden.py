@@ -139,7 +139,7 @@ def test_regions_match_through_the_ontology_not_by_prefix(filled: tuple[Store, P
 @pytest.mark.parametrize(
     ("name", "without", "reason"),
     [
-        ("missing-density", 100141599, "no projection density"),
+        ("missing-density", 100141599, "the projection_density at 100 um is not in the store"),
         ("missing-summary-injection-volume", 571100135, "no unionize rows"),
     ],
 )

@@ -149,7 +149,7 @@ def test_a_process_that_is_gone_is_an_error_that_says_so() -> None:
 
 
 def test_a_number_of_workers_that_makes_no_sense_is_an_error(filled: Store) -> None:
-    with pytest.raises(InputError, match="workers is 0"):
+    with pytest.raises(InputError, match="workers must be a positive integer, got 0"):
         asked(filled, workers=0)
 
 

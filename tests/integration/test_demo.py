@@ -25,7 +25,7 @@ def test_the_whole_path(shown: Outcome, tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     steps = [
         "SYNTHETIC DATA",
-        "Nothing here is science",
+        "computed by formulas and mean nothing",
         "http://127.0.0.1:",
         "$ bsv-store init",
         "$ bsv-store sync structures",
@@ -47,12 +47,12 @@ def test_the_whole_path(shown: Outcome, tmp_path: Path) -> None:
         "$ bsv-store plot visual-by-AP",
         "$ bsv-store sql",
         "$ bsv-store status",
-        f"The picture is {folder / 'visual-by-AP.png'}",
+        f"The figure is {folder / 'visual-by-AP.png'}",
         "-m bsv_store_synthetic --port 8080 --experiments 12 &",
         f"export BSV_STORE={folder / 'store'}",
         "export BSV_STORE_API_URL=http://127.0.0.1:8080 BSV_STORE_DOWNLOAD_URL=http://127.0.0.1:8080",
         "bsv-store aggregate --all --group-by line --name by-line --fetch",
-        "against the real Allen API takes seven commands",
+        "with the real Allen API takes seven commands",
     ]
     position = 0
     for step in steps:

@@ -142,7 +142,7 @@ def test_the_address_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("url", ["", "api.brain-map.org", "ftp://a.b", "http://", "http://a.b:port", "http://a.b/?q=1"])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(InputError, match="is no http or https address"):
+    with pytest.raises(InputError, match="is not a valid http or https address"):
         AllenClient(api_url=url)
 
 
@@ -165,7 +165,7 @@ def test_no_experiment_is_nothing_to_ask_for(client: AllenClient, server: Synthe
 
 def test_an_unknown_experiment_is_not_found(client: AllenClient, server: SyntheticServer) -> None:
     with pytest.raises(
-        NotFoundUpstreamError, match="projection_density at 100 um of experiment 7: the server answers 404"
+        NotFoundUpstreamError, match="projection_density at 100 um of experiment 7: the server responded with 404"
     ):
         client.volume(7)
     with pytest.raises(NotFoundUpstreamError, match="unionize rows of experiment 7: the Allen API has none"):
@@ -214,9 +214,9 @@ def test_pages_are_asked_for_until_the_count_fits(httpserver: HTTPServer) -> Non
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda page: page.update(msg=page["msg"] if page["start_row"] == 0 else []), "pages without end"),
-        (lambda page: page.update(total_rows=page["total_rows"] + page["start_row"]), "changed while it was read"),
-        (lambda page: page.update(start_row=0), "the page from row 0 came, that from row 50"),
+        (lambda page: page.update(msg=page["msg"] if page["start_row"] == 0 else []), "incomplete or repeated pages"),
+        (lambda page: page.update(total_rows=page["total_rows"] + page["start_row"]), "changed between pages"),
+        (lambda page: page.update(start_row=0), "the reply starts at row 0, but row 50 was requested"),
     ],
     ids=["empty", "growing", "same page again"],
 )
@@ -235,7 +235,7 @@ def test_repeated_rows_are_not_taken_for_new_ones(httpserver: HTTPServer) -> Non
     rows = rows[:50] + rows[:50]
     with (
         asked_in_pages(httpserver, Paged(rows, size=50)) as client,
-        pytest.raises(UpstreamError, match="the same rows again"),
+        pytest.raises(UpstreamError, match="repeated pages"),
     ):
         client.unionizes([FIRST])
 
@@ -246,7 +246,10 @@ def test_paging_ends_even_if_the_server_never_does(httpserver: HTTPServer) -> No
         page["total_rows"] = 10**9
 
     paged = Paged([], size=1, change=endless)
-    with asked_in_pages(httpserver, paged) as client, pytest.raises(UpstreamError, match="pages without end"):
+    with (
+        asked_in_pages(httpserver, paged) as client,
+        pytest.raises(UpstreamError, match="incomplete or repeated pages"),
+    ):
         client.unionizes([FIRST])
     assert len(paged.starts) == 200
 
@@ -254,7 +257,7 @@ def test_paging_ends_even_if_the_server_never_does(httpserver: HTTPServer) -> No
 def test_rows_of_another_experiment_are_refused(httpserver: HTTPServer) -> None:
     with (
         asked_in_pages(httpserver, Paged(unionize_rows(SECOND), size=10_000)) as client,
-        pytest.raises(UpstreamError, match=f"rows of experiment {SECOND} came, which was not asked for"),
+        pytest.raises(UpstreamError, match=f"rows of experiment {SECOND}, which was not requested"),
     ):
         client.unionizes([FIRST])
 

@@ -99,16 +99,16 @@ def test_a_length_beyond_the_end_is_survived_by_asking_for_all_again(server: Syn
 
 
 LASTING: list[tuple[str, Fault, int, str]] = [
-    ("503", Status(503), 4, "the server answers 503"),
-    ("429", Status(429), 4, "the server answers 429"),
-    ("400", Status(400), 1, "the server answers 400"),
-    ("403", Status(403), 1, "the server answers 403"),
+    ("503", Status(503), 4, "the server responded with 503"),
+    ("429", Status(429), 4, "the server responded with 429"),
+    ("400", Status(400), 1, "the server responded with 400"),
+    ("403", Status(403), 1, "the server responded with 403"),
     ("cut chunks", CutChunks(1000), 4, "the connection failed"),
-    ("web page", Html(), 4, "the server sends a web page"),
+    ("web page", Html(), 4, "the server sent a web page"),
     ("reported failure", Failure("no such grid"), 4, "the Allen API reports failure: 'no such grid'"),
     ("too long a length", WrongLength(100), 4, "the connection failed"),
-    ("redirect loop", RedirectLoop(), 6, "redirects without end"),
-    ("rows instead of a grid", Substitute(b'{"success":true,"id":0,"msg":[]}'), 2, "rows came instead of a grid"),
+    ("redirect loop", RedirectLoop(), 6, "too many redirects"),
+    ("rows instead of a grid", Substitute(b'{"success":true,"id":0,"msg":[]}'), 2, "rows instead of a volume"),
     ("no zip", Substitute(b"PK but not really"), 2, "is no whole zip file"),
     ("too long a body", Substitute(lambda body: bytes(20_000_000)), 1, "the body is longer than"),
 ]
@@ -134,7 +134,7 @@ def test_a_lasting_fault_is_an_error_that_names_what_and_where(
     assert caught.value.exit_code == 6
     if isinstance(fault, CutChunks):
         # The part that came is neither in the store nor in a file of the next run's.
-        assert "a download that was cut begins anew" in caught.value.hint
+        assert "incomplete ones start over" in caught.value.hint
 
 
 def test_a_missing_volume_is_told_apart_and_asked_for_once(server: SyntheticServer) -> None:
@@ -156,14 +156,17 @@ def test_a_list_that_stays_faulty_is_an_upstream_error(server: SyntheticServer, 
 
 def test_a_server_that_hangs_is_given_up(server: SyntheticServer) -> None:
     server.fail(VOLUME, Hang(), times=None)
-    with client_of(server, read_timeout_s=0.1, attempts=2) as client, pytest.raises(UpstreamError, match="in time"):
+    with (
+        client_of(server, read_timeout_s=0.1, attempts=2) as client,
+        pytest.raises(UpstreamError, match="respond in time"),
+    ):
         client.volume(FIRST)
     assert server.requests.total == 2
 
 
 def test_a_body_that_drips_ends_at_the_deadline(server: SyntheticServer) -> None:
     server.fail(VOLUME, Drip(2000), times=None)
-    with client_of(server, deadline_s=0.3) as client, pytest.raises(UpstreamError, match=r"not here after 0\.3 s"):
+    with client_of(server, deadline_s=0.3) as client, pytest.raises(UpstreamError, match=r"incomplete after 0\.3 s"):
         client.volume(FIRST)
     assert server.requests.total == 1
 
@@ -254,7 +257,7 @@ def test_too_long_a_wait_is_an_error_that_says_how_long(server: SyntheticServer,
     clock = FakeClock()
     with (
         client_of(server, clock=clock, deadline_s=deadline) as client,
-        pytest.raises(UpstreamError, match=f"asks to wait {asked} s"),
+        pytest.raises(UpstreamError, match=f"asked to wait {asked} s"),
     ):
         client.volume(FIRST)
     assert server.requests.total == 1
@@ -328,7 +331,7 @@ def test_a_transfer_that_hangs_can_be_cut_from_another_thread(server: SyntheticS
         while server.requests.total == 0:
             assert thread.is_alive()
         stopped.set()
-        client.cut()
+        client.abort()
         thread.join(30)
         assert not thread.is_alive()
     assert len(errors) == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bsv_store.errors import InputError
-from bsv_store.sources.caches import AnnotationFile, CacheFile, scan_cache
+from bsv_store.sources.caches import CachedAnnotation, CacheFile, scan_cache
 
 
 def _touch(path: Path) -> Path:
@@ -57,7 +57,7 @@ def test_real_allensdk_cache(data: Path) -> None:
     assert scan.experiments == folder / "experiments.json"
     assert len(scan.unionizes) == 40
     assert len(scan.volumes) == 8
-    assert scan.annotations == (AnnotationFile(folder / "annotation/ccf_2017/annotation_25.nrrd", 25),)
+    assert scan.annotations == (CachedAnnotation(folder / "annotation/ccf_2017/annotation_25.nrrd", 25),)
     assert [path.name for path, _ in scan.ignored] == ["manifest.json"]
     damaged = folder / "experiment_288169135/projection_density_25.nrrd"
     assert CacheFile(damaged, 288169135, "projection_density", 25) in scan.volumes
@@ -126,8 +126,8 @@ def test_everything_else_in_a_bsv_cache_is_ignored_with_a_reason(bsv: Path) -> N
         *("-5", "1.5", "1e3", "９", str(2**63)),
     }
     assert "left over" in reasons["1/temp.zip"]
-    assert "no experiment id" in reasons["007"]
-    assert "no folder" in reasons["data_metadata.csv"]
+    assert "not an experiment id" in reasons["007"]
+    assert "not a folder" in reasons["data_metadata.csv"]
     assert scan_cache(bsv).experiment_ids == (1, 277618054)
 
 
@@ -179,7 +179,7 @@ def test_links_out_of_the_folder_are_ignored(bsv: Path, allensdk: Path, tmp_path
     assert set(reasons) == {"1/density.raw", "5", "6/density.raw"}
     assert "out of the folder" in reasons["1/density.raw"]
     assert "out of the folder" in reasons["5"]
-    assert "nowhere" in reasons["6/density.raw"]
+    assert "broken" in reasons["6/density.raw"]
     assert [file.experiment_id for file in scan_cache(bsv).volumes] == [277618054]
     for name in ("experiment_9", "more", "annotation/more"):
         (allensdk / name).symlink_to(outside.parent)
@@ -222,25 +222,25 @@ def test_the_folder_itself_may_be_a_link(bsv: Path, tmp_path: Path) -> None:
 
 
 def test_folder_that_is_no_cache_is_refused_with_a_hint(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no cache") as caught:
+    with pytest.raises(InputError, match="not a cache") as caught:
         scan_cache(tmp_path)
     assert caught.value.hint
     _touch(tmp_path / "12/readme.txt")
     _touch(tmp_path / "x/density.raw")
     _touch(tmp_path / "manifest.json")
-    with pytest.raises(InputError, match="no cache"):
+    with pytest.raises(InputError, match="not a cache"):
         scan_cache(tmp_path)
 
 
 def test_the_cache_next_to_the_folder_is_suggested(bsv: Path) -> None:
     for folder in (bsv / "1", bsv.parent):
-        with pytest.raises(InputError, match="no cache") as caught:
+        with pytest.raises(InputError, match="not a cache") as caught:
             scan_cache(folder)
-        assert caught.value.hint == f"But {bsv} is one: name that folder."
+        assert caught.value.hint == f"Did you mean {bsv}?"
 
 
 def test_folder_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"^there is no folder [^\[]*missing\b"):
+    with pytest.raises(InputError, match=r"^the folder [^\[]*missing does not exist"):
         scan_cache(tmp_path / "missing")
     with pytest.raises(InputError, match=r"file cannot be read: Not a directory"):
         scan_cache(_touch(tmp_path / "file"))

@@ -79,7 +79,7 @@ def test_another_seed_makes_other_experiments_on_the_same_anatomy() -> None:
 
 
 def test_no_experiments_are_refused() -> None:
-    with pytest.raises(InputError, match="empty"):
+    with pytest.raises(InputError, match="positive integer"):
         SyntheticAtlas(experiments=0)
 
 
@@ -277,7 +277,7 @@ def test_left_and_right_add_up_to_both(experiment_id: int) -> None:
 
 @pytest.mark.parametrize("experiment_id", SAMPLE)
 def test_unionize_is_what_the_grids_and_annotation_give(experiment_id: int) -> None:
-    """Every row counted anew, voxel by voxel, from the published arrays alone."""
+    """Every row computed again, voxel by voxel, from the public arrays alone."""
     projection = ATLAS.volume(experiment_id, "projection_density").astype(np.float64)
     injection = ATLAS.volume(experiment_id, "injection_density").astype(np.float64)
     fraction = ATLAS.volume(experiment_id, "injection_fraction").astype(np.float64)

@@ -273,5 +273,5 @@ def test_head_with_a_fault_has_no_body(server: SyntheticServer) -> None:
 def test_rule_matches_encoded_and_decoded_lines() -> None:
     request = Request("GET", "/a?q=%5Bx%5D", "/a", {"q": "[x]"})
     for match in ("/a?", "%5Bx", "[x]", "GET /a"):
-        assert faults.Rule(match, faults.Hang()).strikes(request)
-    assert not faults.Rule("[y]", faults.Hang()).strikes(request)
+        assert faults.Rule(match, faults.Hang()).applies(request)
+    assert not faults.Rule("[y]", faults.Hang()).applies(request)

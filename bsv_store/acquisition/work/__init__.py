@@ -1,1 +1,1 @@
-"""How concurrent runs divide work: claims with leases, shared connection limits, outcomes."""
+"""Downloads that many processes share: claims in the database, worker threads, a common limit on connections."""

@@ -1,8 +1,8 @@
-"""Leases in the database: who is bringing which object, so that many processes bring each once.
+"""Leases in the database: which process is downloading which object, so that each is downloaded once.
 
-A claim saves work; it never carries correctness, which rests on whole files and the database's constraints. All times
-are the database's, so that hosts with wrong clocks share one. A worker that dies leaves a claim that runs out, or that
-is taken over at once where its process is plainly gone; a late worker finds its claim lost and commits nothing.
+Claims only save work. Correctness does not depend on them: it rests on atomic publication of files and the constraints
+of the database. All times are the database's, so hosts with wrong clocks agree. The claim of a dead process expires, or
+is taken over at once if the process is known to have ended; a process that lost its claim commits nothing.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _columns = _table.c
 
 
 class Claims:
-    """The claims of one piece of work in one process, for one thread.
+    """The claims of one run in one process. Not safe to share between threads.
 
     Parameters
     ----------
     database : Database
     lease_s : float
-        Life of a claim that is not renewed.
+        Time in seconds after which a claim expires unless it is renewed.
     """
 
     def __init__(self, database: Database, *, lease_s: float = LEASE_S) -> None:
@@ -46,12 +46,12 @@ class Claims:
         self._renewed = time.monotonic()
 
     def take(self, connection: Connection, keys: Collection[str]) -> set[str]:
-        """Those of the keys that are ours from now on; the others are somebody else's."""
+        """Claim keys, and return those granted; the others are held by other runs."""
         if not keys:
             return set()
         now, expires = _now(connection), _now(connection, after_s=self._lease_s)
         insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-        # Sorted, so that two processes never wait for each other's rows.
+        # Sorted, so that two processes cannot deadlock.
         rows = [
             {"object_key": key, "owner": self.owner, "token": 1, "claimed_at": now, "expires_at": expires}
             for key in sorted(set(keys))
@@ -73,7 +73,7 @@ class Claims:
         return set(granted)
 
     def confirmed(self, connection: Connection, keys: Iterable[str]) -> set[str]:
-        """Those of the keys that are still ours; nobody can take them over until the transaction ends."""
+        """The keys that this run still holds. They cannot be taken over until the transaction ends."""
         held = {key: self._held[key] for key in keys if key in self._held}
         query = select(_columns.object_key, _columns.token).where(
             _columns.object_key.in_(held), _columns.owner == self.owner
@@ -82,13 +82,13 @@ class Claims:
         return {key for key, token in rows if held[key] == token}
 
     def release(self, connection: Connection, keys: Collection[str]) -> None:
-        """Give up what is ours of the keys."""
+        """Release the keys that this run holds."""
         connection.execute(delete(_table).where(_columns.object_key.in_(sorted(keys)), _columns.owner == self.owner))
         for key in keys:
             self._held.pop(key, None)
 
     def free(self, connection: Connection, keys: Collection[str]) -> set[str]:
-        """Those of the keys that nobody living holds; reads only."""
+        """The keys that no live run holds; reads only."""
         dead = _dead_owners(connection, keys)
         query = select(_columns.object_key).where(
             _columns.object_key.in_(sorted(keys)),
@@ -97,7 +97,7 @@ class Claims:
         return set(keys) - set(connection.execute(query).scalars())
 
     def renew_if_due(self) -> None:
-        """Prolong all that is held, a third of its life after it was prolonged last."""
+        """Renew all claims if a third of their lease has passed."""
         if time.monotonic() - self._renewed < self._lease_s / 3 or not self._held:
             return
         with self._database.writing() as connection:
@@ -106,17 +106,17 @@ class Claims:
         self._renewed = time.monotonic()
 
     def release_all(self) -> None:
-        """Give up everything that is held, and sweep away what others left behind."""
+        """Release all claims, and delete expired claims of other runs."""
         if not self._held:
             return
         with self._database.writing() as connection:
-            run_out = _columns.expires_at < _now(connection)
-            connection.execute(delete(_table).where(or_(_columns.owner == self.owner, run_out)))
+            expired = _columns.expires_at < _now(connection)
+            connection.execute(delete(_table).where(or_(_columns.owner == self.owner, expired)))
         self._held.clear()
 
 
 def _now(connection: Connection, *, after_s: float = 0.0) -> ColumnElement[Any]:
-    """The database's clock, in the form in which the column keeps times."""
+    """The time of the database's clock, in the format of the column."""
     if connection.dialect.name == "sqlite":
         # Milliseconds, padded to the microseconds that SQLAlchemy writes.
         return func.strftime("%Y-%m-%d %H:%M:%f000", "now", f"{after_s:+.3f} seconds", type_=_columns.expires_at.type)
@@ -125,7 +125,7 @@ def _now(connection: Connection, *, after_s: float = 0.0) -> ColumnElement[Any]:
 
 
 def _dead_owners(connection: Connection, keys: Collection[str]) -> list[str]:
-    """Owners of the keys whose process has ended, as far as this host can tell."""
+    """The owners of the keys whose process is known to have ended; only processes of this host can be checked."""
     query = select(_columns.owner).where(_columns.object_key.in_(sorted(keys))).distinct()
     return [owner for owner in connection.execute(query).scalars() if _has_ended(owner)]
 

@@ -1,4 +1,4 @@
-"""What came of bringing things for many experiments."""
+"""The outcome of a download, experiment by experiment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An experiment for which something could not be had.
+    """An experiment whose data could not be downloaded.
 
     Attributes
     ----------
@@ -22,27 +22,17 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of each experiment that was asked for.
+    """The outcome for each requested experiment.
 
     Attributes
     ----------
-    brought : tuple of int
-        Those that this run brought.
+    stored : tuple of int
+        Experiments whose data this run stored.
     present : tuple of int
-        Those that were there, or that somebody else brought meanwhile.
+        Experiments whose data were in the store already, or were stored by another process meanwhile.
     failed : tuple of Failure
     """
 
-    brought: tuple[int, ...]
+    stored: tuple[int, ...]
     present: tuple[int, ...]
     failed: tuple[Failure, ...]
-
-
-def size_text(size_bytes: int) -> str:
-    """A size for people, in powers of 1,000."""
-    size = float(size_bytes)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"

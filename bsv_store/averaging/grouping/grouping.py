@@ -63,7 +63,7 @@ class CoordinateGrouping(Grouping):
     ----------
     axis : {'AP', 'DV', 'ML'}
     method : {'equal_width', 'quantile', 'edges'}
-        What the rules are, see :func:`bsv_store.averaging.grouping.bins.make_bins`.
+        See `by_coordinate`.
     bins : int
         Number of bins asked for; empty ones are dropped unless the edges were given.
     edges : tuple of float or None

@@ -7,18 +7,15 @@ same registration; never from the 2016 export, whose registration is older.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from bsv_store.catalog.ranks import Rank
 from bsv_store.catalog.records import ExperimentRecord, LineRecord
+from bsv_store.vocabulary import EXPERIMENT_SOURCE_KINDS
 
-# From the most trusted to the least.
-KINDS = ("api", "csv", "csv_2016")
-# The kinds in the current registration, one of which may fill the gaps of the other.
-_FILLING_KIND = "csv"
-_HISTORIC_KIND = "csv_2016"
+_FILLING_KINDS = tuple(name for name, row in EXPERIMENT_SOURCE_KINDS.items() if row.fills_gaps)
 
 WILD_TYPE = "wild type"
 
@@ -105,10 +102,10 @@ def current_state(history: History) -> CurrentState:
     """The experiments and lines that follow from a history."""
     details = _line_details(history)
     experiments: dict[int, CurrentExperiment] = {}
-    for kind in KINDS:
+    for kind in EXPERIMENT_SOURCE_KINDS:
         for experiment_id, sighting in history.sightings.get(kind, {}).items():
             if experiment_id not in experiments:
-                withdrawn = kind == _HISTORIC_KIND or sighting.rank != history.newest[kind]
+                withdrawn = EXPERIMENT_SOURCE_KINDS[kind].is_historic or sighting.rank != history.newest[kind]
                 record = _filled(history, kind, sighting.record)
                 experiments[experiment_id] = _current(record, kind, withdrawn, details)
     used = {name for experiment in experiments.values() for name in experiment.line_names}
@@ -116,16 +113,19 @@ def current_state(history: History) -> CurrentState:
 
 
 def _filled(history: History, kind: str, record: ExperimentRecord) -> ExperimentRecord:
-    if kind in (_FILLING_KIND, _HISTORIC_KIND):
+    if kind in _FILLING_KINDS or EXPERIMENT_SOURCE_KINDS[kind].is_historic:
         return record
-    other = history.sightings.get(_FILLING_KIND, {}).get(record.id)
-    if other is None:
-        return record
+    others = [found.record for name in _FILLING_KINDS if (found := history.sightings.get(name, {}).get(record.id))]
     values: dict[str, Any] = {}
     for names in _FILLED:
-        if all(getattr(record, name) in (None, ()) for name in names):
-            values.update((name, getattr(other.record, name)) for name in names)
+        if _is_silent(record, names):
+            other = next((each for each in others if not _is_silent(each, names)), record)
+            values.update((name, getattr(other, name)) for name in names)
     return replace(record, **values) if values else record
+
+
+def _is_silent(record: ExperimentRecord, names: Sequence[str]) -> bool:
+    return all(getattr(record, name) in (None, ()) for name in names)
 
 
 def _current(
@@ -157,7 +157,7 @@ def _current(
 def _line_details(history: History) -> dict[str, LineRecord]:
     """What is known of each line: of every detail the newest word of the most trusted kind that has one."""
     details: dict[str, LineRecord] = {}
-    for kind in KINDS:
+    for kind in EXPERIMENT_SOURCE_KINDS:
         sightings = history.sightings.get(kind, {})
         # The id decides between sightings of one list, so that nothing hangs on the order of a dictionary.
         for key in sorted(sightings, key=lambda key: (sightings[key].rank, key), reverse=True):

@@ -14,7 +14,7 @@ from bsv_store.catalog.database.bulk import delete_rows, replace_rows, table_of,
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import Experiment, ExperimentInjectionStructure, ExperimentLine, TransgenicLine
 from bsv_store.catalog.ingest.checks import check_fields, check_structures, check_text
-from bsv_store.catalog.ingest.current import KINDS, CurrentExperiment, CurrentState, History, current_state
+from bsv_store.catalog.ingest.current import CurrentExperiment, CurrentState, History, current_state
 from bsv_store.catalog.ingest.hemisphere import lock_experiments, update_injected_hemispheres
 from bsv_store.catalog.ingest.revisions import content_sha256, payloads_of, read_history, write_revisions
 from bsv_store.catalog.ingest.snapshot_log import (
@@ -27,6 +27,7 @@ from bsv_store.catalog.ingest.snapshot_log import (
 from bsv_store.catalog.ranks import rank_of
 from bsv_store.catalog.records import ExperimentList, ExperimentRecord, LineRecord
 from bsv_store.errors import InputError
+from bsv_store.vocabulary import EXPERIMENT_SOURCE_KINDS
 
 _ROW_COLUMNS = tuple(
     field.name for field in fields(CurrentExperiment) if field.name not in ("line_names", "injection_structure_ids")
@@ -139,8 +140,9 @@ def _remarkable(connection: Connection, experiments: ExperimentList) -> _Remarka
 
 
 def _check(experiments: ExperimentList, source: str) -> None:
-    if experiments.kind not in KINDS:
-        raise InputError(f"{source}: {experiments.kind!r} is no kind of list", hint=f"Kinds are {', '.join(KINDS)}.")
+    if experiments.kind not in EXPERIMENT_SOURCE_KINDS:
+        valid = ", ".join(EXPERIMENT_SOURCE_KINDS)
+        raise InputError(f"{source}: {experiments.kind!r} is not a kind of list", hint=f"Valid kinds are {valid}.")
     if not experiments.experiments:
         raise InputError(f"{source} holds no experiment")
     seen: set[int] = set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, text
 
@@ -14,8 +14,7 @@ from bsv_store.catalog.database.models import SourceSnapshot
 from bsv_store.catalog.database.models.base import now
 from bsv_store.errors import InputError
 from bsv_store.text import number_of
-
-SnapshotContent = Literal["structures", "experiments", "unionizes"]
+from bsv_store.vocabulary import SnapshotContent
 
 # Any number, the same in all processes; not the one that migrations take.
 _ADVISORY_LOCK = 0x696E67657374

@@ -18,13 +18,13 @@ from bsv_store.catalog.database.models import Experiment, Unionize, UnionizeCove
 from bsv_store.catalog.ingest.checks import MAX_INT, check_structures, sha256_of
 from bsv_store.catalog.ingest.hemisphere import lock_experiments, update_injected_hemispheres
 from bsv_store.catalog.ingest.snapshot_log import IngestReport, record_snapshot
-from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS, UnionizePart, UnionizeTable
+from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS, UnionizeTable
 from bsv_store.errors import InputError, UnknownExperimentError
 from bsv_store.text import listed, number_of
+from bsv_store.vocabulary import UNIONIZE_PARTS, UnionizePart
 
 _KEY = ("experiment_id", "structure_id", "hemisphere_id", "is_injection")
 _COORDINATES = ("max_voxel_x", "max_voxel_y", "max_voxel_z")
-_PARTS: dict[UnionizePart, bool] = {"injection": True, "projection": False}
 # How rows are laid out to be hashed: fixed for all time, since the hashes are kept.
 _HASHED = np.dtype([(column, f"<{code}" if code != "?" else code) for _, column, code in UNIONIZE_FIELDS])
 
@@ -109,7 +109,7 @@ def ingest_unionizes(
 
 def _check(table: UnionizeTable, source: str) -> None:
     missing = set(UNIONIZE_COLUMNS) - set(table.columns)
-    if missing or not table.parts or not table.parts <= set(_PARTS):
+    if missing or not table.parts or not table.parts <= set(UNIONIZE_PARTS):
         raise InputError(f"{source} is no unionize table: it lacks {', '.join(sorted(missing)) or 'its parts'}")
     for _, column, code in UNIONIZE_FIELDS:
         values = table.columns[column]
@@ -121,8 +121,8 @@ def _check(table: UnionizeTable, source: str) -> None:
             raise InputError(f"{source}: {column} has values that are not coordinates")
     if not np.isin(table.columns["hemisphere_id"], (1, 2, 3)).all():
         raise InputError(f"{source}: hemisphere_id is not always 1, 2 or 3")
-    for part, is_injection in _PARTS.items():
-        if part not in table.parts and (table.columns["is_injection"] == is_injection).any():
+    for part, row in UNIONIZE_PARTS.items():
+        if part not in table.parts and (table.columns["is_injection"] == row.is_injection).any():
             raise InputError(f"{source} has {part} rows, but does not say that they are all there are")
     _check_keys(table, source)
 
@@ -149,7 +149,7 @@ def _contents(table: UnionizeTable) -> dict[_Half, _Content]:
     for experiment_id, start, stop in zip(ids.tolist(), starts, [*starts[1:], len(table)], strict=True):
         own = rows[start:stop]
         for part in sorted(table.parts):
-            half = own[own["is_injection"] == _PARTS[part]]
+            half = own[own["is_injection"] == UNIONIZE_PARTS[part].is_injection]
             contents[experiment_id, part] = _Content(len(half), hashlib.sha256(half.tobytes()).hexdigest())
     return contents
 
@@ -194,7 +194,10 @@ def _write(
 ) -> None:
     old = sorted(half for half in changed if half in stored)
     delete_rows(
-        connection, table_of(Unionize), ("experiment_id", "is_injection"), [(key, _PARTS[part]) for key, part in old]
+        connection,
+        table_of(Unionize),
+        ("experiment_id", "is_injection"),
+        [(key, UNIONIZE_PARTS[part].is_injection) for key, part in old],
     )
     delete_rows(connection, table_of(UnionizeCoverage), ("experiment_id", "part"), old)
     rows = _rows_of(table, changed)
@@ -225,8 +228,8 @@ def _by_target(rows: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
 
 def _rows_of(table: UnionizeTable, halves: Collection[_Half]) -> dict[str, NDArray[Any]]:
     wanted = np.zeros(len(table), dtype=bool)
-    for part, is_injection in _PARTS.items():
+    for part, row in UNIONIZE_PARTS.items():
         ids = [key for key, half in halves if half == part]
-        wanted |= np.isin(table.columns["experiment_id"], ids) & (table.columns["is_injection"] == is_injection)
+        wanted |= np.isin(table.columns["experiment_id"], ids) & (table.columns["is_injection"] == row.is_injection)
     everything = bool(wanted.all())
     return {name: table.columns[name] if everything else table.columns[name][wanted] for name in UNIONIZE_COLUMNS}

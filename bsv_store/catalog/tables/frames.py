@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, false, func, select, true
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, Structure, StructureAncestor, Unionize, UnionizeCoverage
-from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_COLUMNS, UnionizePart
+from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_COLUMNS
 from bsv_store.catalog.selection.criteria import HEMISPHERE_IDS
 from bsv_store.catalog.selection.resolve import compile_selection
 from bsv_store.catalog.selection.selection import Selection
@@ -21,7 +21,7 @@ from bsv_store.catalog.tables.views import VIEWS, view
 from bsv_store.check import choice
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.text import listed, number_of
-from bsv_store.vocabulary import MISSING_POLICIES, MeasuredHemisphere, MissingPolicy
+from bsv_store.vocabulary import MISSING_POLICIES, MeasuredHemisphere, MissingPolicy, UnionizePart
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""The Allen API: addresses, transfers that survive a flaky network, and replies as checked values."""
+"""Client of the Allen API: addresses, transfers with retries, and replies as checked values."""
 
 from __future__ import annotations
 

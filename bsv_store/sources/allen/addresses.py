@@ -1,4 +1,4 @@
-"""Addresses of the Allen API, by what is wanted.
+"""Addresses of the objects of the Allen API.
 
 The query language is RMA (RESTful Model Access), https://api.brain-map.org/doc. ``$`` and ``:`` stay literal, brackets
 and quotes are percent-encoded.
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from urllib.parse import quote, urlsplit
 
 from bsv_store.errors import InputError
-from bsv_store.volumes.volume import VolumeKind
+from bsv_store.vocabulary import VolumeKind
 
 API_URL = "https://api.brain-map.org"
 API_URL_VARIABLE = "BSV_STORE_API_URL"
@@ -22,23 +22,23 @@ _QUERY = "/api/v2/data/query.json?q="
 
 
 def api_url(url: str | None = None) -> str:
-    """The base address of the API by the first of argument, environment and default, without a slash at its end.
+    """The base address of the API without a trailing slash: the argument, else ``BSV_STORE_API_URL``, else Allen's.
 
     Raises
     ------
     InputError
-        If it is no http or https address, or has a query part.
+        If it is not an http or https address, or has a query.
     """
     return _base(url, API_URL_VARIABLE, API_URL, what="the Allen API")
 
 
 def download_url(url: str | None = None) -> str:
-    """The base address of Allen's file server, which has the annotation; found and checked as that of the API.
+    """The base address of the file server without a trailing slash: as `api_url`, by ``BSV_STORE_DOWNLOAD_URL``.
 
     Raises
     ------
     InputError
-        If it is no http or https address, or has a query part.
+        If it is not an http or https address, or has a query.
     """
     return _base(url, DOWNLOAD_URL_VARIABLE, DOWNLOAD_URL, what="Allen's file server")
 
@@ -49,14 +49,14 @@ def _base(url: str | None, variable: str, default: str, *, what: str) -> str:
     try:
         parts = urlsplit(chosen)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
-        # Reading the port checks it.
+        # Accessing the port validates it.
         usable = usable and parts.port != 0
     except ValueError:
         usable = False
     if not usable:
         raise InputError(
-            f"the address of {what}, {chosen!r} (from {origin}), is no http or https address",
-            hint=f"It looks like {default}.",
+            f"the address of {what}, {chosen!r} (from {origin}), is not a valid http or https address",
+            hint=f"For example {default}.",
         )
     return chosen.rstrip("/")
 
@@ -86,12 +86,12 @@ def unionizes_url(base: str, experiment_ids: Sequence[int], *, start_row: int = 
 
 
 def density_zip_url(base: str, experiment_id: int) -> str:
-    """Projection density at 100 um as a zip with a MetaImage: the file that Brain Street View takes."""
+    """Projection density at 100 um as a zip with a MetaImage: the file that Brain Street View downloads."""
     return f"{base}/grid_data/download/{experiment_id}?include=density"
 
 
 def nrrd_url(base: str, experiment_id: int, kind: VolumeKind, spacing_um: int) -> str:
-    """Any image kind at any spacing as NRRD: the file that AllenSDK takes."""
+    """Any kind of volume at any spacing as NRRD: the file that AllenSDK downloads."""
     return f"{base}/grid_data/download_file/{experiment_id}?image={kind}&resolution={spacing_um}"
 
 
@@ -105,5 +105,5 @@ def _query(base: str, query: str) -> str:
 
 
 def _from_row(start_row: int) -> str:
-    # Only where a reply was one page of several: whoever answers "all" with all of it never sees this option.
+    # Only for further pages: a server that returns all rows at once never gets this option.
     return f"[start_row$eq{start_row}]" if start_row else ""

@@ -1,4 +1,4 @@
-"""Client of the Allen API: what it sends, as values that are checked before anybody sees them."""
+"""Client of the Allen API, which returns checked values."""
 
 from __future__ import annotations
 
@@ -31,36 +31,37 @@ from bsv_store.formats import (
 from bsv_store.formats.unionizes import BOTH_PARTS
 from bsv_store.sources.allen import addresses
 from bsv_store.sources.allen.gate import Clock
-from bsv_store.sources.allen.transfer import AGAIN_HINT, Order, Patience, Transfer, ignore_bytes
+from bsv_store.sources.allen.transfer import RETRY_HINT, Request, RetryPolicy, Transfer, ignore_bytes
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.annotation import Annotation
 from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.spool import SpooledVolume, VolumeSpool
-from bsv_store.volumes.volume import Volume, VolumeKind
+from bsv_store.volumes.volume import Volume
 
 T = TypeVar("T")
 Rows = list[dict[str, Any]]
 
 MEBIBYTE = 1024 * 1024
 _LIST_LIMIT = 128 * MEBIBYTE
-# A real table of one experiment is 1.6 MB of JSON.
+# For each experiment; a real table is 1.6 MB of JSON.
 _UNIONIZE_LIMIT = 16 * MEBIBYTE
 _HEADER_LIMIT = MEBIBYTE
-_MOST_PAGES = 200
-_WIDEST_VOXEL_BYTES = 8
+_MAX_PAGES = 200
+_MAX_VOXEL_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Reply(Generic[T]):
-    """A checked value and where it came from.
+    """A checked value and its origin.
 
     Attributes
     ----------
     value : T
     source : str
-        The address that was asked (the first, where the reply came in pages).
+        The requested address; for several pages, that of the first.
     size_bytes : int
-        Length of the body or bodies.
+        Length of all bodies.
     """
 
     value: T
@@ -69,33 +70,33 @@ class Reply(Generic[T]):
 
 
 class AllenClient:
-    """The Allen API. Safe to share between threads; use it as a context manager, or close it.
+    """Client of the Allen API. Safe to share between threads; use it as a context manager, or close it.
 
     Parameters
     ----------
     api_url : str, optional
-        Base address; by default that of the variable ``BSV_STORE_API_URL``, else https://api.brain-map.org.
+        Base address. By default the variable ``BSV_STORE_API_URL``, else https://api.brain-map.org.
     download_url : str, optional
-        Base address of the server that has the annotation; by default that of the variable ``BSV_STORE_DOWNLOAD_URL``,
+        Base address of the file server that has the annotation. By default the variable ``BSV_STORE_DOWNLOAD_URL``,
         else https://download.alleninstitute.org.
     connect_timeout_s, read_timeout_s : float
-        Longest silence of the server.
+        Maximum time without a response.
     deadline_s : float
-        Longest time for one object, all attempts together; for a volume of 10 um sixteen times as long.
+        Maximum time for one object, all attempts together; 16 times as long for a volume at 10 um.
     attempts : int
-        How often an object is asked for.
+        Maximum number of attempts for one object.
     backoff_s : float
-        First wait between two attempts; it doubles up to 8 s, and is jittered.
+        First delay between two attempts. It doubles up to 8 s, with jitter.
     connections : int
-        Requests at a time. The API documents no limit: be polite.
+        Maximum number of simultaneous requests. The API documents no limit; keep this small.
     user_agent : str, optional
     clock : Clock, optional
-        For tests: a clock that nobody waits for.
+        For tests.
 
     Raises
     ------
     InputError
-        If an address is no http or https address, or a number makes no sense.
+        If an address is not an http or https address, or a number is out of range.
     """
 
     def __init__(
@@ -113,17 +114,17 @@ class AllenClient:
         clock: Clock | None = None,
     ) -> None:
         if min(connect_timeout_s, read_timeout_s, deadline_s) <= 0 or backoff_s < 0 or min(attempts, connections) < 1:
-            raise InputError("timeouts and the deadline must be above 0, attempts and connections at least 1")
+            raise InputError("timeouts and the deadline must be positive, attempts and connections at least 1")
         self.api_url = addresses.api_url(api_url)
         self.download_url = addresses.download_url(download_url)
         self.connections = connections
-        patience = Patience(connect_timeout_s, read_timeout_s, deadline_s, attempts, backoff_s, connections)
+        policy = RetryPolicy(connect_timeout_s, read_timeout_s, deadline_s, attempts, backoff_s, connections)
         agent = user_agent or f"bsv-store/{__version__} (python-requests)"
-        self._transfer = Transfer(patience, user_agent=agent, clock=clock)
+        self._transfer = Transfer(policy, user_agent=agent, clock=clock)
 
     @property
     def host(self) -> str:
-        """Name and port of the server that is asked."""
+        """Name and port of the API server."""
         return urlsplit(self.api_url).netloc
 
     @property
@@ -137,12 +138,12 @@ class AllenClient:
         Raises
         ------
         UpstreamError
-            If it cannot be had whole.
+            If the download fails.
         """
         what = "the structure graph"
         pages = self._rows(lambda row: addresses.structures_url(self.api_url, start_row=row), what, _LIST_LIMIT)
-        # The reader knows files; a list of rows is one of its forms.
-        return pages.made(lambda rows: read_structures(json.dumps(rows).encode(), what=what))
+        # The reader takes the bytes of a file; a list of rows is one of the forms it knows.
+        return pages.parsed(lambda rows: read_structures(json.dumps(rows).encode(), what=what))
 
     def experiments(self, *, upstream_date: date | None = None) -> Reply[ExperimentList]:
         """The whole experiment list.
@@ -150,55 +151,55 @@ class AllenClient:
         Parameters
         ----------
         upstream_date : datetime.date, optional
-            Day that the list is of; today (UTC) if left out.
+            Date of the list. By default today (UTC).
 
         Raises
         ------
         UpstreamError
-            If it cannot be had whole.
+            If the download fails.
         """
         what = "the experiment list"
         day = upstream_date or datetime.now(UTC).date()
         pages = self._rows(lambda row: addresses.experiments_url(self.api_url, start_row=row), what, _LIST_LIMIT)
-        return pages.made(lambda rows: experiments_from_rows(rows, what=what, upstream_date=day))
+        return pages.parsed(lambda rows: experiments_from_rows(rows, what=what, upstream_date=day))
 
     def unionizes(
         self, experiment_ids: Sequence[int], *, on_bytes: Callable[[int], None] = ignore_bytes
     ) -> Reply[UnionizeTable]:
-        """All unionize rows of some experiments, both halves, whole.
+        """The complete unionize tables of experiments, inside and outside the injection.
 
         Parameters
         ----------
         experiment_ids : sequence of int
-            A few: about 1.6 MB arrive for each. Those of which the API has no row are absent from the table.
+            A few: each takes about 1.6 MB. Experiments without rows in the API are absent from the table.
         on_bytes : callable
-            Told of bytes as they arrive; an exception from it gives the transfer up.
+            Called with the number of received bytes. It may raise to stop the transfer.
 
         Raises
         ------
         NotFoundUpstreamError
-            If the API has no row of any of them.
+            If the API has no rows of any of the experiments.
         UpstreamError
-            If they cannot be had whole, or rows of other experiments came.
+            If the download fails, or the reply has rows of other experiments.
         """
         ids = sorted(set(experiment_ids))
         if not ids:
-            raise InputError("unionize rows of no experiment were asked for")
+            raise InputError("experiment_ids must not be empty")
         what = f"unionize rows of experiment{'s' * (len(ids) > 1)} {', '.join(map(str, ids))}"
         limit = _HEADER_LIMIT + _UNIONIZE_LIMIT * len(ids)
         pages = self._rows(
             lambda row: addresses.unionizes_url(self.api_url, ids, start_row=row), what, limit, on_bytes=on_bytes
         )
-        reply = pages.made(lambda rows: unionize_table_from_rows(rows, BOTH_PARTS, what=what))
+        reply = pages.parsed(lambda rows: unionize_table_from_rows(rows, BOTH_PARTS, what=what))
         found = reply.value.experiment_ids
         if others := sorted(set(found) - set(ids)):
             raise UpstreamError(
-                f"{what}: rows of experiment {others[0]} came, which was not asked for; asked {reply.source}",
-                hint=AGAIN_HINT,
+                f"{what}: the reply has rows of experiment {others[0]}, which was not requested; asked {reply.source}",
+                hint=RETRY_HINT,
             )
         if not found:
             raise NotFoundUpstreamError(
-                f"{what}: the Allen API has none; asked {reply.source}", hint="Leave the experiment out."
+                f"{what}: the Allen API has none; asked {reply.source}", hint="Exclude the experiment."
             )
         return reply
 
@@ -214,7 +215,7 @@ class AllenClient:
     ) -> Reply[Volume | SpooledVolume]:
         """A volume of an experiment.
 
-        Projection density at 100 um comes as the zip that Brain Street View takes, all else as NRRD.
+        Projection density at 100 um is downloaded as the zip that Brain Street View downloads, everything else as NRRD.
 
         Parameters
         ----------
@@ -222,18 +223,18 @@ class AllenClient:
         kind : VolumeKind
         spacing_um : int
         scratch : pathlib.Path, optional
-            Where the download lies until it is read; by default in memory. The caller removes it.
+            Temporary file for the download, which the caller removes. By default it is held in memory.
         spool : VolumeSpool, optional
-            Where the voxels go; by default into memory. The zip is small enough for memory in any case.
+            Temporary file for the voxels. By default they are held in memory, and always for the zip, which is small.
         on_bytes : callable
-            Told of bytes as they arrive; an exception from it gives the transfer up.
+            Called with the number of received bytes. It may raise to stop the transfer.
 
         Raises
         ------
         NotFoundUpstreamError
             If the experiment has no such volume.
         UpstreamError
-            If it cannot be had whole, or is not what it should be.
+            If the download fails, or is not a valid volume.
         NoSpaceError, StoreError
             If ``scratch`` or ``spool`` cannot be written.
         InputError
@@ -257,12 +258,12 @@ class AllenClient:
                 return spool_nrrd(body, kind, spool, what=what, spacing_um=spacing_um)
             return read_nrrd(body, kind, what=what, spacing_um=spacing_um)
 
-        limit = _HEADER_LIMIT + _WIDEST_VOXEL_BYTES * grid.size
+        limit = _HEADER_LIMIT + _MAX_VOXEL_BYTES * grid.size
         with _sink(scratch) as sink:
-            # Of 10 um come hundreds of megabytes: they may take their time as long as they come.
-            patience = max(1.0, grid.size / Grid(25).size)
-            order = Order(url, what, limit, sink, on_bytes, can_resume=True, deadline_factor=patience)
-            volume = self._transfer.get(order, read)
+            # Hundreds of megabytes at 10 um take longer.
+            factor = max(1.0, grid.size / Grid(25).size)
+            request = Request(url, what, limit, sink, on_bytes, can_resume=True, deadline_factor=factor)
+            volume = self._transfer.get(request, read)
             return Reply(volume, url, sink.seek(0, 2))
 
     def annotation(
@@ -272,22 +273,22 @@ class AllenClient:
         scratch: Path | None = None,
         on_bytes: Callable[[int], None] = ignore_bytes,
     ) -> Reply[Annotation]:
-        """The annotation of the CCFv3 of 2017; whether the ontology knows its ids is not looked at.
+        """The annotation of the CCFv3 of 2017. Its structure ids are not checked against the ontology.
 
         Parameters
         ----------
         spacing_um : int
         scratch : pathlib.Path, optional
-            Where the download lies until it is read; by default in memory. The caller removes it.
+            Temporary file for the download, which the caller removes. By default it is held in memory.
         on_bytes : callable
-            Told of bytes as they arrive, and of 0 while they are unpacked; an exception from it gives the work up.
+            Called with the number of received bytes, and with 0 during decompression. It may raise to stop the work.
 
         Raises
         ------
         NotFoundUpstreamError
             If the server does not have it.
         UpstreamError
-            If it cannot be had whole, or is not what it should be.
+            If the download fails, or is not a valid annotation.
         InputError
             If there is no such grid.
         """
@@ -300,22 +301,23 @@ class AllenClient:
             return read_annotation_nrrd(body, what=what, spacing_um=spacing_um, on_block=partial(on_bytes, 0))
 
         with _sink(scratch) as sink:
-            limit = _HEADER_LIMIT + _WIDEST_VOXEL_BYTES * grid.size
+            limit = _HEADER_LIMIT + _MAX_VOXEL_BYTES * grid.size
             try:
-                annotation = self._transfer.get(Order(url, what, limit, sink, on_bytes, can_resume=True), read)
+                annotation = self._transfer.get(Request(url, what, limit, sink, on_bytes, can_resume=True), read)
             except NotFoundUpstreamError as error:
                 raise NotFoundUpstreamError(
-                    error.message, hint="Check the address of the server, or take it in: bsv-store ingest annotation."
+                    error.message,
+                    hint="Check the address, or use a file: bsv-store ingest annotation.",
                 ) from error
             return Reply(annotation, url, sink.seek(0, 2))
 
     def annotation_source(self, spacing_um: int) -> str:
-        """The address that :meth:`annotation` asks."""
+        """The address of :meth:`annotation`."""
         return addresses.annotation_url(self.download_url, spacing_um)
 
-    def cut(self) -> None:
-        """End all transfers under way, with an error in the threads that wait for them."""
-        self._transfer.cut()
+    def abort(self) -> None:
+        """Abort all transfers: the threads that wait for them get an error."""
+        self._transfer.abort()
 
     def close(self) -> None:
         """Close all connections."""
@@ -337,19 +339,19 @@ class AllenClient:
         *,
         on_bytes: Callable[[int], None] = ignore_bytes,
     ) -> _Pages:
-        """All rows of an answer, page after page until there are as many as the server says."""
+        """All rows of a reply, page by page until their number is the total that the server states."""
         rows: Rows = []
         size = 0
         total: int | None = None
-        for _ in range(_MOST_PAGES):
+        for _ in range(_MAX_PAGES):
             url, start = url_from(len(rows)), len(rows)
-            order = Order(url, what, limit_bytes - size, on_bytes=on_bytes)
-            page, length = self._transfer.get(order, partial(_page, start, what=what))
+            request = Request(url, what, limit_bytes - size, on_bytes=on_bytes)
+            page, length = self._transfer.get(request, partial(_page, start, what=what))
             rows += page.messages
             size += length
             total = page.total_rows if total is None else total
             if page.total_rows != total or len(rows) > total:
-                raise UpstreamError(f"{what}: the answer changed while it was read; asked {url}", hint=AGAIN_HINT)
+                raise UpstreamError(f"{what}: the reply changed between pages; asked {url}", hint=RETRY_HINT)
             if len(rows) == total:
                 if start and _has_repeats(rows):
                     break
@@ -357,28 +359,28 @@ class AllenClient:
             if not page.messages:
                 break
         raise UpstreamError(
-            f"{what}: pages without end, or the same rows again ({len(rows)} of {total}); asked {url_from(0)}",
-            hint=AGAIN_HINT,
+            f"{what}: incomplete or repeated pages ({len(rows)} of {total} rows); asked {url_from(0)}",
+            hint=RETRY_HINT,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Pages:
-    """All rows of an answer, before their reader has looked at them."""
+    """All rows of a reply, not yet checked."""
 
     rows: Rows
     what: str
     source: str
     size_bytes: int
 
-    def made(self, read: Callable[[Rows], T]) -> Reply[T]:
-        """The reply with what ``read`` makes of the rows."""
+    def parsed(self, read: Callable[[Rows], T]) -> Reply[T]:
+        """The reply with the result of ``read`` for the rows."""
         try:
             return Reply(read(self.rows), self.source, self.size_bytes)
         except FormatError as error:
             raise UpstreamError(
                 f"{error.message}; asked {self.source}",
-                hint="The Allen API's own data are faulty, or in a form that this version does not know.",
+                hint="The data of the Allen API are invalid, or in a form that this version does not know.",
             ) from error
 
 
@@ -386,13 +388,13 @@ def _page(start_row: int, sink: BinaryIO, *, what: str) -> tuple[Envelope, int]:
     body = sink.read()
     page = read_envelope(body, what=what)
     if page.start_row != start_row:
-        raise FormatError(f"{what}: the page from row {page.start_row} came, that from row {start_row} was asked for")
+        raise FormatError(f"{what}: the reply starts at row {page.start_row}, but row {start_row} was requested")
     return page, len(body)
 
 
 @contextmanager
 def _sink(scratch: Path | None) -> Iterator[BinaryIO]:
-    """Where a body goes: memory, or a file whose errors become ours."""
+    """A file for a body: in memory, or on disk with its errors translated."""
     if scratch is None:
         with BytesIO() as memory:
             yield memory
@@ -406,9 +408,9 @@ def _has_repeats(rows: Rows) -> bool:
 
 
 def _refuse_json(sink: BinaryIO, *, what: str) -> None:
-    """Name what the API says where it sends words instead of a grid, which an experiment can lack."""
+    """Raise with the API's message if it sent JSON instead of a volume, as for an experiment without one."""
     start = sink.read(1)
     sink.seek(0)
     if start == b"{":
         read_envelope(sink.read(_HEADER_LIMIT), what=what)
-        raise FormatError(f"{what}: rows came instead of a grid")
+        raise FormatError(f"{what}: the server sent rows instead of a volume")

@@ -1,4 +1,4 @@
-"""Connections that another thread can cut: without that, Ctrl-C would wait for a server that hangs."""
+"""Connections that another thread can abort: otherwise Ctrl-C would wait for a server that hangs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 
 class Connections:
-    """All connections that one client has opened, for any number of threads."""
+    """The open connections of one client, in any number of threads."""
 
     def __init__(self) -> None:
         self._open: WeakSet[HTTPConnection] = WeakSet()
@@ -22,31 +22,31 @@ class Connections:
         self.pool_classes = _pool_classes(self)
 
     def add(self, connection: HTTPConnection) -> None:
-        """Note a connection."""
+        """Register a connection."""
         with self._lock:
             self._open.add(connection)
 
-    def cut(self) -> None:
-        """End all connections: who reads from one gets an error at once."""
+    def abort(self) -> None:
+        """Shut down all connections: threads that read from them get an error at once."""
         with self._lock:
             for connection in self._open:
-                _cut(connection.sock)
+                _shut_down(connection.sock)
 
 
-class CuttableAdapter(HTTPAdapter):
-    """A transport of requests whose connections are noted; it retries nothing by itself."""
+class AbortableAdapter(HTTPAdapter):
+    """A transport adapter of requests that registers its connections; it does not retry."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         super().__init__(pool_connections=2, pool_maxsize=2, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Make the manager of pools, with connections of ours."""
+        """Create the pool manager, with registered connections."""
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = self._connections.pool_classes
 
     def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
-        """The manager of pools of a proxy, with connections of ours."""
+        """The pool manager of a proxy, with registered connections."""
         manager = super().proxy_manager_for(*args, **options)
         manager.pool_classes_by_scheme = self._connections.pool_classes
         return manager
@@ -72,8 +72,8 @@ def _pool_classes(connections: Connections) -> dict[str, type[HTTPConnectionPool
     return {"http": PlainPool, "https": SecurePool}
 
 
-def _cut(sock: Any) -> None:
+def _shut_down(sock: Any) -> None:
     if isinstance(sock, socket.socket):
-        # The plain socket's method, since that of an encrypted one waits for, or disturbs, the thread that reads.
+        # The method of the plain socket: that of a TLS socket waits for, or disturbs, the reading thread.
         with contextlib.suppress(OSError):
             socket.socket.shutdown(sock, socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""Politeness: at most so many requests at a time to one host, and none while it has asked us to wait."""
+"""Limits requests to a host: a maximum number at a time, and none while it has asked clients to wait."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ _SLICE_S = 0.25
 
 
 class Clock:
-    """The time, and waiting for it; tests bring one that waits for nothing."""
+    """Time and waiting; tests use a clock that does not wait."""
 
     def now(self) -> float:
-        """Seconds that only ever grow."""
+        """Monotonic time in seconds."""
         return time.monotonic()
 
     def wait(self, condition: threading.Condition, seconds: float) -> None:
-        """Wait until the condition, which the caller holds, is notified, or for so long."""
+        """Wait until the condition, which the caller holds, is notified, or for this time."""
         condition.wait(seconds)
 
 
 class HostGate:
-    """Turns for requests, host by host. Safe to share between threads.
+    """Slots for requests, for each host. Safe to share between threads.
 
     Parameters
     ----------
     connections : int
-        Requests that may run to one host at a time.
+        Maximum number of simultaneous requests to one host.
     clock : Clock
     """
 
@@ -38,14 +38,14 @@ class HostGate:
         self._clock = clock
         self._changed = threading.Condition()
         self._running: Counter[str] = Counter()
-        self._closed_until: dict[str, float] = {}
+        self._paused_until: dict[str, float] = {}
 
     @contextmanager
-    def turn(self, host: str, keep_waiting: Callable[[], None]) -> Iterator[None]:
-        """Wait for a turn and hold it; ``keep_waiting`` is called again and again and raises to give up."""
+    def slot(self, host: str, check: Callable[[], None]) -> Iterator[None]:
+        """Wait for a slot and hold it; ``check`` is called repeatedly while waiting and may raise to stop."""
         with self._changed:
-            while (seconds := self._obstacle_s(host)) > 0:
-                keep_waiting()
+            while (seconds := self._wait_s(host)) > 0:
+                check()
                 self._clock.wait(self._changed, min(seconds, _SLICE_S))
             self._running[host] += 1
         try:
@@ -55,13 +55,13 @@ class HostGate:
                 self._running[host] -= 1
                 self._changed.notify_all()
 
-    def close_for(self, host: str, seconds: float) -> None:
-        """Give no turn to this host for so long: it has sent Retry-After, which holds for all that we ask of it."""
+    def pause(self, host: str, seconds: float) -> None:
+        """Give no slot for this host for this time: its Retry-After applies to all requests."""
         with self._changed:
-            self._closed_until[host] = max(self._closed_until.get(host, 0.0), self._clock.now() + seconds)
+            self._paused_until[host] = max(self._paused_until.get(host, 0.0), self._clock.now() + seconds)
 
-    def _obstacle_s(self, host: str) -> float:
-        pause = self._closed_until.get(host, 0.0) - self._clock.now()
+    def _wait_s(self, host: str) -> float:
+        pause = self._paused_until.get(host, 0.0) - self._clock.now()
         if pause > 0:
             return pause
         return _SLICE_S if self._running[host] >= self._connections else 0.0

@@ -1,8 +1,8 @@
-"""One object over HTTP: asked for again while that can help, resumed where it can be, never whole if it is not.
+"""Transfers over HTTP, with retries and resumption; an incomplete body is never accepted.
 
-What is asked for again: no connection, no answer in time, 429 and 5xx, a cut body, a web page or a reported failure
-where data should be, and once more a body that its reader refuses, for the network may have damaged it; the same bytes
-twice are upstream's own. What is not: 404, other 4xx, redirect loops, a body above its limit, the deadline.
+Retried: connection failures, timeouts, 429 and 5xx, incomplete bodies, and web pages or reported failures in place of
+data. A body that its reader refuses is retried once, because the network may have damaged it; if the same bytes come
+again, the object itself is invalid. Not retried: 404, other 4xx, redirect loops, bodies above the limit, the deadline.
 """
 
 from __future__ import annotations
@@ -44,35 +44,36 @@ _CHUNK_BYTES = 256 * 1024
 _SNIFF_BYTES = 256
 _MAX_REDIRECTS = 5
 _MAX_BACKOFF_S = 8.0
-_LONGEST_PAUSE_S = 120.0
+_MAX_PAUSE_S = 120.0
 _TRANSIENT = frozenset((408, 425, 429))
 _ABSENT = frozenset((404, 410))
 
-AGAIN_HINT = "Run the same again later: what has come whole is kept, a download that was cut begins anew."
+RETRY_HINT = "Run the same again later: complete downloads are kept, incomplete ones start over."
 NETWORK_HINT = (
-    f"Check the network, and the address in {API_URL_VARIABLE} or {DOWNLOAD_URL_VARIABLE} if it is set. {AGAIN_HINT}"
+    f"Check the network, and the address in {API_URL_VARIABLE} or {DOWNLOAD_URL_VARIABLE} if it is set. {RETRY_HINT}"
 )
 
 
 def ignore_bytes(_count: int) -> None:
-    """Nobody counts the bytes that arrive."""
+    """Do nothing: the default of callbacks that count received bytes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long and how often to try.
+class RetryPolicy:
+    """Timeouts, retries and the number of connections.
 
     Attributes
     ----------
     connect_timeout_s, read_timeout_s : float
-        Longest silence of the other side.
+        Maximum time without a response.
     deadline_s : float
-        Longest time for one object, all attempts together; a body that drips keeps every timeout.
+        Maximum time for one object, all attempts together. The timeouts alone do not stop a very slow body.
     attempts : int
+        Maximum number of attempts.
     backoff_s : float
-        First wait between two attempts; it doubles, and is jittered so that many clients do not come back at once.
+        First delay between two attempts. It doubles with each attempt; jitter spreads the retries of many clients.
     connections : int
-        Requests to one host at a time.
+        Maximum number of simultaneous requests to one host.
     """
 
     connect_timeout_s: float = 10.0
@@ -84,24 +85,24 @@ class Patience:
 
 
 @dataclass(slots=True)
-class Order:
-    """One object that is wanted.
+class Request:
+    """A request for one object.
 
     Attributes
     ----------
     url : str
     what : str
-        Names the object in errors, for example "projection_density at 100 um of experiment 5".
+        Name of the object in messages, for example "projection_density at 100 um of experiment 5".
     limit_bytes : int
         A longer body is refused.
     sink : BinaryIO
-        Where the body goes; empty, readable, seekable.
+        Receives the body; empty, readable, seekable.
     on_bytes : callable
-        Told of bytes as they arrive; called with 0 while waiting. An exception from it gives the transfer up.
+        Called with the number of received bytes, and with 0 while waiting. It may raise to stop the transfer.
     can_resume : bool
-        Ask for the bytes as they are, so that a cut body can be continued.
+        Request the bytes without compression, so that an incomplete body can be resumed.
     deadline_factor : float
-        So many times the usual deadline.
+        Factor applied to the deadline.
     """
 
     url: str
@@ -113,70 +114,70 @@ class Order:
     deadline_factor: float = 1.0
 
 
-class _AgainError(Exception):
-    """An attempt that failed in a way that the next one may not."""
+class _RetryError(Exception):
+    """An attempt that failed for a reason that may be temporary."""
 
-    def __init__(self, reason: str, hint: str = AGAIN_HINT) -> None:
+    def __init__(self, reason: str, hint: str = RETRY_HINT) -> None:
         super().__init__(reason)
         self.reason = reason
         self.hint = hint
 
 
 class Transfer:
-    """Gets objects over HTTP. Safe to share between threads, each of which has connections of its own.
+    """Gets objects over HTTP. Safe to share between threads; each has its own connections.
 
     Parameters
     ----------
-    patience : Patience
+    policy : RetryPolicy
     user_agent : str
     clock : Clock
     """
 
-    def __init__(self, patience: Patience, *, user_agent: str, clock: Clock | None = None) -> None:
-        # Where nobody has set up logging, Python prints warnings, and stamina warns of each retry.
+    def __init__(self, policy: RetryPolicy, *, user_agent: str, clock: Clock | None = None) -> None:
+        # stamina logs a warning for each retry, which Python prints unless logging is configured.
         if not (logger := logging.getLogger("stamina")).handlers:
             logger.addHandler(logging.NullHandler())
-        self._patience = patience
+        self._policy = policy
         self._user_agent = user_agent
         self._clock = clock or Clock()
-        self._gate = HostGate(patience.connections, self._clock)
+        self._gate = HostGate(policy.connections, self._clock)
         self._local = threading.local()
         self._sessions: list[requests.Session] = []
         self._connections: Connections | None = None
         self._lock = threading.Lock()
 
-    def get(self, order: Order, read: Callable[[BinaryIO], T]) -> T:
-        """What ``read`` makes of the object's body, which it gets from its start.
+    def get(self, request: Request, read: Callable[[BinaryIO], T]) -> T:
+        """Get an object, and return the result of ``read``, which is called with the body at its start.
 
         Raises
         ------
         NotFoundUpstreamError
-            If the server says that there is no such object.
+            If the server does not have the object.
         UpstreamError
-            If it cannot be had, or is refused by ``read``. The message names the object and the address.
+            If the transfer fails, or ``read`` refuses the body. The message names the object and the address.
         NoSpaceError
-            If the disk has no room for it.
+            If the disk is full.
         """
         import stamina
 
-        patience = self._patience
-        longest = patience.deadline_s * order.deadline_factor
-        work = _Work(order, self._clock.now() + longest, PartialBody(order.sink))
+        policy = self._policy
+        longest = policy.deadline_s * request.deadline_factor
+        state = _State(request, self._clock.now() + longest, PartialBody(request.sink))
         attempts = stamina.retry_context(
-            on=_AgainError,
-            attempts=patience.attempts,
+            on=_RetryError,
+            attempts=policy.attempts,
             timeout=longest,
-            wait_initial=patience.backoff_s,
+            wait_initial=policy.backoff_s,
             wait_max=_MAX_BACKOFF_S,
-            wait_jitter=patience.backoff_s,
+            wait_jitter=policy.backoff_s,
         )
         try:
             for attempt in attempts:
                 with attempt:
-                    work.attempts += 1
-                    return self._once(work, read)
-        except _AgainError as error:
-            raise UpstreamError(work.message(error.reason), hint=error.hint) from error
+                    state.attempts += 1
+                    return self._once(state, read)
+        except _RetryError as error:
+            raise UpstreamError(state.message(error.reason), hint=error.hint) from error
         raise AssertionError("stamina ends with a result or an error")
 
     def close(self) -> None:
@@ -187,124 +188,125 @@ class Transfer:
             self._sessions.clear()
             self._local = threading.local()
 
-    def cut(self) -> None:
-        """End all transfers under way, with an error in the threads that wait for them."""
+    def abort(self) -> None:
+        """Abort all transfers: the threads that wait for them get an error."""
         with self._lock:
             if self._connections is not None:
-                self._connections.cut()
+                self._connections.abort()
 
-    def _once(self, work: _Work, read: Callable[[BinaryIO], T]) -> T:
+    def _once(self, state: _State, read: Callable[[BinaryIO], T]) -> T:
         import requests
         import urllib3.exceptions
 
-        def keep_waiting() -> None:
-            work.order.on_bytes(0)
-            self._check_deadline(work)
+        def check() -> None:
+            state.request.on_bytes(0)
+            self._check_deadline(state)
 
-        keep_waiting()
-        host = urlsplit(work.order.url).netloc
+        check()
+        host = urlsplit(state.request.url).netloc
         try:
-            with self._gate.turn(host, keep_waiting), self._open(work) as response:
-                self._check_status(work, response, host)
-                self._receive(work, response)
+            with self._gate.slot(host, check), self._open(state) as response:
+                self._check_status(state, response, host)
+                self._receive(state, response)
         except requests.TooManyRedirects as error:
-            raise UpstreamError(work.message("the server redirects without end"), hint=NETWORK_HINT) from error
+            raise UpstreamError(state.message("too many redirects"), hint=NETWORK_HINT) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             if isinstance(error, OSError) and is_no_space(error):
-                # No other attempt would have more room.
+                # Retrying would not help.
                 raise NoSpaceError(
-                    work.message("no space left for the download"), hint="Free some room and run the same again."
+                    state.message("no space left for the download"), hint="Free some disk space and run the same again."
                 ) from error
-            # What has arrived stays in the partial body: the next attempt may go on from there.
-            keep_waiting()
-            raise _AgainError(_network_reason(error), NETWORK_HINT) from error
-        return self._read(work, read)
+            # The partial body is kept: the next attempt may resume it.
+            check()
+            raise _RetryError(_network_reason(error), NETWORK_HINT) from error
+        return self._read(state, read)
 
-    def _open(self, work: _Work) -> requests.Response:
-        headers = {"Accept-Encoding": "identity"} if work.order.can_resume else {}
-        headers.update(work.body.request_headers())
-        remaining = max(0.1, work.deadline - self._clock.now())
+    def _open(self, state: _State) -> requests.Response:
+        headers = {"Accept-Encoding": "identity"} if state.request.can_resume else {}
+        headers.update(state.body.request_headers())
+        remaining = max(0.1, state.deadline - self._clock.now())
         timeout = (
-            min(self._patience.connect_timeout_s, remaining),
-            min(self._patience.read_timeout_s, remaining),
+            min(self._policy.connect_timeout_s, remaining),
+            min(self._policy.read_timeout_s, remaining),
         )
-        return self._session().get(work.order.url, headers=headers, timeout=timeout, stream=True)
+        return self._session().get(state.request.url, headers=headers, timeout=timeout, stream=True)
 
-    def _check_status(self, work: _Work, response: requests.Response, host: str) -> None:
+    def _check_status(self, state: _State, response: requests.Response, host: str) -> None:
         status = response.status_code
         if status in (200, 206):
             return
-        reason = f"the server answers {status} {response.reason}"
+        reason = f"the server responded with {status} {response.reason}"
         if status in _ABSENT:
             raise NotFoundUpstreamError(
-                work.message(reason), hint="The Allen API does not have it: leave it out, or ask for another kind."
+                state.message(reason),
+                hint="Exclude the experiment, or request another kind.",
             )
         if status == 416:
-            work.body.restart()
-            raise _AgainError(reason)
+            state.body.restart()
+            raise _RetryError(reason)
         if status < 500 and status not in _TRANSIENT:
-            raise UpstreamError(work.message(reason), hint=NETWORK_HINT)
+            raise UpstreamError(state.message(reason), hint=NETWORK_HINT)
         if (pause := _retry_after_s(response.headers.get("Retry-After"))) is not None:
-            if pause > min(_LONGEST_PAUSE_S, work.deadline - self._clock.now()):
+            if pause > min(_MAX_PAUSE_S, state.deadline - self._clock.now()):
                 raise UpstreamError(
-                    work.message(f"{reason} and asks to wait {pause:.0f} s"), hint=f"After that time: {AGAIN_HINT}"
+                    state.message(f"{reason} and asked to wait {pause:.0f} s"), hint=f"After that time: {RETRY_HINT}"
                 )
-            self._gate.close_for(host, pause)
-        raise _AgainError(reason)
+            self._gate.pause(host, pause)
+        raise _RetryError(reason)
 
-    def _receive(self, work: _Work, response: requests.Response) -> None:
-        order, body = work.order, work.body
-        if refusal := body.begin(response.status_code, response.headers, keep=order.can_resume):
-            raise _AgainError(refusal)
-        # read1 returns what has arrived, so that the deadline is looked at even if a body drips byte by byte.
+    def _receive(self, state: _State, response: requests.Response) -> None:
+        request, body = state.request, state.body
+        if refusal := body.begin(response.status_code, response.headers, keep=request.can_resume):
+            raise _RetryError(refusal)
+        # read1 returns the bytes received so far, so the deadline is checked even if the body comes byte by byte.
         while data := response.raw.read1(_CHUNK_BYTES, decode_content=True):
             body.write(data)
-            order.on_bytes(len(data))
-            if body.size > order.limit_bytes:
+            request.on_bytes(len(data))
+            if body.size > request.limit_bytes:
                 raise UpstreamError(
-                    work.message(f"the body is longer than {order.limit_bytes} bytes"),
-                    hint="This is not what was asked for: check the address of the API.",
+                    state.message(f"the body is longer than {request.limit_bytes} bytes"),
+                    hint="The server sends something else: check the address of the API.",
                 )
-            self._check_deadline(work)
+            self._check_deadline(state)
         if body.is_short():
-            raise _AgainError(f"the body ends after {body.size} of {body.total} bytes")
+            raise _RetryError(f"the body ends after {body.size} of {body.total} bytes")
 
-    def _read(self, work: _Work, read: Callable[[BinaryIO], T]) -> T:
-        sink = work.order.sink
+    def _read(self, state: _State, read: Callable[[BinaryIO], T]) -> T:
+        sink = state.request.sink
         try:
             sink.seek(0)
             if looks_like_html(sink.read(_SNIFF_BYTES)):
-                raise EnvelopeError(f"{work.order.what}: the server sends a web page, not data")
+                raise EnvelopeError(f"{state.request.what}: the server sent a web page instead of data")
             sink.seek(0)
             return read(sink)
         except FrameError as error:
-            raise UpstreamError(work.message(error.message), hint=error.hint) from error
+            raise UpstreamError(state.message(error.message), hint=error.hint) from error
         except FormatError as error:
             digest = _digest(sink)
-            seen, work.refused = work.refused, digest
-            # Nothing of a refused body is continued: its beginning may be what is wrong.
-            work.body.restart()
+            seen, state.refused = state.refused, digest
+            # A refused body is not resumed: the error may be in its first part.
+            state.body.restart()
             if digest == seen and not isinstance(error, EnvelopeError):
                 raise UpstreamError(
-                    work.message(f"{error.message} (the same bytes came twice)"),
-                    hint="Allen's own file is faulty: do without it, or ask for another kind or spacing.",
+                    state.message(f"{error.message} (the same bytes were received twice)"),
+                    hint="Allen's own file is invalid: exclude the experiment, or request another kind or spacing.",
                 ) from error
-            raise _AgainError(error.message) from error
+            raise _RetryError(error.message) from error
 
-    def _check_deadline(self, work: _Work) -> None:
-        if self._clock.now() > work.deadline:
-            longest = self._patience.deadline_s * work.order.deadline_factor
+    def _check_deadline(self, state: _State) -> None:
+        if self._clock.now() > state.deadline:
+            longest = self._policy.deadline_s * state.request.deadline_factor
             raise UpstreamError(
-                work.message(f"it is not here after {longest:g} s ({work.body.size} bytes are)"),
-                hint=AGAIN_HINT,
+                state.message(f"incomplete after {longest:g} s ({state.body.size} bytes received)"),
+                hint=RETRY_HINT,
             )
 
     def _session(self) -> requests.Session:
         import requests
 
-        from bsv_store.sources.allen.connections import Connections, CuttableAdapter
+        from bsv_store.sources.allen.connections import AbortableAdapter, Connections
 
-        # A child process must not talk over its parent's connections.
+        # A child process must not use its parent's connections.
         if getattr(self._local, "process", None) != os.getpid():
             session = requests.Session()
             session.max_redirects = _MAX_REDIRECTS
@@ -312,7 +314,7 @@ class Transfer:
             with self._lock:
                 self._connections = self._connections or Connections()
                 for scheme in ("http://", "https://"):
-                    session.mount(scheme, CuttableAdapter(self._connections))
+                    session.mount(scheme, AbortableAdapter(self._connections))
                 self._sessions.append(session)
             self._local.session, self._local.process = session, os.getpid()
         current: requests.Session = self._local.session
@@ -320,17 +322,17 @@ class Transfer:
 
 
 @dataclass(slots=True)
-class _Work:
-    """An order under way."""
+class _State:
+    """A request in progress."""
 
-    order: Order
+    request: Request
     deadline: float
     body: PartialBody
     attempts: int = 0
     refused: int | None = None
 
     def message(self, reason: str) -> str:
-        what, url = self.order.what, self.order.url
+        what, url = self.request.what, self.request.url
         start = reason if reason.startswith(what) else f"{what}: {reason}"
         return f"{start}; asked {url} {'once' if self.attempts == 1 else f'{self.attempts} times'}"
 
@@ -348,11 +350,11 @@ def _network_reason(error: Exception) -> str:
     import urllib3.exceptions
 
     if isinstance(error, requests.exceptions.SSLError):
-        return f"no secure connection: {error}"
+        return f"the TLS connection failed: {error}"
     if isinstance(error, requests.ConnectTimeout):
-        return "no connection in time"
+        return "the connection timed out"
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
-        return "no answer in time"
+        return "the server did not respond in time"
     cause = error
     while isinstance(cause.args[0] if cause.args else None, Exception):
         cause = cause.args[0]
@@ -360,7 +362,7 @@ def _network_reason(error: Exception) -> str:
 
 
 def _retry_after_s(header: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for: a number, or an HTTP date; None where it says nothing usable."""
+    """The delay in seconds of a Retry-After header, which is a number or an HTTP date; None if it is not valid."""
     if header is None:
         return None
     text = header.strip()

@@ -17,7 +17,7 @@ from bsv_store_cli.output.tables import Column
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
-    from bsv_store.acquisition.adopt import AdoptReport, Refused
+    from bsv_store.acquisition.adopt import AdoptReport, SkippedFile
 
 _COLUMNS = ("file", "outcome", "reason")
 _TABLE = (Column("file", "file"), Column("reason", "reason"))
@@ -31,34 +31,33 @@ _TABLE = (Column("file", "file"), Column("reason", "reason"))
     multiple=True,
     callback=id_list,
     metavar="1,2,3|@FILE",
-    help="Only the lists, and what belongs to these experiments; @- reads standard input.",
+    help="Only the lists, and the files of these experiments; @- reads standard input.",
 )
 @format_option
 def adopt(folder: Path, experiment_ids: list[int] | None, output_format: str) -> None:
-    """Take in the cache FOLDER of Brain Street View or AllenSDK.
+    """Copy the cache FOLDER of Brain Street View or AllenSDK into the store.
 
-    Each file is checked before it is taken in. A bad one is reported and skipped, the rest goes on, and the exit code
-    is 1. FOLDER itself is only read. Files that are none of the store's business are counted, and named by --format
-    csv or json.
+    Each file is checked before it is stored. Invalid files are listed with the reason, the others are stored, and the
+    exit code is 1. FOLDER itself is only read. Files of other kinds are counted, and listed by --format csv or json.
     """
     with opened_store() as store, progress_bar() as progress:
         report = store.adopt(folder, experiment_ids=experiment_ids, progress=progress)
     note(report.summary())
     if report.experiments is not None:
-        note_remarks(report.experiments, source="Its list of experiments")
+        note_remarks(report.experiments, source="List of experiments")
     if output_format == "json":
         print_json(report)
     else:
         rows = _rows(report, "refused", report.refused)
         if output_format == "csv":
             rows += _rows(report, "ignored", report.ignored)
-        print_rows(rows, output_format, columns=_COLUMNS, table=_TABLE, title="Not taken in")
+        print_rows(rows, output_format, columns=_COLUMNS, table=_TABLE, title="Refused")
     if report.refused:
         click.get_current_context().exit(1)
 
 
-def _rows(report: AdoptReport, outcome: str, files: tuple[Refused, ...]) -> list[dict[str, Any]]:
-    """Files by their name from the cache's folder on, which the reason need not say again."""
+def _rows(report: AdoptReport, outcome: str, files: tuple[SkippedFile, ...]) -> list[dict[str, Any]]:
+    """Files by their path in the cache's folder, which the reason then need not repeat."""
     rows = []
     for item in files:
         name = item.path.relative_to(report.folder) if item.path.is_relative_to(report.folder) else item.path

@@ -148,7 +148,7 @@ def _bring(store: Store, selection: Selection, recipe: Mapping[str, Any], api_ur
     masks = {name: recipe[name] for name in ("exclude_injection", "weight_by_data_mask")}
     wanted = [{"kind": kind, "spacing_um": recipe["spacing_um"]} for kind in needed_kinds(recipe["kind"], **masks)]
     plans = (store.plan_fetch(selection, **volumes) for volumes in wanted)
-    FillPlan((store.plan_sync_unionizes(selection), *plans)).require_room()
+    FillPlan((store.plan_sync_unionizes(selection), *plans)).require_disk_space()
     quiet_retries()
     with progress_bar() as progress:
         tables = store.sync_unionizes(selection, api_url=api_url, progress=progress)

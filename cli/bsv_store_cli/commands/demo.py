@@ -16,10 +16,11 @@ from bsv_store_cli.help import Command
 
 _SELECTION = ["--injected-in", "VISp", "--injected-in", "VISl", "--line", "wild-type"]
 _RECIPE = ["--group-by", "AP", "--bins", "3", "--normalize", "injection-volume", "--name", "visual-by-AP"]
-_PICTURE = "visual-by-AP.png"
+_FIGURE = "visual-by-AP.png"
 
-_GO_ON = """\
-To fetch more into it, start the server again (it offers the same {experiments} experiments) and say where it is:
+_CONTINUE = """\
+To fetch more data into it, start the server of the package bsv_store_synthetic again; it offers the same
+{experiments} experiments:
 
   {python} -m bsv_store_synthetic --port 8080 --experiments {experiments} &
   export BSV_STORE={store}
@@ -28,7 +29,7 @@ To fetch more into it, start the server again (it offers the same {experiments} 
   bsv-store aggregate --all --group-by line --name by-line --fetch"""
 
 _AGAINST_ALLEN = """\
-The same against the real Allen API takes seven commands, in a new shell where these variables are not set:
+The same with the real Allen API takes seven commands, in a new shell without these variables:
 
   export BSV_STORE=/lab/share/bsv
 
@@ -47,7 +48,7 @@ The same against the real Allen API takes seven commands, in a new shell where t
     "--keep",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Make the store and the picture in this new folder.  [default: one under the system's temporary folder]",
+    help="New folder for the store and the figure.  [default: one in the system's temporary folder]",
 )
 @click.option(
     "--experiments",
@@ -55,55 +56,55 @@ The same against the real Allen API takes seven commands, in a new shell where t
     metavar="N",
     default=24,
     show_default=True,
-    help="Experiments of the synthetic atlas.",
+    help="Number of experiments in the synthetic atlas.",
 )
 def demo(keep: Path | None, experiments: int) -> None:
-    """Run the whole path on a synthetic atlas, over HTTP, as it runs against Allen.
+    """Run a complete example on a synthetic atlas, over HTTP as with the Allen API.
 
-    Nothing in it is real: brain, structures and experiments are made up by a formula.
+    Nothing in it is real: structures, experiments and volumes are computed by formulas.
     """
     from bsv_store.errors import StoreExistsError
     from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 
     folder = keep if keep is not None else Path(tempfile.mkdtemp(prefix="bsv-store-demo-"))
     if keep is not None and folder.exists():
-        raise StoreExistsError(f"{folder} exists", hint="Name a new folder for --keep.")
-    store, picture = folder / "store", folder / _PICTURE
-    _say("SYNTHETIC DATA: brain, structures and experiments are made up by a formula. Nothing here is science.")
+        raise StoreExistsError(f"the folder {folder} exists", hint="Name a new folder for --keep.")
+    store, figure = folder / "store", folder / _FIGURE
+    _say("SYNTHETIC DATA: structures, experiments and volumes are computed by formulas and mean nothing.")
     with SyntheticServer(SyntheticAtlas(experiments=experiments)) as server:
         _say(f"A server on this machine, {server.url}, offers them in the formats of the Allen API.")
         with _environment(BSV_STORE=str(store), BSV_STORE_API_URL=server.url, BSV_STORE_DOWNLOAD_URL=server.url):
-            _fill()
-    _say("The server is stopped: from here on there is only the store.")
+            _fill_store()
+    _say("The server is stopped: everything below uses only the store.")
     with _environment(BSV_STORE=str(store)):
-        _use(picture)
-    _say(f"The picture is {picture}; the store beside it is yours to play with: export BSV_STORE={store}")
-    python, place = shlex.quote(sys.executable), shlex.quote(str(store))
-    click.echo(f"\n{_GO_ON.format(experiments=experiments, python=python, store=place)}")
+        _use_store(figure)
+    _say(f"The figure is {figure}. To use the store: export BSV_STORE={store}")
+    python, location = shlex.quote(sys.executable), shlex.quote(str(store))
+    click.echo(f"\n{_CONTINUE.format(experiments=experiments, python=python, store=location)}")
     click.echo(f"\n{_AGAINST_ALLEN}")
 
 
-def _fill() -> None:
-    _say("1. Make an empty store, and fill its catalog.")
+def _fill_store() -> None:
+    _say("1. Create an empty store, and fill its catalog.")
     _run("init")
     _run("sync", "structures")
     _run("sync", "experiments")
     _run("sync", "annotation")
     _say("2. Select the wild-type mice injected in two visual areas.")
     _run("select", *_SELECTION)
-    _say("3. Average them by the position of the injection, from front to back. What is missing is fetched first.")
+    _say("3. Average them by the position of the injection, anterior to posterior. Missing data are fetched first.")
     _run("aggregate", *_SELECTION, *_RECIPE, "--fetch")
 
 
-def _use(picture: Path) -> None:
-    _say("4. What went in: groups with their members, and the exact question.")
+def _use_store(figure: Path) -> None:
+    _say("4. Show the groups with their members, and the exact recipe.")
     _run("dataset", "show", "visual-by-AP", "--members")
-    _say("5. Ask the same again: the answer comes from the store, without computing.")
+    _say("5. Repeat the same average: it comes from the store, without computing.")
     _run("aggregate", *_SELECTION, *_RECIPE)
-    _say("6. Where do they project to? The annotation says which voxels belong to a structure.")
+    _say("6. Measure the projections in structures. The annotation assigns each voxel to a structure.")
     _run("dataset", "regions", "visual-by-AP", "--structure", "LGd", "--structure", "CP", "--hemisphere", "right")
-    _say("7. Draw it, query it, look around.")
-    _run("plot", "visual-by-AP", str(picture), "--subtitle", "SYNTHETIC DATA, nothing here is real")
+    _say("7. Plot the average, query the catalog, and show the status of the store.")
+    _run("plot", "visual-by-AP", str(figure), "--subtitle", "SYNTHETIC DATA, not real")
     _run("sql", "select primary_structure, count(*) as experiments from experiments group by 1 order by 2 desc, 1")
     _run("status")
 
@@ -113,7 +114,7 @@ def _say(text: str) -> None:
 
 
 def _run(*arguments: str) -> None:
-    """Show a command as a person would type it, and run it."""
+    """Print a command as typed in a shell, and run it."""
     from bsv_store_cli.main import cli
 
     click.secho(f"\n$ bsv-store {shlex.join(arguments)}", fg="cyan")

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 _FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 _BAD_INPUT = 2
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 @click.group(cls=Group)
 def ingest() -> None:
-    """Take in structures, experiments, unionize tables or annotations from files.
+    """Store structures, experiments, unionize tables or annotations from files.
 
-    Each file is checked as a whole before anything of it is stored; taking the same file in again changes nothing. A
-    bad file is reported and skipped, the others are taken in, and the exit code is 2.
+    Each file is checked completely before any of it is stored; ingesting the same file again changes nothing. Invalid
+    files are reported and skipped, the others are stored, and the exit code is 2.
     """
 
 
@@ -38,9 +38,9 @@ def ingest() -> None:
 @_FILES
 @format_option
 def structures(files: tuple[Path, ...], output_format: str) -> None:
-    """Take in the structure ontology.
+    """Store the structure ontology.
 
-    Known forms: AllenSDK's structures.json, the API's nested and flat structure graph, allenCCF's CSV.
+    Known formats: AllenSDK's structures.json, the API's nested and flat structure graph, allenCCF's CSV.
     """
     _ingest(files, lambda store, file: store.ingest_structures(file), output_format)
 
@@ -51,13 +51,13 @@ def structures(files: tuple[Path, ...], output_format: str) -> None:
     "--upstream-date",
     type=click.DateTime(["%Y-%m-%d"]),
     metavar="YYYY-MM-DD",
-    help="Day the list was made upstream.  [default: a date in the file's name, else older than all dated lists]",
+    help="Date of the list.  [default: the date in the file's name, else older than all lists with a date]",
 )
 @format_option
 def experiments(files: tuple[Path, ...], upstream_date: datetime | None, output_format: str) -> None:
-    """Take in an experiment list.
+    """Store an experiment list.
 
-    Known forms: ApiConnectivity JSON (as AllenSDK's experiments.json), the source search's JSON, the web site's CSV.
+    Known formats: ApiConnectivity JSON (as AllenSDK's experiments.json), the source search's JSON, the web site's CSV.
     """
     day: date | None = upstream_date.date() if upstream_date else None
     _ingest(files, lambda store, file: store.ingest_experiments(file, upstream_date=day), output_format)
@@ -67,46 +67,47 @@ def experiments(files: tuple[Path, ...], upstream_date: datetime | None, output_
 @_FILES
 @format_option
 def unionizes(files: tuple[Path, ...], output_format: str) -> None:
-    """Take in projection structure unionize tables.
+    """Store projection structure unionize tables.
 
-    Known forms: the API's envelope, AllenSDK's structure_unionizes.csv, Brain Street View's injectionSummary_all.json.
-    The numbers of added, changed and unchanged are experiments.
+    Known formats: replies of the API, AllenSDK's structure_unionizes.csv, Brain Street View's
+    injectionSummary_all.json. The columns added, changed and unchanged count experiments.
     """
     _ingest(files, lambda store, file: store.ingest_unionizes(file), output_format)
 
 
 @ingest.command()
 @_FILES
-@click.option("--replace", is_flag=True, help="Put it in the place of another one of the same spacing.")
+@click.option("--replace", is_flag=True, help="Replace an annotation of the same spacing that differs.")
 @format_option
 def annotation(files: tuple[Path, ...], replace: bool, output_format: str) -> None:
-    """Take in the annotation, which says of each voxel what structure it is in.
+    """Store the annotation, which assigns each voxel to a structure.
 
-    Known form: the Allen Institute's annotation_10|25|50|100.nrrd, CCFv3 of 2017. The ontology must be there.
+    Known format: the Allen Institute's annotation_10|25|50|100.nrrd, CCFv3 of 2017. Run `bsv-store sync structures`
+    first.
     """
 
-    def take_in(store: Store, file: Path) -> dict[str, Any]:
+    def ingest_one(store: Store, file: Path) -> dict[str, Any]:
         return annotation_row(store.ingest_annotation(file, replace=replace), source=str(file))
 
-    _take_in(files, take_in, lambda rows: print_annotations(rows, output_format))
+    _ingest_each(files, ingest_one, lambda rows: print_annotations(rows, output_format))
 
 
-def _ingest(files: tuple[Path, ...], take_in: Callable[[Store, Path], IngestReport], output_format: str) -> None:
-    _take_in(
+def _ingest(files: tuple[Path, ...], ingest_one: Callable[[Store, Path], IngestReport], output_format: str) -> None:
+    _ingest_each(
         files,
-        lambda store, file: (str(file), take_in(store, file)),
+        lambda store, file: (str(file), ingest_one(store, file)),
         lambda reports: print_ingested(reports, output_format),
     )
 
 
-def _take_in(
+def _ingest_each(
     files: tuple[Path, ...],
-    take_in: Callable[[Store, Path], _Answer],
-    show: Callable[[list[_Answer]], None],
+    ingest_one: Callable[[Store, Path], _Result],
+    show: Callable[[list[_Result]], None],
 ) -> None:
     from bsv_store.errors import InputError
 
-    done: list[_Answer] = []
+    done: list[_Result] = []
     refused: list[InputError] = []
     with opened_store() as store:
         try:
@@ -115,13 +116,13 @@ def _take_in(
                     progress.start(len(files), "files")
                 for file in files:
                     try:
-                        done.append(take_in(store, file))
+                        done.append(ingest_one(store, file))
                     except InputError as error:
                         refused.append(error)
                     if progress is not None:
                         progress.advance()
         finally:
-            # Also where the store itself fails: what was taken in stays, and is to be known.
+            # Also if the store fails: files ingested before that remain and must be reported.
             show(done)
     for each in refused:
         complain(each.message, each.hint)

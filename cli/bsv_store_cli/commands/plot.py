@@ -15,13 +15,13 @@ from bsv_store_cli.session import opened_store
 @click.argument("ref", metavar="NAME[@VERSION]")
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
 @click.option("--group", "groups", type=int, multiple=True, metavar="N", help="Draw only this group; repeatable.")
-@click.option("--subtitle", metavar="TEXT", help="A line below the title.")
+@click.option("--subtitle", metavar="TEXT", help="Line of text below the title.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def plot(ref: str, target: Path, groups: tuple[int, ...], subtitle: str | None, overwrite: bool) -> None:
-    """Draw the groups of a dataset version to FILE: .png, .pdf or .svg.
+    """Draw the groups of a dataset version into FILE (.png, .pdf or .svg).
 
-    Up to ten groups are drawn as three views with axes, more as a sheet of tiles.
-    Needs Matplotlib: pip install 'bsv-store[plot]'
+    Up to ten groups are drawn in three views with axes, more as a sheet of tiles.
+    Requires Matplotlib: pip install 'bsv-store[plot]'
     """
     from bsv_store.reports import plot_groups
 

@@ -55,7 +55,7 @@ def status(output_format: str) -> None:
 
 
 def _print_for_people(state: StoreStatus) -> None:
-    from bsv_store.acquisition.work.outcome import size_text
+    from bsv_store.text import size_text
 
     catalog = state.catalog
     volumes = sum(each.volumes for each in catalog.volumes)

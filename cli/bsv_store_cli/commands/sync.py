@@ -11,10 +11,10 @@ from bsv_store_cli.options.network import (
     DRY_RUN,
     LIMIT,
     OFFLINE,
-    part_of,
+    check_network_options,
+    note_postponed,
     print_plan,
     quiet_retries,
-    refuse_offline_refresh,
 )
 from bsv_store_cli.options.selection import required_selection_options
 from bsv_store_cli.options.volume import spacing_option
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def sync() -> None:
-    """Bring the catalog up to date from the Allen API, and the annotation from its file server."""
+    """Update the catalog from the Allen API, and the annotation from its file server."""
 
 
 @sync.command()
 @API_URL
 @format_option
 def structures(api_url: str | None, output_format: str) -> None:
-    """Bring the structure ontology up to date."""
+    """Update the structure ontology."""
     with opened_store() as store:
-        source = _ask(_api(api_url), "the structure ontology")
+        source = _note_request(_api(api_url), "the structure ontology")
         report = store.sync_structures(api_url=api_url)
     print_ingested([(source, report)], output_format)
 
@@ -56,19 +56,19 @@ def structures(api_url: str | None, output_format: str) -> None:
 @API_URL
 @format_option
 def experiments(api_url: str | None, output_format: str) -> None:
-    """Bring the list of experiments up to date.
+    """Update the list of experiments.
 
-    An experiment that is no longer listed is marked as withdrawn, never deleted.
+    Experiments that are no longer listed are marked as withdrawn, not deleted.
     """
     with opened_store() as store:
-        source = _ask(_api(api_url), "the list of experiments")
+        source = _note_request(_api(api_url), "the list of experiments")
         report = store.sync_experiments(api_url=api_url)
     print_ingested([(source, report)], output_format)
 
 
 @sync.command(cls=SectionedCommand)
 @required_selection_options
-@click.option("--refresh", is_flag=True, help="Ask again for tables that are there.")
+@click.option("--refresh", is_flag=True, help="Also download tables that the store has.")
 @LIMIT
 @DRY_RUN
 @OFFLINE
@@ -83,23 +83,26 @@ def unionizes(
     api_url: str | None,
     output_format: str,
 ) -> None:
-    """Bring the unionize tables of selected experiments.
+    """Download the missing unionize tables of selected experiments.
 
-    They say how much signal there is by structure and hemisphere, inside and outside the injection; about 1.6 MB an
-    experiment, 5 GB with --all. What cannot be had is listed with the reason, the rest goes on, and the exit code is 6.
+    A unionize table has the signal in each structure and hemisphere, inside and outside the injection. It takes about
+    1.6 MB per experiment, 5 GB with --all. Failed downloads are listed with the reason, the others are stored, and the
+    exit code is 6.
     """
-    refuse_offline_refresh(offline=offline, refresh=refresh, limit=limit)
+    # Imported here, so that --help stays fast.
+    from bsv_store.acquisition.fill import fill, plan_fill
+
+    check_network_options(offline=offline, refresh=refresh, limit=limit)
     with opened_store() as store:
-        require_experiments(store, selection)
-        selection, plan = part_of(selection, store.plan_sync_unionizes(selection, refresh=refresh), limit)
+        ids = require_experiments(store, selection)
+        plan = plan_fill(store.database, store.files, ids, unionizes=True, refresh=refresh, limit=limit)
+        note_postponed(plan)
         if dry_run:
             print_plan(plan, output_format)
             return
         quiet_retries()
         with progress_bar() as progress:
-            report = store.sync_unionizes(
-                selection, refresh=refresh, offline=offline, api_url=api_url, progress=progress
-            )
+            (report,) = fill(store.database, store.files, plan, offline=offline, api_url=api_url, progress=progress)
     note(report.summary())
     print_outcome([report], output_format)
     if report.failed:
@@ -108,23 +111,23 @@ def unionizes(
 
 @sync.command()
 @spacing_option
-@click.option("--refresh", is_flag=True, help="Download again what is there.")
+@click.option("--refresh", is_flag=True, help="Download it even if the store has it.")
 @DOWNLOAD_URL
 @format_option
 def annotation(spacing_um: int, refresh: bool, download_url: str | None, output_format: str) -> None:
-    """Bring the annotation, which says of each voxel what structure it is in.
+    """Download the annotation, which assigns each voxel to a structure.
 
-    Structure masks, region summaries and signal by structure need it at the spacing of their volumes. It is about 4 MB
-    at 25 um. The ontology must be there.
+    Structure masks, region summaries and signal by structure need it at the spacing of their volumes. It takes about
+    4 MB at 25 um. Run `bsv-store sync structures` first.
 
     \b
     Example:
       bsv-store sync annotation --spacing 25
-    """  # noqa: D301 (click wants the character)
+    """  # noqa: D301 (click needs \b)
     from bsv_store.sources.allen import addresses
 
     with opened_store() as store:
-        source = _ask(addresses.download_url(download_url), f"the annotation at {spacing_um} um")
+        source = _note_request(addresses.download_url(download_url), f"the annotation at {spacing_um} um")
         with progress_bar() as progress:
             report = store.sync_annotation(
                 spacing_um=spacing_um, refresh=refresh, download_url=download_url, progress=progress
@@ -139,8 +142,8 @@ def _api(api_url: str | None) -> str:
     return addresses.api_url(api_url)
 
 
-def _ask(url: str, what: str) -> str:
-    """The host that is about to be asked, which may take its time."""
+def _note_request(url: str, what: str) -> str:
+    """Print which host is asked, since the reply may take a while; returns the host."""
     asked = host(url)
     note(f"Asking {asked} for {what}.")
     quiet_retries()

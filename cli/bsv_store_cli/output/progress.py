@@ -1,4 +1,4 @@
-"""Progress bars on standard error, where that is a terminal."""
+"""Progress bars on standard error, if it is a terminal."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 
-# A rate over less than this says nothing.
-_SHORTEST_S = 0.1
+# Shortest time for which a rate is computed.
+_MIN_S = 0.1
 
 
 class ProgressBar:
-    """The library's progress protocol, drawn by rich; safe to share between threads."""
+    """Draws `bsv_store.progress.Progress` with rich; safe to share between threads."""
 
     def __init__(self, bars: RichProgress) -> None:
         self._bars = bars
@@ -29,23 +29,23 @@ class ProgressBar:
         self._started = 0.0
 
     def start(self, total: int, what: str) -> None:
-        """Begin a bar."""
+        """Add a bar."""
         self._bytes = 0
         self._started = time.monotonic()
         self._task = self._bars.add_task(printable(what), total=total, size="")
 
     def advance(self, count: int = 1, *, size_bytes: int = 0) -> None:
-        """Move it on."""
-        from bsv_store.acquisition.work.outcome import size_text
+        """Advance the bar."""
+        from bsv_store.text import size_text
 
         if self._task is not None:
             self._bytes += size_bytes
-            rate = size_text(round(self._bytes / max(_SHORTEST_S, time.monotonic() - self._started)))
+            rate = size_text(round(self._bytes / max(_MIN_S, time.monotonic() - self._started)))
             size = f"{size_text(self._bytes)}, {rate}/s" if self._bytes else ""
             self._bars.update(self._task, advance=count, size=size)
 
     def finish(self) -> None:
-        """Leave it as it stands."""
+        """Stop the bar, and leave it on the screen."""
         if self._task is not None:
             self._bars.stop_task(self._task)
             self._task = None
@@ -53,7 +53,7 @@ class ProgressBar:
 
 @contextmanager
 def progress_bar() -> Iterator[ProgressBar | None]:
-    """A progress bar while the block runs; None where standard error is no terminal."""
+    """A progress bar for the duration of the block; None if standard error is not a terminal."""
     if not sys.stderr.isatty():
         yield None
         return

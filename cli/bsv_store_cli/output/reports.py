@@ -1,4 +1,4 @@
-"""Rows for the reports that several commands print, and the address that they name."""
+"""Output of the reports of sync, fetch, ingest and adopt, and the options for server addresses."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ if TYPE_CHECKING:
 API_URL = click.option(
     "--api-url",
     metavar="URL",
-    help="Server that speaks the Allen API.  [default: $BSV_STORE_API_URL, then https://api.brain-map.org]",
+    help="Base URL of the Allen API.  [default: $BSV_STORE_API_URL, then https://api.brain-map.org]",
 )
 
 DOWNLOAD_URL = click.option(
     "--download-url",
     metavar="URL",
-    help="Server that has the annotation.  [default: $BSV_STORE_DOWNLOAD_URL, then https://download.alleninstitute.org]",
+    help="Base URL of the file server with the annotation.  [default: $BSV_STORE_DOWNLOAD_URL, then https://download.alleninstitute.org]",
 )
 
 _INGEST_COLUMNS = ("source", "what", "kind", "rows", "added", "changed", "unchanged", "withdrawn")
-# Rarely anything: for people, a remark says so.
+# Rarely set: tables leave them out, and a note states them.
 _REMARKABLE = ("merged", "newer_list")
 _ANNOTATION_COLUMNS = ("source", "spacing_um", "outcome", "structures", "annotated_voxels", "size_bytes")
 _OUTCOME_COLUMNS = ("experiment_id", "outcome", "reason")
 
 
 def host(url: str) -> str:
-    """The host and port of an address; what is none stays as it is."""
+    """The host and port of a URL; other text is returned unchanged."""
     return urlsplit(url).netloc or url
 
 
 def note_remarks(report: IngestReport, *, source: str) -> None:
-    """Say what the numbers of a list do not tell."""
+    """Print remarks about a list beyond its numbers."""
     for remark in report.remarks():
         note(f"{source}: {remark}")
 
 
 def print_ingested(reports: Sequence[tuple[str, IngestReport]], output_format: str) -> None:
-    """Print what taking in lists did, one row for each; each report comes after its source."""
+    """Print one row for each ingested list, given as pairs of source and report."""
     for source, report in reports:
         note_remarks(report, source=source)
     names = (*_INGEST_COLUMNS[1:], *_REMARKABLE)
@@ -60,12 +60,12 @@ def print_ingested(reports: Sequence[tuple[str, IngestReport]], output_format: s
 
 
 def annotation_row(report: AnnotationReport, *, source: str) -> dict[str, Any]:
-    """What taking in an annotation did."""
+    """The row of an ingested annotation."""
     return {"source": source, **{name: getattr(report, name) for name in _ANNOTATION_COLUMNS[1:]}}
 
 
 def print_annotations(rows: Sequence[dict[str, Any]], output_format: str) -> None:
-    """Print what taking in annotations did, one row for each."""
+    """Print one row for each ingested annotation."""
     table = [
         Column("source", "source"),
         Column("spacing_um", "um"),
@@ -77,7 +77,7 @@ def print_annotations(rows: Sequence[dict[str, Any]], output_format: str) -> Non
 
 
 def print_outcome(reports: Sequence[FetchReport | UnionizeSyncReport], output_format: str) -> None:
-    """Print what became of each experiment: all of them for programs, what failed for people."""
+    """Print the outcome of each experiment: all as CSV or JSON, only failures as a table."""
     if output_format == "json":
         print_json(reports[0] if len(reports) == 1 else reports)
     elif output_format == "csv":
@@ -89,7 +89,7 @@ def print_outcome(reports: Sequence[FetchReport | UnionizeSyncReport], output_fo
 
 
 def print_failed(failed: Sequence[Failure]) -> None:
-    """Print which experiments failed, and why."""
+    """Print the failed experiments with the reason."""
     rows = [{"experiment_id": item.experiment_id, "reason": item.reason} for item in failed]
     table = [Column("experiment_id", "experiment"), Column("reason", "reason")]
     print_rows(rows, "table", columns=("experiment_id", "reason"), table=table, title="Failed")

@@ -58,8 +58,8 @@ def dataset() -> None:
 @format_option
 def list_(output_format: str) -> None:
     """List all versions of all datasets."""
-    from bsv_store.acquisition.work.outcome import size_text
     from bsv_store.datasets.listing import versions_table
+    from bsv_store.text import size_text
 
     with opened_store() as store:
         rows = versions_table(store.database).to_dicts()

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.acquisition.work.claims import Claims
-from bsv_store.acquisition.work.politeness import MOST_CONNECTIONS, share_of_connections
+from bsv_store.acquisition.work.connections import MAX_CONNECTIONS, claim_connections
 from bsv_store.catalog.database.models import Claim
 from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 def shares(store: Store, *wanted: int, host: str = "allen") -> tuple[list[int], list[Claims]]:
     claims = [Claims(store.database) for _ in wanted]
     return [
-        share_of_connections(store.database, run, host, wanted=number)
-        for run, number in zip(claims, wanted, strict=True)
+        claim_connections(store.database, run, host, wanted=number) for run, number in zip(claims, wanted, strict=True)
     ], claims
 
 
@@ -47,14 +46,14 @@ def test_runs_that_begin_at_once_take_no_connection_twice(store: Store) -> None:
         thread.join()
     with store.database.reading() as connection:
         held = connection.execute(select(func.count()).select_from(Claim)).scalar_one()
-    assert held == sum(granted) == MOST_CONNECTIONS
+    assert held == sum(granted) == MAX_CONNECTIONS
 
 
 @pytest.mark.parametrize("left", [0, 1])
 def test_a_fetch_makes_do_with_what_is_left(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, left: int
 ) -> None:
-    _, (others,) = shares(catalog, MOST_CONNECTIONS - left, host=client.host)
+    _, (others,) = shares(catalog, MAX_CONNECTIONS - left, host=client.host)
     report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids)
     assert report.fetched == atlas.experiment_ids
     assert server.requests.peak == 1

@@ -1,8 +1,8 @@
-"""Volume files without a row: a run was killed after it had published the file and before it committed the row.
+"""Recovery of published files without a database row: the run was killed between publication and commit.
 
-Such a file is whole, for publication is atomic, yet nothing is trusted because it exists: its name must carry its hash,
-and its content, encoded anew, must give the same bytes (at 25 and 10 um, have the hash that it says). Then the row can
-be written without asking upstream again.
+Publication is atomic, so such a file is complete; it is checked all the same. Its name must contain its hash, and
+encoding its content again must give the same bytes (at 25 and 10 um, the content must have the hash stored in the
+file). The row can then be written without another download.
 """
 
 from __future__ import annotations
@@ -10,25 +10,34 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from bsv_store.catalog.annotations import check_structure_ids
 from bsv_store.errors import BsvStoreError
 from bsv_store.progress import go_on
+from bsv_store.vocabulary import VolumeKind
+from bsv_store.volumes.annotation import (
+    ANNOTATION_FOLDER,
+    AnnotationFile,
+    annotation_from_image,
+    annotation_image,
+    described_image,
+)
 from bsv_store.volumes.encoding import decode_with_hdf5, encode
 from bsv_store.volumes.files import StoreFiles, hashes_of
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.large import read_content
 from bsv_store.volumes.library import VolumeFile
-from bsv_store.volumes.volume import Volume, VolumeKind
+from bsv_store.volumes.volume import Volume
 
 _HASH_DIGITS = 16
 
 
-class OrphanFiles:
-    """Files of one kind and spacing that may lack their row.
+class OrphanVolumes:
+    """Volume files of one kind and spacing that may have no row.
 
     Parameters
     ----------
@@ -48,16 +57,16 @@ class OrphanFiles:
     def recover(
         self, experiment_id: int, *, array_sha256: str | None = None, on_slab: Callable[[], None] = go_on
     ) -> VolumeFile | None:
-        """The experiment's file, if a sound one lies there. Call it only if the catalog has no usable row for it.
+        """The experiment's valid file without a row, if any. Call this only if the catalog has no usable row.
 
         Parameters
         ----------
         experiment_id : int
         array_sha256 : str, optional
-            What the catalog last recorded of a volume whose file is lost: another content is an older one, which some
-            run had published before it was superseded.
+            Hash that the catalog recorded for a volume whose file is lost. A file with other content is an older one
+            that has been replaced.
         on_slab : callable
-            Called before each slab of a large file that is looked at; an exception from it gives the work up.
+            Called before each slab of a large file is checked; it may raise to stop the work.
         """
         for name in self._listed().get(experiment_id, []):
             file = self._checked(experiment_id, name, on_slab)
@@ -66,7 +75,7 @@ class OrphanFiles:
         return None
 
     def _listed(self) -> dict[int, list[str]]:
-        # Once for all: what is published from now on gets its row from whoever publishes it.
+        # Listed once: files published later are recorded by the run that publishes them.
         with self._lock:
             if self._names is None:
                 self._names = {}
@@ -83,7 +92,7 @@ class OrphanFiles:
         try:
             image = self._files.path(path).read_bytes()
         except OSError:
-            # Gone or not readable: as good as not there.
+            # Deleted meanwhile or not readable.
             return None
         if name != f"{experiment_id}.{hashlib.sha256(image).hexdigest()[:_HASH_DIGITS]}.h5":
             return None
@@ -100,7 +109,7 @@ class OrphanFiles:
     def _checked_large(
         self, experiment_id: int, name: str, path: str, on_slab: Callable[[], None]
     ) -> VolumeFile | None:
-        """The same in bounded memory: instead of being encoded anew, the content is compared with its own hash."""
+        """As `_checked` in bounded memory: the content is compared with its hash instead of being encoded again."""
         try:
             with self._files.path(path).open("rb") as stream:
                 hashes = hashes_of(stream)
@@ -114,6 +123,38 @@ class OrphanFiles:
         except (BsvStoreError, OSError, KeyError, ValueError):
             return None
         return VolumeFile(experiment_id, self._kind, path, content.layout(hashes), source, datetime.now(UTC))
+
+
+def recover_annotation(
+    files: StoreFiles, spacing_um: int, known_ids: Collection[int], *, array_sha256: str | None
+) -> AnnotationFile | None:
+    """A valid annotation file without a row, if any.
+
+    Parameters
+    ----------
+    files : StoreFiles
+    spacing_um : int
+    known_ids : collection of int
+        Structure ids of the ontology, which must contain those of the annotation.
+    array_sha256 : str or None
+        Hash that the catalog recorded for an annotation whose file is lost; None if there is no row.
+    """
+    folder = files.path(f"{ANNOTATION_FOLDER}/{spacing_um}um")
+    for path in sorted(folder.glob("annotation.*.h5")):
+        try:
+            image = path.read_bytes()
+            if path.name != f"annotation.{hashlib.sha256(image).hexdigest()[:_HASH_DIGITS]}.h5":
+                continue
+            annotation, source = annotation_from_image(image, what=path.name)
+            check_structure_ids(annotation.structure_ids, known_ids, what=path.name)
+        except (OSError, BsvStoreError):
+            # Deleted meanwhile, not readable, or not a valid annotation.
+            continue
+        if array_sha256 not in (None, annotation.array_sha256):
+            continue
+        if annotation.grid == Grid(spacing_um) and annotation_image(annotation, source=source) == image:
+            return described_image(image, annotation, source=source)
+    return None
 
 
 def _entries(folder: Path) -> list[Path]:

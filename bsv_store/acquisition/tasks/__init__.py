@@ -1,0 +1,1 @@
+"""How each kind of object is downloaded, checked and stored: unionize tables, volumes, the annotation."""

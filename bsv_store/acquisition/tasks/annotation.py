@@ -1,0 +1,106 @@
+"""The annotation of one spacing; the number that identifies the object is the spacing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from bsv_store.acquisition.presence import is_stored_whole
+from bsv_store.acquisition.tasks.orphans import recover_annotation
+from bsv_store.acquisition.work.claims import Claims
+from bsv_store.acquisition.work.task import CommitResult, RunControl, Task
+from bsv_store.catalog.annotations import check_structure_ids, find_annotation, record_annotation
+from bsv_store.catalog.database.engine import Database
+from bsv_store.checkpoints import checkpoint
+from bsv_store.errors import BsvStoreError, InputError, UpstreamError
+from bsv_store.sources.allen import AllenClient
+from bsv_store.volumes.annotation import AnnotationFile, publish_annotation
+from bsv_store.volumes.files import StoreFiles
+
+
+class AnnotationTask(Task[AnnotationFile]):
+    """Downloads the annotation.
+
+    Parameters
+    ----------
+    database : Database
+    files : StoreFiles
+    client : AllenClient
+    known_ids : collection of int
+        Structure ids of the ontology.
+    refresh : bool
+        Also download an annotation that the store has.
+    """
+
+    def __init__(
+        self, database: Database, files: StoreFiles, client: AllenClient, known_ids: Collection[int], *, refresh: bool
+    ) -> None:
+        self.what = "annotation"
+        self.host = client.download_host
+        self.connections = client.connections
+        self.recovered = False
+        self.error: BsvStoreError | None = None
+        self._database = database
+        self._files = files
+        self._client = client
+        self._known_ids = known_ids
+        self._refresh = refresh
+
+    def key(self, spacing_um: int) -> str:
+        """The key under which the annotation is claimed."""
+        return f"annotation/{spacing_um}"
+
+    def present(self, spacings: Collection[int]) -> set[int]:
+        """The spacings that are recorded and have a file of the recorded size; none if they are refreshed."""
+        if self._refresh:
+            return set()
+        with self._database.reading() as connection:
+            found = {spacing: find_annotation(connection, spacing) for spacing in spacings}
+        return {spacing for spacing, file in found.items() if file is not None and is_stored_whole(self._files, file)}
+
+    def download(self, spacings: Sequence[int], control: RunControl) -> AnnotationFile:
+        """Recover the annotation from an interrupted run, or else download, check and publish it."""
+        (spacing_um,) = spacings
+        try:
+            if not self._refresh and (orphan := self._orphan(spacing_um)) is not None:
+                self.recovered = True
+                return orphan
+            with self._files.temporary() as scratch:
+                reply = self._client.annotation(spacing_um, scratch=scratch, on_bytes=control.on_bytes)
+            checkpoint("annotation:downloaded")
+            check_structure_ids(reply.value.structure_ids, self._known_ids, what=f"{self.what} from {reply.source}")
+        except (UpstreamError, InputError) as error:
+            # A `Failure` holds the message alone; the caller raises this error with its hint.
+            self.error = error
+            raise
+        file = publish_annotation(self._files, reply.value, source=reply.source, on_slab=control.raise_if_stopped)
+        checkpoint("annotation:published")
+        return file
+
+    def _orphan(self, spacing_um: int) -> AnnotationFile | None:
+        """The file of an interrupted run, if it is the recorded annotation or comes from the same address."""
+        with self._database.reading() as connection:
+            stored = find_annotation(connection, spacing_um)
+        recorded = None if stored is None else stored.array_sha256
+        orphan = recover_annotation(self._files, spacing_um, self._known_ids, array_sha256=recorded)
+        if orphan is not None and stored is None and orphan.source != self._client.annotation_source(spacing_um):
+            return None
+        return orphan
+
+    def commit(self, downloads: Sequence[AnnotationFile], spacings: Sequence[int], claims: Claims) -> CommitResult:
+        """Record the file; a file that it replaces is moved to the trash."""
+        (file,) = downloads
+        keys = [self.key(file.grid.spacing_um)]
+        replaced = None
+        with self._database.writing() as connection:
+            is_ours = bool(claims.confirmed(connection, keys))
+            if is_ours:
+                replaced = record_annotation(connection, file)
+                claims.release(connection, keys)
+        checkpoint("annotation:committed")
+        if replaced is not None:
+            self._files.trash(replaced)
+        return CommitResult() if is_ours else CommitResult(lost=frozenset(spacings))
+
+    def abort(self) -> None:
+        """Abort the download."""
+        self._client.abort()

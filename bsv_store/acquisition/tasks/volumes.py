@@ -1,0 +1,127 @@
+"""Volumes of one kind and spacing, downloaded one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
+
+from bsv_store.acquisition.presence import is_stored_whole
+from bsv_store.acquisition.tasks.orphans import OrphanVolumes
+from bsv_store.acquisition.work.claims import Claims
+from bsv_store.acquisition.work.task import CommitResult, RunControl, Task
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.ingest.hemisphere import lock_experiments
+from bsv_store.catalog.volumes import find_volumes, record_volumes
+from bsv_store.checkpoints import checkpoint
+from bsv_store.sources.allen import AllenClient
+from bsv_store.vocabulary import VolumeKind
+from bsv_store.volumes.files import StoreFiles
+from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.library import VolumeFile, publish_volume
+from bsv_store.volumes.spool import VolumeSpool
+
+_EXTRA_THREADS = 2
+
+
+class VolumeTask(Task[VolumeFile]):
+    """Downloads the volume of one kind and spacing of an experiment.
+
+    Parameters
+    ----------
+    database : Database
+    files : StoreFiles
+    client : AllenClient
+    kind : VolumeKind
+    spacing_um : int
+    refresh : bool
+        Also download volumes that the store has.
+    """
+
+    commit_batch = 64
+
+    def __init__(
+        self,
+        database: Database,
+        files: StoreFiles,
+        client: AllenClient,
+        kind: VolumeKind,
+        spacing_um: int,
+        *,
+        refresh: bool,
+    ) -> None:
+        self.what = f"{kind} at {spacing_um} um"
+        self.host = client.host
+        self.connections = client.connections
+        # A thread needs 100 MB of memory for a large volume.
+        self.extra_threads = 0 if Grid(spacing_um).is_large else _EXTRA_THREADS
+        self.recovered: set[int] = set()
+        self._database = database
+        self._files = files
+        self._client = client
+        self._kind: VolumeKind = kind
+        self._spacing_um = spacing_um
+        self._refresh = refresh
+        self._orphans = OrphanVolumes(files, kind, spacing_um)
+        # Hashes of recorded volumes whose file is missing or incomplete.
+        self._lost: dict[int, str] = {}
+
+    def key(self, experiment_id: int) -> str:
+        """The key under which the volume is claimed."""
+        return f"volume/{self._kind}/{self._spacing_um}/{experiment_id}"
+
+    def present(self, ids: Collection[int]) -> set[int]:
+        """The experiments whose volume is recorded and has a file of the recorded size; none if all are refreshed."""
+        if self._refresh:
+            return set()
+        with self._database.reading() as connection:
+            found = find_volumes(connection, sorted(ids), kind=self._kind, spacing_um=self._spacing_um)
+        lost = {i: file.layout.array_sha256 for i, file in found.items() if not is_stored_whole(self._files, file)}
+        self._lost.update(lost)
+        return found.keys() - lost.keys()
+
+    def download(self, ids: Sequence[int], control: RunControl) -> VolumeFile:
+        """Recover the volume from an interrupted run, or else download, check and publish it."""
+        (experiment_id,) = ids
+        recorded = self._lost.get(experiment_id)
+        if not self._refresh:
+            orphan = self._orphans.recover(experiment_id, array_sha256=recorded, on_slab=control.raise_if_stopped)
+            if orphan is not None:
+                self.recovered.add(experiment_id)
+                return orphan
+        with ExitStack() as stack:
+            scratch = spool = None
+            if Grid(self._spacing_um).is_large:
+                scratch = stack.enter_context(self._files.temporary())
+                spool_file = stack.enter_context(self._files.temporary())
+                spool = stack.enter_context(VolumeSpool(spool_file, on_block=control.raise_if_stopped))
+            reply = self._client.volume(
+                experiment_id,
+                kind=self._kind,
+                spacing_um=self._spacing_um,
+                scratch=scratch,
+                spool=spool,
+                on_bytes=control.on_bytes,
+            )
+            checkpoint("fetch:downloaded")
+            file = publish_volume(self._files, reply.value, experiment_id=experiment_id, source=reply.source)
+        checkpoint("fetch:published")
+        return file
+
+    def commit(self, downloads: Sequence[VolumeFile], ids: Sequence[int], claims: Claims) -> CommitResult:
+        """Record the files in one transaction; files that they replace are moved to the trash."""
+        keys = {self.key(i): i for i in ids}
+        with self._database.writing() as connection:
+            ours = {keys[key] for key in claims.confirmed(connection, keys)}
+            # `adopt` takes no claims, so the rows themselves must be locked too.
+            lock_experiments(connection, ours)
+            replaced = record_volumes(connection, [file for file in downloads if file.experiment_id in ours])
+            claims.release(connection, keys)
+            checkpoint("fetch:recorded")
+        checkpoint("fetch:committed")
+        for path in replaced:
+            self._files.trash(path)
+        return CommitResult(lost=frozenset(ids) - ours)
+
+    def abort(self) -> None:
+        """Abort all downloads."""
+        self._client.abort()
