@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 from bsv_store.vocabulary import UNIONIZE_PARTS
 from bsv_store.vocabulary import ExperimentSourceKind as ExperimentSourceKind
 from bsv_store.vocabulary import UnionizePart as UnionizePart
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 ROOT_STRUCTURE_ID = 997
 
