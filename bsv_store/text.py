@@ -1,4 +1,4 @@
-"""Names from users, and how messages show values, numbers, sizes and lists."""
+"""Names that users write, and how messages show values, numbers, sizes and lists."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ def near_names(text: str, names: Iterable[str], *, limit: int = 5) -> list[str]:
         return []
     import difflib
 
+    # Sorted, so that the answer does not depend on the order in which a database hands rows out.
     # Sorted, so that the result does not depend on the order of database rows.
     candidates = sorted(set(names))
     wanted = text.casefold()

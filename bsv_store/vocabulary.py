@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, TypeVar, get_args
+from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
 
 # -- what a row is ----------------------------------------------------------------------------------------------------
 
@@ -316,46 +316,31 @@ MatrixStatistic = Literal["mean", "median", "n"]
 MatrixRows = Literal["sources", "experiments"]
 
 
+_NameT = TypeVar("_NameT", bound=str)
+
+
 @dataclass(frozen=True, slots=True)
-class WordRow:
+class WordRow(Generic[_NameT]):
     """A name that needs no more than its description."""
 
-    name: str
+    name: _NameT
     words: str
     synonyms: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class MatrixStatisticRow:
-    """A statistic over the experiments of a source structure."""
-
-    name: MatrixStatistic
-    words: str
-    synonyms: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class MatrixRowsRow:
-    """What a row of the projection matrix stands for."""
-
-    name: MatrixRows
-    words: str
-    synonyms: tuple[str, ...] = ()
-
-
-MATRIX_STATISTICS: Mapping[str, MatrixStatisticRow] = _rows(
+MATRIX_STATISTICS: Mapping[str, WordRow[MatrixStatistic]] = _rows(
     MatrixStatistic,
     [
-        MatrixStatisticRow("mean", "mean over the experiments of a source", ("average",)),
-        MatrixStatisticRow("median", "median over the experiments of a source"),
-        MatrixStatisticRow("n", "number of experiments of a source", ("count",)),
+        WordRow("mean", "mean over the experiments of a source", ("average",)),
+        WordRow("median", "median over the experiments of a source"),
+        WordRow("n", "number of experiments of a source", ("count",)),
     ],
 )
-MATRIX_ROWS: Mapping[str, MatrixRowsRow] = _rows(
+MATRIX_ROWS: Mapping[str, WordRow[MatrixRows]] = _rows(
     MatrixRows,
     [
-        MatrixRowsRow("sources", "one row per source structure", ("source",)),
-        MatrixRowsRow("experiments", "one row per experiment", ("experiment",)),
+        WordRow("sources", "one row per source structure", ("source",)),
+        WordRow("experiments", "one row per experiment", ("experiment",)),
     ],
 )
 
@@ -555,7 +540,7 @@ STATISTICS: Mapping[str, StatisticRow] = _rows(
     ],
 )
 
-RESULT_DTYPES: Mapping[str, WordRow] = _rows(
+RESULT_DTYPES: Mapping[str, WordRow[ResultDtype]] = _rows(
     ResultDtype, [WordRow("float32", "single precision", ("f4",)), WordRow("float64", "double precision", ("f8",))]
 )
 
@@ -613,7 +598,7 @@ SnapshotContent = Literal["structures", "experiments", "unionizes"]
 ExperimentSourceKind = Literal["api", "csv", "csv_2016"]
 UnionizePart = Literal["injection", "projection"]
 
-SNAPSHOT_CONTENTS: Mapping[str, WordRow] = _rows(
+SNAPSHOT_CONTENTS: Mapping[str, WordRow[SnapshotContent]] = _rows(
     SnapshotContent,
     [
         WordRow("structures", "the structure ontology"),
@@ -675,7 +660,7 @@ UNIONIZE_PARTS: Mapping[str, UnionizePartRow] = _rows(
 CacheLayout = Literal["bsv", "allensdk"]
 AnnotationOutcome = Literal["fetched", "recovered", "present", "added", "replaced"]
 
-CACHE_LAYOUTS: Mapping[str, WordRow] = _rows(
+CACHE_LAYOUTS: Mapping[str, WordRow[CacheLayout]] = _rows(
     CacheLayout,
     [
         WordRow("bsv", "Brain Street View", ("brain_street_view",)),
@@ -683,7 +668,7 @@ CACHE_LAYOUTS: Mapping[str, WordRow] = _rows(
     ],
 )
 
-ANNOTATION_OUTCOMES: Mapping[str, WordRow] = _rows(
+ANNOTATION_OUTCOMES: Mapping[str, WordRow[AnnotationOutcome]] = _rows(
     AnnotationOutcome,
     [
         WordRow("fetched", "fetched"),

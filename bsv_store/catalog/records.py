@@ -175,8 +175,8 @@ class UnionizeTable:
 
     def of_parts(self, parts: Collection[UnionizePart]) -> UnionizeTable:
         """The table with these of its halves only."""
+        kept = self.parts & frozenset(parts)
         import numpy as np
 
-        kept = self.parts & frozenset(parts)
         wanted = np.isin(self.columns["is_injection"], [UNIONIZE_PARTS[part].is_injection for part in kept])
         return UnionizeTable({name: values[wanted] for name, values in self.columns.items()}, kept)

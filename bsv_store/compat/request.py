@@ -13,7 +13,7 @@ from bsv_store.check import choice, several, text
 from bsv_store.errors import EmptySelectionError, InputError, RecipeError
 from bsv_store.vocabulary import AXES, NORMALIZATIONS, AxisRow, WordRow
 
-_GROUPING_METHODS: dict[str, WordRow | AxisRow] = {"": WordRow("", "one group", ("none",)), **AXES}
+_GROUPING_METHODS: dict[str, WordRow[str] | AxisRow] = {"": WordRow("", "one group", ("none",)), **AXES}
 _ATLASES = {"allen": WordRow("allen", "Allen CCFv3")}
 
 

@@ -38,7 +38,7 @@ def require_experiments(store: Store, selection: Selection) -> tuple[int, ...]:
     Raises
     ------
     EmptySelectionError
-        If the selection matches nothing. The hint says why.
+        If no experiment matches. The hint says why.
     """
     from bsv_store.catalog.selection.resolve import resolve_nonempty
 

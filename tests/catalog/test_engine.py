@@ -130,7 +130,7 @@ def test_an_account_that_may_only_read_is_told_before_any_work(store: Store) -> 
             assert connection.execute(text(CURRENT)).scalar() == 1
         with pytest.raises(ReadOnlyStoreError, match="may only read") as caught:
             reading.require_writable()
-        assert "right to write" in str(caught.value.hint)
+        assert "permission to write" in str(caught.value.hint)
     finally:
         reading.close()
         with store.database.writing() as connection:

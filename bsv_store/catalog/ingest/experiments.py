@@ -15,7 +15,12 @@ from bsv_store.catalog.database.bulk import delete_rows, replace_rows, table_of,
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import Experiment, ExperimentInjectionStructure, ExperimentLine, TransgenicLine
 from bsv_store.catalog.ingest.checks import check_fields, check_structures, check_text
-from bsv_store.catalog.ingest.current import ROW_COLUMNS, CurrentState, History, current_state
+from bsv_store.catalog.ingest.current import (
+    ROW_COLUMNS,
+    CurrentState,
+    History,
+    current_state,
+)
 from bsv_store.catalog.ingest.hemisphere import lock_experiments, update_injected_hemispheres
 from bsv_store.catalog.ingest.revisions import content_sha256, payloads_of, read_history, write_revisions
 from bsv_store.catalog.ingest.snapshot_log import (

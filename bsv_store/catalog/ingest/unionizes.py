@@ -25,6 +25,7 @@ from bsv_store.vocabulary import UNIONIZE_PARTS, UnionizePart
 
 _KEY = ("experiment_id", "structure_id", "hemisphere_id", "is_injection")
 _COORDINATES = ("max_voxel_x", "max_voxel_y", "max_voxel_z")
+# How rows are laid out to be hashed: fixed for all time, since the hashes are kept.
 # The layout of rows for hashing. It must never change, since the hashes are stored.
 _HASHED = np.dtype([(column, f"<{code}" if code != "?" else code) for _, column, code in UNIONIZE_FIELDS])
 

@@ -20,6 +20,7 @@ from bsv_store.check import choice
 from bsv_store.errors import InputError, SelectionError
 from bsv_store.text import MAX_ID, MAX_NAME_LENGTH, as_reference, can_be_name, folded, listed, near_names, shown
 from bsv_store.vocabulary import AXES, HEMISPHERES, INJECTION_SCOPES, MEASURED_HEMISPHERES, MEASURES
+from bsv_store.volumes.grid import Grid
 
 if TYPE_CHECKING:
     from bsv_store.catalog.structures import StructureRef
@@ -463,7 +464,6 @@ def _triple(name: str, value: Any, what: str) -> list[Any]:
 
 def _point(name: str, value: Any) -> Point:
     # Imported here: it loads NumPy.
-    from bsv_store.volumes.grid import Grid
 
     ap, dv, ml = (_number(name, item) for item in _triple(name, value, "a point"))
     try:
