@@ -161,7 +161,7 @@ class _Table:
         columns: Mapping[str, Any] = {
             "experiment_id": np.array(self._experiments, np.int64)[number],
             "structure_id": np.array([row.id for row in self._structures], np.int64)[structure],
-            "acronym": np.array([row.acronym for row in self._structures], object)[structure],
+            "structure": np.array([row.acronym for row in self._structures], object)[structure],
             "hemisphere": np.array(self._sides, object)[side],
             "voxels": voxels,
             "mean": total / np.where(voxels > 0, voxels, np.nan),

@@ -88,7 +88,7 @@ def region_summary(
     frame["group"] = np.array(numbers, np.int64)[table.group]
     by_id: dict[int, StructureRow] = {row.id: row for row in rows}
     frame.insert(1, "group_label", [version.groups[number].label for number in frame["group"]])
-    frame.insert(3, "acronym", [by_id[identifier].acronym for identifier in table.structure_id.tolist()])
+    frame.insert(3, "structure", [by_id[identifier].acronym for identifier in table.structure_id.tolist()])
     frame.insert(4, "name", [by_id[identifier].name for identifier in table.structure_id.tolist()])
     # Stored as 0, as Brain Street View does; in a table nobody could tell that from "projects nowhere".
     nobody = frame["group"].isin([group.number for group in version.empty_groups])

@@ -363,8 +363,8 @@ def mask_slices(grid: Grid, mask: NDArray[np.bool_]) -> tuple[slice, slice, slic
     """
     if not isinstance(mask, np.ndarray):
         raise InputError(
-            f"mask is {reprlib.repr(mask)}, and no array",
-            hint="Give an array of bool on the version's grid, such as store.structure_mask('CP') makes.",
+            f"mask must be an array, got {reprlib.repr(mask)}",
+            hint="For example store.atlas.mask('CP'), at the spacing of the version.",
         )
     if mask.dtype != np.bool_:
         raise InputError(f"a mask is true or false, not {mask.dtype}", hint="For example np.isin(annotation, ids).")

@@ -253,13 +253,13 @@ def test_unknown_primary_structure_is_refused_with_the_experiment() -> None:
     ],
 )  # fmt: skip
 def test_fields_make_one_group_a_value(field: str, values: list[Any], labels: list[str], left_out: int) -> None:
-    name = {"product_id": "product", "injected_hemisphere": "hemisphere"}.get(field, field)
+    name = {"product_id": "product"}.get(field, field)
     subjects = [subject(number, **{field: value}) for number, value in enumerate(values)]
     assignment = assign(by_field(name), subjects)
     assert [group.label for group in assignment.groups] == labels
     assert len(assignment.left_out) == left_out
     if left_out:
-        assert assignment.left_out[0].reason == f"the {name} is not known"
+        assert assignment.left_out[0].reason == f"the {name.replace('_', ' ')} is not known"
 
 
 def test_primary_structures_make_one_group_each() -> None:

@@ -64,7 +64,7 @@ def test_csv_has_the_groups_with_their_edges(run: Runner, own_filled: Path) -> N
 @pytest.mark.parametrize(
     ("options", "recipe"),
     [
-        ([], {"grouping": {"by": "none"}, "normalize": "none", "hemisphere": "none", "statistics": ["mean"]}),
+        ([], {"grouping": {"by": "none"}, "normalize": "none", "hemisphere_rule": "none", "statistics": ["mean"]}),
         (["--group-by", "ap", "--quantiles", "--bins", "2"], {"grouping": {
             "by": "coordinate", "axis": "AP", "method": "quantile", "bins": 2}}),
         (["--group-by", "ML", "--edges", "0,5700,11400"], {"grouping": {
@@ -75,10 +75,10 @@ def test_csv_has_the_groups_with_their_edges(run: Runner, own_filled: Path) -> N
         (["--group-by", "line", "--group-by", "sex"], {"grouping": {"by": "crossed",
             "first": {"by": "field", "field": "line"}, "second": {"by": "field", "field": "sex"}}}),
         (["--normalize", "injection-volume"], {"normalize": "injection_volume"}),
-        (["--hemisphere-rule", "subtract-contralateral"], {"hemisphere": "subtract_contralateral"}),
+        (["--hemisphere-rule", "subtract-contralateral"], {"hemisphere_rule": "subtract_contralateral"}),
         (["--statistic", "sd", "--statistic", "n"], {"statistics": ["mean", "sd", "n"]}),
         (["--missing", "leave-out"], {"missing": "leave_out"}),
-        (["--bilateral-rule", "leave-out"], {"bilateral": "leave_out"}),
+        (["--bilateral-rule", "leave-out"], {"bilateral_rule": "leave_out"}),
         (["--dtype", "float64"], {"dtype": "float64"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -100,7 +100,7 @@ def test_normalized_by_the_unionize_injection_volume(filled: Store) -> None:
 
 
 def test_contralateral_signal_is_subtracted_on_the_injected_side(filled: Store) -> None:
-    version = ask(filled, hemisphere="subtract-contralateral", dtype="float64")
+    version = ask(filled, hemisphere_rule="subtract-contralateral", dtype="float64")
     np.testing.assert_allclose(version.mean[0], mean_of((1, 2, 3, 4, 5), subtracted=True), rtol=1e-12, atol=1e-15)
     assert version.members.injected_hemisphere.to_list() == ["right", "right", "left", "right", "left"]
 
@@ -137,7 +137,7 @@ def test_changed_algorithm_makes_the_next_version(filled: Store, monkeypatch: py
     "change",
     [
         {"normalize": "injection_volume"},
-        {"hemisphere": "flip_to_right"},
+        {"hemisphere_rule": "flip_to_right"},
         {"statistics": ("mean", "sd")},
         {"dtype": "float64"},
         {"missing": "leave_out"},
@@ -216,21 +216,21 @@ def test_unknown_injected_side_is_an_error_where_the_rule_needs_it(store: Store)
     fill(store, unionizes=(1, 2, 3, 4, 5, 6))
     ask(store, EVERYBODY)
     with pytest.raises(MissingDataError, match="injected hemisphere is not known: 1 experiment, 7"):
-        ask(store, EVERYBODY, hemisphere="subtract_contralateral")
-    version = ask(store, EVERYBODY, hemisphere="subtract_contralateral", missing="leave_out")
+        ask(store, EVERYBODY, hemisphere_rule="subtract_contralateral")
+    version = ask(store, EVERYBODY, hemisphere_rule="subtract_contralateral", missing="leave_out")
     assert [member.experiment_id for member in version.left_out] == [7]
 
 
 def test_bilateral_injections_follow_the_stated_policy(filled: Store) -> None:
     # Only experiment 4 has 6 % on the minor side; experiment 3 has 0.2 %.
-    assert ask(filled, hemisphere="flip_to_right").groups[0].n == 5
+    assert ask(filled, hemisphere_rule="flip_to_right").groups[0].n == 5
     with pytest.raises(RecipeError, match=r"injected on both sides.*: 4\b"):
-        ask(filled, hemisphere="flip_to_right", bilateral="error")
-    version = ask(filled, hemisphere="flip_to_right", bilateral="leave_out")
+        ask(filled, hemisphere_rule="flip_to_right", bilateral_rule="error")
+    version = ask(filled, hemisphere_rule="flip_to_right", bilateral_rule="leave_out")
     assert [(member.experiment_id, member.reason) for member in version.left_out] == [
         (4, "injected on both sides (6.2% of the injection on the smaller one)")
     ]
-    assert ask(filled, bilateral="error").groups[0].n == 5
+    assert ask(filled, bilateral_rule="error").groups[0].n == 5
 
 
 def test_masks_are_inputs(filled: Store) -> None:
@@ -328,7 +328,7 @@ def test_volume_replaced_while_averaging_is_read_anew(filled: Store, monkeypatch
 @pytest.mark.parametrize("budget", [1, 40_000_000, 70_000_000])
 def test_cutting_the_work_does_not_change_a_bit(filled: Store, monkeypatch: pytest.MonkeyPatch, budget: int) -> None:
     """Slabs of one group, whole groups one by one, or two at a time."""
-    parts: dict[str, Any] = {"hemisphere": "subtract_contralateral", "normalize": "injection_volume"}
+    parts: dict[str, Any] = {"hemisphere_rule": "subtract_contralateral", "normalize": "injection_volume"}
     grouping = by_field("primary_structure")
     whole = ask(filled, EVERYBODY, grouping, name="whole", **parts)
     monkeypatch.setattr(passes, "_BUDGET_BYTES", {100: budget})

@@ -47,7 +47,7 @@ def test_the_recorded_inputs_count_not_those_of_today(filled: Store) -> None:
 @pytest.mark.parametrize("damage", ["flipped", "missing"])
 def test_a_damaged_file_is_restored(filled: Store, damage: str) -> None:
     grouping = crossed(by_coordinate("AP", edges=[7000, 8200, 9400]), by_coordinate("ML", edges=[0, 5700, 11400]))
-    version = ask(filled, Selection(injected_in="VIS"), grouping, hemisphere="flip_to_right")
+    version = ask(filled, Selection(injected_in="VIS"), grouping, hemisphere_rule="flip_to_right")
     before = version.path.read_bytes()
     _damage(version.path, damage)
     report = rebuild(filled, check_only=True)

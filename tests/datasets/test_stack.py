@@ -74,7 +74,7 @@ def test_processed_volumes_average_to_the_mean(filled: Store) -> None:
         filled,
         grouping=by_coordinate("AP", bins=1),
         normalize="injection_volume",
-        hemisphere="subtract_contralateral",
+        hemisphere_rule="subtract_contralateral",
         dtype="float64",
     )
     stack = volume_stack(filled.database, filled.files, version, processed=True)

@@ -118,7 +118,7 @@ def test_facts_of_a_version(filled: Store) -> None:
 
 def test_members_table(filled: Store) -> None:
     members = ask(
-        filled, Selection(ids=IDS), by_coordinate("AP", edges=[3000, 8200]), hemisphere="flip_to_right"
+        filled, Selection(ids=IDS), by_coordinate("AP", edges=[3000, 8200]), hemisphere_rule="flip_to_right"
     ).members.set_index("experiment_id")
     assert members.index.to_list() == list(IDS)
     assert members.group.dropna().to_dict() == {1: 0, 2: 0, 6: 0}

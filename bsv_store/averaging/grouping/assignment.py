@@ -328,7 +328,7 @@ _FIELDS: dict[str, Callable[[Subject], str | int | None]] = {
     "line": lambda subject: subject.line or WILD_TYPE_LABEL,
     "sex": lambda subject: subject.sex or None,
     "product": lambda subject: subject.product_id,
-    "hemisphere": lambda subject: subject.injected_hemisphere,
+    "injected_hemisphere": lambda subject: subject.injected_hemisphere,
     "strain": lambda subject: subject.strain or None,
 }
 
