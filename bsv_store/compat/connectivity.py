@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.acquisition.presence import check_known
-from bsv_store.averaging.grouping.assignment import is_known
-from bsv_store.averaging.hemisphere import HemisphereRule, process_volume
+from bsv_store.averaging.grouping.facts import is_known
+from bsv_store.averaging.hemisphere import process_volume
 from bsv_store.averaging.inputs import MemberInput
 from bsv_store.averaging.kernel.accumulator import GroupAccumulator
 from bsv_store.averaging.passes import Pass, add_all
@@ -32,7 +32,7 @@ from bsv_store.volumes.library import read_array
 
 if TYPE_CHECKING:
     from bsv_store.store.store import Store
-    from bsv_store.volumes.grid import Hemisphere
+    from bsv_store.vocabulary import HemisphereRule, Side
 
 _NAMED = 10
 
@@ -230,7 +230,7 @@ class _Call:
                 if item.volume is not None:
                     divisor, side = self._divisor(item), self._side(item)
                     inputs.append(MemberInput(item.experiment_id, group, item.volume, divisor, side))
-        accumulator = GroupAccumulator(grid, len(groups.members), hemisphere=rule)
+        accumulator = GroupAccumulator(grid, len(groups.members), hemisphere_rule=rule)
         work = Pass(range(len(groups.members)), (0, grid.shape[0]), tuple(inputs))
         damaged = add_all(accumulator, self.store.files, work)
         if damaged:
@@ -255,7 +255,7 @@ class _Call:
             result[..., places[member.experiment_id]] = process_volume(
                 read_array(self.store.files, member.volume),
                 divisor=member.divisor,
-                hemisphere=rule,
+                hemisphere_rule=rule,
                 injected=member.injected,
             )
         return result
@@ -272,7 +272,7 @@ class _Call:
         )
         return 1.0
 
-    def _side(self, item: Facts) -> Hemisphere | None:
+    def _side(self, item: Facts) -> Side | None:
         if not self.request.subtract:
             return None
         # Brain Street View compares um with a voxel index, so that every injection counts as right.

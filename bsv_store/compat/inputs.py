@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select
 
 from bsv_store.acquisition.presence import present_volumes
-from bsv_store.averaging.grouping.assignment import Subject
-from bsv_store.averaging.grouping.subjects import subject_attributes
+from bsv_store.averaging.grouping.facts import ExperimentFacts, experiment_facts
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Unionize
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
@@ -31,7 +30,7 @@ _BOTH_HEMISPHERES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts(Subject):
+class Facts(ExperimentFacts):
     """One experiment of a call: what grouping needs to know, and what goes into the average and the CSV.
 
     Attributes
@@ -101,7 +100,7 @@ def read_facts(connection: Connection, ids: Sequence[int], covered: Collection[i
     covered : collection of int
         Those whose injection rows are in the store.
     """
-    subjects = {attributes["experiment_id"]: attributes for attributes in subject_attributes(connection, ids)}
+    known = {each.experiment_id: each for each in experiment_facts(connection, ids)}
     root = _root_rows(connection, ids)
     volumes = find_volumes(connection, ids, kind=KIND, spacing_um=SPACING_UM)
     facts = []
@@ -109,7 +108,7 @@ def read_facts(connection: Connection, ids: Sequence[int], covered: Collection[i
         volume, intensity = root.get(i, (None, None))
         facts.append(
             Facts(
-                **subjects[i],
+                **{each.name: getattr(known[i], each.name) for each in fields(ExperimentFacts)},
                 injection_volume=volume,
                 injection_intensity=intensity,
                 has_summary=i in covered,

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bsv_store.averaging.grouping.assignment import is_known
+from bsv_store.averaging.grouping.facts import is_known
 from bsv_store.compat.inputs import Facts
 from bsv_store.errors import InputError
 from bsv_store.formats.output_file import written_whole
@@ -30,7 +30,7 @@ COLUMNS = (
 def print_summary(facts: Sequence[Facts]) -> None:
     """Print how many experiments of which line and structure a call is about."""
     lines = [f"Experiments: {len(facts)}"]
-    lines += _counted("Mouse lines", (item.line or WILD_TYPE for item in facts))
+    lines += _counted("Mouse lines", (str(item.fields["line"] or WILD_TYPE) for item in facts))
     lines += _counted("Primary injection structures", (item.primary_structure for item in facts))
     sys.stdout.write("\n".join(lines) + "\n")
 
@@ -71,7 +71,7 @@ def write_metadata(target: Path, facts: Sequence[Facts], *, bsv_rules: bool) -> 
             writer.writerow(
                 (
                     item.experiment_id,
-                    item.line or WILD_TYPE,
+                    item.fields["line"] or WILD_TYPE,
                     item.primary_structure,
                     item.primary_structure_id,
                     *(float(value) if value is not None and is_known(value) else unknown for value in coordinates),

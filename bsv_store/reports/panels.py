@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from bsv_store.vocabulary import Statistic
+
 OUTLINE = "#9aa4b2"
 NOBODY = "no experiments"
 # On no color scale: neither the black (or white) of 0 nor any signal.
@@ -91,7 +93,7 @@ class PlottedVersion(Protocol):
     def groups(self) -> Sequence[PlottedGroup]:
         """The groups."""
 
-    def statistic(self, name: str, *, group: int | None = None) -> NDArray[Any]:
+    def statistic(self, name: Statistic, *, group: int | None = None) -> NDArray[Any]:
         """The mean of a group, axes [ap, dv, ml]."""
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bsv_store.acquisition.adopt import AdoptReport
     from bsv_store.acquisition.annotation import AnnotationReport
     from bsv_store.acquisition.fetch import FetchReport
+    from bsv_store.acquisition.inputs import InputsReport
     from bsv_store.acquisition.plan import Plan
     from bsv_store.acquisition.sync import UnionizeSyncReport
     from bsv_store.averaging.grouping import Grouping
@@ -528,6 +529,65 @@ class Store:
             workers=workers,
         )
 
+    def fetch_inputs(
+        self,
+        selection: SelectionLike,
+        *,
+        kind: VolumeKind = "projection_density",
+        spacing_um: int = 100,
+        exclude_injection: bool = False,
+        weight_by_data_mask: bool = False,
+        workers: int = 4,
+        offline: bool = False,
+        api_url: str | None = None,
+        progress: Progress | None = None,
+    ) -> InputsReport:
+        """Download everything that `aggregate` with these arguments needs: unionize tables, volumes and masks.
+
+        Tables and volumes that cannot be downloaded are listed in the report with the reason; the others are stored.
+
+        Parameters
+        ----------
+        selection : Selection or experiment ids
+        kind, spacing_um, exclude_injection, weight_by_data_mask
+            As for `aggregate`.
+        workers, offline, api_url, progress
+            As for `fetch`.
+
+        Raises
+        ------
+        EmptySelectionError
+            If no experiment matches.
+        NoSpaceError
+            If the disk does not have enough space for everything. Nothing is downloaded then.
+        MissingDataError
+            If ``offline`` and something is missing; the message names the experiments.
+        """
+        from bsv_store.acquisition.clients import client_unless
+        from bsv_store.acquisition.inputs import fetch_inputs
+        from bsv_store.averaging.recipe import Recipe
+        from bsv_store.catalog.selection.selection import as_selection
+
+        recipe = Recipe(
+            selection=as_selection(selection),
+            kind=kind,
+            spacing_um=spacing_um,
+            exclude_injection=exclude_injection,
+            weight_by_data_mask=weight_by_data_mask,
+        )
+        ids = self._nonempty(recipe.selection)
+        with client_unless(offline, api_url, connections=check.whole_number("workers", workers, least=1)) as client:
+            return fetch_inputs(
+                self.database,
+                self.files,
+                client,
+                ids,
+                kinds=recipe.kinds,
+                spacing_um=recipe.spacing_um,
+                workers=workers,
+                progress=progress,
+            )
+
     # -- results --------------------------------------------------------------------------------------------------
 
     def aggregate(
@@ -565,8 +625,8 @@ class Store:
         kind : VolumeKind
         spacing_um : {10, 25, 50, 100}
             Edge of a voxel in um.
-        normalize : {'none', 'injection_volume'}
-            What each volume is divided by.
+        normalize : Normalization
+            What each volume is divided by, see `bsv_store.vocabulary.NORMALIZATIONS`.
         hemisphere_rule : {'none', 'subtract_contralateral', 'flip_to_right', 'flip_to_left', 'fold_ipsilateral'}
             What becomes of the two hemispheres, given the injected one.
         bilateral_rule : {'larger_side', 'error', 'leave_out'}
@@ -576,7 +636,7 @@ class Store:
         weight_by_data_mask : bool
             Weight every voxel by the fraction of it that has data.
         statistics : str or sequence of str
-            Any of 'mean', 'sd', 'sem', 'min', 'max', 'n'. The mean is always computed.
+            Names of `bsv_store.vocabulary.STATISTICS`. The mean is always computed.
         missing : {'error', 'leave_out'}
             What to do about experiments that lack a volume or anything else that the recipe needs.
         dtype : {'float32', 'float64'}

@@ -119,7 +119,7 @@ def test_bad_questions_are_named(annotated: Store) -> None:
     one = Selection(ids=[1])
     for options, complaint in (
         ({"hemisphere": "top"}, "top"),
-        ({"kind": "density"}, "density"),
+        ({"kind": "densities"}, "densities"),
         ({"missing": "ignore"}, "ignore"),
         ({"spacing_um": 30}, "30"),
     ):
@@ -127,7 +127,7 @@ def test_bad_questions_are_named(annotated: Store) -> None:
             annotated.atlas.signal(one, "VISp", **options)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no structure"):
         annotated.atlas.signal(one, [])
-    with pytest.raises(InputError, match="no hemisphere"):
+    with pytest.raises(InputError, match="hemisphere must not be empty"):
         annotated.atlas.signal(one, "VISp", hemisphere=[])
     with pytest.raises(UnknownStructureError):
         annotated.atlas.signal(one, "VISx")

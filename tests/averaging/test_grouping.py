@@ -83,7 +83,7 @@ def test_unknown_axis_is_refused_with_the_valid_ones(axis: str) -> None:
 
 @pytest.mark.parametrize("bins", [0, -3, 2.5, "5", True, float("nan")])
 def test_impossible_number_of_bins_is_refused(bins: Any) -> None:
-    with pytest.raises(RecipeError, match="whole number"):
+    with pytest.raises(RecipeError, match="positive integer"):
         by_coordinate("AP", bins=bins)
 
 

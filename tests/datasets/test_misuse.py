@@ -93,7 +93,7 @@ def test_the_error_names_the_argument_and_says_what_to_give(filled: Store, versi
     visual = Selection(injected_in="VISp")
     expected: dict[str, Callable[[], object]] = {
         "mask must be an array, got 'VISp'": lambda: version.values_in(wrong),
-        "executor is 'VISp'": lambda: filled.aggregate(visual, name="x", executor=wrong),
+        "executor must have a method submit, got 'VISp'": lambda: filled.aggregate(visual, name="x", executor=wrong),
         "workers is 'VISp'": lambda: filled.aggregate(visual, name="x", workers=wrong),
         "statistics is 3.5": lambda: filled.aggregate(visual, name="x", statistics=3.5),  # type: ignore[arg-type]
         "ref is 3, and no text": lambda: filled.dataset(3),  # type: ignore[arg-type]

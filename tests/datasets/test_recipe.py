@@ -63,23 +63,23 @@ def test_round_trip() -> None:
 @pytest.mark.parametrize(
     ("part", "value", "valid"),
     [
-        ("normalize", "volume", "none, injection_volume"),
-        ("missing", "ignore", "error, leave_out"),
+        ("normalize", "volume", "'none', 'injection_volume'"),
+        ("missing", "ignore", "'error', 'leave_out'"),
         ("hemisphere_rule", "left", "subtract_contralateral"),
-        ("bilateral_rule", "both", "larger_side, error, leave_out"),
-        ("statistics", ("median",), "mean, sd, sem"),
-        ("dtype", "float16", "float32 or float64"),
-        ("kind", "density", "projection_density"),
+        ("bilateral_rule", "both", "'larger_side', 'error', 'leave_out'"),
+        ("statistics", ("median",), "'mean', 'sum', 'sd'"),
+        ("dtype", "float16", "'float32', 'float64'"),
+        ("kind", "densities", "projection_density"),
         ("spacing_um", 30, "10, 25, 50, 100"),
-        ("exclude_injection", "yes", "true or false"),
+        ("exclude_injection", "yes", "True or False"),
         ("grouping", "AP", "by_coordinate"),
-        ("normalize", None, "none, injection_volume"),
+        ("normalize", None, "'none', 'injection_volume'"),
     ],
 )
 def test_unknown_values_are_errors_that_name_the_valid_ones(part: str, value: Any, valid: str) -> None:
     with pytest.raises(InputError) as caught:
         Recipe(selection=VISUAL, **{part: value})
-    assert valid in str(caught.value.hint)
+    assert valid in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_a_set_of_structures(annotated: Store) -> None:
     add_structure_set(annotated, 5, [VISL])
     assert list(dict.fromkeys(annotated.datasets.regions("test").structure)) == ["VISpm", "MOp"]
     assert set(annotated.datasets.regions("test", structure_set=5).structure) == {"VISl"}
-    with pytest.raises(InputError, match="both"):
+    with pytest.raises(InputError, match="structure_set"):
         annotated.datasets.regions("test", structures="VISp", structure_set=5)
 
 

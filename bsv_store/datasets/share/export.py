@@ -43,13 +43,13 @@ from bsv_store.volumes.layout import ml_blocks
 if TYPE_CHECKING:
     import h5py
 
-    from bsv_store.datasets.stored import StoredVersion
+    from bsv_store.datasets.share.source import VersionSource
 
 
 _SLAB_BYTES = 1 << 24
 
 
-def export_version(version: StoredVersion, target: Path | str, *, overwrite: bool = False) -> Path:
+def export_version(version: VersionSource, target: Path | str, *, overwrite: bool = False) -> Path:
     """The path of the file that was written; its ending says the format.
 
     At 25 and 10 um the result is never in memory as a whole: it takes some 400 MB for NRRD and NIfTI, whose voxels lie
@@ -57,7 +57,7 @@ def export_version(version: StoredVersion, target: Path | str, *, overwrite: boo
 
     Parameters
     ----------
-    version : StoredVersion
+    version : VersionSource
     target : path
         Ends in .nc, .nrrd, .nii, .nii.gz, .npz, .csv, .bib, .txt or .bsv.zip.
     overwrite : bool
@@ -83,7 +83,7 @@ def export_version(version: StoredVersion, target: Path | str, *, overwrite: boo
     return path
 
 
-def _write_netcdf(version: StoredVersion, path: Path) -> None:
+def _write_netcdf(version: VersionSource, path: Path) -> None:
     with (
         checked_stream(
             version.path, size_bytes=version.size_bytes, file_sha256=version.file_sha256, what=version.ref
@@ -93,7 +93,7 @@ def _write_netcdf(version: StoredVersion, path: Path) -> None:
         shutil.copyfileobj(source, copy, 1 << 20)
 
 
-def _write_nrrd(version: StoredVersion, path: Path) -> None:
+def _write_nrrd(version: VersionSource, path: Path) -> None:
     from bsv_store.formats.nrrd_writer import write_nrrd_blocks
 
     several = len(version.groups) > 1
@@ -117,7 +117,7 @@ def _write_nrrd(version: StoredVersion, path: Path) -> None:
         )
 
 
-def _mean_blocks(version: StoredVersion, file: h5py.File) -> Iterator[NDArray[Any]]:
+def _mean_blocks(version: VersionSource, file: h5py.File) -> Iterator[NDArray[Any]]:
     """Blocks of ML planes of the mean, group after group."""
     for group in version.groups:
         yield from ml_blocks(partial(_slabs, file["mean"], group.number), version.grid, version.recipe.dtype)
@@ -130,7 +130,7 @@ def _slabs(dataset: h5py.Dataset, group: int) -> Iterator[tuple[int, NDArray[Any
         yield start, dataset[group, start : start + step]
 
 
-def _write_numpy(version: StoredVersion, path: Path) -> None:
+def _write_numpy(version: VersionSource, path: Path) -> None:
     groups = version.groups
     facts: dict[str, Any] = {f"{axis.lower()}_um": version.grid.centers_um(axis) for axis in AXES}
     facts["group_label"] = np.array([group.label for group in groups])
@@ -159,7 +159,7 @@ def _write_array(stream: IO[bytes], dataset: h5py.Dataset) -> None:
             stream.write(slab.data)
 
 
-def _write_nifti(version: StoredVersion, path: Path, *, compress: bool) -> None:
+def _write_nifti(version: VersionSource, path: Path, *, compress: bool) -> None:
     with version.open() as file:
         write_nifti(
             path,
@@ -172,21 +172,21 @@ def _write_nifti(version: StoredVersion, path: Path, *, compress: bool) -> None:
         )
 
 
-def _write_members(version: StoredVersion, path: Path) -> None:
+def _write_members(version: VersionSource, path: Path) -> None:
     frame = version.members
     frame.insert(0, "dataset", version.ref)
     frame.to_csv(path, index=False)
 
 
-def _write_references(version: StoredVersion, path: Path) -> None:
+def _write_references(version: VersionSource, path: Path) -> None:
     path.write_text(citation_of(version).bibtex, encoding="utf-8")
 
 
-def _write_citation(version: StoredVersion, path: Path) -> None:
+def _write_citation(version: VersionSource, path: Path) -> None:
     path.write_text(str(citation_of(version)), encoding="utf-8")
 
 
-_WRITERS: dict[str, Callable[[StoredVersion, Path], None]] = {
+_WRITERS: dict[str, Callable[[VersionSource, Path], None]] = {
     ".nc": _write_netcdf,
     ".nrrd": _write_nrrd,
     ".nii": partial(_write_nifti, compress=False),
