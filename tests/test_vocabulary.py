@@ -12,6 +12,8 @@ from sqlalchemy import update
 
 from bsv_store import Selection, Store, by_coordinate, by_field, vocabulary
 from bsv_store.catalog.database.models import Experiment
+from bsv_store.catalog.ingest import ingest_unionizes
+from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_FIELDS, UnionizeTable
 from bsv_store.check import choice
 from bsv_store.errors import BsvStoreError, MissingDataError, RecipeError
 from bsv_store.vocabulary import (
@@ -69,10 +71,25 @@ def ready(filled: Store) -> Store:
     ids = np.zeros(voxels(1).shape, np.uint32)
     ids[60:80] = VISP
     add_annotation(filled, ids)
+    add_projection_rows(filled)
     with filled.database.writing() as connection:
         values = {"sex": "F", "strain": "C57BL/6J", "product_id": 5, "projection_volume": 1.5}
         connection.execute(update(Experiment).where(Experiment.id.in_(IDS)).values(values))
     return filled
+
+
+def add_projection_rows(store: Store) -> None:
+    """The rows of root and VISp outside the injection, in all hemispheres, with a different value in each."""
+    keys = [(each, structure, side) for each in IDS for structure in (VISP, ROOT_STRUCTURE_ID) for side in (1, 2, 3)]
+    columns = {
+        name: np.array([10.0 * each + side for each, _, side in keys], dtype) for _, name, dtype in UNIONIZE_FIELDS
+    }
+    identifiers = np.arange(len(keys)) + 1000
+    given = {"id": identifiers, "is_injection": np.zeros(len(keys), np.bool_)}
+    for number, name in enumerate(("experiment_id", "structure_id", "hemisphere_id")):
+        given[name] = np.array([key[number] for key in keys])
+    columns |= {name: values.astype(columns[name].dtype) for name, values in given.items()}
+    ingest_unionizes(store.database, UnionizeTable(columns, frozenset({"projection"})), source="test", kind="file")
 
 
 def members(store: Store, **options: Any) -> Any:
@@ -212,12 +229,16 @@ def test_every_scope_selects(ready: Store, name: Any) -> None:
 
 @pytest.mark.parametrize("name", MEASURES)
 def test_every_measure_is_a_column_of_the_matrix(ready: Store, name: Any) -> None:
-    assert ready.catalog.matrix(SOME, targets="VISp", hemisphere="both", measure=name).shape == (1, 1)
+    frame = ready.catalog.matrix(SOME, targets="VISp", hemisphere="both", measure=name)
+    assert frame.to_numpy().tolist() == [[23.0]]
 
 
 @pytest.mark.parametrize("name", MATRIX_STATISTICS)
 def test_every_statistic_makes_a_matrix(ready: Store, name: Any) -> None:
-    assert ready.catalog.matrix(SOME, targets="VISp", hemisphere="both", statistic=name).shape == (1, 1)
+    frame = ready.catalog.matrix(SOME, targets="VISp", hemisphere="both", measure="projection_volume", statistic=name)
+    values = np.array([13.0, 23.0, 33.0])
+    expected = {"mean": values.mean(), "median": np.median(values), "n": 3}
+    assert frame.to_numpy().tolist() == [[expected[name]]]
 
 
 @pytest.mark.parametrize("name", MATRIX_ROWS)
