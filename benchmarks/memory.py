@@ -36,7 +36,7 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "5 groups, normalized, subtracted": {
         "bins": 5,
         "normalize": "injection_volume",
-        "hemisphere": "subtract_contralateral",
+        "hemisphere_rule": "subtract_contralateral",
     },
     "5 groups, all statistics": {"bins": 5, "statistics": ("mean", "sd", "sem", "min", "max", "n")},
     "200 groups": {"bins": 200},

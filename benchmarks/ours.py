@@ -70,7 +70,7 @@ def _recipe(ids: list[int], options: dict[str, Any]) -> tuple[Any, dict[str, Any
     if options.get("normalization_method", "none") != "none":
         parts["normalize"] = "injection_volume"
     if options.get("subtract_other_hemisphere"):
-        parts["hemisphere"] = "subtract_contralateral"
+        parts["hemisphere_rule"] = "subtract_contralateral"
     return Selection(ids=ids), parts
 
 

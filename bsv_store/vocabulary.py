@@ -349,7 +349,7 @@ MATRIX_ROWS: Mapping[str, WordRow[MatrixRows]] = _rows(
 Normalization = Literal["none", "injection_volume"]
 HemisphereRule = Literal["none", "subtract_contralateral", "flip_to_right", "flip_to_left", "fold_ipsilateral"]
 BilateralRule = Literal["larger_side", "error", "leave_out"]
-Statistic = Literal["mean", "sd", "sem", "min", "max", "n"]
+Statistic = Literal["mean", "sum", "sd", "sem", "min", "max", "n"]
 MissingPolicy = Literal["error", "leave_out"]
 ResultDtype = Literal["float32", "float64"]
 GroupingField = Literal["primary_structure", "line", "sex", "product", "injected_hemisphere", "strain"]
@@ -365,7 +365,7 @@ class NormalizationRow:
     words : str
         As one rule among others, such as 'divided by injection volume'.
     description : str
-        For help texts and documents.
+        What the divisor is, for documents.
     unit_suffix : str
         Follows the unit of the volume, such as ' per mm³ injected'.
     cf_unit : str or None
@@ -392,7 +392,7 @@ NORMALIZATIONS: Mapping[str, NormalizationRow] = _rows(
         NormalizationRow(
             name="none",
             words="not normalized",
-            description="volumes as they are",
+            description="1",
             unit_suffix="",
             cf_unit=None,
             methods="",
@@ -401,7 +401,8 @@ NORMALIZATIONS: Mapping[str, NormalizationRow] = _rows(
         NormalizationRow(
             name="injection_volume",
             words="divided by injection volume",
-            description="each volume divided by its injection volume in mm3",
+            description="the injection volume in mm³: `projection_volume` of the root (structure 997), "
+            "both hemispheres, inside the injection",
             unit_suffix=" per mm³ injected",
             cf_unit="mm-3",
             methods=", divided by the injection volume,",
@@ -423,6 +424,8 @@ class HemisphereRuleRow:
         As one rule among others.
     methods : str
         A sentence for the methods text of a citation; '' says nothing.
+    formula : str
+        The result for a volume ``v`` at voxel ``x``, whose mirrored voxel is ``m(x)``; for documents.
     needs_side : bool
         Whether the injected hemisphere must be known.
     mirrored_side : {'left', 'right'} or None
@@ -436,6 +439,7 @@ class HemisphereRuleRow:
     name: HemisphereRule
     words: str
     methods: str
+    formula: str
     needs_side: bool = True
     mirrored_side: Hemisphere | None = None
     subtracts: bool = False
@@ -446,11 +450,12 @@ class HemisphereRuleRow:
 HEMISPHERE_RULES: Mapping[str, HemisphereRuleRow] = _rows(
     HemisphereRule,
     [
-        HemisphereRuleRow("none", "hemispheres as imaged", "", needs_side=False),
+        HemisphereRuleRow("none", "hemispheres as imaged", "", "`v(x)`", needs_side=False),
         HemisphereRuleRow(
             "subtract_contralateral",
             "other hemisphere subtracted",
             "On the injected side the mirrored voxel of the other side was subtracted.",
+            "`v(x) - v(m(x))` in the injected hemisphere, 0 in the other one; NaN in both if either is NaN",
             subtracts=True,
             synonyms=("subtract_other_hemisphere",),
         ),
@@ -458,18 +463,21 @@ HEMISPHERE_RULES: Mapping[str, HemisphereRuleRow] = _rows(
             "flip_to_right",
             "left injections flipped to the right",
             "Volumes of left injections were mirrored at the midline.",
+            "`v(m(x))` if the left hemisphere was injected, else `v(x)`",
             mirrored_side="left",
         ),
         HemisphereRuleRow(
             "flip_to_left",
             "right injections flipped to the left",
             "Volumes of right injections were mirrored at the midline.",
+            "`v(m(x))` if the right hemisphere was injected, else `v(x)`",
             mirrored_side="right",
         ),
         HemisphereRuleRow(
             "fold_ipsilateral",
             "right half ipsilateral, left half contralateral",
             "Volumes were mirrored where needed, so that all injections lie on the right (ipsilateral).",
+            "as `flip_to_right`; the right half is the ipsilateral hemisphere, the left half the contralateral one",
             mirrored_side="left",
             is_folded=True,
         ),
@@ -478,28 +486,38 @@ HEMISPHERE_RULES: Mapping[str, HemisphereRuleRow] = _rows(
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyRow:
-    """What to do about experiments with a problem."""
+class BilateralRuleRow:
+    """What to do about experiments injected on both sides, if the hemisphere rule needs one side."""
 
-    name: str
+    name: BilateralRule
     words: str
     synonyms: tuple[str, ...] = ()
 
 
-BILATERAL_RULES: Mapping[str, PolicyRow] = _rows(
+BILATERAL_RULES: Mapping[str, BilateralRuleRow] = _rows(
     BilateralRule,
     [
-        PolicyRow("larger_side", "the side with the larger part of the injection counts"),
-        PolicyRow("error", "an error"),
-        PolicyRow("leave_out", "left out, with the reason", ("skip",)),
+        BilateralRuleRow("larger_side", "the side with the larger part of the injection counts"),
+        BilateralRuleRow("error", "an error"),
+        BilateralRuleRow("leave_out", "left out, with the reason", ("skip",)),
     ],
 )
 
-MISSING_POLICIES: Mapping[str, PolicyRow] = _rows(
+
+@dataclass(frozen=True, slots=True)
+class MissingPolicyRow:
+    """What to do about experiments without some data."""
+
+    name: MissingPolicy
+    words: str
+    synonyms: tuple[str, ...] = ()
+
+
+MISSING_POLICIES: Mapping[str, MissingPolicyRow] = _rows(
     MissingPolicy,
     [
-        PolicyRow("error", "an error", ("raise",)),
-        PolicyRow("leave_out", "left out, with the reason", ("skip",)),
+        MissingPolicyRow("error", "an error", ("raise",)),
+        MissingPolicyRow("leave_out", "left out, with the reason", ("skip",)),
     ],
 )
 
@@ -511,8 +529,14 @@ class StatisticRow:
     Attributes
     ----------
     words : str
+    formula : str
+        Over the members counted at a voxel, with values ``v`` and weights ``w``; for documents.
+    undefined : str
+        Where it is NaN in a group with members; for documents.
     has_unit : bool
-        Whether it has the unit of the volumes; counts have none.
+        Whether it has the unit of the volumes.
+    is_count : bool
+        Whether it counts experiments: whole numbers.
     empty_value : float
         Its value in a group without experiments.
     needs_spread, needs_extremes : bool
@@ -521,22 +545,50 @@ class StatisticRow:
 
     name: Statistic
     words: str
+    formula: str
+    undefined: str
     has_unit: bool = True
+    is_count: bool = False
     empty_value: float = float("nan")
     needs_spread: bool = False
     needs_extremes: bool = False
     synonyms: tuple[str, ...] = ()
 
 
+_NOT_COUNTED = "no member counted"
+
 STATISTICS: Mapping[str, StatisticRow] = _rows(
     Statistic,
     [
-        StatisticRow("mean", "mean", empty_value=0.0, synonyms=("average",)),
-        StatisticRow("sd", "standard deviation (n - 1)", needs_spread=True, synonyms=("std",)),
-        StatisticRow("sem", "standard error of the mean", needs_spread=True),
-        StatisticRow("min", "smallest value", needs_extremes=True, synonyms=("minimum",)),
-        StatisticRow("max", "largest value", needs_extremes=True, synonyms=("maximum",)),
-        StatisticRow("n", "number of experiments with data", has_unit=False, empty_value=0.0, synonyms=("count",)),
+        StatisticRow("mean", "mean", "`Σ w v / Σ w`", _NOT_COUNTED, empty_value=0.0, synonyms=("average",)),
+        StatisticRow("sum", "sum", "`Σ w v`", _NOT_COUNTED, empty_value=0.0, synonyms=("total",)),
+        StatisticRow(
+            "sd",
+            "standard deviation (n - 1)",
+            "`sqrt(Σ w (v - mean)² / (Σ w - Σ w² / Σ w))`; without weights `Σ w - Σ w² / Σ w = n - 1`",
+            "`n < 2`",
+            needs_spread=True,
+            synonyms=("std",),
+        ),
+        StatisticRow(
+            "sem",
+            "standard error of the mean",
+            "`sd / sqrt((Σ w)² / Σ w²)`; without weights `sd / sqrt(n)`",
+            "`n < 2`",
+            needs_spread=True,
+        ),
+        StatisticRow("min", "smallest value", "smallest `v`", _NOT_COUNTED, needs_extremes=True, synonyms=("minimum",)),
+        StatisticRow("max", "largest value", "largest `v`", _NOT_COUNTED, needs_extremes=True, synonyms=("maximum",)),
+        StatisticRow(
+            "n",
+            "number of experiments with data",
+            "number of members counted",
+            "never",
+            has_unit=False,
+            is_count=True,
+            empty_value=0.0,
+            synonyms=("count",),
+        ),
     ],
 )
 
@@ -553,22 +605,40 @@ class GroupingFieldRow:
     ----------
     column : str
         Column of the view ``experiments``.
+    null_label : str or None
+        Label of a group of the experiments with an empty value or null, which comes first; None leaves them out.
+    label_prefix : str
+        Precedes the value in a group's label.
     """
 
     name: GroupingField
     words: str
     column: str
+    null_label: str | None = None
+    label_prefix: str = ""
     synonyms: tuple[str, ...] = ()
 
 
 GROUPING_FIELDS: Mapping[str, GroupingFieldRow] = _rows(
     GroupingField,
     [
-        GroupingFieldRow("primary_structure", "primary injection structure", "primary_structure", ("structure",)),
-        GroupingFieldRow("line", "transgenic line", "transgenic_line", ("transgenic_line", "mouse_line")),
-        GroupingFieldRow("sex", "sex", "sex", ("gender",)),
-        GroupingFieldRow("product", "Allen product id", "product_id", ("product_id",)),
-        GroupingFieldRow("injected_hemisphere", "injected hemisphere", "injected_hemisphere", ("hemisphere", "side")),
+        GroupingFieldRow(
+            "primary_structure", "primary injection structure", "primary_structure", synonyms=("structure",)
+        ),
+        GroupingFieldRow(
+            "line",
+            "transgenic line",
+            "transgenic_line",
+            null_label="wild-type",
+            synonyms=("transgenic_line", "mouse_line"),
+        ),
+        GroupingFieldRow("sex", "sex", "sex", synonyms=("gender",)),
+        GroupingFieldRow(
+            "product", "Allen product id", "product_id", label_prefix="product ", synonyms=("product_id",)
+        ),
+        GroupingFieldRow(
+            "injected_hemisphere", "injected hemisphere", "injected_hemisphere", synonyms=("hemisphere", "side")
+        ),
         GroupingFieldRow("strain", "strain", "strain"),
     ],
 )

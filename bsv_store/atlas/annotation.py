@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.atlas.masks import mask_hemisphere, mask_of
+from bsv_store.atlas.masks import absolute_hemisphere, mask_of
 from bsv_store.catalog.annotations import find_annotation
 from bsv_store.catalog.structures import StructureRef, StructureRow, descendant_ids, find_structures
 from bsv_store.check import several
@@ -105,7 +105,7 @@ def structure_mask(
     InputError
         If no structure is named, not one voxel belongs to them, or there is no such hemisphere or grid.
     """
-    side = mask_hemisphere(hemisphere)
+    side = absolute_hemisphere(hemisphere)
     with database.reading() as connection:
         rows = named_structures(find_structures(connection, references(structures)))
         ids = {row.id for row in rows}

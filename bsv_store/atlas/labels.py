@@ -1,4 +1,4 @@
-"""Which structure and side each voxel is of, as one small number, and sums of values by it."""
+"""Labels of voxels by structure and side, and sums of values by label."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from bsv_store.volumes.annotation import runs
 
 BLOCK_VOXELS = 1 << 20
-"""Voxels best looked at together: what is computed of them takes some 30 MB."""
+"""Suitable number of voxels to process at once: temporary arrays take about 30 MB."""
 
 
 def positions(ids: NDArray[np.integer[Any]], wanted: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """Place of each id among the wanted ones, shape of the ids; -1 where it is none of them.
+    """Index of each id among the wanted ids, in the shape of the ids; -1 = not among them.
 
     Parameters
     ----------
     ids : ndarray of int
     wanted : ndarray of int
-        Ascending, without repetition.
+        Ascending, unique.
     """
     if not wanted.size:
         return np.full(ids.shape, -1, np.int64)
@@ -32,14 +32,14 @@ def positions(ids: NDArray[np.integer[Any]], wanted: NDArray[np.integer[Any]]) -
 
 
 class StructureLabels:
-    """A label for each structure that an annotation names, left and right apart, and sums over the voxels of a label.
+    """A label for each structure of an annotation and side, and sums over the voxels of each label.
 
-    The structures asked for may contain each other; each is the sum of some labels. Label 0 is all else.
+    The requested structures may contain each other; each consists of some labels. Label 0 = everything else.
 
     Parameters
     ----------
     structures : mapping of int to collection of int
-        The structures asked for, each with the ids of itself and all its descendants: the annotation names only the
+        The requested structures, each with the ids of itself and all descendants: the annotation contains only the
         finest structures.
 
     Attributes
@@ -47,14 +47,14 @@ class StructureLabels:
     count : int
         Number of labels.
     dtype : numpy.dtype
-        The smallest that holds them.
+        The smallest for all labels.
     """
 
     def __init__(self, structures: Mapping[int, Collection[int]]) -> None:
         self._wanted = np.array(sorted({one for ids in structures.values() for one in ids}), np.int64)
         belongs = [np.isin(self._wanted, list(ids)) for ids in structures.values()]
         self._belongs = np.array(belongs, np.float64).reshape(len(structures), self._wanted.size)
-        # After 0 come left and right of the first id, of the second, ...
+        # 0, then left and right of the first id, of the second, ...
         self.count = 1 + 2 * self._wanted.size
         self.dtype = np.min_scalar_type(self.count)
 
@@ -63,8 +63,8 @@ class StructureLabels:
 
         Parameters
         ----------
-        ids : ndarray of int, shape (some of ap, dv, ml)
-            Structure ids; along ML all of the brain.
+        ids : ndarray of int, shape (planes, dv, ml)
+            Structure ids; complete along ML.
 
         Returns
         -------
@@ -82,12 +82,12 @@ class StructureLabels:
     def sums(
         self, labels: NDArray[Any], values: NDArray[np.floating[Any]]
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Sum of the values of each label, and number of those that are not known, both of the shape (count,).
+        """Sum of the values of each label, and number of values without data, both of shape (count,).
 
         Parameters
         ----------
         labels, values : ndarray of the same size
-            NaN is not known. A block: this takes several times their memory.
+            NaN = no data. A block of voxels: temporary arrays take several times their memory.
         """
         at, numbers = labels.reshape(-1), values.reshape(-1).astype(np.float64)
         unknown = np.isnan(numbers)
@@ -96,6 +96,6 @@ class StructureLabels:
         return np.asarray(total, np.float64), self.counts(at[unknown])
 
     def by_structure(self, of_label: NDArray[Any]) -> NDArray[np.float64]:
-        """What is known of labels, as sums for the structures asked for: shape (structures, 2), left and right."""
+        """Values of the labels summed for the requested structures: shape (structures, 2), left and right."""
         result: NDArray[np.float64] = self._belongs @ of_label[1:].reshape(-1, 2)
         return result

@@ -1,47 +1,46 @@
-"""Which voxels belong to which structures: masks, and sums of sparse volumes over structures without dense arrays."""
+"""Masks of structures, and sums of sparse volumes over structures without dense arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.atlas.labels import BLOCK_VOXELS, StructureLabels, positions
-from bsv_store.errors import FrameError, InputError
+from bsv_store.check import choice
+from bsv_store.errors import FrameError
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, MeasuredHemisphere
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.layout import slab_ranges
 from bsv_store.volumes.volume import SparseArray
 
-MaskHemisphere = Literal["both", "left", "right"]
-MASK_HEMISPHERES: tuple[MaskHemisphere, ...] = get_args(MaskHemisphere)
+_ABSOLUTE = {name: row for name, row in MEASURED_HEMISPHERES.items() if not row.is_relative}
 
 
-def mask_hemisphere(name: str) -> MaskHemisphere:
-    """The part of the brain of that name.
+def absolute_hemisphere(value: object) -> MeasuredHemisphere:
+    """The hemisphere that a value names, which must not depend on the injected hemisphere.
 
     Raises
     ------
     InputError
-        If there is none.
+        If the value is not valid.
     """
-    for known in MASK_HEMISPHERES:
-        if name == known:
-            return known
-    raise InputError(f"there is no hemisphere {name!r}", hint=f"It is one of {', '.join(MASK_HEMISPHERES)}.")
+    return choice("hemisphere", value, _ABSOLUTE).name
 
 
-def mask_of(annotation: Any, ids: Collection[int], *, hemisphere: MaskHemisphere = "both") -> NDArray[np.bool_]:
-    """The voxels that belong to structures.
+def mask_of(annotation: Any, ids: Collection[int], *, hemisphere: MeasuredHemisphere = "both") -> NDArray[np.bool_]:
+    """The voxels of structures.
 
     Parameters
     ----------
     annotation : ndarray of int, or an open HDF5 dataset of them, shape (ap, dv, ml)
-        Structure id of each voxel on a CCFv3 grid; read block by block.
+        Structure id of each voxel on a CCFv3 grid; read in blocks.
     ids : collection of int
-        Of all that count: the annotation names only the finest structures.
+        Of the structures and their descendants: the annotation contains only the finest structures.
     hemisphere : {'both', 'left', 'right'}
+        See `absolute_hemisphere`.
 
     Returns
     -------
@@ -59,23 +58,23 @@ def mask_of(annotation: Any, ids: Collection[int], *, hemisphere: MaskHemisphere
 
 
 class StructureVoxels:
-    """The voxels of some structures, ready to sum volumes over them.
+    """The voxels of some structures, for summing volumes over them.
 
-    Structures may contain each other. Memory: two bytes for each voxel of the AP planes that they lie in, one where
-    there are fewer than 128 of them, descendants included; besides, a few blocks, also while volumes are summed.
+    Structures may contain each other. Memory: two bytes for each voxel of the AP planes that contain them, or one byte
+    for fewer than 128 structures including descendants, and a few blocks, also while volumes are summed.
 
     Parameters
     ----------
     annotation : ndarray of int, or an open HDF5 dataset of them, shape (ap, dv, ml)
-        Structure id of each voxel on a CCFv3 grid; read block by block.
+        Structure id of each voxel on a CCFv3 grid; read in blocks.
     structures : mapping of int to collection of int
-        The structures asked for, each with the ids of itself and all its descendants.
+        The requested structures, each with the ids of itself and all descendants.
 
     Attributes
     ----------
     grid : Grid
     planes : tuple of int
-        AP planes [first, last) that they lie in; no others matter.
+        AP planes [first, last) that contain them.
     voxels : ndarray of int64, shape (structures, 2)
         Number of voxels on the left and on the right.
     """
@@ -84,28 +83,28 @@ class StructureVoxels:
         self.grid = Grid.from_shape(tuple(annotation.shape), what="the annotation")
         self._of = StructureLabels(structures)
         self._of_label = np.zeros(self._of.count, np.int64)
-        # What is never written takes no memory.
+        # Pages that are never written take no memory.
         labels = np.zeros(self.grid.shape, self._of.dtype)
-        lies_in = np.zeros(self.grid.shape[0], np.bool_)
+        contains = np.zeros(self.grid.shape[0], np.bool_)
         for first, last in slab_ranges(self.grid):
             block = self._of.labels(annotation[first:last])
-            lies_in[first:last] = block.any(axis=(1, 2))
-            if lies_in[first:last].any():
+            contains[first:last] = block.any(axis=(1, 2))
+            if contains[first:last].any():
                 labels[first:last] = block
                 self._of_label += self._of.counts(block)
-        planes = np.flatnonzero(lies_in)
+        planes = np.flatnonzero(contains)
         self.planes = (int(planes[0]), int(planes[-1]) + 1) if planes.size else (0, 0)
         self._labels = labels[self.planes[0] : self.planes[1]].reshape(-1)
         self._start = self.planes[0] * self.grid.shape[1] * self.grid.shape[2]
         self.voxels = self._of.by_structure(self._of_label).astype(np.int64)
 
     def sums(self, volume: SparseArray | NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Sum of a volume over each structure and side, and number of the voxels that have a value there.
+        """Sum of a volume over each structure and side, and number of voxels with a value.
 
         Parameters
         ----------
         volume : SparseArray or ndarray, shape (ap, dv, ml)
-            NaN, no data, counts nowhere. Of a dense one, the `planes` alone do.
+            NaN = no data. A dense one may have the AP planes `planes` only.
 
         Returns
         -------
@@ -116,13 +115,13 @@ class StructureVoxels:
         Raises
         ------
         FrameError
-            If the volume does not lie on the annotation's grid.
+            If the volume is not on the annotation's grid.
         """
         shape = volume.grid.shape if isinstance(volume, SparseArray) else volume.shape
         part = (self.planes[1] - self.planes[0], *self.grid.shape[1:])
         if shape != self.grid.shape and not (isinstance(volume, np.ndarray) and shape == part):
             raise FrameError(
-                f"the annotation has the shape {self.grid.shape}, the volume {shape}",
+                f"the annotation has the shape {self.grid.shape}, the volume has {shape}",
                 hint="Use the annotation of the same spacing.",
             )
         total, known = np.zeros(self._of.count), self._of_label.copy()
@@ -133,9 +132,9 @@ class StructureVoxels:
         return self._of.by_structure(total), self._of.by_structure(known).astype(np.int64)
 
     def _parts(self, volume: SparseArray | NDArray[np.floating[Any]]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-        """Labels and values of the stored voxels in the planes that matter, some at a time."""
+        """Labels and values of the stored voxels in `planes`, in blocks."""
         if isinstance(volume, SparseArray):
-            # As the indices ascend, a slice of them. Of the index's own type, or all of it would be converted.
+            # With the dtype of the index, so that NumPy does not convert all of it.
             ends = np.array([self._start, self._start + self._labels.size], volume.index.dtype)
             first, last = np.searchsorted(volume.index, ends)
             for start in range(int(first), int(last), BLOCK_VOXELS):

@@ -1,9 +1,9 @@
-"""The signal of single experiments in structures, from their voxels: no average, no unionize table."""
+"""The signal of single experiments in structures, from their voxels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,24 +13,23 @@ from bsv_store.atlas.annotation import annotation_of, named_structures, referenc
 from bsv_store.atlas.masks import StructureVoxels
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
-from bsv_store.catalog.selection.commands import fetch_command
+from bsv_store.catalog.missing import DAMAGED, available_volumes, nothing_left
 from bsv_store.catalog.selection.resolve import resolve_nonempty
-from bsv_store.catalog.selection.selection import Selection, as_selection
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, subtree
-from bsv_store.catalog.volumes import find_volumes
 from bsv_store.check import choice, several
-from bsv_store.errors import InputError, MissingDataError
+from bsv_store.errors import DamagedFileError, InputError
 from bsv_store.progress import SILENCE, Progress
-from bsv_store.text import listed_ids
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, MeasuredHemisphere
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES, VOLUME_KINDS, MeasuredHemisphere
 from bsv_store.volumes.library import read_slab
-from bsv_store.volumes.volume import volume_kind
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bsv_store.catalog.database.engine import Database
+    from bsv_store.catalog.selection.selection import Selection
     from bsv_store.volumes.files import StoreFiles
+    from bsv_store.volumes.library import VolumeFile
+    from bsv_store.volumes.volume import SparseArray
 
 _LEFT, _RIGHT = 0, 1
 
@@ -47,87 +46,52 @@ def structure_signal(
     missing: str = "error",
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Mean and sum of each selected experiment's volume over the voxels of structures.
-
-    Projection density includes the injection site, as Allen's grids do. Voxels outside the annotation, 3.7 % of the
-    signal in a real volume, belong to no structure. ``sum`` x voxel volume is a volume in CCF mm3; those of unionize
-    tables are 1.1025 times as large, since Allen books a pixel so: do not mix the two.
-
-    Parameters
-    ----------
-    selection : Selection
-    structures : str, int or sequence of them
-        Acronyms (case matters) or ids; descendants belong to them.
-    kind, spacing_um
-        Of the volumes; the annotation is that of the same spacing.
-    hemisphere : {'both', 'left', 'right', 'ipsilateral', 'contralateral'}, or a sequence of them
-        Of the structure; the last two as seen from the injected hemisphere.
-    missing : {'error', 'leave_out'}
-        What to do about experiments whose volume is not in the store; ``frame.attrs["without_volume"]`` lists those
-        that were left out.
-    progress : Progress, optional
-
-    Returns
-    -------
-    pandas.DataFrame
-        Rows by experiment id, then by structure in ontology order, then by hemisphere. Columns experiment_id,
-        structure_id, acronym, hemisphere, voxels (of the structure, with data), mean (NaN without any) and sum; NaN
-        where the hemisphere depends on an injected one that is not known.
-
-    Raises
-    ------
-    MissingDataError
-        If volumes are missing (all of them, with 'leave_out'), or the annotation; the hint is the command.
-    UnknownStructureError, UnknownExperimentError, SelectionError, EmptySelectionError
-        If the catalog lacks what is named, or nothing matches.
-    InputError
-        If there is no such kind, grid, hemisphere or policy, or no structure is named.
-    DamagedFileError
-        If a file is not what was stored.
-    """
-    if missing not in ("error", "leave_out"):
-        raise InputError(
-            f"there is no policy {missing!r} for missing volumes",
-            hint="It is error or leave_out (--missing leave-out).",
-        )
-    such_as = "'both' or ['ipsilateral', 'contralateral']"
-    named = several("hemisphere", hemisphere, such_as=such_as)
-    sides = tuple(choice("hemisphere", side, MEASURED_HEMISPHERES).name for side in named)
+    """Mean and sum of each selected experiment's volume over the voxels of structures; see `Atlas.signal`."""
+    policy = choice("missing", missing, MISSING_POLICIES).name
+    named = several("hemisphere", hemisphere, such_as="'both' or ['ipsilateral', 'contralateral']")
+    sides = tuple(choice("hemisphere", each, MEASURED_HEMISPHERES).name for each in named)
     if not sides:
-        raise InputError("no hemisphere is named", hint="Name one or more, such as both.")
-    known_kind = volume_kind(kind)
-    as_selection(selection)
+        raise InputError("hemisphere must not be empty", hint="For example 'both'.")
+    grid: dict[str, Any] = {"kind": choice("kind", kind, VOLUME_KINDS).name, "spacing_um": spacing_um}
     with database.reading() as connection:
         rows = named_structures(find_structures(connection, references(structures)))
         members = {row.id: [below.id for below in subtree(connection, row.id)] for row in rows}
         ids = resolve_nonempty(connection, selection)
-        found = find_volumes(connection, ids, kind=known_kind, spacing_um=spacing_um)
+        found, left_out = available_volumes(connection, selection, ids, **grid, missing=policy)
         query = select(Experiment.id, Experiment.injected_hemisphere).where(id_in(connection, Experiment.id, ids))
-        injected = {row.id: row.injected_hemisphere for row in connection.execute(query)}
-    absent = [identifier for identifier in ids if identifier not in found]
-    if absent and (missing == "error" or not found):
-        command = fetch_command(selection, absent, kind=known_kind, spacing_um=spacing_um)
-        raise MissingDataError(
-            f"the store has no {known_kind} at {spacing_um} um of {len(absent)} of the experiments: "
-            f"{listed_ids(absent)}",
-            hint=f"Bring them: {command}, or leave them out (--missing leave-out).",
-        )
+        injected: dict[int, str | None] = dict(connection.execute(query).all())
     with annotation_of(database, files, spacing_um) as annotation:
         voxels = StructureVoxels(annotation, members)
     table = _Table(rows, sides)
-    watch = progress or SILENCE
-    watch.start(len(found), "volumes")
+    for identifier, volume in _volumes(files, found, voxels.planes, progress or SILENCE):
+        if not isinstance(volume, DamagedFileError):
+            table.add(identifier, *voxels.sums(volume), injected[identifier])
+        elif policy == "error":
+            raise volume
+        else:
+            left_out[identifier] = DAMAGED
+    if len(left_out) == len(ids):
+        raise nothing_left(selection, left_out, **grid)
+    frame = table.frame()
+    frame.attrs["without_volume"] = sorted(left_out)
+    frame.attrs["left_out"] = dict(sorted(left_out.items()))
+    return frame
+
+
+def _volumes(
+    files: StoreFiles, found: Mapping[int, VolumeFile], planes: tuple[int, int], progress: Progress
+) -> Iterator[tuple[int, SparseArray | NDArray[np.floating[Any]] | DamagedFileError]]:
+    """The volumes by experiment id, ascending; an error instead of a damaged one."""
+    progress.start(len(found), "volumes")
     try:
         for identifier in sorted(found):
-            table.add(
-                identifier, *voxels.sums(read_slab(files, found[identifier], *voxels.planes)), injected[identifier]
-            )
-            watch.advance()
+            try:
+                yield identifier, read_slab(files, found[identifier], *planes)
+            except DamagedFileError as error:
+                yield identifier, error
+            progress.advance()
     finally:
-        watch.finish()
-    frame = table.frame()
-    frame.attrs["without_volume"] = absent
-    return frame
+        progress.finish()
 
 
 class _Table:
@@ -143,7 +107,7 @@ class _Table:
     def add(
         self, experiment_id: int, sums: NDArray[np.float64], voxels: NDArray[np.int64], injected: str | None
     ) -> None:
-        """Take in what one experiment has on the left and on the right of each structure."""
+        """Add the sums of an experiment on the left and on the right of each structure."""
         self._experiments.append(experiment_id)
         columns = [_columns(side, injected) for side in self._sides]
         unknown = np.array([column is None for column in columns])
@@ -152,7 +116,7 @@ class _Table:
         self._voxels.append(np.stack([voxels[:, each].sum(axis=1) for each in chosen], axis=1))
 
     def frame(self) -> pd.DataFrame:
-        """All that was taken in."""
+        """All rows."""
         import pandas as pd
 
         shape = (len(self._structures), len(self._sides))
@@ -161,7 +125,7 @@ class _Table:
         columns: Mapping[str, Any] = {
             "experiment_id": np.array(self._experiments, np.int64)[number],
             "structure_id": np.array([row.id for row in self._structures], np.int64)[structure],
-            "acronym": np.array([row.acronym for row in self._structures], object)[structure],
+            "structure": np.array([row.acronym for row in self._structures], object)[structure],
             "hemisphere": np.array(self._sides, object)[side],
             "voxels": voxels,
             "mean": total / np.where(voxels > 0, voxels, np.nan),
@@ -171,11 +135,15 @@ class _Table:
 
 
 def _columns(side: MeasuredHemisphere, injected: str | None) -> list[int] | None:
-    """Which of left and right make up a hemisphere; None where that is not known."""
+    """The columns (left, right) of a hemisphere; None if it depends on an unknown injected hemisphere."""
     if side == "both":
         return [_LEFT, _RIGHT]
-    if side in ("left", "right"):
-        return [_LEFT if side == "left" else _RIGHT]
-    if injected is None:
-        return None
-    return [_LEFT if (side == "ipsilateral") == (injected == "left") else _RIGHT]
+    if side == "left":
+        return [_LEFT]
+    if side == "right":
+        return [_RIGHT]
+    if side == "ipsilateral" or side == "contralateral":
+        if injected is None:
+            return None
+        return [_LEFT if (side == "ipsilateral") == (injected == "left") else _RIGHT]
+    assert_never(side)

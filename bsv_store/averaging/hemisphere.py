@@ -1,109 +1,63 @@
-"""What becomes of the two hemispheres, given the side of the injection.
+"""Applying hemisphere rules, which depend on the injected hemisphere.
 
-The rules, for a volume ``v`` on axes [ap, dv, ml] whose mirror image is ``v[..., ::-1]``:
+The rules and their properties are `bsv_store.vocabulary.HEMISPHERE_RULES`. For a volume ``v`` with axes [ap, dv, ml],
+whose mirror image is ``v[..., ::-1]``:
 
-* ``none``: as it is.
-* ``subtract_contralateral``: on the injected side the signal minus the mirrored voxel, on the other side zero.
-* ``flip_to_right``, ``flip_to_left``: volumes injected on the other side are mirrored, so that all injections lie on
-  one side (as mouse_connectivity_models does).
-* ``fold_ipsilateral``: the same numbers as ``flip_to_right``, read otherwise: the right half is the ipsilateral one,
-  the left half the contralateral one. :func:`halves` takes the two apart, homologous voxels at the same index.
+* a rule that subtracts gives ``v - v[..., ::-1]`` in the injected hemisphere and 0 in the other one;
+* a rule that mirrors gives ``v[..., ::-1]`` for volumes injected on its ``mirrored_side`` (as
+  mouse_connectivity_models does), so that all injections are on one side;
+* a folded result has the ipsilateral hemisphere in its right half and the contralateral one in its left half. `halves`
+  splits it, with homologous voxels at the same index.
 
-"No data" (NaN) stays so; where two voxels are subtracted, a voxel and its mirror are known only if both are.
+Voxels without data (NaN) stay NaN. A difference is NaN if either of its two voxels is NaN.
 """
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.check import text
 from bsv_store.errors import RecipeError
-from bsv_store.vocabulary import Hemisphere
-
-HemisphereRule = Literal["none", "subtract_contralateral", "flip_to_right", "flip_to_left", "fold_ipsilateral"]
-BilateralPolicy = Literal["larger_side", "error", "leave_out"]
-
-HEMISPHERE_RULES: tuple[HemisphereRule, ...] = get_args(HemisphereRule)
-BILATERAL_POLICIES: tuple[BilateralPolicy, ...] = get_args(BilateralPolicy)
-
-_FLIPPED_SIDE: dict[HemisphereRule, Hemisphere] = {
-    "flip_to_right": "left",
-    "fold_ipsilateral": "left",
-    "flip_to_left": "right",
-}
+from bsv_store.vocabulary import HEMISPHERE_RULES, Hemisphere, HemisphereRule, MeasuredHemisphere
 
 
-def hemisphere_rule(name: str) -> HemisphereRule:
-    """The rule of that name; hyphens are taken for underscores.
-
-    Raises
-    ------
-    RecipeError
-        If there is no such rule.
-    """
-    rule = text("hemisphere", name, such_as="fold_ipsilateral", error=RecipeError).replace("-", "_")
-    if rule not in HEMISPHERE_RULES:
-        raise RecipeError(f"there is no hemisphere rule {name!r}", hint=f"Rules are {', '.join(HEMISPHERE_RULES)}.")
-    return rule
-
-
-def bilateral_policy(name: str) -> BilateralPolicy:
-    """The policy for bilateral injections of that name; hyphens are taken for underscores.
-
-    Raises
-    ------
-    RecipeError
-        If there is no such policy.
-    """
-    policy = text("bilateral", name, such_as="larger_side", error=RecipeError).replace("-", "_")
-    if policy not in BILATERAL_POLICIES:
-        raise RecipeError(
-            f"there is no policy {name!r} for bilateral injections",
-            hint=f"Policies are {', '.join(BILATERAL_POLICIES)}.",
-        )
-    return policy
-
-
-def needs_side(rule: HemisphereRule) -> bool:
-    """Whether the rule asks on which side each volume was injected."""
-    return rule != "none"
-
-
-def is_flipped(rule: HemisphereRule, injected: Hemisphere | None) -> bool:
-    """Whether the rule mirrors volumes injected on that side."""
-    return injected is not None and _FLIPPED_SIDE.get(rule) == injected
+def is_mirrored(hemisphere_rule: HemisphereRule, injected: Hemisphere | None) -> bool:
+    """Whether the rule mirrors volumes that were injected on that side."""
+    return injected is not None and HEMISPHERE_RULES[hemisphere_rule].mirrored_side == injected
 
 
 def injected_half(width: int, injected: Hemisphere) -> slice:
-    """Slice of the ML axis, `width` voxels long, that is the injected side."""
+    """The slice of an ML axis of `width` voxels that is the injected hemisphere."""
     middle = width // 2
     return slice(0, middle) if injected == "left" else slice(middle, width)
+
+
+def half_names(hemisphere_rule: HemisphereRule) -> tuple[MeasuredHemisphere, MeasuredHemisphere]:
+    """The names of the left and the right half of a result."""
+    return ("contralateral", "ipsilateral") if HEMISPHERE_RULES[hemisphere_rule].is_folded else ("left", "right")
 
 
 def process_volume(
     volume: NDArray[np.floating],
     *,
     divisor: float = 1.0,
-    hemisphere: HemisphereRule = "none",
+    hemisphere_rule: HemisphereRule = "none",
     injected: Hemisphere | None = None,
     what: str = "the volume",
 ) -> NDArray[np.float64]:
-    """One volume, normalized and with the hemisphere rule applied, as it goes into an average.
+    """A volume divided and with the hemisphere rule applied, as it is averaged.
 
     Parameters
     ----------
     volume : ndarray, shape (ap, dv, ml)
-        NaN is "no data".
+        NaN = no data.
     divisor : float
-        What each voxel is divided by: 1, or the injection volume in mm3.
-    hemisphere : HemisphereRule
+        Every voxel is divided by it in float64.
+    hemisphere_rule : HemisphereRule
     injected : {'left', 'right'}, optional
-        Needed by every rule but 'none'.
+        The injected hemisphere; required by rules that need it.
     what : str
-        Names the volume in errors.
+        Name of the volume in errors.
 
     Returns
     -------
@@ -113,68 +67,68 @@ def process_volume(
     Raises
     ------
     RecipeError
-        If the rule needs a side that is not known, or the divisor is not a positive number.
+        If the rule needs the injected hemisphere and it is not known, or the divisor is not a positive number.
     """
-    side = checked_side(hemisphere, injected, what)
+    side = checked_side(hemisphere_rule, injected, what)
     values: NDArray[np.float64] = np.divide(volume, checked_divisor(divisor, what), dtype=np.float64)
-    if is_flipped(hemisphere, side):
+    if is_mirrored(hemisphere_rule, side):
         return np.ascontiguousarray(values[..., ::-1])
-    if hemisphere != "subtract_contralateral" or side is None:
+    if side is None or not HEMISPHERE_RULES[hemisphere_rule].subtracts:
         return values
     difference = values - values[..., ::-1]
     half = injected_half(values.shape[-1], side)
-    # Zero where known: the other side of a pair of which one voxel has no data stays "no data".
+    # In the other hemisphere 0, but NaN stays NaN.
     result = np.where(np.isnan(difference), np.nan, 0.0)
     result[..., half] = difference[..., half]
     return result
 
 
 def halves(volume: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Ipsilateral and contralateral half of a volume whose injection lies on the right.
+    """The ipsilateral and the contralateral half of a volume whose injection is on the right.
 
     Parameters
     ----------
     volume : ndarray, shape (..., ap, dv, ml)
-        The result of the rule ``fold_ipsilateral`` or ``flip_to_right``.
+        A result of the rule ``fold_ipsilateral`` or ``flip_to_right``.
 
     Returns
     -------
     ipsilateral, contralateral : ndarray, shape (..., ap, dv, ml / 2)
-        Views; ML index 0 lies at the midline in both, so homologous voxels have the same index.
+        Views. ML index 0 is at the midline in both, so homologous voxels have the same index.
     """
     width = volume.shape[-1]
     return volume[..., width // 2 :], volume[..., ::-1][..., width // 2 :]
 
 
-def checked_side(rule: HemisphereRule, injected: Hemisphere | None, what: str) -> Hemisphere | None:
-    """The side of the injection where the rule needs it, else None.
+def checked_side(hemisphere_rule: HemisphereRule, injected: Hemisphere | None, what: str) -> Hemisphere | None:
+    """The injected hemisphere if the rule needs it, else None.
 
     Raises
     ------
     RecipeError
-        If the side is needed and not known.
+        If the rule needs the injected hemisphere and it is not known.
     """
-    if not needs_side(rule):
+    if not HEMISPHERE_RULES[hemisphere_rule].needs_side:
         return None
     if injected not in ("left", "right"):
         raise RecipeError(
-            f"the injected hemisphere of {what} is not known, and the hemisphere rule {rule!r} needs it",
-            hint="Load the experiment's unionize rows, leave it out, or use the hemisphere rule 'none'.",
+            f"the injected hemisphere of {what} is not known, and the hemisphere rule {hemisphere_rule!r} needs it",
+            hint="Sync the experiment's unionize table, leave it out, or use the hemisphere rule 'none'.",
         )
     return injected
 
 
 def checked_divisor(divisor: float, what: str) -> float:
-    """The divisor, if one can divide by it.
+    """The divisor, which must be a positive finite number.
 
     Raises
     ------
     RecipeError
-        If it is not a finite number above zero.
+        If it is not.
     """
     if not (np.isfinite(divisor) and divisor > 0):
         raise RecipeError(
-            f"{what} cannot be divided by {divisor!r}",
-            hint="Normalizing needs an injection volume above zero; leave the experiment out, or do not normalize.",
+            f"the divisor of {what} must be a positive number, got {divisor!r}",
+            hint="Leave the experiment out, or do not normalize.",
         )
     return float(divisor)

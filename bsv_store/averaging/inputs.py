@@ -1,7 +1,7 @@
-"""What goes into a dataset version: which experiments, in which groups, with which volumes, divided by what.
+"""The inputs of an average: experiments, groups, volumes, divisors, and the experiments that are left out.
 
-Everything is read in one short transaction, so that a version never mixes two states of the catalog. No volume file is
-opened here: the hashes recorded with the volumes stand for their content.
+They are read in one short transaction, so that they describe one state of the catalog. No volume file is opened: the
+recorded hashes identify the content.
 """
 
 from __future__ import annotations
@@ -9,41 +9,37 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
-from sqlalchemy import Connection, select
-
-from bsv_store.averaging.grouping.assignment import Assignment, Group, LeftOut, Subject, assign
+from bsv_store.averaging.grouping.assignment import Assignment, Group, LeftOut, assign
+from bsv_store.averaging.grouping.facts import ExperimentFacts, experiment_facts
 from bsv_store.averaging.grouping.grouping import CrossedGrouping, Grouping, RegionGrouping
-from bsv_store.averaging.grouping.subjects import subject_attributes
-from bsv_store.averaging.hemisphere import needs_side
+from bsv_store.averaging.members import Member, in_order, members_to_json
+from bsv_store.averaging.normalization import divisors
 from bsv_store.averaging.recipe import canonical_json
-from bsv_store.catalog.database.id_lists import id_in
-from bsv_store.catalog.database.models import Experiment
-from bsv_store.catalog.selection.commands import fetch_command, sync_command
-from bsv_store.catalog.selection.resolve import excluded_from, resolve_nonempty
+from bsv_store.catalog.missing import excluded_reasons, leave_out, nothing_left, without_volume
+from bsv_store.catalog.selection.commands import sync_command
+from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.structures import ancestry as read_ancestry
-from bsv_store.catalog.tables.frames import injection_volumes
 from bsv_store.catalog.volumes import find_volumes
-from bsv_store.errors import MissingDataError, RecipeError
-from bsv_store.text import listed_ids, number_of
-from bsv_store.vocabulary import Hemisphere
+from bsv_store.errors import RecipeError
+from bsv_store.text import listed_ids
+from bsv_store.vocabulary import HEMISPHERE_RULES, NORMALIZATIONS
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from bsv_store.averaging.recipe import Recipe
-    from bsv_store.vocabulary import VolumeKind
+    from bsv_store.vocabulary import Hemisphere, VolumeKind
     from bsv_store.volumes.library import VolumeFile
 
 ALGORITHM_VERSION = 1
-"""Part of every fingerprint: goes up when the same inputs would give other numbers."""
-
-BILATERAL_SHARE = 0.01
-"""An injection is bilateral if its smaller side holds at least this share of its volume."""
+"""Part of every fingerprint. Increased when the same inputs would give other numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemberInput:
-    """One experiment of a group and what it brings.
+    """A member of a group with its files.
 
     Attributes
     ----------
@@ -51,11 +47,11 @@ class MemberInput:
         From 0.
     volume : VolumeFile
     divisor : float
-        Injection volume in mm3, or 1.
+        1 = not normalized.
     injected : {'left', 'right'} or None
-        Injected side, where the hemisphere rule uses it.
+        The injected hemisphere, if the hemisphere rule needs it.
     exclude, weights : VolumeFile or None
-        Injection fraction and data mask, where the recipe asks for them.
+        Injection fraction and data mask, if the recipe uses them.
     """
 
     experiment_id: int
@@ -70,16 +66,33 @@ class MemberInput:
         """All files that are read for this member: volume, exclusion mask, weights."""
         return tuple(file for file in (self.volume, self.exclude, self.weights) if file is not None)
 
+    @property
+    def member(self) -> Member:
+        """What is recorded of this member."""
+        return Member(
+            self.experiment_id,
+            self.group,
+            divisor=self.divisor,
+            injected_hemisphere=self.injected,
+            array_sha256=_hash(self.volume),
+            injection_fraction_sha256=_hash(self.exclude),
+            data_mask_sha256=_hash(self.weights),
+        )
+
+
+def _hash(file: VolumeFile | None) -> str | None:
+    return None if file is None else file.layout.array_sha256
+
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """All that determines the numbers of a version.
+    """Everything that determines the numbers of a version.
 
     Attributes
     ----------
     groups : tuple of Group
     members : tuple of MemberInput
-        Ascending by experiment id; also the order in which they are added up.
+        Ascending by experiment id, the order in which they are added.
     left_out : tuple of LeftOut
         Ascending by experiment id.
     """
@@ -89,29 +102,32 @@ class Inputs:
     members: tuple[MemberInput, ...]
     left_out: tuple[LeftOut, ...]
 
+    def experiments(self) -> tuple[Member, ...]:
+        """All selected experiments, ascending by id: the members and those left out."""
+        placed = (each.member for each in self.members)
+        return in_order([*placed, *(Member(left.experiment_id, reason=left.reason) for left in self.left_out)])
+
     def to_dict(self) -> dict[str, Any]:
-        """What the fingerprint covers, as plain JSON values: recipe, groups, inputs and algorithm."""
+        """Recipe, groups, members and algorithm version as plain JSON values: the content of the fingerprint."""
+        groups = [{"label": group.label, "ranges": [asdict(part) for part in group.ranges]} for group in self.groups]
         return {
             "algorithm_version": ALGORITHM_VERSION,
             "recipe": self.recipe.to_dict(),
-            "groups": [
-                {"label": group.label, "ranges": [asdict(part) for part in group.ranges]} for group in self.groups
-            ],
-            "members": [_member_values(member) for member in self.members],
-            "left_out": [asdict(left) for left in self.left_out],
+            "groups": groups,
+            **members_to_json(self.experiments()),
         }
 
     def to_json(self) -> str:
-        """Canonical JSON of :meth:`to_dict`: the text that the fingerprint is the hash of."""
+        """Canonical JSON of `to_dict`: the text whose hash is the fingerprint."""
         return canonical_json(self.to_dict())
 
     def fingerprint(self) -> str:
-        """SHA-256 of the canonical JSON, hexadecimal: the same for equal questions over equal inputs."""
+        """SHA-256 of the canonical JSON, hexadecimal: equal for equal recipes over equal inputs."""
         return fingerprint_of(self.to_json())
 
 
 def fingerprint_of(text: str) -> str:
-    """The fingerprint that belongs to the canonical JSON of inputs."""
+    """The fingerprint of the canonical JSON of inputs."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -121,52 +137,52 @@ def gather_inputs(
     *,
     damaged: Mapping[int, str] | None = None,
 ) -> Inputs:
-    """The inputs of a recipe, as the catalog has them now.
+    """The inputs of a recipe in the current state of the catalog.
 
-    Experiments are grouped first; only those in a group need data. Where some are left out for lack of data, the rest
-    is grouped again, so that edges and centers describe what went in.
+    Experiments are grouped first; only those in a group need data. If some are left out because data are missing, the
+    others are grouped again, so that edges and centers describe the members.
 
     Parameters
     ----------
     damaged : mapping of int to str, optional
-        Experiments whose files proved damaged, and how; they are left out.
+        Experiments to leave out because their files are damaged, with the reasons.
 
     Raises
     ------
     MissingDataError
-        If data are missing and the recipe does not leave such experiments out, or nothing remains.
+        If data are missing and the recipe does not leave such experiments out, or no experiment remains.
     RecipeError
-        If a bilateral injection meets the policy 'error', or no experiment can be placed in a group.
+        If an injection is bilateral and the recipe's rule is 'error', or no experiment belongs to a group.
     EmptySelectionError
         If no experiment is selected.
     UnknownStructureError, UnknownExperimentError, SelectionError
-        If the selection or grouping names what the catalog does not have.
+        If the selection or grouping names something that the catalog does not have.
     """
     selected = resolve_nonempty(connection, recipe.selection)
-    subjects = [Subject(**attributes) for attributes in subject_attributes(connection, selected)]
+    experiments = experiment_facts(connection, selected)
     ancestry = read_ancestry(connection) if _uses_regions(recipe.grouping) else {}
-    # What the lab's exclusion list takes out is part of the answer: a changed list makes another version.
-    excluded = {
-        identifier: f"excluded: {why}" for identifier, why in excluded_from(connection, recipe.selection).items()
-    }
-    reasons = {**excluded, **(damaged or {})}
-    needs = _Needs(connection, recipe, _minor_shares(connection, selected))
+    # Reasons are part of the fingerprint: a changed exclusion list makes another version.
+    reasons = {**excluded_reasons(connection, recipe.selection), **(damaged or {})}
+    required = _RequiredData(connection, recipe)
     while True:
-        remaining = [subject for subject in subjects if subject.experiment_id not in reasons]
+        remaining = [each for each in experiments if each.experiment_id not in reasons]
         if not remaining:
-            raise _nothing_left(recipe, reasons)
+            raise nothing_left(recipe.selection, reasons, kind=recipe.kind, spacing_um=recipe.spacing_um)
         assignment = assign(recipe.grouping, remaining, ancestry)
         placed = assignment.group_of()
-        lacking = needs.lacking([subject for subject in remaining if subject.experiment_id in placed])
+        missing = required.missing([each for each in remaining if each.experiment_id in placed])
         if not placed:
             raise RecipeError(
-                f"none of the {len(remaining)} experiments falls into a group; {_first_reason(assignment)}",
-                hint="Coordinates and edges are um, regions acronyms.",
+                f"none of the {len(remaining)} experiments belongs to a group; {_first_reason(assignment)}",
+                hint="Coordinates and edges are in um, regions are acronyms.",
             )
-        if not lacking:
+        if not missing:
             break
-        reasons.update(lacking)
-    return _inputs(recipe, assignment, needs, reasons)
+        reasons.update(missing)
+    members = [required.member(each, group) for each, group in sorted(placed.items())]
+    left_out = [*assignment.left_out, *(LeftOut(each, reason) for each, reason in reasons.items())]
+    left_out.sort(key=lambda left: left.experiment_id)
+    return Inputs(recipe, assignment.groups, tuple(members), tuple(left_out))
 
 
 def _first_reason(assignment: Assignment) -> str:
@@ -174,156 +190,115 @@ def _first_reason(assignment: Assignment) -> str:
     return f"{first.experiment_id}: {first.reason}"
 
 
-def _inputs(recipe: Recipe, assignment: Assignment, needs: _Needs, reasons: Mapping[int, str]) -> Inputs:
-    members = [needs.member(identifier, group) for identifier, group in sorted(assignment.group_of().items())]
-    left_out = [*assignment.left_out, *(LeftOut(identifier, reason) for identifier, reason in reasons.items())]
-    return Inputs(
-        recipe,
-        assignment.groups,
-        tuple(members),
-        tuple(sorted(left_out, key=lambda left: left.experiment_id)),
-    )
+class _RequiredData:
+    """The data of experiments that the recipe needs beside their facts, looked up once for each experiment."""
 
-
-class _Needs:
-    """What the recipe needs of each experiment beside its row: looked up once for all that are asked about."""
-
-    def __init__(self, connection: Connection, recipe: Recipe, shares: Mapping[int, float]) -> None:
+    def __init__(self, connection: Connection, recipe: Recipe) -> None:
         self.recipe = recipe
         self._connection = connection
-        self._minor_share = shares
+        self._rule = HEMISPHERE_RULES[recipe.hemisphere_rule]
         self._volumes: dict[VolumeKind, dict[int, VolumeFile]] = {kind: {} for kind in recipe.kinds}
-        self._divisors: dict[int, float] = {}
+        self._divisors: dict[int, float] | None = None
         self._sides: dict[int, Hemisphere | None] = {}
         self._known: set[int] = set()
 
-    def lacking(self, subjects: Sequence[Subject]) -> dict[int, str]:
-        """Experiments that cannot go in, and why.
+    def missing(self, experiments: Sequence[ExperimentFacts]) -> dict[int, str]:
+        """The reason for each experiment that is left out.
 
         Raises
         ------
         MissingDataError, RecipeError
-            If the recipe says that this is an error.
+            If the recipe makes this an error.
         """
-        self._look_up(subjects)
-        ids = [subject.experiment_id for subject in subjects]
-        reasons = self._without_volume(ids)
-        for identifier, reason in {**self._without_divisor(ids), **self._without_side(ids)}.items():
-            reasons.setdefault(identifier, reason)
-        for identifier, reason in self._bilateral(ids).items():
-            reasons.setdefault(identifier, reason)
+        self._look_up(experiments)
+        ids = [each.experiment_id for each in experiments]
+        reasons: dict[int, str] = {}
+        # The first reason counts.
+        for found in (
+            self._without_volume(ids),
+            self._without_divisor(ids),
+            self._without_side(ids),
+            self._bilateral(experiments),
+        ):
+            reasons = {**found, **reasons}
         return reasons
 
     def member(self, experiment_id: int, group: int) -> MemberInput:
-        """The input of an experiment that lacks nothing."""
+        """The input of an experiment whose data are complete."""
         volumes = {kind: found[experiment_id] for kind, found in self._volumes.items()}
         return MemberInput(
             experiment_id,
             group,
             volumes[self.recipe.kind],
-            divisor=self._divisors.get(experiment_id, 1.0),
+            divisor=1.0 if self._divisors is None else self._divisors[experiment_id],
             injected=self._sides.get(experiment_id),
             exclude=volumes["injection_fraction"] if self.recipe.exclude_injection else None,
             weights=volumes["data_mask"] if self.recipe.weight_by_data_mask else None,
         )
 
-    def _look_up(self, subjects: Sequence[Subject]) -> None:
-        new = [subject for subject in subjects if subject.experiment_id not in self._known]
-        ids = [subject.experiment_id for subject in new]
+    def _look_up(self, experiments: Sequence[ExperimentFacts]) -> None:
+        new = [each for each in experiments if each.experiment_id not in self._known]
+        ids = [each.experiment_id for each in new]
         self._known.update(ids)
         for kind, found in self._volumes.items():
             found.update(find_volumes(self._connection, ids, kind=kind, spacing_um=self.recipe.spacing_um))
-        if self.recipe.normalize == "injection_volume":
-            self._divisors.update(injection_volumes(self._connection, ids))
-        if needs_side(self.recipe.hemisphere_rule):
-            self._sides.update({subject.experiment_id: subject.injected_hemisphere for subject in new})
+        found_divisors = divisors(self._connection, self.recipe.normalize, ids)
+        if found_divisors is not None:
+            self._divisors = {**(self._divisors or {}), **found_divisors}
+        if self._rule.needs_side:
+            self._sides.update({each.experiment_id: each.injected_hemisphere for each in new})
 
     def _without_volume(self, ids: Sequence[int]) -> dict[int, str]:
-        reasons: dict[int, str] = {}
-        spacing = self.recipe.spacing_um
+        recipe, reasons = self.recipe, dict[int, str]()
         for kind, found in self._volumes.items():
-            absent = [identifier for identifier in ids if identifier not in found]
-            what = f"the {kind} at {spacing} um is not in the store"
-            self._refuse(
-                absent,
-                what,
-                hint=f"Bring them: {fetch_command(self.recipe.selection, absent, kind=kind, spacing_um=spacing)}",
+            absent = [each for each in ids if each not in found]
+            left = without_volume(
+                recipe.selection, absent, kind=kind, spacing_um=recipe.spacing_um, missing=recipe.missing
             )
-            reasons.update({identifier: what for identifier in absent if identifier not in reasons})
+            reasons = {**left, **reasons}
         return reasons
 
     def _without_divisor(self, ids: Sequence[int]) -> dict[int, str]:
-        if self.recipe.normalize != "injection_volume":
+        found = self._divisors
+        if found is None:
             return {}
-        absent = [identifier for identifier in ids if identifier not in self._divisors]
-        what = "the injection volume is not known (no unionize rows)"
-        self._refuse(absent, what, hint=f"Bring them: {sync_command(self.recipe.selection, absent)}")
-        zero = [identifier for identifier in ids if self._divisors.get(identifier, 1.0) <= 0]
-        nothing = "the injection volume is 0, so it cannot be divided by"
-        self._refuse(zero, nothing, hint="Leave such experiments out, or do not normalize.")
-        return {**dict.fromkeys(absent, what), **dict.fromkeys(zero, nothing)}
-
-    def _without_side(self, ids: Sequence[int]) -> dict[int, str]:
-        if not needs_side(self.recipe.hemisphere_rule):
-            return {}
-        absent = [identifier for identifier in ids if self._sides[identifier] is None]
-        what = "the injected hemisphere is not known"
-        self._refuse(absent, what, hint=f"Bring the unionize rows: {sync_command(self.recipe.selection, absent)}")
-        return dict.fromkeys(absent, what)
-
-    def _bilateral(self, ids: Sequence[int]) -> dict[int, str]:
-        recipe = self.recipe
-        if not needs_side(recipe.hemisphere_rule) or recipe.bilateral_rule == "larger_side":
-            return {}
-        shares = {identifier: self._minor_share.get(identifier, 0.0) for identifier in ids}
-        both = {identifier: share for identifier, share in shares.items() if share >= BILATERAL_SHARE}
-        if both and recipe.bilateral_rule == "error":
-            raise RecipeError(
-                f"injected on both sides, which {recipe.hemisphere_rule!r} does not admit: {listed_ids(both)}",
-                hint="Say what becomes of them: bilateral larger_side or leave_out (--bilateral-rule).",
-            )
+        divisor, missing = NORMALIZATIONS[self.recipe.normalize].divisor, self.recipe.missing
+        absent = [each for each in ids if each not in found]
+        sync = f"Sync the unionize tables: {sync_command(self.recipe.selection, absent)}"
+        reasons = leave_out(absent, f"the {divisor} is not known (no unionize rows)", missing=missing, hint=sync)
+        zero = [each for each in ids if found.get(each, 1.0) <= 0]
         return {
-            identifier: f"injected on both sides ({share:.1%} of the injection on the smaller one)"
-            for identifier, share in both.items()
+            **reasons,
+            **leave_out(
+                zero, f"the {divisor} is 0, so it cannot be divided by", missing=missing, hint="Do not normalize."
+            ),
         }
 
-    def _refuse(self, ids: Sequence[int], what: str, *, hint: str) -> None:
-        if ids and self.recipe.missing == "error":
-            raise MissingDataError(f"{what}: {number_of(len(ids), 'experiment')}, {listed_ids(ids)}", hint=hint)
+    def _without_side(self, ids: Sequence[int]) -> dict[int, str]:
+        if not self._rule.needs_side:
+            return {}
+        absent = [each for each in ids if self._sides[each] is None]
+        sync = f"Sync the unionize tables: {sync_command(self.recipe.selection, absent)}"
+        return leave_out(absent, "the injected hemisphere is not known", missing=self.recipe.missing, hint=sync)
+
+    def _bilateral(self, experiments: Sequence[ExperimentFacts]) -> dict[int, str]:
+        recipe, rule = self.recipe, self.recipe.bilateral_rule
+        found = [each for each in experiments if self._rule.needs_side and each.is_bilateral]
+        if rule == "larger_side" or not found:
+            return {}
+        if rule == "error":
+            raise RecipeError(
+                f"the hemisphere rule {recipe.hemisphere_rule!r} needs one injected side; injected on both sides: "
+                f"{listed_ids(each.experiment_id for each in found)}",
+                hint="Use bilateral_rule 'larger_side' or 'leave_out' (--bilateral-rule).",
+            )
+        if rule == "leave_out":
+            reason = "injected on both sides ({:.1%} of the injection on the smaller one)"
+            return {each.experiment_id: reason.format(each.minor_share) for each in found}
+        assert_never(rule)
 
 
 def _uses_regions(grouping: Grouping) -> bool:
     if isinstance(grouping, CrossedGrouping):
         return _uses_regions(grouping.first) or _uses_regions(grouping.second)
     return isinstance(grouping, RegionGrouping)
-
-
-def _minor_shares(connection: Connection, ids: Sequence[int]) -> dict[int, float]:
-    """The share of the smaller injected side, where it is known."""
-    columns = (Experiment.id, Experiment.injection_volume_left, Experiment.injection_volume_right)
-    rows = connection.execute(select(*columns).where(id_in(connection, Experiment.id, ids)))
-    return {
-        identifier: min(left, right) / (left + right)
-        for identifier, left, right in rows
-        if left is not None and right is not None and left + right > 0
-    }
-
-
-def _member_values(member: MemberInput) -> dict[str, Any]:
-    files = {"volume": member.volume, "exclude": member.exclude, "weights": member.weights}
-    return {
-        "experiment_id": member.experiment_id,
-        "group": member.group,
-        "divisor": member.divisor,
-        "injected": member.injected,
-        **{role: None if file is None else file.layout.array_sha256 for role, file in files.items()},
-    }
-
-
-def _nothing_left(recipe: Recipe, reasons: Mapping[int, str]) -> MissingDataError:
-    first = min(reasons)
-    command = fetch_command(recipe.selection, list(reasons), kind=recipe.kind, spacing_um=recipe.spacing_um)
-    return MissingDataError(
-        f"none of the {len(reasons)} selected experiments can go in; {first}: {reasons[first]}",
-        hint=f"Bring what is missing: {command}",
-    )

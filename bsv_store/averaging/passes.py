@@ -1,8 +1,8 @@
-"""Averaging cut into passes: some groups on some AP planes, each over the volumes of its members.
+"""Averaging in passes. A pass computes some groups on some AP planes from the volumes of their members.
 
-A pass reads every file at most once. Passes depend on nothing but their inputs, so they can run one after the other or
-at the same time, here or on other machines; members are added in the order of the inputs, voxel by voxel, so the result
-does not depend on how the work was cut.
+A pass reads every file at most once. Passes depend on their inputs only, so they can run one after the other or
+simultaneously, here or on other machines. Members are added to each voxel in the order of the inputs, so the result
+does not depend on the passes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bsv_store.averaging.kernel.accumulator import Addend, GroupAccumulator
+from bsv_store.averaging.kernel.accumulator import GroupAccumulator, MemberVolume
 from bsv_store.averaging.kernel.slabs import bytes_per_plane, slabs_within
 from bsv_store.errors import DamagedFileError
 from bsv_store.progress import SILENCE
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bsv_store.averaging.inputs import Inputs, MemberInput
-    from bsv_store.averaging.kernel.statistics import Statistic
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.progress import Progress
+    from bsv_store.vocabulary import Statistic
     from bsv_store.volumes.batches import Voxels
     from bsv_store.volumes.files import StoreFiles
 
-# Memory for running sums and their results in a pass, by spacing. A group takes about 24 MB at 100 um, where all files
-# are read whole, so that groups share a pass. At 25 um it takes 1.5 GB (the mean alone), at 10 um 24 GB; a slab there
-# is a part of each file, so that smaller slabs cost little but opening the files more often.
+# Memory for the running sums and results of a pass, by spacing. A group takes about 24 MB at 100 um, where all files
+# are read whole, so groups share a pass. At 25 um a group takes 1.5 GB (mean only), at 10 um 24 GB. There a slab is a
+# part of each file, so smaller slabs cost little more than opening the files more often.
 _BUDGET_BYTES = {100: 160_000_000, 50: 400_000_000, 25: 400_000_000, 10: 800_000_000}
 
 
@@ -45,7 +45,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Averages:
-    """What a pass gave: the statistics, arrays of shape (groups, planes, dv, ml); or the damage that it met.
+    """The result of a pass: statistics, arrays of shape (groups, planes, dv, ml), or the damaged files.
 
     Attributes
     ----------
@@ -60,16 +60,17 @@ class Averages:
 
 
 def cut(inputs: Inputs, step: int, *, workers: int = 1) -> list[Pass]:
-    """The work cut into passes that fit into memory one by one, ascending by group, then by plane.
+    """Passes that each fit into memory, ascending by group, then by plane.
 
-    Either a pass has groups as a whole, of which there are passes enough for all workers, or a slab of one group. Slabs
-    do not depend on the workers, so that a result is written in the same order, and has the same bytes, for any number.
+    A pass has either whole groups, with at least one pass for each worker if possible, or a slab of one group. Slabs do
+    not depend on the number of workers, so the result is written in the same order and has the same bytes.
 
     Parameters
     ----------
     step : int
-        Slabs are multiples of so many planes.
+        Slabs begin at multiples of this number of planes.
     workers : int
+        Number of processes.
     """
     recipe = inputs.recipe
     shape, budget = Grid(recipe.spacing_um).shape, _BUDGET_BYTES[recipe.spacing_um]
@@ -93,7 +94,7 @@ def run(
     *,
     observe: Callable[[MemberInput, Voxels], None] | None = None,
 ) -> Averages:
-    """The averages of a pass; every byte that is read is checked.
+    """The averages of a pass. Every byte that is read is checked.
 
     Parameters
     ----------
@@ -104,7 +105,7 @@ def run(
         Grid(recipe.spacing_um),
         len(work.groups),
         statistics=recipe.statistics,
-        hemisphere=recipe.hemisphere_rule,
+        hemisphere_rule=recipe.hemisphere_rule,
         weighted=recipe.weight_by_data_mask,
         ap_range=work.planes,
     )
@@ -119,32 +120,32 @@ def add_all(
     progress: Progress = SILENCE,
     observe: Callable[[MemberInput, Voxels], None] | None = None,
 ) -> dict[int, tuple[str, str | None]]:
-    """Add the members of a pass to the sums, in their order; message and hint of those whose files are damaged."""
+    """Add the members of a pass in their order; returns message and hint of those with damaged files."""
     damaged: dict[int, tuple[str, str | None]] = {}
     members = iter(work.members)
     for batch in read_in_batches(files, [member.files() for member in work.members], *work.planes):
-        addends = []
+        volumes = []
         for content, member in zip(batch, members, strict=False):
             if isinstance(content, DamagedFileError):
-                # Text, since an error does not carry its chain to another process.
+                # As text, since pickling an error loses its cause.
                 damaged[member.experiment_id] = content.message, content.hint
             else:
-                addends.append(_addend(member, content, work.groups.start))
+                volumes.append(_member_volume(member, content, work.groups.start))
                 if observe is not None:
                     observe(member, content[0])
-        # Nothing will come of a pass with damage; the rest is read only to name all that is damaged at once.
+        # After damage the other files are read only to report all damaged files at once.
         if not damaged:
-            accumulator.add_all(addends)
-            progress.advance(len(addends))
+            accumulator.add_all(volumes)
+            progress.advance(len(volumes))
     return damaged
 
 
-def _addend(member: MemberInput, content: list[Voxels], first_group: int) -> Addend:
+def _member_volume(member: MemberInput, content: list[Voxels], first_group: int) -> MemberVolume:
     volume, *masks = content
     exclude = masks.pop(0) if member.exclude is not None else None
     weights = masks.pop(0) if member.weights is not None else None
     what = f"experiment {member.experiment_id}"
-    return Addend(member.group - first_group, volume, member.divisor, member.injected, weights, exclude, what)
+    return MemberVolume(member.group - first_group, volume, member.divisor, member.injected, weights, exclude, what)
 
 
 def _bytes_per_plane(recipe: Recipe, shape: tuple[int, int, int], groups: int) -> int:
@@ -152,7 +153,7 @@ def _bytes_per_plane(recipe: Recipe, shape: tuple[int, int, int], groups: int) -
         shape,
         groups,
         statistics=recipe.statistics,
-        hemisphere=recipe.hemisphere_rule,
+        hemisphere_rule=recipe.hemisphere_rule,
         weighted=recipe.weight_by_data_mask,
         dtype=recipe.dtype,
     )

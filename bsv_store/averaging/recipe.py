@@ -1,63 +1,79 @@
-"""The question that a dataset version answers, as a value with one canonical text."""
+"""Recipes: everything that defines an average except the state of the store."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Any
 
 from bsv_store.averaging.grouping.grouping import Grouping, NoGrouping, grouping_from_json
-from bsv_store.averaging.hemisphere import BilateralPolicy, HemisphereRule, bilateral_policy, hemisphere_rule
-from bsv_store.averaging.kernel.accumulator import checked_dtype, checked_statistics
-from bsv_store.averaging.kernel.statistics import Statistic
+from bsv_store.averaging.kernel.statistics import checked_statistics
 from bsv_store.catalog.selection.selection import Selection
+from bsv_store.check import choice
 from bsv_store.errors import RecipeError
-from bsv_store.vocabulary import VolumeKind
+from bsv_store.vocabulary import (
+    BILATERAL_RULES,
+    HEMISPHERE_RULES,
+    MISSING_POLICIES,
+    NORMALIZATIONS,
+    RESULT_DTYPES,
+    VOLUME_KINDS,
+    BilateralRule,
+    HemisphereRule,
+    MissingPolicy,
+    Normalization,
+    ResultDtype,
+    Statistic,
+    VolumeKind,
+)
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.volume import volume_kind
 
-Normalization = Literal["none", "injection_volume"]
-MissingPolicy = Literal["error", "leave_out"]
-ResultDtype = Literal["float32", "float64"]
-
-NORMALIZATIONS: tuple[Normalization, ...] = get_args(Normalization)
-MISSING_POLICIES: tuple[MissingPolicy, ...] = get_args(MissingPolicy)
 RECIPE_VERSION = 1
+
+# The parts that are names from a closed list.
+_LISTS: Mapping[str, Mapping[str, Any]] = {
+    "kind": VOLUME_KINDS,
+    "normalize": NORMALIZATIONS,
+    "hemisphere_rule": HEMISPHERE_RULES,
+    "bilateral_rule": BILATERAL_RULES,
+    "missing": MISSING_POLICIES,
+    "dtype": RESULT_DTYPES,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Which experiments are averaged, how, into which groups. Names may be written with hyphens.
+    """Which experiments are averaged, how, and in which groups.
+
+    Names are those of the lists in `bsv_store.vocabulary`; other spellings and synonyms are replaced by them.
 
     Attributes
     ----------
     selection : Selection
     kind : VolumeKind
-    spacing_um : int
-        10, 25, 50 or 100.
+    spacing_um : {10, 25, 50, 100}
     grouping : Grouping
-    normalize : {'none', 'injection_volume'}
-        'injection_volume' divides each volume by its injection volume in mm3.
+    normalize : Normalization
     hemisphere_rule : HemisphereRule
-        What becomes of the two hemispheres, see `HemisphereRule`.
-    bilateral_rule : {'larger_side', 'error', 'leave_out'}
-        What becomes of experiments injected on both sides where the hemisphere rule needs one side.
+    bilateral_rule : BilateralRule
+        What to do about experiments injected on both sides, where the hemisphere rule needs one side.
     exclude_injection : bool
-        Do not count voxels that the injection site touches (injection fraction above 0).
+        Do not count voxels inside the injection site (injection fraction above 0).
     weight_by_data_mask : bool
         Weight every voxel by the fraction of it that has data.
-    statistics : tuple of {'mean', 'sd', 'sem', 'min', 'max', 'n'}
-        The mean always comes with them.
-    missing : {'error', 'leave_out'}
-        What becomes of experiments that lack a volume or an injection volume, or whose injected side is not known.
-    dtype : {'float32', 'float64'}
-        Of the result; sums are float64 in any case.
+    statistics : tuple of Statistic
+        The mean is always among them.
+    missing : MissingPolicy
+        What to do about experiments that do not have a volume, a divisor or an injected hemisphere that the recipe
+        needs.
+    dtype : ResultDtype
+        Of the result. Sums are float64 in any case.
 
     Raises
     ------
     RecipeError, InputError
-        On anything unknown, with the valid values.
+        If a part is not valid; the hint lists the valid values.
     """
 
     selection: Selection
@@ -66,7 +82,7 @@ class Recipe:
     grouping: Grouping = field(default_factory=NoGrouping)
     normalize: Normalization = "none"
     hemisphere_rule: HemisphereRule = "none"
-    bilateral_rule: BilateralPolicy = "larger_side"
+    bilateral_rule: BilateralRule = "larger_side"
     exclude_injection: bool = False
     weight_by_data_mask: bool = False
     statistics: tuple[Statistic, ...] = ("mean",)
@@ -75,34 +91,35 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not isinstance(self.selection, Selection):
-            raise RecipeError(f"{self.selection!r} is not a Selection", hint="Build one with bsv_store.Selection.")
+            raise RecipeError(
+                f"selection must be a Selection, got {self.selection!r}", hint="For example Selection(ids=[100141219])."
+            )
         if not isinstance(self.grouping, Grouping):
             raise RecipeError(
-                f"{self.grouping!r} is not a grouping", hint="Use by_coordinate, by_region, by_field or crossed."
+                f"grouping must be a Grouping, got {self.grouping!r}",
+                hint="Use by_coordinate, by_region, by_field or crossed.",
             )
         Grid(self.spacing_um)
-        checked: dict[str, Any] = {
-            "kind": volume_kind(self.kind, error=RecipeError),
-            "normalize": _one_of("normalization", self.normalize, NORMALIZATIONS),
-            "hemisphere_rule": hemisphere_rule(self.hemisphere_rule),
-            "bilateral_rule": bilateral_policy(self.bilateral_rule),
-            "statistics": checked_statistics(self.statistics),
-            "missing": _one_of("policy for missing data", self.missing, MISSING_POLICIES),
-            "dtype": checked_dtype(self.dtype).name,
+        checked = {
+            name: choice(name, getattr(self, name), rows, error=RecipeError).name for name, rows in _LISTS.items()
         }
+        checked["statistics"] = checked_statistics(self.statistics)
         for name in ("exclude_injection", "weight_by_data_mask"):
             if not isinstance(getattr(self, name), bool):
-                raise RecipeError(f"{name} is {getattr(self, name)!r}", hint="It is true or false.")
+                raise RecipeError(f"{name} must be True or False, got {getattr(self, name)!r}")
         for name, value in checked.items():
-            # The one place where a value is set on a frozen object: spellings become one canonical form.
+            # The object is frozen; this is the only place that sets a value.
             object.__setattr__(self, name, value)
 
     @property
     def kinds(self) -> tuple[VolumeKind, ...]:
-        """The kinds of volumes that go in, masks included."""
-        return needed_kinds(
-            self.kind, exclude_injection=self.exclude_injection, weight_by_data_mask=self.weight_by_data_mask
-        )
+        """The kinds of volumes that are read for each experiment, masks included."""
+        masks: list[VolumeKind] = []
+        if self.exclude_injection:
+            masks.append("injection_fraction")
+        if self.weight_by_data_mask:
+            masks.append("data_mask")
+        return tuple(dict.fromkeys([self.kind, *masks]))
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain JSON values."""
@@ -119,18 +136,18 @@ class Recipe:
 
     @classmethod
     def from_json(cls, text: str | Mapping[str, Any]) -> Recipe:
-        """The recipe that :meth:`to_json` or :meth:`to_dict` gave.
+        """The recipe from the result of `to_json` or `to_dict`.
 
         Raises
         ------
         RecipeError
-            If this is no recipe, or one with unknown or missing parts.
+            If this is not a valid recipe, or one with unknown or missing parts.
         """
         values = _as_object(text)
         version = values.pop("recipe_version", RECIPE_VERSION)
         if version != RECIPE_VERSION:
             raise RecipeError(
-                f"the recipe has the version {version!r}; this version of bsv-store knows {RECIPE_VERSION}",
+                f"the recipe has the version {version!r}; this version of bsv-store reads {RECIPE_VERSION}",
                 hint="Upgrade the package: pip install --upgrade bsv-store",
             )
         known = [part.name for part in fields(cls)]
@@ -138,7 +155,7 @@ class Recipe:
         if unknown:
             raise RecipeError(f"a recipe has no part {unknown[0]!r}", hint=f"Parts are {', '.join(known)}.")
         if "selection" not in values:
-            raise RecipeError("the recipe has no selection", hint="Say which experiments to average.")
+            raise RecipeError("the recipe has no selection", hint="Add the part 'selection'.")
         try:
             values["selection"] = Selection.from_dict(values["selection"])
             if "grouping" in values:
@@ -147,37 +164,12 @@ class Recipe:
                 values["statistics"] = tuple(values["statistics"])
             return cls(**values)
         except (TypeError, AttributeError) as error:
-            raise RecipeError(f"the recipe has a part of the wrong type: {error}") from error
-
-
-def needed_kinds(
-    kind: str, *, exclude_injection: bool = False, weight_by_data_mask: bool = False
-) -> tuple[VolumeKind, ...]:
-    """The kinds of volumes that a recipe with these parts needs of every experiment.
-
-    Raises
-    ------
-    InputError
-        If there is no such kind.
-    """
-    masks: list[VolumeKind] = []
-    if exclude_injection:
-        masks.append("injection_fraction")
-    if weight_by_data_mask:
-        masks.append("data_mask")
-    return tuple(dict.fromkeys([volume_kind(kind), *masks]))
+            raise RecipeError(f"a part of the recipe has the wrong type: {error}") from error
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no white space, so that equal values give equal text."""
+    """JSON with sorted keys and without white space, so that equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def _one_of(what: str, value: Any, valid: Iterable[str]) -> str:
-    name = value.replace("-", "_") if isinstance(value, str) else value
-    if name not in valid:
-        raise RecipeError(f"there is no {what} {value!r}", hint=f"Valid values are {', '.join(valid)}.")
-    return str(name)
 
 
 def _as_object(text: str | Mapping[str, Any]) -> dict[str, Any]:
@@ -186,7 +178,7 @@ def _as_object(text: str | Mapping[str, Any]) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise RecipeError(f"this recipe is not JSON: {text[:200]!r}") from error
+        raise RecipeError(f"the recipe is not valid JSON: {text[:200]!r}") from error
     if not isinstance(value, dict):
-        raise RecipeError(f"this recipe is not a JSON object: {text[:200]!r}")
+        raise RecipeError(f"the recipe is not a JSON object: {text[:200]!r}")
     return value

@@ -41,7 +41,7 @@ class Individuals:
         self._volumes[self._places[member.experiment_id]] = process_volume(
             voxels.to_dense() if isinstance(voxels, SparseArray) else voxels,
             divisor=member.divisor,
-            hemisphere=self._recipe.hemisphere_rule,
+            hemisphere_rule=self._recipe.hemisphere_rule,
             injected=member.injected,
         )
 

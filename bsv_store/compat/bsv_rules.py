@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from bsv_store.averaging.grouping.assignment import Group, LeftOut, Subject, assign
+from bsv_store.averaging.grouping.assignment import Group, LeftOut, assign
+from bsv_store.averaging.grouping.facts import ExperimentFacts
 from bsv_store.averaging.inputs import Inputs, MemberInput
 from bsv_store.catalog.tables.frames import injection_volumes
 from bsv_store.catalog.volumes import find_volumes
@@ -28,19 +29,21 @@ if TYPE_CHECKING:
 UNKNOWN_COORDINATE = 0.0
 
 
-def without_facts(experiment: Subject) -> Subject:
+def without_facts(experiment: ExperimentFacts) -> ExperimentFacts:
     """The experiment as Brain Street View sees it if it has no injection rows."""
-    return Subject(experiment.experiment_id, primary_structure="", primary_structure_id=0)
+    return ExperimentFacts(experiment.experiment_id, primary_structure="", primary_structure_id=0)
 
 
-def gather_inputs(connection: Connection, request: Request, experiments: Sequence[Subject]) -> tuple[Inputs, list[int]]:
+def gather_inputs(
+    connection: Connection, request: Request, experiments: Sequence[ExperimentFacts]
+) -> tuple[Inputs, list[int]]:
     """The inputs of the average by Brain Street View's rules, and the ids of those that cannot be normalized.
 
     The groups list all their experiments, the members only those with a volume.
 
     Parameters
     ----------
-    experiments : sequence of Subject
+    experiments : sequence of ExperimentFacts
         As Brain Street View sees them.
     """
     recipe = request.recipe
@@ -84,7 +87,7 @@ def divide_by_group_size(means: NDArray[np.float64], inputs: Inputs) -> None:
 
 
 def _by_prefix(
-    regions: Sequence[tuple[str, int]], experiments: Sequence[Subject]
+    regions: Sequence[tuple[str, int]], experiments: Sequence[ExperimentFacts]
 ) -> tuple[tuple[Group, ...], tuple[LeftOut, ...]]:
     members: dict[int, list[int]] = {number: [] for number in groups_of(regions)}
     left_out = []

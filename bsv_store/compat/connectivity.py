@@ -33,7 +33,7 @@ from bsv_store.text import listed, number_of
 from bsv_store.volumes.grid import AXES
 
 if TYPE_CHECKING:
-    from bsv_store.averaging.grouping.assignment import Subject
+    from bsv_store.averaging.grouping.facts import ExperimentFacts
     from bsv_store.store.store import Store
     from bsv_store.vocabulary import MissingPolicy
 
@@ -172,14 +172,14 @@ class _Found:
 
     Attributes
     ----------
-    seen : list of Subject
+    seen : list of ExperimentFacts
         What region_info says of the experiments; under ``bsv_rules`` what Brain Street View knows of them.
     warnings : tuple of str
     """
 
     inputs: Inputs
-    experiments: list[Subject]
-    seen: list[Subject]
+    experiments: list[ExperimentFacts]
+    seen: list[ExperimentFacts]
     injections: dict[int, tuple[float, float]]
     tables: dict[int, str]
     warnings: tuple[str, ...]
@@ -285,7 +285,7 @@ class _Call:
         return reason if failure is None or failure in reason else f"{reason} ({failure})"
 
 
-def _bins(inputs: Inputs, experiments: Sequence[Subject]) -> dict[str, Any]:
+def _bins(inputs: Inputs, experiments: Sequence[ExperimentFacts]) -> dict[str, Any]:
     """The parts of region_info on grouping by coordinate."""
     grouping = inputs.recipe.grouping
     if not isinstance(grouping, CoordinateGrouping):

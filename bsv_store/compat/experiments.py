@@ -6,17 +6,16 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, select
 
-from bsv_store.averaging.grouping.assignment import Subject
-from bsv_store.averaging.grouping.subjects import subject_attributes
+from bsv_store.averaging.grouping.facts import ExperimentFacts, experiment_facts
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Unionize
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
 from bsv_store.vocabulary import MEASURED_HEMISPHERES
 
 
-def read_experiments(connection: Connection, ids: Sequence[int]) -> list[Subject]:
+def read_experiments(connection: Connection, ids: Sequence[int]) -> list[ExperimentFacts]:
     """The experiments in the order of the ids, all of which the catalog must have."""
-    found = {each["experiment_id"]: Subject(**each) for each in subject_attributes(connection, ids)}
+    found = {each.experiment_id: each for each in experiment_facts(connection, ids)}
     return [found[experiment_id] for experiment_id in ids]
 
 

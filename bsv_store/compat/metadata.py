@@ -15,7 +15,7 @@ from bsv_store.formats.output_file import atomic_output
 from bsv_store.volumes.grid import AXES
 
 if TYPE_CHECKING:
-    from bsv_store.averaging.grouping.assignment import Subject
+    from bsv_store.averaging.grouping.facts import ExperimentFacts
 
 COLUMNS = (
     "ExperimentID",
@@ -30,10 +30,10 @@ COLUMNS = (
 )
 
 
-def print_summary(experiments: Sequence[Subject]) -> None:
+def print_summary(experiments: Sequence[ExperimentFacts]) -> None:
     """Print the number of experiments, in total and by line and primary structure."""
     lines = [f"Experiments: {len(experiments)}"]
-    lines += _counted("Mouse lines", (each.line or WILD_TYPE_LABEL for each in experiments))
+    lines += _counted("Mouse lines", (str(each.fields["line"] or WILD_TYPE_LABEL) for each in experiments))
     lines += _counted("Primary injection structures", (each.primary_structure for each in experiments))
     sys.stdout.write("\n".join(lines) + "\n")
 
@@ -59,7 +59,7 @@ def metadata_file(folder: Path, file_name: str) -> Path:
 
 def write_metadata(
     target: Path,
-    experiments: Sequence[Subject],
+    experiments: Sequence[ExperimentFacts],
     injections: Mapping[int, tuple[float, float]],
     *,
     unknown: float | str,
@@ -87,7 +87,7 @@ def write_metadata(
             writer.writerow(
                 (
                     each.experiment_id,
-                    each.line or WILD_TYPE_LABEL,
+                    each.fields["line"] or WILD_TYPE_LABEL,
                     each.primary_structure,
                     each.primary_structure_id,
                     *(unknown if (um := each.coordinate(axis)) is None else um for axis in AXES),

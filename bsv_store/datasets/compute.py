@@ -1,4 +1,4 @@
-"""From inputs to a result file: the passes are run, and their averages written as they come."""
+"""Computing the result file of some inputs, pass by pass."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bsv_store.averaging import passes
+from bsv_store.catalog.missing import LEAVE_OUT_HINT
 from bsv_store.datasets.result.file import EncodedResult, result_writer
 from bsv_store.datasets.workers import checked_workers, in_order, pool
 from bsv_store.errors import DamagedFileError
@@ -25,16 +26,13 @@ if TYPE_CHECKING:
     from bsv_store.volumes.files import StoreFiles
 
 
-_LEAVE_OUT_HINT = "Or leave such experiments out (--missing leave-out, missing='leave_out')."
-
-
 class DamagedInputsError(DamagedFileError):
     """Files of members that are missing or differ from what was published.
 
     Attributes
     ----------
     damaged : dict of int to str
-        Experiment id -> what is wrong with its file.
+        Experiment id -> problem with its file.
     """
 
     def __init__(self, message: str, *, hint: str | None, damaged: dict[int, str]) -> None:
@@ -43,13 +41,13 @@ class DamagedInputsError(DamagedFileError):
 
 
 @contextmanager
-def result_room(files: StoreFiles, recipe: Recipe, *, in_store: bool = True) -> Iterator[Path | None]:
-    """Where the result of a recipe is to be built: None for memory, or a temporary path where it is too large for that.
+def temporary_result(files: StoreFiles, recipe: Recipe, *, in_store: bool = True) -> Iterator[Path | None]:
+    """A temporary path for the result of a recipe; None if it fits into memory.
 
     Parameters
     ----------
     in_store : bool
-        Under the store's ``tmp/``, where it can be published; else in the system's folder for temporary files.
+        In the store's ``tmp/``, from where it can be published; otherwise in the system's temporary folder.
     """
     if not Grid(recipe.spacing_um).is_large:
         yield None
@@ -71,43 +69,42 @@ def compute(
     workers: int | None = None,
     can_leave_out: bool = True,
 ) -> EncodedResult:
-    """The result file of these inputs; every byte that is read is checked.
+    """The result file of these inputs. Every byte that is read is checked.
 
-    Memory is bounded: as many groups at a time as fit, since each volume belongs to one group and is read once all the
-    same; where not even one fits, slab by slab. Whoever does the work, and in how many parts, the result is the same to
-    the last bit.
+    Memory is bounded: groups are computed together as far as they fit, and slab by slab if a single one does not fit.
+    The result does not depend on the passes or on who computes them.
 
     Parameters
     ----------
     path : pathlib.Path, optional
-        Where the file goes, see `result_room`; into memory by default.
+        Where the file is created, see `temporary_result`; by default in memory.
     executor : Executor, optional
-        Does the passes; they read the store's folder under the same path.
+        Computes the passes. It must see the store's folder under the same path.
     workers : int, optional
-        Passes under way at a time; without an executor, in so many processes.
+        Number of processes, or with ``executor`` of tasks in flight.
     can_leave_out : bool
-        Whether who is told of damage may leave such experiments out.
+        Whether the error suggests leaving out experiments with damaged files.
 
     Raises
     ------
     DamagedInputsError
-        If files are not what was published: names the members concerned.
+        If files are missing or differ from what was published; lists the members.
     NoSpaceError, StoreError
-        If the result does not fit on the disk.
+        If the result cannot be written.
     """
-    watcher = progress or SILENCE
+    progress = progress or SILENCE
     at_once = checked_workers(workers, executor)
     with result_writer(inputs, path) as writer:
         work = passes.cut(inputs, writer.planes_per_chunk, workers=at_once)
-        watcher.start(sum(len(each.members) for each in work), "averaging volumes")
+        progress.start(sum(len(each.members) for each in work), "averaging volumes")
         try:
-            for each, averages in _averages(files, inputs.recipe, work, watcher, executor, at_once):
+            for each, averages in _averages(files, inputs.recipe, work, progress, executor, at_once):
                 if averages.damaged:
                     raise damaged_inputs(averages.damaged, can_leave_out=can_leave_out)
                 writer.write(averages.arrays, first_group=each.groups.start, first_plane=each.planes[0])
             return writer.finish()
         finally:
-            watcher.finish()
+            progress.finish()
 
 
 def _averages(
@@ -118,27 +115,27 @@ def _averages(
     executor: Executor | None,
     at_once: int,
 ) -> Iterator[tuple[Pass, Averages]]:
-    """Passes with what they gave, in order."""
+    """The passes with their results, in order."""
     if executor is None and (at_once == 1 or len(work) == 1):
         for each in work:
             yield each, passes.run(files, recipe, each, progress)
         return
     with ExitStack() as stack:
-        doing = executor or stack.enter_context(pool(min(at_once, len(work))))
+        chosen = executor or stack.enter_context(pool(min(at_once, len(work))))
         calls = [(passes.run, files, recipe, each) for each in work]
-        for each, averages in zip(work, in_order(doing, calls, at_once=at_once), strict=True):
+        for each, averages in zip(work, in_order(chosen, calls, at_once=at_once), strict=True):
             progress.advance(len(each.members))
             yield each, averages
 
 
 def damaged_inputs(damaged: dict[int, tuple[str, str | None]], *, can_leave_out: bool = True) -> DamagedInputsError:
-    """The error that names all members whose files are damaged, from their messages and hints."""
+    """The error for all members with damaged files, from their messages and hints."""
     first = min(damaged)
     message, hint = damaged[first]
     more = f" (and {len(damaged) - 1} more: {listed_ids(damaged.keys() - {first})})" if len(damaged) > 1 else ""
     error = DamagedInputsError(
         f"experiment {first}{more}: {message}",
-        hint=f"{hint or ''} {_LEAVE_OUT_HINT if can_leave_out else ''}".strip(),
+        hint=f"{hint or ''} {LEAVE_OUT_HINT if can_leave_out else ''}".strip(),
         damaged={identifier: text for identifier, (text, _) in damaged.items()},
     )
     error.__cause__ = DamagedFileError(message, hint=hint)

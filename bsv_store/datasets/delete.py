@@ -1,23 +1,12 @@
-"""Deleting a version: first its rows, then its file, which goes to the trash."""
+"""Deleting a version: first its rows, then its file."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, select
-
-from bsv_store.catalog.database.models import (
-    Dataset,
-    DatasetAnswer,
-    DatasetCheck,
-    DatasetGroup,
-    DatasetMember,
-    DatasetTag,
-)
-from bsv_store.catalog.database.models import DatasetVersion as VersionRow
 from bsv_store.checkpoints import checkpoint
+from bsv_store.datasets import table
 from bsv_store.datasets.refs import parse_ref
-from bsv_store.datasets.table import read_version, version_id
 from bsv_store.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,39 +16,31 @@ if TYPE_CHECKING:
 
 
 def delete_version(database: Database, files: StoreFiles, ref: str) -> DatasetVersion:
-    """The version that was deleted; its number is not given again.
+    """Delete a version; see `Datasets.delete`.
 
     Raises
     ------
     UnknownDatasetError
         If the store does not have it.
     InputError
-        If a tag is on it.
+        If it has a tag.
     """
     wanted = parse_ref(ref)
     with database.writing() as connection:
-        connection.execute(select(Dataset.id).where(Dataset.name == wanted.name).with_for_update())
-        identifier = version_id(connection, wanted)
-        version = read_version(connection, files, identifier)
+        table.lock_dataset(connection, wanted.name)
+        identifier = table.version_id(connection, wanted)
+        version = table.read_version(connection, files, identifier)
         if version.tags:
             raise InputError(
                 f"{version.ref} cannot be deleted: it has the tag {', '.join(version.tags)}",
-                hint="Somebody relies on what is tagged. Take the tag off first, if you are sure.",
+                hint=f"Remove the tag first: bsv-store dataset untag {version.name} {version.tags[0]}",
             )
-        # Whoever is remembering an answer of it holds its row.
-        connection.execute(select(VersionRow.id).where(VersionRow.id == identifier).with_for_update())
-        for table in (DatasetMember, DatasetGroup, DatasetTag, DatasetCheck, DatasetAnswer):
-            connection.execute(delete(table).where(table.version_id == identifier))
-        connection.execute(delete(VersionRow).where(VersionRow.id == identifier))
+        table.delete_version_rows(connection, identifier)
         checkpoint("delete:removed")
     checkpoint("delete:committed")
-    _trash_unused(database, files, version)
-    return version
-
-
-def _trash_unused(database: Database, files: StoreFiles, version: DatasetVersion) -> None:
-    """Move the file out of the way, unless somebody has just made the same version again and uses it."""
     with database.writing() as connection:
-        connection.execute(select(Dataset.id).where(Dataset.name == version.name).with_for_update())
-        if connection.scalar(select(VersionRow.id).where(VersionRow.path == version.relative_path)) is None:
+        # Another process may have published the same version again.
+        table.lock_dataset(connection, version.name)
+        if not table.is_path_used(connection, version.relative_path):
             files.trash(version.relative_path)
+    return version

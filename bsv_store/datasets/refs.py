@@ -1,4 +1,4 @@
-"""Names of datasets, their versions and tags: ``name``, ``name@3``, ``name@latest``, ``name@tag``."""
+"""References to versions: ``name``, ``name@3``, ``name@latest``, ``name@tag``; names and tags."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from bsv_store.errors import InputError
 
 LATEST = "latest"
 
-# A name becomes a folder: nothing in it may mean anything to a file system.
+# The name is also the name of a folder.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_RULE = "letters, digits, '.', '_' and '-', at most 100, the first a letter or digit"
+_RULE = "up to 100 letters, digits, '.', '_' and '-', starting with a letter or digit"
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetRef:
-    """Which version of which dataset is meant.
+    """A reference to a version.
 
     Attributes
     ----------
     name : str
     number : int or None
-        Version number, from 1.
+        From 1.
     tag : str or None
-        Without a number and a tag the latest version is meant.
+        Without number and tag, the latest version is meant.
     """
 
     name: str
@@ -41,12 +41,12 @@ class DatasetRef:
 
 
 def parse_ref(text: str) -> DatasetRef:
-    """The reference that ``name``, ``name@3``, ``name@latest`` or ``name@tag`` stands for.
+    """The reference ``name``, ``name@3``, ``name@latest`` or ``name@tag``.
 
     Raises
     ------
     InputError
-        If it is none of these.
+        If the text is not a valid reference.
 
     Examples
     --------
@@ -59,53 +59,55 @@ def parse_ref(text: str) -> DatasetRef:
         return DatasetRef(checked)
     if which.isascii() and which.isdigit():
         if int(which) < 1:
-            raise InputError(f"{text!r} is no version of a dataset", hint="Versions are numbered from 1.")
+            raise InputError(f"{text!r} is not a valid reference", hint="Versions are numbered from 1.")
         return DatasetRef(checked, number=int(which))
     if not which:
-        raise InputError(f"{text!r} names no version", hint=f"Write {checked}, {checked}@3 or {checked}@tag.")
+        raise InputError(
+            f"{text!r} is not a valid reference", hint=f"For example {checked}, {checked}@3 or {checked}@tag."
+        )
     return DatasetRef(checked, tag=check_tag(which))
 
 
 def check_name(name: str) -> str:
-    """The name, if a dataset can be called so.
+    """The name of a dataset.
 
     Raises
     ------
     InputError
-        If it has other characters than letters, digits, '.', '_' and '-', such as parts of a path.
+        If it is not valid: it has other characters than letters, digits, '.', '_' and '-', or is too long.
     """
     if not _NAME.fullmatch(checked_text("name", name, such_as="visual-by-AP")):
-        raise InputError(f"{_shown(name)} cannot be the name of a dataset", hint=f"A name is {_RULE}.")
+        raise InputError(f"{_shown(name)} is not a valid dataset name", hint=f"A name has {_RULE}.")
     return name
 
 
 def check_tag(tag: str) -> str:
-    """The tag, if a version can be called so.
+    """The tag of a version.
 
     Raises
     ------
     InputError
-        If it has other characters than a dataset's name may have, looks like a number, or is 'latest'.
+        If it is not valid: like a dataset name, but not a number or 'latest'.
     """
     if not _NAME.fullmatch(checked_text("tag", tag, such_as="paper")):
-        raise InputError(f"{_shown(tag)} cannot be a tag", hint=f"A tag is {_RULE}.")
+        raise InputError(f"{_shown(tag)} is not a valid tag", hint=f"A tag has {_RULE}.")
     if tag.lower() == LATEST:
-        raise InputError("the tag 'latest' would not mean the latest version", hint="Choose another word.")
+        raise InputError("'latest' is not a valid tag: it always means the latest version", hint="Use another word.")
     if _looks_like_a_number(tag):
-        raise InputError(f"the tag {tag!r} looks like a version number", hint=f"Add a letter, such as v{tag}.")
+        raise InputError(f"{tag!r} is not a valid tag: it is a number", hint=f"Add a letter, for example v{tag}.")
     return tag
 
 
 def near_names(name: str, known: Iterable[str]) -> str:
-    """A sentence with the names nearest to one that is not known."""
+    """A sentence that suggests names similar to an unknown one."""
     names = sorted(known)
     lowered = {each.lower(): each for each in names}
     near = [lowered[found] for found in difflib.get_close_matches(name.lower(), lowered, n=3)]
     if near:
         return f"Did you mean {', '.join(near)}?"
     if not names:
-        return "The store holds no dataset yet; `bsv-store aggregate` makes one."
-    return f"There are {', '.join(names[:10])}{' ...' if len(names) > 10 else ''}."
+        return "The store has no datasets. Create one with `bsv-store aggregate`."
+    return f"Datasets: {', '.join(names[:10])}{' ...' if len(names) > 10 else ''}."
 
 
 def _looks_like_a_number(text: str) -> bool:

@@ -1,26 +1,25 @@
-"""What a result says of each brain structure: means over the voxels that the annotation gives to it."""
+"""Means of a result over the voxels of structures, according to an annotation."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.atlas.labels import BLOCK_VOXELS, StructureLabels
-from bsv_store.averaging.hemisphere import HemisphereRule
+from bsv_store.averaging.hemisphere import half_names
 from bsv_store.errors import FrameError, InputError
-
-RegionHemisphere = Literal["left", "right", "contralateral", "ipsilateral", "both"]
+from bsv_store.vocabulary import HemisphereRule
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegionTable:
-    """Means per group, structure and hemisphere, column by column; all columns have the same length.
+    """Means per group, structure and hemisphere as columns of the same length.
 
-    Rows are in the order of the groups, then of the structures as they were given, then of the hemispheres.
+    Rows are ordered by group, then by structure as given, then by hemisphere.
 
     Attributes
     ----------
@@ -28,11 +27,11 @@ class RegionTable:
         Group number from 0.
     structure_id : ndarray of int64
     hemisphere : ndarray of str
-        'left', 'right' and 'both'; 'contralateral', 'ipsilateral' and 'both' for a result that was folded.
+        'left', 'right' and 'both'; 'contralateral', 'ipsilateral' and 'both' for a folded result.
     voxels : ndarray of int64
-        Voxels of the structure, its descendants included, that have a value in this group.
+        Number of voxels of the structure, including its descendants, that have a value in this group.
     mean : ndarray of float64
-        Mean of the group's mean over these voxels; NaN without any.
+        Mean of the group's mean over these voxels; NaN if there are none.
     """
 
     group: NDArray[np.int64]
@@ -42,7 +41,7 @@ class RegionTable:
     mean: NDArray[np.float64]
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        """The columns by name, in order, as a data frame takes them."""
+        """The columns by name, in order."""
         return {name: getattr(self, name) for name in self.__slots__}
 
     def __len__(self) -> int:
@@ -54,21 +53,21 @@ def region_means(
     annotation: Any,
     structures: Mapping[int, Collection[int]],
     *,
-    hemisphere: HemisphereRule = "none",
+    hemisphere_rule: HemisphereRule = "none",
 ) -> RegionTable:
     """Mean of each group over each structure and hemisphere.
 
     Parameters
     ----------
     mean : ndarray, shape (groups, ap, dv, ml)
-        Of a result; NaN voxels are left out. Read block by block, so an open HDF5 dataset does as well.
+        An array or an open HDF5 dataset, which is read in blocks; NaN voxels are left out.
     annotation : ndarray of int, shape (ap, dv, ml)
-        Structure id of each voxel, on the grid of the result; 0 is outside the brain. Read block by block as well.
+        Structure id of each voxel on the grid of the result; 0 = outside the brain. Also read in blocks.
     structures : mapping of int to collection of int
-        The structures asked for, each with the ids of itself and all its descendants: the annotation names only the
+        The requested structures, each with the ids of itself and all descendants: the annotation contains only the
         finest structures.
-    hemisphere : HemisphereRule
-        Of the result: only says how the hemispheres are called.
+    hemisphere_rule : HemisphereRule
+        Of the result; determines the names of the hemispheres.
 
     Returns
     -------
@@ -77,15 +76,15 @@ def region_means(
     Raises
     ------
     FrameError
-        If the annotation does not lie on the grid of the result.
+        If the annotation is not on the grid of the result.
     InputError
-        If the annotation does not hold whole numbers.
+        If the annotation does not have an integer dtype.
     """
     if annotation.dtype.kind not in "iu":
-        raise InputError(f"an annotation holds structure ids, not {annotation.dtype}")
+        raise InputError(f"an annotation must have an integer dtype, got {annotation.dtype}")
     if tuple(annotation.shape) != tuple(mean.shape[1:]):
         raise FrameError(
-            f"the annotation has the shape {tuple(annotation.shape)}, the result {tuple(mean.shape[1:])}",
+            f"the annotation has the shape {tuple(annotation.shape)}, the result has {tuple(mean.shape[1:])}",
             hint="Use the annotation of the same spacing.",
         )
     labels = StructureLabels(structures)
@@ -102,16 +101,15 @@ def region_means(
             voxels[group] += count - unknown
     shape = len(groups), len(structures), 2
     added, counted = (np.array([labels.by_structure(row) for row in rows]).reshape(shape) for rows in (total, voxels))
-    return _table(added, counted, list(structures), hemisphere == "fold_ipsilateral")
+    return _table(added, counted, list(structures), [*half_names(hemisphere_rule), "both"])
 
 
 def _table(
-    total: NDArray[np.float64], voxels: NDArray[np.float64], structure_ids: list[int], folded: bool
+    total: NDArray[np.float64], voxels: NDArray[np.float64], structure_ids: list[int], names: list[str]
 ) -> RegionTable:
     """Rows from sums of the shape (groups, structures, 2 hemispheres)."""
     total = np.concatenate([total, total.sum(axis=2, keepdims=True)], axis=2)
     voxels = np.concatenate([voxels, voxels.sum(axis=2, keepdims=True)], axis=2)
-    names = ["contralateral", "ipsilateral", "both"] if folded else ["left", "right", "both"]
     groups, ids, sides = np.meshgrid(
         np.arange(total.shape[0]), np.array(structure_ids, np.int64), np.array(names), indexing="ij"
     )

@@ -1,4 +1,4 @@
-"""What a version says of each brain structure, as a table."""
+"""Means of a version over structures, as a table."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.atlas.annotation import annotation_of, named_structures, references
+from bsv_store.averaging.hemisphere import half_names
 from bsv_store.catalog.search.signal import SUMMARY_STRUCTURE_SET_ID
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, structure_set, subtree
-from bsv_store.check import several, whole_number
+from bsv_store.check import choice, several, whole_number
 from bsv_store.datasets.region_means import region_means
 from bsv_store.errors import InputError
+from bsv_store.vocabulary import HEMISPHERE_RULES, MEASURED_HEMISPHERES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,41 +37,7 @@ def region_summary(
     hemisphere: str | Sequence[str] | None = None,
     limit: int | None = None,
 ) -> pd.DataFrame:
-    """Mean of each group over each structure and hemisphere, by the annotation of the store.
-
-    Parameters
-    ----------
-    version : DatasetVersion
-    structures : str, int or sequence of them, optional
-        Acronyms (case matters) or ids; descendants belong to them.
-    structure_set : int, optional
-        Allen's id of a set of structures. Without either, the summary structures (167587189).
-    groups : int or sequence of int, optional
-        Numbers of the groups; only they are read. All by default.
-    hemisphere : str or sequence of str, optional
-        Of those that the column names; all by default.
-    limit : int, optional
-        Of each group and hemisphere so many structures, those with the largest mean first.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Rows by group, then by structure in ontology order, then by hemisphere; with `limit` by group, hemisphere and
-        mean. Columns group (number), group_label, structure_id, acronym, name, hemisphere ('left', 'right', 'both';
-        for a folded result 'contralateral', 'ipsilateral', 'both'), voxels (with a value) and mean (NaN without any).
-        A group without experiments has no voxel with a value.
-
-    Raises
-    ------
-    MissingDataError
-        If the store has no annotation at the version's spacing; the hint is the command that brings it.
-    UnknownStructureError
-        If the ontology lacks one of the structures.
-    InputError
-        If both structures and a set are given, or there is no such set, group or hemisphere.
-    DamagedFileError
-        If the result file or the annotation is not what was published.
-    """
+    """Mean of each group over structures; see `Datasets.regions`."""
     import pandas as pd
 
     numbers = _groups(version, groups)
@@ -79,26 +47,26 @@ def region_summary(
     if structure_set is not None:
         whole_number("structure_set", structure_set, least=1)
     with database.reading() as connection:
-        rows = _wanted(connection, structures, structure_set)
+        rows = _structures(connection, structures, structure_set)
         members = {row.id: [below.id for below in subtree(connection, row.id)] for row in rows}
     with annotation_of(database, files, version.recipe.spacing_um) as annotation, version.open() as file:
-        chosen: Any = _Chosen(file["mean"], numbers)
-        table = region_means(chosen, annotation, members, hemisphere=version.recipe.hemisphere_rule)
+        chosen: Any = _ChosenGroups(file["mean"], numbers)
+        table = region_means(chosen, annotation, members, hemisphere_rule=version.recipe.hemisphere_rule)
     frame = pd.DataFrame(table.columns())
     frame["group"] = np.array(numbers, np.int64)[table.group]
     by_id: dict[int, StructureRow] = {row.id: row for row in rows}
     frame.insert(1, "group_label", [version.groups[number].label for number in frame["group"]])
-    frame.insert(3, "acronym", [by_id[identifier].acronym for identifier in table.structure_id.tolist()])
+    frame.insert(3, "structure", [by_id[identifier].acronym for identifier in table.structure_id.tolist()])
     frame.insert(4, "name", [by_id[identifier].name for identifier in table.structure_id.tolist()])
-    # Stored as 0, as Brain Street View does; in a table nobody could tell that from "projects nowhere".
-    nobody = frame["group"].isin([group.number for group in version.empty_groups])
-    frame.loc[nobody, "voxels"], frame.loc[nobody, "mean"] = 0, np.nan
+    # Stored as 0, as in Brain Street View, which in a table would mean "no projection".
+    is_empty = frame["group"].isin([group.number for group in version.empty_groups])
+    frame.loc[is_empty, "voxels"], frame.loc[is_empty, "mean"] = 0, np.nan
     frame = frame[frame["hemisphere"].isin(sides)].reset_index(drop=True)
     return frame if limit is None else _strongest(frame, sides, limit)
 
 
-class _Chosen:
-    """Some groups of a mean that is still in its file, numbered anew, as `region_means` reads it."""
+class _ChosenGroups:
+    """Some groups of the mean in an open file, numbered from 0, for `region_means`."""
 
     def __init__(self, mean: Any, numbers: Sequence[int]) -> None:
         self._mean = mean
@@ -112,7 +80,7 @@ class _Chosen:
 
 
 def _strongest(frame: pd.DataFrame, sides: Sequence[str], limit: int) -> pd.DataFrame:
-    """The first structures of each group and hemisphere by their mean; equal ones in ontology order."""
+    """The structures with the largest mean of each group and hemisphere; equal ones in ontology order."""
     order = frame["hemisphere"].map({side: number for number, side in enumerate(sides)})
     ordered = frame.assign(_side=order).sort_values(
         ["group", "_side", "mean"], ascending=[True, True, False], kind="stable"
@@ -127,30 +95,37 @@ def _groups(version: DatasetVersion, groups: int | Sequence[int] | None) -> list
     numbers = several("groups", groups, such_as="groups=[0, 2]")
     unknown = [number for number in numbers if isinstance(number, bool) or number not in known]
     if unknown or not numbers:
-        what = f"has no group {unknown[0]!r}" if unknown else "was asked about no group"
-        raise InputError(f"{version.ref} {what}", hint=f"Its groups are 0 to {len(known) - 1}.")
+        hint = f"Its groups are 0 to {len(known) - 1}."
+        if not numbers:
+            raise InputError("groups must not be empty", hint=hint)
+        raise InputError(f"{version.ref} has no group {unknown[0]!r}", hint=hint)
     return sorted(set(numbers))
 
 
 def _hemispheres(version: DatasetVersion, hemisphere: str | Sequence[str] | None) -> list[str]:
-    is_folded = version.recipe.hemisphere_rule == "fold_ipsilateral"
-    known = ["contralateral", "ipsilateral", "both"] if is_folded else ["left", "right", "both"]
+    rule = version.recipe.hemisphere_rule
+    names = [*half_names(rule), "both"]
     if hemisphere is None:
-        return known
-    wanted = several("hemisphere", hemisphere, such_as="hemisphere='both'")
-    unknown = [each for each in wanted if each not in known]
-    if unknown or not wanted:
-        what = f"has no hemisphere {unknown[0]!r}" if unknown else "was asked about no hemisphere"
-        why = "It was folded: they" if is_folded else "Without folding they"
-        raise InputError(f"{version.ref} {what}", hint=f"{why} are {', '.join(known)}.")
-    return [side for side in known if side in wanted]
+        return list(names)
+    wanted = [
+        choice("hemisphere", each, MEASURED_HEMISPHERES).name
+        for each in several("hemisphere", hemisphere, such_as="'both'")
+    ]
+    state = "folded" if HEMISPHERE_RULES[rule].is_folded else "not folded"
+    hint = f"It is {state}: its hemispheres are {', '.join(names)}."
+    if not wanted:
+        raise InputError("hemisphere must not be empty", hint=hint)
+    unknown = [each for each in wanted if each not in names]
+    if unknown:
+        raise InputError(f"{version.ref} has no hemisphere {unknown[0]!r}", hint=hint)
+    return [side for side in names if side in wanted]
 
 
-def _wanted(
+def _structures(
     connection: Connection, structures: StructureRef | Sequence[StructureRef] | None, set_id: int | None
 ) -> tuple[StructureRow, ...]:
     if structures is None:
         return structure_set(connection, SUMMARY_STRUCTURE_SET_ID if set_id is None else set_id)
     if set_id is not None:
-        raise InputError("both structures and a structure set are given", hint="Give one of them.")
+        raise InputError("structures cannot be combined with structure_set", hint="Use one of them.")
     return named_structures(find_structures(connection, references(structures)))

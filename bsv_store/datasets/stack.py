@@ -1,4 +1,4 @@
-"""The volumes behind a version as one array that reads what is asked for, and nothing else."""
+"""The volumes of the members of a version as one lazy array."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.averaging.hemisphere import process_volume
-from bsv_store.datasets.recorded import recorded_content, recorded_inputs
+from bsv_store.datasets.original_inputs import content_of_file, original_inputs
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import read_slab
 from bsv_store.volumes.volume import SparseArray
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 class VolumeStack:
     """Volumes of a version's members as a lazy array of shape (members, ap, dv, ml).
 
-    Indexing reads the volumes that the first index names, one after the other, and keeps what the other indices leave
-    of each: ``stack[3]``, ``stack[:, 84]``, ``stack[[0, 5], 80:90, :, 57:]``.
-    ``dask.array.from_array(stack, chunks=(1, -1, -1, -1))`` takes it as it is.
+    Indexing reads the volumes selected by the first index, one after the other: ``stack[3]``, ``stack[:, 84]``,
+    ``stack[[0, 5], 80:90, :, 57:]``. It works with ``dask.array.from_array(stack, chunks=(1, -1, -1, -1))``.
 
     Attributes
     ----------
@@ -35,7 +34,7 @@ class VolumeStack:
         Along the first axis, ascending.
     shape : tuple of int
     dtype : numpy.dtype
-        float32 as stored, float64 where processed.
+        float32 as stored, float64 if processed.
     """
 
     ndim = 4
@@ -55,17 +54,17 @@ class VolumeStack:
         return (self.volume(number) for number in range(len(self)))
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        """The part that the key names.
+        """The selected part.
 
         Raises
         ------
         IndexError
-            If an index lies outside, or there are more than four.
+            If an index is out of bounds, or there are more than four.
         DamagedFileError
-            If a volume file is not what was published.
+            If a volume file differs from what was published.
         """
         first, rest = _split(key)
-        # Let NumPy say what the first index means; anything that it can index a list of numbers with will do.
+        # NumPy interprets the first index, whatever its type.
         chosen = np.arange(len(self))[first]
         if np.ndim(chosen) == 0:
             return self._part(int(chosen), rest)
@@ -76,20 +75,20 @@ class VolumeStack:
         return result
 
     def volume(self, number: int) -> NDArray[Any]:
-        """The volume at a place along the first axis: shape (ap, dv, ml); NaN = no data.
+        """The volume at an index of the first axis: shape (ap, dv, ml); NaN = no data.
 
         Raises
         ------
         DamagedFileError
-            If its file is not what was published.
+            If its file differs from what was published.
         """
         return self._planes(number, 0, self.shape[1])
 
     def _part(self, number: int, key: tuple[Any, ...]) -> NDArray[Any]:
-        """What the indices leave of a volume; of the AP planes beyond them nothing is read at 25 and 10 um."""
+        """The selected part of a volume. At 25 and 10 um only the AP planes that contain it are read."""
         planes = np.arange(self.shape[1])[key[0]] if key else np.arange(self.shape[1])
         if planes.size == 0:
-            # Nothing of one plane, so that NumPy still looks at the other indices.
+            # An empty part of one plane, so that NumPy checks the other indices.
             return self._planes(number, 0, 1)[(slice(0, 0), *key[1:])]
         first = int(planes.min())
         part: NDArray[Any] = self._planes(number, first, int(planes.max()) + 1)
@@ -106,7 +105,7 @@ class VolumeStack:
         return process_volume(
             array,
             divisor=member.divisor,
-            hemisphere=self._inputs.recipe.hemisphere_rule,
+            hemisphere_rule=self._inputs.recipe.hemisphere_rule,
             injected=member.injected,
             what=f"experiment {member.experiment_id}",
         )
@@ -118,36 +117,25 @@ class VolumeStack:
 def volume_stack(
     database: Database, files: StoreFiles, version: DatasetVersion, *, processed: bool = False
 ) -> VolumeStack:
-    """The volumes that went into a version, as a lazy array.
-
-    Parameters
-    ----------
-    processed : bool
-        Normalized and with the hemisphere rule applied, as they went into the mean; masks are not applied.
-
-    Raises
-    ------
-    MissingDataError
-        If the store no longer has the volumes that went in.
-    """
-    content = recorded_content(version)
+    """The volumes of a version's members as a lazy array; see `Datasets.stack`."""
+    content = content_of_file(version)
     with database.reading() as connection:
-        return VolumeStack(files, recorded_inputs(connection, version, content), processed=processed)
+        return VolumeStack(files, original_inputs(connection, version, content), processed=processed)
 
 
 def _split(key: Any) -> tuple[Any, tuple[Any, ...]]:
-    """The first index and the other three, an ellipsis written out."""
+    """The first index and the other three, with an ellipsis expanded."""
     parts: Sequence[Any] = key if isinstance(key, tuple) else (key,)
     places = [place for place, part in enumerate(parts) if part is Ellipsis]
     if len(places) > 1:
-        raise IndexError("an index can have one ellipsis only")
+        raise IndexError("an index can have only one ellipsis")
     if places:
         place = places[0]
         filling = (slice(None),) * (VolumeStack.ndim - len(parts) + 1)
         parts = (*parts[:place], *filling, *parts[place + 1 :])
     if len(parts) > VolumeStack.ndim:
-        raise IndexError(f"too many indices: {len(parts)} for an array of {VolumeStack.ndim} axes")
+        raise IndexError(f"too many indices: {len(parts)} for an array of {VolumeStack.ndim} dimensions")
     for part in parts[1:]:
         if not isinstance(part, slice | int | np.integer) or isinstance(part, bool):
-            raise IndexError("the axes ap, dv and ml take numbers and slices")
+            raise IndexError("indices of the axes ap, dv and ml must be integers or slices")
     return (parts[0] if parts else slice(None)), tuple(parts[1:])

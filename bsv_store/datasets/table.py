@@ -1,48 +1,61 @@
-"""Dataset versions in the catalog: find one, read it whole, write a new one."""
+"""All SQL on the tables of datasets: versions, groups, members, tags, checks and answers."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from bsv_store._version import __version__
+from bsv_store.averaging import inputs
 from bsv_store.averaging.grouping.grouping import axes_of
+from bsv_store.averaging.members import MEMBER_COLUMNS, Member, ids_by_group
 from bsv_store.averaging.recipe import Recipe
 from bsv_store.catalog.database.bulk import insert_rows, table_of
-from bsv_store.catalog.database.models import Dataset, DatasetGroup, DatasetMember, DatasetTag
+from bsv_store.catalog.database.models import (
+    CatalogChange,
+    Dataset,
+    DatasetAnswer,
+    DatasetCheck,
+    DatasetGroup,
+    DatasetMember,
+    DatasetTag,
+)
 from bsv_store.catalog.database.models import DatasetVersion as VersionRow
 from bsv_store.catalog.database.models.base import now
-from bsv_store.datasets.history.checks import checks_of
-from bsv_store.datasets.records import GroupInfo, Member, NewVersion
+from bsv_store.datasets.groups import GroupInfo
+from bsv_store.datasets.history.checks import NewCheck, VersionCheck
 from bsv_store.datasets.refs import DatasetRef, near_names, parse_ref
 from bsv_store.datasets.version import DatasetVersion
-from bsv_store.errors import InputError, ReadOnlyStoreError, UnknownDatasetError
+from bsv_store.errors import InputError, UnknownDatasetError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from bsv_store.catalog.database.engine import Database
+    from bsv_store.datasets.new_version import NewVersion
+    from bsv_store.datasets.result.file import EncodedResult
     from bsv_store.vocabulary import Axis
     from bsv_store.volumes.files import StoreFiles
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetSummary:
-    """A dataset and how much there is of it.
+    """A dataset: its versions, size and tags.
 
     Attributes
     ----------
     latest : int
         Number of the latest version.
     versions : int
+        Number of versions.
     size_bytes : int
-        Of all versions' files.
+        Of the files of all versions.
     changed_at : datetime.datetime
-        When the latest version was made, aware UTC.
+        Creation of the latest version, aware UTC.
     tags : tuple of str
         'tag@number', sorted.
     """
@@ -61,14 +74,14 @@ class DatasetSummary:
 
 
 def find_version(database: Database, files: StoreFiles, ref: str | DatasetRef) -> DatasetVersion:
-    """The version that ``name``, ``name@3``, ``name@latest`` or ``name@tag`` stands for.
+    """The version that a reference means.
 
     Raises
     ------
     InputError
-        If the text is no such reference.
+        If the text is not a valid reference.
     UnknownDatasetError
-        If the store does not have it; near names are suggested.
+        If the store does not have the version; the hint suggests similar names.
     """
     wanted = ref if isinstance(ref, DatasetRef) else parse_ref(ref)
     with database.reading() as connection:
@@ -93,7 +106,7 @@ def list_datasets(database: Database) -> tuple[DatasetSummary, ...]:
     )
     tags: dict[int, list[str]] = {}
     with database.reading() as connection:
-        # Names and tags are sorted in Python: the databases sort text by different rules.
+        # Sorted in Python, since the databases sort text differently.
         rows = sorted(connection.execute(query).all(), key=lambda row: str(row.name))
         tagged = select(DatasetTag.dataset_id, DatasetTag.tag, VersionRow.number).join(
             VersionRow, VersionRow.id == DatasetTag.version_id
@@ -143,13 +156,13 @@ def _tagged(connection: Connection, dataset_id: int, ref: DatasetRef) -> int:
     tagged = select(DatasetTag.tag, DatasetTag.version_id).where(DatasetTag.dataset_id == dataset_id)
     tags: dict[str, int] = dict(connection.execute(tagged).all())
     if ref.tag not in tags:
-        known = f"Its tags are {', '.join(sorted(tags))}." if tags else "It has no tags; versions go by their number."
+        known = f"Its tags are {', '.join(sorted(tags))}." if tags else "It has no tags."
         raise UnknownDatasetError(f"the dataset {ref.name!r} has no tag {ref.tag!r}", hint=known)
     return tags[ref.tag]
 
 
 def by_fingerprint(connection: Connection, name: str, fingerprint: str) -> int | None:
-    """The row id of the dataset's version with that fingerprint, None if there is none."""
+    """The row id of the version of a dataset with this fingerprint; None if there is none."""
     query = select(VersionRow.id).join(Dataset, Dataset.id == VersionRow.dataset_id)
     return connection.scalar(query.where(Dataset.name == name, VersionRow.fingerprint == fingerprint))
 
@@ -157,7 +170,7 @@ def by_fingerprint(connection: Connection, name: str, fingerprint: str) -> int |
 def read_version(
     connection: Connection, files: StoreFiles, identifier: int, *, was_computed: bool = False
 ) -> DatasetVersion:
-    """The version of that row id, with groups, members, tags and checks."""
+    """The version with this row id, with groups, members, tags and checks."""
     row = connection.execute(
         select(VersionRow.__table__, Dataset.name)
         .join(Dataset, Dataset.id == VersionRow.dataset_id)
@@ -178,7 +191,7 @@ def read_version(
         groups=_groups(connection, identifier, experiments),
         experiments=experiments,
         tags=tuple(sorted(connection.scalars(tags))),
-        checks=checks_of(connection, identifier),
+        checks=_checks(connection, identifier),
         relative_path=row.path,
         size_bytes=row.size_bytes,
         file_sha256=row.file_sha256,
@@ -187,26 +200,33 @@ def read_version(
     )
 
 
+def latest_version_ids(connection: Connection) -> list[int]:
+    """The row ids of the latest version of each dataset."""
+    newest = select(VersionRow.dataset_id, func.max(VersionRow.number).label("number"))
+    latest = newest.group_by(VersionRow.dataset_id).subquery()
+    query = select(VersionRow.id).join(
+        latest, (VersionRow.dataset_id == latest.c.dataset_id) & (VersionRow.number == latest.c.number)
+    )
+    return list(connection.scalars(query))
+
+
+def is_path_used(connection: Connection, path: str) -> bool:
+    """Whether a version has this result file."""
+    return connection.scalar(select(VersionRow.id).where(VersionRow.path == path).limit(1)) is not None
+
+
+_MEMBER_COLUMNS = tuple(column.table for column in MEMBER_COLUMNS)
+
+
 def _members(connection: Connection, identifier: int) -> tuple[Member, ...]:
-    # In the order of the fields of Member: there are thousands.
-    query = select(
-        DatasetMember.experiment_id,
-        DatasetMember.group_number,
-        DatasetMember.left_out_reason,
-        DatasetMember.divisor,
-        DatasetMember.injected_hemisphere,
-        DatasetMember.array_sha256,
-        DatasetMember.injection_fraction_sha256,
-        DatasetMember.data_mask_sha256,
-    ).where(DatasetMember.version_id == identifier)
-    rows: Sequence[Sequence[Any]] = connection.execute(query.order_by(DatasetMember.experiment_id)).all()
+    columns = table_of(DatasetMember).c
+    query = select(*(columns[name] for name in _MEMBER_COLUMNS)).where(columns.version_id == identifier)
+    rows: Sequence[Sequence[Any]] = connection.execute(query.order_by(columns.experiment_id)).all()
     return tuple(Member(*row) for row in rows)
 
 
 def _groups(connection: Connection, identifier: int, experiments: Sequence[Member]) -> tuple[GroupInfo, ...]:
-    ids: dict[int | None, list[int]] = {}
-    for member in experiments:
-        ids.setdefault(member.group, []).append(member.experiment_id)
+    ids = ids_by_group(experiments)
 
     def value(row: Row[Any]) -> GroupInfo:
         members = tuple(ids.get(row.number, []))
@@ -218,32 +238,36 @@ def _groups(connection: Connection, identifier: int, experiments: Sequence[Membe
     return tuple(value(row) for row in connection.execute(query))
 
 
-# -- writing ----------------------------------------------------------------------------------------------------------
+_CHECK_COLUMNS = tuple(each.name for each in fields(NewCheck))
 
 
-def refuse_read_only(database: Database, files: StoreFiles) -> None:
-    """Accept a store that may be written to, before work is done and files are published for nothing.
-
-    Raises
-    ------
-    ReadOnlyStoreError
-        If it was opened read-only, or this account may not write to its database or its folder.
-    """
-    database.require_writable()
-    for path in (files.path("datasets"), files.path("tmp")):
-        if path.exists() and not os.access(path, os.W_OK):
-            raise ReadOnlyStoreError(
-                f"{path} may only be read by this account", hint="Ask whoever keeps the store for the right to write."
-            )
+def _checks(connection: Connection, identifier: int) -> tuple[VersionCheck, ...]:
+    query = select(DatasetCheck.__table__).where(DatasetCheck.version_id == identifier).order_by(DatasetCheck.id)
+    return tuple(
+        VersionCheck(
+            checked_at=row.checked_at,
+            checked_by=row.checked_by,
+            **{name: getattr(row, name) for name in _CHECK_COLUMNS},
+        )
+        for row in connection.execute(query)
+    )
 
 
-def take_dataset(connection: Connection, name: str, created_by: str) -> tuple[int, int]:
-    """Row id and last version number of a dataset, made if it is new; others wait until this transaction ends.
+# -- versions ---------------------------------------------------------------------------------------------------------
+
+
+def lock_dataset(connection: Connection, name: str) -> int | None:
+    """The row id of a dataset, locked until the end of the transaction; None if it does not exist."""
+    return connection.scalar(select(Dataset.id).where(Dataset.name == name).with_for_update())
+
+
+def lock_or_create_dataset(connection: Connection, name: str, created_by: str) -> tuple[int, int]:
+    """Row id and last version number of a dataset, created if necessary and locked until the end of the transaction.
 
     Raises
     ------
     InputError
-        If a dataset has the same name but for case: on some file systems the two would share a folder.
+        If a dataset has the same name except for case.
     """
     refuse_case_twin(connection, name)
     make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
@@ -255,7 +279,7 @@ def take_dataset(connection: Connection, name: str, created_by: str) -> tuple[in
 
 
 def refuse_case_twin(connection: Connection, name: str) -> None:
-    """Accept the name if no dataset is called the same but for case.
+    """Raise if a dataset has the same name except for case: on some file systems the two would share a folder.
 
     Raises
     ------
@@ -266,12 +290,14 @@ def refuse_case_twin(connection: Connection, name: str) -> None:
     twin = connection.scalar(query)
     if twin is not None:
         raise InputError(
-            f"the dataset {name!r} differs from {twin!r} only by case", hint=f"Use {twin!r} or another name."
+            f"the name {name!r} differs from the dataset {twin!r} only by case", hint=f"Use {twin!r} or another name."
         )
 
 
-def add_version(connection: Connection, dataset: tuple[int, int], version: NewVersion) -> int:
-    """The row id of a new version of a dataset that this transaction has taken."""
+def add_version(
+    connection: Connection, dataset: tuple[int, int], version: NewVersion, result: EncodedResult, path: str
+) -> int:
+    """The row id of a new version of a dataset, the result of `lock_or_create_dataset`."""
     dataset_id, last_number = dataset
     number = last_number + 1
     connection.execute(update(Dataset).where(Dataset.id == dataset_id).values(last_number=number))
@@ -281,10 +307,10 @@ def add_version(connection: Connection, dataset: tuple[int, int], version: NewVe
         "recipe": version.recipe.to_json(),
         "fingerprint": version.fingerprint,
         "algorithm_version": version.algorithm_version,
-        "content_sha256": version.content_sha256,
-        "path": version.path,
-        "size_bytes": version.size_bytes,
-        "file_sha256": version.file_sha256,
+        "content_sha256": result.content_sha256,
+        "path": path,
+        "size_bytes": result.size_bytes,
+        "file_sha256": result.file_sha256,
         "spacing_um": version.recipe.spacing_um,
         "group_count": len(version.groups),
         "member_count": sum(member.group is not None for member in version.experiments),
@@ -296,7 +322,8 @@ def add_version(connection: Connection, dataset: tuple[int, int], version: NewVe
     axes = axes_of(version.recipe.grouping)
     groups = [_group_row(identifier, group, axes) for group in version.groups]
     insert_rows(connection, table_of(DatasetGroup), _GROUP_COLUMNS, groups)
-    insert_rows(connection, table_of(DatasetMember), _MEMBER_COLUMNS, _member_rows(identifier, version.experiments))
+    members = [(identifier, *member.to_row()) for member in version.experiments]
+    insert_rows(connection, table_of(DatasetMember), ("version_id", *_MEMBER_COLUMNS), members)
     return identifier
 
 
@@ -323,34 +350,102 @@ def _group_row(identifier: int, group: GroupInfo, axes: Sequence[Axis]) -> tuple
     return (identifier, group.number, group.label, *first, group.n, first_axis, second_axis, *second)
 
 
-_MEMBER_COLUMNS = (
-    "version_id",
-    "experiment_id",
-    "group_number",
-    "left_out_reason",
-    "array_sha256",
-    "divisor",
-    "injected_hemisphere",
-    "injection_fraction_sha256",
-    "data_mask_sha256",
-)
+def replace_file(connection: Connection, version: DatasetVersion, result: EncodedResult, path: str) -> bool:
+    """Record another result file of a version; False if the version is gone or has another file meanwhile."""
+    lock_dataset(connection, version.name)
+    same = VersionRow.fingerprint == version.fingerprint, VersionRow.path == version.relative_path
+    values = {"path": path, "size_bytes": result.size_bytes, "file_sha256": result.file_sha256}
+    return connection.execute(update(VersionRow).where(*same).values(values)).rowcount == 1
 
 
-def _member_rows(identifier: int, experiments: Sequence[Member]) -> list[tuple[object, ...]]:
-    return [
-        (
-            identifier,
-            member.experiment_id,
-            member.group,
-            member.reason,
-            member.array_sha256,
-            member.divisor,
-            member.injected_hemisphere,
-            member.injection_fraction_sha256,
-            member.data_mask_sha256,
+def delete_version_rows(connection: Connection, identifier: int) -> None:
+    """Delete all rows of a version."""
+    # A transaction that records an answer locks this row.
+    connection.execute(select(VersionRow.id).where(VersionRow.id == identifier).with_for_update())
+    for table in (DatasetMember, DatasetGroup, DatasetTag, DatasetCheck, DatasetAnswer):
+        connection.execute(delete(table).where(table.version_id == identifier))
+    connection.execute(delete(VersionRow).where(VersionRow.id == identifier))
+
+
+# -- tags -------------------------------------------------------------------------------------------------------------
+
+
+def tagged_version(connection: Connection, dataset_id: int | None, tag: str) -> tuple[int, int] | None:
+    """Row id and number of the version of a dataset that has a tag; None if there is none."""
+    query = (
+        select(VersionRow.id, VersionRow.number)
+        .join(DatasetTag, DatasetTag.version_id == VersionRow.id)
+        .where(DatasetTag.dataset_id == dataset_id, DatasetTag.tag == tag)
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else (row.id, row.number)
+
+
+def set_tag(connection: Connection, dataset_id: int | None, tag: str, identifier: int, *, created_by: str) -> None:
+    """Tag a version; another version of the dataset with this tag loses it."""
+    delete_tag(connection, dataset_id, tag)
+    values = {"tag": tag, "version_id": identifier, "created_at": now(), "created_by": created_by}
+    connection.execute(insert(DatasetTag).values(dataset_id=dataset_id, **values))
+
+
+def delete_tag(connection: Connection, dataset_id: int | None, tag: str) -> bool:
+    """Remove a tag from a dataset; False if the dataset does not have it."""
+    same = DatasetTag.dataset_id == dataset_id, DatasetTag.tag == tag
+    return connection.execute(delete(DatasetTag).where(*same)).rowcount > 0
+
+
+# -- checks -----------------------------------------------------------------------------------------------------------
+
+
+def add_check(connection: Connection, version: DatasetVersion, check: NewCheck, *, checked_by: str) -> bool:
+    """Record a check of a version; False if the version is gone."""
+    # The lock prevents the version from being deleted at the same time.
+    dataset_id = lock_dataset(connection, version.name)
+    same = VersionRow.number == version.number, VersionRow.fingerprint == version.fingerprint
+    identifier = connection.scalar(select(VersionRow.id).where(VersionRow.dataset_id == dataset_id, *same))
+    if identifier is None:
+        return False
+    values: dict[str, Any] = {name: getattr(check, name) for name in _CHECK_COLUMNS}
+    values |= {"version_id": identifier, "checked_at": now(), "checked_by": checked_by}
+    connection.execute(insert(DatasetCheck).values(values))
+    return True
+
+
+# -- answers ----------------------------------------------------------------------------------------------------------
+
+
+def catalog_state(connection: Connection) -> int:
+    """A number that identifies the state of the catalog in this transaction."""
+    return connection.execute(select(func.count()).select_from(CatalogChange)).scalar_one()
+
+
+def find_answer(connection: Connection, name: str, recipe: Recipe, state: int) -> int | None:
+    """The row id of the version of a dataset that answers the recipe in this state; None if it is not recorded."""
+    query = (
+        select(VersionRow.id)
+        .join(Dataset, Dataset.id == VersionRow.dataset_id)
+        .join(DatasetAnswer, DatasetAnswer.version_id == VersionRow.id)
+        .where(
+            Dataset.name == name,
+            DatasetAnswer.change_count == state,
+            # Another release may select or group differently.
+            DatasetAnswer.release == __version__,
+            VersionRow.recipe == recipe.to_json(),
+            VersionRow.algorithm_version == inputs.ALGORITHM_VERSION,
         )
-        for member in experiments
-    ]
+    )
+    return connection.scalar(query)
+
+
+def record_answer(connection: Connection, identifier: int, state: int) -> None:
+    """Record that a version answers its recipe in this state; nothing if it was deleted."""
+    version = select(VersionRow.id).where(VersionRow.id == identifier).with_for_update()
+    if connection.scalar(version) is None:
+        return
+    make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    row = make(DatasetAnswer).values(version_id=identifier, change_count=state, release=__version__)
+    columns = {"change_count": row.excluded.change_count, "release": row.excluded.release}
+    connection.execute(row.on_conflict_do_update(index_elements=["version_id"], set_=columns))
 
 
 def _ranges(numbers: Sequence[int]) -> str:

@@ -1,32 +1,310 @@
-"""A dataset version as its users hold it."""
+"""`DatasetVersion`: facts, groups and members at once, voxels on request."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bsv_store.averaging.units import cf_unit
+from bsv_store.averaging.grouping.grouping import axes_of, coordinates_of
+from bsv_store.averaging.members import members_frame
+from bsv_store.averaging.units import cf_unit, describe_unit, rule_texts, unit_text
+from bsv_store.check import choice
+from bsv_store.datasets.result.file import open_result, read_part
+from bsv_store.datasets.result.verified import unchanged
 from bsv_store.datasets.share.citation import Citation, citation_of
 from bsv_store.datasets.share.export import export_version
-from bsv_store.datasets.stored import StoredVersion
+from bsv_store.datasets.slices import box_slices, mask_slices
 from bsv_store.errors import InputError
-from bsv_store.volumes.grid import AXES, FRAME, ORIENTATION
+from bsv_store.vocabulary import STATISTICS
+from bsv_store.volumes.grid import AXES, FRAME, ORIENTATION, Grid
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
+    import h5py
     import pandas as pd
     import xarray as xr
 
+    from bsv_store.averaging.members import Member
+    from bsv_store.averaging.recipe import Recipe
+    from bsv_store.datasets.groups import GroupInfo
+    from bsv_store.datasets.history.checks import VersionCheck
+    from bsv_store.datasets.slices import Box
+    from bsv_store.vocabulary import Axis, Statistic
+    from bsv_store.volumes.files import StoreFiles
+
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DatasetVersion(StoredVersion):
-    """One version of a dataset: which question, over which inputs, with which result. Immutable.
+class DatasetVersion:
+    """One version of a dataset: a recipe, its inputs and the result. Immutable.
 
-    Facts, groups and members are those of :class:`bsv_store.datasets.stored.StoredVersion`.
+    Attributes
+    ----------
+    name : str
+        Of the dataset.
+    number : int
+        From 1.
+    recipe : Recipe
+    fingerprint : str
+        SHA-256 of recipe, groups, inputs and algorithm version.
+    content_sha256 : str
+        SHA-256 of the result arrays; independent of the file format.
+    algorithm_version : int
+    created_at : datetime.datetime
+        Aware UTC.
+    created_by : str
+    software : str
+        Versions of bsv-store, NumPy, h5py, HDF5 and Python.
+    groups : tuple of GroupInfo
+    experiments : tuple of Member
+        All selected experiments, ascending by id, including those left out.
+    tags : tuple of str
+        When the version was looked up.
+    checks : tuple of VersionCheck
+        Results of rebuilding it, oldest first, when the version was looked up.
+    path : pathlib.Path
+        The result file: netCDF-4, readable as HDF5.
+    size_bytes : int
+    file_sha256 : str
+    was_computed : bool
+        Whether the call that returned this object computed the version.
     """
+
+    name: str
+    number: int
+    recipe: Recipe
+    fingerprint: str
+    content_sha256: str
+    algorithm_version: int
+    created_at: datetime
+    created_by: str
+    software: str
+    groups: tuple[GroupInfo, ...]
+    experiments: tuple[Member, ...]
+    tags: tuple[str, ...]
+    checks: tuple[VersionCheck, ...]
+    relative_path: str
+    size_bytes: int
+    file_sha256: str
+    was_computed: bool
+    files: StoreFiles
+
+    # -- facts --------------------------------------------------------------------------------------------------------
+
+    @property
+    def ref(self) -> str:
+        """Name and number, such as ``visual-by-AP@3``."""
+        return f"{self.name}@{self.number}"
+
+    @property
+    def path(self) -> Path:
+        """The result file: netCDF-4, readable as HDF5. Unlike `open`, reading it directly does not check its bytes."""
+        return self.files.path(self.relative_path)
+
+    @property
+    def grid(self) -> Grid:
+        """The voxel grid of the result."""
+        return Grid(self.recipe.spacing_um)
+
+    @property
+    def unit(self) -> str:
+        """Unit of the mean in words, such as 'fraction of voxel per mm³ injected'."""
+        return unit_text(self.recipe.kind, self.recipe.normalize)
+
+    @property
+    def quantity(self) -> str:
+        """Quantity and unit of the mean, such as 'projection density (fraction of voxel)'."""
+        return describe_unit(self.recipe.kind, self.recipe.normalize)
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The rules of the recipe in words, such as ('divided by injection volume', 'hemispheres as imaged')."""
+        return rule_texts(self.recipe)
+
+    @property
+    def axis(self) -> Axis | None:
+        """Axis of the (first) coordinate bins; None if groups are not bins."""
+        return next(iter(self.axes), None)
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """Axes of the coordinate bins: none, one, or two if two coordinates are crossed."""
+        return axes_of(self.recipe.grouping)
+
+    @property
+    def left_out(self) -> tuple[Member, ...]:
+        """Selected experiments that were left out, with the reason."""
+        return tuple(member for member in self.experiments if member.group is None)
+
+    @property
+    def empty_groups(self) -> tuple[GroupInfo, ...]:
+        """Groups without experiments: regions and bin edges that were named. Their mean is stored as 0."""
+        return tuple(group for group in self.groups if group.n == 0)
+
+    @property
+    def members(self) -> pd.DataFrame:
+        """All selected experiments, one row each.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns experiment_id, group (missing = left out), group_label, left_out_reason, divisor (1 = not
+            normalized), injected_hemisphere, array_sha256, injection_fraction_sha256, data_mask_sha256.
+        """
+        return members_frame(self.experiments, {group.number: group.label for group in self.groups})
+
+    def group_ranges(self) -> dict[str, NDArray[np.float64]]:
+        """Edges and centers of the groups, named as in the result file.
+
+        Returns
+        -------
+        dict of str to ndarray of float64, shape (groups,)
+            um, NaN = none: ``group_lower``, ``group_upper`` and ``group_center``; along the second axis, if two
+            coordinates are crossed, ``group_lower_2``, ``group_upper_2`` and ``group_center_2``.
+        """
+        prefixes = {"": ""} if len(self.axes) < 2 else {"": "", "second_": "_2"}
+        return {
+            f"group_{name}{suffix}": np.array([getattr(group, prefix + name) for group in self.groups], np.float64)
+            for prefix, suffix in prefixes.items()
+            for name in ("lower", "upper", "center")
+        }
+
+    def empty_ranges(self) -> dict[Axis, tuple[tuple[float, float], ...]]:
+        """Ranges of a coordinate with bins without experiments, which are not groups.
+
+        Returns
+        -------
+        dict of axis to tuple of (float, float)
+            Lower and upper end in um, ascending, adjacent bins joined; only axes that have any. Bins with explicit
+            edges are groups even if they are empty, unless two groupings are crossed.
+        """
+        ranges = self.group_ranges()
+        found: dict[Axis, tuple[tuple[float, float], ...]] = {}
+        for factor, suffix in zip(coordinates_of(self.recipe.grouping), ("", "_2"), strict=False):
+            # If crossed, a bin occurs once for each group along the other axis. One group of all has no edges.
+            lower, upper = (_known(ranges[f"group_{name}{suffix}"]) for name in ("lower", "upper"))
+            if not lower:
+                continue
+            first, last = (factor.edges[0], factor.edges[-1]) if factor.edges else (lower[0], upper[-1])
+            gaps = zip([first, *upper], [*lower, last], strict=True)
+            if empty := tuple((low, high) for low, high in gaps if low < high):
+                found[factor.axis] = empty
+        return found
+
+    # -- voxels -------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def mean(self) -> NDArray[np.floating[Any]]:
+        """Mean of each group and voxel.
+
+        Returns
+        -------
+        ndarray of float32 or float64 (the recipe's dtype), shape (groups, ap, dv, ml)
+            Read-only; in `unit`. NaN where no member has data; 0 in a group without members.
+
+        Raises
+        ------
+        DamagedFileError
+            If the result file is missing or differs from what was published.
+        """
+        return self.statistic("mean")
+
+    def statistic(self, name: Statistic, *, group: int | None = None, box: Box | None = None) -> NDArray[Any]:
+        """A statistic of each group and voxel.
+
+        The first read in a process checks the whole file. After that, as long as the file does not change, only the
+        requested part is read.
+
+        Parameters
+        ----------
+        name : {'mean', 'sum', 'sd', 'sem', 'min', 'max', 'n'}
+            One of the recipe's statistics.
+        group : int, optional
+            Number of a group; by default all groups.
+        box : ((float, float), (float, float), (float, float)), optional
+            Minimum and maximum AP, DV and ML in um: only voxels whose centers are in it, see `Grid.centers_um`.
+
+        Returns
+        -------
+        ndarray, shape (groups, ap, dv, ml), or (ap, dv, ml) with ``group``
+            The recipe's dtype, uint32 for 'n'; read-only.
+
+        Raises
+        ------
+        InputError
+            If the version does not have the statistic or group, or the box is not valid or contains no voxel.
+        DamagedFileError
+            If the result file is missing or differs from what was published.
+        """
+        statistic = choice("name", name, STATISTICS).name
+        if statistic not in self.recipe.statistics:
+            raise InputError(
+                f"{self.ref} does not have the statistic {statistic!r}",
+                hint=f"It has {', '.join(self.recipe.statistics)}. Aggregate again with "
+                f"statistics=[{statistic!r}] (--statistic {statistic}).",
+            )
+        if group is not None and group not in range(len(self.groups)):
+            raise InputError(f"{self.ref} has no group {group!r}", hint=f"Its groups are 0 to {len(self.groups) - 1}.")
+        if group is None and box is None:
+            with self.open() as file:
+                values: NDArray[Any] = file[statistic][:]
+        else:
+            first = slice(None) if group is None else group
+            where = (slice(None),) * 3 if box is None else box_slices(self.grid, box)
+            with unchanged(self.path, size_bytes=self.size_bytes, file_sha256=self.file_sha256, what=self.ref):
+                values = read_part(self.path, statistic, (first, *where), size_bytes=self.size_bytes, what=self.ref)
+        values.setflags(write=False)
+        return values
+
+    def values_in(
+        self, mask: NDArray[np.bool_], name: Statistic = "mean", *, group: int | None = None
+    ) -> NDArray[np.floating[Any]]:
+        """A statistic at the voxels of a mask. Only the bounding box of the mask is read.
+
+        Parameters
+        ----------
+        mask : ndarray of bool, shape (ap, dv, ml)
+            On the version's grid, such as ``store.atlas.mask("CP")``.
+        name : {'mean', 'sum', 'sd', 'sem', 'min', 'max', 'n'}
+            One of the recipe's statistics.
+        group : int, optional
+            Number of a group; by default all groups.
+
+        Returns
+        -------
+        ndarray, shape (groups, voxels), or (voxels,) with ``group``
+            In C order of the grid; NaN = no data.
+
+        Raises
+        ------
+        FrameError
+            If the mask is not on the version's grid.
+        InputError
+            If the mask is not a boolean array or has no voxel, or the version does not have the statistic or group.
+        DamagedFileError
+            If the result file is missing or differs from what was published.
+        """
+        where = mask_slices(self.grid, mask)
+        centers = [self.grid.centers_um(axis)[part] for axis, part in zip(AXES, where, strict=True)]
+        box = [(float(along[0]), float(along[-1])) for along in centers]
+        values: NDArray[Any] = self.statistic(name, group=group, box=box)[..., mask[where]]
+        return values
+
+    def open(self) -> AbstractContextManager[h5py.File]:
+        """The result file open for reading with h5py, in a ``with`` statement. Every byte is checked.
+
+        Raises
+        ------
+        DamagedFileError
+            If the result file is missing or differs from what was published.
+        """
+        return open_result(self.path, size_bytes=self.size_bytes, file_sha256=self.file_sha256, what=self.ref)
 
     def to_xarray(self) -> xr.Dataset:
         """The version with labelled axes, in memory. Needs the extra ``xarray``.
@@ -35,21 +313,19 @@ class DatasetVersion(StoredVersion):
         -------
         xarray.Dataset
             Dimensions group, ap, dv, ml (um); a variable for each statistic; recipe and provenance as attributes. The
-            coordinate ``group_n`` counts the experiments; a group without any is named in ``empty_groups``.
+            coordinate ``group_n`` counts the experiments; ``empty_groups`` names the groups without any.
 
         Raises
         ------
         InputError
             If xarray is not installed.
         DamagedFileError
-            If the result file is missing or differs in any bit from what was published.
+            If the result file is missing or differs from what was published.
         """
         xarray = _xarray()
         dims = ("group", "ap", "dv", "ml")
-        described = {"long_name": self.quantity, "units": cf_unit(self.recipe.kind, self.recipe.normalize)}
-        attributes = {key: value for key, value in described.items() if value is not None}
         variables = {
-            name: (dims, self.mean if name == "mean" else self.statistic(name), {} if name == "n" else attributes)
+            name: (dims, self.mean if name == "mean" else self.statistic(name), self._described(name))
             for name in self.recipe.statistics
         }
         coordinates: dict[str, Any] = {"group": [group.label for group in self.groups]}
@@ -57,13 +333,13 @@ class DatasetVersion(StoredVersion):
             coordinates[axis.lower()] = (axis.lower(), self.grid.centers_um(axis), {"units": "um"})
         for name, values in self.group_ranges().items():
             coordinates[name] = ("group", values, {"units": "um"})
-        counted = {"long_name": "experiments in the group; where there are none, the mean is 0 all the same"}
+        counted = {"long_name": "number of experiments in the group; 0 = the mean is 0 and has no meaning"}
         coordinates["group_n"] = ("group", [group.n for group in self.groups], counted)
         dataset: xr.Dataset = xarray.Dataset(variables, coordinates, self._attributes())
         return dataset
 
     def to_frame(self) -> pd.DataFrame:
-        """The voxels that are not 0 as a long table, for programs that want one.
+        """The voxels that are not 0 as a long table.
 
         Returns
         -------
@@ -74,7 +350,7 @@ class DatasetVersion(StoredVersion):
         Raises
         ------
         DamagedFileError
-            If the result file is missing or differs in any bit from what was published.
+            If the result file is missing or differs from what was published.
         """
         import pandas as pd
 
@@ -88,13 +364,21 @@ class DatasetVersion(StoredVersion):
         }
         return pd.DataFrame(frame)
 
+    # -- files and texts ----------------------------------------------------------------------------------------------
+
     def export(self, target: Path | str, *, overwrite: bool = False) -> Path:
         """Write the version to a file; see `bsv_store.datasets.share.export.VERSION_FORMATS` for the endings."""
         return export_version(self, target, overwrite=overwrite)
 
     def cite(self) -> Citation:
-        """What a paper needs to say which data these are: methods, acknowledgement, references, experiment ids."""
+        """A draft of how to cite the version: methods, acknowledgement, references, experiment ids."""
         return citation_of(self)
+
+    def _described(self, name: Statistic) -> dict[str, str]:
+        if not STATISTICS[name].has_unit:
+            return {}
+        described = {"long_name": self.quantity, "units": cf_unit(self.recipe.kind, self.recipe.normalize)}
+        return {key: value for key, value in described.items() if value is not None}
 
     def _attributes(self) -> dict[str, Any]:
         return {
@@ -107,6 +391,15 @@ class DatasetVersion(StoredVersion):
             "spacing_um": self.recipe.spacing_um,
             "empty_groups": [group.label for group in self.empty_groups],
         }
+
+    def __repr__(self) -> str:
+        groups, members = len(self.groups), len(self.experiments) - len(self.left_out)
+        return f"{type(self).__name__}({self.ref!r}, {groups} groups of {members} experiments, {self.quantity})"
+
+
+def _known(values: NDArray[np.float64]) -> list[float]:
+    known: list[float] = np.unique(values[~np.isnan(values)]).tolist()
+    return known
 
 
 def _xarray() -> Any:

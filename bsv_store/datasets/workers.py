@@ -1,4 +1,4 @@
-"""Calls that run at the same time, on this machine or on others, and whose results come in order."""
+"""Calls that run simultaneously, on this machine or on others, with results in order."""
 
 from __future__ import annotations
 
@@ -16,30 +16,29 @@ T = TypeVar("T")
 
 
 class Executor(Protocol):
-    """What calls can be given to: an executor of ``concurrent.futures``, or a client of Dask."""
+    """An executor of ``concurrent.futures``, a Dask client, or anything else with this method."""
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
-        """A future: ``future.result()`` waits for what the call returns, or raises what it raised."""
+        """A future, whose method ``result()`` waits for the call and returns its result, or raises its error."""
 
 
 def checked_workers(workers: int | None, executor: Executor | None) -> int:
-    """How many calls are to be under way at a time.
+    """The number of simultaneous calls.
 
     Parameters
     ----------
     workers : int or None
-        None is 1, with an executor the number of processors here.
+        None means 1, with an executor the number of processors of this machine.
 
     Raises
     ------
     InputError
-        If it is below 1, or nothing can be given to the executor.
+        If it is not a positive integer, or the executor is not valid.
     """
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise InputError(
-            f"executor is {reprlib.repr(executor)}, and calls cannot be given to it",
-            hint="Give an executor of concurrent.futures or a client of Dask, such as dask.distributed.Client(); or "
-            "leave it out and say workers=4.",
+            f"executor must have a method submit, got {reprlib.repr(executor)}",
+            hint="Use an executor of concurrent.futures, a Dask client, or workers=4 without an executor.",
         )
     if workers is None:
         return 1 if executor is None else os.cpu_count() or 1
@@ -48,12 +47,12 @@ def checked_workers(workers: int | None, executor: Executor | None) -> int:
 
 @contextmanager
 def pool(workers: int) -> Iterator[Executor]:
-    """That many processes of our own. Threads would wait for each other: HDF5 lets in one at a time."""
+    """A pool of processes. Threads would not help, since HDF5 allows one at a time."""
     import multiprocessing
     import signal
     from concurrent.futures import ProcessPoolExecutor
 
-    # Not forked: a copy of a process with threads can stop for good. Ctrl-C ends them all, without a word.
+    # A forked process with threads can deadlock. SIGINT ends the processes without a traceback.
     executor = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
@@ -67,14 +66,21 @@ def pool(workers: int) -> Iterator[Executor]:
 
 
 def in_order(executor: Executor, calls: Sequence[tuple[Any, ...]], *, at_once: int) -> Iterator[Any]:
-    """The results of calls, each a function and its arguments, in their order; no more of them are under way at a time.
+    """The results of calls, each a function and its arguments, in their order.
+
+    Parameters
+    ----------
+    executor : Executor
+    calls : sequence of tuple
+    at_once : int
+        Maximum number of simultaneous calls.
 
     Raises
     ------
     BsvStoreError
-        If a process that was to do a call has gone.
+        If a process ended unexpectedly.
     Exception
-        What a call raised. Calls that have not begun by then are given up.
+        The error of a call. Calls that have not started are canceled.
     """
     from concurrent.futures import BrokenExecutor
 
@@ -88,9 +94,9 @@ def in_order(executor: Executor, calls: Sequence[tuple[Any, ...]], *, at_once: i
             yield waiting.popleft().result()
     except BrokenExecutor as error:
         raise BsvStoreError(
-            "a process that was computing has ended, perhaps for lack of memory",
-            hint="Run the same again with fewer workers. A script that asks for workers must do its work under "
-            "`if __name__ == '__main__':`, since each of them imports it.",
+            "a worker process ended unexpectedly, perhaps because memory ran out",
+            hint="Use fewer workers. A script that uses workers needs `if __name__ == '__main__':`, since each worker "
+            "imports it.",
         ) from error
     finally:
         for future in waiting:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from bsv_store.vocabulary import Statistic
+
 OUTLINE_COLOR = "#9aa4b2"
 NO_EXPERIMENTS = "no experiments"
 # Not on the color scales, so distinct from 0 and from any signal.
@@ -88,7 +90,7 @@ class PlottedVersion(Protocol):
     def groups(self) -> Sequence[PlottedGroup]:
         """The groups."""
 
-    def statistic(self, name: str, *, group: int | None = None) -> NDArray[Any]:
+    def statistic(self, name: Statistic, *, group: int | None = None) -> NDArray[Any]:
         """The mean of a group, shape (ap, dv, ml)."""
 
 

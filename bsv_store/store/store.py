@@ -534,6 +534,68 @@ class Store:
             workers=workers,
         )
 
+    def fetch_inputs(
+        self,
+        selection: SelectionLike,
+        *,
+        kind: VolumeKind = "projection_density",
+        spacing_um: int = 100,
+        exclude_injection: bool = False,
+        weight_by_data_mask: bool = False,
+        workers: int = 4,
+        offline: bool = False,
+        api_url: str | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[UnionizeSyncReport | FetchReport, ...]:
+        """Download everything that `aggregate` with these arguments needs: unionize tables, volumes and masks.
+
+        Tables and volumes that cannot be downloaded are listed in the reports with the reason; the others are stored.
+
+        Parameters
+        ----------
+        selection : Selection or experiment ids
+        kind, spacing_um, exclude_injection, weight_by_data_mask
+            As for `aggregate`.
+        workers, offline, api_url, progress
+            As for `fetch`.
+
+        Returns
+        -------
+        tuple of reports
+            One for the unionize tables, then one for each kind of volume.
+
+        Raises
+        ------
+        EmptySelectionError
+            If no experiment matches.
+        NoSpaceError
+            If the disk does not have enough space for everything. Nothing is downloaded then.
+        MissingDataError
+            If ``offline`` and something is missing; the message names the experiments.
+        """
+        from bsv_store.acquisition.fill import fill, plan_fill
+        from bsv_store.averaging.recipe import Recipe
+        from bsv_store.catalog.selection.selection import as_selection
+
+        recipe = Recipe(
+            selection=as_selection(selection),
+            kind=kind,
+            spacing_um=spacing_um,
+            exclude_injection=exclude_injection,
+            weight_by_data_mask=weight_by_data_mask,
+        )
+        plan = plan_fill(
+            self.database,
+            self.files,
+            self._nonempty(recipe.selection),
+            unionizes=True,
+            volumes=[(each, recipe.spacing_um) for each in recipe.kinds],
+            workers=check.whole_number("workers", workers, least=1),
+        )
+        if not offline:
+            plan.require_disk_space()
+        return fill(self.database, self.files, plan, offline=offline, api_url=api_url, progress=progress)
+
     # -- results --------------------------------------------------------------------------------------------------
 
     def aggregate(
@@ -571,8 +633,8 @@ class Store:
         kind : VolumeKind
         spacing_um : {10, 25, 50, 100}
             Edge of a voxel in um.
-        normalize : {'none', 'injection_volume'}
-            What each volume is divided by.
+        normalize : Normalization
+            What each volume is divided by, see `bsv_store.vocabulary.NORMALIZATIONS`.
         hemisphere_rule : {'none', 'subtract_contralateral', 'flip_to_right', 'flip_to_left', 'fold_ipsilateral'}
             What becomes of the two hemispheres, given the injected one.
         bilateral_rule : {'larger_side', 'error', 'leave_out'}
@@ -582,7 +644,7 @@ class Store:
         weight_by_data_mask : bool
             Weight every voxel by the fraction of it that has data.
         statistics : str or sequence of str
-            Any of 'mean', 'sd', 'sem', 'min', 'max', 'n'. The mean is always computed.
+            Names of `bsv_store.vocabulary.STATISTICS`. The mean is always computed.
         missing : {'error', 'leave_out'}
             What to do about experiments that lack a volume or anything else that the recipe needs.
         dtype : {'float32', 'float64'}

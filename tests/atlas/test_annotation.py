@@ -37,53 +37,51 @@ def annotated(filled: Store) -> Store:
 @pytest.mark.parametrize("spacing", [50, 100])
 def test_a_structure_contains_what_lies_inside(annotated: Store, spacing: int) -> None:
     ids = blocks(Grid(spacing))
-    mask = annotated.structure_mask("VIS", spacing_um=spacing)
+    mask = annotated.atlas.mask("VIS", spacing_um=spacing)
     assert mask.dtype == np.bool_
     np.testing.assert_array_equal(mask, np.isin(ids, [VISP, VISL]))
-    np.testing.assert_array_equal(
-        annotated.structure_mask(["VISp", MOP], spacing_um=spacing), np.isin(ids, [VISP, MOP])
-    )
-    root = annotated.structure_mask("root", spacing_um=spacing)
+    np.testing.assert_array_equal(annotated.atlas.mask(["VISp", MOP], spacing_um=spacing), np.isin(ids, [VISP, MOP]))
+    root = annotated.atlas.mask("root", spacing_um=spacing)
     np.testing.assert_array_equal(root, ids > 0)
 
 
 def test_hemispheres_make_up_the_whole(annotated: Store) -> None:
-    left, right = (annotated.structure_mask("VISp", hemisphere=side) for side in ("left", "right"))
+    left, right = (annotated.atlas.mask("VISp", hemisphere=side) for side in ("left", "right"))
     assert not left[..., 57:].any()
     assert not right[..., :57].any()
-    np.testing.assert_array_equal(left | right, annotated.structure_mask("VISp"))
+    np.testing.assert_array_equal(left | right, annotated.atlas.mask("VISp"))
 
 
 def test_a_mask_without_a_voxel_is_an_error_and_says_why(annotated: Store) -> None:
     with pytest.raises(InputError, match="no voxel in VISpm"):
-        annotated.structure_mask("VISpm")
+        annotated.atlas.mask("VISpm")
     with pytest.raises(InputError, match="no voxel in VIS without what lies inside"):
-        annotated.structure_mask("VIS", descendants=False)
+        annotated.atlas.mask("VIS", include_descendants=False)
     with pytest.raises(InputError, match="on the right in MOp"):
-        annotated.structure_mask("MOp", hemisphere="right")
-    assert annotated.structure_mask("VISp", descendants=False).any()
+        annotated.atlas.mask("MOp", hemisphere="right")
+    assert annotated.atlas.mask("VISp", include_descendants=False).any()
 
 
 def test_bad_questions_are_named(annotated: Store) -> None:
     with pytest.raises(UnknownStructureError, match="VISx"):
-        annotated.structure_mask("VISx")
+        annotated.atlas.mask("VISx")
     with pytest.raises(InputError, match="no structure"):
-        annotated.structure_mask([])
+        annotated.atlas.mask([])
     with pytest.raises(InputError, match="top"):
-        annotated.structure_mask("VISp", hemisphere="top")
+        annotated.atlas.mask("VISp", hemisphere="top")
     with pytest.raises(InputError, match="got 30"):
-        annotated.structure_mask("VISp", spacing_um=30)
+        annotated.atlas.mask("VISp", spacing_um=30)
     with pytest.raises(InputError, match="no slice"):
-        annotated.annotation(ap=5)  # type: ignore[arg-type]
+        annotated.atlas.annotation(ap=5)  # type: ignore[arg-type]
     with pytest.raises(MissingDataError, match="no annotation at 25 um") as caught:
-        annotated.structure_mask("VISp", spacing_um=25)
+        annotated.atlas.mask("VISp", spacing_um=25)
     assert "bsv-store sync annotation --spacing 25" in str(caught.value)
 
 
 def test_a_slab_of_the_annotation(annotated: Store) -> None:
     ids = blocks(Grid(100))
     for ap in (slice(64, 70), slice(None), slice(70, 60, -2), slice(-5, None), slice(5, 5)):
-        part = annotated.annotation(ap=ap)
+        part = annotated.atlas.annotation(ap=ap)
         np.testing.assert_array_equal(part, ids[ap])
         assert part.flags.writeable
 
@@ -91,8 +89,8 @@ def test_a_slab_of_the_annotation(annotated: Store) -> None:
 @pytest.mark.parametrize("ending", [".nrrd", ".nii", ".nii.gz", ".npy"])
 def test_an_exported_mask_reads_back_in_other_programs(annotated: Store, tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"mask{ending}"
-    annotated.export_mask(["VISp", "MOp"], path, hemisphere="left")
-    expected = annotated.structure_mask(["VISp", "MOp"], hemisphere="left")
+    annotated.atlas.export_mask(["VISp", "MOp"], path, hemisphere="left")
+    expected = annotated.atlas.mask(["VISp", "MOp"], hemisphere="left")
     if ending == ".npy":
         np.testing.assert_array_equal(np.load(path), expected)
     elif ending == ".nrrd":
@@ -114,12 +112,12 @@ def test_a_file_is_not_replaced_unasked(annotated: Store, tmp_path: Path) -> Non
     path = tmp_path / "mask.npy"
     path.write_text("mine")
     with pytest.raises(InputError, match="exists"):
-        annotated.export_mask("VISp", path)
+        annotated.atlas.export_mask("VISp", path)
     assert path.read_text() == "mine"
-    annotated.export_mask("VISp", path, overwrite=True)
+    annotated.atlas.export_mask("VISp", path, overwrite=True)
     assert np.load(path).any()
     with pytest.raises(InputError, match=r"mask\.tif"):
-        annotated.export_mask("VISp", tmp_path / "mask.tif")
+        annotated.atlas.export_mask("VISp", tmp_path / "mask.tif")
     assert not (tmp_path / "mask.tif").exists()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bsv_store.atlas.masks import StructureVoxels, mask_hemisphere, mask_of
+from bsv_store.atlas.masks import StructureVoxels, absolute_hemisphere, mask_of
 from bsv_store.errors import FrameError, InputError
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.volume import SparseArray
@@ -51,7 +51,7 @@ def expected(array: NDArray[np.float32], ids: object) -> tuple[list[float], list
 
 @pytest.mark.parametrize("hemisphere", ["both", "left", "right"])
 def test_a_mask_holds_the_voxels_of_the_ids(hemisphere: str) -> None:
-    mask = mask_of(annotation(), {10, 11, LARGE}, hemisphere=mask_hemisphere(hemisphere))
+    mask = mask_of(annotation(), {10, 11, LARGE}, hemisphere=absolute_hemisphere(hemisphere))
     wanted = np.isin(annotation(), [10, 11, LARGE])
     if hemisphere != "both":
         wanted[..., slice(57, None) if hemisphere == "left" else slice(0, 57)] = False
@@ -67,7 +67,7 @@ def test_a_mask_of_nothing_is_empty() -> None:
 
 def test_unknown_hemispheres_are_named() -> None:
     with pytest.raises(InputError, match="upper") as caught:
-        mask_hemisphere("upper")
+        absolute_hemisphere("upper")
     assert "left" in str(caught.value)
 
 

@@ -38,7 +38,7 @@ def test_real_volumes_weighted_by_the_real_annotation_give_the_unionized_volume(
     density, injection = (
         real.volume(EXPERIMENT, kind=kind).astype(np.float64) for kind in ("projection_density", "injection_density")
     )
-    brain = real.structure_mask("root", spacing_um=25)
+    brain = real.atlas.mask("root", spacing_um=25)
     assert brain.sum() == 32_387_385
     volume = ((density - injection) * coarse(brain)).sum() * 0.1**3 * PSU_FACTOR
     assert volume == pytest.approx(1.4551, abs=5e-5)
@@ -50,28 +50,28 @@ def test_real_volumes_weighted_by_the_real_annotation_give_the_unionized_volume(
 
 
 def test_the_real_annotation_is_nearly_but_not_exactly_symmetric(real: Store) -> None:
-    ids = real.annotation(25)
+    ids = real.atlas.annotation(spacing_um=25)
     assert (ids == ids[..., ::-1]).mean() == pytest.approx(0.984, abs=0.0005)
-    left, right = (real.structure_mask("CP", spacing_um=25, hemisphere=side) for side in ("left", "right"))
+    left, right = (real.atlas.mask("CP", spacing_um=25, hemisphere=side) for side in ("left", "right"))
     assert left.sum() == pytest.approx(right.sum(), rel=0.01)
     assert (left[..., ::-1] & right).sum() / right.sum() > 0.98
-    np.testing.assert_array_equal(real.annotation(25, ap=slice(200, 203)), ids[200:203])
+    np.testing.assert_array_equal(real.atlas.annotation(spacing_um=25, ap=slice(200, 203)), ids[200:203])
 
 
 def test_signal_of_a_real_experiment_from_voxels_lies_where_the_masked_array_says(real: Store, tmp_path: Path) -> None:
     # Allen's annotation at 100 um is not at hand: the one at 25 um, taken at the centers, is as good for this.
     from bsv_store_synthetic.wire_volumes import nrrd
 
-    sampled = real.annotation(25)[2::4, 2::4, 2::4]
+    sampled = real.atlas.annotation(spacing_um=25)[2::4, 2::4, 2::4]
     path = tmp_path / "annotation_100.nrrd"
     path.write_bytes(nrrd(sampled, 100, dtype="u4"))
     real.ingest_annotation(path)
-    frame = real.structure_signal(["CP", "Isocortex", "root"], Selection(ids=[EXPERIMENT]), hemisphere=["left", "both"])
+    frame = real.atlas.signal(Selection(ids=[EXPERIMENT]), ["CP", "Isocortex", "root"], hemisphere=["left", "both"])
     density = real.volume(EXPERIMENT)
     for row in frame.itertuples():
-        mask = real.structure_mask(row.acronym, hemisphere=row.hemisphere)
+        mask = real.atlas.mask(row.structure, hemisphere=row.hemisphere)
         assert row.voxels == mask.sum()
         assert row.sum == pytest.approx(density[mask].sum(dtype=np.float64), rel=1e-12)
-    (total,) = frame.query("acronym == 'root' and hemisphere == 'both'")["sum"]
+    (total,) = frame.query("structure == 'root' and hemisphere == 'both'")["sum"]
     # 3.7 % of the signal lies outside the annotation.
     assert 1 - total / density.sum(dtype=np.float64) == pytest.approx(0.037, abs=0.005)

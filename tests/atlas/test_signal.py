@@ -40,11 +40,11 @@ def expected(identifier: int, ids: list[int], side: str, array: NDArray[np.float
 
 
 def test_mean_and_sum_per_experiment_are_those_of_the_voxels(annotated: Store) -> None:
-    frame = annotated.structure_signal("VIS", VISUAL)
+    frame = annotated.atlas.signal(VISUAL, "VIS")
     assert frame.columns.to_list() == [
         "experiment_id",
         "structure_id",
-        "acronym",
+        "structure",
         "hemisphere",
         "voxels",
         "mean",
@@ -54,17 +54,17 @@ def test_mean_and_sum_per_experiment_are_those_of_the_voxels(annotated: Store) -
     assert frame.attrs["without_volume"] == []
     for row in frame.itertuples():
         count, total = expected(row.experiment_id, [VISP, VISL], "both")
-        assert (row.structure_id, row.acronym, row.hemisphere, row.voxels) == (669, "VIS", "both", count)
+        assert (row.structure_id, row.structure, row.hemisphere, row.voxels) == (669, "VIS", "both", count)
         assert row.sum == pytest.approx(total, rel=1e-12)
         assert row.mean == pytest.approx(total / count, rel=1e-12)
 
 
 def test_several_structures_and_hemispheres_in_order(annotated: Store) -> None:
     sides = ("ipsilateral", "contralateral", "left", "right")
-    frame = annotated.structure_signal(["MOp", "VISp"], Selection(ids=[5, 1]), hemisphere=sides)
+    frame = annotated.atlas.signal(Selection(ids=[5, 1]), ["MOp", "VISp"], hemisphere=sides)
     keys = [(i, name, side) for i in (1, 5) for name in ("VISp", "MOp") for side in sides]
-    assert list(zip(frame.experiment_id, frame.acronym, frame.hemisphere, strict=True)) == keys
-    table = frame.set_index(["experiment_id", "acronym", "hemisphere"])
+    assert list(zip(frame.experiment_id, frame.structure, frame.hemisphere, strict=True)) == keys
+    table = frame.set_index(["experiment_id", "structure", "hemisphere"])
     for i, name, side in keys:
         injected = BY_ID[i].injected
         other = "left" if injected == "right" else "right"
@@ -79,7 +79,7 @@ def test_voxels_without_data_are_not_counted(annotated: Store) -> None:
     array = voxels(1).copy()
     array[80:83, 10:20, 40:74] = np.nan
     add_volume(annotated, 1, array=array)
-    (row,) = annotated.structure_signal("VISp", Selection(ids=[1])).itertuples()
+    (row,) = annotated.atlas.signal(Selection(ids=[1]), "VISp").itertuples()
     count, total = expected(1, [VISP], "both", array)
     assert (row.voxels, row.sum) == (count, pytest.approx(total))
     assert count < expected(1, [VISP], "both")[0]
@@ -88,14 +88,14 @@ def test_voxels_without_data_are_not_counted(annotated: Store) -> None:
 def test_dense_volumes_are_read_as_well(annotated: Store) -> None:
     array = np.ones(Grid(100).shape, np.float32)
     add_volume(annotated, 1, kind="data_mask", array=array)
-    (row,) = annotated.structure_signal("VISp", Selection(ids=[1]), kind="data_mask").itertuples()
+    (row,) = annotated.atlas.signal(Selection(ids=[1]), "VISp", kind="data_mask").itertuples()
     assert (row.voxels, row.mean) == ((blocks() == VISP).sum(), 1)
 
 
 def test_a_side_that_depends_on_an_unknown_injection_is_no_number(annotated: Store) -> None:
     with annotated.database.writing() as connection:
         connection.execute(update(Experiment).where(Experiment.id == 1).values(injected_hemisphere=None))
-    frame = annotated.structure_signal("VISp", Selection(ids=[1]), hemisphere=["ipsilateral", "both"])
+    frame = annotated.atlas.signal(Selection(ids=[1]), "VISp", hemisphere=["ipsilateral", "both"])
     assert frame["sum"].isna().tolist() == [True, False]
     assert frame["mean"].isna().tolist() == [True, False]
     assert frame.voxels.to_list()[0] == 0
@@ -106,43 +106,43 @@ def test_missing_volumes_are_an_error_or_left_out_as_asked(annotated: Store) -> 
     with annotated.database.writing() as connection:
         connection.exec_driver_sql("DELETE FROM volume WHERE experiment_id IN (2, 4)")
     with pytest.raises(MissingDataError, match="2, 4") as caught:
-        annotated.structure_signal("VISp", everything)
+        annotated.atlas.signal(everything, "VISp")
     assert "bsv-store fetch --ids 2,4 --kind projection_density --spacing 100" in str(caught.value)
-    frame = annotated.structure_signal("VISp", everything, missing="leave_out")
+    frame = annotated.atlas.signal(everything, "VISp", missing="leave_out")
     assert frame.experiment_id.to_list() == [1, 3, 5, 6, 7]
     assert frame.attrs["without_volume"] == [2, 4]
     with pytest.raises(MissingDataError):
-        annotated.structure_signal("VISp", Selection(ids=[2, 4]), missing="leave_out")
+        annotated.atlas.signal(Selection(ids=[2, 4]), "VISp", missing="leave_out")
 
 
 def test_bad_questions_are_named(annotated: Store) -> None:
     one = Selection(ids=[1])
     for options, complaint in (
         ({"hemisphere": "top"}, "top"),
-        ({"kind": "density"}, "density"),
+        ({"kind": "densities"}, "densities"),
         ({"missing": "ignore"}, "ignore"),
         ({"spacing_um": 30}, "30"),
     ):
         with pytest.raises(InputError, match=complaint):
-            annotated.structure_signal("VISp", one, **options)  # type: ignore[arg-type]
+            annotated.atlas.signal(one, "VISp", **options)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no structure"):
-        annotated.structure_signal([], one)
-    with pytest.raises(InputError, match="no hemisphere"):
-        annotated.structure_signal("VISp", one, hemisphere=[])
+        annotated.atlas.signal(one, [])
+    with pytest.raises(InputError, match="hemisphere must not be empty"):
+        annotated.atlas.signal(one, "VISp", hemisphere=[])
     with pytest.raises(UnknownStructureError):
-        annotated.structure_signal("VISx", one)
+        annotated.atlas.signal(one, "VISx")
     with pytest.raises(EmptySelectionError):
-        annotated.structure_signal("VISp", Selection(box=((0, 30), (0, 30), (0, 30))))
+        annotated.atlas.signal(Selection(box=((0, 30), (0, 30), (0, 30))), "VISp")
 
 
 def test_without_an_annotation_the_command_is_named(filled: Store) -> None:
     with pytest.raises(MissingDataError) as caught:
-        filled.atlas.signal("VISp", VISUAL)
+        filled.atlas.signal(VISUAL, "VISp")
     assert "bsv-store sync annotation --spacing 100" in str(caught.value)
 
 
 def test_a_damaged_volume_is_noticed(annotated: Store) -> None:
-    path = annotated.path / str(annotated.describe_volume(1)["path"])
+    path = annotated.path / str(annotated.volumes.describe(1)["path"])
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DamagedFileError):
-        annotated.structure_signal("VISp", Selection(ids=[1]))
+        annotated.atlas.signal(Selection(ids=[1]), "VISp")

@@ -70,6 +70,7 @@ def statistics(members: Sequence[Member], group: int, rule: str) -> dict[str, Ar
         missing = np.full(shape, np.nan)
         return {
             "mean": np.zeros(shape),
+            "sum": np.zeros(shape),
             "sd": missing,
             "sem": missing,
             "min": missing,
@@ -90,6 +91,7 @@ def statistics(members: Sequence[Member], group: int, rule: str) -> dict[str, Ar
         high = np.where(weights > 0, values, -np.inf).max(axis=0)
     return {
         "mean": np.where(n > 0, mean, np.nan),
+        "sum": np.where(n > 0, (weights * values).sum(axis=0), np.nan),
         "sd": sd,
         "sem": sem,
         "min": np.where(n > 0, low, np.nan),

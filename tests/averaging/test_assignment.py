@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bsv_store.averaging.grouping.assignment import Assignment, LeftOut, Subject, assign
+from bsv_store.averaging.grouping.assignment import Assignment, LeftOut, assign
+from bsv_store.averaging.grouping.facts import ExperimentFacts
 from bsv_store.averaging.grouping.grouping import Grouping, by_coordinate, by_field, by_region, crossed, no_grouping
 from bsv_store.errors import EmptySelectionError, InputError, RecipeError, UnknownStructureError
 
@@ -25,11 +26,14 @@ ANCESTRY = {
 }
 
 
-def subject(number: int, ap: float | None = None, **fields: Any) -> Subject:
-    return Subject(number, fields.pop("structure", "VISp"), 385, injection_ap=ap, **fields)
+def subject(number: int, ap: float | None = None, **fields: Any) -> ExperimentFacts:
+    structure = fields.pop("structure", "VISp")
+    return ExperimentFacts(
+        number, structure, 385, injection_ap=ap, fields={"line": None, "primary_structure": structure, **fields}
+    )
 
 
-def along_ap(*coordinates: float | None) -> list[Subject]:
+def along_ap(*coordinates: float | None) -> list[ExperimentFacts]:
     return [subject(100 + number, ap) for number, ap in enumerate(coordinates)]
 
 
@@ -165,7 +169,7 @@ def test_explicit_bins_are_kept_and_what_lies_beyond_is_left_out() -> None:
 
 @pytest.mark.parametrize("axis", ["AP", "DV", "ML"])
 def test_each_axis_uses_its_own_coordinate(axis: str) -> None:
-    subjects = [Subject(1, "VISp", 385, 10, 200, 3000), Subject(2, "VISp", 385, 20, 400, 6000)]
+    subjects = [ExperimentFacts(1, "VISp", 385, 10, 200, 3000), ExperimentFacts(2, "VISp", 385, 20, 400, 6000)]
     assignment = assign(by_coordinate(axis, bins=2), subjects)
     assert assignment.edges == {"AP": (10, 15, 20), "DV": (200, 300, 400), "ML": (3000, 4500, 6000)}[axis]
 
@@ -175,7 +179,7 @@ def test_wild_type_injections_in_visp_along_ap_on_the_real_list(data: Path) -> N
     in_visp = {s["id"] for s in structures if 385 in s["structure_id_path"]}
     rows = json.loads((data / "experiments_2020-07_2992rows.json").read_text())
     subjects = [
-        Subject(row["data_set_id"], row["structure_abbrev"], row["structure_id"], row["injection_x"])
+        ExperimentFacts(row["data_set_id"], row["structure_abbrev"], row["structure_id"], row["injection_x"])
         for row in rows
         if row["structure_id"] in in_visp
         and (row["transgenic_line"] is None or row["transgenic_line"]["transgenic_line_type_name"] == "wild type")
@@ -190,7 +194,7 @@ def test_wild_type_injections_in_visp_along_ap_on_the_real_list(data: Path) -> N
 # -- regions ------------------------------------------------------------------------------------------------------
 
 
-def in_structures(*acronyms: str) -> list[Subject]:
+def in_structures(*acronyms: str) -> list[ExperimentFacts]:
     return [subject(number, structure=acronym) for number, acronym in enumerate(acronyms)]
 
 
@@ -247,19 +251,18 @@ def test_unknown_primary_structure_is_refused_with_the_experiment() -> None:
         ("line", ["Rbp4-Cre_KL100", None, "A930038C07Rik-Tg1-Cre"],
          ["wild-type", "A930038C07Rik-Tg1-Cre", "Rbp4-Cre_KL100"], 0),
         ("sex", ["M", "F", None], ["F", "M"], 1),
-        ("product_id", [36, 5, None], ["product 5", "product 36"], 1),
+        ("product", [36, 5, None], ["product 5", "product 36"], 1),
         ("injected_hemisphere", ["right", "left", None], ["left", "right"], 1),
         ("strain", ["C57BL/6J", "", "BALB/c"], ["BALB/c", "C57BL/6J"], 1),
     ],
 )  # fmt: skip
 def test_fields_make_one_group_a_value(field: str, values: list[Any], labels: list[str], left_out: int) -> None:
-    name = {"product_id": "product", "injected_hemisphere": "hemisphere"}.get(field, field)
     subjects = [subject(number, **{field: value}) for number, value in enumerate(values)]
-    assignment = assign(by_field(name), subjects)
+    assignment = assign(by_field(field), subjects)
     assert [group.label for group in assignment.groups] == labels
     assert len(assignment.left_out) == left_out
     if left_out:
-        assert assignment.left_out[0].reason == f"the {name} is not known"
+        assert assignment.left_out[0].reason == f"the {field.replace('_', ' ')} is not known"
 
 
 def test_primary_structures_make_one_group_each() -> None:
@@ -290,7 +293,7 @@ def test_crossing_makes_groups_of_the_combinations_that_occur() -> None:
 
 
 def test_two_crossed_axes_keep_both_ranges() -> None:
-    subjects = [Subject(1, "VISp", 385, 10, 200, 3000), Subject(2, "VISp", 385, 20, 400, 6000)]
+    subjects = [ExperimentFacts(1, "VISp", 385, 10, 200, 3000), ExperimentFacts(2, "VISp", 385, 20, 400, 6000)]
     assignment = assign(crossed(by_coordinate("ML", bins=2), by_coordinate("AP", bins=2)), subjects)
     assert dict(assignment.axis_edges) == {"ML": (3000, 4500, 6000), "AP": (10, 15, 20)}
     ranges = [(r.axis, r.lower_um, r.upper_um, r.center_um) for r in assignment.groups[1].ranges]

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bsv_store.averaging.grouping.assignment import Subject, assign
+from bsv_store.averaging.grouping.assignment import assign
+from bsv_store.averaging.grouping.facts import ExperimentFacts
 from bsv_store.averaging.grouping.grouping import by_coordinate, no_grouping
 from bsv_store.averaging.kernel.accumulator import GroupAccumulator
 from bsv_store.averaging.kernel.result import GroupResult
@@ -58,11 +59,11 @@ class Golden:
         volumes = self.root_volumes(experiment_id)
         return "left" if volumes.get(1, 0.0) > volumes.get(2, 0.0) else "right"
 
-    def subjects(self, case: str) -> list[Subject]:
+    def subjects(self, case: str) -> list[ExperimentFacts]:
         expected = self.expected(case)
         names = ("primary_acronym", "primary_id", "primary_AP", "primary_DV", "primary_ML")
         columns = [expected[name].tolist() for name in names]
-        return [Subject(i, *row) for i, *row in zip(self.ids(case), *columns, strict=True)]
+        return [ExperimentFacts(i, *row) for i, *row in zip(self.ids(case), *columns, strict=True)]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def run(files: Golden, case: str, side: Side = bsv_side) -> GroupResult:
     grouping = by_coordinate(axis, bins=arguments.get("grouping_bins", 5)) if axis else no_grouping()
     assignment = assign(grouping, files.subjects(case))
     rule = "subtract_contralateral" if arguments.get("subtract_other_hemisphere") else "none"
-    accumulator = GroupAccumulator(GRID, len(assignment.groups), hemisphere=rule)
+    accumulator = GroupAccumulator(GRID, len(assignment.groups), hemisphere_rule=rule)
     normalize = arguments.get("normalization_method", "none") != "none"
     for group in assignment.groups:
         for member in group.experiment_ids:

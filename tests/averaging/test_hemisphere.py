@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bsv_store.averaging.hemisphere import HEMISPHERE_RULES, HemisphereRule, halves, process_volume
+from bsv_store.averaging.hemisphere import halves, process_volume
 from bsv_store.errors import RecipeError
-from bsv_store.vocabulary import Hemisphere
+from bsv_store.vocabulary import HEMISPHERE_RULES, Hemisphere, HemisphereRule
 
 SHAPE = (4, 3, 6)
 few = settings(max_examples=40)
 sides: st.SearchStrategy[Hemisphere] = st.sampled_from(["left", "right"])
-rules: st.SearchStrategy[HemisphereRule] = st.sampled_from(HEMISPHERE_RULES)
+rules: st.SearchStrategy[HemisphereRule] = st.sampled_from([row.name for row in HEMISPHERE_RULES.values()])
 OTHER: dict[Hemisphere, Hemisphere] = {"left": "right", "right": "left"}
 
 
@@ -40,16 +40,16 @@ def mirrored(array: NDArray[Any]) -> NDArray[Any]:
 def test_flipped_twice_is_as_it_was(array: NDArray[np.float32], side: Hemisphere) -> None:
     there: HemisphereRule = "flip_to_right" if side == "left" else "flip_to_left"
     back: HemisphereRule = "flip_to_left" if side == "left" else "flip_to_right"
-    flipped = process_volume(array, hemisphere=there, injected=side)
+    flipped = process_volume(array, hemisphere_rule=there, injected=side)
     np.testing.assert_array_equal(flipped, array[..., ::-1])
-    np.testing.assert_array_equal(process_volume(flipped, hemisphere=back, injected=OTHER[side]), array)
+    np.testing.assert_array_equal(process_volume(flipped, hemisphere_rule=back, injected=OTHER[side]), array)
 
 
 @few
 @given(volumes(), sides)
 def test_a_volume_on_the_side_asked_for_is_not_flipped(array: NDArray[np.float32], side: Hemisphere) -> None:
     rule: HemisphereRule = "flip_to_right" if side == "right" else "flip_to_left"
-    np.testing.assert_array_equal(process_volume(array, hemisphere=rule, injected=side), array)
+    np.testing.assert_array_equal(process_volume(array, hemisphere_rule=rule, injected=side), array)
 
 
 @few
@@ -63,8 +63,9 @@ def test_a_mirrored_brain_gives_the_mirrored_result(
         "flip_to_left": "flip_to_right",
         "fold_ipsilateral": "flip_to_left",
     }
-    straight = process_volume(array, divisor=divisor, hemisphere=rule, injected=side)
-    other = process_volume(mirrored(array), divisor=divisor, hemisphere=opposite.get(rule, rule), injected=OTHER[side])
+    straight = process_volume(array, divisor=divisor, hemisphere_rule=rule, injected=side)
+    rule = opposite.get(rule, rule)
+    other = process_volume(mirrored(array), divisor=divisor, hemisphere_rule=rule, injected=OTHER[side])
     np.testing.assert_array_equal(mirrored(other), straight)
 
 
@@ -76,7 +77,7 @@ def test_every_rule_is_linear(
     """So sums of volumes can be subtracted and flipped at once."""
 
     def process(array: NDArray[Any]) -> NDArray[np.float64]:
-        return process_volume(array, hemisphere=rule, injected=side)
+        return process_volume(array, hemisphere_rule=rule, injected=side)
 
     together = process(one.astype(np.float64) + factor * other.astype(np.float64))
     np.testing.assert_allclose(together, process(one) + factor * process(other), rtol=1e-12, atol=1e-12)
@@ -87,9 +88,9 @@ def test_every_rule_is_linear(
 def test_normalization_scales(
     array: NDArray[np.float32], rule: HemisphereRule, side: Hemisphere, divisor: float
 ) -> None:
-    plain = process_volume(array, hemisphere=rule, injected=side)
+    plain = process_volume(array, hemisphere_rule=rule, injected=side)
     # Exact: the divisors are powers of two.
-    scaled = process_volume(array, divisor=divisor, hemisphere=rule, injected=side)
+    scaled = process_volume(array, divisor=divisor, hemisphere_rule=rule, injected=side)
     np.testing.assert_array_equal(scaled, plain / divisor)
 
 
@@ -98,7 +99,7 @@ def test_normalization_scales(
 def test_subtraction_keeps_one_side_and_is_undone_by_adding_the_mirror(
     array: NDArray[np.float32], side: Hemisphere
 ) -> None:
-    result = process_volume(array, hemisphere="subtract_contralateral", injected=side)
+    result = process_volume(array, hemisphere_rule="subtract_contralateral", injected=side)
     kept, zero = (result[..., :3], result[..., 3:]) if side == "left" else (result[..., 3:], result[..., :3])
     assert (zero == 0).all()
     exact = array.astype(np.float64)
@@ -112,13 +113,13 @@ def test_subtraction_keeps_one_side_and_is_undone_by_adding_the_mirror(
 @given(volumes(gaps=False))
 def test_a_symmetric_brain_has_nothing_left_after_subtraction(array: NDArray[np.float32]) -> None:
     symmetric = np.maximum(array, array[..., ::-1])
-    assert (process_volume(symmetric, hemisphere="subtract_contralateral", injected="left") == 0).all()
+    assert (process_volume(symmetric, hemisphere_rule="subtract_contralateral", injected="left") == 0).all()
 
 
 @few
 @given(volumes(), sides)
 def test_halves_put_together_are_the_folded_whole(array: NDArray[np.float32], side: Hemisphere) -> None:
-    folded = process_volume(array, hemisphere="fold_ipsilateral", injected=side)
+    folded = process_volume(array, hemisphere_rule="fold_ipsilateral", injected=side)
     ipsilateral, contralateral = halves(folded)
     np.testing.assert_array_equal(np.concatenate([contralateral[..., ::-1], ipsilateral], axis=-1), folded)
 
@@ -126,4 +127,4 @@ def test_halves_put_together_are_the_folded_whole(array: NDArray[np.float32], si
 @pytest.mark.parametrize("rule", [rule for rule in HEMISPHERE_RULES if rule != "none"])
 def test_a_side_that_is_not_known_is_an_error(rule: HemisphereRule) -> None:
     with pytest.raises(RecipeError, match="experiment 12"):
-        process_volume(np.zeros(SHAPE), hemisphere=rule, what="experiment 12")
+        process_volume(np.zeros(SHAPE), hemisphere_rule=rule, what="experiment 12")

@@ -85,7 +85,7 @@ def test_a_place_outside_is_refused_and_nothing_is_written(kind: type, first: in
 
 @pytest.mark.parametrize("count", [0, 2, 4])
 def test_more_or_fewer_values_than_places_are_refused(count: int) -> None:
-    with pytest.raises(IndexError, match=f"3 places for {count} values"):
+    with pytest.raises(IndexError, match=f"3 indices for {count} values"):
         scatter.add_parts([scatter.Part(np.zeros(SIZE), np.arange(3, dtype=np.uint32), np.ones(count))])
 
 

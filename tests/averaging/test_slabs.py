@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from bsv_store.averaging.kernel.accumulator import GroupAccumulator
 from bsv_store.averaging.kernel.slabs import bytes_per_plane, slabs_within
-from bsv_store.averaging.kernel.statistics import STATISTICS
+from bsv_store.vocabulary import STATISTICS as STATISTIC_ROWS
 from tests.averaging.reference import TinyGrid
+
+STATISTICS = tuple(STATISTIC_ROWS)
 
 
 @given(st.integers(1, 600), st.integers(1, 1000), st.integers(1, 100_000), st.integers(1, 20))
@@ -29,11 +31,11 @@ def test_slabs_cover_all_planes_within_the_budget(planes: int, plane_bytes: int,
     [
         ({}, "plain"),
         ({}, "missing"),
-        ({"hemisphere": "subtract_contralateral"}, "plain"),
-        ({"hemisphere": "subtract_contralateral", "statistics": STATISTICS}, "missing"),
-        ({"hemisphere": "flip_to_right", "statistics": ("sd",)}, "missing"),
+        ({"hemisphere_rule": "subtract_contralateral"}, "plain"),
+        ({"hemisphere_rule": "subtract_contralateral", "statistics": STATISTICS}, "missing"),
+        ({"hemisphere_rule": "flip_to_right", "statistics": ("sd",)}, "missing"),
         ({"weighted": True}, "plain"),
-        ({"weighted": True, "statistics": STATISTICS, "hemisphere": "flip_to_left"}, "missing"),
+        ({"weighted": True, "statistics": STATISTICS, "hemisphere_rule": "flip_to_left"}, "missing"),
     ],
 )
 def test_memory_stays_within_the_estimate_however_many_volumes(options: dict[str, Any], data: str) -> None:

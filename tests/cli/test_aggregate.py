@@ -14,6 +14,7 @@ from bsv_store_synthetic import SyntheticServer
 from bsv_store_synthetic.faults import Status
 from tests.cli.conftest import UNMEASURED, VISP, WILD_TYPE_VISP
 from tests.cli.running import Runner
+from tests.counting import counted
 
 VISP_BY_AP = ["aggregate", "--injected-in", "VISp", "--group-by", "AP", "--bins", "2", "--name", "by-AP"]
 
@@ -64,8 +65,8 @@ def test_csv_has_the_groups_with_their_edges(run: Runner, own_filled: Path) -> N
 @pytest.mark.parametrize(
     ("options", "recipe"),
     [
-        ([], {"grouping": {"by": "none"}, "normalize": "none", "hemisphere": "none", "statistics": ["mean"]}),
-        (["--group-by", "ap", "--quantiles", "--bins", "2"], {"grouping": {
+        ([], {"grouping": {"by": "none"}, "normalize": "none", "hemisphere_rule": "none", "statistics": ["mean"]}),
+        (["--group-by", "ap", "--bin-method", "quantile", "--bins", "2"], {"grouping": {
             "by": "coordinate", "axis": "AP", "method": "quantile", "bins": 2}}),
         (["--group-by", "ML", "--edges", "0,5700,11400"], {"grouping": {
             "by": "coordinate", "axis": "ML", "method": "edges", "edges": [0.0, 5700.0, 11400.0]}}),
@@ -75,10 +76,10 @@ def test_csv_has_the_groups_with_their_edges(run: Runner, own_filled: Path) -> N
         (["--group-by", "line", "--group-by", "sex"], {"grouping": {"by": "crossed",
             "first": {"by": "field", "field": "line"}, "second": {"by": "field", "field": "sex"}}}),
         (["--normalize", "injection-volume"], {"normalize": "injection_volume"}),
-        (["--hemisphere-rule", "subtract-contralateral"], {"hemisphere": "subtract_contralateral"}),
+        (["--hemisphere-rule", "subtract-contralateral"], {"hemisphere_rule": "subtract_contralateral"}),
         (["--statistic", "sd", "--statistic", "n"], {"statistics": ["mean", "sd", "n"]}),
         (["--missing", "leave-out"], {"missing": "leave_out"}),
-        (["--bilateral-rule", "leave-out"], {"bilateral": "leave_out"}),
+        (["--bilateral-rule", "leave-out"], {"bilateral_rule": "leave_out"}),
         (["--dtype", "float64"], {"dtype": "float64"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -182,13 +183,13 @@ def test_nothing_selected_is_an_error(run: Runner, server: SyntheticServer, own_
         (["--all"], "Missing option '--name'"),
         (["--all", "--name", "../x"], "'../x'"),
         (["--all", "--name", "x", "--bins", "3"], "--group-by AP"),
-        (["--all", "--name", "x", "--group-by", "AP", "--bins", "0"], "0 bins"),
+        (["--all", "--name", "x", "--group-by", "AP", "--bins", "0"], "bins must be a positive integer"),
         (["--all", "--name", "x", "--group-by", "AP", "--edges", "1,b"], "'1,b'"),
-        (["--all", "--name", "x", "--group-by", "AP", "--edges", "1,2", "--bins", "2"], "not both"),
+        (["--all", "--name", "x", "--group-by", "AP", "--edges", "1,2", "--bins", "2"], "cannot be combined"),
         (["--all", "--name", "x", "--group-by", "region"], "--region"),
         (["--all", "--name", "x", "--region", "VISp"], "--group-by region"),
         (["--all", "--name", "x", "--group-by", "region", "--region", "VISpp"], "VISpp"),
-        (["--all", "--name", "x", "--group-by", "region", "--region", "VISp", "--region", "VISp"], "given twice"),
+        (["--all", "--name", "x", "--group-by", "region", "--region", "VISp", "--region", "VISp"], "listed twice"),
         (["--all", "--name", "x", "--group-by", "AP", "--group-by", "ML", "--group-by", "sex"], "at most two"),
         (["--all", "--name", "x", "--hemisphere-rule", "flip"], "'flip-to-right'"),
         (["--all", "--name", "x", "--statistic", "median"], "'median'"),
@@ -207,3 +208,18 @@ def test_several_processes_give_the_same_result(run: Runner, own_filled: Path) -
     assert together["was_computed"]
     assert together["content_sha256"] == alone["content_sha256"]
     run(*again[:-3], "0", store=own_filled).refused(2, "--workers")
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("fetch", "limit"), [([], 2), (["--fetch", "--exclude-injection", "--weight-by-data-mask"], 3)]
+)
+def test_the_selection_is_resolved_once_per_step(
+    run: Runner, server: SyntheticServer, own_filled: Path, fetch: list[str], limit: int
+) -> None:
+    """Once to fetch what is missing; once, and once for the exclusion list, in the transaction of the average."""
+    ask = ["aggregate", "--injected-in", "VISp", "--line", "wild-type", "--name", "counted", *fetch]
+    with counted() as work:
+        run(*ask, store=own_filled).succeeded()
+    resolved = [each for each in work.statements if each.startswith("SELECT experiment.id") and "ancestor" in each]
+    assert 0 < len(resolved) <= limit

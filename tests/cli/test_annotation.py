@@ -99,17 +99,17 @@ def test_regions_of_a_version(run: Runner, annotated: Path) -> None:
         groups = len(store.dataset("visual").groups)
         mean = store.dataset("visual").mean[0]
         inside = store.atlas.mask("CP")
-    assert [(row["acronym"], row["hemisphere"]) for row in rows] == [
+    assert [(row["structure"], row["hemisphere"]) for row in rows] == [
         (name, side) for _ in range(groups) for name in ("VISp", "CP") for side in ("left", "right", "both")
     ]
-    (row,) = (row for row in rows if (row["group"], row["acronym"], row["hemisphere"]) == ("0", "CP", "both"))
+    (row,) = (row for row in rows if (row["group"], row["structure"], row["hemisphere"]) == ("0", "CP", "both"))
     assert float(row["mean"]) == pytest.approx(mean[inside].mean(dtype=float), rel=1e-6)
     table = run(*options, store=annotated).succeeded()
     assert table.cells[0] == ["group", "structure", "hemisphere", "voxels", "mean"]
     assert f"2 structures in {groups} group" in table.err
     everything = run("dataset", "regions", "visual", "--format", "json", store=annotated).succeeded().json
     in_set = run("structures", "sets", 167587189, "--format", "json", store=annotated).json
-    assert [row["acronym"] for row in everything[: 3 * len(in_set) : 3]] == [row["acronym"] for row in in_set]
+    assert [row["structure"] for row in everything[: 3 * len(in_set) : 3]] == [row["acronym"] for row in in_set]
 
 
 def test_regions_of_a_group_without_experiments_are_empty(run: Runner, annotated: Path) -> None:
@@ -129,7 +129,7 @@ def test_regions_of_a_group_without_experiments_are_empty(run: Runner, annotated
 
 
 def test_the_strongest_regions_of_one_group_and_hemisphere(run: Runner, annotated: Path) -> None:
-    options = ["--group", "1", "--hemisphere", "right", "--top", "3", "--format", "csv"]
+    options = ["--group", "1", "--hemisphere", "right", "--limit", "3", "--format", "csv"]
     rows = run("dataset", "regions", "visual", *options, store=annotated).succeeded().rows
     assert {(row["group"], row["hemisphere"]) for row in rows} == {("1", "right")}
     means = [float(row["mean"]) for row in rows]
@@ -165,7 +165,7 @@ def test_signal_of_experiments_in_structures(run: Runner, annotated: Path) -> No
     assert len(done.rows) == 5 * 2 * 2
     volume = ATLAS.volume(VISP[0])
     inside = np.isin(ATLAS.annotation, [ATLAS.structure("CP").id])
-    rows = [row for row in done.rows if (row["experiment_id"], row["acronym"]) == (str(VISP[0]), "CP")]
+    rows = [row for row in done.rows if (row["experiment_id"], row["structure"]) == (str(VISP[0]), "CP")]
     assert float(rows[1]["mean"]) == pytest.approx(volume[inside].mean(dtype=float))
     right = ATLAS.experiment(VISP[0]).injected_hemisphere == "right"
     inside[..., slice(0, 57) if right else slice(57, None)] = False

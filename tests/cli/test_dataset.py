@@ -67,7 +67,7 @@ def test_show_tells_rules_that_are_not_the_usual_ones(run: Runner, own_filled: P
     options = ["--hemisphere-rule", "flip-to-right", "--missing", "leave-out", "--name", "flipped"]
     run("aggregate", "--injected-in", "VIS", *options, store=own_filled).succeeded()
     shown = run("dataset", "show", "flipped", store=own_filled).succeeded().out
-    assert "Rules        hemisphere: flip_to_right, missing: leave_out\n" in shown
+    assert "Rules        hemisphere rule: flip_to_right, missing: leave_out\n" in shown
     left_out = shown.split("\n\nLeft out\n")[1].splitlines()[2:]
     assert [line.split()[0] for line in left_out] == ["9100000002", "9100000006", "9100000008", "9100000011"]
     assert all("is not in the store" in line for line in left_out)

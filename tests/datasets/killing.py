@@ -11,7 +11,7 @@ from tests.processes import Child
 
 
 def killed(location: Path, point: str, method: str, *arguments: str, **options: object) -> None:
-    """Make a call of ``store.versions`` in a process that dies at that point."""
+    """Make a call of ``store.datasets`` in a process that dies at that point."""
     child = Child(_call, location, method, arguments, options, kill_at=point)
     output, errors = child.communicate(timeout=120)
     assert (child.returncode, output, errors) == (-signal.SIGKILL, "", "")
@@ -32,7 +32,7 @@ def _call(location: Path, method: str, arguments: Sequence[str], options: dict[s
     from bsv_store import open_store
 
     with open_store(location) as store:
-        getattr(store.versions, method)(*arguments, **options)
+        getattr(store.datasets, method)(*arguments, **options)
 
 
 def _ask(location: Path, questions: Sequence[Sequence[int]], large: bool) -> None:

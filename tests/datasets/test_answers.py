@@ -14,9 +14,9 @@ from bsv_store.catalog.database.bulk import insert_rows, table_of
 from bsv_store.catalog.database.engine import BUSY_TIMEOUT_S
 from bsv_store.catalog.database.models import Base, DatasetAnswer, TransgenicLine
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.datasets.answers import catalog_state, known_answer, record_answer, remember_answer
+from bsv_store.datasets.answers import try_record_answer
 from bsv_store.datasets.refs import parse_ref
-from bsv_store.datasets.table import version_id
+from bsv_store.datasets.table import catalog_state, find_answer, record_answer, version_id
 from bsv_store.errors import BusyError, DamagedFileError, InputError, NoSpaceError
 from tests.counting import counted
 from tests.datasets.world import IDS, add_volume, ask
@@ -136,7 +136,7 @@ def test_rows_that_go_in_by_the_bulk_change_the_state(filled: Store) -> None:
 
 def test_another_release_looks_into_it(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ask(filled, EVERYBODY)
-    monkeypatch.setattr("bsv_store.datasets.answers.__version__", "999")
+    monkeypatch.setattr("bsv_store.datasets.table.__version__", "999")
     assert looked_into(lambda: ask(filled, EVERYBODY))
     assert not looked_into(lambda: ask(filled, EVERYBODY))
 
@@ -160,7 +160,7 @@ def test_a_version_can_be_deleted_while_its_answer_is_remembered(filled: Store) 
     with ThreadPoolExecutor(1) as other, open_store(filled.path) as second:
         with filled.database.writing() as connection:
             record_answer(connection, identifier, 12345)
-            deleting = other.submit(second.versions.delete, version.ref)
+            deleting = other.submit(second.datasets.delete, version.ref)
             # Until it waits for us, or has asked for nothing yet: either is a case.
             wait([deleting], timeout=0.5)
         assert deleting.result().ref == version.ref
@@ -222,7 +222,7 @@ def test_with_a_deleted_version_goes_what_it_answered(filled: Store) -> None:
 
 def test_an_answer_of_a_version_deleted_meanwhile_is_forgotten(filled: Store) -> None:
     ask(filled, EVERYBODY)
-    remember_answer(filled.database, 12345, state_of(filled))
+    try_record_answer(filled.database, 12345, state_of(filled))
     assert answers(filled) == 1
 
 
@@ -230,9 +230,9 @@ def test_an_answer_of_another_algorithm_is_none(filled: Store, monkeypatch: pyte
     version = ask(filled, EVERYBODY)
     with filled.database.reading() as connection:
         state = catalog_state(connection)
-        assert known_answer(connection, version.name, version.recipe, state) is not None
+        assert find_answer(connection, version.name, version.recipe, state) is not None
         monkeypatch.setattr("bsv_store.averaging.inputs.ALGORITHM_VERSION", 2)
-        assert known_answer(connection, version.name, version.recipe, state) is None
+        assert find_answer(connection, version.name, version.recipe, state) is None
 
 
 def test_what_was_computed_without_damaged_files_is_not_taken_for_the_answer(filled: Store) -> None:

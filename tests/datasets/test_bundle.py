@@ -148,7 +148,7 @@ def test_a_catalog_without_the_experiments_refuses(version: DatasetVersion, tmp_
 def test_a_bad_name_is_refused(bundle: bytes, other: Store, tmp_path: Path) -> None:
     path = tmp_path / "a.bsv.zip"
     path.write_bytes(bundle)
-    with pytest.raises(InputError, match="name of a dataset"):
+    with pytest.raises(InputError, match="not a valid dataset name"):
         take(other, path, name="../x")
 
 
@@ -181,13 +181,13 @@ def test_a_result_file_that_vanished_is_taken_out_again(
 
     def delete_once(point: str) -> None:
         passed.append(point)
-        if passed == ["import:published"]:
+        if passed == ["version:published"]:
             (published,) = (other.path / "datasets").rglob("*.nc")
             published.unlink()
 
-    monkeypatch.setattr("bsv_store.datasets.share.bundle_import.checkpoint", delete_once)
+    monkeypatch.setattr("bsv_store.datasets.publish.checkpoint", delete_once)
     version = take(other, path)
-    assert passed == ["import:published", "import:published", "import:committed"]
+    assert passed == ["version:published", "version:published", "version:inserted", "version:committed"]
     assert version.mean.max() > 0
     assert [*(other.path / "tmp").iterdir()] == []
 
@@ -271,21 +271,21 @@ def _drop(name: str) -> Callable[[dict[str, bytes]], None]:
     [
         (edit_result(_voxel), FormatError, "arrays"),
         (edit_result(_inputs), FormatError, "fingerprint"),
-        (edit_result(_no_inputs), FormatError, "not one of a bsv-store"),
+        (edit_result(_no_inputs), FormatError, "is not valid"),
         (edit_result(_frame), FrameError, "frame 'Allen CCFv2"),
         (set_manifest(fingerprint="0" * 64), FormatError, "fingerprint"),
         (set_manifest(content_sha256="0" * 64), FormatError, "arrays"),
-        (set_manifest(file_sha256="0" * 64), FormatError, "not what was exported"),
-        (set_manifest(size_bytes=10), FormatError, "not what was exported"),
+        (set_manifest(file_sha256="0" * 64), FormatError, "differs from what was exported"),
+        (set_manifest(size_bytes=10), FormatError, "differs from what was exported"),
         (set_manifest(size_bytes="many"), FormatError, "size_bytes"),
         (set_manifest(algorithm_version=7), FormatError, "algorithm"),
         (set_manifest(bundle_version=2), FormatError, "version 2"),
-        (set_manifest(name="../../etc"), InputError, "name of a dataset"),
+        (set_manifest(name="../../etc"), InputError, "not a valid dataset name"),
         (set_manifest(created_at="yesterday"), FormatError, "yesterday"),
         (set_manifest(created_by=None), FormatError, "created_by"),
         (_drop("result.nc"), FormatError, "not a readable bundle"),
         (_drop("bundle.json"), FormatError, "not a readable bundle"),
-        (lambda parts: parts.update({"bundle.json": b"[]"}), FormatError, "no object"),
+        (lambda parts: parts.update({"bundle.json": b"[]"}), FormatError, "not a JSON object"),
         (lambda parts: parts.update({"bundle.json": b"{"}), FormatError, "not a readable bundle"),
         (lambda parts: parts.update({"bundle.json": b" " * 200_000}), FormatError, "too large"),
     ],

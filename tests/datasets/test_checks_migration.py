@@ -120,8 +120,8 @@ def test_the_second_factor_and_the_masks_are_in_the_catalog(versions: Store) -> 
         for name, values in two.group_ranges().items():
             np.testing.assert_array_equal(file[name][:], values)
     masked = find_version(versions.database, versions.files, "masked")
-    fraction = versions.describe_volume(1, kind="injection_fraction")["array_sha256"]
-    mask = versions.describe_volume(1, kind="data_mask")["array_sha256"]
+    fraction = versions.volumes.describe(1, kind="injection_fraction")["array_sha256"]
+    mask = versions.volumes.describe(1, kind="data_mask")["array_sha256"]
     assert masked.members.injection_fraction_sha256.to_list() == [fraction] * 2
     assert masked.members.data_mask_sha256.to_list() == [mask] * 2
     add_volume(versions, 1, kind="data_mask", array=np.full((132, 80, 114), 0.5, np.float32))

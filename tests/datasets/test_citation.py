@@ -16,7 +16,7 @@ def test_a_citation_says_what_the_data_are_and_that_it_must_be_checked(filled: S
         filled,
         Selection(ids=IDS),
         normalize="injection_volume",
-        hemisphere="subtract_contralateral",
+        hemisphere_rule="subtract_contralateral",
         name="visual",
     )
     citation = version.cite()

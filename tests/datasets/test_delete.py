@@ -78,9 +78,9 @@ def test_a_file_trashed_before_the_commit_is_published_again(filled: Store, monk
     delete_version(filled.database, filled.files, "test@1")
 
     def meanwhile(point: str) -> None:
-        if point == "aggregate:published":
+        if point == "version:published":
             for path in (filled.path / "datasets" / "test").iterdir():
                 filled.files.trash(f"datasets/test/{path.name}")
 
-    monkeypatch.setattr("bsv_store.datasets.aggregate.checkpoint", meanwhile)
+    monkeypatch.setattr("bsv_store.datasets.publish.checkpoint", meanwhile)
     assert ask(filled).mean.max() > 0

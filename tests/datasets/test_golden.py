@@ -72,7 +72,7 @@ def ask(store: Store, golden: Path, case: str, **parts: Any) -> DatasetVersion:
         name=case,
         group_by=grouping,
         normalize="injection_volume" if normalize else "none",
-        hemisphere="subtract_contralateral" if subtract else "none",
+        hemisphere_rule="subtract_contralateral" if subtract else "none",
         dtype="float64",
         **parts,
     )

@@ -56,7 +56,7 @@ def test_a_deletion_survives_a_kill(filled_location: Path, point: str, is_commit
         assert result_files(store) == sorted([first.path.name, again.path.name])
 
 
-@pytest.mark.parametrize(("point", "is_committed"), [("import:published", False), ("import:committed", True)])
+@pytest.mark.parametrize(("point", "is_committed"), [("version:published", False), ("version:committed", True)])
 def test_an_import_survives_a_kill(filled_location: Path, tmp_path: Path, point: str, is_committed: bool) -> None:
     bundle = tmp_path / "a.bsv.zip"
     with open_store(filled_location) as store:

@@ -20,7 +20,7 @@ from bsv_store.averaging.grouping.grouping import by_field
 from bsv_store.averaging.recipe import Recipe
 from bsv_store.catalog.search.point import search_point
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.datasets import aggregate as aggregate_module
+from bsv_store.datasets import publish as publish_module
 from bsv_store.datasets.aggregate import aggregate
 from bsv_store.datasets.history.rebuild import rebuild_version
 from bsv_store.datasets.stack import volume_stack
@@ -144,7 +144,7 @@ def test_damage_is_named_whoever_meets_it(filled: Store, workers: int) -> None:
 
 
 def test_a_process_that_is_gone_is_an_error_that_says_so() -> None:
-    with ProcessPoolExecutor(1) as executor, pytest.raises(BsvStoreError, match="has ended") as caught:
+    with ProcessPoolExecutor(1) as executor, pytest.raises(BsvStoreError, match="ended unexpectedly") as caught:
         list(in_order(executor, [(os._exit, 1)], at_once=1))
     assert caught.value.hint is not None
     assert "fewer workers" in caught.value.hint
@@ -206,7 +206,7 @@ def test_an_error_of_the_computation_is_not_called_one_of_writing(
     assert leftovers(filled) == []
 
 
-@pytest.mark.parametrize("point", ["aggregate:computed", "publish:written", "publish:renamed", "aggregate:inserted"])
+@pytest.mark.parametrize("point", ["aggregate:computed", "publish:written", "publish:renamed", "version:inserted"])
 def test_a_killed_aggregate_is_completed_by_the_next(
     filled: Store, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
@@ -226,12 +226,12 @@ def test_a_result_that_vanished_is_computed_again(large: Store, monkeypatch: pyt
 
     def delete_once(point: str) -> None:
         nonlocal deleted
-        if point == "aggregate:published" and not deleted:
+        if point == "version:published" and not deleted:
             deleted = 1
             for path in (large.path / "datasets" / "test").iterdir():
                 path.unlink()
 
-    monkeypatch.setattr(aggregate_module, "checkpoint", delete_once)
+    monkeypatch.setattr(publish_module, "checkpoint", delete_once)
     version = asked(large)
     assert deleted
     assert version.path.exists()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bsv_store import Store
 
 EVERYBODY = Selection(ids=IDS)
-SUBTRACTED: dict[str, Any] = {"hemisphere": "subtract_contralateral", "normalize": "injection_volume"}
+SUBTRACTED: dict[str, Any] = {"hemisphere_rule": "subtract_contralateral", "normalize": "injection_volume"}
 
 
 def test_the_order_of_the_ids_is_no_part_of_the_question(filled: Store) -> None:
@@ -58,7 +58,7 @@ def test_normalization_divides_each_by_its_own_volume(filled: Store) -> None:
 def test_flipped_twice_is_as_it_was(filled: Store) -> None:
     """The mirror image of what was flipped to the left is what is flipped to the right."""
     right, left = (
-        ask(filled, EVERYBODY, hemisphere=rule, statistics=("mean", "sd", "n"), dtype="float64")
+        ask(filled, EVERYBODY, hemisphere_rule=rule, statistics=("mean", "sd", "n"), dtype="float64")
         for rule in ("flip_to_right", "flip_to_left")
     )
     for name in ("mean", "sd", "n"):

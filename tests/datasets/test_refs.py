@@ -36,7 +36,7 @@ def test_what_is_no_reference_is_refused(text: str) -> None:
     ["", ".", "..", ".a", "-a", "_a", "a/b", "a\\b", "a b", "a\n", "a:b", "a" * 101, "ä", "a@1", "a\u202eb", "a;--"],
 )
 def test_names_have_no_path_parts_nor_odd_characters(name: str) -> None:
-    with pytest.raises(InputError, match="cannot be the name") as caught:
+    with pytest.raises(InputError, match="not a valid dataset name") as caught:
         check_name(name)
     assert caught.value.message.isascii()
     assert len(caught.value.message) < 200
@@ -57,5 +57,5 @@ def test_tags_do_not_look_like_numbers_or_latest(tag: str) -> None:
 def test_near_names_are_suggested() -> None:
     assert near_names("visaul", ["visual", "motor"]) == "Did you mean visual?"
     assert near_names("VISUAL", ["visual", "motor"]) == "Did you mean visual?"
-    assert near_names("zzz", ["visual", "motor"]) == "There are motor, visual."
-    assert "no dataset yet" in near_names("zzz", [])
+    assert near_names("zzz", ["visual", "motor"]) == "Datasets: motor, visual."
+    assert "has no datasets" in near_names("zzz", [])

@@ -23,14 +23,14 @@ def annotation() -> NDArray[np.uint32]:
 
 
 def result_of(*volumes: NDArray[np.float32], hemisphere: HemisphereRule = "none") -> GroupResult:
-    accumulator = GroupAccumulator(GRID, len(volumes), hemisphere=hemisphere)
+    accumulator = GroupAccumulator(GRID, len(volumes), hemisphere_rule=hemisphere)
     for group, volume in enumerate(volumes):
         accumulator.add(group, volume, injected="right")
     return accumulator.finish("float64")
 
 
 def rows(result: GroupResult) -> dict[tuple[int, int, str], tuple[int, float]]:
-    columns = region_means(result.mean, annotation(), STRUCTURES, hemisphere=result.hemisphere).columns()
+    columns = region_means(result.mean, annotation(), STRUCTURES, hemisphere_rule=result.hemisphere_rule).columns()
     keys = zip(*(columns[name].tolist() for name in ("group", "structure_id", "hemisphere")), strict=True)
     return dict(zip(keys, zip(columns["voxels"].tolist(), columns["mean"].tolist(), strict=True), strict=True))
 
@@ -88,5 +88,5 @@ def test_annotation_of_another_grid_is_refused() -> None:
 
 
 def test_annotation_of_fractions_is_refused() -> None:
-    with pytest.raises(InputError, match="structure ids"):
+    with pytest.raises(InputError, match="integer dtype"):
         region_means(result_of(np.ones(GRID.shape, np.float32)).mean, np.ones(GRID.shape), STRUCTURES)  # type: ignore[arg-type]

@@ -29,21 +29,21 @@ def annotated(filled: Store) -> Store:
 
 def test_means_per_structure_and_hemisphere(annotated: Store) -> None:
     version = ask(annotated, grouping=by_coordinate("AP", bins=2))
-    frame = annotated.region_summary(version.ref, structures=[MOP, "VISp", "VIS", "VISp"])
+    frame = annotated.datasets.regions(version.ref, structures=[MOP, "VISp", "VIS", "VISp"])
     assert frame.columns.to_list() == [
         "group",
         "group_label",
         "structure_id",
-        "acronym",
+        "structure",
         "name",
         "hemisphere",
         "voxels",
         "mean",
     ]
     # In ontology order, each once, however they were asked for.
-    assert frame.acronym.to_list()[::3] == ["VIS", "VISp", "MOp"] * 2
+    assert frame.structure.to_list()[::3] == ["VIS", "VISp", "MOp"] * 2
     assert frame.hemisphere.to_list() == ["left", "right", "both"] * 6
-    picked = frame.set_index(["group", "acronym", "hemisphere"])
+    picked = frame.set_index(["group", "structure", "hemisphere"])
     right = np.isin(blocks(), [VISP, VISL])
     right[..., :57] = False
     assert picked.loc[(1, "VIS", "right"), "mean"] == pytest.approx(version.mean[1][right].mean(dtype=float))
@@ -56,7 +56,7 @@ def test_means_per_structure_and_hemisphere(annotated: Store) -> None:
 def test_one_structure_needs_no_list(annotated: Store) -> None:
     ask(annotated)
     for structure in ("VISp", VISP, str(VISP)):
-        assert set(annotated.region_summary("test@1", structures=structure).acronym) == {"VISp"}
+        assert set(annotated.datasets.regions("test@1", structures=structure).structure) == {"VISp"}
 
 
 def test_a_group_without_experiments_has_no_mean(annotated: Store) -> None:
@@ -64,7 +64,7 @@ def test_a_group_without_experiments_has_no_mean(annotated: Store) -> None:
     assert [group.n for group in version.groups] == [0, 5]
     assert version.empty_groups == version.groups[:1]
     assert not version.mean[0].any()
-    frame = annotated.region_summary(version, structures="VISp")
+    frame = annotated.datasets.regions(version, structures="VISp")
     assert frame[frame.group == 0].voxels.to_list() == [0, 0, 0]
     assert frame[frame.group == 0]["mean"].isna().all()
     assert (frame[frame.group == 1]["mean"] > 0).all()
@@ -73,25 +73,25 @@ def test_a_group_without_experiments_has_no_mean(annotated: Store) -> None:
 
 def test_groups_and_hemispheres_can_be_chosen(annotated: Store) -> None:
     version = ask(annotated, grouping=by_coordinate("AP", bins=2))
-    everything = annotated.region_summary(version.ref, structures=["VISp", "VIS"])
-    some = annotated.region_summary(version.ref, structures=["VISp", "VIS"], groups=1, hemisphere="right")
+    everything = annotated.datasets.regions(version.ref, structures=["VISp", "VIS"])
+    some = annotated.datasets.regions(version.ref, structures=["VISp", "VIS"], groups=1, hemisphere="right")
     expected = everything[(everything.group == 1) & (everything.hemisphere == "right")].reset_index(drop=True)
     pd.testing.assert_frame_equal(some, expected)
     with pytest.raises(InputError, match="no group 2") as caught:
-        annotated.region_summary(version.ref, structures="VISp", groups=[0, 2])
+        annotated.datasets.regions(version.ref, structures="VISp", groups=[0, 2])
     assert caught.value.hint == "Its groups are 0 to 1."
     with pytest.raises(InputError, match="no hemisphere 'ipsilateral'") as caught:
-        annotated.region_summary(version.ref, structures="VISp", hemisphere="ipsilateral")
+        annotated.datasets.regions(version.ref, structures="VISp", hemisphere="ipsilateral")
     assert "left, right, both" in str(caught.value.hint)
     with pytest.raises(InputError, match="limit must be a positive integer, got 0"):
-        annotated.region_summary(version.ref, structures="VISp", top=0)
+        annotated.datasets.regions(version.ref, structures="VISp", limit=0)
 
 
 def test_the_strongest_structures_come_first(annotated: Store) -> None:
     version = ask(annotated, grouping=by_coordinate("AP", bins=2))
     wanted = ["VIS", "VISp", "VISl", "MOp"]
-    everything = annotated.region_summary(version, structures=wanted)
-    frame = annotated.region_summary(version, structures=wanted, hemisphere=["right", "both"], top=2)
+    everything = annotated.datasets.regions(version, structures=wanted)
+    frame = annotated.datasets.regions(version, structures=wanted, hemisphere=["right", "both"], limit=2)
     assert frame.hemisphere.to_list() == ["right", "right", "both", "both"] * 2
     for (group, side), found in frame.groupby(["group", "hemisphere"]):
         of_side = everything[(everything.group == group) & (everything.hemisphere == side)]
@@ -99,21 +99,21 @@ def test_the_strongest_structures_come_first(annotated: Store) -> None:
 
 
 def test_hemispheres_of_a_folded_result_are_those_of_the_injection(annotated: Store) -> None:
-    ask(annotated, hemisphere="fold_ipsilateral")
-    frame = annotated.region_summary("test", structures="VISp")
+    ask(annotated, hemisphere_rule="fold_ipsilateral")
+    frame = annotated.datasets.regions("test", structures="VISp")
     assert frame.hemisphere.to_list() == ["contralateral", "ipsilateral", "both"]
 
 
 def test_a_set_of_structures(annotated: Store) -> None:
     ask(annotated)
     with pytest.raises(InputError, match="167587189"):
-        annotated.region_summary("test")
+        annotated.datasets.regions("test")
     add_structure_set(annotated, 167587189, [MOP, VISPM])
     add_structure_set(annotated, 5, [VISL])
-    assert list(dict.fromkeys(annotated.region_summary("test").acronym)) == ["VISpm", "MOp"]
-    assert set(annotated.region_summary("test", structure_set=5).acronym) == {"VISl"}
-    with pytest.raises(InputError, match="both"):
-        annotated.region_summary("test", structures="VISp", structure_set=5)
+    assert list(dict.fromkeys(annotated.datasets.regions("test").structure)) == ["VISpm", "MOp"]
+    assert set(annotated.datasets.regions("test", structure_set=5).structure) == {"VISl"}
+    with pytest.raises(InputError, match="structure_set"):
+        annotated.datasets.regions("test", structures="VISp", structure_set=5)
 
 
 def add_structure_set(store: Store, set_id: int, members: list[int]) -> None:
@@ -137,9 +137,9 @@ def test_without_an_annotation_the_command_is_named(filled: Store) -> None:
 def test_unknown_and_no_structures_are_errors(annotated: Store) -> None:
     ask(annotated)
     with pytest.raises(UnknownStructureError):
-        annotated.region_summary("test", structures=["VISx"])
+        annotated.datasets.regions("test", structures=["VISx"])
     with pytest.raises(InputError, match="no structure"):
-        annotated.region_summary("test", structures=[])
+        annotated.datasets.regions("test", structures=[])
 
 
 def test_a_damaged_annotation_is_noticed(annotated: Store) -> None:
@@ -147,4 +147,4 @@ def test_a_damaged_annotation_is_noticed(annotated: Store) -> None:
     (path,) = annotated.path.glob("volumes/annotation/100um/*.h5")
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DamagedFileError):
-        annotated.region_summary("test", structures="VISp")
+        annotated.datasets.regions("test", structures="VISp")

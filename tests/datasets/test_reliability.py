@@ -31,9 +31,9 @@ if TYPE_CHECKING:
         ("publish:written", False),
         ("publish:synced", False),
         ("publish:renamed", False),
-        ("aggregate:published", False),
-        ("aggregate:inserted", False),
-        ("aggregate:committed", True),
+        ("version:published", False),
+        ("version:inserted", False),
+        ("version:committed", True),
     ],
 )
 def test_aggregate_survives_a_kill(filled_location: Path, point: str, is_committed: bool) -> None:

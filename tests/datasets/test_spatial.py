@@ -54,7 +54,7 @@ def test_a_dense_file_is_read_too(filled: Store) -> None:
 def test_limit_and_selection(filled: Store) -> None:
     ids = sorted(with_volumes(filled))
     assert len(filled.search.point((5050, 4050, 3050), limit=1)) == 1
-    some = filled.search.point((5050, 4050, 3050), Selection(ids=ids[:2]))
+    some = filled.search.point((5050, 4050, 3050), selection=Selection(ids=ids[:2]))
     assert sorted(some["experiment_id"]) == ids[:2]
 
 

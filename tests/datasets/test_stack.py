@@ -74,7 +74,7 @@ def test_processed_volumes_average_to_the_mean(filled: Store) -> None:
         filled,
         grouping=by_coordinate("AP", bins=1),
         normalize="injection_volume",
-        hemisphere="subtract_contralateral",
+        hemisphere_rule="subtract_contralateral",
         dtype="float64",
     )
     stack = volume_stack(filled.database, filled.files, version, processed=True)
@@ -87,7 +87,7 @@ def test_processed_volumes_average_to_the_mean(filled: Store) -> None:
 def test_what_is_no_longer_there_is_an_error(filled: Store) -> None:
     version = ask(filled)
     add_volume(filled, 2, seed=1)
-    with pytest.raises(MissingDataError, match="replaced by another: 2"):
+    with pytest.raises(MissingDataError, match="has been replaced: 2"):
         volume_stack(filled.database, filled.files, version)
 
 

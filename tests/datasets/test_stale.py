@@ -83,7 +83,7 @@ def test_a_question_without_an_answer_is_stale(filled: Store) -> None:
     ingest_experiments(filled.database, experiment_list(facts), source="test 2")
     report = stale_report(filled.database, filled.files, "test")
     assert report.is_stale
-    assert "no answer now: no experiment matches" in report.reasons[0]
+    assert "no result now: no experiment matches" in report.reasons[0]
 
 
 def test_a_version_that_names_an_experiment_that_was_excluded_since_is_stale(filled: Store) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.datasets import stored
+from bsv_store.datasets import version as version_module
 from bsv_store.datasets.result import file as result_file
 from bsv_store.datasets.result import verified
 from bsv_store.errors import DamagedFileError, StoreError
@@ -152,7 +152,7 @@ def test_damage_anywhere_is_noticed(version: DatasetVersion, seen_before: bool) 
 def test_a_file_that_is_replaced_while_it_is_read_is_noticed(
     version: DatasetVersion, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    real = stored.read_part
+    real = version_module.read_part
     shutil.copy(version.path, tmp_path / "copy.nc")
 
     def swapped(*arguments: Any, **facts: Any) -> Any:
@@ -160,7 +160,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_noticed(
         (tmp_path / "copy.nc").replace(version.path)
         return values
 
-    monkeypatch.setattr(stored, "read_part", swapped)
+    monkeypatch.setattr(version_module, "read_part", swapped)
     with pytest.raises(DamagedFileError, match="replaced while"):
         version.statistic("mean", box=ANTERIOR)
     monkeypatch.undo()

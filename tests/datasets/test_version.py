@@ -10,7 +10,7 @@ import pytest
 
 from bsv_store.averaging.grouping.grouping import Grouping, by_coordinate, by_field, crossed
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.datasets import stored
+from bsv_store.datasets import version as version_module
 from bsv_store.datasets.table import find_version, list_datasets
 from bsv_store.errors import FrameError, InputError, UnknownDatasetError
 from tests.datasets.world import BY_ID, IDS, VISUAL, add_volume, ask
@@ -65,7 +65,7 @@ def test_bins_without_experiments_are_told(filled: Store, grouping: Grouping, em
 def test_what_is_not_there_is_said_with_what_is(filled: Store) -> None:
     with pytest.raises(UnknownDatasetError, match="no dataset 'visual'") as caught:
         find_version(filled.database, filled.files, "visual")
-    assert "no dataset yet" in str(caught.value.hint)
+    assert "has no datasets" in str(caught.value.hint)
     ask(filled, name="visual-by-AP")
     with pytest.raises(UnknownDatasetError) as caught:
         find_version(filled.database, filled.files, "visual-by-ML")
@@ -118,7 +118,7 @@ def test_facts_of_a_version(filled: Store) -> None:
 
 def test_members_table(filled: Store) -> None:
     members = ask(
-        filled, Selection(ids=IDS), by_coordinate("AP", edges=[3000, 8200]), hemisphere="flip_to_right"
+        filled, Selection(ids=IDS), by_coordinate("AP", edges=[3000, 8200]), hemisphere_rule="flip_to_right"
     ).members.set_index("experiment_id")
     assert members.index.to_list() == list(IDS)
     assert members.group.dropna().to_dict() == {1: 0, 2: 0, 6: 0}
@@ -136,7 +136,7 @@ def test_results_cannot_be_changed_by_accident(filled: Store) -> None:
 
 def test_statistics_not_asked_for_are_an_error(filled: Store) -> None:
     version = ask(filled)
-    with pytest.raises(InputError, match="no statistic 'sd'") as caught:
+    with pytest.raises(InputError, match="the statistic 'sd'") as caught:
         version.statistic("sd")
     assert "mean" in str(caught.value.hint)
     with pytest.raises(InputError, match="no group 1"):
@@ -157,7 +157,7 @@ def test_a_box_is_read_without_the_rest(filled: Store) -> None:
     [((0, 1),), 3, ((60, 140), (0, 8000), (0, 11400)), ((9000, 8000), (0, 1), (0, 1)), (("a", 1), (0, 1), (0, 1))],
 )
 def test_what_is_no_box_is_an_error(filled: Store, box: Any) -> None:
-    with pytest.raises(InputError, match=r"is no box|no voxel's center"):
+    with pytest.raises(InputError, match=r"box must be|no voxel center"):
         ask(filled).statistic("mean", box=box)
 
 
@@ -166,13 +166,13 @@ def test_the_voxels_of_a_mask_are_read_without_the_rest(filled: Store, monkeypat
     mask = np.zeros(version.grid.shape, bool)
     mask[70:75, 10:20, 60:80] = np.random.default_rng(1).random((5, 10, 20)) < 0.3
     asked: list[Any] = []
-    real = stored.read_part
+    real = version_module.read_part
 
     def watch(path: Any, name: str, key: Any, **facts: Any) -> Any:
         asked.append(key)
         return real(path, name, key, **facts)
 
-    monkeypatch.setattr(stored, "read_part", watch)
+    monkeypatch.setattr(version_module, "read_part", watch)
     values = version.values_in(mask)
     assert values.shape == (2, mask.sum())
     assert asked == [(slice(None), slice(70, 75), slice(10, 20), slice(60, 80))]
@@ -185,7 +185,7 @@ def test_what_is_no_mask_is_an_error(filled: Store) -> None:
     mask = np.zeros(version.grid.shape, bool)
     with pytest.raises(InputError, match="no voxel"):
         version.values_in(mask)
-    with pytest.raises(InputError, match="true or false, not int8"):
+    with pytest.raises(InputError, match="must be boolean, got int8"):
         version.values_in(mask.astype(np.int8))  # type: ignore[arg-type]
     with pytest.raises(FrameError, match="shape"):
         version.values_in(mask[1:])

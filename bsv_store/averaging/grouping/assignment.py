@@ -1,16 +1,17 @@
-"""A grouping applied to experiments: who is in which group, who is left out and why."""
+"""The groups of experiments that a grouping makes, and the experiments that are in none."""
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 
 from bsv_store.averaging.grouping.bins import OUTSIDE, make_bins
+from bsv_store.averaging.grouping.facts import ExperimentFacts
 from bsv_store.averaging.grouping.grouping import (
     CoordinateGrouping,
     CrossedGrouping,
@@ -20,65 +21,27 @@ from bsv_store.averaging.grouping.grouping import (
     RegionGrouping,
 )
 from bsv_store.errors import EmptySelectionError, InputError, RecipeError, UnknownStructureError
-from bsv_store.vocabulary import Axis, Hemisphere
-from bsv_store.volumes.grid import AXES
+from bsv_store.vocabulary import GROUPING_FIELDS, Axis
 
-WILD_TYPE_LABEL = "wild-type"
-EVERYBODY_LABEL = "all"
+SINGLE_GROUP_LABEL = "all"
 # Not a comma: acronyms such as "CUL4, 5" have one.
 CROSSED = " & "
-"""Stands between the two labels of a crossed grouping."""
+"""Joins the two labels of a crossed grouping."""
 
 Ancestry = Mapping[str, Sequence[str]]
-"""Of every structure of the ontology: acronym -> acronyms from itself up to the root, nearest first."""
-
-
-def is_known(coordinate: float | None) -> bool:
-    """Whether an injection coordinate in um is one.
-
-    Lists without coordinates have 0 or nothing there; 0 is the face of the CCF box, far outside the brain.
-    """
-    return coordinate is not None and math.isfinite(coordinate) and coordinate != 0
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What grouping needs to know of an experiment. Coordinates are um; None means not known.
-
-    Attributes
-    ----------
-    line : str or None
-        None is wild type.
-    """
-
-    experiment_id: int
-    primary_structure: str
-    primary_structure_id: int
-    injection_ap: float | None = None
-    injection_dv: float | None = None
-    injection_ml: float | None = None
-    injected_hemisphere: Hemisphere | None = None
-    line: str | None = None
-    sex: str | None = None
-    product_id: int | None = None
-    strain: str | None = None
-
-    def coordinate(self, axis: Axis) -> float | None:
-        """Injection coordinate in um along an axis, None where it is not known."""
-        value = (self.injection_ap, self.injection_dv, self.injection_ml)[AXES.index(axis)]
-        return float(value) if value is not None and is_known(value) else None
+"""For every structure of the ontology: acronym -> acronyms from itself up to the root, nearest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class CoordinateRange:
-    """Where a group lies along an axis.
+    """The range of a group along an axis.
 
     Attributes
     ----------
     lower_um, upper_um : float or None
-        Edges of the bin; None where everybody is in one group.
+        Edges of the bin; None if all experiments are in one group.
     center_um : float or None
-        Mean injection coordinate of the members, None if none is known.
+        Mean injection coordinate of the members; None if none is known.
     """
 
     axis: Axis
@@ -98,9 +61,9 @@ class Group:
     label : str
         Unique among the groups.
     experiment_ids : tuple of int
-        Members, in the order in which the subjects were given.
+        Members, in the order in which the experiments were given.
     ranges : tuple of CoordinateRange
-        One for each coordinate factor: none, one, or two where AP, DV and ML are crossed.
+        One for each coordinate factor: none, one, or two if two coordinates are crossed.
     """
 
     number: int
@@ -115,17 +78,17 @@ class Group:
 
     @property
     def lower_um(self) -> float | None:
-        """Lower bin edge along :attr:`axis`."""
+        """Lower bin edge along `axis`."""
         return self.ranges[0].lower_um if self.ranges else None
 
     @property
     def upper_um(self) -> float | None:
-        """Upper bin edge along :attr:`axis`."""
+        """Upper bin edge along `axis`."""
         return self.ranges[0].upper_um if self.ranges else None
 
     @property
     def center_um(self) -> float | None:
-        """Mean coordinate of the members along :attr:`axis`."""
+        """Mean coordinate of the members along `axis`."""
         return self.ranges[0].center_um if self.ranges else None
 
     @property
@@ -136,7 +99,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """An experiment that is in no group, and why."""
+    """An experiment that is in no group, and the reason."""
 
     experiment_id: int
     reason: str
@@ -151,9 +114,9 @@ class Assignment:
     groups : tuple of Group
         Numbered from 0 in order.
     left_out : tuple of LeftOut
-        In the order in which the subjects were given.
+        In the order in which the experiments were given.
     axis_edges : mapping of axis to tuple of float
-        Bin edges in um of each coordinate factor that was divided into bins; bins without members included.
+        Bin edges in um of each coordinate factor that was divided into bins, including bins without members.
     """
 
     groups: tuple[Group, ...]
@@ -162,7 +125,7 @@ class Assignment:
 
     @property
     def edges(self) -> tuple[float, ...] | None:
-        """Bin edges in um of the first coordinate factor, None without one."""
+        """Bin edges in um of the first coordinate factor; None if there is none."""
         return next(iter(self.axis_edges.values()), None)
 
     def group_of(self) -> dict[int, int]:
@@ -172,7 +135,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class _Factor:
-    """One grouping applied: labels of its groups, and for each subject a group number or the reason why it has none."""
+    """One grouping applied: its group labels, and for each experiment a group number or the reason for having none."""
 
     labels: list[str]
     places: list[int | str]
@@ -180,7 +143,7 @@ class _Factor:
     axis: Axis | None = None
     edges: tuple[float, ...] | None = None
 
-    def range_of(self, number: int, members: Sequence[Subject]) -> tuple[CoordinateRange, ...]:
+    def range_of(self, number: int, members: Sequence[ExperimentFacts]) -> tuple[CoordinateRange, ...]:
         if self.axis is None:
             return ()
         known = [value for member in members if (value := member.coordinate(self.axis)) is not None]
@@ -189,16 +152,18 @@ class _Factor:
         return (CoordinateRange(self.axis, lower, upper, center),)
 
 
-def assign(grouping: Grouping, subjects: Sequence[Subject], ancestry: Ancestry = MappingProxyType({})) -> Assignment:
+def assign(
+    grouping: Grouping, experiments: Sequence[ExperimentFacts], ancestry: Ancestry = MappingProxyType({})
+) -> Assignment:
     """The groups into which a grouping divides experiments.
 
     Parameters
     ----------
     grouping : Grouping
-    subjects : sequence of Subject
-        Unique ids; their order is kept inside the groups.
+    experiments : sequence of ExperimentFacts
+        With unique ids. Their order is preserved within groups.
     ancestry : mapping of str to sequence of str
-        Every structure's acronym -> acronyms from itself up to the root; needed to group by region only.
+        Acronym of every structure -> acronyms from itself up to the root. Needed for grouping by region only.
 
     Returns
     -------
@@ -207,29 +172,30 @@ def assign(grouping: Grouping, subjects: Sequence[Subject], ancestry: Ancestry =
     Raises
     ------
     EmptySelectionError
-        If there are no subjects.
+        If there are no experiments.
     InputError
         If an experiment is given twice.
     UnknownStructureError
         If a listed region, or an experiment's primary structure, is not in the ontology.
     RecipeError
-        If no experiment can be placed and so there is no group at all.
+        If no experiment belongs to a group.
     """
-    _check_subjects(subjects)
+    _check_experiments(experiments)
     if isinstance(grouping, CrossedGrouping):
-        factors = [_factor(part, subjects, ancestry) for part in (grouping.first, grouping.second)]
+        factors = [_factor(part, experiments, ancestry) for part in (grouping.first, grouping.second)]
     else:
-        factors = [_factor(grouping, subjects, ancestry)]
-    members, left_out = _placed(factors, subjects)
+        factors = [_factor(grouping, experiments, ancestry)]
+    members, left_out = _placed(factors, experiments)
     if not members:
         raise RecipeError(
-            f"no experiment can be placed in a group; the first: {left_out[0].reason}", hint="Group by something else."
+            f"no experiment belongs to a group; {left_out[0].experiment_id}: {left_out[0].reason}",
+            hint="Group by something else.",
         )
     groups = tuple(
         Group(
             number,
             CROSSED.join(factor.labels[part] for factor, part in zip(factors, place, strict=True)),
-            tuple(subject.experiment_id for subject in members[place]),
+            tuple(experiment.experiment_id for experiment in members[place]),
             tuple(
                 item
                 for factor, part in zip(factors, place, strict=True)
@@ -242,52 +208,54 @@ def assign(grouping: Grouping, subjects: Sequence[Subject], ancestry: Ancestry =
     return Assignment(groups, tuple(left_out), MappingProxyType(edges))
 
 
-def _check_subjects(subjects: Sequence[Subject]) -> None:
-    if not subjects:
+def _check_experiments(experiments: Sequence[ExperimentFacts]) -> None:
+    if not experiments:
         raise EmptySelectionError("there are no experiments to group", hint="Widen the selection.")
     seen: set[int] = set()
-    for subject in subjects:
-        if subject.experiment_id in seen:
-            raise InputError(f"experiment {subject.experiment_id} is given twice", hint="List each experiment once.")
-        seen.add(subject.experiment_id)
+    for experiment in experiments:
+        if experiment.experiment_id in seen:
+            raise InputError(f"experiment {experiment.experiment_id} is listed twice")
+        seen.add(experiment.experiment_id)
 
 
 def _placed(
-    factors: Sequence[_Factor], subjects: Sequence[Subject]
-) -> tuple[dict[tuple[int, ...], list[Subject]], list[LeftOut]]:
-    """Members by place (a group number for each factor), and those without a place."""
-    members: dict[tuple[int, ...], list[Subject]] = {}
+    factors: Sequence[_Factor], experiments: Sequence[ExperimentFacts]
+) -> tuple[dict[tuple[int, ...], list[ExperimentFacts]], list[LeftOut]]:
+    """Members by place (a group number for each factor), and experiments without a place."""
+    members: dict[tuple[int, ...], list[ExperimentFacts]] = {}
     if len(factors) == 1 and factors[0].keep_empty:
         members = {(number,): [] for number in range(len(factors[0].labels))}
     left_out: list[LeftOut] = []
-    for position, subject in enumerate(subjects):
+    for position, experiment in enumerate(experiments):
         places = [factor.places[position] for factor in factors]
         reasons = [place for place in places if isinstance(place, str)]
         if reasons:
-            left_out.append(LeftOut(subject.experiment_id, "; ".join(reasons)))
+            left_out.append(LeftOut(experiment.experiment_id, "; ".join(reasons)))
         else:
-            members.setdefault(tuple(place for place in places if isinstance(place, int)), []).append(subject)
+            members.setdefault(tuple(place for place in places if isinstance(place, int)), []).append(experiment)
     return members, left_out
 
 
-def _factor(grouping: Grouping, subjects: Sequence[Subject], ancestry: Ancestry) -> _Factor:
+def _factor(grouping: Grouping, experiments: Sequence[ExperimentFacts], ancestry: Ancestry) -> _Factor:
     if isinstance(grouping, CoordinateGrouping):
-        return _by_coordinate(grouping, subjects)
+        return _by_coordinate(grouping, experiments)
     if isinstance(grouping, RegionGrouping):
-        return _by_region(grouping, subjects, ancestry)
+        return _by_region(grouping, experiments, ancestry)
     if isinstance(grouping, FieldGrouping):
-        return _by_field(grouping, subjects)
+        return _by_field(grouping, experiments)
     if isinstance(grouping, NoGrouping):
-        return _Factor([EVERYBODY_LABEL], [0] * len(subjects))
-    raise RecipeError(f"{type(grouping).__name__} is no grouping", hint="Use the constructors of bsv_store.averaging.")
+        return _Factor([SINGLE_GROUP_LABEL], [0] * len(experiments))
+    raise RecipeError(
+        f"{type(grouping).__name__} is not a valid grouping", hint="Use by_coordinate, by_region, by_field or crossed."
+    )
 
 
-def _by_coordinate(grouping: CoordinateGrouping, subjects: Sequence[Subject]) -> _Factor:
+def _by_coordinate(grouping: CoordinateGrouping, experiments: Sequence[ExperimentFacts]) -> _Factor:
     axis = grouping.axis
-    coordinates = [subject.coordinate(axis) for subject in subjects]
+    coordinates = [experiment.coordinate(axis) for experiment in experiments]
     bins = make_bins(grouping, [value for value in coordinates if value is not None])
     if bins is None:
-        return _Factor([EVERYBODY_LABEL], [0] * len(subjects), axis=axis)
+        return _Factor([SINGLE_GROUP_LABEL], [0] * len(experiments), axis=axis)
     numbers = bins.place([math.nan if value is None else value for value in coordinates])
     places: list[int | str] = []
     for value, number in zip(coordinates, numbers.tolist(), strict=True):
@@ -300,15 +268,15 @@ def _by_coordinate(grouping: CoordinateGrouping, subjects: Sequence[Subject]) ->
     return _Factor(bins.labels(), places, keep_empty=grouping.edges is not None, axis=axis, edges=bins.edges)
 
 
-def _by_region(grouping: RegionGrouping, subjects: Sequence[Subject], ancestry: Ancestry) -> _Factor:
+def _by_region(grouping: RegionGrouping, experiments: Sequence[ExperimentFacts], ancestry: Ancestry) -> _Factor:
     number_of = {region: number for number, group in enumerate(grouping.groups) for region in group.regions}
     for region in number_of:
         _ancestors(region, ancestry, "listed to group by")
     places: list[int | str] = []
-    for subject in subjects:
-        acronym = subject.primary_structure
-        chain = _ancestors(acronym, ancestry, f"the primary structure of experiment {subject.experiment_id}")
-        # The chain begins with the structure itself: an exact match comes first, then the nearest ancestor.
+    for experiment in experiments:
+        acronym = experiment.primary_structure
+        chain = _ancestors(acronym, ancestry, f"the primary structure of experiment {experiment.experiment_id}")
+        # The chain starts with the structure itself: an exact match comes first, then the nearest ancestor.
         found = next((number_of[ancestor] for ancestor in chain if ancestor in number_of), None)
         places.append(f"{acronym} is not one of the listed regions, nor inside one" if found is None else found)
     return _Factor([group.label for group in grouping.groups], places, keep_empty=True)
@@ -324,23 +292,14 @@ def _ancestors(acronym: str, ancestry: Ancestry, role: str) -> Sequence[str]:
     return ancestry[acronym]
 
 
-_FIELDS: dict[str, Callable[[Subject], str | int | None]] = {
-    "primary_structure": lambda subject: subject.primary_structure,
-    "line": lambda subject: subject.line or WILD_TYPE_LABEL,
-    "sex": lambda subject: subject.sex or None,
-    "product": lambda subject: subject.product_id,
-    "hemisphere": lambda subject: subject.injected_hemisphere,
-    "strain": lambda subject: subject.strain or None,
-}
-
-
-def _by_field(grouping: FieldGrouping, subjects: Sequence[Subject]) -> _Factor:
-    values = [_FIELDS[grouping.field](subject) for subject in subjects]
+def _by_field(grouping: FieldGrouping, experiments: Sequence[ExperimentFacts]) -> _Factor:
+    row = GROUPING_FIELDS[grouping.field]
+    # An empty text is not a value.
+    values = [experiment.fields.get(row.name) or row.null_label for experiment in experiments]
     known = {value for value in values if value is not None}
-    # Wild type is the reference that everybody compares with, so it comes first; the rest in the order of its names.
-    ordered = sorted(known, key=lambda value: (value != WILD_TYPE_LABEL, value))
+    # The group of experiments without a value, such as wild type, is the reference, so it comes first.
+    ordered = sorted(known, key=lambda value: (value != row.null_label, value))
     number_of = {value: number for number, value in enumerate(ordered)}
-    unknown = f"the {grouping.field.replace('_', ' ')} is not known"
+    unknown = f"the {row.name.replace('_', ' ')} is not known"
     places: list[int | str] = [unknown if value is None else number_of[value] for value in values]
-    prefix = "product " if grouping.field == "product" else ""
-    return _Factor([f"{prefix}{value}" for value in ordered], places)
+    return _Factor([f"{row.label_prefix}{value}" for value in ordered], places)

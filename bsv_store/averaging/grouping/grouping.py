@@ -1,7 +1,6 @@
-"""Which experiments are averaged together: grouping values, their constructors and their canonical JSON.
+"""Groupings: values that say which experiments are averaged together, their constructors and canonical JSON.
 
-A grouping is a question, not an answer: it goes into recipes as it stands, and
-:func:`bsv_store.averaging.grouping.assignment.assign` applies it to experiments.
+`bsv_store.averaging.grouping.assignment.assign` applies a grouping to experiments.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class Grouping(ABC):
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """The grouping as plain JSON values, for use inside a recipe."""
+        """The grouping as plain JSON values."""
 
     def to_json(self) -> str:
         """Canonical JSON: keys sorted, no white space, so that equal groupings give equal text."""
@@ -65,7 +64,7 @@ class CoordinateGrouping(Grouping):
     method : {'equal_width', 'quantile', 'edges'}
         See `by_coordinate`.
     bins : int
-        Number of bins asked for; empty ones are dropped unless the edges were given.
+        Number of bins. Empty ones are dropped unless the edges were given.
     edges : tuple of float or None
         Bin edges in um, strictly ascending; only with the method 'edges'.
     """
@@ -83,7 +82,7 @@ class CoordinateGrouping(Grouping):
 
 @dataclass(frozen=True, slots=True)
 class RegionGroup:
-    """One group of regions: its label and the acronyms that belong to it."""
+    """A group of regions: its label and acronyms."""
 
     label: str
     regions: tuple[str, ...]
@@ -91,7 +90,7 @@ class RegionGroup:
 
 @dataclass(frozen=True, slots=True)
 class RegionGrouping(Grouping):
-    """Groups of regions, matched with the primary injection structure through the ontology."""
+    """Groups of regions that contain the primary injection structure."""
 
     groups: tuple[RegionGroup, ...]
 
@@ -146,9 +145,8 @@ def by_coordinate(
     method : {'equal_width', 'quantile'}, optional
         Equal width (the default) between the smallest and largest coordinate, or about equally many members.
     edges : sequence of float, optional
-        Explicit edges in um, strictly ascending, instead of `bins` and `method`. A bin holds its lower edge; the last
-        one holds both. All bins are kept, empty or not, so that results of different selections line up: what is named
-        is a group, as regions are; what follows from the experiments is one only where there are any.
+        Explicit edges in um, strictly ascending, instead of `bins` and `method`. A bin includes its lower edge; the
+        last one includes both edges. Empty bins are groups too, so that results of different selections match.
 
     Returns
     -------
@@ -157,7 +155,7 @@ def by_coordinate(
     Raises
     ------
     RecipeError
-        On an unknown axis or method, fewer than one bin, or edges that are not finite and ascending.
+        If the axis or method is not valid, there is no bin, or edges are not finite and ascending.
 
     Examples
     --------
@@ -169,28 +167,28 @@ def by_coordinate(
     chosen = choice("method", default if method is None else method, BIN_METHODS, error=RecipeError).name
     if (edges is None) == (chosen == "edges"):
         raise RecipeError(
-            f"the binning method {chosen!r} does not go with {'no' if edges is None else 'explicit'} edges",
-            hint="Give either edges alone, or bins and one of the methods equal_width and quantile.",
+            f"method {chosen!r} cannot be combined with {'no' if edges is None else 'explicit'} edges",
+            hint="Use either edges alone, or bins and one of the methods 'equal_width' and 'quantile'.",
         )
     if edges is not None:
         if bins is not None:
-            raise RecipeError("both bins and edges are given", hint="Explicit edges say how many bins there are.")
+            raise RecipeError("bins cannot be combined with edges", hint="The edges determine the number of bins.")
         checked = _checked_edges(edges)
         return CoordinateGrouping(along, "edges", len(checked) - 1, checked)
     return CoordinateGrouping(along, chosen, _checked_bins(DEFAULT_BINS if bins is None else bins))
 
 
 def by_region(regions: Sequence[str | Sequence[str]] | Mapping[str, str | Sequence[str]]) -> RegionGrouping:
-    """Grouping by the primary injection structure through the ontology.
+    """Grouping by the primary injection structure.
 
-    An experiment belongs to the group that lists its primary structure itself, else to the one that lists the nearest
-    ancestor. Groups are kept even if nothing falls into them.
+    An experiment belongs to the group that lists its primary structure, else to the one that lists the nearest
+    ancestor. Groups without experiments are groups too.
 
     Parameters
     ----------
     regions : sequence of str or of sequences of str, or mapping of label to these
-        Acronyms; several acronyms in one inner sequence make one group. Without labels a group is named after its
-        acronyms, joined by '+'.
+        Acronyms; an inner sequence of acronyms is one group. By default the label of a group is its acronyms joined by
+        '+'.
 
     Returns
     -------
@@ -199,7 +197,7 @@ def by_region(regions: Sequence[str | Sequence[str]] | Mapping[str, str | Sequen
     Raises
     ------
     RecipeError
-        If nothing is listed, a group is empty, or an acronym or label is listed twice.
+        If no region is listed, a group is empty, or an acronym or label is listed twice.
 
     Examples
     --------
@@ -216,14 +214,14 @@ def by_region(regions: Sequence[str | Sequence[str]] | Mapping[str, str | Sequen
         ]
         groups = tuple(RegionGroup("+".join(listed), listed) for listed in listed_groups)
     if not groups:
-        raise RecipeError("no region is listed to group by", hint="List at least one acronym, for example VISp.")
+        raise RecipeError("regions must not be empty", hint="For example ['VISp', 'VISl'].")
     _refuse_repeated("region", [acronym for group in groups for acronym in group.regions])
     _refuse_repeated("group label", [group.label for group in groups])
     return RegionGrouping(groups)
 
 
 def by_field(field: str) -> FieldGrouping:
-    """Grouping with one group for each value of a field.
+    """Grouping by the values of a field, one group each.
 
     Parameters
     ----------
@@ -246,13 +244,13 @@ def by_field(field: str) -> FieldGrouping:
 def crossed(first: Grouping, second: Grouping) -> CrossedGrouping:
     """Grouping by two factors at once.
 
-    Each factor is applied to all experiments (bin edges do not depend on the other factor); groups are the combinations
-    that have members, in order of the first factor, then the second.
+    Each factor is applied to all experiments: bin edges do not depend on the other factor. Groups are the combinations
+    that have members, ordered by the first factor, then the second.
 
     Parameters
     ----------
     first, second : Grouping
-        Coordinate, region or field groupings, not two of the same axis or field.
+        Coordinate, region or field groupings, of different axes or fields.
 
     Returns
     -------
@@ -267,30 +265,30 @@ def crossed(first: Grouping, second: Grouping) -> CrossedGrouping:
         if not isinstance(factor, CoordinateGrouping | RegionGrouping | FieldGrouping):
             raise RecipeError(
                 f"{type(factor).__name__} cannot be crossed with another grouping",
-                hint="Cross two of by_coordinate, by_region and by_field.",
+                hint="Use two of by_coordinate, by_region and by_field.",
             )
-    if _subject_of(first) == _subject_of(second):
-        raise RecipeError(f"{_subject_of(first)} is crossed with itself", hint="Cross two different factors.")
+    if _factor_name(first) == _factor_name(second):
+        raise RecipeError(f"{_factor_name(first)} cannot be crossed with itself", hint="Use two different factors.")
     return CrossedGrouping(first, second)
 
 
 def grouping_from_json(text: str | Mapping[str, Any]) -> Grouping:
-    """The grouping that :meth:`Grouping.to_json` or :meth:`Grouping.to_dict` gave.
+    """The grouping from the result of `Grouping.to_json` or `Grouping.to_dict`.
 
     Raises
     ------
     RecipeError
-        If this is no grouping, or one with unknown or missing parts.
+        If this is not a valid grouping, or one with unknown or missing parts.
     """
     if isinstance(text, str):
         try:
             value = json.loads(text)
         except ValueError as error:
-            raise RecipeError(f"this grouping is not JSON: {text[:200]!r}") from error
+            raise RecipeError(f"the grouping is not valid JSON: {text[:200]!r}") from error
     else:
         value = dict(text)
     if not isinstance(value, dict):
-        raise RecipeError(f"this grouping is not a JSON object: {str(text)[:200]!r}")
+        raise RecipeError(f"the grouping is not a JSON object: {str(text)[:200]!r}")
     by, parts = value.get("by"), {key: part for key, part in value.items() if key != "by"}
     try:
         return _from_parts(by, parts)
@@ -299,7 +297,7 @@ def grouping_from_json(text: str | Mapping[str, Any]) -> Grouping:
 
 
 def as_grouping(value: Grouping | str | Sequence[str] | None) -> Grouping:
-    """The grouping that a value stands for: itself, an axis or field by name, or two names to be crossed.
+    """The grouping that a value means: itself, an axis or field by name, or two of these crossed.
 
     Raises
     ------
@@ -314,8 +312,9 @@ def as_grouping(value: Grouping | str | Sequence[str] | None) -> Grouping:
         rows: Mapping[str, AxisRow | GroupingFieldRow] = {**AXES, **GROUPING_FIELDS}
         name = choice("group_by", value, rows, error=RecipeError).name
         return by_coordinate(name) if name in AXES else by_field(name)
-    if len(value) == 2:
-        return crossed(as_grouping(value[0]), as_grouping(value[1]))
+    factors = several("group_by", value, such_as="'AP' or ['AP', 'line']", error=RecipeError)
+    if len(factors) == 2:
+        return crossed(as_grouping(factors[0]), as_grouping(factors[1]))
     raise RecipeError(
         f"group_by must be a grouping or a name, got {value!r}",
         hint="Use by_coordinate, by_region, by_field or crossed, or a name such as 'AP' or 'line'.",
@@ -323,14 +322,14 @@ def as_grouping(value: Grouping | str | Sequence[str] | None) -> Grouping:
 
 
 def coordinates_of(grouping: Grouping) -> tuple[CoordinateGrouping, ...]:
-    """The coordinate factors, in order: none, one, or two where two coordinates are crossed."""
+    """The coordinate factors, in order: none, one, or two if two coordinates are crossed."""
     if isinstance(grouping, CrossedGrouping):
         return coordinates_of(grouping.first) + coordinates_of(grouping.second)
     return (grouping,) if isinstance(grouping, CoordinateGrouping) else ()
 
 
 def axes_of(grouping: Grouping) -> tuple[Axis, ...]:
-    """The axes of the coordinate factors, in order: none, one, or two where two coordinates are crossed."""
+    """The axes of the coordinate factors, in order: none, one, or two if two coordinates are crossed."""
     return tuple(factor.axis for factor in coordinates_of(grouping))
 
 
@@ -351,18 +350,18 @@ def _from_parts(by: object, parts: dict[str, Any]) -> Grouping:
             raise KeyError("first, second")
         return crossed(grouping_from_json(parts["first"]), grouping_from_json(parts["second"]))
     raise RecipeError(
-        f"there is no grouping by {by!r}", hint="Groupings are by none, coordinate, region, field and crossed."
+        f"a grouping cannot be by {by!r}",
+        hint="Valid values are 'none', 'coordinate', 'region', 'field' and 'crossed'.",
     )
 
 
 def _checked_bins(bins: int) -> int:
-    hint = "The number of bins is a whole number, 1 or more."
     try:
         count = operator.index(bins)
     except TypeError as error:
-        raise RecipeError(f"cannot make {bins!r} bins", hint=hint) from error
+        raise RecipeError(f"bins must be a positive integer, got {bins!r}") from error
     if isinstance(bins, bool) or count < 1:
-        raise RecipeError(f"cannot make {bins!r} bins", hint=hint)
+        raise RecipeError(f"bins must be a positive integer, got {bins!r}")
     return count
 
 
@@ -370,20 +369,18 @@ def _checked_edges(edges: Sequence[float]) -> tuple[float, ...]:
     try:
         values = tuple(float(edge) for edge in edges)
     except (TypeError, ValueError) as error:
-        raise RecipeError(f"{edges!r} are not bin edges", hint="Give at least two finite edges in um.") from error
+        raise RecipeError(f"edges must be numbers in um, got {edges!r}") from error
     if len(values) < 2 or not all(map(math.isfinite, values)):
-        raise RecipeError(f"{list(values)} are not bin edges", hint="Give at least two finite edges in um.")
+        raise RecipeError(f"edges must be at least two finite numbers in um, got {list(values)}")
     if any(low >= high for low, high in pairwise(values)):
-        raise RecipeError(
-            f"the bin edges {list(values)} are not ascending", hint="Give them in um, each above the last."
-        )
+        raise RecipeError(f"edges must be strictly ascending, got {list(values)}")
     return values
 
 
 def _acronyms(listed: object) -> tuple[str, ...]:
     values = [listed] if isinstance(listed, str) else listed
     if not isinstance(values, Sequence) or not values or not all(isinstance(value, str) and value for value in values):
-        raise RecipeError(f"{listed!r} is not a group of regions", hint="A group is one acronym or a list of acronyms.")
+        raise RecipeError(f"a group of regions must be an acronym or a list of acronyms, got {listed!r}")
     return tuple(values)
 
 
@@ -392,12 +389,12 @@ def _refuse_repeated(what: str, names: Sequence[str]) -> None:
     if repeated:
         raise RecipeError(
             f"the {what} {repeated[0]!r} is listed more than once",
-            hint=f"Each {what} can stand for one group only; listed are {', '.join(names)}.",
+            hint=f"Each {what} can be in one group only; listed are {', '.join(names)}.",
         )
 
 
-def _subject_of(grouping: Grouping) -> str:
-    """What a factor divides by, to tell two factors apart."""
+def _factor_name(grouping: Grouping) -> str:
+    """The axis or field of a factor, or "region"."""
     if isinstance(grouping, CoordinateGrouping):
         return grouping.axis
     return grouping.field if isinstance(grouping, FieldGrouping) else "region"

@@ -1,8 +1,8 @@
 """Group statistics of volumes in one streaming pass.
 
-Memory is that of the groups (and injected sides), never of the number of volumes. The result depends on the members
-and the order in which they are added, voxel by voxel: slabs of AP planes computed apart and joined are the same to the
-last bit as the whole computed at once.
+Memory depends on the number of groups and injected sides, not on the number of volumes. Each voxel of the result
+depends on the members and their order only: slabs of AP planes that are computed separately and joined are identical to
+the whole computed at once.
 """
 
 from __future__ import annotations
@@ -15,29 +15,30 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.averaging.hemisphere import checked_divisor, checked_side, hemisphere_rule, is_flipped, needs_side
-from bsv_store.averaging.kernel.cells import Cell, Wanted
-from bsv_store.averaging.kernel.intake import Intake, Mask, Voxels
+from bsv_store.averaging.hemisphere import checked_divisor, checked_side, is_mirrored
+from bsv_store.averaging.kernel.cells import Cell
 from bsv_store.averaging.kernel.result import GroupResult
 from bsv_store.averaging.kernel.scatter import Part, add_parts
+from bsv_store.averaging.kernel.slab_reader import Mask, SlabReader, Voxels
 from bsv_store.averaging.kernel.statistics import (
-    STATISTICS,
-    Statistic,
     Sums,
+    checked_statistics,
     pooled,
     read_cell,
+    required_sums,
     statistics_of,
     subtracted,
 )
+from bsv_store.check import choice
 from bsv_store.errors import InputError, RecipeError
-from bsv_store.vocabulary import Hemisphere
+from bsv_store.vocabulary import HEMISPHERE_RULES, RESULT_DTYPES, STATISTICS, Hemisphere, Statistic
 from bsv_store.volumes.volume import SparseArray
 
-# Index, values and divisor of volumes that are to be added, by group and injected side.
-_Waiting = dict[tuple[int, Hemisphere | None], list[tuple[NDArray[np.uint32], NDArray[np.float32], float]]]
+# Index, values and divisor of volumes that are added together, by group and injected side.
+_Pending = dict[tuple[int, Hemisphere | None], list[tuple[NDArray[np.uint32], NDArray[np.float32], float]]]
 
 _SIDES: tuple[Hemisphere, ...] = ("right", "left")
-# Voxels that are read out at once: the temporaries of finish() stay in the processor's cache.
+# Voxels that finish() processes at once, so that its temporary arrays stay in the processor's cache.
 _BLOCK_VOXELS = 1 << 17
 
 
@@ -50,26 +51,26 @@ class GridShape(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Addend:
-    """A volume to be added to a group.
+class MemberVolume:
+    """A volume to add to a group.
 
     Attributes
     ----------
     group : int
         From 0.
     voxels : SparseArray, or ndarray of float32 or float64, shape (ap, dv, ml)
-        NaN is "no data": such a voxel is not counted. Sparse and dense give the same result to the last bit.
+        NaN = no data: such a voxel is not counted. Sparse and dense volumes give identical results.
     divisor : float
-        What every voxel is divided by, in float64: 1, or the injection volume in mm3.
+        Every voxel is divided by it in float64.
     injected : {'left', 'right'}, optional
-        Side of the injection; needed by every hemisphere rule but 'none'.
+        The injected hemisphere; required by hemisphere rules that need it.
     weights : SparseArray or ndarray, optional
-        Weight of every voxel, such as the data mask; only, and always, if the accumulator is `weighted`. Voxels of
-        weight 0 or NaN are not counted.
+        Weight of every voxel, such as the data mask; required if the accumulator is `weighted`, else not allowed.
+        Voxels of weight 0 or NaN are not counted.
     exclude : SparseArray or ndarray, optional
-        Voxels above 0, such as the injection fraction, or true, are not counted.
+        Voxels above 0 (such as an injection fraction) or true are not counted.
     what : str
-        Names the volume in errors, such as "experiment 127084296".
+        Name of the volume in errors, such as "experiment 127084296".
     """
 
     group: int
@@ -82,7 +83,7 @@ class Addend:
 
 
 class GroupAccumulator:
-    """Statistics per voxel and group, from volumes that are handed in one or many at a time.
+    """Statistics per voxel and group of volumes that are added one or many at a time.
 
     Parameters
     ----------
@@ -90,22 +91,22 @@ class GroupAccumulator:
         The grid that all volumes lie on.
     n_groups : int
         At least 1.
-    statistics : sequence of {'mean', 'sd', 'sem', 'min', 'max', 'n'}
-        What :meth:`finish` gives. The mean alone is the fastest; 'mean' and 'n' always come.
-    hemisphere : HemisphereRule
-        See :mod:`bsv_store.averaging.hemisphere`.
+    statistics : sequence of Statistic
+        Names of `STATISTICS`. 'mean' and 'n' are always computed; the mean alone is the fastest.
+    hemisphere_rule : HemisphereRule
+        See `bsv_store.averaging.hemisphere`.
     weighted : bool
-        Whether every volume comes with weights (its data mask).
+        Whether every volume has weights (its data mask).
     ap_range : tuple of int, optional
-        AP planes [first, last) to work on; the whole grid unless given. Volumes are handed in whole, or those planes
-        of them alone: of a dense one an array of fewer planes, of a sparse one with the index of the whole grid.
+        AP planes [first, last) to process; by default the whole grid. Volumes are added whole, or only these planes of
+        them: a dense one as an array of fewer planes, a sparse one with the index of the whole grid.
 
     Raises
     ------
     RecipeError
-        On an unknown statistic or hemisphere rule, or no group.
+        If a statistic or the hemisphere rule is not valid, or there is no group.
     InputError
-        If the range of planes does not lie in the grid.
+        If the range of planes is outside the grid.
 
     Examples
     --------
@@ -123,20 +124,20 @@ class GroupAccumulator:
         n_groups: int,
         *,
         statistics: Sequence[str] = ("mean",),
-        hemisphere: str = "none",
+        hemisphere_rule: str = "none",
         weighted: bool = False,
         ap_range: tuple[int, int] | None = None,
     ) -> None:
         if n_groups < 1:
-            raise RecipeError("there is no group to average", hint="Group by something that places experiments.")
+            raise RecipeError(f"the number of groups must be positive, got {n_groups}")
         self.statistics = checked_statistics(statistics)
-        self.hemisphere = hemisphere_rule(hemisphere)
-        self._wanted = wanted_sums(self.statistics, weighted=weighted)
-        self._intake = Intake(grid.shape, _checked_range(grid.shape, ap_range))
-        if needs_side(self.hemisphere) and grid.shape[2] % 2:
+        self._rule = choice("hemisphere_rule", hemisphere_rule, HEMISPHERE_RULES, error=RecipeError)
+        self._required = required_sums(self.statistics, weighted=weighted)
+        self._reader = SlabReader(grid.shape, _checked_range(grid.shape, ap_range))
+        if self._rule.needs_side and grid.shape[2] % 2:
             raise InputError(f"a grid of {grid.shape[2]} voxels along ML has no midline between two voxels")
-        # What is not linear needs every volume subtracted by itself; for the mean, sums can be subtracted at the end.
-        self._subtract_each = self.hemisphere == "subtract_contralateral" and self._wanted.moments
+        # Statistics that are not linear need the subtraction for every volume; sums are subtracted once at the end.
+        self._subtract_each = self._rule.subtracts and self._required.moments
         self._cells: dict[tuple[int, Hemisphere | None], Cell] = {}
         self._counts = [0] * n_groups
         self._is_finished = False
@@ -157,97 +158,95 @@ class GroupAccumulator:
         exclude: Mask | None = None,
         what: str = "the volume",
     ) -> None:
-        """Add one volume to a group; parameters and errors are those of :class:`Addend` and :meth:`add_all`."""
-        self.add_all([Addend(group, voxels, divisor, injected, weights, exclude, what)])
+        """Add one volume to a group; parameters and errors are those of `MemberVolume` and `add_all`."""
+        self.add_all([MemberVolume(group, voxels, divisor, injected, weights, exclude, what)])
 
-    def add_all(self, addends: Sequence[Addend]) -> None:
-        """Add volumes in their order: the same to the last bit as one by one, and twice as fast.
+    def add_all(self, volumes: Sequence[MemberVolume]) -> None:
+        """Add volumes in their order: identical to adding them one by one, and twice as fast.
 
         Raises
         ------
         RecipeError
-            If a side, a divisor or weights are needed and not there.
+            If an injected hemisphere, a divisor or weights are required and missing.
         FrameError
-            If a volume, its weights or its exclusion mask lie on another grid.
+            If a volume, its weights or its exclusion mask are on another grid.
         InputError
-            If there is no such group, or a sparse index or the weights cannot be right. The volumes before the one at
-            fault may have been added then.
+            If a group does not exist, or a sparse index or weights are not valid. Volumes before the one at fault may
+            have been added then.
         """
         self._check_open()
-        together: _Waiting = {}
-        for addend in addends:
-            side, divisor = self._checked(addend)
-            listed = self._listed(addend)
+        pending: _Pending = {}
+        for volume in volumes:
+            side, divisor = self._checked(volume)
+            listed = self._listed(volume)
             if listed is not None:
-                together.setdefault((addend.group, side), []).append((*listed, divisor))
+                pending.setdefault((volume.group, side), []).append((*listed, divisor))
                 continue
-            # Each sum must get its members in their order.
-            self._flush(together)
-            self._add_alone(addend, side, divisor)
-        self._flush(together)
+            # Members are added to each sum in their order.
+            self._flush(pending)
+            self._add_alone(volume, side, divisor)
+        self._flush(pending)
 
-    def _checked(self, addend: Addend) -> tuple[Hemisphere | None, float]:
-        """The side that counts for the hemisphere rule, and the divisor."""
-        if not 0 <= addend.group < self.n_groups:
-            raise InputError(
-                f"there is no group {addend.group} to add {addend.what} to; groups are 0 to {self.n_groups - 1}"
-            )
-        if (addend.weights is None) == self._wanted.weighted:
+    def _checked(self, volume: MemberVolume) -> tuple[Hemisphere | None, float]:
+        """The injected hemisphere, if the rule needs it, and the divisor."""
+        if not 0 <= volume.group < self.n_groups:
+            raise InputError(f"{volume.what} cannot be in group {volume.group}: groups are 0 to {self.n_groups - 1}")
+        if (volume.weights is None) == self._required.weighted:
             raise RecipeError(
-                f"{addend.what} comes {'without' if addend.weights is None else 'with'} weights, but the average is"
-                f" {'' if self._wanted.weighted else 'not '}weighted",
+                f"{volume.what} has {'no ' if volume.weights is None else ''}weights, but the average is"
+                f" {'' if self._required.weighted else 'not '}weighted",
                 hint="Either all volumes of an average have weights, or none.",
             )
         return (
-            checked_side(self.hemisphere, addend.injected, addend.what),
-            checked_divisor(addend.divisor, addend.what),
+            checked_side(self._rule.name, volume.injected, volume.what),
+            checked_divisor(volume.divisor, volume.what),
         )
 
-    def _listed(self, addend: Addend) -> tuple[NDArray[np.uint32], NDArray[np.float32]] | None:
-        """Index and values of a sparse volume that is only to be added to a plain sum; None if it needs more."""
-        voxels = addend.voxels
-        if self._wanted.weighted or self._wanted.moments or addend.exclude is not None:
+    def _listed(self, volume: MemberVolume) -> tuple[NDArray[np.uint32], NDArray[np.float32]] | None:
+        """Index and values of a sparse volume that is added to a plain sum only; None for other volumes."""
+        voxels = volume.voxels
+        if self._required.weighted or self._required.moments or volume.exclude is not None:
             return None
         if not isinstance(voxels, SparseArray):
             return None
-        index, values = self._intake.listed(voxels, addend.what)
+        index, values = self._reader.listed(voxels, volume.what)
         if not voxels.complete and values.size and np.isnan(values.min()):
             return None
         return index, values
 
-    def _flush(self, together: _Waiting) -> None:
-        cells = {key: self._cell(*key) for key in together}
-        parts = [Part(cells[key].total, *listed) for key, volumes in together.items() for listed in volumes]
-        add_parts(parts, first=self._intake.first)
-        for key, volumes in together.items():
+    def _flush(self, pending: _Pending) -> None:
+        cells = {key: self._cell(*key) for key in pending}
+        parts = [Part(cells[key].total, *listed) for key, volumes in pending.items() for listed in volumes]
+        add_parts(parts, first=self._reader.first)
+        for key, volumes in pending.items():
             cells[key].members += len(volumes)
             self._counts[key[0]] += len(volumes)
-        together.clear()
+        pending.clear()
 
     def _check_open(self) -> None:
         if self._is_finished:
-            raise InputError("the average has been read out; begin another", hint="finish() gives the sums away.")
+            raise InputError("finish() was called already", hint="It frees the sums: use a new accumulator.")
 
-    def _add_alone(self, addend: Addend, side: Hemisphere | None, divisor: float) -> None:
-        group, voxels, what = addend.group, addend.voxels, addend.what
-        weights, exclude = addend.weights, addend.exclude
+    def _add_alone(self, volume: MemberVolume, side: Hemisphere | None, divisor: float) -> None:
+        group, voxels, what = volume.group, volume.voxels, volume.what
+        weights, exclude = volume.weights, volume.exclude
         if (
             weights is None
             and exclude is None
-            and not self._wanted.moments
+            and not self._required.moments
             and self._add_dense(group, voxels, divisor, side, what)
         ):
             return
-        flat = self._intake.flat(voxels, divisor, what)
-        paired = self.hemisphere == "subtract_contralateral"
-        dropped = self._intake.dropped(flat, exclude, symmetric=paired, what=what)
+        flat = self._reader.flat(voxels, divisor, what)
+        paired = self._rule.subtracts
+        dropped = self._reader.dropped(flat, exclude, symmetric=paired, what=what)
         weight = None
         if weights is not None:
-            weight = self._intake.weights(weights, dropped, symmetric=paired, what=what)
+            weight = self._reader.weights(weights, dropped, symmetric=paired, what=what)
         if dropped is not None:
-            flat = self._intake.without(flat, dropped)
+            flat = self._reader.without(flat, dropped)
         if self._subtract_each and side is not None:
-            flat = self._intake.subtracted(flat, side)
+            flat = self._reader.subtracted(flat, side)
         cell = self._cell(group, side)
         if weight is None:
             cell.add(flat, dropped)
@@ -256,10 +255,10 @@ class GroupAccumulator:
         self._counts[group] += 1
 
     def _add_dense(self, group: int, voxels: Voxels, divisor: float, side: Hemisphere | None, what: str) -> bool:
-        """Add a dense volume without missing voxels directly; False if this is not one."""
+        """Add a dense volume without missing voxels directly; False for other volumes."""
         if isinstance(voxels, SparseArray):
             return False
-        values = self._intake.slab_of(voxels, what)
+        values = self._reader.slab_of(voxels, what)
         if values.size and np.isnan(values.min()):
             return False
         self._cell(group, side).add_dense(values, divisor)
@@ -269,11 +268,11 @@ class GroupAccumulator:
     def _cell(self, group: int, side: Hemisphere | None) -> Cell:
         key = (group, None if self._subtract_each else side)
         if key not in self._cells:
-            self._cells[key] = Cell(self._intake.size, self._wanted)
+            self._cells[key] = Cell(self._reader.size, self._required)
         return self._cells[key]
 
     def finish(self, dtype: str = "float32") -> GroupResult:
-        """The statistics of what was added; once, since the sums of each group make room for its result.
+        """The statistics of the added volumes. Can be called once: the sums of each group are freed for its result.
 
         Parameters
         ----------
@@ -287,21 +286,21 @@ class GroupAccumulator:
         Raises
         ------
         RecipeError
-            On another dtype.
+            If the dtype is not valid.
         InputError
-            The second time.
+            If it was called already.
         """
         self._check_open()
-        # Room for the result: at 25 um the buffers of the volumes take as much.
-        self._intake.release()
-        shape, number_type = self._intake.shape, checked_dtype(dtype)
+        # At 25 um the buffers take as much memory as the result.
+        self._reader.release()
+        shape, number_type = self._reader.shape, checked_dtype(dtype)
         self._is_finished = True
         arrays: dict[Statistic, NDArray[Any]] = {
             name: np.empty((self.n_groups, *shape), number_type) for name in self.statistics if name != "n"
         }
         for group, count in enumerate(self._counts):
             for name, array in arrays.items() if count == 0 else ():
-                array[group] = 0.0 if name == "mean" else np.nan
+                array[group] = STATISTICS[name].empty_value
         arrays["n"] = self._empty_n()
         written = tuple(arrays) if arrays["n"].flags.writeable else tuple(name for name in arrays if name != "n")
         planes = max(1, _BLOCK_VOXELS // math.prod(shape[1:]))
@@ -313,16 +312,12 @@ class GroupAccumulator:
                     arrays[name][group, block] = values
             self._cells = {key: cell for key, cell in self._cells.items() if key[0] != group}
         return GroupResult(
-            **arrays,
-            counts=tuple(self._counts),
-            statistics=self.statistics,
-            hemisphere=self.hemisphere,
-            ap_range=self._intake.ap_range,
+            arrays, tuple(self._counts), self.statistics, self._rule.name, ap_range=self._reader.ap_range
         )
 
     def _empty_n(self) -> NDArray[np.uint32]:
-        """The array of counts to be filled, or a finished read-only view where all voxels of a group count the same."""
-        shape = (self.n_groups, *self._intake.shape)
+        """The array of counts to fill, or a complete read-only view if all voxels of a group have the same count."""
+        shape = (self.n_groups, *self._reader.shape)
         if any(cell.missing is not None or cell.counted is not None for cell in self._cells.values()):
             return np.zeros(shape, np.uint32)
         return np.broadcast_to(np.array(self._counts, np.uint32).reshape(-1, 1, 1, 1), shape)
@@ -332,47 +327,24 @@ class GroupAccumulator:
             cell = self._cells.get((group, side))
             if cell is None:
                 return None
-            return read_cell(cell, self._intake.shape, planes, mirrored=is_flipped(self.hemisphere, side))
+            return read_cell(cell, self._reader.shape, planes, mirrored=is_mirrored(self._rule.name, side))
 
-        if not needs_side(self.hemisphere) or self._subtract_each:
+        if not self._rule.needs_side or self._subtract_each:
             return read(None)
-        if self.hemisphere == "subtract_contralateral":
+        if self._rule.subtracts:
             return subtracted(read("right"), read("left"))
         return pooled(part for side in _SIDES if (part := read(side)) is not None)
 
 
-def checked_statistics(names: Sequence[str]) -> tuple[Statistic, ...]:
-    """The statistics of these names, the mean always among them, in the order of ``STATISTICS``.
-
-    Raises
-    ------
-    RecipeError
-        If there is no such statistic.
-    """
-    asked = {names} if isinstance(names, str) else set(names)
-    unknown = sorted(asked.difference(STATISTICS))
-    if unknown:
-        raise RecipeError(f"there is no statistic {unknown[0]!r}", hint=f"Statistics are {', '.join(STATISTICS)}.")
-    return tuple(name for name in STATISTICS if name in asked or name == "mean")
-
-
-def wanted_sums(statistics: Sequence[Statistic], *, weighted: bool) -> Wanted:
-    """The running sums that these statistics need."""
-    asked = set(statistics)
-    return Wanted(spread=bool(asked & {"sd", "sem"}), extremes=bool(asked & {"min", "max"}), weighted=weighted)
-
-
 def checked_dtype(name: str) -> np.dtype[Any]:
-    """The dtype of results of that name.
+    """The NumPy dtype of results with that name in `RESULT_DTYPES`.
 
     Raises
     ------
     RecipeError
-        If it is neither float32 nor float64.
+        If the name is not valid.
     """
-    if name not in ("float32", "float64"):
-        raise RecipeError(f"results cannot be {name!r}", hint="The dtype is float32 or float64.")
-    return np.dtype(name)
+    return np.dtype(choice("dtype", name, RESULT_DTYPES, error=RecipeError).name)
 
 
 def _checked_range(shape: tuple[int, int, int], ap_range: tuple[int, int] | None) -> tuple[int, int]:
@@ -380,5 +352,5 @@ def _checked_range(shape: tuple[int, int, int], ap_range: tuple[int, int] | None
         return 0, shape[0]
     first, last = ap_range
     if not 0 <= first < last <= shape[0]:
-        raise InputError(f"the AP planes {first} to {last} do not lie in a grid of {shape[0]} planes")
+        raise InputError(f"AP planes {first} to {last} are outside a grid of {shape[0]} planes")
     return first, last

@@ -1,7 +1,7 @@
 """Running sums over the members of one group that were injected on one side.
 
-All sums are float64. Voxels that a sparse volume does not list are values too, namely 0: they are added in closed form
-when the sums are read (see ``statistics``), so that adding a volume costs only its listed voxels.
+All sums are float64. Voxels that a sparse volume does not list have the value 0. They are added in closed form when
+the sums are read (see ``statistics``), so that the cost of adding a volume depends on its listed voxels only.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.averaging.kernel.intake import Flat
 from bsv_store.averaging.kernel.scatter import Part, add_parts
+from bsv_store.averaging.kernel.slab_reader import Flat
 
-# Dense work goes through the arrays in pieces that stay in the processor's cache.
+# Dense arrays are processed in blocks that fit into the processor's cache.
 _BLOCK = 1 << 16
 
 Float64Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which sums a cell keeps.
+class RequiredSums:
+    """Which sums a cell holds.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Wanted:
 
     @property
     def moments(self) -> bool:
-        """Whether more than the plain sum is kept."""
+        """Whether there is more than the plain sum."""
         return self.spread or self.extremes
 
     @property
@@ -52,7 +52,7 @@ class Wanted:
             parts += [(True, 12), (self.spread, 8)]
         else:
             parts += [(self.moments, 4)]
-        return sum(size for wanted, size in parts if wanted)
+        return sum(size for is_required, size in parts if is_required)
 
 
 class Cell:
@@ -62,7 +62,7 @@ class Cell:
     ----------
     size : int
         Number of voxels.
-    wanted : Wanted
+    required : RequiredSums
 
     Attributes
     ----------
@@ -70,9 +70,9 @@ class Cell:
     total : ndarray of float64
         Sum of weight times value.
     missing : ndarray of uint32 or None
-        Members whose voxel is not counted; None as long as there are none. Without weights only.
+        Number of members whose voxel is not counted; None as long as there are none. Without weights only.
     listed : ndarray of uint32 or None
-        Members whose voxel was listed, and so is part of `spread`, `low` and `high`. Without weights only.
+        Number of members whose voxel was listed, and so is part of `spread`, `low` and `high`. Without weights only.
     spread : ndarray of float64 or None
         Sum of weight times squared deviation from the mean, over the listed voxels.
     low, high : ndarray of float64 or None
@@ -83,29 +83,29 @@ class Cell:
         Members with a weight above 0.
     """
 
-    def __init__(self, size: int, wanted: Wanted) -> None:
-        self.wanted = wanted
+    def __init__(self, size: int, required: RequiredSums) -> None:
+        self.required = required
         self.members = 0
         self.total = np.zeros(size, np.float64)
         self.missing: NDArray[np.uint32] | None = None
-        plain, weighted = wanted.moments and not wanted.weighted, wanted.weighted
+        plain, weighted = required.moments and not required.weighted, required.weighted
         self.listed = np.zeros(size, np.uint32) if plain else None
-        self.spread = np.zeros(size, np.float64) if wanted.spread else None
-        self.low = np.full(size, np.inf) if wanted.extremes else None
-        self.high = np.full(size, -np.inf) if wanted.extremes else None
+        self.spread = np.zeros(size, np.float64) if required.spread else None
+        self.low = np.full(size, np.inf) if required.extremes else None
+        self.high = np.full(size, -np.inf) if required.extremes else None
         self.weight = np.zeros(size, np.float64) if weighted else None
-        self.weight_square = np.zeros(size, np.float64) if weighted and wanted.spread else None
+        self.weight_square = np.zeros(size, np.float64) if weighted and required.spread else None
         self.counted = np.zeros(size, np.uint32) if weighted else None
 
     def add_dense(self, values: NDArray[np.generic], divisor: float) -> None:
-        """Add every voxel of a dense member without missing voxels; to the plain sum only."""
+        """Add every voxel of a dense member without missing voxels, to the plain sum only."""
         self.members += 1
         for start in range(0, values.size, _BLOCK):
             block = slice(start, start + _BLOCK)
             self.total[block] += np.divide(values[block], divisor, dtype=np.float64)
 
     def add(self, flat: Flat, dropped: NDArray[np.bool_] | None) -> None:
-        """Add the listed voxels of a member; `dropped` are not counted and must not be listed."""
+        """Add the listed voxels of a member. Voxels in `dropped` are not counted and must not be listed."""
         self.members += 1
         if dropped is not None:
             if self.missing is None:
@@ -126,7 +126,7 @@ class Cell:
         count += np.uint32(1)
         self.listed[index] = count
         if self.spread is not None:
-            # Youngs and Cramer (1971, doi:10.1080/00401706.1971.10488826): only sums of squares of small numbers, so
+            # Youngs and Cramer (1971, doi:10.1080/00401706.1971.10488826) sum squares of small numbers only, so that
             # nothing cancels. The deviation of the first value is 0.
             k = count.astype(np.float64)
             deviation = k * values - total
@@ -147,7 +147,7 @@ class Cell:
         assert self.weight is not None
         assert self.counted is not None
         self.members += 1
-        if self.wanted.moments:
+        if self.required.moments:
             dense = np.zeros(self.total.size, np.float64)
             dense[flat.index] = flat.values
             for start in range(0, dense.size, _BLOCK):

@@ -1,10 +1,10 @@
-"""Adding values at listed places of arrays: the one inner loop that decides how fast an average is.
+"""Adding values at listed positions of arrays: the inner loop that determines the speed of an average.
 
-Two things make it fast. Places are gone through block by block of the sum, all volumes of a batch in each: a block
-stays in the processor's caches, while a whole sum (10 MB at 100 um) would be fetched from memory for every volume.
-And SciPy's product of a sparse column and a number is the same sum in one compiled loop over the 32 bits that files
-hold, where NumPy needs an index of 64 bits and three passes (take, add, put). It accumulates into an array only below
-SciPy's public surface, so it is tried out once before it is trusted; NumPy gives the same bits.
+Two measures make it fast. Positions are processed block by block of the sum, with all volumes of a batch in each block,
+which stays in the processor's caches; a whole sum (10 MB at 100 um) would be loaded from memory for every volume. And
+SciPy's product of a sparse column and a number is the same sum in one compiled loop over the 32-bit index of the files,
+where NumPy needs a 64-bit index and three passes (take, add, put). That function is not part of SciPy's public
+interface, so it is tested once before use. NumPy gives identical results.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Voxels of a sum gone through at a time, at most: 4 MB. Smaller blocks would stay closer to the processor, but there
-# are more of them, and each costs some calls.
+# Maximum number of voxels of a block: 4 MB. Smaller blocks fit into faster caches, but each block costs some calls.
 _BLOCK = 1 << 19
 _ONE = np.ones(1)
 
@@ -28,17 +27,17 @@ _CompiledLoop = Callable[..., None]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Values to be added to a sum.
+    """Values to add to a sum.
 
     Attributes
     ----------
     total : ndarray of float64, shape (n_voxels,)
         The sum; changed in place.
     index : ndarray of uint32, int32 or intp, shape (n,)
-        Unique and ascending. Of one that does not ascend nothing is lost, but the order of the parts is not kept.
+        Unique and ascending. If it does not ascend, all values are added, but not in the order of the parts.
     values : ndarray of float32 or float64, shape (n,)
     divisor : float
-        What the values are divided by first, in float64.
+        The values are divided by it first, in float64.
     """
 
     total: NDArray[np.float64]
@@ -53,24 +52,24 @@ def add_parts(parts: Sequence[Part], *, first: int = 0) -> None:
     Parameters
     ----------
     parts : sequence of Part
-        Their sums are of one length. Those of one sum should follow one another.
+        Their sums have one length. Parts of one sum should be adjacent.
     first : int
         Index of the sums' first voxel.
 
     Raises
     ------
     IndexError
-        If an index lies outside the sums, or there are more or fewer values; no sum is changed then.
+        If an index is outside the sums, or the number of values differs from that of the index. No sum is changed then.
     """
     parts = [part for part in parts if part.index.size or part.values.size]
     if not parts:
         return
     size = parts[0].total.size
-    # The compiled loop believes what it is told, and would read and write beyond the ends.
+    # The compiled loop does not check bounds.
     for part in parts:
         _check(part, first, size)
     cuts = np.linspace(first, first + size, -(-size // _BLOCK) + 1).astype(np.int64)[:-1]
-    # Bounds ascend even where an index does not: every value lies between two of them, and is added once.
+    # Bounds ascend even if an index does not, so every value is added exactly once.
     bounds = [[*np.searchsorted(part.index, cuts.astype(part.index.dtype)).tolist(), part.index.size] for part in parts]
     add = _adder(first, max(high - low for ends in bounds for low, high in itertools.pairwise(ends)))
     for block in range(len(cuts)):
@@ -83,7 +82,7 @@ def add_parts(parts: Sequence[Part], *, first: int = 0) -> None:
 def _adder(
     first: int, longest: int
 ) -> Callable[[NDArray[np.float64], NDArray[np.integer[Any]], NDArray[np.floating[Any]], float], None]:
-    """What adds a stretch of values to a sum, in buffers that are used again."""
+    """A function that adds a range of values to a sum, with reused buffers."""
     loop = _compiled_loop()
     buffer, places_buffer = np.empty(longest), np.empty(longest, np.intp if loop is None else np.int32)
     ends = np.zeros(2, np.int32)
@@ -98,7 +97,7 @@ def _adder(
             np.divide(values, divisor, out=quotients, dtype=np.float64)
         flags = index.flags
         if first == 0 and loop is not None and index.dtype.itemsize == 4 and flags.c_contiguous and flags.aligned:
-            # As it lies in the file.
+            # As read from the file.
             places: NDArray[Any] = index.view(np.int32)
         else:
             places = places_buffer[: index.size]
@@ -107,7 +106,7 @@ def _adder(
             ends[1] = index.size
             loop(total.size, 1, ends, places, quotients, _ONE, total)
         else:
-            # take and put: three times as fast as np.add.at, and every index is there once.
+            # Indices are unique, so take and put will do: three times as fast as np.add.at.
             quotients += np.take(total, places, mode="clip")
             total[places] = quotients
 
@@ -117,20 +116,20 @@ def _adder(
 def _check(part: Part, first: int, size: int) -> None:
     index = part.index
     if part.values.size != index.size:
-        raise IndexError(f"{index.size} places for {part.values.size} values")
+        raise IndexError(f"{index.size} indices for {part.values.size} values")
     if part.total.size != size:
         raise IndexError(f"one sum has {part.total.size} voxels, another {size}")
     outside = int(index.max()) >= first + size
-    # Unsigned numbers are not below 0.
+    # Unsigned numbers are never below 0.
     if not outside and (first or index.dtype.kind != "u"):
         outside = int(index.min()) < first
     if outside:
-        raise IndexError(f"an index lies outside the {size} voxels")
+        raise IndexError(f"an index is outside the {size} voxels")
 
 
 @cache
 def _compiled_loop() -> _CompiledLoop | None:
-    """SciPy's ``total[index] += values * one``, or None if it is not there or not what it was."""
+    """SciPy's ``total[index] += values * one``; None if it is missing or behaves differently."""
     try:
         from scipy.sparse import _sparsetools
 

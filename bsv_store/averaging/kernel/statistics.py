@@ -1,20 +1,43 @@
-"""From running sums to statistics: sides are pooled, voxels that were never listed are added as zeros."""
+"""Statistics from running sums: injected sides are pooled, and voxels that were not listed count as zeros."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.averaging.kernel.cells import Cell
-
-Statistic = Literal["mean", "sd", "sem", "min", "max", "n"]
-STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
+from bsv_store.averaging.kernel.cells import Cell, RequiredSums
+from bsv_store.check import choice
+from bsv_store.errors import RecipeError
+from bsv_store.vocabulary import STATISTICS, Statistic
 
 Float64Array = NDArray[np.float64]
+
+
+def checked_statistics(names: Sequence[str]) -> tuple[Statistic, ...]:
+    """The statistics with these names and the mean, in the order of `STATISTICS`.
+
+    Raises
+    ------
+    RecipeError
+        If a name is not valid.
+    """
+    given = [names] if isinstance(names, str) else names
+    chosen = {choice("statistics", name, STATISTICS, error=RecipeError).name for name in given}
+    return tuple(row.name for row in STATISTICS.values() if row.name in chosen or row.name == "mean")
+
+
+def required_sums(statistics: Iterable[Statistic], *, weighted: bool) -> RequiredSums:
+    """The running sums that these statistics are computed from."""
+    rows = [STATISTICS[name] for name in statistics]
+    return RequiredSums(
+        spread=any(row.needs_spread for row in rows),
+        extremes=any(row.needs_extremes for row in rows),
+        weighted=weighted,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +68,7 @@ class Sums:
 
 
 def read_cell(cell: Cell, shape: tuple[int, int, int], planes: slice, *, mirrored: bool) -> Sums:
-    """The sums of a cell on some planes of its slab, mirrored at the midline if asked for."""
+    """The sums of a cell on some planes of its slab, optionally mirrored at the midline."""
     step = -1 if mirrored else 1
 
     def block(array: NDArray[Any] | None) -> Float64Array | None:
@@ -71,7 +94,7 @@ def read_cell(cell: Cell, shape: tuple[int, int, int], planes: slice, *, mirrore
 
 
 def pooled(parts: Iterable[Sums]) -> Sums | None:
-    """The sums of several parts together, None without parts."""
+    """The sums of all parts together; None without parts."""
     result: Sums | None = None
     for part in parts:
         result = part if result is None else _pooled_pair(result, part)
@@ -107,21 +130,21 @@ def _pooled_spread(a: Sums, b: Sums) -> Float64Array | None:
 def _between(
     total_a: Float64Array, weight_a: Float64Array, total_b: Float64Array | float, weight_b: Float64Array
 ) -> Float64Array:
-    """Squared deviations that two sets of values gain when they are joined (Chan, Golub and LeVeque 1979)."""
+    """The increase of the sum of squared deviations when two sets of values are joined (Chan, Golub, LeVeque 1979)."""
     scale = weight_a * weight_b * (weight_a + weight_b)
     difference = weight_b * total_a - weight_a * total_b
     return np.divide(difference * difference, scale, out=np.zeros_like(total_a), where=scale > 0)
 
 
 def subtracted(right: Sums | None, left: Sums | None) -> Sums | None:
-    """The sums of volumes of which the mirrored voxel is subtracted on the injected side, the other side 0.
+    """The sums of volumes minus their mirrored voxels in the injected hemisphere; 0 in the other one.
 
     Subtraction is linear, so the sums of all volumes injected on one side are subtracted at once.
 
     Parameters
     ----------
     right, left : Sums or None
-        Plain sums of the members injected on that side, not mirrored; None without such members.
+        Plain sums of the members injected on that side, not mirrored; None if there are none.
     """
     both = pooled(part for part in (right, left) if part is not None)
     if both is None:
@@ -135,25 +158,31 @@ def subtracted(right: Sums | None, left: Sums | None) -> Sums | None:
 
 
 def statistics_of(sums: Sums, names: Iterable[Statistic]) -> dict[Statistic, Float64Array]:
-    """Each statistic of that name, float64, shape (planes, dv, ml); NaN where there are too few values.
+    """Each statistic, float64, shape (planes, dv, ml); NaN where there are too few values.
 
-    The mean is weighted by the weights. sd is that of a sample: divided by n - 1, with weights by
-    ``sum(w) - sum(w**2) / sum(w)``, which is n - 1 where all weights are 1; sem is sd / sqrt(n), with weights
+    With weights, mean and sum are weighted. sd is that of a sample: divided by n - 1, with weights by
+    ``sum(w) - sum(w**2) / sum(w)``, which is n - 1 if all weights are 1. sem is sd / sqrt(n), with weights
     ``n = sum(w)**2 / sum(w**2)``.
     """
-    result: dict[Statistic, Float64Array] = {}
-    for name in names:
-        if name == "mean":
-            result[name] = _quotient(sums.total, sums.weight)
-        elif name in ("sd", "sem"):
-            result[name] = _spread(sums, of_mean=name == "sem")
-        elif name == "min":
-            result[name] = _extreme(sums, sums.low, np.minimum)
-        elif name == "max":
-            result[name] = _extreme(sums, sums.high, np.maximum)
-        else:
-            result[name] = np.broadcast_to(np.asarray(sums.n, np.float64), sums.total.shape)
-    return result
+    return {name: _statistic(sums, name) for name in names}
+
+
+def _statistic(sums: Sums, name: Statistic) -> Float64Array:
+    if name == "mean":
+        return _quotient(sums.total, sums.weight)
+    if name == "sum":
+        return np.where(np.asarray(sums.n) > 0, sums.total, np.nan)
+    if name == "sd":
+        return _spread(sums, of_mean=False)
+    if name == "sem":
+        return _spread(sums, of_mean=True)
+    if name == "min":
+        return _extreme(sums, sums.low, np.minimum)
+    if name == "max":
+        return _extreme(sums, sums.high, np.maximum)
+    if name == "n":
+        return np.broadcast_to(np.asarray(sums.n, np.float64), sums.total.shape)
+    assert_never(name)
 
 
 def _quotient(value: Float64Array, by: Float64Array | float) -> Float64Array:

@@ -1,4 +1,4 @@
-"""What differs between two sets of inputs, experiment by experiment."""
+"""Differences between the members of two versions, or of a version and the current state of the store."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bsv_store.datasets.records import Member, experiments_of
+from bsv_store.averaging.members import Member
 
 if TYPE_CHECKING:
     from bsv_store.averaging.inputs import Inputs
-    from bsv_store.datasets.stored import StoredVersion
+    from bsv_store.datasets.version import DatasetVersion
 
 
 @dataclass(frozen=True, slots=True)
 class MemberChange:
-    """An experiment that is not in both sides in the same way, and why."""
+    """An experiment that differs, and how."""
 
     experiment_id: int
     reason: str
@@ -23,14 +23,14 @@ class MemberChange:
 
 @dataclass(frozen=True, slots=True)
 class MemberChanges:
-    """What became of the members.
+    """The differences between the members.
 
     Attributes
     ----------
     entered, left : tuple of MemberChange
-        Experiments of a group on the second side only, on the first side only.
+        Experiments that are in a group in the second only, in the first only.
     changed : tuple of MemberChange
-        Experiments of a group on both sides whose group, volume, masks, divisor or injected side differ.
+        Experiments that are in a group in both, but with another group, volume, mask, divisor or injected hemisphere.
     """
 
     entered: tuple[MemberChange, ...]
@@ -42,33 +42,33 @@ class MemberChanges:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """Experiments as one version, or the store as it is now, has them."""
+class Membership:
+    """The experiments of a version or of some inputs by id, and the labels of the groups by number."""
 
     members: Mapping[int, Member]
     labels: Mapping[int, str]
 
     @classmethod
-    def of_version(cls, version: StoredVersion) -> Side:
+    def of_version(cls, version: DatasetVersion) -> Membership:
         """The experiments of a version."""
         return cls(_by_id(version.experiments), {group.number: group.label for group in version.groups})
 
     @classmethod
-    def of_inputs(cls, inputs: Inputs) -> Side:
-        """The experiments that would go into a version now."""
-        return cls(_by_id(experiments_of(inputs)), {group.number: group.label for group in inputs.groups})
+    def of_inputs(cls, inputs: Inputs) -> Membership:
+        """The experiments of inputs."""
+        return cls(_by_id(inputs.experiments()), {group.number: group.label for group in inputs.groups})
 
     def placed(self) -> set[int]:
         """Ids of the experiments that are in a group."""
         return {identifier for identifier, member in self.members.items() if member.group is not None}
 
     def label(self, member: Member) -> str:
-        """Label of a member's group."""
+        """Label of the group of a member."""
         return self.labels[member.group] if member.group is not None else "none"
 
 
-def compare_members(first: Side, second: Side) -> MemberChanges:
-    """What became of the experiments from the first side to the second."""
+def compare_members(first: Membership, second: Membership) -> MemberChanges:
+    """The differences from the first to the second."""
     before, after = first.placed(), second.placed()
     changed = [
         MemberChange(identifier, "; ".join(reasons))
@@ -76,20 +76,18 @@ def compare_members(first: Side, second: Side) -> MemberChanges:
         if (reasons := _differences(first, second, identifier))
     ]
     return MemberChanges(
-        tuple(MemberChange(each, _absence(first, each, "was not selected")) for each in sorted(after - before)),
-        tuple(MemberChange(each, _absence(second, each, "is not selected")) for each in sorted(before - after)),
+        tuple(MemberChange(each, _absence(first, each, "was")) for each in sorted(after - before)),
+        tuple(MemberChange(each, _absence(second, each, "is")) for each in sorted(before - after)),
         tuple(changed),
     )
 
 
-def _absence(side: Side, identifier: int, otherwise: str) -> str:
-    member = side.members.get(identifier)
-    if member is None:
-        return otherwise
-    return f"{'was' if otherwise.startswith('was') else 'is'} left out: {member.reason}"
+def _absence(membership: Membership, identifier: int, verb: str) -> str:
+    member = membership.members.get(identifier)
+    return f"{verb} not selected" if member is None else f"{verb} left out: {member.reason}"
 
 
-def _differences(first: Side, second: Side, identifier: int) -> list[str]:
+def _differences(first: Membership, second: Membership, identifier: int) -> list[str]:
     before, after = first.members[identifier], second.members[identifier]
     reasons = []
     if first.label(before) != second.label(after):
@@ -98,13 +96,13 @@ def _differences(first: Side, second: Side, identifier: int) -> list[str]:
         reasons.append("another volume")
     for mask in ("injection_fraction", "data_mask"):
         one, other = getattr(before, f"{mask}_sha256"), getattr(after, f"{mask}_sha256")
-        # A mask on one side only is a matter of the recipe, or was not recorded by an early schema.
+        # A mask in only one of the two is due to the recipe, or was not recorded by an early schema.
         if None not in (one, other) and one != other:
             reasons.append(f"another {mask.replace('_', ' ')}")
     if before.divisor != after.divisor:
         reasons.append(f"divided by {after.divisor!r} instead of {before.divisor!r}")
     if before.injected_hemisphere != after.injected_hemisphere:
-        reasons.append(f"injected side {before.injected_hemisphere} became {after.injected_hemisphere}")
+        reasons.append(f"injected hemisphere {before.injected_hemisphere} became {after.injected_hemisphere}")
     return reasons
 
 

@@ -1,4 +1,4 @@
-"""Two versions side by side: the questions, the members, the voxels."""
+"""Comparing two versions: recipes, members and voxels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.averaging.recipe import canonical_json
-from bsv_store.datasets.history.changes import MemberChanges, Side, compare_members
+from bsv_store.datasets.history.changes import MemberChanges, Membership, compare_members
 from bsv_store.volumes.grid import AXES, Grid
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.datasets.version import DatasetVersion
 
-# Read and compared at once: a whole group at 100 and 50 um. In float64 and with what is computed of it, some 500 MB.
+# Voxels compared at once: a whole group at 100 and 50 um. In float64, with temporary arrays, about 500 MB.
 _BLOCK_VOXELS = 10_000_000
 
 
@@ -35,7 +35,7 @@ class RecipeChange:
 
 @dataclass(frozen=True, slots=True)
 class VoxelDifference:
-    """How the mean of a group differs.
+    """The difference between the means of a group.
 
     Attributes
     ----------
@@ -46,11 +46,11 @@ class VoxelDifference:
     at_um : tuple of float
         AP, DV and ML of the center of that voxel.
     first, second : float
-        The two values there.
+        The two values at that voxel.
     correlation : float
-        Pearson's, over the voxels that both know; NaN where one of the two is constant.
+        Pearson's, over the voxels with data in both; NaN if one of the two is constant.
     voxels : int
-        Voxels that differ; one that only one side knows counts.
+        Number of voxels that differ, including those with data in only one of the two.
     """
 
     label: str
@@ -64,18 +64,18 @@ class VoxelDifference:
 
 @dataclass(frozen=True, slots=True)
 class VersionDiff:
-    """What differs between two versions.
+    """The differences between two versions.
 
     Attributes
     ----------
     first, second : str
-        Full names.
+        Name and number.
     recipe : tuple of RecipeChange
     members : MemberChanges
     only_first, only_second : tuple of str
         Labels of groups that only one of the two has.
     voxels : tuple of VoxelDifference
-        One for each group that both have, those without a difference included.
+        One for each group that both have, with or without a difference.
     note : str or None
         Why voxels were not compared.
     """
@@ -91,51 +91,51 @@ class VersionDiff:
 
     @property
     def is_equal(self) -> bool:
-        """Whether question, members and voxels are the same."""
+        """Whether recipe, members and voxels are equal."""
         differs = self.recipe or self.members or self.only_first or self.only_second or self.note
         return not differs and all(each.voxels == 0 for each in self.voxels)
 
 
 class Planes(Protocol):
-    """A volume of which AP planes are asked for: an array, or `GroupPlanes`."""
+    """A volume from which AP planes can be read: an array, or `GroupPlanes`."""
 
     def __getitem__(self, planes: slice, /) -> NDArray[Any]:
-        """Those planes, shape (some ap, dv, ml)."""
+        """These planes, shape (planes, dv, ml)."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupPlanes:
-    """The mean of a group in an open result file, read plane by plane as it is asked for."""
+    """The mean of a group in an open result file, read on request."""
 
     file: h5py.File
     group: int
 
     def __getitem__(self, planes: slice, /) -> NDArray[Any]:
-        """Those AP planes, shape (some ap, dv, ml)."""
+        """These AP planes, shape (planes, dv, ml)."""
         values: NDArray[Any] = self.file["mean"][self.group, planes]
         return values
 
 
 def diff_versions(first: DatasetVersion, second: DatasetVersion) -> VersionDiff:
-    """What differs between two versions, of one dataset or of two.
+    """The differences between two versions; see `Datasets.diff`.
 
     Raises
     ------
     DamagedFileError
-        If one of the result files is not what was published.
+        If a result file differs from what was published.
     """
     numbers = [{group.label: group.number for group in version.groups} for version in (first, second)]
     shared = [label for label in numbers[0] if label in numbers[1]]
     pairs = [(label, numbers[0][label], numbers[1][label]) for label in shared]
     if not shared and len(numbers[0]) == len(numbers[1]) == 1:
-        # One group on either side: labels such as bin edges may differ and still the two be meant.
+        # With one group each, these are compared even if their labels, such as bin edges, differ.
         pairs = [(f"{first.groups[0].label} / {second.groups[0].label}", 0, 0)]
     note = _not_comparable(first, second)
     return VersionDiff(
         first.ref,
         second.ref,
         _recipe_changes(first.recipe, second.recipe),
-        compare_members(Side.of_version(first), Side.of_version(second)),
+        compare_members(Membership.of_version(first), Membership.of_version(second)),
         tuple(label for label in numbers[0] if label not in numbers[1]),
         tuple(label for label in numbers[1] if label not in numbers[0]),
         () if note else _voxel_differences(first, second, pairs),
@@ -154,12 +154,12 @@ def _voxel_differences(
 
 
 def voxel_difference(first: Planes, second: Planes, grid: Grid, label: str = "all") -> VoxelDifference:
-    """How two means on one grid differ; NaN is "not known".
+    """The difference between two means on one grid; NaN = no data.
 
     Parameters
     ----------
     first, second : ndarray, shape (ap, dv, ml), or other `Planes`
-        Some planes of them are in memory at a time.
+        Read in blocks of planes.
     """
     largest, differing = 0.0, 0
     where, is_half_known = 0, False
@@ -171,7 +171,7 @@ def voxel_difference(first: Planes, second: Planes, grid: Grid, label: str = "al
         difference = np.where(known, np.abs(other - one), 0.0)
         half_known = unknown[0] != unknown[1]
         differing += int(((difference > 0) | half_known).sum())
-        # A voxel that only one side knows comes before any number.
+        # A voxel with data in only one of the two outranks any difference.
         newly_half_known = bool(half_known.any()) and not is_half_known
         highest = float(difference.max())
         if start == 0 or newly_half_known or (highest > largest and not is_half_known):
@@ -195,7 +195,7 @@ def voxel_difference(first: Planes, second: Planes, grid: Grid, label: str = "al
 def _blocks(
     first: Planes, second: Planes, grid: Grid
 ) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
-    """Place of the first voxel and voxels, in float64, of block after block of AP planes."""
+    """Blocks of AP planes: index of the first voxel, and the voxels in float64."""
     plane = grid.shape[1] * grid.shape[2]
     planes = max(1, _BLOCK_VOXELS // plane)
     for start in range(0, grid.shape[0], planes):
@@ -204,7 +204,7 @@ def _blocks(
 
 
 class _Moments:
-    """Means and products of deviations of two lists of numbers, block after block (Chan, Golub and LeVeque 1979)."""
+    """Means and products of deviations of two series, updated block by block (Chan, Golub and LeVeque 1979)."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -212,7 +212,7 @@ class _Moments:
         self._products = np.zeros((2, 2))
 
     def add(self, one: NDArray[np.float64], other: NDArray[np.float64]) -> None:
-        """Take in pairs of values, of which both are known."""
+        """Add pairs of values."""
         if one.size == 0:
             return
         mean = np.array([one.mean(), other.mean()])

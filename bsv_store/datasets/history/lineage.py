@@ -1,4 +1,4 @@
-"""Where a version comes from: the volumes, tables and lists behind it, and what relies on it."""
+"""Where a version comes from: volumes, unionize tables, lists; and the tags that depend on it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from bsv_store.catalog.volumes import find_volumes
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bsv_store.averaging.members import Member
     from bsv_store.catalog.database.engine import Database
-    from bsv_store.datasets.records import Member
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.volumes.library import VolumeFile
 
@@ -27,17 +27,17 @@ VolumeState = Literal["in the store", "replaced", "not in the store"]
 
 @dataclass(frozen=True, slots=True)
 class MemberSource:
-    """Where one member's data come from.
+    """Where the data of a member come from.
 
     Attributes
     ----------
     state : str
-        Whether the store still has the volume that went in: 'in the store', 'replaced' or 'not in the store'.
+        Whether the store still has the volume: 'in the store', 'replaced' or 'not in the store'.
     source : str or None
-        URL or file name that the volume came from, as long as the store has it.
+        URL or file name of the volume, as long as the store has it.
     fetched_at : datetime.datetime or None
     injection_rows : str or None
-        URL or file name that the unionize rows of the injection came from; None if there are none.
+        URL or file name of the unionize rows of the injection; None if there are none.
     """
 
     experiment_id: int
@@ -51,7 +51,7 @@ class MemberSource:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotSource:
-    """A list or ontology that was in force when the version was made."""
+    """A list or ontology that was current when the version was created."""
 
     what: str
     kind: str
@@ -63,7 +63,7 @@ class SnapshotSource:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Where a version comes from, and what relies on it.
+    """Where a version comes from, and what depends on it.
 
     Attributes
     ----------
@@ -72,9 +72,9 @@ class Lineage:
         Aware UTC.
     members : tuple of MemberSource
     snapshots : tuple of SnapshotSource
-        The newest structures and experiments of each kind that had been taken in by then.
+        The newest structures and experiments of each kind that were stored by then.
     tags : tuple of str
-        That are on the version.
+        Of the version.
     """
 
     ref: str
@@ -95,7 +95,7 @@ class Lineage:
 
 
 def lineage_of(database: Database, version: DatasetVersion) -> Lineage:
-    """Where a version comes from, and what relies on it; no file is opened."""
+    """Where a version comes from; see `Datasets.lineage`."""
     members = [member for member in version.experiments if member.group is not None]
     ids = [member.experiment_id for member in members]
     recipe = version.recipe

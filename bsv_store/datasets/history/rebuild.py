@@ -1,25 +1,19 @@
-"""Computing a version again from the recorded inputs.
-
-Does it come out the same, and can a damaged file be restored?
-"""
+"""Rebuilding a version from its recorded inputs, to verify it or to restore a damaged file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
-
-from bsv_store.catalog.database.models import Dataset
-from bsv_store.catalog.database.models import DatasetVersion as VersionRow
 from bsv_store.catalog.edits import current_user
 from bsv_store.checkpoints import checkpoint
-from bsv_store.datasets.compute import DamagedInputsError, compute, result_room
-from bsv_store.datasets.history.checks import FileState, NewCheck, record_check
+from bsv_store.datasets.compute import DamagedInputsError, compute, temporary_result
+from bsv_store.datasets.history.checks import FileState, NewCheck
 from bsv_store.datasets.history.compare import GroupPlanes, voxel_difference
-from bsv_store.datasets.recorded import recorded_content, recorded_inputs
+from bsv_store.datasets.original_inputs import content_of_file, original_inputs
+from bsv_store.datasets.publish import require_writable
 from bsv_store.datasets.result.file import EncodedResult, result_path, software
-from bsv_store.datasets.table import find_version, refuse_read_only
+from bsv_store.datasets.table import add_check, find_version, replace_file
 from bsv_store.errors import MissingDataError, ReadOnlyStoreError, StoreError
 from bsv_store.text import listed_ids
 
@@ -33,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RebuildReport:
-    """What computing a version again gave.
+    """Result of rebuilding a version.
 
     Attributes
     ----------
@@ -41,15 +35,15 @@ class RebuildReport:
     file_state : {'intact', 'damaged'}
         Of the stored result before; 'damaged' includes missing.
     is_identical : bool
-        Whether every array came out the same to the last bit.
+        Whether all arrays are identical.
     largest_difference : float or None
         Largest absolute difference of a mean, in the unit of the mean; None if the stored result cannot be read.
     voxels : int or None
-        Voxels of all groups whose mean differs.
+        Number of voxels of all groups whose mean differs.
     was_restored : bool
         Whether a damaged file was replaced by an identical one.
     was_recorded : bool
-        Whether this is among the version's ``checks`` now; False where the store is open read-only.
+        Whether it was recorded in the version's ``checks``; False if the store cannot be written.
     software_then, software_now : str
     """
 
@@ -75,51 +69,44 @@ def rebuild_version(
     executor: Executor | None = None,
     workers: int | None = None,
 ) -> RebuildReport:
-    """What computing a version again from its recorded inputs gives.
-
-    A damaged result file is replaced if the arrays come out the same to the last bit; an intact one never is. What came
-    of it is recorded among the version's checks, also where inputs are missing.
+    """Rebuild a version; see `Datasets.rebuild`.
 
     Parameters
     ----------
-    ref : str
-        ``name``, ``name@3``, ``name@latest`` or ``name@tag``.
     check_only : bool
-        Leave the file as it is. Works on a store that is open read-only too, where nothing is recorded.
+        Do not replace a damaged file. Works with a store that is open read-only, where nothing is recorded.
     checked_by : str, optional
-        Who to record; the user of this process by default.
-    progress : Progress, optional
-    executor, workers
-        Who computes, as of `bsv_store.datasets.aggregate.aggregate`: it does not change a bit.
+        The user to record; by default the current user.
 
     Raises
     ------
     UnknownDatasetError
         If the store does not have the version.
     MissingDataError
-        If volumes that went in are no longer in the store.
+        If volumes that the version was computed from are no longer in the store.
     DamagedFileError
-        If volumes that went in are damaged.
+        If volumes that the version was computed from are damaged.
     """
     if not check_only:
-        refuse_read_only(database, files)
+        require_writable(database, files)
     version = find_version(database, files, ref)
     user = checked_by or current_user()
-    content = recorded_content(version)
+    content = content_of_file(version)
     state: FileState = "damaged" if content is None else "intact"
     try:
         with database.reading() as connection:
-            inputs = recorded_inputs(connection, version, content)
-        with result_room(files, inputs.recipe, in_store=not check_only) as room:
-            options: dict[str, Any] = {"executor": executor, "workers": workers, "can_leave_out": False}
-            result = compute(files, inputs, progress, path=room, **options)
+            inputs = original_inputs(connection, version, content)
+        with temporary_result(files, inputs.recipe, in_store=not check_only) as path:
+            result = compute(
+                files, inputs, progress, path=path, executor=executor, workers=workers, can_leave_out=False
+            )
             checkpoint("rebuild:computed")
             identical = result.content_sha256 == version.content_sha256
             largest: float | None = 0.0 if identical else None
             voxels: int | None = 0 if identical else None
             if not identical and content is not None:
                 largest, voxels = _difference(version, result)
-            # The file carries the fingerprint: only inputs that have the very same one may stand in it.
+            # The file contains the fingerprint, so the inputs must have the same one.
             restored = identical and content is None and not check_only and inputs.fingerprint() == version.fingerprint
             if restored:
                 _restore(database, files, version, result)
@@ -143,7 +130,7 @@ def rebuild_version(
 def _failure(error: MissingDataError | DamagedInputsError, state: FileState) -> NewCheck:
     if isinstance(error, MissingDataError):
         return NewCheck(software=software(), outcome="inputs missing", file_state=state, note=error.message)
-    # Not the message, which names a path on this machine.
+    # The message would name a path on this machine.
     note = f"volumes of {listed_ids(error.damaged)} are missing or damaged"
     return NewCheck(software=software(), outcome="inputs damaged", file_state=state, note=note)
 
@@ -152,15 +139,19 @@ def _record(database: Database, version: DatasetVersion, check: NewCheck, checke
     if database.read_only:
         return False
     try:
-        record_check(database, version, check, checked_by=checked_by)
+        with database.writing() as connection:
+            is_there = add_check(connection, version, check, checked_by=checked_by)
     except ReadOnlyStoreError:
-        # Who may only read the store shall be able to check what is cited all the same.
+        # Verifying a version does not require write access.
         return False
+    if not is_there:
+        raise StoreError(f"{version.ref} was deleted by another process; the check is not recorded")
+    checkpoint("rebuild:checked")
     return True
 
 
 def _difference(version: DatasetVersion, result: EncodedResult) -> tuple[float, int]:
-    """Largest difference of a mean, and number of voxels that differ."""
+    """The largest difference of a mean, and the number of voxels that differ."""
     import h5py
 
     largest, voxels = 0.0, 0
@@ -173,16 +164,13 @@ def _difference(version: DatasetVersion, result: EncodedResult) -> tuple[float, 
 
 
 def _restore(database: Database, files: StoreFiles, version: DatasetVersion, result: EncodedResult) -> None:
-    """Publish the file again. Another release may pack the same arrays into other bytes: then the row follows."""
+    """Publish the file again. Another release may write the same arrays as other bytes, so the row is updated too."""
     path = result_path(version.name, version.fingerprint, result.file_sha256)
     result.publish(files, path)
     checkpoint("rebuild:published")
     with database.writing() as connection:
-        connection.execute(select(Dataset.id).where(Dataset.name == version.name).with_for_update())
-        values = {"path": path, "size_bytes": result.size_bytes, "file_sha256": result.file_sha256}
-        mine = VersionRow.fingerprint == version.fingerprint, VersionRow.path == version.relative_path
-        if connection.execute(update(VersionRow).where(*mine).values(values)).rowcount != 1:
-            raise StoreError(f"{version.ref} was deleted or restored by somebody else in the meantime")
+        if not replace_file(connection, version, result, path):
+            raise StoreError(f"{version.ref} was deleted or restored by another process")
         checkpoint("rebuild:recorded")
     if path != version.relative_path:
         files.trash(version.relative_path)

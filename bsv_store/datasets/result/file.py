@@ -1,18 +1,18 @@
-"""Result files: netCDF-4 readable HDF5 with labelled axes, that say by themselves what they are and who is in them.
+"""Result files: self-describing netCDF-4, readable as HDF5, with labelled axes and members.
 
-The file holds no time stamps: the same result of the same software has the same bytes. It is built in memory, and at 25
-and 10 um, where it can be larger than that, in a temporary file. Layout::
+They have no time stamps, so the same result of the same software has the same bytes. They are created in memory, at 25
+and 10 um in a temporary file. Layout::
 
     group (group)                  labels                     group_n, group_center, group_lower, group_upper (group)
     ap (ap)  dv (dv)  ml (ml)      voxel centers, um
-    mean (group, ap, dv, ml)       and sd, sem, min, max, n where they were asked for
+    mean (group, ap, dv, ml)       and the other statistics of the recipe
     member (member)                experiment ids             member_group (-1 = left out), member_divisor,
                                                               member_injected_hemisphere, member_array_sha256,
                                                               member_left_out_reason (member)
     inputs ()                      canonical JSON of all that went in; its SHA-256 is the fingerprint
 
-Compression is gzip level 1 without the shuffle filter: on averages of real volumes that is smaller (27 % of the raw
-size against 32 %) and faster than with it, since most of what can be gained are runs of zeros.
+Compression is gzip level 1 without the shuffle filter. For averages of real volumes this is smaller (27 % of the raw
+size, with the filter 32 %) and faster, since mostly runs of zeros are compressed.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.averaging.inputs import ALGORITHM_VERSION
-from bsv_store.averaging.kernel.statistics import Statistic
+from bsv_store.averaging.members import MEMBER_COLUMNS
 from bsv_store.averaging.units import cf_unit, describe_unit
 from bsv_store.errors import DamagedFileError, StoreError
+from bsv_store.vocabulary import AXES, STATISTICS, Statistic
 from bsv_store.volumes.files import hashes_of, store_errors
-from bsv_store.volumes.grid import AXES, FRAME, ORIENTATION, Grid
+from bsv_store.volumes.grid import FRAME, ORIENTATION, Grid
 from bsv_store.volumes.hdf5 import FILE_FORMAT, GuardedFile, written_hdf5
 
 if TYPE_CHECKING:
@@ -43,27 +44,27 @@ if TYPE_CHECKING:
     import h5py
 
     from bsv_store.averaging.inputs import Inputs
+    from bsv_store.averaging.recipe import Recipe
     from bsv_store.volumes.files import StoreFiles
 
-_LONG_NAMES = {"AP": "anterior to posterior", "DV": "superior to inferior", "ML": "left to right"}
-_AXES = ("group", "ap", "dv", "ml")
-# Small enough that a box is read without the rest, large enough that the number of chunks does not matter.
+_DIMENSIONS = ("group", "ap", "dv", "ml")
+# A compromise between reading small boxes and the number of chunks.
 _CHUNK_BYTES = 1_250_000
 _UINT32 = np.dtype("<u4")
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedResult:
-    """A result file that is not published yet, and what is recorded of it.
+    """A result file that is not published yet, with its size and hashes.
 
     Attributes
     ----------
     content : memoryview or pathlib.Path
-        Its bytes, or the temporary file that they are in.
+        Its bytes, or a temporary file.
     size_bytes : int
     file_sha256 : str
     content_sha256 : str
-        Of the arrays: it outlives changes of the file format. See :class:`ResultWriter`.
+        Of the arrays, independent of the file format; see `ResultWriter`.
     """
 
     content: memoryview | Path
@@ -76,7 +77,7 @@ class EncodedResult:
         return io.BytesIO(self.content) if isinstance(self.content, memoryview) else self.content.open("rb")
 
     def publish(self, files: StoreFiles, relative: str) -> None:
-        """Publish the file under a name; a temporary file is gone by this.
+        """Publish the file under a path relative to the store. A temporary file is moved.
 
         Raises
         ------
@@ -90,7 +91,7 @@ class EncodedResult:
 
 
 class ResultWriter:
-    """A result file in the making: statistics arrive group by group, in slabs of AP planes in ascending order.
+    """A writer of a result file. Statistics are written group by group, in slabs of AP planes in ascending order.
 
     ``content_sha256`` is the SHA-256 of one line ``<statistic> <group> <SHA-256 of the array>`` for each statistic, in
     the order of the recipe, and group; the arrays little-endian, C order.
@@ -118,11 +119,11 @@ class ResultWriter:
         _write_members(file, inputs)
         _write_inputs(file, inputs)
         for name in recipe.statistics:
-            self._create(name, len(inputs.groups), recipe.kind, recipe.normalize)
+            self._create(name, len(inputs.groups), recipe)
 
     @property
     def planes_per_chunk(self) -> int:
-        """AP planes in a chunk; slabs that are multiples of it are written without reading back."""
+        """Number of AP planes in a chunk. Slabs that are multiples of it are written without reading back."""
         return planes_per_chunk(self._grid, self._float_type.itemsize)
 
     def write(self, arrays: Mapping[Statistic, NDArray[Any]], *, first_group: int, first_plane: int) -> None:
@@ -131,11 +132,11 @@ class ResultWriter:
         Raises
         ------
         OSError
-            If the disk did not take what was written before.
+            If an earlier write failed.
         """
         if self._guard is not None:
             self._guard.check()
-        # Group by group: the order in which the file is written does not depend on how many come at once.
+        # Group by group, so that the order of writing does not depend on the number of groups per call.
         for place in range(len(arrays["mean"])):
             for name, values in arrays.items():
                 dataset = self._file[name]
@@ -144,19 +145,20 @@ class ResultWriter:
                 self._hashes[name, first_group + place].update(block.data)
 
     def finish(self) -> EncodedResult:
-        """The file, which is closed by this.
+        """Close the file and return it.
 
         Raises
         ------
         OSError
-            If the disk did not take it.
+            If a write failed.
         """
         self._file.close()
         content, size_bytes, file_sha256 = self._seal()
         return EncodedResult(content, size_bytes, file_sha256, _hash_of_hashes(self._hashes))
 
-    def _create(self, name: Statistic, groups: int, kind: str, normalize: str) -> None:
-        dtype = _UINT32 if name == "n" else self._float_type
+    def _create(self, name: Statistic, groups: int, recipe: Recipe) -> None:
+        row = STATISTICS[name]
+        dtype = _UINT32 if row.is_count else self._float_type
         dataset = self._file.create_dataset(
             name,
             shape=(groups, *self._grid.shape),
@@ -166,13 +168,14 @@ class ResultWriter:
             compression_opts=1,
             fletcher32=True,
         )
-        for axis, scale in enumerate(_AXES):
+        for axis, scale in enumerate(_DIMENSIONS):
             dataset.dims[axis].attach_scale(self._file[scale])
-        if name == "n":
+        if row.is_count:
             _label(dataset, long_name="members counted at the voxel", units="1")
-        else:
-            _label(dataset, long_name=f"{name} of {describe_unit(kind, normalize)}", units=cf_unit(kind, normalize))
-            dataset.attrs["_FillValue"] = dtype.type(np.nan)
+            return
+        quantity, unit = describe_unit(recipe.kind, recipe.normalize), cf_unit(recipe.kind, recipe.normalize)
+        _label(dataset, long_name=f"{name} of {quantity}", units=unit if row.has_unit else "1")
+        dataset.attrs["_FillValue"] = dtype.type(np.nan)
 
 
 @contextmanager
@@ -191,14 +194,14 @@ def result_writer(inputs: Inputs, path: Path | None = None) -> Iterator[ResultWr
             yield ResultWriter(file, inputs, partial(_sealed_file, path, sink, guard), guard)
         return
     memory = io.BytesIO()
-    # Not HDF5's own in-memory driver: before HDF5 2.0 the image that it gives out has a wrong checksum.
+    # HDF5's own in-memory driver writes a wrong checksum before HDF5 2.0.
     with h5py.File(memory, "w", libver=FILE_FORMAT) as file:
         yield ResultWriter(file, inputs, partial(_sealed_memory, memory))
 
 
 @contextmanager
 def _written_file(path: Path) -> Iterator[tuple[h5py.File, GuardedFile, BinaryIO]]:
-    """A new file to write with h5py; only errors of the file itself are named as such, not those of the block."""
+    """A new file to write with h5py. Only errors of the file itself are converted, not those of the block."""
     with store_errors(path):
         sink = path.open("x+b", buffering=0)
     guard = GuardedFile(sink)
@@ -211,7 +214,7 @@ def _written_file(path: Path) -> Iterator[tuple[h5py.File, GuardedFile, BinaryIO
         with store_errors(path):
             raise
     finally:
-        # Some network file systems say only now that there was no room.
+        # Some network file systems report a full disk only here.
         with store_errors(path):
             sink.close()
 
@@ -224,13 +227,13 @@ def _sealed_file(path: Path, sink: BinaryIO, guard: GuardedFile) -> tuple[Path, 
 
 
 def _sealed_memory(memory: io.BytesIO) -> tuple[memoryview, int, str]:
-    # A view, not a copy: with many groups the file is as large as all else together.
+    # A view, since with many groups a copy would double the memory.
     image = memory.getbuffer()
     return image, len(image), hashlib.sha256(image).hexdigest()
 
 
 def content_hash(file: h5py.File, statistics: Sequence[str]) -> str:
-    """The content hash of an open result file, see :class:`ResultWriter`, from its arrays."""
+    """The content hash of the arrays of an open result file; see `ResultWriter`."""
     hashes = {}
     for name in statistics:
         dataset = file[name]
@@ -248,15 +251,15 @@ def _hash_of_hashes(hashes: Mapping[Any, Any]) -> str:
 
 
 def result_path(name: str, fingerprint: str, file_sha256: str) -> str:
-    """Path of a result file relative to the store.
+    """The path of a result file relative to the store.
 
-    Other software can make other bytes of the same inputs: with both hashes in it no file is replaced by another.
+    It contains both hashes, since other software may write the same inputs as other bytes.
     """
     return f"datasets/{name}/{fingerprint[:16]}.{file_sha256[:16]}.nc"
 
 
 def planes_per_chunk(grid: Grid, itemsize: int) -> int:
-    """The largest number of AP planes that divides the grid and makes chunks of a good size."""
+    """The largest number of AP planes that divides the grid and gives chunks of a suitable size."""
     count, dv, ml = grid.shape
     fitting = [planes for planes in range(1, count + 1) if count % planes == 0]
     return max([1, *(planes for planes in fitting if planes * dv * ml * itemsize <= _CHUNK_BYTES)])
@@ -264,7 +267,7 @@ def planes_per_chunk(grid: Grid, itemsize: int) -> int:
 
 @contextmanager
 def checked_stream(path: Path, *, size_bytes: int, file_sha256: str, what: str) -> Iterator[BinaryIO]:
-    """A result file open for reading, every byte checked against what was published.
+    """A result file open for reading, every byte checked.
 
     Raises
     ------
@@ -273,7 +276,7 @@ def checked_stream(path: Path, *, size_bytes: int, file_sha256: str, what: str) 
     StoreError
         If it cannot be read.
     """
-    # One descriptor for checking and reading, so that what is read is what was checked.
+    # Checked and read through one descriptor.
     with reading_errors(path, what):
         stream = path.open("rb")
     with stream:
@@ -288,14 +291,14 @@ def checked_stream(path: Path, *, size_bytes: int, file_sha256: str, what: str) 
 
 
 def check_result_size(path: Path, size_bytes: int, what: str) -> None:
-    """Accept a result file that is there and as long as it was published, without opening it.
+    """Check that a result file exists and has its published size, without opening it.
 
     Raises
     ------
     DamagedFileError
         If it is missing or of another size.
     StoreError
-        If it cannot be looked at.
+        If it cannot be accessed.
     """
     with reading_errors(path, what):
         size = path.stat().st_size
@@ -305,14 +308,14 @@ def check_result_size(path: Path, size_bytes: int, what: str) -> None:
 
 @contextmanager
 def reading_errors(path: Path, what: str) -> Iterator[None]:
-    """Turn the errors of the system about a result file into ours.
+    """Convert errors of the operating system about a result file.
 
     Raises
     ------
     DamagedFileError
         If it is missing.
     StoreError
-        If it cannot be read, or looked at.
+        If it cannot be read.
     """
     try:
         yield
@@ -327,9 +330,9 @@ def reading_errors(path: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def open_result(path: Path, *, size_bytes: int, file_sha256: str, what: str) -> Iterator[h5py.File]:
-    """A result file open for reading with h5py, every byte checked against what was published.
+    """A result file open for reading with h5py, every byte checked.
 
-    Group labels lie in a part of the file that HDF5 itself does not check, so the whole file is.
+    HDF5 itself does not check all parts of the file, such as group labels.
 
     Raises
     ------
@@ -348,14 +351,14 @@ def open_result(path: Path, *, size_bytes: int, file_sha256: str, what: str) -> 
 def read_part(path: Path, name: str, key: tuple[Any, ...], *, size_bytes: int, what: str) -> NDArray[Any]:
     """A part of an array of a result file, without reading the rest.
 
-    The structure of the file and each chunk of its arrays carry checksums, which HDF5 checks as it reads them.
+    HDF5 checks the checksums of the file's structure and of each chunk that it reads.
 
     Raises
     ------
     DamagedFileError
-        If the file is missing, of another size, or a checksum does not fit.
+        If the file is missing or has another size, or a checksum is wrong.
     StoreError
-        If it may not be read.
+        If it cannot be read.
     """
     import h5py
 
@@ -374,12 +377,12 @@ def read_part(path: Path, name: str, key: tuple[Any, ...], *, size_bytes: int, w
 
 
 def rebuild_hint(what: str) -> str:
-    """What to do about a damaged result."""
-    return f"`bsv-store dataset rebuild {what}` computes it again from the recorded inputs."
+    """The hint for a damaged result file."""
+    return f"Restore it from the recorded inputs: bsv-store dataset rebuild {what}"
 
 
 def software() -> str:
-    """Versions of all that has a say in the bytes of a result."""
+    """Versions of all software that determines the bytes of a result."""
     import platform
 
     import h5py
@@ -415,9 +418,10 @@ def _describe(file: h5py.File, inputs: Inputs) -> None:
 def _write_axes(file: h5py.File, grid: Grid, labels: Sequence[str]) -> None:
     groups = _write_text(file, "group", labels)
     groups.make_scale("group")
-    for axis in AXES:
+    for row in AXES.values():
+        axis = row.name
         scale = file.create_dataset(axis.lower(), data=grid.centers_um(axis).astype("<f8"))
-        _label(scale, long_name=f"{axis}, {_LONG_NAMES[axis]}, voxel center", units="um")
+        _label(scale, long_name=f"{axis}, {row.words}, voxel center", units="um")
         scale.make_scale(axis.lower())
 
 
@@ -428,7 +432,7 @@ def _write_groups(file: h5py.File, inputs: Inputs) -> None:
     counts.dims[0].attach_scale(scale)
     factors = max((len(group.ranges) for group in groups), default=0)
     for factor in range(max(1, factors)):
-        # A second coordinate factor gets names of its own; most results have one or none.
+        # The names of a second coordinate factor have a suffix; most results have one factor or none.
         suffix = f"_{factor + 1}" if factor else ""
         for name in ("center", "lower", "upper"):
             values = [_range_value(group.ranges, factor, name) for group in groups]
@@ -445,25 +449,26 @@ def _range_value(ranges: Sequence[Any], factor: int, name: str) -> float:
 
 
 def _write_members(file: h5py.File, inputs: Inputs) -> None:
-    members, left_out = inputs.members, inputs.left_out
-    ids = [member.experiment_id for member in members] + [left.experiment_id for left in left_out]
-    scale = file.create_dataset("member", data=np.array(ids, "<i8"))
+    # Members first, then those left out.
+    ordered = sorted(inputs.experiments(), key=lambda each: each.group is None)
+    scale = file.create_dataset("member", data=np.array([each.experiment_id for each in ordered], "<i8"))
     _label(scale, long_name="experiment id (Allen section data set)")
     scale.make_scale("member")
-    missing = len(left_out)
-    columns = [
-        file.create_dataset(
-            "member_group", data=np.array([member.group for member in members] + [-1] * missing, "<i4")
-        ),
-        file.create_dataset(
-            "member_divisor", data=np.array([member.divisor for member in members] + [np.nan] * missing, "<f8")
-        ),
-        _write_text(file, "member_injected_hemisphere", [*(m.injected or "" for m in members), *[""] * missing]),
-        _write_text(file, "member_array_sha256", [*(m.volume.layout.array_sha256 for m in members), *[""] * missing]),
-        _write_text(file, "member_left_out_reason", [*[""] * len(members), *(left.reason for left in left_out)]),
-    ]
-    for column in columns:
-        column.dims[0].attach_scale(scale)
+    # The reason is last in this format.
+    for column in sorted((each for each in MEMBER_COLUMNS if each.in_file), key=lambda each: each.field == "reason"):
+        values = [getattr(each, column.field) for each in ordered]
+        name = f"member_{column.name}"
+        if column.dtype == "object":
+            dataset = _write_text(file, name, [value or "" for value in values])
+        else:
+            dtype, missing = _MEMBER_DTYPES[column.dtype]
+            numbers = np.array([missing if value is None else value for value in values], dtype)
+            dataset = file.create_dataset(name, data=numbers)
+        dataset.dims[0].attach_scale(scale)
+
+
+# dtype in data frames -> dtype in the file and the value of missing numbers.
+_MEMBER_DTYPES: Mapping[str, tuple[str, float]] = {"Int64": ("<i4", -1), "Float64": ("<f8", float("nan"))}
 
 
 def _write_inputs(file: h5py.File, inputs: Inputs) -> None:

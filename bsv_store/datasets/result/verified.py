@@ -1,8 +1,7 @@
-"""Result files of which a part is read: the whole is checked once in this process, then only that it is still the same.
+"""Reading parts of result files: the whole file is checked once per process, after that whether it has changed.
 
-A chunk's own checksum tells that a bit was flipped, not that somebody has put another file in its place or written to
-it. Hashing tells both, and takes about a second for each gigabyte, so what was hashed is remembered by what the file
-system says of it: a file with the same inode, size, time of writing and time of change has the same bytes.
+The checksum of a chunk detects flipped bits, but not a replaced or rewritten file. Hashing the file detects both, and
+takes about a second per gigabyte, so hashes are cached by the file's inode, size, modification time and change time.
 """
 
 from __future__ import annotations
@@ -20,26 +19,26 @@ if TYPE_CHECKING:
 
 _Identity = tuple[int, int, int, int, int]
 
-# A second change within one tick of the file system's clock leaves the times as they were: 2 s on the coarsest.
+# A second change within one tick of the file system's clock does not change the times. The coarsest tick is 2 s.
 _SETTLED_NS = 2_000_000_000
-_MOST = 10_000
+_MAX_CACHED = 10_000
 
 _hashed: dict[_Identity, str] = {}
 
 
 @contextmanager
 def unchanged(path: Path, *, size_bytes: int, file_sha256: str, what: str) -> Iterator[None]:
-    """A ``with`` statement in which the file at a path is the one that was published.
+    """A ``with`` statement in which the file is the published one.
 
     Raises
     ------
     DamagedFileError
-        If it is missing or differs in any bit from what was published; at the end, if it was replaced meanwhile.
+        If the file is missing or differs from what was published; at the end, if it was replaced meanwhile.
     StoreError
         If it cannot be read.
     """
     before = _identity(path, what)
-    # Not later: a change while it is hashed, in the tick of its times, must not pass for what was hashed.
+    # Taken before hashing, so that a change during hashing is not missed.
     looked_ns = time.time_ns()
     if _hashed.get(before) != file_sha256:
         with checked_stream(path, size_bytes=size_bytes, file_sha256=file_sha256, what=what):
@@ -47,7 +46,7 @@ def unchanged(path: Path, *, size_bytes: int, file_sha256: str, what: str) -> It
     yield
     if _identity(path, what) != before:
         raise DamagedFileError(f"the file {path} of {what} was replaced while it was being read", hint="Read it again.")
-    if len(_hashed) >= _MOST:
+    if len(_hashed) >= _MAX_CACHED:
         _hashed.clear()
     if looked_ns - max(before[3:]) > _SETTLED_NS:
         _hashed[before] = file_sha256

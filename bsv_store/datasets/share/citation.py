@@ -1,4 +1,4 @@
-"""What a paper needs to say which data a result is made of. The wording is a draft that its author must check."""
+"""Drafts of how to cite a version. Authors must check them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from bsv_store._version import __version__
 from bsv_store.text import number_of
+from bsv_store.vocabulary import HEMISPHERE_RULES, NORMALIZATIONS, VOLUME_KINDS
 from bsv_store.volumes.grid import FRAME
 
 if TYPE_CHECKING:
-    from bsv_store.datasets.stored import StoredVersion
+    from bsv_store.datasets.share.source import VersionSource
 
 CHECK_FIRST = (
     "Check this text before you publish it: against what you did, and against the Allen Institute's citation policy "
@@ -49,28 +50,20 @@ _REFERENCES = """\
 }
 """
 
-_HEMISPHERES = {
-    "none": "",
-    "subtract_contralateral": " On the injected side the mirrored voxel of the other side was subtracted.",
-    "flip_to_right": " Volumes of left injections were mirrored at the midline.",
-    "flip_to_left": " Volumes of right injections were mirrored at the midline.",
-    "fold_ipsilateral": " Volumes were mirrored where needed, so that all injections lie on the right (ipsilateral).",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A draft of what to write, and what identifies the data.
+    """A draft of the text for a paper, and the identification of the data.
 
     Attributes
     ----------
     ref, fingerprint, content_sha256 : str
     methods, acknowledgement : str
-        Drafts, in whole sentences.
+        Drafts in complete sentences.
     bibtex : str
-        The version itself and the papers behind the atlas.
+        The version and the papers about the atlas.
     experiment_ids : tuple of int
-        Those that went in, ascending.
+        Of the members, ascending.
     """
 
     ref: str
@@ -89,7 +82,7 @@ class Citation:
         )
 
 
-def citation_of(version: StoredVersion) -> Citation:
+def citation_of(version: VersionSource) -> Citation:
     """A draft of how to cite a version."""
     ids = tuple(member.experiment_id for member in version.experiments if member.group is not None)
     return Citation(
@@ -108,25 +101,29 @@ def _further(count: int) -> str:
     return f"{number_of(count, 'further experiment')} {'was' if count == 1 else 'were'}"
 
 
-def _methods(version: StoredVersion, count: int) -> str:
+def _methods(version: VersionSource, count: int) -> str:
     recipe = version.recipe
     groups = f"{len(version.groups)} groups" if len(version.groups) > 1 else "one group"
     if version.empty_groups:
         groups += f" ({len(version.empty_groups)} of them without experiments)"
-    normalized = ", divided by the injection volume," if recipe.normalize == "injection_volume" else ""
-    masked = " Voxels of the injection sites were left out." if recipe.exclude_injection else ""
-    weighted = " Voxels were weighted by the fraction of them that had data." if recipe.weight_by_data_mask else ""
-    left_out = f" {_further(len(version.left_out))} left out." if version.left_out else ""
+    sentences = [HEMISPHERE_RULES[recipe.hemisphere_rule].methods]
+    if recipe.exclude_injection:
+        sentences.append("Voxels of the injection sites were left out.")
+    if recipe.weight_by_data_mask:
+        sentences.append("Voxels were weighted by the fraction of them that had data.")
+    if version.left_out:
+        sentences.append(f"{_further(len(version.left_out))} left out.")
+    rules = "".join(f" {sentence}" for sentence in sentences if sentence)
     return (
-        f"Volumes of {recipe.kind.replace('_', ' ')} at {recipe.spacing_um} um in the {FRAME} of "
+        f"Volumes of {VOLUME_KINDS[recipe.kind].words} at {recipe.spacing_um} um in the {FRAME} of "
         f"{number_of(count, 'experiment')} of the Allen Mouse Brain Connectivity Atlas "
         "(Oh et al. 2014; Harris et al. 2019; Wang et al. 2020)"
-        f"{normalized} were averaged in {groups}.{_HEMISPHERES[recipe.hemisphere_rule]}{masked}{weighted}{left_out} "
+        f"{NORMALIZATIONS[recipe.normalize].methods} were averaged in {groups}.{rules} "
         f"Computed with bsv-store (dataset {version.ref}, fingerprint {version.fingerprint})."
     )
 
 
-def _own_entry(version: StoredVersion) -> str:
+def _own_entry(version: VersionSource) -> str:
     return (
         f"@misc{{bsvstore_{version.fingerprint[:12]},\n"
         f"  title        = {{Group averages {version.ref} of the Allen Mouse Brain Connectivity Atlas}},\n"

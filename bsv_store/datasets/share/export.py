@@ -10,11 +10,11 @@ from bsv_store.check import path as checked_path
 from bsv_store.formats.table import IMAGE_FORMATS, FileFormat, write_file
 
 if TYPE_CHECKING:
-    from bsv_store.datasets.stored import StoredVersion
+    from bsv_store.datasets.share.source import VersionSource
     from bsv_store.formats.image import Image
 
 
-def export_version(version: StoredVersion, target: Path | str, *, overwrite: bool = False) -> Path:
+def export_version(version: VersionSource, target: Path | str, *, overwrite: bool = False) -> Path:
     """Write a version to a file; see `VERSION_FORMATS` for the endings.
 
     At 25 and 10 um the result is never in memory as a whole. NRRD and NIfTI take some 400 MB: they store the axes in
@@ -22,7 +22,7 @@ def export_version(version: StoredVersion, target: Path | str, *, overwrite: boo
 
     Parameters
     ----------
-    version : StoredVersion
+    version : VersionSource
     target : path
     overwrite : bool
         Replace the file if it exists.
@@ -46,7 +46,7 @@ def export_version(version: StoredVersion, target: Path | str, *, overwrite: boo
     return path
 
 
-def _write_netcdf(version: StoredVersion, path: Path) -> None:
+def _write_netcdf(version: VersionSource, path: Path) -> None:
     from bsv_store.datasets.result.file import checked_stream
 
     with (
@@ -58,40 +58,40 @@ def _write_netcdf(version: StoredVersion, path: Path) -> None:
         shutil.copyfileobj(source, copy, 1 << 20)
 
 
-def _write_npz(version: StoredVersion, path: Path) -> None:
+def _write_npz(version: VersionSource, path: Path) -> None:
     from bsv_store.datasets.share.npz import write_npz
 
     write_npz(version, path)
 
 
-def _write_members(version: StoredVersion, path: Path) -> None:
+def _write_members(version: VersionSource, path: Path) -> None:
     frame = version.members
     frame.insert(0, "dataset", version.ref)
     frame.to_csv(path, index=False)
 
 
-def _write_references(version: StoredVersion, path: Path) -> None:
+def _write_references(version: VersionSource, path: Path) -> None:
     from bsv_store.datasets.share.citation import citation_of
 
     path.write_text(citation_of(version).bibtex, encoding="utf-8")
 
 
-def _write_citation(version: StoredVersion, path: Path) -> None:
+def _write_citation(version: VersionSource, path: Path) -> None:
     from bsv_store.datasets.share.citation import citation_of
 
     path.write_text(str(citation_of(version)), encoding="utf-8")
 
 
-def _write_bundle(version: StoredVersion, path: Path) -> None:
+def _write_bundle(version: VersionSource, path: Path) -> None:
     from bsv_store.datasets.share.bundle import write_bundle
 
     write_bundle(version, path)
 
 
-def _mean_as(image_format: FileFormat[Image]) -> FileFormat[StoredVersion]:
+def _mean_as(image_format: FileFormat[Image]) -> FileFormat[VersionSource]:
     """The format that holds the mean of a version as an image."""
 
-    def write(version: StoredVersion, path: Path) -> None:
+    def write(version: VersionSource, path: Path) -> None:
         from bsv_store.datasets.share.image import mean_image
 
         with mean_image(version) as image:
@@ -100,7 +100,7 @@ def _mean_as(image_format: FileFormat[Image]) -> FileFormat[StoredVersion]:
     return FileFormat(image_format.ending, f"the mean: {image_format.words}", write, image_format.marker)
 
 
-VERSION_FORMATS: tuple[FileFormat[StoredVersion], ...] = (
+VERSION_FORMATS: tuple[FileFormat[VersionSource], ...] = (
     FileFormat(".nc", "netCDF-4, the result file of the store", _write_netcdf),
     *map(_mean_as, IMAGE_FORMATS),
     FileFormat(".npz", "NumPy arrays: every statistic, axes, groups, recipe", _write_npz),

@@ -12,14 +12,14 @@ from bsv_store.formats.image import Image
 if TYPE_CHECKING:
     import h5py
 
-    from bsv_store.datasets.stored import StoredVersion
+    from bsv_store.datasets.share.source import VersionSource
     from bsv_store.formats.image import Slabs
 
 _SLAB_BYTES = 1 << 24
 
 
 @contextmanager
-def mean_image(version: StoredVersion) -> Iterator[Image]:
+def mean_image(version: VersionSource) -> Iterator[Image]:
     """The mean of all groups as an image that can be read inside the block.
 
     Raises

@@ -14,10 +14,10 @@ from bsv_store.volumes.grid import AXES
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bsv_store.datasets.stored import StoredVersion
+    from bsv_store.datasets.share.source import VersionSource
 
 
-def write_npz(version: StoredVersion, path: Path) -> None:
+def write_npz(version: VersionSource, path: Path) -> None:
     """Write every statistic, the axes in um, the groups, the recipe and the fingerprint."""
     groups = version.groups
     facts: dict[str, Any] = {f"{axis.lower()}_um": version.grid.centers_um(axis) for axis in AXES}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -27,14 +26,24 @@ from bsv_store_cli.output.formats import format_option
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.progress import progress_bar
 from bsv_store_cli.output.reports import API_URL
-from bsv_store_cli.session import opened_store, require_experiments
+from bsv_store_cli.session import note_unmeasured, opened_store
 
 if TYPE_CHECKING:
-    from bsv_store.acquisition.work.outcome import Failure
+    from collections.abc import Sequence
+
+    from bsv_store.acquisition.fetch import FetchReport
+    from bsv_store.acquisition.sync import UnionizeSyncReport
     from bsv_store.averaging.grouping.grouping import Grouping
     from bsv_store.catalog.selection.selection import Selection
-    from bsv_store.store.store import Store
-    from bsv_store.vocabulary import BilateralRule, HemisphereRule, Statistic
+    from bsv_store.vocabulary import (
+        BilateralRule,
+        HemisphereRule,
+        MissingPolicy,
+        Normalization,
+        ResultDtype,
+        Statistic,
+        VolumeKind,
+    )
 
 _option = functools.partial(click.option, cls=SectionOption, section="How to average")
 
@@ -47,7 +56,7 @@ _option = functools.partial(click.option, cls=SectionOption, section="How to ave
     type=RowChoice(NORMALIZATIONS),
     default="none",
     show_default=True,
-    help="Divide each volume by its injection volume, mm3.",
+    help="What each volume is divided by.",
 )
 @_option(
     "--hemisphere-rule",
@@ -55,19 +64,19 @@ _option = functools.partial(click.option, cls=SectionOption, section="How to ave
     metavar="RULE",
     default="none",
     show_default=True,
-    help=f"What becomes of the two hemispheres: {', '.join(HEMISPHERE_RULES).replace('_', '-')}.",
+    help=f"How the injected hemisphere is used: {', '.join(HEMISPHERE_RULES).replace('_', '-')}.",
 )
 @_option(
     "--bilateral-rule",
     type=RowChoice(BILATERAL_RULES),
     default="larger-side",
     show_default=True,
-    help="What becomes of injections into both sides, where the rule needs one side.",
+    help="Experiments injected on both sides, if the hemisphere rule needs one side.",
 )
 @_option(
     "--exclude-injection",
     is_flag=True,
-    help="Do not count the voxels of each injection site (injection fraction above 0).",
+    help="Do not count voxels inside the injection site (injection fraction above 0).",
 )
 @_option("--weight-by-data-mask", is_flag=True, help="Weight each voxel by the fraction of it that has data.")
 @_option(
@@ -76,44 +85,50 @@ _option = functools.partial(click.option, cls=SectionOption, section="How to ave
     multiple=True,
     type=RowChoice(STATISTICS),
     metavar="NAME",
-    help=f"Per voxel: {', '.join(STATISTICS)}; repeatable. The mean always comes with them.",
+    help=f"Per voxel: {', '.join(STATISTICS)}; repeatable. The mean is always computed.",
 )
 @_option(
     "--missing",
     type=RowChoice(MISSING_POLICIES),
     default="error",
     show_default=True,
-    help="What becomes of experiments that lack a volume, or an injection volume where it is needed.",
+    help="Experiments without a volume, divisor or injected hemisphere that is needed.",
 )
 @_option(
     "--dtype",
     type=RowChoice(RESULT_DTYPES),
     default="float32",
     show_default=True,
-    help="Of the result; sums are float64 in any case.",
+    help="Of the result. Sums are float64 in any case.",
 )
-@click.option("--name", required=True, metavar="NAME", help="The dataset that the version belongs to.")
+@click.option("--name", required=True, metavar="NAME", help="Dataset that the version belongs to.")
 @volume_options
-@click.option(
-    "--fetch", "fetch_first", is_flag=True, help="First bring what is missing: volumes, masks, unionize tables."
-)
+@click.option("--fetch", "fetch_first", is_flag=True, help="First download missing volumes, masks and unionize tables.")
 @COMPUTING_WORKERS
 @API_URL
 @format_option
 def aggregate(
     selection: Selection,
     grouping: Grouping,
+    normalize: Normalization,
     hemisphere_rule: HemisphereRule,
     bilateral_rule: BilateralRule,
+    exclude_injection: bool,
+    weight_by_data_mask: bool,
     statistics: tuple[Statistic, ...],
+    missing: MissingPolicy,
+    dtype: ResultDtype,
+    name: str,
+    kind: VolumeKind,
+    spacing_um: int,
     fetch_first: bool,
+    workers: int,
     api_url: str | None,
     output_format: str,
-    **recipe: Any,
 ) -> None:
     """Average the volumes of selected experiments by group, as a version of a dataset.
 
-    The same question over the same inputs returns the version that answered it before, without computing.
+    If a version of the dataset has the same recipe and inputs, it is returned without computing anything.
 
     \b
     Example:
@@ -121,54 +136,55 @@ def aggregate(
         --normalize injection-volume --name visual-by-AP
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
-        require_experiments(store, selection)
+        note_unmeasured(store, selection)
         if fetch_first:
-            _accept(_bring(store, selection, recipe, api_url), recipe["missing"])
+            quiet_retries()
+            with progress_bar() as progress:
+                reports = store.fetch_inputs(
+                    selection,
+                    kind=kind,
+                    spacing_um=spacing_um,
+                    exclude_injection=exclude_injection,
+                    weight_by_data_mask=weight_by_data_mask,
+                    api_url=api_url,
+                    progress=progress,
+                )
+            _accept(reports, missing)
         with progress_bar() as progress:
             version = store.aggregate(
                 selection,
+                name=name,
                 group_by=grouping,
+                kind=kind,
+                spacing_um=spacing_um,
+                normalize=normalize,
                 hemisphere_rule=hemisphere_rule,
                 bilateral_rule=bilateral_rule,
+                exclude_injection=exclude_injection,
+                weight_by_data_mask=weight_by_data_mask,
                 statistics=statistics or ("mean",),
+                missing=missing,
+                dtype=dtype,
                 progress=progress,
-                **recipe,
+                workers=workers,
             )
         latest = store.dataset(version.name)
         if version.number != latest.number:
-            note(f"{version.ref} is not the latest: {version.name} alone means {latest.ref}.")
+            note(f"{version.ref} is not the latest version: {version.name} alone means {latest.ref}.")
         print_answer(version, output_format)
 
 
-def _bring(store: Store, selection: Selection, recipe: Mapping[str, Any], api_url: str | None) -> list[Failure]:
-    """Bring what is missing, if there is room for all of it; what could not be had is said, and returned."""
-    from bsv_store.acquisition.plan import FillPlan
-    from bsv_store.averaging.recipe import needed_kinds
-
-    masks = {name: recipe[name] for name in ("exclude_injection", "weight_by_data_mask")}
-    wanted = [{"kind": kind, "spacing_um": recipe["spacing_um"]} for kind in needed_kinds(recipe["kind"], **masks)]
-    plans = (store.plan_fetch(selection, **volumes) for volumes in wanted)
-    FillPlan((store.plan_sync_unionizes(selection), *plans)).require_disk_space()
-    quiet_retries()
-    with progress_bar() as progress:
-        tables = store.sync_unionizes(selection, api_url=api_url, progress=progress)
-    note(tables.summary())
-    failed = list(tables.failed)
-    for volumes in wanted:
-        with progress_bar() as progress:
-            report = store.fetch(selection, **volumes, api_url=api_url, progress=progress)
-        note(report.summary())
-        failed += report.failed
-    for failure in failed:
-        note(f"Experiment {failure.experiment_id}: {failure.reason}")
-    return failed
-
-
-def _accept(failed: list[Failure], missing: str) -> None:
+def _accept(reports: Sequence[UnionizeSyncReport | FetchReport], missing: MissingPolicy) -> None:
+    """Print the reports; raise if something is missing that must not be."""
     from bsv_store.errors import UpstreamError
 
+    failed = [failure for report in reports for failure in report.failed]
+    for report in reports:
+        note(report.summary())
+    for failure in failed:
+        note(f"Experiment {failure.experiment_id}: {failure.reason}")
     if failed and missing == "error":
         raise UpstreamError(
-            f"the average was not made: {len(failed)} volumes or tables could not be fetched",
-            hint="Run the same again later, or average the others with --missing leave-out.",
+            f"nothing was averaged: {len(failed)} volumes or tables could not be fetched",
+            hint="Run the same command again later, or leave these experiments out: --missing leave-out.",
         )

@@ -39,7 +39,7 @@ The same with the real Allen API takes seven commands, in a new shell without th
   bsv-store sync annotation
   bsv-store aggregate --injected-in VISp --injected-in VISl --line wild-type \\
       --group-by AP --bins 5 --normalize injection-volume --name visual-by-AP --fetch
-  bsv-store dataset regions visual-by-AP --top 10
+  bsv-store dataset regions visual-by-AP --limit 10
   bsv-store plot visual-by-AP visual-by-AP.png"""
 
 

@@ -1,4 +1,4 @@
-"""The options that make a grouping."""
+"""Options for grouping."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bsv_store.vocabulary import AXES, GROUPING_FIELDS, WordRow
+from bsv_store.vocabulary import AXES, BIN_METHODS, GROUPING_FIELDS, WordRow
 from bsv_store_cli.help import RowChoice, SectionOption
 
 if TYPE_CHECKING:
     from bsv_store.averaging.grouping.grouping import Grouping
+    from bsv_store.vocabulary import BinMethod
 
 Command = Callable[..., Any]
 
 
 def grouping_options(command: Command) -> Command:
-    """Add the grouping options to a command, which gets them as one argument ``grouping``."""
+    """Add the grouping options to a command, which gets one argument ``grouping``."""
 
     @functools.wraps(command)
     def wrapper(
         group_by: tuple[str, ...],
         bins: int | None,
         edges: str | None,
-        quantiles: bool,
+        bin_method: BinMethod | None,
         regions: tuple[str, ...],
         **values: Any,
     ) -> Any:
-        grouping = _grouping(group_by, bins=bins, edges=edges, quantiles=quantiles, regions=regions)
+        grouping = _grouping(group_by, bins=bins, edges=edges, method=bin_method, regions=regions)
         return command(grouping=grouping, **values)
 
     for option in reversed(_OPTIONS):
@@ -47,15 +48,22 @@ _OPTIONS = [
         multiple=True,
         type=RowChoice({**AXES, "region": _REGION, **GROUPING_FIELDS}),
         metavar="WHAT",
-        help="Injection coordinate (AP, DV, ML), region (with --region), or primary-structure, line, sex, product,"
-        " injected-hemisphere, strain. Given twice, the two are crossed.  [default: one group]",
+        help=f"Injection coordinate ({', '.join(AXES)}), region (with --region), or"
+        f" {', '.join(GROUPING_FIELDS).replace('_', '-')}. Given twice, the two are crossed.  [default: one group]",
     ),
-    _option("--bins", type=int, metavar="N", help="Coordinate bins; empty ones make no group.  [default: 5]"),
-    _option("--quantiles", is_flag=True, help="Bins of equally many experiments instead of equal width."),
+    _option(
+        "--bins", type=int, metavar="N", help="Number of coordinate bins. Empty bins are not groups.  [default: 5]"
+    ),
+    _option(
+        "--bin-method",
+        type=RowChoice(BIN_METHODS, [name for name in BIN_METHODS if name != "edges"]),
+        metavar="METHOD",
+        help=f"{', '.join(name for name in BIN_METHODS if name != 'edges').replace('_', '-')}.  [default: equal-width]",
+    ),
     _option(
         "--edges",
         metavar="UM,UM,...",
-        help="Edges of the coordinate bins, um, instead of --bins. Each is a group, even if empty, unless crossed.",
+        help="Edges of the coordinate bins in um, instead of --bins. Empty bins are groups too, unless crossed.",
     ),
     _option(
         "--region",
@@ -68,44 +76,43 @@ _OPTIONS = [
 
 
 def _grouping(
-    group_by: tuple[str, ...], *, bins: int | None, edges: str | None, quantiles: bool, regions: tuple[str, ...]
+    group_by: tuple[str, ...],
+    *,
+    bins: int | None,
+    edges: str | None,
+    method: BinMethod | None,
+    regions: tuple[str, ...],
 ) -> Grouping:
     from bsv_store.averaging.grouping.grouping import by_coordinate, by_field, by_region, crossed, no_grouping
 
     coordinates = sum(key in AXES for key in group_by)
-    if not coordinates and (bins is not None or edges is not None or quantiles):
-        raise click.UsageError("--bins, --edges and --quantiles go with --group-by AP, DV or ML")
+    if not coordinates and (bins is not None or edges is not None or method is not None):
+        raise click.UsageError(f"--bins, --edges and --bin-method need --group-by {', '.join(AXES)}")
     if bool(regions) != ("region" in group_by):
-        raise click.UsageError("--group-by region and --region go together")
-    if edges is not None and (bins is not None or quantiles):
-        raise click.UsageError("give --edges, or --bins and --quantiles, not both")
+        raise click.UsageError("--group-by region and --region need each other")
+    if edges is not None and (bins is not None or method is not None):
+        raise click.UsageError("--edges cannot be combined with --bins or --bin-method")
     if len(group_by) > 2:
         raise click.UsageError("at most two groupings can be crossed")
-    options: dict[str, Any] = {}
-    if edges is not None:
-        options["edges"] = _numbers(edges)
-    if bins is not None:
-        options["bins"] = bins
-    if quantiles:
-        options["method"] = "quantile"
-    made: list[Grouping] = []
+    bin_edges = None if edges is None else _numbers(edges)
+    factors: list[Grouping] = []
     for key in group_by:
         if key in AXES:
-            made.append(by_coordinate(key, **options))
+            factors.append(by_coordinate(key, bins=bins, method=method, edges=bin_edges))
         elif key == "region":
-            made.append(by_region(_regions(regions)))
+            factors.append(by_region(_regions(regions)))
         else:
-            made.append(by_field(key.replace("-", "_")))
-    if not made:
+            factors.append(by_field(key))
+    if not factors:
         return no_grouping()
-    return made[0] if len(made) == 1 else crossed(made[0], made[1])
+    return factors[0] if len(factors) == 1 else crossed(factors[0], factors[1])
 
 
 def _numbers(text: str) -> list[float]:
     try:
         return [float(item) for item in text.split(",")]
     except ValueError as error:
-        raise click.UsageError(f"--edges takes numbers separated by commas, not {text!r}") from error
+        raise click.UsageError(f"--edges must be numbers separated by commas, got {text!r}") from error
 
 
 def _regions(regions: tuple[str, ...]) -> dict[str, list[str]]:
@@ -115,6 +122,6 @@ def _regions(regions: tuple[str, ...]) -> dict[str, list[str]]:
         if not equals:
             label, acronyms = text, text
         if label in groups:
-            raise click.UsageError(f"the region group {label!r} is given twice")
+            raise click.UsageError(f"the region group {label!r} is listed twice")
         groups[label] = acronyms.split("+")
     return groups

@@ -13,7 +13,7 @@ from bsv_store_cli.output.tables import Column, day_time, fixed
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bsv_store.datasets.records import GroupInfo
+    from bsv_store.datasets.groups import GroupInfo
     from bsv_store.datasets.version import DatasetVersion
 
 _GROUP_COLUMNS = ("group", "label", "lower_um", "upper_um", "center_um", "n")

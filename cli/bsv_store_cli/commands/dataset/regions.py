@@ -21,7 +21,7 @@ from bsv_store_cli.session import opened_store
 
 _TABLE = (
     Column("group_label", "group"),
-    Column("acronym", "structure"),
+    Column("structure", "structure"),
     Column("hemisphere", "hemisphere"),
     Column("voxels", "voxels", count),
     Column("mean", "mean"),
@@ -40,7 +40,9 @@ _TABLE = (
     type=RowChoice(MEASURED_HEMISPHERES),
     help="Only this one; repeatable. Of a version that was folded: ipsilateral, contralateral or both.",
 )
-@click.option("--top", type=click.IntRange(1), metavar="N", help="The N with the largest mean, that one first.")
+@click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="The N structures with the largest mean, largest first."
+)
 @format_option
 def regions(
     ref: str,
@@ -48,7 +50,7 @@ def regions(
     structure_set: int | None,
     groups: tuple[int, ...],
     hemispheres: tuple[MeasuredHemisphere, ...],
-    top: int | None,
+    limit: int | None,
     output_format: str,
 ) -> None:
     """Tabulate the mean of each group over structures and hemispheres, in ontology order.
@@ -58,7 +60,7 @@ def regions(
     \b
     Examples:
       bsv-store dataset regions visual-by-AP@2 --structure CP --structure TH
-      bsv-store dataset regions visual-by-AP --group 0 --hemisphere right --top 10
+      bsv-store dataset regions visual-by-AP --group 0 --hemisphere right --limit 10
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
         version = store.dataset(ref)
@@ -68,7 +70,7 @@ def regions(
             structure_set=structure_set,
             groups=groups or None,
             hemisphere=hemispheres or None,
-            limit=top,
+            limit=limit,
         )
     print_rows(frame_rows(frame), output_format, columns=list(frame.columns), table=_TABLE)
     note_empty_groups(group for group in version.empty_groups if group.number in set(frame["group"]))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _STRUCTURES = click.argument("structures", nargs=-1, required=True, metavar="ACRONYM...")
 _TABLE = (
     Column("experiment_id", "experiment"),
-    Column("acronym", "structure"),
+    Column("structure", "structure"),
     Column("hemisphere", "hemisphere"),
     Column("voxels", "voxels", count),
     Column("mean", "mean"),

@@ -1,4 +1,4 @@
-"""One member's volume and masks, cut to the slab at hand and laid out flat, in buffers that are used again."""
+"""Reading a slab of a member's volume and masks into flat, reused buffers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bsv_store.vocabulary import Hemisphere
 from bsv_store.volumes.volume import SparseArray
 
 Voxels = SparseArray | NDArray[np.floating[Any]]
-"""A volume over the whole grid: sparse, or dense with axes [ap, dv, ml]; or of it the AP planes at hand alone."""
+"""A volume over the whole grid, sparse or dense with axes [ap, dv, ml], or only its AP planes in the slab."""
 
 Mask = SparseArray | NDArray[np.floating[Any]] | NDArray[np.bool_]
 """A volume of fractions, sparse or dense, or a dense boolean array."""
@@ -22,7 +22,7 @@ Mask = SparseArray | NDArray[np.floating[Any]] | NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Flat:
-    """Voxels by C-order index inside the slab; all others are 0. Lives until the intake's next volume.
+    """Voxels by C-order index inside the slab; all others are 0. Valid until the reader's next volume.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Flat:
     values: NDArray[np.float64]
 
 
-class Intake:
+class SlabReader:
     """Reader of volumes over a slab of AP planes.
 
     Parameters
@@ -63,7 +63,7 @@ class Intake:
         self._difference: NDArray[np.float64] | None = None
 
     def slab_of(self, array: NDArray[Any], what: str) -> NDArray[Any]:
-        """The slab of a dense array over the whole grid, or over the slab, flat in C order; a view where possible.
+        """The slab of a dense array over the whole grid or the slab, flat in C order; a view where possible.
 
         Raises
         ------
@@ -93,7 +93,7 @@ class Intake:
             raise InputError(f"{what} lists voxels outside its grid", hint="The file is damaged; fetch it again.")
         if self.size == self._grid_size:
             return index, values
-        # Of the index's own type, or all of it would be converted.
+        # With the dtype of the index, so that NumPy does not convert all of it.
         low, high = np.searchsorted(index, np.array([self.first, self.first + self.size], index.dtype))
         return index[low:high], values[low:high]
 
@@ -124,21 +124,21 @@ class Intake:
         return flat
 
     def dropped(self, flat: Flat, exclude: Mask | None, *, symmetric: bool, what: str) -> NDArray[np.bool_] | None:
-        """Which voxels of the slab must not be counted, or None if all are.
+        """Which voxels of the slab are not counted; None if all are.
 
         Parameters
         ----------
         flat : Flat
-            NaN is "no data", and not counted.
+            NaN = no data: not counted.
         exclude : SparseArray or ndarray, optional
             Voxels above 0 (or NaN, or true) are not counted.
         symmetric : bool
-            Whether the mirror image of a voxel goes with it.
+            Whether the mirrored voxel is not counted either.
 
         Returns
         -------
         ndarray of bool, shape (n_voxels,), or None
-            A buffer, good until the next call.
+            A buffer, valid until the next call.
         """
         has_nan = flat.values.size > 0 and np.isnan(flat.values.min())
         if not has_nan and exclude is None:
@@ -164,8 +164,8 @@ class Intake:
     ) -> NDArray[np.float64]:
         """Weight of every voxel of the slab, float64; 0 where there is no data or the voxel is not counted.
 
-        With `symmetric` a voxel and its mirror both get the smaller of their two weights: a difference is worth no more
-        than the worse of its two sides.
+        With `symmetric` a voxel and its mirror both get the smaller of their two weights, since a difference is as
+        reliable as the less reliable of its two voxels.
 
         Raises
         ------
@@ -181,7 +181,7 @@ class Intake:
             np.copyto(result, self.slab_of(weights, name), casting="unsafe")
         np.copyto(result, 0.0, where=np.isnan(result))
         if result.size and not (result.min() >= 0 and np.isfinite(result.max())):
-            raise InputError(f"{name} are not all finite and above or at 0", hint="Use the data mask as it was stored.")
+            raise InputError(f"{name} must be finite and not negative", hint="Use the data mask as it was stored.")
         if symmetric:
             planes = result.reshape(self.shape)
             np.minimum(planes, planes[..., ::-1].copy(), out=planes)
@@ -195,9 +195,9 @@ class Intake:
         return Flat(flat.index[kept], flat.values[kept])
 
     def subtracted(self, flat: Flat, injected: Hemisphere) -> Flat:
-        """Signal minus the mirrored voxel on the injected side; the other side is left at 0.
+        """Signal minus the mirrored voxel in the injected hemisphere; 0 in the other one.
 
-        Works on the voxels that are not 0 alone: the two sides meet in a buffer of which nothing else is read.
+        Only voxels that are not 0 are processed. They are combined in a buffer of which nothing else is read.
         """
         width = self.shape[2]
         half = injected_half(width, injected)
@@ -208,7 +208,7 @@ class Intake:
         if self._difference is None:
             self._difference = np.empty(self.size, np.float64)
         difference = self._difference
-        # NaN marks untouched voxels of the injected side, so that none is listed twice.
+        # NaN marks voxels that have not been written, so that none is listed twice.
         difference[mirrored] = np.nan
         difference[here] = 0.0
         index = np.concatenate([here, mirrored[np.isnan(difference[mirrored])]])
@@ -218,15 +218,15 @@ class Intake:
         return Flat(index, difference[index])
 
     def release(self) -> None:
-        """Give the buffers back; the next volume allocates them again."""
+        """Free the buffers; the next volume allocates them again."""
         self._index, self._values = np.empty(0, np.intp), np.empty(0, np.float64)
         self._dropped = self._difference = None
 
     def _check_shape(self, shape: tuple[int, ...], what: str) -> None:
         if tuple(shape) != self.grid_shape:
             raise FrameError(
-                f"{what} has the shape {tuple(shape)}, the average {self.grid_shape}",
-                hint="Average volumes of one spacing and one coordinate frame only.",
+                f"{what} has the shape {tuple(shape)}, the average has {self.grid_shape}",
+                hint="All volumes of an average have one spacing and one coordinate frame.",
             )
 
     @property
@@ -236,7 +236,7 @@ class Intake:
 
     def _buffers(self, count: int) -> Flat:
         if self._index.size < count:
-            # Some room to spare, so that a run of slowly growing volumes does not allocate each time.
+            # Allocate more than needed, so that slowly growing volumes do not allocate each time.
             capacity = min(self.size, count + count // 4)
             self._index = np.empty(capacity, np.intp)
             self._values = np.empty(capacity, np.float64)

@@ -1,0 +1,169 @@
+"""Members of an average: the one definition of what is recorded of each, and of every form that it is recorded in.
+
+The forms are the JSON that fingerprints are computed from (also in result files and bundles), rows of the table
+``dataset_member``, columns of result files, and data frames. All of them are derived from the fields of `Member`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bsv_store.vocabulary import Hemisphere
+
+
+@dataclass(frozen=True, slots=True)
+class MemberColumn:
+    """How a field of `Member` is recorded.
+
+    Attributes
+    ----------
+    field : str
+        Name of the field.
+    name : str
+        Name of the column in data frames and, with the prefix ``member_``, in result files.
+    table : str
+        Name of the column in the table ``dataset_member``.
+    json : str or None
+        Key in the inputs of a version; None = not there.
+    dtype : str
+        In data frames.
+    in_file : bool
+        Whether result files have it as a column.
+    """
+
+    field: str
+    name: str
+    table: str
+    json: str | None
+    dtype: str
+    in_file: bool
+
+
+class _Recorded(TypedDict, total=False):
+    """How a field is recorded; by default the names are those of the field, and the dtype is object."""
+
+    name: str
+    table: str
+    json: str
+    dtype: str
+    in_file: bool
+
+
+def _recorded(**facts: Unpack[_Recorded]) -> Mapping[str, Any]:
+    return {"dtype": "object", **facts}
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A selected experiment: the group that it is averaged in, or the reason why it was left out.
+
+    Attributes
+    ----------
+    group : int or None
+        Number of the group, from 0; None = left out.
+    reason : str or None
+        Why it was left out.
+    divisor : float or None
+        What its volume was divided by; 1 = not normalized.
+    injected_hemisphere : {'left', 'right'} or None
+        If the hemisphere rule used it.
+    array_sha256 : str or None
+        Hash of its volume.
+    injection_fraction_sha256, data_mask_sha256 : str or None
+        Hashes of its masks, if the recipe uses them.
+    """
+
+    experiment_id: int = field(metadata=_recorded(json="experiment_id", dtype="int64"))
+    group: int | None = field(
+        default=None, metadata=_recorded(table="group_number", json="group", dtype="Int64", in_file=True)
+    )
+    reason: str | None = field(
+        default=None, metadata=_recorded(name="left_out_reason", table="left_out_reason", in_file=True)
+    )
+    divisor: float | None = field(default=None, metadata=_recorded(json="divisor", dtype="Float64", in_file=True))
+    injected_hemisphere: Hemisphere | None = field(default=None, metadata=_recorded(json="injected", in_file=True))
+    array_sha256: str | None = field(default=None, metadata=_recorded(json="volume", in_file=True))
+    injection_fraction_sha256: str | None = field(default=None, metadata=_recorded(json="exclude"))
+    data_mask_sha256: str | None = field(default=None, metadata=_recorded(json="weights"))
+
+    def to_json(self) -> dict[str, Any]:
+        """The member as plain JSON values, in the form of the inputs of a version."""
+        if self.group is None:
+            return {"experiment_id": self.experiment_id, "reason": self.reason}
+        return {column.json: getattr(self, column.field) for column in MEMBER_COLUMNS if column.json is not None}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Member:
+        """The member from the result of `to_json`."""
+        if "group" not in value:
+            return cls(value["experiment_id"], reason=value["reason"])
+        return cls(**{column.field: value[column.json] for column in MEMBER_COLUMNS if column.json is not None})
+
+    def to_row(self) -> tuple[Any, ...]:
+        """The values in the order of `MEMBER_COLUMNS`; ``Member(*row)`` is the inverse."""
+        return tuple(getattr(self, column.field) for column in MEMBER_COLUMNS)
+
+
+MEMBER_COLUMNS: tuple[MemberColumn, ...] = tuple(
+    MemberColumn(
+        each.name,
+        each.metadata.get("name") or each.name,
+        each.metadata.get("table") or each.name,
+        each.metadata.get("json"),
+        each.metadata["dtype"],
+        each.metadata.get("in_file", False),
+    )
+    for each in fields(Member)
+)
+
+
+def members_from_json(content: Mapping[str, Any]) -> tuple[Member, ...]:
+    """The members in the inputs of a version, ascending by experiment id, including those left out."""
+    return in_order(Member.from_json(entry) for entry in (*content["members"], *content["left_out"]))
+
+
+def members_to_json(members: Iterable[Member]) -> dict[str, Any]:
+    """Members in the form of the inputs of a version: ``members``, and ``left_out`` with the reasons."""
+    found: dict[str, list[dict[str, Any]]] = {"members": [], "left_out": []}
+    for member in members:
+        found["left_out" if member.group is None else "members"].append(member.to_json())
+    return found
+
+
+def in_order(members: Iterable[Member]) -> tuple[Member, ...]:
+    """The members, ascending by experiment id."""
+    return tuple(sorted(members, key=lambda member: member.experiment_id))
+
+
+def ids_by_group(members: Iterable[Member]) -> dict[int, list[int]]:
+    """Experiment ids of the members of each group."""
+    found: dict[int, list[int]] = {}
+    for member in members:
+        if member.group is not None:
+            found.setdefault(member.group, []).append(member.experiment_id)
+    return found
+
+
+def members_frame(members: Sequence[Member], labels: Mapping[int, str]) -> pd.DataFrame:
+    """The members, one row each, with a column ``group_label`` after ``group``.
+
+    Parameters
+    ----------
+    members : sequence of Member
+    labels : mapping of int to str
+        Label of each group by its number.
+    """
+    import pandas as pd
+
+    columns: dict[str, Any] = {}
+    for column in MEMBER_COLUMNS:
+        values = [getattr(member, column.field) for member in members]
+        columns[column.name] = values if column.dtype == "object" else pd.array(values, dtype=column.dtype)
+        if column.field == "group":
+            columns["group_label"] = [None if group is None else labels[group] for group in values]
+    return pd.DataFrame(columns)

@@ -1,0 +1,103 @@
+"""Why experiments are left out of a computation, and the policy for missing data: the one home of both."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, assert_never
+
+from bsv_store.catalog.selection.commands import fetch_command
+from bsv_store.catalog.selection.resolve import excluded_from
+from bsv_store.catalog.volumes import find_volumes
+from bsv_store.errors import MissingDataError
+from bsv_store.text import listed_ids, number_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from bsv_store.catalog.selection.selection import Selection
+    from bsv_store.vocabulary import MissingPolicy, VolumeKind
+    from bsv_store.volumes.library import VolumeFile
+
+# Without the path or the kind of damage: the same damage must give the same fingerprint the next time.
+DAMAGED = "its stored file is missing or damaged"
+"""The reason for leaving out an experiment whose file is damaged."""
+
+LEAVE_OUT_HINT = "Or leave such experiments out (--missing leave-out, missing='leave_out')."
+
+
+def excluded_reasons(connection: Connection, selection: Selection) -> dict[int, str]:
+    """The reason for each experiment that the exclusion list removes from a selection."""
+    return {each: f"excluded: {reason}" for each, reason in excluded_from(connection, selection).items()}
+
+
+def leave_out(ids: Collection[int], reason: str, *, missing: MissingPolicy, hint: str) -> dict[int, str]:
+    """The reason for each of these experiments, which do not have some data.
+
+    Raises
+    ------
+    MissingDataError
+        If there are any and the policy is 'error'.
+    """
+    if missing == "leave_out":
+        return dict.fromkeys(ids, reason)
+    if missing == "error":
+        if ids:
+            raise MissingDataError(
+                f"{reason}: {number_of(len(ids), 'experiment')}, {listed_ids(ids)}", hint=f"{hint} {LEAVE_OUT_HINT}"
+            )
+        return {}
+    assert_never(missing)
+
+
+def without_volume(
+    selection: Selection, ids: Collection[int], *, kind: VolumeKind, spacing_um: int, missing: MissingPolicy
+) -> dict[int, str]:
+    """The reason for each of these experiments, whose volume is not in the store.
+
+    Raises
+    ------
+    MissingDataError
+        If there are any and the policy is 'error'; the hint is the command that fetches the volumes.
+    """
+    return leave_out(
+        ids,
+        f"the {kind} at {spacing_um} um is not in the store",
+        missing=missing,
+        hint=f"Fetch them: {fetch_command(selection, ids, kind=kind, spacing_um=spacing_um)}",
+    )
+
+
+def available_volumes(
+    connection: Connection,
+    selection: Selection,
+    ids: Sequence[int],
+    *,
+    kind: VolumeKind,
+    spacing_um: int,
+    missing: MissingPolicy,
+) -> tuple[dict[int, VolumeFile], dict[int, str]]:
+    """The volumes of these experiments of a selection, and the reason for each experiment that is left out.
+
+    Raises
+    ------
+    MissingDataError
+        If volumes are missing and the policy is 'error', or all are missing.
+    """
+    found = find_volumes(connection, ids, kind=kind, spacing_um=spacing_um)
+    absent = [each for each in ids if each not in found]
+    reasons = without_volume(selection, absent, kind=kind, spacing_um=spacing_um, missing=missing)
+    if not found:
+        raise nothing_left(selection, reasons, kind=kind, spacing_um=spacing_um)
+    return found, reasons
+
+
+def nothing_left(
+    selection: Selection, reasons: Mapping[int, str], *, kind: VolumeKind, spacing_um: int
+) -> MissingDataError:
+    """The error if all selected experiments are left out."""
+    first = min(reasons)
+    command = fetch_command(selection, list(reasons), kind=kind, spacing_um=spacing_um)
+    return MissingDataError(
+        f"all {number_of(len(reasons), 'selected experiment')} are left out; {first}: {reasons[first]}",
+        hint=f"Fetch what is missing: {command}",
+    )

@@ -1,0 +1,58 @@
+"""The groups of a version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from bsv_store.averaging.grouping.assignment import CoordinateRange
+    from bsv_store.averaging.inputs import Inputs
+
+
+@dataclass(frozen=True, slots=True)
+class GroupInfo:
+    """A group of a version, in the order of the result's first axis.
+
+    Attributes
+    ----------
+    number : int
+        From 0.
+    label : str
+    lower, upper : float or None
+        Edges of the coordinate bin in um; None if groups are not bins.
+    center : float or None
+        Mean injection coordinate of the members in um; None if groups are not bins.
+    n : int
+        Number of members.
+    experiment_ids : tuple of int
+        Ascending.
+    second_lower, second_upper, second_center : float or None
+        The same along the second axis, if two coordinates are crossed.
+    """
+
+    number: int
+    label: str
+    lower: float | None
+    upper: float | None
+    center: float | None
+    n: int
+    experiment_ids: tuple[int, ...]
+    second_lower: float | None = None
+    second_upper: float | None = None
+    second_center: float | None = None
+
+    @classmethod
+    def of(cls, number: int, label: str, ranges: Sequence[CoordinateRange], experiment_ids: Iterable[int]) -> GroupInfo:
+        """The group with these ranges, one for each coordinate factor, and these members."""
+        ids = tuple(sorted(experiment_ids))
+        edges = [(part.lower_um, part.upper_um, part.center_um) for part in ranges]
+        first, second, *_ = [*edges, (None, None, None), (None, None, None)]
+        return cls(number, label, *first, len(ids), ids, *second)
+
+
+def groups_of(inputs: Inputs) -> tuple[GroupInfo, ...]:
+    """The groups of a version with these inputs."""
+    return tuple(GroupInfo.of(group.number, group.label, group.ranges, group.experiment_ids) for group in inputs.groups)

@@ -1,0 +1,147 @@
+"""The inputs that a version was computed from: from its result file, or from what the catalog recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bsv_store.averaging.grouping.assignment import CoordinateRange, Group, LeftOut
+from bsv_store.averaging.inputs import Inputs, MemberInput, gather_inputs
+from bsv_store.averaging.members import Member, ids_by_group, members_from_json, members_to_json
+from bsv_store.catalog.selection.commands import fetch_command
+from bsv_store.catalog.volumes import find_volumes
+from bsv_store.errors import DamagedFileError, InputError, MissingDataError
+from bsv_store.text import listed_ids
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from bsv_store.averaging.recipe import Recipe
+    from bsv_store.datasets.groups import GroupInfo
+    from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.vocabulary import VolumeKind
+    from bsv_store.volumes.library import VolumeFile
+
+
+def content_of_file(version: DatasetVersion) -> dict[str, Any] | None:
+    """The inputs in the result file, as JSON values; None if the file is damaged."""
+    try:
+        with version.open() as file:
+            value: dict[str, Any] = json.loads(file["inputs"].asstr()[()])
+            return value
+    except DamagedFileError:
+        # Rebuilding the version restores it.
+        return None
+
+
+def original_inputs(connection: Connection, version: DatasetVersion, content: dict[str, Any] | None) -> Inputs:
+    """The inputs of a version: from its file, else the current ones if they are the same, else from the catalog.
+
+    Parameters
+    ----------
+    content : dict or None
+        The result of `content_of_file`.
+
+    Raises
+    ------
+    MissingDataError
+        If the store no longer has a file that the version was computed from.
+    """
+    if content is not None:
+        return _from_content(connection, version.recipe, content)
+    with contextlib.suppress(InputError):
+        # If the recipe has no result now, the recorded inputs are used.
+        current = gather_inputs(connection, version.recipe)
+        if current.fingerprint() == version.fingerprint:
+            return current
+    return _from_content(connection, version.recipe, _content_of_rows(version))
+
+
+def _content_of_rows(version: DatasetVersion) -> dict[str, Any]:
+    """The inputs as the catalog recorded them: everything that the arrays depend on."""
+    groups = [{"label": group.label, "ranges": _ranges_of(version, group)} for group in version.groups]
+    return {"groups": groups, **members_to_json(version.experiments)}
+
+
+def _ranges_of(version: DatasetVersion, group: GroupInfo) -> list[dict[str, Any]]:
+    edges = (
+        (group.lower, group.upper, group.center),
+        (group.second_lower, group.second_upper, group.second_center),
+    )
+    return [
+        {"axis": axis, "lower_um": lower, "upper_um": upper, "center_um": center}
+        for axis, (lower, upper, center) in zip(version.axes, edges, strict=False)
+    ]
+
+
+def _from_content(connection: Connection, recipe: Recipe, content: Mapping[str, Any]) -> Inputs:
+    experiments = members_from_json(content)
+    members = [member for member in experiments if member.group is not None]
+    ids = ids_by_group(members)
+    groups = tuple(
+        Group(
+            number,
+            group["label"],
+            tuple(ids.get(number, [])),
+            tuple(CoordinateRange(**part) for part in group["ranges"]),
+        )
+        for number, group in enumerate(content["groups"])
+    )
+    left_out = tuple(LeftOut(each.experiment_id, each.reason or "") for each in experiments if each.group is None)
+    return Inputs(recipe, groups, _with_files(connection, recipe, members), left_out)
+
+
+def _with_files(connection: Connection, recipe: Recipe, members: Sequence[Member]) -> tuple[MemberInput, ...]:
+    def files(kind: VolumeKind, hashes: Mapping[int, str | None]) -> dict[int, VolumeFile]:
+        return _files(connection, recipe, kind, hashes)
+
+    volumes = files(recipe.kind, {each.experiment_id: each.array_sha256 for each in members})
+    exclude: dict[int, VolumeFile] = {}
+    weights: dict[int, VolumeFile] = {}
+    if recipe.exclude_injection:
+        exclude = files("injection_fraction", {each.experiment_id: each.injection_fraction_sha256 for each in members})
+    if recipe.weight_by_data_mask:
+        weights = files("data_mask", {each.experiment_id: each.data_mask_sha256 for each in members})
+    return tuple(
+        MemberInput(
+            each.experiment_id,
+            each.group or 0,
+            volumes[each.experiment_id],
+            1.0 if each.divisor is None else each.divisor,
+            each.injected_hemisphere,
+            exclude.get(each.experiment_id),
+            weights.get(each.experiment_id),
+        )
+        for each in members
+    )
+
+
+def _files(
+    connection: Connection, recipe: Recipe, kind: VolumeKind, hashes: Mapping[int, str | None]
+) -> dict[int, VolumeFile]:
+    """The files with these hashes, by experiment id.
+
+    Raises
+    ------
+    MissingDataError
+        If the store no longer has them.
+    """
+    ids = list(hashes)
+    found = find_volumes(connection, ids, kind=kind, spacing_um=recipe.spacing_um)
+    absent = [identifier for identifier in ids if identifier not in found]
+    if absent:
+        command = fetch_command(recipe.selection, absent, kind=kind, spacing_um=recipe.spacing_um)
+        raise MissingDataError(
+            f"the {kind} that the version was computed from is no longer in the store: {listed_ids(absent)}",
+            hint=f"Fetch it: {command}",
+        )
+    # Early schemas did not record the hashes of masks. If the result file is damaged too, current masks are used.
+    replaced = [each for each in ids if hashes[each] not in (None, found[each].layout.array_sha256)]
+    if replaced:
+        raise MissingDataError(
+            f"the {kind} that the version was computed from has been replaced: {listed_ids(replaced)}",
+            hint="The version cannot be rebuilt. `bsv-store dataset stale` lists what has changed.",
+        )
+    return found
