@@ -66,7 +66,7 @@ def test_an_old_list_in_a_cache_is_told(run: Runner, own_filled: Path, tmp_path:
     (cache / "manifest.json").write_text("{}", encoding="utf-8")
     done = run("adopt", cache, store=own_filled).succeeded()
     # The file does not say when it was made, and so is older than what came from the API.
-    assert "List of experiments: History only: the newer api list of " in done.err
+    assert "List of experiments: The newer api list of " in done.err
 
 
 def test_a_folder_that_is_no_cache_is_refused(run: Runner, filled: Path, tmp_path: Path) -> None:

@@ -300,7 +300,7 @@ class Criteria:
         Raises
         ------
         SelectionError
-            If a criterion does not exist, has an invalid value, or lacks the criterion that it belongs to.
+            If a criterion does not exist, its value is not valid, or the criterion that it belongs to is missing.
         """
         for name in values:
             if name not in CRITERIA:

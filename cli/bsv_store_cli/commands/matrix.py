@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     "--measure",
     type=RowChoice(MEASURES),
     metavar="MEASURE",
-    default="normalized_projection_volume",
+    default="normalized-projection-volume",
     show_default=True,
     help="Measure of the signal.",
 )

@@ -58,7 +58,7 @@ def _measure_option(default: str) -> Callable[[_Command], _Command]:
         "--measure",
         type=RowChoice(MEASURES),
         metavar="MEASURE",
-        default=default,
+        default=default.replace("_", "-"),
         show_default=True,
         help="Measure of the signal.",
     )

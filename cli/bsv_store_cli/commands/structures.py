@@ -110,7 +110,7 @@ def sets(set_id: int | None, output_format: str) -> None:
     "--measure",
     type=RowChoice(MEASURES),
     metavar="MEASURE",
-    default="normalized_projection_volume",
+    default="normalized-projection-volume",
     show_default=True,
     help="Measure of the signal.",
 )
