@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bsv_store import check
 from bsv_store.store.connection import connect
-from bsv_store.volumes.files import StoreFiles
-from bsv_store.volumes.volume import volume_kind
+from bsv_store.vocabulary import VOLUME_KINDS
 
 if TYPE_CHECKING:
     from datetime import date
@@ -502,7 +501,7 @@ class Store:
                 self.files,
                 client,
                 ids,
-                kind=volume_kind(kind),
+                kind=check.choice("kind", kind, VOLUME_KINDS).name,
                 spacing_um=spacing_um,
                 refresh=refresh,
                 workers=workers,
@@ -528,7 +527,7 @@ class Store:
             self.database,
             self.files,
             self._nonempty(selection),
-            kind=volume_kind(kind),
+            kind=check.choice("kind", kind, VOLUME_KINDS).name,
             spacing_um=spacing_um,
             refresh=refresh,
             workers=workers,

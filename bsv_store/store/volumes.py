@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bsv_store import check
+from bsv_store.vocabulary import VOLUME_KINDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,6 +108,7 @@ class Volumes:
 
     def _file(self, experiment_id: int, kind: str, spacing_um: int) -> VolumeFile:
         from bsv_store.catalog.volume_lookup import stored_volume
-        from bsv_store.volumes.volume import volume_kind
 
-        return stored_volume(self._database, experiment_id, kind=volume_kind(kind), spacing_um=spacing_um)
+        return stored_volume(
+            self._database, experiment_id, kind=check.choice("kind", kind, VOLUME_KINDS).name, spacing_um=spacing_um
+        )
