@@ -71,7 +71,7 @@ def list_(output_format: str) -> None:
 
 @dataset.command()
 @REF
-@click.option("--members", is_flag=True, help="List the members of each group too; CSV has them instead of the groups.")
+@click.option("--members", is_flag=True, help="Also list the members; CSV has the members instead of the groups.")
 @format_option
 def show(ref: str, members: bool, output_format: str) -> None:
     """Show a version: recipe, groups, hashes, members."""
@@ -84,16 +84,16 @@ def show(ref: str, members: bool, output_format: str) -> None:
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def export(ref: str, target: Path, overwrite: bool) -> None:
-    """Write a version to FILE, whose ending says how.
+    """Write a version to FILE, whose ending names the format.
 
     \b
-    .nc              netCDF-4, as it stands in the store
+    .nc              netCDF-4, the file of the store
     .nrrd            the mean; several groups are a fourth axis
     .nii .nii.gz     the mean as NIfTI-1; several groups are a fourth axis
     .npz             NumPy arrays: every statistic, axes, groups, recipe
-    .csv             the members, those left out included
+    .csv             the members and the experiments left out
     .bib .txt        references, draft of the citation
-    .bsv.zip         all of it, for another store
+    .bsv.zip         everything, for import into another store
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
         store.dataset(ref).export(target, overwrite=overwrite)
