@@ -191,7 +191,7 @@ def _first_reason(assignment: Assignment) -> str:
 
 
 class _RequiredData:
-    """The data of experiments that the recipe needs beside their facts, looked up once for each experiment."""
+    """The data of experiments that the recipe needs in addition to their facts, looked up once for each experiment."""
 
     def __init__(self, connection: Connection, recipe: Recipe) -> None:
         self.recipe = recipe

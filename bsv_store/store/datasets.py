@@ -93,7 +93,7 @@ class Datasets:
         ----------
         ref : str or DatasetVersion
         processed : bool
-            Normalized and with the hemisphere rule applied, as they went into the mean. Masks are not applied.
+            Normalized and with the hemisphere rule applied, as for the mean. Masks are not applied.
 
         Raises
         ------
@@ -296,7 +296,7 @@ class Datasets:
         FormatError
             If the file is not a valid bundle. Nothing is stored then.
         UnknownExperimentError
-            If the catalog lacks experiments of the version.
+            If the catalog does not have experiments of the version.
         """
         from bsv_store.datasets.share.bundle_import import import_bundle
 
@@ -304,5 +304,5 @@ class Datasets:
 
 
 def _text(ref: str | DatasetVersion) -> str:
-    """The reference as text: what it stands for is looked up again in the transaction that changes something."""
+    """The reference as text, which is looked up again in the transaction that makes a change."""
     return ref.ref if isinstance(ref, DatasetVersion) else ref

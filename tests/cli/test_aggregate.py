@@ -41,7 +41,7 @@ def test_bins_without_experiments_are_named(run: Runner, own_filled: Path) -> No
     for output_format in ("table", "csv"):
         done = run(*five, "--format", output_format, store=own_filled).succeeded()
         # Nobody between 7,750 and 9,100: two bins of 514 um.
-        assert done.err == "Bins without experiments, which make no group: AP 7,764 to 8,792 um.\n"
+        assert done.err == "Bins without experiments, which are not groups: AP 7,764 to 8,792 um.\n"
 
 
 def test_the_same_question_again_is_answered_by_the_store(run: Runner, own_filled: Path) -> None:
@@ -51,7 +51,7 @@ def test_the_same_question_again_is_answered_by_the_store(run: Runner, own_fille
     assert again["ref"] == "by-AP@1"
     assert {**first, "was_computed": None} == {**again, "was_computed": None}
     shown = run(*VISP_BY_AP, store=own_filled).succeeded().out
-    assert shown.startswith("Dataset  by-AP@1 (from the store, nothing was computed)\n")
+    assert shown.startswith("Dataset  by-AP@1 (already in the store)\n")
 
 
 def test_csv_has_the_groups_with_their_edges(run: Runner, own_filled: Path) -> None:

@@ -115,7 +115,7 @@ def test_regions_of_a_version(run: Runner, annotated: Path) -> None:
 def test_regions_of_a_group_without_experiments_are_empty(run: Runner, annotated: Path) -> None:
     ask = ["aggregate", "--injected-in", "VISp", "--line", "wild-type", "--group-by", "AP"]
     done = run(*ask, "--edges", "1000,2000,12000", "--name", "edges", store=annotated).succeeded()
-    said = "Without experiments, and so without a mean (stored as 0): AP 1,000-2,000 um.\n"
+    said = "Groups without experiments (mean stored as 0): AP 1,000-2,000 um.\n"
     assert said in done.err
     first = next(line for line in done.out.splitlines() if "1,000-2,000" in line)
     assert first.endswith("0  no experiments")
@@ -176,7 +176,7 @@ def test_signal_of_missing_volumes_is_refused_or_left_out(run: Runner, annotated
     options = ["volume", "regions", "CP", "--ids", f"{VISP[0]},{UNMEASURED}"]
     run(*options, store=annotated).refused(2, str(UNMEASURED), f"bsv-store fetch --ids {UNMEASURED}")
     done = run(*options, "--missing", "leave-out", store=annotated).succeeded()
-    assert "1 experiment; 1 more have no such volume" in done.err
+    assert "1 experiment; 1 left out" in done.err
 
 
 def test_a_mask_becomes_a_file(run: Runner, annotated: Path, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_diff_of_the_voxels(run: Runner, own_filled: Path) -> None:
 
 def test_diff_of_what_is_the_same_is_no_finding(run: Runner, filled: Path) -> None:
     done = run("dataset", "diff", "visual", "visual@1", store=filled).succeeded()
-    assert done.err == "visual@1 and visual@1 are the same: recipe, members, and every voxel.\n"
+    assert done.err == "visual@1 and visual@1 are equal: recipe, members and all voxels.\n"
     assert len(sections(done)["Voxels of the mean"]) == 2
     rows = run("dataset", "diff", "visual", "visual", "--format", "csv", store=filled).succeeded().rows
     # Where nothing differs there is no place to name.
@@ -81,10 +81,10 @@ def test_diff_says_why_voxels_cannot_be_compared(run: Runner, own_filled: Path) 
 
 def test_lineage_names_lists_and_volumes(run: Runner, filled: Path) -> None:
     done = run("dataset", "lineage", "visual", store=filled).succeeded()
-    assert done.out.startswith("Dataset      visual@1\nMade         ")
+    assert done.out.startswith("Dataset      visual@1\nCreated      ")
     shown = sections(done)
-    assert {row[0] for row in shown["Lists in force then"]} == {"structures", "experiments"}
-    volumes = shown["Volumes that went in"]
+    assert {row[0] for row in shown["Lists at that time"]} == {"structures", "experiments"}
+    volumes = shown["Volumes"]
     assert [row[0] for row in volumes] == [str(each) for each in WILD_TYPE_VISP]
     assert all("in the store" in " ".join(row) and row[-1].startswith("127.0.0.1:") for row in volumes)
 
@@ -144,8 +144,8 @@ def test_stale_is_a_finding_with_its_reasons(run: Runner, server: SyntheticServe
 def test_rebuild_confirms_a_sound_version(run: Runner, own_filled: Path) -> None:
     run("dataset", "rebuild", "visual", "--check", "--workers", "0", store=own_filled).refused(2, "--workers")
     done = run("dataset", "rebuild", "visual", "--check", "--workers", "2", store=own_filled).succeeded()
-    assert "File            intact\n" in done.out
-    assert "Computed again  the same to the last bit\n" in done.out
+    assert "File           intact\n" in done.out
+    assert "Result         identical\n" in done.out
     assert "differ" not in done.out
     assert done.err == ""
 
@@ -164,7 +164,7 @@ def test_damage_is_a_finding_until_it_is_repaired(run: Runner, own_filled: Path)
     assert path.read_bytes() == before
     (row,) = run("dataset", "rebuild", "visual", "--format", "csv", store=own_filled).succeeded().rows
     assert (row["ref"], row["file_state"], row["largest_difference"]) == ("visual@1", "intact", "0.0")
-    shown = sections(run("dataset", "show", "visual", store=own_filled).succeeded())["Computed again"]
+    shown = sections(run("dataset", "show", "visual", store=own_filled).succeeded())["Checks"]
     assert [" ".join(line[3:]) for line in shown] == [
         "identical damaged",
         "identical damaged",
@@ -180,7 +180,7 @@ def test_a_check_without_the_inputs_is_an_error_that_show_tells(run: Runner, own
     with open_store(own_filled) as store, store.database.writing() as connection:
         connection.exec_driver_sql(f"DELETE FROM volume WHERE experiment_id = {WILD_TYPE_VISP[0]}")
     run("dataset", "rebuild", "visual", "--check", store=own_filled).refused(2, str(WILD_TYPE_VISP[0]))
-    (line,) = sections(run("dataset", "show", "visual", store=own_filled).succeeded())["Computed again"]
+    (line,) = sections(run("dataset", "show", "visual", store=own_filled).succeeded())["Checks"]
     assert line[3:5] == ["inputs", "missing"]
     assert str(WILD_TYPE_VISP[0]) in line
 
@@ -199,6 +199,6 @@ def test_a_difference_is_a_finding(run: Runner, own_filled: Path, monkeypatch: p
     monkeypatch.setattr(rebuild, "compute", off)
     done = run("dataset", "rebuild", "visual", "--check", store=own_filled).refused(1)
     facts = dict(line.split("  ", 1) for line in done.out.splitlines())
-    assert facts["Computed again"].strip() == "differs"
+    assert facts["Result"].strip() == "different"
     assert float(facts["Largest difference"]) > 0
     assert int(facts["Voxels that differ"]) > 0

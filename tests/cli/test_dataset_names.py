@@ -27,7 +27,9 @@ def test_a_tag_names_a_version_until_it_is_moved_or_taken_off(run: Runner, two: 
     assert run("dataset", "show", "visual@figure-3", "--format", "json", store=two).succeeded().json["number"] == 1
     run("dataset", "tag", "visual@2", "figure-3", store=two).refused(2, "is on visual@1", "--move")
     assert run("dataset", "tag", "visual", "figure-3", "--move", store=two).err == "visual@figure-3 is visual@2.\n"
-    assert run("dataset", "untag", "visual", "figure-3", store=two).succeeded().err.startswith("Took the tag figure-3")
+    assert (
+        run("dataset", "untag", "visual", "figure-3", store=two).succeeded().err.startswith("Removed the tag figure-3")
+    )
     run("dataset", "show", "visual@figure-3", store=two).refused(2, "no tag 'figure-3'")
     run("dataset", "untag", "visual", "figure-3", store=two).refused(2, "no tag 'figure-3'")
 
@@ -41,11 +43,11 @@ def test_what_cannot_be_a_tag_is_refused(run: Runner, filled: Path, tag: str) ->
 
 
 def test_delete_wants_to_know_which_version(run: Runner, two: Path) -> None:
-    run("dataset", "delete", "visual", store=two).refused(2, "which version", "visual@3")
+    run("dataset", "delete", "visual", store=two).refused(2, "name the version", "visual@3")
     run("dataset", "tag", "visual@1", "keep", store=two).succeeded()
     run("dataset", "delete", "visual@1", store=two).refused(2, "keep")
     done = run("dataset", "delete", "visual@latest", store=two).succeeded()
-    assert done.err == "Deleted visual@2; its file lies in the trash of the store.\n"
+    assert done.err == "Deleted visual@2; its file is in the trash of the store.\n"
     with open_store(two) as store:
         assert [(each.latest, each.versions) for each in store.datasets.list()] == [(1, 1)]
     run("dataset", "delete", "visual@2", store=two).refused(2, "no version 2")

@@ -42,7 +42,7 @@ def test_the_whole_path(shown: Outcome, tmp_path: Path) -> None:
         "Members",
         "9100000001",
         "without computing",
-        "visual-by-AP@1 (from the store, nothing was computed)",
+        "visual-by-AP@1 (already in the store)",
         "$ bsv-store dataset regions visual-by-AP --structure LGd --structure CP",
         "$ bsv-store plot visual-by-AP",
         "$ bsv-store sql",

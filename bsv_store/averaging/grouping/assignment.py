@@ -174,7 +174,7 @@ def assign(
     EmptySelectionError
         If there are no experiments.
     InputError
-        If an experiment is given twice.
+        If an experiment is listed twice.
     UnknownStructureError
         If a listed region, or an experiment's primary structure, is not in the ontology.
     RecipeError

@@ -236,7 +236,7 @@ def by_field(field: str) -> FieldGrouping:
     Raises
     ------
     RecipeError
-        If there is no such field.
+        If the field is not valid.
     """
     return FieldGrouping(choice("field", field, GROUPING_FIELDS, error=RecipeError).name)
 

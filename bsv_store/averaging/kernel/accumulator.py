@@ -88,7 +88,7 @@ class GroupAccumulator:
     Parameters
     ----------
     grid : Grid
-        The grid that all volumes lie on.
+        The grid of all volumes.
     n_groups : int
         At least 1.
     statistics : sequence of Statistic

@@ -68,7 +68,7 @@ class SlabReader:
         Raises
         ------
         FrameError
-            If the array lies on another grid.
+            If the array is on another grid.
         """
         if tuple(array.shape) == self.shape:
             return np.ascontiguousarray(array).reshape(-1)
@@ -81,7 +81,7 @@ class SlabReader:
         Raises
         ------
         FrameError
-            If the volume lies on another grid.
+            If the volume is on another grid.
         InputError
             If the index points outside the grid, or there are more or fewer values.
         """
@@ -103,7 +103,7 @@ class SlabReader:
         Raises
         ------
         FrameError
-            If the volume lies on another grid.
+            If the volume is on another grid.
         InputError
             If a sparse index points outside the grid.
         """

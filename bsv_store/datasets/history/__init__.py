@@ -1,1 +1,1 @@
-"""What became of a version: comparison, staleness, lineage, rebuilds and their checks."""
+"""Comparing, tracing and rebuilding versions."""

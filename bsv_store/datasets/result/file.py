@@ -9,7 +9,7 @@ and 10 um in a temporary file. Layout::
     member (member)                experiment ids             member_group (-1 = left out), member_divisor,
                                                               member_injected_hemisphere, member_array_sha256,
                                                               member_left_out_reason (member)
-    inputs ()                      canonical JSON of all that went in; its SHA-256 is the fingerprint
+    inputs ()                      canonical JSON of recipe and inputs; its SHA-256 is the fingerprint
 
 Compression is gzip level 1 without the shuffle filter. For averages of real volumes this is smaller (27 % of the raw
 size, with the filter 32 %) and faster, since mostly runs of zeros are compressed.
@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.averaging.inputs import ALGORITHM_VERSION
-from bsv_store.averaging.members import MEMBER_COLUMNS
+from bsv_store.averaging.members import MEMBER_COLUMNS, Member, MemberColumn
 from bsv_store.averaging.units import cf_unit, describe_unit
 from bsv_store.errors import DamagedFileError, StoreError
 from bsv_store.vocabulary import AXES, STATISTICS, Statistic
@@ -455,16 +455,18 @@ def _write_members(file: h5py.File, inputs: Inputs) -> None:
     _label(scale, long_name="experiment id (Allen section data set)")
     scale.make_scale("member")
     # The reason is last in this format.
-    for column in sorted((each for each in MEMBER_COLUMNS if each.in_file), key=lambda each: each.field == "reason"):
-        values = [getattr(each, column.field) for each in ordered]
-        name = f"member_{column.name}"
-        if column.dtype == "object":
-            dataset = _write_text(file, name, [value or "" for value in values])
-        else:
-            dtype, missing = _MEMBER_DTYPES[column.dtype]
-            numbers = np.array([missing if value is None else value for value in values], dtype)
-            dataset = file.create_dataset(name, data=numbers)
+    columns = sorted((each for each in MEMBER_COLUMNS if each.in_file), key=lambda each: each.field == "reason")
+    for dataset in [_write_member_column(file, column, ordered) for column in columns]:
         dataset.dims[0].attach_scale(scale)
+
+
+def _write_member_column(file: h5py.File, column: MemberColumn, members: Sequence[Member]) -> h5py.Dataset:
+    values = [getattr(member, column.field) for member in members]
+    name = f"member_{column.name}"
+    if column.dtype == "object":
+        return _write_text(file, name, [value or "" for value in values])
+    dtype, missing = _MEMBER_DTYPES[column.dtype]
+    return file.create_dataset(name, data=np.array([missing if value is None else value for value in values], dtype))
 
 
 # dtype in data frames -> dtype in the file and the value of missing numbers.

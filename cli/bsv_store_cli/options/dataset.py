@@ -1,4 +1,4 @@
-"""What commands about dataset versions share: the argument that names one, and who computes."""
+"""Arguments and options of commands about versions."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ COMPUTING_WORKERS = click.option(
     default=1,
     show_default=True,
     metavar="N",
-    help="Compute in N processes, which pays for some hundred volumes of 25 um.",
+    help="Number of processes. More than one is faster from some hundred volumes at 25 um.",
 )

@@ -49,7 +49,7 @@ _OPTIONS = [
         type=RowChoice({**AXES, "region": _REGION, **GROUPING_FIELDS}),
         metavar="WHAT",
         help=f"Injection coordinate ({', '.join(AXES)}), region (with --region), or"
-        f" {', '.join(GROUPING_FIELDS).replace('_', '-')}. Given twice, the two are crossed.  [default: one group]",
+        f" {', '.join(GROUPING_FIELDS).replace('_', '-')}. Two of them are crossed.  [default: one group]",
     ),
     _option(
         "--bins", type=int, metavar="N", help="Number of coordinate bins. Empty bins are not groups.  [default: 5]"

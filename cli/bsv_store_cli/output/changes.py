@@ -1,4 +1,4 @@
-"""How it is shown which experiments enter, leave, or go in differently."""
+"""Printing the differences between members."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TABLE = (Column("experiment_id", "experiment"), Column("reason", "reason"))
 
 
 def print_changes(changes: MemberChanges) -> None:
-    """Print, for people, what became of the members."""
+    """Print the changes as tables."""
     for title, members in (("Entered", changes.entered), ("Left", changes.left), ("Changed", changes.changed)):
         rows = [{"experiment_id": member.experiment_id, "reason": member.reason} for member in members]
         print_rows(rows, "table", columns=_COLUMNS, table=_TABLE, title=title)

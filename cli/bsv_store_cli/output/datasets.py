@@ -1,4 +1,4 @@
-"""How a dataset version is shown."""
+"""Printing versions."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from bsv_store.datasets.version import DatasetVersion
 
 _GROUP_COLUMNS = ("group", "label", "lower_um", "upper_um", "center_um", "n")
-# Where two coordinates are crossed.
+# If two coordinates are crossed.
 _SECOND_COLUMNS = ("second_lower_um", "second_upper_um", "second_center_um")
-# The edges stand in the label.
+# The label contains the edges.
 _GROUP_TABLE = (
     Column("group", "group"),
     Column("label", "label"),
@@ -27,17 +27,6 @@ _GROUP_TABLE = (
     Column("second_center_um", "second center um", fixed(1), optional=True),
     Column("n", "n"),
     Column("remark", "remark", optional=True),
-)
-_MEMBER_COLUMNS = (
-    "experiment_id",
-    "group",
-    "group_label",
-    "left_out_reason",
-    "divisor",
-    "injected_hemisphere",
-    "array_sha256",
-    "injection_fraction_sha256",
-    "data_mask_sha256",
 )
 _MEMBER_TABLE = (
     Column("experiment_id", "experiment"),
@@ -58,15 +47,15 @@ _LEFT_OUT_TABLE = (Column("experiment_id", "experiment"), Column("left_out_reaso
 
 
 def print_answer(version: DatasetVersion, output_format: str) -> None:
-    """Print the version that answers a question, in short; which bins are no groups is said beside it."""
+    """Print a summary of the result of an aggregation, and note which bins are empty."""
     for axis, empty in version.empty_ranges().items():
         stretches = ", ".join(f"{low:,.0f} to {high:,.0f}" for low, high in empty)
-        note(f"Bins without experiments, which make no group: {axis} {stretches} um.")
+        note(f"Bins without experiments, which are not groups: {axis} {stretches} um.")
     note_empty_groups(version.empty_groups)
     if output_format != "table":
         _print_for_programs(version, output_format, members=False)
         return
-    origin = "computed now" if version.was_computed else "from the store, nothing was computed"
+    origin = "computed now" if version.was_computed else "already in the store"
     print_facts([("Dataset", f"{version.ref} ({origin})"), ("Values", _values(version)), ("File", version.path)])
     _print_groups(version)
     reasons = Counter(item.reason for item in version.left_out)
@@ -76,14 +65,14 @@ def print_answer(version: DatasetVersion, output_format: str) -> None:
 
 
 def note_empty_groups(groups: Iterable[GroupInfo]) -> None:
-    """Say which groups nobody is in: their mean is 0 in the file, and means nothing."""
+    """Note which groups are empty: their mean is 0 in the file and has no meaning."""
     labels = [group.label for group in groups]
     if labels:
-        note(f"Without experiments, and so without a mean (stored as 0): {', '.join(labels)}.")
+        note(f"Groups without experiments (mean stored as 0): {', '.join(labels)}.")
 
 
 def print_version(version: DatasetVersion, output_format: str, *, members: bool = False) -> None:
-    """Print all that is known of a version: recipe, groups, hashes and, where asked, its members."""
+    """Print a version: recipe, groups, hashes and optionally its members."""
     if output_format != "table":
         _print_for_programs(version, output_format, members=members)
         return
@@ -97,7 +86,7 @@ def print_version(version: DatasetVersion, output_format: str, *, members: bool 
             ("Selection", recipe.selection.to_json()),
             ("Grouping", recipe.grouping.to_json()),
             ("Rules", _rules(version) or None),
-            ("Made", f"{version.created_at:%Y-%m-%d %H:%M:%S}Z by {version.created_by}"),
+            ("Created", f"{version.created_at:%Y-%m-%d %H:%M:%S}Z by {version.created_by}"),
             ("Software", version.software),
             ("Fingerprint", version.fingerprint),
             ("Content", version.content_sha256),
@@ -109,24 +98,25 @@ def print_version(version: DatasetVersion, output_format: str, *, members: bool 
     _print_checks(version)
     rows = frame_rows(version.members)
     left_out = [row for row in rows if row["group"] is None]
-    print_rows(left_out, "table", columns=_MEMBER_COLUMNS, table=_LEFT_OUT_TABLE, title="Left out")
+    print_rows(left_out, "table", columns=(), table=_LEFT_OUT_TABLE, title="Left out")
     if members:
         placed = sorted((row for row in rows if row["group"] is not None), key=lambda row: int(row["group"]))
-        print_rows(placed, "table", columns=_MEMBER_COLUMNS, table=_MEMBER_TABLE, title="Members")
+        print_rows(placed, "table", columns=(), table=_MEMBER_TABLE, title="Members")
 
 
 def _print_for_programs(version: DatasetVersion, output_format: str, *, members: bool) -> None:
     if output_format == "json":
         print_json(_facts(version))
     elif members:
-        print_rows(frame_rows(version.members), output_format, columns=_MEMBER_COLUMNS)
+        frame = version.members
+        print_rows(frame_rows(frame), output_format, columns=list(frame.columns))
     else:
         columns = (*_GROUP_COLUMNS, *_SECOND_COLUMNS) if len(version.axes) > 1 else _GROUP_COLUMNS
         print_rows(_group_rows(version), output_format, columns=columns)
 
 
 def _facts(version: DatasetVersion) -> dict[str, Any]:
-    """What a version is, as plain values."""
+    """The version as plain values."""
     return {
         "ref": version.ref,
         "name": version.name,
@@ -153,7 +143,7 @@ def _values(version: DatasetVersion) -> str:
 
 
 def _rules(version: DatasetVersion) -> str:
-    """The parts of the recipe that are not as they are by default, but for those that have a line of their own."""
+    """The parts of the recipe that differ from the defaults, except those with a line of their own."""
     own_line = {"kind", "spacing_um", "normalize", "selection", "grouping", "statistics"}
     values = version.recipe.to_dict()
     parts = (part for part in fields(version.recipe) if part.name not in own_line and part.default is not MISSING)
@@ -169,13 +159,13 @@ def _print_checks(version: DatasetVersion) -> None:
             "checked_by": check.checked_by,
             "outcome": check.outcome,
             "file": f"{check.file_state}, restored" if check.was_restored else check.file_state,
-            # Where nothing differs there is no difference to tell.
+            # Only if something differs.
             "largest_difference": check.largest_difference if check.outcome == "different" else None,
             "note": check.note,
         }
         for check in version.checks
     ]
-    print_rows(rows, "table", columns=(), table=_CHECK_TABLE, title="Computed again")
+    print_rows(rows, "table", columns=(), table=_CHECK_TABLE, title="Checks")
 
 
 def _print_groups(version: DatasetVersion) -> None:

@@ -74,7 +74,7 @@ def list_(output_format: str) -> None:
 
 @dataset.command()
 @REF
-@click.option("--members", is_flag=True, help="List the members of each group too; CSV has them instead of the groups.")
+@click.option("--members", is_flag=True, help="Also list the members; CSV has the members instead of the groups.")
 @format_option
 def show(ref: str, members: bool, output_format: str) -> None:
     """Show a version: recipe, groups, hashes, members."""

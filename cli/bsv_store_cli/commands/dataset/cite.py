@@ -10,18 +10,6 @@ from bsv_store_cli.output.formats import emit, frame_rows, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import opened_store
 
-_COLUMNS = (
-    "dataset",
-    "experiment_id",
-    "group",
-    "group_label",
-    "divisor",
-    "injected_hemisphere",
-    "array_sha256",
-    "injection_fraction_sha256",
-    "data_mask_sha256",
-)
-
 
 @click.command(cls=Command)
 @REF
@@ -31,12 +19,12 @@ _COLUMNS = (
     type=WordChoice(["text", "bibtex", "csv"]),
     default="text",
     show_default=True,
-    help="A draft of all; the references; or the table of the experiments that went in.",
+    help="The whole draft, the references, or the table of the members.",
 )
 def cite(ref: str, citation_format: str) -> None:
-    """Draft what a paper says of a version.
+    """Print a draft of how to cite a version.
 
-    Methods, acknowledgement, experiments, references. It is a draft: check it before you publish it.
+    Methods, acknowledgement, experiments and references. Check the draft before you publish it.
     """
     from bsv_store.datasets.share.citation import CHECK_FIRST
 
@@ -50,5 +38,6 @@ def cite(ref: str, citation_format: str) -> None:
     if citation_format == "bibtex":
         emit(citation.bibtex.rstrip("\n"))
     else:
-        rows = [{**row, "dataset": version.ref} for row in frame_rows(version.members) if row["group"] is not None]
-        print_rows(rows, "csv", columns=_COLUMNS)
+        members = version.members.drop(columns="left_out_reason")
+        rows = [{**row, "dataset": version.ref} for row in frame_rows(members) if row["group"] is not None]
+        print_rows(rows, "csv", columns=["dataset", *members.columns])

@@ -14,11 +14,11 @@ from bsv_store_cli.session import opened_store
 def delete(ref: str) -> None:
     """Delete a version that has no tag.
 
-    Its file goes to the trash, its number is not given again. Somebody relies on what has a tag: that is not deleted.
+    Its file moves to the trash, and its number is not used again. A version with a tag cannot be deleted.
     """
     if "@" not in ref:
-        # Everywhere else the latest is meant; too easily said where it is gone afterwards.
-        raise click.UsageError(f"say which version to delete: {ref}@3, or {ref}@latest")
+        # In other commands this means the latest version, but deleting requires an explicit version.
+        raise click.UsageError(f"name the version to delete, for example {ref}@3 or {ref}@latest")
     with opened_store() as store:
         version = store.datasets.delete(ref)
-    note(f"Deleted {version.ref}; its file lies in the trash of the store.")
+    note(f"Deleted {version.ref}; its file is in the trash of the store.")

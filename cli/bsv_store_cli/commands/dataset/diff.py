@@ -35,10 +35,10 @@ _VOXEL_TABLE = (
 @click.argument("second", metavar="NAME[@VERSION]")
 @format_option
 def diff(first: str, second: str, output_format: str) -> None:
-    """Say what differs between two versions.
+    """Show the differences between two versions.
 
-    Recipe, members, and voxels of the mean; the exit code is 1 if anything does. CSV has the voxels alone: for each
-    group that both have, how many differ, and the largest difference.
+    Compares recipe, members and voxels of the mean. The exit code is 1 if anything differs. CSV has the voxels only:
+    the number that differ and the largest difference for each group that both versions have.
     """
     with opened_store() as store:
         found = store.datasets.diff(first, second)
@@ -49,7 +49,7 @@ def diff(first: str, second: str, output_format: str) -> None:
     else:
         _print_for_people(found)
     if found.is_equal:
-        note(f"{found.first} and {found.second} are the same: recipe, members, and every voxel.")
+        note(f"{found.first} and {found.second} are equal: recipe, members and all voxels.")
     else:
         click.get_current_context().exit(1)
 
@@ -59,8 +59,8 @@ def _print_for_people(found: VersionDiff) -> None:
         [
             ("First", found.first),
             ("Second", found.second),
-            ("Groups of the first only", ", ".join(found.only_first) or None),
-            ("Groups of the second only", ", ".join(found.only_second) or None),
+            ("Groups only in the first", ", ".join(found.only_first) or None),
+            ("Groups only in the second", ", ".join(found.only_second) or None),
             ("Not compared", found.note),
         ]
     )
@@ -75,7 +75,7 @@ def _voxel_rows(found: VersionDiff) -> list[dict[str, Any]]:
     for each in found.voxels:
         row: dict[str, Any] = {name: getattr(each, name) for name in ("voxels", "largest", "first", "second")}
         row |= dict(zip(("ap_um", "dv_um", "ml_um"), each.at_um, strict=True))
-        # Where nothing differs there is no place to name.
+        # Without a difference there is no position.
         rows.append({**row, **({} if each.voxels else _NOWHERE), "group": each.label, "correlation": each.correlation})
     return rows
 

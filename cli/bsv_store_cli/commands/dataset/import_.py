@@ -15,13 +15,13 @@ from bsv_store_cli.session import opened_store
 
 @click.command("import", cls=Command)
 @click.argument("source", type=click.Path(path_type=Path), metavar="FILE")
-@click.option("--name", metavar="NAME", help="Of the dataset here.  [default: that of the bundle]")
+@click.option("--name", metavar="NAME", help="Of the dataset in this store.  [default: as in the bundle]")
 @format_option
 def import_(source: Path, name: str | None, output_format: str) -> None:
-    """Take in what another store exported.
+    """Import a version that another store exported.
 
-    FILE is a bundle (.bsv.zip); every part of it is checked. The version gets the next number here; one that the store
-    has already is not taken in twice.
+    FILE is a bundle (.bsv.zip). Every part of it is checked. The version gets the next number of the dataset. If the
+    store has the version already, nothing is imported.
     """
     with opened_store() as store:
         version = store.datasets.import_bundle(source, name=name)

@@ -24,7 +24,7 @@ _SNAPSHOT_TABLE = (
     Column("what", "list"),
     Column("kind", "kind"),
     Column("upstream_date", "of", optional=True),
-    Column("taken_at", "taken in", day_time),
+    Column("taken_at", "stored", day_time),
     Column("source", "from", lambda value: host(cell(value))),
 )
 
@@ -33,10 +33,10 @@ _SNAPSHOT_TABLE = (
 @REF
 @format_option
 def lineage(ref: str, output_format: str) -> None:
-    """Say where a version comes from.
+    """Show where a version comes from.
 
-    Lists, volumes, software, and the tags that are on it. A volume that went in and has been replaced since is marked;
-    no file is opened. CSV has the volumes alone.
+    Lists, volumes, software and tags. Volumes that have been replaced since are marked. No file is opened. CSV has the
+    volumes only.
     """
     with opened_store() as store:
         found = store.datasets.lineage(ref)
@@ -50,11 +50,11 @@ def lineage(ref: str, output_format: str) -> None:
             [
                 ("Dataset", found.ref),
                 ("Tags", ", ".join(found.tags) or None),
-                ("Made", f"{found.created_at:%Y-%m-%d %H:%M:%S}Z by {found.created_by}"),
+                ("Created", f"{found.created_at:%Y-%m-%d %H:%M:%S}Z by {found.created_by}"),
                 ("Software", found.software),
                 ("Fingerprint", found.fingerprint),
             ]
         )
         lists = [{name: getattr(item, name) for name in _SNAPSHOT_COLUMNS} for item in found.snapshots]
-        print_rows(lists, "table", columns=_SNAPSHOT_COLUMNS, table=_SNAPSHOT_TABLE, title="Lists in force then")
-        print_rows(members, "table", columns=_MEMBER_COLUMNS, table=_MEMBER_TABLE, title="Volumes that went in")
+        print_rows(lists, "table", columns=_SNAPSHOT_COLUMNS, table=_SNAPSHOT_TABLE, title="Lists at that time")
+        print_rows(members, "table", columns=_MEMBER_COLUMNS, table=_MEMBER_TABLE, title="Volumes")

@@ -20,15 +20,14 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @REF
-@click.option("--check", "check_only", is_flag=True, help="Leave the file as it is; the outcome is recorded.")
+@click.option("--check", "check_only", is_flag=True, help="Do not replace a damaged file; the outcome is recorded.")
 @COMPUTING_WORKERS
 @format_option
 def rebuild(ref: str, check_only: bool, workers: int, output_format: str) -> None:
-    """Compute a version again, and compare.
+    """Compute a version again from its recorded inputs and compare.
 
-    From its recorded inputs, whatever the store selects today. A damaged file is replaced if every array comes out the
-    same to the last bit; a sound one is never touched. What came of it is recorded, and `dataset show` tells it. The
-    exit code is 1 if the result differs, or the file stays damaged.
+    A damaged file is replaced if all arrays are identical; an intact file is never replaced. The outcome is recorded
+    and shown by `dataset show`. The exit code is 1 if the result differs or the file is still damaged.
     """
     with opened_store() as store, progress_bar() as progress:
         report = store.datasets.rebuild(ref, check_only=check_only, workers=workers, progress=progress)
@@ -46,14 +45,14 @@ def rebuild(ref: str, check_only: bool, workers: int, output_format: str) -> Non
 
 
 def _print_for_people(report: RebuildReport) -> None:
-    """Numbers only where something differs and could be compared."""
+    """Print the report; numbers only if something differs and could be compared."""
     differs = not report.is_identical
     state = f"{report.file_state}, restored" if report.was_restored else report.file_state
     print_facts(
         [
             ("Dataset", report.ref),
             ("File", state),
-            ("Computed again", "differs" if differs else "the same to the last bit"),
+            ("Result", "different" if differs else "identical"),
             ("Largest difference", report.largest_difference if differs else None),
             ("Voxels that differ", report.voxels if differs else None),
             ("Software then", report.software_then),

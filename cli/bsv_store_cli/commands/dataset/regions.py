@@ -7,10 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from bsv_store.vocabulary import MEASURED_HEMISPHERES
-
-if TYPE_CHECKING:
-    from bsv_store.vocabulary import MeasuredHemisphere
-
 from bsv_store_cli.help import Command, RowChoice
 from bsv_store_cli.options.dataset import REF
 from bsv_store_cli.output.datasets import note_empty_groups
@@ -18,6 +14,9 @@ from bsv_store_cli.output.formats import format_option, frame_rows, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import Column, count, number_of
 from bsv_store_cli.session import opened_store
+
+if TYPE_CHECKING:
+    from bsv_store.vocabulary import MeasuredHemisphere
 
 _TABLE = (
     Column("group_label", "group"),
@@ -30,19 +29,19 @@ _TABLE = (
 
 @click.command(cls=Command)
 @REF
-@click.option("--structure", "structures", multiple=True, metavar="ACRONYM", help="Only these structures; repeatable.")
-@click.option("--structure-set", type=int, metavar="ID", help="Set of structures.  [default: 167587189, summary]")
-@click.option("--group", "groups", type=int, multiple=True, metavar="N", help="Only this group; repeatable.")
+@click.option("--structure", "structures", multiple=True, metavar="ACRONYM", help="Measure this structure; repeatable.")
+@click.option(
+    "--structure-set", type=int, metavar="ID", help="Or the structures of this set.  [default: 167587189, summary]"
+)
+@click.option("--group", "groups", type=int, multiple=True, metavar="N", help="Group; repeatable.  [default: all]")
 @click.option(
     "--hemisphere",
     "hemispheres",
     multiple=True,
     type=RowChoice(MEASURED_HEMISPHERES),
-    help="Only this one; repeatable. Of a version that was folded: ipsilateral, contralateral or both.",
+    help="Repeatable. For a folded version: ipsilateral, contralateral or both.  [default: all]",
 )
-@click.option(
-    "--limit", type=click.IntRange(1), metavar="N", help="The N structures with the largest mean, largest first."
-)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="The N structures with the largest mean.")
 @format_option
 def regions(
     ref: str,
@@ -53,9 +52,9 @@ def regions(
     limit: int | None,
     output_format: str,
 ) -> None:
-    """Tabulate the mean of each group over structures and hemispheres, in ontology order.
+    """Show the mean of each group over structures and hemispheres, in ontology order.
 
-    What lies inside a structure belongs to it. Needs the annotation at the spacing of the version.
+    Descendants are included. Needs the annotation at the spacing of the version.
 
     \b
     Examples:

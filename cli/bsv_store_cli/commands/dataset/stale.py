@@ -24,7 +24,7 @@ _TABLE = (
     Column("entered", "entered", count),
     Column("left", "left", count),
     Column("changed", "changed", count),
-    Column("reasons", "what else", optional=True),
+    Column("reasons", "other changes", optional=True),
 )
 
 
@@ -32,9 +32,9 @@ _TABLE = (
 @click.argument("ref", metavar="[NAME[@VERSION]]", required=False)
 @format_option
 def stale(ref: str | None, output_format: str) -> None:
-    """Say whether a version would differ today.
+    """Show what changed in the store since a version was computed.
 
-    By default the latest of each dataset. The exit code is 1 if one would; no file is opened.
+    By default for the latest version of each dataset. The exit code is 1 if anything changed. No file is opened.
     """
     with opened_store() as store:
         reports = store.datasets.stale(ref)

@@ -13,9 +13,9 @@ from bsv_store_cli.session import opened_store
 @click.command(cls=Command)
 @REF
 @click.argument("name", metavar="TAG")
-@click.option("--move", is_flag=True, help="Take the tag from another version of the dataset, should one have it.")
+@click.option("--move", is_flag=True, help="Move the tag if another version of the dataset has it.")
 def tag(ref: str, name: str, move: bool) -> None:
-    """Give a version a name that stays with it: NAME@TAG.
+    """Tag a version, which can then be named NAME@TAG.
 
     A version with a tag cannot be deleted.
 
@@ -32,7 +32,7 @@ def tag(ref: str, name: str, move: bool) -> None:
 @click.argument("name", metavar="NAME")
 @click.argument("tag_name", metavar="TAG")
 def untag(name: str, tag_name: str) -> None:
-    """Take a tag off a dataset; the version stays."""
+    """Remove a tag from a dataset. The version stays."""
     with opened_store() as store:
         store.datasets.untag(name, tag_name)
-    note(f"Took the tag {tag_name} off {name}.")
+    note(f"Removed the tag {tag_name} from {name}.")

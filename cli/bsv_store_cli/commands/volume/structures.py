@@ -1,4 +1,4 @@
-"""``bsv-store volume mask`` and ``bsv-store volume regions``: volumes and structures."""
+"""``bsv-store volume mask`` and ``bsv-store volume regions``."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ Example:
 @spacing_option
 @click.option(
     "--hemisphere",
-    type=RowChoice(MEASURED_HEMISPHERES, ["both", "left", "right"]),
+    type=RowChoice(MEASURED_HEMISPHERES, [row.name for row in MEASURED_HEMISPHERES.values() if not row.is_relative]),
     default="both",
     show_default=True,
-    help="Only the part on one side.",
+    help="Hemisphere of the structures.",
 )
-@click.option("--descendants/--no-descendants", default=True, help="What lies inside belongs to it (default), or not.")
+@click.option("--descendants/--no-descendants", default=True, help="Include descendants (default), or not.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def mask(
     structures: tuple[str, ...],
@@ -98,7 +98,7 @@ def mask(
     type=RowChoice(MISSING_POLICIES),
     default="error",
     show_default=True,
-    help="Experiments whose volume is not in the store; one that is damaged is an error.",
+    help="Experiments whose volume is missing or damaged.",
 )
 @format_option
 def regions(
@@ -110,11 +110,11 @@ def regions(
     missing: MissingPolicy,
     output_format: str,
 ) -> None:
-    """Measure the volumes of selected experiments in structures, voxel by voxel.
+    """Measure the volumes of selected experiments in structures.
 
-    Mean and sum over the voxels that the annotation gives to each structure and to all inside it; the injection site
-    counts. Needs the annotation at the spacing of the volumes. Volumes in mm3 that are made of these are not those of
-    unionize tables, which are 1.1025 times as large.
+    Mean and sum over the voxels of each structure, descendants and injection site included. Needs the annotation at the
+    spacing of the volumes. Volumes in mm3 computed from the sums differ from those of unionize tables, which are 1.1025
+    times as large.
 
     \b
     Example:
@@ -132,5 +132,5 @@ def regions(
         )
     print_rows(frame_rows(frame), output_format, columns=list(frame.columns), table=_TABLE)
     without = len(frame.attrs["without_volume"])
-    left_out = f"; {without:,} more have no such volume in the store" if without else ""
+    left_out = f"; {without:,} left out" if without else ""
     note(f"{number_of(frame['experiment_id'].nunique(), 'experiment')}{left_out}")
