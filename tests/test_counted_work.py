@@ -63,7 +63,7 @@ def test_averaging_reads_each_volume_once_and_opens_nothing_else(
     assert work.bytes_read == names.size_bytes.sum()
 
 
-@pytest.mark.parametrize(("call", "limit"), [(ask, 27), (compat, 14)])
+@pytest.mark.parametrize(("call", "limit"), [(ask, 27), (compat, 15)])
 def test_the_number_of_statements_does_not_grow_with_the_experiments(
     many: Store, call: Callable[[Store, list[int]], Any], limit: int
 ) -> None:

@@ -22,6 +22,7 @@ from bsv_store.vocabulary import (
     BIN_METHODS,
     GROUPING_FIELDS,
     HEMISPHERE_RULES,
+    HEMISPHERES,
     INJECTION_SCOPES,
     MATRIX_ROWS,
     MATRIX_STATISTICS,
@@ -30,7 +31,6 @@ from bsv_store.vocabulary import (
     MISSING_POLICIES,
     NORMALIZATIONS,
     RESULT_DTYPES,
-    SIDES,
     STATISTICS,
     UNIONIZE_PARTS,
     VOLUME_KINDS,
@@ -247,7 +247,7 @@ def test_every_kind_of_row_makes_a_matrix(ready: Store, name: Any) -> None:
     assert frame.shape == ({"sources": 1, "experiments": 3}[name], 1)
 
 
-@pytest.mark.parametrize("name", SIDES)
+@pytest.mark.parametrize("name", HEMISPHERES)
 def test_every_side_is_an_injected_hemisphere(filled: Store, name: Any) -> None:
     expected = tuple(fact.id for fact in FACTS if fact.injected == name)
     assert filled.select(Selection(injected_hemisphere=name)) == expected

@@ -91,7 +91,7 @@ def test_a_version_that_names_an_experiment_that_was_excluded_since_is_stale(fil
     filled.catalog.exclude([2], "tissue torn")
     report = stale_report(filled.database, filled.files, "test")
     assert report.is_stale
-    assert report.reasons == ("no answer now: experiment 2 is on the exclusion list: tissue torn",)
+    assert report.reasons == ("no result now: experiment 2 is on the exclusion list: tissue torn",)
     assert [each.is_stale for each in stale_reports(filled.database, filled.files)] == [True]
     # A rebuild uses the recorded inputs.
     assert filled.datasets.rebuild(made.ref, check_only=True).is_identical

@@ -96,7 +96,7 @@ def test_three_ways_to_ask_give_the_same_experiments(run: Runner, july: Path, qu
     assert len(by_selection) == number
     assert list(by_selection) == by_query
     assert [int(each) for each in by_options] == by_query
-    assert sorted(int(row["id"]) for row in in_shell) == by_query
+    assert sorted(int(row["experiment_id"]) for row in in_shell) == by_query
 
 
 def test_position_of_the_injection_makes_five_groups(
@@ -205,7 +205,7 @@ def test_a_cache_is_taken_in_but_for_its_cut_file(
     done = run("adopt", cache, "--format", "csv", store=location).refused(1)
     (refused,) = (row for row in done.rows if row["outcome"] == "refused")
     assert refused["file"] == CUT
-    assert refused["reason"].startswith("is cut")
+    assert refused["reason"].startswith("is truncated")
     with open_store(location) as store:
         status = store.status().catalog
         assert (
