@@ -49,7 +49,6 @@ def near_names(text: str, names: Iterable[str], *, limit: int = 5) -> list[str]:
         return []
     import difflib
 
-    # Sorted, so that the answer does not depend on the order in which a database hands rows out.
     # Sorted, so that the result does not depend on the order of database rows.
     candidates = sorted(set(names))
     wanted = text.casefold()

@@ -1,4 +1,4 @@
-"""The view experiments calls the id experiment_id, as every other view does.
+"""The view experiments calls the id experiment_id, as every other view does; criteria of selections have new names.
 
 Revision ID: 0006
 Revises: 0005
@@ -6,6 +6,10 @@ Revises: 0005
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
@@ -49,11 +53,38 @@ JOIN structure AS s ON s.id = e.primary_structure_id
 """
 
 
+# Criteria of saved selections.
+_NEW_NAMES = {
+    "hemisphere": "injected_hemisphere",
+    "radius": "radius_um",
+    "measure": "target_measure",
+    "threshold": "target_threshold",
+}
+_OLD_NAMES = {new: old for old, new in _NEW_NAMES.items()}
+
+
+def _rename_criteria(names: dict[str, str]) -> None:
+    connection = op.get_bind()
+    saved = sa.table("named_selection", sa.column("id", sa.BigInteger), sa.column("selection", sa.String))
+    for identifier, text in connection.execute(sa.select(saved.c.id, saved.c.selection)).all():
+        renamed = json.dumps(_renamed(json.loads(text), names), sort_keys=True, separators=(",", ":"))
+        if renamed != text:
+            connection.execute(sa.update(saved).where(saved.c.id == identifier).values(selection=renamed))
+
+
+def _renamed(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {names.get(name, name): _renamed(part, names) for name, part in value.items()}
+    return [_renamed(part, names) for part in value] if isinstance(value, list) else value
+
+
 def upgrade() -> None:
     op.execute("DROP VIEW experiments")
     op.execute(_experiments("experiment_id"))
+    _rename_criteria(_NEW_NAMES)
 
 
 def downgrade() -> None:
     op.execute("DROP VIEW experiments")
     op.execute(_experiments("id"))
+    _rename_criteria(_OLD_NAMES)

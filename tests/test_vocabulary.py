@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,23 @@ def _lists() -> dict[str, Mapping[str, Any]]:
     return {name: value for name, value in vars(vocabulary).items() if name.isupper() and isinstance(value, Mapping)}
 
 
+# Lists whose rows are tested beside the code that reads them, with the module of the tests.
+ELSEWHERE = {
+    "ANNOTATION_OUTCOMES": "acquisition/test_annotation.py",
+    "CACHE_LAYOUTS": "sources/test_caches.py",
+    "EXPERIMENT_SOURCE_KINDS": "catalog/ingest/test_experiments.py",
+    "SNAPSHOT_CONTENTS": "cli/test_sync.py",
+}
+
+
+@pytest.mark.parametrize(("name", "module"), ELSEWHERE.items())
+def test_every_row_of_a_list_that_is_tested_elsewhere_occurs_there(name: str, module: str) -> None:
+    text = (Path(__file__).parent / module).read_text(encoding="utf-8")
+    assert not [row for row in _lists()[name] if f'"{row}"' not in text]
+
+
 def test_this_module_knows_all_lists() -> None:
-    tested = {name for name in globals() if name.isupper()}
+    tested = {name for name in globals() if name.isupper()} | set(ELSEWHERE)
     assert set(_lists()) <= tested, "write a test for each row of the new list"
 
 
@@ -248,7 +264,7 @@ def test_every_kind_of_row_makes_a_matrix(ready: Store, name: Any) -> None:
 
 
 @pytest.mark.parametrize("name", HEMISPHERES)
-def test_every_side_is_an_injected_hemisphere(filled: Store, name: Any) -> None:
+def test_every_hemisphere_is_an_injected_hemisphere(filled: Store, name: Any) -> None:
     expected = tuple(fact.id for fact in FACTS if fact.injected == name)
     assert filled.select(Selection(injected_hemisphere=name)) == expected
 

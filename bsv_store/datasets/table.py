@@ -30,7 +30,7 @@ from bsv_store.datasets.groups import GroupInfo
 from bsv_store.datasets.history.checks import NewCheck, VersionCheck
 from bsv_store.datasets.refs import DatasetRef, near_names, parse_ref
 from bsv_store.datasets.version import DatasetVersion
-from bsv_store.errors import InputError, UnknownDatasetError
+from bsv_store.errors import InputError, StoreError, UnknownDatasetError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -170,7 +170,13 @@ def by_fingerprint(connection: Connection, name: str, fingerprint: str) -> int |
 def read_version(
     connection: Connection, files: StoreFiles, identifier: int, *, was_computed: bool = False
 ) -> DatasetVersion:
-    """The version with this row id, with groups, members, tags and checks."""
+    """The version with this row id, with groups, members, tags and checks.
+
+    Raises
+    ------
+    StoreError
+        If this version of bsv-store cannot read its recipe.
+    """
     row = connection.execute(
         select(VersionRow.__table__, Dataset.name)
         .join(Dataset, Dataset.id == VersionRow.dataset_id)
@@ -181,7 +187,7 @@ def read_version(
     return DatasetVersion(
         name=row.name,
         number=row.number,
-        recipe=Recipe.from_json(row.recipe),
+        recipe=_recipe(row.recipe, f"{row.name}@{row.number}"),
         fingerprint=row.fingerprint,
         content_sha256=row.content_sha256,
         algorithm_version=row.algorithm_version,
@@ -200,14 +206,27 @@ def read_version(
     )
 
 
-def latest_version_ids(connection: Connection) -> list[int]:
-    """The row ids of the latest version of each dataset."""
+def _recipe(text: str, ref: str) -> Recipe:
+    try:
+        return Recipe.from_json(text)
+    except InputError as error:
+        raise StoreError(
+            f"this version of bsv-store cannot read the recipe of {ref}: {error.message}",
+            hint="Compute it again under the same name with `bsv-store aggregate`, as the next version. The recipes:"
+            " bsv-store sql 'SELECT name, number, recipe FROM dataset_versions'",
+        ) from error
+
+
+def latest_versions(connection: Connection) -> list[tuple[str, int, int]]:
+    """Name of the dataset, number and row id of the latest version of each dataset."""
     newest = select(VersionRow.dataset_id, func.max(VersionRow.number).label("number"))
     latest = newest.group_by(VersionRow.dataset_id).subquery()
-    query = select(VersionRow.id).join(
-        latest, (VersionRow.dataset_id == latest.c.dataset_id) & (VersionRow.number == latest.c.number)
+    query = (
+        select(Dataset.name, VersionRow.number, VersionRow.id)
+        .join(VersionRow, VersionRow.dataset_id == Dataset.id)
+        .join(latest, (VersionRow.dataset_id == latest.c.dataset_id) & (VersionRow.number == latest.c.number))
     )
-    return list(connection.scalars(query))
+    return [(row[0], row[1], row[2]) for row in connection.execute(query)]
 
 
 def is_path_used(connection: Connection, path: str) -> bool:

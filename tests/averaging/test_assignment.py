@@ -252,6 +252,7 @@ def test_unknown_primary_structure_is_refused_with_the_experiment() -> None:
          ["wild-type", "A930038C07Rik-Tg1-Cre", "Rbp4-Cre_KL100"], 0),
         ("sex", ["M", "F", None], ["F", "M"], 1),
         ("product", [36, 5, None], ["product 5", "product 36"], 1),
+        ("product", [36, 0, None], ["product 0", "product 36"], 1),
         ("injected_hemisphere", ["right", "left", None], ["left", "right"], 1),
         ("strain", ["C57BL/6J", "", "BALB/c"], ["BALB/c", "C57BL/6J"], 1),
     ],

@@ -57,11 +57,12 @@ def _tests(row: dict[str, Any], leaf: dict[str, Any]) -> Iterator[bool]:
     """Whether the row has what each criterion asks for; a criterion that is not asked for asks for nothing."""
     point = (row["injection_ap"], row["injection_dv"], row["injection_ml"])
     if "ids" in leaf:
+        # Whether an excluded one may be named is said by `named`.
         yield row["id"] in leaf["ids"]
     else:
         yield not row["withdrawn"] or leaf.get("include_withdrawn", False)
+        yield row["id"] not in EXCLUDED_IDS or leaf.get("include_excluded", False)
     yield row["id"] not in leaf.get("exclude_ids", ())
-    yield row["id"] not in EXCLUDED_IDS or leaf.get("include_excluded", False)
     if "injected_in" in leaf:
         touched = (row["primary_structure_id"], *(row["secondary"] if leaf.get("injection") == "any" else ()))
         yield any(_inside(structure, leaf["injected_in"]) for structure in touched)
@@ -121,7 +122,7 @@ def named(value: dict[str, Any]) -> set[int]:
             return set().union(*map(named, parts))
     if value.get("include_excluded", False):
         return set()
-    return set(value.get("ids", ())) - set(value.get("exclude_ids", ())) & set(EXCLUDED_IDS)
+    return (set(value.get("ids", ())) - set(value.get("exclude_ids", ()))) & set(EXCLUDED_IDS)
 
 
 def model(value: dict[str, Any]) -> set[int]:

@@ -186,6 +186,12 @@ def test_several_excluded_experiments_are_named_with_their_reasons(filled: Store
         (Selection(ids=[101, 102], exclude_ids=[101]), (102,)),
         (Selection(ids=[102]) - Selection(ids=[101]), (102,)),
         (Selection(ids=[102]) - (Selection(ids=[101, 103]) - Selection(ids=[103])), (102,)),
+        (Selection(ids=[101, 102], include_excluded=True) - Selection(ids=[101]), (102,)),
+        (
+            Selection(injected_in="VISp", include_excluded=True)
+            & Selection(ids=[101, 102], include_excluded=True) - Selection(ids=[101]),
+            (102,),
+        ),
         # Withdrawn experiments that are named are selected.
         (Selection(ids=[102, 301]), (102, 301)),
     ],
@@ -209,7 +215,10 @@ def test_the_exclusion_list_explains_an_empty_selection(filled: Store) -> None:
 
 def test_an_empty_difference_that_takes_away_an_excluded_experiment_says_why(filled: Store) -> None:
     filled.catalog.exclude([101], "bad section")
-    with filled.database.reading() as connection, pytest.raises(EmptySelectionError, match="0 match"):
+    with (
+        filled.database.reading() as connection,
+        pytest.raises(EmptySelectionError, match=r"1 match Selection\(ids=\[101\]\)"),
+    ):
         resolve_nonempty(connection, Selection(ids=[102]) - Selection(ids=[101]) - Selection(ids=[102]))
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pandas as pd
 import pytest
-from sqlalchemy import Boolean, DateTime, Double, Integer, String, inspect, select
+from sqlalchemy import Boolean, DateTime, Double, Integer, String, inspect, select, text
 from sqlalchemy.types import TypeEngine
 
-from bsv_store import Store
+from bsv_store import Selection, Store
 from bsv_store.catalog.database import schema
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.tables.views import VIEWS, ColumnKind, schema_markdown, tables, view
@@ -102,3 +103,28 @@ def test_the_id_of_an_experiment_is_renamed_down_and_up(store: Store) -> None:
     schema.upgrade(store.database)
     assert columns()[0] == "experiment_id"
     pd.testing.assert_frame_equal(store.experiments(), before)
+
+
+def test_criteria_of_saved_selections_are_renamed_down_and_up(store: Store) -> None:
+    def texts() -> list[str]:
+        with store.database.reading() as connection:
+            return list(connection.scalars(text("SELECT selection FROM named_selection ORDER BY id")))
+
+    with store.database.writing() as connection:
+        fill(connection)
+    near = Selection(near=(8000, 1500, 8500), radius_um=500, injected_hemisphere="left")
+    target = Selection(projecting_to="CP", target_measure="volume", target_threshold=0.5, target_hemisphere="left")
+    store.catalog.save_selection("one", near - (target | Selection(ids=[101])))
+    before = texts()
+    schema.downgrade(store.database, "0005")
+    assert json.loads(texts()[0]) == {
+        "version": 1,
+        "minus": [
+            {"hemisphere": "left", "near": [8000.0, 1500.0, 8500.0], "radius": 500.0},
+            {"ids": [101]},
+            {"measure": "volume", "projecting_to": ["CP"], "target_hemisphere": "left", "threshold": 0.5},
+        ],
+    }
+    schema.upgrade(store.database)
+    assert texts() == before
+    assert store.catalog.selection("one") == near - (target | Selection(ids=[101]))

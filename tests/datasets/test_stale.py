@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, text
 
 from bsv_store.averaging import inputs as inputs_module
 from bsv_store.averaging.grouping.grouping import by_coordinate
@@ -14,6 +15,7 @@ from bsv_store.catalog.selection.selection import Selection
 from bsv_store.datasets.history import stale as stale_module
 from bsv_store.datasets.history.changes import MemberChange
 from bsv_store.datasets.history.stale import stale_report, stale_reports
+from bsv_store.errors import StoreError
 from bsv_store.volumes.files import StoreFiles
 from tests.datasets.world import FACTS, add_unionizes, add_volume, ask, experiment_list, fill
 
@@ -114,3 +116,33 @@ def test_all_latest_versions_are_reported_by_name(filled: Store) -> None:
     add_volume(filled, 1, seed=1)
     reports = stale_reports(filled.database, filled.files)
     assert [(report.ref, report.is_stale) for report in reports] == [("a@1", True), ("b@2", False)]
+
+
+def test_a_recipe_that_cannot_be_read_is_an_error_that_says_what_to_do(filled: Store) -> None:
+    ask(filled, name="old")
+    ask(filled, name="new")
+    with filled.database.writing() as connection:
+        named = connection.execute(
+            text(
+                "SELECT v.id, v.recipe FROM dataset_version AS v JOIN dataset AS d ON d.id = v.dataset_id"
+                " WHERE d.name = 'old'"
+            )
+        ).one()
+        changed = {"id": named.id, "recipe": named.recipe.replace("hemisphere_rule", "hemisphere")}
+        connection.execute(
+            text("UPDATE dataset_version SET recipe = :recipe, fingerprint = 'old' WHERE id = :id"), changed
+        )
+    problem = r"cannot read the recipe of old@1: a recipe has no part 'hemisphere'"
+    calls = (filled.dataset, filled.datasets.stale, filled.datasets.lineage, filled.datasets.rebuild)
+    for call in calls:
+        with pytest.raises(StoreError, match=problem) as caught:
+            call("old")
+        assert "bsv-store aggregate" in str(caught.value.hint)
+    new, old = filled.datasets.stale()
+    assert (new.ref, new.is_stale) == ("new@1", False)
+    assert (old.ref, old.is_stale) == ("old@1", True)
+    assert re.search(problem, old.reasons[0])
+    assert filled.datasets.versions()["name"].tolist() == ["new", "old"]
+    again = ask(filled, name="old")
+    assert (again.ref, again.was_computed) == ("old@2", True)
+    assert not any(report.is_stale for report in filled.datasets.stale())

@@ -294,8 +294,9 @@ def _ancestors(acronym: str, ancestry: Ancestry, role: str) -> Sequence[str]:
 
 def _by_field(grouping: FieldGrouping, experiments: Sequence[ExperimentFacts]) -> _Factor:
     row = GROUPING_FIELDS[grouping.field]
+    found = [experiment.fields.get(row.name) for experiment in experiments]
     # An empty text is not a value.
-    values = [experiment.fields.get(row.name) or row.null_label for experiment in experiments]
+    values = [row.null_label if value is None or value == "" else value for value in found]
     known = {value for value in values if value is not None}
     # The group of experiments without a value, such as wild type, is the reference, so it comes first.
     ordered = sorted(known, key=lambda value: (value != row.null_label, value))

@@ -463,8 +463,6 @@ def _triple(name: str, value: Any, what: str) -> list[Any]:
 
 
 def _point(name: str, value: Any) -> Point:
-    # Imported here: it loads NumPy.
-
     ap, dv, ml = (_number(name, item) for item in _triple(name, value, "a point"))
     try:
         Grid(10).voxel(ap, dv, ml)

@@ -5,7 +5,7 @@ Names are looked up first. Every condition is then about the experiment's row or
 The policy for withdrawn and excluded experiments is here and nowhere else. A part of a selection leaves out withdrawn
 experiments unless it has ``include_withdrawn`` or names them in ``ids``, and leaves out experiments on the exclusion
 list unless it has ``include_excluded``. An experiment on the exclusion list that is named in ``ids`` is an error; parts
-that are taken away with ``-`` may name it.
+that are taken away with ``-`` may name it, and then take it away.
 """
 
 from __future__ import annotations
@@ -221,7 +221,8 @@ class _Compiler:
     def _criteria(self, leaf: Criteria, doubtful: bool) -> Iterator[ColumnElement[bool]]:
         if not leaf.include_withdrawn and leaf.ids is None:
             yield Experiment.withdrawn == false()
-        if not leaf.include_excluded:
+        # Experiments that are named on the exclusion list are an error, except in parts that are taken away.
+        if not leaf.include_excluded and leaf.ids is None:
             yield Experiment.id.not_in(excluded_ids())
         for name, criterion in CRITERIA.items():
             value = getattr(leaf, name)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from bsv_store.averaging.inputs import ALGORITHM_VERSION, gather_inputs
 from bsv_store.datasets.history.changes import MemberChanges, Membership, compare_members
-from bsv_store.datasets.table import find_version, latest_version_ids, read_version
-from bsv_store.errors import InputError
+from bsv_store.datasets.table import find_version, latest_versions, read_version
+from bsv_store.errors import InputError, StoreError
 from bsv_store.text import listed_ids
 
 if TYPE_CHECKING:
@@ -58,9 +58,18 @@ def stale_report(database: Database, files: StoreFiles, ref: str) -> StaleReport
 def stale_reports(database: Database, files: StoreFiles) -> tuple[StaleReport, ...]:
     """What changed since the latest version of each dataset was computed, by name; unchanged versions are included."""
     with database.reading() as connection:
-        versions = [read_version(connection, files, identifier) for identifier in latest_version_ids(connection)]
         # Sorted in Python, since the databases sort text differently.
-        return tuple(_report(connection, version) for version in sorted(versions, key=lambda version: version.name))
+        latest = sorted(latest_versions(connection), key=lambda each: each[0])
+        return tuple(_latest_report(connection, files, *each) for each in latest)
+
+
+def _latest_report(connection: Connection, files: StoreFiles, name: str, number: int, identifier: int) -> StaleReport:
+    try:
+        version = read_version(connection, files, identifier)
+    except StoreError as error:
+        # One version that cannot be read must not hide the others.
+        return StaleReport(f"{name}@{number}", True, _NOTHING, (error.message,))
+    return _report(connection, version)
 
 
 def _report(connection: Connection, version: DatasetVersion) -> StaleReport:
