@@ -36,7 +36,7 @@ class AnnotationReport:
     ----------
     spacing_um : int
     outcome : {'fetched', 'recovered', 'present', 'added', 'replaced'}
-        See `bsv_store.vocabulary.ANNOTATION_OUTCOMES`.
+        See ``bsv_store.vocabulary.ANNOTATION_OUTCOMES``.
     structures : int
         Number of structures that the annotation assigns voxels to directly.
     annotated_voxels : int

@@ -123,7 +123,7 @@ class Plan:
         return f"{self.what}: {len(self.present)} present, {len(self.missing)} missing; {_cost_text(self)}."
 
     def require_disk_space(self) -> None:
-        """See `FillPlan.require_disk_space`."""
+        """See ``FillPlan.require_disk_space``."""
         FillPlan((self,)).require_disk_space()
 
 

@@ -105,7 +105,7 @@ class Member:
         return cls(**{column.field: value[column.json] for column in MEMBER_COLUMNS if column.json is not None})
 
     def to_row(self) -> tuple[Any, ...]:
-        """The values in the order of `MEMBER_COLUMNS`; ``Member(*row)`` is the inverse."""
+        """The values in the order of ``MEMBER_COLUMNS``; ``Member(*row)`` is the inverse."""
         return tuple(getattr(self, column.field) for column in MEMBER_COLUMNS)
 
 

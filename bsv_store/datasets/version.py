@@ -367,7 +367,7 @@ class DatasetVersion:
     # -- files and texts ----------------------------------------------------------------------------------------------
 
     def export(self, target: Path | str, *, overwrite: bool = False) -> Path:
-        """Write the version to a file; see `bsv_store.datasets.share.export.VERSION_FORMATS` for the endings."""
+        """Write the version to a file; see ``bsv_store.datasets.share.export.VERSION_FORMATS`` for the endings."""
         return export_version(self, target, overwrite=overwrite)
 
     def cite(self) -> Citation:

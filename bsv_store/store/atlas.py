@@ -178,7 +178,7 @@ class Atlas:
         structures : str, int or sequence of them
         target : path
             Its ending names the format, such as ``.nrrd``, ``.nii.gz`` or ``.npy`` (bool, axes ap, dv, ml);
-            `bsv_store.formats.table.IMAGE_FORMATS` lists all.
+            ``bsv_store.formats.table.IMAGE_FORMATS`` lists all.
         spacing_um, hemisphere, include_descendants
             As for `mask`.
         overwrite : bool

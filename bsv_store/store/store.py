@@ -633,7 +633,7 @@ class Store:
         spacing_um : {10, 25, 50, 100}
             Edge of a voxel in um.
         normalize : Normalization
-            What each volume is divided by, see `bsv_store.vocabulary.NORMALIZATIONS`.
+            What each volume is divided by, see ``bsv_store.vocabulary.NORMALIZATIONS``.
         hemisphere_rule : {'none', 'subtract_contralateral', 'flip_to_right', 'flip_to_left', 'fold_ipsilateral'}
             What becomes of the two hemispheres, given the injected one.
         bilateral_rule : {'larger_side', 'error', 'leave_out'}
@@ -643,7 +643,7 @@ class Store:
         weight_by_data_mask : bool
             Weight every voxel by the fraction of it that has data.
         statistics : str or sequence of str
-            Names of `bsv_store.vocabulary.STATISTICS`. The mean is always computed.
+            Names of ``bsv_store.vocabulary.STATISTICS``. The mean is always computed.
         missing : {'error', 'leave_out'}
             What to do about experiments that lack a volume or anything else that the recipe needs.
         dtype : {'float32', 'float64'}

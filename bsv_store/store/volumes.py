@@ -87,7 +87,7 @@ class Volumes:
         experiment_id : int
         target : path
             Its ending names the format, such as ``.nrrd`` (no data is -1, as in Allen's files), ``.nii.gz`` or ``.npy``
-            (float32, axes ap, dv, ml); `bsv_store.formats.table.IMAGE_FORMATS` lists all.
+            (float32, axes ap, dv, ml); ``bsv_store.formats.table.IMAGE_FORMATS`` lists all.
         kind : VolumeKind
         spacing_um : {10, 25, 50, 100}
             Edge of a voxel in um.

@@ -64,7 +64,10 @@ def _text(value: Any, *, is_code: bool) -> str:
         return ", ".join(f"``{each}``" for each in value)
     if isinstance(value, int):
         return f"{value:,}"
-    return f"``{value}``" if is_code else str(value).strip().replace("\\", "\\\\").replace("*", "\\*")
+    if is_code:
+        return f"``{value}``"
+    # The texts of the rows are Markdown; this page is reStructuredText.
+    return str(value).strip().replace("\\", "\\\\").replace("*", "\\*").replace("`", "``")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
