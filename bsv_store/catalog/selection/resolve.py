@@ -169,7 +169,7 @@ def _refuse_excluded(connection: Connection, node: Node) -> None:
     first = next(iter(found))
     raise ExcludedExperimentError(
         message,
-        hint="Select them all the same with include_excluded=True (--include-excluded),"
+        hint="Select them with include_excluded=True (--include-excluded) in the part of the selection that names them,"
         f" or take them off the list: bsv-store exclude remove {first}",
     )
 
