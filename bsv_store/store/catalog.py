@@ -122,6 +122,7 @@ class Catalog:
             float64; rows (``source`` or ``experiment_id``) and columns (``hemisphere``, ``target``; ``target`` alone if
             one hemisphere is given as a string) in ontology order. 0 where the store has an experiment's table and the
             table has no row for the target (no overlap); NaN where the store has no table.
+            ``frame.attrs["without_unionizes"]`` lists the experiments without a table, which do not count.
 
         Raises
         ------

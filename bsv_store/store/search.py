@@ -94,7 +94,9 @@ class Search:
         """Experiments that project to one of the target structures, the strongest first.
 
         Columns: target (acronym of the target with the most signal) and the measure there, outside the injection site.
-        The experiments are those of ``Selection(projecting_to=structures, ...)``.
+        The experiments are those of ``Selection(projecting_to=structures, ...)``;
+        ``frame.attrs["without_unionizes"]`` lists those that cannot be found because the store lacks their unionize
+        tables.
 
         Parameters
         ----------
@@ -173,6 +175,8 @@ class Search:
 
         Column: correlation (Pearson's r of the measure outside the injection site, over the structures of the set that
         lie in the domain; NaN where it is not defined). Allen does not publish its formula; this one is ours.
+        ``frame.attrs["without_unionizes"]`` lists the experiments left out because the store lacks their unionize
+        tables.
 
         Parameters
         ----------

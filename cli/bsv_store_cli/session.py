@@ -13,6 +13,8 @@ from bsv_store_cli.output.messages import note
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
+
     from bsv_store.catalog.selection.selection import Selection
     from bsv_store.store.store import Store
 
@@ -58,12 +60,9 @@ def note_mistaken_lines(selection: Selection) -> None:
         )
 
 
-def note_uncovered(store: Store, selection: Selection) -> None:
-    """Print how many of the experiments have no unionize rows outside the injection in the store."""
-    from bsv_store.catalog.tables.frames import uncovered
-
-    with store.database.reading() as connection:
-        unknown = uncovered(connection, selection, "projection")
+def note_without_unionizes(frame: pd.DataFrame) -> None:
+    """Print how many experiments are left out of a result because their unionize tables are not in the store."""
+    unknown = frame.attrs["without_unionizes"]
     if unknown:
         note(
             f"{len(unknown):,} of the selected experiments are left out: their unionize tables are not in the store.\n"

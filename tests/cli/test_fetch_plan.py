@@ -185,6 +185,10 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> list[Selection]:
         ["fetch", "--unionizes", "--dry-run"],
         ["sync", "unionizes"],
         ["sync", "unionizes", "--limit", "1"],
+        ["matrix"],
+        ["select"],
+        ["select", "--ids-only"],
+        ["search", "point", "8000,1500,8500"],
     ],
     ids=" ".join,
 )

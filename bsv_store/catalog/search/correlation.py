@@ -15,6 +15,7 @@ from bsv_store.catalog.search.signal import find_targets, read_signal
 from bsv_store.catalog.selection.resolve import check_selection, resolve
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures
+from bsv_store.catalog.tables.frames import uncovered_among
 from bsv_store.errors import InputError, MissingDataError
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ def search_correlation(
         )
     correlation = _correlated(values, values[experiments == experiment_id][0])
     others = experiments != experiment_id
-    return found_frame(connection, experiments[others], {"correlation": correlation[others]}, limit=limit)
+    frame = found_frame(connection, experiments[others], {"correlation": correlation[others]}, limit=limit)
+    frame.attrs["without_unionizes"] = list(uncovered_among(connection, ids, "projection"))
+    return frame
 
 
 def _correlated(values: Any, seed: Any) -> Any:

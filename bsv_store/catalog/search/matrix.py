@@ -21,6 +21,7 @@ from bsv_store.catalog.search.signal import Signal, find_targets, read_signal
 from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures
+from bsv_store.catalog.tables.frames import uncovered_among
 from bsv_store.check import choice, several
 from bsv_store.errors import InputError
 from bsv_store.vocabulary import (
@@ -68,7 +69,9 @@ def projection_matrix(
         sourced = _unique([source for _, source in membership])
         values = np.hstack([_pooled(signal, membership, sourced, chosen) for signal in signals])
         index = pd.Index([row.acronym for row in sourced], dtype=object, name="source")
-    return pd.DataFrame(values, index=index, columns=_columns(hemisphere, sides, targeted))
+    frame = pd.DataFrame(values, index=index, columns=_columns(hemisphere, sides, targeted))
+    frame.attrs["without_unionizes"] = list(uncovered_among(connection, ids, "projection"))
+    return frame
 
 
 def _columns(

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from bsv_store.catalog.search.found import check_limit, find_named, found_frame, search_among
 from bsv_store.catalog.search.signal import read_signal
 from bsv_store.catalog.structures import StructureRef
+from bsv_store.catalog.tables.frames import uncovered
 from bsv_store.check import choice
 from bsv_store.vocabulary import MEASURES
 
@@ -49,4 +50,6 @@ def search_targets(
         "target": acronyms[strongest],
         choice("measure", measure, MEASURES).name: signal.values[np.arange(len(strongest)), strongest],
     }
-    return found_frame(connection, signal.experiment_ids, own, limit=limit)
+    frame = found_frame(connection, signal.experiment_ids, own, limit=limit)
+    frame.attrs["without_unionizes"] = list(uncovered(connection, selection, "projection"))
+    return frame

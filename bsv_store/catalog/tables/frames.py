@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -170,6 +170,11 @@ def uncovered(connection: Connection, selection: Selection, part: UnionizePart) 
         If something is named that the catalog does not have.
     """
     return _uncovered(connection, compile_selection(connection, selection), part)
+
+
+def uncovered_among(connection: Connection, experiment_ids: Collection[int], part: UnionizePart) -> tuple[int, ...]:
+    """Those of the experiments whose unionize rows of one part are not in the store, ascending."""
+    return _uncovered(connection, select(Experiment.id).where(id_in(connection, Experiment.id, experiment_ids)), part)
 
 
 def _uncovered(connection: Connection, wanted: Select[int], part: UnionizePart) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from bsv_store_cli.output.experiments import experiment_columns
 from bsv_store_cli.output.formats import format_option, frame_rows, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import Column, number_of
-from bsv_store_cli.session import note_uncovered, opened_store
+from bsv_store_cli.session import note_without_unionizes, opened_store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,10 +154,10 @@ def target(
       bsv-store search target CP --measure normalized-projection-volume --hemisphere ipsilateral
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
-        note_uncovered(store, selection)
         frame = store.search.targets(
             structures, measure=measure, threshold=threshold, hemisphere=hemisphere, selection=selection, limit=limit
         )
+    note_without_unionizes(frame)
     _print(frame, output_format)
 
 
@@ -204,7 +204,6 @@ def correlation(
       bsv-store search correlation 158314987 --domain Isocortex
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
-        note_uncovered(store, selection)
         frame = store.search.correlation(
             experiment_id,
             domain=domain or None,
@@ -214,6 +213,7 @@ def correlation(
             selection=selection,
             limit=limit,
         )
+    note_without_unionizes(frame)
     _print(frame, output_format)
 
 
