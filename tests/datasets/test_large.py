@@ -298,7 +298,7 @@ def test_a_point_is_looked_up_in_its_plane(large: Store) -> None:
     ap, dv, ml = (int(place) for place in np.argwhere(voxels(1) > 0)[100])
     point = (ap * 100 + 50, dv * 100 + 50, ml * 100 + 50)
     found = search_point(large.database, large.files, VISUAL, point)
-    assert found.set_index("experiment_id")["value"][1] == voxels(1)[ap, dv, ml]
+    assert found.set_index("experiment_id")["projection_density"][1] == voxels(1)[ap, dv, ml]
 
 
 def test_exports_are_those_of_the_whole_array(large: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,10 +27,10 @@ def test_values_at_a_point_are_those_of_the_volumes(filled: Store) -> None:
     for voxel in (tuple(map(int, densest)), (0, 0, 0), (131, 79, 113)):
         point = [100 * number + 50 for number in voxel]
         frame = filled.search.point(point)
-        assert dict(zip(frame["experiment_id"], frame["value"], strict=True)) == {
+        assert dict(zip(frame["experiment_id"], frame["projection_density"], strict=True)) == {
             identifier: pytest.approx(float(volume[voxel]), nan_ok=True) for identifier, volume in volumes.items()
         }
-        values = frame["value"].dropna()
+        values = frame["projection_density"].dropna()
         assert values.is_monotonic_decreasing
     assert frame.attrs["without_volume"] == [key for key in filled.select() if key not in volumes]
 
@@ -48,7 +48,7 @@ def test_a_dense_file_is_read_too(filled: Store) -> None:
         record_volume(connection, file)
     frame = filled.search.point((5050, 4050, 3050), kind="projection_energy")
     assert frame["experiment_id"].tolist() == [identifier]
-    assert frame["value"].tolist() == [float(array[50, 40, 30])]
+    assert frame["projection_density"].tolist() == [float(array[50, 40, 30])]
 
 
 def test_limit_and_selection(filled: Store) -> None:
@@ -59,7 +59,7 @@ def test_limit_and_selection(filled: Store) -> None:
 
 
 def test_what_cannot_be_looked_up(filled: Store) -> None:
-    with pytest.raises(MissingDataError, match="projection_density at 25 um"):
+    with pytest.raises(MissingDataError, match="projection density at 25 um"):
         filled.search.point((5050, 4050, 3050), spacing_um=25)
     for point in ((1, 2), (14_000, 0, 0), (-1, 0, 0)):
         with pytest.raises(InputError):
