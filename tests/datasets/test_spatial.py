@@ -48,7 +48,7 @@ def test_a_dense_file_is_read_too(filled: Store) -> None:
         record_volume(connection, file)
     frame = filled.search.point((5050, 4050, 3050), kind="projection_energy")
     assert frame["experiment_id"].tolist() == [identifier]
-    assert frame["projection_density"].tolist() == [float(array[50, 40, 30])]
+    assert frame["projection_energy"].tolist() == [float(array[50, 40, 30])]
 
 
 def test_limit_and_selection(filled: Store) -> None:

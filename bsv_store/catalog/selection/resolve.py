@@ -146,6 +146,8 @@ def excluded_from(connection: Connection, selection: Selection) -> dict[int, str
         See `compile_selection`.
     """
     compiler = check_selection(connection, selection)
+    if all(leaf.include_excluded or leaf.ids is not None for leaf in selection.leaves()):
+        return {}
     selected = _compiled(selection.node, compiler)
     with_excluded = _compiled(_with_excluded(selection.node), compiler)
     query = with_excluded.where(Experiment.id.not_in(selected)).order_by(Experiment.id)
