@@ -8,6 +8,7 @@ import os
 import reprlib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -157,7 +158,7 @@ def several(name: str, value: Any, *, such_as: str, error: type[InputError] = In
     InputError
         Or ``error``: if the value is neither a string nor a number nor iterable.
     """
-    if isinstance(value, str | int):
+    if isinstance(value, str | Integral):
         return [value]
     if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
         return list(value)

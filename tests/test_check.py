@@ -55,7 +55,14 @@ def test_strings_paths_and_dates() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "items"), [("VISp", ["VISp"]), (385, [385]), (("VISp", 385), ["VISp", 385]), (np.array([1, 2]), [1, 2])]
+    ("value", "items"),
+    [
+        ("VISp", ["VISp"]),
+        (385, [385]),
+        (np.int64(385), [385]),
+        (("VISp", 385), ["VISp", 385]),
+        (np.array([1, 2]), [1, 2]),
+    ],
 )
 def test_one_value_or_several(value: Any, items: list[Any]) -> None:
     assert check.several("structures", value, such_as="'VISp'") == items

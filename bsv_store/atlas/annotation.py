@@ -48,7 +48,7 @@ def stored_annotation(database: Database, spacing_um: int) -> AnnotationFile:
     if found is None:
         raise MissingDataError(
             f"the store has no annotation at {spacing_um} um",
-            hint=f"Bring it: bsv-store sync annotation --spacing {spacing_um}",
+            hint=f"Fetch it: bsv-store sync annotation --spacing {spacing_um}",
         )
     return found
 

@@ -52,12 +52,14 @@ def structure_signal(
     sides = tuple(choice("hemisphere", each, MEASURED_HEMISPHERES).name for each in named)
     if not sides:
         raise InputError("hemisphere must not be empty", hint="For example 'both'.")
-    grid: dict[str, Any] = {"kind": choice("kind", kind, VOLUME_KINDS).name, "spacing_um": spacing_um}
+    wanted = choice("kind", kind, VOLUME_KINDS).name
     with database.reading() as connection:
         rows = named_structures(find_structures(connection, references(structures)))
         members = {row.id: [below.id for below in subtree(connection, row.id)] for row in rows}
         ids = resolve_nonempty(connection, selection)
-        found, left_out = available_volumes(connection, selection, ids, **grid, missing=policy)
+        found, left_out = available_volumes(
+            connection, selection, ids, kind=wanted, spacing_um=spacing_um, missing=policy
+        )
         query = select(Experiment.id, Experiment.injected_hemisphere).where(id_in(connection, Experiment.id, ids))
         injected: dict[int, str | None] = dict(connection.execute(query).all())
     with annotation_of(database, files, spacing_um) as annotation:
@@ -71,7 +73,7 @@ def structure_signal(
         else:
             left_out[identifier] = DAMAGED
     if len(left_out) == len(ids):
-        raise nothing_left(selection, left_out, **grid)
+        raise nothing_left(selection, left_out, kinds=(wanted,), spacing_um=spacing_um)
     frame = table.frame()
     frame.attrs["without_volume"] = sorted(left_out)
     frame.attrs["left_out"] = dict(sorted(left_out.items()))

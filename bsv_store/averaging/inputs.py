@@ -167,7 +167,7 @@ def gather_inputs(
     while True:
         remaining = [each for each in experiments if each.experiment_id not in reasons]
         if not remaining:
-            raise nothing_left(recipe.selection, reasons, kind=recipe.kind, spacing_um=recipe.spacing_um)
+            raise nothing_left(recipe.selection, reasons, kinds=recipe.kinds, spacing_um=recipe.spacing_um)
         assignment = assign(recipe.grouping, remaining, ancestry)
         placed = assignment.group_of()
         missing = required.missing([each for each in remaining if each.experiment_id in placed])

@@ -61,7 +61,7 @@ def without_volume(
     """
     return leave_out(
         ids,
-        f"the {kind} at {spacing_um} um is not in the store",
+        _absent(kind, spacing_um),
         missing=missing,
         hint=f"Fetch them: {fetch_command(selection, ids, kind=kind, spacing_um=spacing_um)}",
     )
@@ -87,15 +87,20 @@ def available_volumes(
     absent = [each for each in ids if each not in found]
     reasons = without_volume(selection, absent, kind=kind, spacing_um=spacing_um, missing=missing)
     if not found:
-        raise nothing_left(selection, reasons, kind=kind, spacing_um=spacing_um)
+        raise nothing_left(selection, reasons, kinds=(kind,), spacing_um=spacing_um)
     return found, reasons
 
 
+def _absent(kind: VolumeKind, spacing_um: int) -> str:
+    return f"the {kind} at {spacing_um} um is not in the store"
+
+
 def nothing_left(
-    selection: Selection, reasons: Mapping[int, str], *, kind: VolumeKind, spacing_um: int
+    selection: Selection, reasons: Mapping[int, str], *, kinds: Sequence[VolumeKind], spacing_um: int
 ) -> MissingDataError:
-    """The error if all selected experiments are left out."""
+    """The error if all selected experiments are left out; the hint fetches the first kind that one of them lacks."""
     first = min(reasons)
+    kind = next((each for each in kinds if _absent(each, spacing_um) in reasons.values()), kinds[0])
     command = fetch_command(selection, list(reasons), kind=kind, spacing_um=spacing_um)
     return MissingDataError(
         f"all {number_of(len(reasons), 'selected experiment')} are left out; {first}: {reasons[first]}",

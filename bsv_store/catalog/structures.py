@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from numbers import Integral
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select
@@ -75,7 +76,7 @@ def find_structures(
         as_reference(each) for each in several("structures", structures, such_as="'CP', 672 or ['CP', 'TH']")
     ]
     for ref in wanted:
-        if not isinstance(ref, str | int) or isinstance(ref, bool):
+        if isinstance(ref, bool) or not isinstance(ref, str | Integral):
             raise InputError(f"{shown(ref)} is not a structure", hint="Give an acronym or an id, such as 'CP' or 672.")
     ids = {int(ref) for ref in wanted if not isinstance(ref, str) and 0 < ref <= MAX_ID}
     acronyms = sorted({ref for ref in wanted if isinstance(ref, str) and can_be_name(ref)})

@@ -294,3 +294,11 @@ def test_reasons_of_some_ids(filled: Store) -> None:
     with filled.database.reading() as connection:
         assert exclusions.excluded(connection, [101, 102]) == {101: "it's 100% bad; --"}
         assert exclusions.excluded(connection, []) == {}
+
+
+def test_one_id_of_a_frame_is_a_selection(filled: Store) -> None:
+    one = filled.experiments([102])["experiment_id"].to_numpy()[0]
+    assert not isinstance(one, int)
+    assert filled.select(one) == (102,)
+    with pytest.raises(SelectionError, match="selection must be"):
+        filled.select(102.0)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import Connection
 
@@ -44,6 +45,8 @@ def test_keeps_the_order_and_repetition_asked_for(reading: Connection) -> None:
     wanted: list[str | int] = ["VISp", 8, "cm", "VISp", 385]
     assert [row.id for row in find_structures(reading, wanted)] == [385, 8, 753, 385, 385]
     assert find_structures(reading, []) == ()
+    assert find_structures(reading, np.array([8, 385])) == find_structures(reading, [8, 385])
+    assert find_structures(reading, np.int64(385)) == find_structures(reading, 385)
 
 
 @pytest.mark.parametrize(

@@ -190,8 +190,16 @@ def test_missing_volumes_can_be_left_out_and_are_recorded(store: Store) -> None:
 
 def test_nothing_but_missing_data_is_an_error(store: Store) -> None:
     fill(store, volumes=())
-    with pytest.raises(MissingDataError, match="all 5 selected"):
+    with pytest.raises(MissingDataError, match="all 5 selected") as caught:
         ask(store, missing="leave_out")
+    assert "--kind projection_density" in str(caught.value.hint)
+
+
+def test_a_mask_that_all_experiments_are_left_out_for_is_what_the_hint_fetches(store: Store) -> None:
+    fill(store)
+    with pytest.raises(MissingDataError, match=r"all 5 selected.* the data_mask at 100 um") as caught:
+        ask(store, missing="leave_out", weight_by_data_mask=True)
+    assert "--kind data_mask" in str(caught.value.hint)
 
 
 def test_volumes_of_experiments_in_no_group_are_not_needed(store: Store) -> None:

@@ -146,6 +146,8 @@ def excluded_from(connection: Connection, selection: Selection) -> dict[int, str
         See `compile_selection`.
     """
     compiler = check_selection(connection, selection)
+    if all(leaf.include_excluded or leaf.ids is not None for leaf in selection.leaves()):
+        return {}
     selected = _compiled(selection.node, compiler)
     with_excluded = _compiled(_with_excluded(selection.node), compiler)
     query = with_excluded.where(Experiment.id.not_in(selected)).order_by(Experiment.id)
@@ -169,7 +171,7 @@ def _refuse_excluded(connection: Connection, node: Node) -> None:
     first = next(iter(found))
     raise ExcludedExperimentError(
         message,
-        hint="Select them all the same with include_excluded=True (--include-excluded),"
+        hint="Select them with include_excluded=True (--include-excluded) in the part of the selection that names them,"
         f" or take them off the list: bsv-store exclude remove {first}",
     )
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal
 
 from bsv_store.catalog.selection.criteria import Criteria
@@ -247,7 +248,7 @@ def as_selection(value: SelectionLike | None) -> Selection:
     if isinstance(value, Selection):
         return value
     # Not every iterable: a string of digits or the keys of a mapping are hardly intended as ids.
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, int | Iterable):
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Integral | Iterable):
         raise SelectionError(
             f"selection must be a Selection or experiment ids, got {shown(value)}",
             hint="For example Selection(injected_in=['VISp']) or [100141219].",

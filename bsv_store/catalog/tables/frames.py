@@ -187,10 +187,10 @@ def _refuse_uncovered(connection: Connection, wanted: Select[int], is_injection:
     for part in [row.name for row in UNIONIZE_PARTS.values() if is_injection in (None, row.is_injection)]:
         absent = _uncovered(connection, wanted, part)
         if absent:
-            brings = f"bsv-store sync unionizes --ids {','.join(map(str, absent[:10]))}"
+            command = f"bsv-store sync unionizes --ids {','.join(map(str, absent[:10]))}"
             raise MissingDataError(
                 f"the {part} rows of {number_of(len(absent), 'experiment')} are not in the store: {listed(absent)}",
-                hint=f"Bring them: {brings}; or leave these out (missing='leave_out').",
+                hint=f"Fetch them: {command}; or leave these out (missing='leave_out').",
             )
 
 
