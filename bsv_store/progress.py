@@ -21,7 +21,7 @@ class Progress(Protocol):
         """The work has ended, whether complete or not."""
 
 
-class Silence:
+class NoProgress:
     """A progress that does nothing."""
 
     def start(self, total: int, what: str) -> None:
@@ -34,8 +34,8 @@ class Silence:
         """Do nothing."""
 
 
-SILENCE: Progress = Silence()
+NO_PROGRESS: Progress = NoProgress()
 
 
-def go_on() -> None:
+def do_nothing() -> None:
     """Do nothing: the default of callbacks that long work calls between steps and that may raise to stop it."""

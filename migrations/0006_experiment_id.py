@@ -1,4 +1,4 @@
-"""The view experiments calls the id experiment_id, as every other view does.
+"""Rename the column id of the view experiments to experiment_id, as in the other views.
 
 Revision ID: 0006
 Revises: 0005

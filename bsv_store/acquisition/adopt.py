@@ -31,7 +31,7 @@ from bsv_store.formats.experiments import read_experiments
 from bsv_store.formats.nrrd import read_nrrd, spool_nrrd
 from bsv_store.formats.structures import read_structures
 from bsv_store.formats.unionizes import read_unionizes
-from bsv_store.progress import SILENCE, Progress
+from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.sources.caches import CachedAnnotation, CacheFile, CacheScan, scan_cache
 from bsv_store.text import number_of, size_text
 from bsv_store.vocabulary import CacheLayout
@@ -138,7 +138,7 @@ def adopt_cache(
             unionizes=tuple(file for file in scan.unionizes if file.experiment_id in experiment_ids),
             volumes=tuple(file for file in scan.volumes if file.experiment_id in experiment_ids),
         )
-    return _Adoption(database, files, scan, progress or SILENCE).run()
+    return _Adoption(database, files, scan, progress or NO_PROGRESS).run()
 
 
 @dataclass(slots=True)

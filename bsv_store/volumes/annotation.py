@@ -21,7 +21,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from bsv_store.errors import DamagedFileError, FormatError
-from bsv_store.progress import go_on
+from bsv_store.progress import do_nothing
 from bsv_store.volumes.grid import FRAME, Grid
 from bsv_store.volumes.hdf5 import FILE_FORMAT
 from bsv_store.volumes.layout import create_dense, describe, slab_ranges
@@ -82,7 +82,7 @@ class Annotation:
 
     @classmethod
     def from_blocks(
-        cls, grid: Grid, blocks: Iterable[NDArray[Any]], *, on_block: Callable[[], None] = go_on
+        cls, grid: Grid, blocks: Iterable[NDArray[Any]], *, on_block: Callable[[], None] = do_nothing
     ) -> Annotation:
         """The annotation in consecutive blocks of ML planes, ids of shape (ap, dv, planes).
 
@@ -157,7 +157,7 @@ class AnnotationFile:
     fetched_at: datetime
 
 
-def annotation_image(annotation: Annotation, *, source: str, on_slab: Callable[[], None] = go_on) -> bytes:
+def annotation_image(annotation: Annotation, *, source: str, on_slab: Callable[[], None] = do_nothing) -> bytes:
     """The HDF5 file of an annotation. The same annotation and source give the same bytes.
 
     Dataset ``volume``: uint32, axes [ap, dv, ml], compressed by AP planes; attributes as in the files of volumes.
@@ -177,7 +177,7 @@ def annotation_image(annotation: Annotation, *, source: str, on_slab: Callable[[
 
 
 def publish_annotation(
-    files: StoreFiles, annotation: Annotation, *, source: str, on_slab: Callable[[], None] = go_on
+    files: StoreFiles, annotation: Annotation, *, source: str, on_slab: Callable[[], None] = do_nothing
 ) -> AnnotationFile:
     """Write the file of an annotation; the caller commits its row afterwards.
 

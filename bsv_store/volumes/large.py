@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.errors import DamagedFileError
-from bsv_store.progress import go_on
+from bsv_store.progress import do_nothing
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.encoding import Encoding, VolumeLayout
 from bsv_store.volumes.files import REPAIR_HINT, FileHashes
@@ -232,7 +232,7 @@ def read_content(
     kind: VolumeKind,
     experiment_id: int,
     what: str,
-    on_slab: Callable[[], None] = go_on,
+    on_slab: Callable[[], None] = do_nothing,
 ) -> LargeContent:
     """Facts about a large volume from its file alone, which is read completely and compared with its hash.
 

@@ -16,7 +16,7 @@ from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.task import RunControl
 from bsv_store.catalog.database.models import Claim, StoredVolume
 from bsv_store.errors import InputError, NoSpaceError, ReadOnlyStoreError, StoreError, UnknownExperimentError
-from bsv_store.progress import SILENCE
+from bsv_store.progress import NO_PROGRESS
 from bsv_store.sources.allen import AllenClient
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.grid import Grid
@@ -90,7 +90,7 @@ def test_what_came_together_is_committed_together_but_for_what_was_lost(
     mine, successor = Claims(catalog.database), Claims(catalog.database)
     with catalog.database.writing() as connection:
         mine.take(connection, [task.key(i) for i in ids])
-    files = [task.download([i], RunControl(SILENCE)) for i in ids]
+    files = [task.download([i], RunControl(NO_PROGRESS)) for i in ids]
     with catalog.database.writing() as connection:
         connection.execute(
             update(Claim)

@@ -12,7 +12,7 @@ from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.task import RunControl
 from bsv_store.catalog.database.models import Claim, Experiment, SourceSnapshot, Structure, Unionize, UnionizeCoverage
 from bsv_store.errors import UnknownExperimentError, UpstreamError
-from bsv_store.progress import SILENCE
+from bsv_store.progress import NO_PROGRESS
 from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Failure, Html, Status, Substitute, Truncate
@@ -187,13 +187,13 @@ def test_a_late_worker_does_not_overwrite_what_its_successor_brought(
     late, successor = Claims(catalog.database), Claims(catalog.database)
     with catalog.database.writing() as connection:
         late.take(connection, [task.key(first), task.key(second)])
-    old = task.download([first, second], RunControl(SILENCE))
+    old = task.download([first, second], RunControl(NO_PROGRESS))
 
     def renew(body: bytes) -> bytes:
         return body.replace(b'"max_voxel_density":', b'"max_voxel_density":0.25,"former":')
 
     server.fail(str(first), Substitute(renew))
-    new = task.download([first], RunControl(SILENCE))
+    new = task.download([first], RunControl(NO_PROGRESS))
     with catalog.database.writing() as connection:
         connection.execute(
             update(Claim).where(Claim.object_key == task.key(first)).values(expires_at=datetime(2020, 1, 1, tzinfo=UTC))

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from bsv_store.catalog.annotations import check_structure_ids
 from bsv_store.errors import BsvStoreError
-from bsv_store.progress import go_on
+from bsv_store.progress import do_nothing
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.annotation import (
     ANNOTATION_FOLDER,
@@ -55,7 +55,7 @@ class OrphanVolumes:
         self._names: dict[int, list[str]] | None = None
 
     def recover(
-        self, experiment_id: int, *, array_sha256: str | None = None, on_slab: Callable[[], None] = go_on
+        self, experiment_id: int, *, array_sha256: str | None = None, on_slab: Callable[[], None] = do_nothing
     ) -> VolumeFile | None:
         """The experiment's valid file without a row, if any. Call this only if the catalog has no usable row.
 

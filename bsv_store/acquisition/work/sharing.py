@@ -20,7 +20,7 @@ from bsv_store.acquisition.work.outcome import Failure, Outcome
 from bsv_store.acquisition.work.task import RunControl, Task
 from bsv_store.catalog.database.engine import Database
 from bsv_store.errors import InputError, NotFoundUpstreamError, UpstreamError
-from bsv_store.progress import SILENCE, Progress
+from bsv_store.progress import NO_PROGRESS, Progress
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class SharedWork(Generic[T]):
         self._database = database
         self._task = task
         self._workers = workers
-        self._progress = progress or SILENCE
+        self._progress = progress or NO_PROGRESS
         self._claims = Claims(database)
         self.control = RunControl(self._progress)
         self._waiting: deque[int] = deque()

@@ -196,7 +196,7 @@ def _check_whole(history: History, experiments: ExperimentList, source: str) -> 
     newest = history.newest.get(kind)
     if newest is None or rank_of(experiments.upstream_date, sys.maxsize) < newest:
         return
-    before = {key for key, sighting in history.sightings[kind].items() if sighting.rank == newest}
+    before = {key for key, latest_record in history.latest[kind].items() if latest_record.rank == newest}
     lost = len(before - {record.id for record in experiments.experiments})
     if lost > max(_PLAUSIBLE_COUNT, _PLAUSIBLE_LOSS * len(before)):
         raise InputError(

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import SourceSnapshot, UnionizeCoverage
-from bsv_store.catalog.ranks import rank_in_force
+from bsv_store.catalog.ranks import snapshot_rank
 from bsv_store.catalog.volumes import find_volumes
 
 if TYPE_CHECKING:
@@ -160,6 +160,6 @@ def _snapshots(connection: Connection, until: datetime) -> tuple[SnapshotSource,
         )
         .where(SourceSnapshot.what.in_(["structures", "experiments"]), SourceSnapshot.taken_at <= until)
     )
-    ranked = sorted(connection.execute(query), key=lambda row: rank_in_force(row.what, row.upstream_date, row.id))
+    ranked = sorted(connection.execute(query), key=lambda row: snapshot_rank(row.what, row.upstream_date, row.id))
     newest = {(row.what, row.kind): SnapshotSource(*row[1:]) for row in ranked}
     return tuple(newest[key] for key in sorted(newest))

@@ -57,8 +57,8 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-# The column type of each annotation, where the column does not name its own. By name, as the annotations are strings:
-# evaluating hundreds of them would take a third of the time of making the tables.
+# The column type of each annotation, unless the column has an explicit one. The keys are names, because annotations are
+# strings; evaluating hundreds of them would take a third of the time to create the tables.
 _TYPES: dict[str, type[TypeEngine[Any]]] = {
     "bool": Boolean,
     "date": Date,
@@ -78,7 +78,7 @@ class Base:
 
         select(Experiment.id).join(Structure, Structure.id == Experiment.primary_structure_id)
 
-    ``ColumnElement[str]`` alone makes a column that is not null, ``ColumnElement[str | None]`` one that may be.
+    ``ColumnElement[str]`` is a column without nulls, ``ColumnElement[str | None]`` one that may have them.
 
     The classes are not mapped: importing ``sqlalchemy.orm`` and mapping all tables takes as long as everything else
     that a short command does. :mod:`bsv_store.models` has mapped classes over the same tables.
@@ -99,7 +99,7 @@ class Base:
 
     @classmethod
     def __clause_element__(cls) -> Table:
-        # What SQLAlchemy asks of an object that stands for a table.
+        # SQLAlchemy calls this to convert an object to a table.
         return cls.__table__
 
 
