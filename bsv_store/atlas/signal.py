@@ -1,4 +1,4 @@
-"""The signal of single experiments in structures, from their voxels."""
+"""The signal of single experiments in structures, computed from voxels."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def structure_signal(
 def _volumes(
     files: StoreFiles, found: Mapping[int, VolumeFile], planes: tuple[int, int], progress: Progress
 ) -> Iterator[tuple[int, SparseArray | NDArray[np.floating[Any]] | DamagedFileError]]:
-    """The volumes by experiment id, ascending; an error instead of a damaged one."""
+    """The volumes by experiment id, ascending. A damaged one raises."""
     progress.start(len(found), "volumes")
     try:
         for identifier in sorted(found):

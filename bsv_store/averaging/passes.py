@@ -1,8 +1,8 @@
 """Averaging in passes. A pass computes some groups on some AP planes from the volumes of their members.
 
-A pass reads every file at most once. Passes depend on their inputs only, so they can run one after the other or
-simultaneously, here or on other machines. Members are added to each voxel in the order of the inputs, so the result
-does not depend on the passes.
+A pass reads each file at most once. Passes are independent, so they can run one after the other or simultaneously, on
+this machine or on others. Members are added to each voxel in the order of the inputs, so the result does not depend on
+the passes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The order of snapshots: which of two lists of one kind is the newer."""
+"""The order of snapshots of one kind, from oldest to newest."""
 
 from __future__ import annotations
 

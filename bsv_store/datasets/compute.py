@@ -69,10 +69,10 @@ def compute(
     workers: int | None = None,
     can_leave_out: bool = True,
 ) -> EncodedResult:
-    """The result file of these inputs. Every byte that is read is checked.
+    """Compute the result file of these inputs. Every byte that is read is checked.
 
     Memory is bounded: groups are computed together as far as they fit, and slab by slab if a single one does not fit.
-    The result does not depend on the passes or on who computes them.
+    The result does not depend on the passes, nor on the process or machine that computes them.
 
     Parameters
     ----------

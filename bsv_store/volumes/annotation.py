@@ -1,4 +1,4 @@
-"""The annotation of the CCF, the structure of each voxel: in memory, as an HDF5 file, and back.
+"""The annotation of the CCF, which assigns a structure to each voxel: in memory and as an HDF5 file.
 
 At 10 um the array takes 4.8 GB, and its NRRD files have the AP axis fastest, so that no AP plane is complete before the
 last byte is read. But neighboring voxels mostly belong to the same structure: compressed by zlib, an annotation takes
@@ -135,7 +135,7 @@ class AnnotationFile:
     array_sha256 : str
         Of the array: little-endian uint32, C order.
     structure_count : int
-        Number of structures with voxels of their own.
+        Number of structures that voxels are assigned to directly.
     annotated_voxels : int
         Number of voxels that belong to a structure.
     source : str

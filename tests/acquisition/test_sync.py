@@ -82,7 +82,7 @@ def test_unionizes_come_in_batches_and_only_once(
     assert "6 already present" in again.summary()
 
 
-def test_statistics_are_refreshed_by_the_run_that_brings_tables(
+def test_statistics_are_refreshed_by_the_run_that_stores_tables(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refreshed: list[object] = []
@@ -106,7 +106,7 @@ def test_the_injected_hemisphere_follows_from_the_tables(
     }
 
 
-def test_an_interrupted_run_goes_on_where_it_was(
+def test_an_interrupted_run_is_continued(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
     ids = atlas.experiment_ids
@@ -117,7 +117,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
     assert server.requests.total == 1
 
 
-def test_refreshing_asks_again_and_changes_nothing(
+def test_refreshing_requests_again_and_changes_nothing(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
     sync_unionizes(catalog.database, client, atlas.experiment_ids)

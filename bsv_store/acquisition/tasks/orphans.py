@@ -1,6 +1,6 @@
 """Recovery of published files without a database row: the run was killed between publication and commit.
 
-Publication is atomic, so such a file is complete; it is checked all the same. Its name must contain its hash, and
+Publication is atomic, so such a file is complete; it is nevertheless checked. Its name must contain its hash, and
 encoding its content again must give the same bytes (at 25 and 10 um, the content must have the hash stored in the
 file). The row can then be written without another download.
 """
@@ -92,7 +92,7 @@ class OrphanVolumes:
         try:
             image = self._files.path(path).read_bytes()
         except OSError:
-            # Deleted meanwhile or not readable.
+            # The file was deleted meanwhile, or is not readable.
             return None
         if name != f"{experiment_id}.{hashlib.sha256(image).hexdigest()[:_HASH_DIGITS]}.h5":
             return None
@@ -137,7 +137,7 @@ def recover_annotation(
     known_ids : collection of int
         Structure ids of the ontology, which must contain those of the annotation.
     array_sha256 : str or None
-        Hash that the catalog recorded for an annotation whose file is lost; None if there is no row.
+        Hash that the catalog recorded for an annotation whose file is lost; None without a row.
     """
     folder = files.path(f"{ANNOTATION_FOLDER}/{spacing_um}um")
     for path in sorted(folder.glob("annotation.*.h5")):

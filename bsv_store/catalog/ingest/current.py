@@ -1,8 +1,7 @@
 """The current experiments as a pure function of all ingested lists, independent of the order of ingestion.
 
-Lists of different kinds do not compete: an experiment follows the most trusted kind that ever listed it, and the newest
-list of that kind that has it. Missing values are filled in from the newest CSV export, which is in the same
-registration; never from the 2016 export, whose registration is older.
+The record of an experiment is that of the newest list of the most trusted kind that has it. Missing values are filled
+in from the newest CSV export, which uses the same registration; never from the 2016 export, which uses an older one.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class CurrentExperiment:
-    """An experiment as it is stored, without the columns that follow from unionize rows.
+    """An experiment as stored, without the columns that are derived from unionize rows.
 
     Attributes
     ----------
@@ -99,7 +98,7 @@ class CurrentExperiment:
         )
 
 
-# The other fields of a record are in tables of their own, or follow from the structure's id.
+# The other fields of a record are in separate tables, or are derived from the structure's id.
 _RECORD_COLUMNS = tuple(
     each.name
     for each in fields(ExperimentRecord)
@@ -107,7 +106,7 @@ _RECORD_COLUMNS = tuple(
 )
 _DERIVED_COLUMNS = ("transgenic_line", "source_kind", "withdrawn")
 ROW_COLUMNS = (*_RECORD_COLUMNS, *_DERIVED_COLUMNS)
-"""The columns of table ``experiment`` that follow from the lists."""
+"""The columns of table ``experiment`` that are derived from the lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,7 @@ class CurrentState:
 
 
 def current_state(history: History) -> CurrentState:
-    """The experiments and lines that follow from a history."""
+    """The current experiments and lines, derived from a history."""
     details = _line_details(history)
     experiments: dict[int, CurrentExperiment] = {}
     for kind in EXPERIMENT_SOURCE_KINDS:

@@ -73,7 +73,7 @@ class CatalogStatus:
         Finest first.
     datasets, dataset_versions : int
     latest_snapshots : tuple of SnapshotInfo
-        The current one of each kind of content, the last stored first.
+        The current snapshot of each kind of content, most recently stored first.
     """
 
     structures: int

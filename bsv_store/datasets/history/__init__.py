@@ -1,1 +1,1 @@
-"""What became of a version: comparison, staleness, lineage, rebuilds and their checks."""
+"""The history of versions: comparison, staleness, lineage, rebuilds and their checks."""

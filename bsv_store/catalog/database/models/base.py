@@ -1,4 +1,4 @@
-"""The base of all tables: column types, constraint names, and the class that stands for a table."""
+"""The base class of tables, column types and constraint names."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ _ANNOTATION = re.compile(r"ColumnElement\[(\w+)( \| None)?\]")
 
 
 class Base:
-    """Base of the classes that stand for the tables of the catalog.
+    """Base of the classes that represent the tables of the catalog.
 
     A subclass names its table and annotates its columns; the attributes of the class are then the columns of
-    ``__table__``, and the class itself stands for the table in statements of SQLAlchemy Core::
+    ``__table__``, and the class itself represents the table in statements of SQLAlchemy Core::
 
         select(Experiment.id).join(Structure, Structure.id == Experiment.primary_structure_id)
 

@@ -83,7 +83,7 @@ class ExperimentInjectionStructure(Base):
 class Unionize(Base):
     """Signal of one experiment in one structure and hemisphere (the API's ProjectionStructureUnionize).
 
-    "No row" means "no overlap". Rows with ``is_injection`` and rows without are disjoint; there is no total.
+    "No row" means "no overlap". Rows with ``is_injection`` and rows without are disjoint; no row is their sum.
     """
 
     __tablename__ = "unionize"

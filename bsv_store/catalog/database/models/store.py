@@ -10,7 +10,7 @@ from bsv_store.catalog.database.models.base import Base, RowId
 
 
 class StoreInfo(Base):
-    """The one row that says which store this database belongs to."""
+    """The single row that identifies the store of this database."""
 
     __tablename__ = "store_info"
     __table_args__ = (CheckConstraint("id = 1", name="single_row"),)
