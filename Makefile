@@ -1,11 +1,11 @@
-# Needs Python 3.11 or newer and make, nothing else: everything here runs in .venv, which is made on first use.
+# Needs only Python 3.11 or newer and make. Everything runs in .venv, which is created on first use.
 
 PYTHON  ?= python3
 VENV    ?= .venv
 WORKERS ?= 2
 
 BIN  := $(VENV)/bin
-# A stamp for each set of packages.
+# A stamp file for each set of installed packages.
 DEMO := $(VENV)/.installed-demo
 DEV  := $(VENV)/.installed-dev
 DOCS := $(VENV)/.installed-docs
@@ -14,7 +14,7 @@ PIP  := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 ORDINARY := not long and not integration
 
-# An environment whose interpreter has gone is made anew, and so are its packages.
+# Create the environment again if its interpreter no longer works, for example after an upgrade of Python.
 _ := $(shell test -x $(BIN)/python || rm -f $(DEMO) $(DEV) $(DOCS); test -x $(VENV)-lowest/bin/python || rm -f $(LOW))
 
 .DEFAULT_GOAL := help
@@ -22,42 +22,42 @@ _ := $(shell test -x $(BIN)/python || rm -f $(DEMO) $(DEV) $(DOCS); test -x $(VE
 .NOTPARALLEL:
 .PHONY: help demo test test-long test-integration test-lowest check format docs bench bench-full clean
 
-help: ## this list
+help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(DEMO) ## the main job from an empty store to a versioned average, on synthetic data
+demo: $(DEMO) ## run a complete example on synthetic data, from an empty store to a versioned average
 	$(BIN)/bsv-store demo $(ARGS)
 
-test: $(DEV) ## all ordinary tests, on SQLite and Postgres
+test: $(DEV) ## run all ordinary tests, on SQLite and Postgres
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "$(ORDINARY)" $(ARGS)
 
-test-long: $(DEV) ## the ordinary tests and those that take minutes
+test-long: $(DEV) ## run the ordinary tests and those that take minutes
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not integration" $(ARGS)
 
-test-integration: $(DEV) ## clients that we did not write (AllenSDK, Brain Street View) against our server
+test-integration: $(DEV) ## run other clients (AllenSDK, Brain Street View) against the synthetic server
 	$(BIN)/python -m tests.integration.environments
-	@# One after the other: Brain Street View looks for its list of experiments in one place.
+	@# Not in parallel: Brain Street View reads its experiment list from a fixed path.
 	$(BIN)/python -m pytest -m integration $(ARGS)
 
-test-lowest: $(LOW) ## the ordinary tests with the oldest versions that pyproject.toml admits
+test-lowest: $(LOW) ## run the ordinary tests with the oldest dependencies that pyproject.toml allows
 	$(VENV)-lowest/bin/python -m pytest -n $(WORKERS) --dist loadgroup -m "$(ORDINARY)" $(ARGS)
 
-check: $(DEV) ## ruff (lint, format) and mypy --strict
+check: $(DEV) ## run ruff (lint, format) and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(DEV) ## let ruff rewrite the sources
+format: $(DEV) ## reformat the sources with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(DOCS) ## the documentation as HTML, in build/docs; a warning is an error
+docs: $(DOCS) ## build the documentation as HTML in build/docs; warnings are errors
 	$(BIN)/python -m sphinx -b html -W --keep-going --quiet $(ARGS) docs build/docs
 
-bench: $(DEV) ## the benchmarks, on small inputs
+bench: $(DEV) ## run the benchmarks on small inputs
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-full: $(DEV) ## the benchmarks at the size of the atlas
+bench-full: $(DEV) ## run the benchmarks at the size of the atlas
 	$(BIN)/python -m benchmarks --full $(ARGS)
 
 clean: ## remove .venv, caches and builds
@@ -65,12 +65,12 @@ clean: ## remove .venv, caches and builds
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Only what is a virtual environment is ever removed, whatever VENV was set to.
+# Remove only virtual environments, whatever VENV is set to.
 discard = if test -e "$(1)/pyvenv.cfg"; then rm -rf "$(1)"; fi
 
 $(BIN)/python $(VENV)-lowest/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "bsv-store needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo not there)." >&2; \
+	  echo "bsv-store needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo missing)." >&2; \
 	  echo "Name another one, for example: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "'$(PYTHON)' cannot make virtual environments: its modules venv and ensurepip are missing." >&2; \

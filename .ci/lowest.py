@@ -1,4 +1,4 @@
-"""Print the lower bounds of pyproject.toml as pip constraints, so that a test run can prove them."""
+"""Print the lower bounds of pyproject.toml as pip constraints, so that tests can run with exactly these versions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-# What users install; the tools of the tests themselves may be new.
+# Extras that users install; the test tools may be newer.
 _EXTRAS = ("postgres", "plot", "xarray", "dask")
 
 

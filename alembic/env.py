@@ -1,8 +1,8 @@
-"""How migrations run: on the connection that ``bsv_store.catalog.database.schema`` hands over, inside its transaction.
+"""Run migrations on the connection that ``bsv_store.catalog.database.schema`` passes, inside its transaction.
 
 From the command line, in a checkout, ``alembic revision --autogenerate -m "what changes"`` and ``alembic check``
-compare the models with what the migrations make in an empty scratch database. Stores are upgraded by bsv-store alone,
-which does it in one transaction and under a lock.
+compare the models with the schema that the migrations create in an empty scratch database. Stores are upgraded only by
+bsv-store, in one transaction and under a lock.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from bsv_store.catalog.database.models import Base
 from bsv_store.catalog.database.models.base import UtcDateTime
 from bsv_store.catalog.database.schema import VERSION_TABLE
 
-# The commands that need a database but no store.
+# Commands that need a database, but not a store.
 _CHECKOUT_COMMANDS = {"revision", "check"}
 
 
 def _render_item(kind: str, item: Any, _autogenerate_context: Any) -> str | bool:
-    """Migrations spell our column types out, so that they stay what they were when the models move on."""
+    """Render our column types as plain SQLAlchemy types, so that migrations do not depend on the models."""
     if kind == "type" and isinstance(item, UtcDateTime):
         return "sa.DateTime(timezone=True)"
     return False
@@ -46,7 +46,7 @@ def _number_revision(migration_context: MigrationContext, _revision: Any, direct
 
 @contextmanager
 def _scratch_database(script: ScriptDirectory) -> Iterator[Connection]:
-    """A database in memory, brought to the newest revision."""
+    """A database in memory at the newest revision."""
 
     def to_head(revision: Any, _context: Any) -> Any:
         return script._upgrade_revs("head", revision)
@@ -54,7 +54,7 @@ def _scratch_database(script: ScriptDirectory) -> Iterator[Connection]:
     options = {"fn": to_head, "version_table": VERSION_TABLE, "transactional_ddl": True, "script": script}
     with create_engine("sqlite://", poolclass=StaticPool).connect() as connection:
         migration_context = MigrationContext.configure(connection, opts=options)
-        # Not an EnvironmentContext: one is at work already, and a process holds one only.
+        # Not an EnvironmentContext, because one is active already and a process can have only one.
         with Operations.context(migration_context), connection.begin():
             migration_context.run_migrations()
         yield connection
@@ -79,16 +79,16 @@ def _connection() -> Iterator[Connection]:
 
 def _run() -> None:
     if context.is_offline_mode():
-        raise CommandError("migrations run on a store's database only, not as a script of SQL")
+        raise CommandError("offline mode is not supported: migrations cannot be written as a SQL script")
     with _connection() as connection:
         context.configure(
             connection=connection,
             target_metadata=Base.metadata,
             version_table=VERSION_TABLE,
-            # The caller's transaction holds all revisions, on SQLite too: whole or not at all.
+            # All revisions run in the caller's transaction, on SQLite too.
             transactional_ddl=True,
             transaction_per_migration=False,
-            # SQLite changes a table by building it anew.
+            # On SQLite, Alembic changes a table by creating a new one.
             render_as_batch=connection.dialect.name == "sqlite",
             render_item=_render_item,
             process_revision_directives=_number_revision,

@@ -1,4 +1,4 @@
-"""All benchmarks in one run, as a table and as JSON: ``python -m benchmarks [--full]``."""
+"""Run all benchmarks; print tables and write JSON: ``python -m benchmarks [--full]``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--full", action="store_true", help="at the size of the atlas: 2,917 experiments")
     parser.add_argument("--json", type=Path, default=aggregation.CHECKOUT / "build" / "benchmarks.json")
-    parser.add_argument("--keep", type=Path, help="keep the generated data here (20 GB at full size)")
+    parser.add_argument("--keep", type=Path, help="folder in which to keep the generated data (20 GB at full size)")
     arguments = parser.parse_args()
     folder = arguments.keep or Path(tempfile.mkdtemp(prefix="bsv-store-bench-"))
     try:

@@ -32,16 +32,16 @@ _SUBTRACTED = {"normalization_method": "injectionVolume", "subtract_other_hemisp
 
 @dataclass(frozen=True)
 class Task:
-    """One question, and who is asked.
+    """One average to measure, and the implementations that compute it.
 
     Attributes
     ----------
     ours : tuple of str
         Calls of ``benchmarks.ours``.
     sizes : tuple of int
-        Numbers of experiments at which it is asked.
+        Numbers of experiments.
     compare : bool
-        Ask Brain Street View too, and compare the averages.
+        Run Brain Street View too, and compare the averages.
     """
 
     what: str
@@ -56,7 +56,7 @@ TASKS = (
     Task("normalized", _NORMALIZED, ("compat", "aggregate", "again", "loop")),
     Task("not normalized", _PLAIN, ("compat", "aggregate")),
     Task("normalized, cold page cache", _NORMALIZED, ("compat",), sizes=(300,), cold=True),
-    # By its own rules: Brain Street View takes every injection for one on the right, so nothing is compared.
+    # Not compared: Brain Street View treats every injection as being on the right.
     Task("five groups, subtracted", _SUBTRACTED, ("compat", "aggregate"), compare=False),
     Task("every volume returned", {**_NORMALIZED, "load_all": True}, ("compat",), sizes=(100,)),
 )
@@ -68,7 +68,7 @@ class Measurement:
 
     what: str
     experiments: int
-    who: str
+    program: str
     seconds: list[float] = field(default_factory=list)
     peak_mb: float = 0.0
 
@@ -78,19 +78,19 @@ class Measurement:
         return statistics.median(self.seconds)
 
     def to_dict(self) -> dict[str, Any]:
-        """What goes into the JSON file."""
+        """The measurement as plain values, for the JSON file."""
         return {**asdict(self), "median_s": self.median}
 
 
 class Bench:
-    """The data, and who can be asked.
+    """The generated data, and the implementations to measure.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Where data are made, or lie from an earlier run.
+        Where the data are generated, unless an earlier run has done so.
     count : int
-        Number of experiments in them.
+        Number of experiments.
     """
 
     def __init__(self, folder: Path, count: int) -> None:
@@ -105,13 +105,13 @@ class Bench:
             make_store(self.store, self.cache, self.catalog)
 
     def run(self, task: Task, size: int) -> list[Measurement]:
-        """Everybody in turn, round after round, so that a noisy machine is noisy for all."""
+        """Measure all implementations in alternation, so that load on the machine affects all of them."""
         note(f"{size:,} experiments, {task.what}")
         ids = self.folder / f"ids-{size}.json"
         ids.write_text(json.dumps(experiment_ids(size)))
         found = {call: Measurement(task.what, size, f"bsv-store {call}") for call in task.ours}
         theirs = Measurement(task.what, size, PEER)
-        # Brain Street View takes minutes from 1,000 on: one run of it, several of ours.
+        # Brain Street View takes minutes for 1,000 experiments or more, so it is run only once there.
         rounds = 5 if size <= 300 else 3
         for turn in range(rounds):
             for call, measurement in found.items():
@@ -124,8 +124,8 @@ class Bench:
         return [*found.values(), *([theirs] if theirs.seconds else [])]
 
     def _measure(self, into: Measurement, command: list[str], ids: Path, task: Task, files: Path) -> None:
-        result = self.folder / ("theirs.npy" if into.who == PEER else f"{into.who.split()[-1]}.npy")
-        runs = 1 if task.cold or into.who == PEER else 2
+        result = self.folder / ("theirs.npy" if into.program == PEER else f"{into.program.split()[-1]}.npy")
+        runs = 1 if task.cold or into.program == PEER else 2
         if task.cold:
             _forget(files)
         done = _output([*command, str(runs), str(ids), json.dumps(task.options), str(result)])
@@ -148,7 +148,7 @@ def run(folder: Path, *, full: bool = False) -> list[Measurement]:
 
 
 def _forget(folder: Path) -> None:
-    """Take files out of the page cache, as far as the system lets us."""
+    """Drop files from the page cache, as far as the system allows."""
     os.sync()
     for path in folder.rglob("*"):
         if path.is_file():
@@ -160,7 +160,7 @@ def _forget(folder: Path) -> None:
 
 
 def _output(command: list[str]) -> dict[str, Any]:
-    """What a measuring process printed."""
+    """The JSON object that a measuring process printed."""
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
@@ -169,8 +169,8 @@ def _output(command: list[str]) -> dict[str, Any]:
 
 
 def _peer_python(count: int) -> Path | None:
-    """An interpreter with Brain Street View and a catalog of our experiments; None where it cannot be had."""
-    note(f"{PEER} in an environment of its own")
+    """An interpreter with Brain Street View and a catalog of our experiments; None if it cannot be installed."""
+    note(f"installing {PEER} into a separate environment")
     if reason := BRAIN_STREET_VIEW.make():
         note(f"{reason}: measuring without it")
         return None
@@ -179,32 +179,32 @@ def _peer_python(count: int) -> Path | None:
 
 
 def table(results: Iterator[Measurement] | list[Measurement]) -> str:
-    """The figures as text, with the ratio to Brain Street View and to the bare loop at the same size."""
+    """The results as text, with the ratio to Brain Street View and to the bare loop at the same size."""
     results = list(results)
-    peers = {(r.what, r.experiments): r.median for r in results if r.who == PEER}
-    loops = {r.experiments: r.median for r in results if r.who == "bsv-store loop"}
+    peers = {(r.what, r.experiments): r.median for r in results if r.program == PEER}
+    loops = {r.experiments: r.median for r in results if r.program == "bsv-store loop"}
     lines = [
-        f"{'experiments':>11}  {'what':<28} {'who':<20} {'seconds':>8} {'ms/volume':>9} {'peak MB':>7} {'BSV takes':>9}"
-        f" {'of the loop':>11}"
+        f"{'experiments':>11}  {'what':<28} {'program':<20} {'seconds':>8} {'ms/volume':>9} {'peak MB':>7}"
+        f" {'vs BSV':>9} {'vs loop':>11}"
     ]
     for r in results:
-        peer = peers.get((r.what, r.experiments)) if r.who != PEER else None
-        loop = loops.get(r.experiments) if "cold" not in r.what and r.who in _LIKE_THE_LOOP else None
+        peer = peers.get((r.what, r.experiments)) if r.program != PEER else None
+        loop = loops.get(r.experiments) if "cold" not in r.what and r.program in _COMPARABLE_WITH_LOOP else None
         lines.append(
-            f"{r.experiments:>11,}  {r.what:<28} {r.who:<20} {r.median:>8.3f} {1e3 * r.median / r.experiments:>9.3f}"
-            f" {r.peak_mb:>7.0f} {f'{peer / r.median:.1f} x' if peer else '':>9}"
+            f"{r.experiments:>11,}  {r.what:<28} {r.program:<20} {r.median:>8.3f}"
+            f" {1e3 * r.median / r.experiments:>9.3f} {r.peak_mb:>7.0f} {f'{peer / r.median:.1f} x' if peer else '':>9}"
             f" {f'{r.median / loop:.2f} x' if loop else '':>11}"
         )
     return "\n".join(lines)
 
 
-_LIKE_THE_LOOP = ("bsv-store compat", "bsv-store aggregate")
+_COMPARABLE_WITH_LOOP = ("bsv-store compat", "bsv-store aggregate")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="up to 2,917 experiments instead of 1,000")
-    parser.add_argument("--keep", type=Path, help="keep the generated data here (20 GB at full size)")
+    parser.add_argument("--keep", type=Path, help="folder in which to keep the generated data (20 GB at full size)")
     arguments = parser.parse_args()
     folder = arguments.keep or Path(tempfile.mkdtemp(prefix="bsv-store-bench-"))
     try:

@@ -1,4 +1,4 @@
-"""The catalog at the size of the atlas: loading, searches, the matrix, and a command as a whole process.
+"""Benchmarks of the catalog at the size of the atlas: loading, searches, the matrix, and one command as a process.
 
 ``python -m benchmarks.catalog [--full] [--databases sqlite,postgres]``
 """
@@ -29,7 +29,7 @@ Results = dict[str, dict[str, float]]
 
 
 def run(*, full: bool = False, databases: tuple[str, ...] = ("sqlite", "postgres")) -> dict[str, Results]:
-    """Figures by database and task: wall and CPU seconds of this process (``wall_s``, ``cpu_s``), rates, sizes."""
+    """Results by database and task: wall and CPU seconds of this process (``wall_s``, ``cpu_s``), rates, sizes."""
     return {kind: _run_on(kind, FULL if full else SMALL) for kind in databases}
 
 
@@ -37,16 +37,16 @@ def _run_on(kind: str, experiments: int) -> Results:
     with tempfile.TemporaryDirectory(prefix="bsv-benchmark-") as folder, database(kind) as url:
         with create_store(Path(folder) / "store", database=url) as store:
             results = _load(store, experiments)
-            results.update(_ask(store))
+            results.update(_query(store))
         results["select as a process"] = _process(Path(folder) / "store")
-    # Of the largest moment of this process so far, loading included.
+    # Peak memory of this process so far, loading included.
     results["memory"] = {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
     return results
 
 
 @contextmanager
 def database(kind: str) -> Iterator[str | None]:
-    """The URL of a new database of a server that runs meanwhile; None for SQLite."""
+    """The URL of a new database on a temporary server; None for SQLite."""
     if kind == "sqlite":
         yield None
         return
@@ -74,7 +74,7 @@ def _load(store: Store, experiments: int) -> Results:
     }
 
 
-def _ask(store: Store) -> Results:
+def _query(store: Store) -> Results:
     catalog = store.catalog
     tasks: dict[str, Callable[[], Any]] = {
         "source search": lambda: store.search.sources("S9"),
@@ -98,7 +98,7 @@ def _ask(store: Store) -> Results:
 
 
 def _timed(task: Callable[[], Any]) -> dict[str, float]:
-    """The best of a few runs, after one that fills the caches."""
+    """The best of several runs, after one that fills the caches."""
     task()
     best: dict[str, float] = {}
     for _ in range(_REPEATS):
@@ -121,7 +121,7 @@ def _process(store: Path) -> dict[str, float]:
 
 
 def table(results: dict[str, Results]) -> str:
-    """The figures as text."""
+    """The results as text."""
     lines = [f"{'database':<10}{'task':<40}figures"]
     for kind, tasks in results.items():
         for task, figures in tasks.items():

@@ -1,4 +1,4 @@
-"""A catalog of the atlas's size and shape, made up: the ontology, the experiments and their unionize tables."""
+"""A generated catalog of the size and shape of the atlas: ontology, experiments and unionize tables."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from bsv_store.catalog.records import (
     UnionizeTable,
 )
 
-# As the atlas has them: nodes, those with unionize records, summary structures, primary structures of injections.
+# Numbers of the atlas: structures, those with unionize records, summary structures, primary injection structures.
 NODES, MEASURED, SUMMARY, PRIMARIES = 1_327, 840, 316, 217
 UNIONIZE_SET, SUMMARY_SET = 184527634, 167587189
 # Structures that an injection touches: 3 x 840 + 3 x 27 is about 2,600 rows.
 TOUCHED = 27
 FIRST_EXPERIMENT = 100_000_000
-# What one request to the API brings.
+# Experiments of one request to the API.
 EXPERIMENTS_A_TABLE = 25
 
 
 def structure_ids() -> NDArray[np.int64]:
-    """Ids of the made-up structures in graph order; the root first."""
+    """Ids of the generated structures in graph order; the root first."""
     return np.concatenate([[ROOT_STRUCTURE_ID], np.arange(10_000, 10_000 + NODES - 1)]).astype(np.int64)
 
 
 def fill_lists(database: Database, experiments: int) -> None:
-    """Take in the made-up ontology and list of experiments."""
+    """Ingest the generated ontology and experiment list."""
     ids = structure_ids().tolist()
     nodes = [
         StructureRecord(
             id=identifier,
             acronym="root" if number == 0 else f"S{number}",
             name=f"structure {number}",
-            # Each node has four children: six levels, as deep as the atlas is for most of its structures.
+            # Each node has four children, which gives six levels, the depth of most structures of the atlas.
             parent_structure_id=None if number == 0 else ids[(number - 1) // 4],
             graph_order=number,
             color_hex_triplet="08858C",
@@ -84,7 +84,7 @@ def _sets(number: int) -> tuple[int, ...]:
 
 
 def unionize_tables(experiments: int) -> Iterator[UnionizeTable]:
-    """The unionize rows of all experiments, some experiments at a time, as a reader hands them over."""
+    """The unionize rows of all experiments, in batches of experiments, as readers return them."""
     for start in range(0, experiments, EXPERIMENTS_A_TABLE):
         yield _table(np.arange(start, min(start + EXPERIMENTS_A_TABLE, experiments)))
 
@@ -92,7 +92,7 @@ def unionize_tables(experiments: int) -> Iterator[UnionizeTable]:
 def _table(numbers: NDArray[np.int64]) -> UnionizeTable:
     ids = structure_ids()
     keys = [(structure, hemisphere, False) for structure in ids[:MEASURED] for hemisphere in (1, 2, 3)]
-    # The root among them, so that the injected hemisphere is derived too.
+    # Includes the root, so that the injected hemisphere is derived too.
     keys += [(structure, hemisphere, True) for structure in ids[:TOUCHED] for hemisphere in (1, 2, 3)]
     key_columns = np.array(sorted(keys), dtype=np.int64)
     count = len(numbers) * len(keys)
@@ -113,7 +113,7 @@ def _table(numbers: NDArray[np.int64]) -> UnionizeTable:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """How many rows were taken in, and the time that took, without that of making them up."""
+    """Number of ingested rows, and the time for that, without the time to generate them."""
 
     rows: int
     wall_s: float
@@ -121,7 +121,7 @@ class Loaded:
 
 
 def fill_unionizes(database: Database, experiments: int) -> Loaded:
-    """Take in all made-up unionize rows."""
+    """Ingest all generated unionize rows."""
     rows, wall, cpu = 0, 0.0, 0.0
     for table in unionize_tables(experiments):
         wall_start, cpu_start = time.perf_counter(), time.process_time()

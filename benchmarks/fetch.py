@@ -1,7 +1,8 @@
-"""Fetching from loopback, against a bare downloader: ``python -m benchmarks.fetch [--full]``.
+"""Fetching from loopback, compared with a bare downloader: ``python -m benchmarks.fetch [--full]``.
 
-The bare one takes the same bodies with as many connections and writes each to a file of its own, with fsync, rename and
-fsync of the folder, and does nothing else: no unpacking, no checks, no catalog. The server is a process of its own.
+The bare downloader requests the same bodies over the same number of connections and writes each to a separate file,
+with fsync, rename and fsync of the folder. It does nothing else: no decompression, no checks, no catalog. The server
+runs in a separate process.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from benchmarks.ours import peak_mb
 CHECKOUT = Path(__file__).resolve().parents[1]
 FULL, SMALL = 2_917, 100
 WORKERS = 4
-# MB/s that all connections share, 0 for no limit.
+# MB/s of all connections together; 0 means no limit.
 LINES = {"no limit": 0.0, "at 5 MB/s": 5.0}
 _BODIES = 48
 _REPEATS = 3
@@ -37,9 +38,9 @@ Results = dict[str, dict[str, float]]
 
 
 def run(*, full: bool = False) -> Results:
-    """Figures of both, alternating in one run, medians: from memory, and over a line as a lab may have it.
+    """Medians of both downloaders, run in alternation: without a limit, and at the bandwidth of a typical lab.
 
-    At full size also what an interrupted run leaves to do.
+    At full size, also of a run that continues after an interrupted one.
     """
     count = FULL if full else SMALL
     results: Results = {}
@@ -58,7 +59,7 @@ def run(*, full: bool = False) -> Results:
 
 
 def _pair(folder: Path, empty: Path, url: str, count: int) -> tuple[dict[str, float], dict[str, float]]:
-    """One run of each, of the same bodies, on the same disk."""
+    """One run of each downloader, with the same bodies and on the same disk."""
     target = folder / "target"
     bare = _child("bare", target, url, count)
     shutil.rmtree(target)
@@ -86,7 +87,7 @@ def _command(what: str, target: Path, url: str, count: int) -> list[str]:
 
 
 def _resumed(folder: Path, empty: Path, url: str, count: int) -> dict[str, float]:
-    """What the second run did after the first was interrupted when a third was there."""
+    """The results of a second run after the first was interrupted with a third of the volumes stored."""
     target = folder / "target"
     shutil.copytree(empty, target)
     with subprocess.Popen(_command("ours", target, url, count), cwd=CHECKOUT, stderr=subprocess.DEVNULL) as process:
@@ -118,7 +119,7 @@ def _bare(target: Path, url: str, count: int) -> dict[str, float]:
     target.mkdir()
     local = threading.local()
 
-    def bring(experiment_id: int) -> int:
+    def download(experiment_id: int) -> int:
         if not hasattr(local, "session"):
             local.session = requests.Session()
         size = 0
@@ -137,7 +138,7 @@ def _bare(target: Path, url: str, count: int) -> dict[str, float]:
         return size
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        size = sum(pool.map(bring, experiment_ids(count)))
+        size = sum(pool.map(download, experiment_ids(count)))
     return {"downloaded_mb": size / 1e6}
 
 
@@ -156,7 +157,7 @@ def _ours(target: Path, url: str, count: int) -> dict[str, float]:
 
 
 def _measured(what: str, target: str, url: str, count: str) -> None:
-    # What is imported when first used is not what is measured.
+    # Lazy imports must not be part of the measurement.
     import bsv_store.acquisition.fetch
     import bsv_store.sources.allen.connections  # noqa: F401
 
@@ -169,7 +170,7 @@ def _measured(what: str, target: str, url: str, count: str) -> None:
 
 
 def table(results: Results) -> str:
-    """The figures as text."""
+    """The results as text."""
     return "\n".join(
         f"fetch     {task:<40}" + ", ".join(f"{name} {value:,.4g}" for name, value in figures.items())
         for task, figures in results.items()

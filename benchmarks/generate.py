@@ -1,4 +1,4 @@
-"""Generated experiments like the real ones, as a Brain Street View cache and as a store that adopted it."""
+"""Generated experiments that resemble real ones, as a Brain Street View cache and as a store that adopted it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def coordinates(number: int) -> tuple[int, int, int]:
 
 
 class Volumes:
-    """Density volumes whose number of non-zero voxels and distribution of values are those of the real ones.
+    """Density volumes with the number of non-zero voxels and the distribution of values of real ones.
 
     1.5 to 17 % of the voxels are non-zero, 7 % on average, in connected blobs; the values are distinct and
     heavy-tailed, with a median near 6.5e-4 and 1 as the maximum (measured on experiment 158375425).
@@ -48,12 +48,12 @@ class Volumes:
         self._orders = [np.argsort(field.reshape(-1))[::-1] for field in self._fields]
 
     def volume(self, number: int) -> NDArray[np.float32]:
-        """float32, shape (ap, dv, ml), the same for the same number."""
+        """float32, shape (ap, dv, ml); determined by the number."""
         random = np.random.default_rng(number + 1)
         share = float(np.clip(random.lognormal(np.log(0.062), 0.5), 0.015, 0.17))
         chosen = self._orders[number % len(self._orders)][: int(share * GRID.size)]
         values = np.exp(random.normal(np.log(6.5e-4), 2.5, len(chosen)))
-        # Strong where the field is strong, as around an injection.
+        # The signal is strongest at the center of a blob, as around an injection.
         values = np.sort(np.minimum(values, 1.0))[::-1].astype(np.float32)
         volume = np.zeros(GRID.size, np.float32)
         volume[chosen] = np.maximum(values, np.float32(1e-9))
@@ -61,7 +61,7 @@ class Volumes:
 
 
 def write_cache(folder: Path, count: int) -> Path:
-    """A Brain Street View cache of the first experiments; what is there already is kept."""
+    """Write a Brain Street View cache of the first experiments; existing files are kept."""
     volumes = Volumes()
     for number, experiment_id in enumerate(experiment_ids(count)):
         target = folder / str(experiment_id)
@@ -75,7 +75,7 @@ def write_cache(folder: Path, count: int) -> Path:
 
 
 def write_catalog(file: Path, count: int) -> Path:
-    """The experiments as the web site's CSV export has them."""
+    """Write the experiments in the format of the web site's CSV export."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, CSV_COLUMNS, lineterminator="\n")
@@ -107,13 +107,13 @@ def write_catalog(file: Path, count: int) -> Path:
 
 
 def make_catalog(folder: Path, catalog: Path) -> None:
-    """A store that knows the experiments, and has no volumes."""
+    """Create a store with the experiments, but without volumes."""
     with create_store(folder) as store:
         make_lists(store, folder.parent, catalog)
 
 
 def make_store(folder: Path, cache: Path, catalog: Path) -> None:
-    """A store that adopted the cache."""
+    """Create a store and adopt the cache."""
     make_catalog(folder, catalog)
     with open_store(folder) as store:
         report = store.adopt(cache)
@@ -121,7 +121,7 @@ def make_store(folder: Path, cache: Path, catalog: Path) -> None:
 
 
 def make_lists(store: Store, folder: Path, catalog: Path) -> None:
-    """Take in the ontology, which is written to the folder, and the list of experiments."""
+    """Ingest the ontology, which is written to the folder, and the experiment list."""
     ontology = folder / "structures.json"
     ontology.write_text(json.dumps(_ontology()))
     store.ingest_structures(ontology)
@@ -133,7 +133,7 @@ def _ruby(structure_id: int, acronym: str, name: str) -> str:
 
 
 def _smooth_field(random: np.random.Generator) -> NDArray[np.float64]:
-    """Noise smoothed until its upper quantiles are blobs."""
+    """Smoothed noise, whose upper quantiles form blobs."""
     field = random.normal(size=GRID.shape)
     for axis in range(3):
         for _ in range(4):

@@ -1,7 +1,7 @@
-"""Largest resident memory of aggregating many experiments: ``python -m benchmarks.memory [--experiments N]``.
+"""Peak memory of averages over many experiments: ``python -m benchmarks.memory [--experiments N]``.
 
-The volumes are a few generated ones like the real ones, each published once and linked for many experiments: reading
-and adding them costs what distinct ones cost, and generating takes no hour.
+A few generated volumes are published once and linked for many experiments, because generating distinct ones would take
+an hour. Reading and adding linked volumes costs the same.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ATLAS = 2_917
 DISTINCT = 12
 CHECKOUT = Path(__file__).resolve().parents[1]
 
-QUESTIONS: dict[str, dict[str, Any]] = {
+AVERAGES: dict[str, dict[str, Any]] = {
     "one group": {},
     "5 groups, normalized, subtracted": {
         "bins": 5,
@@ -44,7 +44,7 @@ QUESTIONS: dict[str, dict[str, Any]] = {
 
 
 def fill(folder: Path, experiments: int) -> None:
-    """Make a store with so many experiments, their root injection rows and their volumes."""
+    """Create a store with this number of experiments, their root injection rows and their volumes."""
     with create_store(folder / "store") as store:
         make_lists(store, folder, write_catalog(folder / "catalog.csv", experiments))
         _add_injections(store, experiments)
@@ -87,9 +87,9 @@ def _add_volumes(store: Store, experiments: int) -> None:
             record_volume(connection, replace(original, experiment_id=FIRST_ID + number, path=name))
 
 
-def ask(store: Store, what: str) -> int:
-    """Answer one of the questions; how many groups the answer has."""
-    parts = dict(QUESTIONS[what])
+def aggregate(store: Store, what: str) -> int:
+    """Compute one of the averages; returns its number of groups."""
+    parts = dict(AVERAGES[what])
     bins = parts.pop("bins", None)
     grouping = None if bins is None else by_coordinate("AP", bins=bins)
     version = store.aggregate(Selection(), name="memory", group_by=grouping, **parts)
@@ -98,8 +98,8 @@ def ask(store: Store, what: str) -> int:
 
 
 def measure(store: Path, what: str) -> dict[str, Any]:
-    """Groups and largest resident memory (MB) of a process of its own that answers one question."""
-    command = [sys.executable, "-m", "benchmarks.memory", "--store", str(store), "--ask", what]
+    """Number of groups and peak resident memory (MB) of a separate process that computes one average."""
+    command = [sys.executable, "-m", "benchmarks.memory", "--store", str(store), "--average", what]
     path = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "cli"), str(CHECKOUT / "synthetic")])
     environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
@@ -113,16 +113,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
     parser.add_argument("--experiments", type=int, default=ATLAS)
     parser.add_argument("--store", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--ask", choices=list(QUESTIONS), help=argparse.SUPPRESS)
+    parser.add_argument("--average", choices=list(AVERAGES), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.ask:
+    if arguments.average:
         with open_store(arguments.store) as store:
-            groups = ask(store, arguments.ask)
+            groups = aggregate(store, arguments.average)
         print(json.dumps({"groups": groups, "peak_mb": peak_mb()}))
         return
     with tempfile.TemporaryDirectory(prefix="bsv-benchmark-") as folder:
         fill(Path(folder), arguments.experiments)
-        for what in QUESTIONS:
+        for what in AVERAGES:
             found = measure(Path(folder) / "store", what)
             print(f"{arguments.experiments:,} experiments, {what}: {found['groups']} groups, {found['peak_mb']:.0f} MB")
 

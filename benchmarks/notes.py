@@ -1,4 +1,4 @@
-"""Says where a benchmark is."""
+"""Status messages of the benchmarks."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import sys
 
 
 def note(text: str) -> None:
-    """Say it on standard error: figures go to standard output."""
+    """Print a status message to standard error; results go to standard output."""
     print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Times our own calls in a process of their own.
+"""Measure calls of bsv-store in a separate process.
 
 Usage: python -m benchmarks.ours STORE CALL RUNS IDS_FILE OPTIONS RESULT. Prints one JSON object.
 """
@@ -23,13 +23,13 @@ def main() -> None:
     store, call, runs, ids_file, options, result = sys.argv[1:]
     ids = json.loads(Path(ids_file).read_text())
     run = {"compat": _compat, "aggregate": _aggregate, "again": _again, "loop": _fastest_loop}[call]
-    # What is imported when first used is not what is measured.
+    # Lazy imports must not be part of the measurement.
     run(store, ids[:2], json.loads(options))()
     seconds = []
     mean: NDArray[Any] = np.zeros(0)
     for _ in range(int(runs)):
         prepared = run(store, ids, json.loads(options))
-        # The last result is not part of what this call needs.
+        # The previous result must not count as memory of this call.
         mean = np.zeros(0)
         start = time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()):
@@ -40,13 +40,13 @@ def main() -> None:
 
 
 def peak_mb() -> float:
-    """Largest resident memory of this process, MB; not getrusage's, which a child inherits from its parent."""
+    """Peak resident memory of this process, MB; not from getrusage, whose value a child inherits from its parent."""
     status = Path("/proc/self/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
 
 
 def _compat(store: str, ids: list[int], options: dict[str, Any]) -> Callable[[], NDArray[Any]]:
-    """Brain Street View's own signature: open the store, look up, read, average."""
+    """The function with Brain Street View's signature: open the store, look up, read, average."""
     from bsv_store import open_store
     from bsv_store.compat import fetch_connectivity_data
 
@@ -75,7 +75,7 @@ def _recipe(ids: list[int], options: dict[str, Any]) -> tuple[Any, dict[str, Any
 
 
 def _aggregate(store: str, ids: list[int], options: dict[str, Any]) -> Callable[[], NDArray[Any]]:
-    """A new version of a dataset, written and committed."""
+    """Compute, write and commit a new version of a dataset."""
     from bsv_store import open_store
 
     selection, parts = _recipe(ids, options)
@@ -91,7 +91,7 @@ def _aggregate(store: str, ids: list[int], options: dict[str, Any]) -> Callable[
 
 
 def _again(store: str, ids: list[int], options: dict[str, Any]) -> Callable[[], NDArray[Any]]:
-    """The same question again, answered from the store."""
+    """Request the same average again, which the store returns without computing."""
     from bsv_store import open_store
 
     selection, parts = _recipe(ids, options)
@@ -108,7 +108,7 @@ def _again(store: str, ids: list[int], options: dict[str, Any]) -> Callable[[], 
 
 
 def _fastest_loop(store: str, ids: list[int], _options: dict[str, Any]) -> Callable[[], NDArray[Any]]:
-    """The limit: read the same bytes and add them, in the simplest fast loop, with nothing checked."""
+    """The lower bound: read the same bytes and add them in a simple fast loop, without any check."""
     from bsv_store import open_store
     from bsv_store.catalog.volumes import find_volumes
 

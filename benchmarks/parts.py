@@ -1,7 +1,7 @@
-"""What a part of a volume costs, and volumes of 25 um: ``python -m benchmarks.parts [--volumes N]``.
+"""The cost of reading parts of volumes, and volumes at 25 um: ``python -m benchmarks.parts [--volumes N]``.
 
-A part is a coronal slab (a tenth of the AP planes) or one structure (a box that stands in for CP, 2.3 % of the voxels).
-The volumes at 25 um are generated ones of 100 um, each voxel cut into 64 that share its value and noise of their own.
+A part is a coronal slab (a tenth of the AP planes) or one structure (a box of the size of CP, 2.3 % of the voxels). The
+volumes at 25 um are generated at 100 um; each voxel is divided into 64 with its value and added noise.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Results = dict[str, dict[str, float]]
 
 
 def run(*, large: int = LARGE) -> Results:
-    """Milliseconds a volume, megabytes and memory, for a whole volume and for parts of it."""
+    """Milliseconds per volume, megabytes and memory, for whole volumes and for parts."""
     with tempfile.TemporaryDirectory(prefix="bsv-benchmark-") as folder:
         files = StoreFiles(Path(folder))
         volumes = Volumes()
@@ -92,7 +92,7 @@ def _parts(files: StoreFiles, found: list[VolumeFile]) -> Results:
 
 
 def _average(files: StoreFiles, found: list[VolumeFile], planes: tuple[int, int]) -> None:
-    """The mean of some volumes on some AP planes, cut into passes as the product cuts them."""
+    """The mean of some volumes on some AP planes, in the passes that `Store.aggregate` would use."""
     members = tuple(MemberInput(file.experiment_id, 0, file, divisor=0.3) for file in found)
     recipe = Recipe(selection=Selection(), spacing_um=found[0].spacing_um)
     group = Group(0, "all", tuple(file.experiment_id for file in found))
@@ -119,7 +119,7 @@ def _best(task: Callable[[], Any]) -> float:
 
 
 def _large(folder: Path, count: int) -> Results:
-    """The same at 25 um, in a process of its own, whose memory is measured."""
+    """The same at 25 um, in a separate process whose memory is measured."""
     files, volumes = StoreFiles(folder), Volumes()
     start = time.process_time()
     found = [_publish(files, number, _fine(volumes.volume(number), number)) for number in range(count)]
@@ -129,16 +129,16 @@ def _large(folder: Path, count: int) -> Results:
             "mb_a_volume": sum(file.layout.size_bytes for file in found) / count / 1e6,
         }
     }
-    # From here on the largest memory is that of reading and averaging.
+    # Peak memory is reset: from here on it is that of reading and averaging.
     Path("/proc/self/clear_refs").write_text("5")
     results |= {f"25 um, {what}": figures for what, figures in _parts(files, found).items()}
     results["25 um, reading and averaging"] = {"peak_mb": peak_mb()}
-    results["25 um, law of one group"] = _law(files, found)
+    results["25 um, linear model of one group"] = _linear_model(files, found)
     return results
 
 
-def _law(files: StoreFiles, found: list[VolumeFile]) -> dict[str, float]:
-    """CPU of an average: so much for the sums and the result, and so much for each volume."""
+def _linear_model(files: StoreFiles, found: list[VolumeFile]) -> dict[str, float]:
+    """CPU time of an average as a linear model: a constant for sums and result, and a cost per volume."""
     planes = (0, found[0].layout.grid.shape[0])
     one, all_of_them = (_best(partial(_average, files, part, planes)) for part in (found[:1], found))
     each = (all_of_them - one) / (len(found) - 1)
@@ -153,7 +153,7 @@ def _fine(array: Any, number: int) -> Any:
 
 
 def table(results: Results) -> str:
-    """The figures as text."""
+    """The results as text."""
     lines = [f"{'part':<36}figures"]
     for what, figures in results.items():
         lines.append(f"{what:<36}{', '.join(f'{name} {value:,.4g}' for name, value in figures.items())}")

@@ -1,8 +1,8 @@
-"""Short commands as whole processes, beside the imports that they cannot avoid: ``python -m benchmarks.startup``.
+"""Short commands as processes, compared with the imports that they need: ``python -m benchmarks.startup``.
 
-All commands take turns with ``import sqlalchemy`` and ``import pandas``, so that other work on the machine slows all of
-them alike. Times are CPU seconds (user and system) and wall seconds; the ratio is that of the CPU times to the one of
-``import sqlalchemy`` in the same round. Bytecode is cached, as it is in an installation.
+The commands alternate with ``import sqlalchemy`` and ``import pandas``, so that other load on the machine affects all
+of them. Times are CPU seconds (user and system) and wall seconds; the ratio is that of the CPU time to the CPU time of
+``import sqlalchemy`` in the same round. Bytecode is cached, as in an installation.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _medians(name: str, rounds: Sequence[Mapping[str, tuple[float, float]]]) -> 
 
 
 def table(results: Mapping[str, Results]) -> str:
-    """The figures as text."""
+    """The results as text."""
     lines = [f"{'database':<10}{'process':<28}{'CPU s':>8}{'wall s':>8}{'ratio':>8}"]
     for kind, processes in results.items():
         for name, figures in processes.items():

@@ -1,7 +1,8 @@
-"""Serves density downloads made beforehand, at next to no cost, so that a client is what is measured.
+"""A server of prepared density downloads that takes almost no CPU time, for benchmarks of clients.
 
-``python -m benchmarks.static_server BODIES MB_PER_SECOND`` prints its address and answers until its standard input
-ends. Each experiment has the body of its id modulo their number; all connections share the rate, 0 for no limit.
+``python -m benchmarks.static_server BODIES MB_PER_SECOND`` prints its address and runs until its standard input is
+closed. An experiment gets the body with the number of its id modulo BODIES. The rate is that of all connections
+together; 0 means no limit.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _TARGET = re.compile(rb"GET /grid_data/download/(\d+)\?include=density HTTP/1\.1
 
 
 class _Generated:
-    """Looks like a synthetic atlas to the writer of zip files."""
+    """The part of the interface of a synthetic atlas that the zip writer uses."""
 
     def __init__(self) -> None:
         self._volumes = Volumes()
@@ -35,7 +36,7 @@ class _Generated:
 
 
 def bodies(count: int) -> list[bytes]:
-    """Whole replies, header and body."""
+    """Complete replies, header and body."""
     atlas: Any = _Generated()
     return [_reply(grid_zip(atlas, number)) for number in range(count)]
 
@@ -50,7 +51,7 @@ def _reply(body: bytes) -> bytes:
 
 
 class _Line:
-    """A line of a given rate that all connections share."""
+    """A bandwidth limit that all connections share."""
 
     def __init__(self, bytes_per_second: float) -> None:
         self._rate = bytes_per_second
@@ -58,7 +59,7 @@ class _Line:
         self._lock = threading.Lock()
 
     def send(self, connection: socket.socket, data: bytes) -> None:
-        """Send as fast as the line allows."""
+        """Send at the limited rate."""
         if not self._rate:
             connection.sendall(data)
             return

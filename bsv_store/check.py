@@ -64,7 +64,7 @@ def choice(name: str, value: object, rows: Mapping[str, _RowT], *, error: type[I
     Raises
     ------
     InputError
-        Or ``error``: if the value is not a string, or names no row. The hint suggests a similar name and lists all.
+        Or ``error``: if the value is not a string, or not a valid name. The hint suggests a similar name and lists all.
     """
     if isinstance(value, str):
         wanted = folded(value)
@@ -123,7 +123,7 @@ def path(name: str, value: Any) -> Path:
     """
     if isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str):
         return Path(value)
-    raise InputError(f"{name} must be a path, got {reprlib.repr(value)}", hint="A string or a pathlib.Path.")
+    raise InputError(f"{name} must be a path, got {reprlib.repr(value)}", hint="Use a string or a pathlib.Path.")
 
 
 def past_day(name: str, value: Any) -> date:
@@ -171,14 +171,14 @@ def point_um(name: str, value: Any) -> tuple[float, float, float]:
     Raises
     ------
     InputError
-        If the value is not three numbers, or they are obviously mm.
+        If the value is not three numbers, or they are obviously in mm.
     """
     try:
         ap, dv, ml = (float(each) for each in value)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"{name} must be three numbers, got {reprlib.repr(value)}",
-            hint="AP, DV, ML in um, for example (8000, 1500, 8500).",
+            hint="Use AP, DV, ML in um, for example (8000, 1500, 8500).",
         ) from error
     if looks_like_mm(ap, dv, ml):
         in_um = ",".join(f"{1000 * each:g}" for each in (ap, dv, ml))
@@ -187,5 +187,5 @@ def point_um(name: str, value: Any) -> tuple[float, float, float]:
 
 
 def looks_like_mm(*coordinates: float) -> bool:
-    """Whether coordinates are obviously mm, not um: there is no brain within 20 um of the origin of the CCF."""
+    """Whether coordinates are obviously in mm, not um: no point of the brain is within 20 um of the CCF's origin."""
     return 1 <= max(coordinates) < _MAX_MM

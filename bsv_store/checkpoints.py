@@ -1,7 +1,7 @@
 """Named points at which a test can kill the process, to prove that the next run recovers.
 
-A checkpoint does nothing unless the environment variable ``BSV_STORE_KILL_AT`` names it. Then the process ends at once
-by SIGKILL, as in a power failure. ``name@3`` kills the process the third time the checkpoint is reached.
+A checkpoint does nothing unless the environment variable ``BSV_STORE_KILL_AT`` names it. Then the process is ended by
+SIGKILL, similar to a power failure. ``name@3`` kills the process the third time the checkpoint is reached.
 """
 
 from __future__ import annotations

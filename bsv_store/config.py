@@ -1,7 +1,8 @@
-"""Where a store is, and the file ``store.toml`` that describes it.
+"""The location of a store, and its description in ``store.toml``.
 
-The first of these names the folder: the argument, the variable ``BSV_STORE``, the key ``store`` of the user's
-configuration file (``bsv-store/config.toml`` in the platform's configuration folder), the platform's data folder.
+The folder is named by the first of these that is set: the argument, the variable ``BSV_STORE``, the key ``store`` of
+the user's configuration file (``bsv-store/config.toml`` in the platform's configuration folder). The default is the
+platform's data folder.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def read_store_config(path: Path, name: str = STORE_FILE) -> StoreConfig:
     Raises
     ------
     NotAStoreError
-        If there is no such folder or file, or the file is damaged.
+        If the folder or file does not exist, or the file is damaged.
     SchemaTooNewError
         If a later version of the package created the store.
     StoreUnreachableError

@@ -32,7 +32,7 @@
     │   └── NotFoundUpstreamError
     └── NoSpaceError                 7
 
-The message says what happened to which object; ``hint`` says what to do next.
+The message names the problem and the object; ``hint`` says what to do next.
 """
 
 from __future__ import annotations

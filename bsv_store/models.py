@@ -8,9 +8,9 @@
 ...     for experiment in Session(connection).scalars(select(Experiment)):
 ...         print(experiment.id, experiment.primary_structure.acronym)
 
-The models map the tables of the catalog, where the types and comments of the columns stand. They are for reading: the
-store changes its catalog through the methods of `Store` only. The package itself does not use them, because importing
-``sqlalchemy.orm`` and mapping the tables doubles the start of a short command.
+The models map the tables in ``bsv_store.catalog.database.models``, which define the types and comments of the columns.
+They are for reading only: change the catalog with the methods of `Store`. The package itself does not use them, because
+importing ``sqlalchemy.orm`` and mapping the tables doubles the startup time of a short command.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _TableBase(DeclarativeBase):
 
 
 class _ViewBase(DeclarativeBase):
-    # Metadata of its own: no migration may create a view as a table.
+    # Separate metadata, so that migrations do not create the view as a table.
     metadata = MetaData()
 
 

@@ -1,4 +1,4 @@
-"""Progress of long work: a small interface that the command line draws and other callers may implement."""
+"""The interface through which long operations report their progress."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Receives the progress of a piece of work.
-
-    The methods may be called from several threads.
-    """
+    """A receiver of progress reports, such as a progress bar. Its methods may be called from several threads."""
 
     def start(self, total: int, what: str) -> None:
-        """Work on ``total`` items begins; ``what`` describes it."""
+        """Begin an operation on ``total`` items; ``what`` describes it."""
 
     def advance(self, count: int = 1, *, size_bytes: int = 0) -> None:
-        """``count`` more items are done and ``size_bytes`` more bytes were received; either may be 0."""
+        """Report ``count`` more finished items and ``size_bytes`` more received bytes; either may be 0."""
 
     def finish(self) -> None:
-        """The work has ended, whether complete or not."""
+        """End the operation, complete or not."""
 
 
-class Silence:
-    """A progress that does nothing."""
+class NoProgress:
+    """A receiver that does nothing."""
 
     def start(self, total: int, what: str) -> None:
         """Do nothing."""
@@ -34,8 +31,8 @@ class Silence:
         """Do nothing."""
 
 
-SILENCE: Progress = Silence()
+NO_PROGRESS: Progress = NoProgress()
 
 
-def go_on() -> None:
-    """Do nothing: the default of callbacks that long work calls between steps and that may raise to stop it."""
+def do_nothing() -> None:
+    """Do nothing. The default of callbacks that are called between steps of an operation and may raise to stop it."""

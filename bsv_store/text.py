@@ -1,4 +1,4 @@
-"""Names that users write, and how messages show values, numbers, sizes and lists."""
+"""Comparison of names that users write, and formatting of values, numbers, sizes and lists in messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def shown(value: object) -> str:
 
 
 def can_be_name(text: str) -> bool:
-    """Whether a text may be looked up as a name: not empty, not too long, printable characters only."""
+    """Whether a text can be a name: not empty, not too long, and only printable characters."""
     return 0 < len(text) <= MAX_NAME_LENGTH and text.isprintable()
 
 
@@ -37,7 +37,7 @@ _IGNORED = {ord(each): None for each in "-_ "}
 
 
 def as_reference(structure: str | int) -> str | int:
-    """A structure acronym or id as it is, but a string of digits as an id; no acronym consists of digits."""
+    """A structure acronym or id unchanged, but a string of digits as an id, because no acronym consists of digits."""
     if isinstance(structure, str) and can_be_name(structure) and structure.isascii() and structure.isdigit():
         return int(structure)
     return structure

@@ -1,8 +1,8 @@
 """Every closed list of names in bsv-store, with all facts about each name.
 
-A list stands here once: as a ``Literal`` type, which mypy checks, and as rows, which hold the words, units, bounds and
+Each list is defined here once: as a ``Literal`` type, which mypy checks, and as rows with the words, units, bounds and
 texts. The command line, documents, citations, unit texts, SQL descriptions and argument checks all read the rows. Code
-that branches on a name ends in ``typing.assert_never``, so mypy reports every place that a new name must reach.
+that branches on a name ends in ``typing.assert_never``, so mypy reports every place that must handle a new name.
 
 To look up what a user wrote, use ``bsv_store.check.choice``, which ignores case and treats hyphens, underscores and
 spaces alike.
@@ -23,11 +23,11 @@ class Row(Protocol):
 
     @property
     def name(self) -> str:
-        """The name, as it is stored and passed around."""
+        """The name, as it is stored and passed as an argument."""
 
     @property
     def synonyms(self) -> tuple[str, ...]:
-        """Other spellings that are understood."""
+        """Other spellings that are accepted."""
 
 
 _RowT = TypeVar("_RowT", bound=Row)
@@ -55,7 +55,7 @@ class AxisRow:
     Attributes
     ----------
     words : str
-        From where to where the coordinate grows.
+        Direction in which the coordinate increases.
     """
 
     name: Axis
@@ -149,13 +149,13 @@ class KindRow:
     meaning : str
         What a voxel's value is.
     unit : str
-        As a reader wants it beside a color scale.
+        As shown beside a color scale.
     cf_unit : str or None
         In the notation of the CF conventions; None for the arbitrary units of intensities.
     is_fraction : bool
         Whether values lie in [0, 1]. Energies have no upper bound.
     download_bytes, stored_bytes : int
-        Typical sizes at 100 um: those of experiment 158375425; for energies, of which no real file was at hand, those
+        Typical sizes at 100 um: those of experiment 158375425; for energies, of which no real file was available, those
         of the densities.
     """
 
@@ -321,7 +321,7 @@ _NameT = TypeVar("_NameT", bound=str)
 
 @dataclass(frozen=True, slots=True)
 class WordRow(Generic[_NameT]):
-    """A name that needs no more than its description."""
+    """A name that has only a description."""
 
     name: _NameT
     words: str
@@ -363,17 +363,17 @@ class NormalizationRow:
     Attributes
     ----------
     words : str
-        As one rule among others, such as 'divided by injection volume'.
+        As an item in a list of rules, such as 'divided by injection volume'.
     description : str
         What the divisor is, for documents.
     unit_suffix : str
-        Follows the unit of the volume, such as ' per mm³ injected'.
+        Appended to the unit of the volume, such as ' per mm³ injected'.
     cf_unit : str or None
-        Of a pure number after the division; None leaves the unit as it is.
+        Unit of a dimensionless quantity after the division; None leaves the unit unchanged.
     methods : str
-        For the methods text of a citation, after the subject; '' says nothing.
+        For the methods text of a citation, after the subject; '' if nothing is to be added.
     divisor : str or None
-        Words for what one divides by; None where nothing is divided.
+        Name of the divisor; None if nothing is divided.
     """
 
     name: Normalization
@@ -407,7 +407,7 @@ NORMALIZATIONS: Mapping[str, NormalizationRow] = _rows(
             cf_unit="mm-3",
             methods=", divided by the injection volume,",
             divisor="injection volume",
-            # Brain Street View has two names for one computation.
+            # Brain Street View has two names for the same computation.
             synonyms=("injection_intensity",),
         ),
     ],
@@ -416,14 +416,14 @@ NORMALIZATIONS: Mapping[str, NormalizationRow] = _rows(
 
 @dataclass(frozen=True, slots=True)
 class HemisphereRuleRow:
-    """What becomes of the two hemispheres of a volume, given the injected one.
+    """How a volume is transformed according to its injected hemisphere.
 
     Attributes
     ----------
     words : str
-        As one rule among others.
+        As an item in a list of rules.
     methods : str
-        A sentence for the methods text of a citation; '' says nothing.
+        A sentence for the methods text of a citation; '' for none.
     formula : str
         The result for a volume ``v`` at voxel ``x``, whose mirrored voxel is ``m(x)``; for documents.
     needs_side : bool
@@ -433,7 +433,7 @@ class HemisphereRuleRow:
     subtracts : bool
         Whether the mirrored voxel is subtracted on the injected side, and the other side set to 0.
     is_folded : bool
-        Whether the right half of the result is read as ipsilateral and the left half as contralateral.
+        Whether the right half of the result is ipsilateral and the left half contralateral.
     """
 
     name: HemisphereRule
@@ -606,7 +606,7 @@ class GroupingFieldRow:
     column : str
         Column of the view ``experiments``.
     null_label : str or None
-        Label of a group of the experiments with an empty value or null, which comes first; None leaves them out.
+        Label of the group of experiments without a value, which comes first; None if they are left out.
     label_prefix : str
         Precedes the value in a group's label.
     """
@@ -685,9 +685,9 @@ class ExperimentSourceKindRow:
     Attributes
     ----------
     fills_gaps : bool
-        Whether its values replace those that a more trusted list leaves out: both use the same registration.
+        Whether its values replace missing values of a more trusted list, because both use the same registration.
     is_historic : bool
-        Whether its coordinates are of an older registration, so that it is never current.
+        Whether its coordinates are of an older registration, so that it is never the current list.
     """
 
     name: ExperimentSourceKind
@@ -709,7 +709,7 @@ EXPERIMENT_SOURCE_KINDS: Mapping[str, ExperimentSourceKindRow] = _rows(
 
 @dataclass(frozen=True, slots=True)
 class UnionizePartRow:
-    """A half of an experiment's unionize table."""
+    """A half of an experiment's unionize table: rows inside or outside the injection site."""
 
     name: UnionizePart
     words: str

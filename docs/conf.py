@@ -10,7 +10,7 @@ from sphinx.application import Sphinx
 
 DOCS = Path(__file__).resolve().parent
 CHECKOUT = DOCS.parent
-# This checkout is documented, whatever is installed.
+# Document this checkout, not an installed version.
 sys.path[:0] = [str(path) for path in (DOCS / "extensions", CHECKOUT, CHECKOUT / "cli", CHECKOUT / "synthetic")]
 
 from bsv_store import __version__  # noqa: E402
@@ -31,16 +31,16 @@ extensions = [
     "public_types",
 ]
 exclude_patterns = ["extensions"]
-# Every reference must lead somewhere. Those to other projects are left as text, since a build opens no connection.
+# Every reference must be resolved. References to other projects stay text, since the build opens no connection.
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(abc|collections|contextlib|datetime|h5py|io|matplotlib|numpy|pandas|pathlib|typing|xarray)\..*")
 ]
 # The type of Store.files, which is internal.
 nitpick_ignore = [("py:class", "bsv_store.volumes.files.StoreFiles")]
-# What docstrings put into single backquotes is a Python name.
+# Text in single backquotes in docstrings is a Python name.
 default_role = "py:obj"
-# Two hyphens begin an option.
+# Do not convert two hyphens to a dash: they begin an option.
 smartquotes = False
 highlight_language = "text"
 
@@ -52,7 +52,7 @@ autodoc_default_options = {"members": True}
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 maximum_signature_line_length = 88
-# Classes that signatures of public classes mention, but that users have no use for.
+# Classes that occur in signatures of public classes, but that users do not need.
 bsv_internal = frozenset({"Database", "Inputs", "StoreConfig", "StoreFiles"})
 numpydoc_show_class_members = False
 numpydoc_attributes_as_param_list = True
@@ -60,7 +60,7 @@ viewcode_line_numbers = True
 
 # -- Markdown ---------------------------------------------------------------------------------------------------------
 
-# The pages are also read on the site of the repository, so links between them are relative paths.
+# The pages are also read on the repository's web site, so links between them are relative paths.
 myst_enable_extensions = ["colon_fence", "fieldlist"]
 myst_heading_anchors = 3
 # The pages that include the files beside docs/.
@@ -95,7 +95,7 @@ html_theme_options = {
 
 
 def _rewrite_links(source: str) -> str:
-    """Links between the files of the repository as links between the pages of the site."""
+    """Convert links between files of the repository to links between pages of the site."""
 
     def rewritten(link: re.Match[str]) -> str:
         file, anchor = link[1], link[2] or ""

@@ -1,4 +1,4 @@
-"""The first schema: ontology, experiments, unionize records, volumes, datasets, and the views for SQL users."""
+"""Create the first schema: ontology, experiments, unionize records, volumes, datasets, and the views for SQL users."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# SQLite numbers rows by itself only for a column of exactly the type INTEGER.
+# SQLite assigns row ids only to a column of exactly the type INTEGER.
 ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 EXPERIMENTS = """
@@ -124,12 +124,14 @@ def _create_store_tables() -> None:
     op.create_table(
         "store_info",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("store_id", sa.String(), nullable=False, comment="The same id stands in store.toml beside the files"),
+        sa.Column(
+            "store_id", sa.String(), nullable=False, comment="The same id is in store.toml in the store's folder"
+        ),
         sa.Column(
             "format_version", sa.Integer(), nullable=False, comment="Version of the layout of the store's folder"
         ),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("created_with", sa.String(), nullable=False, comment="Version of bsv-store that made the store"),
+        sa.Column("created_with", sa.String(), nullable=False, comment="Version of bsv-store that created the store"),
         sa.CheckConstraint("id = 1", name=op.f("ck_store_info_single_row")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_store_info")),
     )
@@ -139,7 +141,7 @@ def _create_store_tables() -> None:
         sa.Column("what", sa.String(), nullable=False, comment="structures, experiments or unionizes"),
         sa.Column("kind", sa.String(), nullable=False, comment="Kind of source: api, csv, csv_2016, file"),
         sa.Column("source", sa.String(), nullable=False, comment="URL or file name"),
-        sa.Column("upstream_date", sa.Date(), nullable=True, comment="Day the content was made upstream, where known"),
+        sa.Column("upstream_date", sa.Date(), nullable=True, comment="Date of the content upstream, if known"),
         sa.Column("taken_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
             "content_sha256", sa.String(), nullable=False, comment="Hash of the content, independent of its file format"
@@ -160,10 +162,10 @@ def _create_store_tables() -> None:
             "token",
             sa.BigInteger(),
             nullable=False,
-            comment="Grows with every new owner; a late worker's token no longer fits",
+            comment="Increases with each new owner, so that a worker that lost its claim is detected",
         ),
         sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False, comment="By the database's clock"),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False, comment="Time of the database's clock"),
         sa.PrimaryKeyConstraint("object_key", name=op.f("pk_claim")),
     )
 
@@ -179,7 +181,9 @@ def _create_ontology_tables() -> None:
         sa.Column("graph_order", sa.Integer(), nullable=False, comment="Position in Allen's order of the graph"),
         sa.Column("structure_id_path", sa.String(), nullable=False, comment="Ids from the root, e.g. /997/8/567/"),
         sa.Column("color_hex_triplet", sa.String(length=6), nullable=False),
-        sa.Column("withdrawn", sa.Boolean(), nullable=False, comment="No longer in the newest graph taken in"),
+        sa.Column(
+            "withdrawn", sa.Boolean(), nullable=False, comment="Not in the structure graph that was ingested last"
+        ),
         sa.ForeignKeyConstraint(
             ["parent_structure_id"], ["structure.id"], name=op.f("fk_structure_parent_structure_id_structure")
         ),
@@ -239,9 +243,7 @@ def _create_experiment_tables() -> None:
         sa.Column("id", ROW_ID, nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("allen_id", sa.BigInteger(), nullable=True),
-        sa.Column(
-            "type_name", sa.String(), nullable=True, comment="driver, reporter or wild type; null where no list says"
-        ),
+        sa.Column("type_name", sa.String(), nullable=True, comment="driver, reporter or wild type; null = unknown"),
         sa.Column("description", sa.String(), nullable=True),
         sa.Column("stock_number", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_transgenic_line")),
@@ -261,21 +263,19 @@ def _create_experiment_tables() -> None:
         ),
         sa.Column("strain", sa.String(), nullable=True),
         sa.Column("sex", sa.String(), nullable=True),
-        sa.Column("injection_volume", sa.Double(), nullable=True, comment="mm3, as the list has it"),
+        sa.Column("injection_volume", sa.Double(), nullable=True, comment="mm3, from the list"),
         sa.Column(
             "injection_ap", sa.Integer(), nullable=True, comment="um; the densest voxel of the 10 um injection grid"
         ),
         sa.Column("injection_dv", sa.Integer(), nullable=True, comment="um"),
         sa.Column("injection_ml", sa.Integer(), nullable=True, comment="um; left of the midline below 5,700"),
-        sa.Column(
-            "projection_volume", sa.Double(), nullable=True, comment="mm3 outside the injection, as the list has it"
-        ),
+        sa.Column("projection_volume", sa.Double(), nullable=True, comment="mm3 outside the injection, from the list"),
         sa.Column("injected_hemisphere", sa.String(), nullable=True, comment="left or right"),
         sa.Column(
             "hemisphere_source",
             sa.String(),
             nullable=True,
-            comment="unionize: the side with the larger injection; coordinate: where no unionize rows are known",
+            comment="unionize: the side with the larger injection; coordinate: if no unionize rows are in the store",
         ),
         sa.Column(
             "injection_volume_left", sa.Double(), nullable=True, comment="mm3, from the unionize rows of the root"
@@ -285,13 +285,13 @@ def _create_experiment_tables() -> None:
         ),
         sa.Column("storage_directory", sa.String(), nullable=True),
         sa.Column(
-            "source_kind", sa.String(), nullable=False, comment="Kind of list that the row follows: api, csv, csv_2016"
+            "source_kind", sa.String(), nullable=False, comment="Kind of list that the row is from: api, csv, csv_2016"
         ),
         sa.Column(
             "withdrawn",
             sa.Boolean(),
             nullable=False,
-            comment="Not in the list that has the last word: the newest API list, else the newest CSV",
+            comment="Not in the current list: the newest API list, or else the newest CSV export",
         ),
         sa.CheckConstraint(
             "hemisphere_source in ('unionize', 'coordinate')", name=op.f("ck_experiment_hemisphere_source")
@@ -453,18 +453,26 @@ def _create_unionize_tables() -> None:
             "array_sha256", sa.String(), nullable=False, comment="Of the decoded array: little-endian float32, C order"
         ),
         sa.Column("encoding", sa.String(), nullable=False, comment="sparse or dense"),
-        sa.Column("value_count", sa.BigInteger(), nullable=False, comment="Voxels stored: those not 0, or all of them"),
         sa.Column(
-            "index_offset", sa.BigInteger(), nullable=True, comment="Where the indices lie in the file; null = dense"
+            "value_count",
+            sa.BigInteger(),
+            nullable=False,
+            comment="Number of stored voxels: those that are not 0, or all",
+        ),
+        sa.Column(
+            "index_offset",
+            sa.BigInteger(),
+            nullable=True,
+            comment="Byte offset of the indices in the file; null = dense or chunked",
         ),
         sa.Column(
             "value_offset",
             sa.BigInteger(),
             nullable=True,
-            comment="Where the values lie in the file; null = dense, which is compressed",
+            comment="Byte offset of the values in the file; null = dense or chunked",
         ),
         sa.Column("no_data_voxels", sa.BigInteger(), nullable=False),
-        sa.Column("source", sa.String(), nullable=False, comment="URL or file name that it came from"),
+        sa.Column("source", sa.String(), nullable=False, comment="URL or file name of its origin"),
         sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("encoding in ('sparse', 'dense')", name=op.f("ck_volume_encoding")),
         sa.ForeignKeyConstraint(["experiment_id"], ["experiment.id"], name=op.f("fk_volume_experiment_id_experiment")),
@@ -487,7 +495,7 @@ def _create_dataset_tables() -> None:
             "last_number",
             sa.Integer(),
             nullable=False,
-            comment="Highest version number ever given; numbers are not given twice",
+            comment="Highest version number ever assigned; numbers are not reused",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset")),
         sa.UniqueConstraint("name", name=op.f("uq_dataset_name")),
@@ -510,7 +518,7 @@ def _create_dataset_tables() -> None:
         sa.Column("file_sha256", sa.String(), nullable=False),
         sa.Column("spacing_um", sa.Integer(), nullable=False),
         sa.Column("group_count", sa.Integer(), nullable=False),
-        sa.Column("member_count", sa.Integer(), nullable=False, comment="Experiments that went into the result"),
+        sa.Column("member_count", sa.Integer(), nullable=False, comment="Experiments in the result"),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("created_by", sa.String(), nullable=False),
         sa.Column("software", sa.String(), nullable=False, comment="Versions of bsv-store, NumPy, h5py and Python"),
@@ -540,7 +548,7 @@ def _create_dataset_tables() -> None:
         sa.Column("experiment_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("group_number", sa.Integer(), nullable=True, comment="null = left out"),
         sa.Column("left_out_reason", sa.String(), nullable=True),
-        sa.Column("array_sha256", sa.String(), nullable=True, comment="Hash of the volume that went in"),
+        sa.Column("array_sha256", sa.String(), nullable=True, comment="Hash of the volume that was averaged"),
         sa.Column("divisor", sa.Double(), nullable=True, comment="What the volume was divided by; 1 = not normalized"),
         sa.Column("injected_hemisphere", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -574,7 +582,7 @@ def _create_dataset_tables() -> None:
     op.create_index(op.f("ix_dataset_tag_version_id"), "dataset_tag", ["version_id"], unique=False)
 
 
-# In the order of creation; dropped from the last to the first.
+# In the order of creation; dropped in reverse order.
 TABLES = (
     "store_info",
     "source_snapshot",

@@ -1,4 +1,4 @@
-"""Named selections and exclusions, and an index that answers target searches by four measures.
+"""Add named selections, exclusions, and a covering index for target searches by four measures.
 
 Revision ID: 0002
 Revises: 0001
@@ -27,7 +27,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False, comment="From 1, for each name"),
         sa.Column("selection", sa.String(), nullable=False, comment="The selection as canonical JSON"),
-        sa.Column("note", sa.String(), nullable=True, comment="What it is for"),
+        sa.Column("note", sa.String(), nullable=True, comment="Purpose of the selection"),
         sa.Column("saved_by", sa.String(), nullable=False),
         sa.Column("saved_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("number >= 1", name=op.f("ck_named_selection_number")),
@@ -41,7 +41,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("excluded_by", sa.String(), nullable=False),
         sa.Column("excluded_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("lifted_by", sa.String(), nullable=True, comment="Null while the exclusion is in force"),
+        sa.Column("lifted_by", sa.String(), nullable=True, comment="Null while the exclusion is active"),
         sa.Column("lifted_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("(lifted_at IS NULL) = (lifted_by IS NULL)", name=op.f("ck_exclusion_lifted")),
         sa.ForeignKeyConstraint(

@@ -1,4 +1,4 @@
-"""Checks of dataset versions; of crossed groupings the second factor's edges; of members the masks that went in.
+"""Add checks of dataset versions, the second axis of crossed groupings, and the masks of members.
 
 Revision ID: 0003
 Revises: 0002
@@ -30,17 +30,27 @@ def upgrade() -> None:
         sa.Column("version_id", ROW_ID, nullable=False),
         sa.Column("checked_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("checked_by", sa.String(), nullable=False),
-        sa.Column("software", sa.String(), nullable=False, comment="Versions that computed it again"),
+        sa.Column("software", sa.String(), nullable=False, comment="Versions of the software that rebuilt it"),
         sa.Column("outcome", sa.String(), nullable=False, comment="identical, different, inputs missing or damaged"),
-        sa.Column("file_state", sa.String(), nullable=False, comment="The stored result then: intact or damaged"),
+        sa.Column(
+            "file_state",
+            sa.String(),
+            nullable=False,
+            comment="State of the stored result at that time: intact or damaged",
+        ),
         sa.Column(
             "largest_difference",
             sa.Double(),
             nullable=True,
-            comment="Of a mean, absolute; null where nothing could be compared",
+            comment="Largest absolute difference of a mean; null if nothing could be compared",
         ),
         sa.Column("voxels", sa.BigInteger(), nullable=True, comment="Voxels of all groups whose mean differs"),
-        sa.Column("was_restored", sa.Boolean(), nullable=False, comment="A damaged file was replaced by an equal one"),
+        sa.Column(
+            "was_restored",
+            sa.Boolean(),
+            nullable=False,
+            comment="Whether a damaged file was replaced by an identical one",
+        ),
         sa.Column("note", sa.String(), nullable=True, comment="What was missing or damaged"),
         sa.CheckConstraint(
             "outcome IN ('identical', 'different', 'inputs missing', 'inputs damaged')",
@@ -54,11 +64,11 @@ def upgrade() -> None:
     op.create_index(op.f("ix_dataset_check_version_id"), "dataset_check", ["version_id"])
     op.add_column(
         "dataset_group",
-        sa.Column("axis", sa.String(), nullable=True, comment="AP, DV or ML: what lower, upper and center lie along"),
+        sa.Column("axis", sa.String(), nullable=True, comment="AP, DV or ML: axis of lower, upper and center"),
     )
     op.add_column(
         "dataset_group",
-        sa.Column("second_axis", sa.String(), nullable=True, comment="The same where two coordinates are crossed"),
+        sa.Column("second_axis", sa.String(), nullable=True, comment="Second axis, if two coordinates are crossed"),
     )
     for name, text in (
         ("second_lower", "um, lower edge along the second axis"),
@@ -67,15 +77,15 @@ def upgrade() -> None:
     ):
         op.add_column("dataset_group", sa.Column(name, sa.Double(), nullable=True, comment=text))
     for name, text in (
-        ("injection_fraction_sha256", "Hash of the volume whose voxels above 0 were left out"),
-        ("data_mask_sha256", "Hash of the volume that gave the weights"),
+        ("injection_fraction_sha256", "Hash of the injection fraction, whose voxels above 0 were not counted"),
+        ("data_mask_sha256", "Hash of the data mask with the weights"),
     ):
         op.add_column("dataset_member", sa.Column(name, sa.String(), nullable=True, comment=text))
     _name_axes()
 
 
 def _name_axes() -> None:
-    """Name the axes of the versions that are there; the second edges and the masks' hashes stand in their files."""
+    """Set the axes of existing versions. Their second edges and the hashes of masks are only in their files."""
     version = sa.table("dataset_version", sa.column("id", sa.BigInteger()), sa.column("recipe", sa.String()))
     group = sa.table(
         "dataset_group",

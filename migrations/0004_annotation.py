@@ -1,4 +1,4 @@
-"""The annotation of the CCF, which belongs to no experiment.
+"""Add the annotation of the CCF.
 
 Revision ID: 0004
 Revises: 0003
@@ -32,10 +32,12 @@ def upgrade() -> None:
         sa.Column(
             "array_sha256", sa.String(), nullable=False, comment="Of the decoded array: little-endian uint32, C order"
         ),
-        sa.Column("structure_count", sa.Integer(), nullable=False, comment="Structures that own a voxel themselves"),
+        sa.Column(
+            "structure_count", sa.Integer(), nullable=False, comment="Structures that voxels are assigned to directly"
+        ),
         sa.Column("annotated_voxels", sa.BigInteger(), nullable=False, comment="Voxels that belong to a structure"),
-        sa.Column("source", sa.String(), nullable=False, comment="URL or file name that it came from"),
-        sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=False, comment="When it was taken in, UTC"),
+        sa.Column("source", sa.String(), nullable=False, comment="URL or file name of its origin"),
+        sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=False, comment="Time of storing, UTC"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_annotation")),
         sa.UniqueConstraint("path", name=op.f("uq_annotation_path")),
         sa.UniqueConstraint("spacing_um", name=op.f("uq_annotation_spacing_um")),

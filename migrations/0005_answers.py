@@ -1,4 +1,4 @@
-"""What tells that nothing has changed since a question was last answered.
+"""Record in which state of the catalog each version was last known to answer its recipe.
 
 Revision ID: 0005
 Revises: 0004
@@ -14,8 +14,8 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-# Tables that selections, groupings and averages read. On SQLite a table that is made anew (batch_alter_table) loses its
-# triggers, and needs them again.
+# Tables that selections, groupings and averages read. On SQLite, batch_alter_table creates a table again without its
+# triggers, so they must be created again too.
 INPUTS = (
     "exclusion",
     "experiment",
@@ -44,15 +44,17 @@ def upgrade() -> None:
     op.create_table(
         "dataset_answer",
         sa.Column("version_id", ROW_ID, autoincrement=False, nullable=False),
-        sa.Column("change_count", sa.BigInteger(), nullable=False, comment="Rows of catalog_change then"),
-        sa.Column("release", sa.String(), nullable=False, comment="Version of bsv-store that saw it"),
+        sa.Column(
+            "change_count", sa.BigInteger(), nullable=False, comment="Number of rows of catalog_change at that time"
+        ),
+        sa.Column("release", sa.String(), nullable=False, comment="Version of bsv-store that recorded it"),
         sa.PrimaryKeyConstraint("version_id", name=op.f("pk_dataset_answer")),
         sa.ForeignKeyConstraint(
             ["version_id"], ["dataset_version.id"], name=op.f("fk_dataset_answer_version_id_dataset_version")
         ),
     )
     if op.get_bind().dialect.name == "sqlite":
-        # By row, since SQLite has nothing else; so not for unionize, whose every change also changes its coverage.
+        # SQLite has row triggers only. Therefore none is on unionize: each change of it also changes unionize_coverage.
         for table in INPUTS:
             for what in ("INSERT", "UPDATE", "DELETE"):
                 op.execute(

@@ -1,4 +1,4 @@
-"""The view experiments calls the id experiment_id, as every other view does; criteria of selections have new names.
+"""Rename the column id of the view experiments to experiment_id, and the criteria of saved selections.
 
 Revision ID: 0006
 Revises: 0005

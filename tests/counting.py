@@ -45,7 +45,7 @@ def _on_audit(name: str, arguments: tuple[Any, ...]) -> None:
             work.opened.append(Path(arguments[0]).name)
 
 
-# An audit hook sees every open of the interpreter, whoever calls it, and can't be removed: one for all tests.
+# An audit hook sees all opened files of the interpreter and cannot be removed, so there is one for all tests.
 sys.addaudithook(_on_audit)
 
 

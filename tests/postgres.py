@@ -101,7 +101,7 @@ class PostgresServer:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def stop(self) -> None:
-        """Shut down in good order, as an administrator does; ``start`` brings it back with its data."""
+        """Shut down the server cleanly; ``start`` starts it again with its data."""
         self._control("stop", "-m", "fast")
 
     def kill(self) -> None:
@@ -109,7 +109,7 @@ class PostgresServer:
         self._control("stop", "-m", "immediate")
 
     def start(self) -> None:
-        """Bring a stopped or killed server back, under the same URL."""
+        """Start a stopped or killed server again, under the same URL."""
         self._server.ensure_postgres_running()
 
     def _control(self, *arguments: str) -> None:

@@ -30,7 +30,7 @@ class Child:
     Parameters
     ----------
     target : callable
-        A function of a module that is no test, or that would be imported anew.
+        A function of a module that is not a test module, which would be imported again.
     arguments
         Of the call.
     kill_at : str, optional
@@ -113,7 +113,7 @@ def _run(
     umask: int,
     files: list[Path],
 ) -> None:
-    """In the process: make the call, with streams and environment as if it had been started anew."""
+    """In the process: make the call, with streams and environment as in a new process."""
     for stream, path in enumerate(files, start=1):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(descriptor, stream)

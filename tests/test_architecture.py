@@ -28,17 +28,17 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "text", "vocabulary", "_version"}),
 )
 
-# Lists the public names and nothing else, so it may know all rooms.
+# Lists the public names and nothing else, so it may import all packages.
 PUBLIC_NAMES = "bsv_store"
 
 # Extras for users; the others are for those who work on the package.
 USER_EXTRAS = ("postgres", "plot", "xarray", "dask", "zarr")
 
-# Imports for type checking that close a circle. Nothing may be added.
+# Circular imports for type checking. Nothing may be added.
 CIRCLES_TO_REMOVE = {("bsv_store.datasets.stored", "bsv_store.datasets.history.checks")}
 
 MAX_LINES = 500
-# Each with the reason why it may be longer.
+# Modules that may be longer, with the reason.
 LONGER_MODULES: Mapping[str, str] = {
     "bsv_store.store.store": "the public methods of Store: docstrings, and one call each",
     "bsv_store.vocabulary": "all closed lists of names in one place",
@@ -134,7 +134,7 @@ def _is_allowed(module: Module, found: Import) -> bool:
     if room == imported or module.name == PUBLIC_NAMES:
         return True
     if imported == PUBLIC_NAMES:
-        # The public names reach up to the store: what stands below it takes them from where they are made.
+        # The public names include the store, so packages below it must import them from where they are defined.
         return level(room) < level("store")
     return level(room) < level(imported)
 
@@ -182,7 +182,7 @@ def test_cli_leaves_data_and_databases_to_the_library() -> None:
 
 
 def _declared() -> tuple[set[str], set[str]]:
-    """Names of the packages that are always there, and of those that extras bring."""
+    """Names of the required packages, and of those that extras install."""
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     always = {_import_name(line) for line in project["dependencies"]}
@@ -206,7 +206,7 @@ def test_imported_packages_are_declared() -> None:
     assert not unknown, "not among the dependencies in pyproject.toml:\n" + "\n".join(unknown)
 
 
-def test_what_extras_bring_is_imported_where_it_is_used() -> None:
+def test_extras_are_imported_where_they_are_used() -> None:
     _, optional = _declared()
     early = [
         f"{module.path}:{found.line}: {found.target}"

@@ -47,13 +47,13 @@ def test_configuration_survives_the_round_trip(tmp_path: Path) -> None:
     "text",
     ["not toml", "", 'store_id = "a"', 'store_id = 1\nformat_version = 1\ndatabase = "sqlite"', "store_id = '\x00'"],
 )
-def test_damaged_file_is_no_store(tmp_path: Path, text: str) -> None:
+def test_a_damaged_file_is_not_a_store(tmp_path: Path, text: str) -> None:
     (tmp_path / "store.toml").write_text(text)
     with pytest.raises(NotAStoreError, match=r"store\.toml"):
         read_store_config(tmp_path)
 
 
-def test_folder_without_the_file_is_no_store_and_says_what_to_do(tmp_path: Path) -> None:
+def test_a_folder_without_the_file_is_not_a_store(tmp_path: Path) -> None:
     with pytest.raises(NotAStoreError, match="bsv-store init"):
         read_store_config(tmp_path)
     with pytest.raises(NotAStoreError):

@@ -1,6 +1,6 @@
 """How much work the paths that must be fast do: counted, so that a slow machine fails no test and a slow change does.
 
-The limits are what the paths do today. Whoever raises one says why; docs/performance.md says what they cost.
+The limits are the current counts. State the reason when raising one; docs/performance.md has the costs.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def test_the_injection_rows_of_brain_street_view_are_read_when_looked_at(many: S
     assert len([statement for statement in work.statements if "max_voxel_density" in statement]) == 1
 
 
-def test_opening_a_store_asks_little_and_opens_no_volume(many: Store) -> None:
+def test_opening_a_store_runs_few_statements_and_opens_no_volume(many: Store) -> None:
     with counted() as work, open_store(many.path):
         pass
     assert len(work.statements) <= 4

@@ -149,9 +149,7 @@ def test_installed_package_runs_the_demo(installation: Installation) -> None:
     assert list(kept.rglob("*.png"))
 
 
-def test_migrations_missing_from_an_installation_are_an_error_that_says_so(
-    installation: Installation, tmp_path: Path
-) -> None:
+def test_missing_migrations_are_a_clear_error(installation: Installation, tmp_path: Path) -> None:
     broken = tmp_path / "packages"
     for package in ("bsv_store", "bsv_store_cli", "bsv_store_synthetic"):
         shutil.copytree(installation.packages / package, broken / package)

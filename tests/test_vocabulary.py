@@ -116,7 +116,7 @@ def members(store: Store, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", NORMALIZATIONS)
-def test_every_normalization_divides_by_its_own_divisor_and_says_so(ready: Store, name: Any) -> None:
+def test_every_normalization_divides_by_its_divisor_and_names_it(ready: Store, name: Any) -> None:
     row = NORMALIZATIONS[name]
     version = members(ready, normalize=name)
     divisors = {member.experiment_id: member.divisor for member in version.experiments}
@@ -270,6 +270,6 @@ def test_every_hemisphere_is_an_injected_hemisphere(filled: Store, name: Any) ->
 
 
 @pytest.mark.parametrize("name", UNIONIZE_PARTS)
-def test_every_part_of_a_unionize_table_is_told_apart(filled: Store, name: Any) -> None:
+def test_every_part_of_a_unionize_table_is_distinguished(filled: Store, name: Any) -> None:
     covered = filled.sql("select distinct part from unionize_coverage").part.tolist()
     assert (name in covered) == UNIONIZE_PARTS[name].is_injection

@@ -1,4 +1,4 @@
-"""Getting data into the store: downloads from the Allen API, single files, and caches of other programs.
+"""Acquisition of data: downloads from the Allen API, single files, and caches of other programs.
 
 Operations, one module each; the methods of `bsv_store.store.store.Store` call them:
 
@@ -7,7 +7,7 @@ Operations, one module each; the methods of `bsv_store.store.store.Store` call t
 - ``annotation``: the annotation, from Allen's file server or from a file
 - ``ingest_files``: structures, experiments and unionize tables from files
 - ``adopt``: cache folders of Brain Street View and AllenSDK
-- ``plan``: what a download would take, before it starts
+- ``plan``: estimated size and duration of a download
 - ``fill``: several downloads as one plan
 
 What they share:

@@ -1,4 +1,4 @@
-"""Adopts the caches of other programs: every file is checked; invalid ones are reported and skipped.
+"""Adopt the caches of other programs: every file is checked; invalid ones are reported and skipped.
 
 The store's encoding differs from that of the caches, so files are read and written again; links would not work. The
 cache itself is only read.
@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from bsv_store.acquisition.annotation import ingest_annotation_file
 from bsv_store.acquisition.ingest_files import file_bytes
-from bsv_store.acquisition.presence import check_known, is_stored_whole
+from bsv_store.acquisition.presence import check_known, has_complete_file
 from bsv_store.catalog.database.bulk import refresh_statistics_after
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import SourceSnapshot, UnionizeCoverage
@@ -31,7 +31,7 @@ from bsv_store.formats.experiments import read_experiments
 from bsv_store.formats.nrrd import read_nrrd, spool_nrrd
 from bsv_store.formats.structures import read_structures
 from bsv_store.formats.unionizes import read_unionizes
-from bsv_store.progress import SILENCE, Progress
+from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.sources.caches import CachedAnnotation, CacheFile, CacheScan, scan_cache
 from bsv_store.text import number_of, size_text
 from bsv_store.vocabulary import CacheLayout
@@ -138,7 +138,7 @@ def adopt_cache(
             unionizes=tuple(file for file in scan.unionizes if file.experiment_id in experiment_ids),
             volumes=tuple(file for file in scan.volumes if file.experiment_id in experiment_ids),
         )
-    return _Adoption(database, files, scan, progress or SILENCE).run()
+    return _Adoption(database, files, scan, progress or NO_PROGRESS).run()
 
 
 @dataclass(slots=True)
@@ -209,7 +209,7 @@ class _Adoption:
         return ingest_structures(self.database, ontology, source=self._source(path), kind="file")
 
     def _adopt_experiments(self, path: Path) -> IngestReport:
-        # The age of the list is unknown: copying a cache changes the times of its files.
+        # The date of the list is unknown, because copying a cache changes the times of its files.
         experiments = read_experiments(file_bytes(path), what=str(path))
         return ingest_experiments(self.database, experiments, source=self._source(path))
 
@@ -282,7 +282,7 @@ class _Adoption:
                 f"{file.experiment_id} in the store, which is from {stored.source} and was not changed",
                 hint="Download the current volume from the Allen API: `bsv-store fetch --refresh`.",
             )
-        if stored is not None and is_stored_whole(self.files, stored):
+        if stored is not None and has_complete_file(self.files, stored):
             return None
         return publish_volume(self.files, volume, experiment_id=file.experiment_id, source=self._source(file.path))
 

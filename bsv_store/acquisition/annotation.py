@@ -1,11 +1,11 @@
-"""The annotation of the CCF into the store: from Allen's file server or from a file."""
+"""Download or ingest the annotation of the CCF."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from bsv_store.acquisition.presence import is_stored_whole
+from bsv_store.acquisition.presence import has_complete_file
 from bsv_store.acquisition.tasks.annotation import AnnotationTask
 from bsv_store.acquisition.work.sharing import SharedWork
 from bsv_store.catalog.annotations import (
@@ -94,7 +94,7 @@ def sync_annotation(
     UnknownStructureError
         If it names structures that the ontology does not have. Nothing is stored then.
     InputError
-        If there is no such grid.
+        If the spacing is not valid.
     NoSpaceError, ReadOnlyStoreError, StoreError, BusyError
         If the store fails.
     """
@@ -110,7 +110,7 @@ def sync_annotation(
         stored = find_annotation(connection, spacing_um)
     if stored is None:
         raise MissingDataError(
-            f"the annotation at {spacing_um} um was stored, and has been removed since", hint="Run the same again."
+            f"the annotation at {spacing_um} um was stored, but has been removed since", hint="Run the command again."
         )
     how: AnnotationOutcome = "present"
     if outcome.stored:
@@ -154,7 +154,7 @@ def ingest_annotation_file(
     check_structure_ids(annotation.structure_ids, known_ids, what=str(path))
     with database.reading() as connection:
         stored = find_annotation(connection, annotation.grid.spacing_um)
-    if stored is not None and stored.array_sha256 == annotation.array_sha256 and is_stored_whole(files, stored):
+    if stored is not None and stored.array_sha256 == annotation.array_sha256 and has_complete_file(files, stored):
         return _report(stored, "present")
     _refuse_another(path, stored, annotation, replace=replace)
     file = publish_annotation(files, annotation, source=path.name if source is None else source)

@@ -1,4 +1,4 @@
-"""Volumes from the Allen API into the store."""
+"""Download volumes from the Allen API."""
 
 from __future__ import annotations
 

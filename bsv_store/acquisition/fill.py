@@ -47,7 +47,7 @@ def plan_fill(
     UnknownExperimentError
         If the catalog does not have one of the experiments.
     InputError
-        If there is no such grid.
+        If the spacing is not valid.
     """
     parts = [plan_unionizes(database, files, experiment_ids, refresh=refresh)] if unionizes else []
     for kind, spacing_um in volumes:

@@ -1,4 +1,4 @@
-"""Single files into the catalog: structures, experiments, unionize tables."""
+"""Ingest single files: structures, experiments, unionize tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a download would take: requests, bytes, time and disk space. No connection is opened."""
+"""Estimates of downloads: requests, bytes, time and disk space. No connection is opened."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _UNIONIZE_DOWNLOAD, _UNIONIZE_STORED = 1_600_000, 800_000
 # The recent rate is estimated from up to this many arrivals, and from at least this many intervals between them.
 _MAX_ARRIVALS = 200
 _MIN_INTERVALS = 5
-# A longer interval means that nothing was being downloaded.
+# Longer intervals are ignored: nothing was being downloaded.
 _MAX_INTERVAL_S = 120.0
 # Disk space that must remain free.
 _MARGIN_BYTES = 100_000_000
@@ -39,7 +39,7 @@ _VOXEL_BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is present, what is missing, and what downloading it takes.
+    """The experiments whose data are present and missing, and the estimated cost of the download.
 
     Attributes
     ----------
@@ -209,7 +209,7 @@ def plan_volumes(
     refresh: bool = False,
     workers: int = 4,
 ) -> Plan:
-    """What `bsv_store.acquisition.fetch.fetch_volumes` would do. Nothing is written, and no connection is opened.
+    """Plan `bsv_store.acquisition.fetch.fetch_volumes`. Nothing is written, and no connection is opened.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def plan_volumes(
     UnknownExperimentError
         If the catalog does not have one of the experiments.
     InputError
-        If there is no such grid.
+        If the spacing is not valid.
     """
     ids = list(dict.fromkeys(experiment_ids))
     grid = Grid(spacing_um)
@@ -254,7 +254,7 @@ def plan_unionizes(
     refresh: bool = False,
     batch: int = UNIONIZE_BATCH,
 ) -> Plan:
-    """What `bsv_store.acquisition.sync.sync_unionizes` would do. Nothing is written, and no connection is opened.
+    """Plan `bsv_store.acquisition.sync.sync_unionizes`. Nothing is written, and no connection is opened.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ def check_known(database: Database, experiment_ids: Collection[int]) -> None:
         )
 
 
-def is_stored_whole(files: StoreFiles, file: VolumeFile | AnnotationFile) -> bool:
+def has_complete_file(files: StoreFiles, file: VolumeFile | AnnotationFile) -> bool:
     """Whether a recorded file exists with the recorded size; if not, it must be downloaded again."""
     size_bytes = file.size_bytes if isinstance(file, AnnotationFile) else file.layout.size_bytes
     return _has_size(files, file.path, size_bytes)
@@ -75,7 +75,7 @@ def experiments_with_unionizes(connection: Connection, experiment_ids: Collectio
 
 
 def check_complete(what: str, missing: Sequence[int]) -> None:
-    """Check that nothing is missing where nothing can be downloaded.
+    """Check that nothing is missing, for offline runs.
 
     Raises
     ------
@@ -86,5 +86,5 @@ def check_complete(what: str, missing: Sequence[int]) -> None:
         raise MissingDataError(
             f"the store does not have {what} of {number_of(len(missing), 'experiment')}, and cannot download offline: "
             f"{listed_ids(missing)}",
-            hint="Run the same without offline mode to download them.",
+            hint="Run the command without offline mode to download them.",
         )

@@ -1,4 +1,4 @@
-"""Structures, experiments and unionize tables from the Allen API into the store."""
+"""Download structures, experiments and unionize tables from the Allen API."""
 
 from __future__ import annotations
 

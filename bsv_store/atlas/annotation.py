@@ -1,4 +1,4 @@
-"""The annotation out of the store: ids, masks of structures, and masks as files for other programs."""
+"""Reading the annotation: structure ids, masks of structures, and export of masks."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from bsv_store.volumes.annotation import AnnotationFile
     from bsv_store.volumes.files import StoreFiles
 
-# NIfTI headers have room for 79 bytes.
+# NIfTI headers have space for 79 bytes.
 _NAMES_LENGTH = 40
 
 
 def stored_annotation(database: Database, spacing_um: int) -> AnnotationFile:
-    """The file of the annotation of a spacing, as the catalog describes it.
+    """The file of the annotation of a spacing, as recorded in the catalog.
 
     Raises
     ------
     MissingDataError
-        If the store does not have it; the hint is the command that brings it.
+        If the store does not have it; the hint is the command that downloads it.
     InputError
-        If there is no such grid.
+        If the spacing is not valid.
     """
     Grid(spacing_um)
     with database.reading() as connection:
@@ -48,21 +48,21 @@ def stored_annotation(database: Database, spacing_um: int) -> AnnotationFile:
     if found is None:
         raise MissingDataError(
             f"the store has no annotation at {spacing_um} um",
-            hint=f"Fetch it: bsv-store sync annotation --spacing {spacing_um}",
+            hint=f"Download it: bsv-store sync annotation --spacing {spacing_um}",
         )
     return found
 
 
 @contextmanager
 def annotation_of(database: Database, files: StoreFiles, spacing_um: int) -> Iterator[Any]:
-    """An HDF5 dataset of the structure ids at a spacing, uint32, shape (ap, dv, ml); slices unpack on demand.
+    """An HDF5 dataset of the structure ids at a spacing, uint32, shape (ap, dv, ml), decompressed on access.
 
     Raises
     ------
     MissingDataError
-        If the store does not have it; the hint is the command that brings it.
+        If the store does not have it; the hint is the command that downloads it.
     DamagedFileError
-        If its file is not what was stored.
+        If its file differs from what was published.
     """
     with opened_annotation(files, stored_annotation(database, spacing_um)) as ids:
         yield ids
@@ -71,15 +71,15 @@ def annotation_of(database: Database, files: StoreFiles, spacing_um: int) -> Ite
 def read_annotation(
     database: Database, files: StoreFiles, *, spacing_um: int = 100, ap: slice = slice(None)
 ) -> NDArray[np.uint32]:
-    """The structure id of each voxel, uint32, shape (ap, dv, ml): see :meth:`bsv_store.store.atlas.Anatomy.annotation`.
+    """See :meth:`bsv_store.store.atlas.Atlas.annotation`.
 
     Raises
     ------
     MissingDataError, DamagedFileError, InputError
-        As :func:`annotation_of`; or if ``ap`` is no slice.
+        As `annotation_of`; or if ``ap`` is not a slice.
     """
     if not isinstance(ap, slice):
-        raise InputError(f"{ap!r} is no slice of AP planes", hint="Such as slice(40, 60).")
+        raise InputError(f"ap must be a slice, got {ap!r}", hint="For example slice(40, 60).")
     first, last, step = ap.indices(Grid(spacing_um).shape[0])
     with annotation_of(database, files, spacing_um) as ids:
         if step > 0:
@@ -96,14 +96,14 @@ def structure_mask(
     hemisphere: str = "both",
     descendants: bool = True,
 ) -> NDArray[np.bool_]:
-    """The voxels of structures, bool, shape (ap, dv, ml): see :meth:`bsv_store.store.atlas.Anatomy.structure_mask`.
+    """See :meth:`bsv_store.store.atlas.Atlas.mask`.
 
     Raises
     ------
     UnknownStructureError, MissingDataError, DamagedFileError
-        If the ontology lacks one of the structures, or the store the annotation, or its file is not what was stored.
+        If a structure is not in the ontology, or the annotation is missing or damaged.
     InputError
-        If no structure is named, not one voxel belongs to them, or there is no such hemisphere or grid.
+        If structures is empty, no voxel belongs to them, or the hemisphere or spacing is not valid.
     """
     side = absolute_hemisphere(hemisphere)
     with database.reading() as connection:
@@ -116,8 +116,8 @@ def structure_mask(
         where = "" if side == "both" else f" on the {side}"
         raise InputError(
             f"the annotation at {spacing_um} um has no voxel{where} in {listed(row.acronym for row in rows)}"
-            f"{'' if descendants else ' without what lies inside'}",
-            hint="Name a structure above it, or take a finer annotation.",
+            f"{'' if descendants else ' without its descendants'}",
+            hint="Name an ancestor, or use a finer annotation.",
         )
     return mask
 
@@ -133,19 +133,19 @@ def export_mask(
     descendants: bool = True,
     overwrite: bool = False,
 ) -> None:
-    """Write the mask of structures to a file; see `Store.export_mask`.
+    """See :meth:`bsv_store.store.atlas.Atlas.export_mask`.
 
     Raises
     ------
     UnknownStructureError, MissingDataError, DamagedFileError
         As `structure_mask` does.
     InputError
-        As `structure_mask` does; or if no format of `IMAGE_FORMATS` has the target's ending, the parent folder does not
-        exist, or the target exists and may not be overwritten.
+        As `structure_mask` does; or if the ending is not one of `IMAGE_FORMATS`, the parent folder does not exist, or
+        the target exists and ``overwrite`` is False.
     NoSpaceError
         If the disk is full.
     """
-    # Before the work.
+    # Checked before the mask is computed.
     check_target(target, overwrite=overwrite, marker=format_of(target, IMAGE_FORMATS).marker)
     mask = structure_mask(
         database, files, structures, spacing_um=spacing_um, hemisphere=hemisphere, descendants=descendants
@@ -156,31 +156,31 @@ def export_mask(
 
 
 def mask_title(structures: StructureRef | Sequence[StructureRef], hemisphere: str) -> str:
-    """What a mask shows, in one short line of ASCII characters for file headers."""
+    """The title of a mask for file headers: one short line of ASCII characters."""
     names = ", ".join(map(str, references(structures))).encode("ascii", "replace").decode()
     side = "" if hemisphere == "both" else f", {hemisphere} hemisphere"
     return f"mask of {names if len(names) <= _NAMES_LENGTH else f'{names[:_NAMES_LENGTH]}...'}{side}"
 
 
 def references(structures: StructureRef | Sequence[StructureRef]) -> list[StructureRef]:
-    """One or several structures as a list.
+    """One or more structures as a list.
 
     Raises
     ------
     InputError
-        If it is neither.
+        If the value is neither a structure nor a list.
     """
     return several("structures", structures, such_as="'CP', 672 or ['CP', 'TH']")
 
 
 def named_structures(rows: Sequence[StructureRow]) -> tuple[StructureRow, ...]:
-    """The structures without repetition, in ontology order.
+    """The structures without duplicates, in ontology order.
 
     Raises
     ------
     InputError
-        If there is none.
+        If there are none.
     """
     if not rows:
-        raise InputError("no structure is named", hint="Name one or more, by acronym or id.")
+        raise InputError("structures must not be empty", hint="Name one or more, by acronym or id.")
     return tuple(sorted(set(rows), key=lambda row: (row.graph_order, row.id)))

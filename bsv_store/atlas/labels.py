@@ -96,6 +96,6 @@ class StructureLabels:
         return np.asarray(total, np.float64), self.counts(at[unknown])
 
     def by_structure(self, of_label: NDArray[Any]) -> NDArray[np.float64]:
-        """Values of the labels summed for the requested structures: shape (structures, 2), left and right."""
+        """Values by label, summed for each requested structure: shape (structures, 2), left and right."""
         result: NDArray[np.float64] = self._belongs @ of_label[1:].reshape(-1, 2)
         return result

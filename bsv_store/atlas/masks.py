@@ -20,7 +20,7 @@ _ABSOLUTE = {name: row for name, row in MEASURED_HEMISPHERES.items() if not row.
 
 
 def absolute_hemisphere(value: object) -> MeasuredHemisphere:
-    """The hemisphere that a value names, which must not depend on the injected hemisphere.
+    """The hemisphere that a value names: both, left or right.
 
     Raises
     ------

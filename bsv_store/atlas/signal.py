@@ -1,4 +1,4 @@
-"""The signal of single experiments in structures, from their voxels."""
+"""The signal of single experiments in structures, computed from voxels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, subtree
 from bsv_store.check import choice, several
 from bsv_store.errors import DamagedFileError, InputError
-from bsv_store.progress import SILENCE, Progress
+from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES, VOLUME_KINDS, MeasuredHemisphere
 from bsv_store.volumes.library import read_slab
 
@@ -65,7 +65,7 @@ def structure_signal(
     with annotation_of(database, files, spacing_um) as annotation:
         voxels = StructureVoxels(annotation, members)
     table = _Table(rows, sides)
-    for identifier, volume in _volumes(files, found, voxels.planes, progress or SILENCE):
+    for identifier, volume in _volumes(files, found, voxels.planes, progress or NO_PROGRESS):
         if not isinstance(volume, DamagedFileError):
             table.add(identifier, *voxels.sums(volume), injected[identifier])
         elif policy == "error":
@@ -83,7 +83,7 @@ def structure_signal(
 def _volumes(
     files: StoreFiles, found: Mapping[int, VolumeFile], planes: tuple[int, int], progress: Progress
 ) -> Iterator[tuple[int, SparseArray | NDArray[np.floating[Any]] | DamagedFileError]]:
-    """The volumes by experiment id, ascending; an error instead of a damaged one."""
+    """The volumes by experiment id, ascending. A damaged one raises."""
     progress.start(len(found), "volumes")
     try:
         for identifier in sorted(found):

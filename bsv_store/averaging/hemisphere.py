@@ -45,7 +45,7 @@ def process_volume(
     injected: Hemisphere | None = None,
     what: str = "the volume",
 ) -> NDArray[np.float64]:
-    """A volume divided and with the hemisphere rule applied, as it is averaged.
+    """A volume after normalization and the hemisphere rule, as it is averaged.
 
     Parameters
     ----------

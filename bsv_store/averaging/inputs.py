@@ -63,7 +63,7 @@ class MemberInput:
     weights: VolumeFile | None = None
 
     def files(self) -> tuple[VolumeFile, ...]:
-        """All files that are read for this member: volume, exclusion mask, weights."""
+        """The files that are read for this member: volume, exclusion mask, weights."""
         return tuple(file for file in (self.volume, self.exclude, self.weights) if file is not None)
 
     @property
@@ -161,7 +161,7 @@ def gather_inputs(
     selected = resolve_nonempty(connection, recipe.selection)
     experiments = experiment_facts(connection, selected)
     ancestry = read_ancestry(connection) if _uses_regions(recipe.grouping) else {}
-    # Reasons are part of the fingerprint: a changed exclusion list makes another version.
+    # Reasons are part of the fingerprint: a changed exclusion list gives a new version.
     reasons = {**excluded_reasons(connection, recipe.selection), **(damaged or {})}
     required = _RequiredData(connection, recipe)
     while True:
@@ -213,7 +213,7 @@ class _RequiredData:
         self._look_up(experiments)
         ids = [each.experiment_id for each in experiments]
         reasons: dict[int, str] = {}
-        # The first reason counts.
+        # Only the first reason of an experiment is recorded.
         for found in (
             self._without_volume(ids),
             self._without_divisor(ids),

@@ -1,7 +1,7 @@
-"""Members of an average: the one definition of what is recorded of each, and of every form that it is recorded in.
+"""Members of an average, and the forms in which they are recorded.
 
-The forms are the JSON that fingerprints are computed from (also in result files and bundles), rows of the table
-``dataset_member``, columns of result files, and data frames. All of them are derived from the fields of `Member`.
+The forms are JSON (from which fingerprints are computed; also in result files and bundles), rows of the table
+``dataset_member``, columns of result files, and data frames. All are derived from the fields of `Member`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class MemberColumn:
     table : str
         Name of the column in the table ``dataset_member``.
     json : str or None
-        Key in the inputs of a version; None = not there.
+        Key in the inputs of a version; None = not part of them.
     dtype : str
         In data frames.
     in_file : bool

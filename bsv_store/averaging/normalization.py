@@ -1,4 +1,4 @@
-"""The divisors of a normalization. What else there is to know of one is in `bsv_store.vocabulary.NORMALIZATIONS`."""
+"""The divisors of normalizations. Their names and texts are in `bsv_store.vocabulary.NORMALIZATIONS`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def divisors(
     connection: Connection, normalize: Normalization, experiment_ids: Collection[int]
 ) -> dict[int, float] | None:
-    """What the volume of each experiment is divided by; None if nothing is divided.
+    """The divisor of each experiment's volume; None if volumes are not normalized.
 
     Experiments whose divisor is not known are absent.
     """

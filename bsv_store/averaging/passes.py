@@ -1,8 +1,8 @@
 """Averaging in passes. A pass computes some groups on some AP planes from the volumes of their members.
 
-A pass reads every file at most once. Passes depend on their inputs only, so they can run one after the other or
-simultaneously, here or on other machines. Members are added to each voxel in the order of the inputs, so the result
-does not depend on the passes.
+A pass reads each file at most once. Passes are independent, so they can run one after the other or simultaneously, on
+this machine or on others. Members are added to each voxel in the order of the inputs, so the result does not depend on
+the passes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bsv_store.averaging.kernel.accumulator import GroupAccumulator, MemberVolume
 from bsv_store.averaging.kernel.slabs import bytes_per_plane, slabs_within
 from bsv_store.errors import DamagedFileError
-from bsv_store.progress import SILENCE
+from bsv_store.progress import NO_PROGRESS
 from bsv_store.volumes.batches import read_in_batches
 from bsv_store.volumes.grid import Grid
 
@@ -90,7 +90,7 @@ def run(
     files: StoreFiles,
     recipe: Recipe,
     work: Pass,
-    progress: Progress = SILENCE,
+    progress: Progress = NO_PROGRESS,
     *,
     observe: Callable[[MemberInput, Voxels], None] | None = None,
 ) -> Averages:
@@ -117,7 +117,7 @@ def add_all(
     accumulator: GroupAccumulator,
     files: StoreFiles,
     work: Pass,
-    progress: Progress = SILENCE,
+    progress: Progress = NO_PROGRESS,
     observe: Callable[[MemberInput, Voxels], None] | None = None,
 ) -> dict[int, tuple[str, str | None]]:
     """Add the members of a pass in their order; returns message and hint of those with damaged files."""

@@ -1,4 +1,4 @@
-"""The unit of a result, in words and in the notation of the CF conventions, and its rules in words."""
+"""The unit of a result, in words and as CF conventions write it, and the rules of a recipe in words."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def cf_unit(kind: VolumeKind, normalize: Normalization) -> str | None:
 
 
 def rule_texts(recipe: Recipe) -> tuple[str, ...]:
-    """A few words for each rule of a recipe: normalization and hemispheres always, masks if there are any."""
+    """A short text for each rule of a recipe: normalization and hemisphere rule always, masks if used."""
     rules = [NORMALIZATIONS[recipe.normalize].words, HEMISPHERE_RULES[recipe.hemisphere_rule].words]
     if recipe.exclude_injection:
         rules.append("injection sites not counted")

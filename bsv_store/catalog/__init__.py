@@ -1,1 +1,1 @@
-"""What is known: experiments, structures, unionize records and where the volumes lie, in SQLite or Postgres."""
+"""The database: experiments, structures, unionize records, and the files of volumes, in SQLite or Postgres."""

@@ -34,8 +34,8 @@ def all_annotations(connection: Connection) -> list[AnnotationFile]:
 
 
 def lock_annotations(connection: Connection) -> None:
-    """Make other writers of annotations wait until the transaction ends."""
-    # This row always exists; for the first annotation there is no row of its own to lock.
+    """Lock the annotations: other writers wait until the transaction ends."""
+    # The row of store_info always exists; the annotation may not have a row yet.
     connection.execute(select(StoreInfo.id).with_for_update())
 
 
@@ -62,7 +62,7 @@ def known_structure_ids(connection: Connection) -> frozenset[int]:
     Raises
     ------
     UnknownStructureError
-        If there is no ontology.
+        If the store has no ontology.
     """
     ids = frozenset(connection.scalars(select(Structure.id)))
     if not ids:
@@ -74,7 +74,7 @@ def known_structure_ids(connection: Connection) -> frozenset[int]:
 
 
 def check_structure_ids(ids: Collection[int], known: Collection[int], *, what: str) -> None:
-    """Accept the structure ids of an annotation if the ontology has all of them.
+    """Check that the ontology has all structure ids of an annotation.
 
     Raises
     ------

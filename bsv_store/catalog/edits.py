@@ -1,4 +1,4 @@
-"""What tables that people edit have in common: who made a change, free text, and concurrent changes."""
+"""Shared by tables that users edit: the user of a change, free text, and concurrent changes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def current_user() -> str:
 
 
 def check_line_of_text(what: str, text: object) -> None:
-    """Accept one line of free text, such as a note or a reason.
+    """Check one line of free text, such as a note or a reason.
 
     Raises
     ------
@@ -34,13 +34,13 @@ def check_line_of_text(what: str, text: object) -> None:
     """
     if not isinstance(text, str) or not text.strip() or len(text) > _MAX_TEXT or not text.isprintable():
         raise InputError(
-            f"the {what} cannot be {shown(text)}", hint=f"It is one line of 1 to {_MAX_TEXT:,} printable characters."
+            f"the {what} must be one line of text, got {shown(text)}", hint=f"1 to {_MAX_TEXT:,} printable characters."
         )
 
 
 @contextmanager
 def refusing_concurrent_change(what: str) -> Iterator[None]:
-    """Raise BusyError where a unique constraint shows that another process made the same change first."""
+    """Raise BusyError if a unique constraint fails because another process made the same change first."""
     try:
         yield
     except IntegrityError as error:

@@ -1,4 +1,4 @@
-"""Hemispheres as the unionize records number them."""
+"""The numbers of hemispheres in the unionize records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why experiments are left out of a computation, and the policy for missing data: the one home of both."""
+"""The reasons why experiments are left out of a computation, and the policy for missing data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def excluded_reasons(connection: Connection, selection: Selection) -> dict[int, 
 
 
 def leave_out(ids: Collection[int], reason: str, *, missing: MissingPolicy, hint: str) -> dict[int, str]:
-    """The reason for each of these experiments, which do not have some data.
+    """The reason for each of these experiments with missing data.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The order of snapshots: which of two lists of one kind is the newer."""
+"""The order of snapshots of one kind, from oldest to newest."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ def rank_of(upstream_date: date | None, snapshot_id: int) -> Rank:
     return (0 if upstream_date is None else upstream_date.toordinal(), snapshot_id)
 
 
-def rank_in_force(what: str, upstream_date: date | None, snapshot_id: int) -> Rank:
+def snapshot_rank(what: str, upstream_date: date | None, snapshot_id: int) -> Rank:
     """The rank of a snapshot of any content; the upstream date counts for experiment lists only."""
     return rank_of(upstream_date if what == "experiments" else None, snapshot_id)

@@ -1,6 +1,6 @@
 """Records that the readers of files and replies pass to the catalog: plain, checked, frozen values.
 
-``formats`` creates them from any of the wire formats, ``catalog.ingest`` stores them. Neither knows the other.
+``formats`` creates them from any of the wire formats, and ``catalog.ingest`` stores them. Neither imports the other.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Ontology:
     structure_set_names : mapping of int to str
         Names of structure sets where the source has them.
     has_structure_sets : bool
-        False if the source format has no set membership, so that its absence means nothing.
+        False if the source format does not contain set membership.
     """
 
     structures: tuple[StructureRecord, ...]
@@ -174,7 +174,7 @@ class UnionizeTable:
         return tuple(int(value) for value in np.unique(self.columns["experiment_id"]))
 
     def of_parts(self, parts: Collection[UnionizePart]) -> UnionizeTable:
-        """The table with these of its halves only."""
+        """The table restricted to these halves."""
         kept = self.parts & frozenset(parts)
         import numpy as np
 

@@ -1,4 +1,4 @@
-"""Structures of the ontology: look them up by acronym or id, search by text, walk up and down the tree.
+"""Structures of the ontology: look-up by acronym or id, search by text, ancestors and descendants.
 
 Acronyms are compared exactly: CM and cm are two structures, and VISpm is not inside VISp because of its name. Only the
 ontology determines what is inside a structure.
@@ -24,7 +24,7 @@ from bsv_store.text import MAX_ID, as_reference, can_be_name, listed, shown
 StructureRef = str | int
 """A structure: its acronym (case matters) or Allen's id."""
 
-# The structures that have unionize records (the root has some too, but is not a member).
+# The set of structures with unionize records (the root has records too, but is not a member).
 UNIONIZE_STRUCTURE_SET_ID = 184527634
 
 _CHUNK = 1_000
@@ -77,7 +77,7 @@ def find_structures(
     ]
     for ref in wanted:
         if isinstance(ref, bool) or not isinstance(ref, str | Integral):
-            raise InputError(f"{shown(ref)} is not a structure", hint="Give an acronym or an id, such as 'CP' or 672.")
+            raise InputError(f"{shown(ref)} is not a structure", hint="Use an acronym or an id, such as 'CP' or 672.")
     ids = {int(ref) for ref in wanted if not isinstance(ref, str) and 0 < ref <= MAX_ID}
     acronyms = sorted({ref for ref in wanted if isinstance(ref, str) and can_be_name(ref)})
     found: dict[StructureRef, StructureRow] = {}
@@ -214,4 +214,4 @@ def _suggestion(rows: Sequence[StructureRow], unknown: Sequence[StructureRef]) -
     if near:
         options = [f"{row.acronym} ({row.name})" for row in near.values()]
         return f"Did you mean {listed(options)}? Case matters."
-    return "Give an acronym of Allen's adult mouse ontology (case matters) or a structure id."
+    return "Use an acronym of Allen's adult mouse ontology (case matters) or a structure id."

@@ -1,4 +1,4 @@
-"""Looks up one volume, or names the command that fetches it."""
+"""Look up one volume; if it is missing, the error names the command that fetches it."""
 
 from __future__ import annotations
 

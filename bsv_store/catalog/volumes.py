@@ -139,6 +139,6 @@ def _row(file: VolumeFile) -> dict[str, Any]:
 
 
 def _value(row: Row[Any], grid: Grid) -> VolumeFile:
-    # By position: access by name takes three times as long, which matters for thousands of rows.
+    # Access by position: access by name takes three times as long, which matters for thousands of rows.
     experiment_id, kind, path, source, fetched_at, *recorded = tuple(row)
     return VolumeFile(experiment_id, kind, path, VolumeLayout(grid, *recorded), source, fetched_at)

@@ -2,8 +2,8 @@
 
 >>> from bsv_store.compat import fetch_connectivity_data           # instead of Brain Street View's own
 
-The data come from the store that ``open_store()`` finds. Errors of Brain Street View are corrected; ``bsv_rules=True``
-reproduces them, to compare with published figures. ``docs/brain-street-view.md`` lists the differences.
+The data come from the store that ``open_store()`` opens. Errors of Brain Street View are corrected; ``bsv_rules=True``
+reproduces them, for comparison with published figures. ``docs/brain-street-view.md`` lists the differences.
 """
 
 from __future__ import annotations

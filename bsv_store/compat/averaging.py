@@ -1,4 +1,4 @@
-"""The averages of a call, and its volumes one by one, computed in memory: nothing is published."""
+"""The averages of a call, and its single volumes, computed in memory. Nothing is published."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Individuals:
-    """The volumes of a call as they go into the average; zero where none did.
+    """The processed volumes of a call; zero for experiments that are not averaged.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Individuals:
         self._volumes = np.zeros((len(ids), *Grid(recipe.spacing_um).shape))
 
     def add(self, member: MemberInput, voxels: Voxels) -> None:
-        """Process a volume and keep it."""
+        """Process and store a volume."""
         self._volumes[self._places[member.experiment_id]] = process_volume(
             voxels.to_dense() if isinstance(voxels, SparseArray) else voxels,
             divisor=member.divisor,
@@ -65,7 +65,7 @@ def group_means(
     Raises
     ------
     DamagedInputsError
-        If files are not what was published.
+        If files differ from what was published.
     """
     grid = Grid(inputs.recipe.spacing_um)
     # One pass: all means are returned in memory, and running sums take no more than twice as much.

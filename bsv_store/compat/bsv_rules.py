@@ -1,7 +1,7 @@
-"""What Brain Street View computes where it differs from our rules: all of ``bsv_rules=True``.
+"""The rules of Brain Street View that differ from ours, for ``bsv_rules=True``.
 
 * Every injection counts as on the right side (Brain Street View compares um with a voxel index).
-* A region takes every structure whose acronym begins with its own, and the first listed region wins.
+* A region matches all structures whose acronym begins with its own; the first listed region that matches is used.
 * An experiment without injection rows has neither primary structure nor coordinates, and is not normalized.
 * A missing volume is absent from the sum but counts in the divisor of the mean.
 * Unknown coordinates are 0.
@@ -74,7 +74,7 @@ def gather_inputs(
 
 
 def divide_by_group_size(means: NDArray[np.float64], inputs: Inputs) -> None:
-    """Turn means over the volumes that went in into means over all experiments of the group, in place.
+    """Convert means over the averaged volumes to means over all experiments of the group, in place.
 
     Parameters
     ----------

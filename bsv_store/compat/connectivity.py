@@ -66,13 +66,13 @@ def fetch_connectivity_data(
 ) -> _Answer:
     """Mean projection density by group, injection rows, individual volumes, and information on the experiments.
 
-    The mean is that of the recipe ``Recipe(selection=Selection(ids=experiment_ids), dtype="float64", ...)`` over what
-    the store holds; no dataset is written.
+    The mean is that of the recipe ``Recipe(selection=Selection(ids=experiment_ids), dtype="float64", ...)``; no dataset
+    is written.
 
     Parameters
     ----------
     experiment_ids : sequence of int
-        Each counts once. Withdrawn experiments are used; experiments on the exclusion list are an error.
+        Duplicates count once. Withdrawn experiments are used; experiments on the exclusion list are an error.
     save_location : path
         If this folder holds a Brain Street View cache, missing data are adopted from it. The metadata CSV is written
         there, and the folder is created for it if necessary. '' means no folder: no cache, no CSV.
@@ -133,7 +133,7 @@ def fetch_connectivity_data(
         If an argument is not valid.
     """
     if reload and offline:
-        raise InputError("reload and offline contradict each other", hint="Reloading needs a connection.")
+        raise InputError("reload and offline cannot be combined", hint="Reloading needs a connection.")
     request = checked_request(
         experiment_ids,
         normalization_method=normalization_method,
@@ -152,7 +152,7 @@ def fetch_connectivity_data(
     folder = Path(save_location) if save_location else None
     with nullcontext(store) if store is not None else open_store() as opened:
         _check_names(opened, request, bsv_rules=bsv_rules)
-        # A folder that cannot be created is an error before any work.
+        # Checked before any work, since the folder may not be writable.
         metadata = metadata_file(folder, file_name) if export_metadata and folder is not None else None
         failures = fetch_missing(opened, request, folder=folder, offline=offline, reload=reload, api_url=api_url)
         call = _Call(opened, request, failures, bsv_rules=bsv_rules, reload=reload)
@@ -168,12 +168,12 @@ def _check_names(store: Store, request: Request, *, bsv_rules: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What the catalog has for a call, read in one transaction.
+    """The data of the catalog for a call, read in one transaction.
 
     Attributes
     ----------
     seen : list of ExperimentFacts
-        What region_info says of the experiments; under ``bsv_rules`` what Brain Street View knows of them.
+        The facts for region_info; under ``bsv_rules`` those that Brain Street View has.
     warnings : tuple of str
     """
 
@@ -201,7 +201,7 @@ class _Call:
         self._request = request
         self._failures = failures
         self._bsv_rules = bsv_rules
-        # The store still has the data from before, but they are not what was asked for.
+        # The store still has the old data, but new data were requested.
         self._unusable = {i: f"could not be downloaded again: {why}" for i, why in failures.items()} if reload else {}
 
     def answer(self, metadata: Path | None, *, load_all: bool) -> _Answer:
@@ -293,7 +293,7 @@ def _bins(inputs: Inputs, experiments: Sequence[ExperimentFacts]) -> dict[str, A
     centers = [np.nan if group.center_um is None else group.center_um for group in inputs.groups]
     grouped = {experiment_id for group in inputs.groups for experiment_id in group.experiment_ids}
     coordinates = (each.coordinate(grouping.axis) for each in experiments if each.experiment_id in grouped)
-    # All edges: the groups have only those of bins with experiments.
+    # The edges of all bins; groups have only the edges of bins with experiments.
     bins = make_bins(grouping, [value for value in coordinates if value is not None])
     return {
         "group_centers": np.array(centers, np.float64),

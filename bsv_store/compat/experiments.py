@@ -1,4 +1,4 @@
-"""What the catalog knows about the experiments of a call."""
+"""Facts of the catalog about the experiments of a call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetch what a call needs and the store does not have yet."""
+"""Fetch the missing data of a call."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def fetch_missing(
     reload: bool,
     api_url: str | None,
 ) -> dict[int, str]:
-    """Adopt what the folder holds, then download what is still missing; the failures, as reason by experiment id.
+    """Adopt data from the folder, then download what is still missing; returns the reason of failures by experiment id.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ class InjectionRows(Columns):
     """
 
     def __init__(self, read: Callable[[], Columns]) -> None:
-        # With all keys from the start, so that len() is correct before anything is read.
+        # All keys exist from the start, so that len() is correct before anything is read.
         super().__init__({field: [] for field in FIELDS})
         self._read: Callable[[], Columns] | None = read
 

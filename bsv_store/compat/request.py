@@ -26,7 +26,7 @@ class Request:
     experiment_ids : tuple of int
         Unique, in call order.
     recipe : Recipe
-        What our rules compute.
+        The recipe by the rules of bsv-store.
     regions : tuple of (str, int)
         Acronym and group number, in the order listed; empty unless grouped by region.
     repeated : int
@@ -99,7 +99,7 @@ def _checked_ids(experiment_ids: Sequence[Any]) -> list[int]:
     values = several("experiment_ids", experiment_ids, such_as="[288168426, 298404860]")
     if not values:
         raise EmptySelectionError(
-            "experiment_ids is empty", hint="find_connectivity_experiments(['VISp']) returns some ids."
+            "experiment_ids must not be empty", hint="find_connectivity_experiments(['VISp']) returns some ids."
         )
     return [_integer("experiment_ids", value) for value in values]
 
@@ -116,7 +116,7 @@ def _regions(
     if len(regions) != len(groups):
         raise InputError(
             f"input_regions has {len(regions)} items, region_groups has {len(groups)}",
-            hint="Give one group number per region.",
+            hint="List one group number per region.",
         )
     acronyms = [text("input_regions", region, such_as="VISp") for region in regions]
     return tuple(zip(acronyms, (_integer("region_groups", group) for group in groups), strict=True))

@@ -1,4 +1,4 @@
-"""Computing an average as a version of a dataset, or finding the version that is this average already."""
+"""Compute an average as a version of a dataset, or find the version that already has it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def aggregate(
     while True:
         found = _look_up(database, files, recipe, name, damaged)
         if isinstance(found, DatasetVersion):
-            # Reading the file checks every byte, but a missing file should be reported now.
+            # Every byte is checked when the file is read, but a missing file should be reported now.
             check_result_size(found.path, found.size_bytes, found.ref)
             return found
         inputs, state = found
@@ -78,7 +78,7 @@ def aggregate(
                 result = compute(files, inputs, progress, path=path, executor=executor, workers=workers)
                 checkpoint("aggregate:computed")
                 version = _new_version(inputs, created_by or current_user())
-                # With damaged files, the next call has to try the recipe without leaving them out first.
+                # Not recorded if damaged files were left out: the next call must first try to use them.
                 return publish(database, files, version, result, name=name, state=None if damaged else state)
         except DamagedInputsError as error:
             if _still_current(database, inputs, damaged, error):
@@ -111,7 +111,7 @@ def _look_up(
 
 
 def _still_current(database: Database, inputs: Inputs, damaged: dict[int, str], error: DamagedInputsError) -> bool:
-    """Whether the catalog still has the files that are damaged; otherwise another process has just replaced them."""
+    """Whether the catalog still refers to the damaged files; otherwise another process has just replaced them."""
     with database.reading() as connection:
         fresh = gather_inputs(connection, inputs.recipe, damaged=damaged)
     before = {member.experiment_id: member.files() for member in inputs.members}

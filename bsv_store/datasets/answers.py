@@ -2,7 +2,7 @@
 
 To check whether a version still answers its recipe, all inputs are gathered and hashed, which takes longer with more
 experiments. Triggers in the database count every change of the tables that averages depend on (migration 0005), so the
-state of the catalog is one number, and an answer that was recorded in a state is valid as long as that is the state.
+state of the catalog is one number. A recorded answer is valid as long as the state has not changed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,6 @@ def try_record_answer(database: Database, identifier: int, state: int) -> None:
     """Record an answer, unless the store cannot be written now."""
     if database.read_only:
         return
-    # It only saves time: without it the answer is the same.
+    # Errors are ignored, because a recorded answer only saves time.
     with contextlib.suppress(BsvStoreError), database.writing(patient=False) as connection:
         record_answer(connection, identifier, state)

@@ -13,7 +13,7 @@ from bsv_store.catalog.missing import LEAVE_OUT_HINT
 from bsv_store.datasets.result.file import EncodedResult, result_writer
 from bsv_store.datasets.workers import checked_workers, in_order, pool
 from bsv_store.errors import DamagedFileError
-from bsv_store.progress import SILENCE
+from bsv_store.progress import NO_PROGRESS
 from bsv_store.text import listed_ids
 from bsv_store.volumes.grid import Grid
 
@@ -69,10 +69,10 @@ def compute(
     workers: int | None = None,
     can_leave_out: bool = True,
 ) -> EncodedResult:
-    """The result file of these inputs. Every byte that is read is checked.
+    """Compute the result file of these inputs. Every byte that is read is checked.
 
     Memory is bounded: groups are computed together as far as they fit, and slab by slab if a single one does not fit.
-    The result does not depend on the passes or on who computes them.
+    The result does not depend on the passes, nor on the process or machine that computes them.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def compute(
     NoSpaceError, StoreError
         If the result cannot be written.
     """
-    progress = progress or SILENCE
+    progress = progress or NO_PROGRESS
     at_once = checked_workers(workers, executor)
     with result_writer(inputs, path) as writer:
         work = passes.cut(inputs, writer.planes_per_chunk, workers=at_once)

@@ -1,4 +1,4 @@
-"""Deleting a version: first its rows, then its file."""
+"""Delete a version: first its rows, then its file."""
 
 from __future__ import annotations
 

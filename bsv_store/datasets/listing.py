@@ -1,4 +1,4 @@
-"""All dataset versions as a table, without loading what reads or computes one."""
+"""All dataset versions as a table, without importing the modules that read or compute versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Publishing a version: its file first, then its rows in one transaction."""
+"""Publish a version: first its file, then its rows in one transaction."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def region_summary(
     frame.insert(1, "group_label", [version.groups[number].label for number in frame["group"]])
     frame.insert(3, "structure", [by_id[identifier].acronym for identifier in table.structure_id.tolist()])
     frame.insert(4, "name", [by_id[identifier].name for identifier in table.structure_id.tolist()])
-    # Stored as 0, as in Brain Street View, which in a table would mean "no projection".
+    # The mean of an empty group is stored as 0, as in Brain Street View, but a 0 here would mean "no projection".
     is_empty = frame["group"].isin([group.number for group in version.empty_groups])
     frame.loc[is_empty, "voxels"], frame.loc[is_empty, "mean"] = 0, np.nan
     frame = frame[frame["hemisphere"].isin(sides)].reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""Tags: names for versions, such as the figure that shows them."""
+"""Tags: names for versions, such as the name of a figure in a paper."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`DatasetVersion`: facts, groups and members at once, voxels on request."""
+"""`DatasetVersion`: facts, groups and members in memory, voxels read on request."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class DatasetVersion:
 
     @property
     def empty_groups(self) -> tuple[GroupInfo, ...]:
-        """Groups without experiments: regions and bin edges that were named. Their mean is stored as 0."""
+        """Groups without experiments, from explicit regions or bin edges. Their mean is stored as 0."""
         return tuple(group for group in self.groups if group.n == 0)
 
     @property
@@ -187,7 +187,7 @@ class DatasetVersion:
         ranges = self.group_ranges()
         found: dict[Axis, tuple[tuple[float, float], ...]] = {}
         for factor, suffix in zip(coordinates_of(self.recipe.grouping), ("", "_2"), strict=False):
-            # If crossed, a bin occurs once for each group along the other axis. One group of all has no edges.
+            # If crossed, a bin occurs once for each group along the other axis. A single group of all has no edges.
             lower, upper = (_known(ranges[f"group_{name}{suffix}"]) for name in ("lower", "upper"))
             if not lower:
                 continue

@@ -1,4 +1,4 @@
-"""Calls that run simultaneously, on this machine or on others, with results in order."""
+"""Run calls simultaneously, on this machine or on others, with results in order."""
 
 from __future__ import annotations
 

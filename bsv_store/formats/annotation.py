@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from bsv_store.errors import FormatError, FrameError
 from bsv_store.formats.fields import DAMAGED_HINT
 from bsv_store.formats.nrrd import NrrdBlocks, opened_nrrd
-from bsv_store.progress import go_on
+from bsv_store.progress import do_nothing
 from bsv_store.volumes.annotation import Annotation
 
 _LARGEST_ID = np.iinfo(np.uint32).max
 
 
 def read_annotation_nrrd(
-    source: bytes | Path, *, what: str, spacing_um: int | None = None, on_block: Callable[[], None] = go_on
+    source: bytes | Path, *, what: str, spacing_um: int | None = None, on_block: Callable[[], None] = do_nothing
 ) -> Annotation:
     """The annotation in an NRRD file; its ids are not compared with the ontology.
 

@@ -27,7 +27,7 @@ _HEADER, _RAW = "density.mhd", "density.raw"
 # In um, in mm, or the format's default.
 _SPACINGS = (100.0, 0.1, 1.0)
 _MAX_MEMBERS = 32
-# With other compression methods, a read may return any amount.
+# With other compression methods, the size of a read is not bounded.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
@@ -117,7 +117,7 @@ def _members(archive: zipfile.ZipFile, *, what: str) -> dict[str, zipfile.ZipInf
     if len(infos) > _MAX_MEMBERS:
         raise FormatError(f"{what} has {len(infos)} members, a density download has two", hint=DAMAGED_HINT)
     for info in infos:
-        # orig_filename is what the file says; filename has already been cleaned of some of it.
+        # orig_filename is the name in the file; zipfile has already sanitized filename.
         name = info.orig_filename
         if name != info.filename or any(mark in name for mark in "/\\:\0") or name in ("", ".", ".."):
             raise FormatError(f"{what} has a member with a path in its name: {quoted(name)}", hint=DAMAGED_HINT)

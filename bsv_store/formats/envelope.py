@@ -1,7 +1,7 @@
 """JSON bodies of the Allen API and of files made from them: the RMA envelope, or a list of rows.
 
 RMA (RESTful Model Access) answers ``{"success": bool, "id": 0, "start_row": int, "num_rows": int, "total_rows": int,
-"msg": [...]}``. On failure ``success`` is false and ``msg`` is a string, with HTTP status 200 all the same.
+"msg": [...]}``. On failure ``success`` is false and ``msg`` is a string, although the HTTP status is 200.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Envelope:
 
     @property
     def is_whole(self) -> bool:
-        """False if the reply is clearly one page of several."""
+        """Whether the reply has all rows; False if it is one page of several."""
         return self.start_row == 0 and self.total_rows <= len(self.messages)
 
 

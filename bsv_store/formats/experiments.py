@@ -45,7 +45,7 @@ class _Shape:
 
     @property
     def required(self) -> frozenset[str]:
-        # A missing field would have a meaning: no line means wild type.
+        # Missing fields must be an error, because an experiment without a line is wild type.
         return frozenset((self.id, self.structure_id, self.acronym, self.volume, self.structures, self.line))
 
 
@@ -110,7 +110,7 @@ def read_experiments(body: bytes, *, what: str, upstream_date: date | None = Non
     -------
     ExperimentList
         Sorted by id, rows of one id merged. Its kind is ``csv_2016`` for an export in the older registration, which is
-        told by its filled num-voxels column and http page addresses.
+        recognized by its filled num-voxels column and http page addresses.
 
     Raises
     ------
@@ -322,7 +322,7 @@ def _registration(header: Sequence[str], rows: Sequence[Mapping[str, str]], *, w
 
 
 def _typed(row: Mapping[str, str], *, what: str) -> dict[str, Any]:
-    """Convert a CSV row to the form of the source search."""
+    """The CSV row in the form of the source search."""
     here = f"{what}, experiment {quoted(row['id'], limit=20)}"
     page = row.get("experiment_page_url", "")
     if page and page.rpartition("/")[2] != row["id"]:

@@ -17,7 +17,7 @@ from bsv_store.errors import FormatError
 MAX_TEXT = 255
 MAX_PROSE = 10_000
 MAX_ID = 2**63 - 1
-DAMAGED_HINT = "The file is damaged or not what its name says. Get it again from its source."
+DAMAGED_HINT = "The file is damaged, or its name is wrong. Get it again from its source."
 
 # Control characters, soft hyphen, zero-width and bidirectional controls, separators, surrogates, tags.
 _INVISIBLE = (

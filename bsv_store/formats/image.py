@@ -1,4 +1,4 @@
-"""What is exported to image files: a volume, a mask or the mean of a dataset version, all as one kind of value."""
+"""Images for export to files: a volume, a mask or the mean of a dataset version."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Slabs = Iterable[tuple[int, NDArray[Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """Voxels on a grid, read when they are written, and what the header of a file says about them.
+    """Voxels on a grid, read when they are written, and the facts for the header of the file.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Image:
     is_computed : bool
         Whether the values are a result of this package. If not, files look like those of the Allen Institute.
     facts : mapping of str to str
-        More to say in headers that have room for it.
+        Further facts, for headers that have space for them.
     """
 
     grid: Grid

@@ -57,7 +57,7 @@ _DETACHED = ("data file", "datafile", "line skip", "lineskip", "byte skip", "byt
 # For writing: names of number types, and ML planes that are compressed at a time.
 _TYPE_NAMES = {"float32": "float", "float64": "double", "uint8": "unsigned char"}
 _PLANES = 16
-# Averages have few zeros: a higher level takes long and gains little.
+# Averages have few zeros, so a higher compression level takes longer and saves little.
 _LEVEL, _COMPUTED_LEVEL = 6, 1
 
 
@@ -235,7 +235,7 @@ _SIGNATURES = {
 
 
 def _kind_of(start: bytes) -> str:
-    """What a file of another format is, in printable words."""
+    """The format of a file that is not NRRD, in words for an error message."""
     if not start:
         return "empty"
     if looks_like_html(start):
@@ -366,9 +366,9 @@ class _GzipBody(_RawBody):
 def write_nrrd(image: Image, path: Path) -> None:
     """Write an image to an NRRD file; the same image gives the same bytes.
 
-    Several groups are a fourth axis, the slowest, of kind "list". Where the values are not computed by this package the
-    file has Allen's header fields and -1 for no data, as Allen's older files do, so that `read_nrrd` reads it back;
-    else it names the axes, has the image's facts as key/value pairs, and NaN for no data.
+    Several groups are a fourth axis, the slowest, of kind "list". If the values are not computed by this package, the
+    file has Allen's header fields and -1 for no data, as in Allen's older files, so that `read_nrrd` can read it.
+    Otherwise it names the axes, has the image's facts as key/value pairs, and NaN for no data.
 
     Raises
     ------

@@ -60,7 +60,7 @@ def write_ome_zarr(image: Image, path: Path) -> None:
         low, high = np.inf, -np.inf
         for first, planes in _layers(image.slabs(group), grid.shape, chunks[0], image.number_dtype):
             array[(*target, slice(first, first + len(planes)))] = planes
-            # NaN where there are no data at all, which changes nothing.
+            # NaN if a slab has no data; it does not change the range.
             low = min(low, float(np.fmin.reduce(planes, axis=None)))
             high = max(high, float(np.fmax.reduce(planes, axis=None)))
         ranges.append((low, high) if low <= high else (0.0, 0.0))
@@ -68,7 +68,7 @@ def write_ome_zarr(image: Image, path: Path) -> None:
 
 
 def _layers(slabs: Slabs, shape: tuple[int, int, int], depth: int, dtype: str) -> Iterator[tuple[int, NDArray[Any]]]:
-    """First AP plane and voxels of layers of whole chunks; the array is used again for the next layer."""
+    """First AP plane and voxels of layers of whole chunks; the array is reused for the next layer."""
     layer = np.empty((depth, *shape[1:]), dtype)
     for start, slab in slabs:
         for number, plane in enumerate(slab, start):

@@ -1,4 +1,4 @@
-"""Files and folders that a user asked for outside the store: complete, or not there at all."""
+"""Atomic writing of files and folders outside the store."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def check_target(target: Path, *, overwrite: bool = False, marker: str | None = 
     Raises
     ------
     InputError
-        If the parent folder does not exist, the target exists and may not be overwritten, or it is a file where a
-        folder is to be written or the other way round.
+        If the parent folder does not exist, the target exists and ``overwrite`` is False, or the target is a file
+        instead of a folder or vice versa.
     """
     if not target.parent.is_dir():
         raise InputError(f"the folder {target.parent} does not exist", hint="Create it first.")
     if target.is_dir() and marker is None:
-        raise InputError(f"{target} is a folder", hint="Give the path of a file.")
+        raise InputError(f"{target} is a folder", hint="Use the path of a file.")
     if target.exists() and not overwrite:
         raise InputError(f"{target} exists", hint="Use another path, or allow overwriting.")
     if marker is not None and target.exists() and not (target / marker).is_file():
@@ -78,7 +78,7 @@ def atomic_output(target: Path, *, overwrite: bool = False, marker: str | None =
 
 
 def _sync(path: Path) -> None:
-    """Make what was written survive a power cut."""
+    """Flush a file or folder to disk, so that it survives a power failure."""
     if not path.is_dir():
         with path.open("rb") as file:
             os.fsync(file.fileno())

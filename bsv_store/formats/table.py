@@ -1,7 +1,7 @@
-"""The file formats that images are exported to: one row for each, its writer imported when it is used.
+"""The file formats to which images are exported: one row for each, with a writer that is imported when it is used.
 
-A new format is a module with a function that writes an `Image`, and a row here. Volumes, masks and the means of dataset
-versions can then be exported to it, and help texts and error messages name it.
+To add a format, write a module with a function that writes an `Image`, and add a row here. Volumes, masks and the means
+of dataset versions can then be exported to it, and help texts and error messages list it.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def format_of(path: Path, formats: Sequence[FileFormat[ContentT]]) -> FileFormat
         if path.name.lower().endswith(each.ending):
             return each
     endings = ", ".join(each.ending for each in formats)
-    raise InputError(f"the ending of {path.name!r} is not that of a known format", hint=f"Valid endings are {endings}.")
+    raise InputError(f"{path.name!r} does not have the ending of a known format", hint=f"Valid endings are {endings}.")
 
 
 def write_file(

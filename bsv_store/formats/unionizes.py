@@ -1,8 +1,8 @@
 """ProjectionStructureUnionize rows, column by column: API replies, AllenSDK's CSV, Brain Street View's summaries.
 
-Fast because an atlas has millions of rows: no Python loop runs over values, only over columns. Measured on forty
-real tables: 300,000 rows/s from CSV; from JSON 165,000 rows/s for one experiment's reply, 94,000 for all forty in one
-reply of 60 MB. The JSON parser of the standard library alone runs at 230,000 and 180,000.
+An atlas has millions of rows, so Python loops run over columns only, not over values. Measured with forty real tables:
+300,000 rows/s from CSV; from JSON 165,000 rows/s for one experiment's reply, 94,000 for all forty in one 60 MB reply.
+The JSON parser of the standard library alone reaches 230,000 and 180,000.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def read_unionizes(body: bytes, *, what: str, parts: frozenset[UnionizePart] | N
     what : str
         Name of the file or reply, for errors.
     parts : frozenset of UnionizePart, optional
-        Halves of each experiment's table that the source is known to hold completely, for example because only
-        injection rows were asked for. By default what is certain from the rows alone, see `unionize_table_from_rows`.
+        Halves of each experiment's table that the source is known to contain completely, for example because only
+        injection rows were requested. By default they are determined from the rows, see `unionize_table_from_rows`.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def _columns_from_rows(rows: Sequence[Mapping[str, Any]], *, what: str) -> _Colu
     if not rows:
         return {column: np.empty(0, kind) for _, column, kind in UNIONIZE_FIELDS}
     id_field = _API_ID if _API_ID in rows[0] else _OUR_ID
-    # The key objects of the parser, since a lookup by an equal string compares characters, two million times.
+    # Use the key objects of the parser: a lookup by an equal string would compare characters, two million times.
     own_keys = {key: key for key in rows[0]}
     fields = [id_field if field == _API_ID else field for field, _, _ in UNIONIZE_FIELDS]
     getters = [itemgetter(own_keys.get(field, field)) for field in fields]

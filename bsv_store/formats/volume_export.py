@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def export_volume(files: StoreFiles, file: VolumeFile, target: Path, *, overwrite: bool = False) -> None:
-    """Write a stored volume to a file; see `Store.export_volume`.
+    """Write a stored volume to a file; see `Volumes.export`.
 
     Every byte of the volume that is read is verified. Memory: the volume at 100 and 50 um; at 25 and 10 um some 70 MB
     for ``.npy``, 200 MB for OME-Zarr, and 350 MB for NRRD and NIfTI, which store the first axis fastest.
@@ -25,10 +25,10 @@ def export_volume(files: StoreFiles, file: VolumeFile, target: Path, *, overwrit
     Raises
     ------
     InputError
-        If no format of `IMAGE_FORMATS` has the target's ending, the parent folder does not exist, or the target exists
-        and may not be overwritten.
+        If the ending is not one of `IMAGE_FORMATS`, the parent folder does not exist, or the target exists and
+        ``overwrite`` is False.
     DamagedFileError
-        If the volume's file is not what was published.
+        If the volume's file differs from what was published.
     NoSpaceError
         If the disk is full.
     """

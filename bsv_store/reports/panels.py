@@ -217,7 +217,7 @@ def outline_of(signal: NDArray[np.bool_], view: View) -> list[NDArray[np.float64
     # On a temporary figure: only the points are needed.
     contours = figure_class()().add_subplot().contour(x, y, smooth, levels=[0.5])
     lines = [np.asarray(line) for line in contours.allsegs[0]]
-    # Without the small rings around holes and specks in real volumes.
+    # Omit the small rings around holes and specks in real volumes.
     sizes = [float(np.ptp(line, axis=0).max()) for line in lines]
     return [line for line, size in zip(lines, sizes, strict=True) if size >= min(_MIN_OUTLINE_MM, max(sizes))]
 
@@ -232,7 +232,7 @@ def _smoothed(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def titles_of(scene: Scene, width: int) -> list[str]:
-    """The title of each group: its label and number of experiments, in lines of at most ``width`` characters.
+    """The title of each group: its label and number of experiments, wrapped to ``width`` characters.
 
     If one label of a crossed grouping does not fit on a line, the two factors are on separate lines in all titles.
     """

@@ -1,1 +1,1 @@
-"""Where data come from: the Allen API, and the cache folders of other programs."""
+"""Sources of data: the Allen API, and the cache folders of other programs."""

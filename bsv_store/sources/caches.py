@@ -1,4 +1,4 @@
-"""Recognizes the cache folders of Brain Street View and AllenSDK, and lists their files without reading them.
+"""Recognize the cache folders of Brain Street View and AllenSDK, and list their files without reading them.
 
 Brain Street View: ``<id>/density.raw`` and ``<id>/injectionSummary_all.json``. AllenSDK, in the layout of its default
 manifest: ``experiments.json``, ``structures.json``, ``experiment_<id>/structure_unionizes.csv``,

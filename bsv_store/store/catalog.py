@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Catalog:
     """The catalog of an open store: ``store.catalog``.
 
-    Every method runs in a transaction of its own. Names that the catalog does not have raise `UnknownStructureError`,
+    Every method runs in a separate transaction. Names that the catalog does not have raise `UnknownStructureError`,
     `UnknownExperimentError` or `SelectionError`; an experiment on the exclusion list that is named by id raises
     `ExcludedExperimentError`; arguments that are not valid raise `InputError`.
 
@@ -266,7 +266,7 @@ class Catalog:
     # -- saved selections -------------------------------------------------------------------------------------------
 
     def selection(self, name: str) -> Selection:
-        """The saved selection of that name; ``name@number`` is an earlier meaning of the name.
+        """The saved selection of that name; ``name@number`` is an earlier selection of the same name.
 
         Raises
         ------
@@ -296,7 +296,7 @@ class Catalog:
     def save_selection(
         self, name: str, selection: SelectionLike, *, note: str | None = None, replace: bool = False
     ) -> SavedSelection:
-        """Save a selection under a name, for everybody who uses the store.
+        """Save a selection under a name, for all users of the store.
 
         Parameters
         ----------
@@ -304,12 +304,12 @@ class Catalog:
         selection : Selection or experiment ids
         note : str, optional
         replace : bool
-            Replace the selection that the name stands for. The old one remains available as ``name@number``.
+            Replace the current selection of that name. The old one remains available as ``name@number``.
 
         Raises
         ------
         InputError
-            If the name is not valid, or stands for another selection and ``replace`` is False.
+            If the name is not valid, or is in use for another selection and ``replace`` is False.
         BusyError
             If another process saved a selection under that name at the same moment.
         """
@@ -346,7 +346,7 @@ class Catalog:
         return exclude(self._database, experiment_ids, reason, replace=replace)
 
     def lift_exclusion(self, experiment_ids: Collection[int]) -> tuple[int, ...]:
-        """Take experiments off the exclusion list; returns their ids, ascending.
+        """Remove experiments from the exclusion list; returns their ids, ascending.
 
         Raises
         ------

@@ -79,7 +79,7 @@ class Datasets:
         return ref if isinstance(ref, DatasetVersion) else find_version(self._database, self._files, ref)
 
     def lineage(self, ref: str | DatasetVersion) -> Lineage:
-        """Where a version comes from and what depends on it. No file is opened."""
+        """The volumes, unionize tables and lists that a version was computed from, and its tags. No file is opened."""
         from bsv_store.datasets.history.lineage import lineage_of
 
         return lineage_of(self._database, self.get(ref))
@@ -174,7 +174,7 @@ class Datasets:
         return diff_versions(self.get(first), self.get(second))
 
     def stale(self, ref: str | DatasetVersion | None = None) -> tuple[StaleReport, ...]:
-        """What changed in the store since a version was computed. No file is opened.
+        """The changes in the store since a version was computed. No file is opened.
 
         Parameters
         ----------
@@ -282,7 +282,7 @@ class Datasets:
     def import_bundle(self, path: Path | str, *, name: str | None = None) -> DatasetVersion:
         """Import a bundle as the next version of a dataset of this store. Every part of it is checked.
 
-        A version with the same fingerprint is returned as it is.
+        If the dataset has a version with the same fingerprint, it is returned.
 
         Parameters
         ----------
@@ -296,7 +296,7 @@ class Datasets:
         FormatError
             If the file is not a valid bundle. Nothing is stored then.
         UnknownExperimentError
-            If the catalog does not have experiments of the version.
+            If experiments of the version are not in the catalog.
         """
         from bsv_store.datasets.share.bundle_import import import_bundle
 
@@ -304,5 +304,5 @@ class Datasets:
 
 
 def _text(ref: str | DatasetVersion) -> str:
-    """The reference as text, which is looked up again in the transaction that makes a change."""
+    """The reference as text, so that it is looked up again in the transaction that changes the version."""
     return ref.ref if isinstance(ref, DatasetVersion) else ref

@@ -174,9 +174,9 @@ class Search:
         """Experiments by the correlation of their projections with those of one experiment, the most similar first.
 
         Column: correlation (Pearson's r of the measure outside the injection site, over the structures of the set that
-        lie in the domain; NaN where it is not defined). Allen does not publish its formula; this one is ours.
-        ``frame.attrs["without_unionizes"]`` lists the experiments left out because the store lacks their unionize
-        tables.
+        lie in the domain; NaN if undefined). Allen does not publish its formula; this one may differ from it.
+        ``frame.attrs["without_unionizes"]`` lists the experiments left out because their unionize tables are not in the
+        store.
 
         Parameters
         ----------

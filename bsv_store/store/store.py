@@ -1,4 +1,4 @@
-"""`Store`: an open store. Its methods are the verbs of the command line, its namespaces the nouns."""
+"""`Store`: an open store. Its methods correspond to the commands, its namespaces to the groups of commands."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """Where a store is and what it holds."""
+    """The location and the content of a store."""
 
     path: Path
     store_id: str
@@ -64,7 +64,7 @@ class StoreStatus:
 class Store:
     """An open store, as `open_store` returns it. Close it, or use it in a ``with`` statement.
 
-    Wherever a selection is asked for, a `Selection` or experiment ids will do: ``store.select([100141219])``.
+    Parameters named ``selection`` accept a `Selection` or experiment ids: ``store.select([100141219])``.
 
     Attributes
     ----------
@@ -149,7 +149,7 @@ class Store:
     # -- queries --------------------------------------------------------------------------------------------------
 
     def status(self) -> StoreStatus:
-        """Where the store is and what it holds."""
+        """The location and the content of the store."""
         from bsv_store.catalog.database import schema
         from bsv_store.catalog.tables.status import catalog_status
 
@@ -252,8 +252,8 @@ class Store:
         file : path
             A reply of the Allen API, AllenSDK's ``experiments.json``, or the CSV export of the Allen web site.
         upstream_date : datetime.date, optional
-            Day the list was made. By default the date in the file's name, if any; a list without a date counts as older
-            than any with one.
+            Date of the list. By default the date in the file's name, if any; a list without a date counts as older than
+            all lists with a date.
 
         Raises
         ------
@@ -275,7 +275,7 @@ class Store:
         Raises
         ------
         FormatError, UnknownExperimentError
-            If the file is not valid, or the catalog lacks one of its experiments. Nothing is stored then.
+            If the file is not valid, or one of its experiments is not in the catalog. Nothing is stored then.
         """
         from bsv_store.acquisition.ingest_files import ingest_unionize_file
 
@@ -296,7 +296,7 @@ class Store:
         FormatError, FrameError
             If the file is not a valid annotation on a CCFv3 grid. Nothing is stored then.
         UnknownStructureError
-            If the store has no ontology, or the annotation has structures that the ontology lacks.
+            If the store has no ontology, or the annotation has structures that the ontology does not have.
         InputError
             If the store has another annotation of this spacing and ``replace`` is False.
         """
@@ -414,7 +414,7 @@ class Store:
             return sync_unionizes(self.database, client, ids, refresh=refresh, progress=progress)
 
     def plan_sync_unionizes(self, selection: SelectionLike | None = None, *, refresh: bool = False) -> Plan:
-        """What `sync_unionizes` would download, as `plan_fetch` does for volumes."""
+        """Plan `sync_unionizes`, as `plan_fetch` does for volumes."""
         from bsv_store.acquisition.plan import plan_unionizes
 
         return plan_unionizes(self.database, self.files, self.select(selection), refresh=refresh)
@@ -444,7 +444,7 @@ class Store:
         UpstreamError
             If the download fails or is not valid. Nothing is stored then.
         UnknownStructureError
-            If the store has no ontology, or the annotation has structures that the ontology lacks.
+            If the store has no ontology, or the annotation has structures that the ontology does not have.
         """
         from bsv_store.acquisition.annotation import sync_annotation
         from bsv_store.sources.allen import AllenClient
@@ -517,7 +517,7 @@ class Store:
         refresh: bool = False,
         workers: int = 4,
     ) -> Plan:
-        """What `fetch` would do: volumes present and missing, requests, bytes, time and disk space; nothing is fetched.
+        """Plan `fetch`: volumes present and missing, requests, bytes, time and disk space. Nothing is downloaded.
 
         Parameters and errors are those of `fetch`.
         """
@@ -635,7 +635,7 @@ class Store:
         normalize : Normalization
             What each volume is divided by, see ``bsv_store.vocabulary.NORMALIZATIONS``.
         hemisphere_rule : {'none', 'subtract_contralateral', 'flip_to_right', 'flip_to_left', 'fold_ipsilateral'}
-            What becomes of the two hemispheres, given the injected one.
+            How each volume is transformed according to its injected hemisphere.
         bilateral_rule : {'larger_side', 'error', 'leave_out'}
             What to do about experiments injected on both sides, where the hemisphere rule needs one side.
         exclude_injection : bool
@@ -645,13 +645,12 @@ class Store:
         statistics : str or sequence of str
             Names of ``bsv_store.vocabulary.STATISTICS``. The mean is always computed.
         missing : {'error', 'leave_out'}
-            What to do about experiments that lack a volume or anything else that the recipe needs.
+            What to do about experiments with a missing volume or other missing data that the recipe needs.
         dtype : {'float32', 'float64'}
             Of the result. Sums are float64 in any case.
         progress : Progress, optional
         executor : Executor, optional
-            An executor of ``concurrent.futures`` or a Dask client that computes. The result does not
-            depend on it.
+            An executor of ``concurrent.futures`` or a Dask client that computes. The result does not depend on it.
         workers : int, optional
             Number of processes that compute, or with ``executor`` the number of tasks in flight.
 

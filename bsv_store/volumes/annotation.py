@@ -1,4 +1,4 @@
-"""The annotation of the CCF, the structure of each voxel: in memory, as an HDF5 file, and back.
+"""The annotation of the CCF, which assigns a structure to each voxel: in memory and as an HDF5 file.
 
 At 10 um the array takes 4.8 GB, and its NRRD files have the AP axis fastest, so that no AP plane is complete before the
 last byte is read. But neighboring voxels mostly belong to the same structure: compressed by zlib, an annotation takes
@@ -21,7 +21,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from bsv_store.errors import DamagedFileError, FormatError
-from bsv_store.progress import go_on
+from bsv_store.progress import do_nothing
 from bsv_store.volumes.grid import FRAME, Grid
 from bsv_store.volumes.hdf5 import FILE_FORMAT
 from bsv_store.volumes.layout import create_dense, describe, slab_ranges
@@ -82,7 +82,7 @@ class Annotation:
 
     @classmethod
     def from_blocks(
-        cls, grid: Grid, blocks: Iterable[NDArray[Any]], *, on_block: Callable[[], None] = go_on
+        cls, grid: Grid, blocks: Iterable[NDArray[Any]], *, on_block: Callable[[], None] = do_nothing
     ) -> Annotation:
         """The annotation in consecutive blocks of ML planes, ids of shape (ap, dv, planes).
 
@@ -135,7 +135,7 @@ class AnnotationFile:
     array_sha256 : str
         Of the array: little-endian uint32, C order.
     structure_count : int
-        Number of structures with voxels of their own.
+        Number of structures that voxels are assigned to directly.
     annotated_voxels : int
         Number of voxels that belong to a structure.
     source : str
@@ -157,7 +157,7 @@ class AnnotationFile:
     fetched_at: datetime
 
 
-def annotation_image(annotation: Annotation, *, source: str, on_slab: Callable[[], None] = go_on) -> bytes:
+def annotation_image(annotation: Annotation, *, source: str, on_slab: Callable[[], None] = do_nothing) -> bytes:
     """The HDF5 file of an annotation. The same annotation and source give the same bytes.
 
     Dataset ``volume``: uint32, axes [ap, dv, ml], compressed by AP planes; attributes as in the files of volumes.
@@ -177,7 +177,7 @@ def annotation_image(annotation: Annotation, *, source: str, on_slab: Callable[[
 
 
 def publish_annotation(
-    files: StoreFiles, annotation: Annotation, *, source: str, on_slab: Callable[[], None] = go_on
+    files: StoreFiles, annotation: Annotation, *, source: str, on_slab: Callable[[], None] = do_nothing
 ) -> AnnotationFile:
     """Write the file of an annotation; the caller commits its row afterwards.
 

@@ -79,4 +79,4 @@ def checked_values(array: NDArray[Any], kind: VolumeKind, *, what: str) -> NDArr
     return values if no_data is None else np.where(no_data, np.float32(np.nan), values + np.float32(0))
 
 
-_HINT = "The file is damaged or not what its name says. Download it again."
+_HINT = "The file is damaged, or its name is wrong. Download it again."

@@ -286,7 +286,7 @@ def is_no_space(error: OSError) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make new names in a folder survive a power cut. Does nothing on Windows, which cannot open folders."""
+    """Flush a folder to disk, so that new names in it survive a power failure. Does nothing on Windows."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -316,7 +316,7 @@ def _check(path: Path | str, size_bytes: int, whole: bool, unchanged: bool) -> N
 
 
 def _fill(buffer: memoryview, file: FileIO) -> bool:
-    """Whether the file had enough bytes to fill the buffer; the system may return them in several parts."""
+    """Fill a buffer from a file, in several reads if necessary; returns whether the file had enough bytes."""
     done = 0
     while done < len(buffer):
         count = file.readinto(buffer[done:])

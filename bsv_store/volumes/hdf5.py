@@ -1,7 +1,7 @@
-"""Writing HDF5 files to disk so that the HDF5 library never sees a disk error.
+"""Write HDF5 files so that the HDF5 library never sees a disk error.
 
-On a full disk the library crashes the interpreter (h5py issue 914; 8 of 8 tries). It therefore writes through an object
-that records the first error, discards all later writes, and raises the error when the file is closed.
+On a full disk the library crashes the interpreter (h5py issue 914; 8 of 8 attempts). It therefore writes through an
+object that records the first error and discards all later writes. The error is raised when the file is closed.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def written_hdf5(guard: GuardedFile) -> Iterator[h5py.File]:
         with h5py.File(guard, "w", libver=FILE_FORMAT) as file:
             yield file
     except (OSError, RuntimeError):
-        # The library's own error about lost bytes says less.
+        # The recorded error is more informative than the library's.
         guard.check()
         raise
     guard.check()

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.errors import DamagedFileError
-from bsv_store.progress import go_on
+from bsv_store.progress import do_nothing
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.encoding import Encoding, VolumeLayout
 from bsv_store.volumes.files import REPAIR_HINT, FileHashes
@@ -207,7 +207,9 @@ def read_large(
     try:
         with h5py.File(stream, "r") as file:
             if bytes(file.attrs["array_sha256"]).decode() != layout.array_sha256:
-                raise DamagedFileError(f"{what} contains another volume than the catalog says", hint=REPAIR_HINT)
+                raise DamagedFileError(
+                    f"{what} contains a different volume from the one in the catalog", hint=REPAIR_HINT
+                )
             if layout.encoding == "dense":
                 dense: NDArray[np.float32] = file["volume"][start:stop]
                 return dense
@@ -232,7 +234,7 @@ def read_content(
     kind: VolumeKind,
     experiment_id: int,
     what: str,
-    on_slab: Callable[[], None] = go_on,
+    on_slab: Callable[[], None] = do_nothing,
 ) -> LargeContent:
     """Facts about a large volume from its file alone, which is read completely and compared with its hash.
 
@@ -250,14 +252,14 @@ def read_content(
 
     try:
         with h5py.File(stream, "r") as file:
-            said = file.attrs["kind"].decode(), int(file.attrs["experiment_id"]), int(file.attrs["spacing_um"])
+            stated = file.attrs["kind"].decode(), int(file.attrs["experiment_id"]), int(file.attrs["spacing_um"])
             array_sha256 = bytes(file.attrs["array_sha256"]).decode()
             encoding: Encoding = "dense" if "volume" in file else "sparse"
             count = grid.size if encoding == "dense" else len(file["values"])
     except _UNREADABLE as error:
         raise DamagedFileError(f"{what} is not a readable volume file: {error}") from error
-    if said != (kind, experiment_id, grid.spacing_um):
-        raise DamagedFileError(f"{what} is a file of another volume: {said}")
+    if stated != (kind, experiment_id, grid.spacing_um):
+        raise DamagedFileError(f"{what} is a file of another volume: {stated}")
     digest, no_data = hashlib.sha256(), 0
     layout = LargeContent(grid, encoding, count, array_sha256, 0).layout(FileHashes(0, "", ""))
     for start, stop in slab_ranges(grid):

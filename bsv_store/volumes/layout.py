@@ -1,4 +1,4 @@
-"""What all volume files have in common: attributes, the dense dataset, and slabs of AP planes."""
+"""Shared by all volume files: attributes, the dense dataset, and slabs of AP planes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def describe_file(file: h5py.File, kind: VolumeKind, grid: Grid, *, experiment_i
 
 
 def describe(file: h5py.File, grid: Grid, *, kind: str, unit: str, source: str, **more: str | int) -> None:
-    """Write the attributes that all files of voxels have, and more."""
+    """Write the attributes of a file of voxels."""
     attributes = {
         "kind": kind,
         "unit": unit,

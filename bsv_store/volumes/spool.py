@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.checkpoints import checkpoint
-from bsv_store.progress import go_on
+from bsv_store.progress import do_nothing
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.grid import Grid
@@ -97,7 +97,7 @@ class VolumeSpool:
         If the file cannot be written.
     """
 
-    def __init__(self, path: Path, *, on_block: Callable[[], None] = go_on) -> None:
+    def __init__(self, path: Path, *, on_block: Callable[[], None] = do_nothing) -> None:
         self._path = path
         self._on_block = on_block
         with store_errors(path):

@@ -16,12 +16,12 @@ from bsv_store.volumes.layout import slab_ranges
 
 
 def volume_kind(value: object, *, error: type[InputError] = InputError) -> VolumeKind:
-    """The kind of volume that a user named.
+    """The kind of volume with a name given by a user.
 
     Raises
     ------
     InputError
-        Or ``error``: if the value is not a string, or there is no such kind.
+        Or ``error``: if the value is not the name of a kind.
     """
     return choice("kind", value, VOLUME_KINDS, error=error).name
 
@@ -53,9 +53,9 @@ class SparseArray:
 
     @classmethod
     def from_stored(cls, array: NDArray[np.float32], stored: NDArray[np.bool_]) -> SparseArray:
-        """The voxels of an array that a mask selects: the non-zero ones."""
+        """The voxels of an array that are selected by the mask of its non-zero voxels."""
         flat = array.reshape(-1)
-        # Three times as fast on booleans as on the numbers.
+        # np.flatnonzero is three times as fast on booleans as on numbers.
         index = np.flatnonzero(stored)
         return cls(Grid.from_shape(array.shape), index.astype(np.uint32), flat[index])
 

@@ -27,7 +27,7 @@ class WordChoice(click.Choice[str]):
     """A choice that ignores case and treats hyphens and underscores alike."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The choice that a value stands for."""
+        """The choice for a value."""
         plain = {_plain(str(choice)): choice for choice in self.choices}
         return super().convert(plain.get(_plain(str(value)), value), param, ctx)
 
@@ -50,7 +50,7 @@ class RowChoice(click.Choice[str]):
         super().__init__([name.replace("_", "-") for name in self._rows])
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The name that a value stands for."""
+        """The name for a value."""
         try:
             return choice("value", value, self._rows).name
         except InputError:
@@ -116,5 +116,5 @@ class Group(_OneValueEach, click.Group):
             import difflib
 
             near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
-            ctx.fail(f"there is no command {name!r}." + (f" Did you mean {near[0]}?" if near else ""))
+            ctx.fail(f"unknown command {name!r}." + (f" Did you mean {near[0]}?" if near else ""))
         return super().resolve_command(ctx, args)

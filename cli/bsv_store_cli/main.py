@@ -15,8 +15,8 @@ from bsv_store_cli.help import Group
 from bsv_store_cli.output.formats import discard_output
 from bsv_store_cli.output.messages import complain, note
 
-# Name of each command, which is also its module under bsv_store_cli.commands, and its line of help. They stand here so
-# that `--help` need not import the commands.
+# Name of each command, which is also its module under bsv_store_cli.commands, and its line of help. They are listed
+# here so that `--help` does not import the commands.
 _COMMANDS: dict[str, str] = {
     "init": "Create a store in a folder.",
     "status": "Show what the store contains.",
@@ -92,7 +92,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        # Without standalone mode click returns the exit code that a command asked for, or its return value.
+        # Without standalone mode, click returns the exit code of `Context.exit`, or the return value of the command.
         code = cli.main(prog_name="bsv-store", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.ClickException as error:

@@ -1,4 +1,4 @@
-"""Type annotations and references by short names, so that signatures and docstrings link to what they name."""
+"""Resolve type annotations and references by short names, so that signatures and docstrings have links."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _literals() -> Iterator[tuple[re.Pattern[str], str]]:
         yield re.compile(rf"~?typing\.{re.escape(written)}"), f"~{vocabulary.__name__}.{name}"
 
 
-# How Sphinx writes each into signatures, and what links to its rows.
+# The text of each type in Sphinx signatures, and the name that links to its rows.
 _LITERALS = dict(_literals())
 
 
@@ -93,7 +93,7 @@ def resolve_short_name(
     objects = env.domains.python_domain.objects
     found = {(each.docname, each.node_id) for name, each in objects.items() if name.endswith(f".{target}")}
     if len(found) != 1:
-        # Parameters stand in single backquotes too, as numpydoc has it.
+        # Parameters are in single backquotes too, as in numpydoc.
         return content if target in getattr(env, "bsv_parameters", ()) else None
     ((page, anchor),) = found
     return make_refnode(app.builder, node["refdoc"], page, anchor, [content], target)

@@ -1,4 +1,4 @@
-"""The directive ``command-help``: the command line reference, from the help that the commands print."""
+"""The directive ``command-help``: the command line reference, generated from the help of the commands."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def _command(command: click.Command, context: click.Context, shown: dict[tuple[s
 
 
 def _sections(command: click.Command, context: click.Context) -> dict[str, _Records]:
-    """The options, without ``--help``, by the heading they stand under."""
+    """The options, without ``--help``, by heading."""
     sections: dict[str, list[tuple[str, str]]] = {}
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
-        # Arguments without a help text stand in the usage line.
+        # Arguments without a help text are shown in the usage line only.
         if record is not None and record[1] and "--help" not in parameter.opts:
             sections.setdefault(getattr(parameter, "section", None) or "Options", []).append(record)
     return {section: tuple(records) for section, records in sections.items()}

@@ -30,7 +30,7 @@ class PublicTypes(SphinxDirective):
 
 
 def find_types(internal: Collection[str]) -> list[type]:
-    """The classes that public signatures mention, and those that theirs do; without those that have pages already."""
+    """The classes in public signatures, and in the signatures of these classes, except those with pages already."""
     public = [getattr(bsv_store, name) for name in bsv_store.__all__ if not name.startswith("_")]
     public += [getattr(compat, name) for name in compat.__all__]
     public += namespaces()

@@ -14,7 +14,7 @@ from bsv_store_synthetic.server import SyntheticServer
 
 _DESCRIPTION = """\
 Serve a synthetic connectivity atlas on this machine, in the formats of the Allen API, until interrupted.
-The data are computed by formulas and mean nothing. The first line printed is the URL of the server."""
+The data are computed by formulas and have no biological meaning. The first line printed is the URL of the server."""
 
 _EPILOG = """\
 Example, with --port 8080, in another shell:

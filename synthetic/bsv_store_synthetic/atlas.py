@@ -14,7 +14,7 @@ from bsv_store.vocabulary import Hemisphere, VolumeKind
 from bsv_store_synthetic import anatomy, ontology, unionize, volumes
 from bsv_store_synthetic.experiments import FIRST_ID, plan
 
-# Smaller parts of the injection than this are not listed among an experiment's injection structures.
+# Structures with a smaller part of the injection are not listed as injection structures.
 _LISTED_PART = 0.02
 
 
@@ -66,7 +66,7 @@ class SyntheticExperiment:
 
 @dataclass(frozen=True, slots=True)
 class SyntheticAtlas:
-    """An atlas with the data formats of Allen's and none of its data.
+    """An atlas with Allen's data formats and synthetic data.
 
     Parameters
     ----------
@@ -128,11 +128,11 @@ class SyntheticAtlas:
         return _experiment(self.seed, self._number(experiment_id))
 
     def unionize(self, experiment_id: int) -> tuple[unionize.UnionizeRow, ...]:
-        """All unionize records of an experiment; KeyError if there is no such id."""
+        """All unionize records of an experiment; KeyError if the id is unknown."""
         return unionize.unionize(self.seed, self._number(experiment_id))
 
     def volume(self, experiment_id: int, kind: VolumeKind = "projection_density") -> NDArray[np.float32]:
-        """float32 array, shape (132, 80, 114), axes [ap, dv, ml]: a volume at 100 um; KeyError if no such id."""
+        """float32 array, shape (132, 80, 114), axes [ap, dv, ml]: a volume at 100 um; KeyError if the id is unknown."""
         return volumes.volume(self.seed, self._number(experiment_id), kind)
 
     def _number(self, experiment_id: int) -> int:

@@ -1,4 +1,4 @@
-"""The plan of each synthetic experiment: injections and mouse, derived from its number alone."""
+"""The plan of each synthetic experiment, its injections and mouse, derived from its number."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def _part(reply: Reply, first: str, last: str) -> Reply:
         unsatisfied = (("Content-Range", f"bytes */{total}"),)
         return replace(page(416, "Requested range not satisfiable"), headers=unsatisfied)
     sent = min(start + reply.range_shift, total)
-    told = sent if reply.range_honest else start
+    stated = sent if reply.range_honest else start
     body = reply.body[sent : max(sent, stop)] if reply.range_honest else reply.body[sent : sent + stop - start]
-    span = ("Content-Range", f"bytes {told}-{told + len(body) - 1}/{total}")
+    span = ("Content-Range", f"bytes {stated}-{stated + len(body) - 1}/{total}")
     return replace(reply, status=206, body=body, headers=(*reply.headers, span))

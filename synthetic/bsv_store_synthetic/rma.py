@@ -27,7 +27,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {"eq": eq, "ne": ne, "gt": g
 
 
 class QueryRefusedError(ValueError):
-    """A query that is not supported; the text goes into the envelope's ``msg``."""
+    """A query that is not supported. The text becomes the ``msg`` of the envelope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def parse(text: str) -> Query:
     Raises
     ------
     QueryRefusedError
-        If it cannot be taken apart.
+        If it cannot be parsed.
     """
     query, section, position = Query(), "criteria", 0
     for match in _PIECE.finditer(text):
@@ -151,7 +151,7 @@ def _page(rows: list[Row], options: Iterable[Term], default: int, *, all_allowed
         elif option.name != "order":
             raise QueryRefusedError(f"invalid query: option {option.name!r} cannot be {value!r}")
     page = rows[start : start + count]
-    # Without a count, the total means nothing: clients must not rely on the length of the page.
+    # Without a count, the total is meaningless, as in the real API.
     return wire.envelope(page, start_row=start, total_rows=len(rows) if counted else len(page))
 
 

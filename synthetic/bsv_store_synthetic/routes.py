@@ -45,7 +45,7 @@ def _model_query(atlas: SyntheticAtlas, request: Request, model: str) -> Reply:
 
 def _graph(_: SyntheticAtlas, request: Request, graph_id: str) -> Reply:
     if int(graph_id) != ontology.GRAPH_ID:
-        return Reply(200, wire.failure(f"there is no structure graph {graph_id}"), JSON)
+        return Reply(200, wire.failure(f"unknown structure graph {graph_id}"), JSON)
     return Reply(200, wire.envelope([wire.structure_tree()]), JSON)
 
 

@@ -1,8 +1,8 @@
 """ProjectionStructureUnionize records, computed from an experiment's volumes and the annotation.
 
 The identities of the real table hold: a pixel counts 1.225e-9 mm3 (so a voxel of 1e-3 mm3 counts 1.1025e-3), the
-rows inside and outside the injection are disjoint, left and right add up to both, and there is no row where nothing
-overlaps.
+rows inside and outside the injection are disjoint, left and right add up to both, and a structure without overlap has
+no row.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def _row(
 
 
 def _point_um(seed: int, number: int, voxel: int) -> tuple[int, int, int]:
-    """The densest 10 um voxel within a 100 um voxel, in um; (0, 0, 0) if there is no signal."""
+    """The densest 10 um voxel within a 100 um voxel, in um; (0, 0, 0) without signal."""
     if voxel < 0:
         return 0, 0, 0
     experiment = plan(seed, number)

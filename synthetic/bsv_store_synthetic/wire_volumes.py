@@ -35,7 +35,7 @@ def grid_zip(atlas: SyntheticAtlas, experiment_id: int, members: tuple[ZipMember
     Raises
     ------
     KeyError
-        If there is no such experiment.
+        If the experiment is unknown.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
@@ -55,7 +55,7 @@ def grid_nrrd(atlas: SyntheticAtlas, experiment_id: int, kind: VolumeKind, spaci
     Raises
     ------
     KeyError
-        If there is no such experiment or spacing.
+        If the experiment or spacing is unknown.
     """
     if spacing_um not in NRRD_SPACINGS_UM:
         raise KeyError(spacing_um)
@@ -69,7 +69,7 @@ def annotation_nrrd(spacing_um: int) -> bytes:
     Raises
     ------
     KeyError
-        If there is no such spacing.
+        If the spacing is unknown.
     """
     if spacing_um not in ANNOTATION_SPACINGS_UM:
         raise KeyError(spacing_um)

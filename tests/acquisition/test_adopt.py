@@ -115,14 +115,14 @@ def test_an_allensdk_cache_fills_an_empty_store(store: Store, tmp_path: Path, re
     assert recorder.size_bytes == report.size_bytes > 0
 
 
-def test_other_files_are_listed_not_taken_in(store: Store, tmp_path: Path) -> None:
+def test_other_files_are_listed_not_adopted(store: Store, tmp_path: Path) -> None:
     report = adopted(store, allensdk_cache(tmp_path / "mouse", FIRST))
     assert {refused.path.name: refused.reason for refused in report.ignored} == {
         "manifest.json": "AllenSDK's own list of paths",
     }
 
 
-def test_a_bad_annotation_is_refused_and_the_rest_goes_on(store: Store, tmp_path: Path) -> None:
+def test_an_invalid_annotation_is_refused_and_the_other_files_are_adopted(store: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
     path = folder / "annotation" / "ccf_2017" / "annotation_100.nrrd"
     path.write_bytes(path.read_bytes()[:-100])
@@ -149,7 +149,7 @@ def test_an_annotation_that_the_store_has_otherwise_is_kept_out(store: Store, tm
     np.testing.assert_array_equal(store.atlas.annotation(spacing_um=100), ATLAS.annotation)
 
 
-def test_no_annotation_is_taken_in_where_single_experiments_are_asked_for(store: Store, tmp_path: Path) -> None:
+def test_annotations_are_not_adopted_if_experiments_are_named(store: Store, tmp_path: Path) -> None:
     report = adopted(store, allensdk_cache(tmp_path / "mouse", FIRST), experiment_ids=[FIRST])
     assert (report.annotations, report.refused) == (0, ())
 
@@ -165,7 +165,7 @@ def test_adopting_again_finds_all_present(store: Store, tmp_path: Path) -> None:
     assert "7 already present" in report.summary()
 
 
-def test_only_the_experiments_asked_for_are_taken_in(store: Store, tmp_path: Path) -> None:
+def test_only_the_named_experiments_are_adopted(store: Store, tmp_path: Path) -> None:
     report = adopted(store, allensdk_cache(tmp_path / "mouse", FIRST, SECOND), experiment_ids=[SECOND])
     assert (report.unionizes, report.volumes) == (1, 2)
     with store.database.reading() as connection:
@@ -194,7 +194,7 @@ def damaged(folder: Path, name: str) -> Path:
 
 
 @pytest.mark.parametrize("name", ["projection_density_100.nrrd", "data_mask_50.nrrd", "structure_unionizes.csv"])
-def test_a_damaged_file_is_refused_and_the_rest_goes_on(store: Store, tmp_path: Path, name: str) -> None:
+def test_a_damaged_file_is_refused_and_the_others_are_adopted(store: Store, tmp_path: Path, name: str) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST, SECOND)
     bad = damaged(folder, name)
     report = adopted(store, folder)
@@ -207,7 +207,7 @@ def test_a_damaged_file_is_refused_and_the_rest_goes_on(store: Store, tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["structures.json", "experiments.json"])
-def test_a_damaged_list_is_refused_and_what_needs_it_says_so(store: Store, tmp_path: Path, name: str) -> None:
+def test_a_damaged_list_is_refused_and_dependent_files_report_it(store: Store, tmp_path: Path, name: str) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
     (folder / name).write_text((folder / name).read_text()[:-5])
     report = adopted(store, folder)
@@ -219,7 +219,7 @@ def test_a_damaged_list_is_refused_and_what_needs_it_says_so(store: Store, tmp_p
     assert count(store, Structure) == (0 if name == "structures.json" else len(ATLAS.structures))
 
 
-def test_an_experiment_that_the_catalog_lacks_is_refused(catalog: Store, tmp_path: Path) -> None:
+def test_an_unknown_experiment_is_refused(catalog: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
     (folder / f"experiment_{FIRST}").rename(folder / "experiment_7")
     report = adopted(catalog, folder)
@@ -248,7 +248,7 @@ def test_a_volume_of_another_spacing_than_its_name_is_refused(catalog: Store, tm
 # -- Brain Street View --------------------------------------------------------------------------------------------
 
 
-def test_a_bsv_cache_is_taken_in(catalog: Store, tmp_path: Path) -> None:
+def test_a_bsv_cache_is_adopted(catalog: Store, tmp_path: Path) -> None:
     report = adopted(catalog, bsv_cache(tmp_path / "cache", FIRST, SECOND))
     assert (report.layout, report.structures, report.experiments) == ("bsv", None, None)
     assert (report.unionizes, report.volumes, report.present, report.refused) == (2, 2, 0, ())
@@ -300,7 +300,7 @@ def test_what_came_from_the_api_is_present(catalog: Store, client: AllenClient, 
     assert count(catalog, SourceSnapshot) == snapshots
 
 
-def test_the_half_that_the_api_did_not_bring_is_taken_in(catalog: Store, client: AllenClient, tmp_path: Path) -> None:
+def test_the_half_that_is_not_from_the_api_is_adopted(catalog: Store, client: AllenClient, tmp_path: Path) -> None:
     """Some have synchronized only what lies inside the injection; the cache of AllenSDK has both halves."""
     reply = client.unionizes([FIRST])
     inside = reply.value.of_parts(["injection"])
@@ -361,7 +361,7 @@ def test_adopted_volumes_are_not_fetched(
 # -- trouble ------------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_that_is_no_cache_is_an_error(store: Store, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_cache_is_an_error(store: Store, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a cache"):
         adopted(store, tmp_path)
     with pytest.raises(InputError, match="does not exist"):

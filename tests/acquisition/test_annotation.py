@@ -171,7 +171,7 @@ def test_what_is_not_the_annotation_is_refused(
     assert sync_annotation(catalog.database, catalog.files, client, 100).outcome == "fetched"
 
 
-def test_without_an_ontology_nobody_is_asked(store: Store, client: AllenClient, server: SyntheticServer) -> None:
+def test_without_an_ontology_no_request_is_sent(store: Store, client: AllenClient, server: SyntheticServer) -> None:
     with pytest.raises(UnknownStructureError, match="no structures") as caught:
         sync_annotation(store.database, store.files, client, 100)
     assert "sync structures" in str(caught.value)
@@ -282,7 +282,7 @@ def test_a_file_without_a_row_is_not_trusted_because_it_exists(
 # -- from files ---------------------------------------------------------------------------------------------------
 
 
-def test_a_file_is_taken_in_once(catalog: Store, tmp_path: Path) -> None:
+def test_a_file_is_ingested_once(catalog: Store, tmp_path: Path) -> None:
     path = written(tmp_path, wire_volumes.annotation_nrrd(100))
     report = catalog.ingest_annotation(path)
     assert (report.outcome, report.source, report.structures) == ("added", "annotation_100.nrrd", LEAVES)
@@ -325,7 +325,7 @@ def test_a_bad_file_is_named_and_leaves_nothing(
         catalog.atlas.annotation(spacing_um=100)
 
 
-def test_a_file_that_is_killed_over_is_taken_in_by_the_next(catalog: Store, tmp_path: Path, launch: Launch) -> None:
+def test_the_next_run_ingests_the_file_of_a_killed_run(catalog: Store, tmp_path: Path, launch: Launch) -> None:
     path = written(tmp_path, wire_volumes.annotation_nrrd(100))
     process = launch("annotation file", catalog.path, str(path), [], kill_at="annotation:published")
     assert (process.communicate(timeout=60)[1], process.returncode) == ("", -signal.SIGKILL)
@@ -354,7 +354,7 @@ def test_the_rest_of_a_killed_ingest_is_not_taken_for_allens(
     assert np.array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
 
 
-def test_one_that_somebody_else_has_taken_in_meanwhile_is_kept(
+def test_an_annotation_that_another_process_stored_meanwhile_is_kept(
     catalog: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from bsv_store.acquisition import annotation as module
@@ -379,7 +379,7 @@ def test_a_download_that_cannot_be_put_down_is_an_error_of_ours(client: AllenCli
         client.annotation(100, scratch=tmp_path / "nowhere" / "scratch")
 
 
-def test_whoever_may_only_read_is_told_so(catalog: Store, tmp_path: Path) -> None:
+def test_users_without_write_access_get_an_error(catalog: Store, tmp_path: Path) -> None:
     from bsv_store import open_store
 
     path = written(tmp_path, wire_volumes.annotation_nrrd(100))

@@ -16,7 +16,7 @@ from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.task import RunControl
 from bsv_store.catalog.database.models import Claim, StoredVolume
 from bsv_store.errors import InputError, NoSpaceError, ReadOnlyStoreError, StoreError, UnknownExperimentError
-from bsv_store.progress import SILENCE
+from bsv_store.progress import NO_PROGRESS
 from bsv_store.sources.allen import AllenClient
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.grid import Grid
@@ -81,7 +81,7 @@ def test_volumes_are_stored_as_upstream_has_them(
     assert claims(catalog) == 0
 
 
-def test_what_came_together_is_committed_together_but_for_what_was_lost(
+def test_downloads_are_committed_together_except_those_whose_claim_was_lost(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas
 ) -> None:
     """A commit waits for the disk several times: one for each volume would hold up the downloads."""
@@ -90,7 +90,7 @@ def test_what_came_together_is_committed_together_but_for_what_was_lost(
     mine, successor = Claims(catalog.database), Claims(catalog.database)
     with catalog.database.writing() as connection:
         mine.take(connection, [task.key(i) for i in ids])
-    files = [task.download([i], RunControl(SILENCE)) for i in ids]
+    files = [task.download([i], RunControl(NO_PROGRESS)) for i in ids]
     with catalog.database.writing() as connection:
         connection.execute(
             update(Claim)
@@ -172,7 +172,7 @@ def test_a_missing_or_cut_file_is_fetched_again(
     assert volume_rows(catalog) == 1
 
 
-def test_refreshing_mends_a_flipped_bit(
+def test_refreshing_replaces_a_damaged_file(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
     first = atlas.experiment_ids[0]
@@ -264,7 +264,7 @@ def test_a_fault_is_reported_stores_nothing_and_harms_no_other(
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -0.5, 1.5])
-def test_voxels_that_are_no_densities_are_refused(
+def test_voxels_that_are_not_densities_are_refused(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, value: float
 ) -> None:
     import io

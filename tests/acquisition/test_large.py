@@ -171,7 +171,7 @@ def test_a_recovered_file_gets_the_row_that_it_had(catalog: Store, client: Allen
 
 
 @pytest.mark.parametrize("how", ["cut", "flipped", "renamed"])
-def test_a_damaged_orphan_is_downloaded_anew(catalog: Store, client: AllenClient, how: str) -> None:
+def test_a_damaged_orphan_is_downloaded_again(catalog: Store, client: AllenClient, how: str) -> None:
     fetch_volumes(catalog.database, catalog.files, client, IDS[:1], kind=KIND)
     (path,) = (catalog.path / "volumes").rglob("*.h5")
     with catalog.database.writing() as connection:

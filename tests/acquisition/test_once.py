@@ -30,7 +30,7 @@ Launch = Callable[..., Child]
 
 
 class Asked:
-    """Matches every download, and lets a test wait until so many have been asked for."""
+    """Matches every download, and lets a test wait for a number of requests."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -77,7 +77,7 @@ def test_each_volume_and_table_is_downloaded_once(
         assert server.errors == []
 
 
-def test_what_another_brings_is_waited_for_and_used(
+def test_an_object_that_another_process_downloads_is_waited_for_and_used(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, launch: Launch
 ) -> None:
     """One fetch holds the claim behind a closed gate; the other one waits, and asks for nothing."""
@@ -93,7 +93,7 @@ def test_what_another_brings_is_waited_for_and_used(
     assert server.requests.total == 1
 
 
-def test_what_another_fails_to_bring_is_tried(
+def test_an_object_that_another_process_fails_to_download_is_tried(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
     first = atlas.experiment_ids[0]
@@ -126,7 +126,7 @@ def test_what_another_fails_to_bring_is_tried(
     assert reports[0].fetched == (first,)
 
 
-def test_without_claims_every_byte_is_right_all_the_same(
+def test_without_claims_every_byte_is_still_correct(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Claims save work; whole files and the database's constraints carry the correctness. No file is locked at all."""

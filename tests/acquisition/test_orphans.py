@@ -33,7 +33,7 @@ def orphan(catalog: Store, client: AllenClient, atlas: SyntheticAtlas) -> Path:
     return path
 
 
-def test_a_sound_orphan_gets_the_row_it_lacked(
+def test_a_valid_orphan_gets_its_missing_row(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
 ) -> None:
     first = atlas.experiment_ids[0]
@@ -105,7 +105,7 @@ def damage(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["cut", "empty", "flipped", "unreadable", "some text"])
-def test_a_damaged_orphan_is_downloaded_anew(
+def test_a_damaged_orphan_is_downloaded_again(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path, how: str
 ) -> None:
     damage(orphan, how)
@@ -117,7 +117,7 @@ def test_a_damaged_orphan_is_downloaded_anew(
     np.testing.assert_array_equal(catalog.volume(atlas.experiment_ids[0]), atlas.volume(atlas.experiment_ids[0]))
 
 
-def test_a_file_under_another_experiments_name_is_no_orphan_of_it(
+def test_a_file_named_for_another_experiment_is_not_recovered(
     catalog: Store, atlas: SyntheticAtlas, orphan: Path
 ) -> None:
     first, second = atlas.experiment_ids[:2]
@@ -127,7 +127,7 @@ def test_a_file_under_another_experiments_name_is_no_orphan_of_it(
     assert orphans.recover(first) is not None
 
 
-def test_a_file_under_another_kind_is_no_orphan_of_it(catalog: Store, atlas: SyntheticAtlas, orphan: Path) -> None:
+def test_a_file_of_another_kind_is_not_recovered(catalog: Store, atlas: SyntheticAtlas, orphan: Path) -> None:
     other = catalog.path / "volumes" / "data_mask" / "100um" / orphan.name
     other.parent.mkdir(parents=True)
     shutil.copy(orphan, other)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bsv_store import Store
 
 
-def test_a_plan_says_what_is_there_and_what_is_missing_and_asks_nobody(
+def test_a_plan_lists_present_and_missing_data_without_requests(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
     ids = atlas.experiment_ids
@@ -65,7 +65,7 @@ def test_sizes_grow_with_the_number_of_voxels(catalog: Store, atlas: SyntheticAt
     assert fine.store_bytes == 64 * coarse.store_bytes
 
 
-def test_time_is_told_at_the_rate_of_the_latest_arrivals(
+def test_duration_is_estimated_from_the_latest_arrivals(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas
 ) -> None:
     ids = atlas.experiment_ids
@@ -88,7 +88,7 @@ def test_time_is_told_at_the_rate_of_the_latest_arrivals(
     assert "about 18 s at the recent rate" in plan.summary()
 
 
-def test_a_kind_that_never_came_is_told_at_the_rate_of_others(
+def test_a_kind_without_arrivals_is_estimated_from_others(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas
 ) -> None:
     ids = atlas.experiment_ids

@@ -12,7 +12,7 @@ from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.task import RunControl
 from bsv_store.catalog.database.models import Claim, Experiment, SourceSnapshot, Structure, Unionize, UnionizeCoverage
 from bsv_store.errors import UnknownExperimentError, UpstreamError
-from bsv_store.progress import SILENCE
+from bsv_store.progress import NO_PROGRESS
 from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Failure, Html, Status, Substitute, Truncate
@@ -82,7 +82,7 @@ def test_unionizes_come_in_batches_and_only_once(
     assert "6 already present" in again.summary()
 
 
-def test_statistics_are_refreshed_by_the_run_that_brings_tables(
+def test_statistics_are_refreshed_by_the_run_that_stores_tables(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refreshed: list[object] = []
@@ -106,7 +106,7 @@ def test_the_injected_hemisphere_follows_from_the_tables(
     }
 
 
-def test_an_interrupted_run_goes_on_where_it_was(
+def test_an_interrupted_run_is_continued(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
     ids = atlas.experiment_ids
@@ -117,7 +117,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
     assert server.requests.total == 1
 
 
-def test_refreshing_asks_again_and_changes_nothing(
+def test_refreshing_requests_again_and_changes_nothing(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
     sync_unionizes(catalog.database, client, atlas.experiment_ids)
@@ -187,13 +187,13 @@ def test_a_late_worker_does_not_overwrite_what_its_successor_brought(
     late, successor = Claims(catalog.database), Claims(catalog.database)
     with catalog.database.writing() as connection:
         late.take(connection, [task.key(first), task.key(second)])
-    old = task.download([first, second], RunControl(SILENCE))
+    old = task.download([first, second], RunControl(NO_PROGRESS))
 
     def renew(body: bytes) -> bytes:
         return body.replace(b'"max_voxel_density":', b'"max_voxel_density":0.25,"former":')
 
     server.fail(str(first), Substitute(renew))
-    new = task.download([first], RunControl(SILENCE))
+    new = task.download([first], RunControl(NO_PROGRESS))
     with catalog.database.writing() as connection:
         connection.execute(
             update(Claim).where(Claim.object_key == task.key(first)).values(expires_at=datetime(2020, 1, 1, tzinfo=UTC))

@@ -55,7 +55,7 @@ def test_hemispheres_make_up_the_whole(annotated: Store) -> None:
 def test_a_mask_without_a_voxel_is_an_error_and_says_why(annotated: Store) -> None:
     with pytest.raises(InputError, match="no voxel in VISpm"):
         annotated.atlas.mask("VISpm")
-    with pytest.raises(InputError, match="no voxel in VIS without what lies inside"):
+    with pytest.raises(InputError, match="no voxel in VIS without its descendants"):
         annotated.atlas.mask("VIS", include_descendants=False)
     with pytest.raises(InputError, match="on the right in MOp"):
         annotated.atlas.mask("MOp", hemisphere="right")
@@ -65,13 +65,13 @@ def test_a_mask_without_a_voxel_is_an_error_and_says_why(annotated: Store) -> No
 def test_bad_questions_are_named(annotated: Store) -> None:
     with pytest.raises(UnknownStructureError, match="VISx"):
         annotated.atlas.mask("VISx")
-    with pytest.raises(InputError, match="no structure"):
+    with pytest.raises(InputError, match="structures must not be empty"):
         annotated.atlas.mask([])
     with pytest.raises(InputError, match="top"):
         annotated.atlas.mask("VISp", hemisphere="top")
     with pytest.raises(InputError, match="got 30"):
         annotated.atlas.mask("VISp", spacing_um=30)
-    with pytest.raises(InputError, match="no slice"):
+    with pytest.raises(InputError, match="must be a slice"):
         annotated.atlas.annotation(ap=5)  # type: ignore[arg-type]
     with pytest.raises(MissingDataError, match="no annotation at 25 um") as caught:
         annotated.atlas.mask("VISp", spacing_um=25)

@@ -92,7 +92,7 @@ def test_a_volume_without_voxels_there_sums_to_zero() -> None:
     np.testing.assert_array_equal(known, voxels.voxels)
 
 
-def test_structures_without_voxels_are_no_error() -> None:
+def test_structures_without_voxels_are_not_an_error() -> None:
     voxels = StructureVoxels(annotation(), {99: {99}})
     for array in (volume(), SparseArray.from_dense(volume())):
         sums, known = voxels.sums(array)

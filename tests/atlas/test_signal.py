@@ -92,7 +92,7 @@ def test_dense_volumes_are_read_as_well(annotated: Store) -> None:
     assert (row.voxels, row.mean) == ((blocks() == VISP).sum(), 1)
 
 
-def test_a_side_that_depends_on_an_unknown_injection_is_no_number(annotated: Store) -> None:
+def test_a_hemisphere_that_depends_on_an_unknown_injection_is_nan(annotated: Store) -> None:
     with annotated.database.writing() as connection:
         connection.execute(update(Experiment).where(Experiment.id == 1).values(injected_hemisphere=None))
     frame = annotated.atlas.signal(Selection(ids=[1]), "VISp", hemisphere=["ipsilateral", "both"])
@@ -125,7 +125,7 @@ def test_bad_questions_are_named(annotated: Store) -> None:
     ):
         with pytest.raises(InputError, match=complaint):
             annotated.atlas.signal(one, "VISp", **options)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="no structure"):
+    with pytest.raises(InputError, match="structures must not be empty"):
         annotated.atlas.signal(one, [])
     with pytest.raises(InputError, match="hemisphere must not be empty"):
         annotated.atlas.signal(one, "VISp", hemisphere=[])

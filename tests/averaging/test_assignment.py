@@ -75,7 +75,7 @@ def test_equal_width_bins_are_those_of_brain_street_view(values: list[float], bi
     st.sampled_from(["equal_width", "quantile"]),
     st.integers(1, 9),
 )
-def test_bins_hold_everybody_once_and_in_order(values: list[float | None], method: str, bins: int) -> None:
+def test_bins_contain_each_experiment_once_and_in_order(values: list[float | None], method: str, bins: int) -> None:
     subjects = along_ap(*values)
     assignment = assign(by_coordinate("AP", bins=bins, method=method), subjects)
     placed = [member for group in assignment.groups for member in group.experiment_ids]
@@ -127,7 +127,7 @@ def test_experiments_without_coordinate_are_left_out_with_the_reason() -> None:
     ("coordinates", "bins", "center"),
     [([None, 8000, 9000], 1, 8500.0), ([None, None, 0], 5, None), ([8000, None, 8000], 5, 8000.0), ([8000], 5, 8000.0)],
 )
-def test_nothing_to_divide_makes_one_group_of_everybody(
+def test_nothing_to_divide_gives_one_group_of_all(
     coordinates: list[float | None], bins: int, center: float | None
 ) -> None:
     for method in ("equal_width", "quantile"):
@@ -202,8 +202,8 @@ def test_region_matches_itself_and_its_descendants_not_its_prefix() -> None:
     assignment = assign(by_region(["VISp"]), in_structures("VISp", "VISp1", "VISpm", "VIS"), ANCESTRY)
     assert members(assignment) == [(0, 1)]
     assert assignment.left_out == (
-        LeftOut(2, "VISpm is not one of the listed regions, nor inside one"),
-        LeftOut(3, "VIS is not one of the listed regions, nor inside one"),
+        LeftOut(2, "VISpm is neither one of the listed regions nor inside one"),
+        LeftOut(3, "VIS is neither one of the listed regions nor inside one"),
     )
 
 
@@ -304,7 +304,7 @@ def test_two_crossed_axes_keep_both_ranges() -> None:
 # -- everything else ----------------------------------------------------------------------------------------------
 
 
-def test_no_grouping_keeps_everybody_in_order() -> None:
+def test_no_grouping_keeps_all_experiments_in_order() -> None:
     assignment = assign(no_grouping(), [subject(7), subject(3), subject(5)])
     assert [(group.label, group.experiment_ids, group.axis) for group in assignment.groups] == [
         ("all", (7, 3, 5), None)

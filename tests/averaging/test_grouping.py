@@ -31,7 +31,7 @@ EVERY_KIND = [
 
 
 @pytest.mark.parametrize("grouping", EVERY_KIND, ids=lambda grouping: grouping.to_json())
-def test_json_brings_the_grouping_back(grouping: Grouping) -> None:
+def test_groupings_round_trip_through_json(grouping: Grouping) -> None:
     text = grouping.to_json()
     assert grouping_from_json(text) == grouping
     assert grouping_from_json(json.loads(text)) == grouping
@@ -70,7 +70,7 @@ def test_json_is_canonical() -> None:
         '{"by":"crossed","first":{"by":"none"},"second":4}',
     ],
 )
-def test_what_is_no_grouping_is_refused(text: str) -> None:
+def test_invalid_groupings_are_refused(text: str) -> None:
     with pytest.raises(RecipeError):
         grouping_from_json(text)
 

@@ -252,7 +252,7 @@ def test_flipping_twice_changes_nothing(items: list[Member]) -> None:
 
 @few
 @given(members(), rules, st.sampled_from([("mean",), STATISTICS]))
-def test_mask_of_ones_is_no_mask(items: list[Member], rule: str, statistics: Sequence[str]) -> None:
+def test_a_mask_of_ones_has_no_effect(items: list[Member], rule: str, statistics: Sequence[str]) -> None:
     zeros = np.zeros(GRID.shape, np.float32)
     masked = [Member(i.array, i.group, i.divisor, i.injected, ONES, zeros) for i in items]
     without = aggregated(items, n_groups=2, hemisphere_rule=rule, statistics=statistics)

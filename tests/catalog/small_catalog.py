@@ -45,7 +45,7 @@ STRUCTURES: tuple[tuple[int, str, str, int | None], ...] = (
 )
 
 NOT_MEASURED = {593}
-"""VISp1 stands for what unionize records are never made for."""
+"""VISp1 is an example of structures without unionize records."""
 
 LINES: tuple[tuple[int, str, str | None], ...] = (
     (1, "Rbp4-Cre_KL100", "driver"),

@@ -1,4 +1,4 @@
-"""Annotations in the catalog: one row a spacing, checked ids, and the revision that brought the table."""
+"""Annotations in the catalog: one row a spacing, checked ids, and the migration that adds the table."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def test_columns_can_come_in_any_order_and_be_left_out(connection: Connection) -
     assert stored(connection) == [(1, 2, None, None, "a")]
 
 
-def test_no_rows_are_no_error(connection: Connection) -> None:
+def test_no_rows_are_not_an_error(connection: Connection) -> None:
     for function in (insert_rows, upsert_rows, delete_rows):
         function(connection, TABLE, NAMES, [])
     replace_rows(connection, TABLE, NAMES[:2], [], [])

@@ -114,7 +114,7 @@ def test_constraint_that_is_broken_is_bad_input(store: Store) -> None:
         connection.execute(text("INSERT INTO store_info SELECT 2, 'x', 1, created_at, 'x' FROM store_info"))
 
 
-def test_an_account_that_may_only_read_is_told_before_any_work(store: Store) -> None:
+def test_an_account_without_write_access_gets_an_error_before_any_work(store: Store) -> None:
     store.database.require_writable()
     target = store.database.target
     if isinstance(target, Path):
@@ -128,7 +128,7 @@ def test_an_account_that_may_only_read_is_told_before_any_work(store: Store) -> 
     try:
         with reading.reading() as connection:
             assert connection.execute(text(CURRENT)).scalar() == 1
-        with pytest.raises(ReadOnlyStoreError, match="may only read") as caught:
+        with pytest.raises(ReadOnlyStoreError, match="no write access") as caught:
             reading.require_writable()
         assert "permission to write" in str(caught.value.hint)
     finally:

@@ -193,35 +193,35 @@ def _kind(value: object) -> str:
 
 @pytest.mark.parametrize("value", BAD_IDS, ids=_kind)
 @pytest.mark.parametrize("criterion", ["ids", "exclude_ids", "product"])
-def test_what_is_no_id_is_refused(criterion: str, value: Any) -> None:
+def test_invalid_ids_are_refused(criterion: str, value: Any) -> None:
     with pytest.raises(SelectionError, match=criterion):
         made(**{criterion: [5, value]})
 
 
 @pytest.mark.parametrize("value", [*BAD_TEXTS[1:], True, 0, -1, 2**63, "9" * 30], ids=_kind)
 @pytest.mark.parametrize("criterion", ["injected_in", "projecting_to"])
-def test_what_is_no_structure_is_refused(criterion: str, value: Any) -> None:
+def test_invalid_structures_are_refused(criterion: str, value: Any) -> None:
     with pytest.raises(SelectionError, match=criterion):
         made(**{criterion: ["VISp", value]})
 
 
 @pytest.mark.parametrize("value", BAD_TEXTS, ids=_kind)
 @pytest.mark.parametrize("criterion", ["line", "sex", "strain"])
-def test_what_is_no_name_is_refused(criterion: str, value: Any) -> None:
+def test_invalid_names_are_refused(criterion: str, value: Any) -> None:
     with pytest.raises(SelectionError, match=criterion):
         made(**{criterion: ["M", value]})
 
 
 @pytest.mark.parametrize("value", [*BAD_NUMBERS, -1], ids=_kind)
 @pytest.mark.parametrize("criterion", ["min_injection_volume", "max_injection_volume", "radius_um", "target_threshold"])
-def test_what_is_no_amount_is_refused(criterion: str, value: Any) -> None:
+def test_invalid_amounts_are_refused(criterion: str, value: Any) -> None:
     with pytest.raises(SelectionError, match=criterion):
         made(**{"near": (1, 2, 3), "radius_um": 1, "projecting_to": "CP", criterion: value})
 
 
 @pytest.mark.parametrize("criterion", ["injected_in", "projecting_to", "ids", "line", "sex", "strain", "product"])
 def test_empty_list_is_refused_and_never_means_everything(criterion: str) -> None:
-    with pytest.raises(SelectionError, match=f"{criterion} is an empty list"):
+    with pytest.raises(SelectionError, match=f"{criterion} must not be empty"):
         made(**{criterion: []})
 
 
@@ -325,7 +325,7 @@ def test_json_need_not_be_canonical() -> None:
         ('{"version":1,"or":[{"sex":"M"},{"version":1}]}', "no criterion 'version'"),
     ],
 )
-def test_json_that_is_no_selection_is_refused(text: str, message: str) -> None:
+def test_json_that_is_not_a_selection_is_refused(text: str, message: str) -> None:
     with pytest.raises(SelectionError, match=message):
         Selection.from_json(text)
 

@@ -170,7 +170,7 @@ def test_projecting_to_any_of_several_targets(reading: Connection) -> None:
     assert ids(reading, projecting_to=["CM", "VISpm"]) == (101, 103, 201)
 
 
-def test_injection_rows_are_no_projections(reading: Connection) -> None:
+def test_injection_rows_are_not_projections(reading: Connection) -> None:
     # 105 has rows of the root inside the injection only.
     assert 105 not in ids(reading, projecting_to="root")
 

@@ -60,7 +60,7 @@ def test_a_name_means_what_was_saved(filled: Store) -> None:
 def test_a_new_meaning_needs_replace_and_keeps_the_old(filled: Store) -> None:
     filled.catalog.save_selection("visual", VISUAL)
     other = Selection(injected_in="VISp")
-    with pytest.raises(InputError, match=r"the name 'visual' stands for .* saved by ada"):
+    with pytest.raises(InputError, match=r"the name 'visual' is in use for .* saved by ada"):
         filled.catalog.save_selection("visual", other)
     assert filled.catalog.selection("visual") == VISUAL
     assert filled.catalog.save_selection("visual", other, replace=True).number == 2
@@ -74,7 +74,7 @@ def test_saving_the_same_again_changes_nothing(filled: Store) -> None:
     first = filled.catalog.save_selection("visual", VISUAL, note="why")
     assert filled.catalog.save_selection("visual", VISUAL) == first
     assert filled.catalog.save_selection("visual", VISUAL, note="why") == first
-    with pytest.raises(InputError, match="stands for"):
+    with pytest.raises(InputError, match="is in use for"):
         filled.catalog.save_selection("visual", VISUAL, note="another reason")
 
 

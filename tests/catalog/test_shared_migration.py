@@ -47,7 +47,7 @@ def test_down_and_up_keep_every_row(filled: Store) -> None:
     assert 101 not in filled.select(Selection(injected_in="VISp"))
 
 
-def test_a_store_of_the_first_revision_is_told_to_upgrade(filled: Store) -> None:
+def test_a_store_of_the_first_revision_must_be_upgraded(filled: Store) -> None:
     from bsv_store.errors import SchemaTooOldError
 
     schema.downgrade(filled.database, "0001")

@@ -186,11 +186,11 @@ def test_truth_value_as_parameter(small_catalog: Database) -> None:
         ("select 'x' as v where '12:30' = '12:30'", "x"),
     ],
 )
-def test_colons_elsewhere_are_no_parameters(small_catalog: Database, statement: str, expected: str) -> None:
+def test_other_colons_are_not_parameters(small_catalog: Database, statement: str, expected: str) -> None:
     assert run(small_catalog, statement)["v"].tolist() == [expected]
 
 
-def test_postgres_casts_and_quotes_are_no_parameters(postgres_catalog: Database) -> None:
+def test_postgres_casts_and_quotes_are_not_parameters(postgres_catalog: Database) -> None:
     statement = r"select '5'::int + :a::int as n, $$:a$$ as d, $q$ $$ :a $q$ as q, E'\':a' as e"
     frame = run(postgres_catalog, statement, {"a": 1})
     assert frame.iloc[0].tolist() == [6, ":a", " $$ :a ", "':a"]
@@ -210,7 +210,7 @@ def test_parameter_of_another_kind_is_refused(small_catalog: Database, value: An
 # -- limits -----------------------------------------------------------------------------------------------------------
 
 
-def test_row_limit_cuts_and_says_so(small_catalog: Database) -> None:
+def test_the_row_limit_truncates_and_reports_it(small_catalog: Database) -> None:
     statement = "select experiment_id from experiments order by experiment_id"
     cut = run(small_catalog, statement, row_limit=3)
     assert cut["experiment_id"].tolist() == list(ALL_IDS[:3])
@@ -441,13 +441,13 @@ def test_pragmas_that_only_read_are_allowed(sqlite_catalog: Database) -> None:
 # -- the database's own troubles ------------------------------------------------------------------------------------
 
 
-def test_missing_database_is_no_fault_of_the_query(tmp_path: Path) -> None:
+def test_a_missing_database_is_not_a_query_error(tmp_path: Path) -> None:
     with pytest.raises(StoreUnreachableError):
         run(Database(tmp_path / "nothing.db"), "select 1")
     assert not (tmp_path / "nothing.db").exists()
 
 
-def test_damaged_database_is_no_fault_of_the_query(tmp_path: Path) -> None:
+def test_a_damaged_database_is_not_a_query_error(tmp_path: Path) -> None:
     (tmp_path / "catalog.db").write_bytes(b"this is no database" * 1000)
     with pytest.raises(StoreUnreachableError):
         run(Database(tmp_path / "catalog.db"), "select * from experiments")
@@ -462,7 +462,7 @@ def test_locked_database_is_busy_within_the_time_limit(sqlite_catalog: Database,
             run(Database(tmp_path / "catalog.db"), "select * from experiments", time_limit_s=0.1)
 
 
-def test_server_that_is_not_there_is_no_fault_of_the_query(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_not_a_query_error(tmp_path: Path) -> None:
     pytest.importorskip("psycopg")
     database = Database(make_url(f"postgresql+psycopg://postgres@/nothing?host={tmp_path}"))
     with pytest.raises(StoreUnreachableError):

@@ -17,7 +17,7 @@ def test_what_has_the_text_is_found(reading: Connection) -> None:
     assert [row.acronym for row in find_or_near(reading, "visual area", limit=2).structures] == ["VIS", "VISp"]
 
 
-def test_case_is_told_apart(reading: Connection) -> None:
+def test_case_is_distinguished(reading: Connection) -> None:
     assert find_or_near(reading, "CM").structures[0].id == 599
     assert find_or_near(reading, "cm").structures[0].id == 753
 

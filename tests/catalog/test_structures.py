@@ -85,7 +85,7 @@ def test_unknown_id_is_an_error(reading: Connection, wanted: Any) -> None:
         find_structure(reading, wanted)
 
 
-def test_a_list_in_one_text_is_told_apart_from_an_acronym_with_a_comma(reading: Connection) -> None:
+def test_a_list_in_one_string_is_distinguished_from_an_acronym_with_a_comma(reading: Connection) -> None:
     assert find_structure(reading, "CUL4, 5").id == 1091
     with pytest.raises(UnknownStructureError) as caught:
         find_structure(reading, "VISp,VISl")

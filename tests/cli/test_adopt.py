@@ -58,7 +58,7 @@ def test_ids_say_which_experiments(run: Runner, own_filled: Path, cache: Path) -
     assert "0 refused" in done.err
 
 
-def test_an_old_list_in_a_cache_is_told(run: Runner, own_filled: Path, tmp_path: Path) -> None:
+def test_an_old_list_in_a_cache_is_reported(run: Runner, own_filled: Path, tmp_path: Path) -> None:
     cache = tmp_path / "allensdk"
     cache.mkdir()
     rows = [row for i in ATLAS.experiment_ids for row in wire.connectivity_rows(ATLAS.experiment(i))]
@@ -69,7 +69,7 @@ def test_an_old_list_in_a_cache_is_told(run: Runner, own_filled: Path, tmp_path:
     assert "List of experiments: The newer api list of " in done.err
 
 
-def test_a_folder_that_is_no_cache_is_refused(run: Runner, filled: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_cache_is_refused(run: Runner, filled: Path, tmp_path: Path) -> None:
     run("adopt", tmp_path, store=filled).refused(2, str(tmp_path), "density.raw")
     run("adopt", tmp_path / "nowhere", store=filled).refused(2, "nowhere")
 

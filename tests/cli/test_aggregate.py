@@ -40,7 +40,7 @@ def test_bins_without_experiments_are_named(run: Runner, own_filled: Path) -> No
     five = [*VISP_BY_AP[:-4], "--bins", "5", "--name", "five"]
     for output_format in ("table", "csv"):
         done = run(*five, "--format", output_format, store=own_filled).succeeded()
-        # Nobody between 7,750 and 9,100: two bins of 514 um.
+        # No experiment between 7,750 and 9,100: two bins of 514 um.
         assert done.err == "Bins without experiments, which are not groups: AP 7,764 to 8,792 um.\n"
 
 
@@ -92,7 +92,7 @@ def test_options_make_the_recipe(run: Runner, own_filled: Path, options: list[st
     assert made["selection"] == {"ids": list(WILD_TYPE_VISP), "version": 1}
 
 
-def test_missing_volumes_are_named_with_the_command_that_brings_them(run: Runner, own_filled: Path) -> None:
+def test_missing_volumes_are_named_with_the_command_that_fetches_them(run: Runner, own_filled: Path) -> None:
     ask = ["aggregate", "--ids", f"{VISP[0]},{UNMEASURED}", "--name", "gap"]
     done = run(*ask, store=own_filled).refused(2, str(UNMEASURED), f"bsv-store fetch --ids {UNMEASURED}")
     assert done.out == ""
@@ -101,7 +101,7 @@ def test_missing_volumes_are_named_with_the_command_that_brings_them(run: Runner
     assert left_out.splitlines()[2].split()[:2] == ["1", "the"]
 
 
-def test_fetch_brings_what_is_missing_first(run: Runner, server: SyntheticServer, own_filled: Path) -> None:
+def test_fetch_first_downloads_missing_data(run: Runner, server: SyntheticServer, own_filled: Path) -> None:
     ask = ["aggregate", "--ids", f"{VISP[0]},{UNMEASURED}", "--normalize", "injection-volume", "--name", "whole"]
     done = run(*ask, "--fetch", store=own_filled).succeeded()
     assert "Unionize tables: 1 fetched" in done.err
@@ -112,7 +112,7 @@ def test_fetch_brings_what_is_missing_first(run: Runner, server: SyntheticServer
     assert server.requests.total == 0
 
 
-def test_fetch_brings_the_masks_too(run: Runner, server: SyntheticServer, own_filled: Path) -> None:
+def test_fetch_also_downloads_masks(run: Runner, server: SyntheticServer, own_filled: Path) -> None:
     masks = ["--exclude-injection", "--weight-by-data-mask"]
     ask = ["aggregate", "--ids", f"{VISP[0]},{UNMEASURED}", *masks, "--name", "masked"]
     there = ["aggregate", "--ids", VISP[0], *masks, "--name", "masked"]

@@ -34,7 +34,7 @@ def annotated(own_filled: Path, annotation_file: Path) -> Path:
 # -- getting it ---------------------------------------------------------------------------------------------------
 
 
-def test_sync_brings_it_once(
+def test_sync_downloads_it_once(
     run: Runner, server: SyntheticServer, own_filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BSV_STORE_DOWNLOAD_URL", server.url)
@@ -70,7 +70,7 @@ def test_what_cannot_be_had_is_an_upstream_failure(
     run("sync", "annotation", store=own_filled).refused(6, "annotation at 100 um", "404", "ingest annotation")
 
 
-def test_an_empty_store_is_told_to_bring_the_ontology_first(run: Runner, store_location: Path) -> None:
+def test_an_empty_store_needs_the_ontology_first(run: Runner, store_location: Path) -> None:
     done = run("sync", "annotation", "--download-url", "http://127.0.0.1:9", store=store_location)
     done.refused(2, "no structures", "bsv-store sync structures")
 

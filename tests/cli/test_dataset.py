@@ -63,7 +63,7 @@ def test_show_has_recipe_groups_and_members(run: Runner, filled: Path) -> None:
     assert "Members" not in run("dataset", "show", "visual", store=filled).succeeded().out
 
 
-def test_show_tells_rules_that_are_not_the_usual_ones(run: Runner, own_filled: Path) -> None:
+def test_show_lists_rules_that_differ_from_the_default(run: Runner, own_filled: Path) -> None:
     options = ["--hemisphere-rule", "flip-to-right", "--missing", "leave-out", "--name", "flipped"]
     run("aggregate", "--injected-in", "VIS", *options, store=own_filled).succeeded()
     shown = run("dataset", "show", "flipped", store=own_filled).succeeded().out

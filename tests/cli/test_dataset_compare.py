@@ -31,7 +31,7 @@ def two(run: Runner, own_filled: Path) -> Path:
 # -- diff -------------------------------------------------------------------------------------------------------------
 
 
-def test_diff_tells_recipe_members_and_groups(run: Runner, two: Path) -> None:
+def test_diff_shows_recipe_members_and_groups(run: Runner, two: Path) -> None:
     done = run("dataset", "diff", "visual@1", "visual@2", store=two).refused(1)
     assert done.out.startswith("First                      visual@1\nSecond                     visual@2\n")
     shown = sections(done)
@@ -58,7 +58,7 @@ def test_diff_of_the_voxels(run: Runner, own_filled: Path) -> None:
     assert f"{voxels.voxels:,}" in shown["Voxels of the mean"][0]
 
 
-def test_diff_of_what_is_the_same_is_no_finding(run: Runner, filled: Path) -> None:
+def test_diff_of_identical_versions_exits_with_0(run: Runner, filled: Path) -> None:
     done = run("dataset", "diff", "visual", "visual@1", store=filled).succeeded()
     assert done.err == "visual@1 and visual@1 are equal: recipe, members and all voxels.\n"
     assert len(sections(done)["Voxels of the mean"]) == 2
@@ -176,7 +176,7 @@ def test_damage_is_a_finding_until_it_is_repaired(run: Runner, own_filled: Path)
     assert all(check["checked_at"].endswith("+00:00") and check["software"] for check in checks)
 
 
-def test_a_check_without_the_inputs_is_an_error_that_show_tells(run: Runner, own_filled: Path) -> None:
+def test_a_check_without_the_inputs_is_an_error_and_shown(run: Runner, own_filled: Path) -> None:
     with open_store(own_filled) as store, store.database.writing() as connection:
         connection.exec_driver_sql(f"DELETE FROM volume WHERE experiment_id = {WILD_TYPE_VISP[0]}")
     run("dataset", "rebuild", "visual", "--check", store=own_filled).refused(2, str(WILD_TYPE_VISP[0]))

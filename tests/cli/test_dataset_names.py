@@ -90,7 +90,7 @@ def test_cite_leaves_out_what_was_left_out(run: Runner, own_filled: Path) -> Non
 # -- import -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_bundle_is_taken_in_once(run: Runner, own_filled: Path, tmp_path: Path) -> None:
+def test_a_bundle_is_imported_once(run: Runner, own_filled: Path, tmp_path: Path) -> None:
     bundle = tmp_path / "visual.bsv.zip"
     run("dataset", "export", "visual", bundle, store=own_filled).succeeded()
     done = run("dataset", "import", bundle, "--name", "theirs", store=own_filled).succeeded()
@@ -101,7 +101,9 @@ def test_a_bundle_is_taken_in_once(run: Runner, own_filled: Path, tmp_path: Path
     run("dataset", "diff", "visual", "theirs", store=own_filled).succeeded()
 
 
-def test_what_is_no_bundle_is_refused(run: Runner, filled: Path, store_location: Path, tmp_path: Path) -> None:
+def test_files_that_are_not_bundles_are_refused(
+    run: Runner, filled: Path, store_location: Path, tmp_path: Path
+) -> None:
     bundle = tmp_path / "visual.bsv.zip"
     run("dataset", "import", bundle, store=filled).refused(2, str(bundle))
     run("dataset", "export", "visual", bundle, store=filled).succeeded()

@@ -22,7 +22,7 @@ def _stored(location: Path) -> set[int]:
     return {int(each) for each in frame["experiment_id"]}
 
 
-def test_brings_what_is_missing_and_says_how_much(run: Runner, server: SyntheticServer, own_filled: Path) -> None:
+def test_downloads_missing_volumes_and_reports_the_size(run: Runner, server: SyntheticServer, own_filled: Path) -> None:
     done = run("fetch", "--injected-in", "VIS", "--line", "wild-type", store=own_filled).succeeded()
     assert done.out == ""
     assert done.err.startswith("projection_density at 100 um: 3 fetched (")
@@ -41,7 +41,7 @@ def test_programs_learn_what_became_of_each(run: Runner, server: SyntheticServer
     assert (report["present"], report["fetched"], report["failed"]) == ([VISP[0], UNMEASURED], [], [])
 
 
-def test_what_cannot_be_had_is_listed_and_the_rest_goes_on(
+def test_failed_downloads_are_listed_and_the_others_stored(
     run: Runner, server: SyntheticServer, own_filled: Path
 ) -> None:
     server.fail(f"/{UNMEASURED}", Status(404), None)

@@ -131,7 +131,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("full_disk")
-def test_nothing_is_asked_for_when_there_is_no_room(run: Runner, server: SyntheticServer, own_filled: Path) -> None:
+def test_no_request_is_sent_without_disk_space(run: Runner, server: SyntheticServer, own_filled: Path) -> None:
     done = run(*FETCH, store=own_filled).refused(7, "of 1 experiment", "10.0 MB are free")
     assert done.out == ""
     dry = run(*FETCH, "--dry-run", store=own_filled).refused(7, "10.0 MB are free")
@@ -143,7 +143,7 @@ def test_nothing_is_asked_for_when_there_is_no_room(run: Runner, server: Synthet
 
 
 @pytest.mark.parametrize("command", [FETCH, SYNC], ids=["fetch", "sync unionizes"])
-def test_offline_asks_nobody_and_names_what_is_missing(
+def test_offline_sends_no_request_and_names_missing_data(
     run: Runner, server: SyntheticServer, filled: Path, command: list[str]
 ) -> None:
     done = run(*command, "--offline", store=filled).refused(2, str(UNMEASURED), "offline")

@@ -89,7 +89,7 @@ def test_what_is_remarkable_about_a_list_is_said(
 
     done = run("ingest", "experiments", older, "--format", "csv", store=store_location).succeeded()
     assert done.err.splitlines() == [
-        f"{older}: The newer api list of 2020-07-01 stays current; this list is history.",
+        f"{older}: The newer api list of 2020-07-01 stays current; this one is kept as history.",
         f"{older}: Merged 1 row: repeats of an experiment with another line.",
     ]
     assert [(row["changed"], row["merged"], row["newer_list"]) for row in done.rows] == [("0", "1", "2020-07-01")]
@@ -109,7 +109,7 @@ def test_a_bad_file_does_not_keep_the_others_out(
         assert len(store.sql("select * from unionize_coverage where experiment_id = :id", {"id": UNMEASURED})) == 2
 
 
-def test_what_was_taken_in_is_said_where_the_store_fails_later(
+def test_ingested_files_are_reported_if_the_store_fails_later(
     run: Runner, files: dict[str, Path], own_filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from bsv_store.errors import NoSpaceError

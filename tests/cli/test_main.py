@@ -88,7 +88,7 @@ def test_debug_shows_where_an_error_came_from(run: Runner, tmp_path: Path) -> No
     assert done.out == ""
 
 
-def test_a_defect_is_no_finding(run: Runner, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_exits_with_3(run: Runner, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: Store) -> None:
         raise ZeroDivisionError("a thing that cannot happen")
 
@@ -125,9 +125,9 @@ def test_ctrl_c_is_130(run: Runner, filled: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("arguments", "texts"),
     [
-        (["selct"], ["there is no command 'selct'", "Did you mean select?"]),
-        (["dataset", "lst"], ["there is no command 'lst'", "Did you mean list?"]),
-        (["frobnicate"], ["there is no command 'frobnicate'."]),
+        (["selct"], ["unknown command 'selct'", "Did you mean select?"]),
+        (["dataset", "lst"], ["unknown command 'lst'", "Did you mean list?"]),
+        (["frobnicate"], ["unknown command 'frobnicate'."]),
         (["select", "--injectedin", "VISp"], ["--injectedin", "--injected-in"]),
         (["select", "--debug"], ["--debug", "before the command"]),
         (["status", "--store", "x"], ["--store", "before the command"]),
@@ -174,7 +174,7 @@ def test_data_alone_are_on_standard_output(run: Runner, filled: Path, arguments:
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_reader_that_goes_away_is_no_error(filled: Path) -> None:
+def test_a_closed_pipe_is_not_an_error(filled: Path) -> None:
     process = subprocess.Popen(
         command_line("sql", MANY_ROWS, "--limit", 100_000, "--format", "json", store=filled),
         env=child_environment(),

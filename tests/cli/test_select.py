@@ -51,7 +51,7 @@ def test_json_and_csv_have_all_columns_of_the_view(run: Runner, filled: Path) ->
     assert float(as_csv[0]["injection_volume"]) == as_json[0]["injection_volume"]
 
 
-def test_nothing_matches_is_no_error(run: Runner, filled: Path) -> None:
+def test_no_match_is_not_an_error(run: Runner, filled: Path) -> None:
     selection = [
         "select",
         "--injected-in",
@@ -188,7 +188,7 @@ def test_experiments_that_a_target_cannot_be_looked_up_for_are_counted(run: Runn
         (["--ids", "5"], ["no experiment 5", "sync experiments"]),
         (["--ids", "5,x"], ["'x' is not a valid id"]),
         (["--ids", "-5"], ["'-5' is not a valid id"]),
-        (["--ids", ""], ["--ids is an empty list"]),
+        (["--ids", ""], ["--ids must not be empty"]),
         (["--ids", "@nowhere.txt"], ["'nowhere.txt' cannot be read"]),
         (["--near", "1,2", "--radius", "3"], ["3 numbers separated by commas: AP,DV,ML"]),
         (["--near", "1,2,3"], ["--near and --radius must be given together"]),

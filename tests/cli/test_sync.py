@@ -13,7 +13,7 @@ from tests.cli.conftest import ATLAS, UNMEASURED, VISP
 from tests.cli.running import Runner
 
 
-def test_brings_the_catalog(run: Runner, server: SyntheticServer, store_location: Path) -> None:
+def test_downloads_the_catalog(run: Runner, server: SyntheticServer, store_location: Path) -> None:
     done = run("sync", "structures", "--format", "csv", store=store_location).succeeded()
     count = str(len(ATLAS.structures))
     assert done.rows == [
@@ -44,7 +44,7 @@ def test_experiments_need_structures(run: Runner, server: SyntheticServer, store
         assert store.select() == ()
 
 
-def test_brings_the_unionize_tables_that_are_missing(run: Runner, server: SyntheticServer, own_filled: Path) -> None:
+def test_downloads_missing_unionize_tables(run: Runner, server: SyntheticServer, own_filled: Path) -> None:
     options = ["sync", "unionizes", "--injected-in", "VIS", "--line", "wild-type"]
     done = run(*options, "--format", "csv", store=own_filled).succeeded()
     outcomes = {int(row["experiment_id"]): row["outcome"] for row in done.rows}

@@ -27,7 +27,7 @@ def test_show_says_what_is_known(run: Runner, filled: Path) -> None:
     assert shown["max"] == float(ATLAS.volume(VISP[0]).max())
 
 
-def test_a_missing_volume_comes_with_the_command_that_brings_it(
+def test_a_missing_volume_is_reported_with_the_command_that_fetches_it(
     run: Runner, server: SyntheticServer, own_filled: Path
 ) -> None:
     done = run("volume", "show", UNMEASURED, store=own_filled).refused(2, str(UNMEASURED))
@@ -36,13 +36,13 @@ def test_a_missing_volume_comes_with_the_command_that_brings_it(
     run("volume", "show", UNMEASURED, store=own_filled).succeeded()
 
 
-def test_a_missing_volume_is_told_from_those_that_are_there(run: Runner, filled: Path) -> None:
+def test_a_missing_volume_is_reported_with_those_in_the_store(run: Runner, filled: Path) -> None:
     done = run("volume", "show", VISP[0], "--kind", "data-mask", store=filled).refused(2, "no data_mask at 100 um")
     assert "volumes of it: projection_density at 100 um" in done.err
     run("volume", "show", UNMEASURED, store=filled).refused(2, "volumes of it: none")
 
 
-def test_nobody_is_told_to_fetch_an_experiment_that_does_not_exist(run: Runner, filled: Path, tmp_path: Path) -> None:
+def test_an_unknown_experiment_is_not_reported_as_a_missing_volume(run: Runner, filled: Path, tmp_path: Path) -> None:
     for arguments in (["show", 5], ["export", 5, tmp_path / "x.npy"]):
         done = run("volume", *arguments, store=filled).refused(2, "no experiment 5")
         assert "fetch" not in done.err

@@ -42,7 +42,7 @@ def test_cache_in_save_location_is_adopted_and_only_read(
     combined, _, _, info = fetch_connectivity_data(IDS, str(cache), offline=True, **DEFAULTS)
     assert combined.shape == (132, 80, 114, 1)
     assert info["group_sizes"] == [2]
-    # Only what was asked for is taken in, and only the CSV is written.
+    # Only the requested data are adopted, and only the CSV is written.
     assert [volume.volumes for volume in store.status().catalog.volumes] == [2]
     (written,) = {path for path in cache.rglob("*") if path.is_file()} - before.keys()
     assert written.name == "connectivity_data_metadata.csv"
@@ -192,7 +192,7 @@ def test_reload_that_fails_is_an_error_not_the_old_data(store: Store, tmp_path: 
 
 
 def test_reload_and_offline_contradict_each_other(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="contradict"):
+    with pytest.raises(InputError, match="cannot be combined"):
         fetch_connectivity_data([1], tmp_path, store=store, offline=True, reload=True, **DEFAULTS)
 
 

@@ -167,7 +167,7 @@ def test_names_number_their_versions_apart(filled: Store) -> None:
     assert [ask(filled, name=name).ref for name in ("a", "b")] == ["a@1", "b@1"]
 
 
-def test_missing_volumes_are_named_with_the_command_that_brings_them(store: Store) -> None:
+def test_missing_volumes_are_named_with_the_command_that_fetches_them(store: Store) -> None:
     fill(store, volumes=(1, 3))
     with pytest.raises(MissingDataError, match=r"projection_density at 100 um .*: 3 experiments, 2, 4, 5") as caught:
         ask(store)
@@ -316,7 +316,7 @@ def test_damaged_volume_can_be_left_out_and_is_recorded(filled: Store) -> None:
     assert (again.number, again.was_computed) == (1, False)
 
 
-def test_volume_replaced_while_averaging_is_read_anew(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_volume_replaced_while_averaging_is_read_again(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     real, calls = compute_module.compute, 0
 
     def replaced(*arguments: Any, **options: Any) -> Any:
@@ -400,6 +400,6 @@ def test_a_read_only_store_answers_what_it_has_and_writes_nothing(filled: Store)
     assert sorted(path.name for path in filled.path.rglob("*")) == before
 
 
-def test_nobody_in_any_group_is_an_error_not_an_average_of_zeros(filled: Store) -> None:
+def test_no_experiment_in_any_group_is_an_error(filled: Store) -> None:
     with pytest.raises(RecipeError, match="belongs to a group"):
         ask(filled, grouping=by_coordinate("AP", edges=[1.0, 2.0]))

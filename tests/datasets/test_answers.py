@@ -65,7 +65,7 @@ def test_after_a_change_that_does_not_matter_it_is_looked_into_once(filled: Stor
     assert ask(filled, Selection(ids=[1, 2])).number == 1
 
 
-def test_what_is_no_input_changes_no_state(filled: Store) -> None:
+def test_changes_of_other_data_do_not_change_the_state(filled: Store) -> None:
     before = state_of(filled)
     ask(filled, EVERYBODY, name="one")
     filled.datasets.tag("one", "figure-1")
@@ -96,7 +96,7 @@ NO_INPUTS = {
 
 def test_every_table_is_watched_or_known_to_matter_to_no_average(filled: Store) -> None:
     tables = set(Base.metadata.tables)
-    # On SQLite a table loses its triggers when it is made anew.
+    # On SQLite a table loses its triggers when it is created again.
     query = "SELECT tbl_name FROM sqlite_master WHERE type = 'trigger'"
     expected = {"unionize"}
     if not filled.database.is_sqlite:
@@ -120,7 +120,7 @@ def test_every_table_is_watched_or_known_to_matter_to_no_average(filled: Store) 
         "INSERT INTO named_selection SELECT * FROM named_selection",
     ],
 )
-def test_whoever_changes_an_input_changes_the_state(filled: Store, statement: str) -> None:
+def test_each_change_of_an_input_changes_the_state(filled: Store, statement: str) -> None:
     before = state_of(filled)
     with filled.database.writing() as connection:
         changed = connection.execute(text(statement)).rowcount
@@ -183,7 +183,7 @@ def test_who_may_only_read_is_answered_as_well(filled: Store) -> None:
         assert looked_into(lambda: ask(reader, EVERYBODY))
 
 
-def test_nobody_waits_for_a_writer_to_be_answered(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recorded_answers_do_not_wait_for_writers(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bsv_store.catalog.database.engine.BUSY_TIMEOUT_S", 10.0**6)
     ask(filled, EVERYBODY)
     add_volume(filled, 3, seed=1)

@@ -204,11 +204,11 @@ def test_what_a_store_has_is_found_though_it_is_open_read_only(bundle: bytes, ot
     assert not (other.path / "tmp").exists()
 
 
-# -- bundles that somebody has changed ------------------------------------------------------------------------------
+# -- bundles that were tampered with --------------------------------------------------------------------------------
 
 
 def changed(path: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
-    """The bundle with other content, its manifest brought into agreement with the result file where it can be."""
+    """The bundle with other content; its manifest is adapted to the result file where possible."""
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     change(parts)
@@ -308,7 +308,7 @@ def test_a_changed_bundle_is_refused_and_nothing_is_stored(
 
 
 @pytest.mark.parametrize("cut", ["cut", "empty", "text", "missing"])
-def test_what_is_no_bundle_is_refused(bundle: bytes, other: Store, tmp_path: Path, cut: str) -> None:
+def test_files_that_are_not_bundles_are_refused(bundle: bytes, other: Store, tmp_path: Path, cut: str) -> None:
     path = tmp_path / "a.bsv.zip"
     if cut != "missing":
         path.write_bytes({"cut": bundle[: len(bundle) // 2], "empty": b"", "text": b"hello"}[cut])

@@ -1,4 +1,4 @@
-"""What came of computing versions again is recorded, on both databases."""
+"""The outcomes of rebuilding versions are recorded, on both databases."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_a_citation_says_what_the_data_are_and_that_it_must_be_checked(filled: S
     assert "1, 2, 3, 4, 5, 6, 7" in text
 
 
-def test_a_citation_tells_groups_without_experiments(filled: Store) -> None:
+def test_a_citation_mentions_groups_without_experiments(filled: Store) -> None:
     version = ask(filled, grouping=by_coordinate("AP", edges=[1000, 2000, 9500]))
     assert "in 2 groups (1 of them without experiments)." in version.cite().methods
 

@@ -73,7 +73,7 @@ def test_the_file_stays_if_the_version_was_made_again_before_it_was_trashed(
 
 
 def test_a_file_trashed_before_the_commit_is_published_again(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other order: published, then trashed by somebody who deletes the same version, then committed."""
+    """The other order: published, then trashed by a process that deletes the same version, then committed."""
     ask(filled)
     delete_version(filled.database, filled.files, "test@1")
 

@@ -23,7 +23,7 @@ def test_an_exclusion_makes_the_next_version_and_is_recorded_in_it(filled: Store
     assert ask(filled).number == 1
 
 
-def test_a_selection_can_be_told_not_to_honor_the_list(filled: Store) -> None:
+def test_a_selection_can_include_excluded_experiments(filled: Store) -> None:
     everybody = ask(filled, selection=Selection(include_excluded=True))
     filled.catalog.exclude([1], "tissue torn")
     again = ask(filled, selection=Selection(include_excluded=True))

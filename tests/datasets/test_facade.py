@@ -59,7 +59,7 @@ def test_lineage_and_volumes_of_a_version(versions: Datasets) -> None:
     assert versions.stack("test@1", processed=True).dtype == np.float64
 
 
-def test_stale_is_told_of_one_version_and_of_the_latest_of_each(filled: Store, versions: Datasets) -> None:
+def test_stale_reports_one_version_or_the_latest_of_each(filled: Store, versions: Datasets) -> None:
     assert [(report.ref, report.is_stale) for report in versions.stale()] == [("test@2", False)]
     add_volume(filled, 3, seed=1)
     assert [(report.ref, report.is_stale) for report in versions.stale()] == [("test@2", True)]
@@ -77,7 +77,7 @@ def test_a_damaged_file_is_rebuilt_unless_it_is_only_to_be_checked(versions: Dat
     assert path.read_bytes() == before
 
 
-def test_a_tag_moves_only_when_told_and_says_who_set_it(filled: Store, versions: Datasets) -> None:
+def test_a_tag_moves_only_on_request_and_records_the_user(filled: Store, versions: Datasets) -> None:
     assert versions.tag("test@1", "figure-3").tags == ("figure-3",)
     with pytest.raises(InputError, match="is on test@1"):
         versions.tag("test@2", "figure-3")

@@ -43,7 +43,7 @@ def test_a_deletion_survives_a_kill(filled_location: Path, point: str, is_commit
         first, second = (ask(store, Selection(ids=ids)) for ids in ([1], [1, 2]))
     killed(filled_location, point, "delete", "test@2")
     with open_store(filled_location) as store:
-        # A version has its rows and its file, or no rows: then the file may still be there, and nobody reads it.
+        # A version has its rows and its file, or no rows. In that case the file may exist, but is not used.
         assert [summary.versions for summary in store.datasets.list()] == [1 if is_committed else 2]
         if not is_committed:
             assert store.dataset("test@2").mean.max() > 0

@@ -133,7 +133,7 @@ def test_slabs_of_several_processes_join_to_the_same_bytes(large: Store, monkeyp
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("workers", [1, 2])
-def test_damage_is_named_whoever_meets_it(filled: Store, workers: int) -> None:
+def test_damage_is_reported_for_any_number_of_workers(filled: Store, workers: int) -> None:
     damaged = [filled.path / str(filled.volumes.describe(identifier)["path"]) for identifier in (1, 2)]
     for path in damaged:
         path.write_bytes(path.read_bytes()[:-1])
@@ -143,7 +143,7 @@ def test_damage_is_named_whoever_meets_it(filled: Store, workers: int) -> None:
     assert [member.experiment_id for member in left.left_out] == [1, 2]
 
 
-def test_a_process_that_is_gone_is_an_error_that_says_so() -> None:
+def test_a_lost_process_is_an_error() -> None:
     with ProcessPoolExecutor(1) as executor, pytest.raises(BsvStoreError, match="ended unexpectedly") as caught:
         list(in_order(executor, [(os._exit, 1)], at_once=1))
     assert caught.value.hint is not None
@@ -314,7 +314,7 @@ def test_exports_are_those_of_the_whole_array(large: Store, tmp_path: Path, monk
         assert (tmp_path / f"large.{ending}").read_bytes() == (tmp_path / f"small.{ending}").read_bytes()
 
 
-# In a process of its own: a cluster that comes up under pytest's filters of warnings waits for ever.
+# In a separate process: a cluster that starts under pytest's warning filters hangs.
 ASK_DASK = """
 import sys
 from bsv_store import open_store

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.memory import ATLAS, QUESTIONS, fill, measure
+from benchmarks.memory import ATLAS, AVERAGES, fill, measure
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("memory")]
 
 # 200 groups are 960 MB of results, and the file is made in memory: that is bounded by the groups, and no less.
-BOUND_MB = dict.fromkeys(QUESTIONS, 400.0) | {"200 groups": 1000.0}
+BOUND_MB = dict.fromkeys(AVERAGES, 400.0) | {"200 groups": 1000.0}
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,6 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "store"
 
 
-@pytest.mark.parametrize("what", QUESTIONS)
+@pytest.mark.parametrize("what", AVERAGES)
 def test_aggregating_the_whole_atlas_stays_small(atlas: Path, what: str) -> None:
     assert measure(atlas, what)["peak_mb"] < BOUND_MB[what]

@@ -15,7 +15,7 @@ from bsv_store.errors import BsvStoreError, InputError, RecipeError, SelectionEr
 from tests.datasets.world import ask
 
 WRONG: tuple[Any, ...] = (None, 3.5, -1, "no such", ["a"], object(), {"a": 1}, [91], True, b"x", float("nan"))
-# Whoever may be left out takes None.
+# Optional arguments accept None.
 GOOD: dict[str, Any] = {
     "selection": Selection(ids=[1]),
     "within": Selection(ids=[1]),

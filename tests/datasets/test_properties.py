@@ -19,7 +19,7 @@ EVERYBODY = Selection(ids=IDS)
 SUBTRACTED: dict[str, Any] = {"hemisphere_rule": "subtract_contralateral", "normalize": "injection_volume"}
 
 
-def test_the_order_of_the_ids_is_no_part_of_the_question(filled: Store) -> None:
+def test_the_order_of_the_ids_does_not_matter(filled: Store) -> None:
     version = ask(filled, EVERYBODY, **SUBTRACTED)
     again = ask(filled, Selection(ids=(*reversed(IDS), 1)), **SUBTRACTED)
     assert (again.number, again.was_computed) == (version.number, False)

@@ -104,6 +104,6 @@ def test_damaged_recipes_are_refused(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "nonsense", "3", '{"kind":"projection_density"}'])
-def test_what_is_no_recipe_is_refused(text: str) -> None:
+def test_invalid_recipes_are_refused(text: str) -> None:
     with pytest.raises(RecipeError):
         Recipe.from_json(text)

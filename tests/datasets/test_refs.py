@@ -26,7 +26,7 @@ def test_references_are_parsed(text: str, ref: DatasetRef) -> None:
 @pytest.mark.parametrize(
     "text", ["", "@3", "a@", "a@0", "a@3@4", "a@-1", "a@1.5", "a/../b@1", "a@Latest", "a@tag/x", "a@²"]
 )
-def test_what_is_no_reference_is_refused(text: str) -> None:
+def test_invalid_references_are_refused(text: str) -> None:
     with pytest.raises(InputError):
         parse_ref(text)
 

@@ -39,7 +39,7 @@ def test_a_tag_stays_where_it_was_put(two: Store) -> None:
     assert list_datasets(two.database)[1].tags == ("figure-2@1",)
 
 
-def test_a_tag_moves_only_when_told_to(two: Store) -> None:
+def test_a_tag_moves_only_on_request(two: Store) -> None:
     tag(two, "test@1", "paper")
     with pytest.raises(InputError, match="'paper' is on test@1"):
         tag(two, "test@2", "paper")

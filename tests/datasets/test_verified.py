@@ -88,7 +88,7 @@ def test_a_file_that_settles_only_while_it_is_hashed_is_not_trusted(
 def test_a_file_that_cannot_be_read_is_not_called_damaged(
     version: DatasetVersion, monkeypatch: pytest.MonkeyPatch, moment: str, whole: bool
 ) -> None:
-    """A drive that went away, permissions that somebody changed: to compute it again would be no remedy."""
+    """A missing drive or changed permissions: rebuilding would not help."""
 
     def refuse(*_arguments: Any, **_options: Any) -> Any:
         raise PermissionError(errno.EACCES, "Permission denied")
@@ -119,7 +119,7 @@ def test_another_file_of_the_same_size_is_refused(filled: Store, seen_before: bo
 
 
 @pytest.mark.parametrize("seen_before", [False, True])
-def test_a_voxel_that_somebody_has_written_is_noticed(version: DatasetVersion, seen_before: bool) -> None:
+def test_a_changed_voxel_is_detected(version: DatasetVersion, seen_before: bool) -> None:
     """HDF5 writes a valid checksum with it; only the hash of the whole tells."""
     if seen_before:
         version.statistic("mean", box=ANTERIOR)

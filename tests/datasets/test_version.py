@@ -56,7 +56,7 @@ def test_versions_are_found_by_number_and_latest(filled: Store) -> None:
     ],
     ids=lambda value: "" if isinstance(value, dict) else value.to_json(),
 )
-def test_bins_without_experiments_are_told(filled: Store, grouping: Grouping, empty: dict[str, object]) -> None:
+def test_bins_without_experiments_are_reported(filled: Store, grouping: Grouping, empty: dict[str, object]) -> None:
     version = ask(filled, grouping=grouping)
     assert version.empty_ranges() == empty
     assert find_version(filled.database, filled.files, version.ref).empty_ranges() == empty
@@ -156,7 +156,7 @@ def test_a_box_is_read_without_the_rest(filled: Store) -> None:
     "box",
     [((0, 1),), 3, ((60, 140), (0, 8000), (0, 11400)), ((9000, 8000), (0, 1), (0, 1)), (("a", 1), (0, 1), (0, 1))],
 )
-def test_what_is_no_box_is_an_error(filled: Store, box: Any) -> None:
+def test_an_invalid_box_is_an_error(filled: Store, box: Any) -> None:
     with pytest.raises(InputError, match=r"box must be|no voxel center"):
         ask(filled).statistic("mean", box=box)
 
@@ -180,7 +180,7 @@ def test_the_voxels_of_a_mask_are_read_without_the_rest(filled: Store, monkeypat
     np.testing.assert_array_equal(version.values_in(mask, "n", group=1), version.statistic("n")[1][mask])
 
 
-def test_what_is_no_mask_is_an_error(filled: Store) -> None:
+def test_an_invalid_mask_is_an_error(filled: Store) -> None:
     version = ask(filled)
     mask = np.zeros(version.grid.shape, bool)
     with pytest.raises(InputError, match="no voxel"):

@@ -83,13 +83,13 @@ def test_a_narrow_type_and_raw_encoding_do_as_well() -> None:
         pytest.param(body(some_ids(), "<f8", "double"), "floating-point", id="double"),
     ],
 )
-def test_what_is_no_annotation_is_refused(content: bytes, complaint: str) -> None:
+def test_files_that_are_not_annotations_are_refused(content: bytes, complaint: str) -> None:
     with pytest.raises(FormatError, match=complaint):
         read_annotation_nrrd(content, what="the file")
 
 
 @pytest.mark.parametrize(("kind", "dtype", "value"), [("int", "<i4", -1), ("long long int", "<i8", 2**32)])
-def test_numbers_that_are_no_ids_are_refused(kind: str, dtype: str, value: int) -> None:
+def test_numbers_that_are_not_ids_are_refused(kind: str, dtype: str, value: int) -> None:
     ids = np.zeros(GRID.shape, np.int64)
     ids[1, 2, 3] = value
     with pytest.raises(FormatError, match="not structure ids"):

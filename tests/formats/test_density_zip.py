@@ -120,7 +120,7 @@ def _encrypted() -> bytes:
         pytest.param(lambda: density_zip(external_attr=stat.S_IFIFO << 16), "special file", id="special file"),
     ],
 )
-def test_what_is_no_whole_download_is_refused_by_name(make: Callable[[], bytes], complaint: str) -> None:
+def test_invalid_downloads_are_refused_by_name(make: Callable[[], bytes], complaint: str) -> None:
     with pytest.raises(FormatError, match=f"^the download.*{complaint}"):
         read_density_zip(make(), what="the download")
 
@@ -141,7 +141,7 @@ def test_members_with_paths_are_refused(name: str, tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_member_that_stands_twice_is_refused() -> None:
+def test_a_duplicate_member_is_refused() -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in (("density.mhd", MHD), ("density.raw", RAW), ("density.raw", RAW)):
@@ -174,7 +174,7 @@ def test_raw_of_wrong_size_is_refused(change: int) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -0.5, 1.5, -1.0001])
-def test_voxels_that_are_no_densities_are_refused(value: float) -> None:
+def test_voxels_that_are_not_densities_are_refused(value: float) -> None:
     array = voxels()
     array[50, 40, 30] = value
     with pytest.raises(FormatError):

@@ -65,7 +65,7 @@ def test_failure_message_cannot_reach_the_terminal_unescaped() -> None:
         pytest.param(b'{"success": true, "msg": ' + b"1" * 5000 + b"}", id="a number of 5000 digits"),
     ],
 )
-def test_what_is_no_reply_is_refused_by_name(body: bytes) -> None:
+def test_invalid_replies_are_refused_by_name(body: bytes) -> None:
     with pytest.raises(EnvelopeError, match="the reply"):
         read_envelope(body, what="the reply")
 

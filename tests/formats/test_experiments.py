@@ -76,7 +76,7 @@ def test_real_web_export_counts_of_the_anchor_figures(data: Path) -> None:
     assert (left, len(found) - left) == (735, 2182)
 
 
-def test_both_registrations_are_told_apart_though_saved_anew_in_one_column_order(data: Path) -> None:
+def test_both_registrations_are_recognized_in_any_column_order(data: Path) -> None:
     for name, kind in (("allenAtlasProjection_info.csv", "csv"), ("web_export_2016.csv", "csv_2016")):
         rows = list(csv.DictReader(io.StringIO((data / name).read_text("utf-8"), newline="")))
         assert read_experiments(csv_body(rows[:50]), what=name).kind == kind
@@ -248,7 +248,7 @@ def test_one_sign_is_enough(left_out: str) -> None:
     assert read_experiments(csv_body([web_row(changes=old)], columns), what="x").kind == "csv_2016"
 
 
-def test_registration_that_cannot_be_told_is_refused() -> None:
+def test_an_unknown_registration_is_refused() -> None:
     columns = [name for name in WEB_COLUMNS if name not in ("num-voxels", "experiment_page_url")]
     with pytest.raises(FormatError, match="registration"):
         read_experiments(csv_body([web_row()], columns), what="x")
@@ -315,7 +315,7 @@ def test_wrong_values_are_refused(changes: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("literal", [b"NaN", b"Infinity", b"-Infinity", b"1e999"])
-def test_volumes_that_are_no_numbers_are_refused(literal: bytes) -> None:
+def test_volumes_that_are_not_numbers_are_refused(literal: bytes) -> None:
     body = bare([api_row()]).replace(b'"injection_volume": 0.25', b'"injection_volume": ' + literal)
     assert literal in body
     with pytest.raises(FormatError):
@@ -333,7 +333,7 @@ def test_missing_keys_are_named(key: str) -> None:
 
 
 @pytest.mark.parametrize("rows", [[{"id": 1}], [{"data_set_id": 1}], [{}], [{"id": 1, "acronym": "root"}]])
-def test_other_json_is_no_experiment_list(rows: list[Row]) -> None:
+def test_other_json_is_not_an_experiment_list(rows: list[Row]) -> None:
     with pytest.raises(FormatError, match="not an experiment list"):
         read_experiments(bare(rows), what="x")
 

@@ -178,7 +178,7 @@ def test_grids_that_span_several_blocks_keep_their_order(monkeypatch: pytest.Mon
         pytest.param(nrrd(line_skip="1"), "line skip", id="skipped lines"),
     ],
 )
-def test_what_is_no_whole_file_is_refused_by_name(body: bytes, complaint: str) -> None:
+def test_invalid_files_are_refused_by_name(body: bytes, complaint: str) -> None:
     with pytest.raises(FormatError, match=f"^the file.*(?:{complaint})"):
         _read(body)
 

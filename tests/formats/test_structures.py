@@ -102,7 +102,7 @@ def test_flat_form_carries_structure_sets_and_their_names() -> None:
     assert graph.structure_set_names == {9: "Fiber", 16: "ARA"}
 
 
-def test_sets_on_some_rows_only_are_no_statement_about_the_others() -> None:
+def test_sets_on_some_rows_do_not_imply_sets_on_others() -> None:
     rows = structures()
     rows[0]["structure_sets"] = [{"id": 12, "name": "ARA"}]
     assert not read_structures(envelope(rows), what="x").has_structure_sets

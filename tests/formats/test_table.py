@@ -49,7 +49,7 @@ def test_every_format_holds_volumes_masks_and_means(
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
 
-def test_an_ending_stands_in_the_table_once() -> None:
+def test_endings_are_unique() -> None:
     endings = [each.ending for each in VERSION_FORMATS]
     assert len(set(endings)) == len(endings)
     assert {each.ending for each in IMAGE_FORMATS} < set(endings)

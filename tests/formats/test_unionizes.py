@@ -159,7 +159,7 @@ def test_summary_is_the_injection_half() -> None:
     assert read_unionizes(bare(rows), what="x").parts == INJECTION
 
 
-def test_summary_that_lacks_a_hemisphere_is_refused() -> None:
+def test_a_summary_without_a_hemisphere_is_refused() -> None:
     rows = [{**row, "experimentID": 1} for row in unionizes(projection=False) if row["hemisphere_id"] == 3]
     with pytest.raises(FormatError, match="rows are missing"):
         read_unionizes(bare(rows), what="x")
@@ -257,7 +257,7 @@ def test_missing_fields_are_named(field: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["csv", "json"])
-def test_key_that_stands_twice_is_named(form: str) -> None:
+def test_a_duplicate_key_is_named(form: str) -> None:
     rows = [*unionizes(), {**unionizes()[2], "id": 5}]
     body = sdk_csv(rows) if form == "csv" else envelope(rows)
     with pytest.raises(FormatError, match="twice: experiment 1, structure 997, hemisphere 2, injection"):

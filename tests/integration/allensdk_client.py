@@ -1,4 +1,4 @@
-"""What AllenSDK's own functions bring from a server; run by the interpreter of its environment.
+"""Runs AllenSDK's own functions against a server, with the interpreter of its environment.
 
 Usage: python allensdk_client.py URL CACHE RESULTS ID... Writes results.json and one .npy file for each array.
 """

@@ -1,4 +1,4 @@
-"""What Brain Street View's own functions bring from a server; run by the interpreter of its environment.
+"""Runs Brain Street View's own functions against a server, with the interpreter of its environment.
 
 Usage: python bsv_client.py CACHE RESULTS ID... Writes results.json and combined.npy.
 """

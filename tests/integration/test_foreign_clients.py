@@ -39,7 +39,7 @@ KINDS: tuple[VolumeKind, ...] = ("projection_density", "injection_density", "inj
 
 @dataclass(frozen=True)
 class Visit:
-    """What a client brought, and the cache that it left behind."""
+    """What a client downloaded, and its cache."""
 
     cache: Path
     results: Path
@@ -52,7 +52,7 @@ class Visit:
 
 
 def visit(environment: Environment, script: str, folder: Path, *, url_wanted: bool) -> Visit:
-    """Let a client bring what it wants from a server that it takes for Allen's.
+    """Run a client against the synthetic server in place of Allen's.
 
     Addresses that a client does not let one choose are plain http, so that the server can stand in as their proxy.
     """

@@ -198,7 +198,7 @@ def cache(module_database: DatabaseKind, data: Path, tmp_path_factory: pytest.Te
     return target
 
 
-def test_a_cache_is_taken_in_but_for_its_cut_file(
+def test_a_cache_is_adopted_except_for_its_truncated_file(
     run: Runner, make_store: Callable[[str], Path], cache: Path, module_database: DatabaseKind
 ) -> None:
     location = make_store("cache")

@@ -137,7 +137,7 @@ def test_a_lasting_fault_is_an_error_that_names_what_and_where(
         assert "incomplete ones start over" in caught.value.hint
 
 
-def test_a_missing_volume_is_told_apart_and_asked_for_once(server: SyntheticServer) -> None:
+def test_a_missing_volume_is_recognized_and_requested_once(server: SyntheticServer) -> None:
     server.fail(VOLUME, Status(404), times=None)
     with client_of(server) as client, pytest.raises(NotFoundUpstreamError):
         client.volume(FIRST)
@@ -171,7 +171,7 @@ def test_a_body_that_drips_ends_at_the_deadline(server: SyntheticServer) -> None
     assert server.requests.total == 1
 
 
-def test_nobody_at_the_address_is_said_so(server: SyntheticServer) -> None:
+def test_a_refused_connection_is_reported(server: SyntheticServer) -> None:
     server.close()
     with client_of(server, attempts=2) as client, pytest.raises(UpstreamError, match="the connection failed") as caught:
         client.structures()
@@ -295,7 +295,7 @@ def test_a_closed_client_opens_new_connections_if_it_is_asked_again(server: Synt
     assert server.requests.total == 2
 
 
-def test_retries_are_quiet_where_nobody_set_up_logging(
+def test_retries_are_quiet_if_logging_is_not_configured(
     server: SyntheticServer, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As outside of pytest, which installs handlers of its own.

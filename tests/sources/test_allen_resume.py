@@ -29,7 +29,7 @@ def test_a_cut_body_is_asked_for_from_where_it_was_cut() -> None:
     assert body.request_headers() == {"Range": "bytes=4-", "If-Range": ETAG}
 
 
-def test_a_date_will_do_where_there_is_no_tag() -> None:
+def test_a_date_is_used_if_there_is_no_tag() -> None:
     date = "Sat, 01 Jan 2022 00:00:00 GMT"
     body, _ = cut_body({"Content-Length": "10", "Last-Modified": date})
     assert body.request_headers()["If-Range"] == date
@@ -84,7 +84,7 @@ def test_a_part_that_does_not_fit_makes_all_start_again(headers: dict[str, str])
     assert body.request_headers() == {}
 
 
-def test_a_part_that_nobody_asked_for_is_refused() -> None:
+def test_a_part_that_was_not_requested_is_refused() -> None:
     body = PartialBody(BytesIO())
     assert body.begin(206, {"Content-Range": "bytes 0-9/10", "ETag": ETAG}, keep=True) is not None
 

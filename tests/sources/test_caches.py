@@ -221,7 +221,7 @@ def test_the_folder_itself_may_be_a_link(bsv: Path, tmp_path: Path) -> None:
 # -- no cache -----------------------------------------------------------------------------------------------------
 
 
-def test_folder_that_is_no_cache_is_refused_with_a_hint(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_cache_is_refused_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a cache") as caught:
         scan_cache(tmp_path)
     assert caught.value.hint

@@ -16,7 +16,7 @@ def test_a_text_in_place_of_a_selection_is_named(store: Store) -> None:
         store.experiments("VISp")  # type: ignore[arg-type]
 
 
-def test_status_names_the_list_in_force_not_the_last_taken_in(store: Store, data: Path) -> None:
+def test_status_names_the_current_list_not_the_last_ingested(store: Store, data: Path) -> None:
     store.ingest_structures(data / "allensdk_cache" / "structures.json")
     store.ingest_experiments(data / "experiments_2020-11_2997rows_5dup.json")
     store.ingest_experiments(data / "experiments_2020-07_2992rows.json")

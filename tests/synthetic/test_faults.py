@@ -43,7 +43,7 @@ def raw_reply(server: SyntheticServer, path: str = GRID) -> tuple[bytes, bytes]:
     return head, body
 
 
-def test_fault_strikes_as_often_as_told_and_then_the_truth_comes(server: SyntheticServer, whole: bytes) -> None:
+def test_a_fault_occurs_the_given_number_of_times(server: SyntheticServer, whole: bytes) -> None:
     rule = server.fail("grid_data", faults.Status(503), times=2)
     assert [get(server).status_code for _ in range(3)] == [503, 503, 200]
     assert get(server).content == whole

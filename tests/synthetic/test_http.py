@@ -92,7 +92,7 @@ def test_unchanged_file_is_304(server: SyntheticServer, http: requests.Session) 
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_head_tells_the_length_without_the_body(server: SyntheticServer, http: requests.Session) -> None:
+def test_head_returns_the_length_without_the_body(server: SyntheticServer, http: requests.Session) -> None:
     whole = http.get(server.url + GRID, timeout=20)
     head = http.head(server.url + GRID, timeout=20)
     assert head.headers["Content-Length"] == str(len(whole.content))

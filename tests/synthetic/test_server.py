@@ -142,7 +142,7 @@ def test_source_search_takes_descendants_but_no_acronym_prefixes(server: Synthet
     assert primaries == {"VISp"}
 
 
-def test_source_search_takes_secondary_injections_unless_told(server: SyntheticServer) -> None:
+def test_source_search_includes_secondary_injections_by_default(server: SyntheticServer) -> None:
     every = {row["id"] for row in search(server, "injection_structures$eqVISp")}
     primary = {row["id"] for row in search(server, "injection_structures$eqVISp", "primary_structure_only$eqtrue")}
     assert primary < every

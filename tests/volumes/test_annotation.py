@@ -68,7 +68,7 @@ def test_blocks_along_ml_and_planes_along_ap_make_the_same(spacing: int) -> None
         assert value.array_sha256 == hashlib.sha256(array.astype("<u4").tobytes()).hexdigest()
 
 
-def test_noise_is_no_annotation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_noise_is_not_an_annotation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MAX_PACKED_BYTES", 1 << 20)
     noise = np.random.default_rng(0).integers(1, 2**32, GRID.shape, np.uint32)
     with pytest.raises(FormatError, match="not an annotation"):
@@ -135,7 +135,7 @@ def test_any_flipped_bit_is_noticed(files: StoreFiles) -> None:
         pass
 
 
-def test_what_is_no_annotation_file_is_named() -> None:
+def test_files_that_are_not_annotations_are_named() -> None:
     other = io.BytesIO()
     with h5py.File(other, "w") as file:
         file["volume"] = np.zeros((3, 4))

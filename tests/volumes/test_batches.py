@@ -150,7 +150,7 @@ def test_only_volumes_without_gaps_are_known_to_be_complete(files: StoreFiles, p
         (lambda path: path.write_bytes(path.read_bytes()[:-9] + b"x" * 9), "has changed"),
     ],
 )
-def test_damage_is_told_of_the_files_concerned_and_the_others_are_read(
+def test_damaged_files_are_reported_and_the_others_are_read(
     files: StoreFiles,
     published: list[VolumeFile],
     spoil: object,
@@ -171,7 +171,7 @@ def test_damage_is_told_of_the_files_concerned_and_the_others_are_read(
             assert_same(content[0], read_slab(files, published[number], *WHOLE))
 
 
-def test_whoever_stops_in_the_middle_leaves_no_thread(
+def test_stopping_early_leaves_no_thread(
     files: StoreFiles, published: list[VolumeFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "_BATCH_BYTES", 1)

@@ -50,7 +50,7 @@ def test_result_is_float32_in_c_order_whatever_came_in() -> None:
     assert volume.array[1, 2, 3] == np.float32(0.5)
 
 
-def test_shape_that_is_no_grid_is_refused() -> None:
+def test_a_shape_that_is_not_a_grid_is_refused() -> None:
     with pytest.raises(FrameError):
         checked_volume(np.zeros((3, 3, 3), "f4"), "projection_density", what="x")
 

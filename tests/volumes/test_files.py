@@ -42,7 +42,7 @@ def test_a_folder_whose_maker_was_killed_gets_its_permissions(files: StoreFiles)
     (files.root / "volumes" / "kind").mkdir(mode=0o700)
     files.make_folder(files.root / "volumes" / "kind")
     assert stat.S_IMODE((files.root / "volumes" / "kind").stat().st_mode) == files.directory_mode
-    # Not empty: nobody knows that it was not meant to be so.
+    # Not empty, so its permissions may be intended.
     assert stat.S_IMODE((files.root / "volumes").stat().st_mode) == 0o700
 
 

@@ -180,7 +180,7 @@ def test_another_volumes_file_of_the_same_size_is_noticed(files: StoreFiles) -> 
     second = published(files, array)
     assert first.layout.size_bytes == second.layout.size_bytes
     (files.root / second.path).replace(files.root / first.path)
-    with pytest.raises(DamagedFileError, match="another volume"):
+    with pytest.raises(DamagedFileError, match="a different volume"):
         read_slab(files, first, 100, 101)
     assert one.layout.encoding == "dense"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from bsv_store.acquisition.presence import is_stored_whole
+from bsv_store.acquisition.presence import has_complete_file
 from bsv_store.acquisition.tasks.orphans import recover_annotation
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.task import CommitResult, RunControl, Task
@@ -55,7 +55,7 @@ class AnnotationTask(Task[AnnotationFile]):
             return set()
         with self._database.reading() as connection:
             found = {spacing: find_annotation(connection, spacing) for spacing in spacings}
-        return {spacing for spacing, file in found.items() if file is not None and is_stored_whole(self._files, file)}
+        return {spacing for spacing, file in found.items() if file is not None and has_complete_file(self._files, file)}
 
     def download(self, spacings: Sequence[int], control: RunControl) -> AnnotationFile:
         """Recover the annotation from an interrupted run, or else download, check and publish it."""

@@ -1,6 +1,6 @@
 """Recovery of published files without a database row: the run was killed between publication and commit.
 
-Publication is atomic, so such a file is complete; it is checked all the same. Its name must contain its hash, and
+Publication is atomic, so such a file is complete; it is nevertheless checked. Its name must contain its hash, and
 encoding its content again must give the same bytes (at 25 and 10 um, the content must have the hash stored in the
 file). The row can then be written without another download.
 """
@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from bsv_store.catalog.annotations import check_structure_ids
 from bsv_store.errors import BsvStoreError
-from bsv_store.progress import go_on
+from bsv_store.progress import do_nothing
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.annotation import (
     ANNOTATION_FOLDER,
@@ -55,7 +55,7 @@ class OrphanVolumes:
         self._names: dict[int, list[str]] | None = None
 
     def recover(
-        self, experiment_id: int, *, array_sha256: str | None = None, on_slab: Callable[[], None] = go_on
+        self, experiment_id: int, *, array_sha256: str | None = None, on_slab: Callable[[], None] = do_nothing
     ) -> VolumeFile | None:
         """The experiment's valid file without a row, if any. Call this only if the catalog has no usable row.
 
@@ -92,7 +92,7 @@ class OrphanVolumes:
         try:
             image = self._files.path(path).read_bytes()
         except OSError:
-            # Deleted meanwhile or not readable.
+            # The file was deleted meanwhile, or is not readable.
             return None
         if name != f"{experiment_id}.{hashlib.sha256(image).hexdigest()[:_HASH_DIGITS]}.h5":
             return None
@@ -137,7 +137,7 @@ def recover_annotation(
     known_ids : collection of int
         Structure ids of the ontology, which must contain those of the annotation.
     array_sha256 : str or None
-        Hash that the catalog recorded for an annotation whose file is lost; None if there is no row.
+        Hash that the catalog recorded for an annotation whose file is lost; None without a row.
     """
     folder = files.path(f"{ANNOTATION_FOLDER}/{spacing_um}um")
     for path in sorted(folder.glob("annotation.*.h5")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 
-from bsv_store.acquisition.presence import is_stored_whole
+from bsv_store.acquisition.presence import has_complete_file
 from bsv_store.acquisition.tasks.orphans import OrphanVolumes
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.task import CommitResult, RunControl, Task
@@ -75,7 +75,7 @@ class VolumeTask(Task[VolumeFile]):
             return set()
         with self._database.reading() as connection:
             found = find_volumes(connection, sorted(ids), kind=self._kind, spacing_um=self._spacing_um)
-        lost = {i: file.layout.array_sha256 for i, file in found.items() if not is_stored_whole(self._files, file)}
+        lost = {i: file.layout.array_sha256 for i, file in found.items() if not has_complete_file(self._files, file)}
         self._lost.update(lost)
         return found.keys() - lost.keys()
 

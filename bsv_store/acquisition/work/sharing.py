@@ -1,8 +1,8 @@
-"""Runs a task for many experiments, shared with all processes that want the same: each object is downloaded once.
+"""Run a task for many experiments, shared with other processes: each object is downloaded once.
 
-The caller's thread alone accesses the database: it claims missing objects, hands them to worker threads, which download
-and write files, and commits their results. Objects that other processes have claimed are waited for, and taken over if
-those processes fail.
+Only the caller's thread accesses the database: it claims missing objects, passes them to worker threads, which download
+and write files, and commits their results. It waits for objects that other processes have claimed, and takes them over
+if those processes fail.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bsv_store.acquisition.work.outcome import Failure, Outcome
 from bsv_store.acquisition.work.task import RunControl, Task
 from bsv_store.catalog.database.engine import Database
 from bsv_store.errors import InputError, NotFoundUpstreamError, UpstreamError
-from bsv_store.progress import SILENCE, Progress
+from bsv_store.progress import NO_PROGRESS, Progress
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class SharedWork(Generic[T]):
         self._database = database
         self._task = task
         self._workers = workers
-        self._progress = progress or SILENCE
+        self._progress = progress or NO_PROGRESS
         self._claims = Claims(database)
         self.control = RunControl(self._progress)
         self._waiting: deque[int] = deque()
@@ -120,7 +120,7 @@ class SharedWork(Generic[T]):
         return granted + task.extra_threads if granted == task.connections else granted
 
     def _fill(self, pool: ThreadPoolExecutor) -> None:
-        """Claim objects that the workers will soon start with, and submit them."""
+        """Claim the next objects for the workers, and submit them."""
         if not self._waiting and self._elsewhere and len(self._running) < self._workers:
             self._check_elsewhere()
         # Claim several at once: no worker then idles while the database is busy, and each claim costs a commit.
@@ -136,7 +136,7 @@ class SharedWork(Generic[T]):
             self._submit(pool, claimed[start : start + batch])
 
     def _claim(self, wanted: Sequence[int]) -> list[int]:
-        """Claim objects, and return those to download; the others belong to other processes or are present by now."""
+        """Claim objects, and return those to download; the others are claimed by other processes, or stored by now."""
         keys = {self._task.key(i): i for i in wanted}
         with self._database.writing() as connection:
             granted = {keys[key] for key in self._claims.take(connection, keys)}

@@ -1,4 +1,4 @@
-"""The interface between a kind of object that is downloaded and the runner that shares the downloads."""
+"""The interface of tasks, each of which downloads one kind of object, to the runner that shares downloads."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class StoppedError(Exception):
 
 
 class Task(ABC, Generic[T]):
-    """One kind of object that is downloaded for experiments.
+    """A task: downloads one kind of object for experiments.
 
-    Objects that have a number of another kind, such as the annotation with its spacing, are handled the same way.
+    Objects with another kind of number, such as the annotation with its spacing, are handled in the same way.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Task(ABC, Generic[T]):
 
     @abstractmethod
     def abort(self) -> None:
-        """Abort the transfers that `download` is waiting for, in whatever thread."""
+        """Abort the transfers that `download` is waiting for, in all threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class CommitResult:
 
 
 class RunControl:
-    """Connects worker threads with their run: they report received bytes, and learn that they should stop."""
+    """The connection of worker threads to their run: it counts received bytes and signals when to stop."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

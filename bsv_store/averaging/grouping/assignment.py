@@ -29,7 +29,7 @@ CROSSED = " & "
 """Joins the two labels of a crossed grouping."""
 
 Ancestry = Mapping[str, Sequence[str]]
-"""For every structure of the ontology: acronym -> acronyms from itself up to the root, nearest first."""
+"""For each structure of the ontology: acronym -> acronyms from itself up to the root, nearest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class _Factor:
-    """One grouping applied: its group labels, and for each experiment a group number or the reason for having none."""
+    """A grouping applied to experiments: the group labels, and for each experiment its group or why it has none."""
 
     labels: list[str]
     places: list[int | str]
@@ -189,7 +189,7 @@ def assign(
     if not members:
         raise RecipeError(
             f"no experiment belongs to a group; {left_out[0].experiment_id}: {left_out[0].reason}",
-            hint="Group by something else.",
+            hint="Use another grouping, or a wider selection.",
         )
     groups = tuple(
         Group(
@@ -278,7 +278,7 @@ def _by_region(grouping: RegionGrouping, experiments: Sequence[ExperimentFacts],
         chain = _ancestors(acronym, ancestry, f"the primary structure of experiment {experiment.experiment_id}")
         # The chain starts with the structure itself: an exact match comes first, then the nearest ancestor.
         found = next((number_of[ancestor] for ancestor in chain if ancestor in number_of), None)
-        places.append(f"{acronym} is not one of the listed regions, nor inside one" if found is None else found)
+        places.append(f"{acronym} is neither one of the listed regions nor inside one" if found is None else found)
     return _Factor([group.label for group in grouping.groups], places, keep_empty=True)
 
 

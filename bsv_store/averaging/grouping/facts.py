@@ -1,4 +1,4 @@
-"""What grouping and the hemisphere rules need to know about experiments."""
+"""The facts about experiments that groupings and hemisphere rules need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groupings: values that say which experiments are averaged together, their constructors and canonical JSON.
+"""Groupings: values that define which experiments are averaged together, their constructors and canonical JSON.
 
 `bsv_store.averaging.grouping.assignment.assign` applies a grouping to experiments.
 """
@@ -155,7 +155,7 @@ def by_coordinate(
     Raises
     ------
     RecipeError
-        If the axis or method is not valid, there is no bin, or edges are not finite and ascending.
+        If the axis or method is not valid, bins is less than 1, or edges are not finite and ascending.
 
     Examples
     --------

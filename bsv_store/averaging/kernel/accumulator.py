@@ -104,7 +104,7 @@ class GroupAccumulator:
     Raises
     ------
     RecipeError
-        If a statistic or the hemisphere rule is not valid, or there is no group.
+        If a statistic or the hemisphere rule is not valid, or ``n_groups`` is less than 1.
     InputError
         If the range of planes is outside the grid.
 
@@ -129,7 +129,7 @@ class GroupAccumulator:
         ap_range: tuple[int, int] | None = None,
     ) -> None:
         if n_groups < 1:
-            raise RecipeError(f"the number of groups must be positive, got {n_groups}")
+            raise RecipeError(f"n_groups must be a positive integer, got {n_groups}")
         self.statistics = checked_statistics(statistics)
         self._rule = choice("hemisphere_rule", hemisphere_rule, HEMISPHERE_RULES, error=RecipeError)
         self._required = required_sums(self.statistics, weighted=weighted)
@@ -162,7 +162,7 @@ class GroupAccumulator:
         self.add_all([MemberVolume(group, voxels, divisor, injected, weights, exclude, what)])
 
     def add_all(self, volumes: Sequence[MemberVolume]) -> None:
-        """Add volumes in their order: identical to adding them one by one, and twice as fast.
+        """Add volumes in order. The result is identical to adding them one by one; it is twice as fast.
 
         Raises
         ------
@@ -225,7 +225,7 @@ class GroupAccumulator:
 
     def _check_open(self) -> None:
         if self._is_finished:
-            raise InputError("finish() was called already", hint="It frees the sums: use a new accumulator.")
+            raise InputError("finish() was called already", hint="The sums have been freed; use a new accumulator.")
 
     def _add_alone(self, volume: MemberVolume, side: Hemisphere | None, divisor: float) -> None:
         group, voxels, what = volume.group, volume.voxels, volume.what

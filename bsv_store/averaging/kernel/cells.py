@@ -41,7 +41,7 @@ class RequiredSums:
 
     @property
     def moments(self) -> bool:
-        """Whether there is more than the plain sum."""
+        """Whether the cell has more than the plain sum."""
         return self.spread or self.extremes
 
     @property

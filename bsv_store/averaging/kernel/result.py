@@ -67,12 +67,14 @@ def joined(slabs: Sequence[GroupResult]) -> GroupResult:
         If they are not slabs of one result.
     """
     if not slabs:
-        raise InputError("there is no slab to join")
+        raise InputError("slabs must not be empty")
     ordered = sorted(slabs, key=lambda slab: slab.ap_range)
     if any(low.ap_range[1] != high.ap_range[0] for low, high in pairwise(ordered)):
         raise InputError(f"the slabs {[slab.ap_range for slab in ordered]} do not adjoin")
     if len({(slab.counts, slab.statistics, slab.hemisphere_rule, slab.mean.dtype) for slab in slabs}) != 1:
-        raise RecipeError("the slabs have different members or rules", hint="Compute all slabs in the same way.")
+        raise RecipeError(
+            "the slabs have different members or rules", hint="Compute all slabs with the same members and rules."
+        )
     first = ordered[0]
     return GroupResult(
         {name: _joined([slab.values[name] for slab in ordered]) for name in first.values},

@@ -106,7 +106,7 @@ def _adder(
             ends[1] = index.size
             loop(total.size, 1, ends, places, quotients, _ONE, total)
         else:
-            # Indices are unique, so take and put will do: three times as fast as np.add.at.
+            # Indices are unique, so take and put can be used, which are three times as fast as np.add.at.
             quotients += np.take(total, places, mode="clip")
             total[places] = quotients
 

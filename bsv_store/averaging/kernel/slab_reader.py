@@ -162,7 +162,7 @@ class SlabReader:
     def weights(
         self, weights: Mask, dropped: NDArray[np.bool_] | None, *, symmetric: bool, what: str
     ) -> NDArray[np.float64]:
-        """Weight of every voxel of the slab, float64; 0 where there is no data or the voxel is not counted.
+        """Weight of every voxel of the slab, float64; 0 for voxels without data or that are not counted.
 
         With `symmetric` a voxel and its mirror both get the smaller of their two weights, since a difference is as
         reliable as the less reliable of its two voxels.
@@ -181,7 +181,7 @@ class SlabReader:
             np.copyto(result, self.slab_of(weights, name), casting="unsafe")
         np.copyto(result, 0.0, where=np.isnan(result))
         if result.size and not (result.min() >= 0 and np.isfinite(result.max())):
-            raise InputError(f"{name} must be finite and not negative", hint="Use the data mask as it was stored.")
+            raise InputError(f"{name} must be finite and not negative", hint="Use an unmodified data mask.")
         if symmetric:
             planes = result.reshape(self.shape)
             np.minimum(planes, planes[..., ::-1].copy(), out=planes)
@@ -197,7 +197,7 @@ class SlabReader:
     def subtracted(self, flat: Flat, injected: Hemisphere) -> Flat:
         """Signal minus the mirrored voxel in the injected hemisphere; 0 in the other one.
 
-        Only voxels that are not 0 are processed. They are combined in a buffer of which nothing else is read.
+        Only voxels that are not 0 are processed, in a buffer whose other elements are not read.
         """
         width = self.shape[2]
         half = injected_half(width, injected)

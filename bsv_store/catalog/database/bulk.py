@@ -53,7 +53,7 @@ _MANY_ROWS = 1_000
 
 
 def table_of(model: type[Base]) -> Table:
-    """The table that a class stands for."""
+    """The table of a model class."""
     return model.__table__
 
 

@@ -50,7 +50,7 @@ def normalized_url(url: str) -> URL:
         raise InputError(f"the database {parsed.get_backend_name()!r} is not supported", hint=_URL_HINT)
     if parsed.password:
         raise InputError(
-            "the database URL contains a password, which everybody who can read the store could see",
+            "the database URL contains a password, which every user of the store could read",
             hint="Leave it out and set PGPASSWORD, or use a ~/.pgpass file.",
         )
     return parsed._replace(drivername="postgresql+psycopg", password=None)
@@ -85,7 +85,7 @@ class Database:
         self.target = target
         self.read_only = read_only
         self.is_sqlite = isinstance(target, Path)
-        # Whether this account is known to be allowed to write, so that the server need not be asked again.
+        # Whether this account is known to have write access, so that the check is made only once.
         self._has_written = False
         pool: dict[str, Any] = {"poolclass": QueuePool, "pool_pre_ping": not self.is_sqlite}
         if not pooled:
@@ -134,7 +134,7 @@ class Database:
         ReadOnlyStoreError
             If the store was opened read-only, or cannot be written to.
         StoreUnreachableError, BusyError, NoSpaceError
-            If the database cannot be reached, stays locked, or has no disk space.
+            If the database cannot be reached, stays locked, or its disk is full.
         """
         self._refuse_reader()
         wait_s = BUSY_TIMEOUT_S if patient else 0.0
@@ -163,7 +163,7 @@ class Database:
                     "SELECT NOT pg_is_in_recovery() AND has_table_privilege('experiment', 'INSERT')"
                 ).scalar()
             if not may_insert:
-                raise ReadOnlyStoreError(f"this account may only read the database {self}", hint=_READER_HINT)
+                raise ReadOnlyStoreError(f"this account has no write access to the database {self}", hint=_READER_HINT)
 
     def _refuse_reader(self) -> None:
         if self.read_only:
@@ -173,7 +173,7 @@ class Database:
         if isinstance(self.target, Path):
             for path in (self.target, self.target.parent):
                 if path.exists() and not os.access(path, os.W_OK):
-                    raise ReadOnlyStoreError(f"this account may only read {path}", hint=_READER_HINT)
+                    raise ReadOnlyStoreError(f"this account has no write access to {path}", hint=_READER_HINT)
 
     def vacuum(self, table: str) -> None:
         """Vacuum a Postgres table, so that queries covered by an index need not visit the table.
@@ -181,7 +181,7 @@ class Database:
         Raises
         ------
         StoreUnreachableError, BusyError, NoSpaceError
-            If the database cannot be reached, the table stays locked, or there is no disk space.
+            If the database cannot be reached, the table stays locked, or the disk is full.
         """
         # VACUUM cannot run inside a transaction.
         engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -231,7 +231,7 @@ def translated(error: Exception, where: str) -> BsvStoreError:
     original = error.orig if isinstance(error, DBAPIError) else error
     text = str(original).lower()
     if "deadlock" in text:
-        return BusyError(f"two jobs waited for each other in the database {where}", hint="Run the command again.")
+        return BusyError(f"deadlock with another job in the database {where}", hint="Run the command again.")
     if "locked" in text or "lock timeout" in text:
         return BusyError(
             f"the database {where} stayed locked for {BUSY_TIMEOUT_S:.0f} s",
@@ -253,7 +253,7 @@ def translated(error: Exception, where: str) -> BsvStoreError:
 
 
 def _forget_inherited_connections() -> None:
-    # Two processes must not use one connection: the child leaves the parent's alone and opens its own.
+    # Two processes must not share a connection: the child drops the parent's without closing them, and opens its own.
     for engine in list(_engines):
         engine.dispose(close=False)
 

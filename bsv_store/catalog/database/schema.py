@@ -23,7 +23,7 @@ KNOWN_REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", HEAD
 VERSION_TABLE = "bsv_store_version"
 
 _PACKAGE = Path(__file__).resolve().parents[2]
-# An arbitrary number, the same in all processes: Postgres then runs one migration of this database at a time.
+# An arbitrary number, the same in all processes, for the advisory lock that lets one migration run at a time.
 _ADVISORY_LOCK = 0x62737673746F7265
 # Alembic has one context per process; two threads in it crashed the interpreter.
 _one_migration_at_a_time = threading.Lock()
@@ -75,7 +75,7 @@ def upgrade(database: Database, revision: str = "head") -> None:
     Raises
     ------
     StoreError
-        If rows would be left that refer to missing rows. Nothing is changed then.
+        If a foreign key would refer to a missing row afterwards. Nothing is changed then.
     """
     from alembic import command
 
@@ -121,14 +121,14 @@ def _migrate(database: Database, run: Callable[[Config], None]) -> None:
         if private.is_sqlite:
             driver: Any = connection.connection.driver_connection
             driver.execute("PRAGMA foreign_keys = OFF")
-        with _whole_or_nothing(private, connection):
+        with _locked_transaction(private, connection):
             run(alembic_config(connection))
             if private.is_sqlite:
                 _refuse_dangling_rows(connection)
 
 
 @contextmanager
-def _whole_or_nothing(database: Database, connection: Connection) -> Iterator[None]:
+def _locked_transaction(database: Database, connection: Connection) -> Iterator[None]:
     with connection.execution_options(bsv_begin="IMMEDIATE").begin():
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})

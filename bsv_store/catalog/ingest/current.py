@@ -1,8 +1,7 @@
 """The current experiments as a pure function of all ingested lists, independent of the order of ingestion.
 
-Lists of different kinds do not compete: an experiment follows the most trusted kind that ever listed it, and the newest
-list of that kind that has it. Missing values are filled in from the newest CSV export, which is in the same
-registration; never from the 2016 export, whose registration is older.
+The record of an experiment is that of the newest list of the most trusted kind that has it. Missing values are filled
+in from the newest CSV export, which uses the same registration; never from the 2016 export, which uses an older one.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _FILLED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class LatestRecord:
     """The record of an experiment in the newest list of a kind that has it."""
 
     rank: Rank
@@ -44,27 +43,27 @@ class History:
     ----------
     newest : mapping of str to Rank
         The newest list of each kind.
-    sightings : mapping of str to mapping of int to Sighting
+    latest : mapping of str to mapping of int to LatestRecord
         By kind and experiment.
     """
 
     newest: Mapping[str, Rank]
-    sightings: Mapping[str, Mapping[int, Sighting]]
+    latest: Mapping[str, Mapping[int, LatestRecord]]
 
     def with_list(self, kind: str, rank: Rank, records: Iterable[ExperimentRecord]) -> History:
         """The history with one more list, which may be older than the others."""
-        sightings = dict(self.sightings.get(kind, {}))
+        latest = dict(self.latest.get(kind, {}))
         for record in records:
-            known = sightings.get(record.id)
+            known = latest.get(record.id)
             if known is None or known.rank < rank:
-                sightings[record.id] = Sighting(rank, record)
+                latest[record.id] = LatestRecord(rank, record)
         newest = max(rank, self.newest.get(kind, rank))
-        return History({**self.newest, kind: newest}, {**self.sightings, kind: sightings})
+        return History({**self.newest, kind: newest}, {**self.latest, kind: latest})
 
 
 @dataclass(frozen=True, slots=True)
 class CurrentExperiment:
-    """An experiment as it is stored, without the columns that follow from unionize rows.
+    """An experiment as stored, without the columns that are derived from unionize rows.
 
     Attributes
     ----------
@@ -99,7 +98,7 @@ class CurrentExperiment:
         )
 
 
-# The other fields of a record are in tables of their own, or follow from the structure's id.
+# The other fields of a record are in separate tables, or are derived from the structure's id.
 _RECORD_COLUMNS = tuple(
     each.name
     for each in fields(ExperimentRecord)
@@ -107,7 +106,7 @@ _RECORD_COLUMNS = tuple(
 )
 _DERIVED_COLUMNS = ("transgenic_line", "source_kind", "withdrawn")
 ROW_COLUMNS = (*_RECORD_COLUMNS, *_DERIVED_COLUMNS)
-"""The columns of table ``experiment`` that follow from the lists."""
+"""The columns of table ``experiment`` that are derived from the lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +118,14 @@ class CurrentState:
 
 
 def current_state(history: History) -> CurrentState:
-    """The experiments and lines that follow from a history."""
+    """The current experiments and lines, derived from a history."""
     details = _line_details(history)
     experiments: dict[int, CurrentExperiment] = {}
     for kind in EXPERIMENT_SOURCE_KINDS:
-        for experiment_id, sighting in history.sightings.get(kind, {}).items():
+        for experiment_id, latest_record in history.latest.get(kind, {}).items():
             if experiment_id not in experiments:
-                withdrawn = EXPERIMENT_SOURCE_KINDS[kind].is_historic or sighting.rank != history.newest[kind]
-                record = _filled(history, kind, sighting.record)
+                withdrawn = EXPERIMENT_SOURCE_KINDS[kind].is_historic or latest_record.rank != history.newest[kind]
+                record = _filled(history, kind, latest_record.record)
                 experiments[experiment_id] = _current(record, kind, withdrawn, details)
     used = {name for experiment in experiments.values() for name in experiment.line_names}
     return CurrentState(experiments, {name: details[name] for name in sorted(used)})
@@ -135,7 +134,7 @@ def current_state(history: History) -> CurrentState:
 def _filled(history: History, kind: str, record: ExperimentRecord) -> ExperimentRecord:
     if kind in _FILLING_KINDS or EXPERIMENT_SOURCE_KINDS[kind].is_historic:
         return record
-    others = [found.record for name in _FILLING_KINDS if (found := history.sightings.get(name, {}).get(record.id))]
+    others = [found.record for name in _FILLING_KINDS if (found := history.latest.get(name, {}).get(record.id))]
     values: dict[str, Any] = {}
     for names in _FILLED:
         if _is_silent(record, names):
@@ -160,10 +159,10 @@ def _line_details(history: History) -> dict[str, LineRecord]:
     """Each line with its details: every detail from the newest list of the most trusted kind that has it."""
     details: dict[str, LineRecord] = {}
     for kind in EXPERIMENT_SOURCE_KINDS:
-        sightings = history.sightings.get(kind, {})
+        latest = history.latest.get(kind, {})
         # The id decides within one list, so that the result does not depend on the order of a dictionary.
-        for key in sorted(sightings, key=lambda key: (sightings[key].rank, key), reverse=True):
-            for line in sightings[key].record.lines:
+        for key in sorted(latest, key=lambda key: (latest[key].rank, key), reverse=True):
+            for line in latest[key].record.lines:
                 known = details.setdefault(line.name, line)
                 if known is not line and known != line:
                     details[line.name] = _completed(known, line)

@@ -54,7 +54,7 @@ def diff_snapshots(connection: Connection, old_id: int, new_id: int) -> Snapshot
     Raises
     ------
     InputError
-        If there is no such snapshot, or it is not an experiment list.
+        If a snapshot does not exist, or is not an experiment list.
     """
     old, new = (_experiment_list(connection, snapshot_id) for snapshot_id in (old_id, new_id))
     before, after = members(connection, old.id), members(connection, new.id)
@@ -78,7 +78,7 @@ def _experiment_list(connection: Connection, snapshot_id: int) -> Snapshot:
     snapshot = find_snapshot(connection, snapshot_id)
     if snapshot.what != "experiments":
         raise InputError(
-            f"snapshot {snapshot_id} is of {snapshot.what}; only experiment lists are kept and can be compared",
+            f"snapshot {snapshot_id} is of {snapshot.what}; only experiment lists can be compared",
             hint="List the snapshots: `bsv-store catalog snapshots`.",
         )
     return snapshot

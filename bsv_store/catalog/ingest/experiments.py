@@ -1,4 +1,4 @@
-"""Ingests an experiment list: all snapshots are kept, and the current experiments follow from all of them."""
+"""Ingest experiment lists: all snapshots are kept, and the current experiments are derived from all of them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _STRUCTURE_COLUMNS = ("experiment_id", "structure_id")
 _LINE_COLUMNS = ("experiment_id", "transgenic_line_id")
 _DETAILS = ("allen_id", "type_name", "description", "stock_number")
 
-# Upstream, 3 of 2,995 experiments disappeared in two years. A list that lost more than this is hardly complete.
+# Upstream, 3 of 2,995 experiments disappeared in two years. A list that lost a larger fraction is probably incomplete.
 _PLAUSIBLE_LOSS = 0.2
 _PLAUSIBLE_COUNT = 100
 
@@ -74,7 +74,7 @@ def ingest_experiments(
             return _nothing_new(connection, experiments)
     with database.writing() as connection:
         wait_for_turn(connection)
-        # Another process may have been faster with the same list.
+        # Another process may have stored the same list meanwhile.
         if _is_known(connection, experiments, content):
             return _nothing_new(connection, experiments)
         check_structures(connection, _structure_ids(experiments), source)
@@ -196,7 +196,7 @@ def _check_whole(history: History, experiments: ExperimentList, source: str) -> 
     newest = history.newest.get(kind)
     if newest is None or rank_of(experiments.upstream_date, sys.maxsize) < newest:
         return
-    before = {key for key, sighting in history.sightings[kind].items() if sighting.rank == newest}
+    before = {key for key, latest_record in history.latest[kind].items() if latest_record.rank == newest}
     lost = len(before - {record.id for record in experiments.experiments})
     if lost > max(_PLAUSIBLE_COUNT, _PLAUSIBLE_LOSS * len(before)):
         raise InputError(
@@ -254,7 +254,7 @@ def _write_lines(connection: Connection, state: CurrentState) -> set[int]:
     before = {tuple(row) for row in connection.execute(select(*(table.c[name] for name in _LINE_COLUMNS)))}
     after = {(key, ids[name]) for key, row in state.experiments.items() for name in row.line_names}
     replace_rows(connection, table, _LINE_COLUMNS, before, after)
-    # Delete lines that no experiment has any more, so that the table does not depend on the order of lists either.
+    # Delete lines that no experiment has, so that the table does not depend on the order of ingestion.
     unused = [(line_id,) for name, line_id in ids.items() if name not in state.lines]
     delete_rows(connection, table_of(TransgenicLine), ("id",), unused)
     return {key for key, _ in before ^ after}

@@ -1,4 +1,4 @@
-"""Determines the injected hemisphere: by the unionize rows of the root, or else by the injection coordinate.
+"""Determine the injected hemisphere from the unionize rows of the root, or else from the injection coordinate.
 
 The coordinate is the densest voxel of the injection. In 5 of 107 real experiments it lies in the hemisphere with the
 smaller part of the injection.
@@ -41,7 +41,7 @@ def update_injected_hemispheres(connection: Connection, experiment_ids: Collecti
     """
     if experiment_ids is None:
         experiment_ids = connection.execute(select(Experiment.id)).scalars().all()
-    # A statement of its own, so that the next one sees what another writer has committed meanwhile.
+    # A separate statement, so that the next one sees what another writer has committed meanwhile.
     lock_experiments(connection, experiment_ids)
     table = table_of(Experiment)
     wanted = _sides(connection, experiment_ids)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, RowMapping, and_, select
 from bsv_store.catalog.database.bulk import insert_rows, table_of
 from bsv_store.catalog.database.models import ExperimentRevision, SnapshotMember, SourceSnapshot
 from bsv_store.catalog.ingest.checks import canonical_json, sha256_of
-from bsv_store.catalog.ingest.current import History, Sighting
+from bsv_store.catalog.ingest.current import History, LatestRecord
 from bsv_store.catalog.ranks import Rank, rank_of
 from bsv_store.catalog.records import ExperimentRecord, LineRecord
 
@@ -48,15 +48,15 @@ def read_history(connection: Connection) -> History:
         ranks[row.id] = rank_of(row.upstream_date, row.id)
         if row.kind not in newest or ranks[newest[row.kind]] < ranks[row.id]:
             newest[row.kind] = row.id
-    sightings: dict[str, dict[int, Sighting]] = {kind: {} for kind in newest}
+    latest: dict[str, dict[int, LatestRecord]] = {kind: {} for kind in newest}
     for kind, snapshot_id in newest.items():
         for member in _members(connection, snapshot_id):
-            sightings[kind][member["experiment_id"]] = Sighting(ranks[snapshot_id], record_of(member["payload"]))
+            latest[kind][member["experiment_id"]] = LatestRecord(ranks[snapshot_id], record_of(member["payload"]))
         # The few experiments that are no longer in the list.
         for gone in _left(connection, kind, snapshot_id, ranks):
             rank = ranks[gone["snapshot_id"]]
-            sightings[kind][gone["experiment_id"]] = Sighting(rank, record_of(gone["payload"]))
-    return History({kind: ranks[snapshot_id] for kind, snapshot_id in newest.items()}, sightings)
+            latest[kind][gone["experiment_id"]] = LatestRecord(rank, record_of(gone["payload"]))
+    return History({kind: ranks[snapshot_id] for kind, snapshot_id in newest.items()}, latest)
 
 
 def members(connection: Connection, snapshot_id: int) -> dict[int, ExperimentRecord]:

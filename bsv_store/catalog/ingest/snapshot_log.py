@@ -16,7 +16,7 @@ from bsv_store.errors import InputError
 from bsv_store.text import number_of
 from bsv_store.vocabulary import SnapshotContent
 
-# Any number, the same in all processes; migrations use another one.
+# An arbitrary number, the same in all processes; migrations use a different one.
 _ADVISORY_LOCK = 0x696E67657374
 
 
@@ -64,7 +64,7 @@ class IngestReport:
         """Further remarks, one sentence each."""
         found = []
         if self.newer_list is not None:
-            found.append(f"The newer {self.kind} list of {self.newer_list} stays current; this list is history.")
+            found.append(f"The newer {self.kind} list of {self.newer_list} stays current; this one is kept as history.")
         if self.merged:
             found.append(f"Merged {number_of(self.merged, 'row')}: repeats of an experiment with another line.")
         return tuple(found)
@@ -127,7 +127,7 @@ def find_snapshot(connection: Connection, snapshot_id: int) -> Snapshot:
     query = select(*_COLUMNS).where(SourceSnapshot.id == (snapshot_id if is_possible else -1))
     row = connection.execute(query).one_or_none()
     if row is None:
-        raise InputError(f"there is no snapshot {snapshot_id}", hint="List them: `bsv-store catalog snapshots`.")
+        raise InputError(f"unknown snapshot {snapshot_id}", hint="List them: `bsv-store catalog snapshots`.")
     return _snapshot(row)
 
 
@@ -141,7 +141,7 @@ def find_same(
 ) -> int | None:
     """The id of the last snapshot of the same kind and upstream date if it has the same content, else None.
 
-    Earlier ones do not count: after A and B of one date, A is new again.
+    Earlier snapshots do not count: if A and then B of the same date were ingested, A is new again.
     """
     query = select(SourceSnapshot.id, SourceSnapshot.content_sha256).where(
         SourceSnapshot.what == what,

@@ -1,4 +1,4 @@
-"""Ingests a structure graph: the structures, their closure and their sets."""
+"""Ingest structure graphs: structures, their closure and their sets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bsv_store.catalog.ingest.snapshot_log import IngestReport, find_same, recor
 from bsv_store.catalog.records import Ontology
 from bsv_store.errors import InputError
 
-# A stand-in until a better graph is ingested: acronyms and names in this CSV have lost their commas.
+# A fallback until a better graph is ingested: acronyms and names in this CSV have no commas.
 STAND_IN_KIND = "csv"
 
 _OTHER_ONTOLOGY = (
@@ -54,9 +54,9 @@ def ingest_structures(database: Database, ontology: Ontology, *, source: str, ki
     """Ingest a structure graph, and report what it changed.
 
     The graph that was ingested last is the current one; structures that are missing from it are marked as withdrawn and
-    keep their place. A graph of the kind ``csv`` is a stand-in: beside one of another kind it only adds structures that
-    are new to the store, as withdrawn ones. Structure sets are replaced one by one, by sources that have them; other
-    sets stay unchanged.
+    keep their place. A graph of the kind ``csv`` is a fallback: if the store has one of another kind, it only adds
+    structures that are new to the store, as withdrawn ones. Structure sets in the source replace those with the same
+    id; other sets stay unchanged.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def ingest_structures(database: Database, ontology: Ontology, *, source: str, ki
     Raises
     ------
     InputError
-        If it is not a tree, or belongs to another ontology than that of the store. Nothing is written then.
+        If it is not a tree, or is not the ontology of the store. Nothing is written then.
     """
     _check(ontology, source)
     content_sha256 = _content_sha256(ontology)
@@ -200,7 +200,7 @@ def _paths(parents: Mapping[int, int | None], source: str) -> dict[int, tuple[in
 def _write_nodes(connection: Connection, before: Mapping[int, _Node], touched: list[_Node]) -> None:
     table = table_of(Structure)
     owners = {node.acronym: node.id for node in before.values()}
-    # An acronym may move from one structure to another; the first owner releases it beforehand.
+    # An acronym may move from one structure to another; the previous owner must release it first.
     for node in touched:
         owner = owners.get(node.acronym, node.id)
         if owner != node.id:

@@ -1,4 +1,4 @@
-"""Ingests unionize rows. Only what differs is written, each half of an experiment's table entirely or not at all."""
+"""Ingest unionize rows. Only halves of an experiment's table that differ are written, each completely or not at all."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from bsv_store.vocabulary import UNIONIZE_PARTS, UnionizePart
 
 _KEY = ("experiment_id", "structure_id", "hemisphere_id", "is_injection")
 _COORDINATES = ("max_voxel_x", "max_voxel_y", "max_voxel_z")
-# How rows are laid out to be hashed: fixed for all time, since the hashes are kept.
 # The layout of rows for hashing. It must never change, since the hashes are stored.
 _HASHED = np.dtype([(column, f"<{code}" if code != "?" else code) for _, column, code in UNIONIZE_FIELDS])
 
@@ -51,8 +50,8 @@ def ingest_unionizes(
     """Ingest the unionize rows of one or more experiments, and report what they changed.
 
     For each experiment in the table, the halves in ``table.parts`` replace those in the store if they differ, all in
-    one transaction; other halves stay unchanged. The rows are in memory about three times, so pass a bounded number of
-    experiments.
+    one transaction; other halves stay unchanged. Memory is about three times that of the rows, so pass a bounded
+    number of experiments.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The correlation search: which experiments project most similarly to one of them."""
+"""The correlation search: the experiments that project most similarly to a given one."""
 
 from __future__ import annotations
 

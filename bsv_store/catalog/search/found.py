@@ -73,17 +73,17 @@ def find_named(connection: Connection, structures: StructureRef | Sequence[Struc
     """
     rows = tuple(dict.fromkeys(find_structures(connection, structures)))
     if not rows:
-        raise InputError("structures is an empty list", hint="Name one or more, such as 'CP'.")
+        raise InputError("structures must not be empty", hint="Name one or more, such as 'CP'.")
     return rows
 
 
 def check_limit(limit: object) -> None:
-    """Accept None or a positive integer.
+    """Check that a limit is None or a positive integer.
 
     Raises
     ------
     InputError
-        If it is neither.
+        If it is not.
     """
     if limit is not None:
         whole_number("limit", limit, least=1)

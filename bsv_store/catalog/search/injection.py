@@ -1,4 +1,4 @@
-"""The injection search: which experiments were injected nearest to a point."""
+"""The injection search: the experiments injected nearest to a point."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def search_injections(
     ids = search_among(connection, selection, near=point, radius_um=_EVERYWHERE_UM if radius_um is None else radius_um)
     columns = (Experiment.id, Experiment.injection_ap, Experiment.injection_dv, Experiment.injection_ml)
     query = select(*columns).where(id_in(connection, Experiment.id, ids)).order_by(Experiment.id)
-    # As tuples: NumPy probes rows of SQLAlchemy for attributes, which takes longer than the query.
+    # Convert to tuples: NumPy looks up attributes of SQLAlchemy rows, which takes longer than the query.
     found = np.array([tuple(row) for row in connection.execute(query)], dtype=float).reshape(-1, 4)
     distance = np.sqrt(((found[:, 1:] - np.array(point, dtype=float)) ** 2).sum(axis=1))
     return found_frame(connection, ids, {"distance_um": distance}, limit=limit, ascending=True)

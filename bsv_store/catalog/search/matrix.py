@@ -137,7 +137,7 @@ def matrix_sql(
     sides = _sides(hemisphere)
     targeted = find_targets(connection, targets, structure_set)
     membership = _membership(connection, selection, sources)
-    # n, a column of its own, is the value of its statistic.
+    # The statistic 'n' needs no value, because n is always a column.
     value = "" if chosen == "n" else f", {_value_sql(chosen)} AS {name}"
     # Only integers that were looked up and names from closed lists: the text contains no user input.
     return f"""\
@@ -213,7 +213,7 @@ def _checked_statistic(
 def _sides(hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere]) -> tuple[MeasuredHemisphere, ...]:
     named = several("hemisphere", hemisphere, such_as="'both' or ['ipsilateral', 'contralateral']")
     if not named:
-        raise InputError("hemisphere is an empty list", hint="For example ['ipsilateral', 'contralateral'].")
+        raise InputError("hemisphere must not be empty", hint="For example ['ipsilateral', 'contralateral'].")
     return tuple(dict.fromkeys(choice("hemisphere", side, MEASURED_HEMISPHERES).name for side in named))
 
 

@@ -1,4 +1,4 @@
-"""The point search: which experiments have signal at a point, by the volumes in the store."""
+"""The point search: the experiments with the largest values at a point, by the volumes in the store."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def rank_structures(
             id_in(connection, Unionize.structure_id, [row.id for row in ranked]),
             value > threshold,
         )
-        # Ties occur in real tables; they are in the same order on both databases.
+        # Ties occur in real tables; the order must be the same on both databases.
         .order_by(Unionize.experiment_id, value.desc(), Structure.graph_order, Structure.id, Unionize.hemisphere_id)
     )
     rows: list[tuple[Any, ...]] = [
@@ -93,7 +93,7 @@ def _hemispheres(hemisphere: object) -> dict[int, str]:
     given = several("hemisphere", hemisphere, such_as="['left', 'right']")
     rows = [choice("hemisphere", each, _ABSOLUTE) for each in given]
     if not rows:
-        raise InputError("hemisphere is an empty list", hint="For example ['left', 'right'].")
+        raise InputError("hemisphere must not be empty", hint="For example ['left', 'right'].")
     return {hemisphere_ids(row.name)[0]: row.name for row in rows}
 
 

@@ -58,7 +58,7 @@ class Signal:
     experiment_ids : ndarray of int64, shape (n_experiments,)
         Ascending.
     structure_ids : ndarray of int64, shape (n_structures,)
-        In the order asked for.
+        In the requested order.
     hemisphere : MeasuredHemisphere
     values : ndarray of float64, shape (n_experiments, n_structures)
         A row is NaN if the experiment's unionize rows are not in the store, or if the hemisphere is relative to an
@@ -110,18 +110,18 @@ def find_targets(
     UnknownStructureError
         If the ontology does not have a structure.
     InputError
-        If both are given, there is no such set, or Allen does not measure the signal in one of the structures.
+        If both are given, the set does not exist, or Allen does not measure the signal in one of the structures.
     """
     if structures is None:
         rows = structure_set(connection, SUMMARY_STRUCTURE_SET_ID if structure_set_id is None else structure_set_id)
         unmeasured = set(_unmeasured(connection, rows))
         return tuple(row for row in rows if row not in unmeasured)
     if structure_set_id is not None:
-        raise InputError("structures and structure_set cannot both be given", hint="Give one of them.")
+        raise InputError("structures and structure_set cannot both be given", hint="Use only one of them.")
     rows = find_structures(connection, structures)
     if not rows:
         raise InputError(
-            "structures is an empty list", hint="Name one or more, or leave it out for the summary structures."
+            "structures must not be empty", hint="Name one or more, or leave it out for the summary structures."
         )
     absent = _unmeasured(connection, rows)
     if absent:
@@ -140,7 +140,7 @@ def _unmeasured(connection: Connection, rows: Sequence[StructureRow]) -> list[St
     members = set(connection.scalars(member))
     if not members:
         return []
-    # Eight structures outside the set (the root, ventricles) have records too, which only their rows show.
+    # Eight structures outside the set (the root, ventricles) have records too; their rows are the only evidence.
     return [
         row
         for row in rows

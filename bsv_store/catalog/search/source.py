@@ -1,4 +1,4 @@
-"""The source search: which experiments were injected in structures."""
+"""The source search: the experiments injected in structures."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def search_sources(
 
 
 def _outermost(connection: Connection, rows: Sequence[StructureRow]) -> list[StructureRow]:
-    """The structures that lie in no other of them: parents already contain their children."""
+    """The structures that are not inside another one of the list; parents already contain their children."""
     ids = [row.id for row in rows]
     inner = select(StructureAncestor.descendant_id).where(
         id_in(connection, StructureAncestor.ancestor_id, ids), StructureAncestor.distance > 0

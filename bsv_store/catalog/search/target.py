@@ -1,4 +1,4 @@
-"""The target search: which experiments project to structures."""
+"""The target search: the experiments that project to structures."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The criteria of a selection: one field each, with everything that is known about it.
+"""The criteria of a selection: one field each, with its check, help text and option.
 
-Checks, SQL, error messages and the options of the command line all read the rows in ``CRITERIA``. A criterion on a
-column of the view ``experiments`` needs a field of `Criteria` and the keyword of the same name of ``Selection``; one
-that is more than a comparison with a column also needs its condition in ``bsv_store.catalog.selection.resolve``.
+Checks, SQL, error messages and the options of the command line all read the rows in ``CRITERIA``. A new criterion on a
+column of the view ``experiments`` needs a field of `Criteria` and a keyword of the same name in ``Selection``; one that
+is more than a comparison with a column also needs a condition in ``bsv_store.catalog.selection.resolve``.
 
 This module imports neither NumPy nor SQLAlchemy, so that ``--help`` can read the rows.
 """
@@ -34,15 +34,15 @@ Box = tuple[Interval | None, Interval | None, Interval | None]
 Point = tuple[float, float, float]
 
 Form = Literal["structures", "names", "ids", "choice", "flag", "number", "point", "box"]
-"""What the value of a criterion is: any of several structures, names or ids; or one value."""
+"""The type of a criterion: any of several structures, names or ids; or one value."""
 
 Section = Literal["injection", "mouse", "projection", "name"]
-"""By what a criterion selects."""
+"""The section of the help in which a criterion is listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Criterion:
-    """Everything about a criterion but its name, its default and, unless ``column`` is set, its SQL.
+    """The properties of a criterion, except its name, its default and, unless ``column`` is set, its SQL.
 
     Attributes
     ----------
@@ -53,21 +53,21 @@ class Criterion:
     words : str
         Help text of the option.
     metavar : str or None
-        What stands for the value in the help.
+        Placeholder for the value in the help.
     option : str or None
-        The option, where it is not the name of the criterion with hyphens.
+        The option, if it is not the name of the criterion with hyphens.
     rows : mapping of str to row, optional
         The closed list of a choice.
     spellings : mapping of str to str, optional
-        Other spellings of names, folded (:func:`bsv_store.text.folded`), and the names that they mean.
+        Names by their other spellings, folded (:func:`bsv_store.text.folded`).
     column : str or None
         Column of the view ``experiments`` that the value is compared with.
     bound : {'lowest', 'highest'} or None
         Whether a number is an inclusive limit of the column.
     belongs_to : str or None
-        The criterion that this one qualifies and means nothing without.
+        The criterion that this one qualifies; it has no meaning without it.
     may_be_empty : bool
-        Whether an empty list asks for nothing. Elsewhere it is an error, as it can hardly mean "everything".
+        Whether an empty list means no restriction. For other criteria an empty list is an error.
     """
 
     form: Form
@@ -90,7 +90,7 @@ class Criterion:
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """Criteria that must all hold; create them with `Criteria.checked`. The defaults ask for nothing.
+    """Criteria that must all hold; create them with `Criteria.checked`. The defaults do not restrict anything.
 
     Every value is in its canonical form: sequences sorted and without duplicates, numbers as float.
     """
@@ -289,13 +289,13 @@ class Criteria:
 
     @classmethod
     def checked(cls, values: Mapping[str, Any], *, spell: Callable[[str], str] = str) -> Self:
-        """The criteria with these values, each checked and made canonical; None asks for nothing.
+        """The criteria with these values, each checked and made canonical; None means no restriction.
 
         Parameters
         ----------
         values : mapping of str to object
         spell : callable
-            How errors write the name of a criterion.
+            Returns the name of a criterion for errors.
 
         Raises
         ------
@@ -311,14 +311,14 @@ class Criteria:
             name: _canonical(CRITERIA[name], spell(name), value) for name, value in values.items() if value is not None
         }
         if checked.get("ids") is not None:
-            # Experiments that are named by id are selected, withdrawn or not: one meaning, one form.
+            # Experiments named by id are selected, withdrawn or not, so the flag has no effect and is removed.
             checked["include_withdrawn"] = False
         criteria = cls(**checked)
         _check_together(criteria, spell)
         return criteria
 
     def to_dict(self) -> dict[str, Any]:
-        """The criteria that ask for something, as plain lists, numbers and strings."""
+        """The criteria that differ from their default, as plain lists, numbers and strings."""
         values = ((each.name, getattr(self, each.name), each.default) for each in fields(self))
         return {name: _plain(value) for name, value, default in values if value != default}
 
@@ -330,7 +330,7 @@ CRITERIA: Mapping[str, Criterion] = MappingProxyType(
 
 
 def default_of(name: str) -> Any:
-    """The value of a criterion that asks for nothing."""
+    """The default value of a criterion, which does not restrict anything."""
     return _DEFAULTS[name]
 
 
@@ -398,7 +398,7 @@ def _several(name: str, value: Any, criterion: Criterion) -> list[Any]:
         return [value]
     values = list(value)
     if not values and not criterion.may_be_empty:
-        raise SelectionError(f"{name} is an empty list", hint="Leave it out if it is not to restrict anything.")
+        raise SelectionError(f"{name} must not be empty", hint="Omit it for no restriction.")
     return values
 
 
@@ -483,9 +483,9 @@ def _interval(name: str, value: Any) -> Interval | None:
     ends = [] if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable) else list(value)
     if len(ends) != 2:
         raise SelectionError(
-            f"{name} must be a pair of numbers or None, got {shown(value)}", hint="Give (lowest, highest) in um."
+            f"{name} must be a pair of numbers or None, got {shown(value)}", hint="Use (lowest, highest) in um."
         )
     low, high = (_number(name, end) for end in ends)
     if low > high:
-        raise SelectionError(f"{name}: {low:g} is above {high:g}", hint="Give (lowest, highest) in um.")
+        raise SelectionError(f"{name}: {low:g} is above {high:g}", hint="Use (lowest, highest) in um.")
     return low, high

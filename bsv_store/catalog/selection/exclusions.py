@@ -1,4 +1,4 @@
-"""The exclusion list: experiments that selections leave out, with the reasons and the whole history."""
+"""The exclusion list: experiments that selections leave out, with reasons and history."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def excluded_ids() -> Select[int]:
 
 
 def excluded(connection: Connection, ids: Iterable[int]) -> dict[int, str]:
-    """Those of the experiments that are on the exclusion list: reason by id, ascending."""
+    """The experiments among ``ids`` that are on the exclusion list: reason by id, ascending."""
     query = select(Exclusion.experiment_id, Exclusion.reason).where(
         Exclusion.lifted_at.is_(None), id_in(connection, Exclusion.experiment_id, ids)
     )

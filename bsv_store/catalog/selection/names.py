@@ -72,7 +72,7 @@ def _refuse_millimeters(leaf: Criteria) -> None:
 
 
 def check_experiments(connection: Connection, ids: Collection[int]) -> None:
-    """Accept experiment ids that the catalog has, withdrawn or not.
+    """Check that the catalog has these experiments, withdrawn or not.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def _check_lines(connection: Connection, names: Collection[str]) -> None:
             f"the catalog has no transgenic line {listed(shown(name) for name in unknown)}",
             hint=f"Did you mean {listed(near)}?"
             if near
-            else f"Give the exact name of a line, {WILD_TYPE!r} or {ANY_CRE!r}.",
+            else f"Use the exact name of a line, {WILD_TYPE!r} or {ANY_CRE!r}.",
         )
 
 
@@ -117,7 +117,7 @@ def _plain(name: str) -> str:
 
 
 def mistaken_lines(selection: Selection) -> tuple[str, ...]:
-    """Names of lines in a selection that belong to an allele but are easily mistaken for wild type.
+    """Names of lines in a selection that name an allele but are easily mistaken for wild type.
 
     Allen's list has a line ``wt`` of the type "wild type", of mice that also carry a Cre line.
     """
@@ -147,7 +147,7 @@ def _check_targets(connection: Connection, targets: Sequence[StructureRow]) -> N
     member = select(StructureSetMember.structure_id).where(
         StructureSetMember.structure_set_id == UNIONIZE_STRUCTURE_SET_ID
     )
-    # Eight structures outside the set (the root, ventricles) have records too, which only their rows show.
+    # Eight structures outside the set (the root, ventricles) have records too; their rows are the only evidence.
     can_tell = select(exists(member), exists(select(UnionizeCoverage.experiment_id)))
     if not targets or not all(connection.execute(can_tell).one()):
         return

@@ -1,11 +1,11 @@
-"""From a selection to experiment ids: one SELECT, the same on SQLite and Postgres, with bound parameters only.
+"""Compile a selection to one SELECT of experiment ids, for SQLite and Postgres, with bound parameters only.
 
-Names are looked up first. Every condition is then about the experiment's row or its id, and NULL does not match.
+Names are looked up first. Each condition then refers to the experiment's row or id, and NULL does not match.
 
 The policy for withdrawn and excluded experiments is here and nowhere else. A part of a selection leaves out withdrawn
 experiments unless it has ``include_withdrawn`` or names them in ``ids``, and leaves out experiments on the exclusion
-list unless it has ``include_excluded``. An experiment on the exclusion list that is named in ``ids`` is an error; parts
-that are taken away with ``-`` may name it, and then take it away.
+list unless it has ``include_excluded``. An experiment on the exclusion list that is named in ``ids`` is an error,
+except in parts that are subtracted with ``-``.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def compile_selection(connection: Connection, selection: Selection) -> Select[in
 
 
 def check_selection(connection: Connection, selection: Selection) -> _Compiler:
-    """Accept a selection that can be compiled, and return its compiler.
+    """Check a selection, and return its compiler.
 
     Raises
     ------
@@ -131,8 +131,8 @@ def unmeasured(connection: Connection, selection: Selection) -> tuple[int, ...]:
     if all(leaf.projecting_to is None for leaf in selection.leaves()):
         return ()
     compiler = check_selection(connection, selection)
-    at_most = compiler.condition(selection.node, doubtful=True, flips=True)
-    at_least = compiler.condition(selection.node, doubtful=False, flips=True)
+    at_most = compiler.condition(selection.node, match_unknown=True, invert_subtracted=True)
+    at_least = compiler.condition(selection.node, match_unknown=False, invert_subtracted=True)
     query = select(Experiment.id).where(at_most, not_(func.coalesce(at_least, false()))).order_by(Experiment.id)
     return tuple(connection.scalars(query))
 
@@ -177,7 +177,7 @@ def _refuse_excluded(connection: Connection, node: Node) -> None:
 
 
 def _named(node: Node) -> Iterator[int]:
-    """The ids that the parts of a selection name, without those that are taken away."""
+    """The ids that a selection names, except in subtracted parts."""
     if isinstance(node, Criteria):
         if not node.include_excluded:
             yield from set(node.ids or ()).difference(node.exclude_ids or ())
@@ -200,27 +200,32 @@ class _Compiler:
     connection: Connection
     structure_ids: Mapping[StructureRef, int]
 
-    def condition(self, node: Node, *, doubtful: bool = False, flips: bool = False) -> ColumnElement[bool]:
+    def condition(
+        self, node: Node, *, match_unknown: bool = False, invert_subtracted: bool = False
+    ) -> ColumnElement[bool]:
         """The condition on an experiment's row.
 
-        With ``doubtful``, unknown projections count as a match; with ``flips`` this is reversed in parts that are taken
-        away, so that the two values of ``doubtful`` give the largest and the smallest possible selection.
+        With ``match_unknown``, unknown projections count as a match; with ``invert_subtracted`` this is reversed in
+        subtracted parts, so that the two values of ``match_unknown`` give the largest and the smallest possible
+        selection.
         """
         if isinstance(node, Criteria):
-            return and_(true(), *self._criteria(node, doubtful))
+            return and_(true(), *self._criteria(node, match_unknown))
 
-        def known(part: Node, in_doubt: bool) -> ColumnElement[bool]:
-            # NULL counts as false, also where it is negated. The function call also keeps the parts nested: a flat
-            # chain of all terms would exceed SQLite's limit for the depth of an expression.
-            return func.coalesce(self.condition(part, doubtful=in_doubt, flips=flips), false())
+        def not_null(part: Node, match_unknown: bool) -> ColumnElement[bool]:
+            # NULL counts as false, also under NOT. The function call also keeps the parts nested: a flat chain of all
+            # terms would exceed SQLite's limit for the depth of an expression.
+            return func.coalesce(
+                self.condition(part, match_unknown=match_unknown, invert_subtracted=invert_subtracted), false()
+            )
 
         if node.operator == "minus":
-            taken = (known(part, doubtful ^ flips) for part in node.parts[1:])
-            return and_(known(node.parts[0], doubtful), not_(or_(false(), *taken)))
+            subtracted = (not_null(part, match_unknown ^ invert_subtracted) for part in node.parts[1:])
+            return and_(not_null(node.parts[0], match_unknown), not_(or_(false(), *subtracted)))
         combine = and_ if node.operator == "and" else or_
-        return combine(*(known(part, doubtful) for part in node.parts))
+        return combine(*(not_null(part, match_unknown) for part in node.parts))
 
-    def _criteria(self, leaf: Criteria, doubtful: bool) -> Iterator[ColumnElement[bool]]:
+    def _criteria(self, leaf: Criteria, match_unknown: bool) -> Iterator[ColumnElement[bool]]:
         if not leaf.include_withdrawn and leaf.ids is None:
             yield Experiment.withdrawn == false()
         # Experiments that are named on the exclusion list are an error, except in parts that are taken away.
@@ -234,7 +239,7 @@ class _Compiler:
                 condition = CONDITIONS[name](self, leaf)
             else:
                 condition = _compared(criterion, criterion.column, value)
-            if name == "projecting_to" and doubtful:
+            if name == "projecting_to" and match_unknown:
                 condition = or_(condition, Experiment.id.not_in(_covered()))
             yield condition
 
@@ -332,7 +337,7 @@ def _line(_: _Compiler, leaf: Criteria) -> ColumnElement[bool]:
 
 
 def _axes() -> list[ColumnElement[float]]:
-    # As double, so that no database rounds or overflows as it would with integers.
+    # Cast to double, because integers would be rounded or overflow.
     columns = (Experiment.injection_ap, Experiment.injection_dv, Experiment.injection_ml)
     return [cast(column, Double) for column in columns]
 
@@ -404,7 +409,7 @@ def _why_leaf_empty(connection: Connection, leaf: Criteria) -> str:
 
 
 def _single_criteria(leaf: Criteria) -> Iterator[tuple[str, Criteria]]:
-    """Each criterion of a part, with those that belong to it, alone."""
+    """Each criterion of a part as a selection, together with the criteria that qualify it."""
     given = leaf.to_dict()
     for name in given:
         if name in QUALIFIERS:
@@ -416,7 +421,7 @@ def _single_criteria(leaf: Criteria) -> Iterator[tuple[str, Criteria]]:
 
 
 def _count(connection: Connection, node: Node) -> int:
-    # Not through compile_selection: a part that is taken away may name experiments on the exclusion list.
+    # Not through compile_selection, because a subtracted part may name experiments on the exclusion list.
     compiler = _Compiler(connection, looked_up(connection, Selection.of(node)))
     matching = _compiled(node, compiler).subquery()
     return connection.scalar(select(func.count()).select_from(matching)) or 0

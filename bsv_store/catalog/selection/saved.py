@@ -1,4 +1,4 @@
-"""Selections saved under a name, with all that a name ever stood for."""
+"""Selections saved under a name, with the history of each name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NAME_RULE = "A name has at most 100 letters, digits, '.', '_' and '-', and star
 
 @dataclass(frozen=True, slots=True)
 class SavedSelection:
-    """The selection that a name stands for from ``saved_at`` on."""
+    """A selection that was saved under a name at ``saved_at``."""
 
     name: str
     number: int
@@ -54,7 +54,7 @@ def save_selection(
             return current
         if current is not None and not replace:
             raise InputError(
-                f"the name {name!r} stands for {current.selection!r}, saved by {current.saved_by}",
+                f"the name {name!r} is in use for {current.selection!r}, saved by {current.saved_by}",
                 hint="Choose another name, or replace it with replace=True (--replace);"
                 f" the old one remains available as {name}@{current.number}.",
             )

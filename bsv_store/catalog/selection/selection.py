@@ -1,4 +1,4 @@
-"""Selections: which experiments, as a value that can be combined, compared, hashed and written as JSON.
+"""Selections of experiments: values that can be combined, compared, hashed and written as JSON.
 
 A selection is independent of any database. Equal selections have the same canonical JSON, whatever the order and
 repetition of their arguments; this text goes into recipes and fingerprints::
@@ -9,8 +9,8 @@ repetition of their arguments; this text goes into recipes and fingerprints::
 The format, version 1: an object with sorted keys and no white space. It has the key ``version`` and either criteria
 (only those that differ from their default; lists sorted, without duplicates; um, mm3 and thresholds as float) or
 exactly one of ``and``, ``or`` and ``minus`` with a list of such objects (which have no ``version``). ``and`` and ``or``
-are flat and sorted; ``minus`` holds the part that others are taken from, then the others, sorted. The format only
-grows: a new criterion is a new key, and a change of the meaning of a key is a new version.
+are flat and sorted; ``minus`` has the part from which the others are subtracted, then the others, sorted. A new
+criterion is a new key; a change of the meaning of a key requires a new version.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SIGNS: Mapping[Operator, str] = {"and": " & ", "or": " | ", "minus": " - "}
 
 @dataclass(frozen=True, slots=True)
 class Combination:
-    """Two or more parts of a selection, combined; ``minus`` takes all later parts from the first."""
+    """Two or more combined parts of a selection; ``minus`` subtracts all later parts from the first."""
 
     operator: Operator
     parts: tuple[Criteria | Combination, ...]
@@ -74,7 +74,7 @@ class Selection:
     injected_hemisphere : {'left', 'right'}
         The hemisphere with the larger part of the injection.
     bilateral : bool
-        Whether the other hemisphere has at least 1 % of the injection. Experiments of which this is not known match
+        Whether the other hemisphere has at least 1 % of the injection. Experiments for which this is not known match
         neither True nor False.
     min_injection_volume, max_injection_volume : float
         Limits of the injection volume in mm3, both included.
@@ -112,8 +112,8 @@ class Selection:
     -----
     Experiments on the exclusion list are left out of every selection without ``include_excluded``. Naming one in
     ``ids`` without it raises `ExcludedExperimentError` in every call that takes the selection, with the reason and two
-    ways on: ``include_excluded=True``, or taking the experiment off the list. The error does not occur where the same
-    part names it in ``exclude_ids``, nor in a selection that is taken away: ``a - Selection(ids=[5])`` is fine.
+    solutions: ``include_excluded=True``, or removing the experiment from the list. The error does not occur if the same
+    part names it in ``exclude_ids``, nor in a selection that is subtracted: ``a - Selection(ids=[5])`` is valid.
 
     Examples
     --------
@@ -236,7 +236,7 @@ SelectionLike = Selection | int | Iterable[int]
 
 
 def as_selection(value: SelectionLike | None) -> Selection:
-    """The selection that a value stands for; None stands for ``Selection()``.
+    """The selection for a value; None means ``Selection()``.
 
     Raises
     ------
@@ -247,7 +247,7 @@ def as_selection(value: SelectionLike | None) -> Selection:
         return Selection()
     if isinstance(value, Selection):
         return value
-    # Not every iterable: a string of digits or the keys of a mapping are hardly intended as ids.
+    # Not every iterable: a string of digits or the keys of a mapping are probably a mistake.
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Integral | Iterable):
         raise SelectionError(
             f"selection must be a Selection or experiment ids, got {shown(value)}",
@@ -275,7 +275,7 @@ def _combined(operator: Operator, parts: Sequence[Node]) -> Node:
     if count > MAX_PARTS or depth > MAX_DEPTH:
         raise SelectionError(
             f"the selection has {count} parts, {depth} deep; at most {MAX_PARTS} parts, {MAX_DEPTH} deep, are possible",
-            hint="Lists do the same in one part: Selection(ids=[...]), Selection(injected_in=[...]).",
+            hint="Use lists instead: Selection(ids=[...]), Selection(injected_in=[...]).",
         )
     return result
 

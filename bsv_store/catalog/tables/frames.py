@@ -1,4 +1,4 @@
-"""Data of selected experiments: as tables and DataFrames for users, as plain values for the package."""
+"""Data of selected experiments, as tables and DataFrames for users and as plain values for the package."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WILD_TYPE_LABEL = "Wild-type"
-"""How counts and metadata files name the line of mice that have none."""
+"""Name of the line of wild-type mice in counts and metadata files."""
 
 
 def experiments_table(connection: Connection, selection: Selection) -> Table:
@@ -62,11 +62,11 @@ def experiments_frame(connection: Connection, selection: Selection) -> pd.DataFr
 
 @dataclass(frozen=True, slots=True)
 class SelectionSummary:
-    """How the selected experiments spread: pairs of value and number, the largest number first; None = unknown."""
+    """Counts of the selected experiments: pairs of value and number, the largest number first; None = unknown."""
 
     total: int
     lines: tuple[tuple[str, int], ...]
-    """'Wild-type' where there is no line."""
+    """'Wild-type' for experiments without a line."""
     primary_structures: tuple[tuple[str, int], ...]
     products: tuple[tuple[int | None, int], ...]
     sexes: tuple[tuple[str | None, int], ...]
@@ -74,7 +74,7 @@ class SelectionSummary:
     hemispheres: tuple[tuple[str | None, int], ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain lists, for JSON."""
+        """The counts as plain lists, for JSON."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
 
@@ -106,14 +106,14 @@ def summary(connection: Connection, selection: Selection) -> SelectionSummary:
 
 
 def _descending(counts: Counter[Any]) -> tuple[tuple[Any, int], ...]:
-    """The largest first; equal ones by value, unknown last."""
+    """The counts, largest first; equal ones by value, unknown last."""
     return tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0] is None, pair[0] or 0)))
 
 
 def injection_volumes(connection: Connection, experiment_ids: Iterable[int]) -> dict[int, float]:
     """Injection volume in mm3 by experiment id, from the unionize rows; experiments without such rows are absent.
 
-    It is the projection volume of the root inside the injection, both hemispheres: what projections are normalized by.
+    It is the projection volume of the root inside the injection, in both hemispheres. Normalization divides by it.
     """
     query = select(Unionize.experiment_id, Unionize.projection_volume).where(
         id_in(connection, Unionize.experiment_id, experiment_ids),
@@ -167,7 +167,7 @@ def uncovered(connection: Connection, selection: Selection, part: UnionizePart) 
     Raises
     ------
     UnknownStructureError, UnknownExperimentError, SelectionError
-        If something is named that the catalog does not have.
+        If the selection names what the catalog does not have.
     """
     return _uncovered(connection, compile_selection(connection, selection), part)
 
@@ -201,7 +201,7 @@ def _hemisphere_id(hemisphere: MeasuredHemisphere) -> int | None:
 
 # -- frames -----------------------------------------------------------------------------------------------------------
 
-# Text as plain objects: the same with pandas 2 and 3, with None for what is missing.
+# Text has the dtype object, which is the same in pandas 2 and 3, with None for missing values.
 _DTYPES = {"integer": "Int64", "float": "float64", "text": "object", "boolean": "boolean", "time": "object"}
 
 _INTEGER_COLUMNS = {"experiment_id", "structure_id", "hemisphere_id", "id", "max_voxel_x", "max_voxel_y", "max_voxel_z"}

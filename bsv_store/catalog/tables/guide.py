@@ -1,4 +1,4 @@
-"""The guide to SQL, ``docs/sql.md``, generated from here and from the views."""
+"""The guide to SQL, ``docs/sql.md``, generated from this module and from the views."""
 
 from __future__ import annotations
 

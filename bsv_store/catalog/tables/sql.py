@@ -146,7 +146,7 @@ _LONGEST_VALUE = 100_000_000
 _STEPS = 10_000
 
 
-# One loads code, the other reveals addresses of this process.
+# The first loads code, the second reveals memory addresses of this process.
 _DANGEROUS = frozenset({"load_extension", "fts3_tokenizer"})
 
 
@@ -200,7 +200,7 @@ def _sqlite_error(error: Exception, query: _Query, database: Database) -> BsvSto
 
 # -- Postgres ---------------------------------------------------------------------------------------------------------
 
-# What contains a colon with another meaning comes first and is left alone.
+# Tokens that contain a colon with another meaning come first and are not changed.
 _TOKEN = re.compile(
     r"""
     (?<!\w)[eE]'(?:[^'\\]|''|\\.)*'
@@ -237,11 +237,11 @@ def _run_postgres(database: Database, query: _Query) -> _Result:
     import psycopg
 
     statement, values = _numbered(query)
-    # A separate connection, so that nothing that the statement does to its session remains.
+    # A separate connection, which discards all changes that the statement makes to its session.
     private = Database(database.target, read_only=True, pooled=False)
     with private.reading() as connection:
         driver: Any = connection.connection.driver_connection
-        # The first query takes the snapshot, after which Postgres lets nothing make the transaction writable.
+        # The first query takes the snapshot. After that, no statement can make the transaction writable.
         limit = str(math.ceil(1000 * query.time_limit_s))
         connection.exec_driver_sql("SELECT set_config('statement_timeout', %(limit)s, true)", {"limit": limit})
         try:
@@ -258,7 +258,7 @@ def _run_postgres(database: Database, query: _Query) -> _Result:
 
 
 def _refuse_traces(driver: Any) -> None:
-    """Refuse, and thereby undo, a statement that has written.
+    """Raise if the statement has written to the database, so that it is rolled back.
 
     Postgres (18) accepts EXPLAIN ANALYZE CREATE TABLE AS in a read-only transaction.
     """
@@ -268,7 +268,7 @@ def _refuse_traces(driver: Any) -> None:
     if driver.info.transaction_status == pq.TransactionStatus.INTRANS:
         written = driver.execute("SELECT txid_current_if_assigned()").fetchone()
         if written != (None,):
-            raise QueryError("the statement wrote, and was undone", hint=_READ_ONLY_HINT)
+            raise QueryError("the statement has written to the database, and was rolled back", hint=_READ_ONLY_HINT)
 
 
 def _column_names(driver: Any, statement: str, values: Sequence[Any]) -> list[str]:
@@ -289,7 +289,7 @@ def _column_names(driver: Any, statement: str, values: Sequence[Any]) -> list[st
 
 
 def _postgres_refusal(error: Any, query: _Query) -> QueryError | None:
-    """The user's error; None if the statement did not cause it."""
+    """The error for the user; None if the statement did not cause it."""
     import psycopg
 
     state = error.sqlstate or ""

@@ -17,7 +17,7 @@ from bsv_store.catalog.database.models import (
     Structure,
     UnionizeCoverage,
 )
-from bsv_store.catalog.ranks import rank_in_force
+from bsv_store.catalog.ranks import snapshot_rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class CatalogStatus:
         Finest first.
     datasets, dataset_versions : int
     latest_snapshots : tuple of SnapshotInfo
-        The current one of each kind of content, the last stored first.
+        The current snapshot of each kind of content, most recently stored first.
     """
 
     structures: int
@@ -132,7 +132,7 @@ def _annotations(connection: Connection) -> tuple[AnnotationInfo, ...]:
 
 def _latest_snapshots(connection: Connection) -> tuple[SnapshotInfo, ...]:
     found = connection.execute(select(SourceSnapshot.__table__)).all()
-    ranked = sorted(found, key=lambda row: rank_in_force(row.what, row.upstream_date, row.id))
+    ranked = sorted(found, key=lambda row: snapshot_rank(row.what, row.upstream_date, row.id))
     in_force = {(row.what, row.kind): row for row in ranked}
     rows = sorted(in_force.values(), key=lambda row: -row.id)
     return tuple(

@@ -1,4 +1,4 @@
-"""The rows of a query as a plain value, which becomes a DataFrame only where one is asked for."""
+"""The rows of a query as a plain value, which is converted to a DataFrame only on request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows with named columns. Importing pandas takes longer than most queries, so commands print these.
+    """Rows with named columns. Commands print these, since importing pandas takes longer than most queries.
 
     Attributes
     ----------

@@ -135,7 +135,7 @@ _DATASET_VERSIONS = _described(
         ("content_sha256", "text", "SHA-256 of the result arrays"),
         ("spacing_um", "integer", "Edge of a voxel, um"),
         ("group_count", "integer", "Groups of the result"),
-        ("member_count", "integer", "Experiments that went into the result"),
+        ("member_count", "integer", "Experiments in the result"),
         ("created_at", "time", "Time of creation, UTC"),
         ("created_by", "text", "User who created it"),
         ("software", "text", "Versions of bsv-store, NumPy, h5py and Python"),

@@ -1,1 +1,1 @@
-"""Comparing, tracing and rebuilding versions."""
+"""The history of versions: comparison, staleness, lineage, rebuilds and their checks."""

@@ -1,4 +1,4 @@
-"""Where a version comes from: volumes, unionize tables, lists; and the tags that depend on it."""
+"""The lineage of a version: its volumes, unionize tables and lists, and its tags."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import SourceSnapshot, UnionizeCoverage
-from bsv_store.catalog.ranks import rank_in_force
+from bsv_store.catalog.ranks import snapshot_rank
 from bsv_store.catalog.volumes import find_volumes
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ VolumeState = Literal["in the store", "replaced", "not in the store"]
 
 @dataclass(frozen=True, slots=True)
 class MemberSource:
-    """Where the data of a member come from.
+    """The sources of the data of a member.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class SnapshotSource:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Where a version comes from, and what depends on it.
+    """The lineage of a version.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class Lineage:
 
 
 def lineage_of(database: Database, version: DatasetVersion) -> Lineage:
-    """Where a version comes from; see `Datasets.lineage`."""
+    """The lineage of a version; see `Datasets.lineage`."""
     members = [member for member in version.experiments if member.group is not None]
     ids = [member.experiment_id for member in members]
     recipe = version.recipe
@@ -160,6 +160,6 @@ def _snapshots(connection: Connection, until: datetime) -> tuple[SnapshotSource,
         )
         .where(SourceSnapshot.what.in_(["structures", "experiments"]), SourceSnapshot.taken_at <= until)
     )
-    ranked = sorted(connection.execute(query), key=lambda row: rank_in_force(row.what, row.upstream_date, row.id))
+    ranked = sorted(connection.execute(query), key=lambda row: snapshot_rank(row.what, row.upstream_date, row.id))
     newest = {(row.what, row.kind): SnapshotSource(*row[1:]) for row in ranked}
     return tuple(newest[key] for key in sorted(newest))

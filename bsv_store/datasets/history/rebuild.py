@@ -164,7 +164,7 @@ def _difference(version: DatasetVersion, result: EncodedResult) -> tuple[float, 
 
 
 def _restore(database: Database, files: StoreFiles, version: DatasetVersion, result: EncodedResult) -> None:
-    """Publish the file again. Another release may write the same arrays as other bytes, so the row is updated too."""
+    """Publish the file again. Other software may write the arrays as different bytes, so the row is updated too."""
     path = result_path(version.name, version.fingerprint, result.file_sha256)
     result.publish(files, path)
     checkpoint("rebuild:published")

@@ -1,4 +1,4 @@
-"""What changed in the store since a version was computed."""
+"""Changes in the store since a version was computed."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _NOTHING = MemberChanges((), (), ())
 
 @dataclass(frozen=True, slots=True)
 class StaleReport:
-    """What changed since a version was computed.
+    """The changes in the store since a version was computed.
 
     Attributes
     ----------
     ref : str
     is_stale : bool
-        Whether the same recipe has another result now, or none.
+        Whether the recipe would now have a different result, or none.
     members : MemberChanges
         Experiments that would enter, leave or change.
     reasons : tuple of str
@@ -43,7 +43,7 @@ class StaleReport:
 
 
 def stale_report(database: Database, files: StoreFiles, ref: str) -> StaleReport:
-    """What changed since a version was computed; see `Datasets.stale`.
+    """The changes since a version was computed; see `Datasets.stale`.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def stale_report(database: Database, files: StoreFiles, ref: str) -> StaleReport
 
 
 def stale_reports(database: Database, files: StoreFiles) -> tuple[StaleReport, ...]:
-    """What changed since the latest version of each dataset was computed, by name; unchanged versions are included."""
+    """The changes since the latest version of each dataset was computed, by name; unchanged versions are included."""
     with database.reading() as connection:
         # Sorted in Python, since the databases sort text differently.
         latest = sorted(latest_versions(connection), key=lambda each: each[0])

@@ -1,1 +1,1 @@
-"""A version for others: exports, citations and bundles."""
+"""Sharing of versions: exports, citations and bundles."""

@@ -44,11 +44,11 @@ _BLOCK_BYTES = 1 << 20
 _DATE = (1980, 1, 1, 0, 0, 0)
 _README = """\
 This file holds one dataset version of a bsv-store: group averages of volumes of the Allen Mouse Brain Connectivity
-Atlas, with all that is needed to know what they are.
+Atlas, with everything that is needed to interpret them.
 
 result.nc       the averages: netCDF-4 (HDF5); open it with xarray, h5py, MATLAB's h5read, R's rhdf5 ...
 members.csv     the experiments, their groups, and those that were left out with the reason
-citation.txt    a draft of what to write in a paper; check it before you publish it
+citation.txt    a draft of the citation for a paper; check it before you publish it
 references.bib  the references
 bundle.json     hashes and origin, for `bsv-store dataset import`
 """
@@ -184,7 +184,7 @@ def _extract(archive: zipfile.ZipFile, manifest: Mapping[str, Any], path: Path, 
     with store_errors(temporary):
         target = temporary.open("xb")
     with target, archive.open(_RESULT) as stream:
-        # Not more than announced, even if the archive would unpack to more.
+        # At most the announced size, even if the archive would decompress to more.
         while size_bytes <= manifest["size_bytes"] and (block := stream.read(_BLOCK_BYTES)):
             size_bytes += len(block)
             digest.update(block)

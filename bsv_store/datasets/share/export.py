@@ -37,7 +37,7 @@ def export_version(version: VersionSource, target: Path | str, *, overwrite: boo
     InputError
         If the ending is unknown, the parent folder does not exist, or the file exists and may not be overwritten.
     DamagedFileError
-        If the result file in the store is not what was published.
+        If the result file in the store differs from what was published.
     NoSpaceError, StoreError
         If the file cannot be written; an existing one is left as it was.
     """
@@ -107,5 +107,5 @@ VERSION_FORMATS: tuple[FileFormat[VersionSource], ...] = (
     FileFormat(".csv", "the members, including those left out", _write_members),
     FileFormat(".bib", "references", _write_references),
     FileFormat(".txt", "draft of the citation", _write_citation),
-    FileFormat(".bsv.zip", "all of it, for import into another store", _write_bundle),
+    FileFormat(".bsv.zip", "everything, for import into another store", _write_bundle),
 )

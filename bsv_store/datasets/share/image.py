@@ -25,7 +25,7 @@ def mean_image(version: VersionSource) -> Iterator[Image]:
     Raises
     ------
     DamagedFileError
-        If the result file is missing or not what was published.
+        If the result file is missing or differs from what was published.
     """
     with version.open() as file:
         yield Image(

@@ -1,4 +1,4 @@
-"""What exports, bundles and citations read of a version."""
+"""The interface of a version that exports, bundles and citations use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class VersionSource(Protocol):
-    """A version of a dataset; see `DatasetVersion`, which is one and whose methods call this package."""
+    """The attributes of `DatasetVersion` that this package uses."""
 
     @property
     def name(self) -> str:

@@ -239,7 +239,7 @@ class AllenClient:
         NoSpaceError, StoreError
             If ``scratch`` or ``spool`` cannot be written.
         InputError
-            If there is no such grid.
+            If the spacing is not valid.
         """
         grid = Grid(spacing_um)
         what = f"{kind} at {spacing_um} um of experiment {experiment_id}"
@@ -261,7 +261,7 @@ class AllenClient:
 
         limit = _HEADER_LIMIT + _MAX_VOXEL_BYTES * grid.size
         with _sink(scratch) as sink:
-            # Hundreds of megabytes at 10 um take longer.
+            # Volumes at 10 um are hundreds of megabytes.
             factor = max(1.0, grid.size / Grid(25).size)
             request = Request(url, what, limit, sink, on_bytes, can_resume=True, deadline_factor=factor)
             volume = self._transfer.get(request, read)
@@ -291,7 +291,7 @@ class AllenClient:
         UpstreamError
             If the download fails, or is not a valid annotation.
         InputError
-            If there is no such grid.
+            If the spacing is not valid.
         """
         grid = Grid(spacing_um)
         what = f"the annotation at {spacing_um} um"
@@ -367,7 +367,7 @@ class AllenClient:
 
 @dataclass(frozen=True, slots=True)
 class _Pages:
-    """All rows of a reply, not yet checked."""
+    """All rows of a reply, not checked yet."""
 
     rows: Rows
     what: str

@@ -1,4 +1,4 @@
-"""Limits requests to a host: a maximum number at a time, and none while it has asked clients to wait."""
+"""Limit requests to a host: a maximum number at a time, and none while it has asked clients to wait."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ _MAX_PAUSE_S = 120.0
 _TRANSIENT = frozenset((408, 425, 429))
 _ABSENT = frozenset((404, 410))
 
-RETRY_HINT = "Run the same again later: complete downloads are kept, incomplete ones start over."
+RETRY_HINT = "Run the command again later: complete downloads are kept, incomplete ones start over."
 NETWORK_HINT = (
     f"Check the network, and the address in {API_URL_VARIABLE} or {DOWNLOAD_URL_VARIABLE} if it is set. {RETRY_HINT}"
 )
@@ -214,7 +214,8 @@ class Transfer:
             if isinstance(error, OSError) and is_no_space(error):
                 # Retrying would not help.
                 raise NoSpaceError(
-                    state.message("no space left for the download"), hint="Free some disk space and run the same again."
+                    state.message("no space left for the download"),
+                    hint="Free some disk space and run the command again.",
                 ) from error
             # The partial body is kept: the next attempt may resume it.
             check()
@@ -265,7 +266,7 @@ class Transfer:
             if body.size > request.limit_bytes:
                 raise UpstreamError(
                     state.message(f"the body is longer than {request.limit_bytes} bytes"),
-                    hint="The server sends something else: check the address of the API.",
+                    hint="This is not the expected object: check the address of the API.",
                 )
             self._check_deadline(state)
         if body.is_short():

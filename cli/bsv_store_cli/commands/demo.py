@@ -70,7 +70,7 @@ def demo(keep: Path | None, experiments: int) -> None:
     if keep is not None and folder.exists():
         raise StoreExistsError(f"the folder {folder} exists", hint="Name a new folder for --keep.")
     store, figure = folder / "store", folder / _FIGURE
-    _say("SYNTHETIC DATA: structures, experiments and volumes are computed by formulas and mean nothing.")
+    _say("SYNTHETIC DATA: structures, experiments and volumes are computed by formulas, without biological meaning.")
     with SyntheticServer(SyntheticAtlas(experiments=experiments)) as server:
         _say(f"A server on this machine, {server.url}, offers them in the formats of the Allen API.")
         with _environment(BSV_STORE=str(store), BSV_STORE_API_URL=server.url, BSV_STORE_DOWNLOAD_URL=server.url):

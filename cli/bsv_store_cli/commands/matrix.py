@@ -86,7 +86,7 @@ def matrix(
     with opened_store() as store:
         if as_sql:
             if matrix_rows != "sources":
-                raise click.UsageError("--as-sql computes the matrix by source; leave --rows out")
+                raise click.UsageError("--as-sql cannot be combined with --rows experiments")
             statement = store.catalog.matrix_sql(
                 selection,
                 sources=sources or None,

@@ -28,14 +28,14 @@ _ANNOTATION_TABLE = (
     Column("structures", "structures", count),
     Column("size", "size", right=True),
     Column("source", "source"),
-    Column("fetched_at", "taken in", day_time),
+    Column("fetched_at", "stored", day_time),
 )
 _LIST_TABLE = (
     Column("what", "list"),
     Column("kind", "kind"),
     Column("source", "source"),
-    Column("upstream_date", "made upstream", optional=True),
-    Column("taken_at", "taken in", day_time),
+    Column("upstream_date", "upstream date", optional=True),
+    Column("taken_at", "ingested", day_time),
     Column("rows", "rows", count),
 )
 

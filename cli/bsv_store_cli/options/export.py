@@ -1,4 +1,4 @@
-"""What commands that export have in common: the help on file formats."""
+"""Help on file formats, shared by the commands that export."""
 
 from __future__ import annotations
 

@@ -135,17 +135,17 @@ def selection_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def wrapper(**values: Any) -> Any:
-        return command(selection=_selection(**_taken(values)), **values)
+        return command(selection=_selection(**_popped(values)), **values)
 
     return _decorated(wrapper, _OPTIONS)
 
 
 def required_selection_options(command: Command) -> Command:
-    """Add the selection options, one of which must be given, so that no one fetches the whole atlas by mistake."""
+    """Add the selection options, one of which must be given, so that the whole atlas is not fetched by mistake."""
 
     @functools.wraps(command)
     def wrapper(*, all_experiments: bool, **values: Any) -> Any:
-        own = _taken(values)
+        own = _popped(values)
         is_restricted = any(_is_given(value) for name, value in own.items() if not name.startswith("include_"))
         if is_restricted == all_experiments:
             raise click.UsageError("give options that select experiments, or --all")
@@ -160,7 +160,7 @@ def _decorated(command: Command, options: Sequence[Callable[[Command], Command]]
     return command
 
 
-def _taken(values: dict[str, Any]) -> dict[str, Any]:
+def _popped(values: dict[str, Any]) -> dict[str, Any]:
     return {name: values.pop(name) for name in _NAMES}
 
 
@@ -192,5 +192,5 @@ def _text_or_file(value: str) -> str:
     try:
         return Path(value[1:]).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise click.UsageError(f"the file {value[1:]!r} cannot be read: {reason}") from error

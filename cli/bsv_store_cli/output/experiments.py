@@ -11,7 +11,7 @@ _WIDEST_LINE = 26
 
 
 def _line(value: Any) -> str:
-    # As --line takes it; the views have null.
+    # The value that --line accepts; the views have null.
     text = "wild-type" if value is None else cell(value)
     return text if len(text) <= _WIDEST_LINE else f"{text[: _WIDEST_LINE - 1]}…"
 

@@ -126,7 +126,7 @@ def _print_csv(rows: Rows, names: Sequence[str]) -> None:
 def emit(text: str) -> None:
     """Write lines to standard output; ignore a reader that has closed it."""
     try:
-        # Not click.echo, which removes from the data what looks like colors.
+        # Not click.echo, which removes ANSI escape sequences from the data.
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
     except BrokenPipeError:

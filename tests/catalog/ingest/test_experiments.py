@@ -66,9 +66,7 @@ def test_list_of_2020_07_alone(real_atlas: Database, real_lists: dict[str, Exper
     assert counts == [{"visp": 33, "cre": 1209, "rbp4": 105}]
 
 
-def test_both_lines_of_an_id_that_stands_twice_are_kept(
-    real_atlas: Database, real_lists: dict[str, ExperimentList]
-) -> None:
+def test_both_lines_of_a_repeated_id_are_kept(real_atlas: Database, real_lists: dict[str, ExperimentList]) -> None:
     report = ingest_experiments(real_atlas, real_lists["2020-11"], source="2020-11")
 
     assert (report.rows, report.added, report.merged) == (2997, 2992, 5)
@@ -133,7 +131,7 @@ def test_older_list_changes_nothing_and_is_kept(real_atlas: Database, real_lists
     assert report.snapshot_id is not None
     assert (report.added, report.changed, report.withdrawn, report.unchanged) == (0, 0, 0, 2992)
     assert current_experiments(real_atlas) == before
-    assert report.remarks() == ("The newer api list of 2020-11-01 stays current; this list is history.",)
+    assert report.remarks() == ("The newer api list of 2020-11-01 stays current; this one is kept as history.",)
 
 
 def test_again_changes_nothing(real_atlas: Database, real_lists: dict[str, ExperimentList]) -> None:
@@ -204,7 +202,7 @@ def test_same_content_at_a_later_date_is_a_new_snapshot(small_atlas: Database) -
     assert stored(small_atlas)["sex"] == "M"
 
 
-def test_older_list_is_told_from_one_in_force(small_atlas: Database) -> None:
+def test_an_older_list_is_distinguished_from_the_current_one(small_atlas: Database) -> None:
     for day, newer in (
         (date(2020, 7, 1), None),
         (date(2020, 3, 1), date(2020, 7, 1)),
@@ -227,7 +225,7 @@ def test_list_without_a_date_is_older_than_one_with(small_atlas: Database) -> No
 
 
 @pytest.mark.parametrize("day", [None, date(2020, 7, 1)])
-def test_of_lists_with_one_date_the_last_taken_in_is_the_newest(small_atlas: Database, day: date | None) -> None:
+def test_of_lists_with_the_same_date_the_last_ingested_is_the_newest(small_atlas: Database, day: date | None) -> None:
     ingest_experiments(small_atlas, a_list(experiment(sex="M"), day=day), source="first")
     ingest_experiments(small_atlas, a_list(experiment(sex="F"), day=day), source="second")
     assert stored(small_atlas)["sex"] == "F"
@@ -317,7 +315,7 @@ def test_type_of_a_line_comes_from_whichever_list_says(small_atlas: Database, ap
     ]
 
 
-def test_line_that_nobody_has_any_more_goes(small_atlas: Database) -> None:
+def test_a_line_that_no_experiment_has_is_deleted(small_atlas: Database) -> None:
     ingest_experiments(small_atlas, a_list(experiment(lines=(DRIVER,)), day=date(2020, 1, 1)), source="a")
     report = ingest_experiments(small_atlas, a_list(experiment(lines=(REPORTER,)), day=date(2020, 2, 1)), source="b")
     assert report.changed == 1
@@ -526,7 +524,7 @@ def test_difference_between_kinds_leaves_out_what_one_does_not_say(small_atlas: 
 
 @pytest.mark.parametrize("snapshot_id", [0, -1, 12345, 2**63, 2**70])
 def test_unknown_snapshot_is_an_error(small_atlas: Database, snapshot_id: int) -> None:
-    with small_atlas.reading() as connection, pytest.raises(InputError, match="there is no snapshot"):
+    with small_atlas.reading() as connection, pytest.raises(InputError, match="unknown snapshot"):
         diff_snapshots(connection, snapshot_id, snapshot_id)
 
 
@@ -537,7 +535,7 @@ def test_snapshot_of_structures_has_no_difference(small_atlas: Database) -> None
             diff_snapshots(connection, only.id, only.id)
 
 
-def test_snapshots_say_what_was_taken_in(small_atlas: Database) -> None:
+def test_snapshots_record_what_was_ingested(small_atlas: Database) -> None:
     ingest_experiments(small_atlas, a_list(experiment(1), experiment(2), day=date(2020, 1, 1)), source="a.json")
     ingest_experiments(
         small_atlas, a_list(experiment(1, sex="M"), experiment(3), day=date(2020, 2, 1)), source="b.json"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 STRUCTURES = ("structure", "structure_ancestor", "structure_set", "structure_set_member")
 
 
-def test_real_graph_is_stored_whole(catalog: Database, real_ontology: Ontology) -> None:
+def test_real_graph_has_complete_file(catalog: Database, real_ontology: Ontology) -> None:
     report = ingest_structures(catalog, real_ontology, source="structures.json")
 
     assert (report.rows, report.added, report.changed, report.unchanged, report.withdrawn) == (1327, 1327, 0, 0, 0)
@@ -208,7 +208,7 @@ def _with(record: StructureRecord) -> Ontology:
         _with(StructureRecord(8, "root", "same acronym", 997, 1, "FFFFFF")),
     ],
 )
-def test_what_is_no_tree_or_cannot_be_stored_is_refused(catalog: Database, ontology: Ontology) -> None:
+def test_graphs_that_are_not_trees_or_cannot_be_stored_are_refused(catalog: Database, ontology: Ontology) -> None:
     with pytest.raises(InputError):
         ingest_structures(catalog, ontology, source="bad")
     assert rows(catalog, "SELECT * FROM structure") == rows(catalog, "SELECT * FROM source_snapshot") == []

@@ -131,7 +131,7 @@ def test_again_changes_nothing(atlas: Database) -> None:
     assert dump(atlas, *TABLES) == before
 
 
-def test_minus_zero_is_no_change(atlas: Database) -> None:
+def test_minus_zero_is_not_a_change(atlas: Database) -> None:
     ingest_unionizes(atlas, a_table({(1, 10, 1, False): 0.0}), source="x", kind="file")
     assert ingest_unionizes(atlas, a_table({(1, 10, 1, False): -0.0}), source="x", kind="file").unchanged == 1
 
@@ -279,7 +279,7 @@ def test_changed_list_keeps_the_hemisphere_of_the_rows(atlas: Database) -> None:
     assert hemisphere(atlas) == ("right", "unionize", 0.25, 0.5)
 
 
-def test_hemispheres_of_all_are_mended(atlas: Database) -> None:
+def test_hemispheres_of_all_experiments_are_corrected(atlas: Database) -> None:
     ingest_unionizes(atlas, a_table(WHOLE), source="x", kind="file")
     before = dump(atlas, "experiment")
     with atlas.writing() as connection:

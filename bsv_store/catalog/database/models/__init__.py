@@ -1,4 +1,4 @@
-"""The tables of the catalog, one class each, named for the domain."""
+"""The tables of the catalog, one class each."""
 
 from bsv_store.catalog.database.models.annotation import StoredAnnotation
 from bsv_store.catalog.database.models.base import Base

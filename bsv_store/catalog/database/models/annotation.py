@@ -1,4 +1,4 @@
-"""The annotation of the CCF: one row for each spacing that was published whole."""
+"""The annotation of the CCF: one row for each spacing in the store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bsv_store.catalog.database.models.base import Base, RowId
 
 
 class StoredAnnotation(Base):
-    """The annotation at one spacing: where its file lies and what must be true of it. It belongs to no experiment."""
+    """The annotation at one spacing: the path of its file, and hashes and facts to verify it."""
 
     __tablename__ = "annotation"
 
@@ -22,7 +22,7 @@ class StoredAnnotation(Base):
     file_sha256: ColumnElement[str] = Column(comment="Of the file's bytes")
     file_xxh3: ColumnElement[str] = Column(comment="64 bits, 16 hexadecimal digits; checked on every read")
     array_sha256: ColumnElement[str] = Column(comment="Of the decoded array: little-endian uint32, C order")
-    structure_count: ColumnElement[int] = Column(comment="Structures that own a voxel themselves")
+    structure_count: ColumnElement[int] = Column(comment="Structures that voxels are assigned to directly")
     annotated_voxels: ColumnElement[int] = Column(BigInteger, comment="Voxels that belong to a structure")
-    source: ColumnElement[str] = Column(comment="URL or file name that it came from")
-    fetched_at: ColumnElement[datetime] = Column(comment="When it was taken in, UTC")
+    source: ColumnElement[str] = Column(comment="URL or file name of its origin")
+    fetched_at: ColumnElement[datetime] = Column(comment="Time of storing, UTC")

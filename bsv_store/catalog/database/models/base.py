@@ -1,4 +1,4 @@
-"""The base of all tables: column types, constraint names, and the class that stands for a table."""
+"""The base class of tables, column types and constraint names."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-# The column type of each annotation, where the column does not name its own. By name, as the annotations are strings:
-# evaluating hundreds of them would take a third of the time of making the tables.
+# The column type of each annotation, unless the column has an explicit one. The keys are names, because annotations are
+# strings; evaluating hundreds of them would take a third of the time to create the tables.
 _TYPES: dict[str, type[TypeEngine[Any]]] = {
     "bool": Boolean,
     "date": Date,
@@ -71,14 +71,14 @@ _ANNOTATION = re.compile(r"ColumnElement\[(\w+)( \| None)?\]")
 
 
 class Base:
-    """Base of the classes that stand for the tables of the catalog.
+    """Base of the classes that represent the tables of the catalog.
 
     A subclass names its table and annotates its columns; the attributes of the class are then the columns of
-    ``__table__``, and the class itself stands for the table in statements of SQLAlchemy Core::
+    ``__table__``, and the class itself represents the table in statements of SQLAlchemy Core::
 
         select(Experiment.id).join(Structure, Structure.id == Experiment.primary_structure_id)
 
-    ``ColumnElement[str]`` alone makes a column that is not null, ``ColumnElement[str | None]`` one that may be.
+    ``ColumnElement[str]`` is a column without nulls, ``ColumnElement[str | None]`` one that may have them.
 
     The classes are not mapped: importing ``sqlalchemy.orm`` and mapping all tables takes as long as everything else
     that a short command does. :mod:`bsv_store.models` has mapped classes over the same tables.
@@ -99,7 +99,7 @@ class Base:
 
     @classmethod
     def __clause_element__(cls) -> Table:
-        # What SQLAlchemy asks of an object that stands for a table.
+        # SQLAlchemy calls this to convert an object to a table.
         return cls.__table__
 
 

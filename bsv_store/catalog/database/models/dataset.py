@@ -18,7 +18,7 @@ from bsv_store.catalog.database.models.base import Base, RowId
 
 
 class Dataset(Base):
-    """A named result; its versions hold the numbers."""
+    """A named series of versions."""
 
     __tablename__ = "dataset"
 
@@ -26,11 +26,11 @@ class Dataset(Base):
     name: ColumnElement[str] = Column(unique=True)
     created_at: ColumnElement[datetime]
     created_by: ColumnElement[str]
-    last_number: ColumnElement[int] = Column(comment="Highest version number ever given; numbers are not given twice")
+    last_number: ColumnElement[int] = Column(comment="Highest version number ever assigned; numbers are not reused")
 
 
 class DatasetVersion(Base):
-    """One version: which question, over which inputs, with which result. Immutable."""
+    """One version: its recipe, fingerprint of the inputs, and result file. Immutable."""
 
     __tablename__ = "dataset_version"
     __table_args__ = (UniqueConstraint("dataset_id", "number"), UniqueConstraint("dataset_id", "fingerprint"))
@@ -47,7 +47,7 @@ class DatasetVersion(Base):
     file_sha256: ColumnElement[str]
     spacing_um: ColumnElement[int]
     group_count: ColumnElement[int]
-    member_count: ColumnElement[int] = Column(comment="Experiments that went into the result")
+    member_count: ColumnElement[int] = Column(comment="Experiments in the result")
     created_at: ColumnElement[datetime]
     created_by: ColumnElement[str]
     software: ColumnElement[str] = Column(comment="Versions of bsv-store, NumPy, h5py and Python")
@@ -66,15 +66,15 @@ class DatasetGroup(Base):
     upper: ColumnElement[float | None] = Column(comment="um, upper edge of a coordinate bin")
     center: ColumnElement[float | None] = Column(comment="um, mean injection coordinate of the members")
     member_count: ColumnElement[int]
-    axis: ColumnElement[str | None] = Column(comment="AP, DV or ML: what lower, upper and center lie along")
-    second_axis: ColumnElement[str | None] = Column(comment="The same where two coordinates are crossed")
+    axis: ColumnElement[str | None] = Column(comment="AP, DV or ML: axis of lower, upper and center")
+    second_axis: ColumnElement[str | None] = Column(comment="Second axis, if two coordinates are crossed")
     second_lower: ColumnElement[float | None] = Column(comment="um, lower edge along the second axis")
     second_upper: ColumnElement[float | None] = Column(comment="um, upper edge along the second axis")
     second_center: ColumnElement[float | None] = Column(comment="um, mean injection coordinate along the second axis")
 
 
 class DatasetMember(Base):
-    """An experiment that was asked for: the group it went into, or why it was left out."""
+    """A selected experiment: its group, or the reason why it was left out."""
 
     __tablename__ = "dataset_member"
     __table_args__ = (
@@ -88,17 +88,17 @@ class DatasetMember(Base):
     )
     group_number: ColumnElement[int | None] = Column(comment="null = left out")
     left_out_reason: ColumnElement[str | None]
-    array_sha256: ColumnElement[str | None] = Column(comment="Hash of the volume that went in")
+    array_sha256: ColumnElement[str | None] = Column(comment="Hash of the volume that was averaged")
     divisor: ColumnElement[float | None] = Column(comment="What the volume was divided by; 1 = not normalized")
     injected_hemisphere: ColumnElement[str | None]
     injection_fraction_sha256: ColumnElement[str | None] = Column(
-        comment="Hash of the volume whose voxels above 0 were left out"
+        comment="Hash of the injection fraction, whose voxels above 0 were not counted"
     )
-    data_mask_sha256: ColumnElement[str | None] = Column(comment="Hash of the volume that gave the weights")
+    data_mask_sha256: ColumnElement[str | None] = Column(comment="Hash of the data mask with the weights")
 
 
 class DatasetCheck(Base):
-    """A version was computed again from its recorded inputs, and what came of it."""
+    """A rebuild of a version from its recorded inputs, with the outcome."""
 
     __tablename__ = "dataset_check"
     __table_args__ = (
@@ -112,29 +112,29 @@ class DatasetCheck(Base):
     version_id: ColumnElement[int] = Column(ForeignKey("dataset_version.id"), index=True)
     checked_at: ColumnElement[datetime]
     checked_by: ColumnElement[str]
-    software: ColumnElement[str] = Column(comment="Versions that computed it again")
+    software: ColumnElement[str] = Column(comment="Versions of the software that rebuilt it")
     outcome: ColumnElement[str] = Column(comment="identical, different, inputs missing or damaged")
-    file_state: ColumnElement[str] = Column(comment="The stored result then: intact or damaged")
+    file_state: ColumnElement[str] = Column(comment="State of the stored result at that time: intact or damaged")
     largest_difference: ColumnElement[float | None] = Column(
-        comment="Of a mean, absolute; null where nothing could be compared"
+        comment="Largest absolute difference of a mean; null if nothing could be compared"
     )
     voxels: ColumnElement[int | None] = Column(BigInteger, comment="Voxels of all groups whose mean differs")
-    was_restored: ColumnElement[bool] = Column(comment="A damaged file was replaced by an equal one")
+    was_restored: ColumnElement[bool] = Column(comment="Whether a damaged file was replaced by an identical one")
     note: ColumnElement[str | None] = Column(comment="What was missing or damaged")
 
 
 class DatasetAnswer(Base):
-    """At which state of the catalog a version was last seen to answer its recipe."""
+    """The state of the catalog in which a version was last known to answer its recipe."""
 
     __tablename__ = "dataset_answer"
 
     version_id: ColumnElement[int] = Column(ForeignKey("dataset_version.id"), primary_key=True, autoincrement=False)
-    change_count: ColumnElement[int] = Column(BigInteger, comment="Rows of catalog_change then")
-    release: ColumnElement[str] = Column(comment="Version of bsv-store that saw it")
+    change_count: ColumnElement[int] = Column(BigInteger, comment="Number of rows of catalog_change at that time")
+    release: ColumnElement[str] = Column(comment="Version of bsv-store that recorded it")
 
 
 class DatasetTag(Base):
-    """A name for a version that stays where it was put."""
+    """A name for a version, which does not move when versions are added."""
 
     __tablename__ = "dataset_tag"
 

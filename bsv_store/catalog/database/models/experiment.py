@@ -15,13 +15,13 @@ class TransgenicLine(Base):
     id: ColumnElement[int] = Column(RowId, primary_key=True)
     name: ColumnElement[str] = Column(unique=True)
     allen_id: ColumnElement[int | None] = Column(BigInteger)
-    type_name: ColumnElement[str | None] = Column(comment="driver, reporter or wild type; null where no list says")
+    type_name: ColumnElement[str | None] = Column(comment="driver, reporter or wild type; null = unknown")
     description: ColumnElement[str | None]
     stock_number: ColumnElement[str | None]
 
 
 class Experiment(Base):
-    """A tracing experiment (section data set) as the newest list of the best kind has it."""
+    """A tracing experiment (section data set), from the newest list of the most trusted kind."""
 
     __tablename__ = "experiment"
     __table_args__ = (
@@ -38,21 +38,21 @@ class Experiment(Base):
     )
     strain: ColumnElement[str | None]
     sex: ColumnElement[str | None]
-    injection_volume: ColumnElement[float | None] = Column(comment="mm3, as the list has it")
+    injection_volume: ColumnElement[float | None] = Column(comment="mm3, from the list")
     injection_ap: ColumnElement[int | None] = Column(comment="um; the densest voxel of the 10 um injection grid")
     injection_dv: ColumnElement[int | None] = Column(comment="um")
     injection_ml: ColumnElement[int | None] = Column(comment="um; left of the midline below 5,700")
-    projection_volume: ColumnElement[float | None] = Column(comment="mm3 outside the injection, as the list has it")
+    projection_volume: ColumnElement[float | None] = Column(comment="mm3 outside the injection, from the list")
     injected_hemisphere: ColumnElement[str | None] = Column(comment="left or right")
     hemisphere_source: ColumnElement[str | None] = Column(
-        comment="unionize: the side with the larger injection; coordinate: where no unionize rows are known"
+        comment="unionize: the side with the larger injection; coordinate: if no unionize rows are in the store"
     )
     injection_volume_left: ColumnElement[float | None] = Column(comment="mm3, from the unionize rows of the root")
     injection_volume_right: ColumnElement[float | None] = Column(comment="mm3, from the unionize rows of the root")
     storage_directory: ColumnElement[str | None]
-    source_kind: ColumnElement[str] = Column(comment="Kind of list that the row follows: api, csv, csv_2016")
+    source_kind: ColumnElement[str] = Column(comment="Kind of list that the row is from: api, csv, csv_2016")
     withdrawn: ColumnElement[bool] = Column(
-        comment="Not in the list that has the last word: the newest API list, else the newest CSV"
+        comment="Not in the current list: the newest API list, or else the newest CSV export"
     )
 
 
@@ -83,16 +83,16 @@ class ExperimentInjectionStructure(Base):
 class Unionize(Base):
     """Signal of one experiment in one structure and hemisphere (the API's ProjectionStructureUnionize).
 
-    "No row" means "no overlap". Rows with ``is_injection`` and rows without are disjoint; there is no total.
+    "No row" means "no overlap". Rows with ``is_injection`` and rows without are disjoint; no row is their sum.
     """
 
     __tablename__ = "unionize"
     __table_args__ = (
-        # Not "in (1, 2, 3)": for each row, SQLite would make a table of the three, a third of the time of loading.
+        # Not "in (1, 2, 3)": SQLite would build a table of the three values for each row, a third of the loading time.
         CheckConstraint("hemisphere_id = 1 OR hemisphere_id = 2 OR hemisphere_id = 3", name="hemisphere_id"),
-        # Covers the target search and the projection matrix by the four measures that people ask for: where it does
-        # not cover, each row is looked up in the table. The experiment stands before the measures: loading then adds
-        # to the end of each target's part instead of all over it.
+        # Covers target searches and the projection matrix by the four common measures; for other measures, each row is
+        # looked up in the table. The experiment comes before the measures, so that loading appends to the part of each
+        # target.
         Index(
             "ix_unionize_target",
             "structure_id",
@@ -131,7 +131,7 @@ class Unionize(Base):
 
 
 class UnionizeCoverage(Base):
-    """Which halves of an experiment's unionize table are in the store, whole. Without it "no row" means nothing."""
+    """A half of an experiment's unionize table that is completely in the store: there, "no row" means "no overlap"."""
 
     __tablename__ = "unionize_coverage"
     __table_args__ = (

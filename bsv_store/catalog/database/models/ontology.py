@@ -20,11 +20,11 @@ class Structure(Base):
     graph_order: ColumnElement[int] = Column(comment="Position in Allen's order of the graph")
     structure_id_path: ColumnElement[str] = Column(comment="Ids from the root, e.g. /997/8/567/")
     color_hex_triplet: ColumnElement[str] = Column(String(6))
-    withdrawn: ColumnElement[bool] = Column(comment="No longer in the newest graph taken in")
+    withdrawn: ColumnElement[bool] = Column(comment="Not in the structure graph that was ingested last")
 
 
 class StructureAncestor(Base):
-    """Closure of the graph: one row for each pair of a structure and an ancestor, itself included."""
+    """The transitive closure of the graph: one row for each structure and ancestor, itself included."""
 
     __tablename__ = "structure_ancestor"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""What a lab shares through the store: saved selections and the exclusion list."""
+"""Data that users of a store share: saved selections and the exclusion list."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bsv_store.catalog.database.models.base import Base, RowId
 
 
 class NamedSelection(Base):
-    """One meaning of a saved selection's name. Rows are only added; the highest number is the current meaning."""
+    """A selection that was saved under a name. Rows are only added; the highest number of a name is the current one."""
 
     __tablename__ = "named_selection"
     __table_args__ = (UniqueConstraint("name", "number"), CheckConstraint("number >= 1", name="number"))
@@ -19,18 +19,19 @@ class NamedSelection(Base):
     name: ColumnElement[str]
     number: ColumnElement[int] = Column(comment="From 1, for each name")
     selection: ColumnElement[str] = Column(comment="The selection as canonical JSON")
-    note: ColumnElement[str | None] = Column(comment="What it is for")
+    note: ColumnElement[str | None] = Column(comment="Purpose of the selection")
     saved_by: ColumnElement[str]
     saved_at: ColumnElement[datetime]
 
 
 class Exclusion(Base):
-    """An experiment that selections leave out, and why. A lifted exclusion stays as history."""
+    """An experiment that selections leave out, with the reason. Lifted exclusions are kept as history."""
 
     __tablename__ = "exclusion"
     __table_args__ = (
         CheckConstraint("(lifted_at IS NULL) = (lifted_by IS NULL)", name="lifted"),
-        # Only of rows whose lifted_at is null. The migration says so; here it would import the Postgres dialect.
+        # The migration restricts this index to rows whose lifted_at is null. Here, that would import the Postgres
+        # dialect.
         Index("uq_exclusion_in_force", "experiment_id", unique=True),
     )
 
@@ -39,5 +40,5 @@ class Exclusion(Base):
     reason: ColumnElement[str]
     excluded_by: ColumnElement[str]
     excluded_at: ColumnElement[datetime]
-    lifted_by: ColumnElement[str | None] = Column(comment="Null while the exclusion is in force")
+    lifted_by: ColumnElement[str | None] = Column(comment="Null while the exclusion is active")
     lifted_at: ColumnElement[datetime | None]

@@ -1,4 +1,4 @@
-"""The store itself, what was taken in from where, and who is at work on what."""
+"""The store itself, snapshots of ingested sources, claims of downloads, and changes of the catalog."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from bsv_store.catalog.database.models.base import Base, RowId
 
 
 class StoreInfo(Base):
-    """The one row that says which store this database belongs to."""
+    """The single row that identifies the store of this database."""
 
     __tablename__ = "store_info"
     __table_args__ = (CheckConstraint("id = 1", name="single_row"),)
 
     id: ColumnElement[int] = Column(primary_key=True, autoincrement=False, default=1)
-    store_id: ColumnElement[str] = Column(comment="The same id stands in store.toml beside the files")
+    store_id: ColumnElement[str] = Column(comment="The same id is in store.toml in the store's folder")
     format_version: ColumnElement[int] = Column(comment="Version of the layout of the store's folder")
     created_at: ColumnElement[datetime]
-    created_with: ColumnElement[str] = Column(comment="Version of bsv-store that made the store")
+    created_with: ColumnElement[str] = Column(comment="Version of bsv-store that created the store")
 
 
 class SourceSnapshot(Base):
-    """One list, ontology or set of tables as it was taken in: from where, when, how much."""
+    """An ingested list, ontology or set of tables: its source, date and size."""
 
     __tablename__ = "source_snapshot"
     __table_args__ = (CheckConstraint("what in ('structures', 'experiments', 'unionizes')", name="what"),)
@@ -32,7 +32,7 @@ class SourceSnapshot(Base):
     what: ColumnElement[str] = Column(comment="structures, experiments or unionizes")
     kind: ColumnElement[str] = Column(comment="Kind of source: api, csv, csv_2016, file")
     source: ColumnElement[str] = Column(comment="URL or file name")
-    upstream_date: ColumnElement[date | None] = Column(comment="Day the content was made upstream, where known")
+    upstream_date: ColumnElement[date | None] = Column(comment="Date of the content upstream, if known")
     taken_at: ColumnElement[datetime]
     content_sha256: ColumnElement[str] = Column(
         index=True, comment="Hash of the content, independent of its file format"
@@ -44,24 +44,24 @@ class SourceSnapshot(Base):
 
 
 class Claim(Base):
-    """A lease: somebody is bringing this object; others wait until it is there or the lease has run out."""
+    """A lease on an object that a process is downloading; others wait until it is stored or the lease expires."""
 
     __tablename__ = "claim"
 
     object_key: ColumnElement[str] = Column(primary_key=True, comment="e.g. volume/projection_density/100/158375425")
     owner: ColumnElement[str] = Column(comment="host, process and a random part")
     token: ColumnElement[int] = Column(
-        BigInteger, comment="Grows with every new owner; a late worker's token no longer fits"
+        BigInteger, comment="Increases with each new owner, so that a worker that lost its claim is detected"
     )
     claimed_at: ColumnElement[datetime]
-    expires_at: ColumnElement[datetime] = Column(comment="By the database's clock")
+    expires_at: ColumnElement[datetime] = Column(comment="Time of the database's clock")
 
 
 class CatalogChange(Base):
-    """Rows that triggers add at every change of what averages are made from, whoever makes it.
+    """A change of the data that averages depend on; triggers add a row for each.
 
-    None is ever changed or removed, so their number, as a transaction sees it, names one state of the catalog: it grows
-    by every change that has become visible, and no writer waits for another.
+    Rows are never changed or removed, so the number of rows that a transaction sees identifies the state of the
+    catalog. Writers do not wait for each other.
     """
 
     __tablename__ = "catalog_change"
@@ -71,7 +71,7 @@ class CatalogChange(Base):
 
 
 class ExperimentRevision(Base):
-    """What a list said of one experiment: one row for each distinct content."""
+    """The record of an experiment in a list: one row for each distinct content."""
 
     __tablename__ = "experiment_revision"
     __table_args__ = (UniqueConstraint("experiment_id", "kind", "sha256"),)
@@ -84,7 +84,7 @@ class ExperimentRevision(Base):
 
 
 class SnapshotMember(Base):
-    """Which revision of each experiment a snapshot holds."""
+    """The revision of each experiment in a snapshot."""
 
     __tablename__ = "snapshot_member"
     __table_args__ = {"sqlite_with_rowid": False}

@@ -1,4 +1,4 @@
-"""Volumes: one row for each file that was published whole."""
+"""Volumes: one row for each published file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bsv_store.catalog.database.models.base import Base, RowId
 
 
 class StoredVolume(Base):
-    """A volume of an experiment: where its file lies and what must be true of it."""
+    """A volume of an experiment: the path of its file, and hashes and facts to verify it."""
 
     __tablename__ = "volume"
     __table_args__ = (
@@ -31,13 +31,15 @@ class StoredVolume(Base):
     file_xxh3: ColumnElement[str] = Column(comment="64 bits, 16 hexadecimal digits; checked on every read")
     array_sha256: ColumnElement[str] = Column(comment="Of the decoded array: little-endian float32, C order")
     encoding: ColumnElement[str] = Column(comment="sparse or dense")
-    value_count: ColumnElement[int] = Column(BigInteger, comment="Voxels stored: those not 0, or all of them")
+    value_count: ColumnElement[int] = Column(
+        BigInteger, comment="Number of stored voxels: those that are not 0, or all"
+    )
     index_offset: ColumnElement[int | None] = Column(
-        BigInteger, comment="Where the indices lie in the file; null = dense"
+        BigInteger, comment="Byte offset of the indices in the file; null = dense or chunked"
     )
     value_offset: ColumnElement[int | None] = Column(
-        BigInteger, comment="Where the values lie in the file; null = dense, which is compressed"
+        BigInteger, comment="Byte offset of the values in the file; null = dense or chunked"
     )
     no_data_voxels: ColumnElement[int] = Column(BigInteger)
-    source: ColumnElement[str] = Column(comment="URL or file name that it came from")
+    source: ColumnElement[str] = Column(comment="URL or file name of its origin")
     fetched_at: ColumnElement[datetime]

@@ -58,7 +58,7 @@ def export(experiment_id: int, target: Path, kind: VolumeKind, spacing_um: int, 
 
 @contextmanager
 def _of_known_experiment(store: Store, experiment_id: int) -> Iterator[None]:
-    """Let a volume be missing only where the experiment exists: nobody should be told to fetch one that does not."""
+    """If the volume is missing, raise instead that the experiment is unknown, if it is."""
     from bsv_store.catalog.selection.selection import Selection
     from bsv_store.errors import MissingDataError
 
