@@ -79,7 +79,7 @@ def test_ingest_takes_it_from_a_file(run: Runner, annotation_file: Path, own_fil
     bad = tmp_path / "bad.nrrd"
     bad.write_bytes(annotation_file.read_bytes()[:-50])
     done = run("ingest", "annotation", annotation_file, bad, "--format", "csv", store=own_filled)
-    done.refused(2, str(bad), "cut")
+    done.refused(2, str(bad), "truncated")
     (row,) = done.rows
     assert (row["source"], row["outcome"], row["structures"]) == (str(annotation_file), "added", LEAVES)
     other = tmp_path / "other.nrrd"
@@ -109,7 +109,7 @@ def test_regions_of_a_version(run: Runner, annotated: Path) -> None:
     assert f"2 structures in {groups} group" in table.err
     everything = run("dataset", "regions", "visual", "--format", "json", store=annotated).succeeded().json
     in_set = run("structures", "sets", 167587189, "--format", "json", store=annotated).json
-    assert [row["structure"] for row in everything[: 3 * len(in_set) : 3]] == [row["acronym"] for row in in_set]
+    assert [row["structure"] for row in everything[: 3 * len(in_set) : 3]] == [row["structure"] for row in in_set]
 
 
 def test_regions_of_a_group_without_experiments_are_empty(run: Runner, annotated: Path) -> None:
