@@ -138,7 +138,7 @@ def test_unknown_and_no_structures_are_errors(annotated: Store) -> None:
     ask(annotated)
     with pytest.raises(UnknownStructureError):
         annotated.datasets.regions("test", structures=["VISx"])
-    with pytest.raises(InputError, match="no structure"):
+    with pytest.raises(InputError, match="structures must not be empty"):
         annotated.datasets.regions("test", structures=[])
 
 
