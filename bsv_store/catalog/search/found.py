@@ -46,7 +46,7 @@ _ARGUMENTS = {
 }
 
 
-def search_among(connection: Connection, selection: Selection, **criteria: Any) -> tuple[int, ...]:
+def search_among(connection: Connection, selection: Selection, criteria: Mapping[str, Any]) -> tuple[int, ...]:
     """The ids, ascending, of the selected experiments that meet further criteria.
 
     Whether withdrawn and excluded experiments are searched depends on the selection alone.

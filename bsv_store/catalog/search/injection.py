@@ -33,7 +33,9 @@ def search_injections(
     """See :meth:`bsv_store.store.search.Search.injections`."""
     check_limit(limit)
     point = point_um("point", point)
-    ids = search_among(connection, selection, near=point, radius_um=_EVERYWHERE_UM if radius_um is None else radius_um)
+    ids = search_among(
+        connection, selection, {"near": point, "radius_um": _EVERYWHERE_UM if radius_um is None else radius_um}
+    )
     columns = (Experiment.id, Experiment.injection_ap, Experiment.injection_dv, Experiment.injection_ml)
     query = select(*columns).where(id_in(connection, Experiment.id, ids)).order_by(Experiment.id)
     # Convert to tuples: NumPy looks up attributes of SQLAlchemy rows, which takes longer than the query.

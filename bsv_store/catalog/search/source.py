@@ -34,7 +34,7 @@ def search_sources(
     """See :meth:`bsv_store.store.search.Search.sources`."""
     check_limit(limit)
     named = [row.id for row in find_named(connection, structures)]
-    ids = search_among(connection, selection, injected_in=named, injection=injection)
+    ids = search_among(connection, selection, {"injected_in": named, "injection": injection})
     measured = (
         find_structures(connection, [ROOT_STRUCTURE_ID])
         if domain is None

@@ -35,14 +35,13 @@ def search_targets(
     """See :meth:`bsv_store.store.search.Search.targets`."""
     check_limit(limit)
     rows = find_named(connection, structures)
-    ids = search_among(
-        connection,
-        selection,
-        projecting_to=[row.id for row in rows],
-        target_measure=measure,
-        target_threshold=threshold,
-        target_hemisphere=hemisphere,
-    )
+    criteria = {
+        "projecting_to": [row.id for row in rows],
+        "target_measure": measure,
+        "target_threshold": threshold,
+        "target_hemisphere": hemisphere,
+    }
+    ids = search_among(connection, selection, criteria)
     signal = read_signal(connection, ids, rows, measure=measure, hemisphere=hemisphere)
     strongest = signal.values.argmax(axis=1)
     acronyms = np.array([row.acronym for row in rows], dtype=object)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from bsv_store.vocabulary import SPACINGS_UM, VOLUME_KINDS, VolumeKind
-from bsv_store_cli.help import WordChoice, library_name
+from bsv_store_cli.help import RowChoice, WordChoice
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -20,11 +20,11 @@ def volume_options(command: _Command) -> _Command:
     """Add ``--kind`` and ``--spacing`` to a command."""
     kind = click.option(
         "--kind",
-        default=_DEFAULT_KIND,
+        type=RowChoice(VOLUME_KINDS),
+        default=_DEFAULT_KIND.replace("_", "-"),
         show_default=True,
         metavar="KIND",
-        callback=library_name,
-        help=f"Kind of volume: {', '.join(VOLUME_KINDS)}.",
+        help=f"Kind of volume: {', '.join(VOLUME_KINDS).replace('_', '-')}.",
     )
     return kind(spacing_option(command))
 
