@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, false, select, true
 
 from bsv_store.catalog.database.id_lists import id_in
-from bsv_store.catalog.database.models import Structure, Unionize
+from bsv_store.catalog.database.models import Experiment, Structure, Unionize
 from bsv_store.catalog.hemispheres import hemisphere_ids
 from bsv_store.catalog.search.found import check_limit
 from bsv_store.catalog.search.signal import find_targets
 from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef
-from bsv_store.catalog.tables.frames import uncovered
+from bsv_store.catalog.tables.frames import require_unionizes
 from bsv_store.check import choice, several
-from bsv_store.errors import InputError, MissingDataError
-from bsv_store.text import listed, number_of, shown
+from bsv_store.errors import InputError
+from bsv_store.text import shown
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bsv_store.vocabulary import Measure, MeasuredHemisphere, UnionizePart
+    from bsv_store.vocabulary import Measure, MeasuredHemisphere
 
 _ABSOLUTE = {name: row for name, row in MEASURED_HEMISPHERES.items() if not row.is_relative}
 
@@ -51,7 +51,7 @@ def rank_structures(
     _check_threshold(threshold)
     check_limit(limit)
     ids = resolve_nonempty(connection, selection)
-    _refuse_uncovered(connection, selection, is_injection)
+    require_unionizes(connection, select(Experiment.id).where(id_in(connection, Experiment.id, ids)), is_injection)
     ranked = find_targets(connection, structures, structure_set)
     value = Unionize.__table__.c[measured]
     query = (
@@ -100,13 +100,3 @@ def _hemispheres(hemisphere: object) -> dict[int, str]:
 def _check_threshold(threshold: object) -> None:
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not math.isfinite(threshold):
         raise InputError(f"threshold must be a finite number, got {shown(threshold)}")
-
-
-def _refuse_uncovered(connection: Connection, selection: Selection, is_injection: bool) -> None:
-    part: UnionizePart = "injection" if is_injection else "projection"
-    absent = uncovered(connection, selection, part)
-    if absent:
-        raise MissingDataError(
-            f"the {part} rows of {number_of(len(absent), 'experiment')} are not in the store: {listed(absent)}",
-            hint=f"Fetch them: bsv-store sync unionizes --ids {','.join(map(str, absent[:10]))}",
-        )

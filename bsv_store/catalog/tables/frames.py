@@ -138,7 +138,7 @@ def unionizes_frame(
     policy = choice("missing", missing, MISSING_POLICIES).name
     wanted = compile_selection(connection, selection)
     if policy == "error":
-        _refuse_uncovered(connection, wanted, is_injection)
+        require_unionizes(connection, wanted, is_injection, can_leave_out=True)
     table = Unionize.__table__.c
     columns = [table[name] for name in UNIONIZE_COLUMNS]
     keys = [table.experiment_id, Structure.graph_order, table.structure_id, table.hemisphere_id, table.is_injection]
@@ -183,14 +183,32 @@ def _uncovered(connection: Connection, wanted: Select[int], part: UnionizePart) 
     return tuple(connection.scalars(query.order_by(Experiment.id)))
 
 
-def _refuse_uncovered(connection: Connection, wanted: Select[int], is_injection: bool | None) -> None:
+def require_unionizes(
+    connection: Connection, wanted: Select[int], is_injection: bool | None, *, can_leave_out: bool = False
+) -> None:
+    """Check that the store has the unionize rows of experiments.
+
+    Parameters
+    ----------
+    wanted : Select
+        Of experiment ids.
+    is_injection : bool or None
+        True: the rows inside the injection site; False: those outside; None: both.
+    can_leave_out : bool
+        Whether the error suggests to leave out experiments without rows.
+
+    Raises
+    ------
+    MissingDataError
+        If rows are missing; the message names the experiments.
+    """
     for part in [row.name for row in UNIONIZE_PARTS.values() if is_injection in (None, row.is_injection)]:
         absent = _uncovered(connection, wanted, part)
         if absent:
-            command = f"bsv-store sync unionizes --ids {','.join(map(str, absent[:10]))}"
+            command = f"Fetch them: bsv-store sync unionizes --ids {','.join(map(str, absent[:10]))}"
             raise MissingDataError(
                 f"the {part} rows of {number_of(len(absent), 'experiment')} are not in the store: {listed(absent)}",
-                hint=f"Fetch them: {command}; or leave these out (missing='leave_out').",
+                hint=f"{command}; or leave these out (missing='leave_out')." if can_leave_out else command,
             )
 
 
