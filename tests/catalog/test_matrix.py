@@ -8,21 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import Connection
 
-from bsv_store.catalog.database.engine import Database
-from bsv_store.catalog.search.matrix import matrix_sql, projection_matrix
-from bsv_store.catalog.selection.selection import Selection
-from bsv_store.catalog.tables.sql import run_sql
+from bsv_store import Selection, Store
 from bsv_store.errors import EmptySelectionError, InputError, UnknownStructureError
 
 MEASURED = Selection(ids=[101, 102, 103, 201])
 TARGETS = ["CM", "VISpm", "CP"]
 
 
-def test_by_experiment_in_ontology_order_with_zeros_and_gaps(reading: Connection) -> None:
-    frame = projection_matrix(
-        reading,
+def test_by_experiment_in_ontology_order_with_zeros_and_gaps(small_store: Store) -> None:
+    frame = small_store.catalog.matrix(
         MEASURED | Selection(ids=[105]),
         rows="experiments",
         targets=TARGETS,
@@ -38,9 +33,8 @@ def test_by_experiment_in_ontology_order_with_zeros_and_gaps(reading: Connection
     assert frame.columns.name == "target"
 
 
-def test_sides_follow_the_injected_hemisphere(reading: Connection) -> None:
-    frame = projection_matrix(
-        reading,
+def test_sides_follow_the_injected_hemisphere(small_store: Store) -> None:
+    frame = small_store.catalog.matrix(
         Selection(ids=[101, 103]),
         rows="experiments",
         targets=["CP"],
@@ -60,9 +54,8 @@ def test_sides_follow_the_injected_hemisphere(reading: Connection) -> None:
         ("n", [[2, 2, 2], [1, 1, 1], [1, 1, 1], [0, 0, 0]]),
     ],
 )
-def test_by_source(reading: Connection, statistic: Any, expected: list[list[float]]) -> None:
-    frame = projection_matrix(
-        reading,
+def test_by_source(small_store: Store, statistic: Any, expected: list[list[float]]) -> None:
+    frame = small_store.catalog.matrix(
         MEASURED | Selection(ids=[105]),
         targets=TARGETS,
         hemisphere="both",
@@ -73,32 +66,31 @@ def test_by_source(reading: Connection, statistic: Any, expected: list[list[floa
     np.testing.assert_allclose(frame.to_numpy(), expected, rtol=1e-15)
 
 
-def test_sources_pool_by_the_nearest_one_above(reading: Connection) -> None:
+def test_sources_pool_by_the_nearest_one_above(small_store: Store) -> None:
     def pooled(*sources: str) -> pd.DataFrame:
-        return projection_matrix(
-            reading, Selection(), sources=sources, targets=["CP"], hemisphere="both", statistic="n"
+        return small_store.catalog.matrix(
+            Selection(), sources=sources, targets=["CP"], hemisphere="both", statistic="n"
         )
 
     # VISp1 (102) belongs to VISp; VISpm (103) to VIS.
     assert pooled("VIS", "VISp")["CP"].to_dict() == {"VIS": 1, "VISp": 3}
     assert pooled("VIS")["CP"].to_dict() == {"VIS": 4}
     with pytest.raises(InputError, match="none of the"):
-        projection_matrix(reading, Selection(injected_in="VIS"), sources=["TH"], targets=["CP"])
+        small_store.catalog.matrix(Selection(injected_in="VIS"), sources=["TH"], targets=["CP"])
 
 
 @pytest.mark.parametrize("statistic", ["mean", "median", "n"])
-def test_one_statement_gives_the_same(small_catalog: Database, statistic: Any) -> None:
+def test_one_statement_gives_the_same(small_store: Store, statistic: Any) -> None:
     options: dict[str, Any] = {
         "targets": TARGETS,
         "hemisphere": ["contralateral", "ipsilateral", "both"],
         "measure": "projection_volume",
         "statistic": statistic,
     }
-    with small_catalog.reading() as connection:
-        frame = projection_matrix(connection, Selection(), **options)
-        statement = matrix_sql(connection, Selection(), **options)
+    frame = small_store.catalog.matrix(**options)
+    statement = small_store.catalog.matrix_sql(**options)
     name = [] if statistic == "n" else ["projection_volume"]
-    cells = run_sql(small_catalog, statement, row_limit=None, time_limit_s=60)
+    cells = small_store.sql(statement)
     assert cells.columns.tolist() == ["source", "hemisphere", "target", "n", *name]
     known = frame[(frame > 0).any(axis=1)] if statistic == "n" else frame.dropna()
     long = [(source, *column, known.at[source, column]) for source in known.index for column in known.columns]
@@ -108,11 +100,11 @@ def test_one_statement_gives_the_same(small_catalog: Database, statistic: Any) -
 
 @pytest.mark.parametrize("rows", ["experiments", "sources"])
 def test_many_experiments_are_read_another_way_with_the_same_result(
-    reading: Connection, monkeypatch: pytest.MonkeyPatch, rows: Any
+    small_store: Store, monkeypatch: pytest.MonkeyPatch, rows: Any
 ) -> None:
     def frame() -> pd.DataFrame:
         # 102 and 201, which project to these targets too, lie between and after those selected.
-        return projection_matrix(reading, Selection(ids=[101, 103]), rows=rows, targets=TARGETS)
+        return small_store.catalog.matrix(Selection(ids=[101, 103]), rows=rows, targets=TARGETS)
 
     few = frame()
     monkeypatch.setattr("bsv_store.catalog.search.signal._MANY", 1)
@@ -120,13 +112,13 @@ def test_many_experiments_are_read_another_way_with_the_same_result(
     assert few.to_numpy()[:2].any()
 
 
-def test_what_cannot_be_asked(reading: Connection) -> None:
+def test_what_cannot_be_asked(small_store: Store) -> None:
     with pytest.raises(InputError, match="does not measure the signal in VISp1"):
-        projection_matrix(reading, MEASURED, targets=["CP", "VISp1"])
+        small_store.catalog.matrix(MEASURED, targets=["CP", "VISp1"])
     with pytest.raises(UnknownStructureError, match="cp"):
-        projection_matrix(reading, MEASURED, targets=["cp"])
+        small_store.catalog.matrix(MEASURED, targets=["cp"])
     with pytest.raises(EmptySelectionError):
-        projection_matrix(reading, Selection(injected_in="TMv", injected_hemisphere="left"), targets=["CP"])
+        small_store.catalog.matrix(Selection(injected_in="TMv", injected_hemisphere="left"), targets=["CP"])
     wrong: list[dict[str, Any]] = [
         {"measure": "id; drop table unionize"},
         {"hemisphere": "middle"},
@@ -140,14 +132,14 @@ def test_what_cannot_be_asked(reading: Connection) -> None:
     ]
     for options in wrong:
         with pytest.raises(InputError):
-            projection_matrix(reading, MEASURED, **{"targets": ["CP"], **options})
+            small_store.catalog.matrix(MEASURED, **{"targets": ["CP"], **options})
 
 
 # -- against the real tables ------------------------------------------------------------------------------------------
 
 
-def pairs(connection: Connection, query: str) -> dict[Any, Any]:
-    return {key: value for key, value in connection.exec_driver_sql(query)}
+def pairs(store: Store, query: str) -> dict[Any, Any]:
+    return dict(store.sql(query).itertuples(index=False, name=None))
 
 
 @pytest.fixture(scope="module")
@@ -160,23 +152,21 @@ def tables(data: Path) -> pd.DataFrame:
 @pytest.mark.parametrize("measure", ["normalized_projection_volume", "projection_density", "sum_pixel_intensity"])
 @pytest.mark.parametrize("hemisphere", ["left", "right", "both"])
 def test_real_experiments_as_pandas_has_them(
-    atlas_psu: Database, tables: pd.DataFrame, measure: Any, hemisphere: Any
+    atlas_psu: Store, tables: pd.DataFrame, measure: Any, hemisphere: Any
 ) -> None:
     number = {"left": 1, "right": 2, "both": 3}[hemisphere]
     rows = tables[~tables["is_injection"] & (tables["hemisphere_id"] == number)]
     wide = rows.pivot(index="experiment_id", columns="structure_id", values=measure).fillna(0.0)
     ids = sorted(tables["experiment_id"].unique().tolist())
-    with atlas_psu.reading() as connection:
-        frame = projection_matrix(
-            connection,
-            Selection(ids=ids, include_excluded=True),
-            rows="experiments",
-            structure_set=184527634,
-            hemisphere=hemisphere,
-            measure=measure,
-        )
-        order = pairs(connection, "SELECT acronym, id FROM structure")
-        graph = pairs(connection, "SELECT acronym, graph_order FROM structure")
+    frame = atlas_psu.catalog.matrix(
+        Selection(ids=ids, include_excluded=True),
+        rows="experiments",
+        structure_set=184527634,
+        hemisphere=hemisphere,
+        measure=measure,
+    )
+    order = pairs(atlas_psu, "SELECT acronym, id FROM structure")
+    graph = pairs(atlas_psu, "SELECT acronym, graph_order FROM structure")
     assert frame.shape == (40, 840)
     assert [graph[name] for name in frame.columns] == sorted(graph[name] for name in frame.columns)
     expected = wide.reindex(index=frame.index, columns=[order[name] for name in frame.columns]).fillna(0.0)
@@ -184,18 +174,13 @@ def test_real_experiments_as_pandas_has_them(
 
 
 @pytest.mark.parametrize("statistic", ["mean", "median"])
-def test_real_sources_as_pandas_has_them(atlas_psu: Database, tables: pd.DataFrame, statistic: Any) -> None:
+def test_real_sources_as_pandas_has_them(atlas_psu: Store, tables: pd.DataFrame, statistic: Any) -> None:
     ids = sorted(tables["experiment_id"].unique().tolist())
-    with atlas_psu.reading() as connection:
-        frame = projection_matrix(
-            connection,
-            Selection(ids=ids),
-            hemisphere=["left", "right"],
-            measure="projection_energy",
-            statistic=statistic,
-        )
-        source = pairs(connection, "SELECT experiment_id, primary_structure FROM experiments")
-        acronym = pairs(connection, "SELECT id, acronym FROM structure")
+    frame = atlas_psu.catalog.matrix(
+        ids, hemisphere=["left", "right"], measure="projection_energy", statistic=statistic
+    )
+    source = pairs(atlas_psu, "SELECT experiment_id, primary_structure FROM experiments")
+    acronym = pairs(atlas_psu, "SELECT id, acronym FROM structure")
     assert frame.shape[1] == 2 * 316
     for number, side in ((1, "left"), (2, "right")):
         rows = tables[~tables["is_injection"] & (tables["hemisphere_id"] == number)]

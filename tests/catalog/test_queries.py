@@ -8,19 +8,18 @@ import pandas as pd
 import pytest
 from sqlalchemy import Connection
 
+from bsv_store import Selection, Store
 from bsv_store.catalog.records import UNIONIZE_COLUMNS
-from bsv_store.catalog.selection.selection import Selection
-from bsv_store.catalog.tables.frames import experiments_frame, injection_volumes, summary, uncovered
+from bsv_store.catalog.tables.frames import injection_volumes, uncovered
 from bsv_store.catalog.tables.views import VIEWS
 from bsv_store.errors import InputError, MissingDataError, UnknownExperimentError, UnknownStructureError
-from bsv_store.store.catalog import Catalog
 from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS, EXPERIMENTS, unionize_rows
 
 # -- experiments ------------------------------------------------------------------------------------------------------
 
 
-def test_experiments_have_one_row_each_and_all_columns_of_the_view(reading: Connection) -> None:
-    frame = experiments_frame(reading, Selection(include_withdrawn=True))
+def test_experiments_have_one_row_each_and_all_columns_of_the_view(small_store: Store) -> None:
+    frame = small_store.experiments(Selection(include_withdrawn=True))
     assert list(frame.columns) == [described.name for described in VIEWS["experiments"].columns]
     assert frame["experiment_id"].tolist() == list(ALL_IDS)
     by_id = frame.set_index("experiment_id")
@@ -32,8 +31,8 @@ def test_experiments_have_one_row_each_and_all_columns_of_the_view(reading: Conn
             assert pd.isna(value) if row[name] is None else value == row[name], (row["id"], name)
 
 
-def test_experiment_columns_have_types_that_keep_what_is_unknown(reading: Connection) -> None:
-    frame = experiments_frame(reading, Selection())
+def test_experiment_columns_have_types_that_keep_what_is_unknown(small_store: Store) -> None:
+    frame = small_store.experiments()
     types = {name: str(dtype) for name, dtype in frame.dtypes.items()}
     assert types["experiment_id"] == types["primary_structure_id"] == "int64"
     assert types["injection_ap"] == types["product_id"] == "Int64"
@@ -47,22 +46,22 @@ def test_experiment_columns_have_types_that_keep_what_is_unknown(reading: Connec
     assert row["bilateral"] is pd.NA
 
 
-def test_bilateral_needs_one_percent_on_the_minor_side(reading: Connection) -> None:
-    frame = experiments_frame(reading, Selection(ids=[101, 102, 103])).set_index("experiment_id")
+def test_bilateral_needs_one_percent_on_the_minor_side(small_store: Store) -> None:
+    frame = small_store.experiments([101, 102, 103]).set_index("experiment_id")
     assert frame["bilateral"].to_dict() == {101: False, 102: True, 103: False}
 
 
-def test_frame_of_nothing_has_the_same_columns_and_types(reading: Connection) -> None:
-    empty = experiments_frame(reading, Selection(injected_in="TMv", injected_hemisphere="left"))
+def test_frame_of_nothing_has_the_same_columns_and_types(small_store: Store) -> None:
+    empty = small_store.experiments(Selection(injected_in="TMv", injected_hemisphere="left"))
     assert len(empty) == 0
-    assert empty.dtypes.to_dict() == experiments_frame(reading, Selection()).dtypes.to_dict()
+    assert empty.dtypes.to_dict() == small_store.experiments().dtypes.to_dict()
 
 
 # -- counts -----------------------------------------------------------------------------------------------------------
 
 
-def test_summary_counts_descending(reading: Connection) -> None:
-    counts = summary(reading, Selection(injected_in=["VISp", "CP", "CUL4, 5"]))
+def test_summary_counts_descending(small_store: Store) -> None:
+    counts = small_store.catalog.summary(Selection(injected_in=["VISp", "CP", "CUL4, 5"]))
     assert counts.total == 8
     assert counts.lines == (
         ("Wild-type", 5),
@@ -77,15 +76,15 @@ def test_summary_counts_descending(reading: Connection) -> None:
     assert counts.hemispheres == (("right", 8),)
 
 
-def test_summary_of_nothing(reading: Connection) -> None:
-    counts = summary(reading, Selection(injected_in="TMv", injected_hemisphere="left"))
+def test_summary_of_nothing(small_store: Store) -> None:
+    counts = small_store.catalog.summary(Selection(injected_in="TMv", injected_hemisphere="left"))
     assert counts.total == 0
     assert counts.lines == ()
     assert counts.products == ()
 
 
-def test_summary_as_plain_values(reading: Connection) -> None:
-    plain = summary(reading, Selection(sex="F")).to_dict()
+def test_summary_as_plain_values(small_store: Store) -> None:
+    plain = small_store.catalog.summary(Selection(sex="F")).to_dict()
     assert plain["total"] == 2
     assert plain["products"] == [[5, 1], [31, 1]]
 
@@ -106,8 +105,8 @@ def test_injection_volumes_of_more_ids_than_a_database_takes_parameters(reading:
 # -- unionize rows ----------------------------------------------------------------------------------------------------
 
 
-def test_unionizes_are_what_was_stored(catalog: Catalog) -> None:
-    frame = catalog.unionizes([101, 103])
+def test_unionizes_are_what_was_stored(small_store: Store) -> None:
+    frame = small_store.catalog.unionizes([101, 103])
     assert tuple(frame.columns) == (*UNIONIZE_COLUMNS[:2], "structure", *UNIONIZE_COLUMNS[2:])
     stored = {
         (row["experiment_id"], row["structure_id"], row["hemisphere_id"], row["is_injection"]): row
@@ -123,8 +122,8 @@ def test_unionizes_are_what_was_stored(catalog: Catalog) -> None:
     assert frame["sum_pixel_intensity"].max() == 2.6e14
 
 
-def test_unionizes_come_by_experiment_then_in_graph_order(catalog: Catalog) -> None:
-    frame = catalog.unionizes([103, 101], is_injection=False, hemisphere="both")
+def test_unionizes_come_by_experiment_then_in_graph_order(small_store: Store) -> None:
+    frame = small_store.catalog.unionizes([103, 101], is_injection=False, hemisphere="both")
     assert list(zip(frame["experiment_id"], frame["structure"], strict=True)) == [
         (101, "root"),
         (101, "VISpm"),
@@ -135,46 +134,46 @@ def test_unionizes_come_by_experiment_then_in_graph_order(catalog: Catalog) -> N
     ]
 
 
-def test_unionizes_filtered(catalog: Catalog) -> None:
-    left = catalog.unionizes([101, 103], structures=["CP"], is_injection=False, hemisphere="left")
+def test_unionizes_filtered(small_store: Store) -> None:
+    left = small_store.catalog.unionizes([101, 103], structures=["CP"], is_injection=False, hemisphere="left")
     assert left["projection_volume"].tolist() == [0.1, 0.3]
-    inside = catalog.unionizes([101], is_injection=True)
+    inside = small_store.catalog.unionizes([101], is_injection=True)
     assert inside["hemisphere_id"].tolist() == [2, 3]
 
 
-def test_descendants_only_when_asked_for(catalog: Catalog) -> None:
+def test_descendants_only_when_asked_for(small_store: Store) -> None:
     selection = Selection(ids=[101, 103])
     options = {"is_injection": False, "hemisphere": "both"}
-    assert len(catalog.unionizes(selection, structures=["TH", "VIS"], **options)) == 0  # type: ignore[arg-type]
-    inside = catalog.unionizes(selection, structures=["TH", "VIS"], include_descendants=True, **options)  # type: ignore[arg-type]
+    assert len(small_store.catalog.unionizes(selection, structures=["TH", "VIS"], **options)) == 0  # type: ignore[arg-type]
+    inside = small_store.catalog.unionizes(selection, structures=["TH", "VIS"], include_descendants=True, **options)  # type: ignore[arg-type]
     assert inside["structure"].tolist() == ["VISpm", "CM"]
 
 
-def test_experiments_without_records_are_an_error_unless_left_out(catalog: Catalog) -> None:
+def test_experiments_without_records_are_an_error_unless_left_out(small_store: Store) -> None:
     with pytest.raises(MissingDataError, match="injection rows of 1 experiment are not in the store: 201"):
-        catalog.unionizes([101, 201])
+        small_store.catalog.unionizes([101, 201])
     with pytest.raises(MissingDataError, match="projection rows of 1 experiment are not in the store: 105"):
-        catalog.unionizes([101, 105], is_injection=False)
-    assert len(catalog.unionizes([105], is_injection=True)) == 2
-    frame = catalog.unionizes(Selection(), missing="leave_out")
+        small_store.catalog.unionizes([101, 105], is_injection=False)
+    assert len(small_store.catalog.unionizes([105], is_injection=True)) == 2
+    frame = small_store.catalog.unionizes(Selection(), missing="leave_out")
     assert set(frame["experiment_id"]) == {101, 102, 103, 105, 201}
 
 
-def test_unionizes_of_nothing(catalog: Catalog) -> None:
-    empty = catalog.unionizes(Selection(injected_in="TMv", injected_hemisphere="left"))
+def test_unionizes_of_nothing(small_store: Store) -> None:
+    empty = small_store.catalog.unionizes(Selection(injected_in="TMv", injected_hemisphere="left"))
     assert len(empty) == 0
-    assert empty.dtypes.to_dict() == catalog.unionizes([101]).dtypes.to_dict()
+    assert empty.dtypes.to_dict() == small_store.catalog.unionizes([101]).dtypes.to_dict()
 
 
-def test_unionizes_of_what_is_not_there(catalog: Catalog) -> None:
+def test_unionizes_of_what_is_not_there(small_store: Store) -> None:
     with pytest.raises(UnknownExperimentError, match="7"):
-        catalog.unionizes([7])
+        small_store.catalog.unionizes([7])
     with pytest.raises(UnknownStructureError, match="VISP"):
-        catalog.unionizes([101], structures=["VISP"])
+        small_store.catalog.unionizes([101], structures=["VISP"])
     with pytest.raises(InputError, match="'middle'"):
-        catalog.unionizes([101], hemisphere="middle")  # type: ignore[arg-type]
+        small_store.catalog.unionizes([101], hemisphere="middle")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="'ignore'"):
-        catalog.unionizes([101], missing="ignore")  # type: ignore[arg-type]
+        small_store.catalog.unionizes([101], missing="ignore")  # type: ignore[arg-type]
 
 
 def test_uncovered_by_part(reading: Connection) -> None:

@@ -8,15 +8,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bsv_store.catalog.database.engine import Database
+from bsv_store import Store
 from bsv_store.errors import InputError, MissingDataError, UnknownExperimentError, UnknownStructureError
-from bsv_store.store.catalog import Catalog
 
 STRUCTURES = ["VISpm", "CP", "CM"]
 
 
-def test_strongest_first_by_experiment(catalog: Catalog) -> None:
-    frame = catalog.rank_structures([103, 101], is_injection=False, structures=STRUCTURES, measure="projection_volume")
+def test_strongest_first_by_experiment(small_store: Store) -> None:
+    frame = small_store.catalog.rank_structures(
+        [103, 101], is_injection=False, structures=STRUCTURES, measure="projection_volume"
+    )
     assert list(frame.itertuples(index=False, name=None)) == [
         (101, 1, "CP", 672, "right", 0.4),
         (101, 2, "VISpm", 533, "right", 0.3),
@@ -27,36 +28,36 @@ def test_strongest_first_by_experiment(catalog: Catalog) -> None:
     ]
 
 
-def test_threshold_must_be_exceeded_and_limit_is_for_each(catalog: Catalog) -> None:
+def test_threshold_must_be_exceeded_and_limit_is_for_each(small_store: Store) -> None:
     options: dict[str, Any] = {"structures": STRUCTURES, "measure": "projection_volume"}
-    above = catalog.rank_structures([101, 103], is_injection=False, threshold=0.3, **options)
+    above = small_store.catalog.rank_structures([101, 103], is_injection=False, threshold=0.3, **options)
     assert above["experiment_id"].tolist() == [101]
-    one = catalog.rank_structures([101, 103], is_injection=False, limit=1, **options)
+    one = small_store.catalog.rank_structures([101, 103], is_injection=False, limit=1, **options)
     assert one["structure"].tolist() == ["CP", "CP"]
 
 
-def test_inside_the_injection(catalog: Catalog) -> None:
+def test_inside_the_injection(small_store: Store) -> None:
     options: dict[str, Any] = {"structures": ["root"], "measure": "projection_volume", "threshold": 0.0}
-    frame = catalog.rank_structures([102], is_injection=True, hemisphere=["left", "both"], **options)
+    frame = small_store.catalog.rank_structures([102], is_injection=True, hemisphere=["left", "both"], **options)
     assert frame["hemisphere"].tolist() == ["both", "left"]
     # Of 105 only what is inside the injection is known.
-    assert len(catalog.rank_structures([105], is_injection=True, **options)) == 1
+    assert len(small_store.catalog.rank_structures([105], is_injection=True, **options)) == 1
     with pytest.raises(MissingDataError, match="projection rows of 1 experiment are not in the store: 105"):
-        catalog.rank_structures([105], is_injection=False, **options)
+        small_store.catalog.rank_structures([105], is_injection=False, **options)
 
 
-def test_nothing_above_the_threshold_has_the_same_columns(catalog: Catalog) -> None:
-    empty = catalog.rank_structures([101], is_injection=False, structures=["CM"])
-    full = catalog.rank_structures([101], is_injection=False, structures=["CP"])
+def test_nothing_above_the_threshold_has_the_same_columns(small_store: Store) -> None:
+    empty = small_store.catalog.rank_structures([101], is_injection=False, structures=["CM"])
+    full = small_store.catalog.rank_structures([101], is_injection=False, structures=["CP"])
     assert len(empty) == 0
     assert empty.dtypes.to_dict() == full.dtypes.to_dict()
 
 
-def test_what_cannot_be_asked(catalog: Catalog) -> None:
+def test_what_cannot_be_asked(small_store: Store) -> None:
     with pytest.raises(UnknownExperimentError):
-        catalog.rank_structures([7], is_injection=False, structures=["CP"])
+        small_store.catalog.rank_structures([7], is_injection=False, structures=["CP"])
     with pytest.raises(UnknownStructureError):
-        catalog.rank_structures([101], is_injection=False, structures=["cp"])
+        small_store.catalog.rank_structures([101], is_injection=False, structures=["cp"])
     wrong: list[dict[str, Any]] = [
         {"hemisphere": []},
         {"hemisphere": ["ipsilateral"]},
@@ -67,20 +68,16 @@ def test_what_cannot_be_asked(catalog: Catalog) -> None:
     ]
     for options in wrong:
         with pytest.raises(InputError):
-            catalog.rank_structures([101], is_injection=False, **{"structures": ["CP"], **options})
+            small_store.catalog.rank_structures([101], is_injection=False, **{"structures": ["CP"], **options})
 
 
 @pytest.mark.parametrize("is_injection", [False, True])
-def test_real_experiments_as_pandas_ranks_them(atlas_psu: Database, data: Path, is_injection: bool) -> None:
+def test_real_experiments_as_pandas_ranks_them(atlas_psu: Store, data: Path, is_injection: bool) -> None:
     files = sorted((data / "allensdk_cache").glob("experiment_*/structure_unionizes.csv"))
     rows = pd.concat([pd.read_csv(file) for file in files])
     ids = sorted(rows["experiment_id"].unique().tolist())
-    with atlas_psu.reading() as connection:
-        members = connection.exec_driver_sql(
-            "SELECT structure_id FROM structure_set_member WHERE structure_set_id = 167587189"
-        )
-        summary = [row[0] for row in members]
-    frame = Catalog(atlas_psu).rank_structures(ids, is_injection=is_injection)
+    summary = [row.id for row in atlas_psu.atlas.structure_set(167587189)]
+    frame = atlas_psu.catalog.rank_structures(ids, is_injection=is_injection)
     name = "normalized_projection_volume"
     rows = rows[rows["structure_id"].isin(summary) & rows["hemisphere_id"].isin([1, 2]) & (rows[name] > 0.01)]
     rows = rows[rows["is_injection"] == is_injection].sort_values(["experiment_id", name], ascending=[True, False])

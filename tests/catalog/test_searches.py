@@ -8,16 +8,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import Connection
 
-from bsv_store.catalog.database.engine import Database
-from bsv_store.catalog.search.found import FOUND_COLUMNS
-from bsv_store.catalog.selection.resolve import resolve
-from bsv_store.catalog.selection.selection import Selection
-from bsv_store.catalog.structures import UNIONIZE_STRUCTURE_SET_ID
+from bsv_store import Selection, Store
 from bsv_store.errors import InputError, MissingDataError, SelectionError, UnknownExperimentError, UnknownStructureError
-from bsv_store.store.search import Search
-from tests.catalog.conftest import NO_FILES
+
+UNIONIZE_STRUCTURE_SET_ID = 184527634
+FOUND_COLUMNS = (
+    "experiment_id",
+    "primary_structure",
+    "transgenic_line",
+    "product_id",
+    "injected_hemisphere",
+    "injection_volume",
+    "injection_ap",
+    "injection_dv",
+    "injection_ml",
+)
 
 
 def pairs(frame: pd.DataFrame, column: str) -> list[tuple[int, Any]]:
@@ -27,38 +33,41 @@ def pairs(frame: pd.DataFrame, column: str) -> list[tuple[int, Any]]:
 # -- source -----------------------------------------------------------------------------------------------------------
 
 
-def test_source_search_ranks_by_signal_and_puts_the_unknown_last(search: Search, reading: Connection) -> None:
-    frame = search.sources("VISp")
+def test_source_search_ranks_by_signal_and_puts_the_unknown_last(small_store: Store) -> None:
+    frame = small_store.search.sources("VISp")
     assert tuple(frame.columns) == (*FOUND_COLUMNS, "projection_volume")
     assert pairs(frame, "projection_volume")[:3] == [(101, 2.0), (201, 2.0), (102, 1.0)]
     assert frame["experiment_id"].tolist()[3:] == [1, 204]
     assert frame["projection_volume"].isna().tolist() == [False] * 3 + [True] * 2
     assert frame["experiment_id"].tolist() != sorted(frame["experiment_id"].tolist())
-    assert set(frame["experiment_id"]) == set(resolve(reading, Selection(injected_in="VISp")))
+    assert set(frame["experiment_id"]) == set(small_store.select(Selection(injected_in="VISp")))
 
 
-def test_source_search_in_a_domain_and_hemisphere(search: Search) -> None:
+def test_source_search_in_a_domain_and_hemisphere(small_store: Store) -> None:
     options: dict[str, Any] = {"selection": Selection(ids=[101, 102, 103])}
-    ipsi = search.sources("VIS", domain=["CP"], hemisphere="ipsilateral", **options)
+    ipsi = small_store.search.sources("VIS", domain=["CP"], hemisphere="ipsilateral", **options)
     assert pairs(ipsi, "projection_volume") == [(101, 0.4), (103, 0.3), (102, 0.0)]
     # VISpm lies inside VIS and counts once; 101 has no row for VIS itself.
-    nested = search.sources("VIS", domain=["VISpm", "CP"], **options)
+    nested = small_store.search.sources("VIS", domain=["VISpm", "CP"], **options)
     assert pairs(nested, "projection_volume") == [(101, 0.8), (103, 0.32), (102, 0.05)]
-    once = search.sources("VIS", domain=["VISpm", "VIS"], **options)
+    once = small_store.search.sources("VIS", domain=["VISpm", "VIS"], **options)
     assert once["projection_volume"].tolist() == [0.0, 0.0, 0.0]
 
 
-def test_source_search_takes_secondary_structures_when_asked(search: Search) -> None:
-    assert 105 not in search.sources("VISp")["experiment_id"].tolist()
-    assert 105 in search.sources("VISp", injection="any")["experiment_id"].tolist()
-    assert set(search.sources("VIS", selection=Selection(injected_hemisphere="left"))["experiment_id"]) == {103, 202}
+def test_source_search_takes_secondary_structures_when_asked(small_store: Store) -> None:
+    assert 105 not in small_store.search.sources("VISp")["experiment_id"].tolist()
+    assert 105 in small_store.search.sources("VISp", injection="any")["experiment_id"].tolist()
+    assert set(small_store.search.sources("VIS", selection=Selection(injected_hemisphere="left"))["experiment_id"]) == {
+        103,
+        202,
+    }
 
 
 # -- target -----------------------------------------------------------------------------------------------------------
 
 
-def test_target_search_ranks_by_the_strongest_target(search: Search) -> None:
-    frame = search.targets(["CP", "VISpm"])
+def test_target_search_ranks_by_the_strongest_target(small_store: Store) -> None:
+    frame = small_store.search.targets(["CP", "VISpm"])
     assert tuple(frame.columns) == (*FOUND_COLUMNS, "target", "projection_volume")
     found = list(zip(frame["experiment_id"], frame["target"], frame["projection_volume"], strict=True))
     assert found == [(201, "VISpm", 1.25), (101, "CP", 0.5), (103, "CP", 0.32), (102, "CP", 0.05)]
@@ -69,21 +78,23 @@ def test_target_search_ranks_by_the_strongest_target(search: Search) -> None:
 @pytest.mark.parametrize("measure", ["projection_volume", "normalized_projection_volume", "projection_density"])
 @pytest.mark.parametrize("threshold", [0.0, 0.03, 0.3])
 def test_target_search_finds_what_the_selection_does(
-    search: Search, reading: Connection, side: Any, measure: Any, threshold: float
+    small_store: Store, side: Any, measure: Any, threshold: float
 ) -> None:
-    frame = search.targets("CP", measure=measure, threshold=threshold, hemisphere=side)
+    frame = small_store.search.targets("CP", measure=measure, threshold=threshold, hemisphere=side)
     selection = Selection(
         projecting_to="CP", target_measure=measure, target_threshold=threshold, target_hemisphere=side
     )
-    assert sorted(frame["experiment_id"]) == list(resolve(reading, selection))
+    assert sorted(frame["experiment_id"]) == list(small_store.select(selection))
     assert (frame[measure] > threshold).all()
     assert frame[measure].is_monotonic_decreasing
 
 
-def test_limit_and_within(search: Search) -> None:
-    assert search.targets("CP", limit=1)["experiment_id"].tolist() == [101]
-    assert search.targets("CP", selection=Selection(injected_hemisphere="left"))["experiment_id"].tolist() == [103]
-    nothing = search.targets("CP", selection=Selection(ids=[201]))
+def test_limit_and_within(small_store: Store) -> None:
+    assert small_store.search.targets("CP", limit=1)["experiment_id"].tolist() == [101]
+    assert small_store.search.targets("CP", selection=Selection(injected_hemisphere="left"))[
+        "experiment_id"
+    ].tolist() == [103]
+    nothing = small_store.search.targets("CP", selection=Selection(ids=[201]))
     assert len(nothing) == 0
     assert tuple(nothing.columns) == (*FOUND_COLUMNS, "target", "projection_volume")
 
@@ -91,24 +102,24 @@ def test_limit_and_within(search: Search) -> None:
 # -- injection coordinate ---------------------------------------------------------------------------------------------
 
 
-def test_injection_search_ranks_by_distance(search: Search) -> None:
-    frame = search.injections((8100, 1500, 8500), selection=Selection(injected_in="VIS"))
+def test_injection_search_ranks_by_distance(small_store: Store) -> None:
+    frame = small_store.search.injections((8100, 1500, 8500), selection=Selection(injected_in="VIS"))
     found = pairs(frame, "distance_um")
     assert found[0] == (101, 0.0)
     assert found[1][1] == 100.0
     assert found[-1] == (202, pytest.approx(np.hypot(100, 6000)))
     # Its coordinate is not known.
     assert 104 not in frame["experiment_id"].tolist()
-    near = search.injections((8100, 1500, 8500), radius_um=99, selection=Selection(injected_in="VIS"))
+    near = small_store.search.injections((8100, 1500, 8500), radius_um=99, selection=Selection(injected_in="VIS"))
     assert near["experiment_id"].tolist() == [101]
 
 
 # -- correlation ------------------------------------------------------------------------------------------------------
 
 
-def test_correlation_over_all_measured_structures(search: Search) -> None:
+def test_correlation_over_all_measured_structures(small_store: Store) -> None:
     options: dict[str, Any] = {"structure_set": UNIONIZE_STRUCTURE_SET_ID, "measure": "projection_volume"}
-    frame = search.correlation(101, **options)
+    frame = small_store.search.correlation(101, **options)
     assert frame["experiment_id"].tolist() == [102, 103, 201]
     vectors = {101: (0.5, 0.3, 0), 102: (0.05, 0, 0), 103: (0.32, 0, 0.2), 201: (0, 1.25, 0)}
     # 14 structures are measured; CP, VISpm and CM are the only ones with signal.
@@ -118,37 +129,33 @@ def test_correlation_over_all_measured_structures(search: Search) -> None:
     assert frame["correlation"].is_monotonic_decreasing
 
 
-def test_correlation_without_variance_is_nan_and_last(search: Search) -> None:
-    frame = search.correlation(
+def test_correlation_without_variance_is_nan_and_last(small_store: Store) -> None:
+    frame = small_store.search.correlation(
         101, domain=["VIS"], structure_set=UNIONIZE_STRUCTURE_SET_ID, measure="projection_volume"
     )
     assert frame["experiment_id"].tolist() == [201, 102, 103]
     assert frame["correlation"].isna().tolist() == [False, True, True]
 
 
-def test_correlation_needs_rows_of_the_seed_and_enough_structures(search: Search) -> None:
+def test_correlation_needs_rows_of_the_seed_and_enough_structures(small_store: Store) -> None:
     every = UNIONIZE_STRUCTURE_SET_ID
     with pytest.raises(MissingDataError, match="experiment 105"):
-        search.correlation(105, structure_set=every)
+        small_store.search.correlation(105, structure_set=every)
     with pytest.raises(UnknownExperimentError, match="7"):
-        search.correlation(7, structure_set=every)
+        small_store.search.correlation(7, structure_set=every)
     with pytest.raises(InputError, match="1 structures"):
-        search.correlation(101, structure_set=every, domain=["CP"])
+        small_store.search.correlation(101, structure_set=every, domain=["CP"])
     with pytest.raises(InputError, match="no structure set 167587189"):
-        search.correlation(101)
+        small_store.search.correlation(101)
 
 
-def test_real_correlations_as_pandas_has_them(atlas_psu: Database, data: Path) -> None:
+def test_real_correlations_as_pandas_has_them(atlas_psu: Store, data: Path) -> None:
     files = sorted((data / "allensdk_cache").glob("experiment_*/structure_unionizes.csv"))
     rows = pd.concat([pd.read_csv(file) for file in files])
     rows = rows[~rows["is_injection"] & (rows["hemisphere_id"] == 3)]
-    with atlas_psu.reading() as connection:
-        members = connection.exec_driver_sql(
-            "SELECT structure_id FROM structure_set_member WHERE structure_set_id = 167587189"
-        )
-        summary = [row[0] for row in members]
+    summary = [row.id for row in atlas_psu.atlas.structure_set(167587189)]
     seed = int(rows["experiment_id"].min())
-    frame = Search(atlas_psu, NO_FILES).correlation(seed)
+    frame = atlas_psu.search.correlation(seed)
     wide = rows.pivot(index="experiment_id", columns="structure_id", values="projection_density")
     wide = wide.reindex(columns=summary).fillna(0.0)
     expected = wide.T.corrwith(wide.loc[seed]).drop(seed).sort_values(ascending=False)
@@ -161,27 +168,27 @@ def test_real_correlations_as_pandas_has_them(atlas_psu: Database, data: Path) -
 
 
 @pytest.mark.parametrize("acronym", ["CP'; DROP TABLE unionize; --", "%", "C\nP", "x" * 10_000, "", "0", "-1", 2**63])
-def test_hostile_structures_get_a_named_error(search: Search, acronym: Any) -> None:
-    for method in (search.sources, search.targets):
+def test_hostile_structures_get_a_named_error(small_store: Store, acronym: Any) -> None:
+    for method in (small_store.search.sources, small_store.search.targets):
         with pytest.raises((UnknownStructureError, SelectionError)):
             method(acronym)
     with pytest.raises((UnknownStructureError, SelectionError)):
-        search.sources("VISp", domain=[acronym])
+        small_store.search.sources("VISp", domain=[acronym])
 
 
-def test_hostile_options_get_a_named_error(search: Search) -> None:
+def test_hostile_options_get_a_named_error(small_store: Store) -> None:
     for wrong in (0, -1, True, 2.5):
         with pytest.raises(InputError, match="limit"):
-            search.targets("CP", limit=wrong)  # type: ignore[arg-type]
+            small_store.search.targets("CP", limit=wrong)  # type: ignore[arg-type]
     with pytest.raises(InputError):
-        search.targets("CP", measure="projection_volume; --")  # type: ignore[arg-type]
+        small_store.search.targets("CP", measure="projection_volume; --")  # type: ignore[arg-type]
     with pytest.raises(InputError):
-        search.targets("CP", threshold=float("nan"))
+        small_store.search.targets("CP", threshold=float("nan"))
     with pytest.raises(InputError):
-        search.sources("VISp", hemisphere="middle")  # type: ignore[arg-type]
+        small_store.search.sources("VISp", hemisphere="middle")  # type: ignore[arg-type]
     for point in [(1, 2), (1, 2, float("nan")), (14_000, 0, 0), ("a", 1, 2), "123"]:
         with pytest.raises(InputError):
-            search.injections(point)  # type: ignore[arg-type]
+            small_store.search.injections(point)  # type: ignore[arg-type]
     for seed in (0, -1, 2**63, True):
         with pytest.raises(InputError):
-            search.correlation(seed)
+            small_store.search.correlation(seed)

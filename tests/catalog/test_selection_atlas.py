@@ -9,14 +9,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bsv_store.catalog.database.engine import Database
-from bsv_store.catalog.selection.resolve import resolve, unmeasured
-from bsv_store.catalog.selection.selection import Selection
-from bsv_store.catalog.structures import ancestry, descendant_ids, find_structure, search
-from bsv_store.catalog.tables.frames import experiments_frame, injection_volumes, summary
-from bsv_store.catalog.tables.sql import run_sql
+from bsv_store import Selection, Store
+from bsv_store.catalog.selection.resolve import unmeasured
+from bsv_store.catalog.structures import ancestry
+from bsv_store.catalog.tables.frames import injection_volumes
 from bsv_store.errors import SelectionError, UnknownStructureError
-from bsv_store.store.catalog import Catalog
 
 INSIDE = """
 select e.experiment_id from experiments as e
@@ -57,28 +54,25 @@ e.experiment_id in (
     ],
 )
 def test_published_counts_as_selection_and_as_sql(
-    atlas_2020: Database, selection: Selection, statement: str, parameters: dict[str, Any], count: int
+    atlas_2020: Store, selection: Selection, statement: str, parameters: dict[str, Any], count: int
 ) -> None:
-    with atlas_2020.reading() as connection:
-        ids = resolve(connection, selection)
-        frame = experiments_frame(connection, selection)
-    found = run_sql(atlas_2020, statement, parameters, row_limit=None, time_limit_s=30)
+    ids = atlas_2020.select(selection)
+    frame = atlas_2020.experiments(selection)
+    found = atlas_2020.sql(statement, parameters)
     assert len(ids) == count
     assert list(ids) == found["experiment_id"].tolist() == frame["experiment_id"].tolist()
 
 
-def test_prefix_of_an_acronym_selects_nothing_more(atlas_2020: Database) -> None:
-    with atlas_2020.reading() as connection:
-        visp = experiments_frame(connection, Selection(injected_in="VISp"))
-        vis = experiments_frame(connection, Selection(injected_in="VIS"))
+def test_prefix_of_an_acronym_selects_nothing_more(atlas_2020: Store) -> None:
+    visp = atlas_2020.experiments(Selection(injected_in="VISp"))
+    vis = atlas_2020.experiments(Selection(injected_in="VIS"))
     assert set(visp["primary_structure"]) == {"VISp"}
     assert "VISpm" in set(vis["primary_structure"])
     assert "VISC" not in set(vis["primary_structure"])
 
 
-def test_summary_of_everything(atlas_2020: Database) -> None:
-    with atlas_2020.reading() as connection:
-        counts = summary(connection, Selection())
+def test_summary_of_everything(atlas_2020: Store) -> None:
+    counts = atlas_2020.catalog.summary()
     assert counts.total == 2992
     assert dict(counts.products) == {5: 2331, 35: 183, 36: 173, 44: 119, 31: 77, 42: 62, 45: 47}
     assert dict(counts.sexes) == {"M": 1797, "F": 1195}
@@ -89,21 +83,22 @@ def test_summary_of_everything(atlas_2020: Database) -> None:
     ("text", "first"),
     [("VISP", "VISp"), ("CUL4 5", "CUL4, 5"), ("mmme", "MMme"), ("Caudoputamen", "CP"), ("Isocortx", "Isocortex")],
 )
-def test_near_names_in_the_real_ontology(atlas_2020: Database, text: str, first: str) -> None:
-    with atlas_2020.reading() as connection:
-        with pytest.raises(UnknownStructureError, match="Did you mean") as caught:
-            find_structure(connection, text)
-        assert caught.value.hint is not None
-        assert first in caught.value.hint
-        assert first in [row.acronym for row in search(connection, text)] or text in ("CUL4 5", "Isocortx")
+def test_near_names_in_the_real_ontology(atlas_2020: Store, text: str, first: str) -> None:
+    with pytest.raises(UnknownStructureError, match="Did you mean") as caught:
+        atlas_2020.atlas.structure_tree(text)
+    assert caught.value.hint is not None
+    assert first in caught.value.hint
+    found = atlas_2020.atlas.find_structures(text)
+    assert first in [row.acronym for row in found.structures]
+    assert found.exact == (text not in ("CUL4 5", "Isocortx"))
 
 
-def test_real_ontology_up_and_down(atlas_2020: Database, data: Path) -> None:
+def test_real_ontology_up_and_down(atlas_2020: Store, data: Path) -> None:
     nodes = json.loads((data / "allensdk_cache" / "structures.json").read_bytes())
     acronyms = {node["id"]: node["acronym"] for node in nodes}
-    with atlas_2020.reading() as connection:
+    with atlas_2020.database.reading() as connection:
         paths = ancestry(connection)
-        isocortex = descendant_ids(connection, [315])
+    isocortex = {row.id for row in atlas_2020.atlas.structure_tree(315)}
     assert dict(paths) == {
         node["acronym"]: tuple(acronyms[id_] for id_ in reversed(node["structure_id_path"])) for node in nodes
     }
@@ -137,14 +132,13 @@ def psu(data: Path) -> pd.DataFrame:
     ],
 )
 def test_target_search_agrees_with_pandas(
-    atlas_psu: Database, psu: pd.DataFrame, target: str, measure: Any, threshold: float, target_hemisphere: Any
+    atlas_psu: Store, psu: pd.DataFrame, target: str, measure: Any, threshold: float, target_hemisphere: Any
 ) -> None:
     selection = Selection(
         projecting_to=target, target_measure=measure, target_threshold=threshold, target_hemisphere=target_hemisphere
     )
-    with atlas_psu.reading() as connection:
-        structure = find_structure(connection, target).id
-        found = resolve(connection, selection)
+    structure = atlas_psu.atlas.structure_tree(target)[0].id
+    found = atlas_psu.select(selection)
     hemisphere = {
         "both": psu["hemisphere_id"] == 3,
         "left": psu["hemisphere_id"] == 1,
@@ -156,55 +150,52 @@ def test_target_search_agrees_with_pandas(
     assert found == tuple(sorted(set(wanted["experiment_id"])))
 
 
-def test_some_experiments_project_and_some_do_not(atlas_psu: Database) -> None:
-    with atlas_psu.reading() as connection:
-        strong = resolve(connection, Selection(projecting_to="CP", target_threshold=0.1))
-        assert 0 < len(strong) < 40
+def test_some_experiments_project_and_some_do_not(atlas_psu: Store) -> None:
+    strong = atlas_psu.select(Selection(projecting_to="CP", target_threshold=0.1))
+    assert 0 < len(strong) < 40
+    with atlas_psu.database.reading() as connection:
         assert len(unmeasured(connection, Selection(projecting_to="CP"))) == 2995 - 40
 
 
-def test_target_without_records_is_refused(atlas_psu: Database) -> None:
-    with atlas_psu.reading() as connection, pytest.raises(SelectionError, match=r"signal in MO1 .*\n.* is MO \("):
-        resolve(connection, Selection(projecting_to="MO1"))
+def test_target_without_records_is_refused(atlas_psu: Store) -> None:
+    with pytest.raises(SelectionError, match=r"MO1 .*\n.* MO \("):
+        atlas_psu.select(Selection(projecting_to="MO1"))
 
 
-def test_targets_are_not_judged_before_there_are_records(atlas_2020: Database) -> None:
+def test_targets_are_not_judged_before_there_are_records(atlas_2020: Store) -> None:
     # The lateral ventricle is outside the set, and measured.
-    with atlas_2020.reading() as connection:
-        assert resolve(connection, Selection(projecting_to="VL")) == ()
+    assert atlas_2020.select(Selection(projecting_to="VL")) == ()
+    with atlas_2020.database.reading() as connection:
         assert len(unmeasured(connection, Selection(projecting_to="VL"))) == 2992
 
 
-def test_target_outside_the_set_may_be_measured(atlas_psu: Database) -> None:
-    with atlas_psu.reading() as connection:
-        assert len(resolve(connection, Selection(projecting_to="VL"))) > 0
+def test_target_outside_the_set_may_be_measured(atlas_psu: Store) -> None:
+    assert len(atlas_psu.select(Selection(projecting_to="VL"))) > 0
 
 
-def test_root_is_measured_though_no_member_of_the_set(atlas_psu: Database, psu: pd.DataFrame) -> None:
-    with atlas_psu.reading() as connection:
-        assert len(resolve(connection, Selection(projecting_to="root"))) == psu["experiment_id"].nunique() == 40
+def test_root_is_measured_though_no_member_of_the_set(atlas_psu: Store, psu: pd.DataFrame) -> None:
+    assert len(atlas_psu.select(Selection(projecting_to="root"))) == psu["experiment_id"].nunique() == 40
 
 
-def test_injection_volume_of_the_list_is_that_of_the_unionize_rows(atlas_psu: Database, psu: pd.DataFrame) -> None:
+def test_injection_volume_of_the_list_is_that_of_the_unionize_rows(atlas_psu: Store, psu: pd.DataFrame) -> None:
     ids = sorted(set(psu["experiment_id"]))
-    with atlas_psu.reading() as connection:
+    with atlas_psu.database.reading() as connection:
         volumes = injection_volumes(connection, ids)
-        frame = experiments_frame(connection, Selection(ids=ids)).set_index("experiment_id")
+    frame = atlas_psu.experiments(ids).set_index("experiment_id")
     assert sorted(volumes) == ids
     sides = frame["injection_volume_left"] + frame["injection_volume_right"]
     assert volumes == pytest.approx(frame["injection_volume"].to_dict(), rel=1e-12)
     assert volumes == pytest.approx(sides.to_dict(), rel=1e-12)
 
 
-def test_unionize_frame_is_the_real_table(atlas_psu: Database, psu: pd.DataFrame) -> None:
+def test_unionize_frame_is_the_real_table(atlas_psu: Store, psu: pd.DataFrame) -> None:
     key = ["experiment_id", "structure_id", "hemisphere_id", "is_injection"]
     ids = sorted(set(psu["experiment_id"]))[:3]
-    with atlas_psu.reading() as connection:
-        frame = Catalog(atlas_psu).unionizes(ids)
-        visual = Catalog(atlas_psu).unionizes(
-            ids, structures=["VIS"], include_descendants=True, is_injection=False, hemisphere="both"
-        )
-        below = descendant_ids(connection, [669])
+    frame = atlas_psu.catalog.unionizes(ids)
+    visual = atlas_psu.catalog.unionizes(
+        ids, structures=["VIS"], include_descendants=True, is_injection=False, hemisphere="both"
+    )
+    below = [row.id for row in atlas_psu.atlas.structure_tree("VIS")]
     expected = psu[psu["experiment_id"].isin(ids)].drop(columns="injected").sort_values(key, ignore_index=True)
     found = frame.drop(columns="structure").sort_values(key, ignore_index=True)
     pd.testing.assert_frame_equal(found, expected[found.columns], check_exact=True)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bsv_store.catalog.selection.resolve import resolve, unmeasured
-from bsv_store.catalog.selection.selection import Selection
+from bsv_store import Selection, Store
+from bsv_store.catalog.selection.resolve import unmeasured
 from bsv_store.errors import ExcludedExperimentError, InputError, SelectionError
-from bsv_store.store.search import Search
-from tests.catalog.conftest import NO_FILES
 from tests.catalog.small_catalog import (
     ALL_IDS,
     EXCLUDED_IDS,
@@ -26,9 +24,6 @@ from tests.catalog.small_catalog import (
     STRUCTURES,
     unionize_rows,
 )
-
-if TYPE_CHECKING:
-    from bsv_store.catalog.database.engine import Database
 
 # -- the model --------------------------------------------------------------------------------------------------------
 
@@ -237,20 +232,18 @@ def test_equal_form_means_equal_question(a: Selection, b: Selection) -> None:
 
 @settings(max_examples=100)
 @given(selection=selections)
-def test_database_agrees_with_the_model(excluding_catalog: Database, selection: Selection) -> None:
-    with excluding_catalog.reading() as connection:
-        if named(selection.to_dict()):
-            with pytest.raises(ExcludedExperimentError):
-                resolve(connection, selection)
-            return
-        found = resolve(connection, selection)
-    assert found == tuple(sorted(model(selection.to_dict())))
+def test_database_agrees_with_the_model(excluding_store: Store, selection: Selection) -> None:
+    if named(selection.to_dict()):
+        with pytest.raises(ExcludedExperimentError):
+            excluding_store.select(selection)
+        return
+    assert excluding_store.select(selection) == tuple(sorted(model(selection.to_dict())))
 
 
 @settings(max_examples=30)
 @given(selection=selections)
-def test_searches_find_what_the_selection_selects(excluding_catalog: Database, selection: Selection) -> None:
-    search = Search(excluding_catalog, NO_FILES)
+def test_searches_find_what_the_selection_selects(excluding_store: Store, selection: Selection) -> None:
+    search = excluding_store.search
     everywhere = {
         "sources": lambda: search.sources("root", selection=selection),
         "targets": lambda: search.targets(["CP", "VISpm", "CM"], selection=selection),
@@ -279,20 +272,19 @@ _EVERYTHING: dict[str, Any] = {"include_withdrawn": True, "include_excluded": Tr
 
 @settings(max_examples=25)
 @given(a=selections, b=selections)
-def test_algebra_holds_for_the_ids(excluding_catalog: Database, a: Selection, b: Selection) -> None:
+def test_algebra_holds_for_the_ids(excluding_store: Store, a: Selection, b: Selection) -> None:
     # Which selections are errors is said above.
     a, b = _include_excluded(a), _include_excluded(b)
-    with excluding_catalog.reading() as connection:
 
-        def ids(selection: Selection) -> set[int]:
-            return set(resolve(connection, selection))
+    def ids(selection: Selection) -> set[int]:
+        return set(excluding_store.select(selection))
 
-        assert ids(a & b) == ids(b & a) == ids(a) & ids(b)
-        assert ids(a | b) == ids(b | a) == ids(a) | ids(b)
-        assert ids(a - b) == ids(a) - ids(b)
-        assert ids(a | a) == ids(a)
-        assert ids(a - a) == set()
-        assert ids((a - b) | (a & b)) == ids(a)
+    assert ids(a & b) == ids(b & a) == ids(a) & ids(b)
+    assert ids(a | b) == ids(b | a) == ids(a) | ids(b)
+    assert ids(a - b) == ids(a) - ids(b)
+    assert ids(a | a) == ids(a)
+    assert ids(a - a) == set()
+    assert ids((a - b) | (a & b)) == ids(a)
 
 
 def _include_excluded(selection: Selection) -> Selection:
@@ -309,10 +301,10 @@ def _include_excluded(selection: Selection) -> Selection:
 
 @settings(max_examples=50)
 @given(selection=selections)
-def test_unmeasured_are_those_on_whom_the_answer_hangs(excluding_catalog: Database, selection: Selection) -> None:
+def test_unmeasured_are_those_on_whom_the_answer_hangs(excluding_store: Store, selection: Selection) -> None:
     # Give one experiment without projections at a time all or none of them: does the model's answer move?
     selection = _include_excluded(selection)
-    with excluding_catalog.reading() as connection:
+    with excluding_store.database.reading() as connection:
         doubtful = set(unmeasured(connection, selection))
     assert not doubtful & set(PROJECTIONS)
     if "projecting_to" not in selection.to_json():
@@ -347,14 +339,13 @@ _texts = st.text(max_size=40) | st.sampled_from(["'; DROP TABLE experiment; --",
 
 @settings(max_examples=100)
 @given(text=_texts, criterion=st.sampled_from(["injected_in", "projecting_to", "line", "sex", "strain"]))
-def test_any_text_is_a_value_or_a_named_error(excluding_catalog: Database, text: str, criterion: str) -> None:
-    with excluding_catalog.reading() as connection:
-        try:
-            found = resolve(connection, Selection.from_dict({"version": 1, criterion: text}))
-        except InputError:
-            return
-        # Only what the catalog has gets here.
-        assert found == tuple(sorted(model({criterion: [int(text) if text.isdigit() else text]})))
+def test_any_text_is_a_value_or_a_named_error(excluding_store: Store, text: str, criterion: str) -> None:
+    try:
+        found = excluding_store.select(Selection.from_dict({"version": 1, criterion: text}))
+    except InputError:
+        return
+    # Only what the catalog has gets here.
+    assert found == tuple(sorted(model({criterion: [int(text) if text.isdigit() else text]})))
 
 
 _json = st.recursive(

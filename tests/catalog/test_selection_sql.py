@@ -9,20 +9,21 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
+from bsv_store import Selection, Store
 from bsv_store.catalog.database.models import Experiment
-from bsv_store.catalog.selection.resolve import compile_selection, resolve, resolve_nonempty, unmeasured
-from bsv_store.catalog.selection.selection import MAX_DEPTH, MAX_PARTS, Selection
+from bsv_store.catalog.selection.resolve import compile_selection, resolve_nonempty, unmeasured
+from bsv_store.catalog.selection.selection import MAX_DEPTH, MAX_PARTS
 from bsv_store.errors import EmptySelectionError, SelectionError, UnknownExperimentError, UnknownStructureError
 from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS
 
 
-def ids(connection: Connection, **criteria: Any) -> tuple[int, ...]:
-    return resolve(connection, Selection(**criteria))
+def ids(store: Store, **criteria: Any) -> tuple[int, ...]:
+    return store.select(Selection(**criteria))
 
 
-def test_everything_is_all_that_is_not_withdrawn(reading: Connection) -> None:
-    assert ids(reading) == CURRENT_IDS
-    assert ids(reading, include_withdrawn=True) == ALL_IDS
+def test_everything_is_all_that_is_not_withdrawn(small_store: Store) -> None:
+    assert ids(small_store) == CURRENT_IDS
+    assert ids(small_store, include_withdrawn=True) == ALL_IDS
 
 
 @pytest.mark.parametrize(
@@ -47,16 +48,16 @@ def test_everything_is_all_that_is_not_withdrawn(reading: Connection) -> None:
     ],
 )
 def test_injected_in_follows_the_ontology(
-    reading: Connection, criteria: dict[str, Any], expected: tuple[int, ...]
+    small_store: Store, criteria: dict[str, Any], expected: tuple[int, ...]
 ) -> None:
-    assert ids(reading, **criteria) == expected
+    assert ids(small_store, **criteria) == expected
 
 
-def test_wild_type_and_any_cre_share_the_experiments_out(reading: Connection) -> None:
-    wild, cre = ids(reading, line="wild-type"), ids(reading, line="any-cre")
+def test_wild_type_and_any_cre_share_the_experiments_out(small_store: Store) -> None:
+    wild, cre = ids(small_store, line="wild-type"), ids(small_store, line="any-cre")
     assert cre == (201, 202, 203, 204, 206)
     assert sorted(wild + cre) == sorted(CURRENT_IDS)
-    assert ids(reading, line=["wild-type", "any-cre"]) == CURRENT_IDS
+    assert ids(small_store, line=["wild-type", "any-cre"]) == CURRENT_IDS
     # A mouse with nothing but a line of the type wild type is one.
     assert 205 in wild
 
@@ -71,13 +72,13 @@ def test_wild_type_and_any_cre_share_the_experiments_out(reading: Connection) ->
     ],
 )
 def test_line_matches_by_name_among_several(
-    reading: Connection, line: str | list[str], expected: tuple[int, ...]
+    small_store: Store, line: str | list[str], expected: tuple[int, ...]
 ) -> None:
-    assert ids(reading, line=line) == expected
+    assert ids(small_store, line=line) == expected
 
 
-def test_line_or_wild_type(reading: Connection) -> None:
-    assert ids(reading, line=["wild-type", "Rbp4-Cre_KL100"], injected_in=["CP", "VISp"]) == (
+def test_line_or_wild_type(small_store: Store) -> None:
+    assert ids(small_store, line=["wild-type", "Rbp4-Cre_KL100"], injected_in=["CP", "VISp"]) == (
         1,
         101,
         102,
@@ -115,28 +116,28 @@ def test_line_or_wild_type(reading: Connection) -> None:
         ({"exclude_ids": [102, 1], "injected_in": "VISp"}, (101, 201, 204)),
     ],
 )
-def test_criteria_of_the_experiment(reading: Connection, criteria: dict[str, Any], expected: tuple[int, ...]) -> None:
-    assert ids(reading, **criteria) == tuple(sorted(expected))
+def test_criteria_of_the_experiment(small_store: Store, criteria: dict[str, Any], expected: tuple[int, ...]) -> None:
+    assert ids(small_store, **criteria) == tuple(sorted(expected))
 
 
-def test_point_whose_square_is_too_small_for_the_database(reading: Connection) -> None:
-    assert ids(reading, near=(1e-200, 0, 5e-324), radius_um=1e-300) == (303,)
+def test_point_whose_square_is_too_small_for_the_database(small_store: Store) -> None:
+    assert ids(small_store, near=(1e-200, 0, 5e-324), radius_um=1e-300) == (303,)
 
 
-def test_unknown_values_never_match(reading: Connection) -> None:
+def test_unknown_values_never_match(small_store: Store) -> None:
     everywhere = {"box": ((0, 13200), (0, 8000), (0, 11400))}
-    assert 104 not in ids(reading, **everywhere)
-    assert 104 not in ids(reading, near=(0, 0, 0), radius_um=1e9)
-    assert not {104} & {*ids(reading, injected_hemisphere="left"), *ids(reading, injected_hemisphere="right")}
-    assert 110 not in ids(reading, min_injection_volume=0)
-    assert 110 not in ids(reading, max_injection_volume=1e9)
+    assert 104 not in ids(small_store, **everywhere)
+    assert 104 not in ids(small_store, near=(0, 0, 0), radius_um=1e9)
+    assert not {104} & {*ids(small_store, injected_hemisphere="left"), *ids(small_store, injected_hemisphere="right")}
+    assert 110 not in ids(small_store, min_injection_volume=0)
+    assert 110 not in ids(small_store, max_injection_volume=1e9)
 
 
-def test_what_is_taken_away_may_be_unknown(reading: Connection) -> None:
+def test_what_is_taken_away_may_be_unknown(small_store: Store) -> None:
     # NOT NULL is NULL: a careless negation would lose those whose hemisphere or volume is not known.
-    left = resolve(reading, Selection() - Selection(injected_hemisphere="right"))
+    left = small_store.select(Selection() - Selection(injected_hemisphere="right"))
     assert left == (103, 104, 202, 303)
-    assert 110 in resolve(reading, Selection() - Selection(min_injection_volume=0))
+    assert 110 in small_store.select(Selection() - Selection(min_injection_volume=0))
 
 
 @pytest.mark.parametrize(
@@ -157,27 +158,27 @@ def test_what_is_taken_away_may_be_unknown(reading: Connection) -> None:
         ({"include_withdrawn": True, "target_threshold": 1.5}, (301,)),
     ],
 )
-def test_projecting_to(reading: Connection, criteria: dict[str, Any], expected: tuple[int, ...]) -> None:
-    assert ids(reading, projecting_to="CP", **criteria) == expected
+def test_projecting_to(small_store: Store, criteria: dict[str, Any], expected: tuple[int, ...]) -> None:
+    assert ids(small_store, projecting_to="CP", **criteria) == expected
 
 
-def test_threshold_must_be_exceeded(reading: Connection) -> None:
-    assert ids(reading, projecting_to="VISpm", target_threshold=0.3) == (201,)
-    assert ids(reading, projecting_to="VISpm", target_threshold=0.29) == (101, 201)
+def test_threshold_must_be_exceeded(small_store: Store) -> None:
+    assert ids(small_store, projecting_to="VISpm", target_threshold=0.3) == (201,)
+    assert ids(small_store, projecting_to="VISpm", target_threshold=0.29) == (101, 201)
 
 
-def test_projecting_to_any_of_several_targets(reading: Connection) -> None:
-    assert ids(reading, projecting_to=["CM", "VISpm"]) == (101, 103, 201)
+def test_projecting_to_any_of_several_targets(small_store: Store) -> None:
+    assert ids(small_store, projecting_to=["CM", "VISpm"]) == (101, 103, 201)
 
 
-def test_injection_rows_are_not_projections(reading: Connection) -> None:
+def test_injection_rows_are_not_projections(small_store: Store) -> None:
     # 105 has rows of the root inside the injection only.
-    assert 105 not in ids(reading, projecting_to="root")
+    assert 105 not in ids(small_store, projecting_to="root")
 
 
-def test_target_that_is_never_measured_is_refused(reading: Connection) -> None:
+def test_target_that_is_never_measured_is_refused(small_store: Store) -> None:
     with pytest.raises(SelectionError, match=r"does not measure the signal in VISp1 .*\n.* is VISp \("):
-        ids(reading, projecting_to="VISp1")
+        ids(small_store, projecting_to="VISp1")
 
 
 def test_unmeasured_names_those_that_might_belong(reading: Connection) -> None:
@@ -195,28 +196,28 @@ def test_unmeasured_names_those_that_might_belong(reading: Connection) -> None:
 # -- explicit ids -----------------------------------------------------------------------------------------------------
 
 
-def test_explicit_id_comes_withdrawn_or_not(reading: Connection) -> None:
-    assert ids(reading, ids=[301, 101]) == (101, 301)
-    assert resolve(reading, Selection(ids=[301]) | Selection(injected_in="CM")) == (106, 301)
+def test_explicit_id_comes_withdrawn_or_not(small_store: Store) -> None:
+    assert ids(small_store, ids=[301, 101]) == (101, 301)
+    assert small_store.select(Selection(ids=[301]) | Selection(injected_in="CM")) == (106, 301)
 
 
 @pytest.mark.parametrize("criterion", ["ids", "exclude_ids"])
-def test_unknown_id_is_named(reading: Connection, criterion: str) -> None:
+def test_unknown_id_is_named(small_store: Store, criterion: str) -> None:
     with pytest.raises(UnknownExperimentError, match="no experiments 7, 2147483648"):
-        ids(reading, **{criterion: [101, 2**31, 7]})
+        ids(small_store, **{criterion: [101, 2**31, 7]})
     with pytest.raises(UnknownExperimentError, match=str(2**63 - 1)):
-        ids(reading, **{criterion: [2**63 - 1]})
+        ids(small_store, **{criterion: [2**63 - 1]})
 
 
-def test_unknown_id_anywhere_in_a_combination_is_named(reading: Connection) -> None:
+def test_unknown_id_anywhere_in_a_combination_is_named(small_store: Store) -> None:
     with pytest.raises(UnknownExperimentError, match="no experiment 7"):
-        resolve(reading, Selection() - (Selection(sex="M") & Selection(ids=[7])))
+        small_store.select(Selection() - (Selection(sex="M") & Selection(ids=[7])))
 
 
-def test_more_ids_than_a_database_takes_parameters(reading: Connection) -> None:
+def test_more_ids_than_a_database_takes_parameters(small_store: Store) -> None:
     with pytest.raises(UnknownExperimentError, match="and 99,9"):
-        ids(reading, ids=range(1, 100_001))
-    assert ids(reading, ids=list(ALL_IDS) * 5000) == ALL_IDS
+        ids(small_store, ids=range(1, 100_001))
+    assert ids(small_store, ids=list(ALL_IDS) * 5000) == ALL_IDS
 
 
 # -- names ------------------------------------------------------------------------------------------------------------
@@ -235,10 +236,10 @@ def test_more_ids_than_a_database_takes_parameters(reading: Connection) -> None:
 )
 @pytest.mark.parametrize("criterion", ["injected_in", "projecting_to"])
 def test_unknown_acronym_is_answered_with_near_names(
-    reading: Connection, criterion: str, acronym: str, near: str
+    small_store: Store, criterion: str, acronym: str, near: str
 ) -> None:
     with pytest.raises(UnknownStructureError, match=acronym) as caught:
-        ids(reading, **{criterion: acronym})
+        ids(small_store, **{criterion: acronym})
     assert caught.value.hint is not None
     assert near in caught.value.hint
 
@@ -252,9 +253,9 @@ def test_unknown_acronym_is_answered_with_near_names(
         ("anycree", "any-cre"),
     ],
 )
-def test_unknown_line_is_answered_with_near_names(reading: Connection, line: str, near: str) -> None:
+def test_unknown_line_is_answered_with_near_names(small_store: Store, line: str, near: str) -> None:
     with pytest.raises(SelectionError, match=line) as caught:
-        ids(reading, line=line)
+        ids(small_store, line=line)
     assert caught.value.hint is not None
     assert near in caught.value.hint
 
@@ -267,9 +268,9 @@ def test_unknown_line_is_answered_with_near_names(reading: Connection, line: str
         ({"product": [5, 999]}, r"product 999\n.*5, 31, 35"),
     ],
 )
-def test_value_that_no_experiment_has_is_refused(reading: Connection, criteria: dict[str, Any], message: str) -> None:
+def test_value_that_no_experiment_has_is_refused(small_store: Store, criteria: dict[str, Any], message: str) -> None:
     with pytest.raises(SelectionError, match=message):
-        ids(reading, **criteria)
+        ids(small_store, **criteria)
 
 
 HOSTILE = (
@@ -291,10 +292,10 @@ HOSTILE = (
 
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("criterion", ["injected_in", "projecting_to", "line", "sex", "strain"])
-def test_hostile_text_is_a_value_and_nothing_else(reading: Connection, criterion: str, text: str) -> None:
+def test_hostile_text_is_a_value_and_nothing_else(small_store: Store, criterion: str, text: str) -> None:
     with pytest.raises((SelectionError, UnknownStructureError)):
-        ids(reading, **{criterion: text})
-    assert ids(reading) == CURRENT_IDS
+        ids(small_store, **{criterion: text})
+    assert ids(small_store) == CURRENT_IDS
 
 
 def test_values_are_bound_and_never_in_the_text(reading: Connection) -> None:
@@ -324,7 +325,7 @@ def test_compiles_to_one_select_that_serves_as_a_subquery(reading: Connection) -
     assert reading.scalars(names).all() == [f"mouse-{id_}" for id_ in (1, 101, 102, 103, 104)]
 
 
-def test_largest_selection_that_is_allowed_runs(reading: Connection) -> None:
+def test_largest_selection_that_is_allowed_runs(small_store: Store) -> None:
     full: dict[str, Any] = {
         "injected_in": "VIS",
         "injection": "any",
@@ -332,18 +333,18 @@ def test_largest_selection_that_is_allowed_runs(reading: Connection) -> None:
         "projecting_to": "CP",
     }
     parts = [Selection(**full, min_injection_volume=n / 1e6) for n in range(MAX_PARTS)]
-    assert resolve(reading, functools.reduce(operator.and_, parts)) == (101, 102, 103)
+    assert small_store.select(functools.reduce(operator.and_, parts)) == (101, 102, 103)
     deep = Selection(ids=[1])
     for n in range(MAX_DEPTH - 1):
         deep = Selection(**full, min_injection_volume=n / 1e6) - deep
-    assert set(resolve(reading, deep)) <= {101, 102, 103}
+    assert set(small_store.select(deep)) <= {101, 102, 103}
 
 
 # -- nothing matches --------------------------------------------------------------------------------------------------
 
 
-def test_nonempty_returns_what_resolve_returns(reading: Connection) -> None:
-    assert resolve_nonempty(reading, Selection(injected_in="VIS")) == ids(reading, injected_in="VIS")
+def test_nonempty_returns_what_resolve_returns(reading: Connection, small_store: Store) -> None:
+    assert resolve_nonempty(reading, Selection(injected_in="VIS")) == ids(small_store, injected_in="VIS")
 
 
 @pytest.mark.parametrize(
@@ -358,9 +359,9 @@ def test_nonempty_returns_what_resolve_returns(reading: Connection) -> None:
         (Selection(sex="F") - Selection(), "2 match"),
     ],
 )
-def test_empty_selection_says_why(reading: Connection, selection: Selection, hint: str) -> None:
-    assert resolve(reading, selection) == ()
+def test_empty_selection_says_why(small_store: Store, selection: Selection, hint: str) -> None:
+    assert small_store.select(selection) == ()
     with pytest.raises(EmptySelectionError) as caught:
-        resolve_nonempty(reading, selection)
+        small_store.catalog.matrix(selection, targets=["CP"])
     assert caught.value.hint is not None
     assert hint in caught.value.hint

@@ -9,9 +9,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from bsv_store import Selection, Store
-from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.selection import exclusions, saved
-from bsv_store.catalog.selection.resolve import excluded_from, resolve, resolve_nonempty
 from bsv_store.errors import (
     BusyError,
     EmptySelectionError,
@@ -32,11 +30,6 @@ def filled(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
     with store.database.writing() as connection:
         fill(connection)
     return store
-
-
-def selected(database: Database, selection: Selection) -> tuple[int, ...]:
-    with database.reading() as connection:
-        return resolve(connection, selection)
 
 
 # -- named selections -------------------------------------------------------------------------------------------------
@@ -60,7 +53,7 @@ def test_a_name_means_what_was_saved(filled: Store) -> None:
 def test_a_new_meaning_needs_replace_and_keeps_the_old(filled: Store) -> None:
     filled.catalog.save_selection("visual", VISUAL)
     other = Selection(injected_in="VISp")
-    with pytest.raises(InputError, match=r"the name 'visual' is in use for .* saved by ada"):
+    with pytest.raises(InputError, match=r"'visual' is in use .* ada"):
         filled.catalog.save_selection("visual", other)
     assert filled.catalog.selection("visual") == VISUAL
     assert filled.catalog.save_selection("visual", other, replace=True).number == 2
@@ -116,7 +109,7 @@ def test_two_savers_at_once_do_not_overwrite_each_other(filled: Store, monkeypat
     filled.catalog.save_selection("visual", VISUAL)
     # As a second saver sees it that has looked before the first one was done.
     monkeypatch.setattr(saved, "_current", lambda *_: None)
-    with pytest.raises(BusyError, match="another process changed the saved selection 'visual'") as caught:
+    with pytest.raises(BusyError, match=r"another process .*'visual'") as caught:
         filled.catalog.save_selection("visual", Selection(injected_in="CP"))
     assert isinstance(caught.value.__cause__, IntegrityError)
 
@@ -205,32 +198,25 @@ def test_naming_an_excluded_experiment_is_fine_where_it_is_not_asked_for(
 
 def test_the_exclusion_list_explains_an_empty_selection(filled: Store) -> None:
     filled.catalog.exclude([106], "bad section")
-    with (
-        filled.database.reading() as connection,
-        pytest.raises(EmptySelectionError, match=r"106 \(bad section\). include_excluded=True"),
-    ):
-        resolve_nonempty(connection, Selection(injected_in="CM"))
+    with pytest.raises(EmptySelectionError, match=r"106 \(bad section\). include_excluded=True"):
+        filled.catalog.matrix(Selection(injected_in="CM"), targets=["CP"])
     assert filled.catalog.excluded_from(Selection(injected_in="CM")) == {106: "bad section"}
 
 
 def test_an_empty_difference_that_takes_away_an_excluded_experiment_says_why(filled: Store) -> None:
     filled.catalog.exclude([101], "bad section")
-    with (
-        filled.database.reading() as connection,
-        pytest.raises(EmptySelectionError, match=r"1 match Selection\(ids=\[101\]\)"),
-    ):
-        resolve_nonempty(connection, Selection(ids=[102]) - Selection(ids=[101]) - Selection(ids=[102]))
+    with pytest.raises(EmptySelectionError, match=r"1 match Selection\(ids=\[101\]\)"):
+        filled.catalog.matrix(Selection(ids=[102]) - Selection(ids=[101]) - Selection(ids=[102]), targets=["CP"])
 
 
 def test_combinations_leave_them_out_in_every_part(filled: Store) -> None:
     visp, right = Selection(injected_in="VISp"), Selection(injected_hemisphere="right")
-    whole = {text: selected(filled.database, value) for text, value in _combined(visp, right).items()}
+    whole = {text: filled.select(value) for text, value in _combined(visp, right).items()}
     filled.catalog.exclude([101], "bad section")
     for text, value in _combined(visp, right).items():
-        assert selected(filled.database, value) == tuple(id_ for id_ in whole[text] if id_ != 101), text
+        assert filled.select(value) == tuple(id_ for id_ in whole[text] if id_ != 101), text
         lost = {101: "bad section"} if 101 in whole[text] else {}
-        with filled.database.reading() as connection:
-            assert excluded_from(connection, value) == lost, text
+        assert filled.catalog.excluded_from(value) == lost, text
 
 
 def _combined(a: Selection, b: Selection) -> dict[str, Selection]:
@@ -262,7 +248,7 @@ def test_lifting_ends_an_exclusion_and_keeps_it_on_record(filled: Store) -> None
 def test_another_reason_needs_replace(filled: Store) -> None:
     filled.catalog.exclude([101], "bad section")
     assert filled.catalog.exclude([101], "bad section") == ()
-    with pytest.raises(InputError, match="101 is on the exclusion list for another reason: bad section"):
+    with pytest.raises(InputError, match=r"101 .* another reason: bad section"):
         filled.catalog.exclude([101, 102], "no fluorescence")
     assert [item.experiment_id for item in filled.catalog.exclusions()] == [101]
     assert filled.catalog.exclude([101, 102], "no fluorescence", replace=True) == (101, 102)

@@ -6,15 +6,14 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-from sqlalchemy import make_url
 
-from bsv_store.catalog.database.engine import Database
-from bsv_store.catalog.tables.sql import run_sql
+from bsv_store import Store, create_store, open_store
 from bsv_store.errors import BusyError, QueryError, StoreUnreachableError
 from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS
 
@@ -22,16 +21,11 @@ if TYPE_CHECKING:
     from tests.postgres import PostgresServer
 
 
-def run(database: Database, statement: str, parameters: dict[str, Any] | None = None, **options: Any) -> pd.DataFrame:
-    return run_sql(database, statement, parameters, **{"row_limit": None, "time_limit_s": 30, **options})
-
-
 # -- results ----------------------------------------------------------------------------------------------------------
 
 
-def test_counts_by_structure(small_catalog: Database) -> None:
-    frame = run(
-        small_catalog,
+def test_counts_by_structure(small_store: Store) -> None:
+    frame = small_store.sql(
         "select primary_structure, count(*) as n from experiments where not withdrawn group by 1 having count(*) > 1 "
         "order by 2 desc, 1",
     )
@@ -39,9 +33,8 @@ def test_counts_by_structure(small_catalog: Database) -> None:
     assert str(frame["n"].dtype) == "int64"
 
 
-def test_descendants_through_the_closure(small_catalog: Database) -> None:
-    frame = run(
-        small_catalog,
+def test_descendants_through_the_closure(small_store: Store) -> None:
+    frame = small_store.sql(
         """
         select e.experiment_id from experiments as e
         join structure_ancestor as a on a.descendant_id = e.primary_structure_id
@@ -54,9 +47,8 @@ def test_descendants_through_the_closure(small_catalog: Database) -> None:
     assert frame["experiment_id"].tolist() == [1, 101, 102]
 
 
-def test_views_of_signal(small_catalog: Database) -> None:
-    frame = run(
-        small_catalog,
+def test_views_of_signal(small_store: Store) -> None:
+    frame = small_store.sql(
         "select experiment_id, side, projection_volume from projections "
         "where structure = 'CP' and side <> 'both' and experiment_id < 200 order by 1, 2",
     )
@@ -69,9 +61,8 @@ def test_views_of_signal(small_catalog: Database) -> None:
     ]
 
 
-def test_types_are_the_same_on_both_databases(small_catalog: Database) -> None:
-    frame = run(
-        small_catalog,
+def test_types_are_the_same_on_both_databases(small_store: Store) -> None:
+    frame = small_store.sql(
         "select sum(product_id) as total, sum(experiment_id) as ids, avg(injection_volume) as mean, "
         "min(injection_ap) as ap, max(sex) as sex, null as unknown from experiments where experiment_id < 106",
     )
@@ -86,31 +77,30 @@ def test_types_are_the_same_on_both_databases(small_catalog: Database) -> None:
     assert frame.loc[0, ["total", "ids"]].tolist() == [30, 516]
 
 
-def test_missing_whole_numbers_stay_whole_numbers(small_catalog: Database) -> None:
-    frame = run(
-        small_catalog, "select injection_ap from experiments where experiment_id in (103, 104) order by experiment_id"
+def test_missing_whole_numbers_stay_whole_numbers(small_store: Store) -> None:
+    frame = small_store.sql(
+        "select injection_ap from experiments where experiment_id in (103, 104) order by experiment_id"
     )
     assert frame["injection_ap"].tolist() == [8000, pd.NA]
     assert str(frame["injection_ap"].dtype) == "Int64"
 
 
-def test_truth_values_compare_as_such(small_catalog: Database) -> None:
-    frame = run(
-        small_catalog,
+def test_truth_values_compare_as_such(small_store: Store) -> None:
+    frame = small_store.sql(
         "select withdrawn, bilateral from experiments where experiment_id in (102, 301) order by experiment_id",
     )
     assert frame["withdrawn"].tolist() == [False, True]
     assert frame["bilateral"].tolist()[0] == 1
 
 
-def test_no_rows_still_have_columns(small_catalog: Database) -> None:
-    frame = run(small_catalog, "select experiment_id, sex from experiments where experiment_id = -1")
+def test_no_rows_still_have_columns(small_store: Store) -> None:
+    frame = small_store.sql("select experiment_id, sex from experiments where experiment_id = -1")
     assert list(frame.columns) == ["experiment_id", "sex"]
     assert len(frame) == 0
 
 
-def test_second_column_of_a_name_is_numbered(small_catalog: Database) -> None:
-    frame = run(small_catalog, "select 1 as a, 2 as a, 3 as a_2, 4 as a")
+def test_second_column_of_a_name_is_numbered(small_store: Store) -> None:
+    frame = small_store.sql("select 1 as a, 2 as a, 3 as a_2, 4 as a")
     assert dict(zip(frame.columns, frame.to_numpy().tolist()[0], strict=True)) == {
         "a": 1,
         "a_2": 2,
@@ -129,18 +119,18 @@ def test_second_column_of_a_name_is_numbered(small_catalog: Database) -> None:
         "SELECT 1 AS one",
     ],
 )
-def test_forms_of_one_statement(small_catalog: Database, statement: str) -> None:
-    assert run(small_catalog, statement).to_dict("list") == {"one": [1]}
+def test_forms_of_one_statement(small_store: Store, statement: str) -> None:
+    assert small_store.sql(statement).to_dict("list") == {"one": [1]}
 
 
-def test_values_and_explain_are_reading_too(small_catalog: Database) -> None:
-    assert run(small_catalog, "values (1), (2)").iloc[:, 0].tolist() == [1, 2]
-    assert len(run(small_catalog, "explain select * from experiments")) > 0
+def test_values_and_explain_are_reading_too(small_store: Store) -> None:
+    assert small_store.sql("values (1), (2)").iloc[:, 0].tolist() == [1, 2]
+    assert len(small_store.sql("explain select * from experiments")) > 0
 
 
-def test_json_can_be_taken_apart(small_catalog: Database) -> None:
-    each = "json_each" if small_catalog.is_sqlite else "json_array_elements"
-    assert run(small_catalog, f"select count(*) as n from {each}('[1, 2, 3]')")["n"].tolist() == [3]
+def test_json_can_be_taken_apart(small_store: Store) -> None:
+    each = "json_each" if small_store.database.is_sqlite else "json_array_elements"
+    assert small_store.sql(f"select count(*) as n from {each}('[1, 2, 3]')")["n"].tolist() == [3]
 
 
 # -- parameters -------------------------------------------------------------------------------------------------------
@@ -150,27 +140,26 @@ def test_json_can_be_taken_apart(small_catalog: Database) -> None:
     "value",
     ["VISp", "'; drop table experiment; --", "%s", ":other", "$1", '"', "\\", "é 脳", "", "x" * 10_240, "a\nb"],
 )
-def test_text_is_bound(small_catalog: Database, value: str) -> None:
-    assert run(small_catalog, "select cast(:value as text) as v", {"value": value})["v"].tolist() == [value]
+def test_text_is_bound(small_store: Store, value: str) -> None:
+    assert small_store.sql("select cast(:value as text) as v", {"value": value})["v"].tolist() == [value]
 
 
 @pytest.mark.parametrize("value", [0, -1, 2**63 - 1, -(2**63), 1.5, 1e300, None, True, False])
-def test_numbers_are_bound(small_catalog: Database, value: Any) -> None:
-    found = run(small_catalog, "select :value as v, 1 as w", {"value": value})["v"].tolist()
+def test_numbers_are_bound(small_store: Store, value: Any) -> None:
+    found = small_store.sql("select :value as v, 1 as w", {"value": value})["v"].tolist()
     assert found == [value]
 
 
-def test_one_parameter_in_several_places(small_catalog: Database) -> None:
-    frame = run(
-        small_catalog,
+def test_one_parameter_in_several_places(small_store: Store) -> None:
+    frame = small_store.sql(
         "select experiment_id from experiments where (sex = :sex or experiment_id = :id) and sex = :sex order by 1",
         {"id": 1, "sex": "F", "unused": 5},
     )
     assert frame["experiment_id"].tolist() == [1, 109]
 
 
-def test_truth_value_as_parameter(small_catalog: Database) -> None:
-    frame = run(small_catalog, "select count(*) as n from experiments where withdrawn = :w", {"w": False})
+def test_truth_value_as_parameter(small_store: Store) -> None:
+    frame = small_store.sql("select count(*) as n from experiments where withdrawn = :w", {"w": False})
     assert frame["n"].tolist() == [len(CURRENT_IDS)]
 
 
@@ -186,67 +175,67 @@ def test_truth_value_as_parameter(small_catalog: Database) -> None:
         ("select 'x' as v where '12:30' = '12:30'", "x"),
     ],
 )
-def test_other_colons_are_not_parameters(small_catalog: Database, statement: str, expected: str) -> None:
-    assert run(small_catalog, statement)["v"].tolist() == [expected]
+def test_other_colons_are_not_parameters(small_store: Store, statement: str, expected: str) -> None:
+    assert small_store.sql(statement)["v"].tolist() == [expected]
 
 
-def test_postgres_casts_and_quotes_are_not_parameters(postgres_catalog: Database) -> None:
+def test_postgres_casts_and_quotes_are_not_parameters(postgres_store: Store) -> None:
     statement = r"select '5'::int + :a::int as n, $$:a$$ as d, $q$ $$ :a $q$ as q, E'\':a' as e"
-    frame = run(postgres_catalog, statement, {"a": 1})
+    frame = postgres_store.sql(statement, {"a": 1})
     assert frame.iloc[0].tolist() == [6, ":a", " $$ :a ", "':a"]
 
 
-def test_parameter_without_a_value_is_named(small_catalog: Database) -> None:
+def test_parameter_without_a_value_is_named(small_store: Store) -> None:
     with pytest.raises(QueryError, match=r":sex\b"):
-        run(small_catalog, "select * from experiments where sex = :sex")
+        small_store.sql("select * from experiments where sex = :sex")
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, b"x", [1], {"a": 1}, "a\0b", "\ud800", 1j, object()])
-def test_parameter_of_another_kind_is_refused(small_catalog: Database, value: Any) -> None:
+def test_parameter_of_another_kind_is_refused(small_store: Store, value: Any) -> None:
     with pytest.raises(QueryError, match="'value' cannot be"):
-        run(small_catalog, "select :value as v", {"value": value})
+        small_store.sql("select :value as v", {"value": value})
 
 
 # -- limits -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_row_limit_truncates_and_reports_it(small_catalog: Database) -> None:
+def test_the_row_limit_truncates_and_reports_it(small_store: Store) -> None:
     statement = "select experiment_id from experiments order by experiment_id"
-    cut = run(small_catalog, statement, row_limit=3)
+    cut = small_store.sql(statement, limit=3)
     assert cut["experiment_id"].tolist() == list(ALL_IDS[:3])
     assert cut.attrs["truncated"] is True
-    exact = run(small_catalog, statement, row_limit=len(ALL_IDS))
+    exact = small_store.sql(statement, limit=len(ALL_IDS))
     assert exact["experiment_id"].tolist() == list(ALL_IDS)
     assert exact.attrs["truncated"] is False
 
 
-def test_row_limit_bounds_what_is_fetched(small_catalog: Database) -> None:
+def test_row_limit_bounds_what_is_fetched(small_store: Store) -> None:
     # All of these rows would take hours.
     endless = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 1000000000000) select i from n"
-    assert run(small_catalog, endless, row_limit=2)["i"].tolist() == [1, 2]
+    assert small_store.sql(endless, limit=2)["i"].tolist() == [1, 2]
 
 
-def test_time_limit_stops_a_query(small_catalog: Database) -> None:
+def test_time_limit_stops_a_query(small_store: Store) -> None:
     endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select max(i) from n"
     with pytest.raises(QueryError, match=r"longer than 0\.2 s and was stopped"):
-        run(small_catalog, endless, time_limit_s=0.2)
+        small_store.sql(endless, timeout_s=0.2)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, True, "10"])
-def test_senseless_row_limit_is_refused(small_catalog: Database, limit: Any) -> None:
+def test_senseless_row_limit_is_refused(small_store: Store, limit: Any) -> None:
     with pytest.raises(QueryError, match="limit must be"):
-        run(small_catalog, "select 1", row_limit=limit)
+        small_store.sql("select 1", limit=limit)
 
 
 @pytest.mark.parametrize("limit", [0, -1, float("nan"), float("inf"), True, "10", None])
-def test_senseless_time_limit_is_refused(small_catalog: Database, limit: Any) -> None:
+def test_senseless_time_limit_is_refused(small_store: Store, limit: Any) -> None:
     with pytest.raises(QueryError, match="timeout_s must be"):
-        run(small_catalog, "select 1", time_limit_s=limit)
+        small_store.sql("select 1", timeout_s=limit)
 
 
-def test_huge_value_does_not_take_the_memory(sqlite_catalog: Database) -> None:
+def test_huge_value_does_not_take_the_memory(sqlite_store: Store) -> None:
     with pytest.raises(QueryError, match="too big"):
-        run(sqlite_catalog, "select zeroblob(500000000)")
+        sqlite_store.sql("select zeroblob(500000000)")
 
 
 # -- errors -----------------------------------------------------------------------------------------------------------
@@ -269,38 +258,38 @@ def test_huge_value_does_not_take_the_memory(sqlite_catalog: Database) -> None:
     ],
 )
 def test_wrong_statement_is_a_query_error_with_the_database_s_words(
-    small_catalog: Database, statement: str, message: str
+    small_store: Store, statement: str, message: str
 ) -> None:
     with pytest.raises(QueryError, match=message):
-        run(small_catalog, statement)
+        small_store.sql(statement)
 
 
-def test_unknown_name_points_to_the_documentation(small_catalog: Database) -> None:
+def test_unknown_name_points_to_the_documentation(small_store: Store) -> None:
     with pytest.raises(QueryError, match="sql --schema"):
-        run(small_catalog, "select * from experiment_list")
+        small_store.sql("select * from experiment_list")
 
 
 # -- read-only --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def scratch(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """A small catalog of the test's own, in case that something does get through."""
-    small: Database
+def scratch(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """A copy of the small store for one test, in case a statement does write."""
+    small: Store = request.getfixturevalue(f"{request.param}_store")
+    small.close()
+    folder = tmp_path / "store"
+    shutil.copytree(small.path, folder)
     if request.param == "sqlite":
-        small = request.getfixturevalue("sqlite_catalog")
-        assert isinstance(small.target, Path)
-        shutil.copy(small.target, tmp_path / "catalog.db")
-        yield Database(tmp_path / "catalog.db")
+        with open_store(folder) as store:
+            yield store
         return
     server: PostgresServer = request.getfixturevalue("postgres")
-    small = request.getfixturevalue("postgres_catalog")
-    small.close()
-    assert not isinstance(small.target, Path)
-    name = "test_scratch_sql"
-    database = Database(make_url(server.create_database(name, template=str(small.target.database))))
-    yield database
-    database.close()
+    template, name = "test_small_catalog", "test_scratch_sql"
+    server.create_database(name, template=template)
+    settings = folder / "store.toml"
+    settings.write_text(settings.read_text(encoding="utf-8").replace(template, name), encoding="utf-8")
+    with open_store(folder) as store:
+        yield store
     server.drop_database(name)
 
 
@@ -386,10 +375,10 @@ POSTGRES_WRITES = (
 )
 
 
-def _state(database: Database) -> dict[str, Any]:
+def _state(store: Store) -> dict[str, Any]:
     from sqlalchemy import MetaData, func, inspect, select
 
-    with database.reading() as connection:
+    with store.database.reading() as connection:
         names = sorted([*inspect(connection).get_table_names(), *inspect(connection).get_view_names()])
         metadata = MetaData()
         metadata.reflect(connection, views=True)
@@ -399,71 +388,78 @@ def _state(database: Database) -> dict[str, Any]:
     return {"counts": counts, "withdrawn": withdrawn, "columns": columns}
 
 
-def test_everything_that_is_not_reading_is_refused(scratch: Database, tmp_path: Path) -> None:
+def _files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_everything_that_is_not_reading_is_refused(scratch: Store, tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     before = _state(scratch)
-    written = scratch.target.read_bytes() if isinstance(scratch.target, Path) else b""
-    for statement in (*WRITES, *(SQLITE_WRITES if scratch.is_sqlite else POSTGRES_WRITES)):
+    files = _files(scratch.path)
+    for statement in (*WRITES, *(SQLITE_WRITES if scratch.database.is_sqlite else POSTGRES_WRITES)):
         with pytest.raises(QueryError) as caught:
-            pytest.fail(f"{statement} gave {run(scratch, statement.format(folder=folder))}")
+            pytest.fail(f"{statement} gave {scratch.sql(statement.format(folder=folder))}")
         is_explained = caught.value.hint is not None and "read-only" in caught.value.hint
         assert is_explained or "does not exist" in str(caught.value) or "syntax error" in str(caught.value), statement
         assert "read-only" in str(caught.value) or not statement.startswith(("insert", "update", "delete", "drop"))
         assert list(folder.iterdir()) == [], statement
     assert _state(scratch) == before
-    if isinstance(scratch.target, Path):
-        assert scratch.target.read_bytes() == written
-        assert [path.name for path in scratch.target.parent.iterdir() if path.is_file()] == ["catalog.db"]
+    assert _files(scratch.path) == files
 
 
-def test_no_statement_leaves_anything_for_the_next_one(scratch: Database) -> None:
+def test_no_statement_leaves_anything_for_the_next_one(scratch: Store) -> None:
     """Sessions are not reused: what a statement sets ends with it."""
-    if scratch.is_sqlite:
+    if scratch.database.is_sqlite:
         with pytest.raises(QueryError):
-            run(scratch, "pragma query_only = off")
+            scratch.sql("pragma query_only = off")
     else:
-        run(scratch, "select set_config('search_path', 'nowhere', false), set_config('statement_timeout', '1', false)")
-        run(scratch, "select pg_advisory_lock(42)")
-        locks = run(scratch, "select count(*) as n from pg_locks where locktype = 'advisory'")
+        scratch.sql("select set_config('search_path', 'nowhere', false), set_config('statement_timeout', '1', false)")
+        scratch.sql("select pg_advisory_lock(42)")
+        locks = scratch.sql("select count(*) as n from pg_locks where locktype = 'advisory'")
         assert locks["n"].tolist() == [0]
-    assert run(scratch, "select count(*) as n from experiments")["n"].tolist() == [len(ALL_IDS)]
-    with scratch.writing() as connection:
+    assert scratch.sql("select count(*) as n from experiments")["n"].tolist() == [len(ALL_IDS)]
+    with scratch.database.writing() as connection:
         connection.exec_driver_sql("update experiment set sex = 'F' where id = 101")
-    assert run(scratch, "select sex from experiments where experiment_id = 101")["sex"].tolist() == ["F"]
+    assert scratch.sql("select sex from experiments where experiment_id = 101")["sex"].tolist() == ["F"]
 
 
-def test_pragmas_that_only_read_are_allowed(sqlite_catalog: Database) -> None:
-    assert "sex" in run(sqlite_catalog, "pragma table_info(experiment)")["name"].tolist()
-    assert "sex" in run(sqlite_catalog, "select name from pragma_table_info('experiments')")["name"].tolist()
+def test_pragmas_that_only_read_are_allowed(sqlite_store: Store) -> None:
+    assert "sex" in sqlite_store.sql("pragma table_info(experiment)")["name"].tolist()
+    assert "sex" in sqlite_store.sql("select name from pragma_table_info('experiments')")["name"].tolist()
 
 
 # -- the database's own troubles ------------------------------------------------------------------------------------
 
 
 def test_a_missing_database_is_not_a_query_error(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnreachableError):
-        run(Database(tmp_path / "nothing.db"), "select 1")
-    assert not (tmp_path / "nothing.db").exists()
+    with create_store(tmp_path / "store") as store:
+        (store.path / "catalog.db").unlink()
+        with pytest.raises(StoreUnreachableError):
+            store.sql("select 1")
+        assert not (store.path / "catalog.db").exists()
 
 
 def test_a_damaged_database_is_not_a_query_error(tmp_path: Path) -> None:
-    (tmp_path / "catalog.db").write_bytes(b"this is no database" * 1000)
-    with pytest.raises(StoreUnreachableError):
-        run(Database(tmp_path / "catalog.db"), "select * from experiments")
+    with create_store(tmp_path / "store") as store:
+        (store.path / "catalog.db").write_bytes(b"not a database" * 1000)
+        with pytest.raises(StoreUnreachableError):
+            store.sql("select * from experiments")
 
 
-def test_locked_database_is_busy_within_the_time_limit(sqlite_catalog: Database, tmp_path: Path) -> None:
-    assert isinstance(sqlite_catalog.target, Path)
-    shutil.copy(sqlite_catalog.target, tmp_path / "catalog.db")
-    with closing(sqlite3.connect(tmp_path / "catalog.db", isolation_level=None)) as holder:
+def test_locked_database_is_busy_within_the_time_limit(tmp_path: Path) -> None:
+    with (
+        create_store(tmp_path / "store") as store,
+        closing(sqlite3.connect(store.path / "catalog.db", isolation_level=None)) as holder,
+    ):
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(BusyError):
-            run(Database(tmp_path / "catalog.db"), "select * from experiments", time_limit_s=0.1)
+            store.sql("select * from experiments", timeout_s=0.1)
 
 
 def test_an_unreachable_server_is_not_a_query_error(tmp_path: Path) -> None:
     pytest.importorskip("psycopg")
-    database = Database(make_url(f"postgresql+psycopg://postgres@/nothing?host={tmp_path}"))
-    with pytest.raises(StoreUnreachableError):
-        run(database, "select 1")
+    with create_store(tmp_path / "store") as store:
+        config = replace(store.config, database=f"postgresql+psycopg://postgres@/nothing?host={tmp_path}")
+    with Store(store.path, config, read_only=False) as unreachable, pytest.raises(StoreUnreachableError):
+        unreachable.sql("select 1")

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bsv_store.catalog.database.engine import Database
+from bsv_store import Store
 from bsv_store.catalog.tables.guide import EXAMPLES, ExampleQuery, sql_guide
-from bsv_store.catalog.tables.sql import run_sql
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "sql.md"
 
@@ -27,7 +26,7 @@ def test_the_guide_has_every_example_and_view() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.question[:30])
-def test_examples_give_rows_of_the_real_atlas(atlas_psu: Database, example: ExampleQuery) -> None:
-    frame = run_sql(atlas_psu, example.statement, row_limit=None, time_limit_s=60)
+def test_examples_give_rows_of_the_real_atlas(atlas_psu: Store, example: ExampleQuery) -> None:
+    frame = atlas_psu.sql(example.statement)
     assert len(frame) > 0
     assert frame.columns.is_unique
