@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bsv_store import by_coordinate, by_field, by_region, crossed, no_grouping
 from bsv_store.averaging.grouping.assignment import Assignment, LeftOut, assign
 from bsv_store.averaging.grouping.facts import ExperimentFacts
-from bsv_store.averaging.grouping.grouping import Grouping, by_coordinate, by_field, by_region, crossed, no_grouping
+from bsv_store.averaging.grouping.grouping import Grouping
 from bsv_store.errors import EmptySelectionError, InputError, RecipeError, UnknownStructureError
 
 ANCESTRY = {

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bsv_store import by_coordinate, no_grouping
 from bsv_store.averaging.grouping.assignment import assign
 from bsv_store.averaging.grouping.facts import ExperimentFacts
-from bsv_store.averaging.grouping.grouping import by_coordinate, no_grouping
 from bsv_store.averaging.kernel.accumulator import GroupAccumulator
 from bsv_store.averaging.kernel.result import GroupResult
 from bsv_store.volumes.grid import Grid

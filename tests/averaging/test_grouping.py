@@ -6,16 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bsv_store.averaging.grouping.grouping import (
-    CoordinateGrouping,
-    Grouping,
-    by_coordinate,
-    by_field,
-    by_region,
-    crossed,
-    grouping_from_json,
-    no_grouping,
-)
+from bsv_store import by_coordinate, by_field, by_region, crossed, no_grouping
+from bsv_store.averaging.grouping.grouping import Grouping, grouping_from_json
 from bsv_store.errors import RecipeError
 
 EVERY_KIND = [
@@ -116,7 +108,7 @@ def test_contradictory_binning_is_refused(options: dict[str, Any]) -> None:
 
 
 def test_method_may_be_written_with_a_hyphen() -> None:
-    assert by_coordinate("AP", method="equal-width") == CoordinateGrouping("AP", "equal_width", 5)
+    assert by_coordinate("AP", method="equal-width") == by_coordinate("AP", bins=5, method="equal_width")
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from bsv_store import open_store
+from bsv_store import Store, open_store
 from bsv_store.catalog.database import engine
 from bsv_store.catalog.database.engine import Database
 from bsv_store.errors import BusyError, InputError, ReadOnlyStoreError
-from bsv_store.store.store import Store
 from tests.processes import Child
 
 COUNT_UP = "UPDATE store_info SET format_version = :value"

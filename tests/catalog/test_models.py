@@ -8,11 +8,10 @@ import pytest
 from sqlalchemy import Column, ColumnElement, insert, inspect, select
 from sqlalchemy.orm import Session
 
-from bsv_store import models
+from bsv_store import Store, models
 from bsv_store.catalog.database import models as tables
 from bsv_store.catalog.database.models.base import Base, UtcDateTime
 from bsv_store.models import Experiment, InjectionSummary, Unionize
-from bsv_store.store.store import Store
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 
 

@@ -9,18 +9,18 @@ import pytest
 from sqlalchemy import Connection
 
 from bsv_store import Selection, Store
-from bsv_store.catalog.records import UNIONIZE_COLUMNS
 from bsv_store.catalog.tables.frames import injection_volumes, uncovered
-from bsv_store.catalog.tables.views import VIEWS
 from bsv_store.errors import InputError, MissingDataError, UnknownExperimentError, UnknownStructureError
 from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS, EXPERIMENTS, unionize_rows
+
+UNIONIZE_COLUMNS = tuple(next(unionize_rows()))
 
 # -- experiments ------------------------------------------------------------------------------------------------------
 
 
 def test_experiments_have_one_row_each_and_all_columns_of_the_view(small_store: Store) -> None:
     frame = small_store.experiments(Selection(include_withdrawn=True))
-    assert list(frame.columns) == [described.name for described in VIEWS["experiments"].columns]
+    assert list(frame.columns) == list(small_store.sql("SELECT * FROM experiments").columns)
     assert frame["experiment_id"].tolist() == list(ALL_IDS)
     by_id = frame.set_index("experiment_id")
     for row in EXPERIMENTS:
@@ -150,9 +150,9 @@ def test_descendants_only_when_asked_for(small_store: Store) -> None:
 
 
 def test_experiments_without_records_are_an_error_unless_left_out(small_store: Store) -> None:
-    with pytest.raises(MissingDataError, match="injection rows of 1 experiment are not in the store: 201"):
+    with pytest.raises(MissingDataError, match=r"injection rows .*: 201"):
         small_store.catalog.unionizes([101, 201])
-    with pytest.raises(MissingDataError, match="projection rows of 1 experiment are not in the store: 105"):
+    with pytest.raises(MissingDataError, match=r"projection rows .*: 105"):
         small_store.catalog.unionizes([101, 105], is_injection=False)
     assert len(small_store.catalog.unionizes([105], is_injection=True)) == 2
     frame = small_store.catalog.unionizes(Selection(), missing="leave_out")

@@ -42,7 +42,7 @@ def test_inside_the_injection(small_store: Store) -> None:
     assert frame["hemisphere"].tolist() == ["both", "left"]
     # Of 105 only what is inside the injection is known.
     assert len(small_store.catalog.rank_structures([105], is_injection=True, **options)) == 1
-    with pytest.raises(MissingDataError, match="projection rows of 1 experiment are not in the store: 105"):
+    with pytest.raises(MissingDataError, match=r"projection rows .*: 105"):
         small_store.catalog.rank_structures([105], is_injection=False, **options)
 
 

@@ -11,10 +11,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, make_url
 
+from bsv_store import Store
 from bsv_store.catalog.database import schema
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import Base
-from bsv_store.store.store import Store
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bsv_store import Selection
 from bsv_store.catalog.selection.criteria import CRITERIA, default_of
 from bsv_store.catalog.selection.resolve import CONDITIONS, QUALIFIERS
-from bsv_store.catalog.selection.selection import MAX_DEPTH, MAX_PARTS, Selection
+from bsv_store.catalog.selection.selection import MAX_DEPTH, MAX_PARTS
 from bsv_store.errors import SelectionError
 from bsv_store.vocabulary import MEASURES
 

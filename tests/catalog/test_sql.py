@@ -217,7 +217,7 @@ def test_row_limit_bounds_what_is_fetched(small_store: Store) -> None:
 
 def test_time_limit_stops_a_query(small_store: Store) -> None:
     endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select max(i) from n"
-    with pytest.raises(QueryError, match=r"longer than 0\.2 s and was stopped"):
+    with pytest.raises(QueryError, match=r"0\.2 s"):
         small_store.sql(endless, timeout_s=0.2)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from bsv_store import create_store, open_store
+from bsv_store import Store, create_store, open_store
 from bsv_store.catalog.database import schema
 from bsv_store.errors import (
     InputError,
@@ -26,7 +26,6 @@ from bsv_store.errors import (
     StoreMismatchError,
     StoreUnreachableError,
 )
-from bsv_store.store.store import Store
 
 CREATE = (
     "import sys; from bsv_store import create_store; create_store(sys.argv[1], database=sys.argv[2] or None).close()"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bsv_store import Store
 from bsv_store.errors import SelectionError
-from bsv_store.store.store import Store
 
 
 def test_a_text_in_place_of_a_selection_is_named(store: Store) -> None:

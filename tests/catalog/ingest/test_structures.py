@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
-from bsv_store.catalog.ingest import ingest_structures, snapshots
+from bsv_store.catalog.ingest import ingest_structures
 from bsv_store.catalog.records import Ontology, StructureRecord
 from bsv_store.errors import InputError
 from tests.catalog.ingest.conftest import small_ontology
 from tests.catalog.ingest.dump import dump, rows
 
 if TYPE_CHECKING:
+    from bsv_store import Store
     from bsv_store.catalog.database.engine import Database
 
 STRUCTURES = ("structure", "structure_ancestor", "structure_set", "structure_set_member")
@@ -60,7 +61,7 @@ def test_again_changes_nothing(catalog: Database, real_ontology: Ontology) -> No
 
 @pytest.mark.parametrize("csv_first", [True, False])
 def test_damaged_acronyms_of_the_csv_never_stay(
-    catalog: Database, real_ontology: Ontology, csv_ontology: Ontology, csv_first: bool
+    store: Store, catalog: Database, real_ontology: Ontology, csv_ontology: Ontology, csv_first: bool
 ) -> None:
     forms = [("csv", csv_ontology), ("api", real_ontology)]
     for kind, ontology in forms if csv_first else forms[::-1]:
@@ -70,8 +71,7 @@ def test_damaged_acronyms_of_the_csv_never_stay(
     for record in real_ontology.structures:
         assert (stored[record.id]["acronym"], stored[record.id]["name"]) == (record.acronym, record.name)
     assert not any(row["withdrawn"] for row in stored.values())
-    with catalog.reading() as connection:
-        assert len(snapshots(connection, what="structures")) == 2
+    assert [item.what for item in store.catalog.snapshots()] == ["structures", "structures"]
 
 
 def test_csv_alone_serves(catalog: Database, csv_ontology: Ontology) -> None:
@@ -217,13 +217,13 @@ def test_graphs_that_are_not_trees_or_cannot_be_stored_are_refused(catalog: Data
 @pytest.mark.parametrize(
     "hostile", ["'; DROP TABLE structure; --", "100 %s %(x)s", "a\nb", "\u202egnp", "X" * 10_000, ":id ?"]
 )
-def test_hostile_names_stay_data(catalog: Database, hostile: str) -> None:
+def test_hostile_names_stay_data(store: Store, catalog: Database, hostile: str) -> None:
     ingest_structures(catalog, _with(StructureRecord(1, hostile, hostile, 997, 1, "00000A")), source=hostile)
 
     with catalog.reading() as connection:
         found = connection.execute(text("SELECT acronym, name FROM structure WHERE id = 1")).one()
         assert tuple(found) == (hostile, hostile)
-        assert snapshots(connection)[0].source == hostile
+    assert store.catalog.snapshots()[0].source == hostile
 
 
 def test_cut_short_leaves_nothing(catalog: Database, real_ontology: Ontology, monkeypatch: pytest.MonkeyPatch) -> None:
