@@ -176,6 +176,11 @@ def test_unionizes_of_what_is_not_there(small_store: Store) -> None:
         small_store.catalog.unionizes([101], missing="ignore")  # type: ignore[arg-type]
 
 
+def test_target_search_lists_experiments_without_projection_rows(small_store: Store) -> None:
+    found = small_store.search.targets("CP", selection=[101, 105, 201])
+    assert found.attrs["without_unionizes"] == [105]
+
+
 def test_uncovered_by_part(reading: Connection) -> None:
     assert uncovered(reading, Selection(ids=[101, 105, 201]), "injection") == (201,)
     assert uncovered(reading, Selection(ids=[101, 105, 201]), "projection") == (105,)

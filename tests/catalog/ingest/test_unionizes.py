@@ -16,7 +16,6 @@ from bsv_store.catalog.database.models import Unionize
 from bsv_store.catalog.ingest import (
     ingest_experiments,
     ingest_unionizes,
-    snapshots,
     update_injected_hemispheres,
 )
 from bsv_store.catalog.records import (
@@ -32,6 +31,7 @@ from bsv_store.formats.unionizes import read_unionizes
 from tests.catalog.ingest.dump import dump, rows
 
 if TYPE_CHECKING:
+    from bsv_store import Store
     from bsv_store.catalog.database.engine import Database
 
 BOTH: frozenset[UnionizePart] = frozenset({"injection", "projection"})
@@ -136,7 +136,7 @@ def test_minus_zero_is_not_a_change(atlas: Database) -> None:
     assert ingest_unionizes(atlas, a_table({(1, 10, 1, False): -0.0}), source="x", kind="file").unchanged == 1
 
 
-def test_only_the_experiment_that_differs_is_replaced(atlas: Database) -> None:
+def test_only_the_experiment_that_differs_is_replaced(store: Store, atlas: Database) -> None:
     both = WHOLE | {(2, *key[1:]): value for key, value in WHOLE.items()}
     first = ingest_unionizes(atlas, a_table(both), source="first", kind="file")
     changed = both | {(2, 10, 1, False): 3.0}
@@ -153,8 +153,7 @@ def test_only_the_experiment_that_differs_is_replaced(atlas: Database) -> None:
         (2, "injection", first.snapshot_id, 3),
         (2, "projection", report.snapshot_id, 1),
     ]
-    with atlas.reading() as connection:
-        kept = snapshots(connection, what="unionizes")
+    kept = [one for one in store.catalog.snapshots() if one.what == "unionizes"]
     assert [(one.source, one.rows, one.added, one.changed) for one in kept] == [
         ("first", 10, 2, 0),
         ("second", 9, 0, 1),
