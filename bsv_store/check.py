@@ -80,6 +80,19 @@ def choice(name: str, value: object, rows: Mapping[str, _RowT], *, error: type[I
     raise error(problem, hint=f"{meant}Valid values are {', '.join(map(repr, rows))}.")
 
 
+def boolean(name: str, value: Any) -> bool:
+    """The value, which must be True or False.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    if not isinstance(value, bool):
+        raise InputError(f"{name} must be True or False, got {reprlib.repr(value)}")
+    return value
+
+
 def whole_number(name: str, value: Any, *, least: int | None = None) -> int:
     """The value, which must be an integer.
 

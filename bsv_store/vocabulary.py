@@ -272,7 +272,7 @@ INJECTION_SCOPES: Mapping[str, InjectionScopeRow] = _rows(
     InjectionScope,
     [
         InjectionScopeRow("primary", "the primary injection structure", ("primary_only",)),
-        InjectionScopeRow("any", "primary and secondary injection structures", ("secondary",)),
+        InjectionScopeRow("any", "primary and secondary injection structures"),
     ],
 )
 

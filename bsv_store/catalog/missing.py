@@ -43,7 +43,7 @@ def leave_out(ids: Collection[int], reason: str, *, missing: MissingPolicy, hint
     if missing == "error":
         if ids:
             raise MissingDataError(
-                f"{reason}: {number_of(len(ids), 'experiment')}, {listed_ids(ids)}", hint=f"{hint} {LEAVE_OUT_HINT}"
+                f"{reason}: {number_of(len(ids), 'experiment')}, {listed_ids(ids)}", hint=f"{hint}\n{LEAVE_OUT_HINT}"
             )
         return {}
     assert_never(missing)

@@ -135,7 +135,7 @@ def damaged_inputs(damaged: dict[int, tuple[str, str | None]], *, can_leave_out:
     more = f" (and {len(damaged) - 1} more: {listed_ids(damaged.keys() - {first})})" if len(damaged) > 1 else ""
     error = DamagedInputsError(
         f"experiment {first}{more}: {message}",
-        hint=f"{hint or ''} {LEAVE_OUT_HINT if can_leave_out else ''}".strip(),
+        hint="\n".join(part for part in (hint, LEAVE_OUT_HINT if can_leave_out else None) if part),
         damaged={identifier: text for identifier, (text, _) in damaged.items()},
     )
     error.__cause__ = DamagedFileError(message, hint=hint)

@@ -23,9 +23,14 @@ def delete_version(database: Database, files: StoreFiles, ref: str) -> DatasetVe
     UnknownDatasetError
         If the store does not have it.
     InputError
-        If it has a tag.
+        If it has a tag, or the reference names no version.
     """
     wanted = parse_ref(ref)
+    if "@" not in ref:
+        # In other calls this means the latest version, but deleting requires an explicit one.
+        raise InputError(
+            f"ref must name the version to delete, got {ref!r}", hint=f"For example {ref}@3 or {ref}@latest."
+        )
     with database.writing() as connection:
         table.lock_dataset(connection, wanted.name)
         identifier = table.version_id(connection, wanted)

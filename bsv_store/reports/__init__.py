@@ -33,7 +33,7 @@ def plot_groups(
     *,
     groups: Sequence[int] | None = None,
     subtitle: str | None = None,
-    overwrite: bool = True,
+    overwrite: bool = False,
 ) -> Path:
     """Draw the mean of each group into a file: views from above, from the front and from the left.
 

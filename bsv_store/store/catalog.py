@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from bsv_store import check
-from bsv_store.catalog.selection.selection import as_selection
+from bsv_store.catalog.selection.selection import as_selection, selection_or_all
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,7 +136,7 @@ class Catalog:
         with self._database.reading() as connection:
             return projection_matrix(
                 connection,
-                as_selection(selection),
+                selection_or_all(selection),
                 rows=rows,
                 sources=sources,
                 targets=targets,
@@ -167,7 +167,7 @@ class Catalog:
         with self._database.reading() as connection:
             return matrix_sql(
                 connection,
-                as_selection(selection),
+                selection_or_all(selection),
                 sources=sources,
                 targets=targets,
                 structure_set=structure_set,
@@ -180,7 +180,7 @@ class Catalog:
         self,
         selection: SelectionLike,
         *,
-        is_injection: bool,
+        is_injection: bool = False,
         structures: StructureRef | Sequence[StructureRef] | None = None,
         structure_set: int | None = None,
         hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] = ("left", "right"),
@@ -239,7 +239,7 @@ class Catalog:
         from bsv_store.catalog.tables.frames import summary
 
         with self._database.reading() as connection:
-            return summary(connection, as_selection(selection))
+            return summary(connection, selection_or_all(selection))
 
     def snapshots(self) -> list[Snapshot]:
         """The experiment lists, ontologies and unionize tables that were stored, oldest first."""
@@ -375,4 +375,4 @@ class Catalog:
         from bsv_store.catalog.selection.resolve import excluded_from
 
         with self._database.reading() as connection:
-            return excluded_from(connection, as_selection(selection))
+            return excluded_from(connection, selection_or_all(selection))

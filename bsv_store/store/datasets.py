@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bsv_store import check
 from bsv_store.datasets.version import DatasetVersion
 
 if TYPE_CHECKING:
@@ -222,6 +223,7 @@ class Datasets:
         """
         from bsv_store.datasets.history.rebuild import rebuild_version
 
+        check.boolean("check_only", check_only)
         return rebuild_version(
             self._database,
             self._files,
@@ -273,7 +275,7 @@ class Datasets:
         Raises
         ------
         InputError
-            If the version has a tag.
+            If the version has a tag, or ``ref`` is a name without a version.
         """
         from bsv_store.datasets.delete import delete_version
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bsv_store.catalog.selection.selection import as_selection
+from bsv_store.catalog.selection.selection import selection_or_all
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ class Search:
             return search_sources(
                 connection,
                 structures,
-                selection=as_selection(selection),
+                selection=selection_or_all(selection),
                 injection=injection,
                 domain=domain,
                 hemisphere=hemisphere,
@@ -118,7 +118,7 @@ class Search:
             return search_targets(
                 connection,
                 structures,
-                selection=as_selection(selection),
+                selection=selection_or_all(selection),
                 measure=measure,
                 threshold=threshold,
                 hemisphere=hemisphere,
@@ -157,7 +157,7 @@ class Search:
 
         with self._database.reading() as connection:
             return search_injections(
-                connection, point, selection=as_selection(selection), radius_um=radius_um, limit=limit
+                connection, point, selection=selection_or_all(selection), radius_um=radius_um, limit=limit
             )
 
     def correlation(
@@ -207,7 +207,7 @@ class Search:
             return search_correlation(
                 connection,
                 experiment_id,
-                selection=as_selection(selection),
+                selection=selection_or_all(selection),
                 domain=domain,
                 structure_set=structure_set,
                 measure=measure,
@@ -255,7 +255,7 @@ class Search:
         return search_point(
             self._database,
             self._files,
-            as_selection(selection),
+            selection_or_all(selection),
             point,
             kind=kind,
             spacing_um=spacing_um,

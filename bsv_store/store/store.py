@@ -171,10 +171,10 @@ class Store:
             If the selection names what the catalog does not have.
         """
         from bsv_store.catalog.selection.resolve import resolve
-        from bsv_store.catalog.selection.selection import as_selection
+        from bsv_store.catalog.selection.selection import selection_or_all
 
         with self.database.reading() as connection:
-            return resolve(connection, as_selection(selection))
+            return resolve(connection, selection_or_all(selection))
 
     def experiments(self, selection: SelectionLike | None = None) -> pd.DataFrame:
         """The selected experiments, one row each, with the columns of the view ``experiments``.
@@ -189,11 +189,11 @@ class Store:
         UnknownStructureError, UnknownExperimentError, SelectionError
             If the selection names what the catalog does not have.
         """
-        from bsv_store.catalog.selection.selection import as_selection
+        from bsv_store.catalog.selection.selection import selection_or_all
         from bsv_store.catalog.tables.frames import experiments_frame
 
         with self.database.reading() as connection:
-            return experiments_frame(connection, as_selection(selection))
+            return experiments_frame(connection, selection_or_all(selection))
 
     def sql(
         self,

@@ -18,7 +18,7 @@ from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef
 from bsv_store.catalog.tables.frames import require_unionizes
-from bsv_store.check import choice, several
+from bsv_store.check import boolean, choice, several
 from bsv_store.errors import InputError
 from bsv_store.text import shown
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES
@@ -48,6 +48,7 @@ def rank_structures(
 
     measured = choice("measure", measure, MEASURES).name
     names = _hemispheres(hemisphere)
+    boolean("is_injection", is_injection)
     _check_threshold(threshold)
     check_limit(limit)
     ids = resolve_nonempty(connection, selection)

@@ -171,7 +171,7 @@ def _refuse_excluded(connection: Connection, node: Node) -> None:
     first = next(iter(found))
     raise ExcludedExperimentError(
         message,
-        hint="Select them with include_excluded=True (--include-excluded) in the part of the selection that names them,"
+        hint="Include them with Selection(..., include_excluded=True) (--include-excluded) where they are named,"
         f" or take them off the list: bsv-store exclude remove {first}",
     )
 

@@ -235,25 +235,34 @@ SelectionLike = Selection | int | Iterable[int]
 """The argument ``selection`` of all methods: a `Selection`, or experiment ids, which mean ``Selection(ids=...)``."""
 
 
-def as_selection(value: SelectionLike | None) -> Selection:
-    """The selection for a value; None means ``Selection()``.
+def as_selection(value: SelectionLike) -> Selection:
+    """The selection that a value stands for.
 
     Raises
     ------
     SelectionError
         If the value is neither a Selection nor experiment ids.
     """
-    if value is None:
-        return Selection()
     if isinstance(value, Selection):
         return value
     # Not every iterable: a string of digits or the keys of a mapping are probably a mistake.
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Integral | Iterable):
         raise SelectionError(
             f"selection must be a Selection or experiment ids, got {shown(value)}",
-            hint="For example Selection(injected_in=['VISp']) or [100141219].",
+            hint="For example Selection(injected_in=['VISp']) or [100141219]; Selection() selects all experiments.",
         )
     return Selection(ids=value)
+
+
+def selection_or_all(value: SelectionLike | None) -> Selection:
+    """The selection that an optional value stands for; None stands for ``Selection()``.
+
+    Raises
+    ------
+    SelectionError
+        If the value is neither None nor a Selection nor experiment ids.
+    """
+    return Selection() if value is None else as_selection(value)
 
 
 _FORM = 'For example {"version":1,"injected_in":["VISp"],"line":"wild-type"}.'

@@ -17,7 +17,7 @@ from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, find_structures
 from bsv_store.catalog.tables.table import Table
 from bsv_store.catalog.tables.views import VIEWS, view
-from bsv_store.check import choice
+from bsv_store.check import boolean, choice
 from bsv_store.errors import MissingDataError
 from bsv_store.text import listed, number_of
 from bsv_store.vocabulary import (
@@ -136,6 +136,9 @@ def unionizes_frame(
 ) -> pd.DataFrame:
     """See :meth:`bsv_store.store.catalog.Catalog.unionizes`."""
     policy = choice("missing", missing, MISSING_POLICIES).name
+    if is_injection is not None:
+        boolean("is_injection", is_injection)
+    boolean("include_descendants", include_descendants)
     wanted = compile_selection(connection, selection)
     if policy == "error":
         require_unionizes(connection, wanted, is_injection, can_leave_out=True)

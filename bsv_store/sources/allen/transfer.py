@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import threading
 import zlib
 from collections.abc import Callable
@@ -359,7 +360,9 @@ def _network_reason(error: Exception) -> str:
     cause = error
     while isinstance(cause.args[0] if cause.args else None, Exception):
         cause = cause.args[0]
-    return f"the connection failed: {getattr(cause, 'reason', None) or cause}"
+    # urllib3 begins its messages with the representation of an internal object.
+    reason = re.sub(r"^\w+\(host=[^)]*\): ", "", str(getattr(cause, "reason", None) or cause))
+    return f"the connection failed: {reason}"
 
 
 def _retry_after_s(header: str | None) -> float | None:

@@ -122,10 +122,12 @@ def sets(set_id: int | None, output_format: str) -> None:
     show_default=True,
     help="Maximum number of structures per experiment.",
 )
+@click.option("--include-excluded", is_flag=True, help="Include experiments on the exclusion list.")
 @format_option
 def rank(
     experiment_ids: tuple[int, ...],
     injected: bool,
+    include_excluded: bool,
     structure_set: int | None,
     hemispheres: tuple[MeasuredHemisphere, ...],
     measure: Measure,
@@ -139,9 +141,12 @@ def rank(
     Example:
       bsv-store structures rank 158314987 --limit 10
     """  # noqa: D301 (click wants the character)
+    # Imported here, so that --help stays fast.
+    from bsv_store.catalog.selection.selection import Selection
+
     with opened_store() as store:
         frame = store.catalog.rank_structures(
-            experiment_ids,
+            Selection(ids=experiment_ids, include_excluded=include_excluded),
             is_injection=injected,
             structure_set=structure_set,
             hemisphere=hemispheres or ("left", "right"),

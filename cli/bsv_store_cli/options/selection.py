@@ -147,7 +147,9 @@ def required_selection_options(command: Command) -> Command:
     def wrapper(*, all_experiments: bool, **values: Any) -> Any:
         own = _popped(values)
         is_restricted = any(_is_given(value) for name, value in own.items() if not name.startswith("include_"))
-        if is_restricted == all_experiments:
+        if is_restricted and all_experiments:
+            raise click.UsageError("--all cannot be combined with options that select experiments")
+        if not is_restricted and not all_experiments:
             raise click.UsageError("give options that select experiments, or --all")
         return command(selection=_selection(**own), **values)
 

@@ -16,9 +16,6 @@ def delete(ref: str) -> None:
 
     Its file moves to the trash, and its number is not used again. A version with a tag cannot be deleted.
     """
-    if "@" not in ref:
-        # In other commands this means the latest version, but deleting requires an explicit version.
-        raise click.UsageError(f"name the version to delete, for example {ref}@3 or {ref}@latest")
     with opened_store() as store:
         version = store.datasets.delete(ref)
     note(f"Deleted {version.ref}; its file is in the trash of the store.")
