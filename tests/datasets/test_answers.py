@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text
 
-from bsv_store import Store, open_store
+from bsv_store import Selection, Store, open_store
 from bsv_store.catalog.database.bulk import insert_rows, table_of
 from bsv_store.catalog.database.engine import BUSY_TIMEOUT_S
 from bsv_store.catalog.database.models import Base, DatasetAnswer, TransgenicLine
-from bsv_store.catalog.selection.selection import Selection
 from bsv_store.datasets.answers import try_record_answer
 from bsv_store.datasets.refs import parse_ref
 from bsv_store.datasets.table import catalog_state, find_answer, record_answer, version_id

@@ -5,16 +5,14 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from bsv_store import Store
-from bsv_store.averaging.grouping.grouping import by_coordinate
+from bsv_store import Store, by_coordinate
 from bsv_store.errors import DamagedFileError, InputError, MissingDataError, UnknownStructureError
-from bsv_store.volumes.grid import Grid
-from tests.datasets.world import MOP, VISL, VISP, VISPM, add_annotation, ask
+from tests.datasets.world import MOP, SHAPE, VISL, VISP, VISPM, add_annotation, ask
 
 
 def blocks() -> NDArray[np.uint32]:
     """Three blocks; VISp in both hemispheres."""
-    array = np.zeros(Grid(100).shape, np.uint32)
+    array = np.zeros(SHAPE, np.uint32)
     array[80:90, 10:20, 40:74] = VISP
     array[80:90, 10:20, 80:90] = VISL
     array[40:50, 10:20, 60:70] = MOP
