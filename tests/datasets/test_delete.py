@@ -38,7 +38,7 @@ def test_a_dataset_without_versions_is_not_listed(filled: Store) -> None:
 def test_what_is_tagged_is_not_deleted(filled: Store) -> None:
     version = ask(filled)
     filled.datasets.tag("test@1", "paper")
-    with pytest.raises(InputError, match=r"test@1 cannot be deleted: it has the tag paper"):
+    with pytest.raises(InputError, match=r"test@1 .*paper"):
         filled.datasets.delete("test@1")
     assert version.path.exists()
     filled.datasets.untag("test", "paper")

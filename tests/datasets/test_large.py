@@ -21,7 +21,6 @@ from bsv_store.datasets import publish as publish_module
 from bsv_store.datasets.workers import in_order
 from bsv_store.errors import BsvStoreError, DamagedFileError, InputError
 from bsv_store.formats.nrrd import write_nrrd
-from bsv_store.formats.volume_export import export_volume
 from bsv_store.volumes import library
 from bsv_store.volumes.encoding import VolumeLayout
 from tests.datasets.killing import asking
@@ -144,7 +143,7 @@ def test_a_lost_process_is_an_error() -> None:
 
 
 def test_a_number_of_workers_that_makes_no_sense_is_an_error(filled: Store) -> None:
-    with pytest.raises(InputError, match="workers must be a positive integer, got 0"):
+    with pytest.raises(InputError, match=r"workers .*got 0"):
         asked(filled, workers=0)
 
 
@@ -296,11 +295,11 @@ def test_a_point_is_looked_up_in_its_plane(large: Store) -> None:
 
 def test_exports_are_those_of_the_whole_array(large: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     array = np.where(voxels(1) > 0.9, np.float32(np.nan), voxels(1))
-    file = add_volume(large, 1, array=array)
+    add_volume(large, 1, array=array)
     # A few passes over the file.
     monkeypatch.setattr("bsv_store.volumes.layout._BLOCK_BYTES", 1 << 20)
     for name in ("large.npy", "large.nrrd"):
-        export_volume(large.files, file, tmp_path / name)
+        large.volumes.export(1, tmp_path / name)
     np.save(tmp_path / "small.npy", array)
     write_nrrd(image_of(array, title="projection_density experiment 1"), tmp_path / "small.nrrd")
     for ending in ("npy", "nrrd"):

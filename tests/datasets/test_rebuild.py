@@ -96,7 +96,7 @@ def test_processes_confirm_and_restore_the_same_bytes(filled: Store, monkeypatch
         assert filled.datasets.rebuild("test", executor=executor).was_restored
     assert version.path.read_bytes() == before
     assert asked == [2]
-    with pytest.raises(InputError, match="workers must be a positive integer, got 0"):
+    with pytest.raises(InputError, match=r"workers .*got 0"):
         filled.datasets.rebuild("test", workers=0)
 
 
