@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bsv_store.store.creation import make_store
+from bsv_store import create_store, open_store
 from tests.datasets.world import fill
 
 if TYPE_CHECKING:
@@ -32,10 +32,7 @@ def _filled_postgres(postgres: PostgresServer, tmp_path_factory: pytest.TempPath
 
 
 def _make(folder: Path, url: str | None) -> Path:
-    from bsv_store import open_store
-
-    make_store(folder, database=url)
-    with open_store(folder) as store:
+    with create_store(folder, database=url) as store:
         fill(store)
     return folder
 
@@ -60,7 +57,5 @@ def filled_location(database: DatabaseKind, request: pytest.FixtureRequest, tmp_
 @pytest.fixture
 def filled(filled_location: Path) -> Iterator[Store]:
     """That store, open, on either database."""
-    from bsv_store import open_store
-
     with open_store(filled_location) as opened:
         yield opened

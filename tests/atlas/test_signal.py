@@ -5,20 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sqlalchemy import update
 
 from bsv_store import Selection, Store
-from bsv_store.catalog.database.models import Experiment
 from bsv_store.errors import DamagedFileError, EmptySelectionError, InputError, MissingDataError, UnknownStructureError
-from bsv_store.volumes.grid import Grid
-from tests.datasets.world import BY_ID, IDS, MOP, VISL, VISP, VISUAL, add_annotation, add_volume, voxels
+from tests.datasets.world import BY_ID, IDS, MOP, SHAPE, VISL, VISP, VISUAL, add_annotation, add_volume, voxels
 
 VISUAL_IDS = (1, 2, 3, 4, 5)
 HALVES = {"left": slice(0, 57), "right": slice(57, None), "both": slice(None)}
 
 
 def blocks() -> NDArray[np.uint32]:
-    array = np.zeros(Grid(100).shape, np.uint32)
+    array = np.zeros(SHAPE, np.uint32)
     array[80:90, 10:40, 40:74] = VISP
     array[85:90, 10:40, 74:90] = VISL
     array[40:50, 10:20, 60:70] = MOP
@@ -86,7 +83,7 @@ def test_voxels_without_data_are_not_counted(annotated: Store) -> None:
 
 
 def test_dense_volumes_are_read_as_well(annotated: Store) -> None:
-    array = np.ones(Grid(100).shape, np.float32)
+    array = np.ones(SHAPE, np.float32)
     add_volume(annotated, 1, kind="data_mask", array=array)
     (row,) = annotated.atlas.signal(Selection(ids=[1]), "VISp", kind="data_mask").itertuples()
     assert (row.voxels, row.mean) == ((blocks() == VISP).sum(), 1)
@@ -94,7 +91,7 @@ def test_dense_volumes_are_read_as_well(annotated: Store) -> None:
 
 def test_a_hemisphere_that_depends_on_an_unknown_injection_is_nan(annotated: Store) -> None:
     with annotated.database.writing() as connection:
-        connection.execute(update(Experiment).where(Experiment.id == 1).values(injected_hemisphere=None))
+        connection.exec_driver_sql("UPDATE experiment SET injected_hemisphere = NULL WHERE id = 1")
     frame = annotated.atlas.signal(Selection(ids=[1]), "VISp", hemisphere=["ipsilateral", "both"])
     assert frame["sum"].isna().tolist() == [True, False]
     assert frame["mean"].isna().tolist() == [True, False]

@@ -6,18 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sqlalchemy import func, select
 
-from bsv_store import open_store
+from bsv_store import Selection, by_coordinate, by_field, by_region, open_store
 from bsv_store.averaging import inputs as inputs_module
 from bsv_store.averaging import passes
-from bsv_store.averaging.grouping.grouping import by_coordinate, by_field, by_region
-from bsv_store.catalog.database.models import Dataset
-from bsv_store.catalog.database.models import DatasetVersion as VersionRow
-from bsv_store.catalog.ingest import ingest_experiments
-from bsv_store.catalog.selection.selection import Selection
 from bsv_store.datasets import compute as compute_module
-from bsv_store.datasets.history.rebuild import rebuild_version
 from bsv_store.errors import (
     DamagedFileError,
     EmptySelectionError,
@@ -36,7 +29,7 @@ from tests.datasets.world import (
     add_unionizes,
     add_volume,
     ask,
-    experiment_list,
+    change_experiments,
     fill,
     voxels,
 )
@@ -159,7 +152,7 @@ def test_changed_coordinate_changes_the_center_and_so_the_version(filled: Store)
     from dataclasses import replace
 
     moved = [replace(fact, ap=8010) if fact.id == 1 else fact for fact in FACTS]
-    ingest_experiments(filled.database, experiment_list(moved), source="test 2")
+    change_experiments(filled, moved)
     assert ask(filled, grouping=by_coordinate("AP", edges=[0, 13200])).number == 2
 
 
@@ -169,10 +162,10 @@ def test_names_number_their_versions_apart(filled: Store) -> None:
 
 def test_missing_volumes_are_named_with_the_command_that_fetches_them(store: Store) -> None:
     fill(store, volumes=(1, 3))
-    with pytest.raises(MissingDataError, match=r"projection_density at 100 um .*: 3 experiments, 2, 4, 5") as caught:
+    with pytest.raises(MissingDataError, match=r"projection_density at 100 um .*2, 4, 5") as caught:
         ask(store)
     assert "Fetch them: bsv-store fetch --ids 2,4,5 --kind projection_density --spacing 100" in str(caught.value.hint)
-    assert _count(store, Dataset) == 0
+    assert _count(store, "dataset") == 0
 
 
 def test_missing_volumes_can_be_left_out_and_are_recorded(store: Store) -> None:
@@ -197,7 +190,7 @@ def test_nothing_but_missing_data_is_an_error(store: Store) -> None:
 
 def test_a_mask_that_all_experiments_are_left_out_for_is_what_the_hint_fetches(store: Store) -> None:
     fill(store)
-    with pytest.raises(MissingDataError, match=r"all 5 selected.* the data_mask at 100 um") as caught:
+    with pytest.raises(MissingDataError, match=r"all 5 .*data_mask at 100 um") as caught:
         ask(store, missing="leave_out", weight_by_data_mask=True)
     assert "--kind data_mask" in str(caught.value.hint)
 
@@ -211,7 +204,7 @@ def test_volumes_of_experiments_in_no_group_are_not_needed(store: Store) -> None
 
 def test_missing_injection_volume_is_an_error_never_a_division_by_one(store: Store) -> None:
     fill(store, unionizes=(1, 2, 3, 4))
-    with pytest.raises(MissingDataError, match=r"injection volume is not known.*: 1 experiment, 5") as caught:
+    with pytest.raises(MissingDataError, match=r"injection volume .*\b5\b") as caught:
         ask(store, normalize="injection_volume")
     assert "Sync the unionize tables: bsv-store sync unionizes --ids 5" in str(caught.value.hint)
     left_out = ask(store, normalize="injection_volume", missing="leave_out").left_out
@@ -223,7 +216,7 @@ def test_missing_injection_volume_is_an_error_never_a_division_by_one(store: Sto
 def test_unknown_injected_side_is_an_error_where_the_rule_needs_it(store: Store) -> None:
     fill(store, unionizes=(1, 2, 3, 4, 5, 6))
     ask(store, EVERYBODY)
-    with pytest.raises(MissingDataError, match="injected hemisphere is not known: 1 experiment, 7"):
+    with pytest.raises(MissingDataError, match=r"injected hemisphere .*\b7\b"):
         ask(store, EVERYBODY, hemisphere_rule="subtract_contralateral")
     version = ask(store, EVERYBODY, hemisphere_rule="subtract_contralateral", missing="leave_out")
     assert [member.experiment_id for member in version.left_out] == [7]
@@ -271,7 +264,7 @@ def test_statistics_agree_with_numpy(filled: Store) -> None:
 
 
 def test_withdrawn_experiment_counts_where_its_id_is_given(filled: Store) -> None:
-    ingest_experiments(filled.database, experiment_list([fact for fact in FACTS if fact.id != 2]), source="test 2")
+    change_experiments(filled, [fact for fact in FACTS if fact.id != 2])
     assert ask(filled).groups[0].experiment_ids == (1, 3, 4, 5)
     assert ask(filled, Selection(ids=[1, 2])).groups[0].experiment_ids == (1, 2)
 
@@ -281,7 +274,7 @@ def test_empty_selection_and_unknown_ids_are_errors(filled: Store) -> None:
         ask(filled, Selection(injected_in="VISpm", line="wild-type"))
     with pytest.raises(UnknownExperimentError, match="4711"):
         ask(filled, Selection(ids=[1, 4711]))
-    assert _count(filled, Dataset) == 0
+    assert _count(filled, "dataset") == 0
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b", "x" * 101, "a@1", "ü", "a\x00"])
@@ -302,7 +295,7 @@ def test_damaged_volume_is_an_error_that_names_the_experiments(filled: Store) ->
         _damage(filled, identifier)
     with pytest.raises(DamagedFileError, match=r"experiment 2 \(and 1 more: 4\).*changed"):
         ask(filled)
-    assert _count(filled, VersionRow) == 0
+    assert _count(filled, "dataset_version") == 0
 
 
 def test_damaged_volume_can_be_left_out_and_is_recorded(filled: Store) -> None:
@@ -361,11 +354,8 @@ def test_progress_counts_every_volume(filled: Store) -> None:
         def finish(self) -> None:
             self.ended += 1
 
-    from bsv_store.averaging.recipe import Recipe
-    from bsv_store.datasets.aggregate import aggregate
-
     watcher = Watcher()
-    aggregate(filled.database, filled.files, Recipe(selection=VISUAL), name="test", progress=watcher)
+    filled.aggregate(VISUAL, name="test", progress=watcher)
     assert (watcher.total, watcher.done, watcher.ended) == (5, 5, 1)
 
 
@@ -376,9 +366,8 @@ def _damage(store: Store, identifier: int) -> None:
     path.write_bytes(content)
 
 
-def _count(store: Store, table: Any) -> int:
-    with store.database.reading() as connection:
-        return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+def _count(store: Store, table: str) -> int:
+    return len(store.sql(f"SELECT id FROM {table}"))
 
 
 def test_nothing_but_the_result_is_left_in_the_folder(filled: Store) -> None:
@@ -395,8 +384,8 @@ def test_a_read_only_store_answers_what_it_has_and_writes_nothing(filled: Store)
         with pytest.raises(ReadOnlyStoreError):
             ask(reader, Selection(ids=[1]))
         with pytest.raises(ReadOnlyStoreError):
-            rebuild_version(reader.database, reader.files, "test")
-        assert rebuild_version(reader.database, reader.files, "test", check_only=True).is_identical
+            reader.datasets.rebuild("test")
+        assert reader.datasets.rebuild("test", check_only=True).is_identical
     assert sorted(path.name for path in filled.path.rglob("*")) == before
 
 

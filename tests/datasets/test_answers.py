@@ -7,16 +7,14 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 
-from bsv_store import Store, open_store
+from bsv_store import Selection, Store, open_store
 from bsv_store.catalog.database.bulk import insert_rows, table_of
 from bsv_store.catalog.database.engine import BUSY_TIMEOUT_S
-from bsv_store.catalog.database.models import Base, DatasetAnswer, TransgenicLine
-from bsv_store.catalog.selection.selection import Selection
+from bsv_store.catalog.database.models import Base, TransgenicLine
 from bsv_store.datasets.answers import try_record_answer
-from bsv_store.datasets.refs import parse_ref
-from bsv_store.datasets.table import catalog_state, find_answer, record_answer, version_id
+from bsv_store.datasets.table import catalog_state, find_answer, record_answer
 from bsv_store.errors import BusyError, DamagedFileError, InputError, NoSpaceError
 from tests.counting import counted
 from tests.datasets.world import IDS, add_volume, ask
@@ -39,8 +37,7 @@ def state_of(store: Store) -> int:
 
 
 def answers(store: Store) -> int:
-    with store.database.reading() as connection:
-        return connection.execute(select(func.count()).select_from(DatasetAnswer)).scalar_one()
+    return len(store.sql("SELECT * FROM dataset_answer"))
 
 
 def test_the_same_question_is_answered_without_looking_at_the_inputs(filled: Store) -> None:
@@ -155,8 +152,7 @@ def test_a_failure_to_remember_is_none_of_the_answer(filled: Store, monkeypatch:
 
 def test_a_version_can_be_deleted_while_its_answer_is_remembered(filled: Store) -> None:
     version = ask(filled, EVERYBODY)
-    with filled.database.reading() as connection:
-        identifier = version_id(connection, parse_ref(version.ref))
+    (identifier,) = filled.sql("SELECT id FROM dataset_version")["id"].tolist()
     with ThreadPoolExecutor(1) as other, open_store(filled.path) as second:
         with filled.database.writing() as connection:
             record_answer(connection, identifier, 12345)

@@ -13,18 +13,12 @@ import h5py
 import numpy as np
 import pytest
 
-from bsv_store import create_store, open_store
-from bsv_store.averaging.grouping.grouping import by_coordinate, crossed
-from bsv_store.catalog.selection.selection import Selection
-from bsv_store.datasets.history.rebuild import rebuild_version
-from bsv_store.datasets.share.bundle_import import import_bundle
-from bsv_store.datasets.table import find_version, list_datasets
+from bsv_store import Selection, by_coordinate, create_store, crossed, open_store
 from bsv_store.errors import FormatError, FrameError, InputError, ReadOnlyStoreError, UnknownExperimentError
 from tests.datasets.world import IDS, add_volume, ask
 
 if TYPE_CHECKING:
-    from bsv_store import Store
-    from bsv_store.datasets.version import DatasetVersion
+    from bsv_store import DatasetVersion, Store
 
 
 def answer(store: Store) -> DatasetVersion:
@@ -60,7 +54,7 @@ def other(_filled_sqlite: Path, tmp_path: Path) -> Iterator[Store]:
 
 
 def take(store: Store, path: Path, *, name: str | None = None) -> DatasetVersion:
-    return import_bundle(store.database, store.files, path, name=name)
+    return store.datasets.import_bundle(path, name=name)
 
 
 def test_another_store_takes_the_version_as_it_is(version: DatasetVersion, other: Store, tmp_path: Path) -> None:
@@ -80,7 +74,7 @@ def test_another_store_takes_the_version_as_it_is(version: DatasetVersion, other
     ):
         assert getattr(taken, fact) == getattr(version, fact), fact
     np.testing.assert_array_equal(taken.mean, version.mean)
-    again = find_version(other.database, other.files, "test")
+    again = other.dataset("test")
     assert again.experiments == version.experiments
 
 
@@ -115,7 +109,7 @@ def test_an_imported_version_can_be_rebuilt_where_the_volumes_are(
     version: DatasetVersion, other: Store, tmp_path: Path
 ) -> None:
     take(other, version.export(tmp_path / "a.bsv.zip"))
-    assert rebuild_version(other.database, other.files, "test", check_only=True).is_identical
+    assert other.datasets.rebuild("test", check_only=True).is_identical
 
 
 def test_the_same_version_gives_the_same_bytes(version: DatasetVersion, tmp_path: Path) -> None:
@@ -302,7 +296,7 @@ def test_a_changed_bundle_is_refused_and_nothing_is_stored(
     path = changed(tmp_path / "a.bsv.zip", change)
     with pytest.raises(error, match=message):
         take(other, path)
-    assert list_datasets(other.database) == ()
+    assert other.datasets.list() == ()
     assert list((other.path / "datasets").iterdir()) == []
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.bsv.zip", "changed.bsv.zip", "other"]
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+import getpass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import func, select
 
 from bsv_store import open_store
-from bsv_store.catalog.database.models import DatasetCheck
-from bsv_store.datasets.delete import delete_version
 from bsv_store.datasets.history import rebuild as module
 from bsv_store.datasets.history.checks import NewCheck
-from bsv_store.datasets.history.rebuild import rebuild_version
-from bsv_store.datasets.result.file import software
-from bsv_store.datasets.table import add_check, find_version
+from bsv_store.datasets.table import add_check
 from bsv_store.errors import DamagedFileError, MissingDataError
 from tests.datasets.killing import killed
 from tests.datasets.world import add_volume, ask
@@ -27,22 +23,23 @@ if TYPE_CHECKING:
 
 
 def rebuild(store: Store, *, check_only: bool = True) -> Any:
-    return rebuild_version(store.database, store.files, "test", check_only=check_only, checked_by="auditor")
+    return store.datasets.rebuild("test", check_only=check_only)
 
 
 def checks(store: Store) -> tuple[VersionCheck, ...]:
-    return find_version(store.database, store.files, "test").checks
+    return store.dataset("test").checks
 
 
 def test_a_version_that_comes_out_the_same_is_recorded_as_identical(filled: Store) -> None:
     assert ask(filled).checks == ()
-    assert rebuild(filled).was_recorded
+    report = rebuild(filled)
+    assert report.was_recorded
     (check,) = checks(filled)
     assert (check.outcome, check.file_state, check.checked_by, check.software) == (
         "identical",
         "intact",
-        "auditor",
-        software(),
+        getpass.getuser(),
+        report.software_now,
     )
     assert (check.largest_difference, check.voxels, check.was_restored, check.note) == (0.0, 0, False, None)
     assert check.checked_at.utcoffset() == timedelta(0)
@@ -110,7 +107,7 @@ def test_a_check_is_of_one_version(filled: Store) -> None:
     add_volume(filled, 1, seed=3)
     assert ask(filled).number == 2
     assert checks(filled) == ()
-    assert len(find_version(filled.database, filled.files, "test@1").checks) == 1
+    assert len(filled.dataset("test@1").checks) == 1
 
 
 def test_a_read_only_store_checks_and_records_nothing(filled: Store) -> None:
@@ -124,9 +121,8 @@ def test_a_read_only_store_checks_and_records_nothing(filled: Store) -> None:
 def test_deleting_a_version_takes_its_checks_along(filled: Store) -> None:
     version = ask(filled)
     rebuild(filled)
-    delete_version(filled.database, filled.files, "test")
-    with filled.database.reading() as connection:
-        assert connection.scalar(select(func.count()).select_from(DatasetCheck)) == 0
+    filled.datasets.delete("test")
+    assert filled.sql("SELECT * FROM dataset_check").empty
     check = NewCheck(software="x", outcome="identical", file_state="intact")
     with filled.database.writing() as connection:
         assert not add_check(connection, version, check, checked_by="x")

@@ -8,12 +8,8 @@ import numpy as np
 import pytest
 from sqlalchemy import inspect, text
 
-from bsv_store.averaging.grouping.grouping import by_coordinate, by_field, crossed
+from bsv_store import Selection, by_coordinate, by_field, crossed
 from bsv_store.catalog.database import schema
-from bsv_store.catalog.selection.selection import Selection
-from bsv_store.datasets.history.rebuild import rebuild_version
-from bsv_store.datasets.history.stale import stale_report
-from bsv_store.datasets.table import find_version
 from bsv_store.errors import SchemaTooOldError
 from tests.datasets.world import IDS, add_volume, ask
 
@@ -57,14 +53,14 @@ def versions(filled: Store) -> Store:
         add_volume(filled, identifier, kind="data_mask", array=np.ones((132, 80, 114), np.float32))
     ask(filled, Selection(ids=[1, 2]), name="masked", exclude_injection=True, weight_by_data_mask=True)
     filled.datasets.tag("two", "figure-1")
-    rebuild_version(filled.database, filled.files, "two", check_only=True)
+    filled.datasets.rebuild("two", check_only=True)
     return filled
 
 
 def test_down_and_up_keep_every_row(versions: Store) -> None:
     before = rows(versions)
     assert group_columns(versions) >= NEW_IN_GROUP
-    assert len(find_version(versions.database, versions.files, "two").checks) == 1
+    assert len(versions.dataset("two").checks) == 1
     schema.downgrade(versions.database, "0002")
     assert rows(versions) == before
     assert not group_columns(versions) & NEW_IN_GROUP
@@ -89,26 +85,26 @@ def test_versions_of_the_earlier_schema_still_serve(versions: Store) -> None:
     schema.downgrade(versions.database, "0002")
     schema.upgrade(versions.database)
     for name in ("two", "one", "masked"):
-        version = find_version(versions.database, versions.files, name)
+        version = versions.dataset(name)
         assert version.checks == ()
         assert np.nanmax(version.mean) > 0
-        assert not stale_report(versions.database, versions.files, name).is_stale
-        assert rebuild_version(versions.database, versions.files, name, check_only=True).is_identical
+        assert not versions.datasets.stale(name)[0].is_stale
+        assert versions.datasets.rebuild(name, check_only=True).is_identical
     # What is not known of them stays unknown.
-    old = find_version(versions.database, versions.files, "two")
+    old = versions.dataset("two")
     assert {group.second_lower for group in old.groups} == {None}
     assert old.axes == ("AP", "ML")
-    masked = find_version(versions.database, versions.files, "masked")
+    masked = versions.dataset("masked")
     assert {member.injection_fraction_sha256 for member in masked.experiments} == {None}
     # A changed mask is noticed all the same.
     add_volume(versions, 1, kind="data_mask", array=np.full((132, 80, 114), 0.5, np.float32))
-    report = stale_report(versions.database, versions.files, "masked")
+    (report,) = versions.datasets.stale("masked")
     assert report.is_stale
     assert report.members.changed == ()
 
 
 def test_the_second_factor_and_the_masks_are_in_the_catalog(versions: Store) -> None:
-    two = find_version(versions.database, versions.files, "two")
+    two = versions.dataset("two")
     assert [(group.lower, group.upper, group.second_lower, group.second_upper) for group in two.groups] == [
         (3000, 8200, 5700, 11400),
         (8200, 9400, 0, 5700),
@@ -119,11 +115,12 @@ def test_the_second_factor_and_the_masks_are_in_the_catalog(versions: Store) -> 
     with two.open() as file:
         for name, values in two.group_ranges().items():
             np.testing.assert_array_equal(file[name][:], values)
-    masked = find_version(versions.database, versions.files, "masked")
+    masked = versions.dataset("masked")
     fraction = versions.volumes.describe(1, kind="injection_fraction")["array_sha256"]
     mask = versions.volumes.describe(1, kind="data_mask")["array_sha256"]
     assert masked.members.injection_fraction_sha256.to_list() == [fraction] * 2
     assert masked.members.data_mask_sha256.to_list() == [mask] * 2
     add_volume(versions, 1, kind="data_mask", array=np.full((132, 80, 114), 0.5, np.float32))
-    (change,) = stale_report(versions.database, versions.files, "masked").members.changed
+    (report,) = versions.datasets.stale("masked")
+    (change,) = report.members.changed
     assert (change.experiment_id, change.reason) == (1, "another data mask")

@@ -3,8 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bsv_store.averaging.grouping.grouping import by_coordinate
-from bsv_store.catalog.selection.selection import Selection
+from bsv_store import Selection, by_coordinate
 from tests.datasets.world import IDS, ask
 
 if TYPE_CHECKING:

@@ -2,24 +2,28 @@ from __future__ import annotations
 
 import math
 import tracemalloc
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from bsv_store.averaging.grouping.grouping import by_coordinate, by_field
-from bsv_store.catalog.selection.selection import Selection
-from bsv_store.datasets.history.changes import MemberChange
-from bsv_store.datasets.history.compare import diff_versions, voxel_difference
+from bsv_store import Selection, by_coordinate, by_field
+from bsv_store.datasets.history.compare import voxel_difference
 from bsv_store.volumes.grid import Grid
 from tests.datasets.world import add_volume, ask, voxels
 
 if TYPE_CHECKING:
     from bsv_store import Store
+    from bsv_store.datasets.history.changes import MemberChange
+
+
+def listed(changes: Iterable[MemberChange]) -> list[tuple[int, str]]:
+    return [(change.experiment_id, change.reason) for change in changes]
 
 
 def test_equal_versions_have_no_difference(filled: Store) -> None:
-    diff = diff_versions(ask(filled), ask(filled, name="other"))
+    diff = filled.datasets.diff(ask(filled), ask(filled, name="other"))
     assert diff.is_equal
     assert (diff.recipe, diff.only_first, diff.only_second, diff.note) == ((), (), (), None)
     assert [(each.voxels, each.largest) for each in diff.voxels] == [(0, 0.0)]
@@ -30,26 +34,26 @@ def test_members_that_entered_and_left_are_named_with_the_reason(filled: Store) 
     grouping = by_coordinate("AP", edges=[7900, 8600, 9600])
     first = ask(filled, Selection(ids=[1, 2, 3, 7]), grouping)
     second = ask(filled, Selection(ids=[2, 3, 5, 6]), grouping)
-    members = diff_versions(first, second).members
-    assert members.entered == (MemberChange(5, "was not selected"),)
-    assert members.left == (MemberChange(1, "is not selected"),)
+    members = filled.datasets.diff(first, second).members
+    assert listed(members.entered) == [(5, "was not selected")]
+    assert listed(members.left) == [(1, "is not selected")]
     assert members.changed == ()
     third = ask(filled, Selection(ids=[2, 3, 5, 6]), by_coordinate("AP", edges=[3900, 8600, 9600]))
-    members = diff_versions(second, third).members
-    assert members.entered == (MemberChange(6, "was left out: AP 4,000 um lies outside the bin edges"),)
+    members = filled.datasets.diff(second, third).members
+    assert listed(members.entered) == [(6, "was left out: AP 4,000 um lies outside the bin edges")]
     assert {change.experiment_id for change in members.changed} == {2, 3}
-    back = diff_versions(third, second).members
-    assert back.left == (MemberChange(6, "is left out: AP 4,000 um lies outside the bin edges"),)
+    back = filled.datasets.diff(third, second).members
+    assert listed(back.left) == [(6, "is left out: AP 4,000 um lies outside the bin edges")]
 
 
 def test_members_that_go_in_differently_are_named(filled: Store) -> None:
     first = ask(filled)
     add_volume(filled, 2, seed=1)
     second = ask(filled)
-    assert diff_versions(first, second).members.changed == (MemberChange(2, "another volume"),)
+    assert listed(filled.datasets.diff(first, second).members.changed) == [(2, "another volume")]
     third = ask(filled, normalize="injection_volume")
-    change = diff_versions(second, third).members.changed[0]
-    assert change == MemberChange(1, "divided by 0.2 instead of 1.0")
+    change = filled.datasets.diff(second, third).members.changed[0]
+    assert (change.experiment_id, change.reason) == (1, "divided by 0.2 instead of 1.0")
 
 
 def test_the_largest_difference_is_found_and_where(filled: Store) -> None:
@@ -58,7 +62,7 @@ def test_the_largest_difference_is_found_and_where(filled: Store) -> None:
     array[10, 20, 30] = 1.0 if array[10, 20, 30] < 0.5 else 0.0
     array[11, 20, 30] += 0.01 if array[11, 20, 30] < 0.5 else -0.01
     add_volume(filled, 2, array=array)
-    (difference,) = diff_versions(first, ask(filled, Selection(ids=[2]))).voxels
+    (difference,) = filled.datasets.diff(first, ask(filled, Selection(ids=[2]))).voxels
     assert difference.at_um == (1050.0, 2050.0, 3050.0)
     assert difference.first == voxels(2)[10, 20, 30]
     assert difference.second == array[10, 20, 30]
@@ -72,7 +76,7 @@ def test_groups_are_matched_by_label(filled: Store) -> None:
     everybody = Selection(ids=range(1, 8))
     first = ask(filled, everybody, by_field("primary_structure"))
     second = ask(filled, Selection(ids=[1, 3, 6, 7]), by_field("primary_structure"))
-    diff = diff_versions(first, second)
+    diff = filled.datasets.diff(first, second)
     assert diff.only_first == ("VISl", "VISpm")
     assert [each.label for each in diff.voxels] == ["MOp", "VISp"]
     assert diff.voxels[0].voxels == 0
@@ -81,7 +85,7 @@ def test_groups_are_matched_by_label(filled: Store) -> None:
 
 
 def test_results_that_cannot_be_compared_say_so(filled: Store) -> None:
-    diff = diff_versions(ask(filled), ask(filled, normalize="injection_volume"))
+    diff = filled.datasets.diff(ask(filled), ask(filled, normalize="injection_volume"))
     assert diff.voxels == ()
     assert "cannot be compared" in str(diff.note)
     assert [(change.part, change.first) for change in diff.recipe] == [("normalize", '"none"')]
@@ -107,10 +111,10 @@ def test_results_are_compared_without_a_group_in_memory(filled: Store, monkeypat
     """At 10 um a group takes 4.8 GB, and there are two of them."""
     grouping = by_coordinate("AP", edges=[3000, 8200, 9400])
     first, second = ask(filled, grouping=grouping), ask(filled, Selection(ids=[2, 3, 5, 6]), grouping, name="other")
-    whole = diff_versions(first, second)
+    whole = filled.datasets.diff(first, second)
     monkeypatch.setattr("bsv_store.datasets.history.compare._BLOCK_VOXELS", 1)
     tracemalloc.start()
-    cut = diff_versions(first, second)
+    cut = filled.datasets.diff(first, second)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < first.mean[0].nbytes / 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bsv_store.catalog.selection.selection import Selection
+from bsv_store import Selection
 from tests.datasets.world import ask
 
 if TYPE_CHECKING:

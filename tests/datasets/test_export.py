@@ -11,16 +11,13 @@ import pytest
 import xarray as xr
 import zarr
 
-from bsv_store.averaging.grouping.grouping import by_coordinate
-from bsv_store.averaging.recipe import Recipe
-from bsv_store.catalog.selection.selection import Selection
+from bsv_store import Selection, by_coordinate
 from bsv_store.datasets.share.export import VERSION_FORMATS
 from bsv_store.errors import DamagedFileError, InputError
 from tests.datasets.world import IDS, ask
 
 if TYPE_CHECKING:
-    from bsv_store import Store
-    from bsv_store.datasets.version import DatasetVersion
+    from bsv_store import DatasetVersion, Store
 
 
 @pytest.fixture
@@ -60,7 +57,7 @@ def test_numpy_has_axes_and_groups(version: DatasetVersion, tmp_path: Path) -> N
         assert data["ap_um"][[0, -1]].tolist() == [50.0, 13150.0]
         assert data["group_label"].tolist() == [group.label for group in version.groups]
         assert data["group_lower_um"].tolist() == [3000.0, 8200.0]
-        assert Recipe.from_json(str(data["recipe"])) == version.recipe
+        assert str(data["recipe"]) == version.recipe.to_json()
         assert str(data["fingerprint"]) == version.fingerprint
 
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from bsv_store import create_store, open_store
-from bsv_store.catalog.selection.selection import Selection
+from bsv_store import Selection, create_store, open_store
 from bsv_store.errors import InputError, ReadOnlyStoreError, UnknownDatasetError
 from bsv_store.store.datasets import Datasets
 from tests.datasets.world import add_volume, ask, fill, voxels

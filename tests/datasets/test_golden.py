@@ -23,8 +23,7 @@ from tests.compat.golden import (
 )
 
 if TYPE_CHECKING:
-    from bsv_store import Store
-    from bsv_store.datasets.version import DatasetVersion
+    from bsv_store import DatasetVersion, Store
 
 # The store is filled once, not once for each worker.
 pytestmark = pytest.mark.xdist_group("golden-recipes")

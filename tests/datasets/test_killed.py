@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bsv_store import open_store
-from bsv_store.catalog.selection.selection import Selection
+from bsv_store import Selection, open_store
 from tests.datasets.killing import killed
 from tests.datasets.test_reliability import assert_sound
 from tests.datasets.world import ask

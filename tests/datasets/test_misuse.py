@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from bsv_store import Selection, Store, by_field, by_region
-from bsv_store.datasets.version import DatasetVersion
+from bsv_store import DatasetVersion, Selection, Store, by_field, by_region
 from bsv_store.errors import BsvStoreError, InputError, RecipeError, SelectionError
 from tests.datasets.world import ask
 

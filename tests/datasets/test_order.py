@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
 
-from bsv_store.catalog.selection.selection import Selection
-from bsv_store.datasets.history.stale import stale_reports
-from bsv_store.datasets.table import find_version, list_datasets
-from bsv_store.datasets.tags import tag_version
+from bsv_store import Selection
 from tests.datasets.world import ask
 
 if TYPE_CHECKING:
@@ -25,7 +22,7 @@ def test_names_and_tags_are_sorted_by_code_point(filled: Store) -> None:
     for name in reversed(NAMES):
         ask(filled, Selection(ids=[1]), name=name)
     for tag in reversed(TAGS):
-        tag_version(filled.database, filled.files, "B", tag, created_by="tester")
+        filled.datasets.tag("B", tag)
     # The servers of the tests sort like Python, so that the answers alone would not tell.
     asked: list[str] = []
 
@@ -33,10 +30,10 @@ def test_names_and_tags_are_sorted_by_code_point(filled: Store) -> None:
     def listen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         asked.append(statement)
 
-    assert [dataset.name for dataset in list_datasets(filled.database)] == NAMES
-    assert [report.ref for report in stale_reports(filled.database, filled.files)] == [f"{name}@1" for name in NAMES]
-    assert find_version(filled.database, filled.files, "B").tags == TAGS
-    assert list_datasets(filled.database)[0].tags == tuple(f"{tag}@1" for tag in TAGS)
+    assert [dataset.name for dataset in filled.datasets.list()] == NAMES
+    assert [report.ref for report in filled.datasets.stale()] == [f"{name}@1" for name in NAMES]
+    assert filled.dataset("B").tags == TAGS
+    assert filled.datasets.list()[0].tags == tuple(f"{tag}@1" for tag in TAGS)
     assert filled.datasets.versions()["name"].tolist() == NAMES
     assert len(asked) > 5
     assert not [statement for statement in asked if re.search(r"ORDER BY [^)]*\b(name|tag|acronym)\b", statement)]

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from bsv_store.averaging.grouping.grouping import by_field
-from bsv_store.catalog.selection.selection import Selection
+from bsv_store import Selection, by_field
 from bsv_store.datasets.result import file as result_file
 from tests.datasets.world import BY_ID, IDS, add_volume, ask, voxels
 

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from bsv_store.averaging.grouping.grouping import by_coordinate, by_field, crossed
+from bsv_store import Selection, by_coordinate, by_field, crossed
 from bsv_store.averaging.recipe import Recipe
-from bsv_store.catalog.selection.selection import Selection
 from bsv_store.errors import BsvStoreError, InputError, RecipeError
 
 VISUAL = Selection(injected_in=["VISp", "VISl"], line="wild-type")

@@ -10,13 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from sqlalchemy import func, select
 
-from bsv_store import open_store
-from bsv_store.catalog.database.models import Dataset, DatasetGroup, DatasetMember
-from bsv_store.catalog.database.models import DatasetVersion as VersionRow
-from bsv_store.catalog.selection.selection import Selection
-from bsv_store.datasets.table import find_version, list_datasets
+from bsv_store import Selection, open_store
 from tests.datasets.killing import asking
 from tests.datasets.world import IDS, ask
 
@@ -42,7 +37,7 @@ def test_aggregate_survives_a_kill(filled_location: Path, point: str, is_committ
     assert (child.returncode, output, errors) == (-signal.SIGKILL, "", "")
     with open_store(filled_location) as store:
         assert_sound(store)
-        assert len(list_datasets(store.database)) == int(is_committed)
+        assert len(store.datasets.list()) == int(is_committed)
         version = ask(store, Selection(ids=[1, 2, 3]))
         assert (version.number, version.was_computed) == (1, not is_committed)
         assert version.mean.max() > 0
@@ -65,7 +60,7 @@ def test_writers_of_one_name_get_consecutive_numbers(filled_location: Path) -> N
     assert sorted(numbers) == list(range(1, len(questions) + 1))
     with open_store(filled_location) as store:
         assert_sound(store)
-        summary = list_datasets(store.database)[0]
+        summary = store.datasets.list()[0]
         assert (summary.versions, summary.latest) == (len(questions), len(questions))
 
 
@@ -76,7 +71,7 @@ def test_writers_of_the_same_question_make_one_version(filled_location: Path) ->
         assert (child.returncode, errors, output) == (0, "", "1\n")
     with open_store(filled_location) as store:
         assert_sound(store)
-        assert list_datasets(store.database)[0].versions == 1
+        assert store.datasets.list()[0].versions == 1
         assert len(list((store.path / "datasets" / "test").iterdir())) == 1
 
 
@@ -130,25 +125,22 @@ def test_a_version_whose_file_cannot_be_written_leaves_nothing(filled: Store, mo
     with pytest.raises(NoSpaceError):
         ask(filled)
     monkeypatch.undo()
-    assert list_datasets(filled.database) == ()
+    assert filled.datasets.list() == ()
     assert list((filled.path / "tmp").iterdir()) == []
     assert ask(filled).number == 1
 
 
 def assert_sound(store: Store) -> None:
     """Every version is whole: its file, groups and members; numbers without gap; no dataset without a version."""
-    with store.database.reading() as connection:
-        names = connection.execute(select(Dataset.id, Dataset.name, Dataset.last_number)).all()
-        for identifier, name, last in names:
-            numbers = connection.scalars(
-                select(VersionRow.number).where(VersionRow.dataset_id == identifier).order_by(VersionRow.number)
-            ).all()
-            assert numbers == list(range(1, last + 1)), name
-            assert last > 0
-        for table in (DatasetGroup, DatasetMember):
-            versions = select(func.count(func.distinct(table.version_id)))
-            assert connection.scalar(versions) == connection.scalar(select(func.count(VersionRow.id)))
-    for _, name, last in names:
+    versions = store.sql("SELECT id, dataset_id, number FROM dataset_version ORDER BY number")
+    names = store.sql("SELECT id, name, last_number FROM dataset")
+    for row in names.itertuples():
+        numbers = versions[versions.dataset_id == row.id].number.to_list()
+        assert numbers == list(range(1, row.last_number + 1)), row.name
+        assert row.last_number > 0
+    for table in ("dataset_group", "dataset_member"):
+        assert set(store.sql(f"SELECT version_id FROM {table}").version_id) == set(versions.id)
+    for name, last in zip(names.name, names.last_number, strict=True):
         for number in range(1, last + 1):
-            version = find_version(store.database, store.files, f"{name}@{number}")
+            version = store.dataset(f"{name}@{number}")
             assert version.statistic("mean").shape[0] == len(version.groups)

@@ -7,7 +7,7 @@ import pytest
 
 from bsv_store import Selection, Store
 from bsv_store.errors import EmptySelectionError, InputError, MissingDataError
-from bsv_store.volumes.grid import Grid
+from tests.datasets.world import SHAPE, add_volume
 
 
 def with_volumes(store: Store) -> dict[int, np.ndarray]:
@@ -36,16 +36,10 @@ def test_values_at_a_point_are_those_of_the_volumes(filled: Store) -> None:
 
 
 def test_a_dense_file_is_read_too(filled: Store) -> None:
-    from bsv_store.catalog.volumes import record_volume
-    from bsv_store.volumes.library import publish_volume
-    from bsv_store.volumes.volume import Volume
-
-    array = np.linspace(0, 1, Grid(100).size, dtype=np.float32).reshape(Grid(100).shape)
+    array = np.linspace(0, 1, np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
     identifier = filled.select()[0]
-    file = publish_volume(filled.files, Volume("projection_energy", array), experiment_id=identifier, source="test")
+    file = add_volume(filled, identifier, kind="projection_energy", array=array)
     assert file.layout.encoding == "dense"
-    with filled.database.writing() as connection:
-        record_volume(connection, file)
     frame = filled.search.point((5050, 4050, 3050), kind="projection_energy")
     assert frame["experiment_id"].tolist() == [identifier]
     assert frame["projection_energy"].tolist() == [float(array[50, 40, 30])]

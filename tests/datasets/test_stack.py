@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from bsv_store.averaging.grouping.grouping import by_coordinate
-from bsv_store.datasets.stack import volume_stack
+from bsv_store import by_coordinate
 from bsv_store.errors import MissingDataError
-from bsv_store.volumes.files import StoreFiles
+from tests.counting import counted
 from tests.datasets.world import BY_ID, add_volume, ask, voxels
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def plain() -> NDArray[np.float32]:
     ids=str,
 )
 def test_indexing_is_that_of_numpy(filled: Store, plain: NDArray[np.float32], key: Any) -> None:
-    stack = volume_stack(filled.database, filled.files, ask(filled))
+    stack = filled.datasets.stack(ask(filled))
     assert (stack.shape, stack.dtype, stack.ndim, len(stack)) == (plain.shape, plain.dtype, 4, 5)
     assert stack.experiment_ids == (1, 2, 3, 4, 5)
     np.testing.assert_array_equal(stack[key], plain[key])
@@ -50,23 +49,16 @@ def test_indexing_is_that_of_numpy(filled: Store, plain: NDArray[np.float32], ke
 
 @pytest.mark.parametrize("key", [5, (0, 0, 0, 0, 0), (0, [1, 2]), (..., ...), (0, "a"), "a"], ids=str)
 def test_wrong_indices_are_errors(filled: Store, key: Any) -> None:
-    stack = volume_stack(filled.database, filled.files, ask(filled))
+    stack = filled.datasets.stack(ask(filled))
     with pytest.raises(IndexError):
         stack[key]
 
 
-def test_only_what_is_asked_for_is_read(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    stack = volume_stack(filled.database, filled.files, ask(filled))
-    read: list[str] = []
-    real = StoreFiles.read
-
-    def count(self: StoreFiles, relative: str, **facts: Any) -> bytes:
-        read.append(relative)
-        return real(self, relative, **facts)
-
-    monkeypatch.setattr(StoreFiles, "read", count)
-    _ = stack[[1, 3], 84]
-    assert len(read) == 2
+def test_only_what_is_asked_for_is_read(filled: Store) -> None:
+    stack = filled.datasets.stack(ask(filled))
+    with counted() as work:
+        _ = stack[[1, 3], 84]
+    assert len(work.read) == 2
 
 
 def test_processed_volumes_average_to_the_mean(filled: Store) -> None:
@@ -77,7 +69,7 @@ def test_processed_volumes_average_to_the_mean(filled: Store) -> None:
         hemisphere_rule="subtract_contralateral",
         dtype="float64",
     )
-    stack = volume_stack(filled.database, filled.files, version, processed=True)
+    stack = filled.datasets.stack(version, processed=True)
     assert stack.dtype == np.float64
     np.testing.assert_allclose(sum(stack) / len(stack), version.mean[0], rtol=1e-12, atol=1e-14)
     right = (voxels(1).astype(float) - voxels(1)[..., ::-1])[..., 57:] / BY_ID[1].volume
@@ -88,11 +80,11 @@ def test_what_is_no_longer_there_is_an_error(filled: Store) -> None:
     version = ask(filled)
     add_volume(filled, 2, seed=1)
     with pytest.raises(MissingDataError, match="has been replaced: 2"):
-        volume_stack(filled.database, filled.files, version)
+        filled.datasets.stack(version)
 
 
 def test_dask_takes_it_as_it_is(filled: Store, plain: NDArray[np.float32]) -> None:
     dask = pytest.importorskip("dask.array")
-    stack = volume_stack(filled.database, filled.files, ask(filled))
+    stack = filled.datasets.stack(ask(filled))
     lazy = dask.from_array(stack, chunks=(1, -1, -1, -1))
     np.testing.assert_allclose(lazy[:, 84].max(axis=0).compute(), plain[:, 84].max(axis=0))

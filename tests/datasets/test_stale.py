@@ -1,36 +1,34 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import delete, text
+from sqlalchemy import text
 
+from bsv_store import Selection, by_coordinate
 from bsv_store.averaging import inputs as inputs_module
-from bsv_store.averaging.grouping.grouping import by_coordinate
-from bsv_store.catalog.database.models import StoredVolume
-from bsv_store.catalog.ingest import ingest_experiments
-from bsv_store.catalog.selection.selection import Selection
 from bsv_store.datasets.history import stale as stale_module
-from bsv_store.datasets.history.changes import MemberChange
-from bsv_store.datasets.history.stale import stale_report, stale_reports
 from bsv_store.errors import StoreError
-from bsv_store.volumes.files import StoreFiles
-from tests.datasets.world import FACTS, add_unionizes, add_volume, ask, experiment_list, fill
+from tests.counting import counted
+from tests.datasets.world import FACTS, add_unionizes, add_volume, ask, change_experiments, fill, remove_volume
 
 if TYPE_CHECKING:
     from bsv_store import Store
+    from bsv_store.datasets.history.changes import MemberChange
 
 
-def test_a_version_is_fresh_as_long_as_nothing_changes(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def listed(changes: Iterable[MemberChange]) -> list[tuple[int, str]]:
+    return [(change.experiment_id, change.reason) for change in changes]
+
+
+def test_a_version_is_fresh_as_long_as_nothing_changes(filled: Store) -> None:
     ask(filled, grouping=by_coordinate("AP", bins=2), normalize="injection_volume")
-
-    def refuse(*arguments: object, **options: object) -> bytes:
-        raise AssertionError("a file was opened")
-
-    monkeypatch.setattr(StoreFiles, "read", refuse)
-    report = stale_report(filled.database, filled.files, "test")
+    with counted() as work:
+        (report,) = filled.datasets.stale("test")
+    assert work.opened == []
     assert not report.is_stale
     assert not report.members
     assert report.reasons == ()
@@ -39,51 +37,44 @@ def test_a_version_is_fresh_as_long_as_nothing_changes(filled: Store, monkeypatc
 def test_changed_inputs_are_named(filled: Store) -> None:
     ask(filled, normalize="injection_volume")
     add_volume(filled, 2, seed=1)
-    facts = [replace(fact, structure=985) if fact.id == 3 else fact for fact in FACTS]
-    ingest_experiments(filled.database, experiment_list(facts), source="test 2")
-    report = stale_report(filled.database, filled.files, "test@1")
+    change_experiments(filled, [replace(fact, structure=985) if fact.id == 3 else fact for fact in FACTS])
+    (report,) = filled.datasets.stale("test@1")
     assert report.is_stale
-    assert report.members.changed == (MemberChange(2, "another volume"),)
-    assert report.members.left == (MemberChange(3, "is not selected"),)
+    assert listed(report.members.changed) == [(2, "another volume")]
+    assert listed(report.members.left) == [(3, "is not selected")]
 
 
 def test_data_that_came_later_make_a_version_stale(store: Store) -> None:
     fill(store, volumes=(1, 2), unionizes=(1, 2))
     ask(store, missing="leave_out", normalize="injection_volume")
     add_volume(store, 4)
-    report = stale_report(store.database, store.files, "test")
+    (report,) = store.datasets.stale("test")
     assert not report.members
     assert report.reasons == ("left out now, or for another reason: 4",)
     add_unionizes(store, [4])
-    report = stale_report(store.database, store.files, "test")
-    assert report.members.entered == (
-        MemberChange(4, "was left out: the projection_density at 100 um is not in the store"),
-    )
+    (report,) = store.datasets.stale("test")
+    assert listed(report.members.entered) == [(4, "was left out: the projection_density at 100 um is not in the store")]
 
 
 def test_data_that_went_are_named_whatever_the_policy(filled: Store) -> None:
     ask(filled)
-    with filled.database.writing() as connection:
-        connection.execute(delete(StoredVolume).where(StoredVolume.experiment_id == 5))
-    report = stale_report(filled.database, filled.files, "test")
-    assert report.members.left == (
-        MemberChange(5, "is left out: the projection_density at 100 um is not in the store"),
-    )
+    remove_volume(filled, 5)
+    (report,) = filled.datasets.stale("test")
+    assert listed(report.members.left) == [(5, "is left out: the projection_density at 100 um is not in the store")]
 
 
 def test_another_algorithm_makes_a_version_stale(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ask(filled)
     for module in (inputs_module, stale_module):
         monkeypatch.setattr(module, "ALGORITHM_VERSION", 2)
-    report = stale_report(filled.database, filled.files, "test")
+    (report,) = filled.datasets.stale("test")
     assert report.reasons == ("the algorithm was version 1, now it is 2",)
 
 
 def test_a_question_without_an_answer_is_stale(filled: Store) -> None:
     ask(filled, Selection(injected_in="VISpm"))
-    facts = [fact for fact in FACTS if fact.id != 5]
-    ingest_experiments(filled.database, experiment_list(facts), source="test 2")
-    report = stale_report(filled.database, filled.files, "test")
+    change_experiments(filled, [fact for fact in FACTS if fact.id != 5])
+    (report,) = filled.datasets.stale("test")
     assert report.is_stale
     assert "no result now: no experiment matches" in report.reasons[0]
 
@@ -91,19 +82,18 @@ def test_a_question_without_an_answer_is_stale(filled: Store) -> None:
 def test_a_version_that_names_an_experiment_that_was_excluded_since_is_stale(filled: Store) -> None:
     made = ask(filled, Selection(ids=[1, 2, 3]))
     filled.catalog.exclude([2], "tissue torn")
-    report = stale_report(filled.database, filled.files, "test")
+    (report,) = filled.datasets.stale("test")
     assert report.is_stale
     assert report.reasons == ("no result now: experiment 2 is on the exclusion list: tissue torn",)
-    assert [each.is_stale for each in stale_reports(filled.database, filled.files)] == [True]
+    assert [each.is_stale for each in filled.datasets.stale()] == [True]
     # A rebuild uses the recorded inputs.
     assert filled.datasets.rebuild(made.ref, check_only=True).is_identical
 
 
 def test_moved_edges_are_noticed(filled: Store) -> None:
     ask(filled, Selection(ids=[1, 2, 3]), by_coordinate("AP", bins=1))
-    facts = [replace(fact, ap=8010) if fact.id == 1 else fact for fact in FACTS]
-    ingest_experiments(filled.database, experiment_list(facts), source="test 2")
-    report = stale_report(filled.database, filled.files, "test")
+    change_experiments(filled, [replace(fact, ap=8010) if fact.id == 1 else fact for fact in FACTS])
+    (report,) = filled.datasets.stale("test")
     assert report.is_stale
     assert not report.members
     assert "centers" in report.reasons[0]
@@ -114,7 +104,7 @@ def test_all_latest_versions_are_reported_by_name(filled: Store) -> None:
     ask(filled, Selection(ids=[2]), name="b")
     ask(filled, Selection(ids=[1]), name="a")
     add_volume(filled, 1, seed=1)
-    reports = stale_reports(filled.database, filled.files)
+    reports = filled.datasets.stale()
     assert [(report.ref, report.is_stale) for report in reports] == [("a@1", True), ("b@2", False)]
 
 

@@ -4,9 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bsv_store.catalog.selection.selection import Selection
-from bsv_store.datasets.table import find_version, list_datasets
-from bsv_store.datasets.tags import remove_tag, tag_version
+from bsv_store import Selection
 from bsv_store.errors import InputError, UnknownDatasetError
 from tests.datasets.world import ask
 
@@ -24,19 +22,19 @@ def two(filled: Store) -> Store:
 
 
 def tag(store: Store, ref: str, name: str, *, move: bool = False) -> int:
-    return tag_version(store.database, store.files, ref, name, created_by="tester", move=move).number
+    return store.datasets.tag(ref, name, move=move).number
 
 
 def number(store: Store, ref: str) -> int:
-    return find_version(store.database, store.files, ref).number
+    return store.dataset(ref).number
 
 
 def test_a_tag_stays_where_it_was_put(two: Store) -> None:
     assert tag(two, "test@1", "figure-2") == 1
     ask(two, Selection(ids=[4]))
     assert number(two, "test@figure-2") == 1
-    assert find_version(two.database, two.files, "test@1").tags == ("figure-2",)
-    assert list_datasets(two.database)[1].tags == ("figure-2@1",)
+    assert two.dataset("test@1").tags == ("figure-2",)
+    assert two.datasets.list()[1].tags == ("figure-2@1",)
 
 
 def test_a_tag_moves_only_on_request(two: Store) -> None:
@@ -51,22 +49,22 @@ def test_a_tag_moves_only_on_request(two: Store) -> None:
 def test_tagging_again_changes_nothing(two: Store) -> None:
     tag(two, "test@1", "paper")
     assert tag(two, "test@paper", "paper") == 1
-    assert find_version(two.database, two.files, "test@1").tags == ("paper",)
+    assert two.dataset("test@1").tags == ("paper",)
 
 
 def test_datasets_have_tags_of_their_own(two: Store) -> None:
     tag(two, "test@1", "paper")
     assert tag(two, "other", "paper") == 1
-    assert find_version(two.database, two.files, "other@paper").name == "other"
+    assert two.dataset("other@paper").name == "other"
 
 
 def test_a_tag_can_be_taken_off(two: Store) -> None:
     tag(two, "test@1", "paper")
-    remove_tag(two.database, "test", "paper")
+    two.datasets.untag("test", "paper")
     with pytest.raises(UnknownDatasetError, match="no tag 'paper'"):
         number(two, "test@paper")
     with pytest.raises(UnknownDatasetError, match="no tag 'paper'"):
-        remove_tag(two.database, "test", "paper")
+        two.datasets.untag("test", "paper")
     assert number(two, "test@1") == 1
 
 

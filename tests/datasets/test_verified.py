@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from bsv_store.catalog.selection.selection import Selection
+from bsv_store import Selection
 from bsv_store.datasets import version as version_module
 from bsv_store.datasets.result import file as result_file
 from bsv_store.datasets.result import verified
@@ -20,8 +20,7 @@ from bsv_store.errors import DamagedFileError, StoreError
 from tests.datasets.world import ask
 
 if TYPE_CHECKING:
-    from bsv_store import Store
-    from bsv_store.datasets.version import DatasetVersion
+    from bsv_store import DatasetVersion, Store
 
 ANTERIOR = ((0, 1000), (0, 8000), (0, 11400))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import getpass
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -8,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from bsv_store.averaging.grouping.grouping import Grouping, by_coordinate, by_field, crossed
-from bsv_store.catalog.selection.selection import Selection
+from bsv_store import Selection, Store, by_coordinate, by_field, crossed
 from bsv_store.datasets import version as version_module
-from bsv_store.datasets.table import find_version, list_datasets
 from bsv_store.errors import FrameError, InputError, UnknownDatasetError
 from tests.datasets.world import BY_ID, IDS, VISUAL, add_volume, ask
 
 if TYPE_CHECKING:
-    from bsv_store import Store
+    from bsv_store.averaging.grouping.grouping import Grouping
 
 
 def test_versions_are_found_by_number_and_latest(filled: Store) -> None:
@@ -24,14 +23,14 @@ def test_versions_are_found_by_number_and_latest(filled: Store) -> None:
     add_volume(filled, 1, seed=3)
     second = ask(filled)
     for ref, number in {"test@1": 1, "test@2": 2, "test@latest": 2, "test": 2}.items():
-        assert find_version(filled.database, filled.files, ref).number == number
-    found = find_version(filled.database, filled.files, "test@1")
+        assert filled.dataset(ref).number == number
+    found = filled.dataset("test@1")
     assert not found.was_computed
     assert found.recipe == first.recipe
     assert found.groups == first.groups
     assert found.experiments == first.experiments
     assert found.created_at == first.created_at
-    assert (found.created_by, found.software) == ("tester", first.software)
+    assert (found.created_by, found.software) == (getpass.getuser(), first.software)
     np.testing.assert_array_equal(found.mean, first.mean)
     assert not np.array_equal(found.mean, second.mean)
 
@@ -59,36 +58,36 @@ def test_versions_are_found_by_number_and_latest(filled: Store) -> None:
 def test_bins_without_experiments_are_reported(filled: Store, grouping: Grouping, empty: dict[str, object]) -> None:
     version = ask(filled, grouping=grouping)
     assert version.empty_ranges() == empty
-    assert find_version(filled.database, filled.files, version.ref).empty_ranges() == empty
+    assert filled.dataset(version.ref).empty_ranges() == empty
 
 
 def test_what_is_not_there_is_said_with_what_is(filled: Store) -> None:
     with pytest.raises(UnknownDatasetError, match="no dataset 'visual'") as caught:
-        find_version(filled.database, filled.files, "visual")
+        filled.dataset("visual")
     assert "has no datasets" in str(caught.value.hint)
     ask(filled, name="visual-by-AP")
     with pytest.raises(UnknownDatasetError) as caught:
-        find_version(filled.database, filled.files, "visual-by-ML")
+        filled.dataset("visual-by-ML")
     assert caught.value.hint == "Did you mean visual-by-AP?"
     with pytest.raises(UnknownDatasetError, match="no version 3") as caught:
-        find_version(filled.database, filled.files, "visual-by-AP@3")
+        filled.dataset("visual-by-AP@3")
     assert caught.value.hint == "It has 1."
     with pytest.raises(UnknownDatasetError, match="no tag 'paper'") as caught:
-        find_version(filled.database, filled.files, "visual-by-AP@paper")
+        filled.dataset("visual-by-AP@paper")
     assert "no tags" in str(caught.value.hint)
     with pytest.raises(InputError):
-        find_version(filled.database, filled.files, "../x")
+        filled.dataset("../x")
 
 
 def test_datasets_are_listed(filled: Store) -> None:
-    assert list_datasets(filled.database) == ()
+    assert filled.datasets.list() == ()
     one = ask(filled, name="b")
     two = ask(filled, Selection(ids=[1]), name="b")
     ask(filled, name="a")
-    listed = list_datasets(filled.database)
+    listed = filled.datasets.list()
     assert [(each.name, each.latest, each.versions, each.tags) for each in listed] == [("a", 1, 1, ()), ("b", 2, 2, ())]
     assert listed[1].size_bytes == one.path.stat().st_size + two.path.stat().st_size
-    assert listed[1].created_by == "tester"
+    assert listed[1].created_by == getpass.getuser()
     assert abs(datetime.now(UTC) - listed[1].changed_at) < timedelta(minutes=10)
 
 

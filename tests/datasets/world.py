@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import delete
 
-from bsv_store.averaging.grouping.grouping import Grouping, no_grouping
-from bsv_store.averaging.recipe import Recipe
+from bsv_store import DatasetVersion, Selection
 from bsv_store.catalog.annotations import record_annotation
+from bsv_store.catalog.database.models import StoredVolume
 from bsv_store.catalog.ingest import ingest_experiments, ingest_structures, ingest_unionizes
 from bsv_store.catalog.records import (
     ROOT_STRUCTURE_ID,
@@ -24,10 +25,7 @@ from bsv_store.catalog.records import (
     StructureRecord,
     UnionizeTable,
 )
-from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.volumes import record_volume
-from bsv_store.datasets.aggregate import aggregate
-from bsv_store.datasets.version import DatasetVersion
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.annotation import Annotation, AnnotationFile, publish_annotation
 from bsv_store.volumes.grid import Grid
@@ -36,6 +34,7 @@ from bsv_store.volumes.volume import Volume
 
 if TYPE_CHECKING:
     from bsv_store import Store
+    from bsv_store.averaging.grouping.grouping import Grouping
 
 VISP, VISPM, VISL, MOP = 385, 533, 409, 985
 STRUCTURES = (
@@ -78,6 +77,7 @@ FACTS = (
     Fact(6, MOP, 4000, 0.0, 0.15),
     Fact(7, MOP, None, 0.0, 0.1),
 )
+SHAPE = Grid(100).shape
 IDS = tuple(fact.id for fact in FACTS)
 BY_ID = {fact.id: fact for fact in FACTS}
 # Both hemispheres of every experiment with a coordinate, enough for most tests.
@@ -98,6 +98,11 @@ def fill(store: Store, *, volumes: Iterable[int] = IDS, unionizes: Iterable[int]
     add_unionizes(store, unionizes)
     for identifier in volumes:
         add_volume(store, identifier)
+
+
+def change_experiments(store: Store, facts: Sequence[Fact]) -> None:
+    """Replace the experiments of the store by these facts: the ids that are missing are withdrawn."""
+    ingest_experiments(store.database, experiment_list(facts), source="test 2")
 
 
 def experiment_list(facts: Sequence[Fact]) -> ExperimentList:
@@ -162,7 +167,7 @@ def add_root_rows(store: Store, facts: Sequence[Fact]) -> None:
 def voxels(identifier: int, *, seed: int = 0, kind: VolumeKind = "projection_density") -> NDArray[np.float32]:
     """A volume of that experiment: float32, shape (132, 80, 114), 2 % non-zero; read-only."""
     random = np.random.default_rng([identifier, seed, len(kind)])
-    array = np.zeros(Grid(100).shape, np.float32)
+    array = np.zeros(SHAPE, np.float32)
     where = random.integers(array.size, size=24_000)
     array.reshape(-1)[where] = random.random(where.size, dtype=np.float32)
     array.setflags(write=False)
@@ -187,6 +192,12 @@ def add_volume(
     return file
 
 
+def remove_volume(store: Store, identifier: int) -> None:
+    """Remove the records of an experiment's volumes."""
+    with store.database.writing() as connection:
+        connection.execute(delete(StoredVolume).where(StoredVolume.experiment_id == identifier))
+
+
 def add_annotation(store: Store, ids: NDArray[np.uint32]) -> AnnotationFile:
     """Publish and record an annotation."""
     annotation = Annotation.from_planes(Grid.from_shape(ids.shape), lambda first, last: ids[first:last])
@@ -197,8 +208,12 @@ def add_annotation(store: Store, ids: NDArray[np.uint32]) -> AnnotationFile:
 
 
 def ask(
-    store: Store, selection: Selection = VISUAL, grouping: Grouping | None = None, *, name: str = "test", **parts: Any
+    store: Store,
+    selection: Selection = VISUAL,
+    grouping: Grouping | None = None,
+    *,
+    name: str = "test",
+    **parts: Any,
 ) -> DatasetVersion:
     """The version that answers a recipe."""
-    recipe = Recipe(selection=selection, grouping=grouping or no_grouping(), **parts)
-    return aggregate(store.database, store.files, recipe, name=name, created_by="tester")
+    return store.aggregate(selection, group_by=grouping, name=name, **parts)

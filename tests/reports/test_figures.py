@@ -241,15 +241,15 @@ def test_groups_without_signal_or_data_can_be_drawn() -> None:
 
 
 def test_wrong_versions_and_groups_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="version must be a DatasetVersion, got 'visual'") as caught:
+    with pytest.raises(InputError, match=r"version .*got 'visual'") as caught:
         plot_groups("visual", tmp_path / "a.png")  # type: ignore[arg-type]
     assert "store.dataset('visual')" in str(caught.value.hint)
-    with pytest.raises(InputError, match=r"groups must be a single value or a list, got 1\.5"):
+    with pytest.raises(InputError, match=r"groups .*got 1\.5"):
         draw_groups(stand_in(2), groups=1.5)  # type: ignore[arg-type]
 
 
 def test_other_suffixes_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"path must end in \.png, \.pdf, \.svg, got 'a\.txt'"):
+    with pytest.raises(InputError, match=r"path .*\.png, \.pdf, \.svg, got 'a\.txt'"):
         plot_groups(stand_in(1), tmp_path / "a.txt")  # type: ignore[arg-type]
 
 
