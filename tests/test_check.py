@@ -50,7 +50,7 @@ def test_strings_paths_and_dates() -> None:
         check.path("file", b"a")
     with pytest.raises(InputError, match=r"day must be a datetime\.date, got '2020'"):
         check.past_day("day", "2020")
-    with pytest.raises(InputError, match="day must not be in the future, got 2999-01-01"):
+    with pytest.raises(InputError, match="future, got 2999-01-01"):
         check.past_day("day", datetime.date(2999, 1, 1))
 
 
@@ -70,7 +70,7 @@ def test_one_value_or_several(value: Any, items: list[Any]) -> None:
 
 @pytest.mark.parametrize("value", [None, 1.5, b"VISp", {"VISp": 1}])
 def test_neither_one_value_nor_several(value: Any) -> None:
-    with pytest.raises(InputError, match="structures must be a single value or a list, got"):
+    with pytest.raises(InputError, match="structures must be a single value or a list"):
         check.several("structures", value, such_as="'VISp'")
 
 

@@ -31,6 +31,13 @@ def server() -> Iterator[SyntheticServer]:
         assert running.errors == []
 
 
+@pytest.fixture(autouse=True)
+def _retries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the clients that a store opens retry without waiting."""
+    for name, value in {"backoff_s": 0, "read_timeout_s": 10}.items():
+        monkeypatch.setitem(AllenClient.__init__.__kwdefaults__, name, value)
+
+
 @pytest.fixture
 def client(server: SyntheticServer) -> Iterator[AllenClient]:
     with AllenClient(api_url=server.url, backoff_s=0, read_timeout_s=10) as opened:
@@ -38,12 +45,10 @@ def client(server: SyntheticServer) -> Iterator[AllenClient]:
 
 
 @pytest.fixture
-def catalog(store: Store, client: AllenClient, server: SyntheticServer) -> Store:
+def catalog(store: Store, server: SyntheticServer) -> Store:
     """The store with the atlas's structures and experiments; the server's request log starts empty."""
-    from bsv_store.acquisition.sync import sync_experiments, sync_structures
-
-    sync_structures(store.database, client)
-    sync_experiments(store.database, client)
+    store.sync_structures(api_url=server.url)
+    store.sync_experiments(api_url=server.url)
     server.requests.clear()
     return store
 

@@ -12,24 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from sqlalchemy import func, select
 
-from bsv_store.acquisition.adopt import AdoptReport
-from bsv_store.acquisition.fetch import fetch_volumes
-from bsv_store.acquisition.sync import sync_unionizes
-from bsv_store.catalog.database.models import (
-    Experiment,
-    SourceSnapshot,
-    StoredVolume,
-    Structure,
-    Unionize,
-    UnionizeCoverage,
-)
 from bsv_store.catalog.ingest import ingest_unionizes
 from bsv_store.errors import InputError, NoSpaceError
 from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticServer, wire, wire_volumes
-from tests.acquisition.stored import all_volumes
+from tests.acquisition.stored import count
 
 from .conftest import ATLAS, Recorder
 
@@ -81,20 +69,11 @@ def allensdk_cache(folder: Path, *ids: int) -> Path:
     return folder
 
 
-def count(store: Store, model: type) -> int:
-    with store.database.reading() as connection:
-        return connection.execute(select(func.count()).select_from(model)).scalar_one()
-
-
-def adopted(store: Store, folder: Path, **options: Any) -> AdoptReport:
-    return store.adopt(folder, **options)
-
-
 # -- AllenSDK -----------------------------------------------------------------------------------------------------
 
 
 def test_an_allensdk_cache_fills_an_empty_store(store: Store, tmp_path: Path, recorder: Recorder) -> None:
-    report = adopted(store, allensdk_cache(tmp_path / "mouse", FIRST, SECOND), progress=recorder)
+    report = store.adopt(allensdk_cache(tmp_path / "mouse", FIRST, SECOND), progress=recorder)
     assert report.layout == "allensdk"
     assert report.structures is not None
     assert report.structures.added == len(ATLAS.structures)
@@ -104,19 +83,18 @@ def test_an_allensdk_cache_fills_an_empty_store(store: Store, tmp_path: Path, re
     assert (report.present, report.refused) == (0, ())
     assert "2 unionize tables, 1 annotation and 4 volumes adopted" in report.summary()
     np.testing.assert_array_equal(store.atlas.annotation(spacing_um=100), ATLAS.annotation)
-    assert count(store, Unionize) == sum(len(ATLAS.unionize(i)) for i in (FIRST, SECOND))
-    assert count(store, UnionizeCoverage) == 4
+    assert count(store, "unionize") == sum(len(ATLAS.unionize(i)) for i in (FIRST, SECOND))
+    assert count(store, "unionize_coverage") == 4
     np.testing.assert_array_equal(store.volume(FIRST), ATLAS.volume(FIRST))
     assert store.volume(SECOND, kind="data_mask", spacing_um=50).shape == (264, 160, 228)
-    with store.database.reading() as connection:
-        sources = {file.source for file in all_volumes(connection)}
+    sources = set(store.sql("SELECT source FROM volume")["source"])
     assert f"mouse/experiment_{FIRST}/projection_density_100.nrrd" in sources
     assert (recorder.done, recorder.finished) == (recorder.total, True)
     assert recorder.size_bytes == report.size_bytes > 0
 
 
 def test_other_files_are_listed_not_adopted(store: Store, tmp_path: Path) -> None:
-    report = adopted(store, allensdk_cache(tmp_path / "mouse", FIRST))
+    report = store.adopt(allensdk_cache(tmp_path / "mouse", FIRST))
     assert {refused.path.name: refused.reason for refused in report.ignored} == {
         "manifest.json": "AllenSDK's own list of paths",
     }
@@ -126,7 +104,7 @@ def test_an_invalid_annotation_is_refused_and_the_other_files_are_adopted(store:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
     path = folder / "annotation" / "ccf_2017" / "annotation_100.nrrd"
     path.write_bytes(path.read_bytes()[:-100])
-    report = adopted(store, folder)
+    report = store.adopt(folder)
     assert (report.annotations, report.volumes) == (0, 2)
     assert [refused.path for refused in report.refused] == [path]
     assert "truncated" in report.refused[0].reason
@@ -136,40 +114,39 @@ def test_an_annotation_under_a_wrong_name_is_refused(store: Store, tmp_path: Pat
     folder = allensdk_cache(tmp_path / "mouse")
     path = folder / "annotation" / "ccf_2017" / "annotation_100.nrrd"
     path.rename(path.with_name("annotation_25.nrrd"))
-    report = adopted(store, folder)
+    report = store.adopt(folder)
     assert "not of 25 um" in report.refused[0].reason
 
 
 def test_an_annotation_that_the_store_has_otherwise_is_kept_out(store: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse")
-    adopted(store, folder)
+    store.adopt(folder)
     path = folder / "annotation" / "ccf_2017" / "annotation_100.nrrd"
     path.write_bytes(wire_volumes.nrrd(ATLAS.annotation[..., ::-1], 100, dtype="u4"))
-    assert "differs" in adopted(store, folder).refused[0].reason
+    assert "differs" in store.adopt(folder).refused[0].reason
     np.testing.assert_array_equal(store.atlas.annotation(spacing_um=100), ATLAS.annotation)
 
 
 def test_annotations_are_not_adopted_if_experiments_are_named(store: Store, tmp_path: Path) -> None:
-    report = adopted(store, allensdk_cache(tmp_path / "mouse", FIRST), experiment_ids=[FIRST])
+    report = store.adopt(allensdk_cache(tmp_path / "mouse", FIRST), experiment_ids=[FIRST])
     assert (report.annotations, report.refused) == (0, ())
 
 
 def test_adopting_again_finds_all_present(store: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST, SECOND)
-    adopted(store, folder)
-    snapshots = count(store, SourceSnapshot)
-    report = adopted(store, folder)
+    store.adopt(folder)
+    snapshots = count(store, "source_snapshot")
+    report = store.adopt(folder)
     assert (report.unionizes, report.volumes, report.annotations) == (0, 0, 0)
     assert (report.present, report.refused) == (7, ())
-    assert count(store, SourceSnapshot) == snapshots
+    assert count(store, "source_snapshot") == snapshots
     assert "7 already present" in report.summary()
 
 
 def test_only_the_named_experiments_are_adopted(store: Store, tmp_path: Path) -> None:
-    report = adopted(store, allensdk_cache(tmp_path / "mouse", FIRST, SECOND), experiment_ids=[SECOND])
+    report = store.adopt(allensdk_cache(tmp_path / "mouse", FIRST, SECOND), experiment_ids=[SECOND])
     assert (report.unionizes, report.volumes) == (1, 2)
-    with store.database.reading() as connection:
-        assert {file.experiment_id for file in all_volumes(connection)} == {SECOND}
+    assert set(store.sql("SELECT experiment_id FROM volume")["experiment_id"]) == {SECOND}
 
 
 def test_the_cache_is_only_read(store: Store, tmp_path: Path) -> None:
@@ -179,7 +156,7 @@ def test_the_cache_is_only_read(store: Store, tmp_path: Path) -> None:
         return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
 
     before = state()
-    adopted(store, folder)
+    store.adopt(folder)
     assert state() == before
 
 
@@ -197,12 +174,12 @@ def damaged(folder: Path, name: str) -> Path:
 def test_a_damaged_file_is_refused_and_the_others_are_adopted(store: Store, tmp_path: Path, name: str) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST, SECOND)
     bad = damaged(folder, name)
-    report = adopted(store, folder)
+    report = store.adopt(folder)
     assert [refused.path for refused in report.refused] == [bad]
     assert str(bad) in report.refused[0].reason
     assert "Get it again from its source" in report.refused[0].reason
     assert report.unionizes + report.volumes == 5
-    assert report.volumes == count(store, StoredVolume)
+    assert report.volumes == count(store, "volume")
     assert len([*(store.path / "volumes").rglob("*.h5")]) == report.volumes + report.annotations
 
 
@@ -210,38 +187,38 @@ def test_a_damaged_file_is_refused_and_the_others_are_adopted(store: Store, tmp_
 def test_a_damaged_list_is_refused_and_dependent_files_report_it(store: Store, tmp_path: Path, name: str) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
     (folder / name).write_text((folder / name).read_text()[:-5])
-    report = adopted(store, folder)
+    report = store.adopt(folder)
     assert folder / name in [refused.path for refused in report.refused]
     # Without its list nothing of an experiment can be placed, nor, without structures, the annotation.
     assert len(report.refused) == (6 if name == "structures.json" else 4)
     assert "bsv-store sync experiments" in report.refused[-1].reason
-    assert count(store, Experiment) == 0
-    assert count(store, Structure) == (0 if name == "structures.json" else len(ATLAS.structures))
+    assert count(store, "experiment") == 0
+    assert count(store, "structure") == (0 if name == "structures.json" else len(ATLAS.structures))
 
 
 def test_an_unknown_experiment_is_refused(catalog: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
     (folder / f"experiment_{FIRST}").rename(folder / "experiment_7")
-    report = adopted(catalog, folder)
+    report = catalog.adopt(folder)
     assert len(report.refused) == 3
     assert all("does not have 1 of the experiments: 7" in refused.reason for refused in report.refused)
-    assert count(catalog, StoredVolume) == 0
+    assert count(catalog, "volume") == 0
 
 
 def test_a_table_under_another_experiments_name_is_refused(catalog: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
     (folder / f"experiment_{FIRST}" / "structure_unionizes.csv").write_text(unionize_csv(SECOND))
-    report = adopted(catalog, folder)
+    report = catalog.adopt(folder)
     (refused,) = report.refused
     assert f"has rows of the experiments ({SECOND},), not of {FIRST}" in refused.reason
-    assert count(catalog, Unionize) == 0
+    assert count(catalog, "unionize") == 0
 
 
 def test_a_volume_of_another_spacing_than_its_name_is_refused(catalog: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
     own = folder / f"experiment_{FIRST}"
     (own / "data_mask_50.nrrd").rename(own / "data_mask_25.nrrd")
-    report = adopted(catalog, folder)
+    report = catalog.adopt(folder)
     assert ["of 50 um, not of 25 um" in refused.reason for refused in report.refused] == [True]
 
 
@@ -249,15 +226,14 @@ def test_a_volume_of_another_spacing_than_its_name_is_refused(catalog: Store, tm
 
 
 def test_a_bsv_cache_is_adopted(catalog: Store, tmp_path: Path) -> None:
-    report = adopted(catalog, bsv_cache(tmp_path / "cache", FIRST, SECOND))
+    report = catalog.adopt(bsv_cache(tmp_path / "cache", FIRST, SECOND))
     assert (report.layout, report.structures, report.experiments) == ("bsv", None, None)
     assert (report.unionizes, report.volumes, report.present, report.refused) == (2, 2, 0, ())
     assert [refused.path.name for refused in report.ignored] == ["temp.zip"]
     np.testing.assert_array_equal(catalog.volume(FIRST), ATLAS.volume(FIRST))
-    with catalog.database.reading() as connection:
-        parts = connection.execute(select(UnionizeCoverage.experiment_id, UnionizeCoverage.part)).all()
-        side = connection.execute(select(Experiment.injected_hemisphere).where(Experiment.id == FIRST)).scalar()
-    assert sorted(map(tuple, parts)) == [(FIRST, "injection"), (SECOND, "injection")]
+    parts = catalog.sql("SELECT experiment_id, part FROM unionize_coverage ORDER BY experiment_id")
+    side = catalog.sql("SELECT injected_hemisphere FROM experiment WHERE id = :id", {"id": FIRST}).iloc[0, 0]
+    assert parts.to_numpy().tolist() == [[FIRST, "injection"], [SECOND, "injection"]]
     assert side == ATLAS.experiment(FIRST).injected_hemisphere
 
 
@@ -275,15 +251,15 @@ def test_a_bad_density_is_refused(catalog: Store, tmp_path: Path, change: Any, r
     folder = bsv_cache(tmp_path / "cache", FIRST, SECOND)
     path = folder / str(FIRST) / "density.raw"
     path.write_bytes(change(path.read_bytes()))
-    report = adopted(catalog, folder)
+    report = catalog.adopt(folder)
     assert [(refused.path, reason in refused.reason) for refused in report.refused] == [(path, True)]
-    assert (report.volumes, count(catalog, StoredVolume)) == (1, 1)
+    assert (report.volumes, count(catalog, "volume")) == (1, 1)
 
 
 def test_an_empty_summary_is_refused(catalog: Store, tmp_path: Path) -> None:
     folder = bsv_cache(tmp_path / "cache", FIRST)
     (folder / str(FIRST) / "injectionSummary_all.json").write_text("[]")
-    report = adopted(catalog, folder)
+    report = catalog.adopt(folder)
     assert len(report.refused) == 1
     assert report.volumes == 1
 
@@ -291,13 +267,13 @@ def test_an_empty_summary_is_refused(catalog: Store, tmp_path: Path) -> None:
 # -- beside what the store has ------------------------------------------------------------------------------------
 
 
-def test_what_came_from_the_api_is_present(catalog: Store, client: AllenClient, tmp_path: Path) -> None:
-    fetch_volumes(catalog.database, catalog.files, client, [FIRST])
-    sync_unionizes(catalog.database, client, [FIRST])
-    snapshots = count(catalog, SourceSnapshot)
-    report = adopted(catalog, bsv_cache(tmp_path / "cache", FIRST))
+def test_what_came_from_the_api_is_present(catalog: Store, server: SyntheticServer, tmp_path: Path) -> None:
+    catalog.fetch([FIRST], api_url=server.url)
+    catalog.sync_unionizes([FIRST], api_url=server.url)
+    snapshots = count(catalog, "source_snapshot")
+    report = catalog.adopt(bsv_cache(tmp_path / "cache", FIRST))
     assert (report.unionizes, report.volumes, report.present) == (0, 0, 2)
-    assert count(catalog, SourceSnapshot) == snapshots
+    assert count(catalog, "source_snapshot") == snapshots
 
 
 def test_the_half_that_is_not_from_the_api_is_adopted(catalog: Store, client: AllenClient, tmp_path: Path) -> None:
@@ -317,44 +293,43 @@ def test_the_half_that_is_not_from_the_api_is_adopted(catalog: Store, client: Al
     writer.writeheader()
     writer.writerows(rows)
     table.write_text(text.getvalue())
-    report = adopted(catalog, folder)
+    report = catalog.adopt(folder)
     assert (report.unionizes, report.refused) == (1, ())
-    assert count(catalog, Unionize) == len(ATLAS.unionize(FIRST))
-    with catalog.database.reading() as connection:
-        found = connection.execute(select(Unionize.is_injection, Unionize.volume, Unionize.projection_volume)).all()
+    assert count(catalog, "unionize") == len(ATLAS.unionize(FIRST))
+    found = list(catalog.sql("SELECT is_injection, volume, projection_volume FROM unionize").itertuples())
     assert {row.volume for row in found if not row.is_injection} == {5.0}
     assert 5.0 not in {row.volume for row in found if row.is_injection}
     assert {row.projection_volume for row in found if row.is_injection} == inside_volumes
-    again = adopted(catalog, folder)
+    again = catalog.adopt(folder)
     assert (again.unionizes, again.present) == (0, 4)
 
 
-def test_a_file_that_differs_from_the_stores_is_refused(catalog: Store, client: AllenClient, tmp_path: Path) -> None:
-    fetch_volumes(catalog.database, catalog.files, client, [FIRST])
+def test_a_file_that_differs_from_the_stores_is_refused(
+    catalog: Store, server: SyntheticServer, tmp_path: Path
+) -> None:
+    catalog.fetch([FIRST], api_url=server.url)
     folder = bsv_cache(tmp_path / "cache", FIRST, SECOND)
     (folder / str(SECOND) / "density.raw").replace(folder / str(FIRST) / "density.raw")
-    report = adopted(catalog, folder)
+    report = catalog.adopt(folder)
     (refused,) = report.refused
     assert f"differs from the projection_density at 100 um of experiment {FIRST}" in refused.reason
-    assert client.api_url in refused.reason
+    assert server.url in refused.reason
     np.testing.assert_array_equal(catalog.volume(FIRST), ATLAS.volume(FIRST))
 
 
-def test_a_lost_file_is_replaced_from_the_cache(catalog: Store, client: AllenClient, tmp_path: Path) -> None:
-    fetch_volumes(catalog.database, catalog.files, client, [FIRST])
+def test_a_lost_file_is_replaced_from_the_cache(catalog: Store, server: SyntheticServer, tmp_path: Path) -> None:
+    catalog.fetch([FIRST], api_url=server.url)
     (lost,) = (catalog.path / "volumes").rglob("*.h5")
     lost.unlink()
-    report = adopted(catalog, bsv_cache(tmp_path / "cache", FIRST))
+    report = catalog.adopt(bsv_cache(tmp_path / "cache", FIRST))
     assert report.volumes == 1
     np.testing.assert_array_equal(catalog.volume(FIRST), ATLAS.volume(FIRST))
-    assert count(catalog, StoredVolume) == 1
+    assert count(catalog, "volume") == 1
 
 
-def test_adopted_volumes_are_not_fetched(
-    catalog: Store, client: AllenClient, server: SyntheticServer, tmp_path: Path
-) -> None:
-    adopted(catalog, bsv_cache(tmp_path / "cache", FIRST))
-    assert fetch_volumes(catalog.database, catalog.files, client, [FIRST]).present == (FIRST,)
+def test_adopted_volumes_are_not_fetched(catalog: Store, server: SyntheticServer, tmp_path: Path) -> None:
+    catalog.adopt(bsv_cache(tmp_path / "cache", FIRST))
+    assert catalog.fetch([FIRST], api_url=server.url).present == (FIRST,)
     assert server.requests.total == 0
 
 
@@ -363,9 +338,9 @@ def test_adopted_volumes_are_not_fetched(
 
 def test_a_folder_that_is_not_a_cache_is_an_error(store: Store, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a cache"):
-        adopted(store, tmp_path)
+        store.adopt(tmp_path)
     with pytest.raises(InputError, match="does not exist"):
-        adopted(store, tmp_path / "nowhere")
+        store.adopt(tmp_path / "nowhere")
 
 
 def test_a_full_disk_ends_the_run(catalog: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -374,8 +349,8 @@ def test_a_full_disk_ends_the_run(catalog: Store, tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr("bsv_store.acquisition.adopt.publish_volume", full)
     with pytest.raises(NoSpaceError):
-        adopted(catalog, bsv_cache(tmp_path / "cache", FIRST))
-    assert count(catalog, StoredVolume) == 0
+        catalog.adopt(bsv_cache(tmp_path / "cache", FIRST))
+    assert count(catalog, "volume") == 0
 
 
 @pytest.mark.parametrize("kill_at", ["publish:written", "adopt:published", "adopt:committed"])
@@ -386,7 +361,7 @@ def test_a_killed_adoption_is_completed_by_the_next(
     process = launch("adopt", catalog.path, str(folder), [], kill_at=kill_at)
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (-signal.SIGKILL, "")
-    report = adopted(catalog, folder)
+    report = catalog.adopt(folder)
     assert report.refused == ()
     assert report.unionizes + report.volumes + report.present == 4
     for i in (FIRST, SECOND):
@@ -407,7 +382,7 @@ def test_the_real_allensdk_cache_has_one_bad_file(store: Store, data: Path, tmp_
             copy = folder / path.relative_to(real)
             copy.parent.mkdir(parents=True, exist_ok=True)
             os.link(path, copy) if path.stat().st_dev == folder.stat().st_dev else copy.write_bytes(path.read_bytes())
-    report = adopted(store, folder)
+    report = store.adopt(folder)
     assert [refused.path.name for refused in report.refused] == ["projection_density_25.nrrd"]
     assert report.refused[0].path.parent.name == "experiment_288169135"
     assert "is truncated" in report.refused[0].reason
@@ -420,7 +395,7 @@ def test_the_real_allensdk_cache_has_one_bad_file(store: Store, data: Path, tmp_
 
 @pytest.mark.long
 def test_the_whole_real_allensdk_cache_is_adopted(store: Store, data: Path) -> None:
-    report = adopted(store, data / "allensdk_cache")
+    report = store.adopt(data / "allensdk_cache")
     assert [refused.path.name for refused in report.refused] == ["projection_density_25.nrrd"]
     assert (report.unionizes, report.volumes, report.annotations) == (40, 7, 1)
     assert {refused.path.name for refused in report.ignored} == {"manifest.json"}

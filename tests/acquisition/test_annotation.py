@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -12,10 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from bsv_store.acquisition.annotation import sync_annotation
-from bsv_store.catalog.annotations import all_annotations
-from bsv_store.catalog.ingest import ingest_structures
-from bsv_store.catalog.records import Ontology
 from bsv_store.errors import (
     DamagedFileError,
     FormatError,
@@ -29,7 +26,7 @@ from bsv_store.errors import (
     UpstreamError,
 )
 from bsv_store.sources.allen import AllenClient
-from bsv_store_synthetic import SyntheticServer, wire_volumes
+from bsv_store_synthetic import SyntheticServer, wire, wire_volumes
 from bsv_store_synthetic.faults import Fault, Gate, Html, Status, Substitute, Truncate
 from bsv_store_synthetic.replies import Request
 from tests.acquisition.interrupts import interrupt_at
@@ -62,8 +59,7 @@ def written(folder: Path, content: bytes, name: str = "annotation_100.nrrd") -> 
 
 def leftovers(store: Store) -> list[str]:
     """Files of annotations that no row names, and temporaries."""
-    with store.database.reading() as connection:
-        recorded = {file.path for file in all_annotations(connection)}
+    recorded = set(store.sql("SELECT path FROM annotation")["path"])
     found = [*store.path.glob("volumes/annotation/*/*"), *store.path.glob("tmp/*")]
     return [path.name for path in found if path.relative_to(store.path).as_posix() not in recorded]
 
@@ -72,10 +68,8 @@ def leftovers(store: Store) -> list[str]:
 
 
 @pytest.mark.parametrize("spacing", [100, 50])
-def test_it_is_brought_and_read_back(
-    catalog: Store, client: AllenClient, server: SyntheticServer, recorder: Recorder, spacing: int
-) -> None:
-    report = sync_annotation(catalog.database, catalog.files, client, spacing, progress=recorder)
+def test_it_is_brought_and_read_back(catalog: Store, server: SyntheticServer, recorder: Recorder, spacing: int) -> None:
+    report = catalog.sync_annotation(spacing_um=spacing, progress=recorder, download_url=server.url)
     assert (report.outcome, report.spacing_um, report.structures) == ("fetched", spacing, LEAVES)
     assert report.source.startswith(server.url)
     assert report.downloaded_bytes == recorder.size_bytes > 0
@@ -89,12 +83,12 @@ def test_it_is_brought_and_read_back(
     assert leftovers(catalog) == []
 
 
-def test_what_is_there_is_not_asked_for(catalog: Store, client: AllenClient, server: SyntheticServer) -> None:
-    first = sync_annotation(catalog.database, catalog.files, client, 100)
-    again = sync_annotation(catalog.database, catalog.files, client, 100)
+def test_what_is_there_is_not_asked_for(catalog: Store, server: SyntheticServer) -> None:
+    first = catalog.sync_annotation(download_url=server.url)
+    again = catalog.sync_annotation(download_url=server.url)
     assert (again.outcome, again.structures, again.downloaded_bytes) == ("present", first.structures, 0)
     assert server.requests.total == 1
-    refreshed = sync_annotation(catalog.database, catalog.files, client, 100, refresh=True)
+    refreshed = catalog.sync_annotation(refresh=True, download_url=server.url)
     assert refreshed.outcome == "fetched"
     assert server.requests.total == 2
     assert leftovers(catalog) == []
@@ -102,7 +96,7 @@ def test_what_is_there_is_not_asked_for(catalog: Store, client: AllenClient, ser
 
 @pytest.mark.parametrize(("step", "passages"), [("_Packer.pack", 5), ("runs", 2), ("annotation_image", 1)])
 def test_an_interrupt_ends_what_is_under_way_and_leaves_nothing(
-    catalog: Store, client: AllenClient, monkeypatch: pytest.MonkeyPatch, step: str, passages: int
+    catalog: Store, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch, step: str, passages: int
 ) -> None:
     """At 10 um each of these takes minutes: decompression, compression, encoding."""
     with monkeypatch.context() as patch:
@@ -111,23 +105,23 @@ def test_an_interrupt_ends_what_is_under_way_and_leaves_nothing(
         patch.setattr("bsv_store.formats.nrrd._BLOCK_BYTES", 1 << 20)
         passed = interrupt_at(patch, f"bsv_store.volumes.annotation:{step}", passage=min(passages, 2))
         with pytest.raises(KeyboardInterrupt):
-            sync_annotation(catalog.database, catalog.files, client, 100)
+            catalog.sync_annotation(download_url=server.url)
     assert len(passed) == passages
     assert leftovers(catalog) == []
-    assert sync_annotation(catalog.database, catalog.files, client, 100).outcome == "fetched"
+    assert catalog.sync_annotation(download_url=server.url).outcome == "fetched"
 
 
-def test_a_damaged_file_is_brought_again(catalog: Store, client: AllenClient) -> None:
-    sync_annotation(catalog.database, catalog.files, client, 100)
+def test_a_damaged_file_is_brought_again(catalog: Store, server: SyntheticServer) -> None:
+    catalog.sync_annotation(download_url=server.url)
     (path,) = catalog.path.glob("volumes/annotation/100um/*.h5")
     good = path.read_bytes()
     path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
     with pytest.raises(DamagedFileError):
         catalog.atlas.annotation(spacing_um=100)
-    sync_annotation(catalog.database, catalog.files, client, 100, refresh=True)
+    catalog.sync_annotation(refresh=True, download_url=server.url)
     np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
     path.unlink()
-    assert sync_annotation(catalog.database, catalog.files, client, 100).outcome == "fetched"
+    assert catalog.sync_annotation(download_url=server.url).outcome == "fetched"
     np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
 
 
@@ -153,7 +147,6 @@ OTHER_IDS = body(np.where(ATLAS.annotation > 0, np.uint32(5), np.uint32(0)))
 )
 def test_what_is_not_the_annotation_is_refused(
     catalog: Store,
-    client: AllenClient,
     server: SyntheticServer,
     fault: Fault,
     error: type[Exception],
@@ -161,27 +154,27 @@ def test_what_is_not_the_annotation_is_refused(
 ) -> None:
     server.fail("annotation_100", fault, times=None)
     with pytest.raises(error, match=complaint) as caught:
-        sync_annotation(catalog.database, catalog.files, client, 100)
+        catalog.sync_annotation(download_url=server.url)
     assert "annotation" in str(caught.value)
     assert getattr(caught.value, "hint", None)
     assert leftovers(catalog) == []
     with pytest.raises(MissingDataError, match="no annotation at 100 um"):
         catalog.atlas.annotation(spacing_um=100)
     server.faults.clear()
-    assert sync_annotation(catalog.database, catalog.files, client, 100).outcome == "fetched"
+    assert catalog.sync_annotation(download_url=server.url).outcome == "fetched"
 
 
-def test_without_an_ontology_no_request_is_sent(store: Store, client: AllenClient, server: SyntheticServer) -> None:
+def test_without_an_ontology_no_request_is_sent(store: Store, server: SyntheticServer) -> None:
     with pytest.raises(UnknownStructureError, match="no structures") as caught:
-        sync_annotation(store.database, store.files, client, 100)
+        store.sync_annotation(download_url=server.url)
     assert "sync structures" in str(caught.value)
     assert server.requests.total == 0
 
 
 def test_an_ontology_without_a_structure_that_has_voxels_refuses_it(store: Store, tmp_path: Path) -> None:
     lost = ATLAS.structure("LGd").id
-    kept = tuple(record for record in ATLAS.structures if record.id != lost)
-    ingest_structures(store.database, Ontology(kept), source="test")
+    kept = [row for row in wire.structure_rows(structure_sets=True) if row["id"] != lost]
+    store.ingest_structures(written(tmp_path, json.dumps(kept).encode(), "structures.json"))
     path = written(tmp_path, wire_volumes.annotation_nrrd(100))
     with pytest.raises(UnknownStructureError, match=str(lost)) as caught:
         store.ingest_annotation(path)
@@ -189,9 +182,9 @@ def test_an_ontology_without_a_structure_that_has_voxels_refuses_it(store: Store
     assert leftovers(store) == []
 
 
-def test_no_such_grid_is_an_error(catalog: Store, client: AllenClient, server: SyntheticServer) -> None:
+def test_no_such_grid_is_an_error(catalog: Store, server: SyntheticServer) -> None:
     with pytest.raises(InputError, match="got 30"):
-        sync_annotation(catalog.database, catalog.files, client, 30)
+        catalog.sync_annotation(spacing_um=30, download_url=server.url)
     with pytest.raises(InputError, match="got 30"):
         catalog.atlas.annotation(spacing_um=30)
     assert server.requests.total == 0
@@ -242,7 +235,7 @@ def test_many_processes_cause_one_download(catalog: Store, server: SyntheticServ
     ],
 )
 def test_a_killed_synchronization_is_completed_by_the_next(
-    catalog: Store, client: AllenClient, server: SyntheticServer, launch: Launch, kill_at: str, outcome: str
+    catalog: Store, server: SyntheticServer, launch: Launch, kill_at: str, outcome: str
 ) -> None:
     process = launch("annotation", catalog.path, server.url, [100], kill_at=kill_at)
     _, errors = process.communicate(timeout=60)
@@ -251,7 +244,7 @@ def test_a_killed_synchronization_is_completed_by_the_next(
         with pytest.raises(MissingDataError):
             catalog.atlas.annotation(spacing_um=100)
     server.requests.clear()
-    report = sync_annotation(catalog.database, catalog.files, client, 100)
+    report = catalog.sync_annotation(download_url=server.url)
     assert report.outcome == outcome
     assert server.requests.total == (1 if outcome == "fetched" else 0)
     np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
@@ -260,7 +253,7 @@ def test_a_killed_synchronization_is_completed_by_the_next(
 
 @pytest.mark.parametrize("how", ["cut", "flipped", "renamed", "unknown"])
 def test_a_file_without_a_row_is_not_trusted_because_it_exists(
-    catalog: Store, client: AllenClient, tmp_path: Path, how: str
+    catalog: Store, server: SyntheticServer, tmp_path: Path, how: str
 ) -> None:
     content = OTHER_IDS if how == "unknown" else wire_volumes.annotation_nrrd(100)
     from bsv_store.formats.annotation import read_annotation_nrrd
@@ -275,7 +268,7 @@ def test_a_file_without_a_row_is_not_trusted_because_it_exists(
         path.write_bytes(good[:500] + bytes([good[500] ^ 1]) + good[501:])
     elif how == "renamed":
         path.rename(path.with_name(f"annotation.{'0' * 16}.h5"))
-    assert sync_annotation(catalog.database, catalog.files, client, 100).outcome == "fetched"
+    assert catalog.sync_annotation(download_url=server.url).outcome == "fetched"
     np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
 
 
@@ -343,14 +336,14 @@ def test_many_processes_that_hand_in_the_same_file_do_not_disturb_each_other(
 
 
 def test_the_rest_of_a_killed_ingest_is_not_taken_for_allens(
-    catalog: Store, client: AllenClient, tmp_path: Path, launch: Launch
+    catalog: Store, server: SyntheticServer, tmp_path: Path, launch: Launch
 ) -> None:
     own = ATLAS.annotation.copy()
     own[own > 0] = own[own > 0][0]
     path = written(tmp_path, body(own))
     killed = launch("annotation file", catalog.path, str(path), [], kill_at="annotation:published")
     assert (killed.communicate(timeout=60)[1], killed.returncode) == ("", -signal.SIGKILL)
-    assert sync_annotation(catalog.database, catalog.files, client, 100).outcome == "fetched"
+    assert catalog.sync_annotation(download_url=server.url).outcome == "fetched"
     assert np.array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
 
 
@@ -369,7 +362,7 @@ def test_an_annotation_that_another_process_stored_meanwhile_is_kept(
         return publish(*arguments, **options)
 
     monkeypatch.setattr(module, "publish_annotation", in_between)
-    with pytest.raises(InputError, match="differs from the annotation at 100 um"):
+    with pytest.raises(InputError, match="differs"):
         catalog.ingest_annotation(written(tmp_path, body(ATLAS.annotation)))
     assert np.array_equal(catalog.atlas.annotation(spacing_um=100), theirs)
 

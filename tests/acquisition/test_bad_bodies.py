@@ -14,24 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sqlalchemy import func, select
 
 from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.acquisition.sync import sync_unionizes
-from bsv_store.catalog.database.models import Claim, StoredVolume, Unionize, UnionizeCoverage
 from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Drip, Fault, Hang, IgnoreRange, Substitute, Truncate, WrongLength
+from tests.acquisition.stored import count
 
 if TYPE_CHECKING:
     from bsv_store import Store
 
 Spoil = Callable[[bytes], bytes]
-
-
-def count(store: Store, model: type) -> int:
-    with store.database.reading() as connection:
-        return connection.execute(select(func.count()).select_from(model)).scalar_one()
 
 
 def all_files(folder: Path) -> set[Path]:
@@ -120,7 +114,6 @@ NRRDS: dict[str, tuple[Spoil, str]] = {
 
 def check_volumes(
     store: Store,
-    client: AllenClient,
     atlas: SyntheticAtlas,
     server: SyntheticServer,
     tmp_path: Path,
@@ -136,7 +129,7 @@ def check_volumes(
         served = dict(zip(ids, names[start : start + len(ids)], strict=False))
         for i, name in served.items():
             server.fail(f"/{i}?", Substitute(bad[name][0]), times=None)
-        report = fetch_volumes(store.database, store.files, client, [*served, good], kind=kind)
+        report = store.fetch([*served, good], kind=kind, api_url=server.url)
         assert {failure.experiment_id for failure in report.failed} == set(served), served
         for failure in report.failed:
             name = served[failure.experiment_id]
@@ -145,24 +138,24 @@ def check_volumes(
             assert server.url in failure.reason
         server.faults.clear()
     np.testing.assert_array_equal(store.volume(good, kind=kind), atlas.volume(good, kind))
-    assert count(store, StoredVolume) == 1
-    assert count(store, Claim) == 0
+    assert count(store, "volume") == 1
+    assert count(store, "claim") == 0
     new = all_files(tmp_path) - before
     assert [path.suffix for path in new] == [".h5"], new
     # Nothing of it stays in the way.
-    assert fetch_volumes(store.database, store.files, client, ids, kind=kind).fetched == tuple(ids)
+    assert store.fetch(ids, kind=kind, api_url=server.url).fetched == tuple(ids)
 
 
 def test_a_zip_that_is_not_what_it_should_be(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, tmp_path: Path
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, tmp_path: Path
 ) -> None:
-    check_volumes(catalog, client, atlas, server, tmp_path, bad=ZIPS, kind="projection_density")
+    check_volumes(catalog, atlas, server, tmp_path, bad=ZIPS, kind="projection_density")
 
 
 def test_an_nrrd_file_that_is_not_what_it_should_be(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, tmp_path: Path
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, tmp_path: Path
 ) -> None:
-    check_volumes(catalog, client, atlas, server, tmp_path, bad=NRRDS, kind="data_mask")
+    check_volumes(catalog, atlas, server, tmp_path, bad=NRRDS, kind="data_mask")
 
 
 # -- transport ----------------------------------------------------------------------------------------------------
@@ -196,7 +189,7 @@ def test_a_transport_that_fails_for_good_stores_nothing(
     assert reasons.keys() == lasting.keys()
     for name, reason in reasons.items():
         assert lasting[name][1] in reason, (name, reason)
-    assert count(catalog, StoredVolume) == 1
+    assert count(catalog, "volume") == 1
     assert [path.suffix for path in all_files(tmp_path) - before] == [".h5"]
 
 
@@ -255,16 +248,14 @@ def test_a_table_that_is_not_what_it_should_be(
         for name, reason in reasons.items():
             assert any(part in reason for part in TABLES[name][1].split("|")), (name, reason)
         server.faults.clear()
-    assert count(catalog, Unionize) == len(atlas.unionize(good))
-    assert count(catalog, UnionizeCoverage) == 2
-    assert count(catalog, Claim) == 0
+    assert count(catalog, "unionize") == len(atlas.unionize(good))
+    assert count(catalog, "unionize_coverage") == 2
+    assert count(catalog, "claim") == 0
     assert all_files(tmp_path) == before
-    assert sync_unionizes(catalog.database, client, ids).fetched == tuple(ids)
+    assert catalog.sync_unionizes(ids, api_url=server.url).fetched == tuple(ids)
 
 
-def test_unknown_keys_are_accepted(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
-) -> None:
+def test_unknown_keys_are_accepted(catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer) -> None:
     server.fail("query.json", Substitute(first_row(new_field={"since": 2027})), times=None)
-    assert sync_unionizes(catalog.database, client, atlas.experiment_ids[:1]).failed == ()
-    assert count(catalog, Unionize) == len(atlas.unionize(atlas.experiment_ids[0]))
+    assert catalog.sync_unionizes(atlas.experiment_ids[:1], api_url=server.url).failed == ()
+    assert count(catalog, "unionize") == len(atlas.unionize(atlas.experiment_ids[0]))

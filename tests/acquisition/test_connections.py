@@ -54,7 +54,7 @@ def test_a_fetch_makes_do_with_what_is_left(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, left: int
 ) -> None:
     _, (others,) = shares(catalog, MAX_CONNECTIONS - left, host=client.host)
-    report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids)
+    report = catalog.fetch(atlas.experiment_ids, api_url=server.url)
     assert report.fetched == atlas.experiment_ids
     assert server.requests.peak == 1
     others.release_all()

@@ -8,22 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from sqlalchemy import event, func, select, update
+from sqlalchemy import event, select, update
 
 from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.acquisition.tasks.volumes import VolumeTask
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.task import RunControl
-from bsv_store.catalog.database.models import Claim, StoredVolume
+from bsv_store.catalog.database.models import Claim
 from bsv_store.errors import InputError, NoSpaceError, ReadOnlyStoreError, StoreError, UnknownExperimentError
 from bsv_store.progress import NO_PROGRESS
 from bsv_store.sources.allen import AllenClient
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.library import read_array
-from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire_volumes
 from bsv_store_synthetic.faults import CutChunks, CutJson, Failure, Fault, Html, RedirectLoop, Status, Substitute
-from tests.acquisition.stored import all_volumes
+from tests.acquisition.stored import all_volumes, count
 
 from .conftest import Recorder
 
@@ -32,13 +31,11 @@ if TYPE_CHECKING:
 
 
 def volume_rows(store: Store) -> int:
-    with store.database.reading() as connection:
-        return connection.execute(select(func.count()).select_from(StoredVolume)).scalar_one()
+    return count(store, "volume")
 
 
 def claims(store: Store) -> int:
-    with store.database.reading() as connection:
-        return connection.execute(select(func.count()).select_from(Claim)).scalar_one()
+    return count(store, "claim")
 
 
 def files_of(store: Store) -> list[Path]:
@@ -50,19 +47,17 @@ def leftovers(store: Store) -> list[Path]:
 
 
 def file_of(store: Store, experiment_id: int) -> Path:
-    with store.database.reading() as connection:
-        (file,) = [file for file in all_volumes(connection) if file.experiment_id == experiment_id]
-    return store.path / file.path
+    return Path(store.volumes.describe(experiment_id)["path"])
 
 
 # -- what is stored -----------------------------------------------------------------------------------------------
 
 
 def test_volumes_are_stored_as_upstream_has_them(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, recorder: Recorder
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, recorder: Recorder
 ) -> None:
     ids = atlas.experiment_ids
-    report = fetch_volumes(catalog.database, catalog.files, client, [*ids, ids[0]], progress=recorder)
+    report = catalog.fetch([*ids, ids[0]], progress=recorder, api_url=server.url)
     assert report.fetched == ids
     assert not report.present
     assert not report.failed
@@ -71,12 +66,10 @@ def test_volumes_are_stored_as_upstream_has_them(
     assert (recorder.total, recorder.done, recorder.finished) == (len(ids), len(ids), True)
     assert recorder.size_bytes == report.downloaded_bytes
     assert recorder.what == "projection_density at 100 um"
-    with catalog.database.reading() as connection:
-        stored = all_volumes(connection)
-    for file in stored:
-        np.testing.assert_array_equal(read_array(catalog.files, file), atlas.volume(file.experiment_id))
-        assert file.source == f"{server.url}/grid_data/download/{file.experiment_id}?include=density"
-    assert len(files_of(catalog)) == len(stored) == len(ids)
+    for i in ids:
+        np.testing.assert_array_equal(catalog.volume(i), atlas.volume(i))
+        assert catalog.volumes.describe(i)["source"] == f"{server.url}/grid_data/download/{i}?include=density"
+    assert len(files_of(catalog)) == volume_rows(catalog) == len(ids)
     assert leftovers(catalog) == []
     assert claims(catalog) == 0
 
@@ -109,96 +102,84 @@ def test_downloads_are_committed_together_except_those_whose_claim_was_lost(
         assert connection.execute(select(Claim.object_key)).scalars().all() == [task.key(ids[1])]
 
 
-def test_what_is_there_is_not_asked_for_again(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
-) -> None:
+def test_what_is_there_is_not_asked_for_again(catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer) -> None:
     ids = atlas.experiment_ids
-    fetch_volumes(catalog.database, catalog.files, client, ids[:4])
-    report = fetch_volumes(catalog.database, catalog.files, client, ids)
+    catalog.fetch(ids[:4], api_url=server.url)
+    report = catalog.fetch(ids, api_url=server.url)
     assert (report.present, report.fetched) == (ids[:4], ids[4:])
     assert server.requests.total == len(ids)
     assert "2 fetched" in report.summary()
     assert "4 already present" in report.summary()
 
 
-def test_kinds_and_spacings_are_kept_apart(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
-) -> None:
+def test_kinds_and_spacings_are_kept_apart(catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer) -> None:
     first = atlas.experiment_ids[0]
     wanted: list[tuple[VolumeKind, int]] = [("projection_density", 100), ("injection_fraction", 100), ("data_mask", 50)]
     for kind, spacing_um in wanted:
-        report = fetch_volumes(catalog.database, catalog.files, client, [first], kind=kind, spacing_um=spacing_um)
+        report = catalog.fetch([first], kind=kind, spacing_um=spacing_um, api_url=server.url)
         assert report.fetched == (first,)
     assert volume_rows(catalog) == server.requests.total == 3
 
 
 def test_large_volumes_go_over_the_disk_and_leave_nothing_there(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
+    catalog: Store, server: SyntheticServer, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scratches: list[Path | None] = []
-    volume = client.volume
+    volume = AllenClient.volume
 
     def watched(*args: Any, scratch: Path | None, **options: Any) -> Any:
         reply = volume(*args, scratch=scratch, **options)
         scratches.append(scratch if scratch is not None and scratch.exists() else None)
         return reply
 
-    monkeypatch.setattr(client, "volume", watched)
+    monkeypatch.setattr(AllenClient, "volume", watched)
     # What 25 um is made to do, at a size that a test can afford.
     monkeypatch.setattr("bsv_store.volumes.grid.LARGE_VOXELS", Grid(50).size)
     for spacing_um in (50, 100):
-        fetch_volumes(
-            catalog.database, catalog.files, client, atlas.experiment_ids[:1], kind="data_mask", spacing_um=spacing_um
-        )
+        catalog.fetch(atlas.experiment_ids[:1], kind="data_mask", spacing_um=spacing_um, api_url=server.url)
     assert [scratch is None for scratch in scratches] == [False, True]
     assert leftovers(catalog) == []
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut"])
 def test_a_missing_or_cut_file_is_fetched_again(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, damage: str
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, damage: str
 ) -> None:
     first = atlas.experiment_ids[0]
-    fetch_volumes(catalog.database, catalog.files, client, [first])
+    catalog.fetch([first], api_url=server.url)
     path = file_of(catalog, first)
     if damage == "missing":
         path.unlink()
     else:
         os.truncate(path, 1000)
-    report = fetch_volumes(catalog.database, catalog.files, client, [first])
+    report = catalog.fetch([first], api_url=server.url)
     assert report.fetched == (first,)
     assert server.requests.total == 2
     np.testing.assert_array_equal(catalog.volume(first), atlas.volume(first))
     assert volume_rows(catalog) == 1
 
 
-def test_refreshing_replaces_a_damaged_file(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
-) -> None:
+def test_refreshing_replaces_a_damaged_file(catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer) -> None:
     first = atlas.experiment_ids[0]
-    fetch_volumes(catalog.database, catalog.files, client, [first])
+    catalog.fetch([first], api_url=server.url)
     path = file_of(catalog, first)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    report = fetch_volumes(catalog.database, catalog.files, client, [first], refresh=True)
+    report = catalog.fetch([first], refresh=True, api_url=server.url)
     assert report.fetched == (first,)
     assert server.requests.total == 2
     np.testing.assert_array_equal(catalog.volume(first), atlas.volume(first))
 
 
 def test_a_volume_that_changed_upstream_replaces_the_old_file(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
     first, second = atlas.experiment_ids[:2]
-    fetch_volumes(catalog.database, catalog.files, client, [first, second])
+    catalog.fetch([first, second], api_url=server.url)
     old = file_of(catalog, first)
-    other = client.volume(second)
-    import urllib.request
-
-    with urllib.request.urlopen(other.source) as response:
-        server.fail(f"download/{first}", Substitute(response.read()))
-    report = fetch_volumes(catalog.database, catalog.files, client, [first], refresh=True)
+    server.fail(f"download/{first}", Substitute(wire_volumes.grid_zip(atlas, second, ("density",))))
+    report = catalog.fetch([first], refresh=True, api_url=server.url)
     assert report.fetched == (first,)
     np.testing.assert_array_equal(catalog.volume(first), atlas.volume(second))
     assert not old.exists()
@@ -207,11 +188,11 @@ def test_a_volume_that_changed_upstream_replaces_the_old_file(
 
 
 def test_files_are_for_the_whole_group_whatever_the_umask(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas
+    catalog: Store, server: SyntheticServer, atlas: SyntheticAtlas
 ) -> None:
     before = os.umask(0o077)
     try:
-        fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids[:1])
+        catalog.fetch(atlas.experiment_ids[:1], api_url=server.url)
     finally:
         os.umask(before)
     (path,) = files_of(catalog)
@@ -238,7 +219,6 @@ FAULTS: list[tuple[str, Fault, int, str]] = [
 @pytest.mark.parametrize(("fault", "requests", "reason"), [row[1:] for row in FAULTS], ids=[row[0] for row in FAULTS])
 def test_a_fault_is_reported_stores_nothing_and_harms_no_other(
     catalog: Store,
-    client: AllenClient,
     atlas: SyntheticAtlas,
     server: SyntheticServer,
     recorder: Recorder,
@@ -248,7 +228,7 @@ def test_a_fault_is_reported_stores_nothing_and_harms_no_other(
 ) -> None:
     bad, *good = atlas.experiment_ids[:3]
     server.fail(f"download/{bad}", fault, times=None)
-    report = fetch_volumes(catalog.database, catalog.files, client, [bad, *good], progress=recorder)
+    report = catalog.fetch([bad, *good], progress=recorder, api_url=server.url)
     assert report.fetched == tuple(good)
     (failure,) = report.failed
     assert failure.experiment_id == bad
@@ -260,12 +240,12 @@ def test_a_fault_is_reported_stores_nothing_and_harms_no_other(
     assert recorder.done == recorder.total == 3
     assert (volume_rows(catalog), len(files_of(catalog)), leftovers(catalog), claims(catalog)) == (2, 2, [], 0)
     server.faults.clear()
-    assert fetch_volumes(catalog.database, catalog.files, client, [bad, *good]).fetched == (bad,)
+    assert catalog.fetch([bad, *good], api_url=server.url).fetched == (bad,)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -0.5, 1.5])
 def test_voxels_that_are_not_densities_are_refused(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, value: float
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, value: float
 ) -> None:
     import io
     import zipfile
@@ -284,7 +264,7 @@ def test_voxels_that_are_not_densities_are_refused(
 
     first = atlas.experiment_ids[0]
     server.fail(f"download/{first}", Substitute(spoil), times=None)
-    report = fetch_volumes(catalog.database, catalog.files, client, [first])
+    report = catalog.fetch([first], api_url=server.url)
     assert [failure.experiment_id for failure in report.failed] == [first]
     assert "the same bytes were received twice" in report.failed[0].reason
     assert server.requests.total == 2
@@ -306,31 +286,31 @@ def test_a_server_that_answers_nothing_is_left_alone(
 
 
 def test_missing_volumes_do_not_count_as_a_server_that_is_down(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bsv_store.acquisition.work.sharing._MAX_FAILURES_IN_A_ROW", 2)
     server.fail("download", Status(404), times=5)
-    report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids, workers=1)
+    report = catalog.fetch(atlas.experiment_ids, workers=1, api_url=server.url)
     assert len(report.failed) == 5
     assert len(report.fetched) == 1
 
 
 def test_unknown_experiments_are_named_before_anything_is_asked(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
     with pytest.raises(UnknownExperimentError, match="7"):
-        fetch_volumes(catalog.database, catalog.files, client, [*atlas.experiment_ids, 7])
+        catalog.fetch([*atlas.experiment_ids, 7], api_url=server.url)
     with pytest.raises(InputError, match="spacing"):
-        fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids, spacing_um=30)
+        catalog.fetch(atlas.experiment_ids, spacing_um=30, api_url=server.url)
     with pytest.raises(InputError, match="workers"):
-        fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids, workers=0)
+        catalog.fetch(atlas.experiment_ids, workers=0, api_url=server.url)
     assert server.requests.total == 0
 
 
 @pytest.mark.parametrize("error", [NoSpaceError("full"), StoreError("broken")])
 def test_a_store_that_fails_ends_the_run_and_frees_its_claims(
     catalog: Store,
-    client: AllenClient,
+    server: SyntheticServer,
     atlas: SyntheticAtlas,
     monkeypatch: pytest.MonkeyPatch,
     error: StoreError,
@@ -340,14 +320,14 @@ def test_a_store_that_fails_ends_the_run_and_frees_its_claims(
 
     monkeypatch.setattr("bsv_store.acquisition.tasks.volumes.publish_volume", refuse)
     with pytest.raises(type(error)):
-        fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids)
+        catalog.fetch(atlas.experiment_ids, api_url=server.url)
     assert (volume_rows(catalog), claims(catalog)) == (0, 0)
     monkeypatch.undo()
-    assert len(fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids).fetched) == 6
+    assert len(catalog.fetch(atlas.experiment_ids, api_url=server.url).fetched) == 6
 
 
 def test_being_interrupted_keeps_what_is_there_and_frees_the_rest(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
     class Interrupting(Recorder):
         def advance(self, count: int = 1, *, size_bytes: int = 0) -> None:
@@ -356,26 +336,26 @@ def test_being_interrupted_keeps_what_is_there_and_frees_the_rest(
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids, workers=1, progress=Interrupting())
+        catalog.fetch(atlas.experiment_ids, workers=1, progress=Interrupting(), api_url=server.url)
     kept = volume_rows(catalog)
     assert kept >= 2
     assert claims(catalog) == 0
     asked = server.requests.total
-    report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids)
+    report = catalog.fetch(atlas.experiment_ids, api_url=server.url)
     assert len(report.present) == kept
     assert len(report.fetched) + len(report.recovered) == len(atlas.experiment_ids) - kept
     assert server.requests.total - asked == len(report.fetched)
 
 
 def test_a_read_only_store_is_used_but_not_written(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
     from bsv_store import open_store
 
     first, second = atlas.experiment_ids[:2]
-    fetch_volumes(catalog.database, catalog.files, client, [first])
+    catalog.fetch([first], api_url=server.url)
     with open_store(catalog.path, read_only=True) as reader:
-        assert fetch_volumes(reader.database, reader.files, client, [first]).present == (first,)
+        assert reader.fetch([first], api_url=server.url).present == (first,)
         with pytest.raises(ReadOnlyStoreError):
-            fetch_volumes(reader.database, reader.files, client, [first, second])
+            reader.fetch([first, second], api_url=server.url)
     assert server.requests.total == 1

@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from bsv_store.acquisition.fetch import fetch_volumes
-from bsv_store.acquisition.sync import sync_unionizes
 from bsv_store.acquisition.work.claims import Claims
-from bsv_store.catalog.database.models import Claim, Unionize
-from bsv_store.sources.allen import AllenClient
-from bsv_store.volumes.library import read_array
+from bsv_store.catalog.database.models import Claim
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
-from tests.acquisition.stored import all_volumes
+from tests.acquisition.stored import count
 from tests.processes import Child
 
 if TYPE_CHECKING:
@@ -30,13 +26,12 @@ IDS = SyntheticAtlas(experiments=6).experiment_ids[:3]
 
 def check_sound(store: Store, atlas: SyntheticAtlas) -> set[int]:
     """Every recorded volume is right, and what lies beside them is a temporary or a whole file; ids of the recorded."""
-    with store.database.reading() as connection:
-        stored = all_volumes(connection)
-    for file in stored:
-        np.testing.assert_array_equal(read_array(store.files, file), atlas.volume(file.experiment_id))
+    recorded = set(store.sql("SELECT experiment_id FROM volume")["experiment_id"])
+    for i in recorded:
+        np.testing.assert_array_equal(store.volume(i), atlas.volume(i))
     for path in (store.path / "tmp").iterdir():
         assert path.name.endswith(".tmp")
-    return {file.experiment_id for file in stored}
+    return recorded
 
 
 def killed(launch: Launch, store: Store, server: SyntheticServer, what: str, kill_at: str) -> None:
@@ -61,7 +56,6 @@ def killed(launch: Launch, store: Store, server: SyntheticServer, what: str, kil
 )
 def test_a_killed_fetch_is_completed_by_the_next(
     catalog: Store,
-    client: AllenClient,
     atlas: SyntheticAtlas,
     server: SyntheticServer,
     launch: Launch,
@@ -73,7 +67,7 @@ def test_a_killed_fetch_is_completed_by_the_next(
     assert len(there) in recorded
     whole = published(catalog)
     server.requests.clear()
-    report = fetch_volumes(catalog.database, catalog.files, client, IDS)
+    report = catalog.fetch(IDS, api_url=server.url)
     assert set(report.present) == there
     # What had been published is taken over without asking upstream again.
     assert set(report.recovered) == whole - there
@@ -84,7 +78,7 @@ def test_a_killed_fetch_is_completed_by_the_next(
 
 @pytest.mark.parametrize("requests", [1, 2, 3, 5, 6])
 def test_a_fetch_killed_at_any_time_is_completed_by_the_next(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, launch: Launch, requests: int
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, launch: Launch, requests: int
 ) -> None:
     process = launch("fetch", catalog.path, server.url, atlas.experiment_ids)
     assert server.requests.wait_for(requests, seconds=60)
@@ -93,7 +87,7 @@ def test_a_fetch_killed_at_any_time_is_completed_by_the_next(
     there = check_sound(catalog, atlas)
     whole = published(catalog)
     server.requests.clear()
-    report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids)
+    report = catalog.fetch(atlas.experiment_ids, api_url=server.url)
     assert set(report.present) == there
     assert set(report.recovered) == whole - there
     assert set(report.fetched) == set(atlas.experiment_ids) - whole
@@ -108,18 +102,16 @@ def published(store: Store) -> set[int]:
 @pytest.mark.parametrize("kill_at", ["sync:downloaded", "sync:downloaded@2", "sync:committed"])
 def test_a_killed_synchronization_is_completed_by_the_next(
     catalog: Store,
-    client: AllenClient,
     atlas: SyntheticAtlas,
     server: SyntheticServer,
     launch: Launch,
     kill_at: str,
 ) -> None:
     killed(launch, catalog, server, "sync", kill_at)
-    report = sync_unionizes(catalog.database, client, IDS)
+    report = catalog.sync_unionizes(IDS, api_url=server.url)
     assert set(report.present) | set(report.fetched) == set(IDS)
     with catalog.database.reading() as connection:
-        rows = connection.execute(select(func.count()).select_from(Unionize)).scalar_one()
         keys = set(connection.execute(select(Claim.object_key)).scalars())
         # The claims of the dead process still exist, and block no other run.
         assert Claims(catalog.database).free(connection, keys) == keys
-    assert rows == sum(len(atlas.unionize(i)) for i in IDS)
+    assert count(catalog, "unionize") == sum(len(atlas.unionize(i)) for i in IDS)

@@ -15,10 +15,8 @@ import numpy as np
 import pytest
 from sqlalchemy import delete
 
-from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.catalog.database.models import StoredVolume
 from bsv_store.errors import NoSpaceError
-from bsv_store.sources.allen import AllenClient
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.library import VolumeFile, read_array, read_slab
 from bsv_store.volumes.volume import SparseArray
@@ -55,9 +53,9 @@ def leftovers(store: Store) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["injection_density", "data_mask", "projection_density"])
 def test_fetched_volumes_are_those_of_the_atlas(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, kind: VolumeKind
+    catalog: Store, server: SyntheticServer, atlas: SyntheticAtlas, kind: VolumeKind
 ) -> None:
-    report = fetch_volumes(catalog.database, catalog.files, client, IDS, kind=kind)
+    report = catalog.fetch(IDS, kind=kind, api_url=server.url)
     assert set(report.fetched) == set(IDS)
     assert leftovers(catalog) == []
     for file in stored(catalog):
@@ -77,7 +75,7 @@ def last_plane_nan(body: bytes) -> bytes:
 
 @pytest.mark.parametrize("how", ["cut on the way", "cut at its source", "more than it says", "NaN in the last plane"])
 def test_a_faulty_body_is_refused_and_leaves_nothing(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, how: str
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, how: str
 ) -> None:
     body = wire_volumes.grid_nrrd(atlas, IDS[0], KIND, 100)
     header, _, packed = body.partition(b"\n\n")
@@ -88,7 +86,7 @@ def test_a_faulty_body_is_refused_and_leaves_nothing(
         "NaN in the last plane": Substitute(last_plane_nan(body)),
     }
     server.fail(f"/{IDS[0]}", faults[how], times=None)
-    report = fetch_volumes(catalog.database, catalog.files, client, IDS[:1], kind=KIND)
+    report = catalog.fetch(IDS[:1], kind=KIND, api_url=server.url)
     assert len(report.failed) == 1
     assert stored(catalog) == []
     assert leftovers(catalog) == []
@@ -96,11 +94,11 @@ def test_a_faulty_body_is_refused_and_leaves_nothing(
 
 
 def test_a_body_that_was_damaged_once_is_spooled_again(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
     body = wire_volumes.grid_nrrd(atlas, IDS[0], KIND, 100)
     server.fail(f"/{IDS[0]}", Substitute(last_plane_nan(body)))
-    report = fetch_volumes(catalog.database, catalog.files, client, IDS[:1], kind=KIND)
+    report = catalog.fetch(IDS[:1], kind=KIND, api_url=server.url)
     assert report.fetched == IDS[:1]
     np.testing.assert_array_equal(catalog.volume(IDS[0], kind=KIND), atlas.volume(IDS[0], KIND))
 
@@ -111,7 +109,6 @@ def test_a_body_that_was_damaged_once_is_spooled_again(
 )
 def test_a_killed_fetch_is_completed_by_the_next(
     catalog: Store,
-    client: AllenClient,
     atlas: SyntheticAtlas,
     server: SyntheticServer,
     launch: Callable[..., Child],
@@ -123,7 +120,7 @@ def test_a_killed_fetch_is_completed_by_the_next(
     assert all(name.endswith(".tmp") for name in leftovers(catalog))
     whole = {int(path.name.partition(".")[0]) for path in (catalog.path / "volumes").rglob("*.h5")}
     there = {file.experiment_id for file in stored(catalog)}
-    report = fetch_volumes(catalog.database, catalog.files, client, IDS, kind=KIND)
+    report = catalog.fetch(IDS, kind=KIND, api_url=server.url)
     assert set(report.recovered) == whole - there
     for file in stored(catalog):
         np.testing.assert_array_equal(read_array(catalog.files, file), atlas.volume(file.experiment_id, KIND))
@@ -139,40 +136,40 @@ STEPS = {
 
 @pytest.mark.parametrize("moment", STEPS)
 def test_an_interrupt_ends_what_is_under_way_and_leaves_nothing(
-    catalog: Store, client: AllenClient, monkeypatch: pytest.MonkeyPatch, moment: str
+    catalog: Store, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     """At 10 um each of these takes minutes."""
     if moment == "recovering":
-        fetch_volumes(catalog.database, catalog.files, client, IDS[:1], kind=KIND)
+        catalog.fetch(IDS[:1], kind=KIND, api_url=server.url)
         with catalog.database.writing() as connection:
             connection.execute(delete(StoredVolume))
     with monkeypatch.context() as patch:
         passed = interrupt_at(patch, STEPS[moment], passage=2)
         with pytest.raises(KeyboardInterrupt):
-            fetch_volumes(catalog.database, catalog.files, client, IDS[:1], kind=KIND)
+            catalog.fetch(IDS[:1], kind=KIND, api_url=server.url)
     assert len(passed) == 2
     assert passed[0] != threading.main_thread().name
     assert stored(catalog) == []
     assert leftovers(catalog) == []
     assert [*(catalog.path / "volumes").rglob("*.h5")] == [] or moment == "recovering"
-    report = fetch_volumes(catalog.database, catalog.files, client, IDS[:1], kind=KIND)
+    report = catalog.fetch(IDS[:1], kind=KIND, api_url=server.url)
     assert report.recovered == IDS[:1] if moment == "recovering" else report.fetched == IDS[:1]
 
 
 @pytest.mark.parametrize("kind", ["injection_density", "data_mask"])
-def test_a_recovered_file_gets_the_row_that_it_had(catalog: Store, client: AllenClient, kind: VolumeKind) -> None:
-    fetch_volumes(catalog.database, catalog.files, client, IDS[:1], kind=kind)
+def test_a_recovered_file_gets_the_row_that_it_had(catalog: Store, server: SyntheticServer, kind: VolumeKind) -> None:
+    catalog.fetch(IDS[:1], kind=kind, api_url=server.url)
     (before,) = stored(catalog)
     with catalog.database.writing() as connection:
         connection.execute(delete(StoredVolume))
-    assert fetch_volumes(catalog.database, catalog.files, client, IDS[:1], kind=kind).recovered == IDS[:1]
+    assert catalog.fetch(IDS[:1], kind=kind, api_url=server.url).recovered == IDS[:1]
     (after,) = stored(catalog)
     assert (after.layout, after.path, after.source) == (before.layout, before.path, before.source)
 
 
 @pytest.mark.parametrize("how", ["cut", "flipped", "renamed"])
-def test_a_damaged_orphan_is_downloaded_again(catalog: Store, client: AllenClient, how: str) -> None:
-    fetch_volumes(catalog.database, catalog.files, client, IDS[:1], kind=KIND)
+def test_a_damaged_orphan_is_downloaded_again(catalog: Store, server: SyntheticServer, how: str) -> None:
+    catalog.fetch(IDS[:1], kind=KIND, api_url=server.url)
     (path,) = (catalog.path / "volumes").rglob("*.h5")
     with catalog.database.writing() as connection:
         connection.execute(delete(StoredVolume))
@@ -185,18 +182,18 @@ def test_a_damaged_orphan_is_downloaded_again(catalog: Store, client: AllenClien
     else:
         path.rename(path.with_name(path.name.replace(str(IDS[0]), str(IDS[1]))))
     wanted = IDS[1:2] if how == "renamed" else IDS[:1]
-    assert fetch_volumes(catalog.database, catalog.files, client, wanted, kind=KIND).fetched == wanted
+    assert catalog.fetch(wanted, kind=KIND, api_url=server.url).fetched == wanted
 
 
 def test_a_full_disk_is_said_at_once_and_not_asked_for_again(
-    catalog: Store, client: AllenClient, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
+    catalog: Store, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("bsv_store.sources.allen.resume.PartialBody.write", full)
     with pytest.raises(NoSpaceError, match="no space left for the download"):
-        fetch_volumes(catalog.database, catalog.files, client, IDS[:1], kind=KIND)
+        catalog.fetch(IDS[:1], kind=KIND, api_url=server.url)
     assert server.requests.total == 1
     assert leftovers(catalog) == []
 

@@ -12,11 +12,8 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select
 
-from bsv_store.acquisition.fetch import fetch_volumes
-from bsv_store.acquisition.sync import sync_experiments, sync_structures
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.catalog.database.models import Claim
-from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Gate, Hang, Status
 from bsv_store_synthetic.replies import Request
@@ -62,9 +59,8 @@ def test_each_volume_and_table_is_downloaded_once(
 ) -> None:
     atlas = SyntheticAtlas(experiments=experiments)
     with SyntheticServer(atlas) as server:
-        with AllenClient(api_url=server.url) as client:
-            sync_structures(store.database, client)
-            sync_experiments(store.database, client)
+        store.sync_structures(api_url=server.url)
+        store.sync_experiments(api_url=server.url)
         for what, part, requests in (("fetch", "/grid_data/", experiments), ("sync", "Unionize", experiments // 2)):
             server.requests.clear()
             started = [launch(what, store.path, server.url, atlas.experiment_ids) for _ in range(processes)]
@@ -94,7 +90,7 @@ def test_an_object_that_another_process_downloads_is_waited_for_and_used(
 
 
 def test_an_object_that_another_process_fails_to_download_is_tried(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
     first = atlas.experiment_ids[0]
     claims = Claims(catalog.database)
@@ -114,7 +110,7 @@ def test_an_object_that_another_process_fails_to_download_is_tried(
             pass
 
     def fetch() -> None:
-        reports.append(fetch_volumes(catalog.database, catalog.files, client, [first], progress=Waiting()))
+        reports.append(catalog.fetch([first], progress=Waiting(), api_url=server.url))
 
     thread = threading.Thread(target=fetch)
     thread.start()
@@ -139,8 +135,7 @@ def test_without_claims_every_byte_is_still_correct(
 
     def fetch() -> None:
         try:
-            with AllenClient(api_url=server.url, backoff_s=0) as client:
-                reports.append(fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids))
+            reports.append(catalog.fetch(atlas.experiment_ids, api_url=server.url))
         except Exception as error:  # noqa: BLE001 - it must reach the test, not the thread's end
             errors.append(error)
 
@@ -156,17 +151,15 @@ def test_without_claims_every_byte_is_still_correct(
         np.testing.assert_array_equal(catalog.volume(i), atlas.volume(i))
 
 
-def test_a_failure_does_not_hold_others_up(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
-) -> None:
+def test_a_failure_does_not_hold_others_up(catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer) -> None:
     first = atlas.experiment_ids[0]
     server.fail(f"download/{first}", Status(404))
-    assert fetch_volumes(catalog.database, catalog.files, client, [first]).failed
-    assert fetch_volumes(catalog.database, catalog.files, client, [first]).fetched == (first,)
+    assert catalog.fetch([first], api_url=server.url).failed
+    assert catalog.fetch([first], api_url=server.url).fetched == (first,)
 
 
 def test_an_interrupt_does_not_wait_for_a_server_that_hangs(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, launch: Launch
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, launch: Launch
 ) -> None:
     asked = Asked()
     server.fail(asked, Hang(), times=None)
@@ -179,12 +172,12 @@ def test_an_interrupt_does_not_wait_for_a_server_that_hangs(
     with catalog.database.reading() as connection:
         assert connection.execute(select(func.count()).select_from(Claim)).scalar_one() == 0
     server.faults.clear()
-    report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids)
+    report = catalog.fetch(atlas.experiment_ids, api_url=server.url)
     assert report.fetched == atlas.experiment_ids
 
 
 def test_what_was_brought_between_looking_and_claiming_is_used(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
     first = atlas.experiment_ids[0]
 
@@ -192,7 +185,7 @@ def test_what_was_brought_between_looking_and_claiming_is_used(
         """Another run does all the work just when this one has found that the volume is missing."""
 
         def start(self, total: int, what: str) -> None:
-            fetch_volumes(catalog.database, catalog.files, client, [first])
+            catalog.fetch([first], api_url=server.url)
 
         def advance(self, count: int = 1, *, size_bytes: int = 0) -> None:
             pass
@@ -200,6 +193,6 @@ def test_what_was_brought_between_looking_and_claiming_is_used(
         def finish(self) -> None:
             pass
 
-    report = fetch_volumes(catalog.database, catalog.files, client, [first], progress=Overtaking())
+    report = catalog.fetch([first], progress=Overtaking(), api_url=server.url)
     assert report.present == (first,)
     assert server.requests.total == 1

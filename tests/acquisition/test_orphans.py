@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,13 +9,11 @@ import numpy as np
 import pytest
 from sqlalchemy import delete
 
-from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.acquisition.tasks.orphans import OrphanVolumes
 from bsv_store.catalog.database.models import StoredVolume
-from bsv_store.catalog.volumes import find_volumes
 from bsv_store.sources.allen import AllenClient
 from bsv_store.volumes.library import publish_volume
-from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire_volumes
 from bsv_store_synthetic.faults import Substitute
 
 if TYPE_CHECKING:
@@ -24,9 +21,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def orphan(catalog: Store, client: AllenClient, atlas: SyntheticAtlas) -> Path:
+def orphan(catalog: Store, server: SyntheticServer, atlas: SyntheticAtlas) -> Path:
     """A published file of the first experiment without its row."""
-    fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids[:1])
+    catalog.fetch(atlas.experiment_ids[:1], api_url=server.url)
     with catalog.database.writing() as connection:
         connection.execute(delete(StoredVolume))
     (path,) = (catalog.path / "volumes").rglob("*.h5")
@@ -34,33 +31,32 @@ def orphan(catalog: Store, client: AllenClient, atlas: SyntheticAtlas) -> Path:
 
 
 def test_a_valid_orphan_gets_its_missing_row(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
 ) -> None:
     first = atlas.experiment_ids[0]
-    report = fetch_volumes(catalog.database, catalog.files, client, [first])
+    report = catalog.fetch([first], api_url=server.url)
     assert report.recovered == (first,)
     assert not report.fetched
     assert "1 recovered" in report.summary()
     assert server.requests.total == 1
     np.testing.assert_array_equal(catalog.volume(first), atlas.volume(first))
-    with catalog.database.reading() as connection:
-        file = find_volumes(connection, [first], kind="projection_density", spacing_um=100)[first]
-    assert catalog.path / file.path == orphan
-    assert file.source.startswith(server.url)
+    facts = catalog.volumes.describe(first)
+    assert facts["path"] == orphan
+    assert facts["source"].startswith(server.url)
 
 
 def test_an_outdated_orphan_does_not_stand_in_for_a_lost_file(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
 ) -> None:
     """Published, not recorded; then superseded by a newer content, whose file is lost later."""
     first, second = atlas.experiment_ids[:2]
-    with urllib.request.urlopen(client.volume(second).source) as response:
-        server.fail(f"download/{first}", Substitute(response.read()), times=None)
-    fetch_volumes(catalog.database, catalog.files, client, [first], refresh=True)
+    body = wire_volumes.grid_zip(atlas, second, ("density",))
+    server.fail(f"download/{first}", Substitute(body), times=None)
+    catalog.fetch([first], refresh=True, api_url=server.url)
     assert orphan.exists()
     (newer,) = [path for path in orphan.parent.iterdir() if path != orphan]
     newer.unlink()
-    report = fetch_volumes(catalog.database, catalog.files, client, [first])
+    report = catalog.fetch([first], api_url=server.url)
     assert (report.fetched, report.recovered) == ((first,), ())
     np.testing.assert_array_equal(catalog.volume(first), atlas.volume(second))
 
@@ -70,20 +66,20 @@ def test_a_lost_file_that_lies_under_another_name_is_recovered(
 ) -> None:
     """The same content from another address makes another file."""
     first = atlas.experiment_ids[0]
-    fetch_volumes(catalog.database, catalog.files, client, [first])
+    catalog.fetch([first], api_url=server.url)
     (lost,) = (catalog.path / "volumes").rglob("*.h5")
     publish_volume(catalog.files, client.volume(first).value, experiment_id=first, source="elsewhere")
     lost.unlink()
     server.requests.clear()
-    assert fetch_volumes(catalog.database, catalog.files, client, [first]).recovered == (first,)
+    assert catalog.fetch([first], api_url=server.url).recovered == (first,)
     assert server.requests.total == 0
     np.testing.assert_array_equal(catalog.volume(first), atlas.volume(first))
 
 
 def test_refreshing_takes_no_orphan(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
 ) -> None:
-    report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids[:1], refresh=True)
+    report = catalog.fetch(atlas.experiment_ids[:1], refresh=True, api_url=server.url)
     assert not report.recovered
     assert server.requests.total == 2
 
@@ -106,13 +102,13 @@ def damage(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["cut", "empty", "flipped", "unreadable", "some text"])
 def test_a_damaged_orphan_is_downloaded_again(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path, how: str
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path, how: str
 ) -> None:
     damage(orphan, how)
     assert OrphanVolumes(catalog.files, "projection_density", 100).recover(atlas.experiment_ids[0]) is None
     if how == "unreadable":
         orphan.rmdir()
-    report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids[:1])
+    report = catalog.fetch(atlas.experiment_ids[:1], api_url=server.url)
     assert report.fetched == atlas.experiment_ids[:1]
     np.testing.assert_array_equal(catalog.volume(atlas.experiment_ids[0]), atlas.volume(atlas.experiment_ids[0]))
 

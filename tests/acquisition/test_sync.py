@@ -4,18 +4,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 
-from bsv_store.acquisition.sync import sync_experiments, sync_structures, sync_unionizes
+from bsv_store.acquisition.sync import sync_unionizes
 from bsv_store.acquisition.tasks.unionizes import UnionizeTask
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.task import RunControl
-from bsv_store.catalog.database.models import Claim, Experiment, SourceSnapshot, Structure, Unionize, UnionizeCoverage
+from bsv_store.catalog.database.models import Claim, Unionize, UnionizeCoverage
 from bsv_store.errors import UnknownExperimentError, UpstreamError
 from bsv_store.progress import NO_PROGRESS
 from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Failure, Html, Status, Substitute, Truncate
+from tests.acquisition.stored import count
 
 from .conftest import Recorder
 
@@ -23,42 +24,34 @@ if TYPE_CHECKING:
     from bsv_store import Store
 
 
-def count(store: Store, model: type) -> int:
-    with store.database.reading() as connection:
-        return connection.execute(select(func.count()).select_from(model)).scalar_one()
-
-
 def test_structures_and_experiments_come_from_the_api(
-    store: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+    store: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
-    assert sync_structures(store.database, client).added == len(atlas.structures)
-    assert sync_experiments(store.database, client).added == len(atlas.experiment_ids)
-    assert count(store, Structure) == len(atlas.structures)
-    assert count(store, Experiment) == len(atlas.experiment_ids)
-    with store.database.reading() as connection:
-        sources = connection.execute(select(SourceSnapshot.kind, SourceSnapshot.source)).all()
-    assert {kind for kind, _ in sources} == {"api"}
-    assert all(source.startswith(server.url) for _, source in sources)
+    assert store.sync_structures(api_url=server.url).added == len(atlas.structures)
+    assert store.sync_experiments(api_url=server.url).added == len(atlas.experiment_ids)
+    assert count(store, "structure") == len(atlas.structures)
+    assert count(store, "experiment") == len(atlas.experiment_ids)
+    snapshots = store.catalog.snapshots()
+    assert {snapshot.kind for snapshot in snapshots} == {"api"}
+    assert all(snapshot.source.startswith(server.url) for snapshot in snapshots)
 
 
-def test_asking_again_changes_nothing(catalog: Store, client: AllenClient) -> None:
-    assert sync_structures(catalog.database, client).snapshot_id is None
-    report = sync_experiments(catalog.database, client)
+def test_asking_again_changes_nothing(catalog: Store, server: SyntheticServer) -> None:
+    assert catalog.sync_structures(api_url=server.url).snapshot_id is None
+    report = catalog.sync_experiments(api_url=server.url)
     assert (report.snapshot_id, report.added, report.changed, report.withdrawn) == (None, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
     "fault", [Status(500), Html(), Failure(), Truncate(100)], ids=lambda fault: type(fault).__name__
 )
-def test_a_faulty_list_stores_nothing(
-    store: Store, client: AllenClient, server: SyntheticServer, fault: Status
-) -> None:
+def test_a_faulty_list_stores_nothing(store: Store, server: SyntheticServer, fault: Status) -> None:
     server.fail("query.json", fault, times=None)
     with pytest.raises(UpstreamError):
-        sync_structures(store.database, client)
+        store.sync_structures(api_url=server.url)
     with pytest.raises(UpstreamError):
-        sync_experiments(store.database, client)
-    assert count(store, Structure) == count(store, Experiment) == count(store, SourceSnapshot) == 0
+        store.sync_experiments(api_url=server.url)
+    assert count(store, "structure") == count(store, "experiment") == count(store, "source_snapshot") == 0
     assert server.requests.total == 8
 
 
@@ -71,65 +64,62 @@ def test_unionizes_come_in_batches_and_only_once(
     assert not report.failed
     assert not report.present
     assert server.requests.total == 2
-    assert report.rows == count(catalog, Unionize) == sum(len(atlas.unionize(i)) for i in ids)
-    assert count(catalog, UnionizeCoverage) == 2 * len(ids)
-    assert count(catalog, Claim) == 0
+    assert report.rows == count(catalog, "unionize") == sum(len(atlas.unionize(i)) for i in ids)
+    assert count(catalog, "unionize_coverage") == 2 * len(ids)
+    assert count(catalog, "claim") == 0
     assert (recorder.total, recorder.done, recorder.finished) == (6, 6, True)
     assert recorder.size_bytes == report.downloaded_bytes > 0
-    again = sync_unionizes(catalog.database, client, ids)
+    again = catalog.sync_unionizes(ids, api_url=server.url)
     assert (again.present, again.fetched) == (ids, ())
     assert server.requests.total == 2
     assert "6 already present" in again.summary()
 
 
 def test_statistics_are_refreshed_by_the_run_that_stores_tables(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
+    catalog: Store, server: SyntheticServer, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refreshed: list[object] = []
     monkeypatch.setattr("bsv_store.catalog.database.bulk.refresh_statistics", refreshed.append)
     # The synthetic atlas is small.
     monkeypatch.setattr("bsv_store.catalog.database.bulk._MANY_ROWS", 100)
-    assert sync_unionizes(catalog.database, client, atlas.experiment_ids).rows > 100
+    assert catalog.sync_unionizes(atlas.experiment_ids, api_url=server.url).rows > 100
     assert len(refreshed) == 1
-    sync_unionizes(catalog.database, client, atlas.experiment_ids, refresh=True)
+    catalog.sync_unionizes(atlas.experiment_ids, refresh=True, api_url=server.url)
     assert len(refreshed) == 1
 
 
 def test_the_injected_hemisphere_follows_from_the_tables(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas
+    catalog: Store, server: SyntheticServer, atlas: SyntheticAtlas
 ) -> None:
-    sync_unionizes(catalog.database, client, atlas.experiment_ids)
-    with catalog.database.reading() as connection:
-        rows = connection.execute(select(Experiment.id, Experiment.injected_hemisphere)).all()
-    assert {row.id: row.injected_hemisphere for row in rows} == {
+    catalog.sync_unionizes(atlas.experiment_ids, api_url=server.url)
+    rows = catalog.sql("SELECT id, injected_hemisphere FROM experiment")
+    assert dict(zip(rows["id"], rows["injected_hemisphere"], strict=True)) == {
         i: atlas.experiment(i).injected_hemisphere for i in atlas.experiment_ids
     }
 
 
-def test_an_interrupted_run_is_continued(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
-) -> None:
+def test_an_interrupted_run_is_continued(catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer) -> None:
     ids = atlas.experiment_ids
-    sync_unionizes(catalog.database, client, ids[:2])
+    catalog.sync_unionizes(ids[:2], api_url=server.url)
     server.requests.clear()
-    report = sync_unionizes(catalog.database, client, ids, batch=10)
+    report = catalog.sync_unionizes(ids, api_url=server.url)
     assert (report.present, report.fetched) == (ids[:2], ids[2:])
     assert server.requests.total == 1
 
 
 def test_refreshing_requests_again_and_changes_nothing(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
-    sync_unionizes(catalog.database, client, atlas.experiment_ids)
-    before = count(catalog, SourceSnapshot)
-    report = sync_unionizes(catalog.database, client, atlas.experiment_ids, refresh=True)
+    catalog.sync_unionizes(atlas.experiment_ids, api_url=server.url)
+    before = count(catalog, "source_snapshot")
+    report = catalog.sync_unionizes(atlas.experiment_ids, refresh=True, api_url=server.url)
     assert report.fetched == atlas.experiment_ids
     assert server.requests.total == 2
-    assert count(catalog, SourceSnapshot) == before
+    assert count(catalog, "source_snapshot") == before
 
 
 def test_one_faulty_experiment_does_no_harm_to_its_batch(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
     first, *others = atlas.experiment_ids
 
@@ -137,7 +127,7 @@ def test_one_faulty_experiment_does_no_harm_to_its_batch(
         return body.replace(b'"hemisphere_id":3', b'"hemisphere_id":4')
 
     server.fail(lambda request: str(first) in request.line, Substitute(spoil), times=None)
-    report = sync_unionizes(catalog.database, client, atlas.experiment_ids)
+    report = catalog.sync_unionizes(atlas.experiment_ids, api_url=server.url)
     assert report.fetched == tuple(others)
     (failure,) = report.failed
     assert failure.experiment_id == first
@@ -145,12 +135,12 @@ def test_one_faulty_experiment_does_no_harm_to_its_batch(
     assert server.url in failure.reason
     # The batch, then one by one.
     assert server.requests.total == 7
-    assert count(catalog, UnionizeCoverage) == 2 * len(others)
-    assert count(catalog, Claim) == 0
+    assert count(catalog, "unionize_coverage") == 2 * len(others)
+    assert count(catalog, "claim") == 0
 
 
 def test_an_experiment_without_rows_upstream_is_reported(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
     first, *others = atlas.experiment_ids
 
@@ -163,7 +153,7 @@ def test_an_experiment_without_rows_upstream_is_reported(
         return json.dumps(reply).encode()
 
     server.fail(str(first), Substitute(drop), times=None)
-    report = sync_unionizes(catalog.database, client, atlas.experiment_ids)
+    report = catalog.sync_unionizes(atlas.experiment_ids, api_url=server.url)
     assert report.fetched == tuple(others)
     assert [failure.experiment_id for failure in report.failed] == [first]
     assert f"no unionize rows of experiment {first}" in report.failed[0].reason
@@ -171,10 +161,10 @@ def test_an_experiment_without_rows_upstream_is_reported(
 
 
 def test_unknown_experiments_are_named_before_anything_is_asked(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
-    with pytest.raises(UnknownExperimentError, match="does not have 2 of the experiments: 7, 8"):
-        sync_unionizes(catalog.database, client, [8, *atlas.experiment_ids, 7])
+    with pytest.raises(UnknownExperimentError, match="7, 8"):
+        catalog.sync_unionizes([8, *atlas.experiment_ids, 7], api_url=server.url)
     assert server.requests.total == 0
 
 
@@ -210,4 +200,4 @@ def test_a_late_worker_does_not_overwrite_what_its_successor_brought(
     assert {row.max_voxel_density for row in rows if row.experiment_id == first} == {0.25}
     assert covered == {first, second}
     assert len(rows) == sum(len(atlas.unionize(i)) for i in (first, second))
-    assert count(catalog, Claim) == 0
+    assert count(catalog, "claim") == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bsv_store.store.store import Store
+from bsv_store import Store
 from tests.cli.conftest import ATLAS, VISP
 from tests.cli.running import Runner, child_environment, command_line, run_process
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bsv_store import create_store
-from bsv_store.store.store import Store
+from bsv_store import Store, create_store
 from tests.compat.golden import fill_catalog, make_bsv_cache
 
 

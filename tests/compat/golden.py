@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.store.store import Store
+from bsv_store import Store
 
 
 def make_bsv_cache(golden: Path, folder: Path) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bsv_store import Selection
+from bsv_store import Selection, Store
 from bsv_store.compat import fetch_connectivity_data, fetch_upstream_regions, find_connectivity_experiments
 from bsv_store.errors import (
     EmptySelectionError,
@@ -19,7 +19,6 @@ from bsv_store.errors import (
     UnknownExperimentError,
     UnknownStructureError,
 )
-from bsv_store.store.store import Store
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Substitute
 from tests.compat.golden import fill_catalog, make_bsv_cache

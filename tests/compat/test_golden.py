@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bsv_store import Store
 from bsv_store.compat import fetch_connectivity_data
 from bsv_store.errors import MissingDataError
-from bsv_store.store.store import Store
 from tests.compat.golden import cases, reference, structure_of, wire_root, wire_volume
 
 DEFAULTS: dict[str, Any] = {

@@ -13,10 +13,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bsv_store import Store
 from bsv_store.catalog.records import UNIONIZE_FIELDS
 from bsv_store.compat.pooled import FIELDS, InjectionRows, injection_rows, injection_tables
 from bsv_store.errors import StoreError
-from bsv_store.store.store import Store
 from tests.compat.golden import cases, wire_injection_rows
 
 COLUMNS: dict[str, list[Any]] = {field: [place, 0.5] for place, field in enumerate(FIELDS)}

@@ -164,11 +164,9 @@ def test_no_experiment_is_nothing_to_ask_for(client: AllenClient, server: Synthe
 
 
 def test_an_unknown_experiment_is_not_found(client: AllenClient, server: SyntheticServer) -> None:
-    with pytest.raises(
-        NotFoundUpstreamError, match="projection_density at 100 um of experiment 7: the server responded with 404"
-    ):
+    with pytest.raises(NotFoundUpstreamError, match=r"experiment 7: .*404"):
         client.volume(7)
-    with pytest.raises(NotFoundUpstreamError, match="unionize rows of experiment 7: the Allen API has none"):
+    with pytest.raises(NotFoundUpstreamError, match="unionize rows of experiment 7"):
         client.unionizes([7])
     assert server.requests.total == 2
 
