@@ -99,7 +99,7 @@ def test_json_of_combinations_is_stable() -> None:
         ({"ids": [1], "include_withdrawn": True}, {"ids": [1]}),
         ({"line": None, "sex": None}, {}),
         ({"injected_hemisphere": "Left"}, {"injected_hemisphere": "left"}),
-        ({"injected_in": "VISp", "injection": "Secondary"}, {"injected_in": "VISp", "injection": "any"}),
+        ({"injected_in": "VISp", "injection": "ANY"}, {"injected_in": "VISp", "injection": "any"}),
         (
             {"projecting_to": "CP", "target_measure": "Projection-Density", "target_hemisphere": "ipsi"},
             {"projecting_to": "CP", "target_measure": "projection_density", "target_hemisphere": "ipsilateral"},

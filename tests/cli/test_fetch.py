@@ -81,7 +81,7 @@ def test_the_whole_atlas_is_only_fetched_on_demand(run: Runner, server: Syntheti
 
 
 def test_wrong_options_are_refused(run: Runner, filled: Path) -> None:
-    run("fetch", "--ids", VISP[0], "--kind", "densities", store=filled).refused(2, "'densities'", "projection_density")
+    run("fetch", "--ids", VISP[0], "--kind", "densities", store=filled).refused(2, "'densities'", "projection-density")
     run("fetch", "--ids", VISP[0], "--spacing", "33", store=filled).refused(2, "'33'", "'25'")
     run("fetch", "--ids", VISP[0], "--workers", "0", store=filled).refused(2, "--workers")
     run("fetch", "--ids", "5", store=filled).refused(2, "no experiment 5")

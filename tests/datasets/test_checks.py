@@ -121,7 +121,7 @@ def test_a_read_only_store_checks_and_records_nothing(filled: Store) -> None:
 def test_deleting_a_version_takes_its_checks_along(filled: Store) -> None:
     version = ask(filled)
     rebuild(filled)
-    filled.datasets.delete("test")
+    filled.datasets.delete("test@latest")
     assert filled.sql("SELECT * FROM dataset_check").empty
     check = NewCheck(software="x", outcome="identical", file_state="intact")
     with filled.database.writing() as connection:

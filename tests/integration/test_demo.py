@@ -25,7 +25,7 @@ def test_the_whole_path(shown: Outcome, tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     steps = [
         "SYNTHETIC DATA",
-        "computed by formulas and mean nothing",
+        "computed by formulas, without biological meaning",
         "http://127.0.0.1:",
         "$ bsv-store init",
         "$ bsv-store sync structures",

@@ -171,7 +171,7 @@ def _refuse_excluded(connection: Connection, node: Node) -> None:
     first = next(iter(found))
     raise ExcludedExperimentError(
         message,
-        hint="Include them with Selection(..., include_excluded=True) (--include-excluded) where they are named,"
+        hint="Include them with include_excluded=True (--include-excluded) in the selection that names them,"
         f" or take them off the list: bsv-store exclude remove {first}",
     )
 
