@@ -10,9 +10,7 @@ from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from bsv_store.vocabulary import UNIONIZE_PARTS
-from bsv_store.vocabulary import ExperimentSourceKind as ExperimentSourceKind
-from bsv_store.vocabulary import UnionizePart as UnionizePart
+from bsv_store.vocabulary import UNIONIZE_PARTS, ExperimentSourceKind, UnionizePart
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

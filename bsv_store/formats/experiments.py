@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from bsv_store.catalog.records import LISTED_TEXTS, ExperimentList, ExperimentRecord, ExperimentSourceKind, LineRecord
+from bsv_store.catalog.records import LISTED_TEXTS, ExperimentList, ExperimentRecord, LineRecord
 from bsv_store.errors import FormatError
 from bsv_store.formats.envelope import read_json, read_rows
 from bsv_store.formats.fields import (
@@ -26,6 +26,7 @@ from bsv_store.formats.fields import (
     optional_text,
     quoted,
 )
+from bsv_store.vocabulary import ExperimentSourceKind
 from bsv_store.volumes.grid import AXES, EXTENT_UM
 
 

@@ -19,7 +19,6 @@ from typing import assert_never
 from bsv_store.errors import InputError, NotACacheError
 from bsv_store.formats.fields import MAX_ID
 from bsv_store.vocabulary import CACHE_LAYOUTS, SPACINGS_UM, VOLUME_KINDS, CacheLayout, VolumeKind
-from bsv_store.volumes.volume import volume_kind
 
 _BSV_DENSITY = "density.raw"
 _BSV_SUMMARY = "injectionSummary_all.json"
@@ -241,7 +240,7 @@ class _Found:
             if path.name == _SDK_UNIONIZES:
                 self.unionizes.append(CacheFile(path, experiment_id))
             elif match := _SDK_VOLUME.fullmatch(path.name):
-                self.volumes.append(CacheFile(path, experiment_id, volume_kind(match[1]), int(match[2])))
+                self.volumes.append(CacheFile(path, experiment_id, VOLUME_KINDS[match[1]].name, int(match[2])))
             else:
                 self._ignore(path, "unknown file")
 

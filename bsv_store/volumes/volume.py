@@ -8,22 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.check import choice
-from bsv_store.errors import InputError
-from bsv_store.vocabulary import VOLUME_KINDS, VolumeKind
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.layout import slab_ranges
-
-
-def volume_kind(value: object, *, error: type[InputError] = InputError) -> VolumeKind:
-    """The kind of volume with a name given by a user.
-
-    Raises
-    ------
-    InputError
-        Or ``error``: if the value is not the name of a kind.
-    """
-    return choice("kind", value, VOLUME_KINDS, error=error).name
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,11 +58,6 @@ class RowChoice(click.Choice[str]):
             return super().convert(value, param, ctx)
 
 
-def library_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Callback of options that take a name of the library, such as a measure; accepts hyphens and capitals."""
-    return None if value is None else _plain(value).replace("-", "_")
-
-
 def _plain(word: str) -> str:
     return word.replace("_", "-").casefold()
 

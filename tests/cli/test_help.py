@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from bsv_store import errors
-from bsv_store_cli.help import RowChoice, WordChoice, library_name
+from bsv_store_cli.help import RowChoice, WordChoice
 from bsv_store_cli.main import cli
 from tests.cli.running import CHECKOUT
 
@@ -38,7 +38,7 @@ def test_choices_take_any_spelling(path: Path) -> None:
     choices = [each for each in COMMANDS[path].params if isinstance(each.type, click.Choice)]
     assert [each.name for each in choices if not isinstance(each.type, WordChoice | RowChoice)] == []
     names = [each for each in COMMANDS[path].params if each.metavar == "MEASURE" or each.name in NAMES]
-    assert [each.name for each in names if each.callback is not library_name and type(each.type) is not RowChoice] == []
+    assert [each.name for each in names if type(each.type) is not RowChoice] == []
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)

@@ -9,8 +9,9 @@ import pytest
 
 from bsv_store.averaging.recipe import Recipe
 from bsv_store.catalog.selection.criteria import CRITERIA
+from bsv_store.vocabulary import MEASURES
 from bsv_store_cli.commands import aggregate, select
-from bsv_store_cli.help import WordChoice, library_name
+from bsv_store_cli.help import RowChoice, WordChoice
 
 
 def test_every_part_of_a_recipe_has_an_option() -> None:
@@ -34,6 +35,6 @@ def test_hyphens_underscores_and_case_are_alike_in_choices(word: str) -> None:
 
 @pytest.mark.parametrize("name", ["projection-volume", "projection_volume", "Projection-Volume"])
 def test_hyphens_underscores_and_case_are_alike_in_names_of_the_library(name: str) -> None:
-    command = click.Command("rank", params=[click.Option(["--by"], callback=library_name)])
-    assert library_name(click.Context(command), command.params[0], name) == "projection_volume"
-    assert library_name(click.Context(command), command.params[0], None) is None
+    command = click.Command("rank", params=[click.Option(["--by"], type=RowChoice(MEASURES))])
+    assert command.params[0].type_cast_value(click.Context(command), name) == "projection_volume"
+    assert command.params[0].type_cast_value(click.Context(command), None) is None

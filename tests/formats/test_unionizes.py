@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS, UnionizePart, UnionizeTable
+from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS, UnionizeTable
 from bsv_store.errors import EnvelopeError, FormatError
 from bsv_store.formats.unionizes import BOTH_PARTS, read_unionizes, unionize_table_from_rows
+from bsv_store.vocabulary import UnionizePart
 from tests.sources.bodies import SDK_COLUMNS, Row, bare, envelope, sdk_csv, unionize, unionizes
 
 INJECTION: frozenset[UnionizePart] = frozenset({"injection"})

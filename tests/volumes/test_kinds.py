@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from bsv_store.averaging.units import unit_text
+from bsv_store.check import choice
 from bsv_store.errors import FormatError, InputError
 from bsv_store.vocabulary import VOLUME_KINDS, VolumeKind
 from bsv_store.volumes.checks import checked_volume
 from bsv_store.volumes.encoding import encode
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.volume import volume_kind
 
 KINDS = get_args(VolumeKind)
 
@@ -40,11 +40,11 @@ def test_fractions_alone_are_bounded(kind: VolumeKind) -> None:
 
 @pytest.mark.parametrize("name", ["data_mask", "data-mask", "Data Mask"])
 def test_kinds_are_found_in_any_spelling(name: str) -> None:
-    assert volume_kind(name) == "data_mask"
+    assert choice("kind", name, VOLUME_KINDS).name == "data_mask"
 
 
 @pytest.mark.parametrize("value", ["masks", 3, None])
 def test_other_kinds_are_errors_that_list_the_valid_ones(value: object) -> None:
     with pytest.raises(InputError) as caught:
-        volume_kind(value)
+        choice("kind", value, VOLUME_KINDS)
     assert all(repr(kind) in str(caught.value.hint) for kind in KINDS)

@@ -76,7 +76,6 @@ def fetch(
     """  # noqa: D301 (click needs \b)
     # Imported here, so that --help stays fast.
     from bsv_store.acquisition.fill import fill, plan_fill
-    from bsv_store.volumes.volume import volume_kind
 
     check_network_options(offline=offline, refresh=refresh, limit=limit)
     with opened_store() as store:
@@ -85,7 +84,7 @@ def fetch(
             store.files,
             require_experiments(store, selection),
             unionizes=unionizes,
-            volumes=[(volume_kind(kind), spacing_um)],
+            volumes=[(kind, spacing_um)],
             refresh=refresh,
             workers=workers,
             limit=limit,

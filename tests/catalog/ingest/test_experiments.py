@@ -12,8 +12,9 @@ from bsv_store.catalog.ingest import ingest_experiments
 from bsv_store.catalog.ingest.current import current_state
 from bsv_store.catalog.ingest.experiments import write_state
 from bsv_store.catalog.ingest.revisions import payload_of, read_history, record_of
-from bsv_store.catalog.records import ExperimentList, ExperimentRecord, ExperimentSourceKind, LineRecord
+from bsv_store.catalog.records import ExperimentList, ExperimentRecord, LineRecord
 from bsv_store.errors import InputError
+from bsv_store.vocabulary import ExperimentSourceKind
 from tests.catalog.ingest.dump import current_experiments, dump, forget_experiments, rows
 
 if TYPE_CHECKING:

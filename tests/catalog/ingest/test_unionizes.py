@@ -23,11 +23,11 @@ from bsv_store.catalog.records import (
     UNIONIZE_FIELDS,
     ExperimentList,
     ExperimentRecord,
-    UnionizePart,
     UnionizeTable,
 )
 from bsv_store.errors import InputError, UnknownExperimentError
 from bsv_store.formats.unionizes import read_unionizes
+from bsv_store.vocabulary import UnionizePart
 from tests.catalog.ingest.dump import dump, rows
 
 if TYPE_CHECKING:
