@@ -29,7 +29,8 @@
     │   └── SchemaTooNewError
     ├── BusyError                    5
     ├── UpstreamError                6   the Allen API failed
-    │   └── NotFoundUpstreamError
+    │   ├── NotFoundUpstreamError
+    │   └── UnreachableUpstreamError
     └── NoSpaceError                 7
 
 The message names the problem and the object; ``hint`` says what to do next.
@@ -174,6 +175,22 @@ class UpstreamError(BsvStoreError):
 
 class NotFoundUpstreamError(UpstreamError):
     """The Allen API does not have what was requested."""
+
+
+class UnreachableUpstreamError(UpstreamError):
+    """No connection to the server: its name, the network, a proxy or its certificate is the cause, not the object.
+
+    Parameters
+    ----------
+    message : str
+    hint : str, optional
+    reason : str
+        The cause alone, the same for all objects of the server.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, reason: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
 
 
 class NoSpaceError(BsvStoreError):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import gzip
+import itertools
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Literal
 from urllib.parse import unquote
 
 from bsv_store_synthetic import wire
@@ -141,6 +145,74 @@ class RedirectLoop(Fault):
     def apply(self, request: Request, make: MakeReply) -> Reply:
         """302 to the requested address."""
         return Reply(302, b"", HTML, (("Location", request.target),))
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect(Fault):
+    """A redirect to any address, or to the same path on another server if the address ends in a slash."""
+
+    location: str
+    code: int = 302
+
+    def apply(self, request: Request, make: MakeReply) -> Reply:
+        """The status and the address."""
+        target = self.location[:-1] + request.target if self.location.endswith("/") else self.location
+        return Reply(self.code, b"", HTML, (("Location", target),))
+
+
+@dataclass(frozen=True, slots=True)
+class EndlessRedirect(Fault):
+    """A redirect to the same address whose body never ends, or is a small gzip of zeros that expands a thousandfold."""
+
+    gzipped: bool = False
+
+    def apply(self, request: Request, make: MakeReply) -> Reply:
+        """302 with that body."""
+        start = f"HTTP/1.1 302 Found\r\nLocation: {request.target}\r\nContent-Type: {HTML}\r\n"
+        if self.gzipped:
+            body = _gzip_of_zeros()
+            head = f"{start}Content-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+            return Reply(302, b"", HTML, stream=lambda: (head.encode(), body))
+        block = b"10000\r\n" + bytes(0x10000) + b"\r\n"
+        head = f"{start}Transfer-Encoding: chunked\r\n\r\n"
+        return Reply(302, b"", HTML, stream=lambda: itertools.chain([head.encode()], itertools.repeat(block)))
+
+
+@functools.cache
+def _gzip_of_zeros() -> bytes:
+    return gzip.compress(bytes(256 * 1024 * 1024), 1)
+
+
+DripPart = Literal["status", "headers", "chunk extension", "trailers"]
+
+
+@dataclass(frozen=True, slots=True)
+class DripAround(Fault):
+    """A response whose status line, headers, chunk extension or trailers never end, sent byte by byte."""
+
+    part: DripPart
+    pause_s: float = 0.02
+
+    def apply(self, request: Request, make: MakeReply) -> Reply:
+        """The correct body, if any is reached, around which bytes drip."""
+        reply = make()
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {reply.content_type}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+        body = b"%x\r\n%s\r\n" % (len(reply.body), reply.body)
+        if self.part == "status":
+            start, drip = b"HTTP/1.1 200 ", b"O"
+        elif self.part == "headers":
+            start, drip = b"HTTP/1.1 200 OK\r\nX-Slow: ", b"a"
+        elif self.part == "chunk extension":
+            start, drip = head + b"1;slow=", b"a"
+        else:
+            start, drip = head + body + b"0\r\nX-Slow: ", b"a"
+
+        def pieces() -> Iterator[bytes]:
+            yield start
+            while True:
+                yield drip
+
+        return replace(reply, stream=pieces, pause_s=self.pause_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -75,6 +75,11 @@ class Reply:
         Bytes by which a part starts too late.
     range_honest : bool
         Whether Content-Range states the shift.
+    stream : callable or None
+        Returns the pieces of the whole response, status line and headers included, to send instead; the connection is
+        closed after the last one.
+    pause_s : float
+        Time between two of these pieces.
     """
 
     status: int
@@ -89,6 +94,8 @@ class Reply:
     honors_range: bool = True
     range_shift: int = 0
     range_honest: bool = True
+    stream: Callable[[], Iterable[bytes]] | None = None
+    pause_s: float = 0.0
 
 
 def page(status: int, text: str) -> Reply:

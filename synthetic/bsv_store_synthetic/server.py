@@ -6,7 +6,7 @@ import ipaddress
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -270,7 +270,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._is_counted = False
             self.server.owner.requests.end()
 
+    def _send_stream(self, pieces: Iterable[bytes], pause_s: float) -> None:
+        self.close_connection = True
+        for piece in pieces:
+            self.wfile.write(piece)
+            if self.server.owner._closing.wait(pause_s):
+                return
+
     def _send(self, reply: Reply) -> None:
+        if reply.stream is not None:
+            self._send_stream(reply.stream(), reply.pause_s)
+            return
         self.send_response(reply.status)
         for name, value in reply.headers:
             self.send_header(name, value)

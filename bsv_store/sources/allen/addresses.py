@@ -7,16 +7,21 @@ and quotes are percent-encoded.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from bsv_store.errors import InputError
+from bsv_store.sources.allen.credentials import NETRC_VARIABLE
+from bsv_store.text import shown
 from bsv_store.vocabulary import VolumeKind
 
 API_URL = "https://api.brain-map.org"
 API_URL_VARIABLE = "BSV_STORE_API_URL"
 DOWNLOAD_URL = "https://download.alleninstitute.org"
 DOWNLOAD_URL_VARIABLE = "BSV_STORE_DOWNLOAD_URL"
+
+ALLEN_HOSTS = frozenset(("api.brain-map.org", "connectivity.brain-map.org", "download.alleninstitute.org"))
 
 _QUERY = "/api/v2/data/query.json?q="
 
@@ -27,7 +32,7 @@ def api_url(url: str | None = None) -> str:
     Raises
     ------
     InputError
-        If it is not an http or https address, or has a query.
+        If it is not an http or https address, or has a query, a user name or a password.
     """
     return _base(url, API_URL_VARIABLE, API_URL, what="the Allen API")
 
@@ -38,7 +43,7 @@ def download_url(url: str | None = None) -> str:
     Raises
     ------
     InputError
-        If it is not an http or https address, or has a query.
+        If it is not an http or https address, or has a query, a user name or a password.
     """
     return _base(url, DOWNLOAD_URL_VARIABLE, DOWNLOAD_URL, what="Allen's file server")
 
@@ -46,19 +51,41 @@ def download_url(url: str | None = None) -> str:
 def _base(url: str | None, variable: str, default: str, *, what: str) -> str:
     origin = "the argument" if url is not None else variable
     chosen = url if url is not None else os.environ.get(variable) or default
-    try:
-        parts = urlsplit(chosen)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
-        # Accessing the port validates it.
-        usable = usable and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
+    problem = f"the address of {what} (from {origin})"
+    if not isinstance(chosen, str):
+        raise InputError(f"{problem} must be a string, got {shown(chosen)}", hint=f"For example {default}.")
+    if "@" in unquote(chosen):
+        # Not shown, and not chained: the address is recorded as the source of everything downloaded from it.
         raise InputError(
-            f"the address of {what}, {chosen!r} (from {origin}), is not a valid http or https address",
-            hint=f"For example {default}.",
+            f"{problem} contains a user name or password, which every user of the store could read",
+            hint=f"Leave them out. If the server needs a password, set {NETRC_VARIABLE} to the path of a netrc file.",
+        )
+    if not _is_base(chosen):
+        raise InputError(
+            f"{problem}, {shown(_without_query(chosen))}, is not a valid http or https address",
+            hint=f"For example {default}. It must not have a query.",
         )
     return chosen.rstrip("/")
+
+
+def _is_base(address: str) -> bool:
+    # Only printable ASCII is valid in an address; urllib would drop some control characters silently.
+    if not (address.isascii() and address.isprintable()) or set(address) & set(" \\?#"):
+        return False
+    try:
+        parts = urlsplit(address)
+        # Raises if a part of the name is too long.
+        name = (parts.hostname or "").encode("idna")
+        # Accessing the port validates it.
+        return parts.scheme in ("http", "https") and bool(name) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _without_query(address: str) -> str:
+    # A query may contain a key.
+    start = re.split("[?#]", address, maxsplit=1)[0]
+    return start if start == address else f"{address[: len(start) + 1]}..."
 
 
 def structures_url(base: str, *, start_row: int = 0) -> str:

@@ -24,7 +24,7 @@ from bsv_store.formats.experiments import experiments_from_rows
 from bsv_store.formats.nrrd import read_nrrd, spool_nrrd
 from bsv_store.formats.structures import read_structures
 from bsv_store.formats.unionizes import BOTH_PARTS, unionize_table_from_rows
-from bsv_store.sources.allen import addresses
+from bsv_store.sources.allen import addresses, credentials
 from bsv_store.sources.allen.gate import Clock
 from bsv_store.sources.allen.transfer import (
     RETRY_HINT,
@@ -60,7 +60,7 @@ class Reply(Generic[T]):
     ----------
     value : T
     source : str
-        The requested address; for several pages, that of the first.
+        The address it came from, after redirects; for several pages, that of the first.
     size_bytes : int
         Length of all bodies.
     """
@@ -97,7 +97,12 @@ class AllenClient:
     Raises
     ------
     InputError
-        If an address is not an http or https address, or a number is out of range.
+        If an address is not a plain http or https address, or a number is out of range.
+
+    Notes
+    -----
+    Proxies and trusted certificates are taken from the environment, passwords only from the file that the variable
+    ``BSV_STORE_NETRC`` names. Redirects are followed to the same host, or between Allen's hosts.
     """
 
     def __init__(
@@ -121,7 +126,8 @@ class AllenClient:
         self.connections = connections
         policy = RetryPolicy(connect_timeout_s, read_timeout_s, deadline_s, attempts, backoff_s, connections)
         agent = user_agent or f"bsv-store/{__version__} (python-requests)"
-        self._transfer = Transfer(policy, user_agent=agent, clock=clock)
+        logins = credentials.logins([self.api_url, self.download_url])
+        self._transfer = Transfer(policy, user_agent=agent, logins=logins, clock=clock)
 
     @property
     def host(self) -> str:
@@ -264,8 +270,8 @@ class AllenClient:
             # Volumes at 10 um are hundreds of megabytes.
             factor = max(1.0, grid.size / Grid(25).size)
             request = Request(url, what, limit, sink, on_bytes, can_resume=True, deadline_factor=factor)
-            volume = self._transfer.get(request, read)
-            return Reply(volume, url, sink.seek(0, 2))
+            volume, source = self._transfer.get(request, read)
+            return Reply(volume, source, sink.seek(0, 2))
 
     def annotation(
         self,
@@ -304,13 +310,14 @@ class AllenClient:
         with _sink(scratch) as sink:
             limit = _HEADER_LIMIT + _MAX_VOXEL_BYTES * grid.size
             try:
-                annotation = self._transfer.get(Request(url, what, limit, sink, on_bytes, can_resume=True), read)
+                request = Request(url, what, limit, sink, on_bytes, can_resume=True)
+                annotation, source = self._transfer.get(request, read)
             except NotFoundUpstreamError as error:
                 raise NotFoundUpstreamError(
                     error.message,
                     hint="Check the address, or use a file: bsv-store ingest annotation.",
                 ) from error
-            return Reply(annotation, url, sink.seek(0, 2))
+            return Reply(annotation, source, sink.seek(0, 2))
 
     def annotation_source(self, spacing_um: int) -> str:
         """The address of :meth:`annotation`."""
@@ -343,11 +350,13 @@ class AllenClient:
         """All rows of a reply, page by page until their number is the total that the server states."""
         rows: Rows = []
         size = 0
+        first_source = ""
         total: int | None = None
         for _ in range(_MAX_PAGES):
             url, start = url_from(len(rows)), len(rows)
             request = Request(url, what, limit_bytes - size, on_bytes=on_bytes)
-            page, length = self._transfer.get(request, partial(_page, start, what=what))
+            (page, length), source = self._transfer.get(request, partial(_page, start, what=what))
+            first_source = first_source or source
             rows += page.messages
             size += length
             total = page.total_rows if total is None else total
@@ -356,7 +365,7 @@ class AllenClient:
             if len(rows) == total:
                 if start and _has_repeats(rows):
                     break
-                return _Pages(rows, what, url_from(0), size)
+                return _Pages(rows, what, first_source, size)
             if not page.messages:
                 break
         raise UpstreamError(

@@ -1,36 +1,66 @@
-"""Connections that another thread can abort: otherwise Ctrl-C would wait for a server that hangs."""
+"""Connections that another thread can shut down: at the deadline of an exchange, or when the user interrupts.
+
+Socket timeouts limit the time between two packets only: a server that sends one byte of a header, a chunk size or a
+trailer at a time can hold a thread for days. A timer therefore shuts the socket down at the deadline.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
+from collections.abc import Iterator
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+# The timer shuts down again after this time: at the deadline, the thread may be about to open its connection.
+_REPEAT_S = 0.1
+
 
 class Connections:
-    """The open connections of one client, in any number of threads."""
+    """The open connections of one client, in any number of threads. Each connection is used by a single thread."""
 
     def __init__(self) -> None:
-        self._open: WeakSet[HTTPConnection] = WeakSet()
+        self._threads: WeakKeyDictionary[HTTPConnection, int] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self.pool_classes = _pool_classes(self)
 
     def add(self, connection: HTTPConnection) -> None:
-        """Register a connection."""
+        """Register a connection of the current thread."""
         with self._lock:
-            self._open.add(connection)
+            self._threads[connection] = threading.get_ident()
 
-    def abort(self) -> None:
-        """Shut down all connections: threads that read from them get an error at once."""
+    def abort(self, thread: int | None = None) -> None:
+        """Shut down all connections, or those of one thread: threads that read from them get an error at once."""
         with self._lock:
-            for connection in self._open:
-                _shut_down(connection.sock)
+            for connection, owner in self._threads.items():
+                if thread in (None, owner):
+                    _shut_down(connection.sock)
+
+    @contextlib.contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        """Shut down the connections of the current thread if the block takes longer than this."""
+        ended = threading.Event()
+        timer = threading.Thread(
+            target=self._abort_after, args=(seconds, ended, threading.get_ident()), name="bsv-store-timer", daemon=True
+        )
+        timer.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            # Afterwards the thread's connections may serve another exchange.
+            timer.join()
+
+    def _abort_after(self, seconds: float, ended: threading.Event, thread: int) -> None:
+        wait_s = seconds
+        while not ended.wait(wait_s):
+            self.abort(thread)
+            wait_s = _REPEAT_S
 
 
 class AbortableAdapter(HTTPAdapter):
@@ -55,13 +85,14 @@ class AbortableAdapter(HTTPAdapter):
 def _pool_classes(connections: Connections) -> dict[str, type[HTTPConnectionPool]]:
     class Plain(HTTPConnection):
         def connect(self) -> None:
-            super().connect()
+            # Before connecting, since a proxy already answers while the connection is being made.
             connections.add(self)
+            super().connect()
 
     class Secure(HTTPSConnection):
         def connect(self) -> None:
-            super().connect()
             connections.add(self)
+            super().connect()
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain

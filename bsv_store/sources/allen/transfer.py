@@ -2,18 +2,24 @@
 
 Retried: connection failures, timeouts, 429 and 5xx, incomplete bodies, and web pages or reported failures in place of
 data. A body that its reader refuses is retried once, because the network may have damaged it; if the same bytes come
-again, the object itself is invalid. Not retried: 404, other 4xx, redirect loops, bodies above the limit, the deadline.
+again, the object itself is invalid. Not retried: 404, other 4xx, redirects that are not followed, bodies above the
+limit, the deadline, and a host that never responded and has refused several connections in a row.
+
+The body of a redirect is not read, and bodies are decompressed in pieces, so that memory stays bounded. One deadline
+holds for everything: connections, headers, redirects, bodies and trailers.
 """
 
 from __future__ import annotations
 
+import http.client
 import io
 import logging
 import os
-import re
 import threading
 import zlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -26,12 +32,18 @@ from bsv_store.errors import (
     FrameError,
     NoSpaceError,
     NotFoundUpstreamError,
+    UnreachableUpstreamError,
     UpstreamError,
 )
 from bsv_store.formats.fields import looks_like_html
+from bsv_store.sources.allen import credentials
 from bsv_store.sources.allen.addresses import API_URL_VARIABLE, DOWNLOAD_URL_VARIABLE
+from bsv_store.sources.allen.decoding import BodyDecoder
 from bsv_store.sources.allen.gate import Clock, HostGate
+from bsv_store.sources.allen.reasons import network_reason, unreachable_reason
+from bsv_store.sources.allen.redirects import MAX_REDIRECTS, RedirectError, redirect_target
 from bsv_store.sources.allen.resume import PartialBody
+from bsv_store.text import shown
 from bsv_store.volumes.files import is_no_space
 
 if TYPE_CHECKING:
@@ -43,11 +55,13 @@ T = TypeVar("T")
 
 _CHUNK_BYTES = 256 * 1024
 _SNIFF_BYTES = 256
-_MAX_REDIRECTS = 5
 _MAX_BACKOFF_S = 8.0
 _MAX_PAUSE_S = 120.0
 _TRANSIENT = frozenset((408, 425, 429))
 _ABSENT = frozenset((404, 410))
+# A host that has not responded yet is given up after this many failed connections of all threads, and for this time.
+_MAX_CONNECTION_FAILURES = 3
+_GIVEN_UP_S = 30.0
 
 RETRY_HINT = "Run the command again later: complete downloads are kept, incomplete ones start over."
 NETWORK_HINT = (
@@ -118,10 +132,11 @@ class Request:
 class _RetryError(Exception):
     """An attempt that failed for a reason that may be temporary."""
 
-    def __init__(self, reason: str, hint: str = RETRY_HINT) -> None:
+    def __init__(self, reason: str, hint: str = RETRY_HINT, *, is_unreachable: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.hint = hint
+        self.is_unreachable = is_unreachable
 
 
 class Transfer:
@@ -131,29 +146,46 @@ class Transfer:
     ----------
     policy : RetryPolicy
     user_agent : str
+    logins : mapping of str to (str, str)
+        User name and password for hosts.
     clock : Clock
     """
 
-    def __init__(self, policy: RetryPolicy, *, user_agent: str, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        *,
+        user_agent: str,
+        logins: Mapping[str, tuple[str, str]] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         # stamina logs a warning for each retry, which Python prints unless logging is configured.
         if not (logger := logging.getLogger("stamina")).handlers:
             logger.addHandler(logging.NullHandler())
         self._policy = policy
         self._user_agent = user_agent
+        self._logins = logins or {}
         self._clock = clock or Clock()
         self._gate = HostGate(policy.connections, self._clock)
         self._local = threading.local()
         self._sessions: list[requests.Session] = []
         self._connections: Connections | None = None
         self._lock = threading.Lock()
+        self._reached: set[str] = set()
+        self._connection_failures: Counter[str] = Counter()
+        self._given_up: dict[str, tuple[float, str]] = {}
 
-    def get(self, request: Request, read: Callable[[BinaryIO], T]) -> T:
-        """Get an object, and return the result of ``read``, which is called with the body at its start.
+    def get(self, request: Request, read: Callable[[BinaryIO], T]) -> tuple[T, str]:
+        """Get an object, and return the result of ``read`` and the address it came from, after redirects.
+
+        ``read`` is called with the body at its start.
 
         Raises
         ------
         NotFoundUpstreamError
             If the server does not have the object.
+        UnreachableUpstreamError
+            If there is no connection to the server.
         UpstreamError
             If the transfer fails, or ``read`` refuses the body. The message names the object and the address.
         NoSpaceError
@@ -176,8 +208,10 @@ class Transfer:
             for attempt in attempts:
                 with attempt:
                     state.attempts += 1
-                    return self._once(state, read)
+                    return self._once(state, read), state.source
         except _RetryError as error:
+            if error.is_unreachable:
+                raise self._unreachable(state, error.reason) from error
             raise UpstreamError(state.message(error.reason), hint=error.hint) from error
         raise AssertionError("stamina ends with a result or an error")
 
@@ -205,13 +239,14 @@ class Transfer:
 
         check()
         host = urlsplit(state.request.url).netloc
+        self._check_given_up(state, host)
         try:
-            with self._gate.slot(host, check), self._open(state) as response:
+            with self._gate.slot(host, check), self._exchange(state) as response:
                 self._check_status(state, response, host)
                 self._receive(state, response)
-        except requests.TooManyRedirects as error:
-            raise UpstreamError(state.message("too many redirects"), hint=NETWORK_HINT) from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        except RedirectError as error:
+            raise UpstreamError(state.message(str(error)), hint=NETWORK_HINT) from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
             if isinstance(error, OSError) and is_no_space(error):
                 # Retrying would not help.
                 raise NoSpaceError(
@@ -220,18 +255,68 @@ class Transfer:
                 ) from error
             # The partial body is kept: the next attempt may resume it.
             check()
-            raise _RetryError(_network_reason(error), NETWORK_HINT) from error
+            if reason := unreachable_reason(error, urlsplit(state.source).netloc):
+                self._note_unreachable(state, host, reason, error)
+                raise _RetryError(reason, NETWORK_HINT, is_unreachable=True) from error
+            raise _RetryError(network_reason(error), NETWORK_HINT) from error
         return self._read(state, read)
 
-    def _open(self, state: _State) -> requests.Response:
-        headers = {"Accept-Encoding": "identity"} if state.request.can_resume else {}
+    @contextmanager
+    def _exchange(self, state: _State) -> Iterator[requests.Response]:
+        """The response to a request, after redirects; its connection is shut down at the deadline."""
+        state.source = state.request.url
+        session = self._session()
+        assert self._connections is not None
+        with self._connections.limited(max(0.0, state.deadline - self._clock.now())):
+            for _ in range(MAX_REDIRECTS + 1):
+                with self._send(session, state) as response:
+                    self._reached.add(urlsplit(state.request.url).netloc)
+                    target = redirect_target(state.source, response.status_code, response.headers)
+                    if target is None:
+                        yield response
+                        return
+                self._check_deadline(state)
+                state.source = target
+        raise RedirectError(f"more than {MAX_REDIRECTS} redirects")
+
+    def _send(self, session: requests.Session, state: _State) -> requests.Response:
+        # Volumes are compressed already, and only a body that is not compressed on the way can be resumed.
+        headers = {"Accept-Encoding": "identity" if state.request.can_resume else "gzip"}
         headers.update(state.body.request_headers())
         remaining = max(0.1, state.deadline - self._clock.now())
         timeout = (
             min(self._policy.connect_timeout_s, remaining),
             min(self._policy.read_timeout_s, remaining),
         )
-        return self._session().get(state.request.url, headers=headers, timeout=timeout, stream=True)
+        return session.get(
+            state.source,
+            headers=headers,
+            timeout=timeout,
+            stream=True,
+            allow_redirects=False,
+            proxies=credentials.proxies(state.source),
+            auth=self._logins.get(urlsplit(state.source).netloc),
+        )
+
+    def _check_given_up(self, state: _State, host: str) -> None:
+        with self._lock:
+            until, reason = self._given_up.get(host, (0.0, ""))
+        if self._clock.now() < until:
+            raise self._unreachable(state, reason)
+
+    def _note_unreachable(self, state: _State, host: str, reason: str, cause: Exception) -> None:
+        """Raise if there is no point in another attempt."""
+        with self._lock:
+            if host in self._reached:
+                return
+            self._connection_failures[host] += 1
+            if self._connection_failures[host] < _MAX_CONNECTION_FAILURES:
+                return
+            self._given_up[host] = (self._clock.now() + _GIVEN_UP_S, reason)
+        raise self._unreachable(state, reason) from cause
+
+    def _unreachable(self, state: _State, reason: str) -> UnreachableUpstreamError:
+        return UnreachableUpstreamError(state.message(reason), hint=NETWORK_HINT, reason=reason)
 
     def _check_status(self, state: _State, response: requests.Response, host: str) -> None:
         status = response.status_code
@@ -260,18 +345,30 @@ class Transfer:
         request, body = state.request, state.body
         if refusal := body.begin(response.status_code, response.headers, keep=request.can_resume):
             raise _RetryError(refusal)
-        # read1 returns the bytes received so far, so the deadline is checked even if the body comes byte by byte.
-        while data := response.raw.read1(_CHUNK_BYTES, decode_content=True):
-            body.write(data)
-            request.on_bytes(len(data))
-            if body.size > request.limit_bytes:
-                raise UpstreamError(
-                    state.message(f"the body is longer than {request.limit_bytes} bytes"),
-                    hint="This is not the expected object: check the address of the API.",
-                )
-            self._check_deadline(state)
+        encoding = response.headers.get("Content-Encoding", "")
+        try:
+            decoder = BodyDecoder(encoding)
+            # read1 returns the bytes received so far, so the deadline is checked even if the body comes byte by byte.
+            while data := response.raw.read1(_CHUNK_BYTES, decode_content=False):
+                for block in decoder.blocks(data):
+                    body.write(block)
+                    if body.size > request.limit_bytes:
+                        raise UpstreamError(
+                            state.message(f"the body is longer than {request.limit_bytes} bytes"),
+                            hint="This is not the expected object: check the address of the API.",
+                        )
+                request.on_bytes(len(data))
+                self._check_deadline(state)
+        except zlib.error as error:
+            raise _RetryError(f"the body is not valid {encoding}: {error}") from error
+        except ValueError as error:
+            raise _RetryError(f"the server sent the encoding {shown(encoding)}, which was not requested") from error
+        # At the deadline the connection is shut down, which may look like the end of the body.
+        self._check_deadline(state)
         if body.is_short():
             raise _RetryError(f"the body ends after {body.size} of {body.total} bytes")
+        if not decoder.is_complete:
+            raise _RetryError(f"the compressed body is cut off after {body.size} bytes")
 
     def _read(self, state: _State, read: Callable[[BinaryIO], T]) -> T:
         sink = state.request.sink
@@ -304,15 +401,12 @@ class Transfer:
             )
 
     def _session(self) -> requests.Session:
-        import requests
 
         from bsv_store.sources.allen.connections import AbortableAdapter, Connections
 
         # A child process must not use its parent's connections.
         if getattr(self._local, "process", None) != os.getpid():
-            session = requests.Session()
-            session.max_redirects = _MAX_REDIRECTS
-            session.headers["User-Agent"] = self._user_agent
+            session = _plain_session(self._user_agent)
             with self._lock:
                 self._connections = self._connections or Connections()
                 for scheme in ("http://", "https://"):
@@ -323,6 +417,23 @@ class Transfer:
         return current
 
 
+def _plain_session(user_agent: str) -> requests.Session:
+    """A session that takes nothing from the environment by itself, and leaves redirects to its caller."""
+    import requests
+
+    class Session(requests.Session):
+        def get_redirect_target(self, resp: requests.Response) -> str | None:
+            # Otherwise requests reads the body of a redirect into memory, even if it is not to follow it.
+            return None
+
+    session = Session()
+    # True would send an entry of ~/.netrc, also its default one, to any host.
+    session.trust_env = False
+    session.verify = credentials.certificates()
+    session.headers["User-Agent"] = user_agent
+    return session
+
+
 @dataclass(slots=True)
 class _State:
     """A request in progress."""
@@ -330,13 +441,15 @@ class _State:
     request: Request
     deadline: float
     body: PartialBody
+    source: str = ""
     attempts: int = 0
     refused: int | None = None
 
     def message(self, reason: str) -> str:
         what, url = self.request.what, self.request.url
         start = reason if reason.startswith(what) else f"{what}: {reason}"
-        return f"{start}; asked {url} {'once' if self.attempts == 1 else f'{self.attempts} times'}"
+        redirected = f", redirected to {self.source}" if self.source not in ("", url) else ""
+        return f"{start}; asked {url}{redirected} {'once' if self.attempts == 1 else f'{self.attempts} times'}"
 
 
 def _digest(sink: BinaryIO) -> int:
@@ -345,24 +458,6 @@ def _digest(sink: BinaryIO) -> int:
     while block := sink.read(_CHUNK_BYTES):
         value = zlib.crc32(block, value)
     return value
-
-
-def _network_reason(error: Exception) -> str:
-    import requests
-    import urllib3.exceptions
-
-    if isinstance(error, requests.exceptions.SSLError):
-        return f"the TLS connection failed: {error}"
-    if isinstance(error, requests.ConnectTimeout):
-        return "the connection timed out"
-    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
-        return "the server did not respond in time"
-    cause = error
-    while isinstance(cause.args[0] if cause.args else None, Exception):
-        cause = cause.args[0]
-    # urllib3 begins its messages with the representation of an internal object.
-    reason = re.sub(r"^\w+\(host=[^)]*\): ", "", str(getattr(cause, "reason", None) or cause))
-    return f"the connection failed: {reason}"
 
 
 def _retry_after_s(header: str | None) -> float | None:

@@ -1,0 +1,70 @@
+"""What a request takes from the environment: the proxy, certificates, and a password only where one was asked for."""
+
+from __future__ import annotations
+
+import netrc
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bsv_store.errors import InputError
+from bsv_store.text import shown
+
+NETRC_VARIABLE = "BSV_STORE_NETRC"
+_CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+def proxies(url: str) -> dict[str, str]:
+    """The proxies that the environment names for an address (``https_proxy``, ``no_proxy`` and so on)."""
+    from requests.utils import get_environ_proxies
+
+    return dict(get_environ_proxies(url, no_proxy=None))
+
+
+def certificates() -> str | bool:
+    """The file or folder of trusted certificates that the environment names; True means those of certifi."""
+    return next((os.environ[name] for name in _CERTIFICATE_VARIABLES if os.environ.get(name)), True)
+
+
+def logins(urls: list[str]) -> dict[str, tuple[str, str]]:
+    """User name and password for hosts, from the file that ``BSV_STORE_NETRC`` names; empty if it is not set.
+
+    The entry ``default`` of the file is never used, and neither is ``~/.netrc`` unless the variable names it.
+
+    Parameters
+    ----------
+    urls : list of str
+        Base addresses.
+
+    Returns
+    -------
+    dict
+        For each name and port, as in the addresses.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    """
+    name = os.environ.get(NETRC_VARIABLE)
+    if not name:
+        return {}
+    hosts, problem = {}, None
+    try:
+        hosts = netrc.netrc(str(Path(name).expanduser())).hosts
+    except netrc.NetrcParseError as error:
+        problem = f"line {error.lineno} is not valid"
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or "it is not a text file"
+    if problem is not None:
+        # Not chained to the cause, which may quote a password.
+        raise InputError(f"{shown(name)} (from {NETRC_VARIABLE}) cannot be read: {problem}", hint=_FORM_HINT)
+    found = {}
+    for url in urls:
+        parts = urlsplit(url)
+        if parts.hostname != "default" and (entry := hosts.get(parts.hostname or "")) is not None:
+            found[parts.netloc] = (entry[0], entry[2])
+    return found
+
+
+_FORM_HINT = "It must have lines of the form: machine HOST login USER password PASSWORD"

@@ -1,0 +1,72 @@
+"""Plain words for the errors of requests and urllib3, whose own texts show internal objects."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+from typing import Any
+
+
+def unreachable_reason(error: BaseException, host: str) -> str | None:
+    """Why there is no connection to a host, in plain words; None if the error came later."""
+    import ssl
+
+    import requests
+    import urllib3.exceptions
+
+    causes = list(_causes(error))
+
+    def found(*kinds: type[BaseException]) -> Any:
+        return next((each for each in causes if isinstance(each, kinds)), None)
+
+    subject = f"the proxy for {host}" if found(requests.exceptions.ProxyError) else host
+    if found(urllib3.exceptions.NameResolutionError):
+        return f"{subject} cannot be reached: the name could not be resolved"
+    # Before ConnectTimeoutError, from which urllib3 derives it.
+    if found(urllib3.exceptions.NewConnectionError):
+        return f"{subject} cannot be reached: {_system_words(causes) or 'no connection'}"
+    if found(urllib3.exceptions.ConnectTimeoutError):
+        return f"{subject} cannot be reached: the connection timed out"
+    if (certificate := found(ssl.SSLCertVerificationError)) is not None:
+        return f"{host} cannot be trusted: its certificate is not valid ({certificate.verify_message})"
+    if isinstance(error, requests.exceptions.SSLError):
+        reason = getattr(found(ssl.SSLError), "reason", None) or "handshake failed"
+        return f"{host} cannot be reached: no TLS connection ({reason})"
+    if found(requests.exceptions.ProxyError):
+        return f"{subject} cannot be used: {_system_words(causes) or 'it refused the connection'}"
+    return None
+
+
+def network_reason(error: BaseException) -> str:
+    """Why a transfer failed, in plain words."""
+    import requests
+    import urllib3.exceptions
+
+    causes = list(_causes(error))
+    if any(isinstance(each, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError) for each in causes):
+        return "the server did not respond in time"
+    if any(isinstance(each, urllib3.exceptions.IncompleteRead | http.client.IncompleteRead) for each in causes):
+        return "the connection failed: it was closed before the end of the body"
+    if any(isinstance(each, http.client.RemoteDisconnected) for each in causes):
+        return "the connection failed: it was closed without a response"
+    if any(isinstance(each, http.client.HTTPException) for each in causes):
+        return "the connection failed: the response is not valid HTTP"
+    return f"the connection failed: {_system_words(causes) or type(causes[-1]).__name__}"
+
+
+def _system_words(causes: list[BaseException]) -> str | None:
+    """The operating system's words for an error, such as "Connection refused"."""
+    return next((each.strerror for each in reversed(causes) if isinstance(each, OSError) and each.strerror), None)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and those that it wraps, outermost first: requests and urllib3 wrap them in several ways."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        current = waiting.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        wrapped = [*current.args, getattr(current, "reason", None), current.__cause__, current.__context__]
+        waiting += [each for each in wrapped if isinstance(each, BaseException)]
