@@ -6,11 +6,11 @@ from contextlib import AbstractContextManager, nullcontext
 
 from bsv_store.sources.allen import AllenClient
 
-_CONNECTIONS = 4
+CONNECTIONS = 4
 
 
 def client_unless(
-    offline: bool, api_url: str | None = None, *, connections: int = _CONNECTIONS
+    offline: bool, api_url: str | None = None, *, connections: int = CONNECTIONS
 ) -> AbstractContextManager[AllenClient | None]:
     """A client for a ``with`` statement, which gives None if ``offline``."""
     return nullcontext() if offline else AllenClient(api_url=api_url, connections=connections)

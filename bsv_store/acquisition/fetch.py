@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bsv_store import check
 from bsv_store.acquisition.presence import check_complete, check_known, present_volumes
 from bsv_store.acquisition.tasks.volumes import VolumeTask
-from bsv_store.acquisition.work.outcome import Failure
+from bsv_store.acquisition.work.outcome import Failure, failures_text, reasons
 from bsv_store.acquisition.work.sharing import SharedWork
 from bsv_store.catalog.database.engine import Database
 from bsv_store.progress import Progress
@@ -33,6 +34,10 @@ class FetchReport:
     present : tuple of int
         Experiments whose volume was in the store already, or was stored by another process meanwhile.
     failed : tuple of Failure
+    not_attempted : tuple of int
+        Experiments left when the run stopped early.
+    stopped : str or None
+        Why the run stopped early, if it did: for example because the server cannot be reached.
     downloaded_bytes : int
     """
 
@@ -43,18 +48,26 @@ class FetchReport:
     present: tuple[int, ...]
     failed: tuple[Failure, ...]
     downloaded_bytes: int
+    not_attempted: tuple[int, ...] = ()
+    stopped: str | None = None
 
     @property
     def what(self) -> str:
         """The objects that were requested."""
         return f"{self.kind} at {self.spacing_um} um"
 
+    @property
+    def reasons(self) -> dict[int, str]:
+        """For each experiment whose data are still missing, the reason."""
+        return reasons(self.failed, self.not_attempted, self.stopped)
+
     def summary(self) -> str:
         """The result in one sentence."""
         recovered = f", {len(self.recovered)} recovered from an interrupted run" if self.recovered else ""
         return (
             f"{self.what}: {len(self.fetched)} fetched ({size_text(self.downloaded_bytes)}), "
-            f"{len(self.present)} already present{recovered}, {len(self.failed)} failed."
+            f"{len(self.present)} already present{recovered}, "
+            f"{failures_text(self.failed, self.not_attempted, self.stopped)}."
         )
 
 
@@ -68,12 +81,14 @@ def fetch_volumes(
     spacing_um: int = 100,
     refresh: bool = False,
     workers: int = 4,
+    stop_at_failure: bool = False,
     progress: Progress | None = None,
 ) -> FetchReport:
     """Download the missing volumes of experiments.
 
     A volume counts as present if it is recorded and has a file of the recorded size. Downloads that fail are listed in
-    the report; the others are stored. If several processes fetch the same experiments at once, each volume is
+    the report; the others are stored. If the server cannot be reached, the run stops after a few failures, and the
+    report counts what was not attempted. If several processes fetch the same experiments at once, each volume is
     downloaded once.
 
     Parameters
@@ -90,6 +105,8 @@ def fetch_volumes(
         Number of simultaneous downloads. At most as many as the client opens connections, and fewer if other runs on
         the store use them. At 25 and 10 um each needs some 100 MB of memory, and disk space under the store's ``tmp/``
         for the download and four bytes per voxel.
+    stop_at_failure : bool
+        Download nothing more after a first failure.
     progress : Progress, optional
 
     Raises
@@ -101,6 +118,7 @@ def fetch_volumes(
     NoSpaceError, ReadOnlyStoreError, StoreError, BusyError
         If the store fails. Volumes stored before that remain.
     """
+    check.whole_number("workers", workers, least=1)
     ids = list(dict.fromkeys(experiment_ids))
     Grid(spacing_um)
     check_known(database, ids)
@@ -109,8 +127,18 @@ def fetch_volumes(
         check_complete(f"{kind} at {spacing_um} um", [i for i in ids if i not in present])
         return FetchReport(kind, spacing_um, (), (), tuple(ids), (), 0)
     task = VolumeTask(database, files, client, kind, spacing_um, refresh=refresh)
-    work = SharedWork(database, task, workers=workers, progress=progress)
+    work = SharedWork(database, task, workers=workers, stop_at_failure=stop_at_failure, progress=progress)
     outcome = work.run(ids)
     recovered = tuple(i for i in outcome.stored if i in task.recovered)
     fetched = tuple(i for i in outcome.stored if i not in task.recovered)
-    return FetchReport(kind, spacing_um, fetched, recovered, outcome.present, outcome.failed, work.control.size_bytes)
+    return FetchReport(
+        kind,
+        spacing_um,
+        fetched,
+        recovered,
+        outcome.present,
+        outcome.failed,
+        work.control.size_bytes,
+        outcome.not_attempted,
+        outcome.stopped,
+    )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from bsv_store.acquisition.clients import client_unless
+from bsv_store.acquisition.clients import CONNECTIONS, client_unless
 from bsv_store.acquisition.fetch import FetchReport, fetch_volumes
-from bsv_store.acquisition.plan import FillPlan, plan_unionizes, plan_volumes
+from bsv_store.acquisition.plan import FillPlan, Plan, plan_unionizes, plan_volumes
 from bsv_store.acquisition.sync import UnionizeSyncReport, sync_unionizes
 from bsv_store.catalog.database.engine import Database
 from bsv_store.progress import Progress
+from bsv_store.text import number_of
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.files import StoreFiles
 
@@ -65,6 +66,7 @@ def fill(
     plan: FillPlan,
     *,
     offline: bool = False,
+    stop_at_failure: bool = False,
     api_url: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[UnionizeSyncReport | FetchReport, ...]:
@@ -76,6 +78,8 @@ def fill(
         From `plan_fill`.
     offline : bool
         Open no connection; missing data are then an error.
+    stop_at_failure : bool
+        Download nothing more after a first failure, because all data are needed.
     api_url : str, optional
         By default the variable ``BSV_STORE_API_URL``, else Allen's address.
     progress : Progress, optional
@@ -88,23 +92,40 @@ def fill(
         If the store fails. Data stored before that remain.
     """
     reports: list[UnionizeSyncReport | FetchReport] = []
-    for part in plan.parts:
-        ids = part.experiment_ids
-        if part.kind is None or part.spacing_um is None:
-            with client_unless(offline, api_url) as client:
-                reports.append(sync_unionizes(database, client, ids, refresh=part.refresh, progress=progress))
-            continue
-        with client_unless(offline, api_url, connections=part.workers) as client:
-            report = fetch_volumes(
-                database,
-                files,
-                client,
-                ids,
-                kind=part.kind,
-                spacing_um=part.spacing_um,
-                refresh=part.refresh,
-                workers=part.workers,
-                progress=progress,
-            )
-        reports.append(report)
+    # One client for all parts: it remembers that the server cannot be reached.
+    connections = max((part.workers for part in plan.parts if part.kind is not None), default=CONNECTIONS)
+    with client_unless(offline, api_url, connections=connections) as client:
+        for part in plan.parts:
+            if stop_at_failure and reports and (missed := reports[-1].reasons):
+                reports.append(_not_attempted(part, f"{number_of(len(missed), 'download')} before failed"))
+            elif part.kind is None or part.spacing_um is None:
+                report = sync_unionizes(
+                    database,
+                    client,
+                    part.experiment_ids,
+                    refresh=part.refresh,
+                    stop_at_failure=stop_at_failure,
+                    progress=progress,
+                )
+                reports.append(report)
+            else:
+                fetched = fetch_volumes(
+                    database,
+                    files,
+                    client,
+                    part.experiment_ids,
+                    kind=part.kind,
+                    spacing_um=part.spacing_um,
+                    refresh=part.refresh,
+                    workers=part.workers,
+                    stop_at_failure=stop_at_failure,
+                    progress=progress,
+                )
+                reports.append(fetched)
     return tuple(reports)
+
+
+def _not_attempted(part: Plan, reason: str) -> UnionizeSyncReport | FetchReport:
+    if part.kind is None or part.spacing_um is None:
+        return UnionizeSyncReport((), part.present, (), 0, 0, part.missing, reason)
+    return FetchReport(part.kind, part.spacing_um, (), (), part.present, (), 0, part.missing, reason)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bsv_store.acquisition.presence import check_complete, check_known, experiments_with_unionizes
 from bsv_store.acquisition.tasks.unionizes import UNIONIZE_BATCH, UnionizeTask
-from bsv_store.acquisition.work.outcome import Failure
+from bsv_store.acquisition.work.outcome import Failure, failures_text, reasons
 from bsv_store.acquisition.work.sharing import SharedWork
 from bsv_store.catalog.database.bulk import refresh_statistics_after
 from bsv_store.catalog.database.engine import Database
@@ -31,6 +31,10 @@ class UnionizeSyncReport:
     present : tuple of int
         Experiments whose table was in the store already, or was stored by another process meanwhile.
     failed : tuple of Failure
+    not_attempted : tuple of int
+        Experiments left when the run stopped early.
+    stopped : str or None
+        Why the run stopped early, if it did: for example because the server cannot be reached.
     rows : int
         Rows that were downloaded.
     downloaded_bytes : int
@@ -41,17 +45,25 @@ class UnionizeSyncReport:
     failed: tuple[Failure, ...]
     rows: int
     downloaded_bytes: int
+    not_attempted: tuple[int, ...] = ()
+    stopped: str | None = None
 
     @property
     def what(self) -> str:
         """The objects that were requested."""
         return "unionize tables"
 
+    @property
+    def reasons(self) -> dict[int, str]:
+        """For each experiment whose data are still missing, the reason."""
+        return reasons(self.failed, self.not_attempted, self.stopped)
+
     def summary(self) -> str:
         """The result in one sentence."""
         return (
             f"Unionize tables: {len(self.fetched)} fetched ({self.rows:,} rows, {size_text(self.downloaded_bytes)}), "
-            f"{len(self.present)} already present, {len(self.failed)} failed."
+            f"{len(self.present)} already present, "
+            f"{failures_text(self.failed, self.not_attempted, self.stopped)}."
         )
 
 
@@ -99,13 +111,15 @@ def sync_unionizes(
     experiment_ids: Iterable[int],
     *,
     refresh: bool = False,
+    stop_at_failure: bool = False,
     progress: Progress | None = None,
     batch: int = UNIONIZE_BATCH,
 ) -> UnionizeSyncReport:
     """Download the missing unionize tables of experiments.
 
     A table counts as present if the store has both of its parts. Each batch is committed on its own, so the next run
-    continues where an interrupted one stopped. Downloads that fail are listed in the report; the others are stored.
+    continues where an interrupted one stopped. Downloads that fail are listed in the report; the others are stored. If
+    the server cannot be reached, the run stops after a few failures, and the report counts what was not attempted.
 
     Parameters
     ----------
@@ -115,6 +129,8 @@ def sync_unionizes(
         Duplicates are ignored.
     refresh : bool
         Also download tables that the store has.
+    stop_at_failure : bool
+        Download nothing more after a first failure.
     progress : Progress, optional
     batch : int
         Experiments of one request.
@@ -136,7 +152,15 @@ def sync_unionizes(
         check_complete("unionize tables", [i for i in ids if i not in present])
         return UnionizeSyncReport((), tuple(ids), (), 0, 0)
     task = UnionizeTask(database, client, refresh=refresh, batch=max(1, batch))
-    work = SharedWork(database, task, workers=_WORKERS, progress=progress)
+    work = SharedWork(database, task, workers=_WORKERS, stop_at_failure=stop_at_failure, progress=progress)
     outcome = work.run(ids)
     refresh_statistics_after(database, task.written)
-    return UnionizeSyncReport(outcome.stored, outcome.present, outcome.failed, task.rows, work.control.size_bytes)
+    return UnionizeSyncReport(
+        outcome.stored,
+        outcome.present,
+        outcome.failed,
+        task.rows,
+        work.control.size_bytes,
+        outcome.not_attempted,
+        outcome.stopped,
+    )

@@ -47,7 +47,7 @@ def fetch_missing(
     without_tables, without_volumes = (ids, ids) if reload else _missing(store, request)
     if without_tables:
         tables = store.sync_unionizes(_only(without_tables, request), refresh=reload, api_url=api_url)
-        failures |= {failure.experiment_id: failure.reason for failure in tables.failed}
+        failures |= tables.reasons
     if without_volumes:
         volumes = store.fetch(
             _only(without_volumes, request),
@@ -56,7 +56,7 @@ def fetch_missing(
             refresh=reload,
             api_url=api_url,
         )
-        failures |= {failure.experiment_id: failure.reason for failure in volumes.failed}
+        failures |= volumes.reasons
     return failures
 
 

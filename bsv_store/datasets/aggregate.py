@@ -17,6 +17,7 @@ from bsv_store.datasets.publish import VanishedError, publish, require_writable
 from bsv_store.datasets.refs import check_name
 from bsv_store.datasets.result.file import check_result_size, software
 from bsv_store.datasets.version import DatasetVersion
+from bsv_store.datasets.workers import checked_workers
 
 if TYPE_CHECKING:
     from bsv_store.averaging.recipe import Recipe
@@ -64,6 +65,8 @@ def aggregate(
         If the result cannot be written. Nothing is stored then.
     """
     check_name(name)
+    # Also if the answer needs no computation.
+    checked_workers(workers, executor)
     damaged: dict[int, str] = {}
     while True:
         found = _look_up(database, files, recipe, name, damaged)

@@ -466,7 +466,8 @@ class Store:
     ) -> FetchReport:
         """Download the missing volumes of the selected experiments.
 
-        Volumes that cannot be downloaded are listed in the report with the reason; the others are stored.
+        Volumes that cannot be downloaded are listed in the report with the reason; the others are stored. If the server
+        cannot be reached, the run stops after a few failures, and the report counts what was not attempted.
 
         Parameters
         ----------
@@ -541,6 +542,7 @@ class Store:
         spacing_um: int = 100,
         exclude_injection: bool = False,
         weight_by_data_mask: bool = False,
+        missing: MissingPolicy = "leave_out",
         workers: int = 4,
         offline: bool = False,
         api_url: str | None = None,
@@ -555,6 +557,9 @@ class Store:
         selection : Selection or experiment ids
         kind, spacing_um, exclude_injection, weight_by_data_mask
             As for `aggregate`.
+        missing : {'error', 'leave_out'}
+            'error' stops at the first table or volume that cannot be downloaded, because `aggregate` with
+            ``missing='error'`` then cannot succeed.
         workers, offline, api_url, progress
             As for `fetch`.
 
@@ -582,6 +587,7 @@ class Store:
             spacing_um=spacing_um,
             exclude_injection=exclude_injection,
             weight_by_data_mask=weight_by_data_mask,
+            missing=missing,
         )
         plan = plan_fill(
             self.database,
@@ -593,7 +599,15 @@ class Store:
         )
         if not offline:
             plan.require_disk_space()
-        return fill(self.database, self.files, plan, offline=offline, api_url=api_url, progress=progress)
+        return fill(
+            self.database,
+            self.files,
+            plan,
+            offline=offline,
+            stop_at_failure=recipe.missing == "error",
+            api_url=api_url,
+            progress=progress,
+        )
 
     # -- results --------------------------------------------------------------------------------------------------
 

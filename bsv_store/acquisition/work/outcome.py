@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -31,8 +32,27 @@ class Outcome:
     present : tuple of int
         Experiments whose data were in the store already, or were stored by another process meanwhile.
     failed : tuple of Failure
+    not_attempted : tuple of int
+        Experiments left when the run stopped early.
+    stopped : str or None
+        Why the run stopped early, if it did.
     """
 
     stored: tuple[int, ...]
     present: tuple[int, ...]
     failed: tuple[Failure, ...]
+    not_attempted: tuple[int, ...] = ()
+    stopped: str | None = None
+
+
+def failures_text(failed: Sequence[Failure], not_attempted: Sequence[int], stopped: str | None) -> str:
+    """The end of a report in one sentence, such as ``3 failed, 30 not attempted: the host cannot be reached``."""
+    text = f"{len(failed):,} failed"
+    return f"{text}, {len(not_attempted):,} not attempted: {stopped}" if stopped else text
+
+
+def reasons(failed: Iterable[Failure], not_attempted: Iterable[int], stopped: str | None) -> dict[int, str]:
+    """For each experiment whose data a run did not store, the reason."""
+    return {each.experiment_id: each.reason for each in failed} | dict.fromkeys(
+        not_attempted, f"not attempted: {stopped}"
+    )

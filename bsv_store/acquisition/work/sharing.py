@@ -14,12 +14,13 @@ from typing import Generic, TypeVar
 
 from sqlalchemy import Connection
 
+from bsv_store import check
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.connections import claim_connections
 from bsv_store.acquisition.work.outcome import Failure, Outcome
 from bsv_store.acquisition.work.task import RunControl, Task
 from bsv_store.catalog.database.engine import Database
-from bsv_store.errors import InputError, NotFoundUpstreamError, UpstreamError
+from bsv_store.errors import InputError, NotFoundUpstreamError, UnreachableUpstreamError, UpstreamError
 from bsv_store.progress import NO_PROGRESS, Progress
 
 T = TypeVar("T")
@@ -34,6 +35,13 @@ _CLAIMED_PER_WORKER = 4
 _LARGEST_BLOCK_BYTES = 32 * 1024 * 1024 - 65_536
 # Consecutive failures after which the run stops asking the server.
 _MAX_FAILURES_IN_A_ROW = 20
+# The same, if the reason is that there is no connection to the server.
+_MAX_UNREACHABLE_IN_A_ROW = 3
+_ONE_FAILED = "all are needed, and one download failed"
+
+
+class _NotAttemptedError(Exception):
+    """Raised in a worker thread that would begin a download after the run was stopped."""
 
 
 class SharedWork(Generic[T]):
@@ -45,15 +53,24 @@ class SharedWork(Generic[T]):
     task : Task
     workers : int
         Number of simultaneous downloads, if that many connections are available.
+    stop_at_failure : bool
+        Download nothing more after a first failure, because the caller needs all objects.
     progress : Progress, optional
     """
 
-    def __init__(self, database: Database, task: Task[T], *, workers: int, progress: Progress | None = None) -> None:
-        if workers < 1:
-            raise InputError(f"workers must be a positive integer, got {workers}")
+    def __init__(
+        self,
+        database: Database,
+        task: Task[T],
+        *,
+        workers: int,
+        stop_at_failure: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
         self._database = database
         self._task = task
-        self._workers = workers
+        self._workers = check.whole_number("workers", workers, least=1)
+        self._stop_at_failure = stop_at_failure
         self._progress = progress or NO_PROGRESS
         self._claims = Claims(database)
         self.control = RunControl(self._progress)
@@ -64,6 +81,9 @@ class SharedWork(Generic[T]):
         self._present: set[int] = set()
         self._failed: dict[int, Failure] = {}
         self._failures_in_a_row = 0
+        self._unreachable_in_a_row: deque[str] = deque(maxlen=_MAX_UNREACHABLE_IN_A_ROW)
+        self._not_attempted: set[int] = set()
+        self._stopped: str | None = None
         self._poll_s = _MIN_POLL_S
 
     def run(self, ids: Sequence[int]) -> Outcome:
@@ -86,6 +106,8 @@ class SharedWork(Generic[T]):
             tuple(i for i in ids if i in self._stored),
             tuple(i for i in ids if i in self._present),
             tuple(self._failed[i] for i in ids if i in self._failed),
+            tuple(i for i in ids if i in self._not_attempted),
+            self._stopped,
         )
 
     def _work(self) -> None:
@@ -98,6 +120,8 @@ class SharedWork(Generic[T]):
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="bsv-store-download")
         try:
             while self._waiting or self._running or self._elsewhere:
+                if self._stopped is not None:
+                    self._leave_rest()
                 self._fill(pool)
                 self._collect(pool)
                 self._claims.renew_if_due()
@@ -161,7 +185,26 @@ class SharedWork(Generic[T]):
         self._poll_s = _MIN_POLL_S if present or free else min(2 * self._poll_s, _MAX_POLL_S)
 
     def _submit(self, pool: ThreadPoolExecutor, ids: list[int]) -> None:
-        self._running[pool.submit(self._task.download, ids, self.control)] = ids
+        self._running[pool.submit(self._download, ids)] = ids
+
+    def _download(self, ids: list[int]) -> T:
+        """Download, in a worker thread.
+
+        Failures that stop the run are noticed here, because the other threads go on to the next objects at once.
+        """
+        if self._stopped is not None:
+            raise _NotAttemptedError
+        try:
+            return self._task.download(ids, self.control)
+        except UnreachableUpstreamError as error:
+            self._unreachable_in_a_row.append(error.reason)
+            if self._unreachable_in_a_row.count(error.reason) >= _MAX_UNREACHABLE_IN_A_ROW:
+                self._stop(error.reason)
+            raise
+        except (UpstreamError, InputError):
+            if self._stop_at_failure and len(ids) == 1:
+                self._stop(_ONE_FAILED)
+            raise
 
     def _collect(self, pool: ThreadPoolExecutor) -> None:
         if not self._running:
@@ -175,6 +218,8 @@ class SharedWork(Generic[T]):
             ids = self._running.pop(future)
             try:
                 results.append((future.result(), ids))
+            except _NotAttemptedError:
+                self._give_back([ids])
             except (UpstreamError, InputError) as error:
                 self._handle_error(pool, ids, error)
         # The next commit stores all downloads that finished during the last one.
@@ -190,30 +235,49 @@ class SharedWork(Generic[T]):
             self._handle_error(pool, ids, error)
         else:
             self._failures_in_a_row = 0
+            self._unreachable_in_a_row.clear()
             self._elsewhere |= result.lost
             self._finish(self._stored, set(ids) - result.lost - result.absent.keys())
             self._fail(result.absent)
 
     def _handle_error(self, pool: ThreadPoolExecutor, ids: list[int], error: UpstreamError | InputError) -> None:
-        if len(ids) > 1:
+        is_unreachable = isinstance(error, UnreachableUpstreamError)
+        if len(ids) > 1 and not is_unreachable and self._stopped is None:
             # A single experiment may be the cause: retry one by one.
             for i in ids:
                 self._submit(pool, [i])
             return
         with self._database.writing() as connection:
             self._release(connection, ids)
-        self._fail({ids[0]: error.message})
+        if isinstance(error, UnreachableUpstreamError):
+            self._fail(dict.fromkeys(ids, error.reason))
+            return
+        self._fail(dict.fromkeys(ids, error.message))
         if isinstance(error, UpstreamError) and not isinstance(error, NotFoundUpstreamError):
             self._failures_in_a_row += 1
         if self._failures_in_a_row >= _MAX_FAILURES_IN_A_ROW:
-            self._give_up()
+            self._stop(f"the last {self._failures_in_a_row} downloads failed")
 
-    def _give_up(self) -> None:
-        """Stop asking a server that keeps failing."""
-        reason = f"{self._task.what}: not attempted, because the last {self._failures_in_a_row} downloads failed"
-        self._fail(dict.fromkeys((*self._waiting, *self._elsewhere), reason))
+    def _stop(self, reason: str) -> None:
+        """Attempt no further downloads; those under way are finished."""
+        if self._stopped is None:
+            self._stopped = reason
+
+    def _leave_rest(self) -> None:
+        """Give up all objects whose download has not begun."""
+        self._not_attempted.update(self._waiting, self._elsewhere)
         self._waiting.clear()
         self._elsewhere.clear()
+        queued = [future for future in self._running if future.cancel()]
+        if queued:
+            self._give_back([self._running.pop(future) for future in queued])
+
+    def _give_back(self, batches: Sequence[list[int]]) -> None:
+        """Release the claims of objects whose download has not begun."""
+        ids = [i for batch in batches for i in batch]
+        with self._database.writing() as connection:
+            self._release(connection, ids)
+        self._not_attempted.update(ids)
 
     def _release(self, connection: Connection, ids: Collection[int]) -> None:
         self._claims.release(connection, [self._task.key(i) for i in ids])
@@ -222,6 +286,8 @@ class SharedWork(Generic[T]):
         for i, reason in reasons.items():
             self._failed[i] = Failure(i, reason)
             self._progress.advance()
+        if reasons and self._stop_at_failure:
+            self._stop(_ONE_FAILED)
 
     def _finish(self, where: set[int], ids: Collection[int]) -> None:
         where.update(ids)

@@ -14,6 +14,7 @@ from bsv_store.datasets.original_inputs import content_of_file, original_inputs
 from bsv_store.datasets.publish import require_writable
 from bsv_store.datasets.result.file import EncodedResult, result_path, software
 from bsv_store.datasets.table import add_check, find_version, replace_file
+from bsv_store.datasets.workers import checked_workers
 from bsv_store.errors import MissingDataError, ReadOnlyStoreError, StoreError
 from bsv_store.text import listed_ids
 
@@ -87,6 +88,7 @@ def rebuild_version(
     DamagedFileError
         If volumes that the version was computed from are damaged.
     """
+    checked_workers(workers, executor)
     if not check_only:
         require_writable(database, files)
     version = find_version(database, files, ref)

@@ -146,6 +146,7 @@ def aggregate(
                     spacing_um=spacing_um,
                     exclude_injection=exclude_injection,
                     weight_by_data_mask=weight_by_data_mask,
+                    missing=missing,
                     api_url=api_url,
                     progress=progress,
                 )
@@ -178,13 +179,13 @@ def _accept(reports: Sequence[UnionizeSyncReport | FetchReport], missing: Missin
     """Print the reports; raise if something is missing that must not be."""
     from bsv_store.errors import UpstreamError
 
-    failed = [failure for report in reports for failure in report.failed]
     for report in reports:
         note(report.summary())
-    for failure in failed:
+    for failure in (failure for report in reports for failure in report.failed):
         note(f"Experiment {failure.experiment_id}: {failure.reason}")
-    if failed and missing == "error":
+    absent = sum(len(report.reasons) for report in reports)
+    if absent and missing == "error":
         raise UpstreamError(
-            f"nothing was averaged: {len(failed)} volumes or tables could not be fetched",
+            f"nothing was averaged: {absent} volumes or tables could not be fetched",
             hint="Run the same command again later, or leave these experiments out: --missing leave-out.",
         )

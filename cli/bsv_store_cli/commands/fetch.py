@@ -102,5 +102,5 @@ def fetch(
     for report in reports:
         note(report.summary())
     print_outcome(reports, output_format)
-    if any(report.failed for report in reports):
+    if any(report.reasons for report in reports):
         click.get_current_context().exit(6)

@@ -105,7 +105,7 @@ def unionizes(
             (report,) = fill(store.database, store.files, plan, offline=offline, api_url=api_url, progress=progress)
     note(report.summary())
     print_outcome([report], output_format)
-    if report.failed:
+    if report.reasons:
         click.get_current_context().exit(6)
 
 

@@ -101,4 +101,7 @@ def _outcome_rows(report: FetchReport | UnionizeSyncReport) -> list[dict[str, An
     rows += [
         {"experiment_id": item.experiment_id, "outcome": "failed", "reason": item.reason} for item in report.failed
     ]
+    rows += [
+        {"experiment_id": each, "outcome": "not attempted", "reason": report.stopped} for each in report.not_attempted
+    ]
     return sorted(rows, key=lambda row: int(row["experiment_id"]))

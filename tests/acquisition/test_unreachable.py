@@ -1,0 +1,198 @@
+"""Runs that stop early: the server cannot be reached, or the caller needs everything and one download failed."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bsv_store.sources.allen import AllenClient
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic.faults import Status
+from tests.cli.running import Runner
+
+from .stored import count
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+# As many experiments as wild-type mice injected in VISp.
+MANY = SyntheticAtlas(experiments=33)
+
+
+@pytest.fixture
+def nowhere() -> str:
+    """The address of a port at which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.fixture
+def many(store: Store) -> Store:
+    """A store with the experiments of the larger atlas."""
+    with SyntheticServer(MANY) as server:
+        store.sync_structures(api_url=server.url)
+        store.sync_experiments(api_url=server.url)
+    return store
+
+
+def reason_of(url: str, words: str = "Connection refused") -> str:
+    return f"{url.removeprefix('http://')} cannot be reached: {words}"
+
+
+def test_a_host_that_refuses_connections_stops_the_run(many: Store, nowhere: str) -> None:
+    report = many.fetch(MANY.experiment_ids, api_url=nowhere)
+    assert 3 <= len(report.failed) <= 8
+    assert {failure.reason for failure in report.failed} == {reason_of(nowhere)}
+    assert len(report.failed) + len(report.not_attempted) == 33
+    assert report.stopped == reason_of(nowhere)
+    assert report.reasons.keys() == set(MANY.experiment_ids)
+    assert report.summary().endswith(f", {len(report.not_attempted)} not attempted: {reason_of(nowhere)}.")
+    assert count(many, "claim") == 0
+
+
+def test_unionize_tables_stop_too(many: Store, nowhere: str) -> None:
+    report = many.sync_unionizes(api_url=nowhere)
+    assert {failure.reason for failure in report.failed} == {reason_of(nowhere)}
+    assert len(report.failed) + len(report.not_attempted) == 33
+    assert report.fetched == ()
+    assert count(many, "claim") == 0
+
+
+@pytest.mark.parametrize("words", ["the name could not be resolved", "the connection timed out"])
+def test_names_and_timeouts_stop_the_run_too(many: Store, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        if "resolved" in words:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr("urllib3.util.connection.socket.getaddrinfo", fail)
+    report = many.fetch(MANY.experiment_ids, api_url="http://mirror.invalid")
+    assert report.stopped == reason_of("mirror.invalid", words)
+    assert len(report.failed) <= 8
+
+
+def test_the_command_line_says_it_once_within_seconds(
+    many: Store, nowhere: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As long as for users.
+    monkeypatch.setitem(AllenClient.__init__.__kwdefaults__, "backoff_s", 1.0)
+    run = Runner(capsys, monkeypatch)
+    started = time.monotonic()
+    for command in (["fetch", "--all", "--unionizes"], ["aggregate", "--all", "--fetch", "--name", "x"]):
+        outcome = run(*command, "--api-url", nowhere, store=many.path).refused(6, reason_of(nowhere))
+        assert "host=" not in outcome.err + outcome.out
+        assert max(map(len, (outcome.err + outcome.out).splitlines())) < 200
+    assert time.monotonic() - started < 15
+    outcome = run("fetch", "--all", "--format", "csv", "--api-url", nowhere, store=many.path)
+    assert [row["outcome"] for row in outcome.rows].count("not attempted") >= 33 - 8
+    assert len(outcome.rows) == 33
+
+
+def test_a_host_that_comes_back_is_used_by_the_next_run(many: Store, nowhere: str) -> None:
+    many.fetch(MANY.experiment_ids, api_url=nowhere)
+    with SyntheticServer(MANY) as server:
+        report = many.fetch(MANY.experiment_ids[:4], api_url=server.url)
+    assert report.fetched == MANY.experiment_ids[:4]
+    assert (report.not_attempted, report.stopped) == ((), None)
+
+
+def test_a_server_that_goes_away_stops_a_run_that_had_begun(many: Store) -> None:
+    with SyntheticServer(MANY) as server:
+
+        class Closing:
+            def start(self, total: int, what: str) -> None: ...
+
+            def advance(self, count: int = 1, *, size_bytes: int = 0) -> None:
+                if count:
+                    server.close()
+
+            def finish(self) -> None: ...
+
+        report = many.fetch(MANY.experiment_ids, workers=1, api_url=server.url, progress=Closing())
+    assert report.fetched
+    assert report.stopped == reason_of(server.url)
+    assert len(report.fetched) + len(report.failed) + len(report.not_attempted) == 33
+    assert len(report.not_attempted) > 20
+
+
+# -- one failure where everything is needed -----------------------------------------------------------------------
+
+
+def test_inputs_of_an_average_that_has_become_impossible_are_not_fetched(many: Store) -> None:
+    bad = MANY.experiment_ids[1]
+    with SyntheticServer(MANY) as server:
+        server.fail(f"grid_data/download/{bad}", Status(404), times=None)
+        tables, volumes = many.fetch_inputs(MANY.experiment_ids, missing="error", workers=1, api_url=server.url)
+        assert tables.reasons == {}
+        assert [failure.experiment_id for failure in volumes.failed] == [bad]
+        assert len(volumes.not_attempted) > 20
+        assert volumes.stopped == "all are needed, and one download failed"
+        # By default everything else is fetched.
+        _, volumes = many.fetch_inputs(MANY.experiment_ids, api_url=server.url)
+        assert volumes.reasons.keys() == {bad}
+
+
+def test_no_volume_is_fetched_if_a_table_failed_and_all_are_needed(many: Store) -> None:
+    with SyntheticServer(MANY) as server:
+        server.fail("ProjectionStructureUnionize", Status(400), times=None)
+        tables, volumes = many.fetch_inputs(MANY.experiment_ids, missing="error", api_url=server.url)
+        assert server.requests.count("grid_data") == 0
+    assert len(tables.reasons) == 33
+    assert volumes.not_attempted == MANY.experiment_ids
+    assert volumes.stopped == "33 downloads before failed"
+    assert count(many, "claim") == 0
+
+
+def test_aggregate_with_fetch_stops_and_names_the_cause(
+    many: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Runner(capsys, monkeypatch)
+    bad = MANY.experiment_ids[0]
+    with SyntheticServer(MANY) as server:
+        server.fail(f"grid_data/download/{bad}", Status(404), times=None)
+        command = ["aggregate", "--all", "--fetch", "--name", "x", "--api-url", server.url]
+        run(*command, store=many.path).refused(6, f"Experiment {bad}:", "nothing was averaged")
+        assert server.requests.count("grid_data") < 33
+        run(*command, "--missing", "leave-out", store=many.path).succeeded()
+        assert server.requests.counts[f"/grid_data/download/{MANY.experiment_ids[-1]}"] == 1
+
+
+# -- arguments ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, "2", True])
+def test_the_number_of_workers_is_checked_by_one_rule_whether_or_not_there_is_work(
+    filled: Store, workers: Any, tmp_path: Path
+) -> None:
+    selection = [1, 2]
+    filled.aggregate(selection, name="cached")
+    calls = {
+        "fetch": lambda: filled.fetch(selection, offline=True, workers=workers),
+        "plan_fetch": lambda: filled.plan_fetch(selection, workers=workers),
+        "fetch_inputs": lambda: filled.fetch_inputs(selection, offline=True, workers=workers),
+        "aggregate": lambda: filled.aggregate(selection, name="cached", workers=workers),
+        "rebuild": lambda: filled.datasets.rebuild("cached", workers=workers),
+    }
+    for name, call in calls.items():
+        with pytest.raises(ValueError, match="workers must be a positive integer, got"):
+            pytest.fail(f"{name}: {call()}")
+
+
+def test_ids_given_twice_are_fetched_once_and_unknown_ones_are_named(
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    first, second = atlas.experiment_ids[:2]
+    assert catalog.fetch([second, first, second, first], api_url=server.url).fetched == (first, second)
+    assert catalog.sync_unionizes([first, first], api_url=server.url).fetched == (first,)
+    assert server.requests.count("grid_data") == 2
+    assert server.requests.count("Unionize") == 1
+    server.requests.clear()
+    for download in (catalog.fetch, catalog.sync_unionizes, catalog.fetch_inputs):
+        with pytest.raises(ValueError, match="7"):
+            download([first, 7], api_url=server.url)
+    assert server.requests.total == 0
