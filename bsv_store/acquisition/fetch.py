@@ -35,7 +35,7 @@ class FetchReport:
         Experiments whose volume was in the store already, or was stored by another process meanwhile.
     failed : tuple of Failure
     not_attempted : tuple of int
-        Experiments left when the run stopped early.
+        Experiments for which the server was not asked, because the run stopped early.
     stopped : str or None
         Why the run stopped early, if it did: for example because the server cannot be reached.
     downloaded_bytes : int

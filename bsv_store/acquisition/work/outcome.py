@@ -33,7 +33,7 @@ class Outcome:
         Experiments whose data were in the store already, or were stored by another process meanwhile.
     failed : tuple of Failure
     not_attempted : tuple of int
-        Experiments left when the run stopped early.
+        Experiments for which the server was not asked, because the run stopped early.
     stopped : str or None
         Why the run stopped early, if it did.
     """

@@ -82,6 +82,7 @@ class SharedWork(Generic[T]):
         self._failed: dict[int, Failure] = {}
         self._failures_in_a_row = 0
         self._unreachable_in_a_row: deque[str] = deque(maxlen=_MAX_UNREACHABLE_IN_A_ROW)
+        self._unreachable: dict[int, str] = {}
         self._not_attempted: set[int] = set()
         self._stopped: str | None = None
         self._poll_s = _MIN_POLL_S
@@ -102,6 +103,7 @@ class SharedWork(Generic[T]):
                 self._work()
             finally:
                 self._progress.finish()
+        self._count_unreachable()
         return Outcome(
             tuple(i for i in ids if i in self._stored),
             tuple(i for i in ids if i in self._present),
@@ -251,6 +253,7 @@ class SharedWork(Generic[T]):
             self._release(connection, ids)
         if isinstance(error, UnreachableUpstreamError):
             self._fail(dict.fromkeys(ids, error.reason))
+            self._unreachable.update(dict.fromkeys(ids, error.reason))
             return
         self._fail(dict.fromkeys(ids, error.message))
         if isinstance(error, UpstreamError) and not isinstance(error, NotFoundUpstreamError):
@@ -278,6 +281,19 @@ class SharedWork(Generic[T]):
         with self._database.writing() as connection:
             self._release(connection, ids)
         self._not_attempted.update(ids)
+
+    def _count_unreachable(self) -> None:
+        """Count what the server was never asked for, if that is why the run stopped or stored nothing.
+
+        Listing each of these objects would repeat the same sentence.
+        """
+        reasons = set(self._unreachable.values())
+        if self._stopped is None and not self._stored and len(reasons) == 1:
+            self._stop(*reasons)
+        if self._stopped in reasons:
+            never_asked = {i for i, reason in self._unreachable.items() if reason == self._stopped}
+            self._not_attempted |= never_asked
+            self._failed = {i: failure for i, failure in self._failed.items() if i not in never_asked}
 
     def _release(self, connection: Connection, ids: Collection[int]) -> None:
         self._claims.release(connection, [self._task.key(i) for i in ids])

@@ -326,7 +326,7 @@ class Transfer:
         if status in _ABSENT:
             raise NotFoundUpstreamError(
                 state.message(reason),
-                hint="Exclude the experiment, or request another kind.",
+                hint="Exclude the experiment, or request another kind." if state.request.can_resume else NETWORK_HINT,
             )
         if status == 416:
             state.body.restart()
