@@ -7,13 +7,17 @@ platform's data folder.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bsv_store.errors import InputError, NotAStoreError, SchemaTooNewError, StoreUnreachableError
+from bsv_store.text import shown
 
 STORE_VARIABLE = "BSV_STORE"
 STORE_FILE = "store.toml"
@@ -22,6 +26,10 @@ FORMAT_VERSION = 1
 FOLDERS = ("volumes", "datasets", "tmp", "trash")
 
 SQLITE = "sqlite"
+
+_KEYS = ("store_id", "format_version", "database", "file_mode", "directory_mode")
+_CHECKSUM = "checksum = "
+_RESTORE_HINT = "Restore it from a backup."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +63,17 @@ class StoreConfig:
     directory_mode: int = 0o2775
 
     def to_toml(self) -> str:
-        """The text of the file."""
-        return (
+        """The text of the file. Its last line is a checksum of the lines before."""
+        text = (
             "# Description of this store. Written by `bsv-store init`; do not change the id.\n"
+            "# After another change, delete the checksum: `bsv-store db upgrade` writes a new one.\n"
             f"store_id = {json.dumps(self.store_id)}\n"
             f"format_version = {self.format_version}\n"
             f"database = {json.dumps(self.database)}\n"
             f'file_mode = "{self.file_mode:04o}"\n'
             f'directory_mode = "{self.directory_mode:04o}"\n'
         )
+        return f'{text}{_CHECKSUM}"{_checksum(text)}"\n'
 
 
 def locate_store(path: Path | str | None = None) -> Location:
@@ -72,12 +82,12 @@ def locate_store(path: Path | str | None = None) -> Location:
     Raises
     ------
     InputError
-        If the configuration file cannot be read.
+        If the path is not valid, or the configuration file cannot be read.
     """
     if path is not None:
-        return Location(Path(path).expanduser().absolute(), "argument")
+        return Location(_folder(path, "argument"), "argument")
     if variable := os.environ.get(STORE_VARIABLE):
-        return Location(Path(variable).expanduser().absolute(), STORE_VARIABLE)
+        return Location(_folder(variable, STORE_VARIABLE), STORE_VARIABLE)
     if configured := _configured():
         return configured
     from platformdirs import user_data_path
@@ -100,7 +110,27 @@ def _configured() -> Location | None:
         return None
     if not isinstance(store, str):
         raise InputError(f"the key 'store' in {file} must be a path in quotes")
-    return Location(Path(store).expanduser().absolute(), str(file))
+    return Location(_folder(store, str(file)), str(file))
+
+
+def _folder(value: object, origin: str) -> Path:
+    """An absolute path that file systems and databases accept."""
+    named = f"the path of the store (from {origin})" if origin != "argument" else "the path of the store"
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else value
+    if not isinstance(text, str):
+        raise InputError(f"{named} must be a path, got {shown(value)}", hint="Use a string or a pathlib.Path.")
+    if not text:
+        raise InputError(f"{named} must not be empty", hint='For example "/data/bsv-store".')
+    if "\0" in text:
+        raise InputError(f"{named} must not contain NUL, got {shown(text)}")
+    try:
+        # SQLite and Postgres know names in UTF-8 only.
+        text.encode()
+        return Path(text).expanduser().absolute()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{named} must be valid UTF-8, got {shown(text)}", hint="Rename the folder.") from error
+    except RuntimeError as error:
+        raise InputError(f"{named}, {shown(text)}, names the home folder of an unknown user") from error
 
 
 def read_store_config(path: Path, name: str = STORE_FILE) -> StoreConfig:
@@ -109,7 +139,8 @@ def read_store_config(path: Path, name: str = STORE_FILE) -> StoreConfig:
     Raises
     ------
     NotAStoreError
-        If the folder or file does not exist, or the file is damaged.
+        If the folder or file does not exist, or the file is damaged: unknown or missing keys, values out of range, a
+        checksum that does not match.
     SchemaTooNewError
         If a later version of the package created the store.
     StoreUnreachableError
@@ -117,7 +148,8 @@ def read_store_config(path: Path, name: str = STORE_FILE) -> StoreConfig:
     """
     file = path / name
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        values = tomllib.loads(text)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotAStoreError(
             f"{path} is not a bsv-store: {name} is missing",
@@ -126,25 +158,68 @@ def read_store_config(path: Path, name: str = STORE_FILE) -> StoreConfig:
     except OSError as error:
         raise StoreUnreachableError(f"the store {path} cannot be read: {error}") from error
     except ValueError as error:
-        raise NotAStoreError(f"{file} is damaged: {error}", hint="Restore it from a backup.") from error
+        raise NotAStoreError(f"{file} is damaged: {error}", hint=_RESTORE_HINT) from error
+    if "checksum" in values:
+        _verify_checksum(text, values.pop("checksum"), file)
     return _checked(values, file)
 
 
-def _checked(values: dict[str, object], file: Path) -> StoreConfig:
+def has_checksum(path: Path) -> bool:
+    """Whether the ``store.toml`` of a folder has a checksum: earlier versions wrote none, and users may delete it."""
+    return _CHECKSUM in (path / STORE_FILE).read_text(encoding="utf-8")
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _verify_checksum(text: str, checksum: object, file: Path) -> None:
+    body, _, last = text.rpartition(_CHECKSUM)
+    if checksum != _checksum(body) or len(last.splitlines()) != 1:
+        raise NotAStoreError(
+            f"{file} is damaged or was edited: its checksum does not match",
+            hint="Restore it from a backup. If the change is intended, delete the line with the checksum; "
+            f"`bsv-store --store {file.parent} db upgrade` writes a new one.",
+        )
+
+
+def _checked(values: dict[str, Any], file: Path) -> StoreConfig:
     version = values.get("format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
+    if type(version) is int and version > FORMAT_VERSION:
         raise SchemaTooNewError(
-            f"the store {file.parent} has format {version}; this version of bsv-store supports {FORMAT_VERSION}",
+            f"the store {file.parent} has format {shown(version)}; this version of bsv-store supports {FORMAT_VERSION}",
             hint="Upgrade the package: pip install --upgrade bsv-store",
         )
-    store_id, database = values.get("store_id"), values.get("database")
-    if not isinstance(store_id, str) or not isinstance(version, int) or not isinstance(database, str):
-        raise NotAStoreError(
-            f"{file} has no valid store_id, format_version or database",
-            hint="Restore it from a backup, or create a new store.",
-        )
-    try:
-        modes = {key: int(str(values[key]), 8) for key in ("file_mode", "directory_mode") if key in values}
-    except ValueError as error:
-        raise NotAStoreError(f"{file}: file_mode and directory_mode must be octal digits in quotes: {error}") from error
-    return StoreConfig(store_id, version, database, **modes)
+    for key in _KEYS:
+        if key not in values:
+            raise NotAStoreError(f"{file} has no {key}", hint=_RESTORE_HINT)
+    for key, value in values.items():
+        if key not in _KEYS:
+            raise NotAStoreError(f"{file} has an unknown key {shown(key)}", hint=_RESTORE_HINT)
+        if (expected := _expected(key, value)) is not None:
+            # The URL of a database may contain a password.
+            got = "" if key == "database" else f", got {shown(value)}"
+            raise NotAStoreError(f"{file}: {key} must be {expected}{got}", hint=_RESTORE_HINT)
+    return StoreConfig(
+        values["store_id"],
+        values["format_version"],
+        values["database"],
+        int(values["file_mode"], 8),
+        int(values["directory_mode"], 8),
+    )
+
+
+def _expected(key: str, value: Any) -> str | None:
+    """What the value of a key must be; None if it is valid."""
+    if key == "format_version":
+        return None if type(value) is int and value >= 1 else "a positive integer"
+    if key == "store_id":
+        return None if isinstance(value, str) and re.fullmatch(r"[\w-]{1,64}", value, re.ASCII) else "an id"
+    if key == "database":
+        is_known = isinstance(value, str) and (value == SQLITE or value.startswith("postgresql"))
+        return None if is_known else f"'{SQLITE}' or a Postgres URL"
+    if key == "file_mode":
+        is_mode = isinstance(value, str) and re.fullmatch("06[046][046]", value)
+        return None if is_mode else "read and write permissions in octal digits, such as '0664'"
+    is_mode = isinstance(value, str) and re.fullmatch("[0-3]7[057][057]", value)
+    return None if is_mode else "permissions of folders in octal digits, such as '2775'"

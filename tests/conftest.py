@@ -17,6 +17,7 @@ import hypothesis
 import pytest
 
 from tests.postgres import PostgresServer
+from tests.stores import rename_database
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -239,10 +240,7 @@ def store_location(database: DatabaseKind, request: pytest.FixtureRequest, tmp_p
     server: PostgresServer = request.getfixturevalue("postgres")
     name = _database_name()
     server.create_database(name, template=_TEMPLATE_DATABASE)
-    settings = location / "store.toml"
-    text = settings.read_text(encoding="utf-8")
-    assert text.count(_TEMPLATE_DATABASE) == 1, text
-    settings.write_text(text.replace(_TEMPLATE_DATABASE, name), encoding="utf-8")
+    rename_database(location, _TEMPLATE_DATABASE, name)
     yield location
     server.drop_database(name)
 

@@ -12,6 +12,7 @@ import pytest
 
 from bsv_store import create_store, open_store
 from tests.datasets.world import fill
+from tests.stores import rename_database
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -48,8 +49,7 @@ def filled_location(database: DatabaseKind, request: pytest.FixtureRequest, tmp_
     server: PostgresServer = request.getfixturevalue("postgres")
     name = f"test_{uuid.uuid4().hex}"
     server.create_database(name, template=_TEMPLATE)
-    settings = location / "store.toml"
-    settings.write_text(settings.read_text(encoding="utf-8").replace(_TEMPLATE, name), encoding="utf-8")
+    rename_database(location, _TEMPLATE, name)
     yield location
     server.drop_database(name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from platformdirs import user_config_path
@@ -41,6 +42,124 @@ def test_configuration_survives_the_round_trip(tmp_path: Path) -> None:
     config = StoreConfig("some-id", database='postgresql+psycopg://me@host/a"b?host=%2Ftmp', file_mode=0o660)
     (tmp_path / "store.toml").write_text(config.to_toml())
     assert read_store_config(tmp_path) == config
+
+
+def flips(data: bytes) -> list[bytes]:
+    """The data with each single bit flipped."""
+    return [
+        data[:place] + bytes([data[place] ^ (1 << bit)]) + data[place + 1 :]
+        for place in range(len(data))
+        for bit in range(8)
+    ]
+
+
+def test_a_flipped_bit_is_noticed_wherever_it_is(tmp_path: Path) -> None:
+    config = StoreConfig("3b0e6b1e-6d4c-4a5a-9f0f-6f2f0c9d1a11", database="postgresql+psycopg://me@host/lab")
+    silent = []
+    for damaged in flips(config.to_toml().encode()):
+        (tmp_path / "store.toml").write_bytes(damaged)
+        try:
+            if read_store_config(tmp_path) != config:
+                silent.append(damaged)
+        except (NotAStoreError, SchemaTooNewError):
+            continue
+    assert silent == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("0664", "0660"), ("2775", "2755"), ("sqlite", "postgresql://me@host/x")]
+)
+def test_an_edit_is_refused_until_the_checksum_is_deleted(tmp_path: Path, before: str, after: str) -> None:
+    file = tmp_path / "store.toml"
+    text = StoreConfig("a").to_toml()
+    assert text.count(before) == 1
+    file.write_text(text.replace(before, after))
+    with pytest.raises(NotAStoreError, match="checksum does not match") as caught:
+        read_store_config(tmp_path)
+    assert "db upgrade" in str(caught.value.hint)
+    lines = text.replace(before, after).splitlines()
+    file.write_text("\n".join(line for line in lines if not line.startswith("checksum")))
+    assert after in read_store_config(tmp_path).to_toml()
+
+
+OLD = {
+    "store_id": '"a-b"',
+    "format_version": "1",
+    "database": '"sqlite"',
+    "file_mode": '"0664"',
+    "directory_mode": '"2775"',
+}
+
+
+def written(values: dict[str, str]) -> str:
+    return "".join(f"{key} = {value}\n" for key, value in values.items())
+
+
+def test_a_file_of_an_earlier_version_without_checksum_is_read(tmp_path: Path) -> None:
+    (tmp_path / "store.toml").write_text(written(OLD))
+    assert read_store_config(tmp_path) == StoreConfig("a-b")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("store_id", "7"),
+        ("store_id", '""'),
+        ("store_id", '"a b"'),
+        ("store_id", '"' + "a" * 65 + '"'),
+        ("format_version", "0"),
+        ("format_version", "true"),
+        ("format_version", "1.0"),
+        ("format_version", '"1"'),
+        ("database", '"sqlitd"'),
+        ("database", '"mysql://me:hunter2@host/x"'),
+        ("database", "1"),
+        ("file_mode", "664"),
+        ("file_mode", '"664"'),
+        ("file_mode", '"0764"'),
+        ("file_mode", '"0464"'),
+        ("file_mode", '"0662"'),
+        ("file_mode", '"4664"'),
+        ("file_mode", '"0o664"'),
+        ("file_mode", '"\u0660664"'),
+        ("directory_mode", '"2675"'),
+        ("directory_mode", '"2774"'),
+        ("directory_mode", '"6775"'),
+        ("directory_mode", '"0000"'),
+        ("directory_mode", "2775"),
+        ("checksum", "0"),
+        ("other", "0"),
+    ],
+)
+def test_values_out_of_range_and_unknown_keys_are_named(tmp_path: Path, key: str, value: str) -> None:
+    (tmp_path / "store.toml").write_text(written({**OLD, key: value}))
+    with pytest.raises(NotAStoreError, match=key) as caught:
+        read_store_config(tmp_path)
+    assert caught.value.hint
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", OLD)
+def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
+    (tmp_path / "store.toml").write_text(written({name: value for name, value in OLD.items() if name != key}))
+    with pytest.raises(NotAStoreError, match=f"has no {key}"):
+        read_store_config(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["a\x00b", "caf\udce9", "", "~no-such-user-of-this-machine/store", 7, b"bytes"])
+def test_a_path_that_cannot_be_one_is_refused(path: Any) -> None:
+    with pytest.raises(InputError, match="the path of the store"):
+        locate_store(path)
+
+
+def test_a_path_from_the_environment_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BSV_STORE", "caf\udce9")
+    with pytest.raises(InputError, match=r"the path of the store \(from BSV_STORE\) must be valid UTF-8"):
+        locate_store()
+    monkeypatch.delenv("BSV_STORE")
+    configure('store = "a\\u0000b"')
+    with pytest.raises(InputError, match=r"config\.toml\) must not contain NUL"):
+        locate_store()
 
 
 @pytest.mark.parametrize(

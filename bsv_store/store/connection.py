@@ -9,8 +9,8 @@ from sqlalchemy import select
 from bsv_store.catalog.database import schema
 from bsv_store.catalog.database.engine import Database, normalized_url
 from bsv_store.catalog.database.models import StoreInfo
-from bsv_store.config import CATALOG_FILE, SQLITE, StoreConfig
-from bsv_store.errors import StoreMismatchError, StoreUnreachableError
+from bsv_store.config import CATALOG_FILE, SQLITE, STORE_FILE, StoreConfig
+from bsv_store.errors import InputError, NotAStoreError, StoreMismatchError, StoreUnreachableError
 
 
 def connect(path: Path, config: StoreConfig, *, read_only: bool) -> Database:
@@ -20,9 +20,15 @@ def connect(path: Path, config: StoreConfig, *, read_only: bool) -> Database:
     ------
     StoreUnreachableError
         If the SQLite catalog is missing.
+    NotAStoreError
+        If the database URL is not valid.
     """
     if config.database != SQLITE:
-        return Database(normalized_url(config.database), read_only=read_only)
+        try:
+            url = normalized_url(config.database)
+        except InputError as error:
+            raise NotAStoreError(f"{path / STORE_FILE}: {error.message}", hint=error.hint) from error
+        return Database(url, read_only=read_only)
     catalog = path / CATALOG_FILE
     if not catalog.is_file():
         raise StoreUnreachableError(f"the catalog {catalog} is missing", hint="Restore it from a backup.")

@@ -62,7 +62,10 @@ def make_store(path: Path, *, database: str | None = None) -> StoreConfig:
         If folder or database cannot be written.
     """
     url = SQLITE if database is None else normalized_url(database).render_as_string()
-    _refuse_occupied(path)
+    try:
+        _refuse_occupied(path)
+    except OSError as error:
+        raise StoreError(f"cannot create the store {path}: {error.strerror}") from error
     if url != SQLITE:
         # Before anything is written, so that a refused database leaves no incomplete folder behind.
         with closing(Database(normalized_url(url))) as server:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bsv_store.catalog.database import schema
-from bsv_store.config import locate_store, read_store_config
+from bsv_store.config import STORE_FILE, has_checksum, locate_store, read_store_config
 from bsv_store.store.connection import check_store, connect
 from bsv_store.store.store import Store
 
@@ -35,7 +35,7 @@ def create_store(path: Path | str, *, database: str | None = None) -> Store:
     StoreExistsError
         If the folder is not empty, or the database has the catalog of another store.
     InputError
-        If the database URL is not valid.
+        If the path or the database URL is not valid.
     """
     from bsv_store.store.creation import make_store
 
@@ -56,8 +56,10 @@ def open_store(path: Path | str | None = None, *, read_only: bool = False) -> St
 
     Raises
     ------
+    InputError
+        If the path is not valid.
     NotAStoreError
-        If the folder is not a store.
+        If the folder is not a store, or its ``store.toml`` is damaged.
     SchemaTooOldError, SchemaTooNewError
         If the schema is not the one of this version. The hint is the next command.
     StoreMismatchError
@@ -90,6 +92,8 @@ def schema_state(path: Path | str | None = None) -> SchemaState:
 def upgrade_store(path: Path | str | None = None) -> tuple[str | None, str]:
     """Upgrade the schema of a store in one transaction. Returns the revisions before and after.
 
+    A ``store.toml`` without a checksum gets one.
+
     Raises
     ------
     SchemaTooNewError
@@ -100,8 +104,14 @@ def upgrade_store(path: Path | str | None = None) -> tuple[str | None, str]:
     state = schema_state(path)
     if state.revision is not None and state.revision not in schema.KNOWN_REVISIONS:
         open_store(path).close()
+    from bsv_store.volumes.files import StoreFiles
+
     folder = locate_store(path).path
-    with closing(connect(folder, read_store_config(folder), read_only=False)) as database:
+    config = read_store_config(folder)
+    with closing(connect(folder, config, read_only=False)) as database:
         schema.upgrade(database)
+    if not has_checksum(folder):
+        files = StoreFiles(folder, config.file_mode, config.directory_mode)
+        files.publish(STORE_FILE, config.to_toml().encode())
     open_store(folder).close()
     return state.revision, schema.HEAD

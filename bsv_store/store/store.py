@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bsv_store import check
-from bsv_store.store.connection import connect
+from bsv_store.config import read_store_config
+from bsv_store.errors import StoreMismatchError
+from bsv_store.store.connection import check_store, connect
 from bsv_store.vocabulary import VOLUME_KINDS
 
 if TYPE_CHECKING:
@@ -50,6 +52,23 @@ if TYPE_CHECKING:
     from bsv_store.volumes.files import StoreFiles
 
 
+def _reopened(path: Path, store_id: str, read_only: bool) -> Store:
+    """A copy of a store; raises StoreMismatchError if another store is at its path by now."""
+    config = read_store_config(path)
+    if config.store_id != store_id:
+        raise StoreMismatchError(
+            f"the folder {path} is store {config.store_id}, but the copied object is of store {store_id}",
+            hint="Open the store instead of unpickling it.",
+        )
+    store = Store(path, config, read_only=read_only)
+    try:
+        check_store(path, config, store.database)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
     """The location and the content of a store."""
@@ -63,6 +82,8 @@ class StoreStatus:
 
 class Store:
     """An open store, as `open_store` returns it. Close it, or use it in a ``with`` statement.
+
+    A store can be pickled and copied, for example to use it in other processes: the copy opens the same folder again.
 
     Parameters named ``selection`` accept a `Selection` or experiment ids: ``store.select([100141219])``.
 
@@ -108,6 +129,10 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
+
+    def __reduce__(self) -> tuple[Callable[..., Store], tuple[Path, str, bool]]:
+        # A copy, also one in another process, opens the store again by its path.
+        return _reopened, (self.path, self.config.store_id, self.database.read_only)
 
     # -- namespaces -----------------------------------------------------------------------------------------------
 

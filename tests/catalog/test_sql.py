@@ -16,6 +16,7 @@ import pytest
 from bsv_store import Store, create_store, open_store
 from bsv_store.errors import BusyError, QueryError, StoreUnreachableError
 from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS
+from tests.stores import rename_database
 
 if TYPE_CHECKING:
     from tests.postgres import PostgresServer
@@ -286,8 +287,7 @@ def scratch(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     server: PostgresServer = request.getfixturevalue("postgres")
     template, name = "test_small_catalog", "test_scratch_sql"
     server.create_database(name, template=template)
-    settings = folder / "store.toml"
-    settings.write_text(settings.read_text(encoding="utf-8").replace(template, name), encoding="utf-8")
+    rename_database(folder, template, name)
     with open_store(folder) as store:
         yield store
     server.drop_database(name)

@@ -13,6 +13,7 @@ from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from tests.cli.running import Runner
 from tests.conftest import DatabaseKind
 from tests.postgres import PostgresServer
+from tests.stores import rename_database
 
 ATLAS = SyntheticAtlas(experiments=12)
 WILD_TYPE_VISP = (9100000001, 9100000003, 9100000007)
@@ -81,9 +82,6 @@ def own_filled(filled: Path, database: DatabaseKind, request: pytest.FixtureRequ
     postgres: PostgresServer = request.getfixturevalue("postgres")
     name = f"test_{uuid.uuid4().hex}"
     postgres.create_database(name, template=_FILLED_DATABASE)
-    settings = location / "store.toml"
-    text = settings.read_text(encoding="utf-8")
-    assert text.count(_FILLED_DATABASE) == 1, text
-    settings.write_text(text.replace(_FILLED_DATABASE, name), encoding="utf-8")
+    rename_database(location, _FILLED_DATABASE, name)
     yield location
     postgres.drop_database(name)

@@ -49,7 +49,7 @@ def test_refuses_a_folder_with_other_things(run: Runner, tmp_path: Path) -> None
     ("url", "text"),
     [
         ("mysql://localhost/bsv", "mysql"),
-        ("what is this", "is not a database URL"),
+        ("what is this", "the database URL is not valid"),
         ("postgresql://bsv:secret@localhost/bsv", "contains a password"),
     ],
 )

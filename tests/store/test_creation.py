@@ -148,7 +148,7 @@ def test_damaged_catalog_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("nonsense", "not a database URL"),
+        ("nonsense", "the database URL is not valid"),
         ("mysql://host/x", "not supported"),
         ("postgresql://me:secret@host/x", "password"),
     ],

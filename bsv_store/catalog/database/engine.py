@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from bsv_store.errors import (
@@ -28,8 +29,42 @@ from bsv_store.errors import (
     ReadOnlyStoreError,
     StoreUnreachableError,
 )
+from bsv_store.text import shown
 
 BUSY_TIMEOUT_S = 30.0
+
+# Parameters of libpq that contain a password, or name a file with one.
+_SECRETS = ("password", "passfile", "sslpassword", "oauth_client_secret")
+# Those that a URL may have: not `options` and `connect_timeout`, which bsv-store sets.
+_URL_PARAMETERS = frozenset(
+    [
+        "application_name",
+        "channel_binding",
+        "gssencmode",
+        "gsslib",
+        "host",
+        "hostaddr",
+        "keepalives",
+        "keepalives_count",
+        "keepalives_idle",
+        "keepalives_interval",
+        "krbsrvname",
+        "load_balance_hosts",
+        "port",
+        "require_auth",
+        "service",
+        "sslcert",
+        "sslcrl",
+        "sslcrldir",
+        "sslkey",
+        "sslmode",
+        "sslnegotiation",
+        "sslrootcert",
+        "sslsni",
+        "target_session_attrs",
+        "tcp_user_timeout",
+    ]
+)
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
@@ -40,20 +75,41 @@ def normalized_url(url: str) -> URL:
     Raises
     ------
     InputError
-        If it is not a valid Postgres URL, or contains a password.
+        If it is not a valid Postgres URL, or contains a password. The message does not show the URL.
     """
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise InputError(f"{url!r} is not a database URL", hint=_URL_HINT) from error
+    parsed = _parsed_url(url)
+    if parsed is None:
+        raise InputError("the database URL is not valid", hint=_URL_HINT)
     if parsed.get_backend_name() not in {"postgresql", "postgres"}:
-        raise InputError(f"the database {parsed.get_backend_name()!r} is not supported", hint=_URL_HINT)
-    if parsed.password:
+        raise InputError(f"the database {shown(parsed.get_backend_name())} is not supported", hint=_URL_HINT)
+    secret = "password" if parsed.password else next((name for name in _SECRETS if name in parsed.query), None)
+    if secret is not None:
         raise InputError(
-            "the database URL contains a password, which every user of the store could read",
+            f"the database URL contains a {secret}, which every user of the store could read",
             hint="Leave it out and set PGPASSWORD, or use a ~/.pgpass file.",
         )
+    for name in parsed.query:
+        if name not in _URL_PARAMETERS:
+            raise InputError(
+                f"the database URL must not have the parameter {shown(name)}",
+                hint=f"Valid parameters are {', '.join(sorted(_URL_PARAMETERS))}.",
+            )
     return parsed._replace(drivername="postgresql+psycopg", password=None)
+
+
+def _parsed_url(url: object) -> URL | None:
+    """The parts of a URL; None if it is not one. No error is raised, because its text could show a password."""
+    if not isinstance(url, str) or not url.isprintable():
+        return None
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return None
+    parts = [parsed.username, parsed.password, parsed.host, parsed.database]
+    for name, values in parsed.normalized_query.items():
+        parts += [name, *values]
+    # Decoded, they may contain NUL.
+    return parsed if all(part is None or str(part).isprintable() for part in parts) else None
 
 
 _READER_HINT = (
@@ -84,10 +140,15 @@ class Database:
     def __init__(self, target: Path | URL, *, read_only: bool = False, pooled: bool = True) -> None:
         self.target = target
         self.read_only = read_only
+        self.pooled = pooled
         self.is_sqlite = isinstance(target, Path)
         # Whether this account is known to have write access, so that the check is made only once.
         self._has_written = False
-        pool: dict[str, Any] = {"poolclass": QueuePool, "pool_pre_ping": not self.is_sqlite}
+        pool: dict[str, Any] = {
+            "poolclass": QueuePool,
+            "pool_pre_ping": not self.is_sqlite,
+            "pool_timeout": BUSY_TIMEOUT_S,
+        }
         if not pooled:
             pool = {"poolclass": NullPool}
         if isinstance(target, Path):
@@ -197,6 +258,11 @@ class Database:
     def _translating(self) -> Iterator[None]:
         try:
             yield
+        except PoolTimeoutError as error:
+            raise BusyError(
+                f"all connections of this process to the database {self} have been in use for {BUSY_TIMEOUT_S:.0f} s",
+                hint="Use fewer threads; or another job is writing: try again when it has finished.",
+            ) from error
         except (DBAPIError, self.engine.dialect.loaded_dbapi.Error) as error:
             raise translated(error, str(self)) from error
 
@@ -204,8 +270,16 @@ class Database:
         """Close all connections."""
         self.engine.dispose()
 
+    def __reduce__(self) -> tuple[Callable[..., Database], tuple[Path | URL, bool, bool]]:
+        # A copy, also one in another process, opens connections of its own.
+        return _reopened, (self.target, self.read_only, self.pooled)
+
     def __str__(self) -> str:
         return str(self.target)
+
+
+def _reopened(target: Path | URL, read_only: bool, pooled: bool) -> Database:
+    return Database(target, read_only=read_only, pooled=pooled)
 
 
 def _connect_sqlite(path: Path, read_only: bool) -> sqlite3.Connection:
