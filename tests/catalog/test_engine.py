@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
-from bsv_store import Store, open_store
+from bsv_store import Store, create_store, open_store
 from bsv_store.catalog.database import engine
 from bsv_store.catalog.database.engine import Database
-from bsv_store.errors import BusyError, InputError, ReadOnlyStoreError
+from bsv_store.config import StoreConfig
+from bsv_store.errors import BusyError, InputError, ReadOnlyStoreError, StoreError
 from tests.processes import Child
+from tests.secrets import every_text
 
 COUNT_UP = "UPDATE store_info SET format_version = :value"
 CURRENT = "SELECT format_version FROM store_info"
@@ -135,3 +138,79 @@ def test_an_account_without_write_access_gets_an_error_before_any_work(store: St
         with store.database.writing() as connection:
             connection.execute(text("DROP OWNED BY a_reader"))
             connection.execute(text("DROP ROLE a_reader"))
+
+
+def test_more_threads_than_connections_are_busy_while_another_process_writes(
+    filled_location: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if database != "sqlite":
+        pytest.skip("a Postgres writer does not hold off readers")
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0.5)
+    errors: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            store.select()
+        except BaseException as error:  # noqa: BLE001 (the type is the test)
+            errors.append(error)
+
+    other = sqlite3.connect(filled_location / "catalog.db", isolation_level=None)
+    with open_store(filled_location) as store:
+        other.execute("BEGIN EXCLUSIVE")
+        threads = [threading.Thread(target=read) for _ in range(30)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        other.close()
+        assert len(errors) == 30
+        assert {type(error) for error in errors} == {BusyError}
+        messages = {error.message for error in errors if isinstance(error, BusyError)}
+        assert any("all connections of this process" in message for message in messages), messages
+        # Afterwards it works again.
+        assert store.select()
+
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://me:{SECRET}@host/lab",
+        f"postgresql://host/lab?password={SECRET}",
+        f"postgresql://host/lab?passfile=/home/me/{SECRET}",
+        f"postgresql://host/lab?sslmode=require&sslpassword={SECRET}",
+        f"postgresql://host/lab?passwort={SECRET}",
+        f"postgresql://host/lab?options=-c%20x={SECRET}",
+        f"postgresql://me:{SECRET}@host:port/lab",
+        f"postgresql:/me:{SECRET}@host",
+        f"mysql://me:{SECRET}@host/lab",
+        f"me:{SECRET}@host",
+        f"postgresql://host/{SECRET}%00\x00",
+        f"postgresql://me%00{SECRET}@host/lab",
+        f"postgresql://host/lab?host=%00{SECRET}",
+        f"postgresql://host/{SECRET}\udce9",
+    ],
+)
+def test_a_database_url_with_a_secret_or_invalid_is_refused_without_being_shown(url: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="database") as caught:
+        create_store(tmp_path / "store", database=url)
+    assert SECRET not in every_text(caught.value)
+    assert not (tmp_path / "store").exists()
+    # The same, where an earlier version stored it.
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "store.toml").write_bytes(
+        StoreConfig("a", database=url).to_toml().encode("utf-8", "surrogateescape")
+    )
+    with pytest.raises(StoreError, match=r"store\.toml") as opened:
+        open_store(tmp_path / "store")
+    assert SECRET not in every_text(opened.value)
+
+
+def test_parameters_of_the_connection_are_accepted(tmp_path: Path) -> None:
+    url = "postgresql://me@host/lab?host=%2Ftmp&sslmode=verify-full&application_name=lab"
+    assert engine.normalized_url(url).render_as_string() == url.replace("postgresql:", "postgresql+psycopg:").replace(
+        "?host=%2Ftmp&sslmode=verify-full&application_name=lab",
+        "?application_name=lab&host=%2Ftmp&sslmode=verify-full",
+    )

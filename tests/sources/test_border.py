@@ -27,6 +27,7 @@ from bsv_store_synthetic.faults import (
     RedirectLoop,
     Substitute,
 )
+from tests.secrets import every_text
 
 ATLAS = SyntheticAtlas(experiments=2)
 FIRST, SECOND = ATLAS.experiment_ids
@@ -105,19 +106,6 @@ def test_a_bad_redirect_is_an_error_of_its_object_alone(server: SyntheticServer,
         client.volume(SECOND)
     assert SECRET not in every_text(caught.value)
     assert len(caught.value.message) < 400
-
-
-def every_text(error: BaseException | None) -> str:
-    """The text of an error and of all errors that led to it."""
-    texts, seen = [], set[int]()
-    waiting = [error]
-    while waiting:
-        current = waiting.pop()
-        if isinstance(current, BaseException) and id(current) not in seen:
-            seen.add(id(current))
-            texts.append(f"{current} {current!r} {vars(current)}")
-            waiting += [current.__cause__, current.__context__, *current.args]
-    return "\n".join(texts)
 
 
 @pytest.mark.parametrize("fault", [EndlessRedirect(), EndlessRedirect(gzipped=True), RedirectLoop()], ids=str)
