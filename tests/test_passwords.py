@@ -17,7 +17,7 @@ from bsv_store import Store, open_store
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Redirect, Status
 from tests.cli.running import Outcome, Runner
-from tests.secrets import every_text
+from tests.error_texts import every_text
 
 ATLAS = SyntheticAtlas(experiments=3)
 API = "http://mirror.invalid"

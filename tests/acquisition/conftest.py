@@ -31,11 +31,21 @@ def server() -> Iterator[SyntheticServer]:
         assert running.errors == []
 
 
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A function that sets timeouts and attempts of the clients that a store opens."""
+
+    def set_defaults(**options: float) -> None:
+        for name, value in options.items():
+            monkeypatch.setitem(AllenClient.__init__.__kwdefaults__, name, value)
+
+    return set_defaults
+
+
 @pytest.fixture(autouse=True)
-def _retries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _retries_at_once(patience: Callable[..., None]) -> None:
     """Let the clients that a store opens retry without waiting."""
-    for name, value in {"backoff_s": 0, "read_timeout_s": 10}.items():
-        monkeypatch.setitem(AllenClient.__init__.__kwdefaults__, name, value)
+    patience(backoff_s=0, read_timeout_s=10)
 
 
 @pytest.fixture

@@ -15,11 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bsv_store.acquisition.fetch import fetch_volumes
-from bsv_store.acquisition.sync import sync_unionizes
-from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
-from bsv_store_synthetic.faults import Drip, Fault, Hang, IgnoreRange, Substitute, Truncate, WrongLength
+from bsv_store_synthetic.faults import Drip, Fault, Hang, IgnoreRange, Status, Substitute, Truncate, WrongLength
 from tests.acquisition.stored import count
 
 if TYPE_CHECKING:
@@ -162,7 +159,7 @@ def test_an_nrrd_file_that_is_not_what_it_should_be(
 
 
 def test_a_transport_that_fails_for_good_stores_nothing(
-    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, tmp_path: Path
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, tmp_path: Path, patience: Callable[..., None]
 ) -> None:
     lasting: dict[str, tuple[Fault, str]] = {
         "nothing but headers": (Truncate(0), "the connection failed"),
@@ -181,9 +178,8 @@ def test_a_transport_that_fails_for_good_stores_nothing(
     reports = []
     # Only the one that drips is to be given up for its time, which the others may take on a busy machine.
     for deadline_s, wanted in ((1, {dripping}), (60, {*served, good} - {dripping})):
-        options = {"backoff_s": 0, "attempts": 2, "read_timeout_s": 0.5, "deadline_s": deadline_s}
-        with AllenClient(api_url=server.url, **options) as client:
-            reports.append(fetch_volumes(catalog.database, catalog.files, client, sorted(wanted)))
+        patience(attempts=2, read_timeout_s=0.5, deadline_s=deadline_s)
+        reports.append(catalog.fetch(sorted(wanted), api_url=server.url))
     assert [report.fetched for report in reports] == [(), (good,)]
     reasons = {served[failure.experiment_id]: failure.reason for report in reports for failure in report.failed}
     assert reasons.keys() == lasting.keys()
@@ -233,7 +229,7 @@ TABLES: dict[str, tuple[Spoil, str]] = {
 
 
 def test_a_table_that_is_not_what_it_should_be(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, tmp_path: Path
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, tmp_path: Path
 ) -> None:
     *ids, good = atlas.experiment_ids
     before = all_files(tmp_path)
@@ -242,7 +238,9 @@ def test_a_table_that_is_not_what_it_should_be(
         served = dict(zip(ids, names[start : start + len(ids)], strict=False))
         for i, name in served.items():
             server.fail(f"in{i}]", Substitute(TABLES[name][0]), times=None)
-        report = sync_unionizes(catalog.database, client, [*served, good], batch=1)
+        # The request for all of them fails, so each is requested by itself.
+        server.fail(lambda request: "," in request.target.partition("$in")[2].partition("%5D")[0], Status(400))
+        report = catalog.sync_unionizes([*served, good], api_url=server.url)
         reasons = {served[failure.experiment_id]: failure.reason for failure in report.failed}
         assert reasons.keys() == set(served.values()), reasons
         for name, reason in reasons.items():

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import func, select
 
-from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.connections import MAX_CONNECTIONS, claim_connections
 from bsv_store.catalog.database.models import Claim
@@ -66,6 +65,5 @@ def test_a_fetch_downloads_as_many_at_a_time_as_it_may(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
     """Also though it has more threads than connections."""
-    with AllenClient(api_url=server.url, connections=2) as client:
-        fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids, workers=8)
+    catalog.fetch(atlas.experiment_ids, workers=2, api_url=server.url)
     assert server.requests.peak <= 2

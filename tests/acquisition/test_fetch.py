@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pytest
 from sqlalchemy import event, select, update
 
-from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.acquisition.tasks.volumes import VolumeTask
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.task import RunControl
@@ -21,7 +21,20 @@ from bsv_store.sources.allen import AllenClient
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.grid import Grid
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire_volumes
-from bsv_store_synthetic.faults import CutChunks, CutJson, Failure, Fault, Html, RedirectLoop, Status, Substitute
+from bsv_store_synthetic.faults import (
+    CutChunks,
+    CutJson,
+    DripAround,
+    DripPart,
+    EndlessRedirect,
+    Failure,
+    Fault,
+    Html,
+    Redirect,
+    RedirectLoop,
+    Status,
+    Substitute,
+)
 from tests.acquisition.stored import all_volumes, count
 
 from .conftest import Recorder
@@ -211,6 +224,9 @@ FAULTS: list[tuple[str, Fault, int, str]] = [
     ("web page", Html(), 4, "a web page"),
     ("failure", Failure("gone"), 4, "reports failure: 'gone'"),
     ("redirects", RedirectLoop(), 6, "more than 5 redirects"),
+    ("a redirect to no address", Redirect("http://[::1"), 1, "which is not a valid address"),
+    ("a redirect elsewhere", Redirect("http://localhost:1/"), 1, "redirected to another host, http://localhost:1"),
+    ("a redirect without end", EndlessRedirect(), 6, "more than 5 redirects"),
     ("cut zip", CutJson(0.5), 2, "is not a complete zip file"),
     ("garbage", Substitute(b"\x00" * 1000), 2, "is not a complete zip file"),
 ]
@@ -272,13 +288,13 @@ def test_voxels_that_are_not_densities_are_refused(
 
 
 def test_a_server_that_answers_nothing_is_left_alone(
-    catalog: Store, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
+    catalog: Store, atlas: SyntheticAtlas, patience: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bsv_store.acquisition.work.sharing._MAX_FAILURES_IN_A_ROW", 2)
+    patience(attempts=1)
     with SyntheticServer(atlas) as server:
         server.fail("download", Status(500), times=None)
-        with AllenClient(api_url=server.url, backoff_s=0, attempts=1) as client:
-            report = fetch_volumes(catalog.database, catalog.files, client, atlas.experiment_ids, workers=1)
+        report = catalog.fetch(atlas.experiment_ids, workers=1, api_url=server.url)
         assert server.requests.total < len(atlas.experiment_ids)
     assert len(report.failed) + len(report.not_attempted) == len(atlas.experiment_ids)
     assert report.not_attempted
@@ -306,6 +322,32 @@ def test_unknown_experiments_are_named_before_anything_is_asked(
     with pytest.raises(InputError, match="workers"):
         catalog.fetch(atlas.experiment_ids, workers=0, api_url=server.url)
     assert server.requests.total == 0
+
+
+@pytest.mark.parametrize("part", get_args(DripPart))
+def test_a_server_that_drips_ends_at_the_deadline_and_harms_no_other(
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, patience: Callable[..., None], part: DripPart
+) -> None:
+    bad, *good = atlas.experiment_ids
+    catalog.fetch(good, api_url=server.url)
+    patience(deadline_s=0.5)
+    server.fail(f"download/{bad}", DripAround(part), times=None)
+    report = catalog.fetch(atlas.experiment_ids, api_url=server.url)
+    (failure,) = report.failed
+    assert "incomplete after 0.5 s" in failure.reason
+    assert report.present == tuple(good)
+    assert (volume_rows(catalog), claims(catalog)) == (len(good), 0)
+
+
+def test_the_address_after_a_redirect_is_the_source(
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    first, second = atlas.experiment_ids[:2]
+    server.fail(f"download/{first}", Redirect(f"/grid_data/download/{second}?include=density"))
+    catalog.fetch([first], api_url=server.url)
+    assert catalog.sql("SELECT source FROM volume")["source"].tolist() == [
+        f"{server.url}/grid_data/download/{second}?include=density"
+    ]
 
 
 @pytest.mark.parametrize("error", [NoSpaceError("full"), StoreError("broken")])

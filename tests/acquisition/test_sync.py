@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select, update
 
-from bsv_store.acquisition.sync import sync_unionizes
 from bsv_store.acquisition.tasks.unionizes import UnionizeTask
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.task import RunControl
@@ -55,24 +54,27 @@ def test_a_faulty_list_stores_nothing(store: Store, server: SyntheticServer, fau
     assert server.requests.total == 8
 
 
-def test_unionizes_come_in_batches_and_only_once(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, recorder: Recorder
-) -> None:
+def test_unionizes_come_in_batches_and_only_once(store: Store, recorder: Recorder) -> None:
+    atlas = SyntheticAtlas(experiments=13)
     ids = atlas.experiment_ids
-    report = sync_unionizes(catalog.database, client, ids, batch=4, progress=recorder)
-    assert report.fetched == ids
-    assert not report.failed
-    assert not report.present
-    assert server.requests.total == 2
-    assert report.rows == count(catalog, "unionize") == sum(len(atlas.unionize(i)) for i in ids)
-    assert count(catalog, "unionize_coverage") == 2 * len(ids)
-    assert count(catalog, "claim") == 0
-    assert (recorder.total, recorder.done, recorder.finished) == (6, 6, True)
-    assert recorder.size_bytes == report.downloaded_bytes > 0
-    again = catalog.sync_unionizes(ids, api_url=server.url)
-    assert (again.present, again.fetched) == (ids, ())
-    assert server.requests.total == 2
-    assert "6 already present" in again.summary()
+    with SyntheticServer(atlas) as server:
+        store.sync_structures(api_url=server.url)
+        store.sync_experiments(api_url=server.url)
+        server.requests.clear()
+        report = store.sync_unionizes(ids, progress=recorder, api_url=server.url)
+        assert report.fetched == ids
+        assert not report.failed
+        assert not report.present
+        assert server.requests.total == 2
+        assert report.rows == count(store, "unionize") == sum(len(atlas.unionize(i)) for i in ids)
+        assert count(store, "unionize_coverage") == 2 * len(ids)
+        assert count(store, "claim") == 0
+        assert (recorder.total, recorder.done, recorder.finished) == (13, 13, True)
+        assert recorder.size_bytes == report.downloaded_bytes > 0
+        again = store.sync_unionizes(ids, api_url=server.url)
+        assert (again.present, again.fetched) == (ids, ())
+        assert server.requests.total == 2
+        assert "13 already present" in again.summary()
 
 
 def test_statistics_are_refreshed_by_the_run_that_stores_tables(

@@ -15,8 +15,8 @@ from bsv_store.catalog.database import engine
 from bsv_store.catalog.database.engine import Database
 from bsv_store.config import StoreConfig
 from bsv_store.errors import BusyError, InputError, ReadOnlyStoreError, StoreError
+from tests.error_texts import every_text
 from tests.processes import Child
-from tests.secrets import every_text
 
 COUNT_UP = "UPDATE store_info SET format_version = :value"
 CURRENT = "SELECT format_version FROM store_info"

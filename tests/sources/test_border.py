@@ -27,7 +27,7 @@ from bsv_store_synthetic.faults import (
     RedirectLoop,
     Substitute,
 )
-from tests.secrets import every_text
+from tests.error_texts import every_text
 
 ATLAS = SyntheticAtlas(experiments=2)
 FIRST, SECOND = ATLAS.experiment_ids
