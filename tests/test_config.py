@@ -63,7 +63,7 @@ def test_a_flipped_bit_is_noticed_wherever_it_is(tmp_path: Path) -> None:
                 silent.append(damaged)
         except (NotAStoreError, SchemaTooNewError):
             continue
-    assert silent == []
+    assert len(silent) == 0, silent[0]
 
 
 @pytest.mark.parametrize(

@@ -183,12 +183,13 @@ def _gzip_of_zeros() -> bytes:
     return gzip.compress(bytes(256 * 1024 * 1024), 1)
 
 
+_DRIPS = 1000
 DripPart = Literal["status", "headers", "chunk extension", "trailers"]
 
 
 @dataclass(frozen=True, slots=True)
 class DripAround(Fault):
-    """A response whose status line, headers, chunk extension or trailers never end, sent byte by byte."""
+    """A response whose status line, headers, chunk extension or trailers take 1,000 more bytes, sent one by one."""
 
     part: DripPart
     pause_s: float = 0.02
@@ -209,8 +210,7 @@ class DripAround(Fault):
 
         def pieces() -> Iterator[bytes]:
             yield start
-            while True:
-                yield drip
+            yield from itertools.repeat(drip, _DRIPS)
 
         return replace(reply, stream=pieces, pause_s=self.pause_s)
 

@@ -17,6 +17,7 @@ import pytest
 
 from bsv_store.errors import InputError, UnreachableUpstreamError, UpstreamError
 from bsv_store.sources.allen import AllenClient
+from bsv_store.sources.allen.decoding import BodyDecoder
 from bsv_store.sources.allen.redirects import RedirectError, redirect_target
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import (
@@ -218,6 +219,18 @@ def test_a_body_that_expands_a_thousandfold_is_refused_in_bounded_memory(server:
         sizes.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert sizes[0] < 300 * MEBIBYTE
+
+
+def test_a_body_is_decompressed_in_blocks_of_one_mebibyte() -> None:
+    import gzip
+
+    decoder = BodyDecoder("gzip")
+    # Two members, which are one body.
+    data = gzip.compress(bytes(50 * MEBIBYTE)) + gzip.compress(b"end")
+    blocks = list(decoder.blocks(data))
+    assert max(map(len, blocks)) <= MEBIBYTE
+    assert sum(map(len, blocks)) == 50 * MEBIBYTE + 3
+    assert decoder.is_complete
 
 
 @pytest.mark.parametrize(
