@@ -49,8 +49,11 @@ def adopt(folder: Path, experiment_ids: list[int] | None, output_format: str) ->
         print_json(report)
     else:
         rows = _rows(report, "refused", report.refused)
+        replaced = _rows(report, "replaced", report.replaced)
         if output_format == "csv":
-            rows += _rows(report, "ignored", report.ignored)
+            rows += replaced + _rows(report, "ignored", report.ignored)
+        else:
+            print_rows(replaced, output_format, columns=_COLUMNS, table=_TABLE, title="Replaced")
         print_rows(rows, output_format, columns=_COLUMNS, table=_TABLE, title="Refused")
     if report.refused:
         click.get_current_context().exit(1)
