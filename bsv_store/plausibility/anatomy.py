@@ -40,10 +40,13 @@ class Divisions:
         The annotation, for messages.
     labels : ndarray of uint8, shape (size,)
         0 outside the brain, 1 in none of the divisions, then the divisions in order.
+    present : tuple of str
+        The divisions that have voxels.
     """
 
     source: str
     labels: NDArray[np.uint8]
+    present: tuple[str, ...]
 
     def sums(self, facts: GridFacts) -> dict[str, tuple[float, float]]:
         """Sums of a volume over the 100 um grid, left and right, by division; the root is the whole brain."""
@@ -93,4 +96,6 @@ def read_divisions(database: Database, files: StoreFiles) -> Divisions | None:
     of_id = np.where(known == 0, _OUTSIDE, _OTHER).astype(np.uint8)
     for label, structures in enumerate(below, start=_OTHER + 1):
         of_id[np.isin(known, list(structures))] = label
-    return Divisions(f"annotation at {grid.spacing_um} um from {file.source}", of_id[place.reshape(-1)])
+    used = set(of_id.tolist())
+    present = tuple(name for label, name in enumerate(DIVISIONS, start=_OTHER + 1) if label in used)
+    return Divisions(f"annotation at {grid.spacing_um} um from {file.source}", of_id[place.reshape(-1)], present)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bsv_store.plausibility.anatomy import DIVISIONS, ROOT, Divisions
+from bsv_store.plausibility.anatomy import ROOT, Divisions
 from bsv_store.plausibility.evidence import ExperimentEvidence, Sides
 from bsv_store.plausibility.facts import GridFacts
 from bsv_store.vocabulary import HEMISPHERES, PLAUSIBILITY_CHECKS, VOLUME_KINDS, PlausibilityCheck, VolumeKind
@@ -159,10 +159,8 @@ def _table(facts: GridFacts, evidence: ExperimentEvidence, divisions: Divisions 
 
 def _structures(inside: Mapping[str, Sides], table: Mapping[str, Sides], divisions: Divisions) -> Iterator[Finding]:
     brain, stated_brain = sum(inside[ROOT]), sum(table[ROOT])
-    present = set(np.unique(divisions.labels).tolist())
-    names = [ROOT, *(name for label, name in enumerate(DIVISIONS, start=2) if label in present)]
     worst: Finding | None = None
-    for name in names:
+    for name in (ROOT, *divisions.present):
         for side, hemisphere in enumerate(HEMISPHERES):
             part = inside[name][side] / brain
             stated = table.get(name, (0.0, 0.0))[side] / stated_brain
@@ -222,10 +220,10 @@ def _kinds(facts: GridFacts, other: GridFacts) -> Iterator[Finding]:
             continue
         wrong = []
         if whole.kind in row.below:
-            above = part.amounts - whole.dense[part.index] - _SLACK
+            above = part.amounts - whole.at(part.index) - _SLACK
             wrong.append((float(above[above > 0].sum()), f"is above the {words}"))
         if whole.kind in row.within:
-            wrong.append((float(part.amounts[whole.dense[part.index] == 0].sum()), f"is where the {words} is 0"))
+            wrong.append((float(part.amounts[whole.at(part.index) == 0].sum()), f"is where the {words} is 0"))
         for amount, where in wrong:
             deviation = amount / part.total
             yield Finding(
@@ -243,10 +241,10 @@ def _site(facts: GridFacts, others: Sequence[GridFacts]) -> Iterator[Finding]:
         return
     injection, projection, fraction = (of_kind[kind] for kind in SITE_KINDS)
     full = fraction.index[fraction.amounts >= _ALL]
-    total = float(injection.dense[full].sum())
+    total = float(injection.at(full).sum())
     if injection.no_data or projection.no_data or not total:
         return
-    deviation = float(np.abs(injection.dense[full] - projection.dense[full]).sum()) / total
+    deviation = float(np.abs(injection.at(full) - projection.at(full)).sum()) / total
     other = projection if facts is injection else injection
     yield Finding(
         "other_kinds",

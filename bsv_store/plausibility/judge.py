@@ -117,11 +117,15 @@ class Plausibility:
     ----------
     database : Database
     files : StoreFiles
+    reads_dense : bool
+        Also compare with stored volumes that are dense, such as data masks. At 100 um that takes twice as long as to
+        read the volume in question from its source.
     """
 
-    def __init__(self, database: Database, files: StoreFiles) -> None:
+    def __init__(self, database: Database, files: StoreFiles, *, reads_dense: bool = False) -> None:
         self._database = database
         self._files = files
+        self._reads_dense = reads_dense
         self._evidence: dict[int, ExperimentEvidence] = {}
         self._lock = threading.Lock()
         self._divisions: Divisions | None = None
@@ -185,6 +189,7 @@ class Plausibility:
         found = []
         for file in evidence.volumes:
             is_other = (file.kind, file.spacing_um) != (facts.kind, facts.spacing_um)
+            is_other &= self._reads_dense or file.layout.encoding == "sparse"
             if is_other and _is_comparable(facts, file.kind, file.spacing_um):
                 try:
                     found.append(stored_facts(self._files, file))
