@@ -95,7 +95,7 @@ class GridFacts:
             return found
         dense = np.zeros(COARSE.size)
         dense[self.index] = self.amounts
-        return dense[index]
+        return np.take(dense, index)
 
     def volume_mm3(self, amount: float) -> float:
         """A sum over the 100 um grid as a volume in mm3, in the measure of the unionize tables."""
