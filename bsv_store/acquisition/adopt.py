@@ -28,6 +28,7 @@ from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import DamagedFileError, FormatError, ImplausibleVolumeError, InputError
 from bsv_store.formats.density_zip import read_density_raw
 from bsv_store.formats.experiments import read_experiments
+from bsv_store.formats.matlab import read_injection_info
 from bsv_store.formats.nrrd import read_nrrd, spool_nrrd
 from bsv_store.formats.structures import read_structures
 from bsv_store.formats.unionizes import read_unionizes
@@ -35,7 +36,7 @@ from bsv_store.plausibility.facts import facts_of
 from bsv_store.plausibility.judge import Plausibility, Verdict
 from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.sources.caches import CachedAnnotation, CacheFile, CacheScan, scan_cache
-from bsv_store.text import number_of, size_text
+from bsv_store.text import listed, number_of, size_text
 from bsv_store.vocabulary import VOLUME_KINDS, CacheLayout
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
@@ -91,6 +92,22 @@ class AdoptReport:
     refused: tuple[SkippedFile, ...]
     ignored: tuple[SkippedFile, ...]
     size_bytes: int
+
+    def ignored_by_reason(self, *, names: int = 3) -> tuple[str, ...]:
+        """One line for each reason why files were ignored: their number and the names of the first.
+
+        Parameters
+        ----------
+        names : int
+            Maximum number of names in a line.
+        """
+        by_reason: dict[str, list[str]] = {}
+        for file in self.ignored:
+            by_reason.setdefault(file.reason, []).append(str(file.path.relative_to(self.folder)))
+        return tuple(
+            f"{number_of(len(found), 'file')} ignored, {reason}: {listed(found, limit=names)}"
+            for reason, found in by_reason.items()
+        )
 
     def summary(self) -> str:
         """The result in one sentence."""
@@ -234,7 +251,9 @@ class _Adoption:
 
     def _adopt_unionizes(self, file: CacheFile) -> None:
         check_known(self.database, [file.experiment_id])
-        table = read_unionizes(file_bytes(file.path), what=str(file.path))
+        is_matlab = file.path.suffix == ".mat"
+        read = read_injection_info if is_matlab else read_unionizes
+        table = read(file_bytes(file.path), what=str(file.path))
         if table.experiment_ids != (file.experiment_id,):
             raise FormatError(
                 f"{file.path} has rows of the experiments {table.experiment_ids}, not of {file.experiment_id}",
@@ -347,7 +366,7 @@ class _Adoption:
         """Read the volume of a file; at 25 and 10 um into a spool that is closed with the stack."""
         what = str(file.path)
         if self.scan.layout == "bsv":
-            return read_density_raw(file_bytes(file.path), what=what)
+            return read_density_raw(file.path, what=what, header=file.header)
         if self.scan.layout != "allensdk":
             assert_never(self.scan.layout)
         assert file.kind is not None

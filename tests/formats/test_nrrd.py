@@ -209,7 +209,7 @@ def test_members_that_end_within_a_read_keep_their_order(monkeypatch: pytest.Mon
         pytest.param(nrrd(kinds="RGB-color domain domain"), "kind 'RGB-color'", id="colors"),
         pytest.param(nrrd(encoding="bzip2"), "'bzip2' is not supported", id="another compression"),
         pytest.param(nrrd(sizes="10000 10000 10000"), "shape 10000x10000x10000", id="10^12 voxels"),
-        pytest.param(nrrd(sizes="9" * 5000 + " 80 114"), "header", id="a size of 5,000 digits"),
+        pytest.param(nrrd(sizes="9" * 5000 + " 80 114"), "which is not a CCFv3 grid", id="a size of 5,000 digits"),
     ],
 )
 def test_invalid_files_are_refused_by_name(body: bytes, complaint: str) -> None:
