@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from bsv_store.errors import DamagedFileError, ImplausibleVolumeError
 from bsv_store.plausibility.anatomy import Divisions, read_divisions
@@ -107,7 +107,7 @@ class Verdict:
                 "The file is of another experiment or was changed; or the catalog is outdated. Update it: "
                 f"bsv-store sync unionizes --ids {self.experiment_id} --refresh"
             )
-        return f"One of the two is wrong: bsv-store volume check --ids {self.experiment_id}"
+        return f"One of the two is wrong. Download both: bsv-store fetch --refresh --ids {self.experiment_id}"
 
 
 class Plausibility:
@@ -117,15 +117,17 @@ class Plausibility:
     ----------
     database : Database
     files : StoreFiles
-    reads_dense : bool
-        Also compare with stored volumes that are dense, such as data masks. At 100 um that takes twice as long as to
-        read the volume in question from its source.
+    others : {'all', 'sparse', 'none'}
+        Which stored volumes of the same experiment are evidence. To read dense ones, such as data masks, takes twice as
+        long at 100 um as to read the volume in question from its source.
     """
 
-    def __init__(self, database: Database, files: StoreFiles, *, reads_dense: bool = False) -> None:
+    def __init__(
+        self, database: Database, files: StoreFiles, *, others: Literal["all", "sparse", "none"] = "sparse"
+    ) -> None:
         self._database = database
         self._files = files
-        self._reads_dense = reads_dense
+        self._encodings = {"all": ("sparse", "dense"), "sparse": ("sparse",), "none": ()}[others]
         self._evidence: dict[int, ExperimentEvidence] = {}
         self._lock = threading.Lock()
         self._divisions: Divisions | None = None
@@ -189,8 +191,11 @@ class Plausibility:
         found = []
         for file in evidence.volumes:
             is_other = (file.kind, file.spacing_um) != (facts.kind, facts.spacing_um)
-            is_other &= self._reads_dense or file.layout.encoding == "sparse"
-            if is_other and _is_comparable(facts, file.kind, file.spacing_um):
+            if (
+                is_other
+                and file.layout.encoding in self._encodings
+                and _is_comparable(facts, file.kind, file.spacing_um)
+            ):
                 try:
                     found.append(stored_facts(self._files, file))
                 except DamagedFileError:

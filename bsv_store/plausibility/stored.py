@@ -92,7 +92,7 @@ def check_volumes(
     for experiment_id, name, spacing in rows:
         if (selected is None or experiment_id in selected) and kind in (None, name) and spacing_um in (None, spacing):
             wanted.setdefault(experiment_id, []).append((VOLUME_KINDS[name].name, spacing))
-    judge = Plausibility(database, files, reads_dense=True)
+    judge = Plausibility(database, files, others="all")
     checked = kind_only = 0
     problems: list[VolumeProblem] = []
     progress.start(sum(map(len, wanted.values())), "checking volumes")

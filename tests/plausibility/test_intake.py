@@ -65,6 +65,22 @@ def test_an_orphan_that_contradicts_its_experiment_is_downloaded_again(
     )
 
 
+def test_a_stored_volume_of_another_kind_does_not_keep_out_refreshed_ones(
+    store: Store, tmp_path: Path, server: SyntheticServer
+) -> None:
+    """An injection density of an older registration: shifted by one voxel, which the catalog cannot tell."""
+    fill_catalog(store, tmp_path)
+    older = np.roll(true_volume(FIRST, "injection_density"), 1, axis=1)
+    assert store.adopt(write_cache(tmp_path / "older", FIRST, {"injection_density": older})).volumes == 1
+    (refused,) = store.adopt(write_cache(tmp_path / "now", FIRST, {"projection_density": true_volume(FIRST)})).refused
+    assert "of the injection density is above the projection density" in refused.reason
+    assert f"Download both: bsv-store fetch --refresh --ids {FIRST}" in refused.reason
+    for kind in ("projection_density", "injection_density"):
+        report = store.fetch([FIRST], kind=kind, refresh=True, api_url=server.url)  # type: ignore[arg-type]
+        assert (report.fetched, report.failed) == ((FIRST,), ())
+    assert store.volumes.check().problems == ()
+
+
 def test_a_wrong_volume_at_25_um_is_refused(store: Store, tmp_path: Path) -> None:
     fill_catalog(store, tmp_path)
     wrong = mirrored(true_volume(FIRST, "injection_density"))

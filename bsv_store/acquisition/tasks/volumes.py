@@ -64,7 +64,8 @@ class VolumeTask(Task[VolumeFile]):
         self._kind: VolumeKind = kind
         self._spacing_um = spacing_um
         self._refresh = refresh
-        self._plausibility = Plausibility(database, files)
+        # Otherwise, after Allen has changed two kinds, each new one would be refused because of the other.
+        self._plausibility = Plausibility(database, files, others="none" if refresh else "sparse")
         self._orphans = OrphanVolumes(files, kind, spacing_um, self._plausibility)
         # Hashes of recorded volumes whose file is missing or incomplete.
         self._lost: dict[int, str] = {}
