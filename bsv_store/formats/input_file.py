@@ -47,10 +47,8 @@ def open_input(path: Path, *, what: str, limit: int | None = None) -> BinaryIO:
     try:
         # Opening a named pipe would wait for a writer.
         mode = path.stat().st_mode
-        for is_special, words in _SPECIAL:
-            if is_special(mode):
-                raise InputError(f"{what} is {words}, not a regular file", hint="Check the path.")
-        file = path.open("rb")
+        special = next((words for is_special, words in _SPECIAL if is_special(mode)), None)
+        file = path.open("rb") if special is None else None
     except OSError as error:
         raise InputError(
             f"{what} cannot be read: {error.strerror or error}", hint="Check path and permissions."
@@ -58,6 +56,8 @@ def open_input(path: Path, *, what: str, limit: int | None = None) -> BinaryIO:
     except ValueError as error:
         # For example a NUL byte in the name.
         raise InputError(f"{what} cannot be read: {error}", hint="Check the path.") from error
+    if file is None:
+        raise InputError(f"{what} is {special}, not a regular file", hint="Check the path.")
     size = os.fstat(file.fileno()).st_size
     if limit is not None and size > limit:
         file.close()
