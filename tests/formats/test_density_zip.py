@@ -293,14 +293,14 @@ def test_sizes_are_looked_at_before_reading(tmp_path: Path) -> None:
         read_density_raw(path, what="density")
     path.unlink()
     path.mkdir()
-    with pytest.raises(InputError, match="^density is a folder, not a regular file"):
+    with pytest.raises(InputError, match=r"^density is a folder, not a regular file"):
         read_density_raw(path, what="density")
-    with pytest.raises(InputError, match="^density is a device, not a regular file"):
+    with pytest.raises(InputError, match=r"^density is a device, not a regular file"):
         read_density_raw(Path("/dev/zero"), what="density")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InputError, match="^density is a named pipe, not a regular file"):
+    with pytest.raises(InputError, match=r"^density is a named pipe, not a regular file"):
         read_density_raw(tmp_path / "pipe", what="density")
-    with pytest.raises(InputError, match="^density cannot be read: No such file"):
+    with pytest.raises(InputError, match=r"^density cannot be read: No such file"):
         read_density_raw(tmp_path / "missing", what="density")
     with pytest.raises(InputError, match=r"^density cannot be read: .*null"):
         read_density_raw(Path("a\0b"), what="density")
