@@ -15,6 +15,7 @@
     │   ├── QueryError
     │   ├── FormatError                  a file or response body is not valid
     │   │   ├── EnvelopeError
+    │   │   ├── ImplausibleVolumeError   contradicts what is known of its experiment
     │   │   └── FrameError               wrong coordinate frame or grid
     │   ├── NotACacheError
     │   └── StoreExistsError
@@ -113,6 +114,10 @@ class EnvelopeError(FormatError):
 
 class FrameError(FormatError):
     """A grid has another coordinate frame or shape than requested."""
+
+
+class ImplausibleVolumeError(FormatError):
+    """A volume contradicts what is known of its experiment."""
 
 
 class NotACacheError(InputError):

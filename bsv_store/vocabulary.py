@@ -10,6 +10,7 @@ spaces alike.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -136,6 +137,8 @@ VolumeKind = Literal[
     "injection_energy",
     "data_mask",
 ]
+GridSite = Literal["projection", "injection", "tissue"]
+GridSum = Literal["projection_volume", "injection_volume"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,22 @@ class KindRow:
         In the notation of the CF conventions; None for the arbitrary units of intensities.
     is_fraction : bool
         Whether values lie in [0, 1]. Energies have no upper bound.
+    site : {'projection', 'injection', 'tissue'}
+        What the volume shows: all signal, the injection site, or where there are data.
+    mean_bounds : tuple of float
+        Lowest and highest plausible mean over the grid. Densities: the most signal in 2,917 experiments (CSV export of
+        the Allen web site) is 36.1 mm3, a mean of 0.027, and the largest injection is 1.61 mm3, a mean of 0.0012. Data
+        masks: two real ones have means of 0.95 and 0.97. No real energy was available.
+    peak_above : float
+        The highest voxel is above this. Energies are gray values: in 40 real tables, signal inside the injection has a
+        mean intensity of 2,154 or more.
+    ones_at_least : float
+        Lowest plausible part of the non-zero voxels that are 1. Data masks: 0.991 and 0.997 in two real ones.
+    sums_to : {'projection_volume', 'injection_volume'} or None
+        Which volume in the catalog is the sum of its voxels.
+    below, within : tuple of VolumeKind
+        Kinds that are nowhere lower, and kinds that are above 0 wherever this one is. Both hold for all voxels of the
+        four real volumes of 158375425.
     download_bytes, stored_bytes : int
         Typical sizes at 100 um: those of experiment 158375425; for energies, of which no real file was available, those
         of the densities.
@@ -165,6 +184,13 @@ class KindRow:
     unit: str
     cf_unit: str | None
     is_fraction: bool
+    site: GridSite
+    mean_bounds: tuple[float, float]
+    peak_above: float
+    ones_at_least: float
+    sums_to: GridSum | None
+    below: tuple[VolumeKind, ...]
+    within: tuple[VolumeKind, ...]
     download_bytes: int
     stored_bytes: int
     synonyms: tuple[str, ...] = ()
@@ -183,6 +209,13 @@ VOLUME_KINDS: Mapping[str, KindRow] = _rows(
             unit=_FRACTION,
             cf_unit="1",
             is_fraction=True,
+            site="projection",
+            mean_bounds=(0.0, 0.15),
+            peak_above=0.0,
+            ones_at_least=0.0,
+            sums_to="projection_volume",
+            below=(),
+            within=("data_mask",),
             download_bytes=386_000,
             stored_bytes=698_000,
             synonyms=("density",),
@@ -194,6 +227,13 @@ VOLUME_KINDS: Mapping[str, KindRow] = _rows(
             unit=_INTENSITY,
             cf_unit=None,
             is_fraction=False,
+            site="projection",
+            mean_bounds=(0.0, math.inf),
+            peak_above=1.0,
+            ones_at_least=0.0,
+            sums_to=None,
+            below=(),
+            within=("projection_density", "data_mask"),
             download_bytes=386_000,
             stored_bytes=698_000,
             synonyms=("energy",),
@@ -205,6 +245,13 @@ VOLUME_KINDS: Mapping[str, KindRow] = _rows(
             unit=_FRACTION,
             cf_unit="1",
             is_fraction=True,
+            site="injection",
+            mean_bounds=(0.0, 0.01),
+            peak_above=0.0,
+            ones_at_least=0.0,
+            sums_to="injection_volume",
+            below=("projection_density", "injection_fraction"),
+            within=("data_mask",),
             download_bytes=7_500,
             stored_bytes=8_000,
         ),
@@ -215,6 +262,13 @@ VOLUME_KINDS: Mapping[str, KindRow] = _rows(
             unit=_FRACTION,
             cf_unit="1",
             is_fraction=True,
+            site="injection",
+            mean_bounds=(0.0, 0.01),
+            peak_above=0.0,
+            ones_at_least=0.0,
+            sums_to=None,
+            below=(),
+            within=("data_mask",),
             download_bytes=7_500,
             stored_bytes=8_100,
         ),
@@ -225,6 +279,13 @@ VOLUME_KINDS: Mapping[str, KindRow] = _rows(
             unit=_INTENSITY,
             cf_unit=None,
             is_fraction=False,
+            site="injection",
+            mean_bounds=(0.0, math.inf),
+            peak_above=1.0,
+            ones_at_least=0.0,
+            sums_to=None,
+            below=("projection_energy",),
+            within=("injection_density", "data_mask"),
             download_bytes=7_500,
             stored_bytes=8_000,
         ),
@@ -235,6 +296,13 @@ VOLUME_KINDS: Mapping[str, KindRow] = _rows(
             unit=_FRACTION,
             cf_unit="1",
             is_fraction=True,
+            site="tissue",
+            mean_bounds=(0.3, 1.0),
+            peak_above=0.0,
+            ones_at_least=0.5,
+            sums_to=None,
+            below=(),
+            within=(),
             download_bytes=72_700,
             stored_bytes=69_200,
         ),
@@ -746,5 +814,109 @@ ANNOTATION_OUTCOMES: Mapping[str, WordRow[AnnotationOutcome]] = _rows(
         WordRow("present", "already present"),
         WordRow("added", "added"),
         WordRow("replaced", "added in place of another one"),
+    ],
+)
+
+# -- plausibility of volumes ------------------------------------------------------------------------------------------
+
+PlausibilityCheck = Literal["values", "amount", "hemisphere", "position", "structures", "other_kinds", "other_spacings"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlausibilityCheckRow:
+    """A check of a volume against what is known of its experiment.
+
+    Attributes
+    ----------
+    words : str
+        What is compared.
+    tolerance : float
+        Largest deviation that is not a contradiction.
+    usual : float
+        Largest deviation that can be expected of the right volume, to decide between two volumes within the tolerance.
+    deviation : str
+        What the deviation is.
+    measured : str
+        How far real volumes deviate.
+    is_independent : bool
+        Whether the catalog alone decides, not other volumes or the kind.
+    """
+
+    name: PlausibilityCheck
+    words: str
+    tolerance: float
+    usual: float
+    deviation: str
+    measured: str
+    is_independent: bool
+    synonyms: tuple[str, ...] = ()
+
+
+PLAUSIBILITY_CHECKS: Mapping[str, PlausibilityCheckRow] = _rows(
+    PlausibilityCheck,
+    [
+        PlausibilityCheckRow(
+            name="values",
+            words="the distribution of the values of its kind",
+            tolerance=0.0,
+            usual=0.0,
+            deviation="1 if outside the bounds of the kind, else 0",
+            measured="0 for the 7 real volumes",
+            is_independent=False,
+        ),
+        PlausibilityCheckRow(
+            name="amount",
+            words="the sum of the volume, times the voxel volume and 1.1025, and the volume in the catalog",
+            tolerance=0.1,
+            usual=0.002,
+            deviation="relative difference; signal outside the brain, which the tables do not count, is allowed for",
+            measured="3e-8 to 8e-4 for three injection densities, 2e-4 for the projection density of 158375425",
+            is_independent=True,
+        ),
+        PlausibilityCheckRow(
+            name="hemisphere",
+            words="the part of the sum in the injected hemisphere",
+            tolerance=0.25,
+            usual=0.01,
+            deviation="amount by which it falls below the part of the catalog's, or below one half if that is unknown",
+            measured="the injected side has 0.95 of the projection of 158375425 and 0.72 to 0.98 in 40 real tables",
+            is_independent=True,
+        ),
+        PlausibilityCheckRow(
+            name="position",
+            words="the distance of the injection coordinate from the nearest voxel of the injection",
+            tolerance=400.0,
+            usual=100.0,
+            deviation="um",
+            measured="0 for the injection densities of three experiments",
+            is_independent=True,
+        ),
+        PlausibilityCheckRow(
+            name="structures",
+            words="the signal in the large structures with most signal, by side, and the unionize table",
+            tolerance=0.5,
+            usual=0.05,
+            deviation="difference of the parts of the signal, relative to the larger of the two",
+            measured="2e-4 for the root of 158375425; no structure could be compared",
+            is_independent=True,
+        ),
+        PlausibilityCheckRow(
+            name="other_kinds",
+            words="the other volumes of the experiment",
+            tolerance=0.01,
+            usual=1e-06,
+            deviation="part of the signal that exceeds what another volume allows",
+            measured="0 for the four kinds of 158375425",
+            is_independent=False,
+        ),
+        PlausibilityCheckRow(
+            name="other_spacings",
+            words="the same kind at another spacing",
+            tolerance=0.1,
+            usual=0.002,
+            deviation="relative difference of the sums of the hemispheres",
+            measured="not measured: no kind was available at two spacings",
+            is_independent=False,
+        ),
     ],
 )

@@ -19,6 +19,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"bsv_store_synthetic", "compat", "reports"}),
     frozenset({"models", "store"}),
     frozenset({"acquisition", "datasets"}),
+    frozenset({"plausibility"}),
     frozenset({"atlas", "averaging", "sources"}),
     frozenset({"formats"}),
     frozenset({"catalog"}),

@@ -25,16 +25,19 @@ from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_st
 from bsv_store.catalog.ingest.hemisphere import lock_experiments
 from bsv_store.catalog.volumes import find_volumes, record_volume
 from bsv_store.checkpoints import checkpoint
-from bsv_store.errors import FormatError, InputError
+from bsv_store.errors import DamagedFileError, FormatError, ImplausibleVolumeError, InputError
 from bsv_store.formats.density_zip import read_density_raw
 from bsv_store.formats.experiments import read_experiments
+from bsv_store.formats.matlab import read_injection_info
 from bsv_store.formats.nrrd import read_nrrd, spool_nrrd
 from bsv_store.formats.structures import read_structures
 from bsv_store.formats.unionizes import read_unionizes
+from bsv_store.plausibility.facts import facts_of
+from bsv_store.plausibility.judge import Plausibility, Verdict
 from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.sources.caches import CachedAnnotation, CacheFile, CacheScan, scan_cache
-from bsv_store.text import number_of, size_text
-from bsv_store.vocabulary import CacheLayout
+from bsv_store.text import listed, number_of, size_text
+from bsv_store.vocabulary import VOLUME_KINDS, CacheLayout
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.large import slabs_sha256
@@ -67,6 +70,8 @@ class AdoptReport:
         Numbers of unionize tables, volumes and annotations that were stored.
     present : int
         Number of files whose content the store had already.
+    replaced : tuple of SkippedFile
+        Volumes, among those stored, that replace a stored one with less evidence, and the reason.
     refused : tuple of SkippedFile
         Invalid files, and files of experiments that the catalog does not have.
     ignored : tuple of SkippedFile
@@ -83,9 +88,26 @@ class AdoptReport:
     volumes: int
     annotations: int
     present: int
+    replaced: tuple[SkippedFile, ...]
     refused: tuple[SkippedFile, ...]
     ignored: tuple[SkippedFile, ...]
     size_bytes: int
+
+    def ignored_by_reason(self, *, names: int = 3) -> tuple[str, ...]:
+        """One line for each reason why files were ignored: their number and the names of the first.
+
+        Parameters
+        ----------
+        names : int
+            Maximum number of names in a line.
+        """
+        by_reason: dict[str, list[str]] = {}
+        for file in self.ignored:
+            by_reason.setdefault(file.reason, []).append(str(file.path.relative_to(self.folder)))
+        return tuple(
+            f"{number_of(len(found), 'file')} ignored, {reason}: {listed(found, limit=names)}"
+            for reason, found in by_reason.items()
+        )
 
     def summary(self) -> str:
         """The result in one sentence."""
@@ -95,10 +117,11 @@ class AdoptReport:
             if report is not None
         ]
         annotations = f", {number_of(self.annotations, 'annotation')}" if self.annotations else ""
+        replaced = f"{len(self.replaced)} of them in place of others, " if self.replaced else ""
         return (
             f"{self.folder}: {''.join(lists)}{number_of(self.unionizes, 'unionize table')}{annotations} and "
             f"{number_of(self.volumes, 'volume')} adopted "
-            f"({size_text(self.size_bytes)}), {self.present} already present, {len(self.refused)} refused, "
+            f"({size_text(self.size_bytes)}), {replaced}{self.present} already present, {len(self.refused)} refused, "
             f"{len(self.ignored)} ignored."
         )
 
@@ -141,6 +164,11 @@ def adopt_cache(
     return _Adoption(database, files, scan, progress or NO_PROGRESS).run()
 
 
+def _by_evidence(file: CacheFile) -> tuple[int, bool, Path]:
+    """Sort key: of an experiment, the volumes that can be compared with the catalog come first."""
+    return file.experiment_id, file.kind is not None and VOLUME_KINDS[file.kind].site == "tissue", file.path
+
+
 @dataclass(slots=True)
 class _Adoption:
     """The adoption of one cache folder."""
@@ -156,6 +184,13 @@ class _Adoption:
     present: int = 0
     size_bytes: int = 0
     written: int = 0
+    replaced: list[SkippedFile] = field(default_factory=list)
+    # A file of each experiment that was refused as not plausible.
+    doubted: dict[int, Path] = field(default_factory=dict)
+    judge: Plausibility = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.judge = Plausibility(self.database, self.files)
 
     def run(self) -> AdoptReport:
         """Adopt all files, one after the other."""
@@ -170,7 +205,7 @@ class _Adoption:
                 self._try(annotation.path, partial(self._adopt_annotation, annotation))
             for file in scan.unionizes:
                 self._try(file.path, partial(self._adopt_unionizes, file))
-            for file in scan.volumes:
+            for file in sorted(scan.volumes, key=_by_evidence):
                 self._try(file.path, partial(self._adopt_volume, file))
         finally:
             self.progress.finish()
@@ -185,6 +220,7 @@ class _Adoption:
             volumes=self.volumes,
             annotations=self.annotations,
             present=self.present,
+            replaced=tuple(self.replaced),
             refused=tuple(self.refused),
             ignored=tuple(SkippedFile(path, reason) for path, reason in scan.ignored),
             size_bytes=self.size_bytes,
@@ -215,7 +251,9 @@ class _Adoption:
 
     def _adopt_unionizes(self, file: CacheFile) -> None:
         check_known(self.database, [file.experiment_id])
-        table = read_unionizes(file_bytes(file.path), what=str(file.path))
+        is_matlab = file.path.suffix == ".mat"
+        read = read_injection_info if is_matlab else read_unionizes
+        table = read(file_bytes(file.path), what=str(file.path))
         if table.experiment_ids != (file.experiment_id,):
             raise FormatError(
                 f"{file.path} has rows of the experiments {table.experiment_ids}, not of {file.experiment_id}",
@@ -243,6 +281,7 @@ class _Adoption:
 
     def _adopt_volume(self, file: CacheFile) -> None:
         check_known(self.database, [file.experiment_id])
+        self.judge.learn([file.experiment_id])
         with ExitStack() as stack:
             new = self._published(file, self._read(file, stack))
         if new is None:
@@ -255,6 +294,7 @@ class _Adoption:
         checkpoint("adopt:committed")
         if replaced is not None:
             self.files.trash(replaced)
+        self.judge.record(new)
         self.volumes += 1
         self._count_bytes(file.path)
 
@@ -274,23 +314,59 @@ class _Adoption:
         self.progress.advance(0, size_bytes=size)
 
     def _published(self, file: CacheFile, volume: Volume | SpooledVolume) -> VolumeFile | None:
-        """The published file of a volume; None if the store has the same volume with a complete file."""
+        """The published file of a volume; None if the store has the same volume with a complete file.
+
+        Raises
+        ------
+        ImplausibleVolumeError
+            If the volume contradicts what is known of its experiment.
+        InputError
+            If the store has another volume and nothing tells that this one is better.
+        """
         stored = self._stored(file, volume)
-        if stored is not None and stored.layout.array_sha256 != slabs_sha256(volume):
-            raise InputError(
-                f"{file.path} differs from the {volume.kind} at {volume.grid.spacing_um} um of experiment "
-                f"{file.experiment_id} in the store, which is from {stored.source} and was not changed",
-                hint="Download the current volume from the Allen API: `bsv-store fetch --refresh`.",
-            )
-        if stored is not None and has_complete_file(self.files, stored):
+        is_same = stored is not None and stored.layout.array_sha256 == slabs_sha256(volume)
+        if is_same and stored is not None and has_complete_file(self.files, stored):
             return None
+        verdict = self._checked(file, volume)
+        if stored is not None and not is_same:
+            reason = self._reason_to_replace(verdict, stored)
+            if reason is None:
+                raise InputError(
+                    f"{file.path} differs from the {volume.kind} at {volume.grid.spacing_um} um of experiment "
+                    f"{file.experiment_id} in the store, which is from {stored.source} and was not changed: both agree "
+                    f"with {verdict.summary()}",
+                    hint="Download the current volume from the Allen API: `bsv-store fetch --refresh`.",
+                )
+            self.replaced.append(
+                SkippedFile(file.path, f"replaces the {volume.kind} from {stored.source}, of which {reason}")
+            )
         return publish_volume(self.files, volume, experiment_id=file.experiment_id, source=self._source(file.path))
+
+    def _checked(self, file: CacheFile, volume: Volume | SpooledVolume) -> Verdict:
+        verdict = self.judge.judge(file.experiment_id, facts_of(volume))
+        try:
+            verdict.raise_if_implausible(str(file.path))
+        except ImplausibleVolumeError:
+            self.doubted.setdefault(file.experiment_id, file.path)
+            raise
+        if not verdict.independent and (other := self.doubted.get(file.experiment_id)) is not None:
+            raise ImplausibleVolumeError(
+                f"{file.path} cannot be compared with the catalog, and {other.name} beside it is not plausible",
+                hint="Get both again from their source.",
+            )
+        return verdict
+
+    def _reason_to_replace(self, verdict: Verdict, stored: VolumeFile) -> str | None:
+        try:
+            return verdict.better_than(self.judge.judge_stored(stored))
+        except DamagedFileError as error:
+            return error.message
 
     def _read(self, file: CacheFile, stack: ExitStack) -> Volume | SpooledVolume:
         """Read the volume of a file; at 25 and 10 um into a spool that is closed with the stack."""
         what = str(file.path)
         if self.scan.layout == "bsv":
-            return read_density_raw(file_bytes(file.path), what=what)
+            return read_density_raw(file.path, what=what, header=file.header)
         if self.scan.layout != "allensdk":
             assert_never(self.scan.layout)
         assert file.kind is not None

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from bsv_store.catalog.database.bulk import refresh_statistics_after
 from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures, ingest_unionizes
 from bsv_store.check import past_day
-from bsv_store.errors import InputError
 from bsv_store.formats.experiments import read_experiments
+from bsv_store.formats.input_file import input_bytes
 from bsv_store.formats.structures import read_structures
 from bsv_store.formats.unionizes import read_unionizes
 
@@ -49,17 +49,14 @@ def _with_statistics(database: Database, report: IngestReport) -> IngestReport:
 
 
 def file_bytes(file: Path) -> bytes:
-    """The content of a file.
+    """The content of a file; a gzip file is decompressed.
 
     Raises
     ------
     InputError
-        If it cannot be read.
+        If it cannot be read, is not a regular file, or is too large.
     """
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}") from error
+    return input_bytes(file, what=str(file))
 
 
 def date_in_name(name: str) -> date | None:

@@ -9,11 +9,13 @@ import io
 import stat
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 
 from bsv_store.errors import FormatError, FrameError
 from bsv_store.formats.fields import DAMAGED_HINT, looks_like_html, quoted
+from bsv_store.formats.input_file import input_bytes, open_input
 from bsv_store.formats.metaimage import MAX_HEADER_BYTES, MetaImageHeader, read_metaimage_header
 from bsv_store.volumes.checks import checked_volume
 from bsv_store.volumes.grid import CCFV2_SHAPE_100UM, Grid
@@ -84,15 +86,17 @@ def read_density_zip(body: bytes, *, what: str) -> Volume:
     return read_density_raw(raw, what=f"{what}, {_RAW}")
 
 
-def read_density_raw(body: bytes, *, what: str) -> Volume:
+def read_density_raw(source: bytes | Path, *, what: str, header: Path | None = None) -> Volume:
     """The projection density volume of a density.raw file, as cached by Brain Street View.
 
     Parameters
     ----------
-    body : bytes
-        4,815,360 bytes: little-endian float32, the AP axis fastest.
+    source : bytes or Path
+        The file's content or path. 4,815,360 bytes: little-endian float32, the AP axis fastest.
     what : str
         Name of the file, for errors.
+    header : Path, optional
+        Its density.mhd. By default a header that says nothing else is assumed.
 
     Returns
     -------
@@ -104,8 +108,21 @@ def read_density_raw(body: bytes, *, what: str) -> Volume:
     FormatError
         If the size is wrong, or voxels are not densities.
     FrameError
-        If the size is that of a CCFv2 grid.
+        If the size is that of a CCFv2 grid, or the header is that of a turned or shifted image.
+    InputError
+        If a file cannot be read.
     """
+    if header is not None:
+        text = input_bytes(header, what=str(header), limit=MAX_HEADER_BYTES)
+        _check_header(read_metaimage_header(text, what=str(header)), what=str(header))
+    if isinstance(source, Path):
+        with open_input(source, what=what) as stream:
+            # Before it is read: it may be of any size.
+            _check_raw_size(stream.seek(0, 2), what=what)
+            stream.seek(0)
+            body = stream.read(RAW_BYTES + 1)
+    else:
+        body = source
     _check_raw_size(len(body), what=what)
     voxels = np.frombuffer(body, "<f4").reshape(GRID.shape, order="F")
     return checked_volume(np.ascontiguousarray(voxels), "projection_density", what=what)

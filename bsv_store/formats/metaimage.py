@@ -7,12 +7,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bsv_store.errors import FormatError
+from bsv_store.errors import FormatError, FrameError
 from bsv_store.formats.fields import DAMAGED_HINT, quoted
 
 MAX_HEADER_BYTES = 64 * 1024
 
 _TRUE, _FALSE = ("true", "t", "1", "yes"), ("false", "f", "0", "no")
+# Fields that turn, shift or scale the image, with the only supported value. Each has several names.
+# `AnatomicalOrientation` is ignored, as `space` in NRRD files, where Allen's is misleading; `CenterOfRotation` has no
+# effect without a rotation.
+_SPACING = ("elementspacing", "elementsize")
+_IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+_NEUTRAL = {
+    "transformmatrix": _IDENTITY,
+    "rotation": _IDENTITY,
+    "orientation": _IDENTITY,
+    "offset": (0.0, 0.0, 0.0),
+    "position": (0.0, 0.0, 0.0),
+    "origin": (0.0, 0.0, 0.0),
+    "elementtointensityfunctionslope": (1.0,),
+    "elementtointensityfunctionoffset": (0.0,),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +39,7 @@ class MetaImageHeader:
     shape : tuple of int
         Voxels along the three axes, the first of which is the fastest in the file.
     spacing : tuple of float or None
-        ElementSpacing as stated; the format does not define its unit.
+        ElementSpacing, or else ElementSize, as stated; the format does not define its unit.
     data_file : str
         Name of the file with the voxels.
     """
@@ -42,6 +57,8 @@ def read_metaimage_header(body: bytes, *, what: str) -> MetaImageHeader:
     FormatError
         If it is not a MetaImage header, or the image is not 3-D, float32, little-endian, with one channel, uncompressed
         and without a header in its data file.
+    FrameError
+        If the image is turned, flipped, shifted or scaled.
     """
     fields = _fields(body, what=what)
     _expect(fields, "ndims", ("3",), what=what, required=True)
@@ -53,12 +70,14 @@ def read_metaimage_header(body: bytes, *, what: str) -> MetaImageHeader:
     _expect(fields, "compresseddata", _FALSE, what=what)
     _expect(fields, "elementnumberofchannels", ("1",), what=what)
     _expect(fields, "headersize", ("0",), what=what)
+    for name, neutral in _NEUTRAL.items():
+        _expect_neutral(fields, name, neutral, what=what)
     ap, dv, ml = _numbers(fields, "dimsize", what=what)
     if not all(value.is_integer() and value > 0 for value in (ap, dv, ml)):
         raise FormatError(f"{what}: DimSize is {quoted(fields['dimsize'])}", hint=DAMAGED_HINT)
     return MetaImageHeader(
         shape=(int(ap), int(dv), int(ml)),
-        spacing=_numbers(fields, "elementspacing", what=what) if "elementspacing" in fields else None,
+        spacing=next((_numbers(fields, name, what=what) for name in _SPACING if name in fields), None),
         data_file=_required(fields, "elementdatafile", what=what),
     )
 
@@ -95,6 +114,22 @@ def _expect(fields: dict[str, str], name: str, allowed: tuple[str, ...], *, what
     value = _required(fields, name, what=what) if required else fields.get(name)
     if value is not None and value.lower() not in allowed:
         raise FormatError(f"{what}: {name} is {quoted(value)}, expected {' or '.join(allowed)}", hint=DAMAGED_HINT)
+
+
+def _expect_neutral(fields: dict[str, str], name: str, neutral: tuple[float, ...], *, what: str) -> None:
+    if name not in fields:
+        return
+    try:
+        # -0 equals 0.
+        is_neutral = tuple(float(part) for part in fields[name].split()) == neutral
+    except ValueError as error:
+        raise FormatError(f"{what}: {name} is {quoted(fields[name])}, not numbers", hint=DAMAGED_HINT) from error
+    if not is_neutral:
+        expected = " ".join(f"{number:g}" for number in neutral)
+        raise FrameError(
+            f"{what}: {name} is {quoted(fields[name])}, only {expected} is supported",
+            hint="Turned, shifted or scaled images are not supported: save it on the grid of the CCFv3.",
+        )
 
 
 def _numbers(fields: dict[str, str], name: str, *, what: str) -> tuple[float, float, float]:

@@ -2,7 +2,9 @@
 
 Brain Street View: ``<id>/density.raw`` and ``<id>/injectionSummary_all.json``. AllenSDK, in the layout of its default
 manifest: ``experiments.json``, ``structures.json``, ``experiment_<id>/structure_unionizes.csv``,
-``experiment_<id>/<kind>_<spacing>.nrrd``, and ``annotation_<spacing>.nrrd`` in the folder of a reference space.
+``experiment_<id>/<kind>_<spacing>.nrrd``, and ``annotation_<spacing>.nrrd`` in the folder of a reference space. Files
+that were compressed afterwards (``.csv.gz``, ``.nrrd.gz``) are recognized too, and in caches of Brain Street View for
+MATLAB ``<id>/injectionSummary_all.mat``.
 The existence of a file says nothing about its content: AllenSDK downloads to the final name, so files can be
 incomplete.
 """
@@ -21,20 +23,23 @@ from bsv_store.formats.fields import MAX_ID
 from bsv_store.vocabulary import CACHE_LAYOUTS, SPACINGS_UM, VOLUME_KINDS, CacheLayout, VolumeKind
 
 _BSV_DENSITY = "density.raw"
-_BSV_SUMMARY = "injectionSummary_all.json"
+_BSV_HEADER = "density.mhd"
+_BSV_SUMMARY, _BSV_MATLAB_SUMMARY = "injectionSummary_all.json", "injectionSummary_all.mat"
 _SDK_MANIFEST, _SDK_EXPERIMENTS, _SDK_STRUCTURES = "manifest.json", "experiments.json", "structures.json"
 _SDK_UNIONIZES = "structure_unionizes.csv"
+_BSV_FILES = (_BSV_DENSITY, _BSV_SUMMARY, _BSV_MATLAB_SUMMARY)
 # Folders below the cache's, such as those of annotation/ccf_2017/annotation_25.nrrd.
 _MAX_DEPTH = 3
 
 _SPACING = "|".join(map(str, SPACINGS_UM))
 _ID = re.compile(r"[1-9][0-9]{0,18}")
 _SDK_FOLDER = re.compile(r"experiment_(.+)")
-_SDK_VOLUME = re.compile(rf"({'|'.join(VOLUME_KINDS)})_({_SPACING})\.nrrd")
-_SDK_ANNOTATION = re.compile(rf"annotation_({_SPACING})\.nrrd")
+_SDK_VOLUME = re.compile(rf"({'|'.join(VOLUME_KINDS)})_({_SPACING})\.nrrd(\.gz)?")
+_SDK_ANNOTATION = re.compile(rf"annotation_({_SPACING})\.nrrd(\.gz)?")
+_PACKED = ".gz"
 _KNOWN_LEFTOVERS = {
     "temp.zip": "left over from an interrupted download of Brain Street View",
-    "density.mhd": "header of density.raw; not needed",
+    _BSV_HEADER: "a header without its density.raw",
     _SDK_MANIFEST: "AllenSDK's own list of paths",
 }
 
@@ -52,12 +57,15 @@ class CacheFile:
         None for unionize tables.
     spacing_um : int or None
         None for unionize tables.
+    header : Path or None
+        The header of a density.raw.
     """
 
     path: Path
     experiment_id: int
     kind: VolumeKind | None = None
     spacing_um: int | None = None
+    header: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +175,7 @@ def _recognized(entries: list[Path]) -> CacheLayout | None:
     ):
         return "allensdk"
     for entry in entries:
-        if _ID.fullmatch(entry.name) and any((entry / name).exists() for name in (_BSV_DENSITY, _BSV_SUMMARY)):
+        if _ID.fullmatch(entry.name) and any((entry / name).exists() for name in _BSV_FILES):
             return "bsv"
     return None
 
@@ -202,13 +210,20 @@ class _Found:
         if experiment_id is None:
             self._ignore(entry, "its name is not an experiment id")
             return
-        for path in self._files(entry):
-            if path.name == _BSV_SUMMARY:
+        files = {path.name: path for path in self._files(entry)}
+        for name, path in files.items():
+            if name == _BSV_SUMMARY:
                 self.unionizes.append(CacheFile(path, experiment_id))
-            elif path.name == _BSV_DENSITY:
-                self.volumes.append(CacheFile(path, experiment_id, "projection_density", 100))
-            else:
-                self._ignore(path, _KNOWN_LEFTOVERS.get(path.name, "unknown file"))
+            elif name == _BSV_MATLAB_SUMMARY and _BSV_SUMMARY in files:
+                self._ignore(path, f"{_BSV_SUMMARY} beside it is used")
+            elif name == _BSV_MATLAB_SUMMARY:
+                self.unionizes.append(CacheFile(path, experiment_id))
+            elif name == _BSV_DENSITY:
+                self.volumes.append(
+                    CacheFile(path, experiment_id, "projection_density", 100, header=files.get(_BSV_HEADER))
+                )
+            elif name != _BSV_HEADER or _BSV_DENSITY not in files:
+                self._ignore(path, _KNOWN_LEFTOVERS.get(name, "unknown file"))
 
     def add_allensdk(self, entry: Path) -> None:
         """Add an entry of a cache folder of AllenSDK."""
@@ -236,10 +251,13 @@ class _Found:
             return
         if not self._is_usable(folder, want_folder=True):
             return
-        for path in self._files(folder):
-            if path.name == _SDK_UNIONIZES:
+        files = {path.name: path for path in self._files(folder)}
+        for name, path in files.items():
+            if name.removesuffix(_PACKED) != name and name.removesuffix(_PACKED) in files:
+                self._ignore(path, f"{name.removesuffix(_PACKED)} beside it is used")
+            elif name.removesuffix(_PACKED) == _SDK_UNIONIZES:
                 self.unionizes.append(CacheFile(path, experiment_id))
-            elif match := _SDK_VOLUME.fullmatch(path.name):
+            elif match := _SDK_VOLUME.fullmatch(name):
                 self.volumes.append(CacheFile(path, experiment_id, VOLUME_KINDS[match[1]].name, int(match[2])))
             else:
                 self._ignore(path, "unknown file")

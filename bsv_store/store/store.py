@@ -159,7 +159,7 @@ class Store:
 
     @cached_property
     def volumes(self) -> Volumes:
-        """Single volumes: read, describe, export."""
+        """Single volumes: read, describe, export, check."""
         from bsv_store.store.volumes import Volumes
 
         return Volumes(self.database, self.files)

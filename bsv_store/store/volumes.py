@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bsv_store.catalog.database.engine import Database
+    from bsv_store.catalog.selection.selection import SelectionLike
+    from bsv_store.plausibility.stored import VolumeCheckReport
+    from bsv_store.progress import Progress
     from bsv_store.vocabulary import VolumeKind
     from bsv_store.volumes.files import StoreFiles
     from bsv_store.volumes.library import VolumeFile
@@ -105,6 +108,55 @@ class Volumes:
 
         file = self._file(experiment_id, kind, spacing_um)
         export_volume(self._files, file, check.path("target", target), overwrite=overwrite)
+
+    def check(
+        self,
+        selection: SelectionLike | None = None,
+        *,
+        kind: VolumeKind | None = None,
+        spacing_um: int | None = None,
+        progress: Progress | None = None,
+    ) -> VolumeCheckReport:
+        """Compare stored volumes with what is known of their experiments, and verify every byte of their files.
+
+        The same checks are made before a volume is stored; what is known of an experiment may have changed since. They
+        are the rows of ``bsv_store.vocabulary.PLAUSIBILITY_CHECKS``: the values of a kind, the amount and the side of
+        the signal, the injection coordinate, the signal in large structures, and other volumes of the experiment. Each
+        is made where the store has what it needs. Nothing is changed. A volume with a problem is replaced by ``fetch``
+        with ``refresh=True``, or by adopting a folder that has a better one.
+
+        Parameters
+        ----------
+        selection : Selection or experiment ids, optional
+            By default all volumes in the store, also those of withdrawn and excluded experiments.
+        kind : VolumeKind, optional
+            By default all kinds.
+        spacing_um : {10, 25, 50, 100}, optional
+            By default all spacings.
+        progress : Progress, optional
+
+        Raises
+        ------
+        SelectionError, InputError
+            If an argument is not valid.
+        """
+        from bsv_store.catalog.selection.resolve import resolve
+        from bsv_store.catalog.selection.selection import as_selection
+        from bsv_store.plausibility.stored import check_volumes
+        from bsv_store.volumes.grid import Grid
+
+        ids = None
+        if selection is not None:
+            with self._database.reading() as connection:
+                ids = resolve(connection, as_selection(selection))
+        return check_volumes(
+            self._database,
+            self._files,
+            ids,
+            kind=None if kind is None else check.choice("kind", kind, VOLUME_KINDS).name,
+            spacing_um=None if spacing_um is None else Grid(spacing_um).spacing_um,
+            progress=progress,
+        )
 
     def _file(self, experiment_id: int, kind: str, spacing_um: int) -> VolumeFile:
         from bsv_store.catalog.volume_lookup import stored_volume

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -399,3 +400,92 @@ def test_the_whole_real_allensdk_cache_is_adopted(store: Store, data: Path) -> N
     assert [refused.path.name for refused in report.refused] == ["projection_density_25.nrrd"]
     assert (report.unionizes, report.volumes, report.annotations) == (40, 7, 1)
     assert {refused.path.name for refused in report.ignored} == {"manifest.json"}
+
+
+# -- files in other forms -----------------------------------------------------------------------------------------
+
+
+def test_a_header_that_turns_its_density_is_refused(catalog: Store, tmp_path: Path) -> None:
+    folder = bsv_cache(tmp_path / "cache", FIRST)
+    with zipfile.ZipFile(io.BytesIO(wire_volumes.grid_zip(ATLAS, FIRST, ("density",)))) as archive:
+        header = archive.read("density.mhd").decode()
+    path = folder / str(FIRST) / "density.mhd"
+    path.write_text(header.replace("1 0 0 0 1 0 0 0 1", "1 0 0 0 1 0 0 0 -1"))
+    (refused,) = catalog.adopt(folder).refused
+    assert refused.path.name == "density.raw"
+    assert "transformmatrix is '1 0 0 0 1 0 0 0 -1', only 1 0 0 0 1 0 0 0 1 is supported" in refused.reason
+    path.write_text(header)
+    report = catalog.adopt(folder)
+    assert (report.volumes, report.refused) == (1, ())
+
+
+def test_compressed_files_are_adopted(catalog: Store, tmp_path: Path) -> None:
+    folder = allensdk_cache(tmp_path / "mouse", FIRST)
+    for path in sorted((folder / f"experiment_{FIRST}").iterdir()):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
+        path.unlink()
+    report = catalog.adopt(folder)
+    assert (report.unionizes, report.volumes, report.refused) == (1, 2, ())
+    np.testing.assert_array_equal(catalog.volume(FIRST), ATLAS.volume(FIRST))
+    assert count(catalog, "unionize") == len(ATLAS.unionize(FIRST))
+
+
+def test_summaries_of_matlab_are_adopted(catalog: Store, tmp_path: Path) -> None:
+    loadmat = pytest.importorskip("scipy.io", reason="MAT files need SciPy")
+    for i in (FIRST, SECOND):
+        own = tmp_path / "cache" / str(i)
+        own.mkdir(parents=True)
+        rows = [{**row, "experimentID": i} for row in wire.unionize_rows(ATLAS, i) if row["is_injection"]]
+        # In MATLAB all numbers are doubles.
+        numbers = [tuple(v if isinstance(v, bool) else float(v) for v in row.values()) for row in rows]
+        found = np.empty((len(rows), 1), [(name, object) for name in rows[0]])
+        found[:, 0] = numbers
+        loadmat.savemat(own / "injectionSummary_all.mat", {"injectionInfo": found}, do_compression=True)
+    report = catalog.adopt(tmp_path / "cache")
+    assert (report.unionizes, report.refused) == (2, ())
+    expected = sum(row.is_injection for i in (FIRST, SECOND) for row in ATLAS.unionize(i))
+    assert count(catalog, "unionize") == expected
+    stored = catalog.sql(f"SELECT sum(projection_volume) AS v FROM unionize WHERE experiment_id = {FIRST}")["v"].item()
+    assert stored == pytest.approx(sum(row.projection_volume for row in ATLAS.unionize(FIRST) if row.is_injection))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"MATLAB 5.0 MAT-file", "is not a readable MAT file"),
+        (b"\0" * 512 + b"\x89HDF\r\n\x1a\n", "is a MAT file of version 7.3, which is not supported"),
+        (b"", "is not a readable MAT file"),
+    ],
+)
+def test_damaged_summaries_of_matlab_are_refused(catalog: Store, tmp_path: Path, body: bytes, words: str) -> None:
+    path = tmp_path / "cache" / str(FIRST) / "injectionSummary_all.mat"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(body)
+    (refused,) = catalog.adopt(tmp_path / "cache").refused
+    assert words in refused.reason
+
+
+def test_ignored_files_are_counted_by_reason(catalog: Store, tmp_path: Path) -> None:
+    folder = allensdk_cache(tmp_path / "mouse", FIRST)
+    for name in "abcde":
+        (folder / f"experiment_{FIRST}" / f"{name}.txt").write_text("notes")
+    report = catalog.adopt(folder)
+    assert report.ignored_by_reason(names=2) == (
+        f"5 files ignored, unknown file: experiment_{FIRST}/a.txt, experiment_{FIRST}/b.txt and 3 more",
+        "1 file ignored, AllenSDK's own list of paths: manifest.json",
+    )
+
+
+def test_a_real_file_of_two_gzip_members_equals_the_one_of_one(store: Store, data: Path, tmp_path: Path) -> None:
+    cache = data / "allensdk_cache"
+    store.ingest_structures(cache / "structures.json")
+    store.ingest_experiments(data / "experiments_2020-07_2992rows.json")
+    name = "experiment_158375425/projection_density_100.nrrd"
+    head, body = (cache / name).read_bytes().split(b"\n\n", 1)
+    voxels = gzip.decompress(body)
+    two = tmp_path / "two" / name
+    two.parent.mkdir(parents=True)
+    two.write_bytes(head + b"\n\n" + gzip.compress(voxels[:1_000_000], 1) + gzip.compress(voxels[1_000_000:], 1))
+    assert store.adopt(tmp_path / "two").volumes == 1
+    report = store.adopt(cache, experiment_ids=[158375425])
+    assert (report.volumes, report.present, report.refused) == (3, 1, ())

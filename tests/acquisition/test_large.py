@@ -198,11 +198,12 @@ def test_a_full_disk_is_said_at_once_and_not_asked_for_again(
     assert leftovers(catalog) == []
 
 
-def cache(folder: Path, atlas: SyntheticAtlas, *, of: int) -> Path:
-    """A cache of AllenSDK with one volume in the first experiment's folder: that of an experiment."""
+def cache(folder: Path, atlas: SyntheticAtlas, *, factor: float = 1.0) -> Path:
+    """A cache of AllenSDK with the volume of the first experiment, times a factor."""
     own = folder / f"experiment_{IDS[0]}"
     own.mkdir(parents=True)
-    (own / "injection_density_100.nrrd").write_bytes(wire_volumes.grid_nrrd(atlas, of, KIND, 100))
+    array = atlas.volume(IDS[0], KIND) * np.float32(factor)
+    (own / "injection_density_100.nrrd").write_bytes(wire_volumes.nrrd(array, 100, dtype="f4"))
     (folder / "manifest.json").write_text("{}")
     return folder
 
@@ -210,10 +211,10 @@ def cache(folder: Path, atlas: SyntheticAtlas, *, of: int) -> Path:
 def test_a_cache_is_adopted_once_and_what_differs_is_refused(
     catalog: Store, atlas: SyntheticAtlas, tmp_path: Path
 ) -> None:
-    folder = cache(tmp_path / "cache", atlas, of=IDS[0])
+    folder = cache(tmp_path / "cache", atlas)
     assert catalog.adopt(folder).volumes == 1
     assert catalog.adopt(folder).present == 1
-    other = cache(tmp_path / "other", atlas, of=IDS[1])
+    other = cache(tmp_path / "other", atlas, factor=0.9999)
     (refused,) = catalog.adopt(other).refused
     assert "differs from the injection_density at 100 um" in refused.reason
     np.testing.assert_array_equal(catalog.volume(IDS[0], kind=KIND), atlas.volume(IDS[0], KIND))

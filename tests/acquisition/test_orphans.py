@@ -11,7 +11,9 @@ from sqlalchemy import delete
 
 from bsv_store.acquisition.tasks.orphans import OrphanVolumes
 from bsv_store.catalog.database.models import StoredVolume
+from bsv_store.plausibility.judge import Plausibility
 from bsv_store.sources.allen import AllenClient
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.library import publish_volume
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire_volumes
 from bsv_store_synthetic.faults import Substitute
@@ -84,6 +86,10 @@ def test_refreshing_takes_no_orphan(
     assert server.requests.total == 2
 
 
+def orphans_of(store: Store, kind: VolumeKind) -> OrphanVolumes:
+    return OrphanVolumes(store.files, kind, 100, Plausibility(store.database, store.files))
+
+
 def damage(path: Path, how: str) -> None:
     if how == "cut":
         os.truncate(path, path.stat().st_size // 2)
@@ -105,7 +111,7 @@ def test_a_damaged_orphan_is_downloaded_again(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path, how: str
 ) -> None:
     damage(orphan, how)
-    assert OrphanVolumes(catalog.files, "projection_density", 100).recover(atlas.experiment_ids[0]) is None
+    assert orphans_of(catalog, "projection_density").recover(atlas.experiment_ids[0]) is None
     if how == "unreadable":
         orphan.rmdir()
     report = catalog.fetch(atlas.experiment_ids[:1], api_url=server.url)
@@ -118,7 +124,7 @@ def test_a_file_named_for_another_experiment_is_not_recovered(
 ) -> None:
     first, second = atlas.experiment_ids[:2]
     shutil.copy(orphan, orphan.with_name(orphan.name.replace(str(first), str(second))))
-    orphans = OrphanVolumes(catalog.files, "projection_density", 100)
+    orphans = orphans_of(catalog, "projection_density")
     assert orphans.recover(second) is None
     assert orphans.recover(first) is not None
 
@@ -127,10 +133,10 @@ def test_a_file_of_another_kind_is_not_recovered(catalog: Store, atlas: Syntheti
     other = catalog.path / "volumes" / "data_mask" / "100um" / orphan.name
     other.parent.mkdir(parents=True)
     shutil.copy(orphan, other)
-    assert OrphanVolumes(catalog.files, "data_mask", 100).recover(atlas.experiment_ids[0]) is None
+    assert orphans_of(catalog, "data_mask").recover(atlas.experiment_ids[0]) is None
 
 
 def test_other_files_in_the_folder_are_left_alone(catalog: Store, atlas: SyntheticAtlas, orphan: Path) -> None:
     for name in ("notes.txt", ".hidden", "x.0123.h5", "5"):
         (orphan.parent / name).write_text("mine")
-    assert OrphanVolumes(catalog.files, "projection_density", 100).recover(5) is None
+    assert orphans_of(catalog, "projection_density").recover(5) is None

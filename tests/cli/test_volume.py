@@ -8,6 +8,9 @@ import nrrd
 import numpy as np
 
 from bsv_store import open_store
+from bsv_store.catalog.volumes import record_volume
+from bsv_store.volumes.library import publish_volume
+from bsv_store.volumes.volume import Volume
 from bsv_store_synthetic import SyntheticServer
 from tests.cli.conftest import ATLAS, UNMEASURED, VISP
 from tests.cli.running import Runner
@@ -78,3 +81,23 @@ def test_a_damaged_volume_is_noticed(run: Runner, own_filled: Path, tmp_path: Pa
     run("volume", "show", VISP[0], store=own_filled).refused(3, str(VISP[0]))
     run("volume", "export", VISP[0], tmp_path / "x.npy", store=own_filled).refused(3, str(VISP[0]))
     assert not (tmp_path / "x.npy").exists()
+
+
+def test_volumes_that_contradict_their_experiment_are_found(run: Runner, own_filled: Path) -> None:
+    wrong = Volume("projection_density", np.ascontiguousarray(ATLAS.volume(VISP[0])[..., ::-1]))
+    done = run("volume", "check", store=own_filled).succeeded()
+    assert "0 problems found" in done.err
+    with open_store(own_filled) as store:
+        file = publish_volume(store.files, wrong, experiment_id=VISP[0], source="an older folder")
+        with store.database.writing() as connection:
+            record_volume(connection, file)
+    done = run("volume", "check", "--format", "csv", store=own_filled)
+    assert done.code == 1
+    (row,) = done.rows
+    assert (row["experiment_id"], row["kind"], row["source"]) == (str(VISP[0]), "projection_density", "an older folder")
+    assert "of its signal is on the" in row["problem"]
+    assert "1 problem found" in done.err
+    run("volume", "check", "--ids", VISP[1], store=own_filled).succeeded()
+    run("volume", "check", "--kind", "data-mask", "--spacing", "25", store=own_filled).succeeded()
+    shown = run("volume", "check", "--ids", VISP[0], "--format", "json", store=own_filled)
+    assert (shown.code, shown.json["checked"]) == (1, 1)

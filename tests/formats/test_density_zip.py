@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import zipfile
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bsv_store.errors import FormatError, FrameError
+from bsv_store.errors import FormatError, FrameError, InputError
 from bsv_store.formats.density_zip import read_density_raw, read_density_zip
 from bsv_store.formats.metaimage import read_metaimage_header
 from tests.sources.bodies import MHD, density_zip, raw, voxels
@@ -250,3 +251,56 @@ def test_header_of_anything_else_is_refused(old: str, new: str) -> None:
     assert old in MHD
     with pytest.raises(FormatError, match=r"density\.mhd"):
         read_density_zip(_with(MHD.replace(old, new)), what="x")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("TransformMatrix = 1 0 0 0 1 0 0 0 -1", "transformmatrix is '1 0 0 0 1 0 0 0 -1', only 1 0 0 0 1 0 0 0 1 is"),
+        ("TransformMatrix = -1", "transformmatrix is '-1', only"),
+        ("TransformMatrix = 0 1 0 1 0 0 0 0 1", "transformmatrix"),
+        ("Rotation = -1 0 0 0 1 0 0 0 1", "rotation"),
+        ("Orientation = 1 0 0 0 -1 0 0 0 1", "orientation"),
+        ("Offset = 0 0 5700", "offset is '0 0 5700', only 0 0 0 is supported"),
+        ("Origin = 100 0 0", "origin"),
+        ("Position = x", "position is 'x', not numbers"),
+        ("ElementToIntensityFunctionSlope = 255", "elementtointensityfunctionslope"),
+        ("ElementToIntensityFunctionOffset = 1", "elementtointensityfunctionoffset"),
+        ("ElementByteOrderMSB = True", "elementbyteordermsb is 'True', expected false"),
+        ("HeaderSize = 400", "headersize is '400'"),
+        ("ElementNumberOfChannels = 2", "elementnumberofchannels"),
+    ],
+)
+def test_fields_that_move_or_change_voxels_are_refused_by_name(line: str, words: str, tmp_path: Path) -> None:
+    header = f"{MHD}{line}\n"
+    with pytest.raises(FormatError, match=rf"density\.mhd.*{words}"):
+        read_density_zip(_with(header), what="x")
+    (tmp_path / "density.mhd").write_text(header)
+    with pytest.raises(FormatError, match=rf"density\.mhd.*{words}"):
+        read_density_raw(RAW, what="x", header=tmp_path / "density.mhd")
+
+
+def test_neutral_fields_are_accepted() -> None:
+    lines = "Offset = 0 0 -0\nCenterOfRotation = 5 5 5\nElementSize = 1 1 1\nElementToIntensityFunctionSlope = 1.0\n"
+    assert np.array_equal(read_density_zip(_with(MHD + lines), what="x").array, voxels())
+
+
+def test_sizes_are_looked_at_before_reading(tmp_path: Path) -> None:
+    path = tmp_path / "density.raw"
+    path.write_bytes(b"")
+    os.truncate(path, 10**12)
+    with pytest.raises(FormatError, match="density has 1000000000000 bytes instead of 4815360"):
+        read_density_raw(path, what="density")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError, match=r"^density is a folder, not a regular file"):
+        read_density_raw(path, what="density")
+    with pytest.raises(InputError, match=r"^density is a device, not a regular file"):
+        read_density_raw(Path("/dev/zero"), what="density")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match=r"^density is a named pipe, not a regular file"):
+        read_density_raw(tmp_path / "pipe", what="density")
+    with pytest.raises(InputError, match=r"^density cannot be read: No such file"):
+        read_density_raw(tmp_path / "missing", what="density")
+    with pytest.raises(InputError, match=r"^density cannot be read: .*null"):
+        read_density_raw(Path("a\0b"), what="density")

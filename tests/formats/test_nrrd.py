@@ -75,6 +75,15 @@ def test_real_file_that_was_cut_at_its_source_is_refused(data: Path) -> None:
         pytest.param(nrrd(RAW, encoding="raw"), id="raw"),
         pytest.param(nrrd(gzip.compress(raw(voxels(), ">f4")), endian="big"), id="big endian"),
         pytest.param(nrrd(encoding="gz"), id="gz"),
+        pytest.param(nrrd(gzip.compress(RAW[:9], 1) + gzip.compress(RAW[9:], 1)), id="two gzip members"),
+        pytest.param(nrrd(PACKED + gzip.compress(b"")), id="an empty last member"),
+        pytest.param(gzip.compress(nrrd(), 1), id="compressed as a whole"),
+        pytest.param(gzip.compress(nrrd(RAW, encoding="raw"), 1), id="raw, compressed as a whole"),
+        pytest.param(nrrd(byte_skip="0", line_skip="0"), id="nothing skipped"),
+        pytest.param(nrrd(axis_maxs="13200 8000 11400", axis_mins="0 0 0"), id="an extent"),
+        pytest.param(
+            nrrd(space_directions="(0.1,0,0) (0,0.1,0) (0,0,0.1)", space_units='"mm" "mm" "mm"'), id="directions in mm"
+        ),
         pytest.param(nrrd(space_directions="(100.0,0,0) (0,1e2,0) (0,0,100)"), id="directions written otherwise"),
         pytest.param(nrrd(without=["space directions"]), id="no directions"),
         pytest.param(
@@ -127,6 +136,12 @@ def test_grids_that_span_several_blocks_keep_their_order(monkeypatch: pytest.Mon
     assert np.array_equal(_read(nrrd(RAW, encoding="raw")).array, voxels())
 
 
+def test_members_that_end_within_a_read_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "_INPUT_BYTES", 7)
+    parts = [gzip.compress(RAW[first : first + 500_000], 1) for first in range(0, len(RAW), 500_000)]
+    assert np.array_equal(_read(nrrd(b"".join(parts))).array, voxels())
+
+
 # -- bad input ----------------------------------------------------------------------------------------------------
 
 
@@ -134,7 +149,14 @@ def test_grids_that_span_several_blocks_keep_their_order(monkeypatch: pytest.Mon
     ("body", "complaint"),
     [
         pytest.param(b"", "not an NRRD file, but empty", id="empty"),
-        pytest.param(b"\x1f\x8b\x08\x00", "not an NRRD file, but a gzip file\n", id="gzip"),
+        pytest.param(b"\x1f\x8b\x08\x00", "not a complete gzip file", id="gzip"),
+        pytest.param(gzip.compress(b"<html>"), "not an NRRD file, but a web page", id="a compressed web page"),
+        pytest.param(gzip.compress(nrrd())[:-9], "truncated|not a complete gzip file", id="compressed and truncated"),
+        pytest.param(
+            nrrd(gzip.compress(RAW[:9]) + gzip.compress(RAW[9:])[:-20]), "truncated", id="a cut second member"
+        ),
+        pytest.param(nrrd(PACKED + gzip.compress(b"x")), "more data", id="a member too many"),
+        pytest.param(nrrd(PACKED + b"\0"), "more data", id="a byte too many"),
         pytest.param(b"\x00\xff\x1b[31m" * 9, "not an NRRD file, but binary data of an unknown format\n", id="binary"),
         pytest.param(b"<html>no such grid</html>", "web page", id="html"),
         pytest.param(b'{"success": false, "msg": "no"}', "not an NRRD file", id="error envelope"),
@@ -176,6 +198,18 @@ def test_grids_that_span_several_blocks_keep_their_order(monkeypatch: pytest.Mon
         pytest.param(nrrd(b"", datafile="LIST"), "datafile", id="data in a list of files"),
         pytest.param(nrrd(byte_skip="-1"), "byte skip", id="skipped bytes"),
         pytest.param(nrrd(line_skip="1"), "line skip", id="skipped lines"),
+        pytest.param(nrrd(old_max="255"), "'old max' says that the values were scaled", id="scaled values"),
+        pytest.param(nrrd(space_origin="(0,0,100)"), "space origin", id="shifted"),
+        pytest.param(nrrd(space_directions="(100,0,0) (0,100,0) (0,0,-100)"), "space directions", id="flipped"),
+        pytest.param(nrrd(space_directions="(0,100,0) (100,0,0) (0,0,100)"), "space directions", id="turned"),
+        pytest.param(nrrd(measurement_frame="(-1,0,0) (0,1,0) (0,0,1)"), "measurement frame", id="turned frame"),
+        pytest.param(nrrd(axis_mins="0 0 11400", axis_maxs="13200 8000 0"), "axis mins", id="flipped extent"),
+        pytest.param(nrrd(axis_maxs="13200 8000 5700"), "axis maxs", id="cropped extent"),
+        pytest.param(nrrd(space_units='"km" "km" "km"'), "the units", id="other units"),
+        pytest.param(nrrd(kinds="RGB-color domain domain"), "kind 'RGB-color'", id="colors"),
+        pytest.param(nrrd(encoding="bzip2"), "'bzip2' is not supported", id="another compression"),
+        pytest.param(nrrd(sizes="10000 10000 10000"), "shape 10000x10000x10000", id="10^12 voxels"),
+        pytest.param(nrrd(sizes="9" * 5000 + " 80 114"), "which is not a CCFv3 grid", id="a size of 5,000 digits"),
     ],
 )
 def test_invalid_files_are_refused_by_name(body: bytes, complaint: str) -> None:

@@ -103,7 +103,7 @@ def test_any_sign_of_allensdk_is_enough(name: str, tmp_path: Path) -> None:
     assert scan_cache(tmp_path).layout == "allensdk"
 
 
-@pytest.mark.parametrize("name", ["density.raw", "injectionSummary_all.json"])
+@pytest.mark.parametrize("name", ["density.raw", "injectionSummary_all.json", "injectionSummary_all.mat"])
 def test_either_file_makes_a_bsv_cache(name: str, tmp_path: Path) -> None:
     (tmp_path / "12").mkdir()
     _touch(tmp_path / "13" / name)
@@ -111,21 +111,55 @@ def test_either_file_makes_a_bsv_cache(name: str, tmp_path: Path) -> None:
     assert (scan.layout, scan.experiment_ids, scan.ignored) == ("bsv", (13,), ())
 
 
+def test_the_header_beside_a_density_belongs_to_it(bsv: Path) -> None:
+    header = _touch(bsv / "1/density.mhd")
+    assert [file.header for file in scan_cache(bsv).volumes] == [header, None]
+    assert _reasons(bsv) == {}
+
+
+def test_of_a_summary_in_two_forms_one_is_used(bsv: Path) -> None:
+    _touch(bsv / "1/injectionSummary_all.json")
+    _touch(bsv / "1/injectionSummary_all.mat")
+    _touch(bsv / "9/injectionSummary_all.mat")
+    assert [file.path.relative_to(bsv).as_posix() for file in scan_cache(bsv).unionizes if file.experiment_id < 10] == [
+        "1/injectionSummary_all.json",
+        "9/injectionSummary_all.mat",
+    ]
+    assert _reasons(bsv) == {"1/injectionSummary_all.mat": "injectionSummary_all.json beside it is used"}
+
+
+def test_files_that_were_compressed_afterwards_are_recognized(allensdk: Path) -> None:
+    for name in (
+        "experiment_7/structure_unionizes.csv.gz",
+        "experiment_9/structure_unionizes.csv.gz",
+        "experiment_9/data_mask_50.nrrd.gz",
+        "experiment_9/projection_density_50.nrrd.bz2",
+    ):
+        _touch(allensdk / name)
+    scan = scan_cache(allensdk)
+    assert CacheFile(allensdk / "experiment_9/structure_unionizes.csv.gz", 9) in scan.unionizes
+    assert CacheFile(allensdk / "experiment_9/data_mask_50.nrrd.gz", 9, "data_mask", 50) in scan.volumes
+    reasons = _reasons(allensdk)
+    assert reasons["experiment_7/structure_unionizes.csv.gz"] == "structure_unionizes.csv beside it is used"
+    assert reasons["experiment_9/projection_density_50.nrrd.bz2"] == "unknown file"
+
+
 # -- what is ignored ----------------------------------------------------------------------------------------------
 
 
 def test_everything_else_in_a_bsv_cache_is_ignored_with_a_reason(bsv: Path) -> None:
-    for name in ("1/temp.zip", "1/density.mhd", "1/notes.txt", "figures/a.png", "007/density.raw", "data_metadata.csv"):
+    for name in ("1/temp.zip", "5/density.mhd", "1/notes.txt", "figures/a.png", "007/density.raw", "data_metadata.csv"):
         _touch(bsv / name)
     for name in ("-5", "1.5", "1e3", "９", str(2**63)):
         _touch(bsv / name / "density.raw")
     (bsv / "1/sub").mkdir()
     reasons = _reasons(bsv)
     assert set(reasons) == {
-        *("1/temp.zip", "1/density.mhd", "1/notes.txt", "1/sub", "figures", "007", "data_metadata.csv"),
+        *("1/temp.zip", "5/density.mhd", "1/notes.txt", "1/sub", "figures", "007", "data_metadata.csv"),
         *("-5", "1.5", "1e3", "９", str(2**63)),
     }
     assert "left over" in reasons["1/temp.zip"]
+    assert reasons["5/density.mhd"] == "a header without its density.raw"
     assert "not an experiment id" in reasons["007"]
     assert "not a folder" in reasons["data_metadata.csv"]
     assert scan_cache(bsv).experiment_ids == (1, 277618054)

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bsv_store.catalog.annotations import check_structure_ids
-from bsv_store.errors import BsvStoreError
+from bsv_store.errors import BsvStoreError, DamagedFileError
+from bsv_store.plausibility.judge import Plausibility
 from bsv_store.progress import do_nothing
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.annotation import (
@@ -44,10 +45,13 @@ class OrphanVolumes:
     files : StoreFiles
     kind : VolumeKind
     spacing_um : int
+    plausibility : Plausibility
+        A file that contradicts its experiment is not recovered.
     """
 
-    def __init__(self, files: StoreFiles, kind: VolumeKind, spacing_um: int) -> None:
+    def __init__(self, files: StoreFiles, kind: VolumeKind, spacing_um: int, plausibility: Plausibility) -> None:
         self._files = files
+        self._plausibility = plausibility
         self._kind: VolumeKind = kind
         self._spacing_um = spacing_um
         self._folder = f"volumes/{kind}/{spacing_um}um"
@@ -70,9 +74,16 @@ class OrphanVolumes:
         """
         for name in self._listed().get(experiment_id, []):
             file = self._checked(experiment_id, name, on_slab)
-            if file is not None and array_sha256 in (None, file.layout.array_sha256):
+            if file is not None and array_sha256 in (None, file.layout.array_sha256) and self._is_plausible(file):
                 return file
         return None
+
+    def _is_plausible(self, file: VolumeFile) -> bool:
+        try:
+            return not self._plausibility.judge_stored(file).problems
+        except DamagedFileError:
+            # Deleted meanwhile.
+            return False
 
     def _listed(self) -> dict[int, list[str]]:
         # Listed once: files published later are recorded by the run that publishes them.

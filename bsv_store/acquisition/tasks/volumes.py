@@ -13,6 +13,9 @@ from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.ingest.hemisphere import lock_experiments
 from bsv_store.catalog.volumes import find_volumes, record_volumes
 from bsv_store.checkpoints import checkpoint
+from bsv_store.errors import ImplausibleVolumeError
+from bsv_store.plausibility.facts import facts_of
+from bsv_store.plausibility.judge import Plausibility
 from bsv_store.sources.allen import AllenClient
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.files import StoreFiles
@@ -61,7 +64,9 @@ class VolumeTask(Task[VolumeFile]):
         self._kind: VolumeKind = kind
         self._spacing_um = spacing_um
         self._refresh = refresh
-        self._orphans = OrphanVolumes(files, kind, spacing_um)
+        # Otherwise, after Allen has changed two kinds, each new one would be refused because of the other.
+        self._plausibility = Plausibility(database, files, others="none" if refresh else "sparse")
+        self._orphans = OrphanVolumes(files, kind, spacing_um, self._plausibility)
         # Hashes of recorded volumes whose file is missing or incomplete.
         self._lost: dict[int, str] = {}
 
@@ -72,15 +77,27 @@ class VolumeTask(Task[VolumeFile]):
     def present(self, ids: Collection[int]) -> set[int]:
         """The experiments whose volume is recorded and has a file of the recorded size; none if all are refreshed."""
         if self._refresh:
+            self._plausibility.learn(ids)
             return set()
         with self._database.reading() as connection:
             found = find_volumes(connection, sorted(ids), kind=self._kind, spacing_um=self._spacing_um)
         lost = {i: file.layout.array_sha256 for i, file in found.items() if not has_complete_file(self._files, file)}
         self._lost.update(lost)
-        return found.keys() - lost.keys()
+        present = found.keys() - lost.keys()
+        # Here, since worker threads do not read the database.
+        self._plausibility.learn(set(ids) - present)
+        return present
 
     def download(self, ids: Sequence[int], control: RunControl) -> VolumeFile:
-        """Recover the volume from an interrupted run, or else download, check and publish it."""
+        """Recover the volume from an interrupted run, or else download, check and publish it.
+
+        Raises
+        ------
+        UpstreamError
+            If the download fails.
+        ImplausibleVolumeError
+            If the volume contradicts what is known of the experiment.
+        """
         (experiment_id,) = ids
         recorded = self._lost.get(experiment_id)
         if not self._refresh:
@@ -103,6 +120,12 @@ class VolumeTask(Task[VolumeFile]):
                 on_bytes=control.on_bytes,
             )
             checkpoint("fetch:downloaded")
+            verdict = self._plausibility.judge(experiment_id, facts_of(reply.value, on_slab=control.raise_if_stopped))
+            try:
+                verdict.raise_if_implausible(reply.source)
+            except ImplausibleVolumeError as error:
+                # A `Failure` holds the message alone.
+                raise ImplausibleVolumeError(f"{error.message}. {error.hint}", hint=error.hint) from error
             file = publish_volume(self._files, reply.value, experiment_id=experiment_id, source=reply.source)
         checkpoint("fetch:published")
         return file

@@ -38,7 +38,8 @@ def adopt(folder: Path, experiment_ids: list[int] | None, output_format: str) ->
     """Copy the cache FOLDER of Brain Street View or AllenSDK into the store.
 
     Each file is checked before it is stored. Invalid files are listed with the reason, the others are stored, and the
-    exit code is 1. FOLDER itself is only read. Files of other kinds are counted, and listed by --format csv or json.
+    exit code is 1. FOLDER itself is only read. Files of other kinds are counted by the reason why they are ignored, and
+    all listed by --format csv or json.
     """
     with opened_store() as store, progress_bar() as progress:
         report = store.adopt(folder, experiment_ids=experiment_ids, progress=progress)
@@ -49,8 +50,13 @@ def adopt(folder: Path, experiment_ids: list[int] | None, output_format: str) ->
         print_json(report)
     else:
         rows = _rows(report, "refused", report.refused)
+        replaced = _rows(report, "replaced", report.replaced)
         if output_format == "csv":
-            rows += _rows(report, "ignored", report.ignored)
+            rows += replaced + _rows(report, "ignored", report.ignored)
+        else:
+            for line in report.ignored_by_reason():
+                note(line)
+            print_rows(replaced, output_format, columns=_COLUMNS, table=_TABLE, title="Replaced")
         print_rows(rows, output_format, columns=_COLUMNS, table=_TABLE, title="Refused")
     if report.refused:
         click.get_current_context().exit(1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bsv_store.formats.table import IMAGE_FORMATS
+from bsv_store_cli.commands.volume.check import check
 from bsv_store_cli.commands.volume.structures import mask, regions
 from bsv_store_cli.help import Group
 from bsv_store_cli.options.export import format_lines
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def volume() -> None:
-    """Show or export one volume, mask structures, measure signal in them."""
+    """Show, check or export volumes, mask structures, measure signal in them."""
 
 
 @volume.command()
@@ -69,5 +70,5 @@ def _of_known_experiment(store: Store, experiment_id: int) -> Iterator[None]:
         raise
 
 
-for _command in (mask, regions):
+for _command in (check, mask, regions):
     volume.add_command(_command)

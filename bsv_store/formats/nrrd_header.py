@@ -1,0 +1,205 @@
+"""Headers of NRRD files. A field that turns, shifts, crops or scales the image is honored, or refused by its name.
+
+pynrrd parses the header. Format: NRRD0005, https://teem.sourceforge.net/nrrd/format.html
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bsv_store.errors import FormatError, FrameError
+from bsv_store.formats.fields import DAMAGED_HINT, looks_like_html, quoted
+from bsv_store.volumes.grid import Grid
+
+_MAX_HEADER_BYTES = 64 * 1024
+
+_TYPES = {
+    "i1": ("signed char", "int8", "int8_t"),
+    "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
+    "i2": ("short", "short int", "signed short", "signed short int", "int16", "int16_t"),
+    "u2": ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
+    "i4": ("int", "signed int", "int32", "int32_t"),
+    "u4": ("uint", "unsigned int", "uint32", "uint32_t"),
+    "i8": ("longlong", "long long", "long long int", "signed long long", "signed long long int", "int64", "int64_t"),
+    "u8": ("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"),
+    "f4": ("float",),
+    "f8": ("double",),
+}
+_DTYPES = {name: dtype for dtype, names in _TYPES.items() for name in names}
+_GZIP, _RAW = ("gzip", "gz"), ("raw",)
+# Fields of files whose voxels are elsewhere.
+_DETACHED = ("data file", "datafile")
+# Fields that skip a part of the file; 0 is the default.
+_SKIPS = ("line skip", "lineskip", "byte skip", "byteskip")
+# The values were scaled to a range of numbers, and these are the limits that they had before.
+_SCALED = ("old min", "oldmin", "old max", "oldmax")
+_SPATIAL_KINDS = ("domain", "space", "none", "???", "")
+_UM_PER_UNIT = {"": 1, "um": 1, "micron": 1, "microns": 1, "micrometer": 1, "micrometers": 1, "\u00b5m": 1, "mm": 1000}
+
+
+class NrrdHeader:
+    """The part of an NRRD header that describes the layout of the voxels."""
+
+    def __init__(self, fields: Mapping[str, Any], *, what: str) -> None:
+        _check_layout(fields, what=what)
+        sizes = tuple(int(size) for size in np.atleast_1d(fields.get("sizes", ())))
+        if fields.get("dimension") != 3 or len(sizes) != 3:
+            raise FormatError(f"{what} is not 3-D: sizes {sizes}", hint=DAMAGED_HINT)
+        self.grid = Grid.from_shape(sizes, what=what)
+        self.dtype = _dtype(fields, what=what)
+        self.is_gzip = _is_gzip(fields, what=what)
+        _check_space(fields, self.grid, what=what)
+
+    @classmethod
+    def read(cls, stream: BinaryIO, *, what: str) -> NrrdHeader:
+        """Read and validate the header; the stream is then at the first byte of the data."""
+        import nrrd
+
+        # pynrrd gets only the header, so that it cannot open other files.
+        text = _header_bytes(stream, what=what)
+        try:
+            # Sizes beyond int64 become negative.
+            with np.errstate(invalid="ignore"):
+                fields = nrrd.read_header(io.BytesIO(text))
+            return cls(fields, what=what)
+        except FormatError:
+            raise
+        except (nrrd.NRRDError, ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+            raise FormatError(f"{what} has no valid NRRD header: {quoted(str(error))}", hint=DAMAGED_HINT) from error
+
+
+_SIGNATURES = {
+    b"\x1f\x8b": "a gzip file",
+    b"PK\x03\x04": "a zip file",
+    b"\x89HDF": "an HDF5 file",
+    b"\x89PNG": "a PNG picture",
+    b"II*\0": "a TIFF picture",
+    b"MM\0*": "a TIFF picture",
+}
+
+
+def _kind_of(start: bytes) -> str:
+    """The format of a file that is not NRRD, in words for an error message."""
+    if not start:
+        return "empty"
+    if looks_like_html(start):
+        return "a web page"
+    for signature, kind in _SIGNATURES.items():
+        if start.startswith(signature):
+            return kind
+    first = start[:40]
+    if first.isascii() and first.decode("ascii").replace("\n", " ").replace("\r", " ").isprintable():
+        return f"text: {quoted(first.decode('ascii'))}"
+    return "binary data of an unknown format"
+
+
+def _header_bytes(stream: BinaryIO, *, what: str) -> bytes:
+    start = stream.read(_MAX_HEADER_BYTES)
+    if not start.startswith(b"NRRD000"):
+        raise FormatError(f"{what} is not an NRRD file, but {_kind_of(start)}", hint=DAMAGED_HINT)
+    ends = [at + len(mark) for mark in (b"\n\n", b"\r\n\r\n") if (at := start.find(mark)) >= 0]
+    if not ends:
+        raise FormatError(f"{what}: the NRRD header has no end; the file is truncated", hint=DAMAGED_HINT)
+    stream.seek(min(ends))
+    return start[: min(ends)]
+
+
+def _dtype(fields: Mapping[str, Any], *, what: str) -> np.dtype[Any]:
+    name = " ".join(str(fields.get("type", "")).lower().split())
+    if name not in _DTYPES:
+        raise FormatError(f"{what}: the number type {quoted(name)} is not supported", hint=DAMAGED_HINT)
+    dtype = np.dtype(_DTYPES[name])
+    endian = str(fields.get("endian", "")).lower()
+    if endian not in ("little", "big") and dtype.itemsize > 1:
+        raise FormatError(f"{what}: the byte order {quoted(endian)} is neither little nor big", hint=DAMAGED_HINT)
+    return dtype.newbyteorder(">" if endian == "big" else "<")
+
+
+def _is_gzip(fields: Mapping[str, Any], *, what: str) -> bool:
+    encoding = str(fields.get("encoding", "")).lower()
+    if encoding not in _GZIP + _RAW:
+        raise FormatError(
+            f"{what}: the encoding {quoted(encoding)} is not supported", hint="Save it with encoding gzip or raw."
+        )
+    return encoding in _GZIP
+
+
+def _check_layout(fields: Mapping[str, Any], *, what: str) -> None:
+    """Refuse files whose bytes are elsewhere or have another meaning."""
+    for name in _DETACHED:
+        if name in fields:
+            raise FormatError(
+                f"{what}: the header field {name!r} is not supported: data must follow the header", hint=DAMAGED_HINT
+            )
+    for name in _SKIPS:
+        if fields.get(name, 0) != 0:
+            raise FormatError(
+                f"{what}: the header field {name!r} is {fields[name]}: data must follow the header", hint=DAMAGED_HINT
+            )
+    for name in _SCALED:
+        if name in fields:
+            raise FormatError(
+                f"{what}: the header field {name!r} says that the values were scaled; this is not supported",
+                hint="Save it with the original values.",
+            )
+
+
+def _check_space(fields: Mapping[str, Any], grid: Grid, *, what: str) -> None:
+    """Refuse images that are turned, flipped, shifted or scaled."""
+    # The field `space` is ignored: in Allen's files it is misleading.
+    scale = _um_per_unit(fields, what=what)
+    expected = np.eye(3) * grid.spacing_um
+    stated: dict[str, NDArray[np.float64]] = {}
+    if fields.get("space directions") is not None:
+        stated["space directions"] = np.asarray(fields["space directions"], np.float64)
+    if fields.get("spacings") is not None:
+        stated["spacings"] = np.diag(np.asarray(fields["spacings"], np.float64))
+    for name, matrix in stated.items():
+        if matrix.shape != (3, 3) or not np.allclose(matrix * scale, expected, rtol=1e-6, atol=1e-6):
+            raise FrameError(
+                f"{what} states the {name} {quoted(fields[name].tolist())}, which contradict its {grid.spacing_um} um "
+                "grid with the axes AP, DV, ML",
+                hint="Flipped or turned images are not supported: save it on the axes of the CCFv3.",
+            )
+    for name, neutral in (("space origin", np.zeros(3)), ("measurement frame", np.eye(3))):
+        if fields.get(name) is not None and not np.array_equal(np.asarray(fields[name], np.float64), neutral):
+            raise FrameError(
+                f"{what} states the {name} {quoted(np.asarray(fields[name]).tolist())}; only "
+                f"{quoted(neutral.tolist())} is supported",
+                hint="Shifted or turned images are not supported: save it on the grid of the CCFv3.",
+            )
+    _check_extent(fields, grid, scale, what=what)
+    if strange := [kind for kind in fields.get("kinds", ()) if kind.lower() not in _SPATIAL_KINDS]:
+        raise FrameError(f"{what} has an axis of the kind {quoted(strange[0])}, not in space", hint=DAMAGED_HINT)
+
+
+def _um_per_unit(fields: Mapping[str, Any], *, what: str) -> int:
+    units = {str(unit).strip().lower() for name in ("units", "space units") for unit in fields.get(name) or ()}
+    found = {_UM_PER_UNIT.get(unit) for unit in units} or {1}
+    if len(found) != 1 or None in found:
+        raise FrameError(f"{what} states the units {quoted(sorted(units))}, not um or mm", hint=DAMAGED_HINT)
+    return int(found.pop() or 1)
+
+
+def _check_extent(fields: Mapping[str, Any], grid: Grid, scale: int, *, what: str) -> None:
+    """Check `axis mins`, which must be 0, and `axis maxs`: the last voxel's end or center."""
+    mins, maxs = (fields.get(f"axis {end}", fields.get(f"axis{end}")) for end in ("mins", "maxs"))
+    for name, values in (("axis mins", mins), ("axis maxs", maxs)):
+        if values is not None and (len(values) != 3 or (name == "axis mins" and np.nan_to_num(values).any())):
+            raise FrameError(f"{what} states the {name} {quoted(list(values))}, not 0", hint=DAMAGED_HINT)
+    if maxs is None:
+        return
+    lengths = np.asarray(maxs, np.float64) * scale
+    counts = np.asarray(grid.shape)
+    known = ~np.isnan(lengths)
+    by_voxel, by_center = counts * grid.spacing_um, (counts - 1) * grid.spacing_um
+    if not (np.isclose(lengths, by_voxel) | np.isclose(lengths, by_center))[known].all():
+        raise FrameError(
+            f"{what} states the axis maxs {quoted(list(maxs))}, which contradict its {grid.spacing_um} um grid",
+            hint=DAMAGED_HINT,
+        )

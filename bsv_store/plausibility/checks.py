@@ -1,0 +1,259 @@
+"""The checks: a volume against its kind, the catalog, and other volumes of the same experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bsv_store.plausibility.anatomy import ROOT, Divisions
+from bsv_store.plausibility.evidence import ExperimentEvidence, Sides
+from bsv_store.plausibility.facts import GridFacts
+from bsv_store.vocabulary import HEMISPHERES, PLAUSIBILITY_CHECKS, VOLUME_KINDS, PlausibilityCheck, VolumeKind
+
+# Signal outside the brain is in the volume, but not in the unionize table. Where no annotation tells how much it is:
+# 4 % of the projection density of 158375425, 0.1 % of the injection density of 122642490.
+_OUTSIDE_PROJECTION = 3.0
+_OUTSIDE_INJECTION = 1.25
+# Structures with a smaller part of the signal are not compared.
+_LARGE_PART = 0.05
+SITE_KINDS: tuple[VolumeKind, ...] = ("injection_density", "projection_density", "injection_fraction")
+_ALL = 1 - 1e-6
+_SLACK = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check.
+
+    Attributes
+    ----------
+    check : PlausibilityCheck
+    deviation : float
+        In the measure of `PLAUSIBILITY_CHECKS`.
+    text : str
+        Both figures, in words.
+    other : tuple of (VolumeKind, int) or None
+        Kind and spacing of the other volume, if it was compared with one.
+    """
+
+    check: PlausibilityCheck
+    deviation: float
+    text: str
+    other: tuple[VolumeKind, int] | None = None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the deviation is within the tolerance."""
+        return self.deviation <= PLAUSIBILITY_CHECKS[self.check].tolerance
+
+    @property
+    def is_independent(self) -> bool:
+        """Whether the catalog alone decides."""
+        return PLAUSIBILITY_CHECKS[self.check].is_independent
+
+
+def catalog_findings(
+    facts: GridFacts, evidence: ExperimentEvidence | None, divisions: Divisions | None
+) -> tuple[Finding, ...]:
+    """Compare a volume with its kind and the catalog.
+
+    Parameters
+    ----------
+    facts : GridFacts
+    evidence : ExperimentEvidence or None
+        None if the catalog does not have the experiment.
+    divisions : Divisions or None
+        None if the store has no annotation.
+    """
+    found = [_values(facts)]
+    if evidence is not None and found[0].agrees:
+        found += _injection(facts, evidence) if VOLUME_KINDS[facts.kind].site == "injection" else []
+        found += _table(facts, evidence, divisions) if VOLUME_KINDS[facts.kind].site == "projection" else []
+        found += _hemisphere(facts, evidence) if VOLUME_KINDS[facts.kind].site != "tissue" else []
+    return tuple(found)
+
+
+def other_findings(facts: GridFacts, others: Sequence[GridFacts]) -> tuple[Finding, ...]:
+    """Compare a volume with other volumes of the experiment, which are assumed to be right."""
+    found: list[Finding] = []
+    for other in others:
+        if other.kind == facts.kind and other.spacing_um != facts.spacing_um:
+            found += _spacings(facts, other)
+        elif other.kind != facts.kind and other.spacing_um == facts.spacing_um:
+            found += _kinds(facts, other)
+    return (*found, *_site(facts, others))
+
+
+def _values(facts: GridFacts) -> Finding:
+    row = VOLUME_KINDS[facts.kind]
+    low, high = row.mean_bounds
+    if facts.peak == 0:
+        text = f"it has no voxel above 0{f', and {facts.no_data} without data' if facts.no_data else ''}"
+    elif facts.peak <= row.peak_above:
+        text = f"its highest value is {facts.peak:.4g}; those of a {row.words} are gray values above {row.peak_above:g}"
+    elif not (facts.mean <= high and (facts.mean >= low or facts.no_data)):
+        text = f"its mean over the grid is {facts.mean:.4g}; that of a {row.words} is between {low:g} and {high:g}"
+    elif facts.ones_share < row.ones_at_least:
+        text = (
+            f"{facts.ones_share:.1%} of its voxels above 0 are 1; of a {row.words} at least {row.ones_at_least:.0%} are"
+        )
+    else:
+        return Finding("values", 0.0, f"its mean over the grid is {facts.mean:.4g}, its highest value {facts.peak:.4g}")
+    return Finding("values", 1.0, text)
+
+
+def _injection(facts: GridFacts, evidence: ExperimentEvidence) -> Iterator[Finding]:
+    if VOLUME_KINDS[facts.kind].sums_to == "injection_volume" and evidence.injection_volumes:
+        found = facts.volume_mm3(facts.total)
+        # The sources may disagree, for example if one is older: the closest one counts.
+        source, stated = min(evidence.injection_volumes.items(), key=lambda item: abs(item[1] - found))
+        deviation = _excess(found, found / _OUTSIDE_INJECTION, stated, has_no_data=facts.no_data > 0)
+        yield Finding(
+            "amount", deviation, f"its sum is an injection of {found:.4g} mm3, that of {source} is {stated:.4g} mm3"
+        )
+    if evidence.point is not None and not facts.no_data:
+        distance = facts.distance_um(evidence.point)
+        point = ", ".join(f"{name} {um}" for name, um in zip(("AP", "DV", "ML"), evidence.point, strict=True))
+        yield Finding(
+            "position",
+            distance,
+            f"its nearest voxel above 0 is {distance:,.0f} um from the injection coordinate ({point} um)",
+        )
+
+
+def _excess(low: float, high: float, stated: float, *, has_no_data: bool) -> float:
+    """Relative amount by which a range [high, low] of an amount misses what is stated.
+
+    ``low`` must reach the stated amount (unless voxels have no data), ``high`` must not exceed it.
+    """
+    below = 0.0 if has_no_data else max(0.0, 1 - low / stated)
+    return max(below, high / stated - 1, 0.0)
+
+
+def _table(facts: GridFacts, evidence: ExperimentEvidence, divisions: Divisions | None) -> Iterator[Finding]:
+    """Compare with the unionize table. Of an energy only the distribution, as its unit is not certain."""
+    is_density = VOLUME_KINDS[facts.kind].sums_to == "projection_volume"
+    table = evidence.signal if is_density else evidence.intensity
+    if ROOT not in table or sum(table[ROOT]) == 0:
+        return
+    stated = sum(table[ROOT])
+    inside = divisions.sums(facts) if divisions is not None else None
+    if is_density:
+        whole = facts.volume_mm3(facts.total)
+        if inside is None or divisions is None:
+            deviation = _excess(whole, whole / _OUTSIDE_PROJECTION, stated, has_no_data=facts.no_data > 0)
+            text = f"its sum is {whole:.4g} mm3 of signal, that of the unionize table is {stated:.4g} mm3"
+        else:
+            brain = facts.volume_mm3(sum(inside[ROOT]))
+            deviation = _excess(brain, brain, stated, has_no_data=facts.no_data > 0)
+            text = (
+                f"its sum in the brain is {brain:.4g} mm3 of signal ({divisions.source}), that of the unionize table "
+                f"is {stated:.4g} mm3"
+            )
+        yield Finding("amount", deviation, text)
+    if inside is not None and divisions is not None and not facts.no_data and sum(inside[ROOT]) > 0:
+        yield from _structures(inside, table, divisions)
+
+
+def _structures(inside: Mapping[str, Sides], table: Mapping[str, Sides], divisions: Divisions) -> Iterator[Finding]:
+    brain, stated_brain = sum(inside[ROOT]), sum(table[ROOT])
+    worst: Finding | None = None
+    for name in (ROOT, *divisions.present):
+        for side, hemisphere in enumerate(HEMISPHERES):
+            part = inside[name][side] / brain
+            stated = table.get(name, (0.0, 0.0))[side] / stated_brain
+            largest = max(part, stated)
+            if largest < _LARGE_PART:
+                continue
+            deviation = abs(part - stated) / largest
+            if worst is None or deviation > worst.deviation:
+                text = (
+                    f"{part:.1%} of its signal is in {name}, {hemisphere} ({divisions.source}), {stated:.1%} of that "
+                    "in the unionize table"
+                )
+                worst = Finding("structures", deviation, text)
+    if worst is not None:
+        yield worst
+
+
+def _hemisphere(facts: GridFacts, evidence: ExperimentEvidence) -> Iterator[Finding]:
+    if evidence.hemisphere is None or facts.no_data:
+        return
+    side = list(HEMISPHERES).index(evidence.hemisphere)
+    expected, source = 0.5, f"according to {evidence.hemisphere_source}"
+    sides = evidence.injection_sides
+    if VOLUME_KINDS[facts.kind].site == "projection":
+        sides = evidence.signal.get(ROOT)
+    if sides is not None and sum(sides) > 0:
+        expected = sides[side] / sum(sides)
+        source = f"and {expected:.1%} of the signal in the unionize table"
+    share = facts.share(evidence.hemisphere)
+    yield Finding(
+        "hemisphere",
+        max(0.0, expected - share),
+        f"{share:.1%} of its signal is on the {evidence.hemisphere}, the injected hemisphere {source}",
+    )
+
+
+def _spacings(facts: GridFacts, other: GridFacts) -> Iterator[Finding]:
+    if facts.no_data or other.no_data or other.total == 0:
+        return
+    deviation = sum(abs(a - b) for a, b in zip(facts.sides, other.sides, strict=True)) / other.total
+    left, right = facts.sides
+    other_left, other_right = other.sides
+    yield Finding(
+        "other_spacings",
+        deviation,
+        f"its sums are {left:.4g} on the left and {right:.4g} on the right (in voxels of 100 um), those of the "
+        f"{other.kind} at {other.spacing_um} um in the store {other_left:.4g} and {other_right:.4g}",
+        (other.kind, other.spacing_um),
+    )
+
+
+def _kinds(facts: GridFacts, other: GridFacts) -> Iterator[Finding]:
+    """Compare two kinds at one spacing. The roles depend on the kinds, not on which volume is in question."""
+    for part, whole in ((facts, other), (other, facts)):
+        row, words = VOLUME_KINDS[part.kind], VOLUME_KINDS[whole.kind].words
+        if whole.no_data or part.total == 0:
+            continue
+        wrong = []
+        if whole.kind in row.below:
+            above = part.amounts - whole.at(part.index) - _SLACK
+            wrong.append((float(above[above > 0].sum()), f"is above the {words}"))
+        if whole.kind in row.within:
+            wrong.append((float(part.amounts[whole.at(part.index) == 0].sum()), f"is where the {words} is 0"))
+        for amount, where in wrong:
+            deviation = amount / part.total
+            yield Finding(
+                "other_kinds",
+                deviation,
+                f"{deviation:.3%} of the {row.words} {where} ({_stored(other)})",
+                (other.kind, other.spacing_um),
+            )
+
+
+def _site(facts: GridFacts, others: Sequence[GridFacts]) -> Iterator[Finding]:
+    """Inside the injection site, where the fraction is 1, the two densities are equal."""
+    of_kind = {one.kind: one for one in others if one.spacing_um == facts.spacing_um} | {facts.kind: facts}
+    if facts.kind not in SITE_KINDS or any(kind not in of_kind for kind in SITE_KINDS):
+        return
+    injection, projection, fraction = (of_kind[kind] for kind in SITE_KINDS)
+    full = fraction.index[fraction.amounts >= _ALL]
+    total = float(injection.at(full).sum())
+    if injection.no_data or projection.no_data or not total:
+        return
+    deviation = float(np.abs(injection.at(full) - projection.at(full)).sum()) / total
+    other = projection if facts is injection else injection
+    yield Finding(
+        "other_kinds",
+        deviation,
+        f"where the injection fraction is 1, injection density and projection density differ by {deviation:.3%} "
+        f"({_stored(other)})",
+        (other.kind, other.spacing_um),
+    )
+
+
+def _stored(other: GridFacts) -> str:
+    return f"compared with the {other.kind} at {other.spacing_um} um in the store"

@@ -1,0 +1,223 @@
+"""Verdicts on volumes: what contradicts its experiment, and which of two volumes has the better evidence."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from bsv_store.errors import DamagedFileError, ImplausibleVolumeError
+from bsv_store.plausibility.anatomy import Divisions, read_divisions
+from bsv_store.plausibility.checks import SITE_KINDS, Finding, catalog_findings, other_findings
+from bsv_store.plausibility.evidence import ExperimentEvidence, read_evidence
+from bsv_store.plausibility.facts import GridFacts, stored_facts
+from bsv_store.vocabulary import PLAUSIBILITY_CHECKS, VOLUME_KINDS, VolumeKind
+from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.library import VolumeFile
+
+if TYPE_CHECKING:
+    from bsv_store.catalog.database.engine import Database
+    from bsv_store.volumes.files import StoreFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The findings on one volume.
+
+    Attributes
+    ----------
+    experiment_id : int
+    kind : VolumeKind
+    spacing_um : int
+    findings : tuple of Finding
+        Of the checks that the data at hand allowed.
+    """
+
+    experiment_id: int
+    kind: VolumeKind
+    spacing_um: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def problems(self) -> tuple[Finding, ...]:
+        """The contradictions."""
+        return tuple(finding for finding in self.findings if not finding.agrees)
+
+    @property
+    def independent(self) -> int:
+        """Number of checks against the catalog, if all agree; else -1."""
+        found = [finding for finding in self.findings if finding.is_independent]
+        return len(found) if all(finding.agrees for finding in found) and not self.is_invalid else -1
+
+    @property
+    def is_invalid(self) -> bool:
+        """Whether the values cannot be those of the kind."""
+        return any(finding.check == "values" and not finding.agrees for finding in self.findings)
+
+    def raise_if_implausible(self, what: str) -> None:
+        """Refuse the volume if it contradicts its experiment.
+
+        Parameters
+        ----------
+        what : str
+            Name of the file or reply, for the error.
+
+        Raises
+        ------
+        ImplausibleVolumeError
+            The message has both figures of each contradiction.
+        """
+        if self.problems:
+            raise ImplausibleVolumeError(
+                f"{what} is not plausible as the {self.kind} at {self.spacing_um} um of experiment "
+                f"{self.experiment_id}: {'; '.join(finding.text for finding in self.problems)}",
+                hint=self._hint(),
+            )
+
+    def better_than(self, stored: Verdict) -> str | None:
+        """Why this volume has the better evidence than a stored one; None if it has not."""
+        if self.problems:
+            return None
+        if stored.problems:
+            return stored.problems[0].text
+        earlier = {(finding.check, finding.other): finding for finding in stored.findings}
+        reason = None
+        for finding in self.findings:
+            other = earlier.get((finding.check, finding.other))
+            if other is None:
+                continue
+            usual = PLAUSIBILITY_CHECKS[finding.check].usual
+            if finding.deviation > usual >= other.deviation:
+                return None
+            if other.deviation > usual >= finding.deviation:
+                reason = reason or other.text
+        return reason
+
+    def summary(self) -> str:
+        """The checks that were made, in words."""
+        names = list(dict.fromkeys(finding.check for finding in self.findings))
+        return ", ".join(PLAUSIBILITY_CHECKS[name].words for name in names)
+
+    def _hint(self) -> str:
+        if self.is_invalid:
+            return "The file is of another kind, or damaged. Get it again from its source."
+        if any(finding.is_independent for finding in self.problems):
+            return (
+                "The file is of another experiment or was changed; or the catalog is outdated. Update it: "
+                f"bsv-store sync unionizes --ids {self.experiment_id} --refresh"
+            )
+        return f"One of the two is wrong. Download both: bsv-store fetch --refresh --ids {self.experiment_id}"
+
+
+class Plausibility:
+    """The judge of one run. What it reads from the catalog is kept; its methods may be called from any thread.
+
+    Parameters
+    ----------
+    database : Database
+    files : StoreFiles
+    others : {'all', 'sparse', 'none'}
+        Which stored volumes of the same experiment are evidence. To read dense ones, such as data masks, takes twice as
+        long at 100 um as to read the volume in question from its source.
+    """
+
+    def __init__(
+        self, database: Database, files: StoreFiles, *, others: Literal["all", "sparse", "none"] = "sparse"
+    ) -> None:
+        self._database = database
+        self._files = files
+        self._encodings = {"all": ("sparse", "dense"), "sparse": ("sparse",), "none": ()}[others]
+        self._evidence: dict[int, ExperimentEvidence] = {}
+        self._lock = threading.Lock()
+        self._divisions: Divisions | None = None
+        self._has_divisions = False
+
+    def learn(self, experiment_ids: Collection[int]) -> None:
+        """Read what the catalog knows about these experiments, unless that was done before."""
+        wanted = [i for i in experiment_ids if i not in self._evidence]
+        if wanted:
+            with self._database.reading() as connection:
+                self._evidence |= read_evidence(connection, wanted)
+
+    def record(self, file: VolumeFile) -> None:
+        """Note that a volume is in the store now."""
+        known = self._evidence.get(file.experiment_id)
+        if known is not None:
+            same = (file.kind, file.spacing_um)
+            volumes = (*(one for one in known.volumes if (one.kind, one.spacing_um) != same), file)
+            self._evidence[file.experiment_id] = replace(known, volumes=volumes)
+
+    def forget(self, experiment_ids: Collection[int]) -> None:
+        """Free the memory of experiments that are done."""
+        for experiment_id in experiment_ids:
+            self._evidence.pop(experiment_id, None)
+
+    def judge(self, experiment_id: int, facts: GridFacts) -> Verdict:
+        """Compare a volume with all that is known of its experiment, which `learn` must have read.
+
+        Another volume of the experiment is no evidence if it contradicts the catalog itself, or if the catalog supports
+        it less than the one in question.
+        """
+        evidence = self._evidence.get(experiment_id)
+        if evidence is None:
+            return Verdict(experiment_id, facts.kind, facts.spacing_um, catalog_findings(facts, None, None))
+        own = Verdict(experiment_id, facts.kind, facts.spacing_um, self._of_catalog(facts, evidence))
+        others = [] if own.is_invalid else self._others(facts, evidence)
+        found = other_findings(facts, others)
+        if any(not finding.agrees for finding in found):
+            others = [one for one in others if self._is_trusted(one, evidence, own.independent)]
+            found = other_findings(facts, others)
+        return Verdict(experiment_id, facts.kind, facts.spacing_um, own.findings + found)
+
+    def judge_stored(self, file: VolumeFile) -> Verdict:
+        """Compare a published volume with all that is known of its experiment, which `learn` must have read.
+
+        Raises
+        ------
+        DamagedFileError
+            If the file is missing or differs in any bit from what was published.
+        """
+        return self.judge(file.experiment_id, stored_facts(self._files, file))
+
+    def _of_catalog(self, facts: GridFacts, evidence: ExperimentEvidence) -> tuple[Finding, ...]:
+        divisions = (
+            self._read_divisions() if evidence.signal and VOLUME_KINDS[facts.kind].site == "projection" else None
+        )
+        return catalog_findings(facts, evidence, divisions)
+
+    def _others(self, facts: GridFacts, evidence: ExperimentEvidence) -> list[GridFacts]:
+        """The volumes that can be compared. Large ones are read only if the volume itself is as large."""
+        found = []
+        for file in evidence.volumes:
+            is_other = (file.kind, file.spacing_um) != (facts.kind, facts.spacing_um)
+            if (
+                is_other
+                and file.layout.encoding in self._encodings
+                and _is_comparable(facts, file.kind, file.spacing_um)
+            ):
+                try:
+                    found.append(stored_facts(self._files, file))
+                except DamagedFileError:
+                    # `volume check` reports it where it is checked itself.
+                    continue
+        return found
+
+    def _is_trusted(self, other: GridFacts, evidence: ExperimentEvidence, independent: int) -> bool:
+        verdict = Verdict(evidence.experiment_id, other.kind, other.spacing_um, self._of_catalog(other, evidence))
+        return verdict.independent >= max(0, independent)
+
+    def _read_divisions(self) -> Divisions | None:
+        with self._lock:
+            if not self._has_divisions:
+                self._divisions = read_divisions(self._database, self._files)
+                self._has_divisions = True
+            return self._divisions
+
+
+def _is_comparable(facts: GridFacts, kind: VolumeKind, spacing_um: int) -> bool:
+    if kind == facts.kind:
+        return Grid(spacing_um).size <= max(Grid(facts.spacing_um).size, Grid(50).size)
+    row, other = VOLUME_KINDS[facts.kind], VOLUME_KINDS[kind]
+    is_related = kind in row.below + row.within or facts.kind in other.below + other.within
+    return spacing_um == facts.spacing_um and (is_related or {kind, facts.kind} <= set(SITE_KINDS))

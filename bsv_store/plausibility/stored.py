@@ -1,0 +1,124 @@
+"""Check the volumes that are in the store already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from bsv_store.catalog.database.models import StoredVolume
+from bsv_store.catalog.volumes import find_volumes
+from bsv_store.errors import DamagedFileError
+from bsv_store.plausibility.judge import Plausibility
+from bsv_store.progress import NO_PROGRESS, Progress
+from bsv_store.text import number_of
+from bsv_store.vocabulary import VOLUME_KINDS, VolumeKind
+
+if TYPE_CHECKING:
+    from bsv_store.catalog.database.engine import Database
+    from bsv_store.volumes.files import StoreFiles
+
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeProblem:
+    """A stored volume that contradicts its experiment, or is damaged.
+
+    Attributes
+    ----------
+    experiment_id : int
+    kind : VolumeKind
+    spacing_um : int
+    source : str
+        URL or file name of its origin.
+    problem : str
+        Both figures of each contradiction.
+    """
+
+    experiment_id: int
+    kind: VolumeKind
+    spacing_um: int
+    source: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeCheckReport:
+    """Result of checking stored volumes.
+
+    Attributes
+    ----------
+    checked : int
+        Number of volumes.
+    kind_only : int
+        Number of these that were compared only with what is known of their kind, as the catalog and the other volumes
+        of their experiment tell nothing about them.
+    problems : tuple of VolumeProblem
+        By experiment, kind and spacing.
+    """
+
+    checked: int
+    kind_only: int
+    problems: tuple[VolumeProblem, ...]
+
+    def summary(self) -> str:
+        """The result in one sentence."""
+        alone = f", {self.kind_only} of them by their kind alone" if self.kind_only else ""
+        return f"{number_of(self.checked, 'volume')} checked{alone}, {number_of(len(self.problems), 'problem')} found."
+
+
+def check_volumes(
+    database: Database,
+    files: StoreFiles,
+    experiment_ids: Sequence[int] | None = None,
+    *,
+    kind: VolumeKind | None = None,
+    spacing_um: int | None = None,
+    progress: Progress | None = None,
+) -> VolumeCheckReport:
+    """See :meth:`bsv_store.store.volumes.Volumes.check`."""
+    progress = progress or NO_PROGRESS
+    with database.reading() as connection:
+        rows = connection.execute(
+            select(StoredVolume.experiment_id, StoredVolume.kind, StoredVolume.spacing_um).order_by(
+                StoredVolume.experiment_id, StoredVolume.kind, StoredVolume.spacing_um
+            )
+        ).all()
+    wanted: dict[int, list[tuple[VolumeKind, int]]] = {}
+    selected = None if experiment_ids is None else set(experiment_ids)
+    for experiment_id, name, spacing in rows:
+        if (selected is None or experiment_id in selected) and kind in (None, name) and spacing_um in (None, spacing):
+            wanted.setdefault(experiment_id, []).append((VOLUME_KINDS[name].name, spacing))
+    judge = Plausibility(database, files, others="all")
+    checked = kind_only = 0
+    problems: list[VolumeProblem] = []
+    progress.start(sum(map(len, wanted.values())), "checking volumes")
+    try:
+        ids = list(wanted)
+        for start in range(0, len(ids), _BATCH):
+            batch = ids[start : start + _BATCH]
+            judge.learn(batch)
+            for experiment_id in batch:
+                for name, spacing in wanted[experiment_id]:
+                    with database.reading() as connection:
+                        file = find_volumes(connection, [experiment_id], kind=name, spacing_um=spacing)
+                    progress.advance()
+                    if experiment_id not in file:
+                        # Deleted meanwhile.
+                        continue
+                    checked += 1
+                    try:
+                        verdict = judge.judge_stored(file[experiment_id])
+                        text = "; ".join(finding.text for finding in verdict.problems)
+                        kind_only += len(verdict.findings) == 1 and not text
+                    except DamagedFileError as error:
+                        text = error.message
+                    if text:
+                        problems.append(VolumeProblem(experiment_id, name, spacing, file[experiment_id].source, text))
+            judge.forget(batch)
+    finally:
+        progress.finish()
+    return VolumeCheckReport(checked, kind_only, tuple(problems))

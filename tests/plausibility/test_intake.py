@@ -1,0 +1,173 @@
+"""Wherever a volume comes from it is checked, and the one with the better evidence stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from bsv_store.sources.allen import AllenClient
+from bsv_store.volumes.library import publish_volume
+from bsv_store.volumes.volume import Volume
+from bsv_store_synthetic import SyntheticServer, wire_volumes
+from bsv_store_synthetic.faults import Substitute
+from tests.plausibility.caches import ATLAS, add_table, fill_catalog, lateral, mirrored, true_volume, write_cache
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+FIRST = lateral("right")
+SAME_SIDE = next(i for i in ATLAS.experiment_ids if i != FIRST and ATLAS.experiment(i).injected_hemisphere == "right")
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SyntheticServer]:
+    monkeypatch.setitem(AllenClient.__init__.__kwdefaults__, "backoff_s", 0)
+    with SyntheticServer(ATLAS) as running:
+        yield running
+        assert running.errors == []
+
+
+def wrong_body() -> bytes:
+    return wire_volumes.nrrd(mirrored(true_volume(FIRST, "injection_density")), 100, dtype="f4")
+
+
+@pytest.mark.parametrize("refresh", [False, True])
+def test_a_download_that_contradicts_its_experiment_is_reported_and_not_stored(
+    store: Store, tmp_path: Path, server: SyntheticServer, refresh: bool
+) -> None:
+    fill_catalog(store, tmp_path)
+    if refresh:
+        store.fetch([FIRST], kind="injection_density", api_url=server.url)
+    server.fail(f"download_file/{FIRST}", Substitute(wrong_body()), times=None)
+    report = store.fetch([FIRST], kind="injection_density", refresh=refresh, api_url=server.url)
+    (failure,) = report.failed
+    assert "is not plausible as the injection_density" in failure.reason
+    assert f"bsv-store sync unionizes --ids {FIRST} --refresh" in failure.reason
+    assert [path.name for path in (store.path / "volumes").rglob("*.h5")] == (
+        [Path(store.volumes.describe(FIRST, kind="injection_density")["path"]).name] if refresh else []
+    )
+
+
+def test_an_orphan_that_contradicts_its_experiment_is_downloaded_again(
+    store: Store, tmp_path: Path, server: SyntheticServer
+) -> None:
+    fill_catalog(store, tmp_path)
+    wrong = Volume("injection_density", mirrored(true_volume(FIRST, "injection_density")))
+    publish_volume(store.files, wrong, experiment_id=FIRST, source="interrupted")
+    report = store.fetch([FIRST], kind="injection_density", api_url=server.url)
+    assert (report.fetched, report.recovered) == ((FIRST,), ())
+    np.testing.assert_array_equal(
+        store.volume(FIRST, kind="injection_density"), true_volume(FIRST, "injection_density")
+    )
+
+
+def test_a_stored_volume_of_another_kind_does_not_keep_out_refreshed_ones(
+    store: Store, tmp_path: Path, server: SyntheticServer
+) -> None:
+    """An injection density of an older registration: shifted by one voxel, which the catalog cannot tell."""
+    fill_catalog(store, tmp_path)
+    older = np.roll(true_volume(FIRST, "injection_density"), 1, axis=1)
+    assert store.adopt(write_cache(tmp_path / "older", FIRST, {"injection_density": older})).volumes == 1
+    (refused,) = store.adopt(write_cache(tmp_path / "now", FIRST, {"projection_density": true_volume(FIRST)})).refused
+    assert "of the injection density is above the projection density" in refused.reason
+    assert f"Download both: bsv-store fetch --refresh --ids {FIRST}" in refused.reason
+    for kind in ("projection_density", "injection_density"):
+        report = store.fetch([FIRST], kind=kind, refresh=True, api_url=server.url)  # type: ignore[arg-type]
+        assert (report.fetched, report.failed) == ((FIRST,), ())
+    assert store.volumes.check().problems == ()
+
+
+def test_a_wrong_volume_at_25_um_is_refused(store: Store, tmp_path: Path) -> None:
+    fill_catalog(store, tmp_path)
+    wrong = mirrored(true_volume(FIRST, "injection_density"))
+    cache = write_cache(tmp_path / "wrong", FIRST, {"injection_density": wrong}, spacing_um=25, dtype="f8")
+    (refused,) = store.adopt(cache).refused
+    assert "is not plausible as the injection_density at 25 um" in refused.reason
+    cache = write_cache(tmp_path / "right", FIRST, {"injection_density": mirrored(wrong)}, spacing_um=25, dtype="f8")
+    assert store.adopt(cache).volumes == 1
+    assert store.volumes.check([FIRST], spacing_um=25).problems == ()
+
+
+def test_a_volume_that_was_stored_before_its_table_is_found_and_replaced(store: Store, tmp_path: Path) -> None:
+    fill_catalog(store, tmp_path, annotation=True)
+    wrong = true_volume(SAME_SIDE)
+    assert store.adopt(write_cache(tmp_path / "wrong", FIRST, {"projection_density": wrong})).volumes == 1
+    assert store.volumes.check().problems == ()
+    add_table(store, tmp_path, FIRST)
+    (problem,) = store.volumes.check().problems
+    assert (problem.experiment_id, problem.kind, problem.spacing_um) == (FIRST, "projection_density", 100)
+    assert problem.source == f"wrong/experiment_{FIRST}/projection_density_100.nrrd"
+    assert "in the unionize table" in problem.problem
+    assert store.volumes.check(kind="data_mask").checked == 0
+    report = store.adopt(write_cache(tmp_path / "right", FIRST, {"projection_density": true_volume(FIRST)}))
+    assert (report.volumes, report.refused) == (1, ())
+    (replaced,) = report.replaced
+    assert replaced.reason.startswith("replaces the projection_density from wrong/")
+    assert "unionize table" in replaced.reason
+    assert "1 of them in place of others" in report.summary()
+    np.testing.assert_array_equal(store.volume(FIRST), true_volume(FIRST))
+    assert store.volumes.check().problems == ()
+    (stored,) = (store.path / "volumes" / "projection_density").rglob("*.h5")
+    assert stored == store.volumes.describe(FIRST)["path"]
+
+
+def test_two_volumes_that_nothing_tells_apart_leave_the_stored_one(store: Store, tmp_path: Path) -> None:
+    fill_catalog(store, tmp_path)
+    right = true_volume(FIRST)
+    store.adopt(write_cache(tmp_path / "first", FIRST, {"projection_density": right}))
+    other = right * np.float32(0.999)
+    (refused,) = store.adopt(write_cache(tmp_path / "second", FIRST, {"projection_density": other})).refused
+    assert "which is from first/" in refused.reason
+    assert "not changed: both agree with the distribution of the values of its kind, the part of" in refused.reason
+    np.testing.assert_array_equal(store.volume(FIRST), right)
+
+
+def test_a_wrong_volume_does_not_keep_out_another_kind_that_the_catalog_supports(store: Store, tmp_path: Path) -> None:
+    """A projection density of another experiment is stored; the injection density agrees with the catalog."""
+    fill_catalog(store, tmp_path)
+    store.adopt(write_cache(tmp_path / "wrong", FIRST, {"projection_density": true_volume(SAME_SIDE)}))
+    right = write_cache(
+        tmp_path / "right",
+        FIRST,
+        {kind: true_volume(FIRST, kind) for kind in ("injection_density", "projection_density")},  # type: ignore[arg-type]
+    )
+    report = store.adopt(right)
+    assert (report.volumes, report.refused) == (2, ())
+    assert len(report.replaced) == 1
+    np.testing.assert_array_equal(store.volume(FIRST), true_volume(FIRST))
+
+
+def test_of_a_folder_with_mirrored_volumes_nothing_is_believed(store: Store, tmp_path: Path) -> None:
+    fill_catalog(store, tmp_path)
+    kinds = ("data_mask", "injection_density", "projection_density")
+    volumes = {kind: true_volume(FIRST, kind) for kind in kinds}  # type: ignore[arg-type]
+    wrong = write_cache(tmp_path / "wrong", FIRST, {kind: mirrored(array) for kind, array in volumes.items()})
+    report = store.adopt(wrong)
+    assert (report.volumes, len(report.refused)) == (0, 3)
+    assert "cannot be compared with the catalog, and injection_density_100.nrrd beside it is not plausible" in (
+        report.refused[-1].reason
+    )
+    assert store.adopt(write_cache(tmp_path / "right", FIRST, volumes)).volumes == 3
+
+
+def test_real_volumes_pass_and_mirrored_ones_are_refused(store: Store, tmp_path: Path, data: Path) -> None:
+    import nrrd
+
+    cache = data / "allensdk_cache"
+    store.ingest_structures(cache / "structures.json")
+    store.ingest_experiments(data / "experiments_2020-07_2992rows.json")
+    wrong = tmp_path / "wrong" / "experiment_158375425"
+    wrong.mkdir(parents=True)
+    for file in sorted((cache / "experiment_158375425").glob("*_100.nrrd")):
+        array, header = nrrd.read(str(file))
+        nrrd.write(str(wrong / file.name), np.asfortranarray(array[..., ::-1]), header)
+    report = store.adopt(wrong.parent)
+    assert (report.volumes, len(report.refused)) == (0, 4)
+    assert "4.9% of its signal is on the right" in report.refused[2].reason
+    report = store.adopt(cache, experiment_ids=[158375425])
+    assert (report.volumes, report.refused) == (4, ())
+    assert store.volumes.check().problems == ()
