@@ -17,7 +17,7 @@ from bsv_store.check import choice
 from bsv_store.datasets.result.file import open_result, read_part
 from bsv_store.datasets.result.verified import unchanged
 from bsv_store.datasets.share.citation import Citation, citation_of
-from bsv_store.datasets.share.export import export_version
+from bsv_store.datasets.share.export import export_groups, export_version
 from bsv_store.datasets.slices import box_slices, mask_slices
 from bsv_store.errors import InputError
 from bsv_store.vocabulary import STATISTICS
@@ -366,9 +366,70 @@ class DatasetVersion:
 
     # -- files and texts ----------------------------------------------------------------------------------------------
 
-    def export(self, target: Path | str, *, overwrite: bool = False) -> Path:
-        """Write the version to a file; see ``bsv_store.datasets.share.export.VERSION_FORMATS`` for the endings."""
-        return export_version(self, target, overwrite=overwrite)
+    def export(
+        self,
+        target: Path | str,
+        *,
+        group: int | str | None = None,
+        like_allen: bool = False,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write the version to a file for other programs.
+
+        At 25 and 10 um the result is never in memory as a whole. NRRD and NIfTI take some 400 MB: they store the axes
+        in reverse order, so each group is read twice at 25 um and 19 times at 10 um. The other formats take less.
+
+        Parameters
+        ----------
+        target : path
+            Its ending names the format; ``bsv_store.datasets.share.export.VERSION_FORMATS`` lists all.
+        group : int or str, optional
+            Number or label of a group: writes a three-dimensional image of its mean, which viewers such as Fiji need.
+            By default all groups, in image formats along a fourth axis. Image formats only.
+        like_allen : bool
+            Give an ``.nrrd`` file the directions of Allen's files, see `Volumes.export`.
+        overwrite : bool
+            Replace the file if it exists.
+
+        Returns
+        -------
+        pathlib.Path
+            Of the file.
+
+        Raises
+        ------
+        InputError
+            If the ending is unknown or does not have an option, there is no such group, the parent folder does not
+            exist, or the file exists and may not be overwritten.
+        DamagedFileError
+            If the result file in the store differs from what was published.
+        NoSpaceError, StoreError
+            If the file cannot be written; an existing one is left as it was.
+        """
+        return export_version(self, target, group=group, like_allen=like_allen, overwrite=overwrite)
+
+    def export_groups(self, target: Path | str, *, like_allen: bool = False, overwrite: bool = False) -> list[Path]:
+        """Write the mean of each group to a three-dimensional image file of its own.
+
+        Parameters
+        ----------
+        target : path
+            ``result.nii.gz`` writes ``result-group0.nii.gz``, ``result-group1.nii.gz`` and so on, with leading zeros if
+            there are more than ten groups. Image formats only.
+        like_allen, overwrite
+            As for `export`.
+
+        Returns
+        -------
+        list of pathlib.Path
+            Of the files, in the order of the groups.
+
+        Raises
+        ------
+        InputError, DamagedFileError, NoSpaceError, StoreError
+            As `export` does. If one of the files exists and may not be overwritten, none is written.
+        """
+        return export_groups(self, target, like_allen=like_allen, overwrite=overwrite)
 
     def cite(self) -> Citation:
         """A draft of how to cite the version: methods, acknowledgement, references, experiment ids."""
