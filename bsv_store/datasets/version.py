@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 
 from bsv_store.averaging.grouping.grouping import axes_of, coordinates_of
 from bsv_store.averaging.members import members_frame
-from bsv_store.averaging.units import cf_unit, describe_unit, rule_texts, unit_text
+from bsv_store.averaging.units import describe_unit, rule_texts, unit_text
 from bsv_store.check import choice
-from bsv_store.datasets.result.file import open_result, read_part
+from bsv_store.datasets.result.file import checked_stream, open_result, read_part
 from bsv_store.datasets.result.verified import unchanged
 from bsv_store.datasets.share.citation import Citation, citation_of
 from bsv_store.datasets.share.export import export_groups, export_version
 from bsv_store.datasets.slices import box_slices, mask_slices
 from bsv_store.errors import InputError
 from bsv_store.vocabulary import STATISTICS
-from bsv_store.volumes.grid import AXES, FRAME, ORIENTATION, Grid
+from bsv_store.volumes.grid import AXES, Grid
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -312,8 +312,10 @@ class DatasetVersion:
         Returns
         -------
         xarray.Dataset
-            Dimensions group, ap, dv, ml (um); a variable for each statistic; recipe and provenance as attributes. The
-            coordinate ``group_n`` counts the experiments; ``empty_groups`` names the groups without any.
+            The content of the result file: dimensions group, ap, dv, ml (um) and member; a variable for each statistic
+            and for each fact about the members; ``group_n`` (number of experiments), ``group_lower``, ``group_upper``
+            and ``group_center`` as coordinates; recipe and provenance as attributes. The attribute ``dataset`` names
+            the version, ``empty_groups`` the groups without experiments.
 
         Raises
         ------
@@ -323,20 +325,15 @@ class DatasetVersion:
             If the result file is missing or differs from what was published.
         """
         xarray = _xarray()
-        dims = ("group", "ap", "dv", "ml")
-        variables = {
-            name: (dims, self.mean if name == "mean" else self.statistic(name), self._described(name))
-            for name in self.recipe.statistics
-        }
-        coordinates: dict[str, Any] = {"group": [group.label for group in self.groups]}
-        for axis in AXES:
-            coordinates[axis.lower()] = (axis.lower(), self.grid.centers_um(axis), {"units": "um"})
-        for name, values in self.group_ranges().items():
-            coordinates[name] = ("group", values, {"units": "um"})
-        counted = {"long_name": "number of experiments in the group; 0 = the mean is 0 and has no meaning"}
-        coordinates["group_n"] = ("group", [group.n for group in self.groups], counted)
-        dataset: xr.Dataset = xarray.Dataset(variables, coordinates, self._attributes())
-        return dataset
+        with checked_stream(
+            self.path, size_bytes=self.size_bytes, file_sha256=self.file_sha256, what=self.ref
+        ) as stream:
+            dataset: xr.Dataset = xarray.load_dataset(stream, engine="h5netcdf")
+        # Files of earlier versions do not state which variables are coordinates.
+        coordinates = [name for name in dataset.data_vars if str(name).startswith("group_")]
+        return dataset.set_coords(coordinates).assign_attrs(
+            dataset=self.ref, empty_groups=[group.label for group in self.empty_groups]
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """The voxels that are not 0 as a long table.
@@ -434,24 +431,6 @@ class DatasetVersion:
     def cite(self) -> Citation:
         """A draft of how to cite the version: methods, acknowledgement, references, experiment ids."""
         return citation_of(self)
-
-    def _described(self, name: Statistic) -> dict[str, str]:
-        if not STATISTICS[name].has_unit:
-            return {}
-        described = {"long_name": self.quantity, "units": cf_unit(self.recipe.kind, self.recipe.normalize)}
-        return {key: value for key, value in described.items() if value is not None}
-
-    def _attributes(self) -> dict[str, Any]:
-        return {
-            "dataset": self.ref,
-            "recipe": self.recipe.to_json(),
-            "fingerprint": self.fingerprint,
-            "software": self.software,
-            "frame": FRAME,
-            "orientation": ORIENTATION,
-            "spacing_um": self.recipe.spacing_um,
-            "empty_groups": [group.label for group in self.empty_groups],
-        }
 
     def __repr__(self) -> str:
         groups, members = len(self.groups), len(self.experiments) - len(self.left_out)

@@ -41,7 +41,8 @@ def test_python_snippets_read_results_and_volumes(tmp_path: Path, monkeypatch: p
         (annotation,) = store.path.glob("volumes/annotation/100um/*.h5")
         ids = store.atlas.annotation()
         store.volumes.export(first, "volume.ome.zarr")
-    labelled, plain, volume, ome_zarr, turn, turn_with_brainglobe = snippets()
+    # tests/integration/test_readers.py runs that of SimpleITK, and those in other languages.
+    labelled, plain, volume, _, ome_zarr, turn, turn_with_brainglobe = snippets()
 
     names: dict[str, object] = {}
     exec(labelled, names)
