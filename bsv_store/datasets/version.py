@@ -312,10 +312,10 @@ class DatasetVersion:
         Returns
         -------
         xarray.Dataset
-            The content of the result file: dimensions group, ap, dv, ml (um) and member; a variable for each statistic
-            and for each fact about the members; ``group_n`` (number of experiments), ``group_lower``, ``group_upper``
-            and ``group_center`` as coordinates; recipe and provenance as attributes. The attribute ``dataset`` names
-            the version, ``empty_groups`` the groups without experiments.
+            The content of the result file: dimensions group, ap, dv, ml (um) and member; a variable for each
+            statistic; the facts about groups and members as coordinates, such as ``group_n`` (number of experiments)
+            and ``member_divisor``; recipe and provenance as attributes. The attribute ``dataset`` names the version,
+            ``empty_groups`` the groups without experiments.
 
         Raises
         ------
@@ -330,7 +330,7 @@ class DatasetVersion:
         ) as stream:
             dataset: xr.Dataset = xarray.load_dataset(stream, engine="h5netcdf")
         # Files of earlier versions do not state which variables are coordinates.
-        coordinates = [name for name in dataset.data_vars if str(name).startswith("group_")]
+        coordinates = [name for name in dataset.data_vars if name not in self.recipe.statistics]
         return dataset.set_coords(coordinates).assign_attrs(
             dataset=self.ref, empty_groups=[group.label for group in self.empty_groups]
         )

@@ -31,7 +31,7 @@ def test_netcdf_is_the_file_of_the_store(version: DatasetVersion, tmp_path: Path
     path = version.export(tmp_path / "a.nc")
     assert path.read_bytes() == version.path.read_bytes()
     with xr.open_dataset(path, engine="h5netcdf") as data:
-        assert dict(data.sizes) == {"group": 2, "ap": 132, "dv": 80, "ml": 114, "member": 7}
+        assert dict(data.sizes) == {"group": 2, "ap": 132, "dv": 80, "ml": 114, "member": 7, "document": 1}
 
 
 def test_nrrd_of_several_groups_has_a_list_axis(version: DatasetVersion, tmp_path: Path) -> None:

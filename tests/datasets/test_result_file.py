@@ -13,7 +13,8 @@ import pytest
 import xarray as xr
 
 from bsv_store import Selection, by_coordinate, by_field, crossed
-from bsv_store.datasets.result.contents import write_labels
+from bsv_store.datasets.original_inputs import content_of_file
+from bsv_store.datasets.result.contents import read_inputs, write_labels
 from bsv_store.datasets.result.file import planes_per_chunk
 from bsv_store.errors import DamagedFileError
 from bsv_store.vocabulary import SPACINGS_UM, STATISTICS
@@ -67,8 +68,13 @@ def test_groups_are_coordinates_and_every_variable_is_described(filled: Store) -
     version = ask(filled, EVERYBODY, by_coordinate("AP", edges=[3000, 8200, 9400]), statistics=tuple(STATISTICS))
     with xr.open_dataset(version.path, engine="h5netcdf") as data:
         of_groups = {"group_label", "group_n", "group_center", "group_lower", "group_upper"}
-        assert set(data.coords) == {"group", "ap", "dv", "ml", "member", *of_groups}
-        assert of_groups <= set(data["mean"].coords)
+        of_members = {name for name in data.variables if str(name).startswith("member_")}
+        assert len(of_members) == 5
+        assert set(data.coords) == {"group", "ap", "dv", "ml", "member", "inputs", *of_groups, *of_members}
+        assert set(data.data_vars) == set(STATISTICS)
+        # Nothing that a table of voxels would repeat in every row.
+        assert set(data["mean"].coords) == {"group", "ap", "dv", "ml", *of_groups}
+        np.testing.assert_allclose(data.mean("ml")["mean"], version.mean.mean(axis=-1), rtol=1e-5)
         assert data["group_label"].to_numpy().tolist() == data["group"].to_numpy().tolist()
         assert data["group_n"].to_numpy().tolist() == [group.n for group in version.groups]
         assert [name for name, variable in data.variables.items() if not variable.attrs.get("long_name")] == []
@@ -83,14 +89,20 @@ def test_a_file_of_an_earlier_version_is_read_in_the_same_way(filled: Store, tmp
     older.write_bytes(version.path.read_bytes())
     with h5py.File(older, "r+") as file:
         del file["mean"].attrs["coordinates"]
-        del file["group_label"]
-        del file.attrs["history"]
+        text = read_inputs(file)
+        for name in ("group_label", "label_length", "inputs", "document"):
+            del file[name]
+        for name in ("history", "coordinates"):
+            del file.attrs[name]
+        file.create_dataset("inputs", data=text, dtype=h5py.string_dtype())
     content = older.read_bytes()
     version.path.write_bytes(content)
     old = replace(version, size_bytes=len(content), file_sha256=hashlib.sha256(content).hexdigest())
     found = old.to_xarray()
     assert set(found.coords) == set(expected.coords) - {"group_label"}
-    xr.testing.assert_equal(found, expected.drop_vars("group_label"))
+    xr.testing.assert_equal(found.drop_vars("inputs"), expected.drop_vars(["group_label", "inputs"]))
+    assert found["inputs"].item() == expected["inputs"].item()
+    assert content_of_file(old) == content_of_file(ask(filled, EVERYBODY, version.recipe.grouping, name="new"))
     np.testing.assert_array_equal(old.mean, expected["mean"])
 
 

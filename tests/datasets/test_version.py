@@ -200,7 +200,7 @@ def test_to_xarray_needs_no_file_afterwards(filled: Store) -> None:
     version = ask(filled, VISUAL, by_coordinate("AP", bins=2), statistics=("mean", "sd"))
     data, mean = version.to_xarray(), version.mean
     version.path.unlink()
-    assert dict(data.sizes) == {"group": 2, "ap": 132, "dv": 80, "ml": 114, "member": 5}
+    assert dict(data.sizes) == {"group": 2, "ap": 132, "dv": 80, "ml": 114, "member": 5, "document": 1}
     assert data["mean"].attrs == {"long_name": "mean of projection density (fraction of voxel)", "units": "1"}
     assert data.attrs["dataset"] == "test@1"
     assert data["group_n"].to_numpy().tolist() == [3, 2]

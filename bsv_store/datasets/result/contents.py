@@ -75,9 +75,7 @@ def write_labels(file: h5py.File, labels: Sequence[str]) -> None:
     groups.make_scale("group")
     encoded = [label.encode() for label in labels]
     width = max(1, *map(len, encoded))
-    length = file.create_dataset("label_length", data=np.zeros(width, ">f4"))
-    # How the netCDF library marks a dimension without coordinate values.
-    length.make_scale(f"This is a netCDF dimension but not a netCDF variable.{width:10}")
+    length = _write_dimension(file, "label_length", width)
     padded = np.array(encoded, f"S{width}")
     characters = file.create_dataset("group_label", data=padded.view("S1").reshape(len(labels), width))
     characters.dims[0].attach_scale(groups)
@@ -124,6 +122,8 @@ def write_members(file: h5py.File, inputs: Inputs) -> None:
     columns = sorted((each for each in MEMBER_COLUMNS if each.in_file), key=lambda each: each.field == "reason")
     for dataset in [_write_member_column(file, column, ordered) for column in columns]:
         dataset.dims[0].attach_scale(scale)
+    # So that xarray takes only the statistics for data: it cannot average texts.
+    file.attrs["coordinates"] = " ".join(["inputs", *(f"member_{column.name}" for column in columns)])
 
 
 def _write_member_column(file: h5py.File, column: MemberColumn, members: Sequence[Member]) -> h5py.Dataset:
@@ -144,10 +144,24 @@ _MEMBER_DTYPES: Mapping[str, tuple[str, float]] = {"Int64": ("<i4", -1), "Float6
 
 def write_inputs(file: h5py.File, inputs: Inputs) -> None:
     """Write recipe and inputs as canonical JSON."""
-    import h5py
+    # An array of one text: xarray would attach a scalar to every array, and repeat it in each row of a table.
+    dataset = _write_text(
+        file, "inputs", [inputs.to_json()], "recipe and inputs as canonical JSON; its SHA-256 is the fingerprint"
+    )
+    dataset.dims[0].attach_scale(_write_dimension(file, "document", 1))
 
-    dataset = file.create_dataset("inputs", data=inputs.to_json(), dtype=h5py.string_dtype())
-    describe_variable(dataset, long_name="recipe and inputs as canonical JSON; its SHA-256 is the fingerprint")
+
+def read_inputs(file: h5py.File) -> str:
+    """Recipe and inputs as canonical JSON. Files of earlier versions have a scalar."""
+    found = file["inputs"].asstr()[()]
+    return str(found if isinstance(found, str) else found[0])
+
+
+def _write_dimension(file: h5py.File, name: str, size: int) -> h5py.Dataset:
+    """Write a dimension without coordinate values, marked as the netCDF library does."""
+    dimension = file.create_dataset(name, data=np.zeros(size, ">f4"))
+    dimension.make_scale(f"This is a netCDF dimension but not a netCDF variable.{size:10}")
+    return dimension
 
 
 def _write_text(file: h5py.File, name: str, values: Sequence[str], long_name: str) -> h5py.Dataset:

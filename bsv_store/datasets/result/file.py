@@ -10,9 +10,10 @@ and 10 um in a temporary file. Layout::
     member (member)                experiment ids             member_group (-1 = left out), member_divisor,
                                                               member_injected_hemisphere, member_array_sha256,
                                                               member_left_out_reason (member)
-    inputs ()                      canonical JSON of recipe and inputs; its SHA-256 is the fingerprint
+    inputs (document)              canonical JSON of recipe and inputs; its SHA-256 is the fingerprint
 
-The variables of groups are CF auxiliary coordinates of the statistics. Texts are strings of variable length. GNU Octave
+The variables of groups are CF auxiliary coordinates of the statistics; those of members, and the inputs, are
+coordinates by the attribute of the file. Texts are strings of variable length. GNU Octave
 cannot read those; ``group_label`` has the labels as characters. (Strings of fixed length are not better: HDF5 has them,
 but netCDF does not, h5netcdf reads them as bytes, and R's ncdf4 crashes.)
 
