@@ -329,7 +329,9 @@ class DatasetVersion:
             self.path, size_bytes=self.size_bytes, file_sha256=self.file_sha256, what=self.ref
         ) as stream:
             dataset: xr.Dataset = xarray.load_dataset(stream, engine="h5netcdf")
-        # Files of earlier versions do not state which variables are coordinates.
+        # Files of earlier versions have a scalar, and do not state which variables are coordinates.
+        if dataset["inputs"].ndim == 0:
+            dataset["inputs"] = dataset["inputs"].expand_dims("document")
         coordinates = [name for name in dataset.data_vars if name not in self.recipe.statistics]
         return dataset.set_coords(coordinates).assign_attrs(
             dataset=self.ref, empty_groups=[group.label for group in self.empty_groups]

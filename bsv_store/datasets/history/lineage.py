@@ -103,7 +103,7 @@ class Lineage:
                 ("Software", self.software),
                 ("Fingerprint", self.fingerprint),
                 *(
-                    (f"List of {each.what}", f"{each.source}, stored {each.taken_at:%Y-%m-%d}")
+                    (f"List of {each.what}", f"{each.kind}, of {each.upstream_date or each.taken_at.date()}")
                     for each in self.snapshots
                 ),
                 ("Volumes", f"{len(self.members):,}, see to_frame()"),
