@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """The location and the content of a store; `print` shows a short summary."""
+    """The location and the content of a store; ``print()`` shows a short summary."""
 
     path: Path
     store_id: str

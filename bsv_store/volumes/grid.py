@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from bsv_store.errors import FrameError, InputError
 from bsv_store.vocabulary import SPACINGS_UM, Axis
@@ -16,8 +16,6 @@ from bsv_store.vocabulary import SPACINGS_UM, Axis
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-ScalarT = TypeVar("ScalarT", bound="np.generic")
 
 AXES: tuple[Axis, ...] = get_args(Axis)
 """Order of the axes of every volume."""
@@ -128,7 +126,7 @@ def mirror(volume: NDArray[np.generic]) -> NDArray[np.generic]:
     return volume[..., ::-1]
 
 
-def to_brainglobe(array: NDArray[ScalarT]) -> NDArray[ScalarT]:
+def to_brainglobe(array: NDArray[Any]) -> NDArray[Any]:
     """The array in the orientation of BrainGlobe's Allen atlases: "asr", where ours is "asl".
 
     The ML axis is reversed: it runs from right to left. With that, ``atlas.annotation[index]`` of BrainGlobe and
@@ -158,5 +156,4 @@ def to_brainglobe(array: NDArray[ScalarT]) -> NDArray[ScalarT]:
     1.0
     """
     Grid.from_shape(array.shape[-3:])
-    mirrored: NDArray[ScalarT] = array[..., ::-1]
-    return mirrored
+    return mirror(array)

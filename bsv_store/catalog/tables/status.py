@@ -61,7 +61,7 @@ class SnapshotInfo:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CatalogStatus:
-    """The content of a store; `print` shows a short summary.
+    """The content of a store; ``print()`` shows a short summary.
 
     Attributes
     ----------

@@ -67,7 +67,7 @@ class SnapshotSource:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Lineage:
-    """The lineage of a version; `print` shows a short summary.
+    """The lineage of a version; ``print()`` shows a short summary.
 
     Attributes
     ----------
