@@ -34,7 +34,7 @@ test: $(DEV) ## run all ordinary tests, on SQLite and Postgres
 test-long: $(DEV) ## run the ordinary tests and those that take minutes
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not integration" $(ARGS)
 
-test-integration: $(DEV) ## run other clients (AllenSDK, Brain Street View) against the synthetic server
+test-integration: $(DEV) ## run other programs: AllenSDK, Brain Street View, the readers of docs/files.md
 	$(BIN)/python -m tests.integration.environments
 	@# Not in parallel: Brain Street View reads its experiment list from a fixed path.
 	$(BIN)/python -m pytest -m integration $(ARGS)
@@ -61,7 +61,7 @@ bench-full: $(DEV) ## run the benchmarks at the size of the atlas
 	$(BIN)/python -m benchmarks --full $(ARGS)
 
 clean: ## remove .venv, caches and builds
-	@for old in $(VENV) $(VENV)-lowest .venv-allensdk .venv-peers; do $(call discard,$$old); done
+	@for old in $(VENV) $(VENV)-lowest .venv-allensdk .venv-peers .venv-readers; do $(call discard,$$old); done
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

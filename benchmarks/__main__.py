@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import aggregation, catalog, fetch, parts, startup
+from benchmarks import aggregation, catalog, fetch, kernel, parts, startup
 from benchmarks.notes import note
 
 
@@ -34,11 +34,14 @@ def main() -> None:
     of_fetch = fetch.run(full=arguments.full)
     note("short commands as processes")
     of_startup = startup.run()
+    note("the inner loop of averages")
+    of_kernel = kernel.run()
     note("parts of volumes, and 25 um")
     of_parts = parts.run()
     results = {
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "numpy": np.__version__},
         "aggregation": [each.to_dict() for each in averages],
+        "kernel": of_kernel,
         "parts": of_parts,
         "catalog": of_catalog,
         "fetch": of_fetch,
@@ -47,6 +50,7 @@ def main() -> None:
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(results, indent=1))
     print(aggregation.table(averages))
+    print(kernel.table(of_kernel))
     print(parts.table(of_parts))
     print(catalog.table(of_catalog))
     print(fetch.table(of_fetch))

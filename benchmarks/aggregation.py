@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.generate import experiment_ids, make_store, write_cache, write_catalog
+from benchmarks.generate import VolumeSource, WarpedVolumes, experiment_ids, make_store, write_cache, write_catalog
 from benchmarks.notes import note
 from tests.integration.environments import BRAIN_STREET_VIEW, bsv_catalog
 
@@ -91,13 +91,14 @@ class Bench:
         Where the data are generated, unless an earlier run has done so.
     count : int
         Number of experiments.
+    volumes : VolumeSource, optional
     """
 
-    def __init__(self, folder: Path, count: int) -> None:
+    def __init__(self, folder: Path, count: int, volumes: VolumeSource | None = None) -> None:
         self.folder = folder
         self.peer = _peer_python(count)
         note(f"generating {count:,} experiments in {folder}")
-        self.cache = write_cache(folder / "cache", count)
+        self.cache = write_cache(folder / "cache", count, volumes)
         self.catalog = write_catalog(folder / "catalog.csv", count)
         self.store = folder / "store"
         if not self.store.exists():
@@ -140,10 +141,10 @@ class Bench:
         assert difference <= (1e-15 if in_float64 else 1e-6), "the results differ"
 
 
-def run(folder: Path, *, full: bool = False) -> list[Measurement]:
+def run(folder: Path, *, full: bool = False, volumes: VolumeSource | None = None) -> list[Measurement]:
     """All measurements, smallest size first."""
     sizes = FULL_SIZES if full else SIZES
-    bench = Bench(folder, sizes[-1])
+    bench = Bench(folder, sizes[-1], volumes)
     return [each for size in sizes for task in TASKS if size in task.sizes for each in bench.run(task, size)]
 
 
@@ -205,10 +206,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="up to 2,917 experiments instead of 1,000")
     parser.add_argument("--keep", type=Path, help="folder in which to keep the generated data (20 GB at full size)")
+    parser.add_argument(
+        "--real", type=Path, help="make the volumes from this NRRD file of a projection density at 100 um"
+    )
     arguments = parser.parse_args()
+    volumes = WarpedVolumes(arguments.real) if arguments.real else None
     folder = arguments.keep or Path(tempfile.mkdtemp(prefix="bsv-store-bench-"))
     try:
-        print(table(run(folder, full=arguments.full)))
+        print(table(run(folder, full=arguments.full, volumes=volumes)))
     finally:
         if arguments.keep is None:
             shutil.rmtree(folder)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store import Store, create_store, open_store
 from bsv_store.catalog.records import UNIONIZE_FIELDS
+from bsv_store.formats.nrrd import read_nrrd
 from bsv_store.volumes.grid import Grid
 from bsv_store_synthetic.wire import CSV_COLUMNS
 
@@ -60,9 +62,65 @@ class Volumes:
         return volume.reshape(GRID.shape)
 
 
-def write_cache(folder: Path, count: int) -> Path:
+class WarpedVolumes:
+    """Copies of a real volume, each shifted, warped smoothly and possibly mirrored, with the spatial clustering of it.
+
+    Parameters
+    ----------
+    file : pathlib.Path
+        NRRD file of a projection density at 100 um, such as one of AllenSDK's cache.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._array = np.nan_to_num(read_nrrd(file, "projection_density", what=str(file), spacing_um=100).array)
+
+    def volume(self, number: int) -> NDArray[np.float32]:
+        """float32, shape (ap, dv, ml); determined by the number."""
+        random = np.random.default_rng(number + 1)
+        source = self._array[..., ::-1] if number % 2 else self._array
+        shift = random.uniform(-10, 10, 3)
+        places = []
+        for axis, size in enumerate(GRID.shape):
+            displacement = shift[axis] + random.normal(0, 3, (6, 5, 6))
+            for each, length in enumerate(GRID.shape):
+                displacement = _stretched(displacement, length, each)
+            own = np.arange(size).reshape([-1 if each == axis else 1 for each in range(3)])
+            places.append(np.clip(np.rint(own + displacement), 0, size - 1).astype(np.intp))
+        volume = source[tuple(places)]
+        # Voxels that are sampled twice must not have equal values, which would compress better than real ones.
+        volume *= random.uniform(0.5, 1, GRID.shape).astype(np.float32)
+        return volume
+
+
+def _stretched(array: NDArray[np.float64], size: int, axis: int) -> NDArray[np.float64]:
+    """The array, linearly interpolated to a size along an axis."""
+    place = np.linspace(0, array.shape[axis] - 1, size)
+    low = np.minimum(place.astype(np.intp), array.shape[axis] - 2)
+    share = (place - low).reshape([-1 if each == axis else 1 for each in range(array.ndim)])
+    return np.take(array, low, axis) * (1 - share) + np.take(array, low + 1, axis) * share
+
+
+class ScatteredVolumes:
+    """Volumes of 7 % of the voxels, anywhere: the worst case for caches."""
+
+    def volume(self, number: int) -> NDArray[np.float32]:
+        """float32, shape (ap, dv, ml); determined by the number."""
+        random = np.random.default_rng(number + 1)
+        volume = random.random(GRID.size, np.float32) + np.float32(1e-6)
+        volume[random.random(GRID.size, np.float32) > 0.072] = 0
+        return np.minimum(volume, 1).reshape(GRID.shape)
+
+
+class VolumeSource(Protocol):
+    """Anything that makes volumes."""
+
+    def volume(self, number: int) -> NDArray[np.float32]:
+        """float32, shape (ap, dv, ml); determined by the number."""
+
+
+def write_cache(folder: Path, count: int, volumes: VolumeSource | None = None) -> Path:
     """Write a Brain Street View cache of the first experiments; existing files are kept."""
-    volumes = Volumes()
+    volumes = volumes or Volumes()
     for number, experiment_id in enumerate(experiment_ids(count)):
         target = folder / str(experiment_id)
         if (target / "injectionSummary_all.json").exists():

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.store.opening import create_store, open_store
     from bsv_store.store.store import Store
+    from bsv_store.volumes.grid import to_brainglobe
 
 _HOMES = {
     "DatasetVersion": "bsv_store.datasets.version",
@@ -33,6 +34,7 @@ _HOMES = {
     "crossed": "bsv_store.averaging.grouping",
     "no_grouping": "bsv_store.averaging.grouping",
     "open_store": "bsv_store.store.opening",
+    "to_brainglobe": "bsv_store.volumes.grid",
 }
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "crossed",
     "no_grouping",
     "open_store",
+    "to_brainglobe",
 ]
 
 

@@ -97,3 +97,10 @@ def duration_text(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def fact_lines(facts: Iterable[tuple[str, object]]) -> str:
+    """Names and values as aligned lines; values that are None or empty are left out."""
+    known = [(name, str(value)) for name, value in facts if value is not None and value != ""]
+    width = max((len(name) for name, _ in known), default=0)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in known)

@@ -7,7 +7,6 @@ import nrrd  # noqa: F401
 import pandas  # noqa: F401
 import pytest  # noqa: F401
 import requests  # noqa: F401
-import scipy.sparse  # noqa: F401
 import sqlalchemy.dialects.postgresql
 import sqlalchemy.dialects.sqlite  # noqa: F401
 import stamina  # noqa: F401

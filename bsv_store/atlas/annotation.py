@@ -16,7 +16,7 @@ from bsv_store.check import several
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.formats.image import Image, array_slabs
 from bsv_store.formats.output_file import check_target
-from bsv_store.formats.table import IMAGE_FORMATS, format_of, write_file
+from bsv_store.formats.table import IMAGE_FORMATS, checked_format, write_file
 from bsv_store.text import listed
 from bsv_store.volumes.annotation import opened_annotation
 from bsv_store.volumes.grid import Grid
@@ -131,6 +131,7 @@ def export_mask(
     spacing_um: int = 100,
     hemisphere: str = "both",
     descendants: bool = True,
+    like_allen: bool = False,
     overwrite: bool = False,
 ) -> None:
     """See :meth:`bsv_store.store.atlas.Atlas.export_mask`.
@@ -146,12 +147,21 @@ def export_mask(
         If the disk is full.
     """
     # Checked before the mask is computed.
-    check_target(target, overwrite=overwrite, marker=format_of(target, IMAGE_FORMATS).marker)
+    chosen = checked_format(target, IMAGE_FORMATS, options={"like_allen": like_allen})
+    check_target(target, overwrite=overwrite, marker=chosen.marker)
     mask = structure_mask(
         database, files, structures, spacing_um=spacing_um, hemisphere=hemisphere, descendants=descendants
     )
     title = mask_title(structures, hemisphere)
-    image = Image(grid=Grid(spacing_um), dtype="bool", slabs=array_slabs(mask), title=title, name=title, content="mask")
+    image = Image(
+        grid=Grid(spacing_um),
+        dtype="bool",
+        slabs=array_slabs(mask),
+        title=title,
+        name=title,
+        content="mask",
+        like_allen=like_allen,
+    )
     write_file(image, target, IMAGE_FORMATS, overwrite=overwrite)
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bsv_store.vocabulary import Hemisphere, VolumeKind
     from bsv_store.volumes.library import VolumeFile
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 """Part of every fingerprint. Increased when the same inputs would give other numbers."""
 
 

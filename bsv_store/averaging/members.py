@@ -42,6 +42,7 @@ class MemberColumn:
     json: str | None
     dtype: str
     in_file: bool
+    words: str
 
 
 class _Recorded(TypedDict, total=False):
@@ -52,6 +53,7 @@ class _Recorded(TypedDict, total=False):
     json: str
     dtype: str
     in_file: bool
+    words: str
 
 
 def _recorded(**facts: Unpack[_Recorded]) -> Mapping[str, Any]:
@@ -80,14 +82,28 @@ class Member:
 
     experiment_id: int = field(metadata=_recorded(json="experiment_id", dtype="int64"))
     group: int | None = field(
-        default=None, metadata=_recorded(table="group_number", json="group", dtype="Int64", in_file=True)
+        default=None,
+        metadata=_recorded(
+            table="group_number", json="group", dtype="Int64", in_file=True, words="number of the group, -1 = left out"
+        ),
     )
     reason: str | None = field(
-        default=None, metadata=_recorded(name="left_out_reason", table="left_out_reason", in_file=True)
+        default=None,
+        metadata=_recorded(name="left_out_reason", table="left_out_reason", in_file=True, words="why it was left out"),
     )
-    divisor: float | None = field(default=None, metadata=_recorded(json="divisor", dtype="Float64", in_file=True))
-    injected_hemisphere: Hemisphere | None = field(default=None, metadata=_recorded(json="injected", in_file=True))
-    array_sha256: str | None = field(default=None, metadata=_recorded(json="volume", in_file=True))
+    divisor: float | None = field(
+        default=None,
+        metadata=_recorded(
+            json="divisor", dtype="Float64", in_file=True, words="divisor of the volume, 1 = not normalized"
+        ),
+    )
+    injected_hemisphere: Hemisphere | None = field(
+        default=None,
+        metadata=_recorded(json="injected", in_file=True, words="injected hemisphere, if the hemisphere rule used it"),
+    )
+    array_sha256: str | None = field(
+        default=None, metadata=_recorded(json="volume", in_file=True, words="SHA-256 of the array of the volume")
+    )
     injection_fraction_sha256: str | None = field(default=None, metadata=_recorded(json="exclude"))
     data_mask_sha256: str | None = field(default=None, metadata=_recorded(json="weights"))
 
@@ -117,6 +133,7 @@ MEMBER_COLUMNS: tuple[MemberColumn, ...] = tuple(
         each.metadata.get("json"),
         each.metadata["dtype"],
         each.metadata.get("in_file", False),
+        each.metadata.get("words", ""),
     )
     for each in fields(Member)
 )

@@ -15,7 +15,8 @@ from bsv_store.datasets.groups import groups_of
 from bsv_store.datasets.new_version import NewVersion
 from bsv_store.datasets.publish import VanishedError, publish, require_writable
 from bsv_store.datasets.refs import check_name
-from bsv_store.datasets.result.file import check_result_size, software
+from bsv_store.datasets.result.contents import software
+from bsv_store.datasets.result.file import check_result_size
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.datasets.workers import checked_workers
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bsv_store.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from bsv_store.averaging.grouping.assignment import CoordinateRange
     from bsv_store.averaging.inputs import Inputs
+
+# Groups that an error lists.
+_LISTED = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,29 @@ class GroupInfo:
         edges = [(part.lower_um, part.upper_um, part.center_um) for part in ranges]
         first, second, *_ = [*edges, (None, None, None), (None, None, None)]
         return cls(number, label, *first, len(ids), ids, *second)
+
+
+def group_number(groups: Sequence[GroupInfo], group: int | str, *, what: str) -> int:
+    """The number of the group with this number or label.
+
+    Raises
+    ------
+    InputError
+        If there is no such group, or the text is the label of one group and the number of another.
+    """
+    labels = [each.label for each in groups]
+    found = set()
+    if isinstance(group, str):
+        found |= {number for number, label in enumerate(labels) if label == group}
+        found |= {int(group)} if group.isdecimal() and int(group) < len(groups) else set()
+    elif not isinstance(group, bool) and group in range(len(groups)):
+        found.add(int(group))
+    if len(found) == 1:
+        return found.pop()
+    names = "; ".join(f"{number}: {label}" for number, label in enumerate(labels[:_LISTED]))
+    more = f"; and {len(labels) - _LISTED} more" if len(labels) > _LISTED else ""
+    problem = f"{group!r} is both a label and a number of groups" if found else f"there is no group {group!r}"
+    raise InputError(f"{what}: {problem}", hint=f"Its groups are {names}{more}. Use the number of one, or its label.")
 
 
 def groups_of(inputs: Inputs) -> tuple[GroupInfo, ...]:

@@ -12,6 +12,7 @@ from bsv_store.averaging.inputs import Inputs, MemberInput, gather_inputs
 from bsv_store.averaging.members import Member, ids_by_group, members_from_json, members_to_json
 from bsv_store.catalog.selection.commands import fetch_command
 from bsv_store.catalog.volumes import find_volumes
+from bsv_store.datasets.result.contents import read_inputs
 from bsv_store.errors import DamagedFileError, InputError, MissingDataError
 from bsv_store.text import listed_ids
 
@@ -29,7 +30,7 @@ def content_of_file(version: DatasetVersion) -> dict[str, Any] | None:
     """The inputs in the result file, as JSON values; None if the file is damaged."""
     try:
         with version.open() as file:
-            value: dict[str, Any] = json.loads(file["inputs"].asstr()[()])
+            value: dict[str, Any] = json.loads(read_inputs(file))
             return value
     except DamagedFileError:
         # Rebuilding the version restores it.

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 
 from bsv_store.averaging.grouping.grouping import axes_of, coordinates_of
 from bsv_store.averaging.members import members_frame
-from bsv_store.averaging.units import cf_unit, describe_unit, rule_texts, unit_text
+from bsv_store.averaging.units import describe_unit, rule_texts, unit_text
 from bsv_store.check import choice
-from bsv_store.datasets.result.file import open_result, read_part
+from bsv_store.datasets.result.file import checked_stream, open_result, read_part
 from bsv_store.datasets.result.verified import unchanged
 from bsv_store.datasets.share.citation import Citation, citation_of
-from bsv_store.datasets.share.export import export_version
+from bsv_store.datasets.share.export import export_groups, export_version
 from bsv_store.datasets.slices import box_slices, mask_slices
 from bsv_store.errors import InputError
 from bsv_store.vocabulary import STATISTICS
-from bsv_store.volumes.grid import AXES, FRAME, ORIENTATION, Grid
+from bsv_store.volumes.grid import AXES, Grid
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -312,8 +312,10 @@ class DatasetVersion:
         Returns
         -------
         xarray.Dataset
-            Dimensions group, ap, dv, ml (um); a variable for each statistic; recipe and provenance as attributes. The
-            coordinate ``group_n`` counts the experiments; ``empty_groups`` names the groups without any.
+            The content of the result file: dimensions group, ap, dv, ml (um) and member; a variable for each
+            statistic; the facts about groups and members as coordinates, such as ``group_n`` (number of experiments)
+            and ``member_divisor``; recipe and provenance as attributes. The attribute ``dataset`` names the version,
+            ``empty_groups`` the groups without experiments.
 
         Raises
         ------
@@ -323,20 +325,17 @@ class DatasetVersion:
             If the result file is missing or differs from what was published.
         """
         xarray = _xarray()
-        dims = ("group", "ap", "dv", "ml")
-        variables = {
-            name: (dims, self.mean if name == "mean" else self.statistic(name), self._described(name))
-            for name in self.recipe.statistics
-        }
-        coordinates: dict[str, Any] = {"group": [group.label for group in self.groups]}
-        for axis in AXES:
-            coordinates[axis.lower()] = (axis.lower(), self.grid.centers_um(axis), {"units": "um"})
-        for name, values in self.group_ranges().items():
-            coordinates[name] = ("group", values, {"units": "um"})
-        counted = {"long_name": "number of experiments in the group; 0 = the mean is 0 and has no meaning"}
-        coordinates["group_n"] = ("group", [group.n for group in self.groups], counted)
-        dataset: xr.Dataset = xarray.Dataset(variables, coordinates, self._attributes())
-        return dataset
+        with checked_stream(
+            self.path, size_bytes=self.size_bytes, file_sha256=self.file_sha256, what=self.ref
+        ) as stream:
+            dataset: xr.Dataset = xarray.load_dataset(stream, engine="h5netcdf")
+        # Files of earlier versions have a scalar, and do not state which variables are coordinates.
+        if dataset["inputs"].ndim == 0:
+            dataset["inputs"] = dataset["inputs"].expand_dims("document")
+        coordinates = [name for name in dataset.data_vars if name not in self.recipe.statistics]
+        return dataset.set_coords(coordinates).assign_attrs(
+            dataset=self.ref, empty_groups=[group.label for group in self.empty_groups]
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """The voxels that are not 0 as a long table.
@@ -366,31 +365,74 @@ class DatasetVersion:
 
     # -- files and texts ----------------------------------------------------------------------------------------------
 
-    def export(self, target: Path | str, *, overwrite: bool = False) -> Path:
-        """Write the version to a file; see ``bsv_store.datasets.share.export.VERSION_FORMATS`` for the endings."""
-        return export_version(self, target, overwrite=overwrite)
+    def export(
+        self,
+        target: Path | str,
+        *,
+        group: int | str | None = None,
+        like_allen: bool = False,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write the version to a file for other programs.
+
+        At 25 and 10 um the result is never in memory as a whole. NRRD and NIfTI take some 400 MB: they store the axes
+        in reverse order, so each group is read twice at 25 um and 19 times at 10 um. The other formats take less.
+
+        Parameters
+        ----------
+        target : path
+            Its ending names the format; ``bsv_store.datasets.share.export.VERSION_FORMATS`` lists all.
+        group : int or str, optional
+            Number or label of a group: writes a three-dimensional image of its mean, which viewers such as Fiji need.
+            By default all groups, in image formats along a fourth axis. Image formats only.
+        like_allen : bool
+            Give an ``.nrrd`` file the directions of Allen's files, see `Volumes.export`.
+        overwrite : bool
+            Replace the file if it exists.
+
+        Returns
+        -------
+        pathlib.Path
+            Of the file.
+
+        Raises
+        ------
+        InputError
+            If the ending is unknown or does not have an option, there is no such group, the parent folder does not
+            exist, or the file exists and may not be overwritten.
+        DamagedFileError
+            If the result file in the store differs from what was published.
+        NoSpaceError, StoreError
+            If the file cannot be written; an existing one is left as it was.
+        """
+        return export_version(self, target, group=group, like_allen=like_allen, overwrite=overwrite)
+
+    def export_groups(self, target: Path | str, *, like_allen: bool = False, overwrite: bool = False) -> list[Path]:
+        """Write the mean of each group to a three-dimensional image file of its own.
+
+        Parameters
+        ----------
+        target : path
+            ``result.nii.gz`` writes ``result-group0.nii.gz``, ``result-group1.nii.gz`` and so on, with leading zeros if
+            there are more than ten groups. Image formats only.
+        like_allen, overwrite
+            As for `export`.
+
+        Returns
+        -------
+        list of pathlib.Path
+            Of the files, in the order of the groups.
+
+        Raises
+        ------
+        InputError, DamagedFileError, NoSpaceError, StoreError
+            As `export` does. If one of the files exists and may not be overwritten, none is written.
+        """
+        return export_groups(self, target, like_allen=like_allen, overwrite=overwrite)
 
     def cite(self) -> Citation:
         """A draft of how to cite the version: methods, acknowledgement, references, experiment ids."""
         return citation_of(self)
-
-    def _described(self, name: Statistic) -> dict[str, str]:
-        if not STATISTICS[name].has_unit:
-            return {}
-        described = {"long_name": self.quantity, "units": cf_unit(self.recipe.kind, self.recipe.normalize)}
-        return {key: value for key, value in described.items() if value is not None}
-
-    def _attributes(self) -> dict[str, Any]:
-        return {
-            "dataset": self.ref,
-            "recipe": self.recipe.to_json(),
-            "fingerprint": self.fingerprint,
-            "software": self.software,
-            "frame": FRAME,
-            "orientation": ORIENTATION,
-            "spacing_um": self.recipe.spacing_um,
-            "empty_groups": [group.label for group in self.empty_groups],
-        }
 
     def __repr__(self) -> str:
         groups, members = len(self.groups), len(self.experiments) - len(self.left_out)

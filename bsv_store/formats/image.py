@@ -37,7 +37,9 @@ class Image:
     groups : tuple of str, optional
         Labels of the groups; None for an image without a group axis.
     is_computed : bool
-        Whether the values are a result of this package. If not, files look like those of the Allen Institute.
+        Whether the values are a result of this package. If not, no data is -1 in NRRD files, as in Allen's.
+    like_allen : bool
+        Whether NRRD files have the misleading directions of the Allen Institute's files, to lie on them.
     facts : mapping of str to str
         Further facts, for headers that have space for them.
     """
@@ -50,6 +52,7 @@ class Image:
     content: Literal["volume", "mask", "mean"]
     groups: tuple[str, ...] | None = None
     is_computed: bool = False
+    like_allen: bool = False
     facts: Mapping[str, str] = field(default_factory=dict)
 
     @property

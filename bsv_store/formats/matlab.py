@@ -43,7 +43,7 @@ def read_injection_info(body: bytes, *, what: str) -> UnionizeTable:
     except ImportError as error:
         raise InputError(
             f"{what} cannot be read: MAT files need SciPy, which is not installed",
-            hint="Install it: pip install scipy; or download the table: bsv-store sync unionizes",
+            hint="Install it: pip install 'bsv-store[matlab]'; or download the table: bsv-store sync unionizes",
         ) from error
     if body[_HDF5_OFFSET : _HDF5_OFFSET + len(_HDF5_MAGIC)] == _HDF5_MAGIC:
         raise FormatError(

@@ -1,9 +1,12 @@
 """NRRD files: those of the Allen API and of AllenSDK's cache are read block by block, and exports are written.
 
 The voxels are decompressed here, so that a file with a wrong size takes no more memory than
-its header states, and so that data are transposed to our axis order block by block. Exports have the header fields of
-the Allen Institute's files, gzip compression, and the AP axis fastest. Format: NRRD0004,
-https://teem.sourceforge.net/nrrd/format.html
+its header states, and so that data are transposed to our axis order block by block. Exports have gzip compression and
+the AP axis fastest. Format: NRRD0004, https://teem.sourceforge.net/nrrd/format.html
+
+The headers of the Allen Institute's files claim that the axes run left, posterior, superior, with a spacing in
+micrometers but no unit. They run posterior, inferior, right. Exports state the true orientation, origin and unit, or
+with `Image.like_allen` what Allen's files state. Both are read.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from numpy.typing import NDArray
 from bsv_store.errors import FormatError, FrameError
 from bsv_store.formats.fields import DAMAGED_HINT, checked_text
 from bsv_store.formats.input_file import GZIP_MAGIC, open_input, unpacked
-from bsv_store.formats.nrrd_header import NrrdHeader
+from bsv_store.formats.nrrd_header import NrrdHeader, true_frame
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.checks import NO_DATA, checked_values
 from bsv_store.volumes.grid import AXES, Grid
@@ -255,9 +258,10 @@ class _GzipBody(_RawBody):
 def write_nrrd(image: Image, path: Path) -> None:
     """Write an image to an NRRD file; the same image gives the same bytes.
 
-    Several groups are a fourth axis, the slowest, of kind "list". If the values are not computed by this package, the
-    file has Allen's header fields and -1 for no data, as in Allen's older files, so that `read_nrrd` can read it.
-    Otherwise it names the axes, has the image's facts as key/value pairs, and NaN for no data.
+    Several groups are a fourth axis, the slowest, of kind "list". The header names the axes, states their true
+    directions and the center of the first voxel in mm, and has the image's facts as key/value pairs. With
+    `Image.like_allen` it has the misleading directions of Allen's files instead, and of the fields of other images than
+    computed ones only Allen's. No data is NaN in computed images, and -1 in others, as `read_nrrd` expects.
 
     Raises
     ------
@@ -270,7 +274,7 @@ def write_nrrd(image: Image, path: Path) -> None:
     packer = zlib.compressobj(_COMPUTED_LEVEL if image.is_computed else _LEVEL, zlib.DEFLATED, _GZIP_WBITS)
     no_data = math.nan if image.is_computed else NO_DATA
     with path.open("wb") as stream:
-        stream.write(_header(image, title))
+        stream.write(header_of(image, title))
         for block in image.ml_blocks():
             for first in range(0, block.shape[2], _PLANES):
                 part = block[:, :, first : first + _PLANES].astype(block.dtype.newbyteorder("<"))
@@ -280,11 +284,18 @@ def write_nrrd(image: Image, path: Path) -> None:
         stream.write(packer.flush())
 
 
-def _header(image: Image, title: str) -> bytes:
-    spacing = image.grid.spacing_um
+def header_of(image: Image, title: str) -> bytes:
+    """The header of an export, with the empty line at its end."""
     several = image.group_count > 1
-    labels = [*AXES, *(["group"] if several else [])] if image.is_computed else []
-    facts = image.facts if image.is_computed else {}
+    as_allen = image.like_allen and not image.is_computed
+    labels = [] if as_allen else [*AXES, *(["group"] if several else [])]
+    facts = {} if as_allen else image.facts
+    spacing = image.grid.spacing_um
+    if image.like_allen:
+        directions, origin, units = np.eye(3, dtype=int) * spacing, np.zeros(3, int), ""
+    else:
+        directions, origin = (np.round(part, 6) + 0.0 for part in true_frame(image.grid))
+        units = 'space units: "mm" "mm" "mm"'
     lines = (
         "NRRD0004",
         "# Complete NRRD file format specification at:",
@@ -292,17 +303,21 @@ def _header(image: Image, title: str) -> bytes:
         f"content: {title}",
         f"type: {_TYPE_NAMES[image.number_dtype]}",
         f"dimension: {4 if several else 3}",
-        # As in Allen's files, where it is misleading: the axes run posterior, inferior, right.
         "space: left-posterior-superior",
+        *([units] if units else []),
         f"sizes: {' '.join(map(str, (*image.grid.shape, *([image.group_count] if several else []))))}",
-        f"space directions: ({spacing},0,0) (0,{spacing},0) (0,0,{spacing}){' none' if several else ''}",
+        f"space directions: {' '.join(map(_vector, directions))}{' none' if several else ''}",
         f"kinds: domain domain domain{' list' if several else ''}",
         *(["labels: " + " ".join(f'"{label}"' for label in labels)] if labels else []),
         "endian: little",
         "encoding: gzip",
-        "space origin: (0,0,0)",
+        f"space origin: {_vector(origin)}",
         *(f"{name}:={' '.join(value.split())}" for name, value in facts.items()),
         "",
         "",
     )
     return "\n".join(lines).encode("ascii", "backslashreplace")
+
+
+def _vector(values: NDArray[Any]) -> str:
+    return f"({','.join(f'{value:g}' for value in values)})"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bsv_store.errors import FormatError, FrameError
 from bsv_store.formats.fields import DAMAGED_HINT, looks_like_html, quoted
+from bsv_store.formats.nifti import affine_of
 from bsv_store.volumes.grid import Grid
 
 _MAX_HEADER_BYTES = 64 * 1024
@@ -40,6 +41,17 @@ _SKIPS = ("line skip", "lineskip", "byte skip", "byteskip")
 _SCALED = ("old min", "oldmin", "old max", "oldmax")
 _SPATIAL_KINDS = ("domain", "space", "none", "???", "")
 _UM_PER_UNIT = {"": 1, "um": 1, "micron": 1, "microns": 1, "micrometer": 1, "micrometers": 1, "\u00b5m": 1, "mm": 1000}
+
+# Factors from the coordinates of a space to left, posterior, superior.
+_SPACE_SIGNS: Mapping[str, NDArray[np.float64]] = {
+    name: np.array(signs)
+    for names, signs in (
+        (("left-posterior-superior", "lps"), (1.0, 1.0, 1.0)),
+        (("right-anterior-superior", "ras"), (-1.0, -1.0, 1.0)),
+        (("left-anterior-superior", "las"), (1.0, -1.0, 1.0)),
+    )
+    for name in names
+}
 
 
 class NrrdHeader:
@@ -151,14 +163,19 @@ def _check_layout(fields: Mapping[str, Any], *, what: str) -> None:
 
 def _check_space(fields: Mapping[str, Any], grid: Grid, *, what: str) -> None:
     """Refuse images that are turned, flipped, shifted or scaled."""
-    # The field `space` is ignored: in Allen's files it is misleading.
+    directions, spacings = fields.get("space directions"), fields.get("spacings")
+    if directions is not None and _is_true_frame(fields, np.asarray(directions, np.float64), grid):
+        directions, true_origin = None, True
+    else:
+        # Without the true directions the field `space` is ignored: in Allen's files it is misleading.
+        true_origin = False
     scale = _um_per_unit(fields, what=what)
     expected = np.eye(3) * grid.spacing_um
     stated: dict[str, NDArray[np.float64]] = {}
-    if fields.get("space directions") is not None:
-        stated["space directions"] = np.asarray(fields["space directions"], np.float64)
-    if fields.get("spacings") is not None:
-        stated["spacings"] = np.diag(np.asarray(fields["spacings"], np.float64))
+    if directions is not None:
+        stated["space directions"] = np.asarray(directions, np.float64)
+    if spacings is not None:
+        stated["spacings"] = np.diag(np.asarray(spacings, np.float64))
     for name, matrix in stated.items():
         if matrix.shape != (3, 3) or not np.allclose(matrix * scale, expected, rtol=1e-6, atol=1e-6):
             raise FrameError(
@@ -166,7 +183,12 @@ def _check_space(fields: Mapping[str, Any], grid: Grid, *, what: str) -> None:
                 "grid with the axes AP, DV, ML",
                 hint="Flipped or turned images are not supported: save it on the axes of the CCFv3.",
             )
-    for name, neutral in (("space origin", np.zeros(3)), ("measurement frame", np.eye(3))):
+    neutrals = (
+        {"measurement frame": np.eye(3)}
+        if true_origin
+        else {"space origin": np.zeros(3), "measurement frame": np.eye(3)}
+    )
+    for name, neutral in neutrals.items():
         if fields.get(name) is not None and not np.array_equal(np.asarray(fields[name], np.float64), neutral):
             raise FrameError(
                 f"{what} states the {name} {quoted(np.asarray(fields[name]).tolist())}; only "
@@ -203,3 +225,28 @@ def _check_extent(fields: Mapping[str, Any], grid: Grid, scale: int, *, what: st
             f"{what} states the axis maxs {quoted(list(maxs))}, which contradict its {grid.spacing_um} um grid",
             hint=DAMAGED_HINT,
         )
+
+
+def _is_true_frame(fields: Mapping[str, Any], directions: NDArray[np.float64], grid: Grid) -> bool:
+    """Whether a header states the true directions and origin of the grid, in mm or um, as exports do."""
+    signs = _SPACE_SIGNS.get(str(fields.get("space", "")).lower())
+    if signs is None or directions.shape != (3, 3):
+        return False
+    true_directions, true_origin = true_frame(grid)
+    # Other programs keep the directions, but not always the unit.
+    for scale in (1.0, 1000.0):
+        step = grid.spacing_um / 1000 * scale
+        if np.allclose(directions * signs, true_directions * scale, rtol=0, atol=1e-4 * step):
+            origin = np.asarray(fields.get("space origin", true_origin * scale * signs), np.float64)
+            # Some programs state the corner of the first voxel instead of its center.
+            return origin.shape == (3,) and bool((np.abs(origin * signs - true_origin * scale) <= step).all())
+    return False
+
+
+def true_frame(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The direction of each axis (one row each) and the center of the first voxel: left, posterior, superior, in mm.
+
+    The same place as that of NIfTI files, whose coordinates are right, anterior, superior.
+    """
+    affine = np.diag([-1.0, -1.0, 1.0]) @ affine_of(grid)[:3]
+    return affine[:, :3].T, affine[:, 3]

@@ -6,10 +6,10 @@ of dataset versions can then be exported to it, and help texts and error message
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from bsv_store.errors import InputError
 from bsv_store.formats.output_file import atomic_output
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bsv_store.formats.image import Image
 
 ContentT = TypeVar("ContentT")
+ExportOption = Literal["like_allen", "group"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,16 @@ class FileFormat(Generic[ContentT]):
         Writes the content to a path that does not exist yet.
     marker : str, optional
         For a format that is a folder: a file that every such folder contains. Only folders with it are overwritten.
+    options : frozenset of ExportOption
+        Options of exports that it has: "like_allen" (the directions of Allen's files), "group" (a single group of a
+        dataset version).
     """
 
     ending: str
     words: str
     write: Callable[[ContentT, Path], None]
     marker: str | None = None
+    options: frozenset[ExportOption] = frozenset()
 
 
 def _write_nrrd(image: Image, path: Path) -> None:
@@ -73,7 +78,7 @@ def _write_ome_zarr(image: Image, path: Path) -> None:
 
 
 IMAGE_FORMATS: tuple[FileFormat[Image], ...] = (
-    FileFormat(".nrrd", "NRRD with a header like Allen's", _write_nrrd),
+    FileFormat(".nrrd", "NRRD, directions in mm", _write_nrrd, options=frozenset({"like_allen"})),
     FileFormat(".nii", "NIfTI-1, affine in mm", _write_nifti),
     FileFormat(".nii.gz", "the same, compressed", _write_compressed_nifti),
     FileFormat(".npy", "NumPy array, last axes ap, dv, ml", _write_npy),
@@ -94,6 +99,24 @@ def format_of(path: Path, formats: Sequence[FileFormat[ContentT]]) -> FileFormat
             return each
     endings = ", ".join(each.ending for each in formats)
     raise InputError(f"{path.name!r} does not have the ending of a known format", hint=f"Valid endings are {endings}.")
+
+
+def checked_format(
+    path: Path, formats: Sequence[FileFormat[ContentT]], *, options: Mapping[ExportOption, bool]
+) -> FileFormat[ContentT]:
+    """The format of a file name, which must have the options that are used (true).
+
+    Raises
+    ------
+    InputError
+        If none of the formats has that ending, or the format does not have an option that is used.
+    """
+    chosen = format_of(path, formats)
+    for option, is_used in options.items():
+        if is_used and option not in chosen.options:
+            endings = ", ".join(each.ending for each in formats if option in each.options)
+            raise InputError(f"{chosen.ending} files do not have the option {option}", hint=f"These do: {endings}.")
+    return chosen
 
 
 def write_file(

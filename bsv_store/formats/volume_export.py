@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bsv_store.formats.image import Image
-from bsv_store.formats.table import IMAGE_FORMATS, write_file
+from bsv_store.formats.table import IMAGE_FORMATS, checked_format, write_file
 from bsv_store.vocabulary import VOLUME_KINDS
 from bsv_store.volumes.library import dense_slabs
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from bsv_store.volumes.library import VolumeFile
 
 
-def export_volume(files: StoreFiles, file: VolumeFile, target: Path, *, overwrite: bool = False) -> None:
+def export_volume(
+    files: StoreFiles, file: VolumeFile, target: Path, *, like_allen: bool = False, overwrite: bool = False
+) -> None:
     """Write a stored volume to a file; see `Volumes.export`.
 
     Every byte of the volume that is read is verified. Memory: the volume at 100 and 50 um; at 25 and 10 um some 70 MB
@@ -25,17 +27,18 @@ def export_volume(files: StoreFiles, file: VolumeFile, target: Path, *, overwrit
     Raises
     ------
     InputError
-        If the ending is not one of `IMAGE_FORMATS`, the parent folder does not exist, or the target exists and
-        ``overwrite`` is False.
+        If the ending is not one of `IMAGE_FORMATS`, the format does not have ``like_allen``, the parent folder does not
+        exist, or the target exists and ``overwrite`` is False.
     DamagedFileError
         If the volume's file differs from what was published.
     NoSpaceError
         If the disk is full.
     """
-    write_file(volume_image(files, file), target, IMAGE_FORMATS, overwrite=overwrite)
+    checked_format(target, IMAGE_FORMATS, options={"like_allen": like_allen})
+    write_file(volume_image(files, file, like_allen=like_allen), target, IMAGE_FORMATS, overwrite=overwrite)
 
 
-def volume_image(files: StoreFiles, file: VolumeFile) -> Image:
+def volume_image(files: StoreFiles, file: VolumeFile, *, like_allen: bool = False) -> Image:
     """A stored volume as an image, float32, NaN = no data."""
     title = f"{file.kind} experiment {file.experiment_id}"
     row = VOLUME_KINDS[file.kind]
@@ -46,6 +49,7 @@ def volume_image(files: StoreFiles, file: VolumeFile) -> Image:
         title=title,
         name=title,
         content="volume",
+        like_allen=like_allen,
         facts={
             "experiment_id": str(file.experiment_id),
             "kind": file.kind,

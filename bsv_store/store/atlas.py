@@ -169,6 +169,7 @@ class Atlas:
         spacing_um: int = 100,
         hemisphere: MeasuredHemisphere = "both",
         include_descendants: bool = True,
+        like_allen: bool = False,
         overwrite: bool = False,
     ) -> None:
         """Write a mask to an image file; 1 = inside, 0 = outside.
@@ -181,13 +182,15 @@ class Atlas:
             ``bsv_store.formats.table.IMAGE_FORMATS`` lists all.
         spacing_um, hemisphere, include_descendants
             As for `mask`.
+        like_allen : bool
+            Give an ``.nrrd`` file the header of Allen's files, see `Volumes.export`.
         overwrite : bool
             Replace an existing file.
 
         Raises
         ------
         MissingDataError, UnknownStructureError, InputError
-            As `mask` does; or if the ending is unknown or the file exists.
+            As `mask` does; or if the ending is unknown or does not have ``like_allen``, or the file exists.
         """
         from bsv_store.atlas.annotation import export_mask
 
@@ -199,6 +202,7 @@ class Atlas:
             spacing_um=spacing_um,
             hemisphere=hemisphere,
             descendants=include_descendants,
+            like_allen=like_allen,
             overwrite=overwrite,
         )
 

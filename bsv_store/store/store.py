@@ -71,13 +71,19 @@ def _reopened(path: Path, store_id: str, read_only: bool) -> Store:
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """The location and the content of a store."""
+    """The location and the content of a store; ``print()`` shows a short summary."""
 
     path: Path
     store_id: str
     database: str
     schema_revision: str
     catalog: CatalogStatus
+
+    def __str__(self) -> str:
+        from bsv_store.text import fact_lines
+
+        facts = [("Store", self.path), ("Database", f"{self.database}, schema {self.schema_revision}")]
+        return f"{fact_lines(facts)}\n{self.catalog}"
 
 
 class Store:

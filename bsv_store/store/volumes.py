@@ -81,6 +81,7 @@ class Volumes:
         *,
         kind: VolumeKind = "projection_density",
         spacing_um: int = 100,
+        like_allen: bool = False,
         overwrite: bool = False,
     ) -> None:
         """Write a volume to an image file. At 25 and 10 um this takes at most 350 MB of memory.
@@ -94,6 +95,9 @@ class Volumes:
         kind : VolumeKind
         spacing_um : {10, 25, 50, 100}
             Edge of a voxel in um.
+        like_allen : bool
+            Give an ``.nrrd`` file the header of Allen's files, whose directions are not the true ones, so that viewers
+            show it on top of Allen's own files instead of NIfTI files.
         overwrite : bool
             Replace an existing file.
 
@@ -102,12 +106,12 @@ class Volumes:
         MissingDataError, DamagedFileError
             As `read` does.
         InputError
-            If the ending is unknown, the file exists, or its folder does not.
+            If the ending is unknown or does not have ``like_allen``, the file exists, or its folder does not.
         """
         from bsv_store.formats.volume_export import export_volume
 
         file = self._file(experiment_id, kind, spacing_um)
-        export_volume(self._files, file, check.path("target", target), overwrite=overwrite)
+        export_volume(self._files, file, check.path("target", target), like_allen=like_allen, overwrite=overwrite)
 
     def check(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from bsv_store.errors import FrameError, InputError
 from bsv_store.vocabulary import SPACINGS_UM, Axis
@@ -24,7 +24,7 @@ EXTENT_UM = (13_200, 8_000, 11_400)
 MIDLINE_UM = 5_700
 """ML coordinates below it are in the left hemisphere, all others in the right."""
 FRAME = "Allen CCFv3 (2017)"
-# BrainGlobe names the direction in which each axis starts: anterior, superior, left.
+# In BrainGlobe's notation, by the end at which each axis starts: anterior, superior, left.
 ORIENTATION = "asl"
 # Larger volumes are never held as a whole. As float32: 50 um takes 38 MB, 25 um 308 MB, 10 um 4.8 GB.
 LARGE_VOXELS = 50_000_000
@@ -124,3 +124,36 @@ class Grid:
 def mirror(volume: NDArray[np.generic]) -> NDArray[np.generic]:
     """The volume mirrored at the midline: a view with the ML axis, the last, reversed."""
     return volume[..., ::-1]
+
+
+def to_brainglobe(array: NDArray[Any]) -> NDArray[Any]:
+    """The array in the orientation of BrainGlobe's Allen atlases: "asr", where ours is "asl".
+
+    The ML axis is reversed: it runs from right to left. With that, ``atlas.annotation[index]`` of BrainGlobe and
+    ``array[index]`` are the same place.
+
+    Parameters
+    ----------
+    array : ndarray, shape (..., ap, dv, ml)
+        A volume, mask, annotation or the mean of a dataset version.
+
+    Returns
+    -------
+    ndarray, shape (..., ap, dv, ml from right to left)
+        A view.
+
+    Raises
+    ------
+    FrameError
+        If the last three axes are not a CCFv3 grid.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> volume = np.zeros((132, 80, 114))
+    >>> volume[84, 12, 90] = 1
+    >>> float(to_brainglobe(volume)[84, 12, 113 - 90])
+    1.0
+    """
+    Grid.from_shape(array.shape[-3:])
+    return mirror(array)

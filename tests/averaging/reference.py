@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,7 +64,7 @@ def processed(member: Member, rule: str) -> tuple[Array, Array]:
 
 
 def statistics(members: Sequence[Member], group: int, rule: str) -> dict[str, Array]:
-    """Each statistic of one group, by the textbook's two passes."""
+    """Each statistic of one group, as in the textbook, all members at once."""
     pairs = [processed(member, rule) for member in members if member.group == group]
     shape = members[0].array.shape
     if not pairs:
@@ -83,8 +84,10 @@ def statistics(members: Sequence[Member], group: int, rule: str) -> dict[str, Ar
     with np.errstate(all="ignore"):
         total_weight = weights.sum(axis=0)
         mean = (weights * values).sum(axis=0) / total_weight
-        squares = (weights * (values - mean) ** 2).sum(axis=0)
-        freedom = total_weight - (weights**2).sum(axis=0) / total_weight
+        # Over the pairs of members: as the variance around the mean, but nothing cancels.
+        couples = list(itertools.combinations(range(len(values)), 2))
+        squares = sum((weights[i] * weights[j] * (values[i] - values[j]) ** 2 for i, j in couples), np.zeros(shape))
+        freedom = 2 * sum((weights[i] * weights[j] for i, j in couples), np.zeros(shape))
         sd = np.where(n >= 2, np.sqrt(squares / freedom), np.nan)
         sem = sd / np.sqrt(total_weight**2 / (weights**2).sum(axis=0))
         low = np.where(weights > 0, values, np.inf).min(axis=0)

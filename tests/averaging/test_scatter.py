@@ -4,17 +4,12 @@ import numpy as np
 import pytest
 
 from bsv_store.averaging.kernel import scatter
-from bsv_store.averaging.kernel.accumulator import GroupAccumulator
+from bsv_store.averaging.kernel.accumulator import GroupAccumulator, MemberVolume
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.volume import SparseArray
 
 RANDOM = np.random.default_rng(7)
 SIZE = 200_000
-
-
-@pytest.fixture
-def without_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scatter, "_compiled_loop", lambda: None)
 
 
 def some(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -28,13 +23,9 @@ def added(parts: list[tuple[np.ndarray, np.ndarray, float]], start: np.ndarray) 
     return total
 
 
-def test_scipy_has_the_loop_that_is_relied_on() -> None:
-    assert scatter._compiled_loop() is not None
-
-
 @pytest.mark.parametrize("count", [0, 1, 1000, 150_000])
 @pytest.mark.parametrize("block", [1 << 20, 70_000, 1_000])
-def test_both_loops_give_the_same_bits_in_blocks_of_any_size(
+def test_blocks_of_any_size_give_the_bits_of_plain_addition(
     count: int, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = [(*some(count), divisor) for divisor in (1.0, 0.3, 7e-4)]
@@ -44,15 +35,10 @@ def test_both_loops_give_the_same_bits_in_blocks_of_any_size(
         expected[index] += values / divisor
     monkeypatch.setattr(scatter, "_BLOCK", block)
     assert np.array_equal(added(parts, start), expected)
-    monkeypatch.setattr(scatter, "_compiled_loop", lambda: None)
-    assert np.array_equal(added(parts, start), expected)
 
 
 @pytest.mark.parametrize("kind", [np.uint32, np.int32, np.intp])
-@pytest.mark.parametrize("scipy", [True, False])
-def test_sums_that_begin_elsewhere_get_what_is_theirs(kind: type, scipy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not scipy:
-        monkeypatch.setattr(scatter, "_compiled_loop", lambda: None)
+def test_sums_that_begin_elsewhere_get_what_is_theirs(kind: type) -> None:
     first, second = np.zeros(10), np.zeros(10)
     index, values = np.array([100, 104, 109]), np.array([1, 2, 4], np.float32)
     parts = [scatter.Part(first, index.astype(kind), values), scatter.Part(second, index[:1].astype(kind), values[:1])]
@@ -95,25 +81,21 @@ def test_sums_of_different_length_are_refused() -> None:
         scatter.add_parts(parts)
 
 
-def test_averages_do_not_depend_on_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_averages_are_those_of_plain_addition_in_the_order_of_the_members() -> None:
     grid = Grid(100)
     volumes = []
     for _ in range(5):
         index = np.sort(RANDOM.choice(grid.size, 50_000, replace=False)).astype(np.uint32)
         volumes.append(SparseArray(grid, index, RANDOM.random(50_000, dtype=np.float32)))
-
-    def mean() -> np.ndarray:
-        parts = []
-        for planes in ((0, 60), (60, 132)):
-            accumulator = GroupAccumulator(grid, 1, ap_range=planes)
-            for number, volume in enumerate(volumes):
-                accumulator.add(0, volume, divisor=0.1 + number)
-            parts.append(accumulator.finish("float64").mean)
-        return np.concatenate(parts, axis=1)
-
-    compiled = mean()
-    monkeypatch.setattr(scatter, "_compiled_loop", lambda: None)
-    assert np.array_equal(compiled, mean())
+    parts = []
+    for planes in ((0, 60), (60, 132)):
+        accumulator = GroupAccumulator(grid, 1, ap_range=planes)
+        accumulator.add_all([MemberVolume(0, volume, 0.1 + number) for number, volume in enumerate(volumes)])
+        parts.append(accumulator.finish("float64").mean)
+    total = np.zeros(grid.size)
+    for number, volume in enumerate(volumes):
+        total[volume.index] += volume.values / np.float64(0.1 + number)
+    assert np.array_equal(np.concatenate(parts, axis=1)[0].reshape(-1), total / 5)
 
 
 def test_an_index_that_lies_anywhere_in_the_file_is_read_rightly() -> None:

@@ -118,6 +118,33 @@ def test_export_refuses_what_it_cannot_write(run: Runner, filled: Path, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_export_writes_one_group_or_each(run: Runner, filled: Path, tmp_path: Path) -> None:
+    with open_store(filled) as store:
+        version = store.dataset("visual")
+        label, mean = version.groups[0].label, version.mean
+    for group in ("0", label):
+        target = tmp_path / f"group {group}.npy"
+        run("dataset", "export", "visual", target, "--group", group, store=filled).succeeded()
+        assert np.array_equal(np.load(target), mean[0])
+    done = run("dataset", "export", "visual", tmp_path / "x.npy", "--each-group", store=filled).succeeded()
+    for number, expected in enumerate(mean):
+        target = tmp_path / f"x-group{number}.npy"
+        assert str(target) in done.err.replace("\n", "")
+        assert np.array_equal(np.load(target), expected)
+    run("dataset", "export", "visual", tmp_path / "y.npy", "--group", "no", store=filled).refused(2, "'no'", label)
+    both = ("--group", "0", "--each-group")
+    run("dataset", "export", "visual", tmp_path / "y.npy", *both, store=filled).refused(2, "--each-group")
+    run("dataset", "export", "visual", tmp_path / "y.nc", "--group", "0", store=filled).refused(2, "group", ".nrrd")
+    assert not list(tmp_path.glob("y*"))
+
+
+def test_export_writes_the_directions_of_allens_files_on_request(run: Runner, filled: Path, tmp_path: Path) -> None:
+    target = tmp_path / "x.nrrd"
+    run("dataset", "export", "visual", target, "--group", "0", "--like-allen", store=filled).succeeded()
+    assert b"space directions: (100,0,0) (0,100,0) (0,0,100)\n" in target.read_bytes()[:1000]
+    run("dataset", "export", "visual", tmp_path / "x.nii", "--like-allen", store=filled).refused(2, ".nrrd")
+
+
 def test_export_help_names_every_ending(run: Runner) -> None:
     shown = run("dataset", "export", "--help").succeeded().out.split()
     assert {each.ending for each in export.VERSION_FORMATS} <= set(shown)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from bsv_store import Selection, by_coordinate, create_store, crossed, open_store
+from bsv_store.datasets.result.contents import read_inputs
 from bsv_store.errors import FormatError, FrameError, InputError, ReadOnlyStoreError, UnknownExperimentError
 from tests.datasets.world import IDS, add_volume, ask
 
@@ -240,7 +241,7 @@ def _voxel(file: h5py.File) -> None:
 
 
 def _inputs(file: h5py.File) -> None:
-    text = file["inputs"].asstr()[()].replace('"divisor":0.2', '"divisor":0.3')
+    text = read_inputs(file).replace('"divisor":0.2', '"divisor":0.3')
     del file["inputs"]
     file.create_dataset("inputs", data=text, dtype=h5py.string_dtype())
 

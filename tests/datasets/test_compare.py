@@ -30,6 +30,25 @@ def test_equal_versions_have_no_difference(filled: Store) -> None:
     assert diff.voxels[0].correlation == pytest.approx(1)
 
 
+def test_differences_print_as_a_summary(filled: Store) -> None:
+    first, equal = ask(filled), ask(filled, name="other")
+    assert str(filled.datasets.diff(first, equal)) == "test@1 and other@1 are equal: recipe, members and all voxels."
+    second = ask(filled, Selection(ids=[1, 2]), normalize="injection_volume")
+    found = filled.datasets.diff(first, second)
+    text = str(found)
+    assert text.startswith("test@1 and test@2 differ\nrecipe, ")
+    assert 'normalize: "none" became "injection_volume"' in text
+    assert "left: 3 (is not selected)" in text
+    assert f"not compared: {found.note}" in text
+    assert repr(found) == "<VersionDiff of test@1 and test@2: different>"
+    third = filled.datasets.diff(first, ask(filled, Selection(ids=[1, 2])))
+    (voxels_of_all,) = third.voxels
+    assert (
+        f"group all: differences at {voxels_of_all.voxels:,} voxels, the largest {voxels_of_all.largest:.3g} at"
+        in str(third)
+    )
+
+
 def test_members_that_entered_and_left_are_named_with_the_reason(filled: Store) -> None:
     grouping = by_coordinate("AP", edges=[7900, 8600, 9600])
     first = ask(filled, Selection(ids=[1, 2, 3, 7]), grouping)

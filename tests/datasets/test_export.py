@@ -4,6 +4,7 @@ import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import nibabel
 import nrrd
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import xarray as xr
 import zarr
 
 from bsv_store import Selection, by_coordinate
+from bsv_store.datasets.groups import GroupInfo, group_number
 from bsv_store.datasets.share.export import VERSION_FORMATS
 from bsv_store.errors import DamagedFileError, InputError
 from tests.datasets.world import IDS, ask
@@ -29,7 +31,7 @@ def test_netcdf_is_the_file_of_the_store(version: DatasetVersion, tmp_path: Path
     path = version.export(tmp_path / "a.nc")
     assert path.read_bytes() == version.path.read_bytes()
     with xr.open_dataset(path, engine="h5netcdf") as data:
-        assert dict(data.sizes) == {"group": 2, "ap": 132, "dv": 80, "ml": 114, "member": 7}
+        assert dict(data.sizes) == {"group": 2, "ap": 132, "dv": 80, "ml": 114, "member": 7, "document": 1}
 
 
 def test_nrrd_of_several_groups_has_a_list_axis(version: DatasetVersion, tmp_path: Path) -> None:
@@ -38,7 +40,9 @@ def test_nrrd_of_several_groups_has_a_list_axis(version: DatasetVersion, tmp_pat
     np.testing.assert_array_equal(np.moveaxis(array, -1, 0), version.mean)
     assert header["kinds"] == ["domain", "domain", "domain", "list"]
     assert header["labels"] == ["AP", "DV", "ML", "group"]
-    np.testing.assert_array_equal(header["space directions"][:3], np.diag([100.0] * 3))
+    np.testing.assert_array_equal(header["space directions"][:3], [[0, 0.1, 0], [0, 0, -0.1], [-0.1, 0, 0]])
+    like_allen = nrrd.read_header(str(version.export(tmp_path / "b.nrrd", like_allen=True)))
+    np.testing.assert_array_equal(like_allen["space directions"][:3], np.diag([100.0] * 3))
     assert header["groups"] == "0: AP 3,000-8,200 um (n=3); 1: AP 8,200-9,400 um (n=3)"
     assert header["dataset"] == "test@1"
 
@@ -48,6 +52,83 @@ def test_nrrd_of_one_group_is_three_dimensional(filled: Store, tmp_path: Path) -
     array, header = nrrd.read(str(version.export(tmp_path / "a.nrrd")))
     np.testing.assert_array_equal(array, version.mean[0])
     assert header["kinds"] == ["domain", "domain", "domain"]
+
+
+IMAGE_ENDINGS = ("nrrd", "nii", "nii.gz", "npy", "ome.zarr")
+
+
+def voxels_of(path: Path) -> np.ndarray:
+    if path.name.endswith(".zarr"):
+        return np.asarray(zarr.open_group(path, mode="r")["0"][:])
+    if path.suffix == ".npy":
+        return np.load(path)
+    if path.suffix == ".nrrd":
+        return np.asarray(nrrd.read(str(path))[0])
+    return np.asarray(nibabel.load(path).dataobj)
+
+
+@pytest.mark.parametrize("ending", IMAGE_ENDINGS)
+@pytest.mark.parametrize("group", [1, "1", "AP 8,200-9,400 um"])
+def test_one_group_is_a_three_dimensional_image(
+    version: DatasetVersion, tmp_path: Path, ending: str, group: int | str
+) -> None:
+    found = voxels_of(version.export(tmp_path / f"a.{ending}", group=group))
+    np.testing.assert_array_equal(found, version.mean[1])
+
+
+@pytest.mark.parametrize("ending", IMAGE_ENDINGS)
+def test_each_group_is_a_file_of_its_own(version: DatasetVersion, tmp_path: Path, ending: str) -> None:
+    paths = version.export_groups(tmp_path / f"mean.{ending}")
+    assert [path.name for path in paths] == [f"mean-group{number}.{ending}" for number in range(2)]
+    for path, mean in zip(paths, version.mean, strict=True):
+        np.testing.assert_array_equal(voxels_of(path), mean)
+
+
+def test_a_file_of_one_group_names_it(version: DatasetVersion, tmp_path: Path) -> None:
+    header = nrrd.read_header(str(version.export(tmp_path / "a.nrrd", group=1)))
+    assert header["kinds"] == ["domain"] * 3
+    assert header["groups"] == "1: AP 8,200-9,400 um (n=3)"
+    assert header["content"] == "mean projection density (fraction of voxel), group 1"
+
+
+def test_no_file_is_written_if_one_of_the_groups_exists(version: DatasetVersion, tmp_path: Path) -> None:
+    (tmp_path / "mean-group1.nrrd").write_text("mine")
+    with pytest.raises(InputError, match=r"mean-group1\.nrrd exists"):
+        version.export_groups(tmp_path / "mean.nrrd")
+    assert [path.name for path in tmp_path.glob("*.nrrd")] == ["mean-group1.nrrd"]
+    assert len(version.export_groups(tmp_path / "mean.nrrd", overwrite=True)) == 2
+
+
+@pytest.mark.parametrize("group", [2, -1, "2", "AP", True, 0.5, ""])
+def test_an_unknown_group_is_an_error_that_lists_the_groups(
+    version: DatasetVersion, tmp_path: Path, group: int | str
+) -> None:
+    with pytest.raises(InputError, match="there is no group") as caught:
+        version.export(tmp_path / "a.nrrd", group=group)
+    assert "0: AP 3,000-8,200 um; 1: AP 8,200-9,400 um" in str(caught.value.hint)
+    assert not (tmp_path / "a.nrrd").exists()
+
+
+@pytest.mark.parametrize("ending", ["nc", "npz", "csv", "bsv.zip"])
+def test_a_group_of_other_formats_than_images_is_an_error(version: DatasetVersion, tmp_path: Path, ending: str) -> None:
+    for export in (lambda path: version.export(path, group=0), version.export_groups):
+        with pytest.raises(InputError, match="do not have the option group") as caught:
+            export(tmp_path / f"a.{ending}")
+        assert ".nrrd, .nii, .nii.gz, .npy, .zarr" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("ending", ["nii", "npy", "nc"])
+def test_only_nrrd_files_are_like_allens(version: DatasetVersion, tmp_path: Path, ending: str) -> None:
+    with pytest.raises(InputError, match="do not have the option like_allen") as caught:
+        version.export(tmp_path / f"a.{ending}", like_allen=True)
+    assert ".nrrd" in str(caught.value.hint)
+
+
+def test_a_label_that_is_another_groups_number_is_ambiguous() -> None:
+    groups = [GroupInfo.of(number, label, [], []) for number, label in enumerate(["1", "0", "2"])]
+    with pytest.raises(InputError, match="'0' is both a label and a number"):
+        group_number(groups, "0", what="test@1")
+    assert [group_number(groups, group, what="test@1") for group in (0, 1, "2")] == [0, 1, 2]
 
 
 def test_numpy_has_axes_and_groups(version: DatasetVersion, tmp_path: Path) -> None:

@@ -29,6 +29,17 @@ def test_every_member_is_traced_to_its_volume_and_tables(filled: Store) -> None:
     assert lineage.fingerprint == version.fingerprint
 
 
+def test_lineage_prints_as_a_summary(filled: Store) -> None:
+    version = ask(filled, Selection(ids=[1, 2, 3]))
+    remove_volume(filled, 3)
+    lineage = filled.datasets.lineage(version)
+    lines = str(lineage).splitlines()
+    assert lines[0].split() == ["Dataset", "test@1"]
+    assert f"Fingerprint          {version.fingerprint}" in lines
+    assert lines[-2:] == ["Volumes              3, see to_frame()", f"{'':21}experiment 3: not in the store"]
+    assert repr(lineage) == "<Lineage of test@1: 3 volumes>"
+
+
 def test_lineage_as_a_table(filled: Store) -> None:
     frame = filled.datasets.lineage(ask(filled)).to_frame()
     assert frame.experiment_id.to_list() == [1, 2, 3, 4, 5]

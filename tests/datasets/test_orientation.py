@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from bsv_store import to_brainglobe
+from bsv_store.errors import FrameError
 from bsv_store.formats.nifti import affine_of, write_nifti
 from bsv_store.volumes.grid import AXES, EXTENT_UM, MIDLINE_UM, ORIENTATION, Grid
 from tests.datasets.world import ask
@@ -76,6 +78,21 @@ def test_nifti_files_say_the_same_as_brainglobe(space: object, volume: NDArray[n
     voxel = (84, 12, 90)
     right, anterior, superior, _ = affine_of(GRID) @ [*voxel, 1]
     assert (-anterior * 1000, -superior * 1000, right * 1000) == pytest.approx([8450, 1250, 9050])
+
+
+def test_brainglobe_s_allen_atlases_are_reversed_along_ml(space: object, volume: NDArray[np.float32]) -> None:
+    """Their orientation is "asr", so an index of ours is on the other side there."""
+    mapped = space.map_stack_to("asr", volume)  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(to_brainglobe(volume), mapped)
+    assert not np.array_equal(volume, mapped)
+    groups = np.stack([volume, volume + 1])
+    np.testing.assert_array_equal(to_brainglobe(groups)[1], mapped + 1)
+
+
+@pytest.mark.parametrize("shape", [(80, 132, 114), (132, 80), (114,), ()])
+def test_other_arrays_are_not_turned(shape: tuple[int, ...]) -> None:
+    with pytest.raises(FrameError, match="not a CCFv3 grid"):
+        to_brainglobe(np.zeros(shape))
 
 
 def test_results_carry_the_orientation(filled: Store) -> None:

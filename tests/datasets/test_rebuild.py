@@ -68,7 +68,7 @@ def test_another_release_restores_other_bytes_with_the_same_arrays(
     version = ask(filled)
     mean = version.mean
     _damage(version.path, "flipped")
-    monkeypatch.setattr("bsv_store.datasets.result.file.software", lambda: "another release")
+    monkeypatch.setattr("bsv_store.datasets.result.contents.software", lambda: "another release")
     assert rebuild(filled).was_restored
     restored = filled.dataset("test@1")
     assert restored.path != version.path

@@ -98,7 +98,7 @@ def test_the_loser_of_a_race_removes_a_file_of_other_bytes(filled: Store, monkey
 
     def slow(*arguments: object, **options: object) -> object:
         monkeypatch.setattr(module, "compute", real)
-        monkeypatch.setattr("bsv_store.datasets.result.file.software", lambda: "another release")
+        monkeypatch.setattr("bsv_store.datasets.result.contents.software", lambda: "another release")
         first.append(ask(filled, Selection(ids=[1, 2])))
         monkeypatch.undo()
         return real(*arguments, **options)  # type: ignore[arg-type]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +13,11 @@ import pytest
 import xarray as xr
 
 from bsv_store import Selection, by_coordinate, by_field, crossed
+from bsv_store.datasets.original_inputs import content_of_file
+from bsv_store.datasets.result.contents import read_inputs, write_labels
 from bsv_store.datasets.result.file import planes_per_chunk
 from bsv_store.errors import DamagedFileError
-from bsv_store.vocabulary import SPACINGS_UM
+from bsv_store.vocabulary import SPACINGS_UM, STATISTICS
 from bsv_store.volumes.grid import Grid
 from tests.datasets.world import IDS, VISUAL, ask
 
@@ -45,6 +49,68 @@ def test_xarray_opens_the_file_with_labelled_axes(filled: Store) -> None:
         assert float(picked) == version.mean[0, 80, 19, 69] or float(picked) == version.mean[0, 80, 20, 70]
         np.testing.assert_array_equal(data["mean"].to_numpy(), version.mean)
         assert data["n"].dtype == np.uint32
+
+
+def test_to_xarray_is_what_xarray_reads_from_the_file(filled: Store) -> None:
+    grouping = crossed(by_coordinate("AP", edges=[0, 8200, 9400]), by_coordinate("ML", edges=[0, 5700, 11400]))
+    version = ask(filled, EVERYBODY, grouping, statistics=tuple(STATISTICS))
+    with xr.open_dataset(version.path, engine="h5netcdf") as data:
+        found = version.to_xarray()
+        xr.testing.assert_equal(found, data)
+        assert set(found.coords) == set(data.coords)
+        assert {name: variable.attrs for name, variable in found.variables.items()} == {
+            name: variable.attrs for name, variable in data.variables.items()
+        }
+        assert found.attrs == {**data.attrs, "dataset": version.ref, "empty_groups": []}
+
+
+def test_groups_are_coordinates_and_every_variable_is_described(filled: Store) -> None:
+    version = ask(filled, EVERYBODY, by_coordinate("AP", edges=[3000, 8200, 9400]), statistics=tuple(STATISTICS))
+    with xr.open_dataset(version.path, engine="h5netcdf") as data:
+        of_groups = {"group_label", "group_n", "group_center", "group_lower", "group_upper"}
+        of_members = {name for name in data.variables if str(name).startswith("member_")}
+        assert len(of_members) == 5
+        assert set(data.coords) == {"group", "ap", "dv", "ml", "member", "inputs", *of_groups, *of_members}
+        assert set(data.data_vars) == set(STATISTICS)
+        # Nothing that a table of voxels would repeat in every row.
+        assert set(data["mean"].coords) == {"group", "ap", "dv", "ml", *of_groups}
+        np.testing.assert_allclose(data.mean("ml")["mean"], version.mean.mean(axis=-1), rtol=1e-5)
+        assert data["group_label"].to_numpy().tolist() == data["group"].to_numpy().tolist()
+        assert data["group_n"].to_numpy().tolist() == [group.n for group in version.groups]
+        assert [name for name, variable in data.variables.items() if not variable.attrs.get("long_name")] == []
+        assert "bsv-store" in data.attrs["history"]
+        assert f"algorithm version {version.algorithm_version}" in data.attrs["history"]
+
+
+def test_a_file_of_an_earlier_version_is_read_in_the_same_way(filled: Store, tmp_path: Path) -> None:
+    version = ask(filled, EVERYBODY, by_coordinate("AP", edges=[3000, 8200, 9400]))
+    expected = version.to_xarray()
+    older = tmp_path / "older.nc"
+    older.write_bytes(version.path.read_bytes())
+    with h5py.File(older, "r+") as file:
+        del file["mean"].attrs["coordinates"]
+        text = read_inputs(file)
+        for name in ("group_label", "label_length", "inputs", "document"):
+            del file[name]
+        for name in ("history", "coordinates"):
+            del file.attrs[name]
+        file.create_dataset("inputs", data=text, dtype=h5py.string_dtype())
+    content = older.read_bytes()
+    version.path.write_bytes(content)
+    old = replace(version, size_bytes=len(content), file_sha256=hashlib.sha256(content).hexdigest())
+    found = old.to_xarray()
+    assert set(found.coords) == set(expected.coords) - {"group_label"}
+    xr.testing.assert_equal(found, expected.drop_vars("group_label"))
+    assert content_of_file(old) == content_of_file(ask(filled, EVERYBODY, version.recipe.grouping, name="new"))
+    np.testing.assert_array_equal(old.mean, expected["mean"])
+
+
+@pytest.mark.parametrize("labels", [["wild-type", "Müller-Cre µ"], ["", "a"], [""]])
+def test_labels_as_characters_are_those_of_the_groups(labels: list[str], tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.nc", "w") as file:
+        write_labels(file, labels)
+    with xr.open_dataset(tmp_path / "a.nc", engine="h5netcdf") as data:
+        assert data["group_label"].to_numpy().tolist() == data["group"].to_numpy().tolist() == labels
 
 
 def test_plain_hdf5_programs_read_the_file(filled: Store) -> None:

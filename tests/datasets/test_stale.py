@@ -66,9 +66,9 @@ def test_data_that_went_are_named_whatever_the_policy(filled: Store) -> None:
 def test_another_algorithm_makes_a_version_stale(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ask(filled)
     for module in (inputs_module, stale_module):
-        monkeypatch.setattr(module, "ALGORITHM_VERSION", 2)
+        monkeypatch.setattr(module, "ALGORITHM_VERSION", 999)
     (report,) = filled.datasets.stale("test")
-    assert report.reasons == ("the algorithm was version 1, now it is 2",)
+    assert report.reasons == ("the algorithm was version 2, now it is 999",)
 
 
 def test_a_question_without_an_answer_is_stale(filled: Store) -> None:

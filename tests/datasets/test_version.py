@@ -198,14 +198,14 @@ def test_to_xarray_says_which_groups_have_no_experiments(filled: Store) -> None:
 
 def test_to_xarray_needs_no_file_afterwards(filled: Store) -> None:
     version = ask(filled, VISUAL, by_coordinate("AP", bins=2), statistics=("mean", "sd"))
-    data = version.to_xarray()
+    data, mean = version.to_xarray(), version.mean
     version.path.unlink()
-    assert dict(data.sizes) == {"group": 2, "ap": 132, "dv": 80, "ml": 114}
-    assert data["mean"].attrs == {"long_name": "projection density (fraction of voxel)", "units": "1"}
+    assert dict(data.sizes) == {"group": 2, "ap": 132, "dv": 80, "ml": 114, "member": 5, "document": 1}
+    assert data["mean"].attrs == {"long_name": "mean of projection density (fraction of voxel)", "units": "1"}
     assert data.attrs["dataset"] == "test@1"
     assert data["group_n"].to_numpy().tolist() == [3, 2]
     assert data["sd"].sel(ap=50.0, dv=50.0, ml=50.0).shape == (2,)
-    np.testing.assert_array_equal(data["mean"], version.mean)
+    np.testing.assert_array_equal(data["mean"], mean)
 
 
 def test_to_frame_lists_the_voxels_that_are_not_zero(filled: Store) -> None:

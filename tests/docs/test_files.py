@@ -41,7 +41,8 @@ def test_python_snippets_read_results_and_volumes(tmp_path: Path, monkeypatch: p
         (annotation,) = store.path.glob("volumes/annotation/100um/*.h5")
         ids = store.atlas.annotation()
         store.volumes.export(first, "volume.ome.zarr")
-    labelled, plain, volume, ome_zarr = snippets()
+    # tests/integration/test_readers.py runs that of SimpleITK, and those in other languages.
+    labelled, plain, volume, _, ome_zarr, turn, turn_with_brainglobe = snippets()
 
     names: dict[str, object] = {}
     exec(labelled, names)
@@ -50,6 +51,11 @@ def test_python_snippets_read_results_and_volumes(tmp_path: Path, monkeypatch: p
     exec(plain, names)
     np.testing.assert_array_equal(names["mean"], mean)
     assert list(names["labels"]) == [label]  # type: ignore[call-overload]
+    exec(turn, names)
+    np.testing.assert_array_equal(names["turned"], mean[..., ::-1])
+    pytest.importorskip("brainglobe_space", reason="brainglobe-space is not installed")
+    exec(turn_with_brainglobe, names)
+    np.testing.assert_array_equal(names["same"], names["turned"][0])  # type: ignore[index]
     for source, array in ((sparse, expected), (dense, mask), (annotation, ids)):
         shutil.copy(source, "volume.h5")
         exec(volume, names)

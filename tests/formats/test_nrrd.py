@@ -284,7 +284,7 @@ def test_bomb_is_not_inflated_beyond_its_header() -> None:
 def test_file_that_is_not_there_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         _read(tmp_path / "missing.nrrd")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is a folder, not a regular file"):
         _read(tmp_path)
 
 

@@ -82,6 +82,12 @@ class Environment:
 ALLENSDK = Environment("AllenSDK", ".venv-allensdk", ("allensdk==2.16.2", "numpy==1.23.5"), minor=11)
 BRAIN_STREET_VIEW = Environment("Brain Street View", ".venv-peers", ("brain-street-view==0.1.1", "ipython"))
 
+READERS = Environment(
+    "The readers of docs/files.md",
+    ".venv-readers",
+    ("SimpleITK==2.5.7", "h5netcdf==1.8.2", "h5py==3.16.0", "netCDF4==1.7.4", "nibabel==5.4.2", "xarray==2026.2.0"),
+)
+
 
 def bsv_catalog() -> Path:
     """Where Brain Street View's loader looks for the list of experiments: beside the package; its wheel lacks it."""
@@ -91,7 +97,7 @@ def bsv_catalog() -> Path:
 
 
 def main() -> None:
-    for environment in (ALLENSDK, BRAIN_STREET_VIEW):
+    for environment in (ALLENSDK, BRAIN_STREET_VIEW, READERS):
         reason = environment.make()
         sys.stderr.write(f"{reason or f'{environment.client} is in {environment.folder}'}\n")
 

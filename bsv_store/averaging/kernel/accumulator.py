@@ -286,7 +286,7 @@ class GroupAccumulator:
         Raises
         ------
         RecipeError
-            If the dtype is not valid.
+            If the dtype is not valid, or values are too large for it.
         InputError
             If it was called already.
         """
@@ -309,7 +309,7 @@ class GroupAccumulator:
                 block = slice(start, min(start + planes, shape[0]))
                 sums = self._sums(group, block)
                 for name, values in statistics_of(sums, written).items() if sums is not None else ():
-                    arrays[name][group, block] = values
+                    _store(values, arrays[name][group, block], name, group)
             self._cells = {key: cell for key, cell in self._cells.items() if key[0] != group}
         return GroupResult(
             arrays, tuple(self._counts), self.statistics, self._rule.name, ap_range=self._reader.ap_range
@@ -334,6 +334,25 @@ class GroupAccumulator:
         if self._rule.subtracts:
             return subtracted(read("right"), read("left"))
         return pooled(part for side in _SIDES if (part := read(side)) is not None)
+
+
+def _store(values: NDArray[np.float64], target: NDArray[Any], name: Statistic, group: int) -> None:
+    """Convert values to the dtype of the result.
+
+    Raises
+    ------
+    RecipeError
+        If one is too large for it. Volumes and divisors are checked, so in float64 all are finite.
+    """
+    try:
+        with np.errstate(over="raise"):
+            target[...] = values
+    except FloatingPointError as error:
+        largest = float(np.nanmax(np.abs(values)))
+        raise RecipeError(
+            f"the {name} of group {group} reaches {largest:.3g}, which is too large for {target.dtype.name}",
+            hint='Aggregate with dtype="float64" (--dtype float64).',
+        ) from error
 
 
 def checked_dtype(name: str) -> np.dtype[Any]:

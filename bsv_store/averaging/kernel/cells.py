@@ -47,9 +47,9 @@ class RequiredSums:
     @property
     def bytes_per_voxel(self) -> int:
         """Memory of a cell, without the counts that only volumes with missing voxels need."""
-        parts = [(True, 8), (self.spread, 8), (self.extremes, 16)]
+        parts = [(True, 8), (self.spread, 16), (self.extremes, 16)]
         if self.weighted:
-            parts += [(True, 12), (self.spread, 8)]
+            parts += [(True, 12), (self.spread, 16)]
         else:
             parts += [(self.moments, 4)]
         return sum(size for is_required, size in parts if is_required)
@@ -73,12 +73,12 @@ class Cell:
         Number of members whose voxel is not counted; None as long as there are none. Without weights only.
     listed : ndarray of uint32 or None
         Number of members whose voxel was listed, and so is part of `spread`, `low` and `high`. Without weights only.
-    spread : ndarray of float64 or None
-        Sum of weight times squared deviation from the mean, over the listed voxels.
+    center, spread : ndarray of float64 or None
+        Mean, and sum of weight times squared deviation from it, over the listed voxels.
     low, high : ndarray of float64 or None
         Smallest and largest listed value; infinite without one.
-    weight, weight_square : ndarray of float64 or None
-        Sums of the weights and of their squares.
+    weight, weight_square, weight_pairs : ndarray of float64 or None
+        Sums of the weights, of their squares, and of the products of two of them.
     counted : ndarray of uint32 or None
         Members with a weight above 0.
     """
@@ -90,11 +90,13 @@ class Cell:
         self.missing: NDArray[np.uint32] | None = None
         plain, weighted = required.moments and not required.weighted, required.weighted
         self.listed = np.zeros(size, np.uint32) if plain else None
+        self.center = np.zeros(size, np.float64) if required.spread else None
         self.spread = np.zeros(size, np.float64) if required.spread else None
         self.low = np.full(size, np.inf) if required.extremes else None
         self.high = np.full(size, -np.inf) if required.extremes else None
         self.weight = np.zeros(size, np.float64) if weighted else None
         self.weight_square = np.zeros(size, np.float64) if weighted and required.spread else None
+        self.weight_pairs = np.zeros(size, np.float64) if weighted and required.spread else None
         self.counted = np.zeros(size, np.uint32) if weighted else None
 
     def add_dense(self, values: NDArray[np.generic], divisor: float) -> None:
@@ -125,14 +127,16 @@ class Cell:
         count = np.take(self.listed, index, mode="clip")
         count += np.uint32(1)
         self.listed[index] = count
-        if self.spread is not None:
-            # Youngs and Cramer (1971, doi:10.1080/00401706.1971.10488826) sum squares of small numbers only, so that
-            # nothing cancels. The deviation of the first value is 0.
+        if self.center is not None and self.spread is not None:
+            # Welford (1962, doi:10.1080/00401706.1962.10490022) adds products that are never negative, so nothing
+            # cancels, and the sum is exactly 0 if all values are equal.
+            center = np.take(self.center, index, mode="clip")
+            deviation = values - center
             k = count.astype(np.float64)
-            deviation = k * values - total
-            k *= k - 1
+            center += deviation / k
+            self.center[index] = center
             deviation *= deviation
-            deviation /= np.maximum(k, 1, out=k)
+            deviation *= (k - 1) / k
             deviation += np.take(self.spread, index, mode="clip")
             self.spread[index] = deviation
         self._add_extremes(index, values)
@@ -154,21 +158,23 @@ class Cell:
                 block = slice(start, start + _BLOCK)
                 self._add_weighted_moments(block, dense[block], weight[block])
         self.total[flat.index] += weight[flat.index] * flat.values
-        self.weight += weight
-        if self.weight_square is not None:
+        if self.weight_square is not None and self.weight_pairs is not None:
             self.weight_square += weight * weight
+            self.weight_pairs += weight * self.weight
+        self.weight += weight
         self.counted += weight > 0
 
     def _add_weighted_moments(self, block: slice, values: Float64Array, weight: Float64Array) -> None:
         assert self.weight is not None
         counted = weight > 0
-        if self.spread is not None:
-            # The weighted form of the update in _add_moments.
+        if self.center is not None and self.spread is not None:
+            # The weighted form of the update in _add_moments (West 1979, doi:10.1145/359146.359153).
             before = self.weight[block]
             after = before + weight
-            deviation = after * values - (self.total[block] + weight * values)
-            scale = np.divide(weight, after * before, out=np.zeros_like(weight), where=after * before > 0)
-            self.spread[block] += scale * deviation * deviation
+            share = np.divide(weight, after, out=np.zeros_like(weight), where=after > 0)
+            deviation = values - self.center[block]
+            self.center[block] += share * deviation
+            self.spread[block] += share * before * (deviation * deviation)
         if self.low is not None and self.high is not None:
             np.minimum(self.low[block], values, out=self.low[block], where=counted)
             np.maximum(self.high[block], values, out=self.high[block], where=counted)

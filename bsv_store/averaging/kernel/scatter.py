@@ -2,9 +2,7 @@
 
 Two measures make it fast. Positions are processed block by block of the sum, with all volumes of a batch in each block,
 which stays in the processor's caches; a whole sum (10 MB at 100 um) would be loaded from memory for every volume. And
-SciPy's product of a sparse column and a number is the same sum in one compiled loop over the 32-bit index of the files,
-where NumPy needs a 64-bit index and three passes (take, add, put). That function is not part of SciPy's public
-interface, so it is tested once before use. NumPy gives identical results.
+``numpy.add.at`` adds at a contiguous index of type intp in one compiled loop, where take, add and put are three passes.
 """
 
 from __future__ import annotations
@@ -12,17 +10,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Maximum number of voxels of a block: 4 MB. Smaller blocks fit into faster caches, but each block costs some calls.
-_BLOCK = 1 << 19
-_ONE = np.ones(1)
-
-_CompiledLoop = Callable[..., None]
+# Maximum number of voxels of a block: 1 MB. Smaller blocks fit into faster caches, but each block costs some calls.
+_BLOCK = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +59,7 @@ def add_parts(parts: Sequence[Part], *, first: int = 0) -> None:
     if not parts:
         return
     size = parts[0].total.size
-    # The compiled loop does not check bounds.
+    # Checked before the first is added, and because a negative index would count from the end.
     for part in parts:
         _check(part, first, size)
     cuts = np.linspace(first, first + size, -(-size // _BLOCK) + 1).astype(np.int64)[:-1]
@@ -83,32 +77,18 @@ def _adder(
     first: int, longest: int
 ) -> Callable[[NDArray[np.float64], NDArray[np.integer[Any]], NDArray[np.floating[Any]], float], None]:
     """A function that adds a range of values to a sum, with reused buffers."""
-    loop = _compiled_loop()
-    buffer, places_buffer = np.empty(longest), np.empty(longest, np.intp if loop is None else np.int32)
-    ends = np.zeros(2, np.int32)
+    buffer, places_buffer = np.empty(longest), np.empty(longest, np.intp)
 
     def add(
         total: NDArray[np.float64], index: NDArray[np.integer[Any]], values: NDArray[np.floating[Any]], divisor: float
     ) -> None:
-        quotients = buffer[: index.size]
+        quotients, places = buffer[: index.size], places_buffer[: index.size]
         if divisor == 1:
             np.copyto(quotients, values)
         else:
             np.divide(values, divisor, out=quotients, dtype=np.float64)
-        flags = index.flags
-        if first == 0 and loop is not None and index.dtype.itemsize == 4 and flags.c_contiguous and flags.aligned:
-            # As read from the file.
-            places: NDArray[Any] = index.view(np.int32)
-        else:
-            places = places_buffer[: index.size]
-            np.subtract(index, first, out=places, casting="unsafe")
-        if loop is not None:
-            ends[1] = index.size
-            loop(total.size, 1, ends, places, quotients, _ONE, total)
-        else:
-            # Indices are unique, so take and put can be used, which are three times as fast as np.add.at.
-            quotients += np.take(total, places, mode="clip")
-            total[places] = quotients
+        np.subtract(index, first, out=places, casting="unsafe")
+        np.add.at(total, places, quotients)
 
     return add
 
@@ -125,17 +105,3 @@ def _check(part: Part, first: int, size: int) -> None:
         outside = int(index.min()) < first
     if outside:
         raise IndexError(f"an index is outside the {size} voxels")
-
-
-@cache
-def _compiled_loop() -> _CompiledLoop | None:
-    """SciPy's ``total[index] += values * one``; None if it is missing or behaves differently."""
-    try:
-        from scipy.sparse import _sparsetools
-
-        loop: _CompiledLoop = _sparsetools.csc_matvec
-        total, index = np.array([1.0, 2.0, 4.0]), np.array([0, 2], np.int32)
-        loop(3, 1, np.array([0, 2], np.int32), index, np.array([0.5, 0.25]), _ONE, total)
-    except (ImportError, AttributeError, TypeError, ValueError):
-        return None
-    return loop if total.tolist() == [1.5, 2.0, 4.25] else None

@@ -53,18 +53,24 @@ class Sums:
     weighted : bool
         Whether members have weights. Then all voxels are listed.
     listed : ndarray of float64 or None
-        Weight of the members behind `spread`, `low` and `high`; the other members are 0 at this voxel.
+        Weight of the members behind `center`, `spread`, `low` and `high`; the other members are 0 at this voxel.
+    center, spread : ndarray of float64 or None
+        Mean of the listed values, and sum of weight times squared deviation from it.
+    weight_square, weight_pairs : ndarray of float64 or None
+        Sums of the squares of the weights, and of the products of two weights.
     """
 
     total: Float64Array
     n: Float64Array | float
     weight: Float64Array | float
     weighted: bool
-    listed: Float64Array | None
-    spread: Float64Array | None
-    low: Float64Array | None
-    high: Float64Array | None
-    weight_square: Float64Array | None
+    listed: Float64Array | None = None
+    center: Float64Array | None = None
+    spread: Float64Array | None = None
+    low: Float64Array | None = None
+    high: Float64Array | None = None
+    weight_square: Float64Array | None = None
+    weight_pairs: Float64Array | None = None
 
 
 def read_cell(cell: Cell, shape: tuple[int, int, int], planes: slice, *, mirrored: bool) -> Sums:
@@ -86,10 +92,12 @@ def read_cell(cell: Cell, shape: tuple[int, int, int], planes: slice, *, mirrore
         n if weight is None else weight,
         weight is not None,
         block(cell.listed) if weight is None else weight,
+        block(cell.center),
         block(cell.spread),
         block(cell.low),
         block(cell.high),
         block(cell.weight_square),
+        block(cell.weight_pairs),
     )
 
 
@@ -102,16 +110,21 @@ def pooled(parts: Iterable[Sums]) -> Sums | None:
 
 
 def _pooled_pair(a: Sums, b: Sums) -> Sums:
+    center, spread = _pooled_moments(a, b)
     return Sums(
         a.total + b.total,
         a.n + b.n,
         a.weight + b.weight,
         a.weighted,
         _merged(np.add, a.listed, b.listed),
-        _pooled_spread(a, b),
+        center,
+        spread,
         _merged(np.minimum, a.low, b.low),
         _merged(np.maximum, a.high, b.high),
         _merged(np.add, a.weight_square, b.weight_square),
+        None
+        if a.weight_pairs is None or b.weight_pairs is None
+        else a.weight_pairs + b.weight_pairs + np.asarray(a.weight) * b.weight,
     )
 
 
@@ -121,19 +134,29 @@ def _merged(
     return None if a is None or b is None else merge(a, b)
 
 
-def _pooled_spread(a: Sums, b: Sums) -> Float64Array | None:
-    if a.spread is None or b.spread is None or a.listed is None or b.listed is None:
-        return None
-    return a.spread + b.spread + _between(a.total, a.listed, b.total, b.listed)
+def _pooled_moments(a: Sums, b: Sums) -> tuple[Float64Array | None, Float64Array | None]:
+    """Mean and sum of squared deviations of the listed values of both."""
+    if a.center is None or b.center is None or a.spread is None or b.spread is None:
+        return None, None
+    assert a.listed is not None
+    assert b.listed is not None
+    share = _share(b.listed, a.listed)
+    center = a.center + share * (b.center - a.center)
+    return center, a.spread + b.spread + _between(a.center, a.listed, b.center, b.listed)
 
 
 def _between(
-    total_a: Float64Array, weight_a: Float64Array, total_b: Float64Array | float, weight_b: Float64Array
+    center_a: Float64Array, weight_a: Float64Array, center_b: Float64Array | float, weight_b: Float64Array
 ) -> Float64Array:
     """The increase of the sum of squared deviations when two sets of values are joined (Chan, Golub, LeVeque 1979)."""
-    scale = weight_a * weight_b * (weight_a + weight_b)
-    difference = weight_b * total_a - weight_a * total_b
-    return np.divide(difference * difference, scale, out=np.zeros_like(total_a), where=scale > 0)
+    difference = center_a - center_b
+    return _share(weight_b, weight_a) * weight_a * (difference * difference)
+
+
+def _share(weight: Float64Array, other: Float64Array) -> Float64Array:
+    """``weight / (weight + other)``; 0 if both are 0."""
+    both = weight + other
+    return np.divide(weight, both, out=np.zeros_like(both), where=both > 0)
 
 
 def subtracted(right: Sums | None, left: Sums | None) -> Sums | None:
@@ -154,15 +177,16 @@ def subtracted(right: Sums | None, left: Sums | None) -> Sums | None:
     for part, half in ((right, slice(middle, None)), (left, slice(0, middle))):
         if part is not None:
             total[..., half] = part.total[..., half] - part.total[..., ::-1][..., half]
-    return Sums(total, both.n, both.weight, both.weighted, None, None, None, None, None)
+    return Sums(total, both.n, both.weight, both.weighted)
 
 
 def statistics_of(sums: Sums, names: Iterable[Statistic]) -> dict[Statistic, Float64Array]:
     """Each statistic, float64, shape (planes, dv, ml); NaN where there are too few values.
 
     With weights, mean and sum are weighted. sd is that of a sample: divided by n - 1, with weights by
-    ``sum(w) - sum(w**2) / sum(w)``, which is n - 1 if all weights are 1. sem is sd / sqrt(n), with weights
-    ``n = sum(w)**2 / sum(w**2)``.
+    ``sum(w) - sum(w**2) / sum(w)``, which is n - 1 if all weights are 1. That is computed as twice the sum of the
+    products of two weights, divided by ``sum(w)``, which does not cancel if one weight is much larger than the others.
+    sem is sd / sqrt(n), with weights ``n = sum(w)**2 / sum(w**2)``.
     """
     return {name: _statistic(sums, name) for name in names}
 
@@ -196,14 +220,16 @@ def _spread(sums: Sums, *, of_mean: bool) -> Float64Array:
     assert sums.spread is not None
     assert sums.listed is not None
     n = np.asarray(sums.n, np.float64)
-    if sums.weight_square is None:
-        zeros = n - sums.listed
-        squares = sums.spread + _between(sums.total, sums.listed, 0.0, zeros)
+    if not sums.weighted:
+        assert sums.center is not None
+        squares = sums.spread + _between(sums.center, sums.listed, 0.0, n - sums.listed)
         effective, freedom = n, n - 1
     else:
+        assert sums.weight_square is not None
+        assert sums.weight_pairs is not None
         squares = sums.spread
         effective = _quotient(sums.listed * sums.listed, sums.weight_square)
-        freedom = sums.listed - _quotient(sums.weight_square, sums.listed)
+        freedom = _quotient(2 * sums.weight_pairs, sums.listed)
     with np.errstate(invalid="ignore"):
         sd = np.sqrt(_quotient(squares, np.where(n >= 2, freedom, 0.0)))
         return sd / np.sqrt(effective) if of_mean else sd

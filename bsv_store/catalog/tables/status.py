@@ -18,6 +18,7 @@ from bsv_store.catalog.database.models import (
     UnionizeCoverage,
 )
 from bsv_store.catalog.ranks import snapshot_rank
+from bsv_store.text import fact_lines, number_of, size_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,9 @@ class SnapshotInfo:
     withdrawn: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class CatalogStatus:
-    """The content of a store.
+    """The content of a store; ``print()`` shows a short summary.
 
     Attributes
     ----------
@@ -86,6 +87,35 @@ class CatalogStatus:
     datasets: int
     dataset_versions: int
     latest_snapshots: tuple[SnapshotInfo, ...]
+
+    def __repr__(self) -> str:
+        volumes = sum(each.volumes for each in self.volumes)
+        return (
+            f"<{type(self).__name__}: {number_of(self.experiments, 'experiment')}, {number_of(volumes, 'volume')}, "
+            f"{number_of(self.dataset_versions, 'dataset version')}>"
+        )
+
+    def __str__(self) -> str:
+        withdrawn = f", {self.withdrawn_experiments:,} of them withdrawn" if self.withdrawn_experiments else ""
+        measured = number_of(self.experiments_with_unionizes, "experiment")
+        return fact_lines(
+            [
+                ("Structures", f"{self.structures:,}"),
+                ("Experiments", f"{self.experiments:,}{withdrawn}"),
+                ("Unionizes", f"{number_of(self.unionize_rows, 'row')} of {measured}"),
+                *(
+                    ("Volumes", f"{each.volumes:,} {each.kind} at {each.spacing_um} um, {size_text(each.size_bytes)}")
+                    for each in self.volumes
+                ),
+                *(("Annotation", f"{each.spacing_um} um, {size_text(each.size_bytes)}") for each in self.annotations),
+                ("Datasets", f"{self.datasets:,} with {number_of(self.dataset_versions, 'version')}"),
+                *(
+                    (f"List of {each.what}", f"{number_of(each.rows, 'row')}, stored {each.taken_at:%Y-%m-%d}")
+                    for each in self.latest_snapshots
+                    if each.what != "unionizes"
+                ),
+            ]
+        )
 
 
 def catalog_status(connection: Connection) -> CatalogStatus:

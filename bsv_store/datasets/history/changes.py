@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from bsv_store.averaging.inputs import Inputs
     from bsv_store.datasets.version import DatasetVersion
 
+# Changes that a summary lists.
+_LISTED = 10
+
 
 @dataclass(frozen=True, slots=True)
 class MemberChange:
@@ -39,6 +42,15 @@ class MemberChanges:
 
     def __bool__(self) -> bool:
         return bool(self.entered or self.left or self.changed)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{name}: {each.experiment_id} ({each.reason})"
+            for name, changes in (("entered", self.entered), ("left", self.left), ("changed", self.changed))
+            for each in changes
+        ]
+        more = [f"and {len(lines) - _LISTED:,} more"] if len(lines) > _LISTED else []
+        return "\n".join([*lines[:_LISTED], *more]) or "no differences between the members"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bsv_store.averaging.recipe import canonical_json
 from bsv_store.datasets.history.changes import MemberChanges, Membership, compare_members
+from bsv_store.text import listed, number_of
 from bsv_store.volumes.grid import AXES, Grid
 
 if TYPE_CHECKING:
@@ -62,9 +63,9 @@ class VoxelDifference:
     voxels: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class VersionDiff:
-    """The differences between two versions.
+    """The differences between two versions; ``print()`` shows a short summary.
 
     Attributes
     ----------
@@ -94,6 +95,25 @@ class VersionDiff:
         """Whether recipe, members and voxels are equal."""
         differs = self.recipe or self.members or self.only_first or self.only_second or self.note
         return not differs and all(each.voxels == 0 for each in self.voxels)
+
+    def __repr__(self) -> str:
+        found = "equal" if self.is_equal else "different"
+        return f"<{type(self).__name__} of {self.first} and {self.second}: {found}>"
+
+    def __str__(self) -> str:
+        if self.is_equal:
+            return f"{self.first} and {self.second} are equal: recipe, members and all voxels."
+        lines = [f"{self.first} and {self.second} differ"]
+        lines += [f"recipe, {change.part}: {change.first} became {change.second}" for change in self.recipe]
+        lines += [str(self.members)] if self.members else []
+        for version, labels in ((self.first, self.only_first), (self.second, self.only_second)):
+            lines += [f"groups only in {version}: {listed(labels)}"] if labels else []
+        lines += [f"not compared: {self.note}"] if self.note else []
+        for each in self.voxels:
+            at = ", ".join(f"{axis} {place:,.0f}" for axis, place in zip(AXES, each.at_um, strict=True))
+            found = f"differences at {number_of(each.voxels, 'voxel')}, the largest {each.largest:.3g} at {at} um"
+            lines.append(f"group {each.label}: {found if each.voxels else 'all voxels are equal'}")
+        return "\n".join(lines)
 
 
 class Planes(Protocol):

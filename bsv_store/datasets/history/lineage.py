@@ -13,6 +13,7 @@ from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import SourceSnapshot, UnionizeCoverage
 from bsv_store.catalog.ranks import snapshot_rank
 from bsv_store.catalog.volumes import find_volumes
+from bsv_store.text import fact_lines, number_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.volumes.library import VolumeFile
+
+# Volumes that a summary lists.
+_LISTED = 10
 
 VolumeState = Literal["in the store", "replaced", "not in the store"]
 
@@ -61,9 +65,9 @@ class SnapshotSource:
     content_sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Lineage:
-    """The lineage of a version.
+    """The lineage of a version; ``print()`` shows a short summary.
 
     Attributes
     ----------
@@ -85,6 +89,28 @@ class Lineage:
     members: tuple[MemberSource, ...]
     snapshots: tuple[SnapshotSource, ...]
     tags: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.ref}: {number_of(len(self.members), 'volume')}>"
+
+    def __str__(self) -> str:
+        changed = [member for member in self.members if member.state != "in the store"]
+        return fact_lines(
+            [
+                ("Dataset", self.ref),
+                ("Tags", ", ".join(self.tags)),
+                ("Created", f"{self.created_at:%Y-%m-%d %H:%M:%S}Z by {self.created_by}"),
+                ("Software", self.software),
+                ("Fingerprint", self.fingerprint),
+                *(
+                    (f"List of {each.what}", f"{each.kind}, of {each.upstream_date or each.taken_at.date()}")
+                    for each in self.snapshots
+                ),
+                ("Volumes", f"{len(self.members):,}, see to_frame()"),
+                *(("", f"experiment {member.experiment_id}: {member.state}") for member in changed[:_LISTED]),
+                ("", f"and {len(changed) - _LISTED:,} more" if len(changed) > _LISTED else None),
+            ]
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """The members, one row each."""

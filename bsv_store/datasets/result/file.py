@@ -3,13 +3,19 @@
 They have no time stamps, so the same result of the same software has the same bytes. They are created in memory, at 25
 and 10 um in a temporary file. Layout::
 
-    group (group)                  labels                     group_n, group_center, group_lower, group_upper (group)
+    group (group)                  labels                     group_n, group_center, group_lower, group_upper (group),
+                                                              group_label (group, label_length)
     ap (ap)  dv (dv)  ml (ml)      voxel centers, um
     mean (group, ap, dv, ml)       and the other statistics of the recipe
     member (member)                experiment ids             member_group (-1 = left out), member_divisor,
                                                               member_injected_hemisphere, member_array_sha256,
                                                               member_left_out_reason (member)
-    inputs ()                      canonical JSON of recipe and inputs; its SHA-256 is the fingerprint
+    inputs (document)              canonical JSON of recipe and inputs; its SHA-256 is the fingerprint
+
+The variables of groups are CF auxiliary coordinates of the statistics; those of members, and the inputs, are
+coordinates by the attribute of the file. Texts are strings of variable length. GNU Octave
+cannot read those; ``group_label`` has the labels as characters. (Strings of fixed length are not better: HDF5 has them,
+but netCDF does not, h5netcdf reads them as bytes, and R's ncdf4 crashes.)
 
 Compression is gzip level 1 without the shuffle filter. For averages of real volumes this is smaller (27 % of the raw
 size, with the filter 32 %) and faster, since mostly runs of zeros are compressed.
@@ -29,13 +35,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.averaging.inputs import ALGORITHM_VERSION
-from bsv_store.averaging.members import MEMBER_COLUMNS, Member, MemberColumn
 from bsv_store.averaging.units import cf_unit, describe_unit
+from bsv_store.datasets.result.contents import (
+    describe_variable,
+    write_axes,
+    write_description,
+    write_groups,
+    write_inputs,
+    write_members,
+)
 from bsv_store.errors import DamagedFileError, StoreError
-from bsv_store.vocabulary import AXES, STATISTICS, Statistic
+from bsv_store.vocabulary import STATISTICS, Statistic
 from bsv_store.volumes.files import hashes_of, store_errors
-from bsv_store.volumes.grid import FRAME, ORIENTATION, Grid
+from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.hdf5 import FILE_FORMAT, GuardedFile, written_hdf5
 
 if TYPE_CHECKING:
@@ -113,11 +125,11 @@ class ResultWriter:
             (name, group): hashlib.sha256() for name in recipe.statistics for group in range(len(inputs.groups))
         }
         self._float_type = np.dtype(recipe.dtype).newbyteorder("<")
-        _describe(file, inputs)
-        _write_axes(file, self._grid, [group.label for group in inputs.groups])
-        _write_groups(file, inputs)
-        _write_members(file, inputs)
-        _write_inputs(file, inputs)
+        write_description(file, inputs)
+        write_axes(file, self._grid, [group.label for group in inputs.groups])
+        self._coordinates = write_groups(file, inputs)
+        write_members(file, inputs)
+        write_inputs(file, inputs)
         for name in recipe.statistics:
             self._create(name, len(inputs.groups), recipe)
 
@@ -170,11 +182,12 @@ class ResultWriter:
         )
         for axis, scale in enumerate(_DIMENSIONS):
             dataset.dims[axis].attach_scale(self._file[scale])
+        dataset.attrs["coordinates"] = " ".join(self._coordinates)
         if row.is_count:
-            _label(dataset, long_name="members counted at the voxel", units="1")
+            describe_variable(dataset, long_name="members counted at the voxel", units="1")
             return
         quantity, unit = describe_unit(recipe.kind, recipe.normalize), cf_unit(recipe.kind, recipe.normalize)
-        _label(dataset, long_name=f"{name} of {quantity}", units=unit if row.has_unit else "1")
+        describe_variable(dataset, long_name=f"{name} of {quantity}", units=unit if row.has_unit else "1")
         dataset.attrs["_FillValue"] = dtype.type(np.nan)
 
 
@@ -379,114 +392,3 @@ def read_part(path: Path, name: str, key: tuple[Any, ...], *, size_bytes: int, w
 def rebuild_hint(what: str) -> str:
     """The hint for a damaged result file."""
     return f"Restore it from the recorded inputs: bsv-store dataset rebuild {what}"
-
-
-def software() -> str:
-    """Versions of all software that determines the bytes of a result."""
-    import platform
-
-    import h5py
-
-    from bsv_store._version import __version__
-
-    return (
-        f"bsv-store {__version__}, NumPy {np.__version__}, h5py {h5py.__version__}, "
-        f"HDF5 {h5py.version.hdf5_version}, Python {platform.python_version()}"
-    )
-
-
-def _describe(file: h5py.File, inputs: Inputs) -> None:
-    recipe = inputs.recipe
-    text = {
-        "Conventions": "CF-1.10",
-        "title": f"Group averages of {describe_unit(recipe.kind, recipe.normalize)}, mouse brain",
-        "source": "Allen Mouse Brain Connectivity Atlas, aggregated by bsv-store",
-        "references": "https://connectivity.brain-map.org; Oh et al. 2014, doi:10.1038/nature13186",
-        "frame": FRAME,
-        "orientation": ORIENTATION,
-        "axis_order": "group ap dv ml",
-        "recipe": recipe.to_json(),
-        "fingerprint": inputs.fingerprint(),
-        "software": software(),
-    }
-    for name, value in text.items():
-        file.attrs[name] = value
-    file.attrs["algorithm_version"] = np.int64(ALGORITHM_VERSION)
-    file.attrs["spacing_um"] = np.int64(recipe.spacing_um)
-
-
-def _write_axes(file: h5py.File, grid: Grid, labels: Sequence[str]) -> None:
-    groups = _write_text(file, "group", labels)
-    groups.make_scale("group")
-    for row in AXES.values():
-        axis = row.name
-        scale = file.create_dataset(axis.lower(), data=grid.centers_um(axis).astype("<f8"))
-        _label(scale, long_name=f"{axis}, {row.words}, voxel center", units="um")
-        scale.make_scale(axis.lower())
-
-
-def _write_groups(file: h5py.File, inputs: Inputs) -> None:
-    groups, scale = inputs.groups, file["group"]
-    counts = file.create_dataset("group_n", data=np.array([group.n for group in groups], "<i8"))
-    _label(counts, long_name="members of the group", units="1")
-    counts.dims[0].attach_scale(scale)
-    factors = max((len(group.ranges) for group in groups), default=0)
-    for factor in range(max(1, factors)):
-        # The names of a second coordinate factor have a suffix; most results have one factor or none.
-        suffix = f"_{factor + 1}" if factor else ""
-        for name in ("center", "lower", "upper"):
-            values = [_range_value(group.ranges, factor, name) for group in groups]
-            dataset = file.create_dataset(f"group_{name}{suffix}", data=np.array(values, "<f8"))
-            what = "mean injection coordinate of the members" if name == "center" else f"{name} edge of the bin"
-            axis = next((group.ranges[factor].axis for group in groups if len(group.ranges) > factor), "none")
-            _label(dataset, long_name=f"{what}, NaN = none", units="um", axis_name=axis)
-            dataset.dims[0].attach_scale(scale)
-
-
-def _range_value(ranges: Sequence[Any], factor: int, name: str) -> float:
-    value = getattr(ranges[factor], f"{name}_um") if factor < len(ranges) else None
-    return float("nan") if value is None else float(value)
-
-
-def _write_members(file: h5py.File, inputs: Inputs) -> None:
-    # Members first, then those left out.
-    ordered = sorted(inputs.experiments(), key=lambda each: each.group is None)
-    scale = file.create_dataset("member", data=np.array([each.experiment_id for each in ordered], "<i8"))
-    _label(scale, long_name="experiment id (Allen section data set)")
-    scale.make_scale("member")
-    # The reason is last in this format.
-    columns = sorted((each for each in MEMBER_COLUMNS if each.in_file), key=lambda each: each.field == "reason")
-    for dataset in [_write_member_column(file, column, ordered) for column in columns]:
-        dataset.dims[0].attach_scale(scale)
-
-
-def _write_member_column(file: h5py.File, column: MemberColumn, members: Sequence[Member]) -> h5py.Dataset:
-    values = [getattr(member, column.field) for member in members]
-    name = f"member_{column.name}"
-    if column.dtype == "object":
-        return _write_text(file, name, [value or "" for value in values])
-    dtype, missing = _MEMBER_DTYPES[column.dtype]
-    return file.create_dataset(name, data=np.array([missing if value is None else value for value in values], dtype))
-
-
-# dtype in data frames -> dtype in the file and the value of missing numbers.
-_MEMBER_DTYPES: Mapping[str, tuple[str, float]] = {"Int64": ("<i4", -1), "Float64": ("<f8", float("nan"))}
-
-
-def _write_inputs(file: h5py.File, inputs: Inputs) -> None:
-    import h5py
-
-    dataset = file.create_dataset("inputs", data=inputs.to_json(), dtype=h5py.string_dtype())
-    _label(dataset, long_name="recipe and inputs as canonical JSON; its SHA-256 is the fingerprint")
-
-
-def _write_text(file: h5py.File, name: str, values: Sequence[str]) -> h5py.Dataset:
-    import h5py
-
-    return file.create_dataset(name, data=np.array(values, dtype=object), dtype=h5py.string_dtype())
-
-
-def _label(dataset: h5py.Dataset, **attributes: str | None) -> None:
-    for name, value in attributes.items():
-        if value is not None:
-            dataset.attrs[name] = value

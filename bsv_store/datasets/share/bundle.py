@@ -23,6 +23,7 @@ from bsv_store.averaging.recipe import Recipe, canonical_json
 from bsv_store.datasets.groups import GroupInfo
 from bsv_store.datasets.new_version import NewVersion
 from bsv_store.datasets.refs import check_name
+from bsv_store.datasets.result.contents import read_inputs
 from bsv_store.datasets.result.file import EncodedResult, checked_stream, content_hash
 from bsv_store.datasets.share.citation import citation_of
 from bsv_store.errors import BsvStoreError, FormatError, FrameError
@@ -230,7 +231,7 @@ def _verified(path: Path, manifest: Mapping[str, Any], file: h5py.File) -> tuple
             f"{path} is in the frame {file.attrs['frame']!r}, this store is in {FRAME}",
             hint="Frames cannot be mixed: use another store.",
         )
-    text = file["inputs"].asstr()[()]
+    text = read_inputs(file)
     inputs: dict[str, Any] = json.loads(text)
     if fingerprint_of(text) != manifest["fingerprint"] or canonical_json(inputs) != text:
         raise FormatError(f"the inputs in {path} do not match its fingerprint", hint=_EXPORT_HINT)

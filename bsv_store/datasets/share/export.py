@@ -3,52 +3,80 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bsv_store.check import path as checked_path
-from bsv_store.formats.table import IMAGE_FORMATS, FileFormat, write_file
+from bsv_store.datasets.groups import group_number
+from bsv_store.formats.output_file import check_target
+from bsv_store.formats.table import IMAGE_FORMATS, FileFormat, checked_format, write_file
 
 if TYPE_CHECKING:
     from bsv_store.datasets.share.source import VersionSource
     from bsv_store.formats.image import Image
+    from bsv_store.formats.table import ExportOption
 
 
-def export_version(version: VersionSource, target: Path | str, *, overwrite: bool = False) -> Path:
-    """Write a version to a file; see `VERSION_FORMATS` for the endings.
+@dataclass(frozen=True, slots=True)
+class VersionExport:
+    """A version to write, and options of image formats.
 
-    At 25 and 10 um the result is never in memory as a whole. NRRD and NIfTI take some 400 MB: they store the axes in
-    reverse order, so each group is read twice at 25 um and 19 times at 10 um. The other formats take less.
-
-    Parameters
+    Attributes
     ----------
     version : VersionSource
-    target : path
-    overwrite : bool
-        Replace the file if it exists.
-
-    Returns
-    -------
-    pathlib.Path
-        Of the file.
-
-    Raises
-    ------
-    InputError
-        If the ending is unknown, the parent folder does not exist, or the file exists and may not be overwritten.
-    DamagedFileError
-        If the result file in the store differs from what was published.
-    NoSpaceError, StoreError
-        If the file cannot be written; an existing one is left as it was.
+    group : int or None
+        Number of the only group to write; None writes all.
+    like_allen : bool
+        See `Image`.
     """
+
+    version: VersionSource
+    group: int | None = None
+    like_allen: bool = False
+
+
+def export_version(
+    version: VersionSource,
+    target: Path | str,
+    *,
+    group: int | str | None = None,
+    like_allen: bool = False,
+    overwrite: bool = False,
+) -> Path:
+    """See `DatasetVersion.export`."""
     path = checked_path("target", target)
-    write_file(version, path, VERSION_FORMATS, overwrite=overwrite)
+    checked_format(path, VERSION_FORMATS, options={"like_allen": like_allen, "group": group is not None})
+    number = None if group is None else group_number(version.groups, group, what=version.ref)
+    write_file(VersionExport(version, number, like_allen), path, VERSION_FORMATS, overwrite=overwrite)
     return path
 
 
-def _write_netcdf(version: VersionSource, path: Path) -> None:
+def export_groups(
+    version: VersionSource, target: Path | str, *, like_allen: bool = False, overwrite: bool = False
+) -> list[Path]:
+    """See `DatasetVersion.export_groups`."""
+    path = checked_path("target", target)
+    chosen = checked_format(path, VERSION_FORMATS, options={"like_allen": like_allen, "group": True})
+    ending = len(chosen.ending)
+    # Viewers recognize OME-Zarr by the whole of `.ome.zarr`.
+    if path.name[:-ending].lower().endswith(".ome"):
+        ending += len(".ome")
+    stem, suffix = path.name[:-ending], path.name[-ending:]
+    width = len(str(len(version.groups) - 1))
+    paths = [path.with_name(f"{stem}-group{each.number:0{width}}{suffix}") for each in version.groups]
+    # Checked before the first is written.
+    for each in paths:
+        check_target(each, overwrite=overwrite, marker=chosen.marker)
+    for group, each in zip(version.groups, paths, strict=True):
+        write_file(VersionExport(version, group.number, like_allen), each, VERSION_FORMATS, overwrite=overwrite)
+    return paths
+
+
+def _write_netcdf(export: VersionExport, path: Path) -> None:
     from bsv_store.datasets.result.file import checked_stream
 
+    version = export.version
     with (
         checked_stream(
             version.path, size_bytes=version.size_bytes, file_sha256=version.file_sha256, what=version.ref
@@ -58,49 +86,51 @@ def _write_netcdf(version: VersionSource, path: Path) -> None:
         shutil.copyfileobj(source, copy, 1 << 20)
 
 
-def _write_npz(version: VersionSource, path: Path) -> None:
+def _write_npz(export: VersionExport, path: Path) -> None:
     from bsv_store.datasets.share.npz import write_npz
 
-    write_npz(version, path)
+    write_npz(export.version, path)
 
 
-def _write_members(version: VersionSource, path: Path) -> None:
-    frame = version.members
-    frame.insert(0, "dataset", version.ref)
+def _write_members(export: VersionExport, path: Path) -> None:
+    frame = export.version.members
+    frame.insert(0, "dataset", export.version.ref)
     frame.to_csv(path, index=False)
 
 
-def _write_references(version: VersionSource, path: Path) -> None:
+def _write_references(export: VersionExport, path: Path) -> None:
     from bsv_store.datasets.share.citation import citation_of
 
-    path.write_text(citation_of(version).bibtex, encoding="utf-8")
+    path.write_text(citation_of(export.version).bibtex, encoding="utf-8")
 
 
-def _write_citation(version: VersionSource, path: Path) -> None:
+def _write_citation(export: VersionExport, path: Path) -> None:
     from bsv_store.datasets.share.citation import citation_of
 
-    path.write_text(str(citation_of(version)), encoding="utf-8")
+    path.write_text(str(citation_of(export.version)), encoding="utf-8")
 
 
-def _write_bundle(version: VersionSource, path: Path) -> None:
+def _write_bundle(export: VersionExport, path: Path) -> None:
     from bsv_store.datasets.share.bundle import write_bundle
 
-    write_bundle(version, path)
+    write_bundle(export.version, path)
 
 
-def _mean_as(image_format: FileFormat[Image]) -> FileFormat[VersionSource]:
+def _mean_as(image_format: FileFormat[Image]) -> FileFormat[VersionExport]:
     """The format that holds the mean of a version as an image."""
 
-    def write(version: VersionSource, path: Path) -> None:
+    def write(export: VersionExport, path: Path) -> None:
         from bsv_store.datasets.share.image import mean_image
 
-        with mean_image(version) as image:
+        with mean_image(export.version, group=export.group, like_allen=export.like_allen) as image:
             image_format.write(image, path)
 
-    return FileFormat(image_format.ending, f"the mean: {image_format.words}", write, image_format.marker)
+    group: ExportOption = "group"
+    words, options = f"the mean: {image_format.words}", image_format.options | {group}
+    return FileFormat(image_format.ending, words, write, image_format.marker, options)
 
 
-VERSION_FORMATS: tuple[FileFormat[VersionSource], ...] = (
+VERSION_FORMATS: tuple[FileFormat[VersionExport], ...] = (
     FileFormat(".nc", "netCDF-4, the result file of the store", _write_netcdf),
     *map(_mean_as, IMAGE_FORMATS),
     FileFormat(".npz", "NumPy arrays: every statistic, axes, groups, recipe", _write_npz),

@@ -19,26 +19,38 @@ _SLAB_BYTES = 1 << 24
 
 
 @contextmanager
-def mean_image(version: VersionSource) -> Iterator[Image]:
-    """The mean of all groups as an image that can be read inside the block.
+def mean_image(version: VersionSource, *, group: int | None = None, like_allen: bool = False) -> Iterator[Image]:
+    """The mean as an image that can be read inside the block.
+
+    Parameters
+    ----------
+    version : VersionSource
+    group : int, optional
+        Number of the only group of a three-dimensional image; by default all groups along a fourth axis.
+    like_allen : bool
+        See `Image`.
 
     Raises
     ------
     DamagedFileError
         If the result file is missing or differs from what was published.
     """
+    shown = version.groups if group is None else (version.groups[group],)
+    first = shown[0].number
+    of_group = "" if group is None else f", group {group}"
     with version.open() as file:
         yield Image(
             grid=version.grid,
             dtype=version.recipe.dtype,
-            slabs=lambda group: group_slabs(file["mean"], group),
-            title=f"mean {version.quantity}",
-            name=f"{version.ref} mean",
+            slabs=lambda number: group_slabs(file["mean"], first + number),
+            title=f"mean {version.quantity}{of_group}",
+            name=f"{version.ref} mean{of_group}",
             content="mean",
-            groups=tuple(group.label for group in version.groups),
+            groups=tuple(each.label for each in shown) if group is None else None,
             is_computed=True,
+            like_allen=like_allen,
             facts={
-                "groups": "; ".join(f"{group.number}: {group.label} (n={group.n})" for group in version.groups),
+                "groups": "; ".join(f"{each.number}: {each.label} (n={each.n})" for each in shown),
                 "dataset": version.ref,
                 "fingerprint": version.fingerprint,
             },

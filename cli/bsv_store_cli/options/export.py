@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import click
+
 from bsv_store.formats.table import FileFormat
+
+like_allen_option = click.option(
+    "--like-allen",
+    is_flag=True,
+    help="Give an .nrrd file the directions of Allen's files, which are not the true ones, so that it lies on them.",
+)
 
 
 def format_lines(formats: Sequence[FileFormat[Any]]) -> str:

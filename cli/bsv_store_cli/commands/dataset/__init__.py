@@ -18,7 +18,7 @@ from bsv_store_cli.commands.dataset.stale import stale
 from bsv_store_cli.commands.dataset.tag import tag, untag
 from bsv_store_cli.help import Group
 from bsv_store_cli.options.dataset import REF
-from bsv_store_cli.options.export import format_lines
+from bsv_store_cli.options.export import format_lines, like_allen_option
 from bsv_store_cli.output.datasets import print_version
 from bsv_store_cli.output.formats import format_option, print_rows
 from bsv_store_cli.output.messages import note
@@ -85,12 +85,22 @@ def show(ref: str, members: bool, output_format: str) -> None:
 @dataset.command(help=f"Write a version to FILE, whose ending selects the format.\n\n{format_lines(VERSION_FORMATS)}")
 @REF
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--group", metavar="NAME|N", help="Write only the mean of this group, as a 3-D image.")
+@click.option("--each-group", is_flag=True, help="Write the mean of each group to a file of its own: FILE-group0, ...")
+@like_allen_option
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
-def export(ref: str, target: Path, overwrite: bool) -> None:
+def export(ref: str, target: Path, group: str | None, each_group: bool, like_allen: bool, overwrite: bool) -> None:
     """Write a version to FILE."""
+    if each_group and group is not None:
+        raise click.UsageError("--group and --each-group exclude each other")
     with opened_store() as store:
-        store.dataset(ref).export(target, overwrite=overwrite)
-    note(f"Wrote {target}.")
+        version = store.dataset(ref)
+        if each_group:
+            written = version.export_groups(target, like_allen=like_allen, overwrite=overwrite)
+        else:
+            written = [version.export(target, group=group, like_allen=like_allen, overwrite=overwrite)]
+    for path in written:
+        note(f"Wrote {path}.")
 
 
 for _command in (cite, delete, diff, import_, lineage, rebuild, regions, stale, tag, untag):

@@ -13,7 +13,7 @@ from bsv_store.formats.table import IMAGE_FORMATS
 from bsv_store_cli.commands.volume.check import check
 from bsv_store_cli.commands.volume.structures import mask, regions
 from bsv_store_cli.help import Group
-from bsv_store_cli.options.export import format_lines
+from bsv_store_cli.options.export import format_lines, like_allen_option
 from bsv_store_cli.options.volume import volume_options
 from bsv_store_cli.output.formats import format_option, print_facts, print_json, print_rows
 from bsv_store_cli.output.messages import note
@@ -49,11 +49,16 @@ def show(experiment_id: int, kind: VolumeKind, spacing_um: int, output_format: s
 @click.argument("experiment_id", type=click.IntRange(min=1))
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
 @volume_options
+@like_allen_option
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
-def export(experiment_id: int, target: Path, kind: VolumeKind, spacing_um: int, overwrite: bool) -> None:
+def export(
+    experiment_id: int, target: Path, kind: VolumeKind, spacing_um: int, like_allen: bool, overwrite: bool
+) -> None:
     """Write a volume to FILE."""
     with opened_store() as store, _of_known_experiment(store, experiment_id):
-        store.volumes.export(experiment_id, target, kind=kind, spacing_um=spacing_um, overwrite=overwrite)
+        store.volumes.export(
+            experiment_id, target, kind=kind, spacing_um=spacing_um, like_allen=like_allen, overwrite=overwrite
+        )
     note(f"Wrote {target}.")
 
 

@@ -10,7 +10,7 @@ import click
 from bsv_store.formats.table import IMAGE_FORMATS
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES
 from bsv_store_cli.help import Command, RowChoice, SectionedCommand
-from bsv_store_cli.options.export import format_lines
+from bsv_store_cli.options.export import format_lines, like_allen_option
 from bsv_store_cli.options.selection import required_selection_options
 from bsv_store_cli.options.volume import spacing_option, volume_options
 from bsv_store_cli.output.formats import format_option, frame_rows, print_rows
@@ -60,6 +60,7 @@ Example:
     help="Hemisphere of the structures.",
 )
 @click.option("--descendants/--no-descendants", default=True, help="Include descendants (default), or not.")
+@like_allen_option
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def mask(
     structures: tuple[str, ...],
@@ -67,6 +68,7 @@ def mask(
     spacing_um: int,
     hemisphere: MeasuredHemisphere,
     descendants: bool,
+    like_allen: bool,
     overwrite: bool,
 ) -> None:
     """Write the mask of structures to FILE."""
@@ -77,6 +79,7 @@ def mask(
             spacing_um=spacing_um,
             hemisphere=hemisphere,
             include_descendants=descendants,
+            like_allen=like_allen,
             overwrite=overwrite,
         )
     note(f"Wrote {target}.")
