@@ -67,10 +67,10 @@ def choice(name: str, value: object, rows: Mapping[str, _RowT], *, error: type[I
         Or ``error``: if the value is not a string, or not a valid name. The hint suggests a similar name and lists all.
     """
     if isinstance(value, str):
+        found = row_named(value, rows)
+        if found is not None:
+            return found
         wanted = folded(value)
-        for row in rows.values():
-            if wanted in (folded(each) for each in (row.name, *row.synonyms)):
-                return row
         near = difflib.get_close_matches(wanted, [folded(each) for each in rows], n=1)
         meant = next((f"Did you mean {each!r}? " for each in rows if [folded(each)] == near), "")
         problem = f"{name} cannot be {reprlib.repr(value)}"
@@ -78,6 +78,15 @@ def choice(name: str, value: object, rows: Mapping[str, _RowT], *, error: type[I
         meant = ""
         problem = f"{name} must be a string, got {reprlib.repr(value)}"
     raise error(problem, hint=f"{meant}Valid values are {', '.join(map(repr, rows))}.")
+
+
+def row_named(value: str, rows: Mapping[str, _RowT]) -> _RowT | None:
+    """The row of a closed list that a text names, found as `choice` does; None if there is none."""
+    wanted = folded(value)
+    for row in rows.values():
+        if wanted in (folded(each) for each in (row.name, *row.synonyms)):
+            return row
+    return None
 
 
 def boolean(name: str, value: Any) -> bool:

@@ -16,6 +16,7 @@
     │   ├── FormatError                  a file or response body is not valid
     │   │   ├── EnvelopeError
     │   │   └── FrameError               wrong coordinate frame or grid
+    │   ├── IncompleteListError          a list without many experiments that it should have
     │   ├── NotACacheError
     │   └── StoreExistsError
     ├── StoreError                   3   the store is not usable
@@ -112,6 +113,10 @@ class EnvelopeError(FormatError):
 
 class FrameError(FormatError):
     """A grid has another coordinate frame or shape than requested."""
+
+
+class IncompleteListError(InputError):
+    """An experiment list seems to be a part of one: ingest it with ``allow_shrinking`` if it is complete."""
 
 
 class NotACacheError(InputError):

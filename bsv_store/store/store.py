@@ -244,7 +244,9 @@ class Store:
 
         return ingest_structure_file(self.database, check.path("file", file))
 
-    def ingest_experiments(self, file: Path | str, *, upstream_date: date | None = None) -> IngestReport:
+    def ingest_experiments(
+        self, file: Path | str, *, upstream_date: date | None = None, allow_shrinking: bool = False
+    ) -> IngestReport:
         """Store an experiment list from a file.
 
         Parameters
@@ -254,15 +256,25 @@ class Store:
         upstream_date : datetime.date, optional
             Date of the list. By default the date in the file's name, if any; a list without a date counts as older than
             all lists with a date.
+        allow_shrinking : bool
+            Accept a list that seems to be a part of one: without more than 10 experiments (of short lists, a tenth) of
+            the newest list of its kind, or with less than 2,000 experiments as the first list of the store.
 
         Raises
         ------
         FormatError
             If the file is not a valid experiment list. Nothing is stored then.
+        IncompleteListError
+            If the list seems to be a part of one, unless ``allow_shrinking``. Nothing is stored then.
         """
         from bsv_store.acquisition.ingest_files import ingest_experiment_file
 
-        return ingest_experiment_file(self.database, check.path("file", file), upstream_date=upstream_date)
+        return ingest_experiment_file(
+            self.database,
+            check.path("file", file),
+            upstream_date=upstream_date,
+            allow_shrinking=check.boolean("allow_shrinking", allow_shrinking),
+        )
 
     def ingest_unionizes(self, file: Path | str) -> IngestReport:
         """Store unionize tables from a file.
@@ -359,16 +371,20 @@ class Store:
         with AllenClient(api_url=api_url) as client:
             return sync_structures(self.database, client)
 
-    def sync_experiments(self, *, api_url: str | None = None) -> IngestReport:
+    def sync_experiments(self, *, allow_shrinking: bool = False, api_url: str | None = None) -> IngestReport:
         """Update the experiment list from the Allen API.
 
         Parameters
         ----------
+        allow_shrinking : bool
+            Accept a list without more than 10 experiments (of short lists, a tenth) of the newest one.
         api_url : str, optional
             By default the variable ``BSV_STORE_API_URL``, else Allen's address.
 
         Raises
         ------
+        IncompleteListError
+            If the list seems to be a part of one, unless ``allow_shrinking``. Nothing is stored then.
         UpstreamError
             If the API cannot be reached or its reply is not valid. Nothing is stored then.
         """
@@ -376,7 +392,9 @@ class Store:
         from bsv_store.sources.allen import AllenClient
 
         with AllenClient(api_url=api_url) as client:
-            return sync_experiments(self.database, client)
+            return sync_experiments(
+                self.database, client, allow_shrinking=check.boolean("allow_shrinking", allow_shrinking)
+            )
 
     def sync_unionizes(
         self,

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from bsv_store.acquisition.work.outcome import Failure
     from bsv_store.catalog.ingest import IngestReport
 
+ALLOW_SHRINKING = click.option(
+    "--allow-shrinking",
+    is_flag=True,
+    help="Accept a list that seems to be a part: without many of the experiments that the store has, or much shorter "
+    "than Allen's.",
+)
+
 API_URL = click.option(
     "--api-url",
     metavar="URL",
@@ -33,7 +40,7 @@ DOWNLOAD_URL = click.option(
 
 _INGEST_COLUMNS = ("source", "what", "kind", "rows", "added", "changed", "unchanged", "withdrawn")
 # Rarely set: tables leave them out, and a note states them.
-_REMARKABLE = ("merged", "newer_list")
+_REMARKABLE = ("completed", "records", "historic", "merged", "newer_list")
 _ANNOTATION_COLUMNS = ("source", "spacing_um", "outcome", "structures", "annotated_voxels", "size_bytes")
 _OUTCOME_COLUMNS = ("experiment_id", "outcome", "reason")
 

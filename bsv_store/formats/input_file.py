@@ -1,0 +1,79 @@
+"""Read whole input files that a user names: regular files only, of a limited size, also compressed with gzip."""
+
+from __future__ import annotations
+
+import stat
+import zlib
+from pathlib import Path
+
+from bsv_store.errors import FormatError, InputError
+from bsv_store.formats.fields import DAMAGED_HINT
+from bsv_store.text import shown, size_text
+
+MAX_BYTES = 2_000_000_000
+"""The size of an input file, also after decompression. An experiment list has 3 MB, a unionize table 0.5 MB."""
+
+_GZIP = b"\x1f\x8b"
+_GZIP_WINDOW = 31  # zlib: 15 bits, with the header of gzip
+
+
+def read_input_file(file: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
+    """The content of a file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is not a regular file (reading a device or a pipe may never end), or is too large.
+    """
+    name = shown_path(file)
+    try:
+        # Before it is opened: opening a pipe waits for its writer.
+        if not stat.S_ISREG(file.stat().st_mode):
+            what = "a folder" if file.is_dir() else "not a regular file"
+            raise InputError(f"{name} cannot be read: it is {what}", hint="Save the data to a file first.")
+        with file.open("rb") as stream:
+            body = stream.read(max_bytes + 1)
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        # A NUL character.
+        raise InputError(f"{name} is not a valid path: {error}") from error
+    if len(body) > max_bytes:
+        raise InputError(f"{name} has more than {size_text(max_bytes)}, which is not a file of this kind")
+    return body
+
+
+def shown_path(file: Path) -> str:
+    """A path for messages; bytes that are not UTF-8 and control characters are escaped."""
+    text = str(file)
+    return text if text.isprintable() else shown(text)
+
+
+def decompressed(body: bytes, *, what: str, max_bytes: int = MAX_BYTES) -> bytes:
+    """A body compressed with gzip, of one or several members, decompressed; any other body as it is.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged, truncated, or too large.
+    """
+    if not body.startswith(_GZIP):
+        return body
+    parts: list[bytes] = []
+    size = 0
+    rest = body
+    while rest.startswith(_GZIP):
+        member = zlib.decompressobj(_GZIP_WINDOW)
+        try:
+            parts.append(member.decompress(rest, max_bytes - size + 1))
+        except zlib.error as error:
+            raise FormatError(f"{what} is not valid gzip: {error}", hint=DAMAGED_HINT) from error
+        size += len(parts[-1])
+        if size > max_bytes:
+            raise FormatError(f"{what} has more than {size_text(max_bytes)} when decompressed", hint=DAMAGED_HINT)
+        if not member.eof:
+            raise FormatError(f"{what} ends in the middle of its gzip data: it is truncated", hint=DAMAGED_HINT)
+        rest = member.unused_data
+    if rest.strip(b"\0"):
+        raise FormatError(f"{what} has other data after its gzip data", hint=DAMAGED_HINT)
+    return b"".join(parts)
