@@ -141,9 +141,11 @@ def path(name: str, value: Any) -> Path:
     Raises
     ------
     InputError
-        If the value is neither.
+        If the value is neither, or contains a NUL character.
     """
     if isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str):
+        if "\0" in os.fspath(value):
+            raise InputError(f"{name} is not a valid path: {os.fspath(value)!r} contains a NUL character")
         return Path(value)
     raise InputError(f"{name} must be a path, got {reprlib.repr(value)}", hint="Use a string or a pathlib.Path.")
 

@@ -50,7 +50,7 @@ def read_ids(body: bytes, *, what: str) -> list[int]:
     return ids_in_text(text, what=what)
 
 
-def ids_in_text(text: str, *, what: str) -> list[int]:
+def ids_in_text(text: str, *, what: str | None = None) -> list[int]:
     """The ids in a text, separated by commas, semicolons or white space.
 
     Raises
@@ -61,7 +61,7 @@ def ids_in_text(text: str, *, what: str) -> list[int]:
     return [_id(item, what=what) for item in _SEPARATORS.split(text) if item]
 
 
-def _id(value: Any, *, what: str) -> int:
+def _id(value: Any, *, what: str | None) -> int:
     number = 0
     if isinstance(value, str) and (match := _ID.fullmatch(value.strip())):
         number = int(match[1])
@@ -71,7 +71,9 @@ def _id(value: Any, *, what: str) -> int:
         number = int(value)
     if not 0 < number <= MAX_ID:
         text = "an integer that is too large" if isinstance(value, int) and value > MAX_ID else quoted(value, limit=40)
-        raise InputError(f"{what}: {text} is not a valid id", hint=_HINT)
+        raise InputError(
+            f"{what}: {text} is not a valid id" if what else f"{text} is not a valid id", hint=what and _HINT
+        )
     return number
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 from bsv_store.errors import FormatError, InputError
 from bsv_store.formats.fields import DAMAGED_HINT
@@ -32,14 +33,25 @@ def read_input_file(file: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
             what = "a folder" if file.is_dir() else "not a regular file"
             raise InputError(f"{name} cannot be read: it is {what}", hint="Save the data to a file first.")
         with file.open("rb") as stream:
-            body = stream.read(max_bytes + 1)
+            return read_stream(stream, what=name, max_bytes=max_bytes)
     except OSError as error:
         raise InputError(f"{name} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
         # A NUL character.
         raise InputError(f"{name} is not a valid path: {error}") from error
+
+
+def read_stream(stream: BinaryIO, *, what: str, max_bytes: int) -> bytes:
+    """The rest of a stream.
+
+    Raises
+    ------
+    InputError
+        If it is too large.
+    """
+    body = stream.read(max_bytes + 1)
     if len(body) > max_bytes:
-        raise InputError(f"{name} has more than {size_text(max_bytes)}, which is not a file of this kind")
+        raise InputError(f"{what} has more than {size_text(max_bytes)}: it is not a file of this kind")
     return body
 
 

@@ -189,7 +189,7 @@ def test_experiments_that_a_target_cannot_be_looked_up_for_are_counted(run: Runn
         (["--ids", "5,x"], ["'x' is not a valid id"]),
         (["--ids", "-5"], ["'-5' is not a valid id"]),
         (["--ids", ""], ["--ids must not be empty"]),
-        (["--ids", "@nowhere.txt"], ["'nowhere.txt' cannot be read"]),
+        (["--ids", "@nowhere.txt"], ["nowhere.txt cannot be read"]),
         (["--near", "1,2", "--radius", "3"], ["3 numbers separated by commas: AP,DV,ML"]),
         (["--near", "1,2,3"], ["--near and --radius must be given together"]),
         (["--box", "1,2,3"], ["6 numbers"]),

@@ -9,8 +9,9 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from bsv_store.catalog.database.id_lists import id_in
+from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.selection.criteria import Criteria
-from bsv_store.catalog.selection.resolve import resolve
+from bsv_store.catalog.selection.resolve import compile_selection
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures
 from bsv_store.catalog.tables.views import view
@@ -58,7 +59,9 @@ def search_among(connection: Connection, selection: Selection, criteria: Mapping
     """
     everything = {**criteria, "include_withdrawn": True, "include_excluded": True}
     wanted = Selection.of(Criteria.checked(everything, spell=lambda name: _ARGUMENTS.get(name, name)))
-    return resolve(connection, wanted & selection)
+    # Two subqueries, not one selection: a selection has a largest depth.
+    both = [Experiment.id.in_(compile_selection(connection, each)) for each in (selection, wanted)]
+    return tuple(connection.scalars(select(Experiment.id).where(*both).order_by(Experiment.id)))
 
 
 def find_named(connection: Connection, structures: StructureRef | Sequence[StructureRef]) -> tuple[StructureRow, ...]:

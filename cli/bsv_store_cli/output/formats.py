@@ -26,7 +26,7 @@ Rows = Sequence[Mapping[str, Any]]
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def format_option(command: _Command) -> _Command:
+def format_option(command: _Command, *, is_eager: bool = False) -> _Command:
     """Add ``--format table|json|csv`` to a command, which gets it as ``output_format``."""
     option = click.option(
         "--format",
@@ -34,6 +34,7 @@ def format_option(command: _Command) -> _Command:
         type=WordChoice(["table", "json", "csv"]),
         default="table",
         show_default=True,
+        is_eager=is_eager,
         help="A table for reading; JSON or CSV for programs.",
     )
     return option(command)
