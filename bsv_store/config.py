@@ -75,20 +75,28 @@ def locate_store(path: Path | str | None = None) -> Location:
         If the configuration file cannot be read.
     """
     if path is not None:
-        return Location(Path(path).expanduser().absolute(), "argument")
+        return Location(Path(path).expanduser().absolute(), _ARGUMENT_ORIGIN)
     if variable := os.environ.get(STORE_VARIABLE):
         return Location(Path(variable).expanduser().absolute(), STORE_VARIABLE)
     if configured := _configured():
         return configured
     from platformdirs import user_data_path
 
-    return Location(user_data_path("bsv-store", appauthor=False) / "store", "default")
+    return Location(user_data_path("bsv-store", appauthor=False) / "store", DEFAULT_ORIGIN)
+
+
+DEFAULT_ORIGIN = "default"
+_ARGUMENT_ORIGIN = "argument"
+
+
+def _config_file() -> Path:
+    from platformdirs import user_config_path
+
+    return user_config_path("bsv-store", appauthor=False) / "config.toml"
 
 
 def _configured() -> Location | None:
-    from platformdirs import user_config_path
-
-    file = user_config_path("bsv-store", appauthor=False) / "config.toml"
+    file = _config_file()
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -101,6 +109,34 @@ def _configured() -> Location | None:
     if not isinstance(store, str):
         raise InputError(f"the key 'store' in {file} must be a path in quotes")
     return Location(Path(store).expanduser().absolute(), str(file))
+
+
+def read_located_config(location: Location) -> StoreConfig:
+    """Read the ``store.toml`` of the folder that `locate_store` found.
+
+    Raises
+    ------
+    NotAStoreError
+        As `read_store_config`; the message says which setting named the folder, and what was looked for.
+    SchemaTooNewError, StoreUnreachableError
+        See `read_store_config`.
+    """
+    try:
+        return read_store_config(location.path)
+    except NotAStoreError as error:
+        if location.origin == _ARGUMENT_ORIGIN or (location.path / STORE_FILE).exists():
+            raise
+        if location.origin != DEFAULT_ORIGIN:
+            raise NotAStoreError(
+                f"{error.message} (the folder is named by {location.origin})", hint=error.hint
+            ) from error
+        raise NotAStoreError(
+            f"no store is named, and there is none in the default folder {location.path}",
+            hint=f"{STORE_VARIABLE} is not set, and {_config_file()} "
+            + ("names no store" if _config_file().exists() else "does not exist")
+            + f". Name an existing store: export {STORE_VARIABLE}=FOLDER, or --store FOLDER."
+            " Only if your lab has none yet, create one: bsv-store init FOLDER.",
+        ) from error
 
 
 def read_store_config(path: Path, name: str = STORE_FILE) -> StoreConfig:

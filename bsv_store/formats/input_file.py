@@ -27,18 +27,33 @@ def read_input_file(file: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
         If it cannot be read, is not a regular file (reading a device or a pipe may never end), or is too large.
     """
     name = shown_path(file)
+    require_regular_file(file)
     try:
-        # Before it is opened: opening a pipe waits for its writer.
-        if not stat.S_ISREG(file.stat().st_mode):
-            what = "a folder" if file.is_dir() else "not a regular file"
-            raise InputError(f"{name} cannot be read: it is {what}", hint="Save the data to a file first.")
         with file.open("rb") as stream:
             return read_stream(stream, what=name, max_bytes=max_bytes)
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {error.strerror or error}") from error
+
+
+def require_regular_file(file: Path) -> None:
+    """Check that a file can be read to its end: opening a pipe may wait forever, and devices may have no end.
+
+    Raises
+    ------
+    InputError
+        If it does not exist, or is a folder, a device, a pipe or a socket.
+    """
+    name = shown_path(file)
+    try:
+        mode = file.stat().st_mode
     except OSError as error:
         raise InputError(f"{name} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
         # A NUL character.
         raise InputError(f"{name} is not a valid path: {error}") from error
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        raise InputError(f"{name} cannot be read: it is {what}", hint="Save the data to a file first.")
 
 
 def read_stream(stream: BinaryIO, *, what: str, max_bytes: int) -> bytes:

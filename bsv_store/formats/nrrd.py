@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from bsv_store.errors import FormatError, FrameError, InputError
 from bsv_store.formats.fields import DAMAGED_HINT, checked_text, looks_like_html, quoted
+from bsv_store.formats.input_file import require_regular_file
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.checks import NO_DATA, checked_values
 from bsv_store.volumes.grid import AXES, Grid
@@ -183,6 +184,7 @@ def opened_nrrd(source: bytes | Path, *, what: str) -> Iterator[NrrdBlocks]:
 def _opened(source: bytes | Path, *, what: str) -> BinaryIO:
     if isinstance(source, bytes):
         return io.BytesIO(source)
+    require_regular_file(source)
     try:
         return source.open("rb")
     except OSError as error:

@@ -210,7 +210,7 @@ class Database:
 
 def _connect_sqlite(path: Path, read_only: bool) -> sqlite3.Connection:
     # mode=rw, not rwc: a missing file must be an error, not a new empty catalog.
-    uri = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rw'}"
+    uri = f"file:{quote(os.fsencode(path))}?mode={'ro' if read_only else 'rw'}"
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")

@@ -11,7 +11,7 @@ from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES
 from bsv_store_cli.help import Group, RowChoice
 from bsv_store_cli.options.limit import limit_and_format_options
 from bsv_store_cli.options.selection import ids_argument
-from bsv_store_cli.output.formats import emit, format_option, frame_rows, print_rows
+from bsv_store_cli.output.formats import format_option, frame_rows, print_rows, say
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import opened_store
 
@@ -68,7 +68,7 @@ def tree(structure: str, depth: int | None, output_format: str) -> None:
         print_rows(_rows(shown), output_format, columns=_COLUMNS)
         return
     for row in shown:
-        emit(f"{'  ' * (row.depth - top)}{row.acronym}  {row.name} ({row.id})")
+        say(f"{'  ' * (row.depth - top)}{row.acronym}  {row.name} ({row.id})")
 
 
 @structures.command()
