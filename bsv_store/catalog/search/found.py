@@ -47,10 +47,10 @@ _ARGUMENTS = {
 }
 
 
-def search_among(connection: Connection, selection: Selection, criteria: Mapping[str, Any]) -> tuple[int, ...]:
-    """The ids, ascending, of the selected experiments that meet further criteria.
-
-    Whether withdrawn and excluded experiments are searched depends on the selection alone.
+def search_among(
+    connection: Connection, experiment_ids: Collection[int], criteria: Mapping[str, Any]
+) -> tuple[int, ...]:
+    """Those of the experiments, by ascending id, that meet the criteria, withdrawn and excluded ones included.
 
     Raises
     ------
@@ -59,9 +59,8 @@ def search_among(connection: Connection, selection: Selection, criteria: Mapping
     """
     everything = {**criteria, "include_withdrawn": True, "include_excluded": True}
     wanted = Selection.of(Criteria.checked(everything, spell=lambda name: _ARGUMENTS.get(name, name)))
-    # Two subqueries, not one selection: a selection has a largest depth.
-    both = [Experiment.id.in_(compile_selection(connection, each)) for each in (selection, wanted)]
-    return tuple(connection.scalars(select(Experiment.id).where(*both).order_by(Experiment.id)))
+    query = compile_selection(connection, wanted).where(id_in(connection, Experiment.id, experiment_ids))
+    return tuple(connection.scalars(query.order_by(Experiment.id)))
 
 
 def find_named(connection: Connection, structures: StructureRef | Sequence[StructureRef]) -> tuple[StructureRow, ...]:

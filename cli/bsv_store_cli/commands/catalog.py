@@ -45,9 +45,8 @@ def summary(selection: Selection, output_format: str) -> None:
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
         counts = store.catalog.summary(selection)
-        left_out = store.catalog.excluded_from(selection)
     if output_format == "json":
-        print_json({**counts.to_dict(), "excluded": left_out})
+        print_json(counts.to_dict())
         return
     rows = [
         {"property": label, "value": "(none)" if value is None else str(value), "experiments": number}
@@ -56,8 +55,8 @@ def summary(selection: Selection, output_format: str) -> None:
     ]
     print_rows(rows, output_format, columns=["property", "value", "experiments"])
     note(number_of(counts.total, "experiment"))
-    if left_out:
-        note(f"{len(left_out):,} more are on the exclusion list; --include-excluded includes them.")
+    if counts.excluded:
+        note(f"{len(counts.excluded):,} more are on the exclusion list; --include-excluded includes them.")
 
 
 @catalog.command()
