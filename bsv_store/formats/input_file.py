@@ -14,6 +14,9 @@ from bsv_store.text import shown, size_text
 MAX_BYTES = 2_000_000_000
 """The size of an input file, also after decompression. An experiment list has 3 MB, a unionize table 0.5 MB."""
 
+# A shell's <(command) is a pipe that is open already, like standard input.
+_OPEN_FILES = (Path("/dev/fd"), Path("/proc/self/fd"))
+
 _GZIP = b"\x1f\x8b"
 _GZIP_WINDOW = 31  # zlib: 15 bits, with the header of gzip
 
@@ -24,10 +27,12 @@ def read_input_file(file: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     Raises
     ------
     InputError
-        If it cannot be read, is not a regular file (reading a device or a pipe may never end), or is too large.
+        If it cannot be read, is too large, or is neither a regular file nor one that the shell has opened: reading a
+        device or a pipe may never end.
     """
     name = shown_path(file)
-    require_regular_file(file)
+    if file.parent not in _OPEN_FILES:
+        require_regular_file(file)
     try:
         with file.open("rb") as stream:
             return read_stream(stream, what=name, max_bytes=max_bytes)

@@ -10,7 +10,7 @@ from bsv_store_cli.help import Group, SectionedCommand
 from bsv_store_cli.options.selection import selection_options
 from bsv_store_cli.output.formats import format_option, print_json, print_rows
 from bsv_store_cli.output.messages import note
-from bsv_store_cli.output.tables import number_of
+from bsv_store_cli.output.tables import Column, count, day_time, number_of
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
@@ -59,6 +59,20 @@ def summary(selection: Selection, output_format: str) -> None:
         note(f"{len(counts.excluded):,} more are on the exclusion list; --include-excluded includes them.")
 
 
+_SNAPSHOTS = (
+    Column("snapshot", "id"),
+    Column("what", "what"),
+    Column("kind", "kind"),
+    Column("source", "source"),
+    Column("upstream_date", "list of"),
+    Column("taken_at", "taken at", day_time),
+    Column("rows", "rows", count),
+    Column("added", "added", count),
+    Column("changed", "changed", count),
+    Column("withdrawn", "withdrawn", count),
+)
+
+
 @catalog.command()
 @format_option
 def snapshots(output_format: str) -> None:
@@ -67,7 +81,7 @@ def snapshots(output_format: str) -> None:
         taken = store.catalog.snapshots()
     columns = ["what", "kind", "source", "upstream_date", "taken_at", "rows", "added", "changed", "withdrawn"]
     rows = [{"snapshot": each.id, **{name: getattr(each, name) for name in columns}} for each in taken]
-    print_rows(rows, output_format, columns=["snapshot", *columns])
+    print_rows(rows, output_format, columns=["snapshot", *columns], table=_SNAPSHOTS)
 
 
 @catalog.command()

@@ -8,7 +8,7 @@ from bsv_store_cli.help import Group
 from bsv_store_cli.options.selection import ids_argument
 from bsv_store_cli.output.formats import format_option, print_rows
 from bsv_store_cli.output.messages import note
-from bsv_store_cli.output.tables import number_of
+from bsv_store_cli.output.tables import Column, cell, day_time, number_of
 from bsv_store_cli.session import opened_store
 
 _COLUMNS = ["experiment_id", "reason", "excluded_by", "excluded_at"]
@@ -44,7 +44,9 @@ def list_(history: bool, output_format: str) -> None:
     with opened_store() as store:
         found = store.catalog.exclusions(history=history)
     columns = [*_COLUMNS, "lifted_by", "lifted_at"] if history else _COLUMNS
-    print_rows([{name: getattr(item, name) for name in columns} for item in found], output_format, columns=columns)
+    table = [Column(name, name.replace("_", " "), day_time if name.endswith("_at") else cell) for name in columns]
+    rows = [{name: getattr(item, name) for name in columns} for item in found]
+    print_rows(rows, output_format, columns=columns, table=table)
 
 
 @exclude.command()
