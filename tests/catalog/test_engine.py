@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from bsv_store import Store, open_store
+from bsv_store import Store, create_store, open_store
 from bsv_store.catalog.database import engine
 from bsv_store.catalog.database.engine import Database
 from bsv_store.errors import BusyError, InputError, ReadOnlyStoreError
@@ -106,6 +106,25 @@ def test_sqlite_waits_for_the_disk_at_each_commit(tmp_path: Path) -> None:
     connection = engine._connect_sqlite(tmp_path / "catalog.db", read_only=False)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
     connection.close()
+
+
+@pytest.mark.parametrize(
+    "value", ["caf\udce9", "nul\0nul", 2**63, 10**5000], ids=["surrogate", "NUL", "64 bits", "digits"]
+)
+def test_values_that_no_database_can_take_are_bad_input(store: Store, value: object) -> None:
+    query = text("SELECT count(*) FROM experiment WHERE id = :value OR strain = CAST(:value AS TEXT)")
+    # SQLite takes NUL in a text.
+    if value == "nul\0nul" and store.database.is_sqlite:
+        return
+    with pytest.raises(InputError), store.database.reading() as connection:
+        connection.execute(query, {"value": value})
+
+
+def test_a_sqlite_store_in_a_folder_whose_name_is_not_utf_8(tmp_path: Path) -> None:
+    folder = tmp_path / "caf\udce9 %41 ?#"
+    create_store(folder).close()
+    with open_store(folder) as opened:
+        assert opened.select() == ()
 
 
 def test_constraint_that_is_broken_is_bad_input(store: Store) -> None:

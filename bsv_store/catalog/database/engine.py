@@ -199,6 +199,9 @@ class Database:
             yield
         except (DBAPIError, self.engine.dialect.loaded_dbapi.Error) as error:
             raise translated(error, str(self)) from error
+        except (UnicodeEncodeError, OverflowError) as error:
+            # Raised by the drivers for lone surrogates, and for integers of more than 64 bits.
+            raise InputError(f"a text or number cannot be passed to the database: {error}") from error
 
     def close(self) -> None:
         """Close all connections."""
