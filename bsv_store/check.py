@@ -63,20 +63,20 @@ def choice(name: str, value: object, rows: Mapping[str, _RowT], *, error: type[I
     Raises
     ------
     InputError
-        Or ``error``: if the value is not a string, or not a valid name. The hint suggests a similar name and lists all.
+        Or ``error``: if the value is not one of the names or their synonyms. The hint suggests a similar name.
     """
     if isinstance(value, str):
         found = row_named(value, rows)
         if found is not None:
             return found
-        wanted = folded(value)
-        near = difflib.get_close_matches(wanted, [folded(each) for each in rows], n=1)
-        meant = next((f"Did you mean {each!r}? " for each in rows if [folded(each)] == near), "")
-        problem = f"{name} cannot be {shown(value)}"
+        near = difflib.get_close_matches(folded(value), [folded(each) for each in rows], n=1)
+        meant = next((each for each in rows if [folded(each)] == near), None)
     else:
-        meant = ""
-        problem = f"{name} must be a string, got {shown(value)}"
-    raise error(problem, hint=f"{meant}Valid values are {', '.join(map(repr, rows))}.")
+        meant = None
+    raise error(
+        f"{name} must be one of {', '.join(rows)}, got {shown(value)}",
+        hint=None if meant is None else f"Did you mean {meant!r}?",
+    )
 
 
 def row_named(value: str, rows: Mapping[str, _RowT]) -> _RowT | None:
@@ -99,6 +99,19 @@ def boolean(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise InputError(f"{name} must be True or False, got {shown(value)}")
     return value
+
+
+def without(name: str, **flags: bool) -> None:
+    """Check that none of the flags that contradict an argument is set.
+
+    Raises
+    ------
+    InputError
+        If one is.
+    """
+    for flag, is_set in flags.items():
+        if is_set:
+            raise InputError(f"{name} cannot be combined with {flag}")
 
 
 def whole_number(name: str, value: Any, *, least: int | None = None) -> int:

@@ -401,6 +401,7 @@ class Store:
         selection: SelectionLike | None = None,
         *,
         refresh: bool = False,
+        limit: int | None = None,
         offline: bool = False,
         api_url: str | None = None,
         progress: Progress | None = None,
@@ -413,6 +414,8 @@ class Store:
             By default all experiments that are neither withdrawn nor on the exclusion list.
         refresh : bool
             Also download tables that the store has.
+        limit : int, optional
+            Maximum number of missing tables to download; the next call continues.
         offline : bool
             Open no connection; missing tables are then an error.
         api_url : str, optional
@@ -421,21 +424,30 @@ class Store:
 
         Raises
         ------
+        InputError
+            If ``limit`` is combined with ``refresh`` or ``offline``.
         MissingDataError
             If ``offline`` and tables are missing; the message names the experiments.
         """
         from bsv_store.acquisition.clients import client_unless
         from bsv_store.acquisition.sync import sync_unionizes
 
-        ids = self.select(selection)
+        if limit is None:
+            ids = self.select(selection)
+        else:
+            check.without("limit", offline=offline)
+            ids = self.plan_sync_unionizes(selection, refresh=refresh, limit=limit).experiment_ids
         with client_unless(offline, api_url) as client:
             return sync_unionizes(self.database, client, ids, refresh=refresh, progress=progress)
 
-    def plan_sync_unionizes(self, selection: SelectionLike | None = None, *, refresh: bool = False) -> Plan:
+    def plan_sync_unionizes(
+        self, selection: SelectionLike | None = None, *, refresh: bool = False, limit: int | None = None
+    ) -> Plan:
         """Plan `sync_unionizes`, as `plan_fetch` does for volumes."""
         from bsv_store.acquisition.plan import plan_unionizes
 
-        return plan_unionizes(self.database, self.files, self.select(selection), refresh=refresh)
+        plan = plan_unionizes(self.database, self.files, self.select(selection), refresh=refresh)
+        return plan if limit is None else plan.first(limit)
 
     def sync_annotation(
         self,
@@ -478,6 +490,7 @@ class Store:
         spacing_um: int = 100,
         refresh: bool = False,
         workers: int = 4,
+        limit: int | None = None,
         offline: bool = False,
         api_url: str | None = None,
         progress: Progress | None = None,
@@ -496,6 +509,8 @@ class Store:
             Also download volumes that the store has.
         workers : int
             Number of simultaneous downloads.
+        limit : int, optional
+            Maximum number of missing volumes to download; the next call continues.
         offline : bool
             Open no connection; missing volumes are then an error.
         api_url : str, optional
@@ -506,13 +521,23 @@ class Store:
         ------
         EmptySelectionError
             If no experiment matches.
+        InputError
+            If ``limit`` is combined with ``refresh``, so that the next call would download the same again, or with
+            ``offline``.
         MissingDataError
             If ``offline`` and volumes are missing; the message names the experiments.
         """
         from bsv_store.acquisition.clients import client_unless
         from bsv_store.acquisition.fetch import fetch_volumes
 
-        ids = self._nonempty(selection)
+        if limit is None:
+            ids = self._nonempty(selection)
+        else:
+            check.without("limit", offline=offline)
+            plan = self.plan_fetch(
+                selection, kind=kind, spacing_um=spacing_um, refresh=refresh, workers=workers, limit=limit
+            )
+            ids = plan.experiment_ids
         with client_unless(offline, api_url, connections=check.whole_number("workers", workers, least=1)) as client:
             return fetch_volumes(
                 self.database,
@@ -534,6 +559,7 @@ class Store:
         spacing_um: int = 100,
         refresh: bool = False,
         workers: int = 4,
+        limit: int | None = None,
     ) -> Plan:
         """Plan `fetch`: volumes present and missing, requests, bytes, time and disk space. Nothing is downloaded.
 
@@ -541,7 +567,7 @@ class Store:
         """
         from bsv_store.acquisition.plan import plan_volumes
 
-        return plan_volumes(
+        plan = plan_volumes(
             self.database,
             self.files,
             self._nonempty(selection),
@@ -550,6 +576,7 @@ class Store:
             refresh=refresh,
             workers=workers,
         )
+        return plan if limit is None else plan.first(limit)
 
     def fetch_inputs(
         self,

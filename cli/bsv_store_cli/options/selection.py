@@ -180,7 +180,7 @@ def required_selection_options(command: Command) -> Command:
         if is_restricted and all_experiments:
             raise click.UsageError("--all cannot be combined with options that select experiments")
         if not is_restricted and not all_experiments:
-            raise click.UsageError("give options that select experiments, or --all")
+            raise click.UsageError("options that select experiments are required, or --all")
         return command(selection=_selection(**own), **values)
 
     return _decorated(wrapper, [*_OPTIONS, _ALL])
