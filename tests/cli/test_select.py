@@ -201,7 +201,7 @@ def test_experiments_that_a_target_cannot_be_looked_up_for_are_counted(run: Runn
             ["--min-injection-volume 3.0 is above --max-injection-volume 1.0"],
         ),
         (["--injection", "any"], ["--injection", "without --injected-in"]),
-        (["--sex", "X"], ["'X'", "'F', 'M'"]),
+        (["--sex", "X"], ["--sex must be one of M, F, got 'X'"]),
         (["--strain", "c57bl/6j"], ["'c57bl/6j'", "Did you mean C57BL/6J?"]),
         (["--line", "none"], ["'none'", "Did you mean wild-type?"]),
         (["--line", "C57BL/6J"], ["'C57BL/6J'", "Did you mean wild-type?"]),
