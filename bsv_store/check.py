@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import operator
 import os
-import reprlib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from numbers import Integral
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bsv_store.errors import InputError
-from bsv_store.text import folded
+from bsv_store.text import MAX_ID, folded, shown
 
 if TYPE_CHECKING:
     from bsv_store.vocabulary import Row
@@ -41,7 +40,7 @@ def text(name: str, value: object, *, such_as: str, error: type[InputError] = In
     """
     if isinstance(value, str):
         return value
-    raise error(f"{name} must be a string, got {reprlib.repr(value)}", hint=f"For example {such_as!r}.")
+    raise error(f"{name} must be a string, got {shown(value)}", hint=f"For example {such_as!r}.")
 
 
 _RowT = TypeVar("_RowT", bound="Row")
@@ -64,20 +63,29 @@ def choice(name: str, value: object, rows: Mapping[str, _RowT], *, error: type[I
     Raises
     ------
     InputError
-        Or ``error``: if the value is not a string, or not a valid name. The hint suggests a similar name and lists all.
+        Or ``error``: if the value is not one of the names or their synonyms. The hint suggests a similar name.
     """
     if isinstance(value, str):
-        wanted = folded(value)
-        for row in rows.values():
-            if wanted in (folded(each) for each in (row.name, *row.synonyms)):
-                return row
-        near = difflib.get_close_matches(wanted, [folded(each) for each in rows], n=1)
-        meant = next((f"Did you mean {each!r}? " for each in rows if [folded(each)] == near), "")
-        problem = f"{name} cannot be {reprlib.repr(value)}"
+        found = row_named(value, rows)
+        if found is not None:
+            return found
+        near = difflib.get_close_matches(folded(value), [folded(each) for each in rows], n=1)
+        meant = next((each for each in rows if [folded(each)] == near), None)
     else:
-        meant = ""
-        problem = f"{name} must be a string, got {reprlib.repr(value)}"
-    raise error(problem, hint=f"{meant}Valid values are {', '.join(map(repr, rows))}.")
+        meant = None
+    raise error(
+        f"{name} must be one of {', '.join(rows)}, got {shown(value)}",
+        hint=None if meant is None else f"Did you mean {meant!r}?",
+    )
+
+
+def row_named(value: str, rows: Mapping[str, _RowT]) -> _RowT | None:
+    """The row of a closed list that a text names, found as `choice` does; None if there is none."""
+    wanted = folded(value)
+    for row in rows.values():
+        if wanted in (folded(each) for each in (row.name, *row.synonyms)):
+            return row
+    return None
 
 
 def boolean(name: str, value: Any) -> bool:
@@ -89,8 +97,21 @@ def boolean(name: str, value: Any) -> bool:
         If it is not.
     """
     if not isinstance(value, bool):
-        raise InputError(f"{name} must be True or False, got {reprlib.repr(value)}")
+        raise InputError(f"{name} must be True or False, got {shown(value)}")
     return value
+
+
+def without(name: str, **flags: bool) -> None:
+    """Check that none of the flags that contradict an argument is set.
+
+    Raises
+    ------
+    InputError
+        If one is.
+    """
+    for flag, is_set in flags.items():
+        if is_set:
+            raise InputError(f"{name} cannot be combined with {flag}")
 
 
 def whole_number(name: str, value: Any, *, least: int | None = None) -> int:
@@ -116,7 +137,7 @@ def whole_number(name: str, value: Any, *, least: int | None = None) -> int:
         kind = "a positive integer"
     else:
         kind = f"an integer >= {least}"
-    wrong = InputError(f"{name} must be {kind}, got {reprlib.repr(value)}")
+    wrong = InputError(f"{name} must be {kind}, got {shown(value)}")
     try:
         number = operator.index(value)
     except TypeError as error:
@@ -126,17 +147,33 @@ def whole_number(name: str, value: Any, *, least: int | None = None) -> int:
     return number
 
 
+def identifier(name: str, value: Any) -> int:
+    """The value, which must be an id: a positive integer of at most 63 bits, as databases have.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    number = whole_number(name, value, least=1)
+    if number > MAX_ID:
+        raise InputError(f"{name} must be at most {MAX_ID}, got {shown(number)}")
+    return number
+
+
 def path(name: str, value: Any) -> Path:
     """The value, a string or ``os.PathLike``, as a path.
 
     Raises
     ------
     InputError
-        If the value is neither.
+        If the value is neither, or contains a NUL character.
     """
     if isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str):
+        if "\0" in os.fspath(value):
+            raise InputError(f"{name} is not a valid path: {os.fspath(value)!r} contains a NUL character")
         return Path(value)
-    raise InputError(f"{name} must be a path, got {reprlib.repr(value)}", hint="Use a string or a pathlib.Path.")
+    raise InputError(f"{name} must be a path, got {shown(value)}", hint="Use a string or a pathlib.Path.")
 
 
 def past_day(name: str, value: Any) -> date:
@@ -148,7 +185,7 @@ def past_day(name: str, value: Any) -> date:
         If the value is not a ``datetime.date``, or in the future.
     """
     if not isinstance(value, date) or isinstance(value, datetime):
-        raise InputError(f"{name} must be a datetime.date, got {reprlib.repr(value)}")
+        raise InputError(f"{name} must be a datetime.date, got {shown(value)}")
     if value > datetime.now(UTC).date() + timedelta(days=1):
         raise InputError(f"{name} must not be in the future, got {value}")
     return value
@@ -175,7 +212,7 @@ def several(name: str, value: Any, *, such_as: str, error: type[InputError] = In
         return [value]
     if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
         return list(value)
-    raise error(f"{name} must be a single value or a list, got {reprlib.repr(value)}", hint=f"For example {such_as}.")
+    raise error(f"{name} must be a single value or a list, got {shown(value)}", hint=f"For example {such_as}.")
 
 
 def point_um(name: str, value: Any) -> tuple[float, float, float]:
@@ -190,7 +227,7 @@ def point_um(name: str, value: Any) -> tuple[float, float, float]:
         ap, dv, ml = (float(each) for each in value)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{name} must be three numbers, got {reprlib.repr(value)}",
+            f"{name} must be three numbers, got {shown(value)}",
             hint="Use AP, DV, ML in um, for example (8000, 1500, 8500).",
         ) from error
     if looks_like_mm(ap, dv, ml):

@@ -85,20 +85,28 @@ def locate_store(path: Path | str | None = None) -> Location:
         If the path is not valid, or the configuration file cannot be read.
     """
     if path is not None:
-        return Location(_folder(path, "argument"), "argument")
+        return Location(_folder(path, _ARGUMENT_ORIGIN), _ARGUMENT_ORIGIN)
     if variable := os.environ.get(STORE_VARIABLE):
         return Location(_folder(variable, STORE_VARIABLE), STORE_VARIABLE)
     if configured := _configured():
         return configured
     from platformdirs import user_data_path
 
-    return Location(user_data_path("bsv-store", appauthor=False) / "store", "default")
+    return Location(user_data_path("bsv-store", appauthor=False) / "store", DEFAULT_ORIGIN)
+
+
+DEFAULT_ORIGIN = "default"
+_ARGUMENT_ORIGIN = "argument"
+
+
+def _config_file() -> Path:
+    from platformdirs import user_config_path
+
+    return user_config_path("bsv-store", appauthor=False) / "config.toml"
 
 
 def _configured() -> Location | None:
-    from platformdirs import user_config_path
-
-    file = user_config_path("bsv-store", appauthor=False) / "config.toml"
+    file = _config_file()
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -115,7 +123,7 @@ def _configured() -> Location | None:
 
 def _folder(value: object, origin: str) -> Path:
     """An absolute path that file systems and databases accept."""
-    named = f"the path of the store (from {origin})" if origin != "argument" else "the path of the store"
+    named = f"the path of the store (from {origin})" if origin != _ARGUMENT_ORIGIN else "the path of the store"
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else value
     if not isinstance(text, str):
         raise InputError(f"{named} must be a path, got {shown(value)}", hint="Use a string or a pathlib.Path.")
@@ -131,6 +139,34 @@ def _folder(value: object, origin: str) -> Path:
         raise InputError(f"{named} must be valid UTF-8, got {shown(text)}", hint="Rename the folder.") from error
     except RuntimeError as error:
         raise InputError(f"{named}, {shown(text)}, names the home folder of an unknown user") from error
+
+
+def read_located_config(location: Location) -> StoreConfig:
+    """Read the ``store.toml`` of the folder that `locate_store` found.
+
+    Raises
+    ------
+    NotAStoreError
+        As `read_store_config`; the message says which setting named the folder, and what was looked for.
+    SchemaTooNewError, StoreUnreachableError
+        See `read_store_config`.
+    """
+    try:
+        return read_store_config(location.path)
+    except NotAStoreError as error:
+        if location.origin == _ARGUMENT_ORIGIN or (location.path / STORE_FILE).exists():
+            raise
+        if location.origin != DEFAULT_ORIGIN:
+            raise NotAStoreError(
+                f"{error.message} (the folder is named by {location.origin})", hint=error.hint
+            ) from error
+        raise NotAStoreError(
+            f"no store is named, and there is none in the default folder {location.path}",
+            hint=f"{STORE_VARIABLE} is not set, and {_config_file()} "
+            + ("names no store" if _config_file().exists() else "does not exist")
+            + f". Name an existing store: export {STORE_VARIABLE}=FOLDER, or --store FOLDER."
+            " Only if your lab has none yet, create one: bsv-store init FOLDER.",
+        ) from error
 
 
 def read_store_config(path: Path, name: str = STORE_FILE) -> StoreConfig:

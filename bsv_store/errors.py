@@ -17,6 +17,7 @@
     │   │   ├── EnvelopeError
     │   │   ├── ImplausibleVolumeError   contradicts what is known of its experiment
     │   │   └── FrameError               wrong coordinate frame or grid
+    │   ├── IncompleteListError          a list without many experiments that it should have
     │   ├── NotACacheError
     │   └── StoreExistsError
     ├── StoreError                   3   the store is not usable
@@ -118,6 +119,10 @@ class FrameError(FormatError):
 
 class ImplausibleVolumeError(FormatError):
     """A volume contradicts what is known of its experiment."""
+
+
+class IncompleteListError(InputError):
+    """An experiment list seems to be a part of one: ingest it with ``allow_shrinking`` if it is complete."""
 
 
 class NotACacheError(InputError):

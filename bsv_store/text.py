@@ -16,7 +16,11 @@ def shown(value: object) -> str:
     if isinstance(value, int) and abs(value) > MAX_ID:
         # Python refuses to convert integers of thousands of digits.
         return f"{'-' if value < 0 else ''}(an integer of {value.bit_length():,} bits)"
-    text = repr(value) if isinstance(value, str) and value.isprintable() else ascii(value)
+    try:
+        text = repr(value) if isinstance(value, str) and value.isprintable() else ascii(value)
+    except (ValueError, RecursionError):
+        # An integer of thousands of digits in a list, or deep nesting.
+        text = f"a {type(value).__name__} that cannot be shown"
     if len(text) <= _SHOWN:
         return text
     length = f" ({len(value):,} characters)" if isinstance(value, str) else ""

@@ -735,6 +735,7 @@ BIN_METHODS: Mapping[str, BinMethodRow] = _rows(
 SnapshotContent = Literal["structures", "experiments", "unionizes"]
 ExperimentSourceKind = Literal["api", "csv", "csv_2016"]
 UnionizePart = Literal["injection", "projection"]
+Sex = Literal["M", "F"]
 
 SNAPSHOT_CONTENTS: Mapping[str, WordRow[SnapshotContent]] = _rows(
     SnapshotContent,
@@ -773,6 +774,9 @@ EXPERIMENT_SOURCE_KINDS: Mapping[str, ExperimentSourceKindRow] = _rows(
         ExperimentSourceKindRow("csv_2016", "CSV export of 2016 in the older registration", is_historic=True),
     ],
 )
+
+
+SEXES: Mapping[str, WordRow[Sex]] = _rows(Sex, [WordRow("M", "male", ("male",)), WordRow("F", "female", ("female",))])
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,14 @@ def test_points_in_um_are_accepted() -> None:
             check.point_um("point", wrong)
 
 
+def test_ids_have_63_bits() -> None:
+    assert check.identifier("experiment_id", np.int64(7)) == 7
+    assert check.identifier("experiment_id", 2**63 - 1) == 2**63 - 1
+    for wrong in (0, -1, 2**63, 10**5000, True, 1.5, "7", [10**5000]):
+        with pytest.raises(InputError, match="experiment_id must be"):
+            check.identifier("experiment_id", wrong)
+
+
 def test_integers() -> None:
     assert check.whole_number("limit", np.int64(3), least=1) == 3
     assert check.whole_number("limit", -3) == -3
@@ -78,8 +86,10 @@ def test_names_of_a_closed_list() -> None:
     assert check.choice("axis", "ap", AXES).name == "AP"
     assert check.choice("normalize", "injectionVolume", NORMALIZATIONS).name == "injection_volume"
     assert check.choice("normalize", "injection-intensity", NORMALIZATIONS).name == "injection_volume"
-    with pytest.raises(RecipeError, match="normalize cannot be 'injection_volum'") as caught:
+    with pytest.raises(
+        RecipeError, match="normalize must be one of none, injection_volume, got 'injection_volum'"
+    ) as caught:
         check.choice("normalize", "injection_volum", NORMALIZATIONS, error=RecipeError)
-    assert caught.value.hint == "Did you mean 'injection_volume'? Valid values are 'none', 'injection_volume'."
-    with pytest.raises(InputError, match="axis must be a string, got 3"):
+    assert caught.value.hint == "Did you mean 'injection_volume'?"
+    with pytest.raises(InputError, match="axis must be one of AP, DV, ML, got 3"):
         check.choice("axis", 3, AXES)

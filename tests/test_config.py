@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from platformdirs import user_config_path
 
+from bsv_store import open_store
 from bsv_store.config import StoreConfig, locate_store, read_store_config
 from bsv_store.errors import InputError, NotAStoreError, SchemaTooNewError
+from bsv_store.store.opening import schema_state
 
 
 def configure(text: str) -> Path:
@@ -29,6 +31,34 @@ def test_argument_comes_before_environment_before_file_before_default(
     monkeypatch.setenv("BSV_STORE", str(tmp_path / "environment"))
     assert locate_store().path == tmp_path / "environment"
     assert locate_store(tmp_path / "argument").path == tmp_path / "argument"
+
+
+def test_without_any_setting_the_error_says_what_was_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    default = locate_store().path
+    with pytest.raises(NotAStoreError) as caught:
+        open_store()
+    said = str(caught.value)
+    assert f"no store is named, and there is none in the default folder {default}" in said
+    assert "BSV_STORE is not set" in said
+    assert "config.toml does not exist" in said
+    assert "export BSV_STORE=FOLDER, or --store FOLDER" in said
+    # The advice to create one comes last.
+    assert said.index("init") > said.index("--store")
+    with pytest.raises(NotAStoreError, match="BSV_STORE is not set"):
+        schema_state()
+    configure("other = 1")
+    with pytest.raises(NotAStoreError, match=r"config\.toml names no store"):
+        open_store()
+
+
+def test_an_error_names_the_setting_that_named_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = configure(f'store = "{tmp_path / "configured"}"')
+    with pytest.raises(NotAStoreError, match=r"configured is not a bsv-store.*\(the folder is named by ") as caught:
+        open_store()
+    assert str(file) in str(caught.value)
+    monkeypatch.setenv("BSV_STORE", str(tmp_path / "environment"))
+    with pytest.raises(NotAStoreError, match=r"environment is not a bsv-store.*named by BSV_STORE\)"):
+        open_store()
 
 
 @pytest.mark.parametrize("text", ["store = ", "store = 3"])

@@ -53,6 +53,7 @@ ELSEWHERE = {
     "ANNOTATION_OUTCOMES": "acquisition/test_annotation.py",
     "CACHE_LAYOUTS": "sources/test_caches.py",
     "EXPERIMENT_SOURCE_KINDS": "catalog/ingest/test_experiments.py",
+    "SEXES": "catalog/ingest/test_experiments.py",
     "SNAPSHOT_CONTENTS": "cli/test_sync.py",
 }
 

@@ -27,7 +27,7 @@ from bsv_store.catalog.volumes import find_volumes, record_volume
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import DamagedFileError, FormatError, ImplausibleVolumeError, InputError
 from bsv_store.formats.density_zip import read_density_raw
-from bsv_store.formats.experiments import read_experiments
+from bsv_store.formats.experiments import read_experiments, refuse_old_cache
 from bsv_store.formats.matlab import read_injection_info
 from bsv_store.formats.nrrd import read_nrrd, spool_nrrd
 from bsv_store.formats.structures import read_structures
@@ -246,6 +246,8 @@ class _Adoption:
 
     def _adopt_experiments(self, path: Path) -> IngestReport:
         # The date of the list is unknown, because copying a cache changes the times of its files.
+        for manifest in sorted(path.parent.glob("*manifest.json")):
+            refuse_old_cache(file_bytes(manifest), what=str(manifest))
         experiments = read_experiments(file_bytes(path), what=str(path))
         return ingest_experiments(self.database, experiments, source=self._source(path))
 

@@ -11,7 +11,7 @@ from bsv_store.catalog.database.bulk import refresh_statistics_after
 from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures, ingest_unionizes
 from bsv_store.check import past_day
 from bsv_store.formats.experiments import read_experiments
-from bsv_store.formats.input_file import input_bytes
+from bsv_store.formats.input_file import decompressed, read_input_file, shown_path
 from bsv_store.formats.structures import read_structures
 from bsv_store.formats.unionizes import read_unionizes
 
@@ -25,22 +25,27 @@ def ingest_structure_file(database: Database, file: Path) -> IngestReport:
     """See `Store.ingest_structures`."""
     # The CSV in circulation has damaged acronyms: it is only used for what no better source has.
     kind = "csv" if file.suffix.lower() == ".csv" else "file"
-    ontology = read_structures(file_bytes(file), what=str(file))
-    return _with_statistics(database, ingest_structures(database, ontology, source=file.name, kind=kind))
+    ontology = read_structures(file_bytes(file), what=shown_path(file))
+    return _with_statistics(database, ingest_structures(database, ontology, source=source_name(file), kind=kind))
 
 
-def ingest_experiment_file(database: Database, file: Path, *, upstream_date: date | None = None) -> IngestReport:
+def ingest_experiment_file(
+    database: Database, file: Path, *, upstream_date: date | None = None, allow_shrinking: bool = False
+) -> IngestReport:
     """See `Store.ingest_experiments`."""
     # Future dates are refused: such a list would stay the newest, and all later lists would count as history.
     day = date_in_name(file.name) if upstream_date is None else past_day("upstream_date", upstream_date)
-    experiments = read_experiments(file_bytes(file), what=str(file), upstream_date=day)
-    return _with_statistics(database, ingest_experiments(database, experiments, source=file.name))
+    experiments = read_experiments(file_bytes(file), what=shown_path(file), upstream_date=day)
+    report = ingest_experiments(
+        database, experiments, source=source_name(file), allow_shrinking=allow_shrinking, may_be_part=True
+    )
+    return _with_statistics(database, report)
 
 
 def ingest_unionize_file(database: Database, file: Path) -> IngestReport:
     """See `Store.ingest_unionizes`."""
-    table = read_unionizes(file_bytes(file), what=str(file))
-    return _with_statistics(database, ingest_unionizes(database, table, source=file.name, kind="file"))
+    table = read_unionizes(file_bytes(file), what=shown_path(file))
+    return _with_statistics(database, ingest_unionizes(database, table, source=source_name(file), kind="file"))
 
 
 def _with_statistics(database: Database, report: IngestReport) -> IngestReport:
@@ -49,14 +54,19 @@ def _with_statistics(database: Database, report: IngestReport) -> IngestReport:
 
 
 def file_bytes(file: Path) -> bytes:
-    """The content of a file; a gzip file is decompressed.
+    """The content of a file, decompressed if it is compressed with gzip.
 
     Raises
     ------
     InputError
-        If it cannot be read, is not a regular file, or is too large.
+        If it cannot be read, or is not a regular file.
     """
-    return input_bytes(file, what=str(file))
+    return decompressed(read_input_file(file), what=shown_path(file))
+
+
+def source_name(file: Path) -> str:
+    """The name of a file for the log of snapshots, with escapes for bytes that are not UTF-8."""
+    return file.name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def date_in_name(name: str) -> date | None:

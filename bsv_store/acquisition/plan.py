@@ -17,6 +17,7 @@ from bsv_store.acquisition.presence import check_known, experiments_with_unioniz
 from bsv_store.acquisition.tasks.unionizes import UNIONIZE_BATCH
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import SourceSnapshot, StoredVolume
+from bsv_store.check import whole_number, without
 from bsv_store.errors import NoSpaceError
 from bsv_store.text import duration_text, number_of, size_text
 from bsv_store.vocabulary import VOLUME_KINDS, VolumeKind
@@ -103,7 +104,16 @@ class Plan:
         return not self.missing or self.store_bytes + self.scratch_bytes + _MARGIN_BYTES <= self.free_bytes
 
     def first(self, count: int) -> Plan:
-        """The plan limited to the first ``count`` missing experiments; the others are left for a later run."""
+        """The plan limited to the first ``count`` missing experiments; the others are left for a later run.
+
+        Raises
+        ------
+        InputError
+            If the count is not a positive integer, or everything is downloaded again: the next run would download the
+            same.
+        """
+        whole_number("limit", count, least=1)
+        without("limit", refresh=self.refresh)
         if count >= len(self.missing):
             return self
         share = count / len(self.missing)

@@ -86,7 +86,7 @@ def sync_structures(database: Database, client: AllenClient) -> IngestReport:
     return report
 
 
-def sync_experiments(database: Database, client: AllenClient) -> IngestReport:
+def sync_experiments(database: Database, client: AllenClient, *, allow_shrinking: bool = False) -> IngestReport:
     """Update the experiment list.
 
     Raises
@@ -100,7 +100,7 @@ def sync_experiments(database: Database, client: AllenClient) -> IngestReport:
     """
     database.require_writable()
     reply = client.experiments()
-    report = ingest_experiments(database, reply.value, source=reply.source)
+    report = ingest_experiments(database, reply.value, source=reply.source, allow_shrinking=allow_shrinking)
     refresh_statistics_after(database, report.written)
     return report
 

@@ -19,7 +19,7 @@ from bsv_store.averaging.normalization import divisors
 from bsv_store.averaging.recipe import canonical_json
 from bsv_store.catalog.missing import excluded_reasons, leave_out, nothing_left, without_volume
 from bsv_store.catalog.selection.commands import sync_command
-from bsv_store.catalog.selection.resolve import resolve_nonempty
+from bsv_store.catalog.selection.resolve import resolve_with_exclusions
 from bsv_store.catalog.structures import ancestry as read_ancestry
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.errors import RecipeError
@@ -158,11 +158,11 @@ def gather_inputs(
     UnknownStructureError, UnknownExperimentError, SelectionError
         If the selection or grouping names something that the catalog does not have.
     """
-    selected = resolve_nonempty(connection, recipe.selection)
+    selected, excluded = resolve_with_exclusions(connection, recipe.selection)
     experiments = experiment_facts(connection, selected)
     ancestry = read_ancestry(connection) if _uses_regions(recipe.grouping) else {}
     # Reasons are part of the fingerprint: a changed exclusion list gives a new version.
-    reasons = {**excluded_reasons(connection, recipe.selection), **(damaged or {})}
+    reasons = {**excluded_reasons(excluded), **(damaged or {})}
     required = _RequiredData(connection, recipe)
     while True:
         remaining = [each for each in experiments if each.experiment_id not in reasons]

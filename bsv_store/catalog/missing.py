@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, assert_never
 
 from bsv_store.catalog.selection.commands import fetch_command
-from bsv_store.catalog.selection.resolve import excluded_from
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.errors import MissingDataError
 from bsv_store.text import listed_ids, number_of
@@ -25,9 +24,9 @@ DAMAGED = "its stored file is missing or damaged"
 LEAVE_OUT_HINT = "Or leave such experiments out (--missing leave-out, missing='leave_out')."
 
 
-def excluded_reasons(connection: Connection, selection: Selection) -> dict[int, str]:
-    """The reason for each experiment that the exclusion list removes from a selection."""
-    return {each: f"excluded: {reason}" for each, reason in excluded_from(connection, selection).items()}
+def excluded_reasons(excluded: Mapping[int, str]) -> dict[int, str]:
+    """The reason for leaving out each experiment, given its reason on the exclusion list."""
+    return {each: f"excluded: {reason}" for each, reason in excluded.items()}
 
 
 def leave_out(ids: Collection[int], reason: str, *, missing: MissingPolicy, hint: str) -> dict[int, str]:

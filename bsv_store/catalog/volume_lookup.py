@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bsv_store.catalog.volumes import find_volumes, volumes_of
-from bsv_store.check import whole_number
+from bsv_store.check import identifier
 from bsv_store.errors import MissingDataError
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ def stored_volume(database: Database, experiment_id: int, *, kind: VolumeKind, s
     Raises
     ------
     InputError
-        If the id is not an integer.
+        If the id is not valid.
     MissingDataError
         If the store does not have it; the hint is the command that fetches it.
     """
-    experiment_id = whole_number("experiment_id", experiment_id)
+    experiment_id = identifier("experiment_id", experiment_id)
     with database.reading() as connection:
         found = find_volumes(connection, [experiment_id], kind=kind, spacing_um=spacing_um)
         others = [] if experiment_id in found else volumes_of(connection, experiment_id)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from bsv_store.check import text as checked_text
 from bsv_store.errors import InputError
+from bsv_store.text import shown
 
 LATEST = "latest"
 
@@ -40,6 +41,9 @@ class DatasetRef:
         return f"{self.name}@{self.tag or LATEST}"
 
 
+_MAX_DIGITS = 18
+
+
 def parse_ref(text: str) -> DatasetRef:
     """The reference ``name``, ``name@3``, ``name@latest`` or ``name@tag``.
 
@@ -58,8 +62,9 @@ def parse_ref(text: str) -> DatasetRef:
     if not at or which == LATEST:
         return DatasetRef(checked)
     if which.isascii() and which.isdigit():
-        if int(which) < 1:
-            raise InputError(f"{text!r} is not a valid reference", hint="Versions are numbered from 1.")
+        # Databases have integers of 63 bits; Python refuses to convert thousands of digits.
+        if len(which) > _MAX_DIGITS or int(which) < 1:
+            raise InputError(f"{shown(text)} is not a valid reference", hint="Versions are numbered from 1.")
         return DatasetRef(checked, number=int(which))
     if not which:
         raise InputError(

@@ -15,7 +15,7 @@ import numpy as np
 
 from bsv_store.errors import FormatError, FrameError
 from bsv_store.formats.fields import DAMAGED_HINT, looks_like_html, quoted
-from bsv_store.formats.input_file import input_bytes, open_input
+from bsv_store.formats.input_file import decompressed, open_input, read_input_file
 from bsv_store.formats.metaimage import MAX_HEADER_BYTES, MetaImageHeader, read_metaimage_header
 from bsv_store.volumes.checks import checked_volume
 from bsv_store.volumes.grid import CCFV2_SHAPE_100UM, Grid
@@ -113,7 +113,11 @@ def read_density_raw(source: bytes | Path, *, what: str, header: Path | None = N
         If a file cannot be read.
     """
     if header is not None:
-        text = input_bytes(header, what=str(header), limit=MAX_HEADER_BYTES)
+        text = decompressed(
+            read_input_file(header, what=str(header), max_bytes=MAX_HEADER_BYTES),
+            what=str(header),
+            max_bytes=MAX_HEADER_BYTES,
+        )
         _check_header(read_metaimage_header(text, what=str(header)), what=str(header))
     if isinstance(source, Path):
         with open_input(source, what=what) as stream:

@@ -7,25 +7,28 @@ that one function checks every value.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 from bsv_store.catalog.records import LISTED_TEXTS, ExperimentList, ExperimentRecord, LineRecord
 from bsv_store.errors import FormatError
-from bsv_store.formats.envelope import read_json, read_rows
+from bsv_store.formats.envelope import read_json, rows_of
 from bsv_store.formats.fields import (
     DAMAGED_HINT,
     checked_amount,
     checked_id,
     checked_text,
     csv_rows,
+    decoded,
     float_from_text,
     int_from_text,
     optional_text,
     quoted,
+    whole,
 )
+from bsv_store.formats.input_file import decompressed
 from bsv_store.vocabulary import ExperimentSourceKind
 from bsv_store.volumes.grid import AXES, EXTENT_UM
 
@@ -101,7 +104,8 @@ def read_experiments(body: bytes, *, what: str, upstream_date: date | None = Non
     Parameters
     ----------
     body : bytes
-        ApiConnectivity (a bare list or the RMA envelope), a source search reply, or one of the web site's CSV exports.
+        ApiConnectivity (a bare list or the RMA envelope), a source search reply, or one of the web site's CSV exports;
+        also compressed with gzip.
     what : str
         Name of the file or reply, for errors.
     upstream_date : datetime.date, optional
@@ -119,10 +123,19 @@ def read_experiments(body: bytes, *, what: str, upstream_date: date | None = Non
         If the reply reports failure or is one page of several.
     FormatError
         If it is not such a list, is empty or truncated, is missing columns, mixes two registrations, has a value of a
-        wrong type or out of range, or has an id twice with differences other than the line.
+        wrong type or out of range, or has an id twice with differences other than the line; or if it has rows of
+        AllenSDK's ``get_experiments``, or is the list of a cache of AllenSDK 0.13 or older.
     """
+    body = decompressed(body, what=what)
     if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{"):
-        return experiments_from_rows(read_rows(body, what=what), what=what, upstream_date=upstream_date)
+        value = read_json(body, what=what)
+        _refuse_simplified(_names(value), what=what)
+        if isinstance(value, dict) and value and all(key.isdecimal() for key in value):
+            raise FormatError(
+                f"{what} has rows by experiment id, as old versions of AllenSDK wrote them, not a list of Allen",
+                hint=_SDK_HINT,
+            )
+        return experiments_from_rows(rows_of(value, what=what), what=what, upstream_date=upstream_date)
     kind, rows = _rows_from_csv(body, what=what)
     return _listed(rows, _SEARCH, kind, what=what, upstream_date=upstream_date)
 
@@ -149,6 +162,8 @@ def experiments_from_rows(
     if not rows:
         raise FormatError(f"{what} contains no experiment", hint=_HINT_SHAPES)
     shape = _API if _API.id in rows[0] else _SEARCH
+    if shape is _SEARCH and {shape.id, shape.structure_id} <= rows[0].keys() and shape.volume not in rows[0]:
+        raise FormatError(f"{what} has no {shape.volume}: {_OLD_CACHE}", hint=_OLD_HINT)
     if shape.id not in rows[0] or shape.structure_id not in rows[0]:
         raise FormatError(
             f"{what} is not an experiment list: its first row is missing {shape.structure_id}; "
@@ -156,6 +171,56 @@ def experiments_from_rows(
             hint=_HINT_SHAPES,
         )
     return _listed(rows, shape, "api", what=what, upstream_date=upstream_date)
+
+
+# A field that AllenSDK adds to the rows that it returns, and that no list of Allen has.
+_SDK_FIELD = "primary_injection_structure"
+_SDK_HINT = (
+    "Adopt the cache folder of AllenSDK, ingest its experiments.json, or download the list: "
+    "`bsv-store sync experiments`."
+)
+
+
+def _names(value: Any) -> set[str]:
+    """The names of fields in rows in any orientation: a list of rows, rows by id, or columns."""
+    if isinstance(value, list):
+        return set(value[0]) if value and isinstance(value[0], dict) else set()
+    if isinstance(value, dict) and "msg" not in value:
+        first = next(iter(value.values()), None)
+        return {*value, *(first if isinstance(first, dict) else ())}
+    return set()
+
+
+def _refuse_simplified(names: Collection[str], *, what: str) -> None:
+    if _SDK_FIELD in names:
+        raise FormatError(
+            f"{what} has rows of AllenSDK's get_experiments(), which do not have the types of the transgenic lines "
+            "and may be a part of the list",
+            hint=_SDK_HINT,
+        )
+
+
+def refuse_old_cache(manifest: bytes, *, what: str) -> None:
+    """Refuse the experiment list of a cache of AllenSDK 0.13 or older, whose manifest has version 1.2 or less.
+
+    Raises
+    ------
+    FormatError
+        If the manifest has such a version. Another body is not judged.
+    """
+    try:
+        entries = read_json(manifest, what=what)["manifest"]
+        versions = [entry["value"] for entry in entries if entry.get("type") == "manifest_version"]
+        version = float(versions[0]) if versions else None
+    except (FormatError, TypeError, KeyError, ValueError, AttributeError):
+        return
+    if version is not None and version <= _OLD_MANIFEST:
+        raise FormatError(f"{what} is of version {version:g}: {_OLD_CACHE}", hint=_OLD_HINT)
+
+
+_OLD_MANIFEST = 1.2
+_OLD_CACHE = "AllenSDK 0.13 or older wrote the cache, whose experiment list is in an older registration"
+_OLD_HINT = "Download the current list: `bsv-store sync experiments`."
 
 
 def _listed(
@@ -187,8 +252,8 @@ def _record(row: Mapping[str, Any], shape: _Shape, *, what: str) -> ExperimentRe
     return ExperimentRecord(
         id=experiment_id,
         primary_structure_id=checked_id(row[shape.structure_id], field=shape.structure_id, what=here),
-        primary_structure_acronym=checked_text(row[shape.acronym], field=shape.acronym, what=here),
-        specimen_name=optional_text(row.get(shape.specimen), field=shape.specimen, what=here),
+        primary_structure_acronym=checked_text(_stripped(row[shape.acronym]), field=shape.acronym, what=here),
+        specimen_name=_text(row.get(shape.specimen), field=shape.specimen, what=here),
         product_id=None if product is None else checked_id(product, field=shape.product, what=here),
         injection_volume=checked_amount(row[shape.volume], field=shape.volume, what=here),
         injection_ap=ap,
@@ -197,8 +262,17 @@ def _record(row: Mapping[str, Any], shape: _Shape, *, what: str) -> ExperimentRe
         projection_volume=checked_amount(row.get("sum"), field="sum", what=here),
         injection_structure_ids=_structure_ids(row[shape.structures], field=shape.structures, what=here),
         lines=_lines(row, shape, what=here),
-        **{name: optional_text(row.get(key), field=key, what=here) for name, key in LISTED_TEXTS.items()},
+        **{name: _text(row.get(key), field=key, what=here) for name, key in LISTED_TEXTS.items()},
     )
+
+
+def _text(value: object, *, field: str, what: str) -> str | None:
+    """A text without blanks around it; None if nothing remains."""
+    return optional_text(_stripped(value), field=field, what=what)
+
+
+def _stripped(value: object) -> object:
+    return value.strip(" ") if isinstance(value, str) else value
 
 
 def _coordinates(row: Mapping[str, Any], shape: _Shape, *, what: str) -> tuple[int, int, int] | tuple[None, None, None]:
@@ -213,6 +287,7 @@ def _coordinates(row: Mapping[str, Any], shape: _Shape, *, what: str) -> tuple[i
             )
     else:
         values = [row.get(name) for name in shape.coordinates]
+    values = [whole(value) for value in values]
     if all(value is None or (type(value) is int and value == 0) for value in values):
         return None, None, None
     for axis, value, extent in zip(AXES, values, EXTENT_UM, strict=True):
@@ -245,7 +320,7 @@ def _structure_ids(value: object, *, field: str, what: str) -> tuple[int, ...]:
 
 
 def _lines(row: Mapping[str, Any], shape: _Shape, *, what: str) -> tuple[LineRecord, ...]:
-    line = row[shape.line]
+    line = _stripped(row[shape.line])
     if line is None or line == "":
         if row.get("transgenic_line_id") is not None:
             raise FormatError(
@@ -258,17 +333,15 @@ def _lines(row: Mapping[str, Any], shape: _Shape, *, what: str) -> tuple[LineRec
     if not isinstance(line, dict):
         raise FormatError(f"{what}: {shape.line} is {quoted(line)}, neither a name nor an object", hint=DAMAGED_HINT)
     line_id = line.get("id")
-    name = checked_text(line.get("name"), field="name of the transgenic line", what=what)
+    name = checked_text(_stripped(line.get("name")), field="name of the transgenic line", what=what)
     here = f"{what}, line {quoted(name)}"
     return (
         LineRecord(
             name=name,
             allen_id=None if line_id is None else checked_id(line_id, field="id of the line", what=here),
-            type_name=optional_text(
-                line.get("transgenic_line_type_name"), field="transgenic_line_type_name", what=here
-            ),
+            type_name=_text(line.get("transgenic_line_type_name"), field="transgenic_line_type_name", what=here),
             description=optional_text(line.get("description"), field="description", what=here, prose=True),
-            stock_number=optional_text(line.get("stock_number"), field="stock_number", what=here),
+            stock_number=_text(line.get("stock_number"), field="stock_number", what=here),
         ),
     )
 
@@ -294,6 +367,7 @@ def _merged(earlier: ExperimentRecord, later: ExperimentRecord, *, what: str) ->
 
 
 def _rows_from_csv(body: bytes, *, what: str) -> tuple[ExperimentSourceKind, list[dict[str, Any]]]:
+    _refuse_simplified(_csv_names(body, what=what), what=what)
     header, rows = csv_rows(body, what=what)
     if missing := [name for name in _CSV_COLUMNS if name not in header]:
         raise FormatError(
@@ -301,6 +375,12 @@ def _rows_from_csv(body: bytes, *, what: str) -> tuple[ExperimentSourceKind, lis
         )
     kind = _registration(header, rows, what=what)
     return kind, [_typed(row, what=what) for row in rows]
+
+
+def _csv_names(body: bytes, *, what: str) -> list[str]:
+    """The names in the first line, which may have duplicates: AllenSDK's frames have the id as index and as column."""
+    first = next((line for line in decoded(body, what=what).splitlines() if line.strip()), "")
+    return re.split(r"[,;\t]", first)
 
 
 def _registration(header: Sequence[str], rows: Sequence[Mapping[str, str]], *, what: str) -> ExperimentSourceKind:
@@ -326,7 +406,7 @@ def _typed(row: Mapping[str, str], *, what: str) -> dict[str, Any]:
     """The CSV row in the form of the source search."""
     here = f"{what}, experiment {quoted(row['id'], limit=20)}"
     page = row.get("experiment_page_url", "")
-    if page and page.rpartition("/")[2] != row["id"]:
+    if page and page.rpartition("/")[2] != str(int_from_text(row["id"], field="id", what=here)):
         raise FormatError(f"{here}: its page is that of another experiment: {quoted(page)}", hint=DAMAGED_HINT)
     typed: dict[str, Any] = dict(row)
     for name in _CSV_INTS:

@@ -6,6 +6,7 @@ text are refused. Quotes, commas, percent signs and the like are ordinary text: 
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import math
@@ -26,7 +27,10 @@ _INVISIBLE = (
 )
 _BAD_IN_PROSE = re.compile(f"[{_INVISIBLE}]")
 _BAD_IN_TEXT = re.compile(f"[{_INVISIBLE}\t\n\r]")
-_DIGITS = re.compile(r"[0-9]{1,19}")
+# Spreadsheets and pandas write the ids of a column as 2.0 if one of its cells is empty.
+_DIGITS = re.compile(r"([0-9]{1,19})(\.0*)?")
+# Floats above are not exact.
+_MAX_EXACT = 2**53
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
@@ -81,14 +85,20 @@ def optional_text(value: object, *, field: str, what: str, prose: bool = False) 
     return checked_text(value, field=field, what=what, prose=prose)
 
 
+def whole(value: object) -> object:
+    """The int that a whole float stands for, as JSON written by pandas has; any other value as it is."""
+    return int(value) if type(value) is float and value.is_integer() and abs(value) < _MAX_EXACT else value
+
+
 def checked_id(value: object, *, field: str, what: str) -> int:
-    """Validate an id: a positive int below 2**63.
+    """Validate an id: a positive whole number below 2**63.
 
     Raises
     ------
     FormatError
-        If it is anything else: a bool, a float, a string of digits.
+        If it is anything else: a bool, a fraction, a string of digits.
     """
+    value = whole(value)
     if type(value) is not int or not 0 < value <= MAX_ID:
         raise FormatError(f"{what}: {field} is {quoted(value)}, not an id (a positive whole number)", hint=DAMAGED_HINT)
     return value
@@ -118,13 +128,20 @@ def int_from_text(text: str, *, field: str, what: str) -> int | None:
     Raises
     ------
     FormatError
-        If the cell contains anything but digits.
+        If the cell contains anything but digits, except a fraction of zero.
     """
+    text = text.strip()
     if text == "":
         return None
-    if not _DIGITS.fullmatch(text):
-        raise FormatError(f"{what}: {field} is {quoted(text)}, not a whole number", hint=DAMAGED_HINT)
-    return int(text)
+    match = _DIGITS.fullmatch(text)
+    if match and not (match[2] and int(match[1]) >= _MAX_EXACT):
+        return int(match[1])
+    if _NUMBER.fullmatch(text) and text.strip("0123456789"):
+        raise FormatError(
+            f"{what}: {field} is {quoted(text)}, not a whole number",
+            hint="A program that read it as a floating point number may have rounded it. Get the file from its source.",
+        )
+    raise FormatError(f"{what}: {field} is {quoted(text)}, not a whole number", hint=DAMAGED_HINT)
 
 
 def float_from_text(text: str, *, field: str, what: str) -> float | None:
@@ -135,11 +152,20 @@ def float_from_text(text: str, *, field: str, what: str) -> float | None:
     FormatError
         If the cell is not a decimal number; "nan" and "inf" are not accepted.
     """
+    text = text.strip()
     if text == "":
         return None
+    if _NUMBER.fullmatch(text.replace(",", ".")) and "," in text:
+        raise FormatError(
+            f"{what}: {field} is {quoted(text)}; its comma may separate decimals or thousands",
+            hint="Save the file with decimal points.",
+        )
     if not _NUMBER.fullmatch(text):
         raise FormatError(f"{what}: {field} is {quoted(text)}, not a number", hint=DAMAGED_HINT)
     return float(text)
+
+
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def decoded(body: bytes, *, what: str) -> str:
@@ -150,6 +176,8 @@ def decoded(body: bytes, *, what: str) -> str:
     FormatError
         If the bytes are not UTF-8.
     """
+    if body.startswith(_UTF_16):
+        raise FormatError(f"{what} is UTF-16 text", hint="Save it as UTF-8.")
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -161,8 +189,15 @@ def looks_like_html(body: bytes) -> bool:
     return body[:256].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
+# The first of those that give the header as many columns.
+_DELIMITERS = (",", ";", "\t")
+
+
 def csv_rows(body: bytes, *, what: str) -> tuple[list[str], list[dict[str, str]]]:
     """Header and rows of a CSV file, all rows as long as the header.
+
+    Cells are separated by commas, semicolons or tabs, whichever gives the header most columns. Rows without any value
+    are skipped.
 
     Raises
     ------
@@ -177,9 +212,13 @@ def csv_rows(body: bytes, *, what: str) -> tuple[list[str], list[dict[str, str]]
     if not text.endswith(("\n", "\r")):
         # A file truncated inside its last number would otherwise pass with a wrong value.
         raise FormatError(f"{what} ends in the middle of a line: it is truncated", hint=DAMAGED_HINT)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    first = next(line for line in text.splitlines() if line.strip())
+    delimiter = max(_DELIMITERS, key=lambda each: len(next(csv.reader([first], delimiter=each), [])))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows = list(_numbered(reader, what=what))
-    header = rows[0][1]
+    if not rows:
+        raise FormatError(f"{what} is empty", hint=DAMAGED_HINT)
+    header = [name.strip() for name in rows[0][1]]
     if len(set(header)) != len(header):
         twice = sorted({name for name in header if header.count(name) > 1})
         raise FormatError(f"{what} has duplicate columns: {quoted(twice)}", hint=DAMAGED_HINT)
@@ -192,7 +231,7 @@ def csv_rows(body: bytes, *, what: str) -> tuple[list[str], list[dict[str, str]]
 def _numbered(reader: Iterator[list[str]], *, what: str) -> Iterator[tuple[int, list[str]]]:
     try:
         for number, row in enumerate(reader, start=1):
-            if row:
+            if any(cell.strip() for cell in row):
                 yield number, row
     except csv.Error as error:
         raise FormatError(f"{what} is not a complete CSV file: {error}", hint=DAMAGED_HINT) from error

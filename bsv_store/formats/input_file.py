@@ -1,10 +1,8 @@
-"""Opening input files: what is not a regular file, or too large, is refused before it is read."""
+"""Read input files: regular files only, of a limited size, also compressed with gzip."""
 
 from __future__ import annotations
 
 import gzip
-import io
-import os
 import stat
 import zlib
 from pathlib import Path
@@ -12,11 +10,17 @@ from typing import BinaryIO, cast
 
 from bsv_store.errors import FormatError, InputError
 from bsv_store.formats.fields import DAMAGED_HINT
+from bsv_store.text import shown, size_text
 
-MAX_TEXT_BYTES = 1 << 30
-"""Tables and lists are read at once: the unionize rows of forty experiments have 60 MB as JSON."""
+MAX_BYTES = 2_000_000_000
+"""The size of an input file, also after decompression. An experiment list has 3 MB, a unionize table 0.5 MB."""
+
+# A shell's <(command) is a pipe that is open already, like standard input.
+_OPEN_FILES = (Path("/dev/fd"), Path("/proc/self/fd"))
 
 GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_WINDOW = 31  # zlib: 15 bits, with the header of gzip
+
 _SPECIAL = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -26,7 +30,7 @@ _SPECIAL = (
 )
 
 
-def open_input(path: Path, *, what: str, limit: int | None = None) -> BinaryIO:
+def open_input(path: Path, *, what: str) -> BinaryIO:
     """Open a regular file for reading.
 
     Parameters
@@ -34,59 +38,118 @@ def open_input(path: Path, *, what: str, limit: int | None = None) -> BinaryIO:
     path : Path
     what : str
         Name of the file, for errors.
-    limit : int, optional
-        Largest size in bytes.
 
     Raises
     ------
     InputError
         If it does not exist, cannot be read, or is not a regular file.
-    FormatError
-        If it is larger than ``limit``.
     """
+    require_regular_file(path, what=what)
     try:
-        # Opening a named pipe would wait for a writer.
-        mode = path.stat().st_mode
-        special = next((words for is_special, words in _SPECIAL if is_special(mode)), None)
-        file = path.open("rb") if special is None else None
+        return path.open("rb")
     except OSError as error:
         raise InputError(
             f"{what} cannot be read: {error.strerror or error}", hint="Check path and permissions."
         ) from error
-    except ValueError as error:
-        # For example a NUL byte in the name.
-        raise InputError(f"{what} cannot be read: {error}", hint="Check the path.") from error
-    if file is None:
-        raise InputError(f"{what} is {special}, not a regular file", hint="Check the path.")
-    size = os.fstat(file.fileno()).st_size
-    if limit is not None and size > limit:
-        file.close()
-        raise FormatError(f"{what} has {size:,} bytes, more than {limit:,}", hint=DAMAGED_HINT)
-    return file
 
 
-def input_bytes(path: Path, *, what: str, limit: int = MAX_TEXT_BYTES) -> bytes:
-    """The content of a regular file; that of a gzip file is decompressed.
+def read_input_file(file: Path, *, what: str | None = None, max_bytes: int = MAX_BYTES) -> bytes:
+    """The content of a file.
 
     Raises
     ------
-    InputError, FormatError
-        As `open_input` does; or if a gzip file is damaged, or its content larger than ``limit``.
+    InputError
+        If it cannot be read, or is neither a regular file nor one that the shell has opened: reading a device or a
+        pipe may never end.
+    FormatError
+        If it is too large.
     """
-    with open_input(path, what=what, limit=limit) as file:
-        try:
-            body = file.read(limit + 1)
-        except OSError as error:
-            raise InputError(
-                f"{what} cannot be read: {error.strerror or error}", hint="Check path and permissions."
-            ) from error
+    name = what or shown_path(file)
+    if file.parent not in _OPEN_FILES:
+        require_regular_file(file, what=name)
+    try:
+        with file.open("rb") as stream:
+            return read_stream(stream, what=name, max_bytes=max_bytes)
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {error.strerror or error}") from error
+
+
+def require_regular_file(file: Path, *, what: str | None = None) -> None:
+    """Check that a file can be read to its end: opening a pipe may wait forever, and devices may have no end.
+
+    Raises
+    ------
+    InputError
+        If it does not exist, or is a folder, a device, a pipe or a socket.
+    """
+    name = what or shown_path(file)
+    try:
+        mode = file.stat().st_mode
+    except OSError as error:
+        raise InputError(
+            f"{name} cannot be read: {error.strerror or error}", hint="Check path and permissions."
+        ) from error
+    except ValueError as error:
+        # A NUL character.
+        raise InputError(f"{name} is not a valid path: {error}") from error
+    if special := next((words for is_special, words in _SPECIAL if is_special(mode)), None):
+        raise InputError(
+            f"{name} cannot be read: it is {special}, not a regular file", hint="Save the data to a file first."
+        )
+
+
+def read_stream(stream: BinaryIO, *, what: str, max_bytes: int) -> bytes:
+    """The rest of a stream.
+
+    Raises
+    ------
+    FormatError
+        If it is too large.
+    """
+    body = stream.read(max_bytes + 1)
+    if len(body) > max_bytes:
+        raise _too_large(what, max_bytes)
+    return body
+
+
+def _too_large(what: str, max_bytes: int) -> FormatError:
+    return FormatError(f"{what} has more than {size_text(max_bytes)}: it is not a file of this kind")
+
+
+def shown_path(file: Path) -> str:
+    """A path for messages; bytes that are not UTF-8 and control characters are escaped."""
+    text = str(file)
+    return text if text.isprintable() else shown(text)
+
+
+def decompressed(body: bytes, *, what: str, max_bytes: int = MAX_BYTES) -> bytes:
+    """A body compressed with gzip, of one or several members, decompressed; any other body as it is.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged, truncated, or too large.
+    """
     if not body.startswith(GZIP_MAGIC):
         return body
-    with unpacked(io.BytesIO(body), what=what) as stream:
-        body = stream.read(limit + 1)
-    if len(body) > limit:
-        raise FormatError(f"{what} contains more than {limit:,} bytes", hint=DAMAGED_HINT)
-    return body
+    parts: list[bytes] = []
+    size = 0
+    rest = body
+    while rest.startswith(GZIP_MAGIC):
+        member = zlib.decompressobj(_GZIP_WINDOW)
+        try:
+            parts.append(member.decompress(rest, max_bytes - size + 1))
+        except zlib.error as error:
+            raise FormatError(f"{what} is not valid gzip: {error}", hint=DAMAGED_HINT) from error
+        size += len(parts[-1])
+        if size > max_bytes:
+            raise FormatError(f"{what} has more than {size_text(max_bytes)} when decompressed", hint=DAMAGED_HINT)
+        if not member.eof:
+            raise FormatError(f"{what} ends in the middle of its gzip data: it is truncated", hint=DAMAGED_HINT)
+        rest = member.unused_data
+    if rest.strip(b"\0"):
+        raise FormatError(f"{what} has other data after its gzip data", hint=DAMAGED_HINT)
+    return b"".join(parts)
 
 
 def unpacked(stream: BinaryIO, *, what: str) -> BinaryIO:

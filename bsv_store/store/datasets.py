@@ -57,7 +57,7 @@ class Datasets:
         -------
         pandas.DataFrame
             Columns name, number, group_count, member_count, spacing_um, created_at (aware UTC), created_by,
-            fingerprint, size_bytes.
+            fingerprint, size_bytes, tags (separated by commas; None if there are none).
         """
         from bsv_store.datasets.listing import versions_table
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bsv_store.catalog.database import schema
-from bsv_store.config import STORE_FILE, has_checksum, locate_store, read_store_config
+from bsv_store.config import STORE_FILE, has_checksum, locate_store, read_located_config, read_store_config
 from bsv_store.store.connection import check_store, connect
 from bsv_store.store.store import Store
 
@@ -68,7 +68,7 @@ def open_store(path: Path | str | None = None, *, read_only: bool = False) -> St
         If the folder or the database cannot be reached.
     """
     location = locate_store(path)
-    config = read_store_config(location.path)
+    config = read_located_config(location)
     store = Store(location.path, config, read_only=read_only)
     try:
         check_store(store.path, config, store.database)
@@ -80,9 +80,9 @@ def open_store(path: Path | str | None = None, *, read_only: bool = False) -> St
 
 def schema_state(path: Path | str | None = None) -> SchemaState:
     """The schema revision of a store, also of one that is too old or too new to be opened."""
-    folder = locate_store(path).path
+    location = locate_store(path)
     with (
-        closing(connect(folder, read_store_config(folder), read_only=True)) as database,
+        closing(connect(location.path, read_located_config(location), read_only=True)) as database,
         database.reading() as connection,
     ):
         revision = schema.current_revision(connection)

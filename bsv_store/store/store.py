@@ -275,7 +275,9 @@ class Store:
 
         return ingest_structure_file(self.database, check.path("file", file))
 
-    def ingest_experiments(self, file: Path | str, *, upstream_date: date | None = None) -> IngestReport:
+    def ingest_experiments(
+        self, file: Path | str, *, upstream_date: date | None = None, allow_shrinking: bool = False
+    ) -> IngestReport:
         """Store an experiment list from a file.
 
         Parameters
@@ -285,15 +287,25 @@ class Store:
         upstream_date : datetime.date, optional
             Date of the list. By default the date in the file's name, if any; a list without a date counts as older than
             all lists with a date.
+        allow_shrinking : bool
+            Accept a list that seems to be a part of one: without more than 10 experiments (of short lists, a tenth) of
+            the newest list of its kind, or with less than 2,000 experiments as the first list of the store.
 
         Raises
         ------
         FormatError
             If the file is not a valid experiment list. Nothing is stored then.
+        IncompleteListError
+            If the list seems to be a part of one, unless ``allow_shrinking``. Nothing is stored then.
         """
         from bsv_store.acquisition.ingest_files import ingest_experiment_file
 
-        return ingest_experiment_file(self.database, check.path("file", file), upstream_date=upstream_date)
+        return ingest_experiment_file(
+            self.database,
+            check.path("file", file),
+            upstream_date=upstream_date,
+            allow_shrinking=check.boolean("allow_shrinking", allow_shrinking),
+        )
 
     def ingest_unionizes(self, file: Path | str) -> IngestReport:
         """Store unionize tables from a file.
@@ -390,16 +402,20 @@ class Store:
         with AllenClient(api_url=api_url) as client:
             return sync_structures(self.database, client)
 
-    def sync_experiments(self, *, api_url: str | None = None) -> IngestReport:
+    def sync_experiments(self, *, allow_shrinking: bool = False, api_url: str | None = None) -> IngestReport:
         """Update the experiment list from the Allen API.
 
         Parameters
         ----------
+        allow_shrinking : bool
+            Accept a list without more than 10 experiments (of short lists, a tenth) of the newest one.
         api_url : str, optional
             By default the variable ``BSV_STORE_API_URL``, else Allen's address.
 
         Raises
         ------
+        IncompleteListError
+            If the list seems to be a part of one, unless ``allow_shrinking``. Nothing is stored then.
         UpstreamError
             If the API cannot be reached or its reply is not valid. Nothing is stored then.
         """
@@ -407,13 +423,16 @@ class Store:
         from bsv_store.sources.allen import AllenClient
 
         with AllenClient(api_url=api_url) as client:
-            return sync_experiments(self.database, client)
+            return sync_experiments(
+                self.database, client, allow_shrinking=check.boolean("allow_shrinking", allow_shrinking)
+            )
 
     def sync_unionizes(
         self,
         selection: SelectionLike | None = None,
         *,
         refresh: bool = False,
+        limit: int | None = None,
         offline: bool = False,
         api_url: str | None = None,
         progress: Progress | None = None,
@@ -426,6 +445,8 @@ class Store:
             By default all experiments that are neither withdrawn nor on the exclusion list.
         refresh : bool
             Also download tables that the store has.
+        limit : int, optional
+            Maximum number of missing tables to download; the next call continues.
         offline : bool
             Open no connection; missing tables are then an error.
         api_url : str, optional
@@ -434,21 +455,30 @@ class Store:
 
         Raises
         ------
+        InputError
+            If ``limit`` is combined with ``refresh`` or ``offline``.
         MissingDataError
             If ``offline`` and tables are missing; the message names the experiments.
         """
         from bsv_store.acquisition.clients import client_unless
         from bsv_store.acquisition.sync import sync_unionizes
 
-        ids = self.select(selection)
+        if limit is None:
+            ids = self.select(selection)
+        else:
+            check.without("limit", offline=offline)
+            ids = self.plan_sync_unionizes(selection, refresh=refresh, limit=limit).experiment_ids
         with client_unless(offline, api_url) as client:
             return sync_unionizes(self.database, client, ids, refresh=refresh, progress=progress)
 
-    def plan_sync_unionizes(self, selection: SelectionLike | None = None, *, refresh: bool = False) -> Plan:
+    def plan_sync_unionizes(
+        self, selection: SelectionLike | None = None, *, refresh: bool = False, limit: int | None = None
+    ) -> Plan:
         """Plan `sync_unionizes`, as `plan_fetch` does for volumes."""
         from bsv_store.acquisition.plan import plan_unionizes
 
-        return plan_unionizes(self.database, self.files, self.select(selection), refresh=refresh)
+        plan = plan_unionizes(self.database, self.files, self.select(selection), refresh=refresh)
+        return plan if limit is None else plan.first(limit)
 
     def sync_annotation(
         self,
@@ -491,6 +521,7 @@ class Store:
         spacing_um: int = 100,
         refresh: bool = False,
         workers: int = 4,
+        limit: int | None = None,
         offline: bool = False,
         api_url: str | None = None,
         progress: Progress | None = None,
@@ -510,6 +541,8 @@ class Store:
             Also download volumes that the store has.
         workers : int
             Number of simultaneous downloads.
+        limit : int, optional
+            Maximum number of missing volumes to download; the next call continues.
         offline : bool
             Open no connection; missing volumes are then an error.
         api_url : str, optional
@@ -520,13 +553,23 @@ class Store:
         ------
         EmptySelectionError
             If no experiment matches.
+        InputError
+            If ``limit`` is combined with ``refresh``, so that the next call would download the same again, or with
+            ``offline``.
         MissingDataError
             If ``offline`` and volumes are missing; the message names the experiments.
         """
         from bsv_store.acquisition.clients import client_unless
         from bsv_store.acquisition.fetch import fetch_volumes
 
-        ids = self._nonempty(selection)
+        if limit is None:
+            ids = self._nonempty(selection)
+        else:
+            check.without("limit", offline=offline)
+            plan = self.plan_fetch(
+                selection, kind=kind, spacing_um=spacing_um, refresh=refresh, workers=workers, limit=limit
+            )
+            ids = plan.experiment_ids
         with client_unless(offline, api_url, connections=check.whole_number("workers", workers, least=1)) as client:
             return fetch_volumes(
                 self.database,
@@ -548,6 +591,7 @@ class Store:
         spacing_um: int = 100,
         refresh: bool = False,
         workers: int = 4,
+        limit: int | None = None,
     ) -> Plan:
         """Plan `fetch`: volumes present and missing, requests, bytes, time and disk space. Nothing is downloaded.
 
@@ -555,7 +599,7 @@ class Store:
         """
         from bsv_store.acquisition.plan import plan_volumes
 
-        return plan_volumes(
+        plan = plan_volumes(
             self.database,
             self.files,
             self._nonempty(selection),
@@ -564,6 +608,7 @@ class Store:
             refresh=refresh,
             workers=workers,
         )
+        return plan if limit is None else plan.first(limit)
 
     def fetch_inputs(
         self,

@@ -10,6 +10,7 @@ import click
 
 from bsv_store.check import choice
 from bsv_store.errors import InputError
+from bsv_store.text import shown
 
 if TYPE_CHECKING:
     from bsv_store.vocabulary import Row
@@ -68,10 +69,12 @@ class _OneValueEach(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """The remaining arguments; the others are in the context."""
         if not ctx.resilient_parsing:
+            if nul := next((each for each in args if "\0" in each), None):
+                raise click.UsageError(f"{shown(nul)} contains a NUL character, which no argument can have", ctx)
             _, _, order = self.make_parser(ctx).parse_args(args=list(args))
             for option, times in Counter(each for each in order if isinstance(each, click.Option)).items():
                 is_repeatable = option.multiple or option.count or (option.is_flag and not option.secondary_opts)
-                if times > 1 and not is_repeatable and not option.is_eager:
+                if times > 1 and not is_repeatable and option.expose_value:
                     raise click.UsageError(f"{option.opts[-1]} takes one value, got {times}", ctx)
         return super().parse_args(ctx, args)
 

@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+import shutil
 import signal
 import zipfile
 from collections.abc import Callable
@@ -392,6 +393,23 @@ def test_the_real_allensdk_cache_has_one_bad_file(store: Store, data: Path, tmp_
     assert report.structures.added == 1327
     assert report.experiments is not None
     assert report.experiments.added == 2995
+
+
+@pytest.mark.parametrize(("version", "is_old"), [(1.2, True), (1.0, True), (1.3, False)])
+def test_the_list_of_an_old_allensdk_cache_is_refused_by_name(
+    store: Store, data: Path, tmp_path: Path, version: float, is_old: bool
+) -> None:
+    store.ingest_structures(data / "allensdk_cache" / "structures.json")
+    manifest = json.loads((data / "allensdk_cache" / "manifest.json").read_text(encoding="utf-8"))
+    manifest["manifest"][0]["value"] = version
+    (tmp_path / "mouse_connectivity_manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    shutil.copy(data / "allensdk_cache" / "experiments.json", tmp_path)
+    report = store.adopt(tmp_path)
+    assert (report.experiments is None) == is_old
+    assert [refused.path.name for refused in report.refused] == (["experiments.json"] if is_old else [])
+    for refused in report.refused:
+        assert f"of version {version:g}: AllenSDK 0.13 or older wrote the cache" in refused.reason
+        assert "sync experiments" in refused.reason
 
 
 @pytest.mark.long

@@ -125,6 +125,24 @@ def test_what_is_there_is_not_asked_for_again(catalog: Store, atlas: SyntheticAt
     assert "4 already present" in report.summary()
 
 
+def test_a_limit_fetches_in_parts(catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer) -> None:
+    ids = atlas.experiment_ids[:5]
+    assert len(catalog.plan_fetch(ids, limit=2).missing) == 2
+    assert catalog.plan_fetch(ids, limit=2).postponed == 3
+    fetched = [catalog.fetch(ids, limit=2, api_url=server.url).fetched for _ in range(4)]
+    assert fetched == [ids[:2], ids[2:4], ids[4:], ()]
+    tables = [catalog.sync_unionizes(ids, limit=3, api_url=server.url).fetched for _ in range(3)]
+    assert tables == [ids[:3], ids[3:], ()]
+    for wrong in (0, -1, True, "2"):
+        with pytest.raises(InputError, match="limit must be a positive integer"):
+            catalog.fetch(ids, limit=wrong, api_url=server.url)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="limit cannot be combined with refresh"):
+        catalog.fetch(ids, limit=1, refresh=True, api_url=server.url)
+    for call in (catalog.fetch, catalog.sync_unionizes):
+        with pytest.raises(InputError, match="limit cannot be combined with offline"):
+            call(ids, limit=1, offline=True)
+
+
 def test_kinds_and_spacings_are_kept_apart(catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer) -> None:
     first = atlas.experiment_ids[0]
     wanted: list[tuple[VolumeKind, int]] = [("projection_density", 100), ("injection_fraction", 100), ("data_mask", 50)]

@@ -111,6 +111,27 @@ def test_sqlite_waits_for_the_disk_at_each_commit(tmp_path: Path) -> None:
     connection.close()
 
 
+@pytest.mark.parametrize(
+    "value", ["caf\udce9", "nul\0nul", 2**63, 10**5000], ids=["surrogate", "NUL", "64 bits", "digits"]
+)
+def test_values_that_a_database_cannot_take_are_bad_input(store: Store, value: object) -> None:
+    query = text("SELECT count(*) FROM experiment WHERE strain = CAST(:value AS TEXT)")
+    if value == "nul\0nul" if store.database.is_sqlite else isinstance(value, int):
+        # SQLite takes NUL, and Postgres integers of any size.
+        with store.database.reading() as connection:
+            assert connection.execute(query, {"value": value}).scalar() == 0
+        return
+    with pytest.raises(InputError), store.database.reading() as connection:
+        connection.execute(query, {"value": value})
+
+
+def test_a_sqlite_store_in_a_folder_whose_name_is_not_utf_8(tmp_path: Path) -> None:
+    folder = tmp_path / "caf\udce9 %41 ?#"
+    create_store(folder).close()
+    with open_store(folder) as opened:
+        assert opened.select() == ()
+
+
 def test_constraint_that_is_broken_is_bad_input(store: Store) -> None:
     with pytest.raises(InputError, match="single_row"), store.database.writing() as connection:
         connection.execute(text("INSERT INTO store_info SELECT 2, 'x', 1, created_at, 'x' FROM store_info"))

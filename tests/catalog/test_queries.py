@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from bsv_store import Selection, Store
-from bsv_store.catalog.tables.frames import injection_volumes, uncovered
+from bsv_store.catalog.tables.frames import injection_volumes, uncovered_among
 from bsv_store.errors import InputError, MissingDataError, UnknownExperimentError, UnknownStructureError
 from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS, EXPERIMENTS, unionize_rows
 
@@ -182,8 +182,8 @@ def test_target_search_lists_experiments_without_projection_rows(small_store: St
 
 
 def test_uncovered_by_part(reading: Connection) -> None:
-    assert uncovered(reading, Selection(ids=[101, 105, 201]), "injection") == (201,)
-    assert uncovered(reading, Selection(ids=[101, 105, 201]), "projection") == (105,)
-    assert uncovered(reading, Selection(), "injection") == tuple(
+    assert uncovered_among(reading, [101, 105, 201], "injection") == (201,)
+    assert uncovered_among(reading, [101, 105, 201], "projection") == (105,)
+    assert uncovered_among(reading, CURRENT_IDS, "injection") == tuple(
         id_ for id_ in CURRENT_IDS if id_ not in (101, 102, 103, 105)
     )

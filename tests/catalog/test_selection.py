@@ -229,13 +229,15 @@ def test_empty_list_is_refused_and_never_means_everything(criterion: str) -> Non
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"injected_hemisphere": "middle"}, r"hemisphere cannot be 'middle'\n.*'left', 'right'"),
+        ({"injected_hemisphere": "middle"}, "hemisphere must be one of left, right, got 'middle'"),
         ({"injected_hemisphere": "lefft"}, r"Did you mean 'left'"),
         ({"injected_hemisphere": 1}, "hemisphere"),
-        ({"injected_in": "VISp", "injection": "tertiary"}, "'primary', 'any'"),
+        ({"injected_in": "VISp", "injection": "tertiary"}, "injection must be one of primary, any, got 'tertiary'"),
         ({"projecting_to": "CP", "target_hemisphere": "ipsilatral"}, "Did you mean 'ipsilateral'"),
         ({"projecting_to": "CP", "target_measure": "projection_volum"}, "Did you mean 'projection_volume'"),
         ({"bilateral": 1}, "bilateral must be True or False"),
+        ({"sex": "x"}, "sex must be one of M, F, got 'x'"),
+        ({"sex": ["M", 3]}, "sex must be one of M, F, got 3"),
         ({"include_withdrawn": "no"}, "include_withdrawn must be True or False"),
         ({"near": (1, 2, 3)}, "near and radius_um must be given together"),
         ({"radius_um": 3}, "near and radius_um must be given together"),

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bsv_store import Selection, Store
 from bsv_store.catalog.selection.resolve import unmeasured
-from bsv_store.errors import ExcludedExperimentError, InputError, SelectionError
+from bsv_store.errors import EmptySelectionError, ExcludedExperimentError, InputError, SelectionError
 from tests.catalog.small_catalog import (
     ALL_IDS,
     EXCLUDED_IDS,
@@ -243,8 +244,17 @@ def test_database_agrees_with_the_model(excluding_store: Store, selection: Selec
 @settings(max_examples=30)
 @given(selection=selections)
 def test_searches_find_what_the_selection_selects(excluding_store: Store, selection: Selection) -> None:
-    search = excluding_store.search
+    search, catalog = excluding_store.search, excluding_store.catalog
+    every: dict[str, Any] = {"structure_set": 184527634, "selection": selection}
     everywhere = {
+        "sources of CP": lambda: search.sources("VISp", injection="any", domain="CP", selection=selection),
+        "strong targets": lambda: search.targets("CP", **STRONG, selection=selection),
+        "near": lambda: search.injections((8000, 1500, 8500), radius_um=900, selection=selection),
+        "table": lambda: excluding_store.experiments(selection),
+        "unionizes": lambda: catalog.unionizes(selection, is_injection=False, missing="leave_out"),
+        "matrix": lambda: _rows(lambda: catalog.matrix(rows="experiments", **every)),
+        "sources of the matrix": lambda: _rows(lambda: catalog.matrix(statistic="n", hemisphere="both", **every)),
+        "summary": lambda: pd.DataFrame({"experiment_id": range(catalog.summary(selection).total)}),
         "sources": lambda: search.sources("root", selection=selection),
         "targets": lambda: search.targets(["CP", "VISpm", "CM"], selection=selection),
         "injections": lambda: search.injections((8000, 1500, 8500), selection=selection),
@@ -263,8 +273,34 @@ def test_searches_find_what_the_selection_selects(excluding_store: Store, select
         "injections": selected & located,
         "correlation": (selected & set(PROJECTIONS)) - {102},
     }
-    for name, call in everywhere.items():
-        assert set(call()["experiment_id"]) == expected[name], name
+    near = {**_EVERYTHING, "near": [8000, 1500, 8500], "radius_um": 900}
+    strong = {f"target_{name}": value for name, value in STRONG.items()}
+    expected |= {
+        "sources of CP": selected & model({**_EVERYTHING, "injected_in": ["VISp"], "injection": "any"}),
+        "strong targets": selected & model({**_EVERYTHING, "projecting_to": ["CP"], **strong}),
+        "near": selected & model(near),
+        "table": selected,
+        "unionizes": selected & set(PROJECTIONS),
+        "matrix": selected,
+        "summary": set(range(len(selected))),
+    }
+    for name in expected:
+        assert set(everywhere[name]()["experiment_id"]) == expected[name], name
+    # Each experiment with a table counts for one source.
+    counts = everywhere["sources of the matrix"]()
+    assert counts.iloc[:, 1:2].to_numpy().sum() == len(selected & set(PROJECTIONS))
+
+
+STRONG: dict[str, Any] = {"measure": "projection_volume", "threshold": 0.3, "hemisphere": "ipsilateral"}
+
+
+def _rows(call: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """The frame with its index as the first column, empty where no experiment is selected."""
+    try:
+        frame = call()
+    except EmptySelectionError:
+        return pd.DataFrame({"experiment_id": [], "n": []})
+    return frame.reset_index(names=["experiment_id"])
 
 
 _EVERYTHING: dict[str, Any] = {"include_withdrawn": True, "include_excluded": True}

@@ -31,6 +31,12 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal in which no table is folded."""
+    monkeypatch.setenv("COLUMNS", "1000")
+
+
+@pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SyntheticServer]:
     """A server that the commands ask instead of Allen's."""
     with SyntheticServer(ATLAS) as running:

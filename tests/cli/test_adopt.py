@@ -28,6 +28,7 @@ def cache(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("wide_terminal")
 def test_takes_in_what_is_good_and_lists_the_rest(run: Runner, own_filled: Path, cache: Path) -> None:
     done = run("adopt", cache, store=own_filled).refused(1, "1 volume adopted", "1 refused", "1 ignored")
     title, head, _, row = done.out.strip().splitlines()

@@ -73,7 +73,18 @@ def test_searches(run: Runner, filled: Path) -> None:
     assert set(found("point", "8050,1550,8550")) == set(VISP)
     assert set(found("correlation", VISP[0], "--structure-set", 184527634)) == set(VISP[1:])
     ranked = run(
-        "structures", "rank", VISP[0], "--structure-set", 184527634, "--threshold", 0, "--format", "json", store=filled
+        "structures",
+        "rank",
+        VISP[0],
+        "--structure-set",
+        184527634,
+        "--threshold",
+        0,
+        "--limit",
+        5,
+        "--format",
+        "json",
+        store=filled,
     )
     assert [row["rank"] for row in rows(ranked.out)] == [1, 2, 3, 4, 5]
     assert run("search", "injection", "8000,1500", store=filled).code == 2

@@ -176,6 +176,7 @@ def test_damage_is_a_finding_until_it_is_repaired(run: Runner, own_filled: Path)
     assert all(check["checked_at"].endswith("+00:00") and check["software"] for check in checks)
 
 
+@pytest.mark.usefixtures("wide_terminal")
 def test_a_check_without_the_inputs_is_an_error_and_shown(run: Runner, own_filled: Path) -> None:
     with open_store(own_filled) as store, store.database.writing() as connection:
         connection.exec_driver_sql(f"DELETE FROM volume WHERE experiment_id = {WILD_TYPE_VISP[0]}")

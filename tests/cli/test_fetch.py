@@ -41,6 +41,7 @@ def test_programs_learn_what_became_of_each(run: Runner, server: SyntheticServer
     assert (report["present"], report["fetched"], report["failed"]) == ([VISP[0], UNMEASURED], [], [])
 
 
+@pytest.mark.usefixtures("wide_terminal")
 def test_failed_downloads_are_listed_and_the_others_stored(
     run: Runner, server: SyntheticServer, own_filled: Path
 ) -> None:

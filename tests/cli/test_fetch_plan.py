@@ -189,6 +189,8 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> list[Selection]:
         ["select"],
         ["select", "--ids-only"],
         ["search", "point", "8000,1500,8500"],
+        ["catalog", "summary"],
+        ["aggregate", "--name", "new", "--missing", "leave-out"],
     ],
     ids=" ".join,
 )
@@ -197,6 +199,32 @@ def test_a_command_resolves_its_selection_once(
 ) -> None:
     run(*options, "--injected-in", "VIS", "--line", "wild-type", store=own_filled).succeeded()
     assert resolved == [Selection(injected_in="VIS", line="wild-type")]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["search", "target", "root"],
+        ["search", "source", "root"],
+        ["search", "injection", "8000,1500,8500"],
+        ["search", "correlation", str(VISP[0])],
+    ],
+    ids=" ".join,
+)
+def test_a_search_resolves_its_selection_once_and_its_own_criteria_once(
+    run: Runner, filled: Path, resolved: list[Selection], options: list[str]
+) -> None:
+    run(*options, "--injected-in", "VIS", "--line", "wild-type", store=filled).succeeded()
+    assert resolved.count(Selection(injected_in="VIS", line="wild-type")) == 1
+    assert len(resolved) == 2
+
+
+def test_aggregate_resolves_once_to_fetch_and_once_in_the_transaction_of_the_average(
+    run: Runner, server: SyntheticServer, own_filled: Path, resolved: list[Selection]
+) -> None:
+    # What was fetched meanwhile may change what a selection with projecting_to matches.
+    run("aggregate", "--ids", VISP[0], "--name", "new", "--fetch", store=own_filled).succeeded()
+    assert resolved == [Selection(ids=[VISP[0]])] * 2
 
 
 def test_a_limit_does_not_lose_experiments_that_were_asked_for_by_name(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import urllib.request
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bsv_store import open_store
+from bsv_store import Selection, open_store
 from bsv_store.sources.allen import addresses
 from bsv_store_synthetic import SyntheticServer
 from tests.cli.conftest import ATLAS, UNMEASURED
@@ -42,7 +43,9 @@ def files(download: Callable[[str, str], Path], server: SyntheticServer) -> dict
 
 def test_takes_in_files(run: Runner, files: dict[str, Path], store_location: Path) -> None:
     for what, file in files.items():
-        done = run("ingest", what, file, "--format", "csv", store=store_location).succeeded()
+        # The synthetic list is much shorter than Allen's.
+        options = ["--allow-shrinking"] if what == "experiments" else []
+        done = run("ingest", what, file, *options, "--format", "csv", store=store_location).succeeded()
         (row,) = done.rows
         assert (row["source"], row["what"], row["withdrawn"]) == (str(file), what, "0")
     assert row["rows"] == str(len(ATLAS.unionize(UNMEASURED)))
@@ -56,7 +59,7 @@ def test_takes_in_files(run: Runner, files: dict[str, Path], store_location: Pat
 
 def test_the_day_of_a_list_can_be_given(run: Runner, files: dict[str, Path], store_location: Path) -> None:
     run("ingest", "structures", files["structures"], store=store_location).succeeded()
-    options = ["--upstream-date", "2019-02-03"]
+    options = ["--upstream-date", "2019-02-03", "--allow-shrinking"]
     run("ingest", "experiments", files["experiments"], *options, store=store_location).succeeded()
     with open_store(store_location) as store:
         (snapshot,) = (each for each in store.status().catalog.latest_snapshots if each.what == "experiments")
@@ -73,7 +76,7 @@ def test_what_is_remarkable_about_a_list_is_said(
 ) -> None:
     run("ingest", "structures", files["structures"], store=store_location).succeeded()
     file = files["experiments"]
-    assert run("ingest", "experiments", file, store=store_location).succeeded().err == ""
+    assert run("ingest", "experiments", file, "--allow-shrinking", store=store_location).succeeded().err == ""
     body = json.loads(file.read_text(encoding="utf-8"))
     line = {
         "id": 1,
@@ -90,10 +93,49 @@ def test_what_is_remarkable_about_a_list_is_said(
     done = run("ingest", "experiments", older, "--format", "csv", store=store_location).succeeded()
     assert done.err.splitlines() == [
         f"{older}: The newer api list of 2020-07-01 stays current; this one is kept as history.",
+        f"{older}: Added 1 record to the history.",
         f"{older}: Merged 1 row: repeats of an experiment with another line.",
     ]
     assert [(row["changed"], row["merged"], row["newer_list"]) for row in done.rows] == [("0", "1", "2020-07-01")]
     assert "merged" not in run("ingest", "experiments", older, store=store_location).succeeded().cells[0]
+
+
+def test_a_short_first_list_is_refused_without_a_terminal_and_asked_for_on_one(
+    run: Runner, files: dict[str, Path], store_location: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("ingest", "structures", files["structures"], store=store_location).succeeded()
+    file = files["experiments"]
+    run("ingest", "experiments", file, store=store_location).refused(
+        2, "has 12 experiments; Allen's list has about 3,000", "--allow-shrinking"
+    )
+    monkeypatch.setattr("bsv_store_cli.output.messages.is_interactive", lambda: True)
+    run("ingest", "experiments", file, store=store_location, stdin="n\n").refused(2, "Store it as the complete list?")
+    with open_store(store_location) as store:
+        assert store.select() == ()
+    run("ingest", "experiments", file, store=store_location, stdin="y\n").succeeded()
+    with open_store(store_location) as store:
+        assert store.select() == ATLAS.experiment_ids
+
+
+def test_a_list_that_shrinks_withdraws_nothing_unless_allowed(
+    run: Runner, files: dict[str, Path], store_location: Path, tmp_path: Path
+) -> None:
+    body = json.loads(files["experiments"].read_text(encoding="utf-8"))
+    part = tmp_path / "part_2024-01.json"
+    part.write_text(json.dumps(body["msg"][:9]), encoding="utf-8")
+    whole = tmp_path / "whole_2023-01.json.gz"
+    whole.write_bytes(gzip.compress(json.dumps(body["msg"]).encode()))
+    run("ingest", "structures", files["structures"], store=store_location).succeeded()
+    run("ingest", "experiments", whole, "--allow-shrinking", store=store_location).succeeded()
+    run("ingest", "experiments", part, store=store_location).refused(
+        2, "does not have 3 of the 12", "--allow-shrinking"
+    )
+    with open_store(store_location) as store:
+        assert store.select() == ATLAS.experiment_ids
+    run("ingest", "experiments", part, "--allow-shrinking", store=store_location).succeeded()
+    with open_store(store_location) as store:
+        assert len(store.select()) == 9
+        assert store.select(Selection(include_withdrawn=True)) == ATLAS.experiment_ids
 
 
 def test_a_bad_file_does_not_keep_the_others_out(
@@ -104,7 +146,7 @@ def test_a_bad_file_does_not_keep_the_others_out(
     absent = tmp_path / "absent.json"
     done = run("ingest", "unionizes", cut, absent, files["unionizes"], store=own_filled)
     done.refused(2, str(cut), f"{absent} cannot be read: No such file or directory")
-    assert [row[0] for row in done.cells[2:]] == [str(files["unionizes"])]
+    assert [row[0] for row in done.cells[2:]] == ["unionizes.json"]
     with open_store(own_filled) as store:
         assert len(store.sql("select * from unionize_coverage where experiment_id = :id", {"id": UNMEASURED})) == 2
 
@@ -126,7 +168,7 @@ def test_ingested_files_are_reported_if_the_store_fails_later(
 
     monkeypatch.setattr(Store, "ingest_unionizes", fail_at_second)
     done = run("ingest", "unionizes", files["unionizes"], files["unionizes"], store=own_filled).refused(7, "no space")
-    assert [row[0] for row in done.cells[2:]] == [str(files["unionizes"])]
+    assert [row[0] for row in done.cells[2:]] == ["unionizes.json"]
 
 
 @pytest.mark.parametrize("what", ["structures", "experiments", "unionizes"])

@@ -22,6 +22,16 @@ def test_makes_a_store_and_prints_where(run: Runner, tmp_path: Path, database_ur
         assert (store.config.database == "sqlite") == (database_url is None)
 
 
+def test_the_name_of_a_folder_cannot_steer_the_terminal(run: Runner, tmp_path: Path) -> None:
+    folder = tmp_path / "a b\x1b[31m\udce9"
+    done = run("init", folder).succeeded()
+    assert done.out == f"{tmp_path}/a b\\x1b[31m\\udce9\n"
+    assert "\x1b" not in done.err
+    # For the shell.
+    assert f"export BSV_STORE='{tmp_path}/a b" in done.err
+    run("status", store=folder).succeeded()
+
+
 @pytest.mark.parametrize("how", ["option", "variable"])
 def test_takes_the_folder_that_is_set(run: Runner, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "store"

@@ -115,6 +115,71 @@ def test_wide_and_combining_characters_keep_the_columns_straight() -> None:
     assert lines[2:] == ["脳   1", "e\u0301    2", "abc  3"]
 
 
+def _longest(text: str) -> int:
+    return max(map(len, text.splitlines()))
+
+
+TEXT = "an injection that reached the white matter below the cortex, and possibly the ventricle"
+
+
+def test_texts_of_a_wide_table_are_folded_at_blanks() -> None:
+    rows = [{"n": 1, "a": TEXT, "b": "short"}, {"n": 2, "a": "short", "b": TEXT}]
+    text = table_text(rows, [Column("n", "n"), Column("a", "a"), Column("b", "b")], width=60)
+    assert _longest(text) <= 60
+    lines = text.splitlines()
+    assert lines[2].split()[:3] == ["1", "an", "injection"]
+    # Nothing is lost.
+    assert sorted(" ".join(lines[2:]).split()) == sorted(f"1 2 {TEXT} {TEXT} short short".split())
+    assert table_text(rows, [Column("n", "n"), Column("a", "a"), Column("b", "b")], width=400).count("\n") == 3
+
+
+def test_a_text_without_blanks_is_folded_and_a_very_long_one_shortened() -> None:
+    (row,) = table_text([{"n": 1, "a": "x" * 50}], [Column("n", "n"), Column("a", "a")], width=53).splitlines()[2:]
+    assert row.endswith("x" * 50)
+    folded = table_text([{"n": 1, "a": "x" * 50}], [Column("n", "n"), Column("a", "a")], width=23)
+    assert (folded.count("x"), _longest(folded)) == (50, 23)
+    shortened = table_text([{"n": 1, "a": "x" * 5000}], [Column("n", "n"), Column("a", "a")], width=23)
+    assert (len(shortened.splitlines()), shortened.count("…"), _longest(shortened)) == (2 + 8, 1, 23)
+    wide = table_text([{"n": 1, "a": "脳" * 30}], [Column("n", "n"), Column("a", "a")], width=23)
+    assert (wide.count("脳"), _longest(wide.partition("\n")[2].partition("\n")[2])) == (30, 3 + 10)
+
+
+def test_one_row_of_many_columns_becomes_one_line_per_column() -> None:
+    names = [f"ipsilateral S{number}" for number in range(632)]
+    row = {"source": "VISp", **{name: number / 7 for number, name in enumerate(names)}}
+    text = table_text([row], [Column(name, name) for name in row], width=80)
+    lines = text.splitlines()
+    assert (len(lines), lines[0].split()) == (2 + 632, ["source", "VISp"])
+    assert lines[-1].split() == ["ipsilateral", "S631", "90.1429"]
+    assert _longest(text) <= 80
+
+
+def test_many_rows_of_many_columns_become_several_tables() -> None:
+    rows = [{"source": f"R{row}", **{f"S{number}": row * number for number in range(100)}} for row in range(200)]
+    text = table_text(rows, [Column(name, name) for name in rows[0]], width=80)
+    assert _longest(text) <= 80
+    parts = [part.splitlines() for part in text.split("\n\n")]
+    assert len(parts) > 5
+    assert {len(part) for part in parts} == {202}
+    assert {part[0].split()[0] for part in parts} == {"source"}
+    assert [name for part in parts for name in part[0].split()[1:]] == [f"S{number}" for number in range(100)]
+    assert [cell for part in parts for cell in part[-1].split()[1:]] == [str(199 * number) for number in range(100)]
+
+
+@pytest.mark.parametrize(("columns", "width"), [("60", 60), ("200", 200), (None, 80)])
+def test_the_terminal_determines_the_width(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str | None, width: int
+) -> None:
+    monkeypatch.delenv("COLUMNS")
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    rows = [{"n": 1, "a": "word " * 100}]
+    print_rows(rows, "table", columns=["n", "a"])
+    assert width - 6 < _longest(capsys.readouterr().out) <= width
+    print_rows(rows, "csv", columns=["n", "a"])
+    assert _longest(capsys.readouterr().out) > 480
+
+
 def test_no_rows_no_table(capsys: pytest.CaptureFixture[str]) -> None:
     print_rows([], "table", columns=["a"], title="Nothing")
     assert capsys.readouterr().out == ""

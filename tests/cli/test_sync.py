@@ -26,6 +26,9 @@ def test_downloads_the_catalog(run: Runner, server: SyntheticServer, store_locat
             "changed": "0",
             "unchanged": "0",
             "withdrawn": "0",
+            "completed": "0",
+            "records": "0",
+            "historic": "0",
             "merged": "0",
             "newer_list": "",
         }
@@ -56,6 +59,7 @@ def test_downloads_missing_unionize_tables(run: Runner, server: SyntheticServer,
     assert again.out == ""
 
 
+@pytest.mark.usefixtures("wide_terminal")
 def test_a_table_that_cannot_be_had_is_listed(run: Runner, server: SyntheticServer, own_filled: Path) -> None:
     server.fail("ProjectionStructureUnionize", Status(404), None)
     done = run("sync", "unionizes", "--ids", UNMEASURED, store=own_filled).refused(6, "1 failed")

@@ -112,7 +112,7 @@ def test_searches_answer_from_the_catalog(store: Store) -> None:
         ({"grouping_method": "AP", "grouping_bins": "many"}, InputError, "grouping_bins must be an integer"),
         ({"input_regions": ["VISp"], "region_groups": ["first"]}, InputError, "region_groups must be an integer"),
         ({"input_regions": [385], "region_groups": [1]}, InputError, "input_regions must be a string, got 385"),
-        ({"normalization_method": None}, RecipeError, "normalization_method must be a string, got None"),
+        ({"normalization_method": None}, RecipeError, "normalization_method must be one of .*, got None"),
         ({"experiment_ids": [288168426, 4]}, UnknownExperimentError, "4"),
         ({"file_name": "../elsewhere"}, InputError, "must not contain a folder"),
         ({"input_regions": ["VISpx"], "region_groups": [1]}, UnknownStructureError, "VISpx"),

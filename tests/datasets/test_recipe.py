@@ -62,17 +62,17 @@ def test_round_trip() -> None:
 @pytest.mark.parametrize(
     ("part", "value", "valid"),
     [
-        ("normalize", "volume", "'none', 'injection_volume'"),
-        ("missing", "ignore", "'error', 'leave_out'"),
+        ("normalize", "volume", "one of none, injection_volume, got"),
+        ("missing", "ignore", "one of error, leave_out, got"),
         ("hemisphere_rule", "left", "subtract_contralateral"),
-        ("bilateral_rule", "both", "'larger_side', 'error', 'leave_out'"),
-        ("statistics", ("median",), "'mean', 'sum', 'sd'"),
-        ("dtype", "float16", "'float32', 'float64'"),
+        ("bilateral_rule", "both", "one of larger_side, error, leave_out, got"),
+        ("statistics", ("median",), "one of mean, sum, sd"),
+        ("dtype", "float16", "one of float32, float64, got"),
         ("kind", "densities", "projection_density"),
         ("spacing_um", 30, "10, 25, 50, 100"),
         ("exclude_injection", "yes", "True or False"),
         ("grouping", "AP", "by_coordinate"),
-        ("normalize", None, "'none', 'injection_volume'"),
+        ("normalize", None, "one of none, injection_volume, got"),
     ],
 )
 def test_unknown_values_are_errors_that_name_the_valid_ones(part: str, value: Any, valid: str) -> None:

@@ -77,3 +77,15 @@ def test_what_cannot_be_a_tag_is_refused(two: Store, name: str) -> None:
 def test_a_version_that_is_not_there_cannot_be_tagged(two: Store) -> None:
     with pytest.raises(UnknownDatasetError, match="no version 9"):
         tag(two, "test@9", "paper")
+
+
+def test_listings_of_versions_show_the_tags(two: Store) -> None:
+    tag(two, "test@2", "paper")
+    tag(two, "test@2", "draft")
+    tag(two, "other", "paper")
+    table = two.datasets.versions()
+    assert list(zip(table["name"], table["number"], table["tags"], strict=True)) == [
+        ("other", 1, "paper"),
+        ("test", 1, None),
+        ("test", 2, "draft, paper"),
+    ]

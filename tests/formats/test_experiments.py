@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
+import json
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from bsv_store.catalog.records import ExperimentRecord, LineRecord
 from bsv_store.errors import EnvelopeError, FormatError
 from bsv_store.formats.experiments import experiments_from_rows, read_experiments
+from bsv_store.formats.input_file import decompressed
 from tests.sources.bodies import (
     WEB_COLUMNS,
     Row,
@@ -267,7 +273,7 @@ def test_mixed_registrations_are_refused() -> None:
     [
         {"data_set_id": True},
         {"data_set_id": "123"},
-        {"data_set_id": 123.0},
+        {"data_set_id": 123.5},
         {"data_set_id": 0},
         {"data_set_id": -5},
         {"data_set_id": 2**63},
@@ -279,7 +285,7 @@ def test_mixed_registrations_are_refused() -> None:
         {"structure_abbrev": 5},
         {"specimen_name": "a\x00b"},
         {"specimen_name": "x" * 10_000},
-        {"product_id": 5.0},
+        {"product_id": 5.5},
         {"strain": ["B6"]},
         {"gender": True},
         {"injection_volume": -0.1},
@@ -290,7 +296,7 @@ def test_mixed_registrations_are_refused() -> None:
         {"injection_y": 8_000},
         {"injection_z": 11_400},
         {"injection_x": -10},
-        {"injection_x": 9240.0},
+        {"injection_x": 9240.5},
         {"injection_x": "9240"},
         {"injection_x": True},
         {"injection_x": None},
@@ -312,6 +318,132 @@ def test_mixed_registrations_are_refused() -> None:
 def test_wrong_values_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(FormatError, match="the list"):
         read_experiments(bare([api_row(), api_row(2) | changes]), what="the list")
+
+
+def test_whole_floats_are_read_as_integers() -> None:
+    changes = {"data_set_id": 2.0, "structure_id": 502.0, "product_id": 5.0, "injection_x": 9240.0}
+    assert read_experiments(bare([api_row(2) | changes]), what="x") == read_experiments(
+        bare([api_row(2) | {name: int(value) for name, value in changes.items()}]), what="x"
+    )
+    cells = {"id": "2.0", "product-id": "5.0", "structure-id": "385.0", "injection-coordinates": "[9240.0, 10, 20.0]"}
+    (record,) = read_experiments(csv_body([web_row(2, cells)]), what="x").experiments
+    assert (record.id, record.product_id, record.primary_structure_id, record.injection_ml) == (2, 5, 385, 20)
+    with pytest.raises(FormatError, match="may have rounded"):
+        read_experiments(csv_body([web_row(2, {"product-id": "5e3"})]), what="x")
+
+
+def resaved(body: bytes, *, delimiter: str = ",", quoting: Any = csv.QUOTE_MINIMAL, ends: str = "\n") -> bytes:
+    out = io.StringIO()
+    rows = csv.reader(io.StringIO(body.decode(), newline=""))
+    csv.writer(out, delimiter=delimiter, quoting=quoting, lineterminator=ends).writerows(rows)
+    return out.getvalue().encode()
+
+
+BLANK_ROW = b"," * (len(WEB_COLUMNS) - 1) + b"\n"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda body: resaved(body, quoting=csv.QUOTE_ALL), id="quoted"),
+        pytest.param(lambda body: resaved(body, delimiter=";", ends="\r\n"), id="semicolons"),
+        pytest.param(lambda body: resaved(body, delimiter="\t"), id="tabs"),
+        pytest.param(lambda body: b"\n \n" + body, id="blank first lines"),
+        pytest.param(lambda body: body + BLANK_ROW + b"\n", id="blank last rows"),
+        pytest.param(lambda body: b"\xef\xbb\xbf" + body, id="byte order mark"),
+        pytest.param(gzip.compress, id="gzip"),
+        pytest.param(lambda body: gzip.compress(body[:200]) + gzip.compress(body[200:]), id="gzip of two members"),
+    ],
+)
+def test_resaved_exports_are_read_like_the_original(change: Callable[[bytes], bytes]) -> None:
+    body = csv_body([web_row(1), web_row(2)])
+    assert read_experiments(change(body), what="x") == read_experiments(body, what="x")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (csv_body([web_row()]).decode().encode("utf-16"), "UTF-16"),
+        (resaved(csv_body([web_row(1, {"injection-volume": "0,25"})]), delimiter=";"), "decimals or thousands"),
+        (gzip.compress(csv_body([web_row()]))[:-20], "truncated"),
+        (gzip.compress(csv_body([web_row()])) + b"rest", "other data after"),
+        (b"\x1f\x8bnothing", "not valid gzip"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_the_true_reason(body: bytes, reason: str) -> None:
+    with pytest.raises(FormatError, match=reason):
+        read_experiments(body, what="x")
+
+
+def test_a_small_gzip_file_cannot_fill_the_memory() -> None:
+    bomb = gzip.compress(bytes(1_000_000))
+    with pytest.raises(FormatError, match="more than 10"):
+        decompressed(bomb, what="x", max_bytes=10_000)
+    assert decompressed(bomb, what="x") == bytes(1_000_000)
+
+
+def test_blanks_around_texts_are_dropped() -> None:
+    cells = {"transgenic-line": "  Rbp4-Cre_KL100 ", "strain": " C57BL/6J", "gender": "M "}
+    (record,) = read_experiments(csv_body([web_row(2, cells)]), what="x").experiments
+    assert [line.name for line in record.lines] == ["Rbp4-Cre_KL100"]
+    assert (record.strain, record.sex) == ("C57BL/6J", "M")
+    line = {"name": " Rbp4-Cre_KL100", "transgenic_line_type_name": "driver "}
+    (record,) = read_experiments(bare([api_row(2) | {"transgenic_line": line}]), what="x").experiments
+    assert record.lines == (LineRecord("Rbp4-Cre_KL100", type_name="driver"),)
+    (record,) = read_experiments(csv_body([web_row(2, {"transgenic-line": " "})]), what="x").experiments
+    assert record.lines == ()
+
+
+# The columns of get_experiments() of AllenSDK 2.16, as run on the real list of 2019.
+SDK_ROW: Row = {
+    "gender": "F",
+    "injection_structures": [502, 926],
+    "injection_volume": 0.25,
+    "injection_x": 9240,
+    "injection_y": 3070,
+    "injection_z": 8990,
+    "product_id": 5,
+    "specimen_name": "Penk-IRES2-Cre-neo-249961",
+    "strain": "C57BL/6J",
+    "structure_abbrev": "SUB",
+    "structure_id": 502,
+    "structure_name": "Subiculum",
+    "transgenic_line": "Penk-IRES2-Cre-neo",
+    "transgenic_line_id": 298725927,
+    "id": 527712447,
+    "primary_injection_structure": 502,
+}
+
+
+def _sdk_frame_csv(*, index: bool) -> bytes:
+    frame = pd.DataFrame([SDK_ROW])
+    return frame.set_index("id", drop=False).to_csv(index=index).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(_sdk_frame_csv(index=True), id="frame.to_csv()"),
+        pytest.param(_sdk_frame_csv(index=False), id="frame.to_csv(index=False)"),
+        pytest.param(pd.DataFrame([SDK_ROW]).to_json().encode(), id="frame.to_json()"),
+        pytest.param(pd.DataFrame([SDK_ROW]).to_json(orient="records").encode(), id="records"),
+        pytest.param(pd.DataFrame([SDK_ROW]).to_json(orient="index").encode(), id="index"),
+        pytest.param(json.dumps([SDK_ROW]).encode(), id="json.dump of rows"),
+        pytest.param(json.dumps({"527712447": SDK_ROW}).encode(), id="rows by id"),
+    ],
+)
+def test_rows_of_allensdk_are_refused_by_name(body: bytes) -> None:
+    with pytest.raises(FormatError, match=r"x has rows of AllenSDK's get_experiments[\s\S]*sync experiments"):
+        read_experiments(body, what="x")
+
+
+def test_lists_of_old_caches_are_refused_by_name() -> None:
+    rows = {"1": search_row(1)}
+    with pytest.raises(FormatError, match="rows by experiment id"):
+        read_experiments(json.dumps(rows).encode(), what="x")
+    row = {name: value for name, value in search_row(1).items() if name not in ("injection-volume", "sum", "name")}
+    with pytest.raises(FormatError, match=r"x has no injection-volume: AllenSDK 0\.13"):
+        read_experiments(bare([row]), what="x")
 
 
 @pytest.mark.parametrize("literal", [b"NaN", b"Infinity", b"-Infinity", b"1e999"])

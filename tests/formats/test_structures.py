@@ -170,7 +170,7 @@ def test_surrogates_in_names_are_refused() -> None:
         pytest.param(_changed(10, graph_order=2.0), "graph_order", id="order as fraction"),
         pytest.param(_changed(10, id=True), "not an id", id="id as truth value"),
         pytest.param(_changed(10, id="10"), "not an id", id="id as text"),
-        pytest.param(_changed(10, id=10.0), "not an id", id="id as fraction"),
+        pytest.param(_changed(10, id=10.5), "not an id", id="id as fraction"),
         pytest.param(_changed(10, id=0), "not an id", id="id 0"),
         pytest.param(_changed(10, id=2**63), "not an id", id="id beyond 64 bits"),
         pytest.param(_changed(10, graph_id=17), "graph 17", id="another graph"),

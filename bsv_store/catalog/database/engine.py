@@ -265,6 +265,9 @@ class Database:
             ) from error
         except (DBAPIError, self.engine.dialect.loaded_dbapi.Error) as error:
             raise translated(error, str(self)) from error
+        except (UnicodeEncodeError, OverflowError) as error:
+            # Raised by the drivers for lone surrogates, and for integers of more than 64 bits.
+            raise InputError(f"a text or number cannot be passed to the database: {error}") from error
 
     def close(self) -> None:
         """Close all connections."""
@@ -284,7 +287,7 @@ def _reopened(target: Path | URL, read_only: bool, pooled: bool) -> Database:
 
 def _connect_sqlite(path: Path, read_only: bool) -> sqlite3.Connection:
     # mode=rw, not rwc: a missing file must be an error, not a new empty catalog.
-    uri = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rw'}"
+    uri = f"file:{quote(os.fsencode(path))}?mode={'ro' if read_only else 'rw'}"
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")

@@ -2,6 +2,7 @@
 
 The record of an experiment is that of the newest list of the most trusted kind that has it. Missing values are filled
 in from the newest CSV export, which uses the same registration; never from the 2016 export, which uses an older one.
+Sexes are normalized to M, F or not known here, so that the history keeps the words of the lists.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any
 
 from bsv_store.catalog.ranks import Rank
 from bsv_store.catalog.records import ExperimentRecord, LineRecord
-from bsv_store.vocabulary import EXPERIMENT_SOURCE_KINDS
+from bsv_store.check import row_named
+from bsv_store.vocabulary import EXPERIMENT_SOURCE_KINDS, SEXES, Sex
 
 _FILLING_KINDS = tuple(name for name, row in EXPERIMENT_SOURCE_KINDS.items() if row.fills_gaps)
 
@@ -131,10 +133,24 @@ def current_state(history: History) -> CurrentState:
     return CurrentState(experiments, {name: details[name] for name in sorted(used)})
 
 
+def sex_of(record: ExperimentRecord) -> Sex | None:
+    """The sex that a list's word means; None if there is no word, or another one."""
+    row = None if record.sex is None else row_named(record.sex, SEXES)
+    return None if row is None else row.name
+
+
+def _normalized(record: ExperimentRecord) -> ExperimentRecord:
+    sex = sex_of(record)
+    return record if record.sex == sex else replace(record, sex=sex)
+
+
 def _filled(history: History, kind: str, record: ExperimentRecord) -> ExperimentRecord:
+    record = _normalized(record)
     if kind in _FILLING_KINDS or EXPERIMENT_SOURCE_KINDS[kind].is_historic:
         return record
-    others = [found.record for name in _FILLING_KINDS if (found := history.latest.get(name, {}).get(record.id))]
+    others = [
+        _normalized(found.record) for name in _FILLING_KINDS if (found := history.latest.get(name, {}).get(record.id))
+    ]
     values: dict[str, Any] = {}
     for names in _FILLED:
         if _is_silent(record, names):

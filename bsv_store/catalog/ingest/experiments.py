@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -20,6 +21,7 @@ from bsv_store.catalog.ingest.current import (
     CurrentState,
     History,
     current_state,
+    sex_of,
 )
 from bsv_store.catalog.ingest.hemisphere import lock_experiments, update_injected_hemispheres
 from bsv_store.catalog.ingest.revisions import content_sha256, payloads_of, read_history, write_revisions
@@ -32,20 +34,32 @@ from bsv_store.catalog.ingest.snapshot_log import (
 )
 from bsv_store.catalog.ranks import rank_of
 from bsv_store.catalog.records import ExperimentList, ExperimentRecord, LineRecord
-from bsv_store.errors import InputError
+from bsv_store.check import boolean
+from bsv_store.errors import IncompleteListError, InputError
+from bsv_store.text import folded, number_of
 from bsv_store.vocabulary import EXPERIMENT_SOURCE_KINDS
 
 _STRUCTURE_COLUMNS = ("experiment_id", "structure_id")
 _LINE_COLUMNS = ("experiment_id", "transgenic_line_id")
 _DETAILS = ("allen_id", "type_name", "description", "stock_number")
 
-# Upstream, 3 of 2,995 experiments disappeared in two years. A list that lost a larger fraction is probably incomplete.
-_PLAUSIBLE_LOSS = 0.2
-_PLAUSIBLE_COUNT = 100
+PLAUSIBLE_LOSS = 10
+"""The number of experiments that a list can have lost since the newest one of its kind.
+
+Allen's list lost 3 of 2,995 experiments from 2019 to 2020, so a list that lost more than a handful is probably a search
+result or otherwise a part. Of short lists, a tenth.
+"""
+PLAUSIBLE_SIZE = 2_000
+"""The number of experiments of the first list of a store: Allen's lists of 2016 to 2020 have 2,279 to 2,995."""
 
 
 def ingest_experiments(
-    database: Database, experiments: ExperimentList, *, source: str, allow_shrinking: bool = False
+    database: Database,
+    experiments: ExperimentList,
+    *,
+    source: str,
+    allow_shrinking: bool = False,
+    may_be_part: bool = False,
 ) -> IngestReport:
     """Ingest a complete experiment list, and report what it changed in the current experiments.
 
@@ -57,15 +71,20 @@ def ingest_experiments(
     source : str
         URL or file name.
     allow_shrinking : bool
-        Accept a list without a fifth or more of the experiments of the newest list of its kind, and mark these as
-        withdrawn.
+        Accept a list that seems to be a part of one: without more than `PLAUSIBLE_LOSS` experiments of the newest list
+        of its kind, which are marked as withdrawn.
+    may_be_part : bool
+        The list does not come from a source that is known to be complete, so that one with less than `PLAUSIBLE_SIZE`
+        experiments also seems to be a part where the store has no list to compare it with.
 
     Raises
     ------
+    IncompleteListError
+        If the list seems to be a part of one, unless ``allow_shrinking``. Nothing is written then.
     InputError
-        If a structure is not in the store's ontology, a value cannot be stored, or the list seems incomplete. Nothing
-        is written then.
+        If a structure is not in the store's ontology, or a value cannot be stored. Nothing is written then.
     """
+    boolean("allow_shrinking", allow_shrinking)
     _check(experiments, source)
     payloads = payloads_of(experiments.experiments)
     content = content_sha256(payloads)
@@ -81,6 +100,8 @@ def ingest_experiments(
         history = read_history(connection)
         if not allow_shrinking:
             _check_whole(history, experiments, source)
+            if may_be_part:
+                _check_size(history, experiments, source)
         return _ingest(connection, history, experiments, payloads, content, source)
 
 
@@ -96,6 +117,9 @@ def _ingest(
     rank = rank_of(experiments.upstream_date, sys.maxsize)
     state = current_state(history.with_list(experiments.kind, rank, experiments.experiments))
     outcome = write_state(connection, state)
+    # New values in the records of this kind of list are changes; only another kind's gaps can be filled.
+    completed = {key for key in outcome.completed if state.experiments[key].source_kind != experiments.kind}
+    changed = outcome.changed | (outcome.completed - completed)
     snapshot_id = record_snapshot(
         connection,
         "experiments",
@@ -104,20 +128,23 @@ def _ingest(
         content,
         rows=experiments.rows,
         added=len(outcome.added),
-        changed=len(outcome.changed),
+        changed=len(changed),
         withdrawn=len(outcome.withdrawn),
         upstream_date=experiments.upstream_date,
     )
-    write_revisions(connection, experiments.kind, snapshot_id, payloads)
+    records = write_revisions(connection, experiments.kind, snapshot_id, payloads)
     return IngestReport(
         "experiments",
         experiments.kind,
         snapshot_id,
         experiments.rows,
-        len(outcome.added),
-        len(outcome.changed),
-        len(payloads.keys() - outcome.added - outcome.changed),
-        len(outcome.withdrawn),
+        added=len(outcome.added),
+        changed=len(changed),
+        unchanged=len(payloads.keys() - outcome.added - changed - completed - outcome.historic),
+        withdrawn=len(outcome.withdrawn),
+        completed=len(completed),
+        records=records,
+        historic=len(outcome.historic),
         **_remarkable(connection, experiments),
     )
 
@@ -134,13 +161,24 @@ def _nothing_new(connection: Connection, experiments: ExperimentList) -> IngestR
 
 
 class _Remarkable(TypedDict):
+    unknown_sexes: tuple[str, ...]
     merged: int
     newer_list: date | None
 
 
 def _remarkable(connection: Connection, experiments: ExperimentList) -> _Remarkable:
     newer = newer_upstream_date(connection, "experiments", experiments.kind, experiments.upstream_date)
-    return {"merged": experiments.rows - len(experiments.experiments), "newer_list": newer}
+    words = {record.sex for record in experiments.experiments if record.sex is not None and sex_of(record) is None}
+    words = {word for word in words if folded(word) not in _UNKNOWN_SEX}
+    return {
+        "unknown_sexes": tuple(sorted(words)),
+        "merged": experiments.rows - len(experiments.experiments),
+        "newer_list": newer,
+    }
+
+
+# Words of the lists, folded, that say that the sex is not known. The export of 2016 has "unknown".
+_UNKNOWN_SEX = ("unknown", "u", "na", "n/a", "none")
 
 
 def _check(experiments: ExperimentList, source: str) -> None:
@@ -198,21 +236,50 @@ def _check_whole(history: History, experiments: ExperimentList, source: str) -> 
         return
     before = {key for key, latest_record in history.latest[kind].items() if latest_record.rank == newest}
     lost = len(before - {record.id for record in experiments.experiments})
-    if lost > max(_PLAUSIBLE_COUNT, _PLAUSIBLE_LOSS * len(before)):
-        raise InputError(
+    if lost > min(PLAUSIBLE_LOSS, math.ceil(len(before) / 10)):
+        raise IncompleteListError(
             f"{source} does not have {lost:,} of the {len(before):,} experiments of the newest list of kind {kind!r}; "
-            "they would be marked withdrawn",
-            hint="Ingest the complete list, not a search result.",
+            "they would be marked as withdrawn",
+            hint=f"Ingest the complete list, not a search result. {_ALLOW}",
         )
+
+
+def _check_size(history: History, experiments: ExperimentList, source: str) -> None:
+    if any(history.latest.values()) or EXPERIMENT_SOURCE_KINDS[experiments.kind].is_historic:
+        return
+    if len(experiments.experiments) < PLAUSIBLE_SIZE:
+        raise IncompleteListError(
+            f"{source} has {number_of(len(experiments.experiments), 'experiment')}; Allen's list has about 3,000, "
+            "and the store has no other list",
+            hint=f"Ingest the complete list, not a search result. {_ALLOW}",
+        )
+
+
+_ALLOW = "If it is complete, allow it with allow_shrinking=True (--allow-shrinking)."
 
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """Experiments that a new state added, changed (reappeared ones included), or marked withdrawn."""
+    """Experiments that differ between two states, each in one of these sets.
+
+    Attributes
+    ----------
+    added, changed, completed, withdrawn : frozenset of int
+        Current experiments that are new, have other values (reappeared ones included), have values where there were
+        none, and those that are no longer current.
+    historic : frozenset of int
+        New or changed experiments that were not current before and are not now.
+    """
 
     added: frozenset[int]
     changed: frozenset[int]
+    completed: frozenset[int]
     withdrawn: frozenset[int]
+    historic: frozenset[int]
+
+
+# Having no line means wild type.
+_NULL_IS_A_VALUE = ("transgenic_line",)
 
 
 def write_state(connection: Connection, state: CurrentState) -> StateChange:
@@ -222,14 +289,27 @@ def write_state(connection: Connection, state: CurrentState) -> StateChange:
     differing = [key for key, row in after.items() if before.get(key) != row]
     lock_experiments(connection, differing)
     upsert_rows(connection, table_of(Experiment), ROW_COLUMNS, [after[key] for key in sorted(differing)])
-    touched = set(differing)
-    touched |= _write_structures(connection, state)
-    touched |= _write_lines(connection, state)
+    linked = _write_structures(connection, state) | _write_lines(connection, state)
+    touched = linked.union(differing)
     update_injected_hemispheres(connection, differing)
-    added = touched - before.keys()
     withdrawn_at = ROW_COLUMNS.index("withdrawn")
-    withdrawn = {key for key in touched - added if after[key][withdrawn_at] and not before[key][withdrawn_at]}
-    return StateChange(frozenset(added), frozenset(touched - added - withdrawn), frozenset(withdrawn))
+    outcome: dict[str, set[int]] = {each.name: set() for each in fields(StateChange)}
+    for key in touched:
+        old, new = before.get(key), after[key]
+        was_current = old is not None and not old[withdrawn_at]
+        if new[withdrawn_at]:
+            where = "withdrawn" if was_current else "historic"
+        elif old is None:
+            where = "added"
+        elif key not in linked and all(
+            was == now or (was is None and name not in _NULL_IS_A_VALUE)
+            for name, was, now in zip(ROW_COLUMNS, old, new, strict=True)
+        ):
+            where = "completed"
+        else:
+            where = "changed"
+        outcome[where].add(key)
+    return StateChange(**{name: frozenset(keys) for name, keys in outcome.items()})
 
 
 def _stored_rows(connection: Connection) -> dict[int, tuple[object, ...]]:

@@ -95,8 +95,8 @@ def _left(connection: Connection, kind: str, newest_id: int, ranks: Mapping[int,
 
 def write_revisions(
     connection: Connection, kind: str, snapshot_id: int, payloads: Mapping[int, tuple[str, str]]
-) -> None:
-    """Record the members of a snapshot, and write those of their revisions that are new.
+) -> int:
+    """Record the members of a snapshot, write those of their revisions that are new, and return the number of these.
 
     Parameters
     ----------
@@ -116,6 +116,7 @@ def write_revisions(
     ids = sorted(known[experiment_id, sha256] for experiment_id, (sha256, _) in payloads.items())
     rows = [(snapshot_id, revision_id) for revision_id in ids]
     insert_rows(connection, table_of(SnapshotMember), ("snapshot_id", "revision_id"), rows)
+    return len(new)
 
 
 def _revision_ids(connection: Connection, kind: str) -> dict[tuple[int, str], int]:

@@ -13,7 +13,7 @@ from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.models import SourceSnapshot
 from bsv_store.catalog.database.models.base import now
 from bsv_store.errors import InputError
-from bsv_store.text import number_of
+from bsv_store.text import listed, number_of, shown
 from bsv_store.vocabulary import SnapshotContent
 
 # An arbitrary number, the same in all processes; migrations use a different one.
@@ -23,6 +23,9 @@ _ADVISORY_LOCK = 0x696E67657374
 @dataclass(frozen=True, slots=True)
 class IngestReport:
     """Result of an ingestion.
+
+    What changed in the current state and what was added to the history are separate numbers: a list can add records to
+    the history without changing any current experiment.
 
     Attributes
     ----------
@@ -34,10 +37,19 @@ class IngestReport:
     rows : int
         Rows of the source.
     added, changed, unchanged : int
-        Numbers of structures or experiments. For unionizes: of experiments with a new half of the table, with a
-        different one, or with neither.
+        Numbers of current structures or experiments: new ones (reappeared ones count as changed), those with other
+        values, and those of the source without a change. For unionizes: of experiments with a new half of the table,
+        with a different one, or with neither.
     withdrawn : int
         Structures or experiments that were marked as withdrawn.
+    completed : int
+        Current experiments with a record from a more trusted kind of list, in which this one filled in missing values.
+    records : int
+        Records of an experiment list that are new in the history of its kind.
+    historic : int
+        Experiments that were added or changed, and are not current: they are not in the current list.
+    unknown_sexes : tuple of str
+        Words for the sex of an experiment that mean neither M nor F, sorted; the sex of these is not known.
     merged : int
         Rows of an experiment list that repeat an experiment with another line, and were merged.
     newer_list : datetime.date or None
@@ -52,6 +64,10 @@ class IngestReport:
     changed: int
     unchanged: int
     withdrawn: int
+    completed: int = 0
+    records: int = 0
+    historic: int = 0
+    unknown_sexes: tuple[str, ...] = ()
     merged: int = 0
     newer_list: date | None = None
 
@@ -65,6 +81,18 @@ class IngestReport:
         found = []
         if self.newer_list is not None:
             found.append(f"The newer {self.kind} list of {self.newer_list} stays current; this one is kept as history.")
+        if self.completed:
+            found.append(f"Filled in missing values of {number_of(self.completed, 'experiment')}.")
+        if self.records > self.added + self.changed + self.completed:
+            found.append(f"Added {number_of(self.records, 'record')} to the history.")
+        if self.historic:
+            found.append(
+                f"{number_of(self.historic, 'experiment')} that the current list does not have"
+                f" {'is' if self.historic == 1 else 'are'} in the history only, marked as withdrawn."
+            )
+        if self.unknown_sexes:
+            words = listed(shown(each) for each in self.unknown_sexes)
+            found.append(f"The sex is not known where the list has {words}; M, F, male and female are understood.")
         if self.merged:
             found.append(f"Merged {number_of(self.merged, 'row')}: repeats of an experiment with another line.")
         return tuple(found)

@@ -9,8 +9,9 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from bsv_store.catalog.database.id_lists import id_in
+from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.selection.criteria import Criteria
-from bsv_store.catalog.selection.resolve import resolve
+from bsv_store.catalog.selection.resolve import compile_selection
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures
 from bsv_store.catalog.tables.views import view
@@ -46,10 +47,10 @@ _ARGUMENTS = {
 }
 
 
-def search_among(connection: Connection, selection: Selection, criteria: Mapping[str, Any]) -> tuple[int, ...]:
-    """The ids, ascending, of the selected experiments that meet further criteria.
-
-    Whether withdrawn and excluded experiments are searched depends on the selection alone.
+def search_among(
+    connection: Connection, experiment_ids: Collection[int], criteria: Mapping[str, Any]
+) -> tuple[int, ...]:
+    """Those of the experiments, by ascending id, that meet the criteria, withdrawn and excluded ones included.
 
     Raises
     ------
@@ -58,7 +59,8 @@ def search_among(connection: Connection, selection: Selection, criteria: Mapping
     """
     everything = {**criteria, "include_withdrawn": True, "include_excluded": True}
     wanted = Selection.of(Criteria.checked(everything, spell=lambda name: _ARGUMENTS.get(name, name)))
-    return resolve(connection, wanted & selection)
+    query = compile_selection(connection, wanted).where(id_in(connection, Experiment.id, experiment_ids))
+    return tuple(connection.scalars(query.order_by(Experiment.id)))
 
 
 def find_named(connection: Connection, structures: StructureRef | Sequence[StructureRef]) -> tuple[StructureRow, ...]:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.search.found import check_limit, found_frame, search_among
+from bsv_store.catalog.selection.resolve import resolve
 from bsv_store.check import point_um
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ def search_injections(
     check_limit(limit)
     point = point_um("point", point)
     ids = search_among(
-        connection, selection, {"near": point, "radius_um": _EVERYWHERE_UM if radius_um is None else radius_um}
+        connection,
+        resolve(connection, selection),
+        {"near": point, "radius_um": _EVERYWHERE_UM if radius_um is None else radius_um},
     )
     columns = (Experiment.id, Experiment.injection_ap, Experiment.injection_dv, Experiment.injection_ml)
     query = select(*columns).where(id_in(connection, Experiment.id, ids)).order_by(Experiment.id)

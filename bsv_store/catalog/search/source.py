@@ -12,6 +12,7 @@ from bsv_store.catalog.database.models import StructureAncestor
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
 from bsv_store.catalog.search.found import check_limit, find_named, found_frame, search_among
 from bsv_store.catalog.search.signal import find_targets, read_signal
+from bsv_store.catalog.selection.resolve import resolve
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def search_sources(
     """See :meth:`bsv_store.store.search.Search.sources`."""
     check_limit(limit)
     named = [row.id for row in find_named(connection, structures)]
-    ids = search_among(connection, selection, {"injected_in": named, "injection": injection})
+    ids = search_among(connection, resolve(connection, selection), {"injected_in": named, "injection": injection})
     measured = (
         find_structures(connection, [ROOT_STRUCTURE_ID])
         if domain is None

@@ -10,8 +10,9 @@ from sqlalchemy import Connection
 
 from bsv_store.catalog.search.found import check_limit, find_named, found_frame, search_among
 from bsv_store.catalog.search.signal import read_signal
+from bsv_store.catalog.selection.resolve import resolve
 from bsv_store.catalog.structures import StructureRef
-from bsv_store.catalog.tables.frames import uncovered
+from bsv_store.catalog.tables.frames import uncovered_among
 from bsv_store.check import choice
 from bsv_store.vocabulary import MEASURES
 
@@ -41,7 +42,8 @@ def search_targets(
         "target_threshold": threshold,
         "target_hemisphere": hemisphere,
     }
-    ids = search_among(connection, selection, criteria)
+    selected = resolve(connection, selection)
+    ids = search_among(connection, selected, criteria)
     signal = read_signal(connection, ids, rows, measure=measure, hemisphere=hemisphere)
     strongest = signal.values.argmax(axis=1)
     acronyms = np.array([row.acronym for row in rows], dtype=object)
@@ -50,5 +52,5 @@ def search_targets(
         choice("measure", measure, MEASURES).name: signal.values[np.arange(len(strongest)), strongest],
     }
     frame = found_frame(connection, signal.experiment_ids, own, limit=limit)
-    frame.attrs["without_unionizes"] = list(uncovered(connection, selection, "projection"))
+    frame.attrs["without_unionizes"] = list(uncovered_among(connection, selected, "projection"))
     return frame

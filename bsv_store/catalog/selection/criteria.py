@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, assert_never
 from bsv_store.check import choice
 from bsv_store.errors import InputError, SelectionError
 from bsv_store.text import MAX_ID, MAX_NAME_LENGTH, as_reference, can_be_name, folded, listed, near_names, shown
-from bsv_store.vocabulary import AXES, HEMISPHERES, INJECTION_SCOPES, MEASURED_HEMISPHERES, MEASURES
+from bsv_store.vocabulary import AXES, HEMISPHERES, INJECTION_SCOPES, MEASURED_HEMISPHERES, MEASURES, SEXES
 from bsv_store.volumes.grid import Grid
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Criterion:
     option : str or None
         The option, if it is not the name of the criterion with hyphens.
     rows : mapping of str to row, optional
-        The closed list of a choice.
+        The closed list of a choice, or of names.
     spellings : mapping of str to str, optional
         Names by their other spellings, folded (:func:`bsv_store.text.folded`).
     column : str or None
@@ -137,7 +137,7 @@ class Criteria:
             section="mouse",
             metavar="SEX",
             column="sex",
-            spellings={"f": "F", "female": "F", "m": "M", "male": "M"},
+            rows=SEXES,
             words="Sex, F or M; repeatable.",
         ).metadata,
     )
@@ -377,7 +377,10 @@ def _canonical(criterion: Criterion, name: str, value: Any) -> Any:
     if form == "ids":
         return tuple(sorted({_id(name, each) for each in _several(name, value, criterion)})) or None
     if form == "names":
-        names = [_name(name, each) for each in _several(name, value, criterion)]
+        given = _several(name, value, criterion)
+        if criterion.rows is not None:
+            return tuple(sorted({choice(name, each, criterion.rows, error=SelectionError).name for each in given}))
+        names = [_name(name, each) for each in given]
         return tuple(sorted({criterion.spellings.get(folded(each), each) for each in names}))
     if form == "choice":
         assert criterion.rows is not None

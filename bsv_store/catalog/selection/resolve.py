@@ -113,8 +113,39 @@ def resolve_nonempty(connection: Connection, selection: Selection) -> tuple[int,
     """
     ids = resolve(connection, selection)
     if not ids:
-        raise EmptySelectionError(f"no experiment matches {selection!r}", hint=_why_empty(connection, selection))
+        raise _empty(connection, selection)
     return ids
+
+
+def resolve_with_exclusions(connection: Connection, selection: Selection) -> tuple[tuple[int, ...], dict[int, str]]:
+    """`resolve_nonempty` and `excluded_from` in one: the names in the selection are looked up once.
+
+    Raises
+    ------
+    EmptySelectionError, UnknownStructureError, UnknownExperimentError, ExcludedExperimentError, SelectionError
+        See `resolve_nonempty`.
+    """
+    compiler = check_selection(connection, selection)
+    ids = tuple(connection.scalars(_compiled(selection.node, compiler).order_by(Experiment.id)))
+    if not ids:
+        raise _empty(connection, selection)
+    return ids, _excluded_from(connection, selection, compiler)
+
+
+def compile_with_exclusions(connection: Connection, selection: Selection) -> tuple[Select[int], dict[int, str]]:
+    """`compile_selection` and `excluded_from` in one: the names in the selection are looked up once.
+
+    Raises
+    ------
+    UnknownStructureError, UnknownExperimentError, ExcludedExperimentError, SelectionError
+        See `compile_selection`.
+    """
+    compiler = check_selection(connection, selection)
+    return _compiled(selection.node, compiler), _excluded_from(connection, selection, compiler)
+
+
+def _empty(connection: Connection, selection: Selection) -> EmptySelectionError:
+    return EmptySelectionError(f"no experiment matches {selection!r}", hint=_why_empty(connection, selection))
 
 
 def unmeasured(connection: Connection, selection: Selection) -> tuple[int, ...]:
@@ -145,7 +176,10 @@ def excluded_from(connection: Connection, selection: Selection) -> dict[int, str
     UnknownStructureError, UnknownExperimentError, ExcludedExperimentError, SelectionError
         See `compile_selection`.
     """
-    compiler = check_selection(connection, selection)
+    return _excluded_from(connection, selection, check_selection(connection, selection))
+
+
+def _excluded_from(connection: Connection, selection: Selection, compiler: _Compiler) -> dict[int, str]:
     if all(leaf.include_excluded or leaf.ids is not None for leaf in selection.leaves()):
         return {}
     selected = _compiled(selection.node, compiler)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, false, func, select, true
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, Structure, StructureAncestor, Unionize, UnionizeCoverage
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_COLUMNS
-from bsv_store.catalog.selection.resolve import compile_selection
+from bsv_store.catalog.selection.resolve import compile_selection, compile_with_exclusions
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, find_structures
 from bsv_store.catalog.tables.table import Table
@@ -72,6 +72,8 @@ class SelectionSummary:
     sexes: tuple[tuple[str | None, int], ...]
     strains: tuple[tuple[str | None, int], ...]
     hemispheres: tuple[tuple[str | None, int], ...]
+    excluded: Mapping[int, str]
+    """Experiments that the exclusion list removes from the selection, which are not counted: reason by id."""
 
     def to_dict(self) -> dict[str, Any]:
         """The counts as plain lists, for JSON."""
@@ -79,6 +81,8 @@ class SelectionSummary:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
     return [list(pair) for pair in value] if isinstance(value, tuple) else value
 
 
@@ -99,10 +103,12 @@ def summary(connection: Connection, selection: Selection) -> SelectionSummary:
         experiments.strain,
         experiments.injected_hemisphere,
     )
-    selected = experiments.experiment_id.in_(compile_selection(connection, selection))
+    wanted, excluded = compile_with_exclusions(connection, selection)
+    selected = experiments.experiment_id.in_(wanted)
     rows = connection.execute(select(*columns).where(selected)).all()
     counts = [_descending(Counter(row[number] for row in rows)) for number in range(len(columns))]
-    return SelectionSummary(len(rows), *counts)
+    lines, structures, products, sexes, strains, hemispheres = counts
+    return SelectionSummary(len(rows), lines, structures, products, sexes, strains, hemispheres, excluded)
 
 
 def _descending(counts: Counter[Any]) -> tuple[tuple[Any, int], ...]:
@@ -162,17 +168,6 @@ def unionizes_frame(
         query = query.where(table.hemisphere_id == _hemisphere_id(hemisphere))
     rows = connection.execute(query.order_by(*keys)).all()
     return Table(tuple(_UNIONIZE_DTYPES), tuple(_UNIONIZE_DTYPES.values()), rows).to_frame()
-
-
-def uncovered(connection: Connection, selection: Selection, part: UnionizePart) -> tuple[int, ...]:
-    """Ids, ascending, of the experiments whose unionize rows inside or outside the injection are not in the store.
-
-    Raises
-    ------
-    UnknownStructureError, UnknownExperimentError, SelectionError
-        If the selection names what the catalog does not have.
-    """
-    return _uncovered(connection, compile_selection(connection, selection), part)
 
 
 def uncovered_among(connection: Connection, experiment_ids: Collection[int], part: UnionizePart) -> tuple[int, ...]:

@@ -66,7 +66,7 @@ _EXPERIMENTS = _described(
         ("primary_structure_name", "text", "Full name of that structure"),
         ("transgenic_line", "text", "Lines that are not wild type, sorted, joined by '/'; null = wild type"),
         ("strain", "text", "Strain of the mouse; null = unknown"),
-        ("sex", "text", "M or F"),
+        ("sex", "text", "M or F; null = not known"),
         ("injection_volume", "float", "Injection volume, mm3, both hemispheres"),
         ("injection_ap", "integer", "Injection coordinate, um from the anterior end; null = unknown"),
         ("injection_dv", "integer", "Injection coordinate, um from the top; null = unknown"),

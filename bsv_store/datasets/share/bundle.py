@@ -27,6 +27,7 @@ from bsv_store.datasets.result.contents import read_inputs
 from bsv_store.datasets.result.file import EncodedResult, checked_stream, content_hash
 from bsv_store.datasets.share.citation import citation_of
 from bsv_store.errors import BsvStoreError, FormatError, FrameError
+from bsv_store.formats.input_file import require_regular_file
 from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.grid import FRAME
 
@@ -134,6 +135,7 @@ def read_bundle(path: Path, temporary: Path) -> Bundle:
     NoSpaceError, StoreError
         If the result file cannot be extracted.
     """
+    require_regular_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
             manifest = _manifest(archive, path)

@@ -10,7 +10,7 @@ from bsv_store_cli.help import Group, SectionedCommand
 from bsv_store_cli.options.selection import selection_options
 from bsv_store_cli.output.formats import format_option, print_json, print_rows
 from bsv_store_cli.output.messages import note
-from bsv_store_cli.output.tables import number_of
+from bsv_store_cli.output.tables import Column, count, day_time, number_of
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
@@ -45,9 +45,8 @@ def summary(selection: Selection, output_format: str) -> None:
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
         counts = store.catalog.summary(selection)
-        left_out = store.catalog.excluded_from(selection)
     if output_format == "json":
-        print_json({**counts.to_dict(), "excluded": left_out})
+        print_json(counts.to_dict())
         return
     rows = [
         {"property": label, "value": "(none)" if value is None else str(value), "experiments": number}
@@ -56,8 +55,22 @@ def summary(selection: Selection, output_format: str) -> None:
     ]
     print_rows(rows, output_format, columns=["property", "value", "experiments"])
     note(number_of(counts.total, "experiment"))
-    if left_out:
-        note(f"{len(left_out):,} more are on the exclusion list; --include-excluded includes them.")
+    if counts.excluded:
+        note(f"{len(counts.excluded):,} more are on the exclusion list; --include-excluded includes them.")
+
+
+_SNAPSHOTS = (
+    Column("snapshot", "id"),
+    Column("what", "what"),
+    Column("kind", "kind"),
+    Column("source", "source"),
+    Column("upstream_date", "list of"),
+    Column("taken_at", "taken at", day_time),
+    Column("rows", "rows", count),
+    Column("added", "added", count),
+    Column("changed", "changed", count),
+    Column("withdrawn", "withdrawn", count),
+)
 
 
 @catalog.command()
@@ -68,7 +81,7 @@ def snapshots(output_format: str) -> None:
         taken = store.catalog.snapshots()
     columns = ["what", "kind", "source", "upstream_date", "taken_at", "rows", "added", "changed", "withdrawn"]
     rows = [{"snapshot": each.id, **{name: getattr(each, name) for name in columns}} for each in taken]
-    print_rows(rows, output_format, columns=["snapshot", *columns])
+    print_rows(rows, output_format, columns=["snapshot", *columns], table=_SNAPSHOTS)
 
 
 @catalog.command()

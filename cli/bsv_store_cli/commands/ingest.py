@@ -11,9 +11,9 @@ import click
 
 from bsv_store_cli.help import Group
 from bsv_store_cli.output.formats import format_option
-from bsv_store_cli.output.messages import complain
+from bsv_store_cli.output.messages import complain, confirmed
 from bsv_store_cli.output.progress import progress_bar
-from bsv_store_cli.output.reports import annotation_row, print_annotations, print_ingested
+from bsv_store_cli.output.reports import ALLOW_SHRINKING, annotation_row, print_annotations, print_ingested
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
@@ -53,14 +53,30 @@ def structures(files: tuple[Path, ...], output_format: str) -> None:
     metavar="YYYY-MM-DD",
     help="Date of the list.  [default: the date in the file's name, else older than all lists with a date]",
 )
+@ALLOW_SHRINKING
 @format_option
-def experiments(files: tuple[Path, ...], upstream_date: datetime | None, output_format: str) -> None:
+def experiments(
+    files: tuple[Path, ...], upstream_date: datetime | None, allow_shrinking: bool, output_format: str
+) -> None:
     """Store an experiment list.
 
-    Known formats: ApiConnectivity JSON (as AllenSDK's experiments.json), the source search's JSON, the web site's CSV.
+    Known formats: ApiConnectivity JSON (as AllenSDK's experiments.json), the source search's JSON, the web site's CSV;
+    also compressed with gzip. A list that seems to be a part is refused; on a terminal you are asked.
     """
+    # Imported here, so that --help stays fast.
+    from bsv_store.errors import IncompleteListError
+
     day: date | None = upstream_date.date() if upstream_date else None
-    _ingest(files, lambda store, file: store.ingest_experiments(file, upstream_date=day), output_format)
+
+    def ingest_one(store: Store, file: Path) -> IngestReport:
+        try:
+            return store.ingest_experiments(file, upstream_date=day, allow_shrinking=allow_shrinking)
+        except IncompleteListError as error:
+            if not confirmed(f"{error.message}.", "Store it as the complete list?"):
+                raise
+            return store.ingest_experiments(file, upstream_date=day, allow_shrinking=True)
+
+    _ingest(files, ingest_one, output_format)
 
 
 @ingest.command()

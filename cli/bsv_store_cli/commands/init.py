@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from bsv_store_cli.help import Command
-from bsv_store_cli.output.formats import emit
+from bsv_store_cli.output.formats import say
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import store_folder
 
@@ -30,6 +31,6 @@ def init(folder: Path | None, database: str | None) -> None:
     location = locate_store(folder if folder is not None else store_folder())
     with create_store(location.path, database=database) as store:
         note("Created an empty store. To use it, set a variable:")
-        note(f"  export {STORE_VARIABLE}={store.path}")
+        note(f"  export {STORE_VARIABLE}={shlex.quote(str(store.path))}")
         note("Next: bsv-store sync structures, then bsv-store sync experiments.")
-        emit(str(store.path))
+        say(str(store.path))

@@ -9,10 +9,11 @@ import click
 
 from bsv_store.vocabulary import INJECTION_SCOPES, MEASURED_HEMISPHERES, MEASURES
 from bsv_store_cli.help import Group, RowChoice, SectionedCommand
-from bsv_store_cli.options.selection import selection_options
+from bsv_store_cli.options.limit import limit_and_format_options
+from bsv_store_cli.options.selection import id_argument, selection_options
 from bsv_store_cli.options.volume import volume_options
 from bsv_store_cli.output.experiments import experiment_columns
-from bsv_store_cli.output.formats import format_option, frame_rows, print_rows
+from bsv_store_cli.output.formats import frame_rows, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import Column, number_of
 from bsv_store_cli.session import note_without_unionizes, opened_store
@@ -42,9 +43,7 @@ _STRUCTURE_SET = click.option(
     metavar="ID",
     help="Compare the structures of this set.  [default: 167587189, the summary structures]",
 )
-_LIMIT = click.option(
-    "--limit", type=click.IntRange(1), default=20, show_default=True, help="Maximum number of experiments to print."
-)
+_LIMIT_AND_FORMAT = limit_and_format_options(20, "Maximum number of experiments to print.")
 
 _HEADINGS = {
     "projection_volume": "signal mm3",
@@ -101,15 +100,14 @@ def search() -> None:
 @_DOMAIN
 @_HEMISPHERE
 @selection_options
-@_LIMIT
-@format_option
+@_LIMIT_AND_FORMAT
 def source(
     structures: tuple[str, ...],
     scope: InjectionScope,
     domain: tuple[str, ...],
     hemisphere: MeasuredHemisphere,
     selection: Selection,
-    limit: int,
+    limit: int | None,
     output_format: str,
 ) -> None:
     """Find experiments injected in structures, those with the most signal first.
@@ -136,15 +134,14 @@ def source(
 @click.option("--threshold", type=float, default=0.0, show_default=True, help="The measure must exceed it.")
 @_HEMISPHERE
 @selection_options
-@_LIMIT
-@format_option
+@_LIMIT_AND_FORMAT
 def target(
     structures: tuple[str, ...],
     measure: Measure,
     threshold: float,
     hemisphere: MeasuredHemisphere,
     selection: Selection,
-    limit: int,
+    limit: int | None,
     output_format: str,
 ) -> None:
     """Find experiments that project to structures, the strongest first.
@@ -164,9 +161,8 @@ def target(
 @search.command(cls=SectionedCommand)
 @click.argument("point", callback=_point, metavar="AP,DV,ML")
 @selection_options
-@_LIMIT
-@format_option
-def injection(point: tuple[float, ...], selection: Selection, limit: int, output_format: str) -> None:
+@_LIMIT_AND_FORMAT
+def injection(point: tuple[float, ...], selection: Selection, limit: int | None, output_format: str) -> None:
     """Find the experiments injected nearest to a point, in um.
 
     \b
@@ -179,14 +175,13 @@ def injection(point: tuple[float, ...], selection: Selection, limit: int, output
 
 
 @search.command(cls=SectionedCommand)
-@click.argument("experiment_id", type=int, metavar="EXPERIMENT_ID")
+@id_argument("experiment_id")
 @_DOMAIN
 @_STRUCTURE_SET
 @_measure_option("projection_density")
 @_HEMISPHERE
 @selection_options
-@_LIMIT
-@format_option
+@_LIMIT_AND_FORMAT
 def correlation(
     experiment_id: int,
     domain: tuple[str, ...],
@@ -194,7 +189,7 @@ def correlation(
     measure: Measure,
     hemisphere: MeasuredHemisphere,
     selection: Selection,
-    limit: int,
+    limit: int | None,
     output_format: str,
 ) -> None:
     """Find the experiments that project most similarly to one experiment.
@@ -221,10 +216,14 @@ def correlation(
 @click.argument("point", callback=_point, metavar="AP,DV,ML")
 @volume_options
 @selection_options
-@_LIMIT
-@format_option
+@_LIMIT_AND_FORMAT
 def point(
-    point: tuple[float, ...], kind: VolumeKind, spacing_um: int, selection: Selection, limit: int, output_format: str
+    point: tuple[float, ...],
+    kind: VolumeKind,
+    spacing_um: int,
+    selection: Selection,
+    limit: int | None,
+    output_format: str,
 ) -> None:
     """Find the experiments with the largest values at a point, in um, by the volumes in the store.
 

@@ -10,6 +10,7 @@ from bsv_store_cli.help import Group, SectionedCommand
 from bsv_store_cli.options.selection import selection_options
 from bsv_store_cli.output.formats import emit, format_option, print_rows
 from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.tables import Column, cell, day_time
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
 
 _COLUMNS = ["name", "number", "selection", "note", "saved_by", "saved_at"]
+
+_TABLE = [Column(name, name.replace("_", " "), day_time if name.endswith("_at") else cell) for name in _COLUMNS]
 
 
 def _row(saved: SavedSelection) -> dict[str, Any]:
@@ -51,7 +54,7 @@ def list_(output_format: str) -> None:
     """List the saved selections."""
     with opened_store() as store:
         found = store.catalog.selections()
-    print_rows([_row(saved) for saved in found], output_format, columns=_COLUMNS)
+    print_rows([_row(saved) for saved in found], output_format, columns=_COLUMNS, table=_TABLE)
 
 
 @selection.command()
@@ -69,4 +72,4 @@ def history(name: str, output_format: str) -> None:
     """List all selections that were ever saved under a name."""
     with opened_store() as store:
         found = store.catalog.selections(history=name)
-    print_rows([_row(saved) for saved in found], output_format, columns=_COLUMNS)
+    print_rows([_row(saved) for saved in found], output_format, columns=_COLUMNS, table=_TABLE)

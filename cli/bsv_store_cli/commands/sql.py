@@ -7,7 +7,8 @@ import re
 import click
 
 from bsv_store_cli.help import Command
-from bsv_store_cli.output.formats import emit, format_option, print_rows
+from bsv_store_cli.options.limit import limit_and_format_options
+from bsv_store_cli.output.formats import emit, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import number_of
 from bsv_store_cli.session import opened_store
@@ -26,15 +27,6 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
     help="Value of :NAME in the query; repeatable. Numbers are numbers unless in double quotes: NAME='\"5\"'.",
 )
 @click.option(
-    "--limit",
-    "row_limit",
-    type=click.IntRange(1),
-    metavar="N",
-    default=10_000,
-    show_default=True,
-    help="Maximum number of rows.",
-)
-@click.option(
     "--timeout",
     "time_limit_s",
     type=click.FloatRange(0.1),
@@ -44,13 +36,13 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
     help="Timeout in seconds.",
 )
 @click.option("--schema", is_flag=True, help="Print the views and tables with their columns (Markdown) instead.")
-@format_option
+@limit_and_format_options(10_000, "Maximum number of rows.")
 def sql(
     query: str | None,
     parameters: tuple[str, ...],
-    row_limit: int,
     time_limit_s: float,
     schema: bool,
+    limit: int | None,
     output_format: str,
 ) -> None:
     """Query the catalog with SQL, read-only.
@@ -70,7 +62,7 @@ def sql(
     from bsv_store.catalog.tables.sql import sql_table
 
     with opened_store() as store:
-        table = sql_table(store.database, query, values, row_limit=row_limit, time_limit_s=time_limit_s)
+        table = sql_table(store.database, query, values, row_limit=limit, time_limit_s=time_limit_s)
     print_rows(table.to_dicts(), output_format, columns=table.columns)
     rows = number_of(len(table), "row")
     note(f"The first {rows}; --limit allows more." if table.truncated else rows)

@@ -9,7 +9,9 @@ import click
 
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES
 from bsv_store_cli.help import Group, RowChoice
-from bsv_store_cli.output.formats import emit, format_option, frame_rows, print_rows
+from bsv_store_cli.options.limit import limit_and_format_options
+from bsv_store_cli.options.selection import ids_argument
+from bsv_store_cli.output.formats import format_option, frame_rows, print_rows, say
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import opened_store
 
@@ -66,7 +68,7 @@ def tree(structure: str, depth: int | None, output_format: str) -> None:
         print_rows(_rows(shown), output_format, columns=_COLUMNS)
         return
     for row in shown:
-        emit(f"{'  ' * (row.depth - top)}{row.acronym}  {row.name} ({row.id})")
+        say(f"{'  ' * (row.depth - top)}{row.acronym}  {row.name} ({row.id})")
 
 
 @structures.command()
@@ -89,7 +91,7 @@ def sets(set_id: int | None, output_format: str) -> None:
 
 
 @structures.command()
-@click.argument("experiment_ids", type=int, nargs=-1, required=True, metavar="EXPERIMENT_ID...")
+@ids_argument
 @click.option(
     "--injected/--projected", default=False, help="Inside the injection site, or outside.  [default: outside]"
 )
@@ -115,24 +117,17 @@ def sets(set_id: int | None, output_format: str) -> None:
     help="Measure of the signal.",
 )
 @click.option("--threshold", type=float, default=0.01, show_default=True, help="The measure must exceed it.")
-@click.option(
-    "--limit",
-    type=click.IntRange(1),
-    default=5,
-    show_default=True,
-    help="Maximum number of structures per experiment.",
-)
 @click.option("--include-excluded", is_flag=True, help="Include experiments on the exclusion list.")
-@format_option
+@limit_and_format_options(5, "Maximum number of structures per experiment.")
 def rank(
-    experiment_ids: tuple[int, ...],
+    experiment_ids: list[int],
     injected: bool,
     include_excluded: bool,
     structure_set: int | None,
     hemispheres: tuple[MeasuredHemisphere, ...],
     measure: Measure,
     threshold: float,
-    limit: int,
+    limit: int | None,
     output_format: str,
 ) -> None:
     """Rank the structures of experiments by their signal.

@@ -22,6 +22,7 @@ from bsv_store_cli.output.formats import format_option
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.progress import progress_bar
 from bsv_store_cli.output.reports import (
+    ALLOW_SHRINKING,
     API_URL,
     DOWNLOAD_URL,
     annotation_row,
@@ -53,16 +54,17 @@ def structures(api_url: str | None, output_format: str) -> None:
 
 
 @sync.command()
+@ALLOW_SHRINKING
 @API_URL
 @format_option
-def experiments(api_url: str | None, output_format: str) -> None:
+def experiments(allow_shrinking: bool, api_url: str | None, output_format: str) -> None:
     """Update the list of experiments.
 
     Experiments that are no longer listed are marked as withdrawn, not deleted.
     """
     with opened_store() as store:
         source = _note_request(_api(api_url), "the list of experiments")
-        report = store.sync_experiments(api_url=api_url)
+        report = store.sync_experiments(allow_shrinking=allow_shrinking, api_url=api_url)
     print_ingested([(source, report)], output_format)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bsv_store_cli.output.formats import emit, plain, print_json, print_rows
+from bsv_store_cli.output.formats import plain, print_json, print_rows, say
 from bsv_store_cli.output.messages import note
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def print_plan(plan: FillPlan, output_format: str) -> None:
         rows = [{"what": part.what, **row} for part in plan.parts for row in _states(part)]
         print_rows(rows, "csv", columns=columns if is_single else ("what", *columns))
     else:
-        emit(plan.summary())
+        say(plan.summary())
 
 
 def _facts(plan: Plan | FillPlan) -> dict[str, Any]:

@@ -6,11 +6,12 @@ They are made from the rows of :data:`bsv_store.catalog.selection.criteria.CRITE
 from __future__ import annotations
 
 import functools
+import io
 import operator
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, BinaryIO, assert_never
 
 import click
 
@@ -32,14 +33,43 @@ _HEADINGS: Mapping[Section, str] = {
 
 
 def id_list(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[int] | None:
-    """Ids: ``1,2,3``, or ``@FILE`` with ids separated by commas, spaces or newlines; repeatable."""
+    """Ids: ``1,2,3``, or ``@FILE`` with a list of ids, JSON or a table with a column of ids; repeatable."""
     if not value:
         return None
-    items = [item for each in value for item in _text_or_file(each).replace(",", " ").split()]
-    wrong = [item for item in items if not (item.isascii() and item.isdecimal())]
-    if wrong:
-        raise click.BadParameter(f"{wrong[0][:40]!r} is not a valid id", context, parameter)
-    return [int(item) for item in items]
+    from bsv_store.errors import InputError
+    from bsv_store.formats.id_list import ids_in_text, read_ids
+
+    found: list[int] = []
+    for each in value:
+        try:
+            if each.startswith("@"):
+                found += read_ids(_file_content(each), what=_name_of(each))
+            else:
+                found += ids_in_text(each)
+        except InputError as error:
+            raise click.BadParameter(
+                f"{error.message.removeprefix(': ')}. {error.hint or ''}".strip(), context, parameter
+            ) from error
+    return found
+
+
+def ids_argument(command: Command) -> Command:
+    """Add experiment ids as arguments, which may be ``@FILE``, to a command that gets them as ``experiment_ids``."""
+    return click.argument(
+        "experiment_ids", nargs=-1, required=True, callback=id_list, metavar="EXPERIMENT_ID|@FILE..."
+    )(command)
+
+
+def id_argument(name: str) -> Callable[[Command], Command]:
+    """Add one experiment id as an argument."""
+
+    def one(context: click.Context, parameter: click.Parameter, value: str) -> int:
+        ids = id_list(context, parameter, (value,)) or []
+        if len(ids) != 1:
+            raise click.BadParameter(f"one id is needed, got {len(ids)}", context, parameter)
+        return ids[0]
+
+    return click.argument(name, callback=one, metavar="EXPERIMENT_ID")
 
 
 def _numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
@@ -150,7 +180,7 @@ def required_selection_options(command: Command) -> Command:
         if is_restricted and all_experiments:
             raise click.UsageError("--all cannot be combined with options that select experiments")
         if not is_restricted and not all_experiments:
-            raise click.UsageError("give options that select experiments, or --all")
+            raise click.UsageError("options that select experiments are required, or --all")
         return command(selection=_selection(**own), **values)
 
     return _decorated(wrapper, [*_OPTIONS, _ALL])
@@ -189,10 +219,30 @@ def _selection(*, named: str | None, selection_json: str | None, **values: Any) 
 def _text_or_file(value: str) -> str:
     if not value.startswith("@"):
         return value
+    from bsv_store.formats.fields import decoded
+
+    return decoded(_file_content(value), what=_name_of(value))
+
+
+def _name_of(value: str) -> str:
+    from bsv_store.formats.input_file import shown_path
+
+    return "standard input" if value == "@-" else shown_path(Path(value[1:]))
+
+
+def _file_content(value: str) -> bytes:
+    """The content of the file of ``@FILE``, or of standard input for ``@-``."""
+    from bsv_store.formats.id_list import MAX_BYTES
+    from bsv_store.formats.input_file import decompressed, read_input_file, read_stream
+
     if value == "@-":
-        return sys.stdin.read()
-    try:
-        return Path(value[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise click.UsageError(f"the file {value[1:]!r} cannot be read: {reason}") from error
+        return read_stream(stdin_bytes(), what="standard input", max_bytes=MAX_BYTES)
+    return decompressed(
+        read_input_file(Path(value[1:]), max_bytes=MAX_BYTES), what=_name_of(value), max_bytes=MAX_BYTES
+    )
+
+
+def stdin_bytes() -> BinaryIO:
+    """Standard input as bytes."""
+    binary = getattr(sys.stdin, "buffer", None)
+    return io.BytesIO(sys.stdin.read().encode("utf-8")) if binary is None else binary

@@ -26,7 +26,7 @@ Rows = Sequence[Mapping[str, Any]]
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def format_option(command: _Command) -> _Command:
+def format_option(command: _Command, *, is_eager: bool = False) -> _Command:
     """Add ``--format table|json|csv`` to a command, which gets it as ``output_format``."""
     option = click.option(
         "--format",
@@ -34,6 +34,7 @@ def format_option(command: _Command) -> _Command:
         type=WordChoice(["table", "json", "csv"]),
         default="table",
         show_default=True,
+        is_eager=is_eager,
         help="A table for reading; JSON or CSV for programs.",
     )
     return option(command)
@@ -75,12 +76,12 @@ def print_rows(
             [{key: plain(value) for key, value in row.items()} for row in rows],
             table if table is not None else [Column(name, name) for name in columns],
         )
-        emit(text if title is None else f"\n{title}\n{text}")
+        say(text if title is None else f"\n{title}\n{text}")
 
 
 def print_facts(facts: Sequence[tuple[str, Any]]) -> None:
     """Print names and values, one pair per line. Pairs without a value are omitted."""
-    emit(facts_text([(name, plain(value)) for name, value in facts if value is not None]))
+    say(facts_text([(name, plain(value)) for name, value in facts if value is not None]))
 
 
 def print_json(value: Any) -> None:
@@ -121,6 +122,11 @@ def _print_csv(rows: Rows, names: Sequence[str]) -> None:
     # Unprintable characters could control a terminal; programs get every character.
     shown = printable(text.getvalue(), keep="\n") if sys.stdout.isatty() else text.getvalue()
     emit(shown.removesuffix("\n"))
+
+
+def say(text: str) -> None:
+    """Write lines for reading to standard output, with escapes for characters that could control the terminal."""
+    emit(printable(text, keep="\n"))
 
 
 def emit(text: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 
@@ -19,6 +21,19 @@ def _escaped(character: str) -> str:
 def note(text: str) -> None:
     """Print a message."""
     click.echo(printable(text, keep="\n\t"), err=True)
+
+
+def is_interactive() -> bool:
+    """Whether a user can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirmed(problem: str, question: str) -> bool:
+    """Ask a question on standard error; False without asking if there is no terminal to answer it."""
+    if not is_interactive():
+        return False
+    note(problem)
+    return click.confirm(question, default=False, err=True)
 
 
 def complain(message: str, hint: str | None = None) -> None:

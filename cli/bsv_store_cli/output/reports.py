@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -10,7 +11,7 @@ import click
 
 from bsv_store_cli.output.formats import print_json, print_rows
 from bsv_store_cli.output.messages import note
-from bsv_store_cli.output.tables import Column, count
+from bsv_store_cli.output.tables import Column, cell, count
 
 if TYPE_CHECKING:
     from bsv_store.acquisition.annotation import AnnotationReport
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from bsv_store.acquisition.sync import UnionizeSyncReport
     from bsv_store.acquisition.work.outcome import Failure
     from bsv_store.catalog.ingest import IngestReport
+
+ALLOW_SHRINKING = click.option(
+    "--allow-shrinking",
+    is_flag=True,
+    help="Accept a list that seems to be a part: without many of the experiments that the store has, or much shorter "
+    "than Allen's.",
+)
 
 API_URL = click.option(
     "--api-url",
@@ -33,7 +41,7 @@ DOWNLOAD_URL = click.option(
 
 _INGEST_COLUMNS = ("source", "what", "kind", "rows", "added", "changed", "unchanged", "withdrawn")
 # Rarely set: tables leave them out, and a note states them.
-_REMARKABLE = ("merged", "newer_list")
+_REMARKABLE = ("completed", "records", "historic", "merged", "newer_list")
 _ANNOTATION_COLUMNS = ("source", "spacing_um", "outcome", "structures", "annotated_voxels", "size_bytes")
 _OUTCOME_COLUMNS = ("experiment_id", "outcome", "reason")
 
@@ -55,7 +63,10 @@ def print_ingested(reports: Sequence[tuple[str, IngestReport]], output_format: s
         note_remarks(report, source=source)
     names = (*_INGEST_COLUMNS[1:], *_REMARKABLE)
     rows = [{"source": source, **{name: getattr(report, name) for name in names}} for source, report in reports]
-    table = [Column(name, name, count if name in _INGEST_COLUMNS[3:] else str) for name in _INGEST_COLUMNS]
+    table = [Column(name, name, count if name in _INGEST_COLUMNS[3:] else cell) for name in _INGEST_COLUMNS[1:]]
+    # The paths are long; the notes and the other formats have them whole.
+    parts = 1 if len({Path(source).name for source, _ in reports}) == len(reports) else 2
+    table.insert(0, Column("source", "source", lambda source: cell("/".join(Path(source).parts[-parts:]))))
     print_rows(rows, output_format, columns=(*_INGEST_COLUMNS, *_REMARKABLE), table=table)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,16 +71,147 @@ class Column:
     right: bool = False
 
 
-def table_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> str:
-    """Headings, a rule and one line per row."""
+def table_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, width: int | None = None) -> str:
+    """Headings, a rule and one line per row; a table that is too wide is made to fit.
+
+    Texts are folded first. If that is not enough, a table of few rows is transposed: one line per column. Others are
+    split into several tables of some of the columns, each with the first column.
+
+    Parameters
+    ----------
+    rows : sequence of mappings
+    columns : sequence of Column
+    width : int, optional
+        By default that of the terminal, or 80 where there is none.
+    """
+    limit = shutil.get_terminal_size((80, 24)).columns if width is None else width
     shown = [column for column in columns if not column.optional or any(row.get(column.key) for row in rows)]
-    cells = [[column.show(row.get(column.key)) for row in rows] for column in shown]
-    widths = [max(map(_width, (printable(column.heading), *texts))) for column, texts in zip(shown, cells, strict=True)]
-    right = [column.right or _is_numeric(rows, column.key) for column in shown]
-    head = _line([printable(column.heading) for column in shown], widths, right)
-    rule = _rule() * (sum(widths) + len(_GAP) * (len(widths) - 1))
-    lines = [_line(texts, widths, right) for texts in zip(*cells, strict=True)]
-    return "\n".join([head, rule, *lines])
+    table = _Table(
+        [printable(column.heading) for column in shown],
+        [[column.show(row.get(column.key)) for row in rows] for column in shown],
+        [column.right or _is_numeric(rows, column.key) for column in shown],
+    )
+    return "\n".join(table.fitted(limit))
+
+
+# Texts are not folded to less, nor into more lines; what remains is left out, and an ellipsis shows it.
+_NARROWEST = 12
+_MOST_LINES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The texts of a table, by column."""
+
+    headings: Sequence[str]
+    cells: Sequence[Sequence[str]]
+    right: Sequence[bool]
+
+    def fitted(self, limit: int) -> list[str]:
+        """The lines of the table, if possible of at most ``limit`` characters."""
+        natural = self._widths()
+        if _total(natural) <= limit:
+            return self._lines(natural)
+        narrow = self._narrowed(natural, limit)
+        if _total(narrow) <= limit or len(self.headings) < 3:
+            return self._lines(narrow)
+        rows = len(self.cells[0])
+        if rows < len(self.headings):
+            transposed = self._transposed()
+            if _total(transposed._widths()) <= limit:
+                return transposed._lines(transposed._widths())
+        lines: list[str] = []
+        for part in self._parts(limit):
+            lines += ["", *part.fitted(limit)] if lines else part.fitted(limit)
+        return lines
+
+    def _widths(self) -> list[int]:
+        return [max(map(_width, (head, *texts))) for head, texts in zip(self.headings, self.cells, strict=True)]
+
+    def _narrowed(self, natural: Sequence[int], limit: int) -> list[int]:
+        """Widths with which the table fits if its texts are folded: the widest are narrowed first."""
+        widths = list(natural)
+        foldable = [number for number, right in enumerate(self.right) if not right]
+        excess = _total(widths) - limit
+        while excess > 0:
+            widest = max(foldable, key=lambda number: widths[number], default=None)
+            if widest is None or widths[widest] <= _NARROWEST:
+                break
+            widths[widest] -= 1
+            excess -= 1
+        return widths
+
+    def _lines(self, widths: Sequence[int]) -> list[str]:
+        lines = _row_lines(self.headings, widths, self.right)
+        lines.append(_rule() * _total(widths))
+        for texts in zip(*self.cells, strict=True):
+            lines += _row_lines(texts, widths, self.right)
+        return lines
+
+    def _transposed(self) -> _Table:
+        rows = len(self.cells[0])
+        return _Table(
+            [self.headings[0], *self.cells[0]],
+            [list(self.headings[1:]), *([texts[number] for texts in self.cells[1:]] for number in range(rows))],
+            [False, *[all(self.right[1:])] * rows],
+        )
+
+    def _parts(self, limit: int) -> Iterator[_Table]:
+        """Tables of the first column and as many of the others as fit, at least one."""
+        widths = self._widths()
+        others = list(range(1, len(widths)))
+        while others:
+            taken = [0, others.pop(0)]
+            while others and _total([widths[number] for number in (*taken, others[0])]) <= limit:
+                taken.append(others.pop(0))
+            yield _Table(
+                [self.headings[number] for number in taken],
+                [self.cells[number] for number in taken],
+                [self.right[number] for number in taken],
+            )
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
+
+
+def _row_lines(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> list[str]:
+    """The lines of a row; texts that are too wide are folded."""
+    folded = [_folded(text, width) for text, width in zip(texts, widths, strict=True)]
+    height = max(map(len, folded))
+    return [
+        _line([lines[number] if number < len(lines) else "" for lines in folded], widths, right)
+        for number in range(height)
+    ]
+
+
+def _folded(text: str, width: int) -> list[str]:
+    """The text in lines of a width, broken at blanks where that is possible."""
+    if _width(text) <= width:
+        return [text]
+    lines: list[str] = []
+    rest = text
+    while rest and len(lines) < _MOST_LINES:
+        end = _longest_start(rest, width)
+        if end < len(rest):
+            at_blank = rest.rfind(" ", 1, end + 1)
+            end = at_blank if at_blank > 0 else end
+        lines.append(rest[:end].rstrip())
+        rest = rest[end:].lstrip(" ")
+    if rest:
+        last = lines[-1]
+        lines[-1] = f"{last[: _longest_start(last, width - 1)]}…"
+    return lines
+
+
+def _longest_start(text: str, width: int) -> int:
+    """The number of characters, at least one, that fit a width."""
+    used = 0
+    for number, character in enumerate(text):
+        used += _width(character)
+        if used > width and number > 0:
+            return number
+    return len(text)
 
 
 def facts_text(facts: Sequence[tuple[str, Any]]) -> str:

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import text
 
+from bsv_store import Selection
+from bsv_store.catalog.database import schema
 from bsv_store.catalog.ingest import ingest_experiments
 from bsv_store.catalog.ingest.current import current_state
 from bsv_store.catalog.ingest.experiments import write_state
 from bsv_store.catalog.ingest.revisions import payload_of, read_history, record_of
 from bsv_store.catalog.records import ExperimentList, ExperimentRecord, LineRecord
-from bsv_store.errors import InputError
+from bsv_store.errors import IncompleteListError, InputError
 from bsv_store.vocabulary import ExperimentSourceKind
 from tests.catalog.ingest.dump import current_experiments, dump, forget_experiments, rows
 
@@ -133,7 +137,11 @@ def test_older_list_changes_nothing_and_is_kept(real_atlas: Database, real_lists
     assert report.snapshot_id is not None
     assert (report.added, report.changed, report.withdrawn, report.unchanged) == (0, 0, 0, 2992)
     assert current_experiments(real_atlas) == before
-    assert report.remarks() == ("The newer api list of 2020-11-01 stays current; this one is kept as history.",)
+    assert report.records == 6
+    assert report.remarks() == (
+        "The newer api list of 2020-11-01 stays current; this one is kept as history.",
+        "Added 6 records to the history.",
+    )
 
 
 def test_again_changes_nothing(real_atlas: Database, real_lists: dict[str, ExperimentList]) -> None:
@@ -218,7 +226,7 @@ def test_an_older_list_is_distinguished_from_the_current_one(small_atlas: Databa
         assert ingest_experiments(small_atlas, a_list(experiment(), day=day), source="x").newer_list == newer
     # Lists of another kind do not compete.
     other = ingest_experiments(small_atlas, a_list(experiment(), kind="csv", day=None), source="x")
-    assert (other.newer_list, other.remarks()) == (None, ())
+    assert (other.newer_list, other.remarks()) == (None, ("Added 1 record to the history.",))
 
 
 def test_list_without_a_date_is_older_than_one_with(small_atlas: Database) -> None:
@@ -276,7 +284,8 @@ def test_csv_fills_gaps_and_the_2016_export_does_not(small_atlas: Database) -> N
 
 def test_experiment_of_the_2016_export_alone_is_withdrawn_from_the_start(small_atlas: Database) -> None:
     report = ingest_experiments(small_atlas, a_list(experiment(sex="F"), kind="csv_2016", day=None), source="2016")
-    assert (report.added, report.withdrawn) == (1, 0)
+    assert (report.added, report.changed, report.withdrawn) == (0, 0, 0)
+    assert (report.historic, report.records) == (1, 1)
     row = stored(small_atlas)
     assert (row["withdrawn"], row["source_kind"], row["sex"]) == (True, "csv_2016", "F")
 
@@ -409,11 +418,85 @@ def test_part_of_a_list_is_refused(small_atlas: Database) -> None:
     ingest_experiments(small_atlas, a_list(*everybody, day=date(2020, 1, 1)), source="all")
     part = a_list(*everybody[:100], day=date(2020, 2, 1))
 
-    with pytest.raises(InputError, match="does not have 200 of the 300"):
+    with pytest.raises(IncompleteListError, match=r"does not have 200 of the 300[\s\S]*--allow-shrinking"):
         ingest_experiments(small_atlas, part, source="search.json")
     assert len(rows(small_atlas, "SELECT * FROM experiment WHERE withdrawn")) == 0
 
     assert ingest_experiments(small_atlas, part, source="search.json", allow_shrinking=True).withdrawn == 200
+
+
+@pytest.mark.parametrize(("size", "lost"), [(300, 10), (40, 4), (12, 2), (3, 1)])
+def test_a_list_may_lose_a_handful(small_atlas: Database, size: int, lost: int) -> None:
+    everybody = [experiment(key) for key in range(1, size + 1)]
+    ingest_experiments(small_atlas, a_list(*everybody, day=date(2020, 1, 1)), source="all")
+    with pytest.raises(IncompleteListError):
+        ingest_experiments(small_atlas, a_list(*everybody[lost + 1 :], day=date(2020, 2, 1)), source="part")
+    report = ingest_experiments(small_atlas, a_list(*everybody[lost:], day=date(2020, 2, 1)), source="drift")
+    assert report.withdrawn == lost
+
+
+def test_a_csv_export_after_the_api_list_changes_nothing_current(
+    real_atlas: Database, real_lists: dict[str, ExperimentList]
+) -> None:
+    ingest_experiments(real_atlas, real_lists["2019-02"], source="2019-02")
+    report = ingest_experiments(real_atlas, real_lists["csv"], source="csv")
+    assert (report.added, report.changed, report.withdrawn, report.historic) == (0, 0, 0, 0)
+    assert (report.completed, report.unchanged, report.records) == (2917, 0, 2917)
+    assert report.remarks() == ("Filled in missing values of 2,917 experiments.",)
+    report = ingest_experiments(real_atlas, real_lists["csv 2016"], source="2016")
+    assert (report.added, report.changed, report.completed, report.withdrawn) == (0, 0, 0, 0)
+    assert (report.historic, report.unchanged, report.records) == (7, 2272, 2279)
+    assert report.remarks() == (
+        "Added 2,279 records to the history.",
+        "7 experiments that the current list does not have are in the history only, marked as withdrawn.",
+    )
+
+
+def test_new_values_of_the_same_kind_of_list_are_changes(small_atlas: Database) -> None:
+    ingest_experiments(small_atlas, a_list(experiment(1), experiment(2), day=date(2020, 1, 1)), source="a")
+    later = a_list(experiment(1, strain="B6"), experiment(2, lines=(DRIVER,)), day=date(2020, 2, 1))
+    report = ingest_experiments(small_atlas, later, source="b")
+    assert (report.changed, report.completed, report.records) == (2, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("word", "sex"),
+    [("M", "M"), ("F", "F"), ("male", "M"), ("f", "F"), ("Female", "F"), ("unknown", None), ("x", None), (None, None)],
+)
+def test_words_for_the_sex_are_normalized_and_kept_in_the_history(
+    store: Store, small_atlas: Database, word: str | None, sex: str | None
+) -> None:
+    report = ingest_experiments(small_atlas, a_list(experiment(1, sex=word), experiment(2, sex="M")), source="x")
+    assert stored(small_atlas)["sex"] == sex
+    assert store.select(Selection(sex="male")) == ((1, 2) if sex == "M" else (2,))
+    assert [json.loads(row["payload"])["sex"] for row in rows(small_atlas, REVISIONS)] == [word, "M"]
+    assert report.unknown_sexes == (("x",) if word == "x" else ())
+    assert [text for text in report.remarks() if "'x'" in text] == list(report.remarks())
+
+
+REVISIONS = "SELECT payload FROM experiment_revision ORDER BY experiment_id"
+
+
+def test_an_unknown_sex_is_filled_from_the_csv(small_atlas: Database) -> None:
+    ingest_experiments(small_atlas, a_list(experiment(sex="unknown")), source="api")
+    ingest_experiments(small_atlas, a_list(experiment(sex="female"), kind="csv", day=None), source="csv")
+    assert stored(small_atlas)["sex"] == "F"
+
+
+def test_migration_normalizes_the_sex_of_stored_experiments(small_atlas: Database) -> None:
+    words = ["M", "male", "f", "Female", "unknown", None]
+    records = [experiment(key, sex=word) for key, word in enumerate(words, start=1)]
+    ingest_experiments(small_atlas, a_list(*records), source="x")
+    before = rows(small_atlas, "SELECT id, sex FROM experiment ORDER BY id")
+    schema.downgrade(small_atlas, "0006")
+    with small_atlas.writing() as connection:
+        for record in records:
+            connection.execute(
+                text("UPDATE experiment SET sex = :sex WHERE id = :id"), {"sex": record.sex, "id": record.id}
+            )
+    schema.upgrade(small_atlas)
+    assert rows(small_atlas, "SELECT id, sex FROM experiment ORDER BY id") == before
+    assert [row["sex"] for row in before] == ["M", "M", "F", "F", None, None]
 
 
 def test_older_list_may_be_small(small_atlas: Database) -> None:
@@ -460,8 +543,8 @@ def test_hostile_text_stays_data(store: Store, small_atlas: Database, hostile: s
     ingest_experiments(small_atlas, a_list(record), source=hostile)
 
     row = stored(small_atlas)
-    names = ("specimen_name", "strain", "sex", "storage_directory", "transgenic_line")
-    assert [row[name] for name in names] == [hostile] * 5
+    names = ("specimen_name", "strain", "storage_directory", "transgenic_line")
+    assert [row[name] for name in names] == [hostile] * 4
     assert store.catalog.snapshots()[-1].source == hostile
 
 

@@ -274,7 +274,7 @@ def test_projection_rows_alone_tell_no_hemisphere(atlas: Database) -> None:
 def test_changed_list_keeps_the_hemisphere_of_the_rows(atlas: Database) -> None:
     ingest_unionizes(atlas, a_table(WHOLE), source="x", kind="file")
     record = ExperimentRecord(1, 10, "A10", injection_ml=100, sex="F")
-    ingest_experiments(atlas, ExperimentList("api", (record,), 1), source="newer")
+    ingest_experiments(atlas, ExperimentList("api", (record,), 1), source="newer", allow_shrinking=True)
     assert hemisphere(atlas) == ("right", "unionize", 0.25, 0.5)
 
 

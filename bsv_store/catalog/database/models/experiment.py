@@ -37,7 +37,7 @@ class Experiment(Base):
         comment="Names of the lines that are not wild type, sorted, joined by '/'; null = wild type"
     )
     strain: ColumnElement[str | None]
-    sex: ColumnElement[str | None]
+    sex: ColumnElement[str | None]  # M or F; the words of the lists are in experiment_revision
     injection_volume: ColumnElement[float | None] = Column(comment="mm3, from the list")
     injection_ap: ColumnElement[int | None] = Column(comment="um; the densest voxel of the 10 um injection grid")
     injection_dv: ColumnElement[int | None] = Column(comment="um")

@@ -35,9 +35,11 @@ _COLUMNS = (
     "created_at",
     "created_by",
     "fingerprint",
+    "tags",
 )
 _TABLE = (
     Column("ref", "dataset"),
+    Column("tags", "tags", optional=True),
     Column("group_count", "groups"),
     Column("member_count", "experiments", count),
     Column("spacing_um", "um"),

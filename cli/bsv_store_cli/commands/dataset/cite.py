@@ -6,7 +6,7 @@ import click
 
 from bsv_store_cli.help import Command, WordChoice
 from bsv_store_cli.options.dataset import REF
-from bsv_store_cli.output.formats import emit, frame_rows, print_rows
+from bsv_store_cli.output.formats import emit, frame_rows, print_rows, say
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import opened_store
 
@@ -32,7 +32,7 @@ def cite(ref: str, citation_format: str) -> None:
         version = store.dataset(ref)
     citation = version.cite()
     if citation_format == "text":
-        emit(str(citation).rstrip("\n"))
+        say(str(citation).rstrip("\n"))
         return
     note(CHECK_FIRST)
     if citation_format == "bibtex":

@@ -1,0 +1,28 @@
+"""Normalize the sex of experiments to M, F or not known; the history keeps the words of the lists.
+
+Revision ID: 0011
+Revises: 0006
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0011"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+_WORDS = {"M": ("m", "male"), "F": ("f", "female")}
+
+
+def upgrade() -> None:
+    for sex, words in _WORDS.items():
+        listed = ", ".join(f"'{word}'" for word in words)
+        op.execute(f"UPDATE experiment SET sex = '{sex}' WHERE sex <> '{sex}' AND lower(trim(sex)) IN ({listed})")
+    op.execute("UPDATE experiment SET sex = NULL WHERE sex NOT IN ('M', 'F')")
+
+
+def downgrade() -> None:
+    # The words of the lists are not restored: a sex of M, F or not known is valid in the earlier revision too.
+    pass
