@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.atlas.masks import absolute_hemisphere, mask_of
-from bsv_store.catalog.annotations import find_annotation
+from bsv_store.catalog.annotations import all_annotations, derivation_source, find_annotation
 from bsv_store.catalog.structures import StructureRef, StructureRow, descendant_ids, find_structures
 from bsv_store.check import several
 from bsv_store.errors import InputError, MissingDataError
@@ -45,12 +45,26 @@ def stored_annotation(database: Database, spacing_um: int) -> AnnotationFile:
     Grid(spacing_um)
     with database.reading() as connection:
         found = find_annotation(connection, spacing_um)
-    if found is None:
-        raise MissingDataError(
-            f"the store has no annotation at {spacing_um} um",
-            hint=f"Download it: bsv-store sync annotation --spacing {spacing_um}",
-        )
-    return found
+        finer = None if found is not None else derivation_source(all_annotations(connection), spacing_um)
+    if found is not None:
+        return found
+    hint = f"Download it: bsv-store sync annotation --spacing {spacing_um}"
+    if finer is not None:
+        finer_um = finer.grid.spacing_um
+        hint = f"Derive it from the one at {finer_um} um: bsv-store sync annotation --spacing {finer_um}"
+    raise MissingDataError(f"the store has no annotation at {spacing_um} um", hint=hint)
+
+
+def annotation_name(database: Database, spacing_um: int) -> str | None:
+    """The name of the annotation of a spacing; None if the store does not have it."""
+    with database.reading() as connection:
+        found = find_annotation(connection, spacing_um)
+    return None if found is None else found.name
+
+
+def annotation_facts(file: AnnotationFile) -> dict[str, str]:
+    """What the ``attrs`` of tables by structure say about the annotation."""
+    return {"annotation": file.name, "annotation_sha256": file.array_sha256}
 
 
 @contextmanager
@@ -151,7 +165,15 @@ def export_mask(
         database, files, structures, spacing_um=spacing_um, hemisphere=hemisphere, descendants=descendants
     )
     title = mask_title(structures, hemisphere)
-    image = Image(grid=Grid(spacing_um), dtype="bool", slabs=array_slabs(mask), title=title, name=title, content="mask")
+    image = Image(
+        grid=Grid(spacing_um),
+        dtype="bool",
+        slabs=array_slabs(mask),
+        title=title,
+        name=title,
+        content="mask",
+        facts=annotation_facts(stored_annotation(database, spacing_um)),
+    )
     write_file(image, target, IMAGE_FORMATS, overwrite=overwrite)
 
 

@@ -370,9 +370,16 @@ class DatasetVersion:
         """Write the version to a file; see ``bsv_store.datasets.share.export.VERSION_FORMATS`` for the endings."""
         return export_version(self, target, overwrite=overwrite)
 
-    def cite(self) -> Citation:
-        """A draft of how to cite the version: methods, acknowledgement, references, experiment ids."""
-        return citation_of(self)
+    def cite(self, *, annotation: str | None = None) -> Citation:
+        """A draft of how to cite the version: methods, acknowledgement, references, experiment ids.
+
+        Parameters
+        ----------
+        annotation : str, optional
+            Name of the annotation by which means over structures were computed, such as
+            ``store.datasets.regions(...).attrs["annotation"]``. `Datasets.cite` names that of the store.
+        """
+        return citation_of(self, annotation=annotation)
 
     def _described(self, name: Statistic) -> dict[str, str]:
         if not STATISTICS[name].has_unit:

@@ -239,7 +239,8 @@ class Atlas:
         pandas.DataFrame
             Columns experiment_id, structure_id, structure (acronym), hemisphere, voxels (of the structure, with data),
             mean (NaN without voxels) and sum; by experiment id, ontology order and hemisphere. NaN where the hemisphere
-            depends on an injected hemisphere that is not known.
+            depends on an injected hemisphere that is not known. ``frame.attrs["annotation"]`` names the annotation,
+            ``frame.attrs["annotation_sha256"]`` is the hash of its array.
 
         Raises
         ------

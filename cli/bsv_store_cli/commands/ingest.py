@@ -11,7 +11,7 @@ import click
 
 from bsv_store_cli.help import Group
 from bsv_store_cli.output.formats import format_option
-from bsv_store_cli.output.messages import complain
+from bsv_store_cli.output.messages import complain, note
 from bsv_store_cli.output.progress import progress_bar
 from bsv_store_cli.output.reports import annotation_row, print_annotations, print_ingested
 from bsv_store_cli.session import opened_store
@@ -85,11 +85,19 @@ def annotation(files: tuple[Path, ...], replace: bool, output_format: str) -> No
     Known format: the Allen Institute's annotation_10|25|50|100.nrrd, CCFv3 of 2017. Run `bsv-store sync structures`
     first.
     """
+    summaries: list[str] = []
 
     def ingest_one(store: Store, file: Path) -> dict[str, Any]:
-        return annotation_row(store.ingest_annotation(file, replace=replace), source=str(file))
+        report = store.ingest_annotation(file, replace=replace)
+        summaries.append(report.summary())
+        return annotation_row(report, source=str(file))
 
-    _ingest_each(files, ingest_one, lambda rows: print_annotations(rows, output_format))
+    def show(rows: list[dict[str, Any]]) -> None:
+        print_annotations(rows, output_format)
+        for summary in summaries:
+            note(summary)
+
+    _ingest_each(files, ingest_one, show)
 
 
 def _ingest(files: tuple[Path, ...], ingest_one: Callable[[Store, Path], IngestReport], output_format: str) -> None:
