@@ -1,4 +1,7 @@
-"""Record whose annotation it is, and from which finer one it was derived.
+"""Record whose annotation it is and from which finer one it was derived; correct injected hemispheres.
+
+The injected hemisphere is not known for experiments of the retina, which were injected into an eye, nor by a coordinate
+of 0, which stands for an unknown one.
 
 Revision ID: 0010
 Revises: 0006
@@ -16,6 +19,10 @@ depends_on = None
 
 # Of the array in Allen's annotation_25.nrrd of 2017.
 ALLEN_25UM = "36ed7e196bc41a850071246ed1d182f6331157df3a51b1145144848874025ad3"
+
+
+RETINA = 304325711
+MIDLINE_UM = 5_700
 
 
 def upgrade() -> None:
@@ -46,6 +53,13 @@ def upgrade() -> None:
     op.execute(sa.update(stored).where(stored.c.array_sha256 == ALLEN_25UM).values(origin="allen"))
     with op.batch_alter_table("annotation") as batch:
         batch.alter_column("origin", server_default=None)
+    for name in ("injection_ap", "injection_dv", "injection_ml"):
+        op.execute(f"UPDATE experiment SET {name} = NULL WHERE {name} = 0")
+    op.execute(
+        "UPDATE experiment SET injected_hemisphere = NULL, hemisphere_source = NULL"
+        f" WHERE injected_hemisphere IS NOT NULL AND (primary_structure_id = {RETINA}"
+        " OR (hemisphere_source = 'coordinate' AND injection_ml IS NULL))"
+    )
 
 
 def downgrade() -> None:
@@ -55,3 +69,8 @@ def downgrade() -> None:
         batch.drop_column("derived_from_sha256")
         batch.drop_column("derived_from_um")
         batch.drop_column("origin")
+    op.execute(
+        "UPDATE experiment SET hemisphere_source = 'coordinate',"
+        f" injected_hemisphere = CASE WHEN injection_ml < {MIDLINE_UM} THEN 'left' ELSE 'right' END"
+        " WHERE injected_hemisphere IS NULL AND injection_ml IS NOT NULL"
+    )

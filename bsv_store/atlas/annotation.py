@@ -18,6 +18,7 @@ from bsv_store.formats.image import Image, array_slabs
 from bsv_store.formats.output_file import check_target
 from bsv_store.formats.table import IMAGE_FORMATS, format_of, write_file
 from bsv_store.text import listed
+from bsv_store.vocabulary import SPACINGS_UM
 from bsv_store.volumes.annotation import opened_annotation
 from bsv_store.volumes.grid import Grid
 
@@ -123,17 +124,27 @@ def structure_mask(
     with database.reading() as connection:
         rows = named_structures(find_structures(connection, references(structures)))
         ids = {row.id for row in rows}
-        ids |= descendant_ids(connection, ids) if descendants else set()
+        below = descendant_ids(connection, ids)
+        parents = [row.parent_structure_id for row in rows if row.parent_structure_id is not None]
+        above = [row.acronym for row in find_structures(connection, sorted(set(parents)))]
+        ids |= below if descendants else set()
     with annotation_of(database, files, spacing_um) as annotation:
         mask = mask_of(annotation, ids, hemisphere=side)
-    if not mask.any():
+        if mask.any():
+            return mask
         where = "" if side == "both" else f" on the {side}"
-        raise InputError(
-            f"the annotation at {spacing_um} um has no voxel{where} in {listed(row.acronym for row in rows)}"
-            f"{'' if descendants else ' without its descendants'}",
-            hint="Name an ancestor, or use a finer annotation.",
-        )
-    return mask
+        if not descendants and mask_of(annotation, below, hemisphere=side).any():
+            hint = "Voxels are assigned to the finest structures: include the descendants."
+        elif side != "both" and mask_of(annotation, ids).any():
+            hint = "There are voxels in the other hemisphere: use 'both'."
+        else:
+            hint = "A small structure may have voxels at a finer spacing. " if spacing_um > min(SPACINGS_UM) else ""
+            hint += f"It is a part of {listed(above)}." if above else ""
+    raise InputError(
+        f"the annotation at {spacing_um} um has no voxel{where} in {listed(row.acronym for row in rows)}"
+        f"{'' if descendants else ' without its descendants'}",
+        hint=hint.strip() or None,
+    )
 
 
 def export_mask(

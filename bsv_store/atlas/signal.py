@@ -79,6 +79,10 @@ def structure_signal(
     frame = table.frame()
     frame.attrs["without_volume"] = sorted(left_out)
     frame.attrs["left_out"] = dict(sorted(left_out.items()))
+    is_relative = any(MEASURED_HEMISPHERES[side].is_relative for side in sides)
+    frame.attrs["without_hemisphere"] = sorted(
+        each for each in found if is_relative and injected[each] is None and each not in left_out
+    )
     frame.attrs.update(annotation_facts(annotation_file))
     return frame
 

@@ -232,6 +232,7 @@ class Atlas:
         missing : {'error', 'leave_out'}
             What to do about experiments whose volume is missing or damaged. ``frame.attrs["without_volume"]`` lists the
             ids of those left out, ``frame.attrs["left_out"]`` the reason for each.
+            ``frame.attrs["without_hemisphere"]`` lists those whose injected hemisphere is asked for and not known.
         progress : Progress, optional
 
         Returns

@@ -139,7 +139,7 @@ OTHER_IDS = body(np.where(ATLAS.annotation > 0, np.uint32(5), np.uint32(0)))
         pytest.param(
             Substitute(wire_volumes.annotation_nrrd(100)[:-100]), UpstreamError, "is truncated", id="cut at source"
         ),
-        pytest.param(Substitute(FLOATS), UpstreamError, "floating-point", id="float"),
+        pytest.param(Substitute(FLOATS), UpstreamError, "float32, which is exact", id="float"),
         pytest.param(Substitute(wire_volumes.annotation_nrrd(50)), UpstreamError, "not of 100 um", id="spacing"),
         pytest.param(Substitute(body(ATLAS.annotation, sizes="133 81 115")), UpstreamError, "CCFv2", id="frame"),
         pytest.param(Substitute(OTHER_IDS), UnknownStructureError, "does not have: 5", id="ids"),

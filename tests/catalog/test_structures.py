@@ -103,11 +103,11 @@ def test_empty_catalog_says_what_to_do(empty_store: Store) -> None:
 @pytest.mark.parametrize(
     ("text", "acronyms"),
     [
-        ("VISp", ["VISp", "VISp1", "VISpm"]),
-        ("visp", ["VISp", "VISp1", "VISpm"]),
+        ("VISp", ["VISp", "VISpm", "VISp1"]),
+        ("visp", ["VISp", "VISpm", "VISp1"]),
         ("CM", ["CM", "cm"]),
         ("cm", ["cm", "CM"]),
-        ("visual", ["VIS", "VISp", "VISp1", "VISl", "VISpm"]),
+        ("visual", ["VIS", "VISp", "VISl", "VISpm", "VISp1"]),
         ("  Caudoputamen ", ["CP"]),
         ("100%", []),
         ("", []),
@@ -120,7 +120,7 @@ def test_search_ranks_exact_matches_first(small_store: Store, text: str, acronym
 
 
 def test_search_stops_at_the_limit(small_store: Store) -> None:
-    assert [row.acronym for row in small_store.atlas.find_structures("vis", limit=2).structures] == ["VIS", "VISp"]
+    assert [row.acronym for row in small_store.atlas.find_structures("vis", limit=2).structures] == ["VIS", "VISC"]
 
 
 def test_subtree_is_the_ontology_not_the_prefix(small_store: Store) -> None:

@@ -42,6 +42,8 @@ class IngestReport:
         Rows of an experiment list that repeat an experiment with another line, and were merged.
     newer_list : datetime.date or None
         If the store has a newer list of the same kind: its upstream date. That list stays current.
+    notes : tuple of str
+        Further remarks, one sentence each.
     """
 
     what: SnapshotContent
@@ -54,6 +56,7 @@ class IngestReport:
     withdrawn: int
     merged: int = 0
     newer_list: date | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def written(self) -> int:
@@ -67,7 +70,7 @@ class IngestReport:
             found.append(f"The newer {self.kind} list of {self.newer_list} stays current; this one is kept as history.")
         if self.merged:
             found.append(f"Merged {number_of(self.merged, 'row')}: repeats of an experiment with another line.")
-        return tuple(found)
+        return (*found, *self.notes)
 
 
 @dataclass(frozen=True, slots=True)

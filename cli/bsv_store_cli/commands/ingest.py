@@ -36,13 +36,30 @@ def ingest() -> None:
 
 @ingest.command()
 @_FILES
+@click.option(
+    "--upstream-date",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="Date of the ontology.  [default: the date in the file's name, else older than all with a date]",
+)
+@click.option(
+    "--allow-shrinking", is_flag=True, help="Accept an ontology from which many current structures are missing."
+)
 @format_option
-def structures(files: tuple[Path, ...], output_format: str) -> None:
+def structures(
+    files: tuple[Path, ...], upstream_date: datetime | None, allow_shrinking: bool, output_format: str
+) -> None:
     """Store the structure ontology.
 
-    Known formats: AllenSDK's structures.json, the API's nested and flat structure graph, allenCCF's CSV.
+    Known formats: AllenSDK's structures.json, the API's nested and flat structure graph, allenCCF's CSV. An ontology
+    that is older than the current one is kept as history.
     """
-    _ingest(files, lambda store, file: store.ingest_structures(file), output_format)
+    day: date | None = upstream_date.date() if upstream_date else None
+    _ingest(
+        files,
+        lambda store, file: store.ingest_structures(file, upstream_date=day, allow_shrinking=allow_shrinking),
+        output_format,
+    )
 
 
 @ingest.command()
