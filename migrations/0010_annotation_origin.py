@@ -22,7 +22,6 @@ ALLEN_25UM = "36ed7e196bc41a850071246ed1d182f6331157df3a51b1145144848874025ad3"
 
 
 RETINA = 304325711
-MIDLINE_UM = 5_700
 
 
 def upgrade() -> None:
@@ -69,8 +68,3 @@ def downgrade() -> None:
         batch.drop_column("derived_from_sha256")
         batch.drop_column("derived_from_um")
         batch.drop_column("origin")
-    op.execute(
-        "UPDATE experiment SET hemisphere_source = 'coordinate',"
-        f" injected_hemisphere = CASE WHEN injection_ml < {MIDLINE_UM} THEN 'left' ELSE 'right' END"
-        " WHERE injected_hemisphere IS NULL AND injection_ml IS NOT NULL"
-    )

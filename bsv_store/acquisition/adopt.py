@@ -73,6 +73,8 @@ class AdoptReport:
         Files of other kinds.
     size_bytes : int
         Total size of the cache's files of the volumes and annotations that were stored.
+    remarks : tuple of str
+        Results of the checks of each annotation that was stored.
     """
 
     folder: Path
@@ -86,6 +88,7 @@ class AdoptReport:
     refused: tuple[SkippedFile, ...]
     ignored: tuple[SkippedFile, ...]
     size_bytes: int
+    remarks: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """The result in one sentence."""
@@ -150,6 +153,7 @@ class _Adoption:
     scan: CacheScan
     progress: Progress
     refused: list[SkippedFile] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     unionizes: int = 0
     volumes: int = 0
     annotations: int = 0
@@ -188,6 +192,7 @@ class _Adoption:
             refused=tuple(self.refused),
             ignored=tuple(SkippedFile(path, reason) for path, reason in scan.ignored),
             size_bytes=self.size_bytes,
+            remarks=tuple(self.remarks),
         )
 
     def _try_list(self, path: Path | None, adopt: Callable[[Path], IngestReport]) -> IngestReport | None:
@@ -265,6 +270,7 @@ class _Adoption:
         if report.outcome == "present":
             self.present += 1
             return
+        self.remarks.append(report.summary())
         self.annotations += 1
         self._count_bytes(file.path)
 

@@ -24,6 +24,7 @@ _BSV_DENSITY = "density.raw"
 _BSV_SUMMARY = "injectionSummary_all.json"
 _SDK_MANIFEST, _SDK_EXPERIMENTS, _SDK_STRUCTURES = "manifest.json", "experiments.json", "structures.json"
 _SDK_UNIONIZES = "structure_unionizes.csv"
+_SDK_REFERENCE = "annotation"
 # Folders below the cache's, such as those of annotation/ccf_2017/annotation_25.nrrd.
 _MAX_DEPTH = 3
 
@@ -165,6 +166,9 @@ def _layout(folder: Path, entries: list[Path]) -> CacheLayout:
 
 def _recognized(entries: list[Path]) -> CacheLayout | None:
     names = {entry.name for entry in entries}
+    # AllenSDK's cache of a reference space may have nothing but annotations.
+    if {_SDK_MANIFEST, _SDK_REFERENCE} <= names:
+        return "allensdk"
     if names & {_SDK_EXPERIMENTS, _SDK_STRUCTURES} or any(
         (match := _SDK_FOLDER.fullmatch(name)) and _ID.fullmatch(match[1]) for name in names
     ):

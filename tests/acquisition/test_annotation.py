@@ -223,6 +223,29 @@ def test_many_processes_cause_one_download(catalog: Store, server: SyntheticServ
     assert leftovers(catalog) == []
 
 
+def test_a_killed_derivation_is_completed_by_the_next_run(
+    catalog: Store, server: SyntheticServer, launch: Launch
+) -> None:
+    process = launch("annotation", catalog.path, server.url, [50], kill_at="annotation:derived")
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    with pytest.raises(MissingDataError, match="Derive it from the one at 50 um"):
+        catalog.atlas.annotation(spacing_um=100)
+    report = catalog.sync_annotation(spacing_um=50, download_url=server.url)
+    assert (report.outcome, report.derived_um) == ("present", (100,))
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
+    assert all(name.endswith(".tmp") for name in leftovers(catalog))
+
+
+def test_a_derived_annotation_does_not_prevent_the_download(catalog: Store, server: SyntheticServer) -> None:
+    catalog.sync_annotation(spacing_um=50, download_url=server.url)
+    report = catalog.sync_annotation(spacing_um=100, download_url=server.url)
+    assert report.outcome == "fetched"
+    assert server.requests.total == 2
+    assert catalog.sql("SELECT derived_from_um FROM annotation")["derived_from_um"].isna().all()
+    assert leftovers(catalog) == []
+
+
 @pytest.mark.parametrize(
     ("kill_at", "outcome"),
     [

@@ -158,9 +158,10 @@ def test_annotations_of_other_years_are_left_out_of_a_cache(
         changed = centers.copy()
         changed[60 : 60 + abs(2017 - year)] = 0
         written(folder, changed, name="annotation_100.nrrd")
-    (cache / "experiments.json").write_text("[]")
+    (cache / "manifest.json").write_text("{}")
     report = ontology.adopt(cache)
     assert report.annotations == 1
+    assert "place and volume" in report.remarks[0]
     left_out = {each.path.parent.name: each.reason for each in report.ignored if each.path.suffix == ".nrrd"}
     assert left_out == {
         f"ccf_{year}": f"the annotation of {year}; that of the CCFv3 is of 2017" for year in (2015, 2016, 2022)

@@ -120,7 +120,7 @@ def test_search_ranks_exact_matches_first(small_store: Store, text: str, acronym
 
 
 def test_search_stops_at_the_limit(small_store: Store) -> None:
-    assert [row.acronym for row in small_store.atlas.find_structures("vis", limit=2).structures] == ["VIS", "VISC"]
+    assert [row.acronym for row in small_store.atlas.find_structures("vis", limit=2).structures] == ["VIS", "VISp"]
 
 
 def test_subtree_is_the_ontology_not_the_prefix(small_store: Store) -> None:

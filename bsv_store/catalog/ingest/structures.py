@@ -170,7 +170,7 @@ def _why_older(source: str, newest: date | None, lost: Sequence[str]) -> str:
         return f"The newer ontology of {newest} stays current; {source} is kept as history."
     return (
         f"{source} is kept as history: it does not have {number_of(len(lost), 'current structure')} ({listed(lost)}), "
-        "and its date is not known. If it is newer, give its date."
+        "and its date is not known. If it is newer, state its date (--upstream-date, upstream_date=)."
     )
 
 
