@@ -114,7 +114,7 @@ def test_an_upgrade_corrects_what_is_not_known_of_injections(store: Store) -> No
         side = "UPDATE experiment SET hemisphere_source = 'coordinate', injected_hemisphere"
         connection.exec_driver_sql(f"{side} = 'right' WHERE id = 109")
         connection.exec_driver_sql(
-            f"{side} = 'left', injection_ap = 0, injection_dv = 0, injection_ml = 0 WHERE id = 303"
+            f"{side} = 'right', injection_ap = 0, injection_dv = 0, injection_ml = 0 WHERE id = 104"
         )
     schema.upgrade(store.database)
     pd.testing.assert_frame_equal(store.experiments(), before)
