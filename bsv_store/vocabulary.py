@@ -801,6 +801,7 @@ UNIONIZE_PARTS: Mapping[str, UnionizePartRow] = _rows(
 
 CacheLayout = Literal["bsv", "allensdk"]
 AnnotationOutcome = Literal["fetched", "recovered", "present", "added", "replaced"]
+AnnotationOrigin = Literal["allen", "like_allen", "other", "unchecked"]
 
 CACHE_LAYOUTS: Mapping[str, WordRow[CacheLayout]] = _rows(
     CacheLayout,
@@ -924,3 +925,13 @@ PLAUSIBILITY_CHECKS: Mapping[str, PlausibilityCheckRow] = _rows(
         ),
     ],
 )
+ANNOTATION_ORIGINS: Mapping[str, WordRow[AnnotationOrigin]] = _rows(
+    AnnotationOrigin,
+    [
+        WordRow("allen", "Allen's annotation of 2017"),
+        WordRow("like_allen", "structures where Allen's annotation of 2017 has them, content not recognized"),
+        WordRow("other", "not Allen's"),
+        WordRow("unchecked", "not compared with Allen's"),
+    ],
+)
+"""How an annotation relates to Allen's of 2017, most trusted first."""

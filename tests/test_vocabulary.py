@@ -49,6 +49,7 @@ def _lists() -> dict[str, Mapping[str, Any]]:
 
 # Lists whose rows are tested beside the code that reads them, with the module of the tests.
 ELSEWHERE = {
+    "ANNOTATION_ORIGINS": "atlas/test_landmarks.py",
     "PLAUSIBILITY_CHECKS": "plausibility/test_checks.py",
     "ANNOTATION_OUTCOMES": "acquisition/test_annotation.py",
     "CACHE_LAYOUTS": "sources/test_caches.py",

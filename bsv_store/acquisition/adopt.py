@@ -78,6 +78,8 @@ class AdoptReport:
         Files of other kinds.
     size_bytes : int
         Total size of the cache's files of the volumes and annotations that were stored.
+    remarks : tuple of str
+        Results of the checks of each annotation that was stored.
     """
 
     folder: Path
@@ -92,6 +94,7 @@ class AdoptReport:
     refused: tuple[SkippedFile, ...]
     ignored: tuple[SkippedFile, ...]
     size_bytes: int
+    remarks: tuple[str, ...] = ()
 
     def ignored_by_reason(self, *, names: int = 3) -> tuple[str, ...]:
         """One line for each reason why files were ignored: their number and the names of the first.
@@ -178,6 +181,7 @@ class _Adoption:
     scan: CacheScan
     progress: Progress
     refused: list[SkippedFile] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     unionizes: int = 0
     volumes: int = 0
     annotations: int = 0
@@ -224,6 +228,7 @@ class _Adoption:
             refused=tuple(self.refused),
             ignored=tuple(SkippedFile(path, reason) for path, reason in scan.ignored),
             size_bytes=self.size_bytes,
+            remarks=tuple(self.remarks),
         )
 
     def _try_list(self, path: Path | None, adopt: Callable[[Path], IngestReport]) -> IngestReport | None:
@@ -307,6 +312,7 @@ class _Adoption:
         if report.outcome == "present":
             self.present += 1
             return
+        self.remarks.append(report.summary())
         self.annotations += 1
         self._count_bytes(file.path)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 from bsv_store.acquisition.presence import has_complete_file
-from bsv_store.acquisition.tasks.annotation import AnnotationTask
+from bsv_store.acquisition.tasks.annotation import AnnotationTask, check_annotation
 from bsv_store.acquisition.work.sharing import SharedWork
 from bsv_store.catalog.annotations import (
-    check_structure_ids,
+    all_annotations,
+    derivation_source,
     find_annotation,
     known_structure_ids,
     lock_annotations,
@@ -17,13 +20,21 @@ from bsv_store.catalog.annotations import (
 )
 from bsv_store.catalog.database.engine import Database
 from bsv_store.checkpoints import checkpoint
-from bsv_store.errors import InputError, MissingDataError
+from bsv_store.errors import FrameError, InputError, MissingDataError
 from bsv_store.formats.annotation import read_annotation_nrrd
-from bsv_store.progress import Progress
+from bsv_store.progress import Progress, do_nothing
 from bsv_store.sources.allen import AllenClient
-from bsv_store.text import size_text
-from bsv_store.vocabulary import ANNOTATION_OUTCOMES, AnnotationOutcome
-from bsv_store.volumes.annotation import Annotation, AnnotationFile, publish_annotation
+from bsv_store.sources.caches import CCF_YEAR, annotation_year
+from bsv_store.text import listed, size_text
+from bsv_store.vocabulary import ANNOTATION_OUTCOMES, SPACINGS_UM, AnnotationOrigin, AnnotationOutcome
+from bsv_store.volumes.annotation import (
+    DERIVED_FROM,
+    Annotation,
+    AnnotationFile,
+    opened_annotation,
+    publish_annotation,
+    sampled_annotation,
+)
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
 
@@ -46,6 +57,14 @@ class AnnotationReport:
     downloaded_bytes : int
     source : str
         URL or file name.
+    origin : {'allen', 'like_allen', 'other', 'unchecked'}
+        How it relates to Allen's annotation; see ``bsv_store.vocabulary.ANNOTATION_ORIGINS``.
+    name : str
+        The text that identifies it in tables and citations.
+    derived_um : tuple of int
+        Coarser spacings at which an annotation was derived from those in the store.
+    remarks : tuple of str
+        Results of the checks, one sentence each; none if it was already present.
     """
 
     spacing_um: int
@@ -55,15 +74,23 @@ class AnnotationReport:
     size_bytes: int
     downloaded_bytes: int
     source: str
+    origin: AnnotationOrigin
+    name: str
+    derived_um: tuple[int, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def summary(self) -> str:
-        """The result in one sentence."""
+        """The result in a few sentences."""
         downloaded = f" ({size_text(self.downloaded_bytes)})" if self.outcome == "fetched" else ""
-        return (
+        sentences = [
             f"Annotation at {self.spacing_um} um: {ANNOTATION_OUTCOMES[self.outcome].words}{downloaded}; "
             f"{self.structures:,} structures, {self.annotated_voxels:,} voxels, {size_text(self.size_bytes)} in the "
-            "store."
-        )
+            "store.",
+            *self.remarks,
+        ]
+        if self.derived_um:
+            sentences.append(f"Derived from finer ones: {listed(f'{each} um' for each in self.derived_um)}.")
+        return " ".join(sentences)
 
 
 def sync_annotation(
@@ -77,8 +104,8 @@ def sync_annotation(
 ) -> AnnotationReport:
     """Download the annotation of a spacing, unless the store has it.
 
-    It counts as present if it is recorded and has a file of the recorded size. If several processes do this at once, it
-    is downloaded once.
+    It counts as present if it is recorded, was not derived from a finer one, and has a file of the recorded size. If
+    several processes do this at once, it is downloaded once. Missing coarser annotations are derived afterwards.
 
     Parameters
     ----------
@@ -93,6 +120,8 @@ def sync_annotation(
         If the download fails. Nothing is stored then.
     UnknownStructureError
         If it names structures that the ontology does not have. Nothing is stored then.
+    FrameError
+        If its axes are reversed. Nothing is stored then.
     InputError
         If the spacing is not valid.
     NoSpaceError, ReadOnlyStoreError, StoreError, BusyError
@@ -115,7 +144,14 @@ def sync_annotation(
     how: AnnotationOutcome = "present"
     if outcome.stored:
         how = "recovered" if task.recovered else "fetched"
-    return _report(stored, how, downloaded_bytes=work.control.size_bytes)
+    derived = derive_annotations(database, files)
+    return _report(
+        stored,
+        how,
+        downloaded_bytes=work.control.size_bytes,
+        remarks=task.remarks if outcome.stored else (),
+        derived=derived,
+    )
 
 
 def ingest_annotation_file(
@@ -127,7 +163,7 @@ def ingest_annotation_file(
     spacing_um: int | None = None,
     replace: bool = False,
 ) -> AnnotationReport:
-    """Store the annotation from an NRRD file.
+    """Store the annotation from an NRRD file; missing coarser annotations are derived from it.
 
     Parameters
     ----------
@@ -141,23 +177,25 @@ def ingest_annotation_file(
 
     Raises
     ------
-    FormatError, UnknownStructureError
-        If the file is not a valid annotation, or is on another grid or of another ontology. Nothing is stored then.
+    FormatError, FrameError, UnknownStructureError
+        If the file is not a valid annotation, is on another grid, has reversed axes, is of another year, or of another
+        ontology. Nothing is stored then.
     InputError
         If the file cannot be read, or the store has another annotation of this spacing and ``replace`` is False.
     NoSpaceError, ReadOnlyStoreError, StoreError, BusyError
         If the store fails.
     """
+    _check_year(path)
     with database.reading() as connection:
         known_ids = known_structure_ids(connection)
     annotation = read_annotation_nrrd(path, what=str(path), spacing_um=spacing_um)
-    check_structure_ids(annotation.structure_ids, known_ids, what=str(path))
+    checked = check_annotation(database, annotation, known_ids, what=str(path))
     with database.reading() as connection:
         stored = find_annotation(connection, annotation.grid.spacing_um)
-    if stored is not None and stored.array_sha256 == annotation.array_sha256 and has_complete_file(files, stored):
-        return _report(stored, "present")
+    if _is_same(stored, annotation, checked.origin) and has_complete_file(files, stored):
+        return _report(stored, "present", derived=derive_annotations(database, files))
     _refuse_another(path, stored, annotation, replace=replace)
-    file = publish_annotation(files, annotation, source=path.name if source is None else source)
+    file = publish_annotation(files, annotation, source=path.name if source is None else source, origin=checked.origin)
     checkpoint("annotation:published")
     with database.writing() as connection:
         # Checked again under the lock: another process may have stored another annotation meanwhile.
@@ -169,11 +207,109 @@ def ingest_annotation_file(
     checkpoint("annotation:committed")
     if replaced is not None:
         files.trash(replaced)
-    return _report(file, "replaced" if differs else "added")
+    derived = derive_annotations(database, files)
+    return _report(file, "replaced" if differs else "added", remarks=checked.remarks, derived=derived)
+
+
+def derive_annotations(
+    database: Database, files: StoreFiles, *, on_plane: Callable[[], None] = do_nothing
+) -> tuple[AnnotationFile, ...]:
+    """Derive the annotation of each coarser spacing that the store has only finer ones of.
+
+    See `sampled_annotation` for the rule. Annotations that were derived from another one are replaced; those read from
+    files stay.
+
+    Parameters
+    ----------
+    on_plane : callable
+        Called before each plane; may raise to stop the work.
+
+    Returns
+    -------
+    tuple of AnnotationFile
+        The new ones, the finest first.
+
+    Raises
+    ------
+    DamagedFileError
+        If the file of a finer annotation differs from what was published.
+    NoSpaceError, ReadOnlyStoreError, StoreError, BusyError
+        If the store fails.
+    """
+    derived = (_derive(database, files, spacing_um, on_plane) for spacing_um in sorted(SPACINGS_UM))
+    return tuple(file for file in derived if file is not None)
+
+
+def _derive(
+    database: Database, files: StoreFiles, spacing_um: int, on_plane: Callable[[], None]
+) -> AnnotationFile | None:
+    source = _source_to_derive_from(database, files, spacing_um)
+    if source is None:
+        return None
+    database.require_writable()
+    with opened_annotation(files, source) as ids:
+        annotation = sampled_annotation(
+            source.grid, Grid(spacing_um), lambda first, last: ids[first:last], on_plane=on_plane
+        )
+    file = publish_annotation(
+        files,
+        annotation,
+        source=f"{DERIVED_FROM}{source.source}",
+        origin=source.origin,
+        derived_from=source,
+        on_slab=on_plane,
+    )
+    checkpoint("annotation:derived")
+    with database.writing() as connection:
+        lock_annotations(connection)
+        # Another process may have stored one from a file meanwhile.
+        is_wanted = derivation_source(all_annotations(connection), spacing_um) == source
+        replaced = record_annotation(connection, file) if is_wanted else file.path
+    if replaced is not None:
+        files.trash(replaced)
+    return file if is_wanted else None
+
+
+def _source_to_derive_from(database: Database, files: StoreFiles, spacing_um: int) -> AnnotationFile | None:
+    """The annotation from which that of a spacing is to be derived; None if there is nothing to do."""
+    with database.reading() as connection:
+        source = derivation_source(all_annotations(connection), spacing_um)
+        stored = find_annotation(connection, spacing_um)
+    # What needs a missing file will say so; here it is not needed.
+    if source is None or not has_complete_file(files, source):
+        return None
+    is_derived_from_it = (
+        stored is not None
+        and (stored.derived_from_um, stored.derived_from_sha256, stored.origin, stored.source)
+        == (source.grid.spacing_um, source.array_sha256, source.origin, f"{DERIVED_FROM}{source.source}")
+        and has_complete_file(files, stored)
+    )
+    return None if is_derived_from_it else source
+
+
+def _check_year(path: Path) -> None:
+    """Refuse an annotation in a folder of another year; files of all years have the same name."""
+    if (year := annotation_year(path)) not in (None, CCF_YEAR):
+        raise FrameError(
+            f"{path} is in the folder of the annotation of {year}; the annotation of the CCFv3 is that of {CCF_YEAR}",
+            hint="Use the file of ccf_2017, or download it: `bsv-store sync annotation`.",
+        )
+
+
+def _is_same(
+    stored: AnnotationFile | None, annotation: Annotation, origin: AnnotationOrigin
+) -> TypeGuard[AnnotationFile]:
+    return (
+        stored is not None
+        and stored.derived_from_um is None
+        and (stored.array_sha256, stored.origin) == (annotation.array_sha256, origin)
+    )
 
 
 def _refuse_another(path: Path, stored: AnnotationFile | None, annotation: Annotation, *, replace: bool) -> None:
-    if stored is None or replace or stored.array_sha256 == annotation.array_sha256:
+    if stored is None or replace or stored.derived_from_um is not None:
+        return
+    if stored.array_sha256 == annotation.array_sha256:
         return
     raise InputError(
         f"{path} differs from the annotation at {stored.grid.spacing_um} um in the store, which is from "
@@ -183,7 +319,14 @@ def _refuse_another(path: Path, stored: AnnotationFile | None, annotation: Annot
     )
 
 
-def _report(file: AnnotationFile, outcome: AnnotationOutcome, *, downloaded_bytes: int = 0) -> AnnotationReport:
+def _report(
+    file: AnnotationFile,
+    outcome: AnnotationOutcome,
+    *,
+    downloaded_bytes: int = 0,
+    remarks: tuple[str, ...] = (),
+    derived: Sequence[AnnotationFile] = (),
+) -> AnnotationReport:
     return AnnotationReport(
         spacing_um=file.grid.spacing_um,
         outcome=outcome,
@@ -192,4 +335,8 @@ def _report(file: AnnotationFile, outcome: AnnotationOutcome, *, downloaded_byte
         size_bytes=file.size_bytes,
         downloaded_bytes=downloaded_bytes,
         source=file.source,
+        origin=file.origin,
+        name=file.name,
+        derived_um=tuple(each.grid.spacing_um for each in derived),
+        remarks=remarks,
     )

@@ -21,12 +21,18 @@ if TYPE_CHECKING:
 _DATE = re.compile(r"(?<!\d)(20\d\d)-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01]))?(?!\d)")
 
 
-def ingest_structure_file(database: Database, file: Path) -> IngestReport:
+def ingest_structure_file(
+    database: Database, file: Path, *, upstream_date: date | None = None, allow_shrinking: bool = False
+) -> IngestReport:
     """See `Store.ingest_structures`."""
+    day = date_in_name(file.name) if upstream_date is None else past_day("upstream_date", upstream_date)
     # The CSV in circulation has damaged acronyms: it is only used for what no better source has.
     kind = "csv" if file.suffix.lower() == ".csv" else "file"
     ontology = read_structures(file_bytes(file), what=shown_path(file))
-    return _with_statistics(database, ingest_structures(database, ontology, source=source_name(file), kind=kind))
+    report = ingest_structures(
+        database, ontology, source=source_name(file), kind=kind, upstream_date=day, allow_shrinking=allow_shrinking
+    )
+    return _with_statistics(database, report)
 
 
 def ingest_experiment_file(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from bsv_store.acquisition.presence import check_complete, check_known, experiments_with_unionizes
 from bsv_store.acquisition.tasks.unionizes import UNIONIZE_BATCH, UnionizeTask
@@ -67,8 +68,13 @@ class UnionizeSyncReport:
         )
 
 
-def sync_structures(database: Database, client: AllenClient) -> IngestReport:
+def sync_structures(database: Database, client: AllenClient, *, allow_shrinking: bool = False) -> IngestReport:
     """Update the structure ontology.
+
+    Parameters
+    ----------
+    allow_shrinking : bool
+        Accept an ontology from which many of the current structures are missing.
 
     Raises
     ------
@@ -77,11 +83,18 @@ def sync_structures(database: Database, client: AllenClient) -> IngestReport:
     UpstreamError
         If the download fails. Nothing is stored then.
     InputError
-        If the reply is not the ontology that the store holds. Nothing is stored then.
+        If the reply is not the ontology that the store holds, or seems to be incomplete. Nothing is stored then.
     """
     database.require_writable()
     reply = client.structures()
-    report = ingest_structures(database, reply.value, source=reply.source, kind="api")
+    report = ingest_structures(
+        database,
+        reply.value,
+        source=reply.source,
+        kind="api",
+        upstream_date=datetime.now(UTC).date(),
+        allow_shrinking=allow_shrinking,
+    )
     refresh_statistics_after(database, report.written)
     return report
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.atlas.masks import absolute_hemisphere, mask_of
-from bsv_store.catalog.annotations import find_annotation
+from bsv_store.catalog.annotations import all_annotations, derivation_source, find_annotation
 from bsv_store.catalog.structures import StructureRef, StructureRow, descendant_ids, find_structures
 from bsv_store.check import several
 from bsv_store.errors import InputError, MissingDataError
@@ -18,6 +18,7 @@ from bsv_store.formats.image import Image, array_slabs
 from bsv_store.formats.output_file import check_target
 from bsv_store.formats.table import IMAGE_FORMATS, checked_format, write_file
 from bsv_store.text import listed
+from bsv_store.vocabulary import SPACINGS_UM
 from bsv_store.volumes.annotation import opened_annotation
 from bsv_store.volumes.grid import Grid
 
@@ -45,12 +46,26 @@ def stored_annotation(database: Database, spacing_um: int) -> AnnotationFile:
     Grid(spacing_um)
     with database.reading() as connection:
         found = find_annotation(connection, spacing_um)
-    if found is None:
-        raise MissingDataError(
-            f"the store has no annotation at {spacing_um} um",
-            hint=f"Download it: bsv-store sync annotation --spacing {spacing_um}",
-        )
-    return found
+        finer = None if found is not None else derivation_source(all_annotations(connection), spacing_um)
+    if found is not None:
+        return found
+    hint = f"Download it: bsv-store sync annotation --spacing {spacing_um}"
+    if finer is not None:
+        finer_um = finer.grid.spacing_um
+        hint = f"Derive it from the one at {finer_um} um: bsv-store sync annotation --spacing {finer_um}"
+    raise MissingDataError(f"the store has no annotation at {spacing_um} um", hint=hint)
+
+
+def annotation_name(database: Database, spacing_um: int) -> str | None:
+    """The name of the annotation of a spacing; None if the store does not have it."""
+    with database.reading() as connection:
+        found = find_annotation(connection, spacing_um)
+    return None if found is None else found.name
+
+
+def annotation_facts(file: AnnotationFile) -> dict[str, str]:
+    """What the ``attrs`` of tables by structure say about the annotation."""
+    return {"annotation": file.name, "annotation_sha256": file.array_sha256}
 
 
 @contextmanager
@@ -109,17 +124,27 @@ def structure_mask(
     with database.reading() as connection:
         rows = named_structures(find_structures(connection, references(structures)))
         ids = {row.id for row in rows}
-        ids |= descendant_ids(connection, ids) if descendants else set()
+        below = descendant_ids(connection, ids)
+        parents = [row.parent_structure_id for row in rows if row.parent_structure_id is not None]
+        above = [row.acronym for row in find_structures(connection, sorted(set(parents)))]
+        ids |= below if descendants else set()
     with annotation_of(database, files, spacing_um) as annotation:
         mask = mask_of(annotation, ids, hemisphere=side)
-    if not mask.any():
+        if mask.any():
+            return mask
         where = "" if side == "both" else f" on the {side}"
-        raise InputError(
-            f"the annotation at {spacing_um} um has no voxel{where} in {listed(row.acronym for row in rows)}"
-            f"{'' if descendants else ' without its descendants'}",
-            hint="Name an ancestor, or use a finer annotation.",
-        )
-    return mask
+        if not descendants and mask_of(annotation, below, hemisphere=side).any():
+            hint = "Voxels are assigned to the finest structures: include the descendants."
+        elif side != "both" and mask_of(annotation, ids).any():
+            hint = "There are voxels in the other hemisphere: use 'both'."
+        else:
+            hint = "A small structure may have voxels at a finer spacing. " if spacing_um > min(SPACINGS_UM) else ""
+            hint += f"It is a part of {listed(above)}." if above else ""
+    raise InputError(
+        f"the annotation at {spacing_um} um has no voxel{where} in {listed(row.acronym for row in rows)}"
+        f"{'' if descendants else ' without its descendants'}",
+        hint=hint.strip() or None,
+    )
 
 
 def export_mask(
@@ -161,6 +186,7 @@ def export_mask(
         name=title,
         content="mask",
         like_allen=like_allen,
+        facts=annotation_facts(stored_annotation(database, spacing_um)),
     )
     write_file(image, target, IMAGE_FORMATS, overwrite=overwrite)
 

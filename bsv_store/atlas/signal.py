@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 
-from bsv_store.atlas.annotation import annotation_of, named_structures, references
+from bsv_store.atlas.annotation import annotation_facts, named_structures, references, stored_annotation
 from bsv_store.atlas.masks import StructureVoxels
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
@@ -20,6 +20,7 @@ from bsv_store.check import choice, several
 from bsv_store.errors import DamagedFileError, InputError
 from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES, VOLUME_KINDS, MeasuredHemisphere
+from bsv_store.volumes.annotation import opened_annotation
 from bsv_store.volumes.library import read_slab
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def structure_signal(
         )
         query = select(Experiment.id, Experiment.injected_hemisphere).where(id_in(connection, Experiment.id, ids))
         injected: dict[int, str | None] = dict(connection.execute(query).all())
-    with annotation_of(database, files, spacing_um) as annotation:
+    annotation_file = stored_annotation(database, spacing_um)
+    with opened_annotation(files, annotation_file) as annotation:
         voxels = StructureVoxels(annotation, members)
     table = _Table(rows, sides)
     for identifier, volume in _volumes(files, found, voxels.planes, progress or NO_PROGRESS):
@@ -77,6 +79,11 @@ def structure_signal(
     frame = table.frame()
     frame.attrs["without_volume"] = sorted(left_out)
     frame.attrs["left_out"] = dict(sorted(left_out.items()))
+    is_relative = any(MEASURED_HEMISPHERES[side].is_relative for side in sides)
+    frame.attrs["without_hemisphere"] = sorted(
+        each for each in found if is_relative and injected[each] is None and each not in left_out
+    )
+    frame.attrs.update(annotation_facts(annotation_file))
     return frame
 
 

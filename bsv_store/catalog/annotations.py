@@ -12,6 +12,7 @@ from bsv_store.catalog.database.models import StoredAnnotation as _Model
 from bsv_store.catalog.database.models import StoreInfo, Structure
 from bsv_store.errors import UnknownStructureError
 from bsv_store.text import listed
+from bsv_store.vocabulary import ANNOTATION_ORIGINS
 from bsv_store.volumes.annotation import AnnotationFile
 from bsv_store.volumes.grid import Grid
 
@@ -54,6 +55,19 @@ def record_annotation(connection: Connection, file: AnnotationFile) -> str | Non
     values = {name: getattr(file, name) for name in _PLAIN}
     connection.execute(insert(_Model).values(spacing_um=file.grid.spacing_um, **values))
     return earlier if earlier != file.path else None
+
+
+def derivation_source(stored: Collection[AnnotationFile], spacing_um: int) -> AnnotationFile | None:
+    """The annotation from which that of a coarser spacing is derived: the most trusted, then the finest.
+
+    None if the store has one of that spacing that was not derived, or no finer one.
+    """
+    read = [file for file in stored if file.derived_from_um is None]
+    if any(file.grid.spacing_um == spacing_um for file in read):
+        return None
+    trust = list(ANNOTATION_ORIGINS)
+    finer = [file for file in read if file.grid.spacing_um < spacing_um]
+    return min(finer, key=lambda file: (trust.index(file.origin), file.grid.spacing_um), default=None)
 
 
 def known_structure_ids(connection: Connection) -> frozenset[int]:

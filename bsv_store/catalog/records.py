@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROOT_STRUCTURE_ID = 997
+RETINA_STRUCTURE_ID = 304325711
+"""Below the root, but not in the brain: it has no voxels, and its experiments were injected into an eye."""
 
 # Metadata of fields.
 _LISTED_AS = "listed_as"

@@ -7,6 +7,7 @@ ontology determines what is inside a structure.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -95,23 +96,33 @@ def find_structures(
 def search(connection: Connection, text: str, *, limit: int | None = None) -> tuple[StructureRow, ...]:
     """The structures whose acronym or name contains the text, ignoring case.
 
-    Exact acronyms come first, then acronyms and names that differ in case only, then acronyms that start with the text,
-    then the rest, each in graph order.
+    The exact acronym comes first, then acronyms and names that differ in case only, then names with the text as whole
+    words (the last one may be a plural), then acronyms that start with the text, then the rest. Within each, structures
+    with parts come first (areas before their layers), then those of higher levels, then graph order decides.
     """
     folded = text.strip().casefold()
     if not can_be_name(folded):
         return ()
 
+    words = re.compile(rf"(?<!\w){re.escape(folded)}s?(?!\w)")
+
     def rank(row: StructureRow) -> int | None:
         acronym, name = row.acronym.casefold(), row.name.casefold()
-        tests = (row.acronym == text.strip(), folded in (acronym, name), acronym.startswith(folded))
+        tests = (
+            row.acronym == text.strip(),
+            folded in (acronym, name),
+            words.search(name) is not None,
+            acronym.startswith(folded),
+        )
         for number, holds in enumerate((*tests, folded in acronym or folded in name)):
             if holds:
                 return number
         return None
 
-    ranked = [(number, row) for row in _rows(connection) if (number := rank(row)) is not None]
-    ranked.sort(key=lambda pair: (pair[0], pair[1].graph_order))
+    rows = list(_rows(connection))
+    parents = {row.parent_structure_id for row in rows}
+    ranked = [(number, row) for row in rows if (number := rank(row)) is not None]
+    ranked.sort(key=lambda pair: (pair[0], pair[1].id not in parents, pair[1].depth, pair[1].graph_order))
     return tuple(row for _, row in ranked[:limit])
 
 

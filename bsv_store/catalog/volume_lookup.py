@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+
+from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.volumes import find_volumes, volumes_of
 from bsv_store.check import identifier
-from bsv_store.errors import MissingDataError
+from bsv_store.errors import MissingDataError, UnknownExperimentError
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
@@ -21,13 +24,21 @@ def stored_volume(database: Database, experiment_id: int, *, kind: VolumeKind, s
     ------
     InputError
         If the id is not valid.
+    UnknownExperimentError
+        If the catalog does not have the experiment.
     MissingDataError
-        If the store does not have it; the hint is the command that fetches it.
+        If the store does not have the volume; the hint is the command that fetches it.
     """
     experiment_id = identifier("experiment_id", experiment_id)
     with database.reading() as connection:
         found = find_volumes(connection, [experiment_id], kind=kind, spacing_um=spacing_um)
         others = [] if experiment_id in found else volumes_of(connection, experiment_id)
+        is_listed = connection.execute(select(Experiment.id).where(Experiment.id == experiment_id)).first() is not None
+    if not is_listed:
+        raise UnknownExperimentError(
+            f"the catalog has no experiment {experiment_id}",
+            hint="Check the id, or update the list of experiments: `bsv-store sync experiments`.",
+        )
     if experiment_id not in found:
         there = ", ".join(f"{other} at {spacing} um" for other, spacing in others) or "none"
         raise MissingDataError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.atlas.annotation import annotation_of, named_structures, references
+from bsv_store.atlas.annotation import annotation_facts, named_structures, references, stored_annotation
 from bsv_store.averaging.hemisphere import half_names
 from bsv_store.catalog.search.signal import SUMMARY_STRUCTURE_SET_ID
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, structure_set, subtree
@@ -16,6 +16,7 @@ from bsv_store.check import choice, several, whole_number
 from bsv_store.datasets.region_means import region_means
 from bsv_store.errors import InputError
 from bsv_store.vocabulary import HEMISPHERE_RULES, MEASURED_HEMISPHERES
+from bsv_store.volumes.annotation import opened_annotation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,10 +50,12 @@ def region_summary(
     with database.reading() as connection:
         rows = _structures(connection, structures, structure_set)
         members = {row.id: [below.id for below in subtree(connection, row.id)] for row in rows}
-    with annotation_of(database, files, version.recipe.spacing_um) as annotation, version.open() as file:
+    annotation_file = stored_annotation(database, version.recipe.spacing_um)
+    with opened_annotation(files, annotation_file) as annotation, version.open() as file:
         chosen: Any = _ChosenGroups(file["mean"], numbers)
         table = region_means(chosen, annotation, members, hemisphere_rule=version.recipe.hemisphere_rule)
     frame = pd.DataFrame(table.columns())
+    frame.attrs.update(annotation_facts(annotation_file))
     frame["group"] = np.array(numbers, np.int64)[table.group]
     by_id: dict[int, StructureRow] = {row.id: row for row in rows}
     frame.insert(1, "group_label", [version.groups[number].label for number in frame["group"]])

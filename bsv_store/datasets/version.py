@@ -430,9 +430,16 @@ class DatasetVersion:
         """
         return export_groups(self, target, like_allen=like_allen, overwrite=overwrite)
 
-    def cite(self) -> Citation:
-        """A draft of how to cite the version: methods, acknowledgement, references, experiment ids."""
-        return citation_of(self)
+    def cite(self, *, annotation: str | None = None) -> Citation:
+        """A draft of how to cite the version: methods, acknowledgement, references, experiment ids.
+
+        Parameters
+        ----------
+        annotation : str, optional
+            Name of the annotation by which means over structures were computed, such as
+            ``store.datasets.regions(...).attrs["annotation"]``. `Datasets.cite` names that of the store.
+        """
+        return citation_of(self, annotation=annotation)
 
     def __repr__(self) -> str:
         groups, members = len(self.groups), len(self.experiments) - len(self.left_out)

@@ -28,6 +28,7 @@ _BSV_SUMMARY, _BSV_MATLAB_SUMMARY = "injectionSummary_all.json", "injectionSumma
 _SDK_MANIFEST, _SDK_EXPERIMENTS, _SDK_STRUCTURES = "manifest.json", "experiments.json", "structures.json"
 _SDK_UNIONIZES = "structure_unionizes.csv"
 _BSV_FILES = (_BSV_DENSITY, _BSV_SUMMARY, _BSV_MATLAB_SUMMARY)
+_SDK_REFERENCE = "annotation"
 # Folders below the cache's, such as those of annotation/ccf_2017/annotation_25.nrrd.
 _MAX_DEPTH = 3
 
@@ -35,6 +36,9 @@ _SPACING = "|".join(map(str, SPACINGS_UM))
 _ID = re.compile(r"[1-9][0-9]{0,18}")
 _SDK_FOLDER = re.compile(r"experiment_(.+)")
 _SDK_VOLUME = re.compile(rf"({'|'.join(VOLUME_KINDS)})_({_SPACING})\.nrrd(\.gz)?")
+_SDK_YEAR = re.compile(r"ccf_(20\d\d)")
+CCF_YEAR = 2017
+"""The annotation of the CCFv3 is that of this year; those of other years have the same file names."""
 _SDK_ANNOTATION = re.compile(rf"annotation_({_SPACING})\.nrrd(\.gz)?")
 _PACKED = ".gz"
 _KNOWN_LEFTOVERS = {
@@ -170,6 +174,9 @@ def _layout(folder: Path, entries: list[Path]) -> CacheLayout:
 
 def _recognized(entries: list[Path]) -> CacheLayout | None:
     names = {entry.name for entry in entries}
+    # AllenSDK's cache of a reference space may have nothing but annotations.
+    if {_SDK_MANIFEST, _SDK_REFERENCE} <= names:
+        return "allensdk"
     if names & {_SDK_EXPERIMENTS, _SDK_STRUCTURES} or any(
         (match := _SDK_FOLDER.fullmatch(name)) and _ID.fullmatch(match[1]) for name in names
     ):
@@ -275,7 +282,9 @@ class _Found:
                 else:
                     self._add_annotations_below(path, depth=depth + 1)
             elif match := _SDK_ANNOTATION.fullmatch(path.name):
-                if self._is_usable(path, want_folder=False):
+                if (year := annotation_year(path)) not in (None, CCF_YEAR):
+                    self._ignore(path, f"the annotation of {year}; that of the CCFv3 is of {CCF_YEAR}")
+                elif self._is_usable(path, want_folder=False):
                     self.annotations.append(CachedAnnotation(path, int(match[1])))
             else:
                 others.append((path, "unknown file"))
@@ -317,6 +326,12 @@ class _Found:
 
     def _ignore(self, path: Path, why: str) -> None:
         self.ignored.append((path, why))
+
+
+def annotation_year(path: Path) -> int | None:
+    """The year of an annotation from the folder that contains it, such as ``ccf_2017``; None if it does not say."""
+    years = (_SDK_YEAR.fullmatch(folder.name) for folder in path.absolute().parents)
+    return next((int(match[1]) for match in years if match), None)
 
 
 def _experiment_id(name: str) -> int | None:

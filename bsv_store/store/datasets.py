@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bsv_store.datasets.history.lineage import Lineage
     from bsv_store.datasets.history.rebuild import RebuildReport
     from bsv_store.datasets.history.stale import StaleReport
+    from bsv_store.datasets.share.citation import Citation
     from bsv_store.datasets.stack import VolumeStack
     from bsv_store.datasets.table import DatasetSummary
     from bsv_store.datasets.workers import Executor
@@ -105,6 +106,18 @@ class Datasets:
 
         return volume_stack(self._database, self._files, self.get(ref), processed=processed)
 
+    def cite(self, ref: str | DatasetVersion) -> Citation:
+        """A draft of how to cite a version, and the store's annotation for its means over structures.
+
+        Parameters
+        ----------
+        ref : str or DatasetVersion
+        """
+        from bsv_store.atlas.annotation import annotation_name
+
+        version = self.get(ref)
+        return version.cite(annotation=annotation_name(self._database, version.recipe.spacing_um))
+
     def regions(
         self,
         ref: str | DatasetVersion,
@@ -136,7 +149,8 @@ class Datasets:
         pandas.DataFrame
             Columns group (number), group_label, structure_id, structure (acronym), name, hemisphere, voxels (with a
             value) and mean (NaN without voxels), by group, ontology order and hemisphere. Groups without experiments
-            have no voxel with a value.
+            have no voxel with a value. ``frame.attrs["annotation"]`` names the annotation,
+            ``frame.attrs["annotation_sha256"]`` is the hash of its array.
 
         Raises
         ------

@@ -258,22 +258,39 @@ class Store:
 
     # -- files into the store -------------------------------------------------------------------------------------
 
-    def ingest_structures(self, file: Path | str) -> IngestReport:
+    def ingest_structures(
+        self, file: Path | str, *, upstream_date: date | None = None, allow_shrinking: bool = False
+    ) -> IngestReport:
         """Store the structure ontology from a file.
+
+        An ontology that is older than the current one is kept as history.
 
         Parameters
         ----------
         file : path
             A structure graph of the Allen API, AllenSDK's ``structures.json``, or the CSV of allenCCF.
+        upstream_date : datetime.date, optional
+            Date of the ontology. By default the date in the file's name, if any; one without a date counts as older
+            than those with a date, and than one that has structures that it does not have.
+        allow_shrinking : bool
+            Accept an ontology from which many of the current structures are missing, or a few if its date is not known;
+            they are marked as withdrawn.
 
         Raises
         ------
         FormatError
             If the file is not a valid ontology. Nothing is stored then.
+        InputError
+            If many of the current structures are missing from it. Nothing is stored then.
         """
         from bsv_store.acquisition.ingest_files import ingest_structure_file
 
-        return ingest_structure_file(self.database, check.path("file", file))
+        return ingest_structure_file(
+            self.database,
+            check.path("file", file),
+            upstream_date=upstream_date,
+            allow_shrinking=check.boolean("allow_shrinking", allow_shrinking),
+        )
 
     def ingest_experiments(
         self, file: Path | str, *, upstream_date: date | None = None, allow_shrinking: bool = False
@@ -383,24 +400,28 @@ class Store:
 
     # -- data from the Allen API ----------------------------------------------------------------------------------
 
-    def sync_structures(self, *, api_url: str | None = None) -> IngestReport:
+    def sync_structures(self, *, api_url: str | None = None, allow_shrinking: bool = False) -> IngestReport:
         """Update the structure ontology from the Allen API.
 
         Parameters
         ----------
         api_url : str, optional
             By default the variable ``BSV_STORE_API_URL``, else Allen's address.
+        allow_shrinking : bool
+            Accept an ontology from which many of the current structures are missing.
 
         Raises
         ------
         UpstreamError
             If the API cannot be reached or its reply is not valid. Nothing is stored then.
+        InputError
+            If many of the current structures are missing from it. Nothing is stored then.
         """
         from bsv_store.acquisition.sync import sync_structures
         from bsv_store.sources.allen import AllenClient
 
         with AllenClient(api_url=api_url) as client:
-            return sync_structures(self.database, client)
+            return sync_structures(self.database, client, allow_shrinking=allow_shrinking)
 
     def sync_experiments(self, *, allow_shrinking: bool = False, api_url: str | None = None) -> IngestReport:
         """Update the experiment list from the Allen API.

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from bsv_store.errors import DamagedFileError, FormatError
 from bsv_store.progress import do_nothing
+from bsv_store.vocabulary import ANNOTATION_ORIGINS, AnnotationOrigin
 from bsv_store.volumes.grid import FRAME, Grid
 from bsv_store.volumes.hdf5 import FILE_FORMAT
 from bsv_store.volumes.layout import create_dense, describe, slab_ranges
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from bsv_store.volumes.files import StoreFiles
 
 ANNOTATION_FOLDER = "volumes/annotation"
+DERIVED_FROM = "derived from "
+"""Before the source of the finer annotation, in the source of one that was derived from it."""
 
 _PACKING_LEVEL = 1
 # Ten times the size at 10 um: a file of noise must not fill the memory.
@@ -118,6 +121,35 @@ class Annotation:
             yield first, _unpacked(packed, (last - first, *self.grid.shape[1:]))
 
 
+def sampled_annotation(
+    fine: Grid, coarse: Grid, read: Callable[[int, int], NDArray[Any]], *, on_plane: Callable[[], None] = do_nothing
+) -> Annotation:
+    """The annotation at a coarser spacing: of each cell, the voxel of the finer grid nearest to the cell's origin.
+
+    This is how Allen made the files at 25, 50 and 100 um from the one at 10 um, so the result does not depend on the
+    spacing of the finer annotation.
+
+    Parameters
+    ----------
+    fine, coarse : Grid
+    read : callable
+        ``read(first, last)`` returns AP planes of the finer annotation, as ids of shape (last - first, dv, ml).
+    on_plane : callable
+        Called before each plane; may raise to stop the work.
+    """
+    # Rounded up: at 25 um, the voxels 0, 3, 5, 8, ... of 10 um.
+    ap, dv, ml = (-(-np.arange(count) * coarse.spacing_um // fine.spacing_um) for count in coarse.shape)
+
+    def planes(first: int, last: int) -> NDArray[Any]:
+        found = np.empty((last - first, *coarse.shape[1:]), "<u4")
+        for number, plane in enumerate(ap[first:last].tolist()):
+            on_plane()
+            found[number] = read(plane, plane + 1)[0][np.ix_(dv, ml)]
+        return found
+
+    return Annotation.from_planes(coarse, planes)
+
+
 @dataclass(frozen=True, slots=True)
 class AnnotationFile:
     """A published annotation, as recorded in the catalog.
@@ -142,6 +174,12 @@ class AnnotationFile:
         URL or file name of its origin.
     fetched_at : datetime.datetime
         Aware UTC.
+    origin : AnnotationOrigin
+        How it relates to Allen's annotation; of a derived one: that of the annotation from which it was derived.
+    derived_from_um : int or None
+        Spacing of the finer annotation from which it was derived; None if it was read from a file.
+    derived_from_sha256 : str or None
+        ``array_sha256`` of that annotation.
     """
 
     grid: Grid
@@ -155,6 +193,21 @@ class AnnotationFile:
     annotated_voxels: int
     source: str
     fetched_at: datetime
+    origin: AnnotationOrigin = "unchecked"
+    derived_from_um: int | None = None
+    derived_from_sha256: str | None = None
+
+    @property
+    def name(self) -> str:
+        """A text that identifies the annotation, for tables and citations."""
+        file = self.source.removeprefix(DERIVED_FROM).rstrip("/").rpartition("/")[2]
+        if self.origin == "allen":
+            what = ANNOTATION_ORIGINS["allen"].words
+        else:
+            what = f"{file} ({ANNOTATION_ORIGINS[self.origin].words})"
+        if self.derived_from_um is not None:
+            what = f"derived from {what} at {self.derived_from_um} um,"
+        return f"{what} at {self.grid.spacing_um} um, array SHA-256 {self.array_sha256[:16]}"
 
 
 def annotation_image(annotation: Annotation, *, source: str, on_slab: Callable[[], None] = do_nothing) -> bytes:
@@ -177,12 +230,24 @@ def annotation_image(annotation: Annotation, *, source: str, on_slab: Callable[[
 
 
 def publish_annotation(
-    files: StoreFiles, annotation: Annotation, *, source: str, on_slab: Callable[[], None] = do_nothing
+    files: StoreFiles,
+    annotation: Annotation,
+    *,
+    source: str,
+    origin: AnnotationOrigin = "unchecked",
+    derived_from: AnnotationFile | None = None,
+    on_slab: Callable[[], None] = do_nothing,
 ) -> AnnotationFile:
     """Write the file of an annotation; the caller commits its row afterwards.
 
     Parameters
     ----------
+    source : str
+        URL or file name of its origin.
+    origin : AnnotationOrigin
+        How it relates to Allen's annotation.
+    derived_from : AnnotationFile, optional
+        The finer annotation from which it was derived.
     on_slab : callable
         Called before each slab that is encoded; may raise to stop the work.
 
@@ -192,12 +257,19 @@ def publish_annotation(
         If the file cannot be written; nothing is published.
     """
     image = annotation_image(annotation, source=source, on_slab=on_slab)
-    file = described_image(image, annotation, source=source)
+    file = described_image(image, annotation, source=source, origin=origin, derived_from=derived_from)
     files.publish(file.path, image)
     return file
 
 
-def described_image(image: bytes, annotation: Annotation, *, source: str) -> AnnotationFile:
+def described_image(
+    image: bytes,
+    annotation: Annotation,
+    *,
+    source: str,
+    origin: AnnotationOrigin = "unchecked",
+    derived_from: AnnotationFile | None = None,
+) -> AnnotationFile:
     """What the catalog records about the file image of an annotation."""
     sha256 = hashlib.sha256(image).hexdigest()
     return AnnotationFile(
@@ -212,6 +284,9 @@ def described_image(image: bytes, annotation: Annotation, *, source: str) -> Ann
         annotated_voxels=annotation.annotated_voxels,
         source=source,
         fetched_at=datetime.now(UTC),
+        origin=origin,
+        derived_from_um=None if derived_from is None else derived_from.grid.spacing_um,
+        derived_from_sha256=None if derived_from is None else derived_from.array_sha256,
     )
 
 

@@ -139,7 +139,7 @@ OTHER_IDS = body(np.where(ATLAS.annotation > 0, np.uint32(5), np.uint32(0)))
         pytest.param(
             Substitute(wire_volumes.annotation_nrrd(100)[:-100]), UpstreamError, "is truncated", id="cut at source"
         ),
-        pytest.param(Substitute(FLOATS), UpstreamError, "floating-point", id="float"),
+        pytest.param(Substitute(FLOATS), UpstreamError, "float32, which is exact", id="float"),
         pytest.param(Substitute(wire_volumes.annotation_nrrd(50)), UpstreamError, "not of 100 um", id="spacing"),
         pytest.param(Substitute(body(ATLAS.annotation, sizes="133 81 115")), UpstreamError, "CCFv2", id="frame"),
         pytest.param(Substitute(OTHER_IDS), UnknownStructureError, "does not have: 5", id="ids"),
@@ -220,6 +220,29 @@ def test_many_processes_cause_one_download(catalog: Store, server: SyntheticServ
     assert server.requests.total == 1
     assert outcomes == ["fetched", "present", "present"]
     np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
+    assert leftovers(catalog) == []
+
+
+def test_a_killed_derivation_is_completed_by_the_next_run(
+    catalog: Store, server: SyntheticServer, launch: Launch
+) -> None:
+    process = launch("annotation", catalog.path, server.url, [50], kill_at="annotation:derived")
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    with pytest.raises(MissingDataError, match="Derive it from the one at 50 um"):
+        catalog.atlas.annotation(spacing_um=100)
+    report = catalog.sync_annotation(spacing_um=50, download_url=server.url)
+    assert (report.outcome, report.derived_um) == ("present", (100,))
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
+    assert all(name.endswith(".tmp") for name in leftovers(catalog))
+
+
+def test_a_derived_annotation_does_not_prevent_the_download(catalog: Store, server: SyntheticServer) -> None:
+    catalog.sync_annotation(spacing_um=50, download_url=server.url)
+    report = catalog.sync_annotation(spacing_um=100, download_url=server.url)
+    assert report.outcome == "fetched"
+    assert server.requests.total == 2
+    assert catalog.sql("SELECT derived_from_um FROM annotation")["derived_from_um"].isna().all()
     assert leftovers(catalog) == []
 
 

@@ -96,6 +96,8 @@ def test_a_hemisphere_that_depends_on_an_unknown_injection_is_nan(annotated: Sto
     assert frame["sum"].isna().tolist() == [True, False]
     assert frame["mean"].isna().tolist() == [True, False]
     assert frame.voxels.to_list()[0] == 0
+    assert frame.attrs["without_hemisphere"] == [1]
+    assert annotated.atlas.signal(Selection(ids=[1]), "VISp").attrs["without_hemisphere"] == []
 
 
 def test_missing_volumes_are_an_error_or_left_out_as_asked(annotated: Store) -> None:

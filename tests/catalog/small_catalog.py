@@ -100,12 +100,21 @@ EXPERIMENTS: tuple[dict[str, Any], ...] = (
         injection_volume_right=0.001,
         **_MEASURED,
     ),
-    _experiment(104, 409, injection_ap=None, injection_dv=None, injection_ml=None, injected_hemisphere=None),
+    _experiment(
+        104,
+        409,
+        injection_ap=None,
+        injection_dv=None,
+        injection_ml=None,
+        injected_hemisphere=None,
+        hemisphere_source=None,
+    ),
     _experiment(105, 677, secondary=(677, 385)),
     _experiment(106, 599),
     _experiment(107, 753),
     _experiment(108, 1091, sex=None, strain=None),
-    _experiment(109, 304325711, product_id=31, sex="F"),
+    # Injected into an eye, so the side is not known.
+    _experiment(109, 304325711, product_id=31, sex="F", injected_hemisphere=None, hemisphere_source=None),
     _experiment(110, 1, injection_volume=None),
     _experiment(201, 385, transgenic_line="Rbp4-Cre_KL100", lines=(1,)),
     _experiment(202, 409, transgenic_line="Rbp4-Cre_KL100", lines=(1,), injected_hemisphere="left", injection_ml=2500),
@@ -117,7 +126,7 @@ EXPERIMENTS: tuple[dict[str, Any], ...] = (
     _experiment(206, 672, transgenic_line="Ai75(RCL-nt)/Rbp4-Cre_KL100", lines=(1, 4), strain="FVB.CD1(ICR)"),
     _experiment(301, 385, withdrawn=True),
     _experiment(302, 672, withdrawn=True, transgenic_line="Rbp4-Cre_KL100", lines=(1,)),
-    _experiment(303, 549, injection_ap=0, injection_dv=0, injection_ml=0, injected_hemisphere="left"),
+    _experiment(303, 549, injection_ap=1000, injection_dv=1000, injection_ml=1000, injected_hemisphere="left"),
 )
 
 ALL_IDS = tuple(row["id"] for row in EXPERIMENTS)

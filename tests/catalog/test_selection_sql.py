@@ -102,7 +102,7 @@ def test_line_or_wild_type(small_store: Store) -> None:
         ({"min_injection_volume": 0.102, "max_injection_volume": 0.103}, (102, 103)),
         ({"box": ((8100, 9000), None, None)}, (101,)),
         ({"box": ((0, 8000), (1500, 1500), (2500, 3000))}, (103, 202)),
-        ({"box": ((0, 0), None, None)}, (303,)),
+        ({"box": ((1000, 1000), None, None)}, (303,)),
         ({"near": (8000, 1500, 3000), "radius_um": 0}, (103,)),
         ({"near": (8000, 1500, 3000), "radius_um": 499.9}, (103,)),
         ({"near": (8000, 1500, 3000), "radius_um": 500}, (103, 202)),
@@ -110,7 +110,7 @@ def test_line_or_wild_type(small_store: Store) -> None:
             {"near": (8060, 1420, 8500), "radius_um": 100},
             (1, 102, 105, 106, 107, 108, 109, 110, 201, 203, 204, 205, 206, 101),
         ),
-        ({"near": (0, 0, 0), "radius_um": 1}, (303,)),
+        ({"near": (0, 0, 0), "radius_um": 1733}, (303,)),
         ({"ids": [102, 1]}, (1, 102)),
         ({"ids": [102, 301], "injected_in": "VISp"}, (102, 301)),
         ({"exclude_ids": [102, 1], "injected_in": "VISp"}, (101, 201, 204)),
@@ -121,7 +121,8 @@ def test_criteria_of_the_experiment(small_store: Store, criteria: dict[str, Any]
 
 
 def test_point_whose_square_is_too_small_for_the_database(small_store: Store) -> None:
-    assert ids(small_store, near=(1e-200, 0, 5e-324), radius_um=1e-300) == (303,)
+    assert ids(small_store, near=(1e-200, 0, 5e-324), radius_um=1733) == (303,)
+    assert ids(small_store, near=(1000, 1000, 1000), radius_um=1e-300) == (303,)
 
 
 def test_unknown_values_never_match(small_store: Store) -> None:
@@ -136,7 +137,7 @@ def test_unknown_values_never_match(small_store: Store) -> None:
 def test_what_is_taken_away_may_be_unknown(small_store: Store) -> None:
     # NOT NULL is NULL: a careless negation would lose those whose hemisphere or volume is not known.
     left = small_store.select(Selection() - Selection(injected_hemisphere="right"))
-    assert left == (103, 104, 202, 303)
+    assert left == (103, 104, 109, 202, 303)
     assert 110 in small_store.select(Selection() - Selection(min_injection_volume=0))
 
 

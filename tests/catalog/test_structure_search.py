@@ -10,11 +10,23 @@ from bsv_store import Store
 def test_what_has_the_text_is_found(small_store: Store) -> None:
     found = small_store.atlas.find_structures("visual area")
     assert found.exact
-    assert [row.acronym for row in found.structures] == ["VIS", "VISp", "VISp1", "VISl", "VISpm"]
+    assert [row.acronym for row in found.structures] == ["VIS", "VISp", "VISl", "VISpm", "VISp1"]
     assert [row.acronym for row in small_store.atlas.find_structures("visual area", limit=2).structures] == [
         "VIS",
         "VISp",
     ]
+
+
+def test_whole_words_and_higher_structures_come_first(atlas_2020: Store) -> None:
+    def found(text: str, limit: int = 5) -> list[str]:
+        return [row.acronym for row in atlas_2020.atlas.find_structures(text, limit=limit).structures]
+
+    # The example of the documentation: none of them is a layer.
+    assert found("visual area") == ["VIS", "VISal", "VISam", "VISl", "VISp"]
+    # Also in the middle of words, such as "somatomotor areas" for "motor area", but last.
+    assert found("motor area", limit=3) == ["MOp", "MOs", "MOp1"]
+    assert found("CA", limit=4)[0] == "CA"
+    assert found("thalamus", limit=1) == ["TH"]
 
 
 def test_case_is_distinguished(small_store: Store) -> None:

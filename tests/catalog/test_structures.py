@@ -103,11 +103,11 @@ def test_empty_catalog_says_what_to_do(empty_store: Store) -> None:
 @pytest.mark.parametrize(
     ("text", "acronyms"),
     [
-        ("VISp", ["VISp", "VISp1", "VISpm"]),
-        ("visp", ["VISp", "VISp1", "VISpm"]),
+        ("VISp", ["VISp", "VISpm", "VISp1"]),
+        ("visp", ["VISp", "VISpm", "VISp1"]),
         ("CM", ["CM", "cm"]),
         ("cm", ["cm", "CM"]),
-        ("visual", ["VIS", "VISp", "VISp1", "VISl", "VISpm"]),
+        ("visual", ["VIS", "VISp", "VISl", "VISpm", "VISp1"]),
         ("  Caudoputamen ", ["CP"]),
         ("100%", []),
         ("", []),

@@ -105,6 +105,21 @@ def test_the_id_of_an_experiment_is_renamed_down_and_up(store: Store) -> None:
     pd.testing.assert_frame_equal(store.experiments(), before)
 
 
+def test_an_upgrade_corrects_what_is_not_known_of_injections(store: Store) -> None:
+    with store.database.writing() as connection:
+        fill(connection)
+    before = store.experiments()
+    schema.downgrade(store.database, "0006")
+    with store.database.writing() as connection:
+        side = "UPDATE experiment SET hemisphere_source = 'coordinate', injected_hemisphere"
+        connection.exec_driver_sql(f"{side} = 'right' WHERE id = 109")
+        connection.exec_driver_sql(
+            f"{side} = 'right', injection_ap = 0, injection_dv = 0, injection_ml = 0 WHERE id = 104"
+        )
+    schema.upgrade(store.database)
+    pd.testing.assert_frame_equal(store.experiments(), before)
+
+
 def test_criteria_of_saved_selections_are_renamed_down_and_up(store: Store) -> None:
     def texts() -> list[str]:
         with store.database.reading() as connection:

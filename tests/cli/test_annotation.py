@@ -53,8 +53,12 @@ def test_sync_downloads_it_once(
     assert status.split("\nAnnotation\n")[1].splitlines()[2].split()[:2] == ["50", LEAVES]
     counts = {row["what"]: row for row in run("status", "--format", "csv", store=own_filled).rows}
     assert counts["annotation 50 um"]["count"] == "1"
-    (known,) = run("status", "--format", "json", store=own_filled).json["catalog"]["annotations"]
-    assert (known["spacing_um"], str(known["structures"])) == (50, LEAVES)
+    known = run("status", "--format", "json", store=own_filled).json["catalog"]["annotations"]
+    names = ("spacing_um", "structures", "origin", "derived_from_um")
+    count = int(LEAVES)
+    found = [tuple(each[name] for name in names) for each in known]
+    assert found == [(50, count, "other", None), (100, count, "other", 50)]
+    assert "Derived from finer ones: 100 um" in done.err
 
 
 def test_the_address_of_the_server_is_an_option(run: Runner, server: SyntheticServer, own_filled: Path) -> None:
@@ -99,6 +103,7 @@ def test_regions_of_a_version(run: Runner, annotated: Path) -> None:
         groups = len(store.dataset("visual").groups)
         mean = store.dataset("visual").mean[0]
         inside = store.atlas.mask("CP")
+        name = store.datasets.regions("visual", structures="CP").attrs["annotation"]
     assert [(row["structure"], row["hemisphere"]) for row in rows] == [
         (name, side) for _ in range(groups) for name in ("VISp", "CP") for side in ("left", "right", "both")
     ]
@@ -107,6 +112,10 @@ def test_regions_of_a_version(run: Runner, annotated: Path) -> None:
     table = run(*options, store=annotated).succeeded()
     assert table.cells[0] == ["group", "structure", "hemisphere", "voxels", "mean"]
     assert f"2 structures in {groups} group" in table.err
+    assert "annotation_100.nrrd (not Allen's)" in name
+    assert f"Annotation: {name}." in table.err
+    assert {row["annotation"] for row in rows} == {name}
+    assert name in " ".join(run("dataset", "cite", "visual", store=annotated).succeeded().out.split())
     everything = run("dataset", "regions", "visual", "--format", "json", store=annotated).succeeded().json
     in_set = run("structures", "sets", 167587189, "--format", "json", store=annotated).json
     assert [row["structure"] for row in everything[: 3 * len(in_set) : 3]] == [row["structure"] for row in in_set]
@@ -163,6 +172,7 @@ def test_signal_of_experiments_in_structures(run: Runner, annotated: Path) -> No
     done = run(*options, "--format", "csv", store=annotated).succeeded()
     assert "5 experiments" in done.err
     assert len(done.rows) == 5 * 2 * 2
+    assert {"annotation_100.nrrd (not Allen's)" in row["annotation"] for row in done.rows} == {True}
     volume = ATLAS.volume(VISP[0])
     inside = np.isin(ATLAS.annotation, [ATLAS.structure("CP").id])
     rows = [row for row in done.rows if (row["experiment_id"], row["structure"]) == (str(VISP[0]), "CP")]

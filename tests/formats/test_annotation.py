@@ -57,6 +57,7 @@ def test_real_annotation_holds_ids_of_the_real_structures(data: Path) -> None:
         ("unsigned int", "<u4", {}),
         ("uint32", ">u4", {"endian": "big"}),
         ("long long int", "<i8", {}),
+        ("double", "<f8", {}),
     ],
 )
 def test_it_is_read_from_any_type_of_whole_numbers(kind: str, dtype: str, changes: dict[str, str]) -> None:
@@ -72,6 +73,12 @@ def test_a_narrow_type_and_raw_encoding_do_as_well() -> None:
     np.testing.assert_array_equal(array_of(annotation), ids)
 
 
+def test_whole_numbers_of_a_floating_point_type_are_read_if_all_ids_are_exact() -> None:
+    ids = np.minimum(some_ids(), 2**24 - 1)
+    annotation = read_annotation_nrrd(body(ids, "<f4", "float"), what="x")
+    np.testing.assert_array_equal(array_of(annotation), ids)
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
@@ -79,8 +86,9 @@ def test_a_narrow_type_and_raw_encoding_do_as_well() -> None:
         pytest.param(b"<html>404</html>", "web page", id="html"),
         pytest.param(body(some_ids())[:-20], "truncated", id="cut"),
         pytest.param(body(some_ids()) + b"x", "more data", id="trailing"),
-        pytest.param(body(some_ids(), "<f4", "float"), "floating-point", id="float"),
-        pytest.param(body(some_ids(), "<f8", "double"), "floating-point", id="double"),
+        pytest.param(body(some_ids() + 0.5, "<f8", "double"), "numbers with fractions", id="fractions"),
+        pytest.param(body(np.where(some_ids() == 1, np.nan, 0), "<f4", "float"), "with fractions", id="nan"),
+        pytest.param(body(np.minimum(some_ids(), 2**24), "<f4", "float"), "float32, which is exact", id="rounded"),
     ],
 )
 def test_files_that_are_not_annotations_are_refused(content: bytes, complaint: str) -> None:

@@ -3,18 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from bsv_store.acquisition.presence import has_complete_file
 from bsv_store.acquisition.tasks.orphans import recover_annotation
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.task import CommitResult, RunControl, Task
+from bsv_store.atlas.injections import check_injections
+from bsv_store.atlas.landmarks import identify
 from bsv_store.catalog.annotations import check_structure_ids, find_annotation, record_annotation
 from bsv_store.catalog.database.engine import Database
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import BsvStoreError, InputError, UpstreamError
 from bsv_store.sources.allen import AllenClient
-from bsv_store.volumes.annotation import AnnotationFile, publish_annotation
+from bsv_store.vocabulary import AnnotationOrigin
+from bsv_store.volumes.annotation import Annotation, AnnotationFile, publish_annotation
 from bsv_store.volumes.files import StoreFiles
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedAnnotation:
+    """The result of the checks of an annotation.
+
+    Attributes
+    ----------
+    origin : AnnotationOrigin
+    remarks : tuple of str
+        One sentence each.
+    """
+
+    origin: AnnotationOrigin
+    remarks: tuple[str, ...]
+
+
+def check_annotation(
+    database: Database, annotation: Annotation, known_ids: Collection[int], *, what: str
+) -> CheckedAnnotation:
+    """Compare an annotation with the ontology, with Allen's and with the injection coordinates of the catalog.
+
+    Raises
+    ------
+    UnknownStructureError
+        If the ontology does not have all of its structures.
+    FrameError
+        If axes are reversed.
+    """
+    check_structure_ids(annotation.structure_ids, known_ids, what=what)
+    identity = identify(annotation, what=what)
+    with database.reading() as connection:
+        fit = check_injections(connection, annotation, what=what, is_known=identity.origin == "allen")
+    return CheckedAnnotation(identity.origin, (*identity.remarks, *fit.remarks()))
 
 
 class AnnotationTask(Task[AnnotationFile]):
@@ -38,6 +76,7 @@ class AnnotationTask(Task[AnnotationFile]):
         self.host = client.download_host
         self.connections = client.connections
         self.recovered = False
+        self.remarks: tuple[str, ...] = ()
         self.error: BsvStoreError | None = None
         self._database = database
         self._files = files
@@ -50,12 +89,19 @@ class AnnotationTask(Task[AnnotationFile]):
         return f"annotation/{spacing_um}"
 
     def present(self, spacings: Collection[int]) -> set[int]:
-        """The spacings that are recorded and have a file of the recorded size; none if they are refreshed."""
+        """The spacings that are recorded and have a file of the recorded size; none if they are refreshed.
+
+        An annotation that was derived from a finer one does not count.
+        """
         if self._refresh:
             return set()
         with self._database.reading() as connection:
             found = {spacing: find_annotation(connection, spacing) for spacing in spacings}
-        return {spacing for spacing, file in found.items() if file is not None and has_complete_file(self._files, file)}
+        return {
+            spacing
+            for spacing, file in found.items()
+            if file is not None and file.derived_from_um is None and has_complete_file(self._files, file)
+        }
 
     def download(self, spacings: Sequence[int], control: RunControl) -> AnnotationFile:
         """Recover the annotation from an interrupted run, or else download, check and publish it."""
@@ -67,21 +113,38 @@ class AnnotationTask(Task[AnnotationFile]):
             with self._files.temporary() as scratch:
                 reply = self._client.annotation(spacing_um, scratch=scratch, on_bytes=control.on_bytes)
             checkpoint("annotation:downloaded")
-            check_structure_ids(reply.value.structure_ids, self._known_ids, what=f"{self.what} from {reply.source}")
+            checked = self._check(reply.value, f"{self.what} from {reply.source}")
         except (UpstreamError, InputError) as error:
             # A `Failure` holds the message alone; the caller raises this error with its hint.
             self.error = error
             raise
-        file = publish_annotation(self._files, reply.value, source=reply.source, on_slab=control.raise_if_stopped)
+        self.remarks = checked.remarks
+        file = publish_annotation(
+            self._files,
+            reply.value,
+            source=reply.source,
+            origin=checked.origin,
+            on_slab=control.raise_if_stopped,
+        )
         checkpoint("annotation:published")
         return file
+
+    def _check(self, annotation: Annotation, what: str) -> CheckedAnnotation:
+        return check_annotation(self._database, annotation, self._known_ids, what=what)
 
     def _orphan(self, spacing_um: int) -> AnnotationFile | None:
         """The file of an interrupted run, if it is the recorded annotation or comes from the same address."""
         with self._database.reading() as connection:
             stored = find_annotation(connection, spacing_um)
+        if stored is not None and stored.derived_from_um is not None:
+            stored = None
         recorded = None if stored is None else stored.array_sha256
-        orphan = recover_annotation(self._files, spacing_um, self._known_ids, array_sha256=recorded)
+        orphan = recover_annotation(
+            self._files,
+            spacing_um,
+            lambda annotation, what: self._check(annotation, what).origin,
+            array_sha256=recorded,
+        )
         if orphan is not None and stored is None and orphan.source != self._client.annotation_source(spacing_um):
             return None
         return orphan

@@ -10,18 +10,18 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from bsv_store.catalog.annotations import check_structure_ids
 from bsv_store.errors import BsvStoreError, DamagedFileError
 from bsv_store.plausibility.judge import Plausibility
 from bsv_store.progress import do_nothing
-from bsv_store.vocabulary import VolumeKind
+from bsv_store.vocabulary import AnnotationOrigin, VolumeKind
 from bsv_store.volumes.annotation import (
     ANNOTATION_FOLDER,
+    Annotation,
     AnnotationFile,
     annotation_from_image,
     annotation_image,
@@ -137,7 +137,11 @@ class OrphanVolumes:
 
 
 def recover_annotation(
-    files: StoreFiles, spacing_um: int, known_ids: Collection[int], *, array_sha256: str | None
+    files: StoreFiles,
+    spacing_um: int,
+    check: Callable[[Annotation, str], AnnotationOrigin],
+    *,
+    array_sha256: str | None,
 ) -> AnnotationFile | None:
     """A valid annotation file without a row, if any.
 
@@ -145,8 +149,8 @@ def recover_annotation(
     ----------
     files : StoreFiles
     spacing_um : int
-    known_ids : collection of int
-        Structure ids of the ontology, which must contain those of the annotation.
+    check : callable
+        Returns the origin of an annotation, given a name for errors, or raises if it is not valid.
     array_sha256 : str or None
         Hash that the catalog recorded for an annotation whose file is lost; None without a row.
     """
@@ -157,14 +161,14 @@ def recover_annotation(
             if path.name != f"annotation.{hashlib.sha256(image).hexdigest()[:_HASH_DIGITS]}.h5":
                 continue
             annotation, source = annotation_from_image(image, what=path.name)
-            check_structure_ids(annotation.structure_ids, known_ids, what=path.name)
+            if annotation.grid != Grid(spacing_um) or array_sha256 not in (None, annotation.array_sha256):
+                continue
+            origin = check(annotation, path.name)
         except (OSError, BsvStoreError):
             # Deleted meanwhile, not readable, or not a valid annotation.
             continue
-        if array_sha256 not in (None, annotation.array_sha256):
-            continue
-        if annotation.grid == Grid(spacing_um) and annotation_image(annotation, source=source) == image:
-            return described_image(image, annotation, source=source)
+        if annotation_image(annotation, source=source) == image:
+            return described_image(image, annotation, source=source, origin=origin)
     return None
 
 

@@ -93,9 +93,12 @@ class CurrentExperiment:
         return tuple(sorted(set(self.record.injection_structure_ids)))
 
     def row(self) -> tuple[object, ...]:
-        """The values of ``ROW_COLUMNS``."""
+        """The values of ``ROW_COLUMNS``. A coordinate of 0 is not known: lists without it have 0."""
         return (
-            *(getattr(self.record, name) for name in _RECORD_COLUMNS),
+            *(
+                getattr(self.record, name) or None if name in _COORDINATE else getattr(self.record, name)
+                for name in _RECORD_COLUMNS
+            ),
             *(getattr(self, name) for name in _DERIVED_COLUMNS),
         )
 

@@ -1,7 +1,8 @@
 """Determine the injected hemisphere from the unionize rows of the root, or else from the injection coordinate.
 
 The coordinate is the densest voxel of the injection. In 5 of 107 real experiments it lies in the hemisphere with the
-smaller part of the injection.
+smaller part of the injection. Experiments of the retina were injected into an eye; what is known of them is where their
+axons enter the brain, in the optic nerve or chiasm. The side of the eye is not known.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, Subquery, and_, case, func, or_, select, update
+from sqlalchemy import Connection, Subquery, and_, case, func, null, or_, select, update
 
 from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, Unionize, UnionizeCoverage
-from bsv_store.catalog.records import ROOT_STRUCTURE_ID
+from bsv_store.catalog.records import RETINA_STRUCTURE_ID, ROOT_STRUCTURE_ID
 from bsv_store.volumes.grid import MIDLINE_UM
 
 
@@ -32,7 +33,8 @@ def update_injected_hemispheres(connection: Connection, experiment_ids: Collecti
     """Update injected hemispheres and injection volumes by hemisphere, and return the number of changed experiments.
 
     The larger of the root's two injection volumes decides; a missing row counts as 0. If they are equal, or the
-    injection rows are not in the store, the ML coordinate decides. Unchanged rows are not written.
+    injection rows are not in the store, the ML coordinate decides. It is never known for experiments of the retina.
+    Unchanged rows are not written.
 
     Parameters
     ----------
@@ -70,20 +72,24 @@ def _sides(connection: Connection, experiment_ids: Collection[int]) -> Subquery:
 
     left_volume, right_volume = volume(left), volume(right)
     by_volume = or_(left_volume > right_volume, right_volume > left_volume)
+    in_retina = Experiment.primary_structure_id == RETINA_STRUCTURE_ID
     return (
         select(
             Experiment.id,
             left_volume.label("injection_volume_left"),
             right_volume.label("injection_volume_right"),
             case(
+                (in_retina, null()),
                 (left_volume > right_volume, "left"),
                 (right_volume > left_volume, "right"),
                 (Experiment.injection_ml < MIDLINE_UM, "left"),
                 (Experiment.injection_ml >= MIDLINE_UM, "right"),
             ).label("injected_hemisphere"),
-            case((by_volume, "unionize"), (Experiment.injection_ml.is_not(None), "coordinate")).label(
-                "hemisphere_source"
-            ),
+            case(
+                (in_retina, null()),
+                (by_volume, "unionize"),
+                (Experiment.injection_ml.is_not(None), "coordinate"),
+            ).label("hemisphere_source"),
         )
         .select_from(Experiment)
         .outerjoin(coverage, and_(coverage.c.experiment_id == Experiment.id, coverage.c.part == "injection"))

@@ -54,6 +54,8 @@ class IngestReport:
         Rows of an experiment list that repeat an experiment with another line, and were merged.
     newer_list : datetime.date or None
         If the store has a newer list of the same kind: its upstream date. That list stays current.
+    notes : tuple of str
+        Further remarks, one sentence each.
     """
 
     what: SnapshotContent
@@ -70,6 +72,7 @@ class IngestReport:
     unknown_sexes: tuple[str, ...] = ()
     merged: int = 0
     newer_list: date | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def written(self) -> int:
@@ -95,7 +98,7 @@ class IngestReport:
             found.append(f"The sex is not known where the list has {words}; M, F, male and female are understood.")
         if self.merged:
             found.append(f"Merged {number_of(self.merged, 'row')}: repeats of an experiment with another line.")
-        return tuple(found)
+        return (*found, *self.notes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
+from datetime import date
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from bsv_store.catalog.database.bulk import replace_rows, table_of, upsert_rows
 from bsv_store.catalog.database.engine import Database
@@ -20,9 +21,15 @@ from bsv_store.catalog.ingest.checks import canonical_json, check_fields, check_
 from bsv_store.catalog.ingest.snapshot_log import IngestReport, find_same, record_snapshot, wait_for_turn
 from bsv_store.catalog.records import Ontology
 from bsv_store.errors import InputError
+from bsv_store.text import listed, number_of
 
 # A fallback until a better graph is ingested: acronyms and names in this CSV have no commas.
 STAND_IN_KIND = "csv"
+# A graph that was older than the current one when it was ingested.
+OLDER_KIND = "older"
+# Upstream, structures are added; a graph that lost more than these is probably incomplete.
+_PLAUSIBLE_LOSS = 0.02
+_PLAUSIBLE_COUNT = 20
 
 _OTHER_ONTOLOGY = (
     "The store has another structure graph (of another release, or of the synthetic atlas). "
@@ -50,13 +57,24 @@ _ANCESTOR_COLUMNS = ("descendant_id", "ancestor_id", "distance")
 _MEMBER_COLUMNS = ("structure_set_id", "structure_id")
 
 
-def ingest_structures(database: Database, ontology: Ontology, *, source: str, kind: str = "file") -> IngestReport:
+def ingest_structures(
+    database: Database,
+    ontology: Ontology,
+    *,
+    source: str,
+    kind: str = "file",
+    upstream_date: date | None = None,
+    allow_shrinking: bool = False,
+) -> IngestReport:
     """Ingest a structure graph, and report what it changed.
 
-    The graph that was ingested last is the current one; structures that are missing from it are marked as withdrawn and
-    keep their place. A graph of the kind ``csv`` is a fallback: if the store has one of another kind, it only adds
-    structures that are new to the store, as withdrawn ones. Structure sets in the source replace those with the same
-    id; other sets stay unchanged.
+    The newest graph is the current one; structures that are missing from it are marked as withdrawn and keep their
+    place. A graph is older than the current one if its date is, if only the current one has a date, or, without dates,
+    if structures are missing from it. Structure sets of the current graph replace those with the same id; other sets
+    stay unchanged.
+
+    An older graph, or one of the kind ``csv`` if the store has one of another kind, is kept as history: it only adds
+    the structures that are new to the store, as withdrawn ones, and an older one also sets that are new to the store.
 
     Parameters
     ----------
@@ -64,29 +82,45 @@ def ingest_structures(database: Database, ontology: Ontology, *, source: str, ki
         URL or file name.
     kind : str
         ``api``, ``file`` or ``csv`` (the format of allenCCF, without the commas of acronyms and names).
+    upstream_date : datetime.date, optional
+        Date of the graph at its source, if known.
+    allow_shrinking : bool
+        Accept a graph from which many of the current structures are missing. One without a date then becomes the
+        current one, unless the store has one with a date.
 
     Raises
     ------
     InputError
-        If it is not a tree, or is not the ontology of the store. Nothing is written then.
+        If it is not a tree, is not the ontology of the store, or seems to be incomplete. Nothing is written then.
     """
     _check(ontology, source)
     content_sha256 = _content_sha256(ontology)
     with database.writing() as connection:
         wait_for_turn(connection)
         before = _stored_nodes(connection)
-        stands_in = kind == STAND_IN_KIND and _has_better(connection)
+        lost = _lost(before, ontology)
+        if not allow_shrinking:
+            _check_whole(before, lost, source)
+        newest = _newest_date(connection)
+        is_fallback = kind == STAND_IN_KIND and _has_better(connection)
+        is_older = not is_fallback and (
+            (newest is not None and (upstream_date is None or upstream_date < newest))
+            or (upstream_date is None and bool(lost) and not allow_shrinking)
+        )
+        if is_older:
+            kind = OLDER_KIND
+        stands_in = is_fallback or is_older
         after = _merged(before, ontology, stands_in=stands_in, source=source)
         touched = [node for node in after.values() if before.get(node.id) != node]
         _write_nodes(connection, before, touched)
         is_new = _write_closure(connection, after) | bool(touched)
-        if ontology.has_structure_sets and not stands_in:
-            is_new |= _write_sets(connection, ontology)
+        if ontology.has_structure_sets and not is_fallback:
+            is_new |= _write_sets(connection, ontology, only_new=is_older)
         added = sum(node.id not in before for node in touched)
         withdrawn = sum(node.withdrawn and node.id in before and not before[node.id].withdrawn for node in touched)
         changed = len(touched) - added - withdrawn
         snapshot_id = None
-        if is_new or find_same(connection, "structures", kind, content_sha256) is None:
+        if is_new or find_same(connection, "structures", kind, content_sha256, upstream_date=upstream_date) is None:
             snapshot_id = record_snapshot(
                 connection,
                 "structures",
@@ -97,11 +131,56 @@ def ingest_structures(database: Database, ontology: Ontology, *, source: str, ki
                 added=added,
                 changed=changed,
                 withdrawn=withdrawn,
+                upstream_date=upstream_date,
             )
     unchanged = len(ontology.structures) - sum(not node.withdrawn for node in touched)
     if stands_in:
         unchanged = len(ontology.structures) - added
-    return IngestReport("structures", kind, snapshot_id, len(ontology.structures), added, changed, unchanged, withdrawn)
+    return IngestReport(
+        "structures",
+        kind,
+        snapshot_id,
+        len(ontology.structures),
+        added,
+        changed,
+        unchanged,
+        withdrawn,
+        notes=(_why_older(source, newest, lost),) if is_older else (),
+    )
+
+
+def _lost(before: Mapping[int, _Node], ontology: Ontology) -> tuple[str, ...]:
+    """The acronyms of the current structures that are missing from a graph."""
+    ids = {record.id for record in ontology.structures}
+    return tuple(node.acronym for node in before.values() if not node.withdrawn and node.id not in ids)
+
+
+def _check_whole(before: Mapping[int, _Node], lost: Sequence[str], source: str) -> None:
+    current = sum(not node.withdrawn for node in before.values())
+    if len(lost) > max(_PLAUSIBLE_COUNT, _PLAUSIBLE_LOSS * current):
+        raise InputError(
+            f"{source} does not have {len(lost):,} of the {current:,} structures of the current ontology: "
+            f"{listed(lost)}; it seems to be a part of it",
+            hint="Use the complete ontology, or accept this one with --allow-shrinking (allow_shrinking=True).",
+        )
+
+
+def _why_older(source: str, newest: date | None, lost: Sequence[str]) -> str:
+    if newest is not None:
+        return f"The newer ontology of {newest} stays current; {source} is kept as history."
+    return (
+        f"{source} is kept as history: it does not have {number_of(len(lost), 'current structure')} ({listed(lost)}), "
+        "and its date is not known. If it is newer, state its date (--upstream-date, upstream_date=)."
+    )
+
+
+def _newest_date(connection: Connection) -> date | None:
+    """The newest upstream date of the graphs that became the current one."""
+    query = select(func.max(SourceSnapshot.upstream_date)).where(
+        SourceSnapshot.what == "structures", SourceSnapshot.kind.not_in([STAND_IN_KIND, OLDER_KIND])
+    )
+    newest: date | None = connection.execute(query).scalar_one()
+    return newest
 
 
 def _check(ontology: Ontology, source: str) -> None:
@@ -135,7 +214,9 @@ def _content_sha256(ontology: Ontology) -> str:
 
 
 def _has_better(connection: Connection) -> bool:
-    query = select(SourceSnapshot.id).where(SourceSnapshot.what == "structures", SourceSnapshot.kind != STAND_IN_KIND)
+    query = select(SourceSnapshot.id).where(
+        SourceSnapshot.what == "structures", SourceSnapshot.kind.not_in([STAND_IN_KIND, OLDER_KIND])
+    )
     return connection.execute(query.limit(1)).scalar() is not None
 
 
@@ -222,9 +303,12 @@ def _write_closure(connection: Connection, nodes: Mapping[int, _Node]) -> bool:
     return before != after
 
 
-def _write_sets(connection: Connection, ontology: Ontology) -> bool:
+def _write_sets(connection: Connection, ontology: Ontology, *, only_new: bool) -> bool:
     after = {(set_id, record.id) for record in ontology.structures for set_id in record.structure_set_ids}
     ids = {set_id for set_id, _ in after} | set(ontology.structure_set_names)
+    if only_new:
+        ids -= set(connection.scalars(select(StructureSet.id)))
+        after = {(set_id, structure_id) for set_id, structure_id in after if set_id in ids}
     names_before = {row.id: row.name for row in connection.execute(select(StructureSet.id, StructureSet.name))}
     # A source without names must not delete those from another source.
     names_after = {set_id: ontology.structure_set_names.get(set_id, names_before.get(set_id)) for set_id in ids}

@@ -41,6 +41,9 @@ class AnnotationInfo:
     size_bytes: int
     source: str
     fetched_at: datetime
+    origin: str
+    derived_from_um: int | None
+    """Spacing of the finer annotation from which it was derived; None if it was read from a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,8 @@ def _annotations(connection: Connection) -> tuple[AnnotationInfo, ...]:
         StoredAnnotation.size_bytes,
         StoredAnnotation.source,
         StoredAnnotation.fetched_at,
+        StoredAnnotation.origin,
+        StoredAnnotation.derived_from_um,
     )
     return tuple(AnnotationInfo(*row) for row in connection.execute(query.order_by(StoredAnnotation.spacing_um)))
 

@@ -71,7 +71,11 @@ _EXPERIMENTS = _described(
         ("injection_ap", "integer", "Injection coordinate, um from the anterior end; null = unknown"),
         ("injection_dv", "integer", "Injection coordinate, um from the top; null = unknown"),
         ("injection_ml", "integer", "Injection coordinate, um from the left; the midline is 5,700; null = unknown"),
-        ("injected_hemisphere", "text", "left or right: the hemisphere with the larger part of the injection"),
+        (
+            "injected_hemisphere",
+            "text",
+            "left or right: the hemisphere with the larger part of the injection; null = unknown, as for the retina",
+        ),
         (
             "hemisphere_source",
             "text",

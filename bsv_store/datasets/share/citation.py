@@ -82,14 +82,14 @@ class Citation:
         )
 
 
-def citation_of(version: VersionSource) -> Citation:
-    """A draft of how to cite a version."""
+def citation_of(version: VersionSource, *, annotation: str | None = None) -> Citation:
+    """A draft of how to cite a version; ``annotation`` names that of its means over structures."""
     ids = tuple(member.experiment_id for member in version.experiments if member.group is not None)
     return Citation(
         version.ref,
         version.fingerprint,
         version.content_sha256,
-        _methods(version, len(ids)),
+        _methods(version, len(ids), annotation),
         "We used data of the Allen Mouse Brain Connectivity Atlas, Allen Institute for Brain Science, "
         "available from https://connectivity.brain-map.org.",
         f"{_own_entry(version)}\n{_REFERENCES}",
@@ -101,7 +101,7 @@ def _further(count: int) -> str:
     return f"{number_of(count, 'further experiment')} {'was' if count == 1 else 'were'}"
 
 
-def _methods(version: VersionSource, count: int) -> str:
+def _methods(version: VersionSource, count: int, annotation: str | None) -> str:
     recipe = version.recipe
     groups = f"{len(version.groups)} groups" if len(version.groups) > 1 else "one group"
     if version.empty_groups:
@@ -113,6 +113,8 @@ def _methods(version: VersionSource, count: int) -> str:
         sentences.append("Voxels were weighted by the fraction of them that had data.")
     if version.left_out:
         sentences.append(f"{_further(len(version.left_out))} left out.")
+    if annotation is not None:
+        sentences.append(f"Means over structures are according to an annotation: {annotation}.")
     rules = "".join(f" {sentence}" for sentence in sentences if sentence)
     return (
         f"Volumes of {VOLUME_KINDS[recipe.kind].words} at {recipe.spacing_um} um in the {FRAME} of "

@@ -44,6 +44,10 @@ def adopt(folder: Path, experiment_ids: list[int] | None, output_format: str) ->
     with opened_store() as store, progress_bar() as progress:
         report = store.adopt(folder, experiment_ids=experiment_ids, progress=progress)
     note(report.summary())
+    for remark in report.remarks:
+        note(remark)
+    if report.structures is not None:
+        note_remarks(report.structures, source="Ontology")
     if report.experiments is not None:
         note_remarks(report.experiments, source="List of experiments")
     if output_format == "json":

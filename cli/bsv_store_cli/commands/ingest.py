@@ -11,7 +11,7 @@ import click
 
 from bsv_store_cli.help import Group
 from bsv_store_cli.output.formats import format_option
-from bsv_store_cli.output.messages import complain, confirmed
+from bsv_store_cli.output.messages import complain, confirmed, note
 from bsv_store_cli.output.progress import progress_bar
 from bsv_store_cli.output.reports import ALLOW_SHRINKING, annotation_row, print_annotations, print_ingested
 from bsv_store_cli.session import opened_store
@@ -36,13 +36,30 @@ def ingest() -> None:
 
 @ingest.command()
 @_FILES
+@click.option(
+    "--upstream-date",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="Date of the ontology.  [default: the date in the file's name, else older than all with a date]",
+)
+@click.option(
+    "--allow-shrinking", is_flag=True, help="Accept an ontology from which many current structures are missing."
+)
 @format_option
-def structures(files: tuple[Path, ...], output_format: str) -> None:
+def structures(
+    files: tuple[Path, ...], upstream_date: datetime | None, allow_shrinking: bool, output_format: str
+) -> None:
     """Store the structure ontology.
 
-    Known formats: AllenSDK's structures.json, the API's nested and flat structure graph, allenCCF's CSV.
+    Known formats: AllenSDK's structures.json, the API's nested and flat structure graph, allenCCF's CSV. An ontology
+    that is older than the current one is kept as history.
     """
-    _ingest(files, lambda store, file: store.ingest_structures(file), output_format)
+    day: date | None = upstream_date.date() if upstream_date else None
+    _ingest(
+        files,
+        lambda store, file: store.ingest_structures(file, upstream_date=day, allow_shrinking=allow_shrinking),
+        output_format,
+    )
 
 
 @ingest.command()
@@ -101,11 +118,19 @@ def annotation(files: tuple[Path, ...], replace: bool, output_format: str) -> No
     Known format: the Allen Institute's annotation_10|25|50|100.nrrd, CCFv3 of 2017. Run `bsv-store sync structures`
     first.
     """
+    summaries: list[str] = []
 
     def ingest_one(store: Store, file: Path) -> dict[str, Any]:
-        return annotation_row(store.ingest_annotation(file, replace=replace), source=str(file))
+        report = store.ingest_annotation(file, replace=replace)
+        summaries.append(report.summary())
+        return annotation_row(report, source=str(file))
 
-    _ingest_each(files, ingest_one, lambda rows: print_annotations(rows, output_format))
+    def show(rows: list[dict[str, Any]]) -> None:
+        print_annotations(rows, output_format)
+        for summary in summaries:
+            note(summary)
+
+    _ingest_each(files, ingest_one, show)
 
 
 def _ingest(files: tuple[Path, ...], ingest_one: Callable[[Store, Path], IngestReport], output_format: str) -> None:

@@ -27,6 +27,8 @@ _ANNOTATION_TABLE = (
     Column("spacing_um", "um"),
     Column("structures", "structures", count),
     Column("size", "size", right=True),
+    Column("origin", "origin"),
+    Column("derived_from_um", "derived from um", optional=True),
     Column("source", "source"),
     Column("fetched_at", "stored", day_time),
 )
@@ -89,6 +91,8 @@ def _print_for_people(state: StoreStatus) -> None:
             "spacing_um": each.spacing_um,
             "structures": each.structures,
             "size": size_text(each.size_bytes),
+            "origin": each.origin,
+            "derived_from_um": each.derived_from_um,
             "source": host(each.source),
             "fetched_at": each.fetched_at,
         }

@@ -43,13 +43,16 @@ def sync() -> None:
 
 
 @sync.command()
+@click.option(
+    "--allow-shrinking", is_flag=True, help="Accept an ontology from which many current structures are missing."
+)
 @API_URL
 @format_option
-def structures(api_url: str | None, output_format: str) -> None:
+def structures(allow_shrinking: bool, api_url: str | None, output_format: str) -> None:
     """Update the structure ontology."""
     with opened_store() as store:
         source = _note_request(_api(api_url), "the structure ontology")
-        report = store.sync_structures(api_url=api_url)
+        report = store.sync_structures(api_url=api_url, allow_shrinking=allow_shrinking)
     print_ingested([(source, report)], output_format)
 
 

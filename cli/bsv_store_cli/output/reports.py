@@ -9,11 +9,13 @@ from urllib.parse import urlsplit
 
 import click
 
-from bsv_store_cli.output.formats import print_json, print_rows
+from bsv_store_cli.output.formats import frame_rows, print_json, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import Column, cell, count
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bsv_store.acquisition.annotation import AnnotationReport
     from bsv_store.acquisition.fetch import FetchReport
     from bsv_store.acquisition.sync import UnionizeSyncReport
@@ -42,7 +44,7 @@ DOWNLOAD_URL = click.option(
 _INGEST_COLUMNS = ("source", "what", "kind", "rows", "added", "changed", "unchanged", "withdrawn")
 # Rarely set: tables leave them out, and a note states them.
 _REMARKABLE = ("completed", "records", "historic", "merged", "newer_list")
-_ANNOTATION_COLUMNS = ("source", "spacing_um", "outcome", "structures", "annotated_voxels", "size_bytes")
+_ANNOTATION_COLUMNS = ("source", "spacing_um", "outcome", "origin", "structures", "annotated_voxels", "size_bytes")
 _OUTCOME_COLUMNS = ("experiment_id", "outcome", "reason")
 
 
@@ -81,10 +83,19 @@ def print_annotations(rows: Sequence[dict[str, Any]], output_format: str) -> Non
         Column("source", "source"),
         Column("spacing_um", "um"),
         Column("outcome", "outcome"),
+        Column("origin", "origin"),
         Column("structures", "structures", count),
         Column("annotated_voxels", "voxels", count),
     ]
     print_rows(rows, output_format, columns=_ANNOTATION_COLUMNS, table=table)
+
+
+def print_by_annotation(frame: pd.DataFrame, output_format: str, *, table: Sequence[Column]) -> None:
+    """Print a table by structure; a note names its annotation, in CSV and JSON a column of every row."""
+    name = frame.attrs["annotation"]
+    rows = [{**row, "annotation": name} for row in frame_rows(frame)]
+    print_rows(rows, output_format, columns=[*map(str, frame.columns), "annotation"], table=table)
+    note(f"Annotation: {name}.")
 
 
 def print_outcome(reports: Sequence[FetchReport | UnionizeSyncReport], output_format: str) -> None:

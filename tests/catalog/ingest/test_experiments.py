@@ -7,16 +7,17 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 from sqlalchemy import text
 
 from bsv_store import Selection
 from bsv_store.catalog.database import schema
-from bsv_store.catalog.ingest import ingest_experiments
+from bsv_store.catalog.ingest import ingest_experiments, ingest_structures
 from bsv_store.catalog.ingest.current import current_state
 from bsv_store.catalog.ingest.experiments import write_state
 from bsv_store.catalog.ingest.revisions import payload_of, read_history, record_of
-from bsv_store.catalog.records import ExperimentList, ExperimentRecord, LineRecord
+from bsv_store.catalog.records import ExperimentList, ExperimentRecord, LineRecord, Ontology
 from bsv_store.errors import IncompleteListError, InputError
 from bsv_store.vocabulary import ExperimentSourceKind
 from tests.catalog.ingest.dump import current_experiments, dump, forget_experiments, rows
@@ -391,6 +392,31 @@ def test_hemisphere_follows_a_changed_coordinate(small_atlas: Database) -> None:
     )
     ingest_experiments(small_atlas, a_list(experiment(injection_ml=5700), day=date(2020, 2, 1)), source="b")
     assert stored(small_atlas)["injected_hemisphere"] == "right"
+
+
+def test_a_coordinate_of_zero_is_not_known(store: Store, small_atlas: Database) -> None:
+    ingest_experiments(
+        small_atlas, a_list(experiment(injection_ap=5000, injection_dv=2000, injection_ml=0)), source="a"
+    )
+    (row,) = store.experiments().to_dict("records")
+    assert (row["injection_ap"], row["injection_dv"]) == (5000, 2000)
+    assert pd.isna(row["injection_ml"])
+    assert (row["injected_hemisphere"], row["hemisphere_source"]) == (None, None)
+    assert store.select(Selection(injected_hemisphere="left")) == ()
+
+
+def test_the_injected_side_of_retina_experiments_is_not_known(
+    store: Store, catalog: Database, real_ontology: Ontology, real_lists: dict[str, ExperimentList]
+) -> None:
+    ingest_structures(catalog, real_ontology, source="structures.json")
+    ingest_experiments(catalog, real_lists["2019-02"], source="list")
+    retina = store.experiments(Selection(injected_in="retina"))
+    assert len(retina) == 77
+    assert retina["injection_ml"].notna().all()
+    assert retina["injected_hemisphere"].isna().all()
+    others = store.experiments()
+    others = others[~others["experiment_id"].isin(retina["experiment_id"])]
+    assert others["injected_hemisphere"].notna().all()
 
 
 # -- what is refused ----------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -104,15 +106,93 @@ def test_structure_that_only_the_csv_has_is_history(small_atlas: Database) -> No
 
 
 def test_vanished_structure_is_withdrawn_and_keeps_its_place(small_atlas: Database) -> None:
-    report = ingest_structures(small_atlas, small_ontology(without=20), source="newer")
+    report = ingest_structures(small_atlas, small_ontology(without=20), source="newer", upstream_date=date(2020, 7, 1))
 
     assert (report.added, report.changed, report.withdrawn, report.unchanged) == (0, 0, 1, 4)
     assert rows(small_atlas, "SELECT withdrawn FROM structure WHERE id = 20") == [{"withdrawn": True}]
     assert len(rows(small_atlas, "SELECT * FROM structure_ancestor WHERE descendant_id = 20")) == 3
 
-    report = ingest_structures(small_atlas, small_ontology(), source="back again")
+    report = ingest_structures(small_atlas, small_ontology(), source="back again", upstream_date=date(2020, 7, 1))
     assert (report.changed, report.unchanged) == (1, 4)
     assert rows(small_atlas, "SELECT withdrawn FROM structure WHERE id = 20") == [{"withdrawn": False}]
+
+
+CURRENT = "SELECT id FROM structure WHERE NOT withdrawn ORDER BY id"
+
+
+@pytest.mark.parametrize(
+    ("current", "other"),
+    [
+        (None, None),
+        (date(2020, 7, 1), None),
+        (date(2020, 7, 1), date(2019, 2, 1)),
+    ],
+)
+def test_an_older_graph_is_history(catalog: Database, current: date | None, other: date | None) -> None:
+    ingest_structures(catalog, small_ontology(), source="current", upstream_date=current)
+    before = dump(catalog, *STRUCTURES)
+
+    renamed = small_ontology(without=20, s11="OLD NAME")
+    report = ingest_structures(catalog, renamed, source="old", upstream_date=other)
+
+    assert (report.kind, report.added, report.changed, report.withdrawn) == ("older", 0, 0, 0)
+    assert "kept as history" in report.remarks()[0]
+    assert dump(catalog, *STRUCTURES) == before
+    assert report.snapshot_id is not None
+    assert ingest_structures(catalog, renamed, source="old", upstream_date=other).snapshot_id is None
+
+
+def test_a_structure_and_a_set_that_only_an_older_graph_has_are_kept(catalog: Database) -> None:
+    ingest_structures(catalog, small_ontology(without=20), source="current", upstream_date=date(2020, 7, 1))
+    named = replace(small_ontology(), structure_set_names={1: "not the name", 9: "old"})
+    report = ingest_structures(catalog, named, source="old", upstream_date=date(2019, 2, 1))
+    assert (report.added, report.changed) == (1, 0)
+    assert rows(catalog, "SELECT withdrawn FROM structure WHERE id = 20") == [{"withdrawn": True}]
+    sets = rows(catalog, "SELECT id, name FROM structure_set ORDER BY id")
+    assert [tuple(row.values()) for row in sets] == [(1, None), (9, "old")]
+
+
+def test_the_order_in_which_dated_graphs_come_does_not_matter(catalog: Database) -> None:
+    ingest_structures(catalog, small_ontology(), source="old", upstream_date=date(2019, 2, 1))
+    ingest_structures(catalog, small_ontology(without=20), source="new", upstream_date=date(2020, 7, 1))
+    assert [row["id"] for row in rows(catalog, CURRENT)] == [8, 10, 11, 997]
+
+
+def test_a_part_of_the_ontology_is_refused_unless_it_is_allowed(
+    store: Store, catalog: Database, real_ontology: Ontology, data: Path, tmp_path: Path
+) -> None:
+    import json
+
+    ingest_structures(catalog, real_ontology, source="structures.json")
+    structures = json.loads((data / "allensdk_cache/structures.json").read_text("utf-8"))
+    path = tmp_path / "top.json"
+    path.write_text(json.dumps([row for row in structures if len(row["structure_id_path"]) <= 5]), "utf-8")
+
+    for day in (None, date(2024, 1, 1)):
+        with pytest.raises(InputError, match="does not have 1,133 of the 1,327 structures") as caught:
+            store.ingest_structures(path, upstream_date=day)
+        assert "--allow-shrinking" in str(caught.value)
+    assert len(rows(catalog, CURRENT)) == 1327
+
+    report = store.ingest_structures(path, allow_shrinking=True)
+    assert (report.kind, report.withdrawn) == ("file", 1133)
+    assert len(rows(catalog, CURRENT)) == 194
+
+
+def test_an_older_file_of_structures_withdraws_nothing(store: Store, data: Path, tmp_path: Path) -> None:
+    import json
+
+    store.ingest_structures(data / "allensdk_cache/structures.json")
+    structures = json.loads((data / "allensdk_cache/structures.json").read_text("utf-8"))
+    (visa,) = (row["id"] for row in structures if row["acronym"] == "VISa")
+    path = tmp_path / "older_structures.json"
+    path.write_text(json.dumps([row for row in structures if visa not in row["structure_id_path"]]), "utf-8")
+
+    report = store.ingest_structures(path)
+
+    assert (report.withdrawn, report.changed, report.kind) == (0, 0, "older")
+    assert "VISa" in report.remarks()[0]
+    assert not any(row.withdrawn for row in store.atlas.structure_tree("VIS"))
 
 
 def test_moved_branch_takes_its_descendants_along(small_atlas: Database) -> None:

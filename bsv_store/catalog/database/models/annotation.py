@@ -26,3 +26,10 @@ class StoredAnnotation(Base):
     annotated_voxels: ColumnElement[int] = Column(BigInteger, comment="Voxels that belong to a structure")
     source: ColumnElement[str] = Column(comment="URL or file name of its origin")
     fetched_at: ColumnElement[datetime] = Column(comment="Time of storing, UTC")
+    origin: ColumnElement[str] = Column(
+        comment="allen: its content is Allen's; like_allen: its structures lie where Allen's do; other; unchecked"
+    )
+    derived_from_um: ColumnElement[int | None] = Column(
+        comment="Spacing of the finer annotation from which it was derived; null = read from a file"
+    )
+    derived_from_sha256: ColumnElement[str | None] = Column(comment="array_sha256 of that annotation")

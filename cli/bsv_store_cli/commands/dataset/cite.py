@@ -30,7 +30,7 @@ def cite(ref: str, citation_format: str) -> None:
 
     with opened_store() as store:
         version = store.dataset(ref)
-    citation = version.cite()
+        citation = store.datasets.cite(version)
     if citation_format == "text":
         say(str(citation).rstrip("\n"))
         return

@@ -10,8 +10,9 @@ from bsv_store.vocabulary import MEASURED_HEMISPHERES
 from bsv_store_cli.help import Command, RowChoice
 from bsv_store_cli.options.dataset import REF
 from bsv_store_cli.output.datasets import note_empty_groups
-from bsv_store_cli.output.formats import format_option, frame_rows, print_rows
+from bsv_store_cli.output.formats import format_option
 from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.reports import print_by_annotation
 from bsv_store_cli.output.tables import Column, count, number_of
 from bsv_store_cli.session import opened_store
 
@@ -71,7 +72,7 @@ def regions(
             hemisphere=hemispheres or None,
             limit=limit,
         )
-    print_rows(frame_rows(frame), output_format, columns=list(frame.columns), table=_TABLE)
+    print_by_annotation(frame, output_format, table=_TABLE)
     note_empty_groups(group for group in version.empty_groups if group.number in set(frame["group"]))
     structure_count, group_count = frame["structure_id"].nunique(), frame["group"].nunique()
     note(f"{number_of(structure_count, 'structure')} in {number_of(group_count, 'group')}")

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from bsv_store.formats.table import IMAGE_FORMATS
+from bsv_store.text import listed_ids
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES
 from bsv_store_cli.help import Command, RowChoice, SectionedCommand
 from bsv_store_cli.options.export import format_lines, like_allen_option
 from bsv_store_cli.options.selection import required_selection_options
 from bsv_store_cli.options.volume import spacing_option, volume_options
-from bsv_store_cli.output.formats import format_option, frame_rows, print_rows
+from bsv_store_cli.output.formats import format_option
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.progress import progress_bar
+from bsv_store_cli.output.reports import print_by_annotation
 from bsv_store_cli.output.tables import Column, count, number_of
 from bsv_store_cli.session import opened_store
 
@@ -133,7 +135,10 @@ def regions(
             missing=missing,
             progress=progress,
         )
-    print_rows(frame_rows(frame), output_format, columns=list(frame.columns), table=_TABLE)
+    print_by_annotation(frame, output_format, table=_TABLE)
     without = len(frame.attrs["without_volume"])
     left_out = f"; {without:,} left out" if without else ""
     note(f"{number_of(frame['experiment_id'].nunique(), 'experiment')}{left_out}")
+    if unknown := frame.attrs["without_hemisphere"]:
+        experiments = number_of(len(unknown), "experiment")
+        note(f"The injected hemisphere is not known for {experiments}: {listed_ids(unknown)}.")
