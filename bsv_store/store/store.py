@@ -503,7 +503,7 @@ class Store:
         refresh : bool
             Also download volumes that the store has.
         workers : int
-            Number of simultaneous downloads.
+            Number of simultaneous downloads; at most 16, which all runs on the store share.
         offline : bool
             Open no connection; missing volumes are then an error.
         api_url : str, optional
@@ -519,9 +519,10 @@ class Store:
         """
         from bsv_store.acquisition.clients import client_unless
         from bsv_store.acquisition.fetch import fetch_volumes
+        from bsv_store.acquisition.work.connections import checked_workers
 
         ids = self._nonempty(selection)
-        with client_unless(offline, api_url, connections=check.whole_number("workers", workers, least=1)) as client:
+        with client_unless(offline, api_url, connections=checked_workers(workers)) as client:
             return fetch_volumes(
                 self.database,
                 self.files,
@@ -620,7 +621,7 @@ class Store:
             self._nonempty(recipe.selection),
             unionizes=True,
             volumes=[(each, recipe.spacing_um) for each in recipe.kinds],
-            workers=check.whole_number("workers", workers, least=1),
+            workers=workers,
         )
         if not offline:
             plan.require_disk_space()
