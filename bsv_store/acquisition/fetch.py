@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bsv_store import check
 from bsv_store.acquisition.presence import check_complete, check_known, present_volumes
 from bsv_store.acquisition.tasks.volumes import VolumeTask
+from bsv_store.acquisition.work.connections import checked_workers
 from bsv_store.acquisition.work.outcome import Failure, failures_text, reasons
 from bsv_store.acquisition.work.sharing import SharedWork
 from bsv_store.catalog.database.engine import Database
@@ -118,7 +118,7 @@ def fetch_volumes(
     NoSpaceError, ReadOnlyStoreError, StoreError, BusyError
         If the store fails. Volumes stored before that remain.
     """
-    check.whole_number("workers", workers, least=1)
+    workers = checked_workers(workers)
     ids = list(dict.fromkeys(experiment_ids))
     Grid(spacing_um)
     check_known(database, ids)

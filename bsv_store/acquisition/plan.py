@@ -12,9 +12,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Select, func, select
 
-from bsv_store import check
 from bsv_store.acquisition.presence import check_known, experiments_with_unionizes, present_volumes
 from bsv_store.acquisition.tasks.unionizes import UNIONIZE_BATCH
+from bsv_store.acquisition.work.connections import checked_workers
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import SourceSnapshot, StoredVolume
 from bsv_store.check import whole_number, without
@@ -234,7 +234,7 @@ def plan_volumes(
     InputError
         If the spacing is not valid.
     """
-    check.whole_number("workers", workers, least=1)
+    workers = checked_workers(workers)
     ids = list(dict.fromkeys(experiment_ids))
     grid = Grid(spacing_um)
     check_known(database, ids)

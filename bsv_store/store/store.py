@@ -561,7 +561,7 @@ class Store:
         refresh : bool
             Also download volumes that the store has.
         workers : int
-            Number of simultaneous downloads.
+            Number of simultaneous downloads; at most 16, which all runs on the store share.
         limit : int, optional
             Maximum number of missing volumes to download; the next call continues.
         offline : bool
@@ -582,6 +582,7 @@ class Store:
         """
         from bsv_store.acquisition.clients import client_unless
         from bsv_store.acquisition.fetch import fetch_volumes
+        from bsv_store.acquisition.work.connections import checked_workers
 
         if limit is None:
             ids = self._nonempty(selection)
@@ -591,7 +592,7 @@ class Store:
                 selection, kind=kind, spacing_um=spacing_um, refresh=refresh, workers=workers, limit=limit
             )
             ids = plan.experiment_ids
-        with client_unless(offline, api_url, connections=check.whole_number("workers", workers, least=1)) as client:
+        with client_unless(offline, api_url, connections=checked_workers(workers)) as client:
             return fetch_volumes(
                 self.database,
                 self.files,
@@ -692,7 +693,7 @@ class Store:
             self._nonempty(recipe.selection),
             unionizes=True,
             volumes=[(each, recipe.spacing_um) for each in recipe.kinds],
-            workers=check.whole_number("workers", workers, least=1),
+            workers=workers,
         )
         if not offline:
             plan.require_disk_space()

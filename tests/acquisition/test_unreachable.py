@@ -186,6 +186,11 @@ def test_the_number_of_workers_is_checked_by_one_rule_whether_or_not_there_is_wo
             pytest.fail(f"{name}: {call()}")
 
 
+def test_more_workers_than_connections_are_planned_as_many_as_there_are(many: Store) -> None:
+    plans = [many.plan_fetch(MANY.experiment_ids, spacing_um=25, workers=workers) for workers in (16, 17, 10**9)]
+    assert {(plan.workers, plan.scratch_bytes) for plan in plans} == {(16, 16 * plans[0].scratch_bytes_each)}
+
+
 def test_ids_given_twice_are_fetched_once_and_unknown_ones_are_named(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:

@@ -256,6 +256,20 @@ def test_a_damaged_compressed_list_is_refused(
         client.structures()
 
 
+def test_the_phrase_of_a_status_is_shown_short_and_without_control_characters(server: SyntheticServer) -> None:
+    from bsv_store_synthetic.replies import JSON, Reply
+
+    class Phrase(Fault):
+        def apply(self, request: Any, make: Callable[[], Reply]) -> Reply:
+            return Reply(404, b"", JSON, stream=lambda: [b"HTTP/1.1 404 \x1b[31m" + b"No" * 30_000 + b"\r\n\r\n"])
+
+    server.fail(VOLUME, Phrase())
+    with client_of(server) as client, pytest.raises(UpstreamError, match="responded with 404") as caught:
+        client.volume(FIRST)
+    assert caught.value.message.isprintable()
+    assert len(caught.value.message) < 400
+
+
 def test_an_encoding_that_was_not_requested_is_refused(server: SyntheticServer) -> None:
     from bsv_store_synthetic.replies import JSON, Reply
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from bsv_store.errors import (
     StoreMismatchError,
     StoreUnreachableError,
 )
+from bsv_store.store.opening import upgrade_store
 
 CREATE = (
     "import sys; from bsv_store import create_store; create_store(sys.argv[1], database=sys.argv[2] or None).close()"
@@ -182,3 +184,36 @@ def test_store_that_lost_its_file_is_neither_opened_nor_made_over(tmp_path: Path
     with pytest.raises(StoreExistsError, match=r"store\.toml"):
         create_store(tmp_path / "store")
     assert not (tmp_path / "store" / "init.toml").exists()
+
+
+def without_checksum(text: str) -> str:
+    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("checksum"))
+
+
+def test_an_upgrade_writes_the_checksum_that_a_user_deleted(store: Store) -> None:
+    file = store.path / "store.toml"
+    original = file.read_text()
+    upgrade_store(store.path)
+    assert file.read_text() == original
+    file.write_text(without_checksum(original).replace('"0664"', '"0660"'))
+    # Files from before there was a checksum open too.
+    open_store(store.path).close()
+    upgrade_store(store.path)
+    assert file.read_text().count("checksum = ") == 1
+    assert stat.S_IMODE(file.stat().st_mode) == 0o660
+    assert not list((store.path / "tmp").iterdir())
+    with open_store(store.path) as again:
+        assert again.config.file_mode == 0o660
+    # Now an edit is noticed.
+    file.write_text(file.read_text().replace('"0660"', '"0664"'))
+    with pytest.raises(NotAStoreError, match="checksum does not match"):
+        open_store(store.path)
+
+
+@pytest.mark.parametrize("path", ["a\x00b", "caf\udce9", "", "a" * 300])
+def test_a_path_that_no_folder_can_have_is_a_named_error(tmp_path: Path, path: str) -> None:
+    folder = str(tmp_path / path) if path else path
+    for call in (create_store, open_store, upgrade_store):
+        with pytest.raises((InputError, StoreError), match="store"):
+            call(folder)
+    assert list(tmp_path.iterdir()) == []

@@ -8,11 +8,23 @@ therefore never exceeds ``MAX_CONNECTIONS`` by more than one for each further ru
 
 from __future__ import annotations
 
+from bsv_store import check
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.catalog.database.engine import Database
 
 MAX_CONNECTIONS = 16
-"""Connections to one host that all runs on one store share; also the maximum of ``--workers``."""
+"""Connections to one host that all runs on one store share, and so the maximum number of workers of a run."""
+
+
+def checked_workers(workers: int) -> int:
+    """The number of simultaneous downloads for a caller's ``workers``: at most `MAX_CONNECTIONS`.
+
+    Raises
+    ------
+    InputError
+        If it is not a positive integer.
+    """
+    return min(check.whole_number("workers", workers, least=1), MAX_CONNECTIONS)
 
 
 def claim_connections(database: Database, claims: Claims, host: str, *, wanted: int) -> int:

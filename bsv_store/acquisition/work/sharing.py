@@ -14,9 +14,8 @@ from typing import Generic, TypeVar
 
 from sqlalchemy import Connection
 
-from bsv_store import check
 from bsv_store.acquisition.work.claims import Claims
-from bsv_store.acquisition.work.connections import claim_connections
+from bsv_store.acquisition.work.connections import checked_workers, claim_connections
 from bsv_store.acquisition.work.outcome import Failure, Outcome
 from bsv_store.acquisition.work.task import RunControl, Task
 from bsv_store.catalog.database.engine import Database
@@ -69,7 +68,7 @@ class SharedWork(Generic[T]):
     ) -> None:
         self._database = database
         self._task = task
-        self._workers = check.whole_number("workers", workers, least=1)
+        self._workers = checked_workers(workers)
         self._stop_at_failure = stop_at_failure
         self._progress = progress or NO_PROGRESS
         self._claims = Claims(database)

@@ -322,7 +322,9 @@ class Transfer:
         status = response.status_code
         if status in (200, 206):
             return
-        reason = f"the server responded with {status} {response.reason}"
+        # The phrase may be any text of the server's.
+        phrase = shown(response.reason or "").strip("'")
+        reason = f"the server responded with {status} {phrase}".rstrip()
         if status in _ABSENT:
             raise NotFoundUpstreamError(
                 state.message(reason),

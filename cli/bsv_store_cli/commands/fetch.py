@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 @click.option("--refresh", is_flag=True, help="Also fetch what the store has.")
 @click.option(
     "--workers",
-    type=click.IntRange(1, 16),
+    type=click.IntRange(min=1),
     metavar="N",
     default=4,
     show_default=True,
-    help="Number of simultaneous downloads.",
+    help="Number of simultaneous downloads; at most 16, which all runs on the store share.",
 )
 @LIMIT
 @DRY_RUN
