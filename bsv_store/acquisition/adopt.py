@@ -16,7 +16,7 @@ from typing import TypeVar, assert_never
 from sqlalchemy import select
 
 from bsv_store.acquisition.annotation import ingest_annotation_file
-from bsv_store.acquisition.ingest_files import file_bytes
+from bsv_store.acquisition.ingest_files import file_bytes, storable
 from bsv_store.acquisition.presence import check_known, has_complete_file
 from bsv_store.catalog.database.bulk import refresh_statistics_after
 from bsv_store.catalog.database.engine import Database
@@ -392,4 +392,4 @@ class _Adoption:
     def _source(self, path: Path) -> str:
         """The file's path relative to the parent of the cache's folder, which differs between machines."""
         folder = self.scan.folder.resolve()
-        return f"{folder.name}/{path.relative_to(self.scan.folder).as_posix()}"
+        return storable(f"{folder.name}/{path.relative_to(self.scan.folder).as_posix()}")

@@ -30,7 +30,12 @@ def ingest_structure_file(
     kind = "csv" if file.suffix.lower() == ".csv" else "file"
     ontology = read_structures(file_bytes(file), what=shown_path(file))
     report = ingest_structures(
-        database, ontology, source=source_name(file), kind=kind, upstream_date=day, allow_shrinking=allow_shrinking
+        database,
+        ontology,
+        source=storable(file.name),
+        kind=kind,
+        upstream_date=day,
+        allow_shrinking=allow_shrinking,
     )
     return _with_statistics(database, report)
 
@@ -43,7 +48,7 @@ def ingest_experiment_file(
     day = date_in_name(file.name) if upstream_date is None else past_day("upstream_date", upstream_date)
     experiments = read_experiments(file_bytes(file), what=shown_path(file), upstream_date=day)
     report = ingest_experiments(
-        database, experiments, source=source_name(file), allow_shrinking=allow_shrinking, may_be_part=True
+        database, experiments, source=storable(file.name), allow_shrinking=allow_shrinking, may_be_part=True
     )
     return _with_statistics(database, report)
 
@@ -51,7 +56,7 @@ def ingest_experiment_file(
 def ingest_unionize_file(database: Database, file: Path) -> IngestReport:
     """See `Store.ingest_unionizes`."""
     table = read_unionizes(file_bytes(file), what=shown_path(file))
-    return _with_statistics(database, ingest_unionizes(database, table, source=source_name(file), kind="file"))
+    return _with_statistics(database, ingest_unionizes(database, table, source=storable(file.name), kind="file"))
 
 
 def _with_statistics(database: Database, report: IngestReport) -> IngestReport:
@@ -70,9 +75,9 @@ def file_bytes(file: Path) -> bytes:
     return decompressed(read_input_file(file), what=shown_path(file))
 
 
-def source_name(file: Path) -> str:
-    """The name of a file for the log of snapshots, with escapes for bytes that are not UTF-8."""
-    return file.name.encode("utf-8", "backslashreplace").decode("utf-8")
+def storable(name: str) -> str:
+    """The name of a file as a text that databases take: bytes that are not UTF-8 become escapes."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def date_in_name(name: str) -> date | None:

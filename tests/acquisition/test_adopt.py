@@ -412,6 +412,23 @@ def test_the_list_of_an_old_allensdk_cache_is_refused_by_name(
         assert "sync experiments" in refused.reason
 
 
+def test_a_cache_in_a_folder_whose_name_is_not_utf_8_is_adopted(store: Store, data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "caf\udce9"
+    folder.mkdir()
+    for name in ("structures.json", "experiments.json"):
+        shutil.copy(data / "allensdk_cache" / name, folder)
+    report = store.adopt(folder)
+    assert report.refused == ()
+    assert [each.source for each in store.catalog.snapshots()] == [
+        "caf\\udce9/structures.json",
+        "caf\\udce9/experiments.json",
+    ]
+    list_file = tmp_path / "liste_\udce9_2020-07.json"
+    shutil.copy(data / "experiments_2020-07_2992rows.json", list_file)
+    assert store.ingest_experiments(list_file).withdrawn == 3
+    assert store.catalog.snapshots()[-1].source == "liste_\\udce9_2020-07.json"
+
+
 @pytest.mark.long
 def test_the_whole_real_allensdk_cache_is_adopted(store: Store, data: Path) -> None:
     report = store.adopt(data / "allensdk_cache")

@@ -255,7 +255,10 @@ def _check_size(history: History, experiments: ExperimentList, source: str) -> N
         )
 
 
-_ALLOW = "If it is complete, allow it with allow_shrinking=True (--allow-shrinking)."
+_ALLOW = (
+    "If it is complete, allow it: --allow-shrinking of `bsv-store ingest experiments` or `bsv-store sync experiments`, "
+    "in Python allow_shrinking=True."
+)
 
 
 @dataclass(frozen=True, slots=True)

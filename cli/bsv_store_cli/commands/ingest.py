@@ -80,20 +80,13 @@ def experiments(
     Known formats: ApiConnectivity JSON (as AllenSDK's experiments.json), the source search's JSON, the web site's CSV;
     also compressed with gzip. A list that seems to be a part is refused; on a terminal you are asked.
     """
-    # Imported here, so that --help stays fast.
-    from bsv_store.errors import IncompleteListError
-
     day: date | None = upstream_date.date() if upstream_date else None
-
-    def ingest_one(store: Store, file: Path) -> IngestReport:
-        try:
-            return store.ingest_experiments(file, upstream_date=day, allow_shrinking=allow_shrinking)
-        except IncompleteListError as error:
-            if not confirmed(f"{error.message}.", "Store it as the complete list?"):
-                raise
-            return store.ingest_experiments(file, upstream_date=day, allow_shrinking=True)
-
-    _ingest(files, ingest_one, output_format)
+    _ingest(
+        files,
+        lambda store, file: store.ingest_experiments(file, upstream_date=day, allow_shrinking=allow_shrinking),
+        output_format,
+        allowing_parts=lambda store, file: store.ingest_experiments(file, upstream_date=day, allow_shrinking=True),
+    )
 
 
 @ingest.command()
@@ -133,11 +126,19 @@ def annotation(files: tuple[Path, ...], replace: bool, output_format: str) -> No
     _ingest_each(files, ingest_one, show)
 
 
-def _ingest(files: tuple[Path, ...], ingest_one: Callable[[Store, Path], IngestReport], output_format: str) -> None:
+def _ingest(
+    files: tuple[Path, ...],
+    ingest_one: Callable[[Store, Path], IngestReport],
+    output_format: str,
+    *,
+    allowing_parts: Callable[[Store, Path], IngestReport] | None = None,
+) -> None:
+    """Ingest files; on a terminal, ask about those that seem to be parts of a list."""
     _ingest_each(
         files,
         lambda store, file: (str(file), ingest_one(store, file)),
         lambda reports: print_ingested(reports, output_format),
+        lambda store, file: (str(file), (allowing_parts or ingest_one)(store, file)),
     )
 
 
@@ -145,11 +146,13 @@ def _ingest_each(
     files: tuple[Path, ...],
     ingest_one: Callable[[Store, Path], _Result],
     show: Callable[[list[_Result]], None],
+    ingest_part: Callable[[Store, Path], _Result] | None = None,
 ) -> None:
-    from bsv_store.errors import InputError
+    from bsv_store.errors import IncompleteListError, InputError
 
     done: list[_Result] = []
     refused: list[InputError] = []
+    parts: list[tuple[Path, IncompleteListError]] = []
     with opened_store() as store:
         try:
             with progress_bar() as progress:
@@ -158,10 +161,18 @@ def _ingest_each(
                 for file in files:
                     try:
                         done.append(ingest_one(store, file))
+                    except IncompleteListError as error:
+                        parts.append((file, error))
                     except InputError as error:
                         refused.append(error)
                     if progress is not None:
                         progress.advance()
+            # Not while the bar is drawn, which would hide the question.
+            for file, part in parts:
+                if ingest_part is not None and confirmed(f"{part.message}.", "Store it as the complete list?"):
+                    done.append(ingest_part(store, file))
+                else:
+                    refused.append(part)
         finally:
             # Also if the store fails: files ingested before that remain and must be reported.
             show(done)
