@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bsv_store.catalog.database import schema
 from bsv_store.config import locate_store, read_store_config
+from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.store.connection import check_store, connect
 from bsv_store.store.store import Store
 
@@ -87,8 +88,33 @@ def schema_state(path: Path | str | None = None) -> SchemaState:
     return SchemaState(revision, schema.HEAD)
 
 
-def upgrade_store(path: Path | str | None = None) -> tuple[str | None, str]:
-    """Upgrade the schema of a store in one transaction. Returns the revisions before and after.
+@dataclass(frozen=True, slots=True)
+class UpgradeReport:
+    """Result of an upgrade.
+
+    Attributes
+    ----------
+    before : str or None
+        Schema revision before.
+    after : str
+        Schema revision after.
+    hashed : int
+        Number of volumes of 25 and 10 um for which the hashes of their blocks were computed and recorded.
+    damaged : tuple of str
+        Paths of such volumes that are missing or damaged.
+    """
+
+    before: str | None
+    after: str
+    hashed: int
+    damaged: tuple[str, ...]
+
+
+def upgrade_store(path: Path | str | None = None, *, progress: Progress = NO_PROGRESS) -> UpgradeReport:
+    """Upgrade the schema of a store in one transaction, then record what the new schema has of existing files.
+
+    The second step reads all volumes of 25 and 10 um for which hashes of blocks are not recorded. If it is interrupted,
+    the store can be used, and the next upgrade resumes it.
 
     Raises
     ------
@@ -100,8 +126,11 @@ def upgrade_store(path: Path | str | None = None) -> tuple[str | None, str]:
     state = schema_state(path)
     if state.revision is not None and state.revision not in schema.KNOWN_REVISIONS:
         open_store(path).close()
+    from bsv_store.catalog.volumes import complete_block_hashes
+
     folder = locate_store(path).path
     with closing(connect(folder, read_store_config(folder), read_only=False)) as database:
         schema.upgrade(database)
-    open_store(folder).close()
-    return state.revision, schema.HEAD
+    with closing(open_store(folder)) as store:
+        hashed, damaged = complete_block_hashes(store.database, store.files, progress=progress)
+    return UpgradeReport(state.revision, schema.HEAD, hashed, tuple(damaged))

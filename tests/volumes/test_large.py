@@ -18,7 +18,7 @@ from bsv_store.errors import DamagedFileError, NoSpaceError
 from bsv_store.volumes.encoding import array_sha256, decode_with_hdf5
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.large import read_content, slabs_sha256
+from bsv_store.volumes.large import read_content, read_large, slabs_sha256
 from bsv_store.volumes.layout import slab_ranges
 from bsv_store.volumes.library import (
     VolumeFile,
@@ -46,7 +46,7 @@ def _all_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five slabs and many chunks, as at 25 um."""
     monkeypatch.setattr("bsv_store.volumes.grid.LARGE_VOXELS", 1)
     monkeypatch.setattr("bsv_store.volumes.layout._SLAB_BYTES", 1 << 20)
-    monkeypatch.setattr("bsv_store.volumes.large._CHUNK_VALUES", 4096)
+    monkeypatch.setattr("bsv_store.volumes.blocks._CHUNK_VALUES", 4096)
 
 
 def voxels(fraction: float, *, seed: int = 7) -> NDArray[np.float32]:
@@ -211,8 +211,6 @@ def test_a_slab_is_read_without_the_rest(files: StoreFiles) -> None:
             read.append(len(buffer))
             return self.file.readinto(buffer)
 
-    from bsv_store.volumes.large import read_large
-
     counting = Counting()
     with counting.file:
         read_large(counting, file.layout, 100, 106, what="x")  # type: ignore[arg-type]
@@ -225,12 +223,12 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np
 from bsv_store.errors import NoSpaceError
-from bsv_store.volumes import grid, large
+from bsv_store.volumes import blocks, grid
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.library import publish_volume
 from bsv_store.volumes.volume import Volume
 
-grid.LARGE_VOXELS, large._CHUNK_VALUES = 1, 4096
+grid.LARGE_VOXELS, blocks._CHUNK_VALUES = 1, 4096
 array = np.random.default_rng(7).random(grid.Grid(100).shape, np.float32)
 array[array > float(sys.argv[3])] = 0
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
