@@ -31,6 +31,7 @@ from bsv_store.volumes.library import (
 )
 from bsv_store.volumes.spool import SpooledVolume, VolumeSpool
 from bsv_store.volumes.volume import SparseArray, Volume
+from tests.volumes.damage import Damage, chunks_of, damaged
 
 SHAPE = Grid(100).shape
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -169,6 +170,23 @@ def test_no_flipped_bit_changes_what_a_slab_reads(files: StoreFiles, fraction: f
             part.dense_planes(20, 80) if isinstance(part, SparseArray) else part, array[20:80], err_msg=str(place)
         )
     assert noticed > 30
+
+
+@pytest.mark.parametrize("damage", ["chunk of zeros", "chunks swapped", "chunk copied"])
+def test_dense_chunks_are_known_by_their_place(files: StoreFiles, damage: Damage) -> None:
+    """Chunks of constants take the same space, and so change places."""
+    array = np.empty(SHAPE, np.float32)
+    array[:] = (1 + np.arange(SHAPE[0], dtype=np.float32) // 28)[:, None, None] / 8
+    file = published(files, array)
+    path = files.root / file.path
+    with damaged(path, damage, np.random.default_rng(0), chunks_of(path, "volume")):
+        errors = 0
+        for start in range(0, SHAPE[0], 28):
+            try:
+                np.testing.assert_array_equal(read_slab(files, file, start, start + 5), array[start : start + 5])
+            except DamagedFileError:
+                errors += 1
+    assert errors == (2 if damage == "chunks swapped" else 1)
 
 
 def test_another_volumes_file_of_the_same_size_is_noticed(files: StoreFiles) -> None:
