@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,37 @@ class UpgradeReport:
     after: str
     hashed: int
     damaged: tuple[str, ...]
+
+
+def grant_reading(path: Path | str | None = None, *, accounts: Sequence[str] = ()) -> str:
+    """Create the role on the Postgres server that can read the store's catalog, and make accounts members of it.
+
+    Queries of `Store.sql` run as this role, and other programs can read the catalog with an account that is a member.
+    Repeat it after an account was added; what is granted already stays.
+
+    Parameters
+    ----------
+    path : path, optional
+        See `open_store`.
+    accounts : sequence of str
+        Existing accounts of the server. The account of the store becomes a member in any case.
+
+    Returns
+    -------
+    str
+        The name of the role.
+
+    Raises
+    ------
+    InputError
+        If the database is SQLite, or an account does not exist.
+    StoreError
+        If the account of the store may not create roles. The hint has the statements for an administrator.
+    """
+    from bsv_store.catalog.database import reader
+
+    with closing(open_store(path)) as store:
+        return reader.grant_reading(store.database, accounts)
 
 
 def upgrade_store(path: Path | str | None = None, *, progress: Progress = NO_PROGRESS) -> UpgradeReport:

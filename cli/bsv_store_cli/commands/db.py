@@ -14,7 +14,7 @@ from bsv_store_cli.session import store_folder
 
 @click.group(cls=Group)
 def db() -> None:
-    """Show or upgrade the schema of the store's database."""
+    """Show or upgrade the schema of the store's database; let other accounts read it."""
 
 
 @db.command()
@@ -47,3 +47,17 @@ def upgrade() -> None:
             note(f"damaged or missing: {path}")
         note(f"Fetch {'it' if len(report.damaged) == 1 else 'them'} again with `bsv-store fetch --refresh`.")
         click.get_current_context().exit(1)
+
+
+@db.command()
+@click.argument("accounts", nargs=-1, metavar="[ACCOUNT]...")
+def grant(accounts: tuple[str, ...]) -> None:
+    """Let accounts of the Postgres server read the catalog.
+
+    Creates a role that can read the catalog of this store and nothing else, and makes the accounts members of it.
+    `bsv-store sql` runs queries as this role. Without ACCOUNT only the store's own account becomes a member.
+    """
+    from bsv_store.store.opening import grant_reading
+
+    role = grant_reading(store_folder(), accounts=accounts)
+    note(f"The role {role} can read the catalog; {number_of(len(accounts), 'account')} added.")
