@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bsv_store import Store, create_store
 from bsv_store.catalog.database import reader
+from bsv_store.catalog.tables.functions import check_functions
 from bsv_store.errors import InputError, QueryError, StoreError
 from bsv_store.store.opening import grant_reading
 from tests.catalog.small_catalog import ALL_IDS, fill
@@ -172,6 +174,75 @@ def test_queries_of_every_day_are_allowed(small_store: Store, statement: str) ->
 @pytest.mark.parametrize("statement", POSTGRES_FRIENDLY)
 def test_queries_of_postgres_are_allowed(postgres_store: Store, statement: str) -> None:
     assert len(postgres_store.sql(statement)) > 0
+
+
+# -- hidden calls -----------------------------------------------------------------------------------------------------
+
+# What begins, fills and ends a string, a comment or a name; a call; and what may stand between them.
+OPENERS = ("'", "E'", "e'", "U&'", "N'", "$$", "$a$", "/*", "--", '"', "", "(", "\n'", " '")
+FILLERS = ("'", "''", "\\", "\\'", '"', '""', "$$", "$a$", "/*", "*/", "--", "\n", "\r", "x", " ", ",")
+CLOSERS = ("'", '"', "*/", "$$", "$a$", "\n", "\r", ")", "")
+JOINTS = (",", " , ", "\n,", "||", " as x, ", " ", "\n", "")
+CALLS = ("canary()", "canary (1)", '"canary"()', "public.canary()", "Canary\n(1)", "canary/**/()", "canary--\n()")
+
+
+def random_statement(random: Random) -> str:
+    def item() -> str:
+        filler = "".join(random.choices(FILLERS, k=random.randint(0, 3)))
+        return random.choice(OPENERS) + filler + random.choice(CLOSERS)
+
+    start = "".join(item() + random.choice(JOINTS) for _ in range(random.randint(1, 2)))
+    return f"select {start}{random.choice(CALLS)}{random.choice(JOINTS)}{item()}"
+
+
+def hidden_calls(postgres_url: str, count: int, *, seed: int) -> tuple[int, int]:
+    """The number of random statements that were allowed, and of those that Postgres could execute.
+
+    A call of `canary` in one of them fails the test.
+    """
+    import psycopg
+
+    random = Random(seed)
+    allowed = executed = 0
+    with psycopg.connect(postgres_url.replace("+psycopg", "", 1), autocommit=True) as connection:
+        connection.execute("SET statement_timeout = '2s'")
+        for arguments in ("", "anyelement"):
+            connection.execute(
+                f"CREATE FUNCTION canary({arguments}) RETURNS integer LANGUAGE plpgsql IMMUTABLE"
+                " AS $$ BEGIN RAISE EXCEPTION 'CANARY'; END $$"
+            )
+        for _ in range(count):
+            statement = random_statement(random)
+            try:
+                check_functions(statement)
+            except QueryError:
+                continue
+            allowed += 1
+            try:
+                psycopg.RawCursor(connection).execute(statement.encode(), [], prepare=True)
+                executed += 1
+            except psycopg.Error as error:
+                if "CANARY" in str(error):
+                    pytest.fail(f"a call is hidden in {statement!r}")
+    return allowed, executed
+
+
+@pytest.fixture
+def scratch_url(postgres: PostgresServer) -> Iterator[str]:
+    yield postgres.create_database("test_hidden_calls")
+    postgres.drop_database("test_hidden_calls")
+
+
+def test_no_call_is_hidden(scratch_url: str) -> None:
+    allowed, executed = hidden_calls(scratch_url, 6_000, seed=1)
+    assert allowed > 500
+    assert executed > 10
+
+
+@pytest.mark.long
+def test_no_call_is_hidden_in_many_statements(scratch_url: str) -> None:
+    allowed, executed = hidden_calls(scratch_url, 150_000, seed=2)
+    print(f"{allowed} allowed, {executed} executed")  # noqa: T201
 
 
 # -- the reader role --------------------------------------------------------------------------------------------------
