@@ -44,6 +44,11 @@ rm -rf -- "$1"
 """
 
 
+SUPERUSER = "postgres"
+# The account of the stores, which may create roles.
+OWNER = "lab"
+
+
 class PostgresServer:
     """A Postgres server in a temporary folder.
 
@@ -65,30 +70,34 @@ class PostgresServer:
             with (self.folder / "data" / "postgresql.conf").open("a", encoding="utf-8") as settings:
                 settings.write(_SETTINGS)
             self._server.start()
+            with self.connect() as connection:
+                connection.execute(f"CREATE ROLE {OWNER} LOGIN CREATEROLE")
         except BaseException:
             self.close()
             raise
 
-    def url(self, database: str = "postgres") -> str:
+    def url(self, database: str = "postgres", *, account: str = OWNER) -> str:
         """The URL of one of the server's databases, as ``create_store`` takes it."""
         info = self._server.get_postmaster_info()
         if info.socket_dir is None:
-            return f"postgresql+psycopg://postgres@{info.hostname}:{info.port}/{database}"
+            return f"postgresql+psycopg://{account}@{info.hostname}:{info.port}/{database}"
         return URL.create(
-            "postgresql+psycopg", username="postgres", database=database, query={"host": str(info.socket_dir)}
+            "postgresql+psycopg", username=account, database=database, query={"host": str(info.socket_dir)}
         ).render_as_string()
 
-    def connect(self, database: str = "postgres") -> psycopg.Connection[Any]:
+    def connect(self, database: str = "postgres", *, account: str = SUPERUSER) -> psycopg.Connection[Any]:
         """A connection that commits each statement; close it."""
         import psycopg
 
-        return psycopg.connect(self.url(database).replace("+psycopg", "", 1), autocommit=True)
+        return psycopg.connect(self.url(database, account=account).replace("+psycopg", "", 1), autocommit=True)
 
     def create_database(self, name: str, *, template: str = "template1") -> str:
         """The URL of a new database, a copy of the template, which must have no connections open."""
         from psycopg import sql
 
-        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        statement = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
+            sql.Identifier(name), sql.Identifier(OWNER), sql.Identifier(template)
+        )
         with self.connect() as connection:
             connection.execute(statement)
         return self.url(name)

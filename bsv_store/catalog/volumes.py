@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, Select, delete, insert, select
+from sqlalchemy import Connection, Select, delete, insert, select
 
 from bsv_store.catalog.database.id_lists import id_in
-from bsv_store.catalog.database.models import StoredVolume
+from bsv_store.catalog.database.models import StoredVolume, VolumeBlockHashes
+from bsv_store.errors import DamagedFileError
+from bsv_store.progress import NO_PROGRESS
+from bsv_store.vocabulary import SPACINGS_UM
 from bsv_store.volumes.encoding import VolumeLayout
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.library import VolumeFile
+from bsv_store.volumes.library import VolumeFile, computed_block_hashes
 
 if TYPE_CHECKING:
+    from bsv_store.catalog.database.engine import Database
+    from bsv_store.progress import Progress
     from bsv_store.vocabulary import VolumeKind
+    from bsv_store.volumes.files import StoreFiles
 
 # In the order of the fields of VolumeFile, then of VolumeLayout after its grid.
 _COLUMNS = (
@@ -34,14 +40,18 @@ _COLUMNS = (
     StoredVolume.no_data_voxels,
 )
 
+_IS_OF_VOLUME = VolumeBlockHashes.volume_id == StoredVolume.id
+
 
 def find_volumes(
     connection: Connection, experiment_ids: Sequence[int], *, kind: VolumeKind, spacing_um: int
 ) -> dict[int, VolumeFile]:
     """The volumes of these experiments in the store, by experiment id; missing ones are absent."""
-    rows = connection.execute(_recorded(connection, experiment_ids, kind, spacing_um, *_COLUMNS)).all()
     grid = Grid(spacing_um)
-    return {row[0]: _value(row, grid) for row in rows}
+    query = _recorded(connection, experiment_ids, kind, spacing_um, *_COLUMNS)
+    if grid.is_large:
+        query = query.add_columns(VolumeBlockHashes.hashes).outerjoin(VolumeBlockHashes.__table__, _IS_OF_VOLUME)
+    return {row[0]: _value(row, grid) for row in connection.execute(query)}
 
 
 def recorded_sizes(
@@ -101,8 +111,75 @@ def record_volumes(connection: Connection, files: Sequence[VolumeFile]) -> list[
         if earlier:
             connection.execute(delete(StoredVolume).where(*same))
         connection.execute(insert(StoredVolume), [_row(file) for file in new.values()])
+        _record_block_hashes(connection, new, *same)
         replaced += [row.path for row in earlier if row.path != new[row.experiment_id].path]
     return replaced
+
+
+def _record_block_hashes(connection: Connection, new: Mapping[int, VolumeFile], *same: Any) -> None:
+    """Write the hashes of the blocks of new volumes, which have just been recorded; ``same`` are the conditions."""
+    hashes = {file.experiment_id: file.layout.block_hashes for file in new.values() if file.layout.block_hashes}
+    if hashes:
+        ids = connection.execute(select(StoredVolume.experiment_id, StoredVolume.id).where(*same)).all()
+        rows = [{"volume_id": id_, "hashes": hashes[experiment]} for experiment, id_ in ids if experiment in hashes]
+        connection.execute(insert(VolumeBlockHashes), rows)
+
+
+def complete_block_hashes(
+    database: Database, files: StoreFiles, *, progress: Progress = NO_PROGRESS
+) -> tuple[int, list[str]]:
+    """Compute and record the hashes of the blocks of large volumes that were stored before hashes were recorded.
+
+    Each file is verified as a whole first. There is one transaction per volume, so the work can be interrupted and
+    resumed.
+
+    Returns
+    -------
+    int
+        Number of volumes whose hashes were recorded.
+    list of str
+        Paths of the files that are missing or damaged, for which none were recorded.
+    """
+    large = [spacing_um for spacing_um in SPACINGS_UM if Grid(spacing_um).is_large]
+    query = (
+        select(StoredVolume.id, StoredVolume.spacing_um, *_COLUMNS)
+        .outerjoin(VolumeBlockHashes.__table__, _IS_OF_VOLUME)
+        .where(StoredVolume.spacing_um.in_(large), VolumeBlockHashes.volume_id.is_(None))
+        .order_by(StoredVolume.id)
+    )
+    with database.reading() as connection:
+        rows = connection.execute(query).all()
+    found = [(volume_id, _value(row, Grid(spacing_um))) for volume_id, spacing_um, *row in rows]
+    missing = [(volume_id, file) for volume_id, file in found if file.layout.has_slabs]
+    if not missing:
+        return 0, []
+    recorded, damaged = 0, []
+    progress.start(len(missing), "hashing the blocks of volumes")
+    try:
+        for volume_id, file in missing:
+            try:
+                hashes = computed_block_hashes(files, file)
+            except DamagedFileError:
+                damaged.append(file.path)
+            else:
+                recorded += _record_hashes(database, volume_id, file.path, hashes)
+            progress.advance(size_bytes=file.layout.size_bytes)
+    finally:
+        progress.finish()
+    return recorded, damaged
+
+
+def _record_hashes(database: Database, volume_id: int, path: str, hashes: bytes) -> int:
+    """Record the hashes of the blocks of a volume, unless another process did or the volume was replaced meanwhile."""
+    with database.writing() as connection:
+        volume = connection.execute(
+            select(StoredVolume.path).where(StoredVolume.id == volume_id).with_for_update()
+        ).scalar()
+        there = select(VolumeBlockHashes.volume_id).where(VolumeBlockHashes.volume_id == volume_id)
+        if volume != path or connection.execute(there).scalar() is not None:
+            return 0
+        connection.execute(insert(VolumeBlockHashes), [{"volume_id": volume_id, "hashes": hashes}])
+    return 1
 
 
 def _by_grid(files: Sequence[VolumeFile]) -> dict[tuple[VolumeKind, int], dict[int, VolumeFile]]:
@@ -138,7 +215,7 @@ def _row(file: VolumeFile) -> dict[str, Any]:
     }
 
 
-def _value(row: Row[Any], grid: Grid) -> VolumeFile:
+def _value(row: Sequence[Any], grid: Grid) -> VolumeFile:
     # Access by position: access by name takes three times as long, which matters for thousands of rows.
     experiment_id, kind, path, source, fetched_at, *recorded = tuple(row)
     return VolumeFile(experiment_id, kind, path, VolumeLayout(grid, *recorded), source, fetched_at)

@@ -14,8 +14,8 @@ from bsv_store.averaging.grouping.grouping import axes_of, coordinates_of
 from bsv_store.averaging.members import members_frame
 from bsv_store.averaging.units import describe_unit, rule_texts, unit_text
 from bsv_store.check import choice
-from bsv_store.datasets.result.file import checked_stream, open_result, read_part
-from bsv_store.datasets.result.verified import unchanged
+from bsv_store.datasets.result.file import checked_stream, open_result
+from bsv_store.datasets.result.verified import read_part, unchanged
 from bsv_store.datasets.share.citation import Citation, citation_of
 from bsv_store.datasets.share.export import export_groups, export_version
 from bsv_store.datasets.slices import box_slices, mask_slices
@@ -257,8 +257,9 @@ class DatasetVersion:
         else:
             first = slice(None) if group is None else group
             where = (slice(None),) * 3 if box is None else box_slices(self.grid, box)
-            with unchanged(self.path, size_bytes=self.size_bytes, file_sha256=self.file_sha256, what=self.ref):
-                values = read_part(self.path, statistic, (first, *where), size_bytes=self.size_bytes, what=self.ref)
+            size_bytes, ref = self.size_bytes, self.ref
+            with unchanged(self.path, size_bytes=size_bytes, file_sha256=self.file_sha256, what=ref) as hashed:
+                values = read_part(self.path, statistic, (first, *where), hashed, size_bytes=size_bytes, what=ref)
         values.setflags(write=False)
         return values
 

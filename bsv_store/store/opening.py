@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from bsv_store.catalog.database import schema
 from bsv_store.config import STORE_FILE, has_checksum, locate_store, read_located_config, read_store_config
+from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.store.connection import check_store, connect
 from bsv_store.store.store import Store
 
@@ -89,8 +91,64 @@ def schema_state(path: Path | str | None = None) -> SchemaState:
     return SchemaState(revision, schema.HEAD)
 
 
-def upgrade_store(path: Path | str | None = None) -> tuple[str | None, str]:
-    """Upgrade the schema of a store in one transaction. Returns the revisions before and after.
+@dataclass(frozen=True, slots=True)
+class UpgradeReport:
+    """Result of an upgrade.
+
+    Attributes
+    ----------
+    before : str or None
+        Schema revision before.
+    after : str
+        Schema revision after.
+    hashed : int
+        Number of volumes of 25 and 10 um for which the hashes of their blocks were computed and recorded.
+    damaged : tuple of str
+        Paths of such volumes that are missing or damaged.
+    """
+
+    before: str | None
+    after: str
+    hashed: int
+    damaged: tuple[str, ...]
+
+
+def grant_reading(path: Path | str | None = None, *, accounts: Sequence[str] = ()) -> str:
+    """Create the role on the Postgres server that can read the store's catalog, and make accounts members of it.
+
+    Queries of `Store.sql` run as this role, and other programs can read the catalog with an account that is a member.
+    Repeat it after an account was added; what is granted already stays.
+
+    Parameters
+    ----------
+    path : path, optional
+        See `open_store`.
+    accounts : sequence of str
+        Existing accounts of the server. The account of the store becomes a member in any case.
+
+    Returns
+    -------
+    str
+        The name of the role.
+
+    Raises
+    ------
+    InputError
+        If the database is SQLite, or an account does not exist.
+    StoreError
+        If the account of the store may not create roles. The hint has the statements for an administrator.
+    """
+    from bsv_store.catalog.database import reader
+
+    with closing(open_store(path)) as store:
+        return reader.grant_reading(store.database, accounts)
+
+
+def upgrade_store(path: Path | str | None = None, *, progress: Progress = NO_PROGRESS) -> UpgradeReport:
+    """Upgrade the schema of a store in one transaction, then record what the new schema has of existing files.
+
+    The second step reads all volumes of 25 and 10 um for which hashes of blocks are not recorded. If it is interrupted,
+    the store can be used, and the next upgrade resumes it.
 
     A ``store.toml`` without a checksum gets one.
 
@@ -104,6 +162,7 @@ def upgrade_store(path: Path | str | None = None) -> tuple[str | None, str]:
     state = schema_state(path)
     if state.revision is not None and state.revision not in schema.KNOWN_REVISIONS:
         open_store(path).close()
+    from bsv_store.catalog.volumes import complete_block_hashes
     from bsv_store.volumes.files import StoreFiles
 
     folder = locate_store(path).path
@@ -113,5 +172,6 @@ def upgrade_store(path: Path | str | None = None) -> tuple[str | None, str]:
     if not has_checksum(folder):
         files = StoreFiles(folder, config.file_mode, config.directory_mode)
         files.publish(STORE_FILE, config.to_toml().encode())
-    open_store(folder).close()
-    return state.revision, schema.HEAD
+    with closing(open_store(folder)) as store:
+        hashed, damaged = complete_block_hashes(store.database, store.files, progress=progress)
+    return UpgradeReport(state.revision, schema.HEAD, hashed, tuple(damaged))

@@ -233,6 +233,8 @@ class Store:
         *,
         limit: int | None = None,
         timeout_s: float = 60.0,
+        max_bytes: int = 1_000_000_000,
+        allow_superuser: bool = False,
     ) -> pd.DataFrame:
         """The result of a query over the views and tables. The database refuses statements that would write.
 
@@ -246,15 +248,29 @@ class Store:
             Maximum number of rows to return.
         timeout_s : float
             Timeout in seconds.
+        max_bytes : int
+            Maximum size of the result in memory.
+        allow_superuser : bool
+            On Postgres the query runs as the reader role, which ``bsv-store db grant`` creates. Without that role it
+            runs as the store's account, but as a superuser only if this is true.
 
         Raises
         ------
         QueryError
-            If the statement is invalid, would write, or takes too long.
+            If the statement is invalid, would write, calls a function that does more than compute from its arguments,
+            takes too long or returns too much; or if it would run as a superuser.
         """
         from bsv_store.catalog.tables.sql import run_sql
 
-        return run_sql(self.database, statement, parameters, row_limit=limit, time_limit_s=timeout_s)
+        return run_sql(
+            self.database,
+            statement,
+            parameters,
+            row_limit=limit,
+            time_limit_s=timeout_s,
+            max_bytes=max_bytes,
+            allow_superuser=allow_superuser,
+        )
 
     # -- files into the store -------------------------------------------------------------------------------------
 

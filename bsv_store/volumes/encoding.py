@@ -52,6 +52,8 @@ class VolumeLayout:
     value_offset : int or None
         Byte offset of the float32 values; None if dense or chunked.
     no_data_voxels : int
+    block_hashes : bytes or None
+        Of a file of slabs, the hashes of its blocks, see `bsv_store.volumes.blocks`; None if they are not recorded.
     """
 
     grid: Grid
@@ -64,6 +66,7 @@ class VolumeLayout:
     index_offset: int | None
     value_offset: int | None
     no_data_voxels: int
+    block_hashes: bytes | None = None
 
     @property
     def has_slabs(self) -> bool:

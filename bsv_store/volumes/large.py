@@ -1,18 +1,20 @@
-"""Files of large volumes (25 and 10 um), written and read slab by slab, each part with its own checksums.
+"""Files of large volumes (25 and 10 um), written and read slab by slab; each part that is read is verified.
 
 They have the same datasets as those of small volumes, so that other HDF5 programs read both alike. The differences:
 
-- ``indices_0`` and ``values`` consist of chunks with a Fletcher32 checksum each, so that a part is verified when read;
+- ``indices_0`` and ``values`` consist of chunks, so that a part can be read. The catalog has the hash of each chunk,
+  see `bsv_store.volumes.blocks`;
 - ``plane_start`` (uint64, one element more than AP planes) is the offset of each plane in them: a slab of AP planes is
   one contiguous range, since the indices ascend in C order;
-- the attribute ``array_sha256`` identifies the volume, since reading a part does not verify the hash of the file.
+- the attribute ``array_sha256`` identifies the volume.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from bsv_store.errors import DamagedFileError
 from bsv_store.progress import do_nothing
 from bsv_store.vocabulary import VolumeKind
+from bsv_store.volumes.blocks import UNREADABLE, BlockHasher, BlockReader, file_blocks, little_endian
 from bsv_store.volumes.encoding import Encoding, VolumeLayout
 from bsv_store.volumes.files import REPAIR_HINT, FileHashes
 from bsv_store.volumes.grid import Grid
@@ -30,10 +33,6 @@ from bsv_store.volumes.volume import SparseArray
 
 if TYPE_CHECKING:
     import h5py
-
-# 256 KiB: a slab at 25 um is about 20 chunks, so that reading whole chunks adds a few percent.
-_CHUNK_VALUES = 1 << 16
-_UNREADABLE = (OSError, KeyError, ValueError, IndexError, RuntimeError, TypeError)
 
 
 class SlabSource(Protocol):
@@ -68,6 +67,7 @@ class LargeContent:
     value_count: int
     array_sha256: str
     no_data_voxels: int
+    block_hashes: bytes | None
 
     def layout(self, hashes: FileHashes) -> VolumeLayout:
         """The layout of the file with these hashes."""
@@ -82,6 +82,7 @@ class LargeContent:
             index_offset=None,
             value_offset=None,
             no_data_voxels=self.no_data_voxels,
+            block_hashes=self.block_hashes,
         )
 
 
@@ -89,7 +90,7 @@ def slabs_sha256(volume: SlabSource) -> str:
     """SHA-256 of the little-endian C-order array of a volume, computed slab by slab."""
     digest = hashlib.sha256()
     for slab in volume.slabs():
-        digest.update(_little(slab).data)
+        digest.update(little_endian(slab).data)
     return digest.hexdigest()
 
 
@@ -116,37 +117,39 @@ def write_large(sink: BinaryIO, volume: SlabSource, *, experiment_id: int, sourc
     """
     grid = volume.grid
     is_sparse = volume.non_zero <= DENSE_ABOVE * grid.size
+    count = volume.non_zero if is_sparse else grid.size
+    encoding: Encoding = "sparse" if is_sparse else "dense"
+    hasher = BlockHasher(file_blocks(grid, encoding, count))
     guard = GuardedFile(sink)
     with written_hdf5(guard) as file:
         describe_file(file, volume.kind, grid, experiment_id=experiment_id, source=source)
         slabs = _hashed(volume, guard, digest := hashlib.sha256())
         if is_sparse:
             describe_sparse(file, grid, volume.non_zero)
-            _write_sparse(file, volume, slabs)
+            _write_sparse(file, volume, slabs, hasher)
         else:
             dataset = create_dense(file, grid)
             for (start, stop), slab in zip(slab_ranges(grid), slabs, strict=True):
                 dataset[start:stop] = slab
+                hasher.add("volume", start, slab)
         file.attrs["array_sha256"] = np.bytes_(digest.hexdigest().encode())
-    count = volume.non_zero if is_sparse else grid.size
-    encoding: Encoding = "sparse" if is_sparse else "dense"
-    return LargeContent(grid, encoding, count, digest.hexdigest(), volume.no_data_voxels)
+    return LargeContent(grid, encoding, count, digest.hexdigest(), volume.no_data_voxels, hasher.finish())
 
 
 def _hashed(volume: SlabSource, guard: GuardedFile, digest: Any) -> Iterator[NDArray[Any]]:
     for slab in volume.slabs():
         # Stop at once on a full disk, not after ten minutes of work.
         guard.check()
-        little = _little(slab)
+        little = little_endian(slab)
         digest.update(little.data)
         yield little
 
 
-def _write_sparse(file: h5py.File, volume: SlabSource, slabs: Iterator[NDArray[Any]]) -> None:
+def _write_sparse(file: h5py.File, volume: SlabSource, slabs: Iterator[NDArray[Any]], hasher: BlockHasher) -> None:
     grid, count = volume.grid, volume.non_zero
     plane = grid.shape[1] * grid.shape[2]
-    index_of = _Appender(file, "indices_0", "<u4", count)
-    values_of = _Appender(file, "values", "<f4", count)
+    index_of = _Appender(file, hasher, "indices_0", "<u4", count)
+    values_of = _Appender(file, hasher, "values", "<f4", count)
     starts = [0]
     for (start, stop), slab in zip(slab_ranges(grid), slabs, strict=True):
         flat = slab.reshape(-1)
@@ -159,22 +162,28 @@ def _write_sparse(file: h5py.File, volume: SlabSource, slabs: Iterator[NDArray[A
         index_of.append(listed.astype("<u4"))
     index_of.close()
     values_of.close()
-    file.create_dataset("plane_start", data=np.array(starts, "<u8"), chunks=(len(starts),), fletcher32=True)
+    places = np.array(starts, "<u8")
+    file.create_dataset("plane_start", data=places, chunks=places.shape, fletcher32=True)
+    hasher.add("plane_start", 0, places)
 
 
 class _Appender:
     """Writes a dataset in whole chunks, from pieces of any size."""
 
-    def __init__(self, file: h5py.File, name: str, dtype: str, size: int) -> None:
-        options = {"chunks": (min(_CHUNK_VALUES, size),), "fletcher32": True} if size else {}
+    def __init__(self, file: h5py.File, hasher: BlockHasher, name: str, dtype: str, size: int) -> None:
+        blocks = hasher.blocks[name]
+        options = {"chunks": blocks.chunks, "fletcher32": True} if size else {}
         self._dataset = file.create_dataset(name, shape=(size,), dtype=dtype, **options)
+        self._hasher = hasher
+        self._name = name
+        self._chunk = blocks.length
         self._pending = np.empty(0, dtype)
         self._written = 0
 
     def append(self, values: NDArray[Any]) -> None:
         """Append values."""
         self._pending = np.concatenate([self._pending, values])
-        self._flush(self._pending.size // _CHUNK_VALUES * _CHUNK_VALUES)
+        self._flush(self._pending.size // self._chunk * self._chunk)
 
     def close(self) -> None:
         """Write the remaining values."""
@@ -182,15 +191,44 @@ class _Appender:
 
     def _flush(self, count: int) -> None:
         if count:
-            self._dataset[self._written : self._written + count] = self._pending[:count]
+            values = self._pending[:count]
+            self._dataset[self._written : self._written + count] = values
+            self._hasher.add(self._name, self._written, values)
             self._written += count
             self._pending = self._pending[count:].copy()
+
+
+def block_hashes(
+    stream: BinaryIO, layout: VolumeLayout, *, what: str, on_block: Callable[[], None] = do_nothing
+) -> bytes:
+    """The hashes of the blocks of a file, whose content the caller verifies by other means.
+
+    Parameters
+    ----------
+    on_block : callable
+        Called before each block; may raise to stop the work.
+
+    Raises
+    ------
+    DamagedFileError
+        If it is not the file of a large volume with this layout.
+    """
+    hasher = BlockHasher(file_blocks(layout.grid, layout.encoding, layout.value_count))
+    with _opened(stream, layout, what) as file:
+        for part in hasher.blocks.values():
+            dataset = part.dataset(file)
+            for first in range(0, part.shape[0], part.length):
+                on_block()
+                hasher.add(part.name, first, dataset[first : first + part.length])
+    return hasher.finish()
 
 
 def read_large(
     stream: BinaryIO, layout: VolumeLayout, start: int, stop: int, *, what: str
 ) -> SparseArray | NDArray[np.float32]:
-    """The voxels of the AP planes [start, stop) in a file whose size was verified; the rest is not read.
+    """The voxels of the AP planes [start, stop) in a file whose size was verified.
+
+    Only the blocks that contain them are read, and compared with ``layout.block_hashes``.
 
     Returns
     -------
@@ -200,7 +238,31 @@ def read_large(
     Raises
     ------
     DamagedFileError
-        If a checksum is wrong, or it is the file of another volume.
+        If what is read differs from what was published.
+    """
+    if layout.block_hashes is None:
+        raise ValueError(f"the hashes of the blocks of {what} are not known")
+    with _opened(stream, layout, what) as file:
+        blocks = BlockReader(file, file_blocks(layout.grid, layout.encoding, layout.value_count), layout.block_hashes)
+        if layout.encoding == "dense":
+            return blocks.read("volume", start, stop)
+        places = blocks.read("plane_start", 0, layout.grid.shape[0] + 1)[start : stop + 1].astype(np.int64)
+        low, high = int(places[0]), int(places[-1])
+        if not 0 <= low <= high <= layout.value_count:
+            raise ValueError("its parts are inconsistent")
+        index, values = blocks.read("indices_0", low, high), blocks.read("values", low, high)
+        _check_sparse(layout.grid, start, places - low, index, values)
+    return SparseArray(layout.grid, index, values)
+
+
+@contextmanager
+def _opened(stream: BinaryIO, layout: VolumeLayout, what: str) -> Iterator[h5py.File]:
+    """A file open for reading with h5py; errors of its content are converted.
+
+    Raises
+    ------
+    DamagedFileError
+        If it cannot be read, or is the file of another volume.
     """
     import h5py
 
@@ -210,21 +272,29 @@ def read_large(
                 raise DamagedFileError(
                     f"{what} contains a different volume from the one in the catalog", hint=REPAIR_HINT
                 )
-            if layout.encoding == "dense":
-                dense: NDArray[np.float32] = file["volume"][start:stop]
-                return dense
-            places = file["plane_start"][start : stop + 1]
-            low, high = int(places[0]), int(places[-1])
-            index, values = file["indices_0"][low:high], file["values"][low:high]
-    except _UNREADABLE as error:
+            yield file
+    except UNREADABLE as error:
         raise DamagedFileError(f"{what} is damaged: {error}", hint=REPAIR_HINT) from error
-    plane = layout.grid.shape[1] * layout.grid.shape[2]
-    listed = len(index)
-    if not listed == len(values) == high - low or (
-        listed and not start * plane <= int(index.min()) <= int(index.max()) < stop * plane
-    ):
-        raise DamagedFileError(f"{what} is damaged: its parts are inconsistent", hint=REPAIR_HINT)
-    return SparseArray(layout.grid, index, values)
+
+
+def _check_sparse(
+    grid: Grid, start: int, places: NDArray[np.int64], index: NDArray[np.uint32], values: NDArray[np.float32]
+) -> None:
+    """Check the parts of a slab of the AP planes from ``start`` against each other; ``places`` are the planes' offsets.
+
+    Raises
+    ------
+    ValueError
+        If they are inconsistent.
+    """
+    if not (index[1:] > index[:-1]).all():
+        raise ValueError("its indices do not ascend")
+    if np.count_nonzero(values) < values.size:
+        raise ValueError("it has zeros among the stored values")
+    plane = grid.shape[1] * grid.shape[2]
+    bounds = np.arange(start, start + len(places)) * plane
+    if not np.array_equal(np.searchsorted(index, bounds.astype(index.dtype)), places):
+        raise ValueError("its parts are inconsistent")
 
 
 def read_content(
@@ -241,7 +311,7 @@ def read_content(
     Parameters
     ----------
     on_slab : callable
-        Called before each slab; may raise to stop the work.
+        Called before each block and each slab; may raise to stop the work.
 
     Raises
     ------
@@ -256,26 +326,26 @@ def read_content(
             array_sha256 = bytes(file.attrs["array_sha256"]).decode()
             encoding: Encoding = "dense" if "volume" in file else "sparse"
             count = grid.size if encoding == "dense" else len(file["values"])
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DamagedFileError(f"{what} is not a readable volume file: {error}") from error
     if stated != (kind, experiment_id, grid.spacing_um):
         raise DamagedFileError(f"{what} is a file of another volume: {stated}")
+    content = LargeContent(grid, encoding, count, array_sha256, 0, None)
+    unverified = content.layout(FileHashes(0, "", ""))
+    # The slabs are compared with these hashes below, and their digest with that of the array.
+    content = replace(content, block_hashes=block_hashes(stream, unverified, what=what, on_block=on_slab))
+    layout = content.layout(FileHashes(0, "", ""))
     digest, no_data = hashlib.sha256(), 0
-    layout = LargeContent(grid, encoding, count, array_sha256, 0).layout(FileHashes(0, "", ""))
     for start, stop in slab_ranges(grid):
         on_slab()
         slab = dense_planes(read_large(stream, layout, start, stop, what=what), start, stop)
         no_data += int(np.isnan(slab).sum())
-        digest.update(_little(slab).data)
+        digest.update(little_endian(slab).data)
     if digest.hexdigest() != array_sha256:
         raise DamagedFileError(f"{what} does not match its own hash")
-    return LargeContent(grid, encoding, count, array_sha256, no_data)
+    return replace(content, no_data_voxels=no_data)
 
 
 def dense_planes(voxels: SparseArray | NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
     """Voxels of the AP planes [start, stop) as a dense array of shape (stop - start, dv, ml)."""
     return voxels.dense_planes(start, stop) if isinstance(voxels, SparseArray) else voxels
-
-
-def _little(slab: NDArray[Any]) -> NDArray[Any]:
-    return np.ascontiguousarray(slab).astype(slab.dtype.newbyteorder("<"), copy=False)

@@ -82,7 +82,7 @@ def create_dense(file: h5py.File, grid: Grid, dtype: str = "<f4") -> h5py.Datase
         shape=grid.shape,
         dtype=dtype,
         # A few coronal planes per chunk, so that reading a region does not decompress the whole brain.
-        chunks=(_planes_per_chunk(grid), *grid.shape[1:]),
+        chunks=(dense_chunk_planes(grid), *grid.shape[1:]),
         shuffle=True,
         compression="gzip",
         compression_opts=1,
@@ -92,7 +92,7 @@ def create_dense(file: h5py.File, grid: Grid, dtype: str = "<f4") -> h5py.Datase
 
 def slab_ranges(grid: Grid) -> list[tuple[int, int]]:
     """AP planes [start, stop) of the slabs in which files are written and read: whole chunks, about 16 MiB each."""
-    chunk = _planes_per_chunk(grid)
+    chunk = dense_chunk_planes(grid)
     planes = max(1, _SLAB_BYTES // (chunk * _plane_bytes(grid))) * chunk
     return [(start, min(start + planes, grid.shape[0])) for start in range(0, grid.shape[0], planes)]
 
@@ -119,7 +119,8 @@ def ml_blocks(
         yield block
 
 
-def _planes_per_chunk(grid: Grid) -> int:
+def dense_chunk_planes(grid: Grid) -> int:
+    """Number of AP planes in a chunk of a dense dataset."""
     return min(max(1, _DENSE_CHUNK_BYTES // _plane_bytes(grid)), grid.shape[0])
 
 

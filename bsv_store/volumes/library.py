@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.encoding import VolumeLayout, decode, encode
-from bsv_store.volumes.large import dense_planes, read_large, write_large
+from bsv_store.volumes.large import block_hashes, dense_planes, read_large, write_large
 from bsv_store.volumes.layout import slab_ranges
 from bsv_store.volumes.volume import SparseArray, Volume
 
@@ -97,7 +98,7 @@ def read_voxels(files: StoreFiles, file: VolumeFile) -> SparseArray | NDArray[np
     layout = file.layout
     if not layout.has_slabs:
         return decode(files.read(file.path, size_bytes=layout.size_bytes, xxh3=layout.file_xxh3), layout)
-    with files.opened(file.path, size_bytes=layout.size_bytes, xxh3=layout.file_xxh3) as stream:
+    with _opened_large(files, file, verify_all=True) as (stream, layout):
         voxels = read_large(stream, layout, 0, layout.grid.shape[0], what=file.path)
     for array in (voxels.index, voxels.values) if isinstance(voxels, SparseArray) else (voxels,):
         array.flags.writeable = False
@@ -107,7 +108,8 @@ def read_voxels(files: StoreFiles, file: VolumeFile) -> SparseArray | NDArray[np
 def read_slab(files: StoreFiles, file: VolumeFile, start: int, stop: int) -> SparseArray | NDArray[np.float32]:
     """The voxels of the AP planes [start, stop) of a published volume, every byte read is verified.
 
-    Of volumes of 25 and 10 um only these planes are read; smaller files are read completely.
+    Of volumes of 25 and 10 um only the blocks that contain these planes are read, unless their hashes are not recorded
+    (``layout.block_hashes``): then the whole file is verified once per process. Smaller files are read completely.
 
     Returns
     -------
@@ -119,12 +121,53 @@ def read_slab(files: StoreFiles, file: VolumeFile, start: int, stop: int) -> Spa
     DamagedFileError
         If the file is missing, or what was read of it differs from what was published.
     """
-    layout = file.layout
-    if layout.has_slabs:
-        with files.opened(file.path, size_bytes=layout.size_bytes) as stream:
+    if file.layout.has_slabs:
+        with _opened_large(files, file) as (stream, layout):
             return read_large(stream, layout, start, stop, what=file.path)
     voxels = read_voxels(files, file)
     return voxels.planes(start, stop) if isinstance(voxels, SparseArray) else voxels[start:stop]
+
+
+def computed_block_hashes(files: StoreFiles, file: VolumeFile) -> bytes:
+    """The hashes of the blocks of a published large volume, to be recorded; the whole file is verified first.
+
+    Raises
+    ------
+    DamagedFileError
+        If the file is missing or differs in any bit from what was published.
+    """
+    with _opened_large(files, file, verify_all=True) as (_, layout):
+        return layout.block_hashes or b""
+
+
+# The hashes of the blocks of files for which the catalog has none, by the SHA-256 of the file.
+_computed: dict[str, bytes] = {}
+_MAX_COMPUTED = 10_000
+
+
+@contextmanager
+def _opened_large(
+    files: StoreFiles, file: VolumeFile, *, verify_all: bool = False
+) -> Iterator[tuple[BinaryIO, VolumeLayout]]:
+    """A large volume open for `read_large`, and its layout with the hashes of its blocks.
+
+    The whole file is verified if requested, and if the hashes are not known.
+
+    Raises
+    ------
+    DamagedFileError
+        If the file is missing, has another size, or differs in any bit from what was published.
+    """
+    layout = file.layout
+    hashes = layout.block_hashes or _computed.get(layout.file_sha256)
+    xxh3 = layout.file_xxh3 if verify_all or hashes is None else None
+    with files.opened(file.path, size_bytes=layout.size_bytes, xxh3=xxh3) as stream:
+        if hashes is None:
+            hashes = block_hashes(stream, layout, what=file.path)
+            if len(_computed) >= _MAX_COMPUTED:
+                _computed.clear()
+            _computed[layout.file_sha256] = hashes
+        yield stream, replace(layout, block_hashes=hashes)
 
 
 def dense_slabs(files: StoreFiles, file: VolumeFile) -> Iterator[tuple[int, NDArray[np.float32]]]:
@@ -137,11 +180,10 @@ def dense_slabs(files: StoreFiles, file: VolumeFile) -> Iterator[tuple[int, NDAr
     DamagedFileError
         If the file is missing or differs in any bit from what was published.
     """
-    layout = file.layout
-    if not layout.has_slabs:
+    if not file.layout.has_slabs:
         yield 0, read_array(files, file)
         return
-    with files.opened(file.path, size_bytes=layout.size_bytes, xxh3=layout.file_xxh3) as stream:
+    with _opened_large(files, file, verify_all=True) as (stream, layout):
         for start, stop in slab_ranges(layout.grid):
             yield start, dense_planes(read_large(stream, layout, start, stop, what=file.path), start, stop)
 

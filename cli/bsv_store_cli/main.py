@@ -36,7 +36,7 @@ _COMMANDS: dict[str, str] = {
     "volume": "Show or export a volume, mask structures, measure signal in them.",
     "sql": "Query the catalog with SQL, read-only.",
     "plot": "Draw a dataset version.",
-    "db": "Show or upgrade the schema of the store's database.",
+    "db": "Show or upgrade the schema of the store's database; let other accounts read it.",
     "demo": "Run a complete example on a synthetic atlas.",
 }
 

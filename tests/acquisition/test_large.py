@@ -129,7 +129,7 @@ def test_a_killed_fetch_is_completed_by_the_next(
 
 STEPS = {
     "unpacking": "bsv_store.volumes.spool:_records",
-    "writing": "bsv_store.volumes.large:_little",
+    "writing": "bsv_store.volumes.large:little_endian",
     "recovering": "bsv_store.volumes.large:read_large",
 }
 

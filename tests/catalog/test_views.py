@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import Boolean, DateTime, Double, Integer, String, inspect, select, text
+from sqlalchemy import Boolean, DateTime, Double, Integer, String, inspect, select, text, update
 from sqlalchemy.types import TypeEngine
 
 from bsv_store import Selection, Store
 from bsv_store.catalog.database import schema
 from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.tables.views import VIEWS, ColumnKind, schema_markdown, tables, view
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from tests.catalog.small_catalog import fill
 
 DESCRIBED = {**VIEWS, **tables()}
@@ -56,6 +61,19 @@ def _check_values(database: Database, name: str) -> None:
         assert kinds <= {python[described.kind]}, (name, described)
 
 
+@pytest.fixture
+def filled_from_the_api(store: Store) -> Store:
+    atlas = SyntheticAtlas(experiments=12)
+    visp = Selection(injected_in="VISp")
+    with SyntheticServer(atlas) as server:
+        store.sync_structures(api_url=server.url)
+        store.sync_experiments(api_url=server.url)
+        store.sync_unionizes(visp, api_url=server.url)
+        store.fetch(visp, api_url=server.url)
+    store.aggregate(visp, name="visual")
+    return store
+
+
 @pytest.mark.parametrize("name", DESCRIBED)
 def test_descriptions_say_something(name: str) -> None:
     assert DESCRIBED[name].description.endswith(".")
@@ -88,6 +106,71 @@ def test_views_serve_in_queries_with_their_types(small_catalog: Database) -> Non
     assert rows[102].withdrawn is False
     assert rows[301].bilateral is None
     assert rows[301].withdrawn is True
+
+
+# Columns that have no value in the store below, which is filled from the API.
+ABSENT_FROM_THE_API: set[tuple[str, str]] = set()
+
+
+def test_no_column_of_a_view_is_always_empty(filled_from_the_api: Store) -> None:
+    empty = set()
+    with filled_from_the_api.database.reading() as connection:
+        for described in VIEWS.values():
+            for column in described.columns:
+                query = text(f"SELECT count(*), count({column.name}) FROM {described.name}")
+                rows, values = connection.execute(query).one()
+                assert rows, described.name
+                if not values:
+                    empty.add((described.name, column.name))
+    assert empty == ABSENT_FROM_THE_API
+
+
+def test_each_view_states_its_source() -> None:
+    for described in VIEWS.values():
+        assert "Source: " in described.description, described.name
+    # What no list has is derived.
+    for name in ("injected_hemisphere", "injection_volume_left", "injection_volume_right", "projection_volume"):
+        (column,) = (each for each in VIEWS["experiments"].columns if each.name == name)
+        assert "unionize rows" in column.description or "source" in column.description, name
+
+
+def test_projection_volumes_come_from_the_list_or_else_from_the_root(filled_from_the_api: Store) -> None:
+    store = filled_from_the_api
+    roots = store.sql(
+        "SELECT experiment_id, projection_volume FROM projections WHERE structure_id = 997 AND hemisphere_id = 3"
+    )
+    expected = dict(zip(roots.experiment_id, roots.projection_volume, strict=True))
+    experiments = store.experiments().set_index("experiment_id")["projection_volume"]
+    assert set(experiments.dropna().index) == set(expected)
+    assert len(expected) < len(experiments)
+    assert experiments.dropna().to_dict() == expected
+    first = next(iter(expected))
+    with store.database.writing() as connection:
+        connection.execute(update(Experiment).where(Experiment.id == first).values(projection_volume=7.5))
+    assert store.experiments().set_index("experiment_id")["projection_volume"][first] == 7.5
+
+
+def test_derived_projection_volumes_are_those_of_the_real_list(atlas_psu: Store, data: Path) -> None:
+    """The list of this store has none; the column `sum` of the CSV export has."""
+    with (data / "allenAtlasProjection_info.csv").open(encoding="utf-8", newline="") as file:
+        listed = {int(row["id"]): float(row["sum"]) for row in csv.DictReader(file)}
+    frame = atlas_psu.sql(
+        "SELECT experiment_id, projection_volume FROM experiments WHERE projection_volume IS NOT NULL"
+    )
+    derived = dict(zip(frame.experiment_id, frame.projection_volume, strict=True))
+    assert len(derived) == 40
+    both = sorted(derived.keys() & listed.keys())
+    assert len(both) > 30
+    np.testing.assert_allclose([derived[each] for each in both], [listed[each] for each in both], rtol=1e-9)
+
+
+def test_postgres_shows_the_descriptions_as_comments(postgres_store: Store) -> None:
+    with postgres_store.database.reading() as connection:
+        for described in VIEWS.values():
+            inspected = inspect(connection)
+            assert inspected.get_table_comment(described.name)["text"] == described.description
+            comments = {column["name"]: column["comment"] for column in inspected.get_columns(described.name)}
+            assert comments == {column.name: column.description for column in described.columns}
 
 
 def test_the_id_of_an_experiment_is_renamed_down_and_up(store: Store) -> None:

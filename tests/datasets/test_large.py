@@ -10,13 +10,15 @@ import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pytest
+from sqlalchemy import delete
 
 from bsv_store import Selection, by_field
 from bsv_store.averaging import passes
+from bsv_store.catalog.database.models import VolumeBlockHashes
 from bsv_store.datasets import publish as publish_module
 from bsv_store.datasets.workers import in_order
 from bsv_store.errors import BsvStoreError, DamagedFileError, InputError
@@ -26,6 +28,7 @@ from bsv_store.volumes.encoding import VolumeLayout
 from tests.datasets.killing import asking
 from tests.datasets.world import IDS, VISUAL, add_volume, ask, fill, voxels
 from tests.formats.images import image_of
+from tests.volumes.damage import Damage, chunks_of, damaged
 
 if TYPE_CHECKING:
     from bsv_store import DatasetVersion, Store
@@ -291,6 +294,66 @@ def test_a_point_is_looked_up_in_its_plane(large: Store) -> None:
     point = (ap * 100 + 50, dv * 100 + 50, ml * 100 + 50)
     found = large.search.point(point, selection=VISUAL)
     assert found.set_index("experiment_id")["projection_density"][1] == voxels(1)[ap, dv, ml]
+
+
+DAMAGES = get_args(Damage)
+
+
+@pytest.fixture
+def in_chunks(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """As `large`, with six chunks for each array of a volume."""
+    monkeypatch.setattr("bsv_store.volumes.grid.LARGE_VOXELS", 1)
+    monkeypatch.setattr("bsv_store.volumes.layout._SLAB_BYTES", 1 << 20)
+    monkeypatch.setattr("bsv_store.volumes.blocks._CHUNK_VALUES", 4096)
+    fill(store)
+    return store
+
+
+# Stores that were created before the hashes of blocks were recorded have none.
+WITHOUT_HASHES: tuple[Damage, ...] = ("chunk of zeros", "chunks swapped")
+
+
+@pytest.mark.parametrize(
+    ("damage", "recorded"),
+    [*((damage, True) for damage in DAMAGES), *((damage, False) for damage in WITHOUT_HASHES)],
+)
+def test_no_answer_comes_from_a_damaged_volume(
+    in_chunks: Store, monkeypatch: pytest.MonkeyPatch, damage: Damage, recorded: bool
+) -> None:
+    store = in_chunks
+    if not recorded:
+        with store.database.writing() as connection:
+            connection.execute(delete(VolumeBlockHashes))
+        monkeypatch.setattr(library, "_computed", {})
+    version = asked(store)
+    stack = store.datasets.stack(version)
+    monkeypatch.setattr(library, "_computed", {})
+    path = store.path / str(store.volumes.describe(1)["path"])
+    # Only their hashes tell that chunks of values changed places.
+    chunks = chunks_of(path, "values")
+    voxels_of = np.flatnonzero(voxels(1))
+    with damaged(path, damage, np.random.default_rng(5), chunks, hole_bytes=40_000) as hit:
+        # A voxel of each chunk that was hit, or any.
+        numbers = [chunks.index(chunk) for chunk in hit]
+        with pytest.raises(DamagedFileError, match="experiment 1"):
+            ask(store, EVERYBODY, name="other")
+        with pytest.raises(DamagedFileError):
+            _ = stack[0]
+        with pytest.raises(DamagedFileError):
+            store.datasets.rebuild(version.ref)
+        assert store.dataset(version.ref).checks[-1].outcome == "inputs damaged"
+        for number in numbers:
+            flat = int(voxels_of[number * 4096 + 10])
+            ap, dv, ml = (int(place) * 100 + 50 for place in np.unravel_index(flat, voxels(1).shape))
+            try:
+                found = store.search.point((ap, dv, ml), selection=Selection(ids=[1]))
+            except DamagedFileError:
+                continue
+            assert damage in ("chunk copied", "bit flipped")
+            assert found["projection_density"].to_list() == [voxels(1).reshape(-1)[flat]]
+        left = ask(store, EVERYBODY, name="left", missing="leave_out")
+        assert [member.experiment_id for member in left.left_out] == [1]
+    assert store.datasets.rebuild(version.ref).is_identical
 
 
 def test_exports_are_those_of_the_whole_array(large: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

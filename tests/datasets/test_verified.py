@@ -17,7 +17,8 @@ from bsv_store.datasets import version as version_module
 from bsv_store.datasets.result import file as result_file
 from bsv_store.datasets.result import verified
 from bsv_store.errors import DamagedFileError, StoreError
-from tests.datasets.world import ask
+from tests.datasets.world import add_volume, ask
+from tests.volumes.damage import Damage, chunks_of, damaged
 
 if TYPE_CHECKING:
     from bsv_store import DatasetVersion, Store
@@ -146,6 +147,29 @@ def test_damage_anywhere_is_noticed(version: DatasetVersion, seen_before: bool) 
     version.path.unlink()
     with pytest.raises(DamagedFileError, match="is missing"):
         version.statistic("mean", box=ANTERIOR)
+
+
+@pytest.mark.parametrize("damage", ["chunk of zeros", "chunks swapped", "chunk copied", "hole", "truncated"])
+@pytest.mark.parametrize("times", ["changed", "unchanged"])
+def test_chunks_that_are_lost_or_change_places_are_noticed(
+    filled: Store, monkeypatch: pytest.MonkeyPatch, damage: Damage, times: str
+) -> None:
+    """A failing disk changes no times of a file. Chunks of constants take the same space, and so change places."""
+    array = np.repeat(np.float32([1, 2, 3, 4]) / 8, 33)[:, None, None] + np.zeros((132, 80, 114), np.float32)
+    add_volume(filled, 1, array=array)
+    version = ask(filled, Selection(ids=[1]))
+    monkeypatch.setattr(verified, "_BLOCK_BYTES", 4096)
+    monkeypatch.setattr(verified, "_hashed", {})
+    chunks = chunks_of(version.path, "mean")
+    version.statistic("mean", box=ANTERIOR)
+    if times == "unchanged":
+        identity = verified._identity(version.path, "")
+        monkeypatch.setattr(verified, "_identity", lambda *_: identity)
+    with damaged(version.path, damage, np.random.default_rng(1), chunks) as hit:
+        first = min(chunks.index(chunk) for chunk in hit) * 3300 if hit else 0
+        with pytest.raises(DamagedFileError):
+            version.statistic("mean", box=((first, first + 3300), (0, 8000), (0, 11400)))
+    np.testing.assert_array_equal(version.statistic("mean", box=ANTERIOR)[0], array[:10])
 
 
 def test_a_file_that_is_replaced_while_it_is_read_is_noticed(

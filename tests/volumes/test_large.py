@@ -18,7 +18,7 @@ from bsv_store.errors import DamagedFileError, NoSpaceError
 from bsv_store.volumes.encoding import array_sha256, decode_with_hdf5
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.large import read_content, slabs_sha256
+from bsv_store.volumes.large import read_content, read_large, slabs_sha256
 from bsv_store.volumes.layout import slab_ranges
 from bsv_store.volumes.library import (
     VolumeFile,
@@ -31,6 +31,7 @@ from bsv_store.volumes.library import (
 )
 from bsv_store.volumes.spool import SpooledVolume, VolumeSpool
 from bsv_store.volumes.volume import SparseArray, Volume
+from tests.volumes.damage import Damage, chunks_of, damaged
 
 SHAPE = Grid(100).shape
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -46,7 +47,7 @@ def _all_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five slabs and many chunks, as at 25 um."""
     monkeypatch.setattr("bsv_store.volumes.grid.LARGE_VOXELS", 1)
     monkeypatch.setattr("bsv_store.volumes.layout._SLAB_BYTES", 1 << 20)
-    monkeypatch.setattr("bsv_store.volumes.large._CHUNK_VALUES", 4096)
+    monkeypatch.setattr("bsv_store.volumes.blocks._CHUNK_VALUES", 4096)
 
 
 def voxels(fraction: float, *, seed: int = 7) -> NDArray[np.float32]:
@@ -171,6 +172,23 @@ def test_no_flipped_bit_changes_what_a_slab_reads(files: StoreFiles, fraction: f
     assert noticed > 30
 
 
+@pytest.mark.parametrize("damage", ["chunk of zeros", "chunks swapped", "chunk copied"])
+def test_dense_chunks_are_known_by_their_place(files: StoreFiles, damage: Damage) -> None:
+    """Chunks of constants take the same space, and so change places."""
+    array = np.empty(SHAPE, np.float32)
+    array[:] = (1 + np.arange(SHAPE[0], dtype=np.float32) // 28)[:, None, None] / 8
+    file = published(files, array)
+    path = files.root / file.path
+    with damaged(path, damage, np.random.default_rng(0), chunks_of(path, "volume")):
+        errors = 0
+        for start in range(0, SHAPE[0], 28):
+            try:
+                np.testing.assert_array_equal(read_slab(files, file, start, start + 5), array[start : start + 5])
+            except DamagedFileError:
+                errors += 1
+    assert errors == (2 if damage == "chunks swapped" else 1)
+
+
 def test_another_volumes_file_of_the_same_size_is_noticed(files: StoreFiles) -> None:
     one = published(files, voxels(1.0, seed=1))
     array = voxels(0.0)
@@ -211,8 +229,6 @@ def test_a_slab_is_read_without_the_rest(files: StoreFiles) -> None:
             read.append(len(buffer))
             return self.file.readinto(buffer)
 
-    from bsv_store.volumes.large import read_large
-
     counting = Counting()
     with counting.file:
         read_large(counting, file.layout, 100, 106, what="x")  # type: ignore[arg-type]
@@ -225,12 +241,12 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np
 from bsv_store.errors import NoSpaceError
-from bsv_store.volumes import grid, large
+from bsv_store.volumes import blocks, grid
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.library import publish_volume
 from bsv_store.volumes.volume import Volume
 
-grid.LARGE_VOXELS, large._CHUNK_VALUES = 1, 4096
+grid.LARGE_VOXELS, blocks._CHUNK_VALUES = 1, 4096
 array = np.random.default_rng(7).random(grid.Grid(100).shape, np.float32)
 array[array > float(sys.argv[3])] = 0
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))

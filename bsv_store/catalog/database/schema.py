@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # The newest revision; a test compares it with the migrations.
 HEAD = "0011"
 # Revisions of earlier releases. A store at one of them can be upgraded.
-KNOWN_REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006", "0010", HEAD)
+KNOWN_REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0010", HEAD)
 VERSION_TABLE = "bsv_store_version"
 
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -70,7 +70,7 @@ def current_revision(connection: Connection) -> str | None:
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
-    """Upgrade the schema to a revision, in one transaction.
+    """Upgrade the schema to a revision, in one transaction. On Postgres the views of the newest one get their comments.
 
     Raises
     ------
@@ -79,7 +79,28 @@ def upgrade(database: Database, revision: str = "head") -> None:
     """
     from alembic import command
 
-    _migrate(database, lambda config: command.upgrade(config, revision))
+    def run(config: Config) -> None:
+        command.upgrade(config, revision)
+        connection = config.attributes["connection"]
+        if revision == "head" and connection.dialect.name == "postgresql":
+            _comment_on_views(connection)
+
+    _migrate(database, run)
+
+
+def _comment_on_views(connection: Connection) -> None:
+    """Describe the views and their columns in the database, where other programs show it. SQLite has no comments."""
+    from bsv_store.catalog.tables.views import VIEWS
+
+    def statement(target: str, description: str) -> None:
+        # COMMENT has no parameters.
+        literal = description.replace("'", "''")
+        connection.execute(text(f"COMMENT ON {target} IS '{literal}'".replace(":", r"\:")))
+
+    for view in VIEWS.values():
+        statement(f"VIEW {view.name}", view.description)
+        for column in view.columns:
+            statement(f"COLUMN {view.name}.{column.name}", column.description)
 
 
 def downgrade(database: Database, revision: str) -> None:

@@ -89,12 +89,36 @@ bsv-store sql "SELECT ..." [--param NAME=VALUE] [--format table|csv|json]
 ```
 
 or, in Python, `store.sql("SELECT ... WHERE experiment_id = :id", {"id": 158314987})`, which returns a DataFrame. Both
-are strictly read-only: the database itself refuses to write. The same text works on SQLite and on Postgres.
+are strictly read-only: the database itself refuses to write, and queries can call only functions that compute from
+their arguments, such as `count`, `round` or `lower`. The same text works on SQLite and on Postgres. The result is
+limited in rows (`--limit`), time (`--timeout`) and memory (`--max-bytes`).
 
 Before you add values up, note that rows of a structure already contain those of all structures inside it, that
 hemisphere `both` is the sum of `left` and `right`, and that a missing row means "no signal" only for experiments in
 `unionize_coverage`. Acronyms are case-sensitive, and many start with the same letters (VISp, VISpm): never match them
 by prefix, use `structure_ancestor`.
+"""
+
+_POSTGRES = """\
+## Other accounts and BI tools on Postgres
+
+`bsv-store db grant` creates a role that can read the catalog of this store and nothing else, and prints its name,
+`bsv_store_reader_` with the first digits of the store's id. `bsv-store sql` and `store.sql` then run queries as this
+role. Without it they run with the store's own account, but not as a superuser unless `--allow-superuser` is given.
+
+To connect a BI tool (Metabase, Superset, Grafana, Tableau and the like), create an account for it on the server, and
+make it a member of the role:
+
+```
+psql -c "CREATE ROLE bi_tool LOGIN PASSWORD '...' CONNECTION LIMIT 5"
+psql -c "ALTER ROLE bi_tool SET statement_timeout = '60s'"
+psql -c "ALTER ROLE bi_tool SET default_transaction_read_only = on"
+bsv-store db grant bi_tool
+```
+
+The tool connects to the store's database as `bi_tool`. The views and their columns have the descriptions below as
+comments, which most tools show. Tables and views that later versions of bsv-store add are readable too. To revoke the
+access: `DROP ROLE bi_tool`.
 """
 
 _DATASETTE = """\
@@ -120,7 +144,7 @@ sqlite3 "file:/path/to/store/catalog.db?mode=ro" ".backup catalog-copy.db"
 def sql_guide() -> str:
     """The contents of ``docs/sql.md``."""
     examples = "\n\n".join(f"**{each.question}**\n\n```sql\n{each.statement}\n```" for each in EXAMPLES)
-    return "\n".join([_HEAD, f"## Examples\n\n{examples}\n", _DATASETTE, schema_markdown()])
+    return "\n".join([_HEAD, f"## Examples\n\n{examples}\n", _POSTGRES, _DATASETTE, schema_markdown()])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""SQL queries of users: one read-only statement, with bound parameters, a row limit and a time limit.
+"""SQL queries of users: one read-only statement, with bound parameters and limits of rows, bytes and time.
 
 The database refuses statements that would write. SQLite: a separate connection to the file opened read-only, with
 ``query_only`` on and an authorizer that allows reading only. Postgres: a separate connection with a read-only
 transaction that has its snapshot already (no statement can make it writable after that) and is always rolled back. The
 extended protocol accepts a single statement, and statements that return no rows are not executed, because COPY could
-write files.
+write files. On both only known functions can be called; on Postgres the statement also runs as the reader role, if the
+store has one, and not as a superuser.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from __future__ import annotations
 import math
 import re
 import sqlite3
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
@@ -23,14 +25,23 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from bsv_store.catalog.database.engine import BUSY_TIMEOUT_S, Database, translated
+from bsv_store.catalog.database.reader import is_superuser, usable_reader_role
+from bsv_store.catalog.tables.functions import ALLOWED, FUNCTIONS_HINT, check_functions
 from bsv_store.catalog.tables.table import Table
 from bsv_store.errors import BsvStoreError, QueryError
-from bsv_store.text import MAX_ID, shown
+from bsv_store.text import MAX_ID, shown, size_text
 
 if TYPE_CHECKING:
     import pandas as pd
+    from sqlalchemy import Connection
 
 _READ_ONLY_HINT = "Queries are read-only: use one statement that returns rows, such as SELECT."
+
+MAX_BYTES = 1_000_000_000
+"""Default limit of the size of a result in memory."""
+
+# The largest timeout of Postgres, 24 days.
+_MAX_TIME_S = 2_000_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,8 @@ class _Query:
     parameters: Mapping[str, Any]
     row_limit: int | None
     time_limit_s: float
+    max_bytes: int
+    allow_superuser: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +67,8 @@ def run_sql(
     *,
     row_limit: int | None,
     time_limit_s: float,
+    max_bytes: int = MAX_BYTES,
+    allow_superuser: bool = False,
 ) -> pd.DataFrame:
     """The rows of a read-only statement; ``frame.attrs["truncated"]`` tells whether the row limit left rows out.
 
@@ -71,15 +86,28 @@ def run_sql(
         Maximum number of rows to return; None returns all.
     time_limit_s : float
         Timeout in seconds.
+    max_bytes : int
+        Maximum size of the result in memory.
+    allow_superuser : bool
+        On Postgres, run the statement although the account is a superuser and the store has no reader role.
 
     Raises
     ------
     QueryError
-        If the statement is invalid, would write, takes too long, or has a parameter without a value.
+        If the statement is invalid, would write, calls a function that is not allowed, takes too long, returns too
+        much, or has a parameter without a value; or if it would run as a superuser.
     StoreUnreachableError, BusyError
         If the database cannot be reached, or stays locked.
     """
-    table = sql_table(database, statement, parameters, row_limit=row_limit, time_limit_s=time_limit_s)
+    table = sql_table(
+        database,
+        statement,
+        parameters,
+        row_limit=row_limit,
+        time_limit_s=time_limit_s,
+        max_bytes=max_bytes,
+        allow_superuser=allow_superuser,
+    )
     frame = table.to_frame()
     frame.attrs["truncated"] = table.truncated
     return frame
@@ -92,26 +120,41 @@ def sql_table(
     *,
     row_limit: int | None,
     time_limit_s: float,
+    max_bytes: int = MAX_BYTES,
+    allow_superuser: bool = False,
 ) -> Table:
     """The rows of a read-only statement, see `run_sql`."""
-    query = _checked(statement, parameters or {}, row_limit, time_limit_s)
+    query = _checked(statement, parameters or {}, row_limit, time_limit_s, max_bytes, allow_superuser)
     run = _run_sqlite if database.is_sqlite else _run_postgres
-    return _table(run(database, query), row_limit)
+    try:
+        return _table(run(database, query), row_limit)
+    except MemoryError as error:
+        raise QueryError("the result does not fit into memory", hint=_TOO_LARGE_HINT) from error
 
 
-def _checked(statement: Any, parameters: Any, row_limit: Any, time_limit_s: Any) -> _Query:
+def _checked(
+    statement: Any, parameters: Any, row_limit: Any, time_limit_s: Any, max_bytes: Any, allow_superuser: bool
+) -> _Query:
     if not isinstance(statement, str) or not statement.strip():
         raise QueryError("the statement is empty", hint=_READ_ONLY_HINT)
     if "\0" in statement or not _is_unicode(statement):
         raise QueryError(f"the statement {shown(statement)} contains characters that are not valid in SQL")
-    if row_limit is not None and (isinstance(row_limit, bool) or not isinstance(row_limit, int) or row_limit < 1):
-        raise QueryError(f"limit must be a positive integer or None, got {shown(row_limit)}")
+    if row_limit is not None and not _is_count(row_limit):
+        raise QueryError(f"limit must be a positive integer below 2**63 or None, got {shown(row_limit)}")
+    if not _is_count(max_bytes):
+        raise QueryError(f"max_bytes must be a positive integer below 2**63, got {shown(max_bytes)}")
     if isinstance(time_limit_s, bool) or not isinstance(time_limit_s, int | float) or not 0 < time_limit_s < math.inf:
         raise QueryError(f"timeout_s must be a positive number of seconds, got {shown(time_limit_s)}")
     if not isinstance(parameters, Mapping):
         raise QueryError(f"parameters must be a dict, got {shown(parameters)}", hint="For example {'id': 158314987}.")
     values = {str(name): _parameter(str(name), value) for name, value in parameters.items()}
-    return _Query(statement, values, row_limit, float(time_limit_s))
+    return _Query(
+        statement, values, row_limit, min(float(time_limit_s), _MAX_TIME_S), max_bytes, allow_superuser=allow_superuser
+    )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_ID
 
 
 def _is_unicode(text: str) -> bool:
@@ -141,19 +184,15 @@ def _parameter(name: str, value: Any) -> Any:
 _HARMLESS_PRAGMAS = {"table_info", "table_xinfo", "index_list", "index_info", "foreign_key_list"}
 _READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE}
 # Bytes of one value. SQLite's own limit, 1 GB, can exhaust the memory of a small machine.
-_LONGEST_VALUE = 100_000_000
+_LONGEST_VALUE = 32_000_000
 # Steps of SQLite's virtual machine between two checks of the time limit.
 _STEPS = 10_000
-
-
-# The first loads code, the second reveals memory addresses of this process.
-_DANGEROUS = frozenset({"load_extension", "fts3_tokenizer"})
 
 
 def _authorize(action: int, first: str | None, second: str | None, _database: str | None, _trigger: str | None) -> int:
     if action in _READING:
         return sqlite3.SQLITE_OK
-    if action == sqlite3.SQLITE_FUNCTION and second not in _DANGEROUS:
+    if action == sqlite3.SQLITE_FUNCTION and second is not None and second.lower() in ALLOWED:
         return sqlite3.SQLITE_OK
     if action == sqlite3.SQLITE_PRAGMA and first in _HARMLESS_PRAGMAS:
         return sqlite3.SQLITE_OK
@@ -169,7 +208,7 @@ def _run_sqlite(database: Database, query: _Query) -> _Result:
             cursor = driver.execute(query.statement, dict(query.parameters))
             if cursor.description is None:
                 raise QueryError("the statement returns no rows", hint=_READ_ONLY_HINT)
-            rows = list(islice(cursor, _fetched(query)))
+            rows = _collected(cursor, query)
             return _Result([column[0] for column in cursor.description], rows)
     except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
         raise _sqlite_error(error, query, database) from error
@@ -190,6 +229,8 @@ def _sqlite_error(error: Exception, query: _Query, database: Database) -> BsvSto
     code = getattr(error, "sqlite_errorcode", None)
     if code == sqlite3.SQLITE_INTERRUPT:
         return _too_long(query)
+    if "to use function" in str(error):
+        return QueryError(f"the database refused the statement: {error}", hint=FUNCTIONS_HINT)
     if code in (sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY) or "not authorized" in str(error):
         return QueryError(f"the database refused the statement: {error}", hint=_READ_ONLY_HINT)
     # Not caused by the statement: locked, unreadable, damaged. The low byte is the error without its details.
@@ -235,18 +276,32 @@ def _numbered(query: _Query) -> tuple[str, list[Any]]:
 
 def _run_postgres(database: Database, query: _Query) -> _Result:
     import psycopg
+    from psycopg.types.string import TextLoader
 
     statement, values = _numbered(query)
+    check_functions(statement)
     # A separate connection, which discards all changes that the statement makes to its session.
     private = Database(database.target, read_only=True, pooled=False)
     with private.reading() as connection:
         driver: Any = connection.connection.driver_connection
         # The first query takes the snapshot. After that, no statement can make the transaction writable.
         limit = str(math.ceil(1000 * query.time_limit_s))
-        connection.exec_driver_sql("SELECT set_config('statement_timeout', %(limit)s, true)", {"limit": limit})
+        connection.exec_driver_sql(
+            "SELECT set_config('statement_timeout', %(limit)s, true),"
+            # Otherwise strings would end elsewhere than `check_functions` takes them to end.
+            " set_config('standard_conforming_strings', 'on', true)",
+            {"limit": limit},
+        )
+        _become_reader(connection, query)
+        # As text, as on SQLite; their size as Python objects would be unknown.
+        for name in ("json", "jsonb"):
+            driver.adapters.register_loader(name, TextLoader)
         try:
             names = _column_names(driver, statement, values)
-            rows = list(islice(psycopg.RawCursor(driver).stream(statement, values), _fetched(query)))
+            # Closed before the connection is used again, which would wait for it forever.
+            stream: Any = psycopg.RawCursor(driver).stream(statement, values)
+            with closing(stream):
+                rows = _collected(stream, query)
             _refuse_traces(driver)
         except psycopg.Error as error:
             refusal = _postgres_refusal(error, query)
@@ -255,6 +310,25 @@ def _run_postgres(database: Database, query: _Query) -> _Result:
             raise refusal from error
         connection.rollback()
     return _Result(names, rows)
+
+
+def _become_reader(connection: Connection, query: _Query) -> None:
+    """Continue as the reader role of the store, if this account may.
+
+    Raises
+    ------
+    QueryError
+        If the account is a superuser otherwise.
+    """
+    role = usable_reader_role(connection)
+    if role is not None:
+        connection.exec_driver_sql(f"SET LOCAL ROLE {connection.dialect.identifier_preparer.quote(role)}")
+    elif is_superuser(connection) and not query.allow_superuser:
+        raise QueryError(
+            "the account of this store is a superuser of the database server, with which no queries are run",
+            hint="Create a role that can only read, which queries then use: bsv-store db grant\n"
+            "Or allow it for one query: --allow-superuser, allow_superuser=True.",
+        )
 
 
 def _refuse_traces(driver: Any) -> None:
@@ -328,9 +402,38 @@ def _too_long(query: _Query) -> QueryError:
     )
 
 
+_TOO_LARGE_HINT = "Select fewer columns or rows, or compute the result in SQL."
+
+
+def _collected(rows: Iterable[Sequence[Any]], query: _Query) -> list[Sequence[Any]]:
+    """The rows up to the row limit.
+
+    Raises
+    ------
+    QueryError
+        If they take more memory than is allowed.
+    """
+    found: list[Sequence[Any]] = []
+    size = 0
+    for row in islice(rows, _fetched(query)):
+        size += sys.getsizeof(row) + sum(map(_size, row))
+        if size > query.max_bytes:
+            raise QueryError(
+                f"the result is larger than {size_text(query.max_bytes)}",
+                hint=f"{_TOO_LARGE_HINT} Or allow more (--max-bytes, max_bytes=...).",
+            )
+        found.append(row)
+    return found
+
+
+def _size(value: Any) -> int:
+    # Arrays of Postgres are lists, maybe nested.
+    return sys.getsizeof(value) + (sum(map(_size, value)) if isinstance(value, list) else 0)
+
+
 def _fetched(query: _Query) -> int | None:
     # One more than the limit, to see whether there are more.
-    return None if query.row_limit is None else query.row_limit + 1
+    return None if query.row_limit is None else min(query.row_limit + 1, sys.maxsize)
 
 
 def _table(result: _Result, row_limit: int | None) -> Table:

@@ -56,7 +56,8 @@ def _described(name: str, description: str, columns: Iterable[tuple[str, ColumnK
 
 _EXPERIMENTS = _described(
     "experiments",
-    "The experiments, one flat row each, withdrawn ones included.",
+    "The experiments, one flat row each, withdrawn ones included. Source: Allen's experiment lists, except for columns "
+    "that name another source.",
     (
         ("experiment_id", "integer", "Allen's id of the experiment (section data set)"),
         ("specimen_name", "text", "Allen's name of the mouse"),
@@ -74,7 +75,8 @@ _EXPERIMENTS = _described(
         (
             "injected_hemisphere",
             "text",
-            "left or right: the hemisphere with the larger part of the injection; null = unknown, as for the retina",
+            "left or right: the hemisphere with the larger part of the injection, by hemisphere_source; "
+            "null = unknown, as for the retina",
         ),
         (
             "hemisphere_source",
@@ -83,11 +85,16 @@ _EXPERIMENTS = _described(
         ),
         ("injection_volume_left", "float", "mm3, from the unionize rows of the root; null = unknown"),
         ("injection_volume_right", "float", "mm3, from the unionize rows of the root; null = unknown"),
-        ("bilateral", "boolean", "The other hemisphere has at least 1 % of the injection; null = unknown"),
+        (
+            "bilateral",
+            "boolean",
+            "The other hemisphere has at least 1 % of the injection, from the two volumes; null = unknown",
+        ),
         (
             "projection_volume",
             "float",
-            "Projection volume outside the injection site, mm3, both hemispheres (sum in Allen's list)",
+            "Projection volume outside the injection site, mm3, both hemispheres: from Allen's list (sum), or else "
+            "from the unionize rows of the root; null = neither is in the store",
         ),
         ("withdrawn", "boolean", "Not in the current list: the newest API list, or else the newest CSV export"),
     ),
@@ -119,19 +126,21 @@ _UNIONIZE_COLUMNS: tuple[tuple[str, ColumnKind, str], ...] = (
 
 _INJECTION_SUMMARY = _described(
     "injection_summary",
-    "Signal by structure and hemisphere inside the injection site. No row = no overlap, or not in the store.",
+    "Signal by structure and hemisphere inside the injection site. No row = no overlap, or not in the store. Source: "
+    "Allen's unionize tables; structures from the ontology.",
     _UNIONIZE_COLUMNS,
 )
 
 _PROJECTIONS = _described(
     "projections",
-    "Signal by structure and hemisphere outside the injection site. No row = no overlap, or not in the store.",
+    "Signal by structure and hemisphere outside the injection site. No row = no overlap, or not in the store. Source: "
+    "Allen's unionize tables; structures from the ontology.",
     _UNIONIZE_COLUMNS,
 )
 
 _DATASET_VERSIONS = _described(
     "dataset_versions",
-    "The versions of all datasets, one row each.",
+    "The versions of all datasets, one row each. Source: recorded by bsv-store when it computed them.",
     (
         ("name", "text", "Name of the dataset"),
         ("number", "integer", "Number of the version"),

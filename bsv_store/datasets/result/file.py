@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -359,34 +358,6 @@ def open_result(path: Path, *, size_bytes: int, file_sha256: str, what: str) -> 
         h5py.File(stream, "r") as file,
     ):
         yield file
-
-
-def read_part(path: Path, name: str, key: tuple[Any, ...], *, size_bytes: int, what: str) -> NDArray[Any]:
-    """A part of an array of a result file, without reading the rest.
-
-    HDF5 checks the checksums of the file's structure and of each chunk that it reads.
-
-    Raises
-    ------
-    DamagedFileError
-        If the file is missing or has another size, or a checksum is wrong.
-    StoreError
-        If it cannot be read.
-    """
-    import h5py
-
-    hint = rebuild_hint(what)
-    with reading_errors(path, what):
-        stream = path.open("rb")
-    with stream:
-        if os.fstat(stream.fileno()).st_size != size_bytes:
-            raise DamagedFileError(f"the file {path} of {what} has changed since it was published", hint=hint)
-        try:
-            with h5py.File(stream, "r") as file:
-                values: NDArray[Any] = file[name][key]
-                return values
-        except (OSError, KeyError, RuntimeError) as error:
-            raise DamagedFileError(f"the file {path} of {what} is damaged: {error}", hint=hint) from error
 
 
 def rebuild_hint(what: str) -> str:

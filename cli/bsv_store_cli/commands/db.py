@@ -7,12 +7,14 @@ import click
 from bsv_store_cli.help import Group
 from bsv_store_cli.output.formats import print_facts
 from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.progress import progress_bar
+from bsv_store_cli.output.tables import number_of
 from bsv_store_cli.session import store_folder
 
 
 @click.group(cls=Group)
 def db() -> None:
-    """Show or upgrade the schema of the store's database."""
+    """Show or upgrade the schema of the store's database; let other accounts read it."""
 
 
 @db.command()
@@ -26,8 +28,36 @@ def current() -> None:
 
 @db.command()
 def upgrade() -> None:
-    """Upgrade the schema, in one transaction."""
+    """Upgrade the schema, in one transaction.
+
+    Then the hashes of the blocks of volumes of 25 and 10 um are computed where they are not recorded yet, which reads
+    these files once. If this is interrupted, run the command again.
+    """
+    from bsv_store.progress import NO_PROGRESS
     from bsv_store.store.opening import upgrade_store
 
-    before, after = upgrade_store(store_folder())
+    with progress_bar() as bar:
+        report = upgrade_store(store_folder(), progress=bar or NO_PROGRESS)
+    before, after = report.before, report.after
     note(f"The schema is already at revision {after}." if before == after else f"Upgraded from {before} to {after}.")
+    if report.hashed:
+        note(f"Recorded the hashes of the blocks of {number_of(report.hashed, 'volume')}.")
+    if report.damaged:
+        for path in report.damaged:
+            note(f"damaged or missing: {path}")
+        note(f"Fetch {'it' if len(report.damaged) == 1 else 'them'} again with `bsv-store fetch --refresh`.")
+        click.get_current_context().exit(1)
+
+
+@db.command()
+@click.argument("accounts", nargs=-1, metavar="[ACCOUNT]...")
+def grant(accounts: tuple[str, ...]) -> None:
+    """Let accounts of the Postgres server read the catalog.
+
+    Creates a role that can read the catalog of this store and nothing else, and makes the accounts members of it.
+    `bsv-store sql` runs queries as this role. Without ACCOUNT only the store's own account becomes a member.
+    """
+    from bsv_store.store.opening import grant_reading
+
+    role = grant_reading(store_folder(), accounts=accounts)
+    note(f"The role {role} can read the catalog; {number_of(len(accounts), 'account')} added.")

@@ -35,12 +35,27 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
     show_default=True,
     help="Timeout in seconds.",
 )
+@click.option(
+    "--max-bytes",
+    type=click.IntRange(1, 2**63 - 1),
+    metavar="N",
+    default=1_000_000_000,
+    show_default="1 GB",
+    help="Maximum size of the result in memory.",
+)
+@click.option(
+    "--allow-superuser",
+    is_flag=True,
+    help="Run the query as a superuser of the Postgres server, if the store has no reader role (see `db grant`).",
+)
 @click.option("--schema", is_flag=True, help="Print the views and tables with their columns (Markdown) instead.")
 @limit_and_format_options(10_000, "Maximum number of rows.")
 def sql(
     query: str | None,
     parameters: tuple[str, ...],
     time_limit_s: float,
+    max_bytes: int,
+    allow_superuser: bool,
     schema: bool,
     limit: int | None,
     output_format: str,
@@ -62,7 +77,15 @@ def sql(
     from bsv_store.catalog.tables.sql import sql_table
 
     with opened_store() as store:
-        table = sql_table(store.database, query, values, row_limit=limit, time_limit_s=time_limit_s)
+        table = sql_table(
+            store.database,
+            query,
+            values,
+            row_limit=limit,
+            time_limit_s=time_limit_s,
+            max_bytes=max_bytes,
+            allow_superuser=allow_superuser,
+        )
     print_rows(table.to_dicts(), output_format, columns=table.columns)
     rows = number_of(len(table), "row")
     note(f"The first {rows}; --limit allows more." if table.truncated else rows)

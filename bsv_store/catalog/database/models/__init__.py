@@ -29,7 +29,7 @@ from bsv_store.catalog.database.models.store import (
     SourceSnapshot,
     StoreInfo,
 )
-from bsv_store.catalog.database.models.volume import StoredVolume
+from bsv_store.catalog.database.models.volume import StoredVolume, VolumeBlockHashes
 
 __all__ = [
     "Base",
@@ -60,4 +60,5 @@ __all__ = [
     "TransgenicLine",
     "Unionize",
     "UnionizeCoverage",
+    "VolumeBlockHashes",
 ]

@@ -1,4 +1,4 @@
-"""Volumes: one row for each published file."""
+"""Volumes: one row for each published file, and the hashes of the blocks of large ones."""
 
 from __future__ import annotations
 
@@ -43,3 +43,19 @@ class StoredVolume(Base):
     no_data_voxels: ColumnElement[int] = Column(BigInteger)
     source: ColumnElement[str] = Column(comment="URL or file name of its origin")
     fetched_at: ColumnElement[datetime]
+
+
+class VolumeBlockHashes(Base):
+    """The hashes of the blocks of a file of 25 or 10 um, by which a part of it is verified when it is read.
+
+    Without a row, the whole file is verified before a part of it is read.
+    """
+
+    __tablename__ = "volume_block_hashes"
+
+    volume_id: ColumnElement[int] = Column(
+        ForeignKey("volume.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    hashes: ColumnElement[bytes] = Column(
+        comment="XXH3-128 of each block, over its dataset, number and values, 16 bytes each"
+    )
