@@ -15,6 +15,7 @@
     │   ├── QueryError
     │   ├── FormatError                  a file or response body is not valid
     │   │   ├── EnvelopeError
+    │   │   ├── IncompleteTableError     a unionize table without some of its rows
     │   │   └── FrameError               wrong coordinate frame or grid
     │   ├── NotACacheError
     │   └── StoreExistsError
@@ -29,10 +30,16 @@
     │   └── SchemaTooNewError
     ├── BusyError                    5
     ├── UpstreamError                6   the Allen API failed
-    │   └── NotFoundUpstreamError
+    │   ├── NotFoundUpstreamError
+    │   └── IncompleteReplyError     a reply without some of the rows of a unionize table
     └── NoSpaceError                 7
 
 The message names the problem and the object; ``hint`` says what to do next.
+
+Warnings, for use with the module `warnings`::
+
+    BsvStoreWarning
+    └── MissingUnionizesWarning          experiments were left out, for their unionize tables are not in the store
 """
 
 from __future__ import annotations
@@ -110,6 +117,10 @@ class EnvelopeError(FormatError):
     """An RMA response reports a failure, or is not an RMA response."""
 
 
+class IncompleteTableError(FormatError):
+    """A unionize table does not have all rows of an experiment."""
+
+
 class FrameError(FormatError):
     """A grid has another coordinate frame or shape than requested."""
 
@@ -176,7 +187,19 @@ class NotFoundUpstreamError(UpstreamError):
     """The Allen API does not have what was requested."""
 
 
+class IncompleteReplyError(UpstreamError):
+    """A reply of the Allen API does not have all rows of an experiment's unionize table."""
+
+
 class NoSpaceError(BsvStoreError):
     """The disk or quota is full."""
 
     exit_code = 7
+
+
+class BsvStoreWarning(UserWarning):
+    """Base of all warnings of this package."""
+
+
+class MissingUnionizesWarning(BsvStoreWarning):
+    """Experiments were left out of a result because their unionize tables are not in the store."""

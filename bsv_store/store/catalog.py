@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.ingest import Snapshot, SnapshotDiff
+    from bsv_store.catalog.ingest.unionize_history import ReplacedUnionizes
     from bsv_store.catalog.selection.exclusions import ExcludedExperiment
     from bsv_store.catalog.selection.saved import SavedSelection
     from bsv_store.catalog.selection.selection import Selection, SelectionLike
@@ -247,6 +248,20 @@ class Catalog:
 
         with self._database.reading() as connection:
             return snapshots(connection)
+
+    def unionize_history(self, selection: SelectionLike | None = None) -> list[ReplacedUnionizes]:
+        """The unionize tables that were replaced, by experiment, the oldest first, with their hashes and origin.
+
+        Parameters
+        ----------
+        selection : Selection or experiment ids, optional
+            By default all experiments that are neither withdrawn nor on the exclusion list.
+        """
+        from bsv_store.catalog.ingest.unionize_history import unionize_history
+        from bsv_store.catalog.selection.resolve import resolve
+
+        with self._database.reading() as connection:
+            return unionize_history(connection, resolve(connection, selection_or_all(selection)))
 
     def diff(self, old: int, new: int) -> SnapshotDiff:
         """The differences between two snapshots of the experiment list.

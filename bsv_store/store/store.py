@@ -264,22 +264,39 @@ class Store:
 
         return ingest_experiment_file(self.database, check.path("file", file), upstream_date=upstream_date)
 
-    def ingest_unionizes(self, file: Path | str) -> IngestReport:
+    def ingest_unionizes(
+        self, file: Path | str, *, upstream_date: date | None = None, replace: bool = False
+    ) -> IngestReport:
         """Store unionize tables from a file.
+
+        A table that the store has from elsewhere is replaced only by one that is newer by the dates of both. The hash,
+        date and source of a replaced table stay in the store, see `Catalog.unionize_history`.
 
         Parameters
         ----------
         file : path
-            A reply of the Allen API as JSON, or the CSV of an AllenSDK cache.
+            A reply of the Allen API as JSON, or the CSV of an AllenSDK cache; also compressed with gzip.
+        upstream_date : datetime.date, optional
+            Date of the table. By default the date in the file's name, else it is not known.
+        replace : bool
+            Replace tables of the store whatever their dates, and store rows whose injection volume differs from that
+            of the experiment list. Tables that are not complete are refused all the same.
 
         Raises
         ------
         FormatError, UnknownExperimentError
             If the file is not valid, or one of its experiments is not in the catalog. Nothing is stored then.
+        IncompleteTableError
+            If rows of an experiment are missing, as in a table saved for some structures only. Nothing is stored then.
+        InputError
+            Unless ``replace``: if the table would replace another one that may be newer, or the injection volume of its
+            root differs from that of the experiment list. Nothing is stored then.
         """
         from bsv_store.acquisition.ingest_files import ingest_unionize_file
 
-        return ingest_unionize_file(self.database, check.path("file", file))
+        return ingest_unionize_file(
+            self.database, check.path("file", file), upstream_date=upstream_date, replace=replace
+        )
 
     def ingest_annotation(self, file: Path | str, *, replace: bool = False) -> AnnotationReport:
         """Store the annotation of the CCFv3 from an NRRD file.

@@ -167,7 +167,7 @@ def test_real_experiments_as_pandas_has_them(
     )
     order = pairs(atlas_psu, "SELECT acronym, id FROM structure")
     graph = pairs(atlas_psu, "SELECT acronym, graph_order FROM structure")
-    assert frame.shape == (40, 840)
+    assert frame.shape == (40, 832)
     assert [graph[name] for name in frame.columns] == sorted(graph[name] for name in frame.columns)
     expected = wide.reindex(index=frame.index, columns=[order[name] for name in frame.columns]).fillna(0.0)
     np.testing.assert_array_equal(frame.to_numpy(), expected.to_numpy())

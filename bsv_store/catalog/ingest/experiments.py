@@ -32,6 +32,7 @@ from bsv_store.catalog.ingest.snapshot_log import (
 )
 from bsv_store.catalog.ranks import rank_of
 from bsv_store.catalog.records import ExperimentList, ExperimentRecord, LineRecord
+from bsv_store.catalog.tables.frames import differing_injection_volumes
 from bsv_store.errors import InputError
 from bsv_store.vocabulary import EXPERIMENT_SOURCE_KINDS
 
@@ -136,11 +137,16 @@ def _nothing_new(connection: Connection, experiments: ExperimentList) -> IngestR
 class _Remarkable(TypedDict):
     merged: int
     newer_list: date | None
+    different_volumes: tuple[int, ...]
 
 
 def _remarkable(connection: Connection, experiments: ExperimentList) -> _Remarkable:
     newer = newer_upstream_date(connection, "experiments", experiments.kind, experiments.upstream_date)
-    return {"merged": experiments.rows - len(experiments.experiments), "newer_list": newer}
+    return {
+        "merged": experiments.rows - len(experiments.experiments),
+        "newer_list": newer,
+        "different_volumes": differing_injection_volumes(connection),
+    }
 
 
 def _check(experiments: ExperimentList, source: str) -> None:

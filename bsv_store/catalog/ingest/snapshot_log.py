@@ -13,7 +13,7 @@ from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.models import SourceSnapshot
 from bsv_store.catalog.database.models.base import now
 from bsv_store.errors import InputError
-from bsv_store.text import number_of
+from bsv_store.text import listed_ids, number_of
 from bsv_store.vocabulary import SnapshotContent
 
 # An arbitrary number, the same in all processes; migrations use a different one.
@@ -42,6 +42,8 @@ class IngestReport:
         Rows of an experiment list that repeat an experiment with another line, and were merged.
     newer_list : datetime.date or None
         If the store has a newer list of the same kind: its upstream date. That list stays current.
+    different_volumes : tuple of int
+        Experiments whose injection volume differs between the experiment list and the unionize rows.
     """
 
     what: SnapshotContent
@@ -54,6 +56,7 @@ class IngestReport:
     withdrawn: int
     merged: int = 0
     newer_list: date | None = None
+    different_volumes: tuple[int, ...] = ()
 
     @property
     def written(self) -> int:
@@ -67,6 +70,12 @@ class IngestReport:
             found.append(f"The newer {self.kind} list of {self.newer_list} stays current; this one is kept as history.")
         if self.merged:
             found.append(f"Merged {number_of(self.merged, 'row')}: repeats of an experiment with another line.")
+        if self.different_volumes:
+            found.append(
+                f"The injection volume of {number_of(len(self.different_volumes), 'experiment')} differs between the "
+                "experiment list, by which selections select, and the unionize rows, by which averages are normalized: "
+                f"{listed_ids(self.different_volumes)}."
+            )
         return tuple(found)
 
 
