@@ -83,7 +83,11 @@ def read_rows(body: bytes, *, what: str) -> list[dict[str, Any]]:
     FormatError
         If the body is not JSON of this form.
     """
-    value = read_json(body, what=what)
+    return rows_of(read_json(body, what=what), what=what)
+
+
+def rows_of(value: Any, *, what: str) -> list[dict[str, Any]]:
+    """The rows in the value of a JSON body; see `read_rows`."""
     if isinstance(value, list):
         if any(not isinstance(row, dict) for row in value):
             raise FormatError(f"{what} is a JSON list, but not a list of objects", hint=DAMAGED_HINT)
