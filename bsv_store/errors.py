@@ -44,6 +44,8 @@ Warnings, for use with the module `warnings`::
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 
 class BsvStoreError(Exception):
     """Base of all errors of this package.
@@ -198,8 +200,34 @@ class NoSpaceError(BsvStoreError):
 
 
 class BsvStoreWarning(UserWarning):
-    """Base of all warnings of this package."""
+    """Base of all warnings of this package.
+
+    Parameters
+    ----------
+    message : str
+        What happened, and to which object.
+    hint : str, optional
+        What the user can do next; shown on a separate line.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
 
 
 class MissingUnionizesWarning(BsvStoreWarning):
-    """Experiments were left out of a result because their unionize tables are not in the store."""
+    """Experiments were left out of a result because their unionize tables are not in the store.
+
+    Parameters
+    ----------
+    experiment_ids : collection of int
+        The experiments; the attribute is a tuple, ascending.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, experiment_ids: Collection[int] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.experiment_ids = tuple(sorted(experiment_ids))

@@ -94,6 +94,7 @@ class Catalog:
         hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] = ("ipsilateral", "contralateral"),
         measure: Measure = "normalized_projection_volume",
         statistic: MatrixStatistic = "mean",
+        missing: MissingPolicy = "leave_out",
     ) -> pd.DataFrame:
         """The projection matrix: a measure by source (or experiment) and target structure.
 
@@ -116,6 +117,9 @@ class Catalog:
             Of the unionize rows outside the injection site.
         statistic : {'mean', 'median', 'n'}
             Over the experiments of a source; 'n' is their number.
+        missing : {'leave_out', 'error'}
+            What to do about experiments whose unionize table is not in the store: leave them out with a
+            `MissingUnionizesWarning`, or raise `MissingDataError`.
 
         Returns
         -------
@@ -145,6 +149,7 @@ class Catalog:
                 hemisphere=hemisphere,
                 measure=measure,
                 statistic=statistic,
+                missing=missing,
             )
 
     def matrix_sql(

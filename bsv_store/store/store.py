@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bsv_store import check
 from bsv_store.store.connection import connect
-from bsv_store.vocabulary import VOLUME_KINDS
+from bsv_store.vocabulary import MISSING_POLICIES, VOLUME_KINDS
 
 if TYPE_CHECKING:
     from datetime import date
@@ -157,13 +157,18 @@ class Store:
             catalog = catalog_status(connection)
         return StoreStatus(self.path, self.config.store_id, self.config.database, schema.HEAD, catalog)
 
-    def select(self, selection: SelectionLike | None = None) -> tuple[int, ...]:
+    def select(
+        self, selection: SelectionLike | None = None, *, missing: MissingPolicy = "leave_out"
+    ) -> tuple[int, ...]:
         """Ids of the selected experiments, ascending.
 
         Parameters
         ----------
         selection : Selection or experiment ids, optional
             By default all experiments that are neither withdrawn nor on the exclusion list.
+        missing : {'leave_out', 'error'}
+            What to do if experiments may match by their targets, but their unionize tables are not in the store: leave
+            them out with a `MissingUnionizesWarning`, or raise `MissingDataError`.
 
         Raises
         ------
@@ -172,17 +177,25 @@ class Store:
         """
         from bsv_store.catalog.selection.resolve import resolve
         from bsv_store.catalog.selection.selection import selection_or_all
+        from bsv_store.catalog.without_unionizes import report_unmeasured
 
+        policy = check.choice("missing", missing, MISSING_POLICIES).name
         with self.database.reading() as connection:
-            return resolve(connection, selection_or_all(selection))
+            ids = resolve(connection, selection_or_all(selection))
+            report_unmeasured(connection, selection_or_all(selection), missing=policy)
+        return ids
 
-    def experiments(self, selection: SelectionLike | None = None) -> pd.DataFrame:
+    def experiments(
+        self, selection: SelectionLike | None = None, *, missing: MissingPolicy = "leave_out"
+    ) -> pd.DataFrame:
         """The selected experiments, one row each, with the columns of the view ``experiments``.
 
         Parameters
         ----------
         selection : Selection or experiment ids, optional
             By default all experiments that are neither withdrawn nor on the exclusion list.
+        missing : {'leave_out', 'error'}
+            As for `select`.
 
         Raises
         ------
@@ -193,7 +206,7 @@ class Store:
         from bsv_store.catalog.tables.frames import experiments_frame
 
         with self.database.reading() as connection:
-            return experiments_frame(connection, selection_or_all(selection))
+            return experiments_frame(connection, selection_or_all(selection), missing=missing)
 
     def sql(
         self,
@@ -690,6 +703,7 @@ class Store:
         from bsv_store.averaging.grouping.grouping import as_grouping
         from bsv_store.averaging.recipe import Recipe
         from bsv_store.catalog.selection.selection import as_selection
+        from bsv_store.catalog.without_unionizes import report_unmeasured
         from bsv_store.datasets.aggregate import aggregate
 
         recipe = Recipe(
@@ -706,6 +720,9 @@ class Store:
             missing=missing,
             dtype=dtype,
         )
+        if any(leaf.projecting_to is not None for leaf in recipe.selection.leaves()):
+            with self.database.reading() as connection:
+                report_unmeasured(connection, recipe.selection, missing="leave_out")
         return aggregate(
             self.database, self.files, recipe, name=name, progress=progress, executor=executor, workers=workers
         )
@@ -734,6 +751,9 @@ class Store:
     def _nonempty(self, selection: SelectionLike) -> tuple[int, ...]:
         from bsv_store.catalog.selection.resolve import resolve_nonempty
         from bsv_store.catalog.selection.selection import as_selection
+        from bsv_store.catalog.without_unionizes import report_unmeasured
 
         with self.database.reading() as connection:
-            return resolve_nonempty(connection, as_selection(selection))
+            ids = resolve_nonempty(connection, as_selection(selection))
+            report_unmeasured(connection, as_selection(selection), missing="leave_out")
+        return ids

@@ -12,6 +12,9 @@ import pytest
 from bsv_store import Selection, Store
 from bsv_store.errors import EmptySelectionError, InputError, UnknownStructureError
 
+# What is left out is tested in test_without_unionizes.py.
+pytestmark = pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
+
 MEASURED = Selection(ids=[101, 102, 103, 201])
 TARGETS = ["CM", "VISpm", "CP"]
 

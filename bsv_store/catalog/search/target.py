@@ -12,14 +12,15 @@ from bsv_store.catalog.search.found import check_limit, find_named, found_frame,
 from bsv_store.catalog.search.signal import read_signal
 from bsv_store.catalog.structures import StructureRef
 from bsv_store.catalog.tables.frames import uncovered
+from bsv_store.catalog.without_unionizes import report_left_out
 from bsv_store.check import choice
-from bsv_store.vocabulary import MEASURES
+from bsv_store.vocabulary import MEASURES, MISSING_POLICIES
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bsv_store.catalog.selection.selection import Selection
-    from bsv_store.vocabulary import Measure, MeasuredHemisphere
+    from bsv_store.vocabulary import Measure, MeasuredHemisphere, MissingPolicy
 
 
 def search_targets(
@@ -31,9 +32,11 @@ def search_targets(
     threshold: float = 0.0,
     hemisphere: MeasuredHemisphere = "both",
     limit: int | None = None,
+    missing: MissingPolicy = "leave_out",
 ) -> pd.DataFrame:
     """See :meth:`bsv_store.store.search.Search.targets`."""
     check_limit(limit)
+    policy = choice("missing", missing, MISSING_POLICIES).name
     rows = find_named(connection, structures)
     criteria = {
         "projecting_to": [row.id for row in rows],
@@ -42,6 +45,8 @@ def search_targets(
         "target_hemisphere": hemisphere,
     }
     ids = search_among(connection, selection, criteria)
+    without = uncovered(connection, selection, "projection")
+    report_left_out(without, missing=policy)
     signal = read_signal(connection, ids, rows, measure=measure, hemisphere=hemisphere)
     strongest = signal.values.argmax(axis=1)
     acronyms = np.array([row.acronym for row in rows], dtype=object)
@@ -50,5 +55,5 @@ def search_targets(
         choice("measure", measure, MEASURES).name: signal.values[np.arange(len(strongest)), strongest],
     }
     frame = found_frame(connection, signal.experiment_ids, own, limit=limit)
-    frame.attrs["without_unionizes"] = list(uncovered(connection, selection, "projection"))
+    frame.attrs["without_unionizes"] = list(without)
     return frame

@@ -17,6 +17,7 @@ from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, find_structures
 from bsv_store.catalog.tables.table import Table
 from bsv_store.catalog.tables.views import VIEWS, view
+from bsv_store.catalog.without_unionizes import report_unmeasured
 from bsv_store.check import boolean, choice
 from bsv_store.errors import MissingDataError
 from bsv_store.text import listed, number_of
@@ -37,28 +38,34 @@ WILD_TYPE_LABEL = "Wild-type"
 """Name of the line of wild-type mice in counts and metadata files."""
 
 
-def experiments_table(connection: Connection, selection: Selection) -> Table:
+def experiments_table(connection: Connection, selection: Selection, *, missing: MissingPolicy = "leave_out") -> Table:
     """The selected experiments, one row each, ascending by id, with all columns of the view ``experiments``.
 
     Unknown values are missing: None in text columns, NaN in float ones, NA in Int64 and boolean ones. ``withdrawn`` is
-    plain bool.
+    plain bool. Experiments that may match by their targets, without a unionize table in the store, are reported.
 
     Raises
     ------
+    MissingDataError
+        If there are such experiments and ``missing`` is 'error'.
     UnknownStructureError, UnknownExperimentError, SelectionError
         If the selection names what the catalog does not have.
     """
+    policy = choice("missing", missing, MISSING_POLICIES).name
     experiments = view("experiments")
     query = select(*experiments.c).where(experiments.c.experiment_id.in_(compile_selection(connection, selection)))
     rows = connection.execute(query.order_by(experiments.c.experiment_id)).all()
+    report_unmeasured(connection, selection, missing=policy)
     kinds = {described.name: _DTYPES[described.kind] for described in VIEWS["experiments"].columns}
     dtypes = {**kinds, "experiment_id": "int64", "primary_structure_id": "int64", "withdrawn": "bool"}
     return Table(tuple(dtypes), tuple(dtypes.values()), rows)
 
 
-def experiments_frame(connection: Connection, selection: Selection) -> pd.DataFrame:
+def experiments_frame(
+    connection: Connection, selection: Selection, *, missing: MissingPolicy = "leave_out"
+) -> pd.DataFrame:
     """`experiments_table` as a DataFrame."""
-    return experiments_table(connection, selection).to_frame()
+    return experiments_table(connection, selection, missing=missing).to_frame()
 
 
 @dataclass(frozen=True, slots=True)
