@@ -41,8 +41,9 @@ def divisors(
     if normalize == "injection_volume":
         measured = injection_volumes(connection, experiment_ids)
         absent = [each for each in experiment_ids if each not in measured]
+        listed = list_injection_volumes(connection, absent) if absent else {}
         return {
-            **{each: Divisor(volume, "list") for each, volume in list_injection_volumes(connection, absent).items()},
+            **{each: Divisor(volume, "list") for each, volume in listed.items()},
             **{each: Divisor(volume) for each, volume in measured.items()},
         }
     assert_never(normalize)

@@ -184,6 +184,8 @@ def measured_structures(connection: Connection) -> frozenset[int] | None:
 def unmeasured_structures(connection: Connection, rows: Iterable[StructureRow]) -> tuple[StructureRow, ...]:
     """Those of the structures in which Allen does not measure signal: their values are not known, not 0."""
     asked = tuple(rows)
+    if not asked:
+        return ()
     structure_id = view("measured_structures").c.structure_id
     query = select(structure_id).where(id_in(connection, structure_id, [row.id for row in asked]))
     measured = frozenset(connection.scalars(query))
