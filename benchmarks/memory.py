@@ -64,7 +64,9 @@ def _add_injections(store: Store, experiments: int) -> None:
     columns = {
         name: np.asarray(values.get(name, np.zeros(ids.size))).astype(dtype) for _, name, dtype in UNIONIZE_FIELDS
     }
-    ingest_unionizes(store.database, UnionizeTable(columns, frozenset({"injection"})), source="made up", kind="file")
+    table = UnionizeTable(columns, frozenset({"injection"}))
+    # The volumes are made up, so they differ from those of the list.
+    ingest_unionizes(store.database, table, source="made up", kind="file", replace=True)
 
 
 def _add_volumes(store: Store, experiments: int) -> None:

@@ -16,6 +16,7 @@
     │   ├── FormatError                  a file or response body is not valid
     │   │   ├── EnvelopeError
     │   │   ├── ImplausibleVolumeError   contradicts what is known of its experiment
+    │   │   ├── IncompleteTableError     a unionize table without some of its rows
     │   │   └── FrameError               wrong coordinate frame or grid
     │   ├── IncompleteListError          a list without many experiments that it should have
     │   ├── NotACacheError
@@ -32,13 +33,21 @@
     ├── BusyError                    5
     ├── UpstreamError                6   the Allen API failed
     │   ├── NotFoundUpstreamError
-    │   └── UnreachableUpstreamError
+    │   ├── UnreachableUpstreamError
+    │   └── IncompleteReplyError     a reply without some of the rows of a unionize table
     └── NoSpaceError                 7
 
 The message names the problem and the object; ``hint`` says what to do next.
+
+Warnings, for use with the module `warnings`::
+
+    BsvStoreWarning
+    └── MissingUnionizesWarning          experiments were left out, for their unionize tables are not in the store
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 
 class BsvStoreError(Exception):
@@ -111,6 +120,10 @@ class FormatError(InputError):
 
 class EnvelopeError(FormatError):
     """An RMA response reports a failure, or is not an RMA response."""
+
+
+class IncompleteTableError(FormatError):
+    """A unionize table does not have all rows of an experiment."""
 
 
 class FrameError(FormatError):
@@ -203,7 +216,45 @@ class UnreachableUpstreamError(UpstreamError):
         self.reason = reason
 
 
+class IncompleteReplyError(UpstreamError):
+    """A reply of the Allen API does not have all rows of an experiment's unionize table."""
+
+
 class NoSpaceError(BsvStoreError):
     """The disk or quota is full."""
 
     exit_code = 7
+
+
+class BsvStoreWarning(UserWarning):
+    """Base of all warnings of this package.
+
+    Parameters
+    ----------
+    message : str
+        What happened, and to which object.
+    hint : str, optional
+        What the user can do next; shown on a separate line.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class MissingUnionizesWarning(BsvStoreWarning):
+    """Experiments were left out of a result because their unionize tables are not in the store.
+
+    Parameters
+    ----------
+    experiment_ids : collection of int
+        The experiments; the attribute is a tuple, ascending.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, experiment_ids: Collection[int] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.experiment_ids = tuple(sorted(experiment_ids))

@@ -470,7 +470,7 @@ NORMALIZATIONS: Mapping[str, NormalizationRow] = _rows(
             name="injection_volume",
             words="divided by injection volume",
             description="the injection volume in mm³: `projection_volume` of the root (structure 997), "
-            "both hemispheres, inside the injection",
+            "both hemispheres, inside the injection; without unionize rows, that of the experiment list",
             unit_suffix=" per mm³ injected",
             cf_unit="mm-3",
             methods=", divided by the injection volume,",
@@ -480,6 +480,14 @@ NORMALIZATIONS: Mapping[str, NormalizationRow] = _rows(
         ),
     ],
 )
+
+
+DivisorSource = Literal["list"]
+
+DIVISOR_SOURCES: Mapping[str, WordRow[DivisorSource]] = _rows(
+    DivisorSource, [WordRow("list", "the experiment list, because the store does not have the unionize rows")]
+)
+"""Where a divisor is from, if not from the unionize rows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ ELSEWHERE = {
     "PLAUSIBILITY_CHECKS": "plausibility/test_checks.py",
     "ANNOTATION_OUTCOMES": "acquisition/test_annotation.py",
     "CACHE_LAYOUTS": "sources/test_caches.py",
+    "DIVISOR_SOURCES": "datasets/test_aggregate.py",
     "EXPERIMENT_SOURCE_KINDS": "catalog/ingest/test_experiments.py",
     "SEXES": "catalog/ingest/test_experiments.py",
     "SNAPSHOT_CONTENTS": "cli/test_sync.py",
@@ -99,7 +100,9 @@ def ready(filled: Store) -> Store:
 
 def add_projection_rows(store: Store) -> None:
     """The rows of root and VISp outside the injection, in all hemispheres, with a different value in each."""
-    keys = [(each, structure, side) for each in IDS for structure in (VISP, ROOT_STRUCTURE_ID) for side in (1, 2, 3)]
+    keys = [
+        (each, structure, side) for each in IDS for structure in (8, VISP, 669, ROOT_STRUCTURE_ID) for side in (1, 2, 3)
+    ]
     columns = {
         name: np.array([10.0 * each + side for each, _, side in keys], dtype) for _, name, dtype in UNIONIZE_FIELDS
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bsv_store.catalog.database.bulk import refresh_statistics_after
 from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures, ingest_unionizes
-from bsv_store.check import past_day
+from bsv_store.check import boolean, past_day
 from bsv_store.formats.experiments import read_experiments
 from bsv_store.formats.input_file import decompressed, read_input_file, shown_path
 from bsv_store.formats.structures import read_structures
@@ -53,10 +53,21 @@ def ingest_experiment_file(
     return _with_statistics(database, report)
 
 
-def ingest_unionize_file(database: Database, file: Path) -> IngestReport:
+def ingest_unionize_file(
+    database: Database, file: Path, *, upstream_date: date | None = None, replace: bool = False
+) -> IngestReport:
     """See `Store.ingest_unionizes`."""
+    day = date_in_name(file.name) if upstream_date is None else past_day("upstream_date", upstream_date)
     table = read_unionizes(file_bytes(file), what=shown_path(file))
-    return _with_statistics(database, ingest_unionizes(database, table, source=storable(file.name), kind="file"))
+    report = ingest_unionizes(
+        database,
+        table,
+        source=storable(file.name),
+        kind="file",
+        upstream_date=day,
+        replace=boolean("replace", replace),
+    )
+    return _with_statistics(database, report)
 
 
 def _with_statistics(database: Database, report: IngestReport) -> IngestReport:

@@ -15,7 +15,7 @@ from bsv_store.averaging.grouping.assignment import Assignment, Group, LeftOut, 
 from bsv_store.averaging.grouping.facts import ExperimentFacts, experiment_facts
 from bsv_store.averaging.grouping.grouping import CrossedGrouping, Grouping, RegionGrouping
 from bsv_store.averaging.members import Member, in_order, members_to_json
-from bsv_store.averaging.normalization import divisors
+from bsv_store.averaging.normalization import Divisor, divisors
 from bsv_store.averaging.recipe import canonical_json
 from bsv_store.catalog.missing import excluded_reasons, leave_out, nothing_left, without_volume
 from bsv_store.catalog.selection.commands import sync_command
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from bsv_store.averaging.recipe import Recipe
-    from bsv_store.vocabulary import Hemisphere, VolumeKind
+    from bsv_store.vocabulary import DivisorSource, Hemisphere, VolumeKind
     from bsv_store.volumes.library import VolumeFile
 
 ALGORITHM_VERSION = 2
@@ -52,6 +52,8 @@ class MemberInput:
         The injected hemisphere, if the hemisphere rule needs it.
     exclude, weights : VolumeFile or None
         Injection fraction and data mask, if the recipe uses them.
+    divisor_source : {'list'} or None
+        'list' if the divisor is from the experiment list.
     """
 
     experiment_id: int
@@ -61,6 +63,7 @@ class MemberInput:
     injected: Hemisphere | None = None
     exclude: VolumeFile | None = None
     weights: VolumeFile | None = None
+    divisor_source: DivisorSource | None = None
 
     def files(self) -> tuple[VolumeFile, ...]:
         """The files that are read for this member: volume, exclusion mask, weights."""
@@ -77,6 +80,7 @@ class MemberInput:
             array_sha256=_hash(self.volume),
             injection_fraction_sha256=_hash(self.exclude),
             data_mask_sha256=_hash(self.weights),
+            divisor_source=self.divisor_source,
         )
 
 
@@ -198,7 +202,7 @@ class _RequiredData:
         self._connection = connection
         self._rule = HEMISPHERE_RULES[recipe.hemisphere_rule]
         self._volumes: dict[VolumeKind, dict[int, VolumeFile]] = {kind: {} for kind in recipe.kinds}
-        self._divisors: dict[int, float] | None = None
+        self._divisors: dict[int, Divisor] | None = None
         self._sides: dict[int, Hemisphere | None] = {}
         self._known: set[int] = set()
 
@@ -226,14 +230,16 @@ class _RequiredData:
     def member(self, experiment_id: int, group: int) -> MemberInput:
         """The input of an experiment whose data are complete."""
         volumes = {kind: found[experiment_id] for kind, found in self._volumes.items()}
+        divisor = Divisor(1.0) if self._divisors is None else self._divisors[experiment_id]
         return MemberInput(
             experiment_id,
             group,
             volumes[self.recipe.kind],
-            divisor=1.0 if self._divisors is None else self._divisors[experiment_id],
+            divisor=divisor.value,
             injected=self._sides.get(experiment_id),
             exclude=volumes["injection_fraction"] if self.recipe.exclude_injection else None,
             weights=volumes["data_mask"] if self.recipe.weight_by_data_mask else None,
+            divisor_source=divisor.source,
         )
 
     def _look_up(self, experiments: Sequence[ExperimentFacts]) -> None:
@@ -266,7 +272,7 @@ class _RequiredData:
         absent = [each for each in ids if each not in found]
         sync = f"Sync the unionize tables: {sync_command(self.recipe.selection, absent)}"
         reasons = leave_out(absent, f"the {divisor} is not known (no unionize rows)", missing=missing, hint=sync)
-        zero = [each for each in ids if found.get(each, 1.0) <= 0]
+        zero = [each for each in ids if each in found and found[each].value <= 0]
         return {
             **reasons,
             **leave_out(

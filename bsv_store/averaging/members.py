@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bsv_store.vocabulary import Hemisphere
+    from bsv_store.vocabulary import DivisorSource, Hemisphere
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,9 @@ class MemberColumn:
         In data frames.
     in_file : bool
         Whether result files have it as a column.
+    is_optional : bool
+        Whether the JSON does not have the key if the value is None. Fields that were added later are optional, so that
+        the fingerprints of earlier versions do not change.
     """
 
     field: str
@@ -43,6 +46,7 @@ class MemberColumn:
     dtype: str
     in_file: bool
     words: str
+    is_optional: bool
 
 
 class _Recorded(TypedDict, total=False):
@@ -54,6 +58,7 @@ class _Recorded(TypedDict, total=False):
     dtype: str
     in_file: bool
     words: str
+    is_optional: bool
 
 
 def _recorded(**facts: Unpack[_Recorded]) -> Mapping[str, Any]:
@@ -78,6 +83,8 @@ class Member:
         Hash of its volume.
     injection_fraction_sha256, data_mask_sha256 : str or None
         Hashes of its masks, if the recipe uses them.
+    divisor_source : {'list'} or None
+        'list' if the divisor is from the experiment list; None = from the unionize rows, or not normalized.
     """
 
     experiment_id: int = field(metadata=_recorded(json="experiment_id", dtype="int64"))
@@ -106,19 +113,33 @@ class Member:
     )
     injection_fraction_sha256: str | None = field(default=None, metadata=_recorded(json="exclude"))
     data_mask_sha256: str | None = field(default=None, metadata=_recorded(json="weights"))
+    divisor_source: DivisorSource | None = field(
+        default=None, metadata=_recorded(json="divisor_source", is_optional=True, words="source of the divisor")
+    )
 
     def to_json(self) -> dict[str, Any]:
         """The member as plain JSON values, in the form of the inputs of a version."""
         if self.group is None:
             return {"experiment_id": self.experiment_id, "reason": self.reason}
-        return {column.json: getattr(self, column.field) for column in MEMBER_COLUMNS if column.json is not None}
+        return {
+            column.json: value
+            for column in MEMBER_COLUMNS
+            if column.json is not None
+            and ((value := getattr(self, column.field)) is not None or not column.is_optional)
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Member:
         """The member from the result of `to_json`."""
         if "group" not in value:
             return cls(value["experiment_id"], reason=value["reason"])
-        return cls(**{column.field: value[column.json] for column in MEMBER_COLUMNS if column.json is not None})
+        return cls(
+            **{
+                column.field: value[column.json]
+                for column in MEMBER_COLUMNS
+                if column.json is not None and (column.json in value or not column.is_optional)
+            }
+        )
 
     def to_row(self) -> tuple[Any, ...]:
         """The values in the order of ``MEMBER_COLUMNS``; ``Member(*row)`` is the inverse."""
@@ -134,6 +155,7 @@ MEMBER_COLUMNS: tuple[MemberColumn, ...] = tuple(
         each.metadata["dtype"],
         each.metadata.get("in_file", False),
         each.metadata.get("words", ""),
+        each.metadata.get("is_optional", False),
     )
     for each in fields(Member)
 )

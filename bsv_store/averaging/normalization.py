@@ -3,25 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, NamedTuple, assert_never
 
-from bsv_store.catalog.tables.frames import injection_volumes
+from bsv_store.catalog.tables.frames import injection_volumes, list_injection_volumes
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from bsv_store.vocabulary import Normalization
+    from bsv_store.vocabulary import DivisorSource, Normalization
+
+
+class Divisor(NamedTuple):
+    """What a volume is divided by.
+
+    Attributes
+    ----------
+    value : float
+    source : DivisorSource or None
+        None = the unionize rows.
+    """
+
+    value: float
+    source: DivisorSource | None = None
 
 
 def divisors(
     connection: Connection, normalize: Normalization, experiment_ids: Collection[int]
-) -> dict[int, float] | None:
+) -> dict[int, Divisor] | None:
     """The divisor of each experiment's volume; None if volumes are not normalized.
 
-    Experiments whose divisor is not known are absent.
+    The injection volume is that of the unionize rows. Experiments without such rows have that of the experiment list,
+    which is the same number in all lists of the current registration. Experiments whose divisor is not known are
+    absent.
     """
     if normalize == "none":
         return None
     if normalize == "injection_volume":
-        return injection_volumes(connection, experiment_ids)
+        measured = injection_volumes(connection, experiment_ids)
+        absent = [each for each in experiment_ids if each not in measured]
+        listed = list_injection_volumes(connection, absent) if absent else {}
+        return {
+            **{each: Divisor(volume, "list") for each, volume in listed.items()},
+            **{each: Divisor(volume) for each, volume in measured.items()},
+        }
     assert_never(normalize)

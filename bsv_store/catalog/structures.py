@@ -14,10 +14,11 @@ from itertools import groupby
 from numbers import Integral
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, exists, select
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Structure, StructureAncestor, StructureSetMember
+from bsv_store.catalog.tables.views import view
 from bsv_store.check import several, whole_number
 from bsv_store.errors import InputError, UnknownStructureError
 from bsv_store.text import MAX_ID, as_reference, can_be_name, listed, shown
@@ -25,8 +26,8 @@ from bsv_store.text import MAX_ID, as_reference, can_be_name, listed, shown
 StructureRef = str | int
 """A structure: its acronym (case matters) or Allen's id."""
 
-# The set of structures with unionize records (the root has records too, but is not a member).
 UNIONIZE_STRUCTURE_SET_ID = 184527634
+"""Allen's set of the structures with unionize records, with a few exceptions: see the view ``measured_structures``."""
 
 _CHUNK = 1_000
 
@@ -176,6 +177,30 @@ def structure_set(connection: Connection, set_id: int) -> tuple[StructureRow, ..
             hint="Sets are part of the ontology: `bsv-store sync structures`. 167587189 has the summary structures.",
         )
     return rows
+
+
+def measured_structures(connection: Connection) -> frozenset[int] | None:
+    """The ids of the structures in which Allen measures signal; None if the ontology has no structure sets.
+
+    They are those of the view ``measured_structures``, the only place with the exceptions to Allen's set.
+    """
+    member = select(StructureSetMember.structure_id).where(
+        StructureSetMember.structure_set_id == UNIONIZE_STRUCTURE_SET_ID
+    )
+    if not connection.scalar(select(exists(member))):
+        return None
+    return frozenset(connection.scalars(select(view("measured_structures").c.structure_id)))
+
+
+def unmeasured_structures(connection: Connection, rows: Iterable[StructureRow]) -> tuple[StructureRow, ...]:
+    """Those of the structures in which Allen does not measure signal: their values are not known, not 0."""
+    asked = tuple(rows)
+    if not asked:
+        return ()
+    structure_id = view("measured_structures").c.structure_id
+    query = select(structure_id).where(id_in(connection, structure_id, [row.id for row in asked]))
+    measured = frozenset(connection.scalars(query))
+    return tuple(row for row in asked if row.id not in measured)
 
 
 def ancestry(connection: Connection) -> Mapping[str, tuple[str, ...]]:

@@ -114,6 +114,7 @@ def _with_files(connection: Connection, recipe: Recipe, members: Sequence[Member
             each.injected_hemisphere,
             exclude.get(each.experiment_id),
             weights.get(each.experiment_id),
+            each.divisor_source,
         )
         for each in members
     )

@@ -87,13 +87,7 @@ def read_rows(body: bytes, *, what: str) -> list[dict[str, Any]]:
 
 
 def rows_of(value: Any, *, what: str) -> list[dict[str, Any]]:
-    """The rows in the value of a JSON body, as `read_rows` returns them.
-
-    Raises
-    ------
-    EnvelopeError, FormatError
-        See `read_rows`.
-    """
+    """The rows in the value of a JSON body; see `read_rows`."""
     if isinstance(value, list):
         if any(not isinstance(row, dict) for row in value):
             raise FormatError(f"{what} is a JSON list, but not a list of objects", hint=DAMAGED_HINT)

@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS, UnionizeTable
 from bsv_store.errors import FormatError
-from bsv_store.formats.envelope import read_rows
+from bsv_store.formats.delimited import plain_lines, unzipped
+from bsv_store.formats.envelope import read_json, rows_of
 from bsv_store.formats.fields import DAMAGED_HINT, decoded, looks_like_html, quoted
-from bsv_store.vocabulary import UnionizePart
+from bsv_store.text import number_of
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, UnionizePart
 from bsv_store.volumes.grid import EXTENT_UM
 
 _Columns = dict[str, NDArray[Any]]
@@ -32,7 +34,7 @@ _OUR_ID = "experiment_id"
 _BSV_ID = "experimentID"
 
 _PYTHON_TYPES: dict[str, frozenset[type]] = {
-    "i8": frozenset((int,)),
+    "i8": frozenset((int, float)),
     "f8": frozenset((int, float)),
     "?": frozenset((bool,)),
 }
@@ -41,11 +43,19 @@ _FRACTIONS = ("projection_density", "max_voxel_density")
 _MAX_VOXEL = ("max_voxel_x", "max_voxel_y", "max_voxel_z")
 _FLOATS = tuple(column for _, column, kind in UNIONIZE_FIELDS if kind == "f8")
 _ROUNDING = 1e-6
+# Spreadsheets write numbers with six significant digits.
+_ENOUGH_DIGITS = 6
+_MOST_DIGITS = 9
+# Up to here a float is an exact integer.
+_EXACT = 2.0**53
+# Left, right, both.
+_ABSOLUTE = sorted((row.unionize_id or 0, row.name) for row in MEASURED_HEMISPHERES.values() if not row.is_relative)
+_BOTH = MEASURED_HEMISPHERES["both"].unionize_id
 # Number of rows whose dicts fit into the processor's cache while the 19 columns are collected.
 _BLOCK = 1024
 # One character more than "False", so that a longer word is not truncated to it.
 _BOOL_TEXT = "U6"
-_TRUE, _FALSE = ("True", "true", "TRUE", "t", "1"), ("False", "false", "FALSE", "f", "0")
+_TRUE, _FALSE = ("True", "true", "TRUE", "t", "1", "1.0"), ("False", "false", "FALSE", "f", "0", "0.0")
 
 
 def read_unionizes(body: bytes, *, what: str, parts: frozenset[UnionizePart] | None = None) -> UnionizeTable:
@@ -54,8 +64,9 @@ def read_unionizes(body: bytes, *, what: str, parts: frozenset[UnionizePart] | N
     Parameters
     ----------
     body : bytes
-        An RMA reply, a bare list of its rows, AllenSDK's structure_unionizes.csv, or Brain Street View's
-        injectionSummary_all.json.
+        An RMA reply, a bare list of its rows, AllenSDK's structure_unionizes.csv, Brain Street View's
+        injectionSummary_all.json, or such a table as pandas saves it (``to_csv``, ``to_json``). Also compressed with
+        gzip. In CSV, cells may be quoted and separated by semicolons or tabs, with decimal commas.
     what : str
         Name of the file or reply, for errors.
     parts : frozenset of UnionizePart, optional
@@ -75,14 +86,11 @@ def read_unionizes(body: bytes, *, what: str, parts: frozenset[UnionizePart] | N
         If it is not a unionize table, is truncated, is missing fields, has values of a wrong type or out of range, or
         duplicate keys.
     """
+    body = unzipped(body, what=what)
     if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{"):
-        return unionize_table_from_rows(read_rows(body, what=what), parts=parts, what=what)
+        return unionize_table_from_rows(_rows_from_json(body, what=what), parts=parts, what=what)
     columns = _checked_columns(_columns_from_csv(body, what=what), what=what)
-    if not _hemispheres_add_up(columns):
-        raise FormatError(
-            f"{what} is missing rows: the left and right rows of some structure do not add up to the row of both",
-            hint="The file may be truncated between two lines. Get it again from its source.",
-        )
+    _check_sides(columns, what=what)
     return _table(columns, parts, what=what)
 
 
@@ -98,7 +106,7 @@ def unionize_table_from_rows(
         further keys are ignored.
     parts : frozenset of UnionizePart, optional
         Halves known to be complete. By default the halves of which every experiment has rows, for a complete table
-        always has rows in both; none if the hemispheres do not add up, so that rows must be missing.
+        always has rows in both.
     what : str
         Name of the source, for errors.
 
@@ -110,13 +118,28 @@ def unionize_table_from_rows(
     columns = _checked_columns(_columns_from_rows(rows, what=what), what=what)
     if parts is None and rows and _BSV_ID in rows[0] and bool(columns["is_injection"].all()):
         parts = frozenset(("injection",))
-    if not _hemispheres_add_up(columns):
-        if parts is not None:
-            raise FormatError(
-                f"{what}: left and right do not add up to both hemispheres, so rows are missing", hint=_HINT_ROWS
-            )
-        parts = frozenset()
+    _check_sides(columns, what=what)
     return _table(columns, parts, what=what)
+
+
+def _rows_from_json(body: bytes, *, what: str) -> list[dict[str, Any]]:
+    """The rows of a reply, or of a table that pandas or an older AllenSDK saved by column or by row id."""
+    value = read_json(body, what=what)
+    if not isinstance(value, dict) or "msg" in value or not value:
+        return rows_of(value, what=what)
+    if value.keys() >= {"columns", "data"} and isinstance(value["columns"], list) and isinstance(value["data"], list):
+        names, lists = value["columns"], value["data"]
+        if all(isinstance(cells, list) and len(cells) == len(names) for cells in lists):
+            return [dict(zip(names, cells, strict=True)) for cells in lists]
+    entries = list(value.values())
+    if not all(isinstance(entry, dict) for entry in entries):
+        return rows_of(value, what=what)
+    if "structure_id" not in value:
+        return entries
+    keys = list(entries[0])
+    if any(list(entry) != keys for entry in entries):
+        raise FormatError(f"{what}: its columns do not have the same rows", hint=DAMAGED_HINT)
+    return [dict(zip(value, cells, strict=True)) for cells in zip(*(entry.values() for entry in entries), strict=True)]
 
 
 def _columns_from_rows(rows: Sequence[Mapping[str, Any]], *, what: str) -> _Columns:
@@ -149,9 +172,21 @@ def _array(cells: Sequence[Any], kind: str, *, field: str, what: str) -> NDArray
         wanted = {"i8": "a whole number", "f8": "a number", "?": "true or false"}[kind]
         raise FormatError(f"{what}: {field} is {quoted(wrong)}, not {wanted}", hint=DAMAGED_HINT)
     try:
+        if kind == "i8" and float in set(map(type, cells)):
+            return _whole_numbers(np.array(cells, dtype="f8"), field=field, what=what)
         return np.array(cells, dtype=kind)
     except OverflowError as error:
         raise FormatError(f"{what}: a value of {field} is out of range", hint=DAMAGED_HINT) from error
+
+
+def _whole_numbers(values: NDArray[np.float64], *, field: str, what: str) -> NDArray[np.int64]:
+    """The integers that are written as floats, such as 2.0."""
+    with np.errstate(invalid="ignore"):
+        wrong = ~((np.floor(values) == values) & (np.abs(values) <= _EXACT))
+    if wrong.any():
+        example = float(values[np.argmax(wrong)])
+        raise FormatError(f"{what}: {field} is {example!r}, not a whole number", hint=DAMAGED_HINT)
+    return values.astype(np.int64)
 
 
 def _columns_from_csv(body: bytes, *, what: str) -> _Columns:
@@ -161,7 +196,7 @@ def _columns_from_csv(body: bytes, *, what: str) -> _Columns:
     if not text.endswith("\n"):
         # A file truncated inside its last number would otherwise pass with a wrong value.
         raise FormatError(f"{what} is empty or ends in the middle of a line: it is truncated", hint=DAMAGED_HINT)
-    lines = text.replace("\r\n", "\n").split("\n")[:-1]
+    lines = plain_lines(text, UNIONIZE_COLUMNS, what=what)
     header = _csv_header(lines[0], what=what)
     commas = lines[0].count(",")
     for number, line in enumerate(lines[1:], start=2):
@@ -169,11 +204,7 @@ def _columns_from_csv(body: bytes, *, what: str) -> _Columns:
             raise FormatError(
                 f"{what}, line {number}: {line.count(',') + 1} cells instead of {commas + 1}", hint=DAMAGED_HINT
             )
-    wanted = {column: _BOOL_TEXT if kind == "?" else kind for _, column, kind in UNIONIZE_FIELDS}
-    # Other columns are read as one character of text, since NumPy cannot skip a field of a structure.
-    layout = np.dtype([(f"{name}|{place}", wanted.get(name, "U1")) for place, name in enumerate(header)])
-    cells = _parsed_cells(lines[1:], layout, what=what)
-    columns = {name: cells[f"{name}|{place}"] for place, name in enumerate(header) if name in wanted}
+    columns = _parsed_columns(lines[1:], header, what=what)
     columns["is_injection"] = _booleans(columns["is_injection"], what=what)
     return {column: np.ascontiguousarray(columns[column]) for column in UNIONIZE_COLUMNS}
 
@@ -193,14 +224,29 @@ def _csv_header(line: str, *, what: str) -> list[str]:
     return header
 
 
-def _parsed_cells(lines: Sequence[str], layout: np.dtype[Any], *, what: str) -> NDArray[Any]:
-    if not lines:
-        return np.empty(0, layout)
+def _parsed_columns(lines: Sequence[str], header: Sequence[str], *, what: str) -> _Columns:
+    kinds = {column: _BOOL_TEXT if kind == "?" else kind for _, column, kind in UNIONIZE_FIELDS}
     try:
-        # np.loadtxt converts digits exactly, as float() does, and refuses everything that is not a number.
-        return np.loadtxt(lines, delimiter=",", dtype=layout, comments=None, ndmin=1)
+        return _parsed_cells(lines, header, kinds)
     except (ValueError, IndexError, OverflowError) as error:
-        raise FormatError(f"{what} is not a unionize table: {quoted(str(error))}", hint=DAMAGED_HINT) from error
+        integers = [name for name, kind in kinds.items() if kind == "i8"]
+        try:
+            # Integers may be written as floats, such as 2.0.
+            columns = _parsed_cells(lines, header, {**kinds, **dict.fromkeys(integers, "f8")})
+        except (ValueError, IndexError, OverflowError):
+            message = f"{what} is not a unionize table: {quoted(str(error))}"
+            raise FormatError(message, hint=DAMAGED_HINT) from error
+        for name in integers:
+            columns[name] = _whole_numbers(columns[name], field=name, what=what)
+        return columns
+
+
+def _parsed_cells(lines: Sequence[str], header: Sequence[str], kinds: Mapping[str, str]) -> _Columns:
+    # Other columns are read as one character of text, since NumPy cannot skip a field of a structure.
+    layout = np.dtype([(f"{name}|{place}", kinds.get(name, "U1")) for place, name in enumerate(header)])
+    # np.loadtxt converts digits exactly, as float() does, and refuses everything that is not a number.
+    cells = np.loadtxt(lines, delimiter=",", dtype=layout, comments=None, ndmin=1) if lines else np.empty(0, layout)
+    return {name: cells[f"{name}|{place}"] for place, name in enumerate(header) if name in kinds}
 
 
 def _booleans(words: NDArray[Any], *, what: str) -> NDArray[np.bool_]:
@@ -254,23 +300,77 @@ def _sorted_by_key(columns: _Columns, *, what: str) -> _Columns:
     return ordered
 
 
-def _hemispheres_add_up(columns: _Columns) -> bool:
-    """Whether left plus right equals both for every structure; columns are sorted, and a missing row counts as 0.
+def _check_sides(columns: _Columns, *, what: str) -> None:
+    """Check that left plus right equals both for every structure; columns are sorted, and a missing row counts as 0.
 
-    True within 1e-14 in all real tables, so a difference means that rows are missing.
+    They do within 1e-14 in all real tables, so a difference means that rows are missing or were changed. Values that
+    were rounded to six or more significant digits are accepted.
+
+    Raises
+    ------
+    FormatError
+        If they do not; the message names the first structure with its figures.
     """
     experiment, structure = columns["experiment_id"], columns["structure_id"]
     if not len(experiment):
-        return True
+        return
     starts = np.concatenate(([True], (experiment[1:] != experiment[:-1]) | (structure[1:] != structure[:-1])))
     group = np.cumsum(starts) * 2 + columns["is_injection"]
-    both = columns["hemisphere_id"] == 3
+    both = columns["hemisphere_id"] == _BOTH
     for name in ("sum_pixels", "projection_volume"):
         total = np.bincount(group, np.where(both, columns[name], 0.0))
         sides = np.bincount(group, np.where(both, 0.0, columns[name]))
-        if (np.abs(total - sides) > _ROUNDING * total).any():
-            return False
-    return True
+        difference = np.abs(total - sides)
+        wrong = np.flatnonzero(difference > _ROUNDING * total)
+        if not wrong.size:
+            continue
+        digits = _significant_digits(columns[name])
+        if digits is not None and digits >= _ENOUGH_DIGITS and (difference <= 10.0 ** (1 - digits) * total).all():
+            continue
+        decimals = _decimals(columns[name])
+        if decimals is not None and (difference <= 1.5 * 10.0**-decimals).all():
+            raise FormatError(
+                f"{what}: {name} was rounded to {decimals} decimals, too few for small structures: left and right do "
+                f"not add up to both hemispheres for {number_of(wrong.size, 'structure')}",
+                hint="Get the original table, or save it again with all digits.",
+            )
+        raise FormatError(
+            f"{what}: left and right do not add up to both hemispheres for {number_of(wrong.size, 'structure')}, so "
+            f"rows are missing or were changed: {_figures(columns, group == wrong[0], name)}",
+            hint="The table may be truncated between two rows, or saved for one hemisphere. Get it again from its "
+            "source.",
+        )
+
+
+def _figures(columns: _Columns, rows: NDArray[np.bool_], name: str) -> str:
+    """The values of one structure and part in each hemisphere."""
+    at = np.flatnonzero(rows)
+    found = dict(zip(columns["hemisphere_id"][at].tolist(), columns[name][at].tolist(), strict=True))
+    values = [f"{word} {found[side]:.8g}" if side in found else f"{word} no row" for side, word in _ABSOLUTE]
+    part = "injection" if columns["is_injection"][at[0]] else "projection"
+    return (
+        f"experiment {columns['experiment_id'][at[0]]}, structure {columns['structure_id'][at[0]]}, {part}: {name} "
+        f"{', '.join(values)}"
+    )
+
+
+def _significant_digits(values: NDArray[np.float64]) -> int | None:
+    """The number of significant digits to which values were rounded; None if there are more than nine."""
+    numbers = values[values > 0]
+    exponents = np.floor(np.log10(numbers))
+    for digits in range(1, _MOST_DIGITS + 1):
+        unit = 10.0 ** (exponents + 1 - digits)
+        if (np.abs(np.round(numbers / unit) * unit - numbers) <= 1e-12 * numbers).all():
+            return digits
+    return None
+
+
+def _decimals(values: NDArray[np.float64]) -> int | None:
+    """The number of decimals to which values were rounded; None if there are more than nine."""
+    for decimals in range(_MOST_DIGITS + 1):
+        if (np.abs(np.round(values, decimals) - values) <= 1e-12 * values).all():
+            return decimals
+    return None
 
 
 def _table(columns: _Columns, parts: frozenset[UnionizePart] | None, *, what: str) -> UnionizeTable:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.ingest import Snapshot, SnapshotDiff
+    from bsv_store.catalog.ingest.unionize_history import ReplacedUnionizes
     from bsv_store.catalog.selection.exclusions import ExcludedExperiment
     from bsv_store.catalog.selection.saved import SavedSelection
     from bsv_store.catalog.selection.selection import Selection, SelectionLike
@@ -93,6 +94,7 @@ class Catalog:
         hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] = ("ipsilateral", "contralateral"),
         measure: Measure = "normalized_projection_volume",
         statistic: MatrixStatistic = "mean",
+        missing: MissingPolicy = "leave_out",
     ) -> pd.DataFrame:
         """The projection matrix: a measure by source (or experiment) and target structure.
 
@@ -115,6 +117,9 @@ class Catalog:
             Of the unionize rows outside the injection site.
         statistic : {'mean', 'median', 'n'}
             Over the experiments of a source; 'n' is their number.
+        missing : {'leave_out', 'error'}
+            What to do about experiments whose unionize table is not in the store: leave them out with a
+            `MissingUnionizesWarning`, or raise `MissingDataError`.
 
         Returns
         -------
@@ -144,6 +149,7 @@ class Catalog:
                 hemisphere=hemisphere,
                 measure=measure,
                 statistic=statistic,
+                missing=missing,
             )
 
     def matrix_sql(
@@ -247,6 +253,20 @@ class Catalog:
 
         with self._database.reading() as connection:
             return snapshots(connection)
+
+    def unionize_history(self, selection: SelectionLike | None = None) -> list[ReplacedUnionizes]:
+        """The unionize tables that were replaced, by experiment, the oldest first, with their hashes and origin.
+
+        Parameters
+        ----------
+        selection : Selection or experiment ids, optional
+            By default all experiments that are neither withdrawn nor on the exclusion list.
+        """
+        from bsv_store.catalog.ingest.unionize_history import unionize_history
+        from bsv_store.catalog.selection.resolve import resolve
+
+        with self._database.reading() as connection:
+            return unionize_history(connection, resolve(connection, selection_or_all(selection)))
 
     def diff(self, old: int, new: int) -> SnapshotDiff:
         """The differences between two snapshots of the experiment list.

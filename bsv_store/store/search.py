@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.selection.selection import SelectionLike
     from bsv_store.catalog.structures import StructureRef
-    from bsv_store.vocabulary import InjectionScope, Measure, MeasuredHemisphere, VolumeKind
+    from bsv_store.vocabulary import InjectionScope, Measure, MeasuredHemisphere, MissingPolicy, VolumeKind
     from bsv_store.volumes.files import StoreFiles
 
 
@@ -90,6 +90,7 @@ class Search:
         threshold: float = 0.0,
         hemisphere: MeasuredHemisphere = "both",
         limit: int | None = None,
+        missing: MissingPolicy = "leave_out",
     ) -> pd.DataFrame:
         """Experiments that project to one of the target structures, the strongest first.
 
@@ -111,6 +112,9 @@ class Search:
             Hemisphere of the target.
         limit : int, optional
             Maximum number of rows to return.
+        missing : {'leave_out', 'error'}
+            What to do about experiments whose unionize table is not in the store: leave them out with a
+            `MissingUnionizesWarning`, or raise `MissingDataError`.
         """
         from bsv_store.catalog.search.target import search_targets
 
@@ -123,6 +127,7 @@ class Search:
                 threshold=threshold,
                 hemisphere=hemisphere,
                 limit=limit,
+                missing=missing,
             )
 
     def injections(
@@ -170,6 +175,7 @@ class Search:
         measure: Measure = "projection_density",
         hemisphere: MeasuredHemisphere = "both",
         limit: int | None = None,
+        missing: MissingPolicy = "leave_out",
     ) -> pd.DataFrame:
         """Experiments by the correlation of their projections with those of one experiment, the most similar first.
 
@@ -193,6 +199,9 @@ class Search:
         hemisphere : {'both', 'left', 'right', 'ipsilateral', 'contralateral'}
         limit : int, optional
             Maximum number of rows to return.
+        missing : {'leave_out', 'error'}
+            What to do about experiments whose unionize table is not in the store: leave them out with a
+            `MissingUnionizesWarning`, or raise `MissingDataError`.
 
         Raises
         ------
@@ -213,6 +222,7 @@ class Search:
                 measure=measure,
                 hemisphere=hemisphere,
                 limit=limit,
+                missing=missing,
             )
 
     def point(

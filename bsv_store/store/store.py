@@ -12,7 +12,7 @@ from bsv_store import check
 from bsv_store.config import read_store_config
 from bsv_store.errors import StoreMismatchError
 from bsv_store.store.connection import check_store, connect
-from bsv_store.vocabulary import VOLUME_KINDS
+from bsv_store.vocabulary import MISSING_POLICIES, VOLUME_KINDS
 
 if TYPE_CHECKING:
     from datetime import date
@@ -188,13 +188,18 @@ class Store:
             catalog = catalog_status(connection)
         return StoreStatus(self.path, self.config.store_id, self.config.database, schema.HEAD, catalog)
 
-    def select(self, selection: SelectionLike | None = None) -> tuple[int, ...]:
+    def select(
+        self, selection: SelectionLike | None = None, *, missing: MissingPolicy = "leave_out"
+    ) -> tuple[int, ...]:
         """Ids of the selected experiments, ascending.
 
         Parameters
         ----------
         selection : Selection or experiment ids, optional
             By default all experiments that are neither withdrawn nor on the exclusion list.
+        missing : {'leave_out', 'error'}
+            What to do if experiments may match by their targets, but their unionize tables are not in the store: leave
+            them out with a `MissingUnionizesWarning`, or raise `MissingDataError`.
 
         Raises
         ------
@@ -203,17 +208,25 @@ class Store:
         """
         from bsv_store.catalog.selection.resolve import resolve
         from bsv_store.catalog.selection.selection import selection_or_all
+        from bsv_store.catalog.without_unionizes import report_unmeasured
 
+        policy = check.choice("missing", missing, MISSING_POLICIES).name
         with self.database.reading() as connection:
-            return resolve(connection, selection_or_all(selection))
+            ids = resolve(connection, selection_or_all(selection))
+            report_unmeasured(connection, selection_or_all(selection), missing=policy)
+        return ids
 
-    def experiments(self, selection: SelectionLike | None = None) -> pd.DataFrame:
+    def experiments(
+        self, selection: SelectionLike | None = None, *, missing: MissingPolicy = "leave_out"
+    ) -> pd.DataFrame:
         """The selected experiments, one row each, with the columns of the view ``experiments``.
 
         Parameters
         ----------
         selection : Selection or experiment ids, optional
             By default all experiments that are neither withdrawn nor on the exclusion list.
+        missing : {'leave_out', 'error'}
+            As for `select`.
 
         Raises
         ------
@@ -224,7 +237,7 @@ class Store:
         from bsv_store.catalog.tables.frames import experiments_frame
 
         with self.database.reading() as connection:
-            return experiments_frame(connection, selection_or_all(selection))
+            return experiments_frame(connection, selection_or_all(selection), missing=missing)
 
     def sql(
         self,
@@ -340,22 +353,39 @@ class Store:
             allow_shrinking=check.boolean("allow_shrinking", allow_shrinking),
         )
 
-    def ingest_unionizes(self, file: Path | str) -> IngestReport:
+    def ingest_unionizes(
+        self, file: Path | str, *, upstream_date: date | None = None, replace: bool = False
+    ) -> IngestReport:
         """Store unionize tables from a file.
+
+        A table that the store has from elsewhere is replaced only by one that is newer by the dates of both. The hash,
+        date and source of a replaced table stay in the store, see `Catalog.unionize_history`.
 
         Parameters
         ----------
         file : path
-            A reply of the Allen API as JSON, or the CSV of an AllenSDK cache.
+            A reply of the Allen API as JSON, or the CSV of an AllenSDK cache; also compressed with gzip.
+        upstream_date : datetime.date, optional
+            Date of the table. By default the date in the file's name, else it is not known.
+        replace : bool
+            Replace tables of the store whatever their dates, and store rows whose injection volume differs from that
+            of the experiment list. Tables that are not complete are refused all the same.
 
         Raises
         ------
         FormatError, UnknownExperimentError
             If the file is not valid, or one of its experiments is not in the catalog. Nothing is stored then.
+        IncompleteTableError
+            If rows of an experiment are missing, as in a table saved for some structures only. Nothing is stored then.
+        InputError
+            Unless ``replace``: if the table would replace another one that may be newer, or the injection volume of its
+            root differs from that of the experiment list. Nothing is stored then.
         """
         from bsv_store.acquisition.ingest_files import ingest_unionize_file
 
-        return ingest_unionize_file(self.database, check.path("file", file))
+        return ingest_unionize_file(
+            self.database, check.path("file", file), upstream_date=upstream_date, replace=replace
+        )
 
     def ingest_annotation(self, file: Path | str, *, replace: bool = False) -> AnnotationReport:
         """Store the annotation of the CCFv3 from an NRRD file.
@@ -801,6 +831,7 @@ class Store:
         from bsv_store.averaging.grouping.grouping import as_grouping
         from bsv_store.averaging.recipe import Recipe
         from bsv_store.catalog.selection.selection import as_selection
+        from bsv_store.catalog.without_unionizes import report_unmeasured
         from bsv_store.datasets.aggregate import aggregate
 
         recipe = Recipe(
@@ -817,6 +848,9 @@ class Store:
             missing=missing,
             dtype=dtype,
         )
+        if any(leaf.projecting_to is not None for leaf in recipe.selection.leaves()):
+            with self.database.reading() as connection:
+                report_unmeasured(connection, recipe.selection, missing="leave_out")
         return aggregate(
             self.database, self.files, recipe, name=name, progress=progress, executor=executor, workers=workers
         )
@@ -845,6 +879,9 @@ class Store:
     def _nonempty(self, selection: SelectionLike) -> tuple[int, ...]:
         from bsv_store.catalog.selection.resolve import resolve_nonempty
         from bsv_store.catalog.selection.selection import as_selection
+        from bsv_store.catalog.without_unionizes import report_unmeasured
 
         with self.database.reading() as connection:
-            return resolve_nonempty(connection, as_selection(selection))
+            ids = resolve_nonempty(connection, as_selection(selection))
+            report_unmeasured(connection, as_selection(selection), missing="leave_out")
+        return ids

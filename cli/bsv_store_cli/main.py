@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bsv_store import __version__
-from bsv_store.errors import BsvStoreError
+from bsv_store.errors import BsvStoreError, BsvStoreWarning
 from bsv_store_cli.help import Group
 from bsv_store_cli.output.formats import discard_output
 from bsv_store_cli.output.messages import complain, note
@@ -87,7 +91,27 @@ def main() -> None:
         # Characters that the terminal cannot show become escapes.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(_run())
+    with _warnings_as_notes():
+        sys.exit(_run())
+
+
+@contextmanager
+def _warnings_as_notes() -> Iterator[None]:
+    """Print the warnings of bsv-store as messages, each once."""
+    printed: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", BsvStoreWarning)
+        show = warnings.showwarning
+
+        def print_warning(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if not isinstance(message, BsvStoreWarning):
+                show(message, category, *rest, **more)
+            elif str(message) not in printed:
+                printed.add(str(message))
+                note(f"{message.message}." + (f"\n{message.hint}" if message.hint else ""))
+
+        warnings.showwarning = print_warning
+        yield
 
 
 def _run() -> int:

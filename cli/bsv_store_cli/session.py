@@ -13,8 +13,6 @@ from bsv_store_cli.output.messages import note
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pandas as pd
-
     from bsv_store.catalog.selection.selection import Selection
     from bsv_store.store.store import Store
 
@@ -43,10 +41,12 @@ def require_experiments(store: Store, selection: Selection) -> tuple[int, ...]:
         If no experiment matches. The hint says why.
     """
     from bsv_store.catalog.selection.resolve import resolve_nonempty
+    from bsv_store.catalog.without_unionizes import report_unmeasured
 
-    note_unmeasured(store, selection)
     with store.database.reading() as connection:
-        return resolve_nonempty(connection, selection)
+        ids = resolve_nonempty(connection, selection)
+        report_unmeasured(connection, selection, missing="leave_out")
+    return ids
 
 
 def note_mistaken_lines(selection: Selection) -> None:
@@ -57,28 +57,4 @@ def note_mistaken_lines(selection: Selection) -> None:
         note(
             f"{name} is the name of an allele, which Allen lists for mice that also carry a Cre line.\n"
             "For mice without a transgenic line use --line wild-type."
-        )
-
-
-def note_without_unionizes(frame: pd.DataFrame) -> None:
-    """Print how many experiments are left out of a result because their unionize tables are not in the store."""
-    unknown = frame.attrs["without_unionizes"]
-    if unknown:
-        note(
-            f"{len(unknown):,} of the selected experiments are left out: their unionize tables are not in the store.\n"
-            "Download them: bsv-store sync unionizes, with the same selection or --all."
-        )
-
-
-def note_unmeasured(store: Store, selection: Selection) -> None:
-    """Print for how many experiments the targets are unknown, because their unionize tables are not in the store."""
-    from bsv_store.catalog.selection.resolve import unmeasured
-
-    with store.database.reading() as connection:
-        unknown = unmeasured(connection, selection)
-    if unknown:
-        note(
-            f"{len(unknown):,} more experiments may match: their unionize tables are not in the store.\n"
-            "Download them: bsv-store sync unionizes, with the same options but without --projecting-to\n"
-            "(with --all if there are no other options)."
         )

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import select, update
@@ -10,7 +12,7 @@ from bsv_store.acquisition.tasks.unionizes import UnionizeTask
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.task import RunControl
 from bsv_store.catalog.database.models import Claim, Unionize, UnionizeCoverage
-from bsv_store.errors import UnknownExperimentError, UpstreamError
+from bsv_store.errors import MissingDataError, UnknownExperimentError, UpstreamError
 from bsv_store.progress import NO_PROGRESS
 from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
@@ -160,6 +162,62 @@ def test_an_experiment_without_rows_upstream_is_reported(
     assert [failure.experiment_id for failure in report.failed] == [first]
     assert f"no unionize rows of experiment {first}" in report.failed[0].reason
     assert server.requests.total == 1
+
+
+@pytest.mark.parametrize(
+    ("dropped", "reason"),
+    [
+        (lambda row: row["structure_id"] == 997, "of 38 measured structures: root"),
+        (lambda row: row["structure_id"] % 2, "measured structures: "),
+        (
+            lambda row: row["structure_id"] == 997 and row["is_injection"],
+            "inside the injection site .* structure: root",
+        ),
+    ],
+    ids=["root", "half of the structures", "the root inside the injection"],
+)
+def test_a_reply_without_some_rows_is_refused_and_asked_for_again(
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, dropped: Any, reason: str
+) -> None:
+    first, *others = atlas.experiment_ids
+
+    def drop(body: bytes) -> bytes:
+        reply = json.loads(body)
+        reply["msg"] = [row for row in reply["msg"] if row["section_data_set_id"] != first or not dropped(row)]
+        reply["total_rows"] = reply["num_rows"] = len(reply["msg"])
+        return json.dumps(reply).encode()
+
+    server.fail(lambda request: str(first) in request.line, Substitute(drop), times=None)
+    report = catalog.sync_unionizes(atlas.experiment_ids, api_url=server.url)
+    assert set(report.fetched) == set(others)
+    (failure,) = report.failed
+    assert failure.experiment_id == first
+    assert re.search(rf"the reply of the Allen API is not complete: .*{reason}", failure.reason)
+    with pytest.raises(MissingDataError):
+        catalog.catalog.unionizes([first])
+
+    server.faults.clear()
+    assert catalog.sync_unionizes(atlas.experiment_ids, api_url=server.url).fetched == (first,)
+
+
+def test_a_current_table_replaces_an_older_one_which_stays_in_the_history(
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    first = atlas.experiment_ids[0]
+
+    def renew(body: bytes) -> bytes:
+        return body.replace(b'"max_voxel_density":', b'"max_voxel_density":0.25,"former":')
+
+    server.fail(str(first), Substitute(renew))
+    catalog.sync_unionizes([first], api_url=server.url)
+    catalog.sync_unionizes([first], refresh=True, api_url=server.url)
+    history = catalog.catalog.unionize_history([first])
+    assert [(each.part, each.source.startswith(server.url)) for each in history] == [
+        ("injection", True),
+        ("projection", True),
+    ]
+    assert history[0].upstream_date == datetime.now(UTC).date()
+    assert history[0].injection_volume == pytest.approx(atlas.experiment(first).injection_volume)
 
 
 def test_unknown_experiments_are_named_before_anything_is_asked(

@@ -84,16 +84,17 @@ def test_without_structures_nothing_can_be_checked(store: Store) -> None:
 
 def test_the_revision_goes_down_and_up_and_keeps_every_other_row(filled: Store) -> None:
     # The others came with the next revision.
-    others = sorted(set(Base.metadata.tables) - {"annotation", "catalog_change", "dataset_answer"})
-    before = dump(filled.database, *others)
+    others = sorted(set(Base.metadata.tables) - {"annotation", "catalog_change", "dataset_answer", "unionize_revision"})
+    later = {"unionize_coverage": "remark", "dataset_member": "divisor_source"}
+    before = dump(filled.database, *others, without=later)
     assert sum(map(len, before.values())) > 100
     schema.downgrade(filled.database, "0003")
     with filled.database.reading() as connection:
         assert "annotation" not in inspect(connection).get_table_names()
         assert schema.current_revision(connection) == "0003"
-    assert dump(filled.database, *others) == before
+    assert dump(filled.database, *others, without=later) == before
     schema.upgrade(filled.database)
-    assert dump(filled.database, *others) == before
+    assert dump(filled.database, *others, without=later) == before
     assert dump(filled.database, "annotation") == {"annotation": []}
     with filled.database.writing() as connection:
         record_annotation(connection, FILE)

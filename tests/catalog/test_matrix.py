@@ -12,6 +12,9 @@ import pytest
 from bsv_store import Selection, Store
 from bsv_store.errors import EmptySelectionError, InputError, UnknownStructureError
 
+# What is left out is tested in test_without_unionizes.py.
+pytestmark = pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
+
 MEASURED = Selection(ids=[101, 102, 103, 201])
 TARGETS = ["CM", "VISpm", "CP"]
 
@@ -167,7 +170,7 @@ def test_real_experiments_as_pandas_has_them(
     )
     order = pairs(atlas_psu, "SELECT acronym, id FROM structure")
     graph = pairs(atlas_psu, "SELECT acronym, graph_order FROM structure")
-    assert frame.shape == (40, 840)
+    assert frame.shape == (40, 832)
     assert [graph[name] for name in frame.columns] == sorted(graph[name] for name in frame.columns)
     expected = wide.reindex(index=frame.index, columns=[order[name] for name in frame.columns]).fillna(0.0)
     np.testing.assert_array_equal(frame.to_numpy(), expected.to_numpy())

@@ -13,6 +13,9 @@ from bsv_store.catalog.tables.frames import injection_volumes, uncovered_among
 from bsv_store.errors import InputError, MissingDataError, UnknownExperimentError, UnknownStructureError
 from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS, EXPERIMENTS, unionize_rows
 
+# What is left out is tested in test_without_unionizes.py.
+pytestmark = pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
+
 UNIONIZE_COLUMNS = tuple(next(unionize_rows()))
 
 # -- experiments ------------------------------------------------------------------------------------------------------

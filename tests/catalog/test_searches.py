@@ -12,6 +12,9 @@ import pytest
 from bsv_store import Selection, Store
 from bsv_store.errors import InputError, MissingDataError, SelectionError, UnknownExperimentError, UnknownStructureError
 
+# What is left out is tested in test_without_unionizes.py.
+pytestmark = pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
+
 UNIONIZE_STRUCTURE_SET_ID = 184527634
 FOUND_COLUMNS = (
     "experiment_id",

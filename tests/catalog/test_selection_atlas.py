@@ -15,6 +15,9 @@ from bsv_store.catalog.structures import ancestry
 from bsv_store.catalog.tables.frames import injection_volumes
 from bsv_store.errors import SelectionError, UnknownStructureError
 
+# What is left out is tested in test_without_unionizes.py.
+pytestmark = pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
+
 INSIDE = """
 select e.experiment_id from experiments as e
 join structure_ancestor as a on a.descendant_id = e.primary_structure_id

@@ -26,6 +26,9 @@ from tests.catalog.small_catalog import (
     unionize_rows,
 )
 
+# What is left out is tested in test_without_unionizes.py.
+pytestmark = pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
+
 # -- the model --------------------------------------------------------------------------------------------------------
 
 _PARENTS = {id_: parent for id_, _, _, parent in STRUCTURES}

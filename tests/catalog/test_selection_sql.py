@@ -16,6 +16,9 @@ from bsv_store.errors import EmptySelectionError, SelectionError, UnknownExperim
 from bsv_store.models import Experiment
 from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS
 
+# What is left out is tested in test_without_unionizes.py.
+pytestmark = pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
+
 
 def ids(store: Store, **criteria: Any) -> tuple[int, ...]:
     return store.select(Selection(**criteria))

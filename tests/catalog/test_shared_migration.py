@@ -20,8 +20,10 @@ LATER = {
     "dataset_check",
     "dataset_group",
     "dataset_member",
+    "unionize_revision",
     "volume_block_hashes",
 }
+LATER_COLUMNS = {"unionize_coverage": "remark"}
 OLD = tuple(sorted(set(Base.metadata.tables) - NEW - LATER))
 
 
@@ -39,17 +41,17 @@ def indexed_columns(store: Store) -> list[str | None]:
 
 
 def test_down_and_up_keep_every_row(filled: Store) -> None:
-    before = dump(filled.database, *OLD)
+    before = dump(filled.database, *OLD, without=LATER_COLUMNS)
     assert sum(map(len, before.values())) > 100
     assert "projection_energy" in indexed_columns(filled)
     schema.downgrade(filled.database, "0001")
-    assert dump(filled.database, *OLD) == before
+    assert dump(filled.database, *OLD, without=LATER_COLUMNS) == before
     assert "projection_energy" not in indexed_columns(filled)
     with filled.database.reading() as connection:
         assert not NEW & set(inspect(connection).get_table_names())
         assert schema.current_revision(connection) == "0001"
     schema.upgrade(filled.database)
-    assert dump(filled.database, *OLD) == before
+    assert dump(filled.database, *OLD, without=LATER_COLUMNS) == before
     assert dump(filled.database, *sorted(NEW)) == {"exclusion": [], "named_selection": []}
     filled.catalog.exclude([101], "bad section")
     assert 101 not in filled.select(Selection(injected_in="VISp"))

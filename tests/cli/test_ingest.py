@@ -160,11 +160,11 @@ def test_ingested_files_are_reported_if_the_store_fails_later(
     take_in = Store.ingest_unionizes
     calls: list[Any] = []
 
-    def fail_at_second(store: Store, file: Path) -> Any:
+    def fail_at_second(store: Store, file: Path, **options: Any) -> Any:
         calls.append(file)
         if len(calls) == 2:
             raise NoSpaceError("no space left")
-        return take_in(store, file)
+        return take_in(store, file, **options)
 
     monkeypatch.setattr(Store, "ingest_unionizes", fail_at_second)
     done = run("ingest", "unionizes", files["unionizes"], files["unionizes"], store=own_filled).refused(7, "no space")

@@ -12,6 +12,9 @@ from bsv_store.catalog.tables.views import VIEWS
 from tests.cli.conftest import ATLAS, UNMEASURED, VISP, WILD_TYPE_VISP
 from tests.cli.running import Runner
 
+# What is left out is tested in test_without_unionizes.py.
+pytestmark = pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
+
 
 def _ids(text: str) -> tuple[int, ...]:
     return tuple(int(line) for line in text.splitlines())

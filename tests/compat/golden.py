@@ -82,6 +82,12 @@ def reference(golden: Path, groups: list[list[int]], *, normalize: bool) -> NDAr
     return result
 
 
+def listed_volume(data: Path, experiment_id: int) -> float:
+    """Injection volume of an experiment in the real list, mm3."""
+    with (data / "allenAtlasProjection_info.csv").open(newline="") as file:
+        return next(float(row["injection-volume"]) for row in csv.DictReader(file) if int(row["id"]) == experiment_id)
+
+
 def structure_of(data: Path) -> dict[int, str]:
     """Acronym of the primary structure by experiment id, from the real list."""
     with (data / "allenAtlasProjection_info.csv").open(newline="") as file:

@@ -12,7 +12,7 @@ import pytest
 from bsv_store import Store
 from bsv_store.compat import fetch_connectivity_data
 from bsv_store.errors import MissingDataError
-from tests.compat.golden import cases, reference, structure_of, wire_root, wire_volume
+from tests.compat.golden import cases, listed_volume, reference, structure_of, wire_root, wire_volume
 
 DEFAULTS: dict[str, Any] = {
     "file_name": "",
@@ -136,25 +136,28 @@ def test_regions_match_through_the_ontology_not_by_prefix(filled: tuple[Store, P
     assert (bsv["group_sizes"][1], ours["group_sizes"][1]) == (by_prefix, exactly)
 
 
-@pytest.mark.parametrize(
-    ("name", "without", "reason"),
-    [
-        ("missing-density", 100141599, "the projection_density at 100 um is not in the store"),
-        ("missing-summary-injection-volume", 571100135, "no unionize rows"),
-    ],
-)
-def test_missing_data_are_an_error_or_left_out_and_reported(
-    filled: tuple[Store, Path], golden: Path, name: str, without: int, reason: str
-) -> None:
+def test_missing_data_are_an_error_or_left_out_and_reported(filled: tuple[Store, Path], golden: Path) -> None:
+    name, without = "missing-density", 100141599
     with pytest.raises(MissingDataError, match=str(without)):
         run(filled, golden, name)
     combined, _, _, info = run(filled, golden, name, missing="leave_out")
     ids = [i for i in cases(golden)[name]["experiment_ids"] if i != without]
     assert list(info["left_out"]) == [without]
-    assert reason in info["left_out"][without]
+    assert "the projection_density at 100 um is not in the store" in info["left_out"][without]
     assert info["group_sizes"] == [len(ids)]
-    normalize = name == "missing-summary-injection-volume"
-    expected = sum(wire_volume(golden, i) / (wire_root(golden, i)[3] if normalize else 1) for i in ids) / len(ids)
+    expected = sum(wire_volume(golden, i) for i in ids) / len(ids)
+    np.testing.assert_allclose(combined[..., 0], expected, rtol=1e-12, atol=1e-15)
+
+
+def test_without_a_summary_the_injection_volume_of_the_list_is_the_divisor(
+    filled: tuple[Store, Path], golden: Path, data: Path
+) -> None:
+    name, without = "missing-summary-injection-volume", 571100135
+    combined, _, _, info = run(filled, golden, name)
+    ids = cases(golden)[name]["experiment_ids"]
+    assert info["left_out"] == {}
+    divisors = {i: listed_volume(data, i) if i == without else wire_root(golden, i)[3] for i in ids}
+    expected = sum(wire_volume(golden, i) / divisor for i, divisor in divisors.items()) / len(ids)
     np.testing.assert_allclose(combined[..., 0], expected, rtol=1e-12, atol=1e-15)
 
 

@@ -12,7 +12,7 @@ from bsv_store import Selection, Store
 from bsv_store.catalog.database.models import Experiment
 from bsv_store.compat import fetch_connectivity_data
 from bsv_store.errors import DamagedFileError, InputError, MissingDataError
-from tests.datasets.world import BY_ID, add_unionizes, fill, voxels
+from tests.datasets.world import BY_ID, add_unionizes, fill, forget_listed_volumes, voxels
 
 DAMAGED = 2
 
@@ -69,6 +69,7 @@ def test_withdrawn_experiments_named_by_id_are_used(store: Store) -> None:
 )
 def test_missing_data_are_reported_as_by_aggregate(store: Store, present: Any, options: Any) -> None:
     fill(store, **present)
+    forget_listed_volumes(store)
     with store.database.writing() as connection:
         # The coordinate would tell the side too.
         values = {"injected_hemisphere": None, "hemisphere_source": None}
@@ -134,6 +135,7 @@ def test_bsv_rules_accept_regions_listed_twice(store: Store) -> None:
 
 def test_injection_rows_that_arrive_later_make_an_experiment_usable(store: Store) -> None:
     fill(store, unionizes=[1])
+    forget_listed_volumes(store)
     assert average(store, [1, 2], missing="leave_out")[3]["group_sizes"] == [1]
     add_unionizes(store, [2])
     assert average(store, [1, 2])[3]["group_sizes"] == [2]

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sqlalchemy import update
 
 from bsv_store import Selection, by_coordinate, by_field, by_region, open_store
 from bsv_store.averaging import inputs as inputs_module
 from bsv_store.averaging import passes
+from bsv_store.catalog.database.models import Experiment
 from bsv_store.datasets import compute as compute_module
 from bsv_store.errors import (
     DamagedFileError,
@@ -31,6 +33,7 @@ from tests.datasets.world import (
     ask,
     change_experiments,
     fill,
+    forget_listed_volumes,
     voxels,
 )
 
@@ -204,6 +207,7 @@ def test_volumes_of_experiments_in_no_group_are_not_needed(store: Store) -> None
 
 def test_missing_injection_volume_is_an_error_never_a_division_by_one(store: Store) -> None:
     fill(store, unionizes=(1, 2, 3, 4))
+    forget_listed_volumes(store)
     with pytest.raises(MissingDataError, match=r"injection volume .*\b5\b") as caught:
         ask(store, normalize="injection_volume")
     assert "Sync the unionize tables: bsv-store sync unionizes --ids 5" in str(caught.value.hint)
@@ -211,6 +215,33 @@ def test_missing_injection_volume_is_an_error_never_a_division_by_one(store: Sto
     assert [member.experiment_id for member in left_out] == [5]
     add_unionizes(store, [5])
     assert ask(store, normalize="injection_volume").groups[0].n == 5
+
+
+def test_without_unionize_rows_the_injection_volume_of_the_list_is_the_divisor(store: Store) -> None:
+    fill(store, unionizes=(1, 2, 3, 4))
+    version = ask(store, normalize="injection_volume")
+    assert version.left_out == ()
+    members = version.members.set_index("experiment_id")
+    assert members["divisor_source"].dropna().to_dict() == {5: "list"}
+    assert members.loc[5, "divisor"] == BY_ID[5].volume
+    assert {each.experiment_id: each.divisor_source for each in store.dataset("test").experiments}[5] == "list"
+
+    add_unionizes(store, [5])
+    (report,) = store.datasets.stale("test")
+    assert [(change.experiment_id, change.reason) for change in report.members.changed] == [
+        (5, "divisor from the unionize rows instead of the list")
+    ]
+    again = ask(store, normalize="injection_volume")
+    assert again.fingerprint != version.fingerprint
+    np.testing.assert_array_equal(again.mean, version.mean)
+
+
+def test_the_volume_of_an_older_registration_is_no_divisor(store: Store) -> None:
+    fill(store, unionizes=(1, 2, 3, 4))
+    with store.database.writing() as connection:
+        connection.execute(update(Experiment).where(Experiment.id == 5).values(source_kind="csv_2016"))
+    with pytest.raises(MissingDataError, match=r"the injection volume is not known \(no unionize rows\).*\b5\b"):
+        ask(store, normalize="injection_volume")
 
 
 def test_unknown_injected_side_is_an_error_where_the_rule_needs_it(store: Store) -> None:

@@ -15,6 +15,7 @@ from bsv_store.errors import MissingDataError
 from tests.compat.golden import (
     cases,
     fill_catalog,
+    listed_volume,
     make_bsv_cache,
     reference,
     structure_of,
@@ -41,7 +42,8 @@ SAME_AS_BSV = (
 )
 BY_THE_TRUE_SIDE = ("subtract", "subtract-injection-volume", "regions-2-subtract")
 BY_THE_ONTOLOGY = ("regions-4",)
-WITHOUT_DATA = {"missing-density": 100141599, "missing-summary-injection-volume": 571100135}
+WITHOUT_DATA = {"missing-density": 100141599}
+BY_THE_LIST = {"missing-summary-injection-volume": 571100135}
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +84,7 @@ def close(actual: Any, expected: Any) -> None:
 
 
 def test_every_case_is_asked(golden: Path) -> None:
-    asked = {*SAME_AS_BSV, *BY_THE_TRUE_SIDE, *BY_THE_ONTOLOGY, *WITHOUT_DATA}
+    asked = {*SAME_AS_BSV, *BY_THE_TRUE_SIDE, *BY_THE_ONTOLOGY, *WITHOUT_DATA, *BY_THE_LIST}
     assert asked == set(cases(golden))
 
 
@@ -148,13 +150,26 @@ def test_missing_data_are_an_error_or_left_out(store: Store, golden: Path, case:
     version = ask(store, golden, case, missing="leave_out")
     assert [left.experiment_id for left in version.left_out] == [without]
     ids = [i for i in cases(golden)[case]["experiment_ids"] if i != without]
-    expected = plain_mean(golden, ids, normalize=case == "missing-summary-injection-volume")
-    np.testing.assert_allclose(version.mean[0], expected, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(version.mean[0], plain_mean(golden, ids), rtol=1e-12, atol=1e-15)
 
 
-def plain_mean(golden: Path, ids: list[int], *, normalize: bool = False) -> NDArray[np.float64]:
+@pytest.mark.parametrize("case", BY_THE_LIST)
+def test_without_a_summary_the_injection_volume_of_the_list_is_the_divisor(
+    store: Store, golden: Path, data: Path, case: str
+) -> None:
+    without, ids = BY_THE_LIST[case], cases(golden)[case]["experiment_ids"]
+    version = ask(store, golden, case)
+    assert version.left_out == ()
+    sources = version.members.set_index("experiment_id")["divisor_source"]
+    assert sources[sources.notna()].to_dict() == {without: "list"}
+    divisors = {i: listed_volume(data, i) if i == without else wire_root(golden, i)[3] for i in ids}
+    total = sum(wire_volume(golden, i) / divisor for i, divisor in divisors.items())
+    np.testing.assert_allclose(version.mean[0], np.asarray(total) / len(ids), rtol=1e-12, atol=1e-15)
+
+
+def plain_mean(golden: Path, ids: list[int]) -> NDArray[np.float64]:
     if not ids:
         return np.zeros((132, 80, 114))
-    divisors = [wire_root(golden, i)[3] if normalize else 1.0 for i in ids]
+    divisors = [1.0 for _ in ids]
     total = sum(wire_volume(golden, i) / divisor for i, divisor in zip(ids, divisors, strict=True))
     return np.asarray(total) / len(ids)

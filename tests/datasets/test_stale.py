@@ -13,7 +13,16 @@ from bsv_store.averaging import inputs as inputs_module
 from bsv_store.datasets.history import stale as stale_module
 from bsv_store.errors import StoreError
 from tests.counting import counted
-from tests.datasets.world import FACTS, add_unionizes, add_volume, ask, change_experiments, fill, remove_volume
+from tests.datasets.world import (
+    FACTS,
+    add_unionizes,
+    add_volume,
+    ask,
+    change_experiments,
+    fill,
+    forget_listed_volumes,
+    remove_volume,
+)
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -46,6 +55,7 @@ def test_changed_inputs_are_named(filled: Store) -> None:
 
 def test_data_that_came_later_make_a_version_stale(store: Store) -> None:
     fill(store, volumes=(1, 2), unionizes=(1, 2))
+    forget_listed_volumes(store)
     ask(store, missing="leave_out", normalize="injection_volume")
     add_volume(store, 4)
     (report,) = store.datasets.stale("test")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 from bsv_store import DatasetVersion, Selection
 from bsv_store.catalog.annotations import record_annotation
-from bsv_store.catalog.database.models import StoredVolume
+from bsv_store.catalog.database.models import Experiment, StoredVolume
 from bsv_store.catalog.ingest import ingest_experiments, ingest_structures, ingest_unionizes
 from bsv_store.catalog.records import (
     ROOT_STRUCTURE_ID,
@@ -131,6 +131,12 @@ def fill_with(store: Store, facts: Sequence[Fact]) -> None:
     add_root_rows(store, facts)
     for fact in facts:
         add_volume(store, fact.id)
+
+
+def forget_listed_volumes(store: Store) -> None:
+    """Make the experiment list one without injection volumes, so that only unionize rows have them."""
+    with store.database.writing() as connection:
+        connection.execute(update(Experiment).values(injection_volume=None))
 
 
 def add_unionizes(store: Store, ids: Iterable[int]) -> None:

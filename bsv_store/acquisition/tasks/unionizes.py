@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
@@ -13,7 +14,9 @@ from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.ingest import ingest_unionizes
 from bsv_store.catalog.records import UnionizeTable
 from bsv_store.checkpoints import checkpoint
+from bsv_store.errors import IncompleteReplyError, IncompleteTableError
 from bsv_store.sources.allen import AllenClient, Reply
+from bsv_store.sources.allen.transfer import RETRY_HINT
 
 UNIONIZE_BATCH = 10
 """Experiments of one request: 16 MB of JSON, 26,000 rows."""
@@ -70,7 +73,19 @@ class UnionizeTask(Task[Reply[UnionizeTable]]):
             ours.intersection_update(keys[key] for key in claims.confirmed(connection, keys))
             return ours
 
-        report = ingest_unionizes(self._database, reply.value, source=reply.source, kind="api", fence=still_ours)
+        try:
+            report = ingest_unionizes(
+                self._database,
+                reply.value,
+                source=reply.source,
+                kind="api",
+                upstream_date=datetime.now(UTC).date(),
+                fence=still_ours,
+            )
+        except IncompleteTableError as error:
+            raise IncompleteReplyError(
+                f"the reply of the Allen API is not complete: {error.message}", hint=RETRY_HINT
+            ) from error
         self.rows += report.rows
         self.written += report.written
         checkpoint("sync:committed")

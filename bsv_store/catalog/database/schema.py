@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # The newest revision; a test compares it with the migrations.
 HEAD = "0011"
 # Revisions of earlier releases. A store at one of them can be upgraded.
-KNOWN_REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0010", HEAD)
+KNOWN_REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0010", HEAD)
 VERSION_TABLE = "bsv_store_version"
 
 _PACKAGE = Path(__file__).resolve().parents[2]

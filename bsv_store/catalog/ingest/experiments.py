@@ -34,6 +34,7 @@ from bsv_store.catalog.ingest.snapshot_log import (
 )
 from bsv_store.catalog.ranks import rank_of
 from bsv_store.catalog.records import ExperimentList, ExperimentRecord, LineRecord
+from bsv_store.catalog.tables.frames import differing_injection_volumes
 from bsv_store.check import boolean
 from bsv_store.errors import IncompleteListError, InputError
 from bsv_store.text import folded, number_of
@@ -164,6 +165,7 @@ class _Remarkable(TypedDict):
     unknown_sexes: tuple[str, ...]
     merged: int
     newer_list: date | None
+    different_volumes: tuple[int, ...]
 
 
 def _remarkable(connection: Connection, experiments: ExperimentList) -> _Remarkable:
@@ -174,6 +176,7 @@ def _remarkable(connection: Connection, experiments: ExperimentList) -> _Remarka
         "unknown_sexes": tuple(sorted(words)),
         "merged": experiments.rows - len(experiments.experiments),
         "newer_list": newer,
+        "different_volumes": differing_injection_volumes(connection),
     }
 
 

@@ -13,7 +13,7 @@ from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.models import SourceSnapshot
 from bsv_store.catalog.database.models.base import now
 from bsv_store.errors import InputError
-from bsv_store.text import listed, number_of, shown
+from bsv_store.text import listed, listed_ids, number_of, shown
 from bsv_store.vocabulary import SnapshotContent
 
 # An arbitrary number, the same in all processes; migrations use a different one.
@@ -54,6 +54,8 @@ class IngestReport:
         Rows of an experiment list that repeat an experiment with another line, and were merged.
     newer_list : datetime.date or None
         If the store has a newer list of the same kind: its upstream date. That list stays current.
+    different_volumes : tuple of int
+        Experiments whose injection volume differs between the experiment list and the unionize rows.
     notes : tuple of str
         Further remarks, one sentence each.
     """
@@ -72,6 +74,7 @@ class IngestReport:
     unknown_sexes: tuple[str, ...] = ()
     merged: int = 0
     newer_list: date | None = None
+    different_volumes: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -98,6 +101,12 @@ class IngestReport:
             found.append(f"The sex is not known where the list has {words}; M, F, male and female are understood.")
         if self.merged:
             found.append(f"Merged {number_of(self.merged, 'row')}: repeats of an experiment with another line.")
+        if self.different_volumes:
+            found.append(
+                f"The injection volume of {number_of(len(self.different_volumes), 'experiment')} differs between the "
+                "experiment list, by which selections select, and the unionize rows, by which averages are normalized: "
+                f"{listed_ids(self.different_volumes)}."
+            )
         return (*found, *self.notes)
 
 

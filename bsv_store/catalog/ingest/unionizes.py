@@ -1,10 +1,14 @@
-"""Ingest unionize rows. Only halves of an experiment's table that differ are written, each completely or not at all."""
+"""Ingest unionize rows. Only halves of an experiment's table that differ are written, each completely or not at all.
+
+A table that is not complete is refused, and one that may be older does not replace what the store has.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -14,14 +18,27 @@ from sqlalchemy import Connection, select
 from bsv_store.catalog.database.bulk import delete_rows, insert_arrays, insert_rows, table_of
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.id_lists import id_in
-from bsv_store.catalog.database.models import Experiment, Unionize, UnionizeCoverage
+from bsv_store.catalog.database.models import (
+    Experiment,
+    SourceSnapshot,
+    Unionize,
+    UnionizeCoverage,
+    UnionizeRevision,
+)
 from bsv_store.catalog.ingest.checks import MAX_INT, check_structures, sha256_of
+from bsv_store.catalog.ingest.completeness import check_complete_tables, ontology_facts
 from bsv_store.catalog.ingest.hemisphere import lock_experiments, update_injected_hemispheres
 from bsv_store.catalog.ingest.snapshot_log import IngestReport, record_snapshot
-from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS, UnionizeTable
+from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_COLUMNS, UNIONIZE_FIELDS, UnionizeTable
+from bsv_store.catalog.tables.frames import (
+    differing_injection_volumes,
+    injection_volumes,
+    list_injection_volumes,
+    same_injection_volume,
+)
 from bsv_store.errors import InputError, UnknownExperimentError
 from bsv_store.text import listed, number_of
-from bsv_store.vocabulary import UNIONIZE_PARTS, UnionizePart
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, UNIONIZE_PARTS, UnionizePart
 
 _KEY = ("experiment_id", "structure_id", "hemisphere_id", "is_injection")
 _COORDINATES = ("max_voxel_x", "max_voxel_y", "max_voxel_z")
@@ -39,19 +56,33 @@ class _Content:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A half in the store, and its origin."""
+
+    content: _Content
+    snapshot_id: int
+    remark: str | None
+    source: str
+    upstream_date: date | None
+
+
 def ingest_unionizes(
     database: Database,
     table: UnionizeTable,
     *,
     source: str,
     kind: str,
+    upstream_date: date | None = None,
+    replace: bool = False,
     fence: Callable[[Connection], Collection[int]] | None = None,
 ) -> IngestReport:
     """Ingest the unionize rows of one or more experiments, and report what they changed.
 
-    For each experiment in the table, the halves in ``table.parts`` replace those in the store if they differ, all in
-    one transaction; other halves stay unchanged. Memory is about three times that of the rows, so pass a bounded
-    number of experiments.
+    For each experiment in the table, the halves in ``table.parts`` that are new are stored, all in one transaction.
+    A half that differs from the stored one replaces it if it is from the API, if both have a date and it is newer, or
+    if ``replace`` is True; the hash, size and origin of the replaced one stay in the table ``unionize_revision``.
+    Memory is about three times that of the rows, so pass a bounded number of experiments.
 
     Parameters
     ----------
@@ -59,6 +90,10 @@ def ingest_unionizes(
         URL, file or folder name.
     kind : str
         Kind of source: ``api`` or ``file``.
+    upstream_date : datetime.date, optional
+        Date of the content upstream.
+    replace : bool
+        Replace stored rows whatever their date, and store rows whose injection volume is not that of the list.
     fence : callable, optional
         Called at the start of the writing transaction; returns the experiments that may be written. The others stay
         unchanged. By default all may be written.
@@ -67,8 +102,11 @@ def ingest_unionizes(
     ------
     UnknownExperimentError
         If an experiment is not in the catalog. Nothing is written then.
+    IncompleteTableError
+        If the table does not have all rows of an experiment. Nothing is written then.
     InputError
-        If a structure is not in the store's ontology, or the table is not valid. Nothing is written then.
+        If a structure is not in the store's ontology, the table is not valid, its injection volume is not that of the
+        experiment list, or it would replace rows that may be newer. Nothing is written then.
     """
     _check(table, source)
     halves = _contents(table)
@@ -77,17 +115,30 @@ def ingest_unionizes(
     with database.reading() as connection:
         _check_experiments(connection, experiment_ids, source)
         check_structures(connection, structure_ids, source)
+        listed_volumes = list_injection_volumes(connection, experiment_ids)
+        injected = {key for key, volume in listed_volumes.items() if volume > 0}
+        check_complete_tables(table, ontology_facts(connection), source, injected=injected)
         stored = _coverage(connection, experiment_ids)
-    if all(stored.get(half) == content for half, content in halves.items()):
-        return IngestReport("unionizes", kind, None, len(table), 0, 0, len(experiment_ids), 0)
+        new = {
+            key: volume
+            for key, volume in _root_volumes(table).items()
+            if not _is_stored(stored, (key, "injection"), halves.get((key, "injection")))
+        }
+        remarks = _check_volumes(new, listed_volumes, source, replace=replace)
+    if all(_is_stored(stored, half, content) for half, content in halves.items()):
+        return _report(database, table, kind, None, {"added": 0, "changed": 0, "unchanged": len(experiment_ids)})
     with database.writing() as connection:
         allowed = set(experiment_ids) if fence is None else set(fence(connection))
         lock_experiments(connection, experiment_ids)
         # Re-read under the lock.
         stored = _coverage(connection, experiment_ids)
         changed = {
-            half: content for half, content in halves.items() if half[0] in allowed and stored.get(half) != content
+            half: content
+            for half, content in halves.items()
+            if half[0] in allowed and not _is_stored(stored, half, content)
         }
+        if not replace and kind != "api":
+            _refuse_older({half: stored[half] for half in changed if half in stored}, upstream_date, source)
         outcome = _outcome(experiment_ids, stored, changed)
         snapshot_id = None
         if changed:
@@ -100,11 +151,91 @@ def ingest_unionizes(
                 rows=len(table),
                 added=outcome["added"],
                 changed=outcome["changed"],
+                upstream_date=upstream_date,
             )
-            _write(connection, table, changed, stored, snapshot_id)
+            _write(connection, table, changed, stored, snapshot_id, remarks)
+    return _report(database, table, kind, snapshot_id, outcome)
+
+
+def _is_stored(stored: Mapping[_Half, _Stored], half: _Half, content: _Content | None) -> bool:
+    return half in stored and stored[half].content == content
+
+
+def _report(
+    database: Database, table: UnionizeTable, kind: str, snapshot_id: int | None, outcome: Mapping[str, int]
+) -> IngestReport:
+    with database.reading() as connection:
+        different = differing_injection_volumes(connection, table.experiment_ids)
     return IngestReport(
-        "unionizes", kind, snapshot_id, len(table), outcome["added"], outcome["changed"], outcome["unchanged"], 0
+        "unionizes",
+        kind,
+        snapshot_id,
+        len(table),
+        outcome["added"],
+        outcome["changed"],
+        outcome["unchanged"],
+        0,
+        different_volumes=different,
     )
+
+
+def _root_volumes(table: UnionizeTable) -> dict[int, float]:
+    """Injection volume of each experiment in mm3, according to the rows of the root."""
+    columns = table.columns
+    rows = (
+        (columns["structure_id"] == ROOT_STRUCTURE_ID)
+        & (columns["hemisphere_id"] == MEASURED_HEMISPHERES["both"].unionize_id)
+        & columns["is_injection"]
+    )
+    return dict(zip(columns["experiment_id"][rows].tolist(), columns["projection_volume"][rows].tolist(), strict=True))
+
+
+def _check_volumes(
+    measured: Mapping[int, float], listed_volumes: Mapping[int, float], source: str, *, replace: bool
+) -> dict[int, str]:
+    """Compare injection volumes with those of the experiment list, and return what is overridden by experiment.
+
+    Raises
+    ------
+    InputError
+        If one differs and ``replace`` is False.
+    """
+    remarks: dict[int, str] = {}
+    for experiment_id, volume in measured.items():
+        listed_volume = listed_volumes.get(experiment_id)
+        if listed_volume is None or same_injection_volume(volume, listed_volume):
+            continue
+        remark = (
+            f"the injection volume is {volume:.8g} mm3 by these rows, {listed_volume:.8g} mm3 by the experiment list"
+        )
+        if not replace:
+            raise InputError(
+                f"{source}, experiment {experiment_id}: {remark}",
+                hint="The rows or the list are of another date: update the list (bsv-store sync experiments) or the "
+                f"table (bsv-store sync unionizes --refresh --ids {experiment_id}). "
+                "--replace (replace=True) stores the rows nevertheless.",
+            )
+        remarks[experiment_id] = remark
+    return remarks
+
+
+def _refuse_older(stored: Mapping[_Half, _Stored], upstream_date: date | None, source: str) -> None:
+    """Refuse to replace rows unless the new ones are known to be newer.
+
+    Raises
+    ------
+    InputError
+    """
+    for (experiment_id, part), old in sorted(stored.items()):
+        if upstream_date is not None and old.upstream_date is not None and upstream_date > old.upstream_date:
+            continue
+        dated = f" of {old.upstream_date}" if old.upstream_date is not None else ""
+        known = upstream_date is not None and old.upstream_date is not None
+        raise InputError(
+            f"{source}: the {part} rows of experiment {experiment_id} differ from those in the store, which are from "
+            f"{old.source}{dated}; {'they are not newer' if known else 'which are newer is not known'}",
+            hint="--replace (replace=True) replaces them, or --upstream-date, if their dates are known.",
+        )
 
 
 def _check(table: UnionizeTable, source: str) -> None:
@@ -165,17 +296,27 @@ def _check_experiments(connection: Connection, experiment_ids: Collection[int], 
         )
 
 
-def _coverage(connection: Connection, experiment_ids: Collection[int]) -> dict[_Half, _Content]:
-    stored: dict[_Half, _Content] = {}
-    columns = select(
-        UnionizeCoverage.experiment_id,
-        UnionizeCoverage.part,
-        UnionizeCoverage.row_count,
-        UnionizeCoverage.content_sha256,
+def _coverage(connection: Connection, experiment_ids: Collection[int]) -> dict[_Half, _Stored]:
+    query = (
+        select(
+            UnionizeCoverage.experiment_id,
+            UnionizeCoverage.part,
+            UnionizeCoverage.row_count,
+            UnionizeCoverage.content_sha256,
+            UnionizeCoverage.snapshot_id,
+            UnionizeCoverage.remark,
+            SourceSnapshot.source,
+            SourceSnapshot.upstream_date,
+        )
+        .join_from(UnionizeCoverage, SourceSnapshot, SourceSnapshot.id == UnionizeCoverage.snapshot_id)
+        .where(id_in(connection, UnionizeCoverage.experiment_id, experiment_ids))
     )
-    for row in connection.execute(columns.where(id_in(connection, UnionizeCoverage.experiment_id, experiment_ids))):
-        stored[row.experiment_id, row.part] = _Content(row.row_count, row.content_sha256)
-    return stored
+    return {
+        (row.experiment_id, row.part): _Stored(
+            _Content(row.row_count, row.content_sha256), row.snapshot_id, row.remark, row.source, row.upstream_date
+        )
+        for row in connection.execute(query)
+    }
 
 
 def _outcome(experiment_ids: Collection[int], stored: Collection[_Half], changed: Collection[_Half]) -> dict[str, int]:
@@ -189,17 +330,19 @@ def _write(
     connection: Connection,
     table: UnionizeTable,
     changed: Mapping[_Half, _Content],
-    stored: Collection[_Half],
+    stored: Mapping[_Half, _Stored],
     snapshot_id: int,
+    remarks: Mapping[int, str],
 ) -> None:
-    old = sorted(half for half in changed if half in stored)
+    old = {half: stored[half] for half in sorted(changed) if half in stored}
+    _write_history(connection, old, snapshot_id)
     delete_rows(
         connection,
         table_of(Unionize),
         ("experiment_id", "is_injection"),
         [(key, UNIONIZE_PARTS[part].is_injection) for key, part in old],
     )
-    delete_rows(connection, table_of(UnionizeCoverage), ("experiment_id", "part"), old)
+    delete_rows(connection, table_of(UnionizeCoverage), ("experiment_id", "part"), list(old))
     rows = _rows_of(table, changed)
     if connection.dialect.name == "sqlite":
         rows = _by_target(rows)
@@ -207,11 +350,54 @@ def _write(
     insert_rows(
         connection,
         table_of(UnionizeCoverage),
-        ("experiment_id", "part", "snapshot_id", "row_count", "content_sha256"),
-        [(*half, snapshot_id, changed[half].row_count, changed[half].sha256) for half in sorted(changed)],
+        ("experiment_id", "part", "snapshot_id", "row_count", "content_sha256", "remark"),
+        [
+            (
+                *half,
+                snapshot_id,
+                changed[half].row_count,
+                changed[half].sha256,
+                remarks.get(half[0]) if half[1] == "injection" else None,
+            )
+            for half in sorted(changed)
+        ],
     )
     injected = {key for key, part in changed if part == "injection"}
     update_injected_hemispheres(connection, injected)
+
+
+def _write_history(connection: Connection, old: Mapping[_Half, _Stored], snapshot_id: int) -> None:
+    """Record halves that are about to be replaced."""
+    if not old:
+        return
+    volumes = injection_volumes(connection, {key for key, part in old if part == "injection"})
+    insert_rows(
+        connection,
+        table_of(UnionizeRevision),
+        (
+            "experiment_id",
+            "part",
+            "snapshot_id",
+            "replaced_by_id",
+            "row_count",
+            "content_sha256",
+            "injection_volume",
+            "remark",
+        ),
+        [
+            (
+                key,
+                part,
+                half.snapshot_id,
+                snapshot_id,
+                half.content.row_count,
+                half.content.sha256,
+                volumes.get(key) if part == "injection" else None,
+                half.remark,
+            )
+            for (key, part), half in old.items()
+        ],
+    )
 
 
 def _by_target(rows: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

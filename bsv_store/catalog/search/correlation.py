@@ -16,12 +16,15 @@ from bsv_store.catalog.selection.resolve import check_selection, resolve
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures
 from bsv_store.catalog.tables.frames import uncovered_among
+from bsv_store.catalog.without_unionizes import report_left_out
+from bsv_store.check import choice
 from bsv_store.errors import InputError, MissingDataError
+from bsv_store.vocabulary import MISSING_POLICIES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bsv_store.vocabulary import Measure, MeasuredHemisphere
+    from bsv_store.vocabulary import Measure, MeasuredHemisphere, MissingPolicy
 
 
 def search_correlation(
@@ -34,9 +37,11 @@ def search_correlation(
     measure: Measure = "projection_density",
     hemisphere: MeasuredHemisphere = "both",
     limit: int | None = None,
+    missing: MissingPolicy = "leave_out",
 ) -> pd.DataFrame:
     """See :meth:`bsv_store.store.search.Search.correlation`."""
     check_limit(limit)
+    policy = choice("missing", missing, MISSING_POLICIES).name
     with_excluded = any(leaf.include_excluded for leaf in selection.leaves())
     check_selection(connection, Selection(ids=[experiment_id], include_excluded=with_excluded))
     structures = _inside(connection, find_targets(connection, None, structure_set), domain)
@@ -54,10 +59,12 @@ def search_correlation(
             f"the unionize table of experiment {experiment_id}, or its injected hemisphere, is not in the store",
             hint=f"Fetch it: bsv-store sync unionizes --ids {experiment_id}",
         )
+    without = uncovered_among(connection, ids, "projection")
+    report_left_out(without, missing=policy)
     correlation = _correlated(values, values[experiments == experiment_id][0])
     others = experiments != experiment_id
     frame = found_frame(connection, experiments[others], {"correlation": correlation[others]}, limit=limit)
-    frame.attrs["without_unionizes"] = list(uncovered_among(connection, ids, "projection"))
+    frame.attrs["without_unionizes"] = list(without)
     return frame
 
 

@@ -22,6 +22,7 @@ from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures
 from bsv_store.catalog.tables.frames import uncovered_among
+from bsv_store.catalog.without_unionizes import report_left_out, report_unmeasured
 from bsv_store.check import choice, several
 from bsv_store.errors import InputError
 from bsv_store.vocabulary import (
@@ -29,10 +30,12 @@ from bsv_store.vocabulary import (
     MATRIX_STATISTICS,
     MEASURED_HEMISPHERES,
     MEASURES,
+    MISSING_POLICIES,
     MatrixRows,
     MatrixStatistic,
     Measure,
     MeasuredHemisphere,
+    MissingPolicy,
 )
 
 if TYPE_CHECKING:
@@ -50,15 +53,20 @@ def projection_matrix(
     hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] = ("ipsilateral", "contralateral"),
     measure: Measure = "normalized_projection_volume",
     statistic: MatrixStatistic = "mean",
+    missing: MissingPolicy = "leave_out",
 ) -> pd.DataFrame:
     """See :meth:`bsv_store.store.catalog.Catalog.matrix`."""
     import pandas as pd
 
+    policy = choice("missing", missing, MISSING_POLICIES).name
     chosen = _checked_statistic(rows, statistic, sources)
     sides = _sides(hemisphere)
     targeted = find_targets(connection, targets, structure_set)
     membership = _membership(connection, selection, sources)
     ids = [experiment for experiment, _ in membership]
+    without = uncovered_among(connection, ids, "projection")
+    report_unmeasured(connection, selection, missing=policy)
+    report_left_out(without, missing=policy)
     signals = [read_signal(connection, ids, targeted, measure=measure, hemisphere=side) for side in sides]
     index: pd.Index
     if choice("rows", rows, MATRIX_ROWS).name == "experiments":
@@ -70,7 +78,7 @@ def projection_matrix(
         values = np.hstack([_pooled(signal, membership, sourced, chosen) for signal in signals])
         index = pd.Index([row.acronym for row in sourced], dtype=object, name="source")
     frame = pd.DataFrame(values, index=index, columns=_columns(hemisphere, sides, targeted))
-    frame.attrs["without_unionizes"] = list(uncovered_among(connection, ids, "projection"))
+    frame.attrs["without_unionizes"] = list(without)
     return frame
 
 

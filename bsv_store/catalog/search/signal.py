@@ -1,6 +1,7 @@
 """The signal of many experiments in many structures as arrays, read by the fastest path of each database.
 
-A missing row means 0 where the store has all rows of an experiment outside the injection site, and NaN elsewhere.
+A missing row means 0 where Allen measures the structure and the store has all rows of an experiment outside the
+injection site, and NaN elsewhere.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, select
 
 from bsv_store.catalog.database.id_lists import id_in
-from bsv_store.catalog.database.models import Experiment, StructureSetMember, Unionize, UnionizeCoverage
+from bsv_store.catalog.database.models import Experiment, UnionizeCoverage
 from bsv_store.catalog.hemispheres import hemisphere_ids
 from bsv_store.catalog.structures import (
-    UNIONIZE_STRUCTURE_SET_ID,
     StructureRef,
     StructureRow,
     find_structures,
     structure_set,
+    unmeasured_structures,
 )
 from bsv_store.check import choice
 from bsv_store.errors import InputError
@@ -114,7 +115,7 @@ def find_targets(
     """
     if structures is None:
         rows = structure_set(connection, SUMMARY_STRUCTURE_SET_ID if structure_set_id is None else structure_set_id)
-        unmeasured = set(_unmeasured(connection, rows))
+        unmeasured = set(unmeasured_structures(connection, rows))
         return tuple(row for row in rows if row not in unmeasured)
     if structure_set_id is not None:
         raise InputError("structures and structure_set cannot both be given", hint="Use only one of them.")
@@ -123,30 +124,13 @@ def find_targets(
         raise InputError(
             "structures must not be empty", hint="Name one or more, or leave it out for the summary structures."
         )
-    absent = _unmeasured(connection, rows)
+    absent = unmeasured_structures(connection, rows)
     if absent:
         raise InputError(
             f"Allen does not measure the signal in {listed(f'{row.acronym} ({row.name})' for row in absent)}",
             hint="Name a structure that contains it, or one inside it: `bsv-store structures tree`.",
         )
     return tuple(sorted(set(rows), key=lambda row: (row.graph_order, row.id)))
-
-
-def _unmeasured(connection: Connection, rows: Sequence[StructureRow]) -> list[StructureRow]:
-    """The structures in which Allen does not measure signal, as far as the catalog shows."""
-    member = select(StructureSetMember.structure_id).where(
-        StructureSetMember.structure_set_id == UNIONIZE_STRUCTURE_SET_ID
-    )
-    members = set(connection.scalars(member))
-    if not members:
-        return []
-    # Eight structures outside the set (the root, ventricles) have records too; their rows are the only evidence.
-    return [
-        row
-        for row in rows
-        if row.id not in members
-        and not connection.scalar(select(exists(select(Unionize.id).where(Unionize.structure_id == row.id))))
-    ]
 
 
 def _covered(connection: Connection, experiments: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -13,14 +13,15 @@ from bsv_store.catalog.search.signal import read_signal
 from bsv_store.catalog.selection.resolve import resolve
 from bsv_store.catalog.structures import StructureRef
 from bsv_store.catalog.tables.frames import uncovered_among
+from bsv_store.catalog.without_unionizes import report_left_out
 from bsv_store.check import choice
-from bsv_store.vocabulary import MEASURES
+from bsv_store.vocabulary import MEASURES, MISSING_POLICIES
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bsv_store.catalog.selection.selection import Selection
-    from bsv_store.vocabulary import Measure, MeasuredHemisphere
+    from bsv_store.vocabulary import Measure, MeasuredHemisphere, MissingPolicy
 
 
 def search_targets(
@@ -32,9 +33,11 @@ def search_targets(
     threshold: float = 0.0,
     hemisphere: MeasuredHemisphere = "both",
     limit: int | None = None,
+    missing: MissingPolicy = "leave_out",
 ) -> pd.DataFrame:
     """See :meth:`bsv_store.store.search.Search.targets`."""
     check_limit(limit)
+    policy = choice("missing", missing, MISSING_POLICIES).name
     rows = find_named(connection, structures)
     criteria = {
         "projecting_to": [row.id for row in rows],
@@ -44,6 +47,8 @@ def search_targets(
     }
     selected = resolve(connection, selection)
     ids = search_among(connection, selected, criteria)
+    without = uncovered_among(connection, selected, "projection")
+    report_left_out(without, missing=policy)
     signal = read_signal(connection, ids, rows, measure=measure, hemisphere=hemisphere)
     strongest = signal.values.argmax(axis=1)
     acronyms = np.array([row.acronym for row in rows], dtype=object)
@@ -52,5 +57,5 @@ def search_targets(
         choice("measure", measure, MEASURES).name: signal.values[np.arange(len(strongest)), strongest],
     }
     frame = found_frame(connection, signal.experiment_ids, own, limit=limit)
-    frame.attrs["without_unionizes"] = list(uncovered_among(connection, selected, "projection"))
+    frame.attrs["without_unionizes"] = list(without)
     return frame

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, exists, or_, select
+from sqlalchemy import Connection, select
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import (
     Experiment,
     Structure,
     StructureAncestor,
-    StructureSetMember,
     TransgenicLine,
-    Unionize,
-    UnionizeCoverage,
 )
 from bsv_store.catalog.selection.criteria import ANY_CRE, CRITERIA, WILD_TYPE, Criteria, Criterion
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.catalog.structures import UNIONIZE_STRUCTURE_SET_ID, StructureRef, StructureRow, find_structures
+from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, unmeasured_structures
 from bsv_store.catalog.tables.views import view
 from bsv_store.check import looks_like_mm
 from bsv_store.errors import SelectionError, UnknownExperimentError
@@ -142,28 +139,14 @@ def _check_values(connection: Connection, name: str, criterion: Criterion, wante
         )
 
 
-def _check_targets(connection: Connection, targets: Sequence[StructureRow]) -> None:
+def _check_targets(connection: Connection, targets: Iterable[StructureRow]) -> None:
     """Refuse a target in which Allen does not measure signal: an empty result would be wrong."""
-    member = select(StructureSetMember.structure_id).where(
-        StructureSetMember.structure_set_id == UNIONIZE_STRUCTURE_SET_ID
-    )
-    # Eight structures outside the set (the root, ventricles) have records too; their rows are the only evidence.
-    can_tell = select(exists(member), exists(select(UnionizeCoverage.experiment_id)))
-    if not targets or not all(connection.execute(can_tell).one()):
-        return
-    for target in {target.id: target for target in targets}.values():
-        is_measured = select(
-            or_(
-                exists(member.where(StructureSetMember.structure_id == target.id)),
-                exists(select(Unionize.structure_id).where(Unionize.structure_id == target.id)),
-            )
-        )
-        if connection.scalar(is_measured):
-            continue
+    for target in unmeasured_structures(connection, dict.fromkeys(targets)):
+        measured = select(view("measured_structures").c.structure_id)
         nearest = connection.execute(
             select(Structure.acronym, Structure.name)
             .join(StructureAncestor, StructureAncestor.ancestor_id == Structure.id)
-            .where(StructureAncestor.descendant_id == target.id, Structure.id.in_(member))
+            .where(StructureAncestor.descendant_id == target.id, Structure.id.in_(measured))
             .order_by(StructureAncestor.distance)
             .limit(1)
         ).first()

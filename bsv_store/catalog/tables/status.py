@@ -18,6 +18,7 @@ from bsv_store.catalog.database.models import (
     UnionizeCoverage,
 )
 from bsv_store.catalog.ranks import snapshot_rank
+from bsv_store.catalog.tables.frames import differing_injection_volumes
 from bsv_store.text import fact_lines, number_of, size_text
 
 
@@ -72,6 +73,9 @@ class CatalogStatus:
     unionize_rows : int
     experiments_with_unionizes : int
         Experiments with at least one half of their unionize table.
+    different_injection_volumes : tuple of int
+        Experiments whose injection volume differs between the experiment list (by which selections select) and the
+        unionize rows (by which averages are normalized).
     volumes : tuple of VolumeCount
     annotations : tuple of AnnotationInfo
         Finest first.
@@ -85,6 +89,7 @@ class CatalogStatus:
     withdrawn_experiments: int
     unionize_rows: int
     experiments_with_unionizes: int
+    different_injection_volumes: tuple[int, ...]
     volumes: tuple[VolumeCount, ...]
     annotations: tuple[AnnotationInfo, ...]
     datasets: int
@@ -138,6 +143,7 @@ def catalog_status(connection: Connection) -> CatalogStatus:
         unionize_rows=int(connection.scalar(select(func.sum(UnionizeCoverage.row_count))) or 0),
         experiments_with_unionizes=connection.scalar(select(func.count(UnionizeCoverage.experiment_id.distinct())))
         or 0,
+        different_injection_volumes=differing_injection_volumes(connection),
         volumes=tuple(VolumeCount(kind, spacing, count, int(size)) for kind, spacing, count, size in volumes),
         annotations=_annotations(connection),
         datasets=_count(connection, Dataset),

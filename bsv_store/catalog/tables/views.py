@@ -126,16 +126,28 @@ _UNIONIZE_COLUMNS: tuple[tuple[str, ColumnKind, str], ...] = (
 
 _INJECTION_SUMMARY = _described(
     "injection_summary",
-    "Signal by structure and hemisphere inside the injection site. No row = no overlap, or not in the store. Source: "
-    "Allen's unionize tables; structures from the ontology.",
+    "Signal by structure and hemisphere inside the injection site. No row = no overlap, or not in the store, "
+    "or not measured (see measured_structures). Source: Allen's unionize tables; structures from the ontology.",
     _UNIONIZE_COLUMNS,
 )
 
 _PROJECTIONS = _described(
     "projections",
-    "Signal by structure and hemisphere outside the injection site. No row = no overlap, or not in the store. Source: "
-    "Allen's unionize tables; structures from the ontology.",
+    "Signal by structure and hemisphere outside the injection site. No row = no overlap, or not in the store, "
+    "or not measured (see measured_structures). Source: Allen's unionize tables; structures from the ontology.",
     _UNIONIZE_COLUMNS,
+)
+
+_MEASURED_STRUCTURES = _described(
+    "measured_structures",
+    "The structures in which Allen measures signal: the members of set 184527634 without ENTmv, SCig-a, SCig-b, SCig-c,"
+    " im, smd, grf and mtV, which have no row in any table of the API, and with root, VS, VL, V3, AQ, V4, V4r and c,"
+    ' which have. For any other structure a missing row means "not measured", not "no overlap".',
+    (
+        ("structure_id", "integer", "Allen's id of the structure"),
+        ("structure", "text", "Acronym; case matters"),
+        ("structure_name", "text", "Full name"),
+    ),
 )
 
 _DATASET_VERSIONS = _described(
@@ -159,7 +171,10 @@ _DATASET_VERSIONS = _described(
 )
 
 VIEWS: Mapping[str, TableDescription] = MappingProxyType(
-    {described.name: described for described in (_EXPERIMENTS, _INJECTION_SUMMARY, _PROJECTIONS, _DATASET_VERSIONS)}
+    {
+        described.name: described
+        for described in (_EXPERIMENTS, _INJECTION_SUMMARY, _PROJECTIONS, _MEASURED_STRUCTURES, _DATASET_VERSIONS)
+    }
 )
 """The views, by name."""
 
@@ -177,6 +192,7 @@ _TABLES: Mapping[str, str] = {
     "named_selection": "Saved selections; the highest number of a name is the current one.",
     "exclusion": "The exclusion list: experiments that selections leave out, with the reasons.",
     "unionize_coverage": "The experiments whose unionize rows are in the store completely, by part.",
+    "unionize_revision": "The halves of unionize tables that were replaced, with their hashes and origin.",
     "dataset": "The datasets; the view dataset_versions has their versions.",
     "dataset_version": "The versions, with the ids that the tables below refer to.",
     "dataset_group": "The groups of each version, in the order of the result's first axis.",
@@ -210,6 +226,8 @@ _DESCRIPTIONS: Mapping[tuple[str, str], str] = {
     ("transgenic_line", "description"): "Allen's description",
     ("transgenic_line", "stock_number"): "Number in the source's catalog",
     ("unionize_coverage", "row_count"): "Rows of this part",
+    ("unionize_revision", "id"): "The store's own id",
+    ("unionize_revision", "row_count"): "Rows of this part",
     ("dataset", "id"): "The store's own id",
     ("dataset", "name"): "Name of the dataset",
     ("dataset", "created_at"): "Creation time of its first version, UTC",

@@ -113,6 +113,9 @@ def _differences(first: Membership, second: Membership, identifier: int) -> list
             reasons.append(f"another {mask.replace('_', ' ')}")
     if before.divisor != after.divisor:
         reasons.append(f"divided by {after.divisor!r} instead of {before.divisor!r}")
+    if before.divisor_source != after.divisor_source:
+        names = [member.divisor_source or "unionize rows" for member in (before, after)]
+        reasons.append(f"divisor from the {names[1]} instead of the {names[0]}")
     if before.injected_hemisphere != after.injected_hemisphere:
         reasons.append(f"injected hemisphere {before.injected_hemisphere} became {after.injected_hemisphere}")
     return reasons

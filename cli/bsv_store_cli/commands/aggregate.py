@@ -26,7 +26,7 @@ from bsv_store_cli.output.formats import format_option
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.progress import progress_bar
 from bsv_store_cli.output.reports import API_URL
-from bsv_store_cli.session import note_unmeasured, opened_store
+from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +136,6 @@ def aggregate(
         --normalize injection-volume --name visual-by-AP
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
-        note_unmeasured(store, selection)
         if fetch_first:
             quiet_retries()
             with progress_bar() as progress:

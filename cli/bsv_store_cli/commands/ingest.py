@@ -91,14 +91,28 @@ def experiments(
 
 @ingest.command()
 @_FILES
+@click.option(
+    "--upstream-date",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="Date of the tables.  [default: the date in the file's name, else not known]",
+)
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Replace tables that may be newer, and store rows that contradict the list's injection volume.",
+)
 @format_option
-def unionizes(files: tuple[Path, ...], output_format: str) -> None:
+def unionizes(files: tuple[Path, ...], upstream_date: datetime | None, replace: bool, output_format: str) -> None:
     """Store projection structure unionize tables.
 
     Known formats: replies of the API, AllenSDK's structure_unionizes.csv, Brain Street View's
-    injectionSummary_all.json. The columns added, changed and unchanged count experiments.
+    injectionSummary_all.json; also compressed with gzip. The columns added, changed and unchanged count experiments.
+
+    Incomplete tables are refused. A table in the store is replaced only by one with a later date, or with --replace.
     """
-    _ingest(files, lambda store, file: store.ingest_unionizes(file), output_format)
+    day: date | None = upstream_date.date() if upstream_date else None
+    _ingest(files, lambda store, file: store.ingest_unionizes(file, upstream_date=day, replace=replace), output_format)
 
 
 @ingest.command()

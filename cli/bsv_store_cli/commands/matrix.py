@@ -11,7 +11,7 @@ from bsv_store_cli.help import RowChoice, SectionedCommand
 from bsv_store_cli.options.selection import selection_options
 from bsv_store_cli.output.formats import emit, format_option, frame_rows, print_rows
 from bsv_store_cli.output.messages import note
-from bsv_store_cli.session import note_without_unionizes, opened_store
+from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
@@ -108,7 +108,6 @@ def matrix(
             measure=measure,
             statistic=statistic,
         )
-    note_without_unionizes(frame)
     frame.columns = [" ".join(name) for name in frame.columns.to_flat_index()]
     rows = frame_rows(frame.reset_index())
     print_rows(rows, output_format, columns=[str(frame.index.name), *frame.columns])

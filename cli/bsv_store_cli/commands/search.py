@@ -16,7 +16,7 @@ from bsv_store_cli.output.experiments import experiment_columns
 from bsv_store_cli.output.formats import frame_rows, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import Column, number_of
-from bsv_store_cli.session import note_without_unionizes, opened_store
+from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,7 +154,6 @@ def target(
         frame = store.search.targets(
             structures, measure=measure, threshold=threshold, hemisphere=hemisphere, selection=selection, limit=limit
         )
-    note_without_unionizes(frame)
     _print(frame, output_format)
 
 
@@ -208,7 +207,6 @@ def correlation(
             selection=selection,
             limit=limit,
         )
-    note_without_unionizes(frame)
     _print(frame, output_format)
 
 

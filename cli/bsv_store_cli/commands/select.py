@@ -12,7 +12,7 @@ from bsv_store_cli.output.experiments import experiment_columns
 from bsv_store_cli.output.formats import emit, format_option, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import Column, number_of
-from bsv_store_cli.session import note_unmeasured, opened_store
+from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
@@ -48,7 +48,6 @@ def select(selection: Selection, ids_only: bool, show_selection: bool, output_fo
     from bsv_store.catalog.tables.frames import experiments_table
 
     with opened_store() as store:
-        note_unmeasured(store, selection)
         if ids_only:
             ids = store.select(selection)
             if ids:

@@ -57,7 +57,7 @@ def status(output_format: str) -> None:
 
 
 def _print_for_people(state: StoreStatus) -> None:
-    from bsv_store.text import size_text
+    from bsv_store.text import listed_ids, size_text
 
     catalog = state.catalog
     volumes = sum(each.volumes for each in catalog.volumes)
@@ -100,6 +100,13 @@ def _print_for_people(state: StoreStatus) -> None:
     ]
     print_rows(annotations, "table", columns=(), table=_ANNOTATION_TABLE, title="Annotation")
     print_rows(_lists(catalog), "table", columns=(), table=_LIST_TABLE, title="Lists")
+    if catalog.different_injection_volumes:
+        note(
+            f"The injection volumes of {number_of(len(catalog.different_injection_volumes), 'experiment')} differ "
+            "between the experiment list, by which selections\n"
+            "select, and the unionize rows, by which averages are normalized: "
+            f"{listed_ids(catalog.different_injection_volumes)}."
+        )
     if not catalog.experiments:
         note("The catalog is empty. Next: bsv-store sync structures, then bsv-store sync experiments.")
 

@@ -34,6 +34,7 @@ _MEMBER_TABLE = (
     Column("group_label", "label"),
     Column("injected_hemisphere", "injected", optional=True),
     Column("divisor", "divided by", fixed(4)),
+    Column("divisor_source", "divisor from", optional=True),
 )
 _CHECK_TABLE = (
     Column("checked_at", "when", day_time),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, text
@@ -22,13 +23,18 @@ def rows(database: Database, query: str) -> list[dict[str, Any]]:
     return found
 
 
-def dump(database: Database, *tables: str) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows of these tables."""
+def dump(
+    database: Database, *tables: str, without: Mapping[str, str] | None = None
+) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of these tables, without a column of some of them."""
     found = {}
+    left_out = without or {}
     with database.reading() as connection:
         for name in tables:
             table = Base.metadata.tables[name]
-            query = select(table).order_by(*table.primary_key.columns)
+            query = select(*(column for column in table.columns if column.name != left_out.get(name))).order_by(
+                *table.primary_key.columns
+            )
             found[name] = [tuple(row) for row in connection.execute(query)]
     return found
 

@@ -91,8 +91,8 @@ WHOLE: dict[Key, float] = {
     (1, 997, 1, True): 0.25,
     (1, 997, 2, True): 0.5,
     (1, 997, 3, True): 0.75,
-    (1, 10, 1, False): 2.0,
-    (1, 10, 3, False): 2.0,
+    (1, 997, 1, False): 2.0,
+    (1, 997, 3, False): 2.0,
 }
 
 
@@ -101,7 +101,7 @@ WHOLE: dict[Key, float] = {
 
 def test_every_number_is_stored_as_it_is(atlas: Database) -> None:
     generator = np.random.default_rng(1)
-    table = a_table({(e, s, h, i): 0.0 for e in (1, 2) for s in (10, 997) for h in (1, 2, 3) for i in (False, True)})
+    table = a_table({(e, s, h, i): 0.0 for e in (1, 2) for s in (8, 997) for h in (1, 2, 3) for i in (False, True)})
     columns: dict[str, Any] = dict(table.columns)
     for number, (_, column, code) in enumerate(UNIONIZE_FIELDS):
         if number > 3:
@@ -132,17 +132,17 @@ def test_again_changes_nothing(atlas: Database) -> None:
 
 
 def test_minus_zero_is_not_a_change(atlas: Database) -> None:
-    ingest_unionizes(atlas, a_table({(1, 10, 1, False): 0.0}), source="x", kind="file")
-    assert ingest_unionizes(atlas, a_table({(1, 10, 1, False): -0.0}), source="x", kind="file").unchanged == 1
+    ingest_unionizes(atlas, a_table({(1, 997, 1, False): 0.0}), source="x", kind="file")
+    assert ingest_unionizes(atlas, a_table({(1, 997, 1, False): -0.0}), source="x", kind="file").unchanged == 1
 
 
 def test_only_the_experiment_that_differs_is_replaced(store: Store, atlas: Database) -> None:
     both = WHOLE | {(2, *key[1:]): value for key, value in WHOLE.items()}
     first = ingest_unionizes(atlas, a_table(both), source="first", kind="file")
-    changed = both | {(2, 10, 1, False): 3.0}
-    del changed[2, 10, 3, False]
+    changed = both | {(2, 997, 1, False): 3.0}
+    del changed[2, 997, 3, False]
 
-    report = ingest_unionizes(atlas, a_table(changed), source="second", kind="file")
+    report = ingest_unionizes(atlas, a_table(changed), source="second", kind="file", replace=True)
 
     assert (report.added, report.changed, report.unchanged) == (0, 1, 1)
     assert stored(atlas) == changed
@@ -164,7 +164,7 @@ def test_one_half_leaves_the_other_as_it_is(atlas: Database) -> None:
     ingest_unionizes(atlas, a_table(WHOLE), source="x", kind="file")
     injection: dict[Key, float] = {(1, 997, 1, True): 0.9}
 
-    report = ingest_unionizes(atlas, a_table(injection, INJECTION), source="summary", kind="file")
+    report = ingest_unionizes(atlas, a_table(injection, INJECTION), source="summary", kind="file", replace=True)
 
     assert (report.added, report.changed) == (0, 1)
     assert stored(atlas) == injection | {key: value for key, value in WHOLE.items() if not key[3]}
@@ -182,7 +182,7 @@ def test_halves_come_one_after_the_other(atlas: Database) -> None:
 
 
 def test_empty_half_is_known_to_be_empty(atlas: Database) -> None:
-    ingest_unionizes(atlas, a_table({(1, 10, 1, False): 1.0}), source="x", kind="file")
+    ingest_unionizes(atlas, a_table({(1, 997, 1, False): 1.0}), source="x", kind="file")
     found = rows(atlas, "SELECT part, row_count FROM unionize_coverage ORDER BY part")
     assert [tuple(row.values()) for row in found] == [("injection", 0), ("projection", 1)]
     assert hemisphere(atlas) == ("left", "coordinate", 0.0, 0.0)
@@ -253,7 +253,7 @@ DISAGREEING, BILATERAL = 2, 2
 def test_hemisphere_is_the_larger_side_and_else_that_of_the_coordinate(
     atlas: Database, experiment_id: int, left: float | None, right: float | None, expected: tuple[Any, ...]
 ) -> None:
-    values: dict[Key, float] = {(experiment_id, 997, 3, True): 9.0, (experiment_id, 10, 1, True): 99.0}
+    values: dict[Key, float] = {(experiment_id, 997, 3, True): 9.0, (experiment_id, 8, 1, True): 99.0}
     # Rows outside the injection do not count.
     values |= {(experiment_id, 997, 1, False): 50.0, (experiment_id, 997, 2, False): 60.0}
     values |= {
@@ -294,7 +294,7 @@ def test_hemispheres_of_all_experiments_are_corrected(atlas: Database) -> None:
 
 
 def test_unknown_experiments_are_named_before_anything_is_written(atlas: Database) -> None:
-    table = a_table(WHOLE | {(77, 10, 1, False): 1.0, (2**62, 10, 1, False): 1.0})
+    table = a_table(WHOLE | {(77, 10, 1, False): 1.0, (2**62, 997, 1, False): 1.0})
     before = dump(atlas, *TABLES)
     with pytest.raises(UnknownExperimentError, match=f"77, {2**62}") as caught:
         ingest_unionizes(atlas, table, source="x", kind="file")
@@ -345,10 +345,10 @@ def test_cut_short_leaves_what_was_there(atlas: Database, monkeypatch: pytest.Mo
     with monkeypatch.context() as patched:
         patched.setattr(f"bsv_store.catalog.ingest.unionizes.{point}", fail)
         with pytest.raises(RuntimeError, match="cut short"):
-            ingest_unionizes(atlas, changed, source="y", kind="file")
+            ingest_unionizes(atlas, changed, source="y", kind="file", replace=True)
     assert dump(atlas, *TABLES) == before
 
-    assert ingest_unionizes(atlas, changed, source="y", kind="file").changed == 1
+    assert ingest_unionizes(atlas, changed, source="y", kind="file", replace=True).changed == 1
 
 
 def test_writers_of_the_same_rows_do_not_disturb_each_other(atlas: Database) -> None:
@@ -359,7 +359,7 @@ def test_writers_of_the_same_rows_do_not_disturb_each_other(atlas: Database) -> 
     def work(table: UnionizeTable) -> None:
         start.wait()
         try:
-            ingest_unionizes(atlas, table, source="x", kind="file")
+            ingest_unionizes(atlas, table, source="x", kind="file", replace=True)
             outcomes["done"] += 1
         except Exception as error:  # noqa: BLE001
             outcomes[repr(error)] += 1

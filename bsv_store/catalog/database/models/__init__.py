@@ -18,6 +18,7 @@ from bsv_store.catalog.database.models.experiment import (
     TransgenicLine,
     Unionize,
     UnionizeCoverage,
+    UnionizeRevision,
 )
 from bsv_store.catalog.database.models.ontology import Structure, StructureAncestor, StructureSet, StructureSetMember
 from bsv_store.catalog.database.models.shared import Exclusion, NamedSelection
@@ -60,5 +61,6 @@ __all__ = [
     "TransgenicLine",
     "Unionize",
     "UnionizeCoverage",
+    "UnionizeRevision",
     "VolumeBlockHashes",
 ]

@@ -95,6 +95,9 @@ class DatasetMember(Base):
         comment="Hash of the injection fraction, whose voxels above 0 were not counted"
     )
     data_mask_sha256: ColumnElement[str | None] = Column(comment="Hash of the data mask with the weights")
+    divisor_source: ColumnElement[str | None] = Column(
+        comment="list: the injection volume of the experiment list; null: the unionize rows, or not normalized"
+    )
 
 
 class DatasetCheck(Base):

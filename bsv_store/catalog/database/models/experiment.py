@@ -144,3 +144,25 @@ class UnionizeCoverage(Base):
     snapshot_id: ColumnElement[int] = Column(ForeignKey("source_snapshot.id"), index=True)
     row_count: ColumnElement[int]
     content_sha256: ColumnElement[str] = Column(comment="Hash of the rows, independent of their file format")
+    remark: ColumnElement[str | None] = Column(comment="What was overridden when the rows were stored; null = nothing")
+
+
+class UnionizeRevision(Base):
+    """A half of an experiment's unionize table that was replaced: its hash, size and origin, without its rows."""
+
+    __tablename__ = "unionize_revision"
+    __table_args__ = (CheckConstraint("part in ('injection', 'projection')", name="part"),)
+
+    id: ColumnElement[int] = Column(RowId, primary_key=True)
+    experiment_id: ColumnElement[int] = Column(ForeignKey("experiment.id"), index=True)
+    part: ColumnElement[str] = Column(comment="injection or projection")
+    snapshot_id: ColumnElement[int] = Column(
+        ForeignKey("source_snapshot.id"), comment="The snapshot that stored the rows"
+    )
+    replaced_by_id: ColumnElement[int] = Column(
+        ForeignKey("source_snapshot.id"), comment="The snapshot that replaced them"
+    )
+    row_count: ColumnElement[int]
+    content_sha256: ColumnElement[str] = Column(comment="Hash of the rows, independent of their file format")
+    injection_volume: ColumnElement[float | None] = Column(comment="mm3, of the root; null for rows outside it")
+    remark: ColumnElement[str | None] = Column(comment="What was overridden when the rows were stored")

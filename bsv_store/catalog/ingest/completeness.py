@@ -1,0 +1,187 @@
+"""Whether a unionize table is complete.
+
+A table may have been saved for some structures only, and a reply may have been cut. Of such a table, "no row" would be
+read as "no overlap" for every structure that it does not have, so it is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select
+
+from bsv_store.catalog.database.models import Structure
+from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UnionizeTable
+from bsv_store.catalog.structures import measured_structures
+from bsv_store.errors import IncompleteTableError
+from bsv_store.text import listed, number_of
+from bsv_store.vocabulary import MEASURED_HEMISPHERES
+
+_BOTH = MEASURED_HEMISPHERES["both"].unionize_id
+# Where the children of a structure fill it, their pixels add up to its own within 1.2e-7 in all real tables.
+_FILLED = 1e-6
+_NAMED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class OntologyFacts:
+    """What the ontology says about complete tables.
+
+    Attributes
+    ----------
+    parents : mapping of int to int or None
+        The parent of each structure.
+    acronyms : mapping of int to str
+        In graph order.
+    measured : frozenset of int or None
+        The structures in which Allen measures signal; None if the ontology has no structure sets.
+    """
+
+    parents: Mapping[int, int | None]
+    acronyms: Mapping[int, str]
+    measured: frozenset[int] | None
+
+
+def ontology_facts(connection: Connection) -> OntologyFacts:
+    """Read what the ontology in the store says about complete tables."""
+    query = select(Structure.id, Structure.parent_structure_id, Structure.acronym, Structure.withdrawn)
+    rows = connection.execute(query.order_by(Structure.graph_order, Structure.id)).all()
+    measured = measured_structures(connection)
+    if measured is not None:
+        # A structure that the newest ontology does not have cannot be required of a new table.
+        measured -= {row.id for row in rows if row.withdrawn}
+    return OntologyFacts(
+        {row.id: row.parent_structure_id for row in rows}, {row.id: row.acronym for row in rows}, measured
+    )
+
+
+def check_complete_tables(
+    table: UnionizeTable, facts: OntologyFacts, source: str, *, injected: Collection[int] = ()
+) -> None:
+    """Check that the halves in ``table.parts`` are complete for each experiment.
+
+    Outside the injection site, each measured structure has rows. One without rows is accepted only if it lies wholly
+    inside the injection (it has rows there), or if the rows prove that it has no pixel: its siblings fill its parent.
+    Inside the injection site, the root has rows. Of a table of both halves, each structure has its parents.
+
+    Parameters
+    ----------
+    table : UnionizeTable
+    facts : OntologyFacts
+    source : str
+        Name of the table, for errors.
+    injected : collection of int
+        Experiments that are known to have an injection volume, and must have rows inside the injection site.
+
+    Raises
+    ------
+    IncompleteTableError
+        If rows are missing; the message says which, and how many.
+    """
+    for experiment_id, rows in _by_experiment(table):
+        missing = _missing(rows, table.parts, facts, needs_injection=experiment_id in injected)
+        for where, structures in missing.items():
+            if structures:
+                raise _error(source, experiment_id, where, structures, facts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of one experiment."""
+
+    structure: NDArray[np.int64]
+    is_injection: NDArray[np.bool_]
+    hemisphere: NDArray[np.int64]
+    pixels: NDArray[np.float64]
+
+    def structures(self, *, is_injection: bool) -> set[int]:
+        """The structures with rows in one half."""
+        return set(np.unique(self.structure[self.is_injection == is_injection]).tolist())
+
+    def pixels_by_structure(self) -> dict[int, float]:
+        """Pixels of both hemispheres and both halves by structure."""
+        found: dict[int, float] = {}
+        both = self.hemisphere == _BOTH
+        for structure, pixels in zip(self.structure[both].tolist(), self.pixels[both].tolist(), strict=True):
+            found[structure] = found.get(structure, 0.0) + pixels
+        return found
+
+
+def _by_experiment(table: UnionizeTable) -> Iterator[tuple[int, _Rows]]:
+    columns = table.columns
+    ids, starts = np.unique(columns["experiment_id"], return_index=True)
+    for experiment_id, start, stop in zip(ids.tolist(), starts, [*starts[1:], len(table)], strict=True):
+        names = ("structure_id", "is_injection", "hemisphere_id", "sum_pixels")
+        yield experiment_id, _Rows(*(columns[name][start:stop] for name in names))
+
+
+def _missing(
+    rows: _Rows, parts: Collection[str], facts: OntologyFacts, *, needs_injection: bool
+) -> dict[str, list[int]]:
+    """The structures whose rows are missing, by half."""
+    inside = rows.structures(is_injection=True)
+    outside = rows.structures(is_injection=False)
+    missing: dict[str, list[int]] = {}
+    if "projection" in parts:
+        required = {ROOT_STRUCTURE_ID} if facts.measured is None else set(facts.measured)
+        above = _ancestors(outside, facts) - outside
+        absent = required - outside - above - (inside - {ROOT_STRUCTURE_ID})
+        missing["outside"] = _ordered(above | _unexplained(absent, rows, facts) if absent else above, facts)
+    if "injection" in parts:
+        required = {ROOT_STRUCTURE_ID} if inside or needs_injection else set()
+        # Brain Street View's summaries have rows inside the injection site only; the root's are used.
+        above = _ancestors(inside, facts) if "projection" in parts else set()
+        missing["inside"] = _ordered((required | above) - inside, facts)
+    return missing
+
+
+def _ancestors(structures: Collection[int], facts: OntologyFacts) -> set[int]:
+    """The ancestors of structures that must have rows too: parents contain their children."""
+    found: set[int] = set()
+    for structure in structures:
+        above = facts.parents.get(structure)
+        while above is not None and above not in found:
+            found.add(above)
+            above = facts.parents.get(above)
+    return found if facts.measured is None else found & facts.measured
+
+
+def _unexplained(absent: Collection[int], rows: _Rows, facts: OntologyFacts) -> set[int]:
+    """The structures whose absence the other rows do not explain."""
+    pixels = rows.pixels_by_structure()
+    children: dict[int, float] = {}
+    for structure, count in pixels.items():
+        above = facts.parents.get(structure)
+        if above is not None:
+            children[above] = children.get(above, 0.0) + count
+
+    def is_explained(structure: int) -> bool:
+        above = facts.parents.get(structure)
+        if above is None:
+            return False
+        if above not in pixels:
+            return above in absent and is_explained(above)
+        return children.get(above, 0.0) >= (1 - _FILLED) * pixels[above]
+
+    return {structure for structure in absent if not is_explained(structure)}
+
+
+def _ordered(structures: Collection[int], facts: OntologyFacts) -> list[int]:
+    return [structure for structure in facts.acronyms if structure in structures]
+
+
+def _error(
+    source: str, experiment_id: int, where: str, structures: Sequence[int], facts: OntologyFacts
+) -> IncompleteTableError:
+    names = listed((facts.acronyms[structure] for structure in structures), limit=_NAMED)
+    expected = "" if facts.measured is None or where == "inside" else f" of {len(facts.measured):,} measured structures"
+    count = f"{len(structures):,}{expected}" if expected else number_of(len(structures), "structure")
+    return IncompleteTableError(
+        f"{source} does not have the complete unionize table of experiment {experiment_id}: the rows {where} the "
+        f"injection site are missing for {count}: {names}",
+        hint="It may have been saved for some structures only. Download the complete table: "
+        f"bsv-store sync unionizes --ids {experiment_id}",
+    )
