@@ -16,6 +16,7 @@
     │   ├── FormatError                  a file or response body is not valid
     │   │   ├── EnvelopeError
     │   │   └── FrameError               wrong coordinate frame or grid
+    │   ├── NotReproducibleError         a bundle whose result its inputs do not give
     │   ├── NotACacheError
     │   └── StoreExistsError
     ├── StoreError                   3   the store is not usable
@@ -23,7 +24,8 @@
     │   ├── StoreUnreachableError
     │   ├── StoreMismatchError
     │   ├── ReadOnlyStoreError
-    │   └── DamagedFileError
+    │   ├── DamagedFileError
+    │   └── DamagedCatalogError          rows of the database differ from what was stored
     ├── SchemaError                  4
     │   ├── SchemaTooOldError
     │   └── SchemaTooNewError
@@ -114,6 +116,10 @@ class FrameError(FormatError):
     """A grid has another coordinate frame or shape than requested."""
 
 
+class NotReproducibleError(InputError):
+    """The result in a bundle differs from what this store computes from the same inputs."""
+
+
 class NotACacheError(InputError):
     """The folder is not a cache of Brain Street View or AllenSDK."""
 
@@ -144,6 +150,10 @@ class ReadOnlyStoreError(StoreError):
 
 class DamagedFileError(StoreError):
     """A stored file is missing, truncated, or differs from what was published."""
+
+
+class DamagedCatalogError(StoreError):
+    """Rows of the catalog are missing or differ from what was stored."""
 
 
 class SchemaError(BsvStoreError):

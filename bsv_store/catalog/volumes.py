@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, Select, delete, insert, select
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import StoredVolume
+from bsv_store.catalog.seals import seal_volumes
 from bsv_store.volumes.encoding import VolumeLayout
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import VolumeFile
@@ -100,7 +101,9 @@ def record_volumes(connection: Connection, files: Sequence[VolumeFile]) -> list[
         earlier = connection.execute(query).all()
         if earlier:
             connection.execute(delete(StoredVolume).where(*same))
-        connection.execute(insert(StoredVolume), [_row(file) for file in new.values()])
+        rows = [_row(file) for file in new.values()]
+        connection.execute(insert(StoredVolume), rows)
+        seal_volumes(connection, rows)
         replaced += [row.path for row in earlier if row.path != new[row.experiment_id].path]
     return replaced
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from bsv_store.averaging.grouping.assignment import CoordinateRange
-    from bsv_store.averaging.inputs import Inputs
+    from bsv_store.averaging.inputs import Inputs, RecordedInputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,6 @@ class GroupInfo:
         return cls(number, label, *first, len(ids), ids, *second)
 
 
-def groups_of(inputs: Inputs) -> tuple[GroupInfo, ...]:
+def groups_of(inputs: Inputs | RecordedInputs) -> tuple[GroupInfo, ...]:
     """The groups of a version with these inputs."""
     return tuple(GroupInfo.of(group.number, group.label, group.ranges, group.experiment_ids) for group in inputs.groups)

@@ -21,7 +21,9 @@ from bsv_store.catalog.database.models import (
     Unionize,
     UnionizeCoverage,
 )
+from bsv_store.catalog.database.schema import HEAD
 from bsv_store.catalog.records import UNIONIZE_FIELDS
+from bsv_store.catalog.sealing import seal_everything
 from bsv_store.catalog.structures import UNIONIZE_STRUCTURE_SET_ID
 
 # id, acronym, name, parent; parents first, in graph order.
@@ -165,6 +167,7 @@ def fill(connection: Connection) -> None:
     )
     connection.execute(insert(Unionize), list(unionize_rows()))
     _fill_coverage(connection)
+    seal_everything(connection, HEAD)
 
 
 def _fill_ontology(connection: Connection) -> None:

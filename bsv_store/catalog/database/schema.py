@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 # The newest revision; a test compares it with the migrations.
-HEAD = "0006"
+HEAD = "0014"
 # Revisions of earlier releases. A store at one of them can be upgraded.
-KNOWN_REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", HEAD)
+KNOWN_REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006", "0013", HEAD)
 VERSION_TABLE = "bsv_store_version"
 
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -122,7 +122,13 @@ def _migrate(database: Database, run: Callable[[Config], None]) -> None:
             driver: Any = connection.connection.driver_connection
             driver.execute("PRAGMA foreign_keys = OFF")
         with _locked_transaction(private, connection):
+            before = current_revision(connection)
             run(alembic_config(connection))
+            if HEAD == current_revision(connection) != before:
+                # Migrations may have rewritten rows.
+                from bsv_store.catalog.sealing import seal_everything
+
+                seal_everything(connection, HEAD)
             if private.is_sqlite:
                 _refuse_dangling_rows(connection)
 

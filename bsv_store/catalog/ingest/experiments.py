@@ -11,6 +11,7 @@ from typing import Literal, TypedDict
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
+from bsv_store.catalog import seals
 from bsv_store.catalog.database.bulk import delete_rows, replace_rows, table_of, upsert_rows
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import Experiment, ExperimentInjectionStructure, ExperimentLine, TransgenicLine
@@ -226,6 +227,15 @@ def write_state(connection: Connection, state: CurrentState) -> StateChange:
     touched |= _write_structures(connection, state)
     touched |= _write_lines(connection, state)
     update_injected_hemispheres(connection, differing)
+    seals.seal_experiments(
+        connection,
+        ROW_COLUMNS,
+        {
+            key: (after[key], experiment.line_names, experiment.injection_structure_ids)
+            for key, experiment in state.experiments.items()
+        },
+    )
+    seals.seal_lines(connection)
     added = touched - before.keys()
     withdrawn_at = ROW_COLUMNS.index("withdrawn")
     withdrawn = {key for key in touched - added if after[key][withdrawn_at] and not before[key][withdrawn_at]}

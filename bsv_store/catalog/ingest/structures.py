@@ -7,6 +7,7 @@ from dataclasses import astuple, dataclass, replace
 
 from sqlalchemy import Connection, select, update
 
+from bsv_store.catalog import seals
 from bsv_store.catalog.database.bulk import replace_rows, table_of, upsert_rows
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import (
@@ -74,6 +75,8 @@ def ingest_structures(database: Database, ontology: Ontology, *, source: str, ki
     content_sha256 = _content_sha256(ontology)
     with database.writing() as connection:
         wait_for_turn(connection)
+        # Some stored rows are kept, and must not be sealed again if they are damaged.
+        seals.check_ontology(connection)
         before = _stored_nodes(connection)
         stands_in = kind == STAND_IN_KIND and _has_better(connection)
         after = _merged(before, ontology, stands_in=stands_in, source=source)
@@ -82,6 +85,7 @@ def ingest_structures(database: Database, ontology: Ontology, *, source: str, ki
         is_new = _write_closure(connection, after) | bool(touched)
         if ontology.has_structure_sets and not stands_in:
             is_new |= _write_sets(connection, ontology)
+        seals.seal_ontology(connection)
         added = sum(node.id not in before for node in touched)
         withdrawn = sum(node.withdrawn and node.id in before and not before[node.id].withdrawn for node in touched)
         changed = len(touched) - added - withdrawn

@@ -19,6 +19,7 @@ from bsv_store.catalog.ingest.checks import MAX_INT, check_structures, sha256_of
 from bsv_store.catalog.ingest.hemisphere import lock_experiments, update_injected_hemispheres
 from bsv_store.catalog.ingest.snapshot_log import IngestReport, record_snapshot
 from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS, UnionizeTable
+from bsv_store.catalog.unionize_seals import seal_unionizes
 from bsv_store.errors import InputError, UnknownExperimentError
 from bsv_store.text import listed, number_of
 from bsv_store.vocabulary import UNIONIZE_PARTS, UnionizePart
@@ -210,6 +211,7 @@ def _write(
         ("experiment_id", "part", "snapshot_id", "row_count", "content_sha256"),
         [(*half, snapshot_id, changed[half].row_count, changed[half].sha256) for half in sorted(changed)],
     )
+    seal_unionizes(connection, table.columns, changed)
     injected = {key for key, part in changed if part == "injection"}
     update_injected_hemispheres(connection, injected)
 

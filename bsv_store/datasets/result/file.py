@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     import h5py
 
-    from bsv_store.averaging.inputs import Inputs
+    from bsv_store.averaging.inputs import Inputs, RecordedInputs
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.volumes.files import StoreFiles
 
@@ -100,7 +100,7 @@ class ResultWriter:
     def __init__(
         self,
         file: h5py.File,
-        inputs: Inputs,
+        inputs: Inputs | RecordedInputs,
         seal: Callable[[], tuple[memoryview | Path, int, str]],
         guard: GuardedFile | None = None,
     ) -> None:
@@ -395,7 +395,7 @@ def software() -> str:
     )
 
 
-def _describe(file: h5py.File, inputs: Inputs) -> None:
+def _describe(file: h5py.File, inputs: Inputs | RecordedInputs) -> None:
     recipe = inputs.recipe
     text = {
         "Conventions": "CF-1.10",
@@ -425,7 +425,7 @@ def _write_axes(file: h5py.File, grid: Grid, labels: Sequence[str]) -> None:
         scale.make_scale(axis.lower())
 
 
-def _write_groups(file: h5py.File, inputs: Inputs) -> None:
+def _write_groups(file: h5py.File, inputs: Inputs | RecordedInputs) -> None:
     groups, scale = inputs.groups, file["group"]
     counts = file.create_dataset("group_n", data=np.array([group.n for group in groups], "<i8"))
     _label(counts, long_name="members of the group", units="1")
@@ -448,7 +448,7 @@ def _range_value(ranges: Sequence[Any], factor: int, name: str) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _write_members(file: h5py.File, inputs: Inputs) -> None:
+def _write_members(file: h5py.File, inputs: Inputs | RecordedInputs) -> None:
     # Members first, then those left out.
     ordered = sorted(inputs.experiments(), key=lambda each: each.group is None)
     scale = file.create_dataset("member", data=np.array([each.experiment_id for each in ordered], "<i8"))
@@ -473,7 +473,7 @@ def _write_member_column(file: h5py.File, column: MemberColumn, members: Sequenc
 _MEMBER_DTYPES: Mapping[str, tuple[str, float]] = {"Int64": ("<i4", -1), "Float64": ("<f8", float("nan"))}
 
 
-def _write_inputs(file: h5py.File, inputs: Inputs) -> None:
+def _write_inputs(file: h5py.File, inputs: Inputs | RecordedInputs) -> None:
     import h5py
 
     dataset = file.create_dataset("inputs", data=inputs.to_json(), dtype=h5py.string_dtype())

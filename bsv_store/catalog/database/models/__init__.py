@@ -20,6 +20,7 @@ from bsv_store.catalog.database.models.experiment import (
     UnionizeCoverage,
 )
 from bsv_store.catalog.database.models.ontology import Structure, StructureAncestor, StructureSet, StructureSetMember
+from bsv_store.catalog.database.models.seal import Seal, UnionizeSeal
 from bsv_store.catalog.database.models.shared import Exclusion, NamedSelection
 from bsv_store.catalog.database.models.store import (
     CatalogChange,
@@ -48,6 +49,7 @@ __all__ = [
     "ExperimentLine",
     "ExperimentRevision",
     "NamedSelection",
+    "Seal",
     "SnapshotMember",
     "SourceSnapshot",
     "StoreInfo",
@@ -60,4 +62,5 @@ __all__ = [
     "TransgenicLine",
     "Unionize",
     "UnionizeCoverage",
+    "UnionizeSeal",
 ]

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Dialect,
     Double,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -61,6 +62,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 # strings; evaluating hundreds of them would take a third of the time to create the tables.
 _TYPES: dict[str, type[TypeEngine[Any]]] = {
     "bool": Boolean,
+    "bytes": LargeBinary,
     "date": Date,
     "datetime": UtcDateTime,
     "float": Double,
