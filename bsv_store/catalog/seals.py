@@ -72,15 +72,15 @@ _SCOPES: Mapping[type[Base], str] = {
 
 _WORDS = {
     "experiment": "experiments",
-    "exclusion": "rows of the exclusion list",
+    "exclusion": "exclusions",
     "line": "transgenic lines",
     "named_selection": "saved selections",
     "schema": "definitions of tables and views",
-    "snapshot": "rows about ingested lists",
+    "snapshot": "ingested lists",
     "structure": "structures",
     "structure_set": "structure sets",
     "unionize": "unionize tables",
-    "volume": "rows about volumes",
+    "volume": "volumes",
 }
 
 
@@ -189,7 +189,7 @@ def refuse(scope: str, keys: Collection[str]) -> None:
     """
     if keys:
         raise DamagedCatalogError(
-            f"the catalog is damaged: {number_of(len(keys), 'entry')} of the {_WORDS[scope]} differ from what was"
+            f"the catalog is damaged: {number_of(len(keys), 'row')} about {_WORDS[scope]} differ from what was"
             f" stored, are missing or were added by another program: {listed(sorted(keys))}",
             hint=VERIFY_HINT,
         )
@@ -209,7 +209,7 @@ def damaged_values(scope: str) -> Iterator[None]:
         if isinstance(error, DamagedCatalogError):
             raise
         raise DamagedCatalogError(
-            f"the catalog is damaged: {_WORDS[scope]} have impossible values: {error}", hint=VERIFY_HINT
+            f"the catalog is damaged: rows about {_WORDS[scope]} have impossible values: {error}", hint=VERIFY_HINT
         ) from error
 
 

@@ -200,6 +200,11 @@ class Database:
             yield
         except (DBAPIError, self.engine.dialect.loaded_dbapi.Error) as error:
             raise translated(error, str(self)) from error
+        except UnicodeDecodeError as error:
+            # SQLite's error message repeats damaged bytes.
+            raise DamagedCatalogError(
+                f"the database {self} is damaged: {error}", hint="Restore the database from a backup."
+            ) from error
 
     def close(self) -> None:
         """Close all connections."""

@@ -125,9 +125,11 @@ def _migrate(database: Database, run: Callable[[Config], None]) -> None:
             before = current_revision(connection)
             run(alembic_config(connection))
             if HEAD == current_revision(connection) != before:
-                # Migrations may have rewritten rows.
+                # Migrations may have rewritten rows, and the rules for derived values may have changed.
+                from bsv_store.catalog.ingest.hemisphere import update_injected_hemispheres
                 from bsv_store.catalog.sealing import seal_everything
 
+                update_injected_hemispheres(connection)
                 seal_everything(connection, HEAD)
             if private.is_sqlite:
                 _refuse_dangling_rows(connection)

@@ -88,7 +88,7 @@ def print_version(version: DatasetVersion, output_format: str, *, members: bool 
         [
             ("Dataset", version.ref),
             ("Tags", ", ".join(version.tags) or None),
-            ("Origin", None if version.origin.imported_at is None else version.origin),
+            ("Origin", None if version.origin.imported_at is None else str(version.origin)),
             ("Values", _values(version)),
             ("Statistics", ", ".join(recipe.statistics)),
             ("Selection", recipe.selection.to_json()),
