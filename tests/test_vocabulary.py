@@ -52,6 +52,7 @@ def _lists() -> dict[str, Mapping[str, Any]]:
 ELSEWHERE = {
     "ANNOTATION_OUTCOMES": "acquisition/test_annotation.py",
     "CACHE_LAYOUTS": "sources/test_caches.py",
+    "DATASET_STANDINGS": "datasets/test_imported.py",
     "EXPERIMENT_SOURCE_KINDS": "catalog/ingest/test_experiments.py",
     "SNAPSHOT_CONTENTS": "cli/test_sync.py",
 }

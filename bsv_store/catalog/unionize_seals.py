@@ -147,24 +147,32 @@ def _array(rows: Collection[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 def _hashes(rows: NDArray[Any]) -> bytes:
     """The hash of each structure's rows, which are one half of the table of one experiment."""
-    found = _hash_of_each(rows)
-    return np.array([(structure_id, value) for (_, structure_id), value in found.items()], _HASHES).tobytes()
+    starts, digests = _digests(rows)
+    found = np.empty(len(starts), _HASHES)
+    found["structure_id"] = rows["structure_id"][starts]
+    found["hash"] = digests
+    return found.tobytes()
 
 
 def _hash_of_each(rows: NDArray[Any]) -> dict[tuple[int, int], int]:
     """The hash of the rows of each experiment and structure, by which they are sorted."""
-    import xxhash
+    starts, digests = _digests(rows)
+    keys = zip(rows["experiment_id"][starts].tolist(), rows["structure_id"][starts].tolist(), strict=True)
+    return dict(zip(keys, digests, strict=True))
 
+
+def _digests(rows: NDArray[Any]) -> tuple[NDArray[np.intp], list[int]]:
+    """The first row of each experiment and structure, by which rows are sorted, and the hash of their rows."""
+    from xxhash import xxh3_64_intdigest
+
+    if not len(rows):
+        return np.empty(0, np.intp), []
     ids, structures = rows["experiment_id"], rows["structure_id"]
     changes = np.flatnonzero((ids[1:] != ids[:-1]) | (structures[1:] != structures[:-1])) + 1
-    starts = [0, *changes.tolist()] if len(rows) else []
-    content, size = rows.tobytes(), rows.dtype.itemsize
-    keys = zip(ids[starts].tolist(), structures[starts].tolist(), strict=True)
-    slices = pairwise([*starts, len(rows)])
-    return {
-        key: xxhash.xxh3_64_intdigest(content[first * size : last * size])
-        for key, (first, last) in zip(keys, slices, strict=True)
-    }
+    starts = np.concatenate([[0], changes])
+    content = memoryview(rows.tobytes())
+    edges = [*(starts * rows.itemsize).tolist(), len(content)]
+    return starts, [xxh3_64_intdigest(content[first:last]) for first, last in pairwise(edges)]
 
 
 def _expected(sealed: Mapping[int, bytes], structure_ids: NDArray[Any]) -> dict[tuple[int, int], int]:
