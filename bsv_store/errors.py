@@ -19,6 +19,7 @@
     │   │   ├── IncompleteTableError     a unionize table without some of its rows
     │   │   └── FrameError               wrong coordinate frame or grid
     │   ├── IncompleteListError          a list without many experiments that it should have
+    │   ├── NotReproducibleError         a bundle whose result its inputs do not give
     │   ├── NotACacheError
     │   └── StoreExistsError
     ├── StoreError                   3   the store is not usable
@@ -26,7 +27,8 @@
     │   ├── StoreUnreachableError
     │   ├── StoreMismatchError
     │   ├── ReadOnlyStoreError
-    │   └── DamagedFileError
+    │   ├── DamagedFileError
+    │   └── DamagedCatalogError          rows of the database differ from what was stored
     ├── SchemaError                  4
     │   ├── SchemaTooOldError
     │   └── SchemaTooNewError
@@ -138,6 +140,10 @@ class IncompleteListError(InputError):
     """An experiment list seems to be a part of one: ingest it with ``allow_shrinking`` if it is complete."""
 
 
+class NotReproducibleError(InputError):
+    """The result in a bundle differs from what this store computes from the same inputs."""
+
+
 class NotACacheError(InputError):
     """The folder is not a cache of Brain Street View or AllenSDK."""
 
@@ -168,6 +174,10 @@ class ReadOnlyStoreError(StoreError):
 
 class DamagedFileError(StoreError):
     """A stored file is missing, truncated, or differs from what was published."""
+
+
+class DamagedCatalogError(StoreError):
+    """Rows of the catalog are missing or differ from what was stored."""
 
 
 class SchemaError(BsvStoreError):

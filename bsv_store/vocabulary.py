@@ -805,6 +805,42 @@ UNIONIZE_PARTS: Mapping[str, UnionizePartRow] = _rows(
     ],
 )
 
+# -- datasets ---------------------------------------------------------------------------------------------------------
+
+DatasetStanding = Literal[
+    "computed", "imported, checked", "imported, trusted", "imported, not checked", "imported, not reproducible"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetStandingRow:
+    """Why the numbers of a dataset version can be relied on, or why not.
+
+    Attributes
+    ----------
+    can_answer : bool
+        Whether `Store.aggregate` may return the version instead of computing the average.
+    """
+
+    name: DatasetStanding
+    words: str
+    can_answer: bool = False
+    synonyms: tuple[str, ...] = ()
+
+
+DATASET_STANDINGS: Mapping[str, DatasetStandingRow] = _rows(
+    DatasetStanding,
+    [
+        DatasetStandingRow("computed", "computed in this store", can_answer=True),
+        DatasetStandingRow("imported, checked", "imported; computed again here with the same result", can_answer=True),
+        DatasetStandingRow("imported, trusted", "imported, not checked here; a user marked it as trusted"),
+        DatasetStandingRow("imported, not checked", "imported, not checked: not computed again here"),
+        DatasetStandingRow(
+            "imported, not reproducible", "imported, not reproducible: computed again here with another result"
+        ),
+    ],
+)
+
 # -- acquisition ------------------------------------------------------------------------------------------------------
 
 CacheLayout = Literal["bsv", "allensdk"]

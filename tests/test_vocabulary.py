@@ -38,6 +38,7 @@ from bsv_store.vocabulary import (
 )
 from tests.averaging import reference
 from tests.datasets.world import FACTS, VISP, VISUAL, add_annotation, add_volume, voxels
+from tests.sealing import sealed_changes
 
 IDS = (1, 2, 3)
 SOME = Selection(ids=IDS)
@@ -53,6 +54,7 @@ ELSEWHERE = {
     "PLAUSIBILITY_CHECKS": "plausibility/test_checks.py",
     "ANNOTATION_OUTCOMES": "acquisition/test_annotation.py",
     "CACHE_LAYOUTS": "sources/test_caches.py",
+    "DATASET_STANDINGS": "datasets/test_imported.py",
     "DIVISOR_SOURCES": "datasets/test_aggregate.py",
     "EXPERIMENT_SOURCE_KINDS": "catalog/ingest/test_experiments.py",
     "SEXES": "catalog/ingest/test_experiments.py",
@@ -92,7 +94,7 @@ def ready(filled: Store) -> Store:
     ids[60:80] = VISP
     add_annotation(filled, ids)
     add_projection_rows(filled)
-    with filled.database.writing() as connection:
+    with sealed_changes(filled.database) as connection:
         values = {"sex": "F", "strain": "C57BL/6J", "product_id": 5, "projection_volume": 1.5}
         connection.execute(update(Experiment).where(Experiment.id.in_(IDS)).values(values))
     return filled
@@ -165,7 +167,7 @@ def test_every_bilateral_rule_is_applied(filled: Store, name: Any) -> None:
 
 @pytest.mark.parametrize("name", MISSING_POLICIES)
 def test_every_policy_for_missing_data_is_applied(ready: Store, name: Any) -> None:
-    with ready.database.writing() as connection:
+    with sealed_changes(ready.database) as connection:
         connection.exec_driver_sql("DELETE FROM volume WHERE experiment_id = 2")
     if name == "error":
         for call in (lambda: members(ready, missing=name), lambda: ready.atlas.signal(SOME, "VISp", missing=name)):

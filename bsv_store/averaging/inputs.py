@@ -7,29 +7,38 @@ recorded hashes identify the content.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, assert_never
 
-from bsv_store.averaging.grouping.assignment import Assignment, Group, LeftOut, assign
+from bsv_store.averaging.grouping.assignment import Assignment, CoordinateRange, Group, LeftOut, assign
 from bsv_store.averaging.grouping.facts import ExperimentFacts, experiment_facts
-from bsv_store.averaging.grouping.grouping import CrossedGrouping, Grouping, RegionGrouping
-from bsv_store.averaging.members import Member, in_order, members_to_json
+from bsv_store.averaging.grouping.grouping import CrossedGrouping, Grouping, RegionGrouping, axes_of
+from bsv_store.averaging.members import (
+    Member,
+    ids_by_group,
+    in_order,
+    is_finite_number,
+    members_from_json,
+    members_to_json,
+)
 from bsv_store.averaging.normalization import Divisor, divisors
-from bsv_store.averaging.recipe import canonical_json
+from bsv_store.averaging.recipe import Recipe, canonical_json
 from bsv_store.catalog.missing import excluded_reasons, leave_out, nothing_left, without_volume
 from bsv_store.catalog.selection.commands import sync_command
 from bsv_store.catalog.selection.resolve import resolve_with_exclusions
 from bsv_store.catalog.structures import ancestry as read_ancestry
+from bsv_store.catalog.verify import check_inputs
 from bsv_store.catalog.volumes import find_volumes
-from bsv_store.errors import RecipeError
-from bsv_store.text import listed_ids
-from bsv_store.vocabulary import HEMISPHERE_RULES, NORMALIZATIONS
+from bsv_store.errors import FormatError, RecipeError
+from bsv_store.text import listed_ids, shown
+from bsv_store.vocabulary import AXES, HEMISPHERE_RULES, NORMALIZATIONS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from bsv_store.averaging.recipe import Recipe
     from bsv_store.vocabulary import DivisorSource, Hemisphere, VolumeKind
     from bsv_store.volumes.library import VolumeFile
 
@@ -111,14 +120,49 @@ class Inputs:
         placed = (each.member for each in self.members)
         return in_order([*placed, *(Member(left.experiment_id, reason=left.reason) for left in self.left_out)])
 
+    def recorded(self) -> RecordedInputs:
+        """What is recorded of these inputs."""
+        return RecordedInputs(self.recipe, self.groups, self.experiments(), ALGORITHM_VERSION)
+
+    def to_json(self) -> str:
+        """Canonical JSON of `RecordedInputs.to_dict`: the text whose hash is the fingerprint."""
+        return self.recorded().to_json()
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the canonical JSON, hexadecimal: equal for equal recipes over equal inputs."""
+        return self.recorded().fingerprint()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedInputs:
+    """The inputs of a version as they are recorded, without the files.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    groups : tuple of Group
+    members : tuple of Member
+        All selected experiments, ascending by id, including those left out.
+    algorithm_version : int
+    """
+
+    recipe: Recipe
+    groups: tuple[Group, ...]
+    members: tuple[Member, ...]
+    algorithm_version: int
+
+    def experiments(self) -> tuple[Member, ...]:
+        """All selected experiments, ascending by id: the members and those left out."""
+        return self.members
+
     def to_dict(self) -> dict[str, Any]:
         """Recipe, groups, members and algorithm version as plain JSON values: the content of the fingerprint."""
         groups = [{"label": group.label, "ranges": [asdict(part) for part in group.ranges]} for group in self.groups]
         return {
-            "algorithm_version": ALGORITHM_VERSION,
+            "algorithm_version": self.algorithm_version,
             "recipe": self.recipe.to_dict(),
             "groups": groups,
-            **members_to_json(self.experiments()),
+            **members_to_json(self.members),
         }
 
     def to_json(self) -> str:
@@ -126,13 +170,124 @@ class Inputs:
         return canonical_json(self.to_dict())
 
     def fingerprint(self) -> str:
-        """SHA-256 of the canonical JSON, hexadecimal: equal for equal recipes over equal inputs."""
+        """SHA-256 of the canonical JSON, hexadecimal."""
         return fingerprint_of(self.to_json())
+
+    @classmethod
+    def from_json(cls, text: str) -> RecordedInputs:
+        """The inputs from the result of `to_json`.
+
+        Raises
+        ------
+        FormatError
+            If the text is not exactly what `to_json` writes for valid inputs.
+        RecipeError, InputError
+            If the recipe is not valid.
+        """
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise FormatError(f"the inputs are not valid JSON: {error}") from error
+        if not isinstance(value, dict) or set(value) != _PARTS:
+            raise FormatError(f"the inputs must have exactly the parts {', '.join(sorted(_PARTS))}")
+        version = value["algorithm_version"]
+        if type(version) is not int or not 1 <= version <= _MAX_VERSION:
+            raise FormatError(f"the algorithm version must be a positive integer, got {shown(version)}")
+        recipe = Recipe.from_json(value["recipe"]) if isinstance(value["recipe"], dict) else None
+        if recipe is None:
+            raise FormatError("the recipe of the inputs is not an object")
+        members = members_from_json(value)
+        found = cls(recipe, recorded_groups(value["groups"], members), members, version)
+        _check_recorded(found)
+        # Equal values in another form, such as other keys or another order, would have another fingerprint.
+        if found.to_json() != text:
+            raise FormatError("the inputs are not in the form in which bsv-store records them")
+        return found
+
+
+_PARTS = {"algorithm_version", "recipe", "groups", "members", "left_out"}
+_MAX_VERSION = 1_000_000
+
+
+def recorded_groups(value: Any, members: Sequence[Member]) -> tuple[Group, ...]:
+    """The groups from their recorded form, with the ids of their members.
+
+    Raises
+    ------
+    FormatError
+        If the form is not valid, or a member is in a group that is not there.
+    """
+    ids = ids_by_group(members)
+    if not isinstance(value, list) or any(number >= len(value) for number in ids):
+        raise FormatError("the groups are not a list, or a member is in a group that is not among them")
+    return tuple(_recorded_group(number, entry, ids.get(number, [])) for number, entry in enumerate(value))
+
+
+def _recorded_group(number: int, entry: Any, ids: Sequence[int]) -> Group:
+    if not isinstance(entry, dict) or set(entry) != {"label", "ranges"} or not isinstance(entry["ranges"], list):
+        raise FormatError(f"group {number} must have a label and ranges")
+    label = entry["label"]
+    if not isinstance(label, str) or not label or not label.isprintable():
+        raise FormatError(f"the label of group {number} must be a line of text, got {shown(label)}")
+    for part in entry["ranges"]:
+        if not isinstance(part, dict) or set(part) != _RANGE_PARTS or part["axis"] not in AXES:
+            raise FormatError(f"a range of group {number} must have {', '.join(sorted(_RANGE_PARTS))}")
+        for name in sorted(_RANGE_PARTS - {"axis"}):
+            if part[name] is not None and not is_finite_number(part[name]):
+                raise FormatError(f"{name} of group {number} must be a number, got {shown(part[name])}")
+    return Group(number, label, tuple(ids), tuple(CoordinateRange(**part) for part in entry["ranges"]))
+
+
+_RANGE_PARTS = {each.name for each in fields(CoordinateRange)}
+
+
+def _check_recorded(inputs: RecordedInputs) -> None:
+    """Refuse inputs that no average can have.
+
+    Raises
+    ------
+    FormatError
+    """
+    ids = [member.experiment_id for member in inputs.members]
+    if twice := sorted({each for each, following in pairwise(ids) if each == following}):
+        raise FormatError(f"experiments occur more than once: {listed_ids(twice)}")
+    if all(member.group is None for member in inputs.members):
+        raise FormatError("the inputs have no members")
+    labels = [group.label for group in inputs.groups]
+    if len(set(labels)) != len(labels):
+        raise FormatError("two groups have the same label")
+    axes = axes_of(inputs.recipe.grouping)
+    for group in inputs.groups:
+        if tuple(part.axis for part in group.ranges) != axes:
+            raise FormatError(f"the ranges of group {group.number} do not belong to the grouping of the recipe")
+    recipe = inputs.recipe
+    for member in inputs.members:
+        if member.group is None:
+            continue
+        has_masks = member.injection_fraction_sha256 is not None, member.data_mask_sha256 is not None
+        if has_masks != (recipe.exclude_injection, recipe.weight_by_data_mask):
+            raise FormatError(f"the masks of experiment {member.experiment_id} are not those that the recipe uses")
+        if (member.injected_hemisphere is not None) != HEMISPHERE_RULES[recipe.hemisphere_rule].needs_side:
+            raise FormatError(
+                f"the injected hemisphere of experiment {member.experiment_id} is not what the recipe needs"
+            )
 
 
 def fingerprint_of(text: str) -> str:
     """The fingerprint of the canonical JSON of inputs."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_recipe_inputs(connection: Connection, recipe: Recipe) -> None:
+    """Check that the rows of the catalog that an average reads are as they were stored.
+
+    Raises
+    ------
+    DamagedCatalogError
+        If they are not.
+    """
+    targets = [ref for leaf in recipe.selection.leaves() for ref in leaf.projecting_to or ()]
+    check_inputs(connection, kinds=recipe.kinds, spacing_um=recipe.spacing_um, targets=targets)
 
 
 def gather_inputs(
@@ -161,7 +316,10 @@ def gather_inputs(
         If no experiment is selected.
     UnknownStructureError, UnknownExperimentError, SelectionError
         If the selection or grouping names something that the catalog does not have.
+    DamagedCatalogError
+        If rows that the inputs come from differ from what was stored.
     """
+    check_recipe_inputs(connection, recipe)
     selected, excluded = resolve_with_exclusions(connection, recipe.selection)
     experiments = experiment_facts(connection, selected)
     ancestry = read_ancestry(connection) if _uses_regions(recipe.grouping) else {}

@@ -6,9 +6,15 @@ The forms are JSON (from which fingerprints are computed; also in result files a
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from bsv_store.errors import FormatError
+from bsv_store.text import shown
+from bsv_store.vocabulary import DIVISOR_SOURCES, HEMISPHERES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,17 +135,29 @@ class Member:
         }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Member:
-        """The member from the result of `to_json`."""
-        if "group" not in value:
-            return cls(value["experiment_id"], reason=value["reason"])
-        return cls(
-            **{
-                column.field: value[column.json]
-                for column in MEMBER_COLUMNS
-                if column.json is not None and (column.json in value or not column.is_optional)
-            }
-        )
+    def from_json(cls, value: Any) -> Member:
+        """The member from the result of `to_json`.
+
+        Raises
+        ------
+        FormatError
+            If the form or a value is not valid.
+        """
+        if not isinstance(value, dict):
+            raise FormatError(f"a member must be an object, got {shown(value)}")
+        identifier = value.get("experiment_id")
+        if type(identifier) is not int or not 0 < identifier < 2**63:
+            raise FormatError(f"experiment_id must be a positive integer, got {shown(identifier)}")
+        is_left_out = "group" not in value
+        expected = {"experiment_id", "reason"} if is_left_out else _JSON_KEYS
+        if set(value) - (set() if is_left_out else _OPTIONAL_KEYS) != expected:
+            raise FormatError(f"experiment {identifier} must have exactly {', '.join(sorted(expected))}")
+        for name, part in value.items():
+            if not _is_valid(name, part):
+                raise FormatError(f"experiment {identifier}: {name} cannot be {shown(part)}")
+        if is_left_out:
+            return cls(identifier, reason=value["reason"])
+        return cls(**{column.field: value[column.json] for column in MEMBER_COLUMNS if column.json in value})
 
     def to_row(self) -> tuple[Any, ...]:
         """The values in the order of ``MEMBER_COLUMNS``; ``Member(*row)`` is the inverse."""
@@ -161,8 +179,48 @@ MEMBER_COLUMNS: tuple[MemberColumn, ...] = tuple(
 )
 
 
+_JSON_KEYS = {column.json for column in MEMBER_COLUMNS if column.json is not None and not column.is_optional}
+_OPTIONAL_KEYS = {column.json for column in MEMBER_COLUMNS if column.is_optional}
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+def is_finite_number(value: object) -> bool:
+    """Whether a value of JSON is a finite number."""
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+
+
+def _is_valid(name: str, value: Any) -> bool:
+    """Whether a field of a member may have this value, by its key in JSON."""
+    if name == "experiment_id":
+        return True
+    if name == "group":
+        return type(value) is int and value >= 0
+    if name == "divisor":
+        return is_finite_number(value) and value > 0
+    if name == "injected":
+        return value is None or (isinstance(value, str) and value in HEMISPHERES)
+    if name == "divisor_source":
+        return isinstance(value, str) and value in DIVISOR_SOURCES
+    if name == "reason":
+        return isinstance(value, str) and 0 < len(value) <= _MAX_REASON and value.isprintable()
+    if value is None:
+        return name != "volume"
+    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
+
+
+_MAX_REASON = 10_000
+
+
 def members_from_json(content: Mapping[str, Any]) -> tuple[Member, ...]:
-    """The members in the inputs of a version, ascending by experiment id, including those left out."""
+    """The members in the inputs of a version, ascending by experiment id, including those left out.
+
+    Raises
+    ------
+    FormatError
+        If the form or a value is not valid.
+    """
+    if not all(isinstance(content[part], list) for part in ("members", "left_out")):
+        raise FormatError("members and left_out must be lists")
     return in_order(Member.from_json(entry) for entry in (*content["members"], *content["left_out"]))
 
 

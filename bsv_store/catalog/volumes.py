@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Select, delete, insert, select
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import StoredVolume, VolumeBlockHashes
+from bsv_store.catalog.seals import seal_volumes
 from bsv_store.errors import DamagedFileError
 from bsv_store.progress import NO_PROGRESS
 from bsv_store.vocabulary import SPACINGS_UM
@@ -110,8 +111,10 @@ def record_volumes(connection: Connection, files: Sequence[VolumeFile]) -> list[
         earlier = connection.execute(query).all()
         if earlier:
             connection.execute(delete(StoredVolume).where(*same))
-        connection.execute(insert(StoredVolume), [_row(file) for file in new.values()])
+        rows = [_row(file) for file in new.values()]
+        connection.execute(insert(StoredVolume), rows)
         _record_block_hashes(connection, new, *same)
+        seal_volumes(connection, rows)
         replaced += [row.path for row in earlier if row.path != new[row.experiment_id].path]
     return replaced
 

@@ -9,9 +9,10 @@ from bsv_store.catalog.edits import current_user
 from bsv_store.catalog.missing import DAMAGED
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets import table
-from bsv_store.datasets.answers import try_record_answer
+from bsv_store.datasets.answers import catalog_state, find_answer, try_record_answer
 from bsv_store.datasets.compute import DamagedInputsError, compute, temporary_result
 from bsv_store.datasets.groups import groups_of
+from bsv_store.datasets.history.rebuild import compared
 from bsv_store.datasets.new_version import NewVersion
 from bsv_store.datasets.publish import VanishedError, publish, require_writable
 from bsv_store.datasets.refs import check_name
@@ -23,6 +24,8 @@ from bsv_store.datasets.workers import checked_workers
 if TYPE_CHECKING:
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.catalog.database.engine import Database
+    from bsv_store.datasets.history.checks import NewCheck
+    from bsv_store.datasets.result.file import EncodedResult
     from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
     from bsv_store.volumes.files import StoreFiles
@@ -42,7 +45,9 @@ def aggregate(
     """The version of a dataset with the recipe's average in the current state of the store; see `Store.aggregate`.
 
     If the dataset has a version with the same recipe, groups, inputs and algorithm, it is returned without opening a
-    volume file. Otherwise the average is computed and becomes the next version.
+    volume file. Otherwise the average is computed and becomes the next version. A version that was imported and not
+    checked is not returned: the average is computed. If the result is the same, the imported version is now checked
+    and returned; if not, both versions stay, see `DatasetVersion.twins`.
 
     Parameters
     ----------
@@ -82,8 +87,16 @@ def aggregate(
                 result = compute(files, inputs, progress, path=path, executor=executor, workers=workers)
                 checkpoint("aggregate:computed")
                 version = _new_version(inputs, created_by or current_user())
-                # Not recorded if damaged files were left out: the next call must first try to use them.
-                return publish(database, files, version, result, name=name, state=None if damaged else state)
+                return publish(
+                    database,
+                    files,
+                    version,
+                    result,
+                    name=name,
+                    # Not recorded if damaged files were left out: the next call must first try to use them.
+                    state=None if damaged else state,
+                    compared=_compared_with_imports(database, files, name, version.fingerprint, result),
+                )
         except DamagedInputsError as error:
             if _still_current(database, inputs, damaged, error):
                 if recipe.missing == "error":
@@ -100,18 +113,30 @@ def _look_up(
     """The version that has the same inputs; else the inputs and the state of the catalog."""
     with database.reading() as connection:
         table.refuse_case_twin(connection, name)
-        state = table.catalog_state(connection)
-        identifier = None if damaged else table.find_answer(connection, name, recipe, state)
+        state = catalog_state(connection)
+        identifier = None if damaged else find_answer(connection, name, recipe, state)
         if identifier is not None:
-            return table.read_version(connection, files, identifier)
+            return table.read_version(database, connection, files, identifier)
         inputs = gather_inputs(connection, recipe, damaged=damaged)
         identifier = table.by_fingerprint(connection, name, inputs.fingerprint())
         if identifier is None:
             return inputs, state
-        version = table.read_version(connection, files, identifier)
+        version = table.read_version(database, connection, files, identifier)
     if not damaged:
         try_record_answer(database, identifier, state)
     return version
+
+
+def _compared_with_imports(
+    database: Database, files: StoreFiles, name: str, fingerprint: str, result: EncodedResult
+) -> dict[int, NewCheck]:
+    """Comparisons with the unchecked imported versions that have the same inputs, by row id."""
+    with database.reading() as connection:
+        found = {
+            identifier: table.read_version(database, connection, files, identifier)
+            for identifier in table.unchecked_imports(connection, name, fingerprint)
+        }
+    return {identifier: compared(version, result) for identifier, version in found.items()}
 
 
 def _still_current(database: Database, inputs: Inputs, damaged: dict[int, str], error: DamagedInputsError) -> bool:

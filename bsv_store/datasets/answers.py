@@ -10,10 +10,18 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from bsv_store.datasets.table import record_answer
+from sqlalchemy import Connection, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bsv_store._version import __version__
+from bsv_store.averaging import inputs
+from bsv_store.catalog.database.models import CatalogChange, Dataset, DatasetAnswer
+from bsv_store.catalog.database.models import DatasetVersion as VersionRow
+from bsv_store.datasets.table import can_answer
 from bsv_store.errors import BsvStoreError
 
 if TYPE_CHECKING:
+    from bsv_store.averaging.recipe import Recipe
     from bsv_store.catalog.database.engine import Database
 
 
@@ -24,3 +32,38 @@ def try_record_answer(database: Database, identifier: int, state: int) -> None:
     # Errors are ignored, because a recorded answer only saves time.
     with contextlib.suppress(BsvStoreError), database.writing(patient=False) as connection:
         record_answer(connection, identifier, state)
+
+
+def catalog_state(connection: Connection) -> int:
+    """A number that identifies the state of the catalog in this transaction."""
+    return connection.execute(select(func.count()).select_from(CatalogChange)).scalar_one()
+
+
+def find_answer(connection: Connection, name: str, recipe: Recipe, state: int) -> int | None:
+    """The row id of the version of a dataset that answers the recipe in this state; None if it is not recorded."""
+    query = (
+        select(VersionRow.id)
+        .join(Dataset, Dataset.id == VersionRow.dataset_id)
+        .join(DatasetAnswer, DatasetAnswer.version_id == VersionRow.id)
+        .where(
+            Dataset.name == name,
+            DatasetAnswer.change_count == state,
+            # Another release may select or group differently.
+            DatasetAnswer.release == __version__,
+            VersionRow.recipe == recipe.to_json(),
+            VersionRow.algorithm_version == inputs.ALGORITHM_VERSION,
+        )
+    )
+    # An imported version that was found not to be reproducible no longer answers.
+    return next((each for each in connection.scalars(query) if can_answer(connection, each)), None)
+
+
+def record_answer(connection: Connection, identifier: int, state: int) -> None:
+    """Record that a version answers its recipe in this state; nothing if it was deleted."""
+    version = select(VersionRow.id).where(VersionRow.id == identifier).with_for_update()
+    if connection.scalar(version) is None:
+        return
+    make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    row = make(DatasetAnswer).values(version_id=identifier, change_count=state, release=__version__)
+    columns = {"change_count": row.excluded.change_count, "release": row.excluded.release}
+    connection.execute(row.on_conflict_do_update(index_elements=["version_id"], set_=columns))

@@ -11,12 +11,11 @@ from bsv_store.errors import InputError
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
-    from bsv_store.datasets.version import DatasetVersion
     from bsv_store.volumes.files import StoreFiles
 
 
-def delete_version(database: Database, files: StoreFiles, ref: str) -> DatasetVersion:
-    """Delete a version; see `Datasets.delete`.
+def delete_version(database: Database, files: StoreFiles, ref: str) -> table.VersionRecord:
+    """Delete a version; see `Datasets.delete`. Its recipe is not read, which may be that of another release.
 
     Raises
     ------
@@ -34,7 +33,7 @@ def delete_version(database: Database, files: StoreFiles, ref: str) -> DatasetVe
     with database.writing() as connection:
         table.lock_dataset(connection, wanted.name)
         identifier = table.version_id(connection, wanted)
-        version = table.read_version(connection, files, identifier)
+        version = table.read_record(connection, identifier)
         if version.tags:
             raise InputError(
                 f"{version.ref} cannot be deleted: it has the tag {', '.join(version.tags)}",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from bsv_store.averaging.grouping.assignment import CoordinateRange
-    from bsv_store.averaging.inputs import Inputs
+    from bsv_store.averaging.inputs import Inputs, RecordedInputs
 
 # Groups that an error lists.
 _LISTED = 12
@@ -81,6 +81,6 @@ def group_number(groups: Sequence[GroupInfo], group: int | str, *, what: str) ->
     raise InputError(f"{what}: {problem}", hint=f"Its groups are {names}{more}. Use the number of one, or its label.")
 
 
-def groups_of(inputs: Inputs) -> tuple[GroupInfo, ...]:
+def groups_of(inputs: Inputs | RecordedInputs) -> tuple[GroupInfo, ...]:
     """The groups of a version with these inputs."""
     return tuple(GroupInfo.of(group.number, group.label, group.ranges, group.experiment_ids) for group in inputs.groups)

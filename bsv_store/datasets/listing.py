@@ -1,16 +1,21 @@
-"""All dataset versions as a table, without importing the modules that read or compute versions."""
+"""Lists of datasets and versions, without importing the modules that read or compute versions."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
-from bsv_store.catalog.database.models import Dataset, DatasetTag, DatasetVersion
+from bsv_store.catalog.database.models import Dataset, DatasetTag
+from bsv_store.catalog.database.models import DatasetVersion as VersionRow
 from bsv_store.catalog.tables.table import Table
 from bsv_store.catalog.tables.views import view
+from bsv_store.vocabulary import DATASET_STANDINGS
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from bsv_store.catalog.database.engine import Database
 
 _DTYPES = {
@@ -23,8 +28,40 @@ _DTYPES = {
     "created_by": "object",
     "fingerprint": "object",
     "size_bytes": "int64",
+    "standing": "object",
     "tags": "object",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSummary:
+    """A dataset: its versions, size and tags.
+
+    Attributes
+    ----------
+    latest : int
+        Number of the latest version.
+    versions : int
+        Number of versions.
+    size_bytes : int
+        Of the files of all versions.
+    changed_at : datetime.datetime
+        Creation of the latest version, aware UTC.
+    tags : tuple of str
+        'tag@number', sorted.
+    unchecked : tuple of int
+        Numbers of the versions that were imported and not computed again in this store with the same result.
+    """
+
+    name: str
+    created_at: datetime
+    created_by: str
+    latest: int
+    versions: int
+    size_bytes: int
+    changed_at: datetime
+    tags: tuple[str, ...]
+    unchecked: tuple[int, ...]
 
 
 def versions_table(database: Database) -> Table:
@@ -35,6 +72,7 @@ def versions_table(database: Database) -> Table:
         columns = [found[name] for name in _DTYPES if name != "tags"]
         rows = sorted(map(tuple, connection.execute(select(*columns))))
         tags = _tags(connection)
+    # The tags are the last column.
     tagged = [(*row, ", ".join(tags[row[:2]]) if row[:2] in tags else None) for row in rows]
     return Table(tuple(_DTYPES), tuple(_DTYPES.values()), tagged)
 
@@ -42,11 +80,66 @@ def versions_table(database: Database) -> Table:
 def _tags(connection: Connection) -> dict[tuple[str, int], list[str]]:
     """The tags of each version that has some, sorted, by name and number."""
     query = (
-        select(Dataset.name, DatasetVersion.number, DatasetTag.tag)
+        select(Dataset.name, VersionRow.number, DatasetTag.tag)
         .join(Dataset, Dataset.id == DatasetTag.dataset_id)
-        .join(DatasetVersion, DatasetVersion.id == DatasetTag.version_id)
+        .join(VersionRow, VersionRow.id == DatasetTag.version_id)
     )
     tags: dict[tuple[str, int], list[str]] = {}
     for row in sorted(connection.execute(query).all(), key=tuple):
         tags.setdefault((str(row.name), int(row.number)), []).append(str(row.tag))
     return tags
+
+
+def list_datasets(database: Database) -> tuple[DatasetSummary, ...]:
+    """All datasets that have versions, by name."""
+    query = (
+        select(
+            Dataset.id,
+            Dataset.name,
+            Dataset.created_at,
+            Dataset.created_by,
+            func.max(VersionRow.number).label("latest"),
+            func.count().label("versions"),
+            func.sum(VersionRow.size_bytes).label("size_bytes"),
+            func.max(VersionRow.created_at).label("changed_at"),
+        )
+        .join(VersionRow, VersionRow.dataset_id == Dataset.id)
+        .group_by(Dataset.id)
+    )
+    tags: dict[int, list[str]] = {}
+    with database.reading() as connection:
+        # Sorted in Python, since the databases sort text differently.
+        rows = sorted(connection.execute(query).all(), key=lambda row: str(row.name))
+        tagged = select(DatasetTag.dataset_id, DatasetTag.tag, VersionRow.number).join(
+            VersionRow, VersionRow.id == DatasetTag.version_id
+        )
+        for dataset_id, tag, number in sorted(connection.execute(tagged).all(), key=lambda row: str(row.tag)):
+            tags.setdefault(dataset_id, []).append(f"{tag}@{number}")
+        unchecked: dict[str, list[int]] = {}
+        versions = view("dataset_versions").c
+        doubtful = [row.name for row in DATASET_STANDINGS.values() if not row.can_answer]
+        found = select(versions.name, versions.number).where(versions.standing.in_(doubtful))
+        for name, number in sorted(map(tuple, connection.execute(found))):
+            unchecked.setdefault(name, []).append(number)
+    return tuple(
+        DatasetSummary(
+            row.name,
+            row.created_at,
+            row.created_by,
+            row.latest,
+            row.versions,
+            int(row.size_bytes),
+            row.changed_at,
+            tuple(tags.get(row.id, [])),
+            tuple(unchecked.get(row.name, [])),
+        )
+        for row in rows
+    )
+
+
+def has_version(database: Database, name: str, number: int, fingerprint: str) -> bool:
+    """Whether a version has not been deleted."""
+    query = select(VersionRow.id).join(Dataset, Dataset.id == VersionRow.dataset_id)
+    same = Dataset.name == name, VersionRow.number == number, VersionRow.fingerprint == fingerprint
+    with database.reading() as connection:
+        return connection.scalar(query.where(*same)) is not None

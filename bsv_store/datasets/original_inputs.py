@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bsv_store.averaging.grouping.assignment import CoordinateRange, Group, LeftOut
-from bsv_store.averaging.inputs import Inputs, MemberInput, gather_inputs
-from bsv_store.averaging.members import Member, ids_by_group, members_from_json, members_to_json
+from bsv_store.averaging.grouping.assignment import Group, LeftOut
+from bsv_store.averaging.inputs import Inputs, MemberInput, check_recipe_inputs, gather_inputs, recorded_groups
+from bsv_store.averaging.members import Member, members_from_json, members_to_json
 from bsv_store.catalog.selection.commands import fetch_command
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.datasets.result.contents import read_inputs
@@ -79,22 +79,27 @@ def _ranges_of(version: DatasetVersion, group: GroupInfo) -> list[dict[str, Any]
 
 def _from_content(connection: Connection, recipe: Recipe, content: Mapping[str, Any]) -> Inputs:
     experiments = members_from_json(content)
+    return inputs_with_files(connection, recipe, recorded_groups(content["groups"], experiments), experiments)
+
+
+def inputs_with_files(
+    connection: Connection, recipe: Recipe, groups: tuple[Group, ...], experiments: Sequence[Member]
+) -> Inputs:
+    """Recorded inputs with the files of their members.
+
+    Raises
+    ------
+    MissingDataError
+        If the store does not have a file that they name.
+    """
     members = [member for member in experiments if member.group is not None]
-    ids = ids_by_group(members)
-    groups = tuple(
-        Group(
-            number,
-            group["label"],
-            tuple(ids.get(number, [])),
-            tuple(CoordinateRange(**part) for part in group["ranges"]),
-        )
-        for number, group in enumerate(content["groups"])
-    )
     left_out = tuple(LeftOut(each.experiment_id, each.reason or "") for each in experiments if each.group is None)
     return Inputs(recipe, groups, _with_files(connection, recipe, members), left_out)
 
 
 def _with_files(connection: Connection, recipe: Recipe, members: Sequence[Member]) -> tuple[MemberInput, ...]:
+    check_recipe_inputs(connection, recipe)
+
     def files(kind: VolumeKind, hashes: Mapping[int, str | None]) -> dict[int, VolumeFile]:
         return _files(connection, recipe, kind, hashes)
 

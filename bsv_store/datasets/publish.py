@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING
 
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets import table
+from bsv_store.datasets.answers import record_answer
 from bsv_store.datasets.result.file import result_path
-from bsv_store.errors import ReadOnlyStoreError
+from bsv_store.errors import NotReproducibleError, ReadOnlyStoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection
+
     from bsv_store.catalog.database.engine import Database
+    from bsv_store.datasets.history.checks import NewCheck
     from bsv_store.datasets.new_version import NewVersion
     from bsv_store.datasets.result.file import EncodedResult
     from bsv_store.datasets.version import DatasetVersion
@@ -46,10 +52,13 @@ def publish(
     result: EncodedResult,
     *,
     name: str,
-    was_computed: bool = True,
     state: int | None = None,
+    compared: Mapping[int, NewCheck] | None = None,
 ) -> DatasetVersion:
-    """Publish a result as the next version of a dataset; returns an existing version with the same fingerprint.
+    """Publish a result that was computed here as the next version of a dataset.
+
+    If the dataset has a version with the same fingerprint that can answer, it is returned. An imported version with
+    the same fingerprint is now checked: with the same content it is returned, otherwise both versions stay.
 
     Parameters
     ----------
@@ -58,10 +67,10 @@ def publish(
         If it is a temporary file, that file is moved.
     name : str
         Of the dataset.
-    was_computed : bool
-        Whether a new version was computed here.
     state : int, optional
         State of the catalog in which the version answers its recipe, to record.
+    compared : mapping of int to NewCheck, optional
+        Comparisons with imported versions, by row id.
 
     Raises
     ------
@@ -78,19 +87,115 @@ def publish(
     with database.writing() as connection:
         dataset = table.lock_or_create_dataset(connection, name, version.created_by)
         identifier = table.by_fingerprint(connection, name, version.fingerprint)
-        is_new = identifier is None
+        was_computed = identifier is None
         if identifier is None:
-            if not files.path(path).exists():
-                # Another process deleted a version with the same bytes after they were published here.
-                if isinstance(result.content, Path):
-                    raise VanishedError
-                result.publish(files, path)
-            identifier = table.add_version(connection, dataset, version, result, path)
-            checkpoint("version:inserted")
+            identifier = _confirmed(connection, name, version, compared or {})
+        if identifier is None:
+            identifier = _added(connection, files, dataset, version, result, path)
         if state is not None:
-            table.record_answer(connection, identifier, state)
-        stored = table.read_version(connection, files, identifier, was_computed=is_new and was_computed)
+            record_answer(connection, identifier, state)
+        stored = table.read_version(database, connection, files, identifier, was_computed=was_computed)
     checkpoint("version:committed")
     if stored.relative_path != path:
         files.trash(path)
     return stored
+
+
+def publish_import(
+    database: Database,
+    files: StoreFiles,
+    version: NewVersion,
+    result: EncodedResult,
+    *,
+    name: str,
+    imported_by: str,
+    trust: bool,
+    check: NewCheck,
+) -> DatasetVersion:
+    """Publish an imported result as the next version of a dataset, with the outcome of its check.
+
+    If the dataset has a version with the same fingerprint and content, it is returned.
+
+    Raises
+    ------
+    NotReproducibleError
+        If the dataset has a version with the same fingerprint and other content.
+    VanishedError, InputError, NoSpaceError, ReadOnlyStoreError, StoreError
+        See `publish`.
+    """
+    path = result_path(name, version.fingerprint, result.file_sha256)
+    result.publish(files, path)
+    checkpoint("version:published")
+    with database.writing() as connection:
+        dataset = table.lock_or_create_dataset(connection, name, imported_by)
+        try:
+            identifier = same_version(connection, name, version.fingerprint, result.content_sha256)
+        except NotReproducibleError:
+            files.trash(path)
+            raise
+        if identifier is None:
+            identifier = _added(connection, files, dataset, version, result, path, imported_by=imported_by)
+            table.insert_check(connection, identifier, check, checked_by=imported_by)
+        if trust:
+            table.set_trusted(connection, identifier, trusted_by=imported_by)
+        stored = table.read_version(database, connection, files, identifier)
+    checkpoint("version:committed")
+    if stored.relative_path != path:
+        files.trash(path)
+    return stored
+
+
+def same_version(connection: Connection, name: str, fingerprint: str, content_sha256: str) -> int | None:
+    """The row id of the version of a dataset with this fingerprint and content; None if there is none.
+
+    Raises
+    ------
+    NotReproducibleError
+        If it has only versions with this fingerprint and other content.
+    """
+    found = table.with_fingerprint(connection, name, fingerprint)
+    same = next((identifier for identifier, content in found if content == content_sha256), None)
+    if same is None and found:
+        other = table.read_record(connection, found[0][0]).ref
+        standing = table.read_origin(connection, found[0][0]).standing
+        raise NotReproducibleError(
+            f"{other} ({standing}) has the same recipe and inputs as the bundle, but another result",
+            hint=f"At least one of the two is wrong. Check the stored one: bsv-store dataset rebuild {other}",
+        )
+    return same
+
+
+def _confirmed(
+    connection: Connection,
+    name: str,
+    version: NewVersion,
+    compared: Mapping[int, NewCheck],
+) -> int | None:
+    """Record on the imported versions with the same fingerprint whether they agree; the first that does."""
+    agreeing = None
+    for identifier in table.unchecked_imports(connection, name, version.fingerprint):
+        if identifier in compared:
+            table.insert_check(connection, identifier, compared[identifier], checked_by=version.created_by)
+            if compared[identifier].outcome == "identical" and agreeing is None:
+                agreeing = identifier
+    return agreeing
+
+
+def _added(
+    connection: Connection,
+    files: StoreFiles,
+    dataset: tuple[int, int],
+    version: NewVersion,
+    result: EncodedResult,
+    path: str,
+    *,
+    imported_by: str | None = None,
+) -> int:
+    if not files.path(path).exists():
+        # Another process deleted a version with the same bytes after they were published here.
+        if isinstance(result.content, Path):
+            raise VanishedError
+        result.publish(files, path)
+    identifier = table.add_version(connection, dataset, version, result, path, imported_by=imported_by)
+    checkpoint("version:inserted")
+    return identifier

@@ -1,4 +1,4 @@
-"""All SQL on the tables of datasets: versions, groups, members, tags, checks and answers."""
+"""SQL on the tables of datasets: versions, groups, members, tags and checks."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bsv_store._version import __version__
-from bsv_store.averaging import inputs
 from bsv_store.averaging.grouping.grouping import axes_of
 from bsv_store.averaging.members import MEMBER_COLUMNS, Member, ids_by_group
 from bsv_store.averaging.recipe import Recipe
 from bsv_store.catalog.database.bulk import insert_rows, table_of
 from bsv_store.catalog.database.models import (
-    CatalogChange,
     Dataset,
     DatasetAnswer,
     DatasetCheck,
@@ -26,15 +23,15 @@ from bsv_store.catalog.database.models import (
 )
 from bsv_store.catalog.database.models import DatasetVersion as VersionRow
 from bsv_store.catalog.database.models.base import now
+from bsv_store.catalog.tables.views import view
 from bsv_store.datasets.groups import GroupInfo
 from bsv_store.datasets.history.checks import NewCheck, VersionCheck
+from bsv_store.datasets.origin import Origin, Twin
 from bsv_store.datasets.refs import DatasetRef, near_names, parse_ref
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import InputError, StoreError, UnknownDatasetError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from bsv_store.catalog.database.engine import Database
     from bsv_store.datasets.new_version import NewVersion
     from bsv_store.datasets.result.file import EncodedResult
@@ -43,31 +40,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetSummary:
-    """A dataset: its versions, size and tags.
+class VersionRecord:
+    """What the catalog records of a version, without its recipe, groups and members.
 
     Attributes
     ----------
-    latest : int
-        Number of the latest version.
-    versions : int
-        Number of versions.
-    size_bytes : int
-        Of the files of all versions.
-    changed_at : datetime.datetime
-        Creation of the latest version, aware UTC.
+    name : str
+        Of the dataset.
+    number : int
+        From 1.
+    fingerprint : str
     tags : tuple of str
-        'tag@number', sorted.
+        Sorted.
+    relative_path : str
+        Of the result file, relative to the store.
     """
 
     name: str
-    created_at: datetime
-    created_by: str
-    latest: int
-    versions: int
-    size_bytes: int
-    changed_at: datetime
+    number: int
+    fingerprint: str
     tags: tuple[str, ...]
+    relative_path: str
+
+    @property
+    def ref(self) -> str:
+        """Name and number, such as ``visual-by-AP@3``."""
+        return f"{self.name}@{self.number}"
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -85,47 +83,7 @@ def find_version(database: Database, files: StoreFiles, ref: str | DatasetRef) -
     """
     wanted = ref if isinstance(ref, DatasetRef) else parse_ref(ref)
     with database.reading() as connection:
-        return read_version(connection, files, version_id(connection, wanted))
-
-
-def list_datasets(database: Database) -> tuple[DatasetSummary, ...]:
-    """All datasets that have versions, by name."""
-    query = (
-        select(
-            Dataset.id,
-            Dataset.name,
-            Dataset.created_at,
-            Dataset.created_by,
-            func.max(VersionRow.number).label("latest"),
-            func.count().label("versions"),
-            func.sum(VersionRow.size_bytes).label("size_bytes"),
-            func.max(VersionRow.created_at).label("changed_at"),
-        )
-        .join(VersionRow, VersionRow.dataset_id == Dataset.id)
-        .group_by(Dataset.id)
-    )
-    tags: dict[int, list[str]] = {}
-    with database.reading() as connection:
-        # Sorted in Python, since the databases sort text differently.
-        rows = sorted(connection.execute(query).all(), key=lambda row: str(row.name))
-        tagged = select(DatasetTag.dataset_id, DatasetTag.tag, VersionRow.number).join(
-            VersionRow, VersionRow.id == DatasetTag.version_id
-        )
-        for dataset_id, tag, number in sorted(connection.execute(tagged).all(), key=lambda row: str(row.tag)):
-            tags.setdefault(dataset_id, []).append(f"{tag}@{number}")
-    return tuple(
-        DatasetSummary(
-            row.name,
-            row.created_at,
-            row.created_by,
-            row.latest,
-            row.versions,
-            int(row.size_bytes),
-            row.changed_at,
-            tuple(tags.get(row.id, [])),
-        )
-        for row in rows
-    )
+        return read_version(database, connection, files, version_id(connection, wanted))
 
 
 def version_id(connection: Connection, ref: DatasetRef) -> int:
@@ -162,13 +120,56 @@ def _tagged(connection: Connection, dataset_id: int, ref: DatasetRef) -> int:
 
 
 def by_fingerprint(connection: Connection, name: str, fingerprint: str) -> int | None:
-    """The row id of the version of a dataset with this fingerprint; None if there is none."""
-    query = select(VersionRow.id).join(Dataset, Dataset.id == VersionRow.dataset_id)
-    return connection.scalar(query.where(Dataset.name == name, VersionRow.fingerprint == fingerprint))
+    """The row id of the version of a dataset with this fingerprint that can answer; None if there is none."""
+    found = with_fingerprint(connection, name, fingerprint)
+    return next((identifier for identifier, _ in found if can_answer(connection, identifier)), None)
+
+
+def unchecked_imports(connection: Connection, name: str, fingerprint: str) -> list[int]:
+    """The row ids of the imported versions of a dataset with this fingerprint that cannot answer, oldest first."""
+    found = with_fingerprint(connection, name, fingerprint)
+    return [identifier for identifier, _ in found if not can_answer(connection, identifier)]
+
+
+def with_fingerprint(connection: Connection, name: str, fingerprint: str) -> list[tuple[int, str]]:
+    """Row id and content hash of the versions of a dataset with this fingerprint, oldest first."""
+    query = select(VersionRow.id, VersionRow.content_sha256).join(Dataset, Dataset.id == VersionRow.dataset_id)
+    same = query.where(Dataset.name == name, VersionRow.fingerprint == fingerprint)
+    return [(row.id, row.content_sha256) for row in connection.execute(same.order_by(VersionRow.number))]
+
+
+def can_answer(connection: Connection, identifier: int) -> bool:
+    """Whether a version may be returned instead of computing the average."""
+    return read_origin(connection, identifier).can_answer
+
+
+def read_origin(connection: Connection, identifier: int) -> Origin:
+    """Where the numbers of a version come from."""
+    versions = view("dataset_versions").c
+    of_row = select(Dataset.name, VersionRow.number).join(Dataset, Dataset.id == VersionRow.dataset_id)
+    own = of_row.where(VersionRow.id == identifier).subquery()
+    columns = (versions[each.name] for each in fields(Origin))
+    query = select(*columns).where(versions.name == own.c.name, versions.number == own.c.number)
+    return Origin(**connection.execute(query).mappings().one())
+
+
+def read_record(connection: Connection, identifier: int) -> VersionRecord:
+    """What the catalog records of the version with this row id; its recipe need not be readable."""
+    query = (
+        select(Dataset.name, VersionRow.number, VersionRow.fingerprint, VersionRow.path)
+        .join(Dataset, Dataset.id == VersionRow.dataset_id)
+        .where(VersionRow.id == identifier)
+    )
+    name, number, fingerprint, path = connection.execute(query).one()
+    return VersionRecord(name, number, fingerprint, _tags(connection, identifier), path)
+
+
+def _tags(connection: Connection, identifier: int) -> tuple[str, ...]:
+    return tuple(sorted(connection.scalars(select(DatasetTag.tag).where(DatasetTag.version_id == identifier))))
 
 
 def read_version(
-    connection: Connection, files: StoreFiles, identifier: int, *, was_computed: bool = False
+    database: Database, connection: Connection, files: StoreFiles, identifier: int, *, was_computed: bool = False
 ) -> DatasetVersion:
     """The version with this row id, with groups, members, tags and checks.
 
@@ -183,7 +184,6 @@ def read_version(
         .where(VersionRow.id == identifier)
     ).one()
     experiments = _members(connection, identifier)
-    tags = select(DatasetTag.tag).where(DatasetTag.version_id == identifier)
     return DatasetVersion(
         name=row.name,
         number=row.number,
@@ -196,14 +196,31 @@ def read_version(
         software=row.software,
         groups=_groups(connection, identifier, experiments),
         experiments=experiments,
-        tags=tuple(sorted(connection.scalars(tags))),
+        tags=_tags(connection, identifier),
         checks=_checks(connection, identifier),
+        origin=read_origin(connection, identifier),
+        twins=_twins(connection, row),
         relative_path=row.path,
         size_bytes=row.size_bytes,
         file_sha256=row.file_sha256,
         was_computed=was_computed,
         files=files,
+        database=database,
     )
+
+
+def _twins(connection: Connection, row: Row[Any]) -> tuple[Twin, ...]:
+    """The versions of the same dataset with the same fingerprint but other arrays."""
+    same = VersionRow.dataset_id == row.dataset_id, VersionRow.fingerprint == row.fingerprint
+    query = select(VersionRow.id, VersionRow.number).where(*same, VersionRow.content_sha256 != row.content_sha256)
+    found = []
+    for identifier, number in connection.execute(query.order_by(VersionRow.number)).all():
+        # The difference is recorded as a check of the imported one of the two.
+        checks = [*_checks(connection, identifier), *_checks(connection, row.id)]
+        last = next((each for each in reversed(checks) if each.outcome == "different"), None)
+        difference = (None, None) if last is None else (last.largest_difference, last.voxels)
+        found.append(Twin(f"{row.name}@{number}", read_origin(connection, identifier).standing, *difference))
+    return tuple(found)
 
 
 def _recipe(text: str, ref: str) -> Recipe:
@@ -314,7 +331,13 @@ def refuse_case_twin(connection: Connection, name: str) -> None:
 
 
 def add_version(
-    connection: Connection, dataset: tuple[int, int], version: NewVersion, result: EncodedResult, path: str
+    connection: Connection,
+    dataset: tuple[int, int],
+    version: NewVersion,
+    result: EncodedResult,
+    path: str,
+    *,
+    imported_by: str | None = None,
 ) -> int:
     """The row id of a new version of a dataset, the result of `lock_or_create_dataset`."""
     dataset_id, last_number = dataset
@@ -336,6 +359,8 @@ def add_version(
         "created_at": version.created_at or now(),
         "created_by": version.created_by,
         "software": version.software,
+        "imported_at": None if imported_by is None else now(),
+        "imported_by": imported_by,
     }
     identifier: int = connection.execute(insert(VersionRow).values(values).returning(VersionRow.id)).scalar_one()
     axes = axes_of(version.recipe.grouping)
@@ -413,7 +438,7 @@ def delete_tag(connection: Connection, dataset_id: int | None, tag: str) -> bool
     return connection.execute(delete(DatasetTag).where(*same)).rowcount > 0
 
 
-# -- checks -----------------------------------------------------------------------------------------------------------
+# -- checks and trust -------------------------------------------------------------------------------------------------
 
 
 def add_check(connection: Connection, version: DatasetVersion, check: NewCheck, *, checked_by: str) -> bool:
@@ -424,47 +449,21 @@ def add_check(connection: Connection, version: DatasetVersion, check: NewCheck, 
     identifier = connection.scalar(select(VersionRow.id).where(VersionRow.dataset_id == dataset_id, *same))
     if identifier is None:
         return False
-    values: dict[str, Any] = {name: getattr(check, name) for name in _CHECK_COLUMNS}
-    values |= {"version_id": identifier, "checked_at": now(), "checked_by": checked_by}
-    connection.execute(insert(DatasetCheck).values(values))
+    insert_check(connection, identifier, check, checked_by=checked_by)
     return True
 
 
-# -- answers ----------------------------------------------------------------------------------------------------------
+def insert_check(connection: Connection, identifier: int, check: NewCheck, *, checked_by: str) -> None:
+    """Record a check of the version with this row id, whose dataset is locked."""
+    values: dict[str, Any] = {name: getattr(check, name) for name in _CHECK_COLUMNS}
+    values |= {"version_id": identifier, "checked_at": now(), "checked_by": checked_by}
+    connection.execute(insert(DatasetCheck).values(values))
 
 
-def catalog_state(connection: Connection) -> int:
-    """A number that identifies the state of the catalog in this transaction."""
-    return connection.execute(select(func.count()).select_from(CatalogChange)).scalar_one()
-
-
-def find_answer(connection: Connection, name: str, recipe: Recipe, state: int) -> int | None:
-    """The row id of the version of a dataset that answers the recipe in this state; None if it is not recorded."""
-    query = (
-        select(VersionRow.id)
-        .join(Dataset, Dataset.id == VersionRow.dataset_id)
-        .join(DatasetAnswer, DatasetAnswer.version_id == VersionRow.id)
-        .where(
-            Dataset.name == name,
-            DatasetAnswer.change_count == state,
-            # Another release may select or group differently.
-            DatasetAnswer.release == __version__,
-            VersionRow.recipe == recipe.to_json(),
-            VersionRow.algorithm_version == inputs.ALGORITHM_VERSION,
-        )
-    )
-    return connection.scalar(query)
-
-
-def record_answer(connection: Connection, identifier: int, state: int) -> None:
-    """Record that a version answers its recipe in this state; nothing if it was deleted."""
-    version = select(VersionRow.id).where(VersionRow.id == identifier).with_for_update()
-    if connection.scalar(version) is None:
-        return
-    make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    row = make(DatasetAnswer).values(version_id=identifier, change_count=state, release=__version__)
-    columns = {"change_count": row.excluded.change_count, "release": row.excluded.release}
-    connection.execute(row.on_conflict_do_update(index_elements=["version_id"], set_=columns))
+def set_trusted(connection: Connection, identifier: int, *, trusted_by: str) -> None:
+    """Record that a user trusts an imported version. The first user and time are kept."""
+    same = VersionRow.id == identifier, VersionRow.imported_at.is_not(None), VersionRow.trusted_at.is_(None)
+    connection.execute(update(VersionRow).where(*same).values(trusted_at=now(), trusted_by=trusted_by))
 
 
 def _ranges(numbers: Sequence[int]) -> str:

@@ -11,14 +11,10 @@ from bsv_store.errors import InputError, UnknownDatasetError
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
-    from bsv_store.datasets.version import DatasetVersion
-    from bsv_store.volumes.files import StoreFiles
 
 
-def tag_version(
-    database: Database, files: StoreFiles, ref: str, tag: str, *, created_by: str, move: bool = False
-) -> DatasetVersion:
-    """Tag a version; see `Datasets.tag`.
+def tag_version(database: Database, ref: str, tag: str, *, created_by: str, move: bool = False) -> table.VersionRecord:
+    """Tag a version; see `Datasets.tag`. Its recipe is not read, which may be that of another release.
 
     Raises
     ------
@@ -42,7 +38,7 @@ def tag_version(
                 )
             table.set_tag(connection, dataset_id, tag, identifier, created_by=created_by)
         checkpoint("tag:written")
-        version = table.read_version(connection, files, identifier)
+        version = table.read_record(connection, identifier)
     checkpoint("tag:committed")
     return version
 

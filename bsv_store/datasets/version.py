@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,13 @@ from bsv_store.averaging.grouping.grouping import axes_of, coordinates_of
 from bsv_store.averaging.members import members_frame
 from bsv_store.averaging.units import describe_unit, rule_texts, unit_text
 from bsv_store.check import choice
+from bsv_store.datasets.listing import has_version
 from bsv_store.datasets.result.file import checked_stream, open_result
 from bsv_store.datasets.result.verified import read_part, unchanged
 from bsv_store.datasets.share.citation import Citation, citation_of
 from bsv_store.datasets.share.export import export_groups, export_version
 from bsv_store.datasets.slices import box_slices, mask_slices
-from bsv_store.errors import InputError
+from bsv_store.errors import DamagedFileError, InputError, UnknownDatasetError
 from bsv_store.vocabulary import STATISTICS
 from bsv_store.volumes.grid import AXES, Grid
 
@@ -33,8 +35,10 @@ if TYPE_CHECKING:
 
     from bsv_store.averaging.members import Member
     from bsv_store.averaging.recipe import Recipe
+    from bsv_store.catalog.database.engine import Database
     from bsv_store.datasets.groups import GroupInfo
     from bsv_store.datasets.history.checks import VersionCheck
+    from bsv_store.datasets.origin import Origin, Twin
     from bsv_store.datasets.slices import Box
     from bsv_store.vocabulary import Axis, Statistic
     from bsv_store.volumes.files import StoreFiles
@@ -68,6 +72,11 @@ class DatasetVersion:
         When the version was looked up.
     checks : tuple of VersionCheck
         Results of rebuilding it, oldest first, when the version was looked up.
+    origin : Origin
+        Whether it was computed in this store or imported, and whether an imported one was checked, when the version
+        was looked up.
+    twins : tuple of Twin
+        Versions of the dataset with the same recipe and inputs but another result; at least one of them was imported.
     path : pathlib.Path
         The result file: netCDF-4, readable as HDF5.
     size_bytes : int
@@ -89,11 +98,14 @@ class DatasetVersion:
     experiments: tuple[Member, ...]
     tags: tuple[str, ...]
     checks: tuple[VersionCheck, ...]
+    origin: Origin
+    twins: tuple[Twin, ...]
     relative_path: str
     size_bytes: int
     file_sha256: str
     was_computed: bool
     files: StoreFiles
+    database: Database | None
 
     # -- facts --------------------------------------------------------------------------------------------------------
 
@@ -259,7 +271,10 @@ class DatasetVersion:
             first = slice(None) if group is None else group
             where = (slice(None),) * 3 if box is None else box_slices(self.grid, box)
             size_bytes, ref = self.size_bytes, self.ref
-            with unchanged(self.path, size_bytes=size_bytes, file_sha256=self.file_sha256, what=ref) as hashed:
+            with (
+                self._unless_deleted(),
+                unchanged(self.path, size_bytes=size_bytes, file_sha256=self.file_sha256, what=ref) as hashed,
+            ):
                 values = read_part(self.path, statistic, (first, *where), hashed, size_bytes=size_bytes, what=ref)
         values.setflags(write=False)
         return values
@@ -298,15 +313,22 @@ class DatasetVersion:
         values: NDArray[Any] = self.statistic(name, group=group, box=box)[..., mask[where]]
         return values
 
-    def open(self) -> AbstractContextManager[h5py.File]:
+    @contextmanager
+    def open(self) -> Iterator[h5py.File]:
         """The result file open for reading with h5py, in a ``with`` statement. Every byte is checked.
 
         Raises
         ------
         DamagedFileError
             If the result file is missing or differs from what was published.
+        UnknownDatasetError
+            If the version was deleted.
         """
-        return open_result(self.path, size_bytes=self.size_bytes, file_sha256=self.file_sha256, what=self.ref)
+        with (
+            self._unless_deleted(),
+            open_result(self.path, size_bytes=self.size_bytes, file_sha256=self.file_sha256, what=self.ref) as file,
+        ):
+            yield file
 
     def to_xarray(self) -> xr.Dataset:
         """The version with labelled axes, in memory. Needs the extra ``xarray``.
@@ -407,7 +429,8 @@ class DatasetVersion:
         NoSpaceError, StoreError
             If the file cannot be written; an existing one is left as it was.
         """
-        return export_version(self, target, group=group, like_allen=like_allen, overwrite=overwrite)
+        with self._unless_deleted():
+            return export_version(self, target, group=group, like_allen=like_allen, overwrite=overwrite)
 
     def export_groups(self, target: Path | str, *, like_allen: bool = False, overwrite: bool = False) -> list[Path]:
         """Write the mean of each group to a three-dimensional image file of its own.
@@ -430,7 +453,8 @@ class DatasetVersion:
         InputError, DamagedFileError, NoSpaceError, StoreError
             As `export` does. If one of the files exists and may not be overwritten, none is written.
         """
-        return export_groups(self, target, like_allen=like_allen, overwrite=overwrite)
+        with self._unless_deleted():
+            return export_groups(self, target, like_allen=like_allen, overwrite=overwrite)
 
     def cite(self, *, annotation: str | None = None) -> Citation:
         """A draft of how to cite the version: methods, acknowledgement, references, experiment ids.
@@ -443,9 +467,27 @@ class DatasetVersion:
         """
         return citation_of(self, annotation=annotation)
 
+    @contextmanager
+    def _unless_deleted(self) -> Iterator[None]:
+        """Say that the version was deleted, where its file would only seem to be damaged."""
+        try:
+            yield
+        except DamagedFileError as error:
+            if self.database is None or has_version(self.database, self.name, self.number, self.fingerprint):
+                raise
+            raise UnknownDatasetError(
+                f"{self.ref} was deleted after it was looked up",
+                hint="List the versions: bsv-store dataset list",
+            ) from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the connection to the database, which cannot be pickled."""
+        return {**self.__dict__, "database": None}
+
     def __repr__(self) -> str:
         groups, members = len(self.groups), len(self.experiments) - len(self.left_out)
-        return f"{type(self).__name__}({self.ref!r}, {groups} groups of {members} experiments, {self.quantity})"
+        doubt = "" if self.origin.can_answer else f", {self.origin.standing}"
+        return f"{type(self).__name__}({self.ref!r}, {groups} groups of {members} experiments, {self.quantity}{doubt})"
 
 
 def _known(values: NDArray[np.float64]) -> list[float]:

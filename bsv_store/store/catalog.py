@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection, SelectionLike
     from bsv_store.catalog.structures import StructureRef
     from bsv_store.catalog.tables.frames import SelectionSummary
+    from bsv_store.catalog.verify import CatalogCheck
+    from bsv_store.progress import Progress
     from bsv_store.vocabulary import MatrixRows, MatrixStatistic, Measure, MeasuredHemisphere, MissingPolicy
 
 
@@ -36,6 +38,27 @@ class Catalog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    # -- integrity --------------------------------------------------------------------------------------------------
+
+    def verify(self, *, progress: Progress | None = None) -> CatalogCheck:
+        """Check that all rows that enter results are as they were stored. No file is opened.
+
+        Every such row has a seal, a hash that was written with it. `Store.aggregate` and `Datasets.rebuild` check the
+        seals of what they read; this checks all of them, every row of all unionize tables included.
+
+        Parameters
+        ----------
+        progress : Progress, optional
+
+        Returns
+        -------
+        CatalogCheck
+            ``is_intact``, and what differs, is missing or was added by another program.
+        """
+        from bsv_store.catalog.verify import verify_catalog
+
+        return verify_catalog(self._database, progress=progress)
 
     # -- signal by structure ----------------------------------------------------------------------------------------
 

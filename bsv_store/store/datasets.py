@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from bsv_store.datasets.history.lineage import Lineage
     from bsv_store.datasets.history.rebuild import RebuildReport
     from bsv_store.datasets.history.stale import StaleReport
+    from bsv_store.datasets.listing import DatasetSummary
     from bsv_store.datasets.share.citation import Citation
     from bsv_store.datasets.stack import VolumeStack
-    from bsv_store.datasets.table import DatasetSummary
+    from bsv_store.datasets.table import VersionRecord
     from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
     from bsv_store.vocabulary import MeasuredHemisphere
@@ -47,7 +48,7 @@ class Datasets:
 
     def list(self) -> tuple[DatasetSummary, ...]:
         """All datasets by name: number of versions, size, tags."""
-        from bsv_store.datasets.table import list_datasets
+        from bsv_store.datasets.listing import list_datasets
 
         return list_datasets(self._database)
 
@@ -58,7 +59,8 @@ class Datasets:
         -------
         pandas.DataFrame
             Columns name, number, group_count, member_count, spacing_um, created_at (aware UTC), created_by,
-            fingerprint, size_bytes, tags (separated by commas; None if there are none).
+            fingerprint, size_bytes, tags (separated by commas; None if there are none), standing ('computed', or how
+            far an imported one was checked).
         """
         from bsv_store.datasets.listing import versions_table
 
@@ -250,8 +252,8 @@ class Datasets:
 
     # -- changes ----------------------------------------------------------------------------------------------------
 
-    def tag(self, ref: str | DatasetVersion, tag: str, *, move: bool = False) -> DatasetVersion:
-        """Tag a version; returns it with the tag. The current user is recorded.
+    def tag(self, ref: str | DatasetVersion, tag: str, *, move: bool = False) -> VersionRecord:
+        """Tag a version; returns its record with the tag. The current user is recorded.
 
         Parameters
         ----------
@@ -268,7 +270,7 @@ class Datasets:
         from bsv_store.catalog.edits import current_user
         from bsv_store.datasets.tags import tag_version
 
-        return tag_version(self._database, self._files, _text(ref), tag, created_by=current_user(), move=move)
+        return tag_version(self._database, _text(ref), tag, created_by=current_user(), move=move)
 
     def untag(self, name: str, tag: str) -> None:
         """Remove a tag from a dataset. The version stays.
@@ -283,8 +285,8 @@ class Datasets:
 
         remove_tag(self._database, name, tag)
 
-    def delete(self, ref: str | DatasetVersion) -> DatasetVersion:
-        """Delete a version; returns it. Its file moves to the trash, and its number is not used again.
+    def delete(self, ref: str | DatasetVersion) -> VersionRecord:
+        """Delete a version; returns its record. Its file moves to the trash, and its number is not used again.
 
         Raises
         ------
@@ -295,10 +297,22 @@ class Datasets:
 
         return delete_version(self._database, self._files, _text(ref))
 
-    def import_bundle(self, path: Path | str, *, name: str | None = None) -> DatasetVersion:
+    def import_bundle(
+        self,
+        path: Path | str,
+        *,
+        name: str | None = None,
+        trust: bool = False,
+        progress: Progress | None = None,
+        executor: Executor | None = None,
+        workers: int | None = None,
+    ) -> DatasetVersion:
         """Import a bundle as the next version of a dataset of this store. Every part of it is checked.
 
-        If the dataset has a version with the same fingerprint, it is returned.
+        If the store has the volumes that the version was computed from, it is computed again at once, and refused if
+        the result differs. Otherwise it is imported as 'imported, not checked'; `rebuild` checks it later.
+        `Store.aggregate` never returns a version that was not computed again here. If the dataset has a version with
+        the same fingerprint and content, it is returned.
 
         Parameters
         ----------
@@ -306,17 +320,34 @@ class Datasets:
             A file that ``DatasetVersion.export("....bsv.zip")`` wrote.
         name : str, optional
             Of the dataset in this store; by default the bundle's.
+        trust : bool
+            Mark the version as trusted, with the name of the current user and the time.
+        progress : Progress, optional
+        executor, workers
+            As for `Store.aggregate`.
 
         Raises
         ------
         FormatError
             If the file is not a valid bundle. Nothing is stored then.
+        NotReproducibleError
+            If the store has the inputs, and the result computed from them differs. Nothing is stored then.
         UnknownExperimentError
             If experiments of the version are not in the catalog.
         """
         from bsv_store.datasets.share.bundle_import import import_bundle
 
-        return import_bundle(self._database, self._files, path, name=name)
+        check.boolean("trust", trust)
+        return import_bundle(
+            self._database,
+            self._files,
+            path,
+            name=name,
+            trust=trust,
+            progress=progress,
+            executor=executor,
+            workers=workers,
+        )
 
 
 def _text(ref: str | DatasetVersion) -> str:

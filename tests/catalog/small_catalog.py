@@ -21,7 +21,9 @@ from bsv_store.catalog.database.models import (
     Unionize,
     UnionizeCoverage,
 )
+from bsv_store.catalog.database.schema import HEAD
 from bsv_store.catalog.records import UNIONIZE_FIELDS
+from bsv_store.catalog.sealing import seal_everything
 from bsv_store.catalog.structures import UNIONIZE_STRUCTURE_SET_ID
 
 # id, acronym, name, parent; parents first, in graph order.
@@ -109,7 +111,14 @@ EXPERIMENTS: tuple[dict[str, Any], ...] = (
         injected_hemisphere=None,
         hemisphere_source=None,
     ),
-    _experiment(105, 677, secondary=(677, 385)),
+    _experiment(
+        105,
+        677,
+        secondary=(677, 385),
+        hemisphere_source="unionize",
+        injection_volume_left=0.0,
+        injection_volume_right=0.105,
+    ),
     _experiment(106, 599),
     _experiment(107, 753),
     _experiment(108, 1091, sex=None, strain=None),
@@ -174,6 +183,7 @@ def fill(connection: Connection) -> None:
     )
     connection.execute(insert(Unionize), list(unionize_rows()))
     _fill_coverage(connection)
+    seal_everything(connection, HEAD)
 
 
 def _fill_ontology(connection: Connection) -> None:

@@ -11,6 +11,7 @@ from bsv_store import open_store
 from bsv_store_synthetic import SyntheticServer
 from tests.cli.conftest import UNMEASURED, VISP, WILD_TYPE_VISP
 from tests.cli.running import Outcome, Runner
+from tests.sealing import sealed_changes
 
 ANOTHER = ["aggregate", "--injected-in", "VISp", "--group-by", "AP", "--bins", "2", "--name", "visual"]
 
@@ -102,7 +103,7 @@ def test_lineage_for_programs_has_addresses_and_hashes(run: Runner, filled: Path
 
 
 def test_lineage_marks_what_has_been_replaced(run: Runner, own_filled: Path) -> None:
-    with open_store(own_filled) as store, store.database.writing() as connection:
+    with open_store(own_filled) as store, sealed_changes(store.database) as connection:
         connection.exec_driver_sql(f"DELETE FROM volume WHERE experiment_id = {WILD_TYPE_VISP[0]}")
     first, second, _ = run("dataset", "lineage", "visual", "--format", "csv", store=own_filled).succeeded().rows
     assert (first["state"], first["source"], second["state"]) == ("not in the store", "", "in the store")
@@ -113,7 +114,7 @@ def test_lineage_marks_what_has_been_replaced(run: Runner, own_filled: Path) -> 
 
 def test_a_fresh_store_has_nothing_stale(run: Runner, filled: Path, store_location: Path) -> None:
     done = run("dataset", "stale", store=filled).succeeded()
-    assert done.out.splitlines()[2].split() == ["visual@1", "no", "0", "0", "0"]
+    assert done.out.splitlines()[2].split() == ["visual@1", "current", "0", "0", "0"]
     assert done.err == "1 version, 0 stale\n"
     assert run("dataset", "stale", "--format", "json", store=store_location).succeeded().json == []
 
@@ -123,7 +124,7 @@ def test_stale_is_a_finding_with_its_reasons(run: Runner, server: SyntheticServe
     run("aggregate", *options, store=own_filled).succeeded()
     run("fetch", "--ids", UNMEASURED, store=own_filled).succeeded()
     done = run("dataset", "stale", store=own_filled).refused(1)
-    assert [row[:4] for row in done.cells[2:]] == [["growing@1", "yes", "1", "0"], ["visual@1", "no", "0", "0"]]
+    assert [row[:4] for row in done.cells[2:]] == [["growing@1", "stale", "1", "0"], ["visual@1", "current", "0", "0"]]
     assert done.err == "2 versions, 1 stale\n"
     one = run("dataset", "stale", "growing@1", store=own_filled).refused(1)
     assert [row[0] for row in sections(one)["Entered"]] == [str(UNMEASURED)]
@@ -178,7 +179,7 @@ def test_damage_is_a_finding_until_it_is_repaired(run: Runner, own_filled: Path)
 
 @pytest.mark.usefixtures("wide_terminal")
 def test_a_check_without_the_inputs_is_an_error_and_shown(run: Runner, own_filled: Path) -> None:
-    with open_store(own_filled) as store, store.database.writing() as connection:
+    with open_store(own_filled) as store, sealed_changes(store.database) as connection:
         connection.exec_driver_sql(f"DELETE FROM volume WHERE experiment_id = {WILD_TYPE_VISP[0]}")
     run("dataset", "rebuild", "visual", "--check", store=own_filled).refused(2, str(WILD_TYPE_VISP[0]))
     (line,) = sections(run("dataset", "show", "visual", store=own_filled).succeeded())["Checks"]

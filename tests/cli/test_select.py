@@ -11,6 +11,7 @@ from bsv_store import Selection, open_store
 from bsv_store.catalog.tables.views import VIEWS
 from tests.cli.conftest import ATLAS, UNMEASURED, VISP, WILD_TYPE_VISP
 from tests.cli.running import Runner
+from tests.sealing import sealed_changes
 
 # What is left out is tested in test_without_unionizes.py.
 pytestmark = pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
@@ -233,7 +234,7 @@ def _withdraw(location: Path, experiment_id: int) -> None:
 
     from bsv_store.catalog.database.models import Experiment
 
-    with open_store(location) as store, store.database.writing() as connection:
+    with open_store(location) as store, sealed_changes(store.database) as connection:
         connection.execute(update(Experiment).where(Experiment.id == experiment_id).values(withdrawn=True))
 
 

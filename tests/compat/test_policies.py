@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from bsv_store import Selection, Store
-from bsv_store.catalog.database.models import Experiment
+from bsv_store.catalog.database.models import Experiment, Unionize
+from bsv_store.catalog.ingest import update_injected_hemispheres
 from bsv_store.compat import fetch_connectivity_data
 from bsv_store.errors import DamagedFileError, InputError, MissingDataError
 from tests.datasets.world import BY_ID, add_unionizes, fill, forget_listed_volumes, voxels
+from tests.sealing import sealed_changes
 
 DAMAGED = 2
 
@@ -54,7 +56,7 @@ def test_excluded_experiments_are_used_on_demand_only(store: Store, bsv_rules: b
 
 def test_withdrawn_experiments_named_by_id_are_used(store: Store) -> None:
     fill(store)
-    with store.database.writing() as connection:
+    with sealed_changes(store.database) as connection:
         connection.execute(update(Experiment).where(Experiment.id == 1).values(withdrawn=True))
     assert average(store, [1, 2])[3]["group_sizes"] == [2]
 
@@ -70,10 +72,11 @@ def test_withdrawn_experiments_named_by_id_are_used(store: Store) -> None:
 def test_missing_data_are_reported_as_by_aggregate(store: Store, present: Any, options: Any) -> None:
     fill(store, **present)
     forget_listed_volumes(store)
-    with store.database.writing() as connection:
+    with sealed_changes(store.database) as connection:
         # The coordinate would tell the side too.
-        values = {"injected_hemisphere": None, "hemisphere_source": None}
-        connection.execute(update(Experiment).where(Experiment.id == 2).values(values))
+        connection.execute(update(Experiment).where(Experiment.id == 2).values(injection_ml=None))
+        connection.execute(delete(Unionize).where(Unionize.experiment_id == 2, Unionize.hemisphere_id != 3))
+        update_injected_hemispheres(connection, [2])
     recipe: dict[str, Any] = {"normalize": "injection_volume"}
     if options:
         recipe = {"hemisphere_rule": "subtract_contralateral"}

@@ -13,8 +13,7 @@ from bsv_store import Selection, Store, open_store
 from bsv_store.catalog.database.bulk import insert_rows, table_of
 from bsv_store.catalog.database.engine import BUSY_TIMEOUT_S
 from bsv_store.catalog.database.models import Base, TransgenicLine
-from bsv_store.datasets.answers import try_record_answer
-from bsv_store.datasets.table import catalog_state, find_answer, record_answer
+from bsv_store.datasets.answers import catalog_state, find_answer, record_answer, try_record_answer
 from bsv_store.errors import BusyError, DamagedFileError, InputError, NoSpaceError
 from tests.counting import counted
 from tests.datasets.world import IDS, add_volume, ask
@@ -87,7 +86,7 @@ def test_every_change_is_one_of_state_also_to_transactions_that_began_before(fil
 NO_INPUTS = {
     *("annotation", "catalog_change", "claim", "experiment_revision", "snapshot_member", "source_snapshot"),
     *("dataset", "dataset_answer", "dataset_check", "dataset_group", "dataset_member", "dataset_tag"),
-    *("dataset_version", "store_info", "unionize_revision"),
+    *("dataset_version", "seal", "store_info", "unionize_revision", "unionize_seal"),
 }
 
 
@@ -133,7 +132,7 @@ def test_rows_that_go_in_by_the_bulk_change_the_state(filled: Store) -> None:
 
 def test_another_release_looks_into_it(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ask(filled, EVERYBODY)
-    monkeypatch.setattr("bsv_store.datasets.table.__version__", "999")
+    monkeypatch.setattr("bsv_store.datasets.answers.__version__", "999")
     assert looked_into(lambda: ask(filled, EVERYBODY))
     assert not looked_into(lambda: ask(filled, EVERYBODY))
 

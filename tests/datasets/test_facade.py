@@ -91,8 +91,9 @@ def test_a_version_is_deleted_unless_it_has_a_tag(versions: Datasets) -> None:
     versions.tag("test@2", "keep")
     with pytest.raises(InputError, match="keep"):
         versions.delete("test@2")
+    path = versions.get("test@1").path
     gone = versions.delete("test@1")
-    assert (gone.ref, gone.path.exists()) == ("test@1", False)
+    assert (gone.ref, path.exists()) == ("test@1", False)
     with pytest.raises(UnknownDatasetError, match="no version 1"):
         versions.get("test@1")
 

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 def test_every_member_is_traced_to_its_volume_and_tables(filled: Store) -> None:
     ask(filled, Selection(ids=[1, 2, 3]))
-    version = filled.datasets.tag("test", "paper")
+    filled.datasets.tag("test", "paper")
+    version = filled.dataset("test@paper")
     add_volume(filled, 2, seed=1)
     remove_volume(filled, 3)
     lineage = filled.datasets.lineage(version)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from bsv_store import Store, by_coordinate
 from bsv_store.errors import DamagedFileError, InputError, MissingDataError, UnknownStructureError
 from tests.datasets.world import MOP, SHAPE, VISL, VISP, VISPM, add_annotation, ask
+from tests.sealing import sealed_changes
 
 
 def blocks() -> NDArray[np.uint32]:
@@ -119,7 +120,7 @@ def add_structure_set(store: Store, set_id: int, members: list[int]) -> None:
 
     from bsv_store.catalog.database.models import StructureSet, StructureSetMember
 
-    with store.database.writing() as connection:
+    with sealed_changes(store.database) as connection:
         connection.execute(insert(StructureSet).values(id=set_id))
         rows = [{"structure_set_id": set_id, "structure_id": member} for member in members]
         connection.execute(insert(StructureSetMember), rows)

@@ -31,6 +31,7 @@ from bsv_store.volumes.annotation import Annotation, AnnotationFile, publish_ann
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import VolumeFile, publish_volume
 from bsv_store.volumes.volume import Volume
+from tests.sealing import sealed_changes
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -200,7 +201,7 @@ def add_volume(
 
 def remove_volume(store: Store, identifier: int) -> None:
     """Remove the records of an experiment's volumes."""
-    with store.database.writing() as connection:
+    with sealed_changes(store.database) as connection:
         connection.execute(delete(StoredVolume).where(StoredVolume.experiment_id == identifier))
 
 

@@ -24,6 +24,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from bsv_store.errors import (
     BsvStoreError,
     BusyError,
+    DamagedCatalogError,
     InputError,
     NoSpaceError,
     ReadOnlyStoreError,
@@ -268,6 +269,11 @@ class Database:
         except (UnicodeEncodeError, OverflowError) as error:
             # Raised by the drivers for lone surrogates, and for integers of more than 64 bits.
             raise InputError(f"a text or number cannot be passed to the database: {error}") from error
+        except UnicodeDecodeError as error:
+            # SQLite's error message repeats damaged bytes.
+            raise DamagedCatalogError(
+                f"the database {self} is damaged: {error}", hint="Restore the database from a backup."
+            ) from error
 
     def close(self) -> None:
         """Close all connections."""
@@ -316,6 +322,10 @@ def translated(error: Exception, where: str) -> BsvStoreError:
         )
     if "readonly" in text or "read-only" in text or "permission denied for" in text:
         return ReadOnlyStoreError(f"cannot write to the database {where}: {original}", hint=_READER_HINT)
+    if "malformed" in text or "not a database" in text or "could not decode" in text:
+        return DamagedCatalogError(
+            f"the database {where} is damaged: {original}", hint="Restore the database from a backup."
+        )
     if "full" in text or "no space" in text:
         return NoSpaceError(
             f"no disk space left for the database {where}", hint="Free some space and run the command again."

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 # The newest revision; a test compares it with the migrations.
-HEAD = "0011"
+HEAD = "0012"
 # Revisions of earlier releases. A store at one of them can be upgraded.
-KNOWN_REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0010", HEAD)
+KNOWN_REVISIONS: tuple[str, ...] = (*(f"{number:04}" for number in range(1, 12)), HEAD)
 VERSION_TABLE = "bsv_store_version"
 
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -143,7 +143,15 @@ def _migrate(database: Database, run: Callable[[Config], None]) -> None:
             driver: Any = connection.connection.driver_connection
             driver.execute("PRAGMA foreign_keys = OFF")
         with _locked_transaction(private, connection):
+            before = current_revision(connection)
             run(alembic_config(connection))
+            if HEAD == current_revision(connection) != before:
+                # Migrations may have rewritten rows, and the rules for derived values may have changed.
+                from bsv_store.catalog.ingest.hemisphere import update_injected_hemispheres
+                from bsv_store.catalog.sealing import seal_everything
+
+                update_injected_hemispheres(connection)
+                seal_everything(connection, HEAD)
             if private.is_sqlite:
                 _refuse_dangling_rows(connection)
 

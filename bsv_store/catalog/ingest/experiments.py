@@ -12,6 +12,7 @@ from typing import Literal, TypedDict
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
+from bsv_store.catalog import seals
 from bsv_store.catalog.database.bulk import delete_rows, replace_rows, table_of, upsert_rows
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import Experiment, ExperimentInjectionStructure, ExperimentLine, TransgenicLine
@@ -298,6 +299,15 @@ def write_state(connection: Connection, state: CurrentState) -> StateChange:
     linked = _write_structures(connection, state) | _write_lines(connection, state)
     touched = linked.union(differing)
     update_injected_hemispheres(connection, differing)
+    seals.seal_experiments(
+        connection,
+        ROW_COLUMNS,
+        {
+            key: (after[key], experiment.line_names, experiment.injection_structure_ids)
+            for key, experiment in state.experiments.items()
+        },
+    )
+    seals.seal_lines(connection)
     withdrawn_at = ROW_COLUMNS.index("withdrawn")
     outcome: dict[str, set[int]] = {each.name: set() for each in fields(StateChange)}
     for key in touched:

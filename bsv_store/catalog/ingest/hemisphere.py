@@ -53,6 +53,15 @@ def update_injected_hemispheres(connection: Connection, experiment_ids: Collecti
     return connection.execute(statement).rowcount
 
 
+def experiments_with_wrong_sides(connection: Connection) -> list[int]:
+    """The ids of experiments whose injected hemisphere or injection volumes are not those of their unionize rows."""
+    table = table_of(Experiment)
+    wanted = _sides(connection, connection.execute(select(table.c.id)).scalars().all())
+    differs = or_(*(table.c[name].is_distinct_from(wanted.c[name]) for name in _COLUMNS))
+    query = select(table.c.id).join(wanted, wanted.c.id == table.c.id).where(differs)
+    return list(connection.scalars(query.order_by(table.c.id)))
+
+
 _COLUMNS = ("injected_hemisphere", "hemisphere_source", "injection_volume_left", "injection_volume_right")
 
 

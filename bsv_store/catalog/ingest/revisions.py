@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, select
 
+from bsv_store.catalog import seals
 from bsv_store.catalog.database.bulk import insert_rows, table_of
 from bsv_store.catalog.database.models import ExperimentRevision, SnapshotMember, SourceSnapshot
 from bsv_store.catalog.ingest.checks import canonical_json, sha256_of
@@ -41,6 +42,9 @@ def record_of(payload: str) -> ExperimentRecord:
 
 def read_history(connection: Connection) -> History:
     """The newest record of each experiment by kind, from all snapshots of experiment lists."""
+    # The current experiments are derived from these rows, and then sealed.
+    seals.check_rows(connection, SourceSnapshot)
+    seals.refuse("snapshot", damaged_revisions(connection) or damaged_snapshots(connection))
     query = select(SourceSnapshot.id, SourceSnapshot.kind, SourceSnapshot.upstream_date)
     ranks: dict[int, Rank] = {}
     newest: dict[str, int] = {}
@@ -57,6 +61,34 @@ def read_history(connection: Connection) -> History:
             rank = ranks[gone["snapshot_id"]]
             latest[kind][gone["experiment_id"]] = LatestRecord(rank, record_of(gone["payload"]))
     return History({kind: ranks[snapshot_id] for kind, snapshot_id in newest.items()}, latest)
+
+
+def damaged_revisions(connection: Connection) -> list[str]:
+    """The records of experiments in ingested lists that differ from their hash."""
+    query = select(ExperimentRevision.experiment_id, ExperimentRevision.sha256, ExperimentRevision.payload)
+    return [
+        f"record of experiment {identifier}"
+        for identifier, sha256, payload in connection.execute(query)
+        if sha256_of(payload) != sha256
+    ]
+
+
+def damaged_snapshots(connection: Connection) -> list[str]:
+    """The ingested lists whose members differ from the hash of the list."""
+    query = (
+        select(SnapshotMember.snapshot_id, ExperimentRevision.experiment_id, ExperimentRevision.sha256)
+        .join(ExperimentRevision, ExperimentRevision.id == SnapshotMember.revision_id)
+        .order_by(SnapshotMember.snapshot_id, ExperimentRevision.experiment_id)
+    )
+    found: dict[int, dict[int, tuple[str, str]]] = {}
+    for snapshot_id, identifier, sha256 in connection.execute(query):
+        found.setdefault(snapshot_id, {})[identifier] = (sha256, "")
+    lists = select(SourceSnapshot.id, SourceSnapshot.content_sha256).where(SourceSnapshot.what == "experiments")
+    return [
+        f"list {snapshot_id}"
+        for snapshot_id, content in connection.execute(lists)
+        if content_sha256(found.get(snapshot_id, {})) != content
+    ]
 
 
 def members(connection: Connection, snapshot_id: int) -> dict[int, ExperimentRecord]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, text
 
+from bsv_store.catalog import seals
 from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.models import SourceSnapshot
 from bsv_store.catalog.database.models.base import now
@@ -231,7 +232,9 @@ def record_snapshot(
         "withdrawn": withdrawn,
     }
     result = connection.execute(insert(table_of(SourceSnapshot)).values(values).returning(SourceSnapshot.id))
-    return int(result.scalar_one())
+    identifier = int(result.scalar_one())
+    seals.seal_rows(connection, SourceSnapshot, [identifier])
+    return identifier
 
 
 def wait_for_turn(connection: Connection) -> None:

@@ -8,6 +8,7 @@ from datetime import date
 
 from sqlalchemy import Connection, func, select, update
 
+from bsv_store.catalog import seals
 from bsv_store.catalog.database.bulk import replace_rows, table_of, upsert_rows
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import (
@@ -97,6 +98,8 @@ def ingest_structures(
     content_sha256 = _content_sha256(ontology)
     with database.writing() as connection:
         wait_for_turn(connection)
+        # Some stored rows are kept, and must not be sealed again if they are damaged.
+        seals.check_ontology(connection)
         before = _stored_nodes(connection)
         lost = _lost(before, ontology)
         if not allow_shrinking:
@@ -116,6 +119,7 @@ def ingest_structures(
         is_new = _write_closure(connection, after) | bool(touched)
         if ontology.has_structure_sets and not is_fallback:
             is_new |= _write_sets(connection, ontology, only_new=is_older)
+        seals.seal_ontology(connection)
         added = sum(node.id not in before for node in touched)
         withdrawn = sum(node.withdrawn and node.id in before and not before[node.id].withdrawn for node in touched)
         changed = len(touched) - added - withdrawn

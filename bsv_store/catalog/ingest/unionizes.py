@@ -36,6 +36,7 @@ from bsv_store.catalog.tables.frames import (
     list_injection_volumes,
     same_injection_volume,
 )
+from bsv_store.catalog.unionize_seals import seal_unionizes
 from bsv_store.errors import InputError, UnknownExperimentError
 from bsv_store.text import listed, number_of
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, UNIONIZE_PARTS, UnionizePart
@@ -362,6 +363,7 @@ def _write(
             for half in sorted(changed)
         ],
     )
+    seal_unionizes(connection, table.columns, changed)
     injected = {key for key, part in changed if part == "injection"}
     update_injected_hemispheres(connection, injected)
 

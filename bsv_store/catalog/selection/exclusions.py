@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Select, insert, select, update
 
+from bsv_store.catalog import seals
 from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.id_lists import id_in
@@ -71,8 +72,10 @@ def exclude(database: Database, ids: Collection[int], reason: str, *, replace: b
         new = [identifier for identifier in wanted if before.get(identifier) != reason]
         values = {"reason": reason, "excluded_by": current_user(), "excluded_at": now()}
         with refusing_concurrent_change("the exclusion list"):
-            for identifier in new:
-                connection.execute(insert(table_of(Exclusion)).values(experiment_id=identifier, **values))
+            rows = [{"experiment_id": identifier, **values} for identifier in new]
+            statement = insert(table_of(Exclusion)).returning(table_of(Exclusion).c.id)
+            added = [connection.execute(statement.values(row)).scalar_one() for row in rows]
+        seals.seal_rows(connection, Exclusion, added)
         return tuple(new)
 
 
@@ -92,11 +95,12 @@ def lift_exclusion(database: Database, ids: Collection[int]) -> tuple[int, ...]:
 
 def _lift(connection: Connection, ids: Collection[int]) -> None:
     table = table_of(Exclusion)
-    connection.execute(
-        update(table)
-        .where(table.c.lifted_at.is_(None), id_in(connection, table.c.experiment_id, ids))
-        .values(lifted_by=current_user(), lifted_at=now())
-    )
+    in_force = table.c.lifted_at.is_(None), id_in(connection, table.c.experiment_id, ids)
+    rows = connection.scalars(select(table.c.id).where(*in_force).with_for_update()).all()
+    seals.check_rows(connection, Exclusion, rows)
+    changed = update(table).where(id_in(connection, table.c.id, rows))
+    connection.execute(changed.values(lifted_by=current_user(), lifted_at=now()))
+    seals.seal_rows(connection, Exclusion, rows)
 
 
 def _checked_ids(connection: Connection, ids: Collection[int]) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, insert, select
 
+from bsv_store.catalog import seals
 from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import NamedSelection
@@ -67,7 +68,9 @@ def save_selection(
             "saved_at": now(),
         }
         with refusing_concurrent_change(f"the saved selection {name!r}"):
-            connection.execute(insert(table_of(NamedSelection)).values(values))
+            statement = insert(table_of(NamedSelection)).returning(table_of(NamedSelection).c.id)
+            identifier = connection.execute(statement.values(values)).scalar_one()
+        seals.seal_rows(connection, NamedSelection, [identifier])
         return find_selection(connection, name)
 
 
@@ -79,6 +82,8 @@ def find_selection(connection: Connection, name: str) -> SavedSelection:
     InputError
         If there is none; the hint suggests similar names.
     """
+    # An earlier saved selection must not be found because the row of the current one is lost.
+    seals.check_rows(connection, NamedSelection)
     base, at, number = name.partition("@")
     found = _current(connection, base) if not at else _numbered(connection, base, number)
     if found is not None:

@@ -19,7 +19,9 @@ from bsv_store.catalog.database.models import (
 )
 from bsv_store.catalog.ranks import snapshot_rank
 from bsv_store.catalog.tables.frames import differing_injection_volumes
+from bsv_store.catalog.tables.views import view
 from bsv_store.text import fact_lines, number_of, size_text
+from bsv_store.vocabulary import DATASET_STANDINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class CatalogStatus:
     annotations : tuple of AnnotationInfo
         Finest first.
     datasets, dataset_versions : int
+    unchecked_versions : int
+        Versions that were imported and not computed again in this store with the same result.
     latest_snapshots : tuple of SnapshotInfo
         The current snapshot of each kind of content, most recently stored first.
     """
@@ -94,6 +98,7 @@ class CatalogStatus:
     annotations: tuple[AnnotationInfo, ...]
     datasets: int
     dataset_versions: int
+    unchecked_versions: int
     latest_snapshots: tuple[SnapshotInfo, ...]
 
     def __repr__(self) -> str:
@@ -148,8 +153,15 @@ def catalog_status(connection: Connection) -> CatalogStatus:
         annotations=_annotations(connection),
         datasets=_count(connection, Dataset),
         dataset_versions=_count(connection, DatasetVersion),
+        unchecked_versions=connection.scalar(
+            select(func.count()).where(view("dataset_versions").c.standing.in_(_DOUBTFUL))
+        )
+        or 0,
         latest_snapshots=_latest_snapshots(connection),
     )
+
+
+_DOUBTFUL = [row.name for row in DATASET_STANDINGS.values() if not row.can_answer]
 
 
 def _count(connection: Connection, table: type[Structure | Experiment | Dataset | DatasetVersion]) -> int:

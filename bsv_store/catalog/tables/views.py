@@ -27,7 +27,7 @@ from sqlalchemy.types import TypeEngine
 from bsv_store.catalog.database.models import Base
 from bsv_store.catalog.database.models.base import UtcDateTime
 from bsv_store.catalog.records import UNIONIZE_COLUMNS
-from bsv_store.vocabulary import MEASURES
+from bsv_store.vocabulary import DATASET_STANDINGS, MEASURES
 
 ColumnKind = Literal["integer", "float", "text", "boolean", "time"]
 
@@ -167,6 +167,11 @@ _DATASET_VERSIONS = _described(
         ("recipe", "text", "The recipe as canonical JSON"),
         ("path", "text", "Path of the file, relative to the folder of the store"),
         ("size_bytes", "integer", "Size of the file"),
+        ("standing", "text", "; ".join(DATASET_STANDINGS)),
+        ("imported_at", "time", "Time of the import, UTC; null = computed in this store"),
+        ("imported_by", "text", "User who imported it"),
+        ("trusted_at", "time", "Time when a user marked it as trusted, UTC"),
+        ("trusted_by", "text", "User who marked it as trusted"),
     ),
 )
 

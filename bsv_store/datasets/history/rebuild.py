@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bsv_store.catalog.edits import current_user
@@ -20,11 +20,14 @@ from bsv_store.errors import MissingDataError, ReadOnlyStoreError, StoreError
 from bsv_store.text import listed_ids
 
 if TYPE_CHECKING:
+    import h5py
+
     from bsv_store.catalog.database.engine import Database
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
     from bsv_store.volumes.files import StoreFiles
+    from bsv_store.volumes.grid import Grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,33 +107,71 @@ def rebuild_version(
                 files, inputs, progress, path=path, executor=executor, workers=workers, can_leave_out=False
             )
             checkpoint("rebuild:computed")
-            identical = result.content_sha256 == version.content_sha256
-            largest: float | None = 0.0 if identical else None
-            voxels: int | None = 0 if identical else None
-            if not identical and content is not None:
-                largest, voxels = _difference(version, result)
+            check = compared(version, result, state)
             # The file contains the fingerprint, so the inputs must have the same one.
-            restored = identical and content is None and not check_only and inputs.fingerprint() == version.fingerprint
-            if restored:
+            if (
+                check.outcome == "identical"
+                and content is None
+                and not check_only
+                and inputs.fingerprint() == version.fingerprint
+            ):
                 _restore(database, files, version, result)
+                check = replace(check, was_restored=True)
     except (MissingDataError, DamagedInputsError) as error:
-        _record(database, version, _failure(error, state), user)
+        _record(database, version, failed_check(error, state), user)
         raise
-    check = NewCheck(
+    recorded = _record(database, version, check, user)
+    return RebuildReport(
+        version.ref,
+        state,
+        check.outcome == "identical",
+        check.largest_difference,
+        check.voxels,
+        check.was_restored,
+        recorded,
+        version.software,
+        check.software,
+    )
+
+
+def compared(version: DatasetVersion, result: EncodedResult, state: FileState | None = None) -> NewCheck:
+    """The comparison of a version with a result that was computed from its inputs.
+
+    Parameters
+    ----------
+    state : {'intact', 'damaged'}, optional
+        Of the version's file; by default the file is checked.
+    """
+    import h5py
+
+    if state is None:
+        state = "damaged" if content_of_file(version) is None else "intact"
+    identical = result.content_sha256 == version.content_sha256
+    largest: float | None = 0.0 if identical else None
+    voxels: int | None = 0 if identical else None
+    if not identical and state == "intact":
+        with version.open() as stored, result.open() as stream, h5py.File(stream, "r") as computed:
+            largest, voxels = difference(stored, computed, len(version.groups), version.grid)
+    return NewCheck(
         software=software(),
         outcome="identical" if identical else "different",
         file_state=state,
         largest_difference=largest,
         voxels=voxels,
-        was_restored=restored,
-    )
-    recorded = _record(database, version, check, user)
-    return RebuildReport(
-        version.ref, state, identical, largest, voxels, restored, recorded, version.software, check.software
     )
 
 
-def _failure(error: MissingDataError | DamagedInputsError, state: FileState) -> NewCheck:
+def difference(first: h5py.File, second: h5py.File, groups: int, grid: Grid) -> tuple[float, int]:
+    """The largest difference of a mean between two open result files, and the number of voxels that differ."""
+    largest, voxels = 0.0, 0
+    for number in range(groups):
+        found = voxel_difference(GroupPlanes(first, number), GroupPlanes(second, number), grid)
+        largest, voxels = max(largest, found.largest), voxels + found.voxels
+    return largest, voxels
+
+
+def failed_check(error: MissingDataError | DamagedInputsError, state: FileState) -> NewCheck:
+    """The check that could not be made because inputs are missing or damaged."""
     if isinstance(error, MissingDataError):
         return NewCheck(software=software(), outcome="inputs missing", file_state=state, note=error.message)
     # The message would name a path on this machine.
@@ -151,19 +192,6 @@ def _record(database: Database, version: DatasetVersion, check: NewCheck, checke
         raise StoreError(f"{version.ref} was deleted by another process; the check is not recorded")
     checkpoint("rebuild:checked")
     return True
-
-
-def _difference(version: DatasetVersion, result: EncodedResult) -> tuple[float, int]:
-    """The largest difference of a mean, and the number of voxels that differ."""
-    import h5py
-
-    largest, voxels = 0.0, 0
-    with version.open() as stored, result.open() as stream, h5py.File(stream, "r") as computed:
-        for group in version.groups:
-            pair = GroupPlanes(stored, group.number), GroupPlanes(computed, group.number)
-            difference = voxel_difference(*pair, version.grid)
-            largest, voxels = max(largest, difference.largest), voxels + difference.voxels
-    return largest, voxels
 
 
 def _restore(database: Database, files: StoreFiles, version: DatasetVersion, result: EncodedResult) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from bsv_store.averaging.inputs import ALGORITHM_VERSION, gather_inputs
 from bsv_store.datasets.history.changes import MemberChanges, Membership, compare_members
 from bsv_store.datasets.table import find_version, latest_versions, read_version
-from bsv_store.errors import InputError, StoreError
+from bsv_store.errors import InputError, MissingDataError, StoreError
 from bsv_store.text import listed_ids
 
 if TYPE_CHECKING:
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from bsv_store.catalog.database.engine import Database
     from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.vocabulary import DatasetStanding
     from bsv_store.volumes.files import StoreFiles
+
+StaleState = Literal["current", "stale", "inputs missing"]
 
 _NOTHING = MemberChanges((), (), ())
 
@@ -30,6 +33,10 @@ class StaleReport:
     ref : str
     is_stale : bool
         Whether the recipe would now have a different result, or none.
+    state : {'current', 'stale', 'inputs missing'}
+        'inputs missing': the version was imported, and the store does not have the data to tell.
+    standing : DatasetStanding or None
+        Whether it was computed here or imported, and whether an imported one was checked; None if it cannot be read.
     members : MemberChanges
         Experiments that would enter, leave or change.
     reasons : tuple of str
@@ -38,8 +45,15 @@ class StaleReport:
 
     ref: str
     is_stale: bool
+    state: StaleState
+    standing: DatasetStanding | None
     members: MemberChanges
     reasons: tuple[str, ...]
+
+    @classmethod
+    def of(cls, version: DatasetVersion, state: StaleState, members: MemberChanges, reasons: list[str]) -> StaleReport:
+        """The report about a version."""
+        return cls(version.ref, state == "stale", state, version.origin.standing, members, tuple(reasons))
 
 
 def stale_report(database: Database, files: StoreFiles, ref: str) -> StaleReport:
@@ -60,15 +74,17 @@ def stale_reports(database: Database, files: StoreFiles) -> tuple[StaleReport, .
     with database.reading() as connection:
         # Sorted in Python, since the databases sort text differently.
         latest = sorted(latest_versions(connection), key=lambda each: each[0])
-        return tuple(_latest_report(connection, files, *each) for each in latest)
+        return tuple(_latest_report(database, connection, files, *each) for each in latest)
 
 
-def _latest_report(connection: Connection, files: StoreFiles, name: str, number: int, identifier: int) -> StaleReport:
+def _latest_report(
+    database: Database, connection: Connection, files: StoreFiles, name: str, number: int, identifier: int
+) -> StaleReport:
     try:
-        version = read_version(connection, files, identifier)
+        version = read_version(database, connection, files, identifier)
     except StoreError as error:
         # One version that cannot be read must not hide the others.
-        return StaleReport(f"{name}@{number}", True, _NOTHING, (error.message,))
+        return StaleReport(f"{name}@{number}", True, "stale", None, _NOTHING, (error.message,))
     return _report(connection, version)
 
 
@@ -82,9 +98,15 @@ def _report(connection: Connection, version: DatasetVersion) -> StaleReport:
     try:
         inputs = gather_inputs(connection, lenient)
     except InputError as error:
+        if isinstance(error, MissingDataError) and not version.origin.can_answer:
+            return StaleReport.of(version, "inputs missing", members, [*reasons, f"not known: {error.message}"])
         reasons.append(f"no result now: {error.message}")
-        return StaleReport(version.ref, True, members, tuple(reasons))
+        return StaleReport.of(version, "stale", members, reasons)
     members = compare_members(Membership.of_version(version), Membership.of_inputs(inputs))
+    if not version.origin.can_answer and members.left and not (members.entered or members.changed):
+        message = _missing(connection, version)
+        if message is not None:
+            return StaleReport.of(version, "inputs missing", members, [*reasons, f"not known: {message}"])
     before = {left.experiment_id: left.reason for left in version.left_out}
     now = {left.experiment_id: left.reason for left in inputs.left_out}
     gained = sorted(identifier for identifier in now if before.get(identifier) != now[identifier])
@@ -92,4 +114,15 @@ def _report(connection: Connection, version: DatasetVersion) -> StaleReport:
         reasons.append(f"left out now, or for another reason: {listed_ids(gained)}")
     if not members and not reasons and replace(inputs, recipe=version.recipe).fingerprint() != version.fingerprint:
         reasons.append("bin edges, centers, masks, or the list of experiments that are left out")
-    return StaleReport(version.ref, bool(members or reasons), members, tuple(reasons))
+    return StaleReport.of(version, "stale" if members or reasons else "current", members, reasons)
+
+
+def _missing(connection: Connection, version: DatasetVersion) -> str | None:
+    """What the store does not have of the inputs of a version; None if it has all."""
+    try:
+        gather_inputs(connection, replace(version.recipe, missing="error"))
+    except MissingDataError as error:
+        return error.message
+    except InputError:
+        return None
+    return None

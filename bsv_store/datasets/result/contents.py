@@ -16,7 +16,7 @@ from bsv_store.volumes.grid import FRAME, ORIENTATION, Grid
 if TYPE_CHECKING:
     import h5py
 
-    from bsv_store.averaging.inputs import Inputs
+    from bsv_store.averaging.inputs import Inputs, RecordedInputs
 
 
 def software() -> str:
@@ -33,7 +33,7 @@ def software() -> str:
     )
 
 
-def write_description(file: h5py.File, inputs: Inputs) -> None:
+def write_description(file: h5py.File, inputs: Inputs | RecordedInputs) -> None:
     """Write the attributes of the file."""
     from bsv_store._version import __version__
 
@@ -83,7 +83,7 @@ def write_labels(file: h5py.File, labels: Sequence[str]) -> None:
     describe_variable(characters, long_name="label of the group, in characters", _Encoding="utf-8")
 
 
-def write_groups(file: h5py.File, inputs: Inputs) -> list[str]:
+def write_groups(file: h5py.File, inputs: Inputs | RecordedInputs) -> list[str]:
     """Write the facts about the groups; returns the names of the variables."""
     names = ["group_label", "group_n"]
     groups, scale = inputs.groups, file["group"]
@@ -112,7 +112,7 @@ def _range_value(ranges: Sequence[Any], factor: int, name: str) -> float:
     return float("nan") if value is None else float(value)
 
 
-def write_members(file: h5py.File, inputs: Inputs) -> None:
+def write_members(file: h5py.File, inputs: Inputs | RecordedInputs) -> None:
     """Write the experiments, members first, then those left out."""
     ordered = sorted(inputs.experiments(), key=lambda each: each.group is None)
     scale = file.create_dataset("member", data=np.array([each.experiment_id for each in ordered], "<i8"))
@@ -142,7 +142,7 @@ def _write_member_column(file: h5py.File, column: MemberColumn, members: Sequenc
 _MEMBER_DTYPES: Mapping[str, tuple[str, float]] = {"Int64": ("<i4", -1), "Float64": ("<f8", float("nan"))}
 
 
-def write_inputs(file: h5py.File, inputs: Inputs) -> None:
+def write_inputs(file: h5py.File, inputs: Inputs | RecordedInputs) -> None:
     """Write recipe and inputs as canonical JSON."""
     # An array of one text: xarray would attach a scalar to every array, and repeat it in each row of a table.
     dataset = _write_text(

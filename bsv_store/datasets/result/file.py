@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
     import h5py
 
-    from bsv_store.averaging.inputs import Inputs
+    from bsv_store.averaging.inputs import Inputs, RecordedInputs
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.volumes.files import StoreFiles
 
@@ -111,7 +111,7 @@ class ResultWriter:
     def __init__(
         self,
         file: h5py.File,
-        inputs: Inputs,
+        inputs: Inputs | RecordedInputs,
         seal: Callable[[], tuple[memoryview | Path, int, str]],
         guard: GuardedFile | None = None,
     ) -> None:
@@ -191,7 +191,7 @@ class ResultWriter:
 
 
 @contextmanager
-def result_writer(inputs: Inputs, path: Path | None = None) -> Iterator[ResultWriter]:
+def result_writer(inputs: Inputs | RecordedInputs, path: Path | None = None) -> Iterator[ResultWriter]:
     """A writer of a result file, in memory or into a new file at a path.
 
     Raises

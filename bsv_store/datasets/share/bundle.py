@@ -10,37 +10,41 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bsv_store.averaging.grouping.assignment import CoordinateRange
+from bsv_store._version import __version__
 from bsv_store.averaging.inputs import fingerprint_of
-from bsv_store.averaging.members import Member, ids_by_group, members_from_json
-from bsv_store.averaging.recipe import Recipe, canonical_json
-from bsv_store.datasets.groups import GroupInfo
+from bsv_store.datasets.groups import groups_of
 from bsv_store.datasets.new_version import NewVersion
 from bsv_store.datasets.refs import check_name
-from bsv_store.datasets.result.contents import read_inputs
 from bsv_store.datasets.result.file import EncodedResult, checked_stream, content_hash
+from bsv_store.datasets.share.bundle_schema import (
+    EXPORT_HINT,
+    MANIFEST,
+    RESULT,
+    check_archive,
+    check_manifest,
+    check_structure,
+    check_values,
+    read_inputs,
+)
 from bsv_store.datasets.share.citation import citation_of
-from bsv_store.errors import BsvStoreError, FormatError, FrameError
+from bsv_store.errors import BsvStoreError, FormatError
 from bsv_store.formats.input_file import require_regular_file
 from bsv_store.volumes.files import store_errors
-from bsv_store.volumes.grid import FRAME
 
 if TYPE_CHECKING:
     import h5py
 
+    from bsv_store.averaging.inputs import RecordedInputs
     from bsv_store.datasets.share.source import VersionSource
 
 BUNDLE_VERSION = 1
 
-_RESULT = "result.nc"
-_MANIFEST = "bundle.json"
-_MANIFEST_BYTES = 100_000
 _BLOCK_BYTES = 1 << 20
 # A fixed date, so that the same version gives the same bytes.
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -65,12 +69,14 @@ class Bundle:
     name : str
         Of the dataset in the store that exported it.
     version : NewVersion
+    inputs : RecordedInputs
     result : EncodedResult
         A temporary file.
     """
 
     name: str
     version: NewVersion
+    inputs: RecordedInputs
     result: EncodedResult
 
 
@@ -97,7 +103,7 @@ def write_bundle(version: VersionSource, path: Path) -> None:
     }
     citation = citation_of(version)
     texts = {
-        _MANIFEST: json.dumps(manifest, indent=2),
+        MANIFEST: json.dumps(manifest, indent=2),
         "README.txt": _README,
         "members.csv": version.members.to_csv(index=False, lineterminator="\n"),
         "citation.txt": str(citation),
@@ -112,13 +118,13 @@ def write_bundle(version: VersionSource, path: Path) -> None:
         for name, text in texts.items():
             archive.writestr(zipfile.ZipInfo(name, _DATE), text, zipfile.ZIP_DEFLATED)
         # The result file is already compressed.
-        with archive.open(zipfile.ZipInfo(_RESULT, _DATE), "w") as target:
+        with archive.open(zipfile.ZipInfo(RESULT, _DATE), "w") as target:
             while block := stream.read(_BLOCK_BYTES):
                 target.write(block)
 
 
 def read_bundle(path: Path, temporary: Path) -> Bundle:
-    """The content of a bundle, every part of it checked.
+    """The content of a bundle, every part of it checked; see `bsv_store.datasets.share.bundle_schema`.
 
     Parameters
     ----------
@@ -138,63 +144,45 @@ def read_bundle(path: Path, temporary: Path) -> Bundle:
     require_regular_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            manifest = _manifest(archive, path)
+            check_archive(archive, path)
+            manifest = check_manifest(json.loads(archive.read(MANIFEST)), path, version=BUNDLE_VERSION)
             _extract(archive, manifest, path, temporary)
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+    except _UNREADABLE as error:
         if isinstance(error, BsvStoreError):
             raise
-        raise FormatError(f"{path} is not a readable bundle: {error}", hint=_EXPORT_HINT) from error
+        raise FormatError(f"{path} is not a readable bundle: {error}", hint=EXPORT_HINT) from error
     return _checked(path, manifest, temporary)
 
 
-_EXPORT_HINT = "Export it again from the original store: bsv-store dataset export NAME FILE.bsv.zip"
-
-
-def _manifest(archive: zipfile.ZipFile, path: Path) -> dict[str, Any]:
-    if archive.getinfo(_MANIFEST).file_size > _MANIFEST_BYTES:
-        raise FormatError(f"{path} is not a valid bundle: its {_MANIFEST} is too large")
-    value = json.loads(archive.read(_MANIFEST))
-    if not isinstance(value, dict):
-        raise FormatError(f"{path} is not a valid bundle: its {_MANIFEST} is not a JSON object")
-    if value.get("bundle_version") != BUNDLE_VERSION:
-        raise FormatError(
-            f"{path} is a bundle of version {value.get('bundle_version')!r}; this bsv-store reads {BUNDLE_VERSION}",
-            hint="Upgrade the package: pip install --upgrade bsv-store",
-        )
-    for key, kind in _MANIFEST_TYPES.items():
-        if not isinstance(value.get(key), kind) or isinstance(value.get(key), bool):
-            raise FormatError(f"{path} is not a valid bundle: {key} in its {_MANIFEST} is {value.get(key)!r}")
-    return value
-
-
-_MANIFEST_TYPES: Mapping[str, type] = {
-    "name": str,
-    "number": int,
-    "fingerprint": str,
-    "content_sha256": str,
-    "file_sha256": str,
-    "size_bytes": int,
-    "algorithm_version": int,
-    "created_at": str,
-    "created_by": str,
-    "software": str,
-}
+# What the zip and JSON readers raise on damaged files.
+_UNREADABLE = (
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    KeyError,
+    ValueError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+)
 
 
 def _extract(archive: zipfile.ZipFile, manifest: Mapping[str, Any], path: Path, temporary: Path) -> None:
     """Write the result file to a temporary path."""
     size_bytes, digest = 0, hashlib.sha256()
-    with store_errors(temporary):
-        target = temporary.open("xb")
-    with target, archive.open(_RESULT) as stream:
-        # At most the announced size, even if the archive would decompress to more.
-        while size_bytes <= manifest["size_bytes"] and (block := stream.read(_BLOCK_BYTES)):
-            size_bytes += len(block)
-            digest.update(block)
-            with store_errors(temporary):
-                target.write(block)
-    if size_bytes != manifest["size_bytes"] or digest.hexdigest() != manifest["file_sha256"]:
-        raise FormatError(f"the result file in {path} differs from what was exported", hint=_EXPORT_HINT)
+    is_whole = archive.getinfo(RESULT).file_size == manifest["size_bytes"]
+    if is_whole:
+        with store_errors(temporary):
+            target = temporary.open("xb")
+        with target, archive.open(RESULT) as stream:
+            while block := stream.read(_BLOCK_BYTES):
+                size_bytes += len(block)
+                digest.update(block)
+                with store_errors(temporary):
+                    target.write(block)
+    if not is_whole or size_bytes != manifest["size_bytes"] or digest.hexdigest() != manifest["file_sha256"]:
+        raise FormatError(f"the result file in {path} differs from what was exported", hint=EXPORT_HINT)
 
 
 def _checked(path: Path, manifest: Mapping[str, Any], result: Path) -> Bundle:
@@ -205,49 +193,47 @@ def _checked(path: Path, manifest: Mapping[str, Any], result: Path) -> Bundle:
         # Its bytes were checked when it was extracted.
         with result.open("rb") as stream, h5py.File(stream, "r") as file:
             inputs, content_sha256 = _verified(path, manifest, file)
-        created_at = datetime.fromisoformat(manifest["created_at"]).astimezone(UTC)
-        recipe = Recipe.from_json(inputs["recipe"])
-        experiments = members_from_json(inputs)
-        groups = _groups(inputs, experiments)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
-        if isinstance(error, BsvStoreError):
+    except (*_UNREADABLE, TypeError, AttributeError, IndexError) as error:
+        if isinstance(error, FormatError) and error.hint is not None:
             raise
-        raise FormatError(f"the result file in {path} is not valid: {error}", hint=_EXPORT_HINT) from error
+        problem = error.message if isinstance(error, BsvStoreError) else str(error)
+        raise FormatError(
+            f"the result file in {path} is not valid: {problem}", hint=_other_release(manifest["software"])
+        ) from error
     version = NewVersion(
-        recipe=recipe,
+        recipe=inputs.recipe,
         fingerprint=manifest["fingerprint"],
         algorithm_version=manifest["algorithm_version"],
-        groups=groups,
-        experiments=experiments,
+        groups=groups_of(inputs),
+        experiments=inputs.experiments(),
         created_by=manifest["created_by"],
         software=manifest["software"],
-        created_at=created_at,
+        created_at=manifest["created_at"],
     )
-    return Bundle(name, version, EncodedResult(result, manifest["size_bytes"], manifest["file_sha256"], content_sha256))
+    encoded = EncodedResult(result, manifest["size_bytes"], manifest["file_sha256"], content_sha256)
+    return Bundle(name, version, inputs, encoded)
 
 
-def _verified(path: Path, manifest: Mapping[str, Any], file: h5py.File) -> tuple[dict[str, Any], str]:
+def _other_release(software: str) -> str:
+    here = f"bsv-store {__version__}"
+    if software.split(",")[0] == here:
+        return EXPORT_HINT
+    return (
+        f"It was computed with {software.split(',')[0]}, this is {here}. Compute the average again with this release, "
+        "or open the result.nc in the bundle with xarray or h5py."
+    )
+
+
+def _verified(path: Path, manifest: Mapping[str, Any], file: h5py.File) -> tuple[RecordedInputs, str]:
     """The inputs and the content hash, both checked against the manifest."""
-    if file.attrs["frame"] != FRAME:
-        raise FrameError(
-            f"{path} is in the frame {file.attrs['frame']!r}, this store is in {FRAME}",
-            hint="Frames cannot be mixed: use another store.",
-        )
-    text = read_inputs(file)
-    inputs: dict[str, Any] = json.loads(text)
-    if fingerprint_of(text) != manifest["fingerprint"] or canonical_json(inputs) != text:
-        raise FormatError(f"the inputs in {path} do not match its fingerprint", hint=_EXPORT_HINT)
-    if inputs["algorithm_version"] != manifest["algorithm_version"]:
-        raise FormatError(f"{path} has two different algorithm versions", hint=_EXPORT_HINT)
-    content_sha256 = content_hash(file, inputs["recipe"]["statistics"])
+    text, inputs = read_inputs(file, path)
+    if fingerprint_of(text) != manifest["fingerprint"]:
+        raise FormatError(f"the inputs in {path} do not match its fingerprint", hint=EXPORT_HINT)
+    if inputs.algorithm_version != manifest["algorithm_version"]:
+        raise FormatError(f"{path} has two different algorithm versions", hint=EXPORT_HINT)
+    check_structure(file, inputs, path)
+    content_sha256 = content_hash(file, inputs.recipe.statistics)
     if content_sha256 != manifest["content_sha256"]:
-        raise FormatError(f"the arrays in {path} do not match their hash", hint=_EXPORT_HINT)
+        raise FormatError(f"the arrays in {path} do not match their hash", hint=EXPORT_HINT)
+    check_values(file, inputs, path)
     return inputs, content_sha256
-
-
-def _groups(inputs: Mapping[str, Any], members: Sequence[Member]) -> tuple[GroupInfo, ...]:
-    ids = ids_by_group(members)
-    return tuple(
-        GroupInfo.of(number, group["label"], [CoordinateRange(**part) for part in group["ranges"]], ids.get(number, []))
-        for number, group in enumerate(inputs["groups"])
-    )

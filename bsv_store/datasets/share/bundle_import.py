@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,28 +11,47 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
+from bsv_store.averaging.inputs import ALGORITHM_VERSION
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
+from bsv_store.catalog.edits import current_user
 from bsv_store.check import path as checked_path
-from bsv_store.datasets.publish import VanishedError, publish, require_writable
-from bsv_store.datasets.refs import check_name
+from bsv_store.datasets.compute import DamagedInputsError, compute, temporary_result
+from bsv_store.datasets.history.checks import NewCheck
+from bsv_store.datasets.history.rebuild import difference, failed_check
+from bsv_store.datasets.original_inputs import inputs_with_files
+from bsv_store.datasets.publish import VanishedError, publish_import, require_writable, same_version
+from bsv_store.datasets.refs import DatasetRef, check_name
+from bsv_store.datasets.result.contents import software
 from bsv_store.datasets.share.bundle import Bundle, read_bundle
-from bsv_store.datasets.table import by_fingerprint, read_version
-from bsv_store.errors import ReadOnlyStoreError, UnknownExperimentError
+from bsv_store.datasets.table import read_version, set_trusted, version_id
+from bsv_store.errors import MissingDataError, NotReproducibleError, ReadOnlyStoreError, UnknownExperimentError
 from bsv_store.text import listed_ids
 from bsv_store.volumes.files import store_errors
+from bsv_store.volumes.grid import Grid
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from bsv_store.averaging.members import Member
     from bsv_store.catalog.database.engine import Database
+    from bsv_store.datasets.result.file import EncodedResult
     from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.datasets.workers import Executor
+    from bsv_store.progress import Progress
     from bsv_store.volumes.files import StoreFiles
 
 
 def import_bundle(
-    database: Database, files: StoreFiles, path: Path | str, *, name: str | None = None
+    database: Database,
+    files: StoreFiles,
+    path: Path | str,
+    *,
+    name: str | None = None,
+    trust: bool = False,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+    workers: int | None = None,
 ) -> DatasetVersion:
     """Import a bundle; see `Datasets.import_bundle`.
 
@@ -41,18 +61,34 @@ def import_bundle(
         If the file is not a valid bundle. Nothing is stored then.
     FrameError
         If its coordinates are in another frame.
+    NotReproducibleError
+        If the store has the inputs, and the result computed from them differs. Nothing is stored then.
     UnknownExperimentError
         If the catalog does not have experiments of the version.
     NoSpaceError, ReadOnlyStoreError, StoreError
         If the store cannot be written. Nothing is stored then.
     """
+    source = checked_path("path", path)
     while True:
-        try:
-            with _temporary(database, files) as temporary:
-                return _imported(database, files, read_bundle(checked_path("path", path), temporary), name)
-        except VanishedError:
-            # The bundle still has the file.
-            continue
+        with contextlib.suppress(VanishedError), _temporary(database, files) as temporary:
+            # If the result vanished, the bundle still has it.
+            bundle = read_bundle(source, temporary)
+            target = bundle.name if name is None else check_name(name)
+            existing = _existing(database, files, bundle, target)
+            if existing is not None:
+                return _trusted(database, files, existing) if trust else existing
+            require_writable(database, files)
+            check = _check(database, files, bundle, source, progress, executor, workers)
+            return publish_import(
+                database,
+                files,
+                bundle.version,
+                bundle.result,
+                name=target,
+                imported_by=current_user(),
+                trust=trust,
+                check=check,
+            )
 
 
 @contextmanager
@@ -76,15 +112,74 @@ def _is_writable(database: Database, files: StoreFiles) -> bool:
     return True
 
 
-def _imported(database: Database, files: StoreFiles, bundle: Bundle, name: str | None) -> DatasetVersion:
-    target = bundle.name if name is None else check_name(name)
+def _existing(database: Database, files: StoreFiles, bundle: Bundle, name: str) -> DatasetVersion | None:
+    """The version of the dataset with the same fingerprint and content, if there is one."""
+    version, result = bundle.version, bundle.result
     with database.reading() as connection:
-        _check_experiments(connection, bundle.version.experiments)
-        existing = by_fingerprint(connection, target, bundle.version.fingerprint)
-        if existing is not None:
-            return read_version(connection, files, existing)
-    require_writable(database, files)
-    return publish(database, files, bundle.version, bundle.result, name=target, was_computed=False)
+        _check_experiments(connection, version.experiments)
+        identifier = same_version(connection, name, version.fingerprint, result.content_sha256)
+        return None if identifier is None else read_version(database, connection, files, identifier)
+
+
+def _trusted(database: Database, files: StoreFiles, version: DatasetVersion) -> DatasetVersion:
+    """The version, marked as trusted if it was imported."""
+    with database.writing() as connection:
+        identifier = version_id(connection, DatasetRef(version.name, number=version.number))
+        set_trusted(connection, identifier, trusted_by=current_user())
+        return read_version(database, connection, files, identifier)
+
+
+def _check(
+    database: Database,
+    files: StoreFiles,
+    bundle: Bundle,
+    source: Path,
+    progress: Progress | None,
+    executor: Executor | None,
+    workers: int | None,
+) -> NewCheck:
+    """The outcome of computing the result again, if this store has the inputs.
+
+    Raises
+    ------
+    NotReproducibleError
+        If the result differs.
+    """
+    recorded = bundle.inputs
+    if recorded.algorithm_version != ALGORITHM_VERSION:
+        note = f"computed with version {recorded.algorithm_version} of the algorithm; this release has another one"
+        return NewCheck(software=software(), outcome="inputs missing", file_state="intact", note=note)
+    try:
+        with database.reading() as connection:
+            inputs = inputs_with_files(connection, recorded.recipe, recorded.groups, recorded.members)
+        with temporary_result(files, inputs.recipe) as path:
+            result = compute(
+                files, inputs, progress, path=path, executor=executor, workers=workers, can_leave_out=False
+            )
+            if result.content_sha256 != bundle.result.content_sha256:
+                raise _not_reproducible(source, bundle, result)
+    except (MissingDataError, DamagedInputsError) as error:
+        return failed_check(error, "intact")
+    return NewCheck(software=software(), outcome="identical", file_state="intact", largest_difference=0.0, voxels=0)
+
+
+def _not_reproducible(source: Path, bundle: Bundle, result: EncodedResult) -> NotReproducibleError:
+    import h5py
+
+    grid, groups = Grid(bundle.version.recipe.spacing_um), len(bundle.version.groups)
+    with (
+        bundle.result.open() as one,
+        result.open() as other,
+        h5py.File(one, "r") as theirs,
+        h5py.File(other, "r") as ours,
+    ):
+        largest, voxels = difference(theirs, ours, groups, grid)
+    return NotReproducibleError(
+        f"the result in {source} is not reproducible: computed from the same inputs in this store, the mean differs in "
+        f"{voxels:,} voxels, by up to {largest:g}",
+        hint="The bundle was changed or damaged, or its software computes otherwise. Nothing was imported. Compute the "
+        "average here: bsv-store aggregate",
+    )
 
 
 def _check_experiments(connection: Connection, experiments: Sequence[Member]) -> None:

@@ -58,6 +58,8 @@ class Citation:
     Attributes
     ----------
     ref, fingerprint, content_sha256 : str
+    origin : str or None
+        A warning that the version was imported and not computed again in this store; None otherwise.
     methods, acknowledgement : str
         Drafts in complete sentences.
     bibtex : str
@@ -69,6 +71,7 @@ class Citation:
     ref: str
     fingerprint: str
     content_sha256: str
+    origin: str | None
     methods: str
     acknowledgement: str
     bibtex: str
@@ -76,8 +79,9 @@ class Citation:
 
     def __str__(self) -> str:
         ids = ", ".join(map(str, self.experiment_ids))
+        first = CHECK_FIRST if self.origin is None else f"{CHECK_FIRST}\n\n{self.origin}"
         return (
-            f"{CHECK_FIRST}\n\nMethods\n{self.methods}\n\nAcknowledgement\n{self.acknowledgement}\n\n"
+            f"{first}\n\nMethods\n{self.methods}\n\nAcknowledgement\n{self.acknowledgement}\n\n"
             f"Experiments (Allen section data sets)\n{ids}\n\nReferences (BibTeX)\n{self.bibtex}"
         )
 
@@ -89,11 +93,21 @@ def citation_of(version: VersionSource, *, annotation: str | None = None) -> Cit
         version.ref,
         version.fingerprint,
         version.content_sha256,
+        _origin(version),
         _methods(version, len(ids), annotation),
         "We used data of the Allen Mouse Brain Connectivity Atlas, Allen Institute for Brain Science, "
         "available from https://connectivity.brain-map.org.",
         f"{_own_entry(version)}\n{_REFERENCES}",
         ids,
+    )
+
+
+def _origin(version: VersionSource) -> str | None:
+    if version.origin.can_answer:
+        return None
+    return (
+        f"{version.ref} was {version.origin}. Compute it again before you cite it: "
+        f"bsv-store dataset rebuild {version.ref}"
     )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bsv_store.averaging.members import Member
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.datasets.groups import GroupInfo
+    from bsv_store.datasets.origin import Origin
     from bsv_store.volumes.grid import Grid
 
 
@@ -62,6 +63,10 @@ class VersionSource(Protocol):
     @property
     def software(self) -> str:
         """Versions of the software that computed it."""
+
+    @property
+    def origin(self) -> Origin:
+        """Whether it was computed in this store or imported."""
 
     @property
     def groups(self) -> tuple[GroupInfo, ...]:

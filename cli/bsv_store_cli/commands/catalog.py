@@ -8,8 +8,9 @@ import click
 
 from bsv_store_cli.help import Group, SectionedCommand
 from bsv_store_cli.options.selection import selection_options
-from bsv_store_cli.output.formats import format_option, print_json, print_rows
+from bsv_store_cli.output.formats import format_option, plain, print_json, print_rows
 from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.progress import progress_bar
 from bsv_store_cli.output.tables import Column, count, day_time, number_of
 from bsv_store_cli.session import opened_store
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def catalog() -> None:
-    """Count selected experiments; list and compare what was ingested."""
+    """Count selected experiments; list and compare what was ingested; check the catalog for damage."""
 
 
 _COUNTS = {
@@ -99,6 +100,28 @@ def diff(old: int, new: int, output_format: str) -> None:
         found = store.catalog.diff(old, new)
     print_rows(_changes(found), output_format, columns=["experiment_id", "change", "field", "old", "new"])
     note(f"{len(found.entered):,} entered, {len(found.left):,} left, {len(found.changed):,} changed")
+
+
+@catalog.command()
+@format_option
+def verify(output_format: str) -> None:
+    """Check that all rows that enter results are as they were stored.
+
+    Every such row has a seal, a hash that was written with it. Averages check the seals of what they read; this checks
+    all. The exit code is 1 if anything differs, is missing, or was added by another program. No file is opened.
+    """
+    with opened_store() as store, progress_bar() as progress:
+        found = store.catalog.verify(progress=progress)
+    if output_format == "json":
+        print_json({**plain(found), "is_intact": found.is_intact})
+    else:
+        rows = [{"what": each.what, "problem": each.problem} for each in found.damage]
+        print_rows(rows, output_format, columns=["what", "problem"])
+    since = "" if found.sealed_since is None else f", sealed since {found.sealed_since:%Y-%m-%d %H:%M}Z"
+    checked = f"{number_of(found.experiments, 'experiment')}, {number_of(found.unionize_tables, 'unionize table')}"
+    note(f"Checked {checked}{since}: {'intact' if found.is_intact else 'damaged'}.")
+    if not found.is_intact:
+        click.get_current_context().exit(1)
 
 
 def _changes(found: SnapshotDiff) -> list[dict[str, Any]]:

@@ -64,6 +64,7 @@ def _print_for_people(state: StoreStatus) -> None:
     size = sum(each.size_bytes for each in catalog.volumes)
     measured = number_of(catalog.experiments_with_unionizes, "experiment")
     withdrawn = f", {catalog.withdrawn_experiments:,} of them withdrawn" if catalog.withdrawn_experiments else ""
+    unchecked = f", {catalog.unchecked_versions:,} of them imported, not checked" if catalog.unchecked_versions else ""
     print_facts(
         [
             ("Store", state.path),
@@ -73,7 +74,7 @@ def _print_for_people(state: StoreStatus) -> None:
             ("Experiments", f"{catalog.experiments:,}{withdrawn}"),
             ("Unionizes", f"{number_of(catalog.unionize_rows, 'row')} of {measured}"),
             ("Volumes", f"{volumes:,}, {size_text(size)}"),
-            ("Datasets", f"{catalog.datasets:,} with {number_of(catalog.dataset_versions, 'version')}"),
+            ("Datasets", f"{catalog.datasets:,} with {number_of(catalog.dataset_versions, 'version')}{unchecked}"),
         ]
     )
     rows = [
@@ -136,6 +137,7 @@ def _counts(catalog: CatalogStatus) -> list[dict[str, Any]]:
         "experiments with unionizes": catalog.experiments_with_unionizes,
         "datasets": catalog.datasets,
         "dataset versions": catalog.dataset_versions,
+        "dataset versions, imported and not checked": catalog.unchecked_versions,
     }
     volumes = [
         {"what": f"{each.kind} {each.spacing_um} um", "count": each.volumes, "size_bytes": each.size_bytes}

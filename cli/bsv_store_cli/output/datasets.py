@@ -53,6 +53,7 @@ def print_answer(version: DatasetVersion, output_format: str) -> None:
         stretches = ", ".join(f"{low:,.0f} to {high:,.0f}" for low, high in empty)
         note(f"Bins without experiments, which are not groups: {axis} {stretches} um.")
     note_empty_groups(version.empty_groups)
+    _note_twins(version)
     if output_format != "table":
         _print_for_programs(version, output_format, members=False)
         return
@@ -65,6 +66,11 @@ def print_answer(version: DatasetVersion, output_format: str) -> None:
     print_rows(rows, "table", columns=(), table=table, title="Left out")
 
 
+def _note_twins(version: DatasetVersion) -> None:
+    for twin in version.twins:
+        note(f"{twin}.")
+
+
 def note_empty_groups(groups: Iterable[GroupInfo]) -> None:
     """Note which groups are empty: their mean is 0 in the file and has no meaning."""
     labels = [group.label for group in groups]
@@ -74,6 +80,7 @@ def note_empty_groups(groups: Iterable[GroupInfo]) -> None:
 
 def print_version(version: DatasetVersion, output_format: str, *, members: bool = False) -> None:
     """Print a version: recipe, groups, hashes and optionally its members."""
+    _note_twins(version)
     if output_format != "table":
         _print_for_programs(version, output_format, members=members)
         return
@@ -82,6 +89,7 @@ def print_version(version: DatasetVersion, output_format: str, *, members: bool 
         [
             ("Dataset", version.ref),
             ("Tags", ", ".join(version.tags) or None),
+            ("Origin", None if version.origin.imported_at is None else str(version.origin)),
             ("Values", _values(version)),
             ("Statistics", ", ".join(recipe.statistics)),
             ("Selection", recipe.selection.to_json()),
@@ -124,6 +132,8 @@ def _facts(version: DatasetVersion) -> dict[str, Any]:
         "number": version.number,
         "tags": version.tags,
         "was_computed": version.was_computed,
+        "origin": version.origin,
+        "twins": version.twins,
         "created_at": version.created_at,
         "created_by": version.created_by,
         "software": version.software,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select, text
 
 from bsv_store.catalog.database.models import Base
+from tests.sealing import sealed_changes
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
@@ -65,7 +66,7 @@ def forget_experiments(database: Database) -> None:
         "transgenic_line",
         "experiment",
     )
-    with database.writing() as connection:
+    with sealed_changes(database) as connection:
         for table in tables:
             connection.exec_driver_sql(f"DELETE FROM {table}")
         connection.exec_driver_sql("DELETE FROM source_snapshot WHERE what = 'experiments'")

@@ -21,6 +21,7 @@ from bsv_store.catalog.database.models.experiment import (
     UnionizeRevision,
 )
 from bsv_store.catalog.database.models.ontology import Structure, StructureAncestor, StructureSet, StructureSetMember
+from bsv_store.catalog.database.models.seal import Seal, UnionizeSeal
 from bsv_store.catalog.database.models.shared import Exclusion, NamedSelection
 from bsv_store.catalog.database.models.store import (
     CatalogChange,
@@ -49,6 +50,7 @@ __all__ = [
     "ExperimentLine",
     "ExperimentRevision",
     "NamedSelection",
+    "Seal",
     "SnapshotMember",
     "SourceSnapshot",
     "StoreInfo",
@@ -62,5 +64,6 @@ __all__ = [
     "Unionize",
     "UnionizeCoverage",
     "UnionizeRevision",
+    "UnionizeSeal",
     "VolumeBlockHashes",
 ]

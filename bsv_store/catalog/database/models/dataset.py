@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
     UniqueConstraint,
 )
 
@@ -33,7 +34,11 @@ class DatasetVersion(Base):
     """One version: its recipe, fingerprint of the inputs, and result file. Immutable."""
 
     __tablename__ = "dataset_version"
-    __table_args__ = (UniqueConstraint("dataset_id", "number"), UniqueConstraint("dataset_id", "fingerprint"))
+    __table_args__ = (
+        UniqueConstraint("dataset_id", "number"),
+        # The migration restricts this index to rows whose imported_at is null, as that of exclusions.
+        Index("uq_dataset_version_computed", "dataset_id", "fingerprint", unique=True),
+    )
 
     id: ColumnElement[int] = Column(RowId, primary_key=True)
     dataset_id: ColumnElement[int] = Column(ForeignKey("dataset.id"))
@@ -51,6 +56,12 @@ class DatasetVersion(Base):
     created_at: ColumnElement[datetime]
     created_by: ColumnElement[str]
     software: ColumnElement[str] = Column(comment="Versions of bsv-store, NumPy, h5py and Python")
+    imported_at: ColumnElement[datetime | None] = Column(
+        comment="Time of the import from a bundle, UTC; null = computed in this store"
+    )
+    imported_by: ColumnElement[str | None] = Column(comment="User who imported it")
+    trusted_at: ColumnElement[datetime | None] = Column(comment="Time when a user marked it as trusted, UTC")
+    trusted_by: ColumnElement[str | None] = Column(comment="User who marked it as trusted")
 
 
 class DatasetGroup(Base):

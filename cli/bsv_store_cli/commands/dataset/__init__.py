@@ -36,6 +36,7 @@ _COLUMNS = (
     "created_by",
     "fingerprint",
     "tags",
+    "standing",
 )
 _TABLE = (
     Column("ref", "dataset"),
@@ -47,6 +48,7 @@ _TABLE = (
     Column("created_at", "made", day_time),
     Column("created_by", "by"),
     Column("fingerprint", "fingerprint", lambda value: str(value)[:12]),
+    Column("remark", "remark", optional=True),
 )
 
 
@@ -70,6 +72,7 @@ def list_(output_format: str) -> None:
     for row in rows:
         row["ref"] = f"{row['name']}@{row['number']}"
         row["size"] = size_text(row["size_bytes"])
+        row["remark"] = None if row["standing"] == "computed" else row["standing"]
     print_rows(rows, output_format, columns=_COLUMNS, table=_TABLE)
     note(number_of(len(rows), "version"))
 

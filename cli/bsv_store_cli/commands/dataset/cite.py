@@ -35,6 +35,8 @@ def cite(ref: str, citation_format: str) -> None:
         say(str(citation).rstrip("\n"))
         return
     note(CHECK_FIRST)
+    if citation.origin is not None:
+        note(citation.origin)
     if citation_format == "bibtex":
         emit(citation.bibtex.rstrip("\n"))
     else:

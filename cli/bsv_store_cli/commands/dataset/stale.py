@@ -17,10 +17,11 @@ from bsv_store_cli.session import opened_store
 if TYPE_CHECKING:
     from bsv_store.datasets.history.stale import StaleReport
 
-_COLUMNS = ("ref", "is_stale", "entered", "left", "changed", "reasons")
+_COLUMNS = ("ref", "is_stale", "state", "standing", "entered", "left", "changed", "reasons")
 _TABLE = (
     Column("ref", "dataset"),
-    Column("is_stale", "stale"),
+    Column("state", "state"),
+    Column("remark", "remark", optional=True),
     Column("entered", "entered", count),
     Column("left", "left", count),
     Column("changed", "changed", count),
@@ -55,6 +56,9 @@ def _rows(reports: Sequence[StaleReport]) -> list[dict[str, Any]]:
         {
             "ref": report.ref,
             "is_stale": report.is_stale,
+            "state": report.state,
+            "standing": report.standing,
+            "remark": None if report.standing == "computed" else report.standing,
             "entered": len(report.members.entered),
             "left": len(report.members.left),
             "changed": len(report.members.changed),

@@ -3,7 +3,7 @@
 The injected hemisphere is not known for experiments of the retina, which were injected into an eye, nor by a coordinate
 of 0, which stands for an unknown one.
 
-Revision ID: 0010
+Revision ID: 0009
 Revises: 0008
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
+revision = "0009"
 down_revision = "0008"
 branch_labels = None
 depends_on = None
@@ -62,7 +62,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # What was derived can be derived again; the release of revision 0006 would take it for Allen's.
+    # What was derived can be derived again; the release of revision 0008 would take it for Allen's.
     op.execute("DELETE FROM annotation WHERE derived_from_um IS NOT NULL")
     with op.batch_alter_table("annotation") as batch:
         batch.drop_column("derived_from_sha256")

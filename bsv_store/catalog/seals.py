@@ -1,0 +1,478 @@
+"""Seals: hashes of the rows that enter results, written by the code that writes the rows.
+
+A seal is an XXH3 over the values of a row in a canonical form that is the same on both databases. It detects accidental
+changes: flipped bits, lost rows, edits with other programs. Since each row has its own seal, missing and additional
+rows are noticed too. Rows that code replaces are sealed from the values in memory; where code keeps part of the stored
+rows, it checks them before it seals them again, so that a damaged row is never sealed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Connection,
+    Date,
+    Float,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    delete,
+    insert,
+    select,
+)
+
+from bsv_store.catalog.database.bulk import delete_rows, table_of, upsert_rows
+from bsv_store.catalog.database.id_lists import id_in
+from bsv_store.catalog.database.models import (
+    Base,
+    Exclusion,
+    Experiment,
+    ExperimentInjectionStructure,
+    ExperimentLine,
+    NamedSelection,
+    Seal,
+    SourceSnapshot,
+    StoredVolume,
+    Structure,
+    StructureAncestor,
+    StructureSet,
+    StructureSetMember,
+    TransgenicLine,
+)
+from bsv_store.catalog.database.models.base import UtcDateTime
+from bsv_store.errors import DamagedCatalogError
+from bsv_store.text import listed, number_of
+
+if TYPE_CHECKING:
+    Hashes = dict[str, str]
+
+VERIFY_HINT = (
+    "Restore the database from a backup. `bsv-store catalog verify` lists all damage; no result is computed from it."
+)
+
+# The columns of an experiment that are derived from unionize rows; they are compared with these rows instead.
+DERIVED_COLUMNS = ("injected_hemisphere", "hemisphere_source", "injection_volume_left", "injection_volume_right")
+EXPERIMENT_COLUMNS = tuple(column.name for column in table_of(Experiment).columns if column.name not in DERIVED_COLUMNS)
+_LINE_COLUMNS = tuple(column.name for column in table_of(TransgenicLine).columns if column.name != "id")
+_VOLUME_COLUMNS = tuple(column.name for column in table_of(StoredVolume).columns if column.name != "id")
+
+# Tables whose rows are sealed one by one, by their id.
+_SCOPES: Mapping[type[Base], str] = {
+    Exclusion: "exclusion",
+    NamedSelection: "named_selection",
+    SourceSnapshot: "snapshot",
+}
+
+_WORDS = {
+    "experiment": "experiments",
+    "exclusion": "exclusions",
+    "line": "transgenic lines",
+    "named_selection": "saved selections",
+    "schema": "definitions of tables and views",
+    "snapshot": "ingested lists",
+    "structure": "structures",
+    "structure_set": "structure sets",
+    "unionize": "unionize tables",
+    "volume": "volumes",
+}
+
+
+# -- canonical form ---------------------------------------------------------------------------------------------------
+
+
+def _hash(values: object) -> str:
+    # Importing it takes time that short commands do not need.
+    import xxhash
+
+    # The representation of Python's numbers and text is unambiguous and reads back as the same value.
+    return xxhash.xxh3_128_hexdigest(repr(values).encode("utf-8", "surrogatepass"))
+
+
+def _float(value: Any) -> float:
+    if isinstance(value, str | bytes):
+        raise TypeError(f"{value!r} is not a number")
+    # SQLite stores -0.0 as 0.
+    return float(value) + 0.0
+
+
+def _integer(value: Any) -> int:
+    if int(value) != value:
+        raise ValueError(f"{value!r} is not an integer")
+    return int(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
+
+
+def _time(value: Any) -> str:
+    if not isinstance(value, datetime):
+        raise TypeError(f"{value!r} is not a time")
+    return value.astimezone(UTC).isoformat()
+
+
+def _date(value: Any) -> str:
+    if not isinstance(value, date):
+        raise TypeError(f"{value!r} is not a date")
+    return value.isoformat()
+
+
+_CONVERTERS: tuple[tuple[type[Any], Callable[[Any], Any]], ...] = (
+    (BigInteger, _integer),
+    (Boolean, bool),
+    (Integer, _integer),
+    (Float, _float),
+    (LargeBinary, bytes),
+    (String, _text),
+    (UtcDateTime, _time),
+    (Date, _date),
+)
+
+
+def _canonical(table: Table, columns: Sequence[str]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+    """A function that converts values of these columns to their canonical form."""
+    converters = [
+        next(convert for kind, convert in _CONVERTERS if isinstance(table.c[name].type, kind)) for name in columns
+    ]
+
+    def convert(row: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(
+            None if value is None else converter(value) for converter, value in zip(converters, row, strict=True)
+        )
+
+    return convert
+
+
+# -- reading and writing seals ----------------------------------------------------------------------------------------
+
+
+def _stored(connection: Connection, scope: str, keys: Collection[str] | None = None) -> Hashes:
+    query = select(Seal.key, Seal.hash).where(Seal.scope == scope)
+    if keys is not None and len(keys) < _MAX_PARAMETERS:
+        query = query.where(Seal.key.in_(keys))
+    return {key: found for key, found in connection.execute(query).all() if keys is None or key in keys}
+
+
+_MAX_PARAMETERS = 10_000
+
+
+def write(connection: Connection, scope: str, hashes: Mapping[str, str], *, only_these: bool = False) -> None:
+    """Write seals; with ``only_these``, delete all others of the scope."""
+    before = _stored(connection, scope, None if only_these else hashes.keys())
+    new = [(scope, key, value) for key, value in sorted(hashes.items()) if before.get(key) != value]
+    if new:
+        upsert_rows(connection, table_of(Seal), ("scope", "key", "hash"), new)
+    if only_these and (gone := sorted(before.keys() - hashes.keys())):
+        delete_rows(connection, table_of(Seal), ("scope", "key"), [(scope, key) for key in gone])
+
+
+def differing(stored: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """The keys of rows that differ from their seal, are missing, or have no seal."""
+    return sorted(key for key in stored.keys() | found.keys() if stored.get(key) != found.get(key))
+
+
+def refuse(scope: str, keys: Collection[str]) -> None:
+    """Raise if there are keys of damaged rows.
+
+    Raises
+    ------
+    DamagedCatalogError
+    """
+    if keys:
+        raise DamagedCatalogError(
+            f"the catalog is damaged: {number_of(len(keys), 'row')} about {_WORDS[scope]} differ from what was"
+            f" stored, are missing or were added by another program: {listed(sorted(keys))}",
+            hint=VERIFY_HINT,
+        )
+
+
+@contextmanager
+def damaged_values(scope: str) -> Iterator[None]:
+    """Convert the errors of values that their column cannot have, as after a flipped bit.
+
+    Raises
+    ------
+    DamagedCatalogError
+    """
+    try:
+        yield
+    except (ValueError, TypeError, OverflowError, KeyError, AttributeError) as error:
+        if isinstance(error, DamagedCatalogError):
+            raise
+        raise DamagedCatalogError(
+            f"the catalog is damaged: rows about {_WORDS[scope]} have impossible values: {error}", hint=VERIFY_HINT
+        ) from error
+
+
+# -- experiments and lines --------------------------------------------------------------------------------------------
+
+
+def seal_experiments(
+    connection: Connection,
+    columns: Sequence[str],
+    experiments: Mapping[int, tuple[Sequence[Any], Collection[str], Collection[int]]],
+) -> None:
+    """Seal all experiments from the values that were written.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Of the rows.
+    experiments : mapping of int to (row, names of lines, ids of injection structures)
+    """
+    order = [columns.index(name) for name in EXPERIMENT_COLUMNS]
+    canonical = _canonical(table_of(Experiment), EXPERIMENT_COLUMNS)
+    write(
+        connection,
+        "experiment",
+        {
+            str(identifier): _hash((canonical([row[place] for place in order]), sorted(lines), sorted(structures)))
+            for identifier, (row, lines, structures) in experiments.items()
+        },
+        only_these=True,
+    )
+
+
+def seal_lines(connection: Connection) -> None:
+    """Seal the transgenic lines, all of which have just been written."""
+    write(connection, "line", hashes_of_lines(connection), only_these=True)
+
+
+def hashes_of_experiments(connection: Connection) -> Hashes:
+    """The hashes of the stored experiments with their lines and injection structures."""
+    table = table_of(Experiment)
+    canonical = _canonical(table, EXPERIMENT_COLUMNS)
+    lines: dict[int, list[str]] = {}
+    structures: dict[int, list[int]] = {}
+    with damaged_values("experiment"):
+        of_line = select(ExperimentLine.experiment_id, TransgenicLine.name).outerjoin(
+            TransgenicLine, TransgenicLine.id == ExperimentLine.transgenic_line_id
+        )
+        for identifier, name in connection.execute(of_line):
+            lines.setdefault(identifier, []).append(name)
+        touched = select(ExperimentInjectionStructure.experiment_id, ExperimentInjectionStructure.structure_id)
+        for identifier, structure_id in connection.execute(touched):
+            structures.setdefault(identifier, []).append(structure_id)
+        rows = connection.execute(select(*(table.c[name] for name in EXPERIMENT_COLUMNS))).all()
+        place = EXPERIMENT_COLUMNS.index("id")
+        found = {
+            str(row[place]): _hash(
+                (canonical(row), sorted(lines.pop(row[place], [])), sorted(structures.pop(row[place], [])))
+            )
+            for row in rows
+        }
+    # Rows of experiments that are not there.
+    return found | {f"{identifier} (without experiment)": "" for identifier in {*lines, *structures}}
+
+
+def hashes_of_lines(connection: Connection) -> Hashes:
+    """The hashes of the stored transgenic lines."""
+    table = table_of(TransgenicLine)
+    canonical = _canonical(table, _LINE_COLUMNS)
+    with damaged_values("line"):
+        rows = connection.execute(select(*(table.c[name] for name in _LINE_COLUMNS))).all()
+        return {str(row[0]): _hash(canonical(row)) for row in rows}
+
+
+# -- ontology ---------------------------------------------------------------------------------------------------------
+
+
+def seal_ontology(connection: Connection) -> None:
+    """Seal the structures and sets as they are stored. Call `check_ontology` before they are changed."""
+    for scope, hashes in hashes_of_ontology(connection).items():
+        write(connection, scope, hashes, only_these=True)
+
+
+def check_ontology(connection: Connection) -> None:
+    """Check the structures, their closure and their sets.
+
+    Raises
+    ------
+    DamagedCatalogError
+    """
+    for scope, hashes in hashes_of_ontology(connection).items():
+        refuse(scope, differing(_stored(connection, scope), hashes))
+
+
+def hashes_of_ontology(connection: Connection) -> dict[str, Hashes]:
+    """The hashes of the stored structures, each with its ancestors, and of the sets with their members."""
+    table = table_of(Structure)
+    names = tuple(column.name for column in table.columns)
+    canonical = _canonical(table, names)
+    ancestors: dict[int, list[tuple[int, int]]] = {}
+    members: dict[int, list[int]] = {}
+    with damaged_values("structure"):
+        pairs = select(StructureAncestor.descendant_id, StructureAncestor.ancestor_id, StructureAncestor.distance)
+        for child, ancestor, distance in connection.execute(pairs):
+            ancestors.setdefault(child, []).append((distance, ancestor))
+        structures = {
+            str(row.id): _hash((canonical(row), sorted(ancestors.pop(row.id, []))))
+            for row in connection.execute(select(*(table.c[name] for name in names)))
+        }
+    with damaged_values("structure_set"):
+        pairs_of_sets = select(StructureSetMember.structure_set_id, StructureSetMember.structure_id)
+        for set_id, structure_id in connection.execute(pairs_of_sets):
+            members.setdefault(set_id, []).append(structure_id)
+        sets = {
+            str(set_id): _hash((set_id, name, sorted(members.pop(set_id, []))))
+            for set_id, name in connection.execute(select(StructureSet.id, StructureSet.name))
+        }
+    structures |= {f"{identifier} (without structure)": "" for identifier in ancestors}
+    sets |= {f"{identifier} (without set)": "" for identifier in members}
+    return {"structure": structures, "structure_set": sets}
+
+
+# -- volumes ----------------------------------------------------------------------------------------------------------
+
+
+def _volume_key(experiment_id: object, kind: object, spacing_um: object) -> str:
+    return f"{experiment_id}/{kind}/{spacing_um}"
+
+
+def seal_volumes(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Seal rows of volumes from the values that were written."""
+    canonical = _canonical(table_of(StoredVolume), _VOLUME_COLUMNS)
+    write(
+        connection,
+        "volume",
+        {
+            _volume_key(row["experiment_id"], row["kind"], row["spacing_um"]): _hash(
+                canonical([row[name] for name in _VOLUME_COLUMNS])
+            )
+            for row in rows
+        },
+    )
+
+
+def check_volumes(connection: Connection, kinds: Collection[str], spacing_um: int) -> None:
+    """Check the rows of all volumes of these kinds at one spacing.
+
+    Raises
+    ------
+    DamagedCatalogError
+    """
+    wanted = tuple(f"/{kind}/{spacing_um}" for kind in kinds)
+    stored = {key: value for key, value in _stored(connection, "volume").items() if key.endswith(wanted)}
+    found = {key: value for key, value in hashes_of_volumes(connection).items() if key.endswith(wanted)}
+    refuse("volume", differing(stored, found))
+
+
+def hashes_of_volumes(connection: Connection) -> Hashes:
+    """The hashes of the stored rows of volumes."""
+    table = table_of(StoredVolume)
+    canonical = _canonical(table, _VOLUME_COLUMNS)
+    places = [_VOLUME_COLUMNS.index(name) for name in ("experiment_id", "kind", "spacing_um")]
+    with damaged_values("volume"):
+        rows = connection.execute(select(*(table.c[name] for name in _VOLUME_COLUMNS))).all()
+        return {_volume_key(*(row[place] for place in places)): _hash(canonical(row)) for row in rows}
+
+
+# -- rows with an id --------------------------------------------------------------------------------------------------
+
+
+def seal_rows(connection: Connection, model: type[Base], ids: Collection[int]) -> None:
+    """Seal rows that have just been written. Call `check_rows` before existing rows are changed."""
+    write(connection, _SCOPES[model], hashes_of_rows(connection, model, ids))
+
+
+def check_rows(connection: Connection, model: type[Base], ids: Collection[int] | None = None) -> None:
+    """Check rows of a table, by default all.
+
+    Raises
+    ------
+    DamagedCatalogError
+    """
+    scope = _SCOPES[model]
+    keys = None if ids is None else {str(each) for each in ids}
+    refuse(scope, differing(_stored(connection, scope, keys), hashes_of_rows(connection, model, ids)))
+
+
+def hashes_of_rows(connection: Connection, model: type[Base], ids: Collection[int] | None = None) -> Hashes:
+    """The hashes of the stored rows of a table, by default all."""
+    table = table_of(model)
+    names = tuple(column.name for column in table.columns)
+    canonical = _canonical(table, names)
+    query = select(*(table.c[name] for name in names))
+    if ids is not None:
+        query = query.where(id_in(connection, table.c.id, ids))
+    with damaged_values(_SCOPES[model]):
+        return {str(row.id): _hash(canonical(row)) for row in connection.execute(query)}
+
+
+def reseal_rows(connection: Connection, model: type[Base]) -> None:
+    """Seal all rows of a table as they are stored."""
+    write(connection, _SCOPES[model], hashes_of_rows(connection, model), only_these=True)
+
+
+SEALED_BY_ID = tuple(_SCOPES)
+
+
+# -- schema and epoch -------------------------------------------------------------------------------------------------
+
+
+def seal_schema(connection: Connection) -> None:
+    """Seal the definitions of tables, indexes, triggers and views (SQLite only; Postgres has catalogs of its own)."""
+    write(connection, "schema", hashes_of_schema(connection), only_these=True)
+
+
+def hashes_of_schema(connection: Connection) -> Hashes:
+    """The hashes of the definitions; none on Postgres."""
+    if connection.dialect.name != "sqlite":
+        return {}
+    query = "SELECT type, name, tbl_name, sql FROM sqlite_master"
+    with damaged_values("schema"):
+        rows = connection.exec_driver_sql(query).all()
+        # Statistics are tables that ANALYZE creates.
+        return {str(row[1]): _hash(tuple(row)) for row in rows if not str(row[1]).startswith("sqlite_stat")}
+
+
+def check_schema_seal(connection: Connection) -> None:
+    """Check the definitions of tables, indexes, triggers and views.
+
+    Raises
+    ------
+    DamagedCatalogError
+    """
+    # Others may add views and indexes of their own.
+    stored, found = _stored(connection, "schema"), hashes_of_schema(connection)
+    refuse("schema", differing(stored, {name: value for name, value in found.items() if name in stored}))
+
+
+def check_scope(connection: Connection, scope: str, hashes: Mapping[str, str]) -> None:
+    """Compare the hashes of stored rows with their seals.
+
+    Raises
+    ------
+    DamagedCatalogError
+    """
+    refuse(scope, differing(_stored(connection, scope), hashes))
+
+
+def stored_seals(connection: Connection, scope: str) -> Hashes:
+    """The seals of a scope by key."""
+    return _stored(connection, scope)
+
+
+def set_epoch(connection: Connection, revision: str) -> None:
+    """Record that everything was sealed now, from the rows as they were."""
+    connection.execute(delete(Seal).where(Seal.scope == "epoch"))
+    values = {"scope": "epoch", "key": datetime.now(UTC).isoformat(timespec="seconds"), "hash": revision}
+    connection.execute(insert(table_of(Seal)).values(values))
+
+
+def epoch(connection: Connection) -> datetime | None:
+    """When the rows of that time were sealed as they were; None = never."""
+    found = connection.scalar(select(Seal.key).where(Seal.scope == "epoch"))
+    try:
+        return None if found is None else datetime.fromisoformat(found)
+    except ValueError:
+        return None

@@ -1,0 +1,230 @@
+"""Seals of unionize tables: one hash for each experiment, half of its table, and structure.
+
+An average needs the rows of a few structures only: those of the root for divisors and sides, and those of the targets
+of a selection. With one hash for each structure, these rows can be checked without reading millions of others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sqlalchemy import Connection, Select, select
+
+from bsv_store.catalog.database.bulk import table_of, upsert_rows
+from bsv_store.catalog.database.id_lists import id_in
+from bsv_store.catalog.database.models import Unionize, UnionizeCoverage, UnionizeSeal
+from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS
+from bsv_store.catalog.seals import damaged_values, refuse
+from bsv_store.vocabulary import UNIONIZE_PARTS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bsv_store.vocabulary import UnionizePart
+
+# The layouts must never change, since the hashes are stored.
+_ROWS = np.dtype([(column, f"<{code}" if code != "?" else code) for _, column, code in UNIONIZE_FIELDS])
+_HASHES = np.dtype([("structure_id", "<i8"), ("hash", "<u8")])
+# What the index for target searches contains.
+_INDEXED = (
+    "experiment_id",
+    "structure_id",
+    "hemisphere_id",
+    "projection_volume",
+    "normalized_projection_volume",
+    "projection_density",
+    "projection_energy",
+)
+
+_SEAL_COLUMNS = ("experiment_id", "part", "hashes")
+
+_Half = tuple[int, str]
+
+
+def seal_unionizes(connection: Connection, columns: Mapping[str, NDArray[Any]], halves: Collection[_Half]) -> None:
+    """Seal halves of unionize tables from the rows that were written.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray, shape (n_rows,)
+        Rows sorted by experiment, structure and hemisphere; may contain other halves too.
+    halves : collection of (int, UnionizePart)
+    """
+    rows = _packed(columns)
+    sealed = []
+    for experiment_id, part in sorted(halves):
+        first, last = np.searchsorted(rows["experiment_id"], [experiment_id, experiment_id + 1])
+        own = rows[first:last]
+        sealed.append((experiment_id, part, _hashes(own[own["is_injection"] == UNIONIZE_PARTS[part].is_injection])))
+    upsert_rows(connection, table_of(UnionizeSeal), _SEAL_COLUMNS, sealed)
+
+
+def check_unionizes(connection: Connection, structure_ids: Iterable[int], part: UnionizePart) -> None:
+    """Check the rows of some structures in one half of the tables of all experiments.
+
+    On SQLite, the table and the index for target searches are compared too: queries read either of them.
+
+    Raises
+    ------
+    DamagedCatalogError
+    """
+    wanted = np.array(sorted(set(structure_ids)), "<i8")
+    with damaged_values("unionize"):
+        sealed = _sealed(connection, part)
+        covered = set(connection.scalars(select(UnionizeCoverage.experiment_id).where(UnionizeCoverage.part == part)))
+        refuse("unionize", [str(key) for key in covered ^ sealed.keys()])
+        rows = _read(connection, wanted.tolist(), part, _by_table)
+        if connection.dialect.name == "sqlite":
+            _compare_index(connection, rows, wanted.tolist(), part)
+        expected, found = _expected(sealed, wanted), _hash_of_each(rows)
+        places = expected.keys() | found.keys()
+        damaged = {str(place[0]) for place in places if expected.get(place) != found.get(place)}
+    refuse("unionize", damaged)
+
+
+def damaged_halves(connection: Connection, experiment_id: int) -> list[str]:
+    """The halves of the table of an experiment whose rows differ from what was stored."""
+    seal = select(UnionizeSeal.part, UnionizeSeal.hashes).where(UnionizeSeal.experiment_id == experiment_id)
+    sealed = {row.part: row.hashes for row in connection.execute(seal)}
+    coverage = select(UnionizeCoverage.part, UnionizeCoverage.row_count, UnionizeCoverage.content_sha256)
+    own_coverage = coverage.where(UnionizeCoverage.experiment_id == experiment_id)
+    covered = {row.part: (row.row_count, row.content_sha256) for row in connection.execute(own_coverage)}
+    rows = _rows_of(connection, experiment_id)
+    damaged = []
+    for part, row in UNIONIZE_PARTS.items():
+        half = rows[rows["is_injection"] == row.is_injection]
+        if part not in sealed and part not in covered and not len(half):
+            continue
+        content = len(half), hashlib.sha256(half.tobytes()).hexdigest()
+        if sealed.get(part) != _hashes(half) or covered.get(part) != content:
+            damaged.append(f"{experiment_id} ({part})")
+    return damaged
+
+
+def reseal_unionizes(connection: Connection) -> None:
+    """Seal all unionize tables as they are stored."""
+    connection.execute(table_of(UnionizeSeal).delete())
+    halves: dict[int, list[str]] = {}
+    for row in connection.execute(select(UnionizeCoverage.experiment_id, UnionizeCoverage.part)):
+        halves.setdefault(row.experiment_id, []).append(row.part)
+    for experiment_id, parts in sorted(halves.items()):
+        rows = _rows_of(connection, experiment_id)
+        sealed = [
+            (experiment_id, part, _hashes(rows[rows["is_injection"] == UNIONIZE_PARTS[part].is_injection]))
+            for part in sorted(parts)
+        ]
+        upsert_rows(connection, table_of(UnionizeSeal), _SEAL_COLUMNS, sealed)
+
+
+def _rows_of(connection: Connection, experiment_id: int) -> NDArray[Any]:
+    """The rows of an experiment, by structure, hemisphere and half."""
+    table = table_of(Unionize)
+    own = select(*(table.c[name] for name in UNIONIZE_COLUMNS)).where(table.c.experiment_id == experiment_id)
+    rows = _array(connection.execute(own).all(), _ROWS)
+    return rows[np.lexsort([rows[name] for name in ("is_injection", "hemisphere_id", "structure_id")])]
+
+
+def _packed(columns: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    rows = np.empty(len(columns["experiment_id"]), _ROWS)
+    for name in UNIONIZE_COLUMNS:
+        values = columns[name]
+        # -0.0 and 0.0 are equal, and SQLite stores both as 0.
+        rows[name] = values + 0.0 if values.dtype.kind == "f" else values
+    return rows
+
+
+def _array(rows: Collection[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    found = np.array([tuple(row) for row in rows], dtype)
+    for name in dtype.names or ():
+        if dtype[name].kind == "f":
+            found[name] += 0.0
+    return found
+
+
+def _hashes(rows: NDArray[Any]) -> bytes:
+    """The hash of each structure's rows, which are one half of the table of one experiment."""
+    starts, digests = _digests(rows)
+    found = np.empty(len(starts), _HASHES)
+    found["structure_id"] = rows["structure_id"][starts]
+    found["hash"] = digests
+    return found.tobytes()
+
+
+def _hash_of_each(rows: NDArray[Any]) -> dict[tuple[int, int], int]:
+    """The hash of the rows of each experiment and structure, by which they are sorted."""
+    starts, digests = _digests(rows)
+    keys = zip(rows["experiment_id"][starts].tolist(), rows["structure_id"][starts].tolist(), strict=True)
+    return dict(zip(keys, digests, strict=True))
+
+
+def _digests(rows: NDArray[Any]) -> tuple[NDArray[np.intp], list[int]]:
+    """The first row of each experiment and structure, by which rows are sorted, and the hash of their rows."""
+    from xxhash import xxh3_64_intdigest
+
+    if not len(rows):
+        return np.empty(0, np.intp), []
+    ids, structures = rows["experiment_id"], rows["structure_id"]
+    changes = np.flatnonzero((ids[1:] != ids[:-1]) | (structures[1:] != structures[:-1])) + 1
+    starts = np.concatenate([[0], changes])
+    content = memoryview(rows.tobytes())
+    edges = [*(starts * rows.itemsize).tolist(), len(content)]
+    return starts, [xxh3_64_intdigest(content[first:last]) for first, last in pairwise(edges)]
+
+
+def _expected(sealed: Mapping[int, bytes], structure_ids: NDArray[Any]) -> dict[tuple[int, int], int]:
+    """The sealed hashes of some structures by experiment and structure."""
+    expected: dict[tuple[int, int], int] = {}
+    for experiment_id, hashes in sealed.items():
+        all_of_it = np.frombuffer(hashes, _HASHES)
+        places = np.searchsorted(all_of_it["structure_id"], structure_ids)
+        for place, structure_id in zip(places.tolist(), structure_ids.tolist(), strict=True):
+            if place < len(all_of_it) and all_of_it["structure_id"][place] == structure_id:
+                expected[experiment_id, structure_id] = int(all_of_it["hash"][place])
+    return expected
+
+
+def _sealed(connection: Connection, part: UnionizePart) -> dict[int, bytes]:
+    query = select(UnionizeSeal.experiment_id, UnionizeSeal.hashes).where(UnionizeSeal.part == part)
+    return {row.experiment_id: row.hashes for row in connection.execute(query)}
+
+
+def _by_table(query: Select[Any]) -> Select[Any]:
+    return query.with_hint(table_of(Unionize), "INDEXED BY sqlite_autoindex_unionize_1", "sqlite")
+
+
+def _by_index(query: Select[Any]) -> Select[Any]:
+    return query.with_hint(table_of(Unionize), "INDEXED BY ix_unionize_target", "sqlite")
+
+
+def _read(connection: Connection, structure_ids: list[int], part: UnionizePart, hint: Any) -> NDArray[Any]:
+    table = table_of(Unionize)
+    covered = select(UnionizeCoverage.experiment_id).where(UnionizeCoverage.part == part)
+    query = select(*(table.c[name] for name in UNIONIZE_COLUMNS)).where(
+        table.c.experiment_id.in_(covered),
+        id_in(connection, table.c.structure_id, structure_ids),
+        table.c.is_injection == UNIONIZE_PARTS[part].is_injection,
+    )
+    rows = _array(connection.execute(hint(query)).all(), _ROWS)
+    return rows[np.lexsort([rows[name] for name in ("hemisphere_id", "structure_id", "experiment_id")])]
+
+
+def _compare_index(connection: Connection, rows: NDArray[Any], structure_ids: list[int], part: UnionizePart) -> None:
+    table = table_of(Unionize)
+    query = select(*(table.c[name] for name in _INDEXED)).where(
+        id_in(connection, table.c.structure_id, structure_ids),
+        table.c.is_injection == UNIONIZE_PARTS[part].is_injection,
+    )
+    dtype = np.dtype([(name, _ROWS[name]) for name in _INDEXED])
+    found = np.sort(_array(connection.execute(_by_index(query)).all(), dtype), order=list(_INDEXED[:3]))
+    expected = np.empty(len(rows), dtype)
+    for name in _INDEXED:
+        expected[name] = rows[name]
+    expected = np.sort(expected, order=list(_INDEXED[:3]))
+    if not np.array_equal(found, expected):
+        both = np.concatenate([found, expected])
+        unique, counts = np.unique(both, return_counts=True)
+        refuse("unionize", sorted({str(key) for key in unique[counts % 2 == 1]["experiment_id"].tolist()}) or ["?"])

@@ -1,0 +1,212 @@
+"""Checking the catalog against its seals: what an average reads, or everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import DBAPIError
+
+from bsv_store.catalog import seals
+from bsv_store.catalog.database.models import (
+    Exclusion,
+    Experiment,
+    UnionizeCoverage,
+    UnionizeSeal,
+)
+from bsv_store.catalog.ingest.hemisphere import experiments_with_wrong_sides
+from bsv_store.catalog.ingest.revisions import damaged_revisions, damaged_snapshots
+from bsv_store.catalog.records import ROOT_STRUCTURE_ID
+from bsv_store.catalog.structures import find_structures
+from bsv_store.catalog.unionize_seals import check_unionizes, damaged_halves
+from bsv_store.errors import BsvStoreError, DamagedCatalogError
+from bsv_store.progress import NO_PROGRESS
+from bsv_store.text import listed
+
+if TYPE_CHECKING:
+    from bsv_store.catalog.database.engine import Database
+    from bsv_store.catalog.structures import StructureRef
+    from bsv_store.progress import Progress
+
+# Tables that selections, groupings and averages read, except the large one.
+_SMALL_TABLES = (
+    "exclusion",
+    "experiment",
+    "experiment_injection_structure",
+    "experiment_line",
+    "seal",
+    "structure",
+    "structure_ancestor",
+    "structure_set",
+    "structure_set_member",
+    "transgenic_line",
+    "unionize_coverage",
+    "unionize_seal",
+    "volume",
+)
+
+
+def check_inputs(
+    connection: Connection, *, kinds: Collection[str], spacing_um: int, targets: Collection[StructureRef] = ()
+) -> None:
+    """Check all rows that the selection, the groups, the sides, the divisors and the volumes of an average come from.
+
+    Parameters
+    ----------
+    kinds : collection of VolumeKind
+        Kinds of volumes that are read.
+    spacing_um : int
+    targets : collection of str or int
+        Structures in which a selection compares projections.
+
+    Raises
+    ------
+    DamagedCatalogError
+        If a row differs from what was stored, is missing, or was added by another program.
+    """
+    if connection.dialect.name == "sqlite":
+        for table in _SMALL_TABLES:
+            _check_sqlite(connection, table)
+    seals.check_schema_seal(connection)
+    seals.check_scope(connection, "experiment", seals.hashes_of_experiments(connection))
+    seals.check_scope(connection, "line", seals.hashes_of_lines(connection))
+    seals.check_ontology(connection)
+    seals.check_rows(connection, Exclusion)
+    seals.check_volumes(connection, kinds, spacing_um)
+    check_unionizes(connection, [ROOT_STRUCTURE_ID], "injection")
+    if targets:
+        ids = [row.id for row in find_structures(connection, list(targets))]
+        check_unionizes(connection, ids, "projection")
+    _check_sides(connection)
+
+
+def _check_sides(connection: Connection) -> None:
+    """Compare the injected hemispheres with the rows that they are derived from."""
+    with seals.damaged_values("experiment"):
+        wrong = experiments_with_wrong_sides(connection)
+    seals.refuse("experiment", [str(each) for each in wrong])
+
+
+def _check_sqlite(connection: Connection, table: str | None = None) -> None:
+    """Check the pages of a table and whether its indexes have all rows; by default of all tables.
+
+    Raises
+    ------
+    DamagedCatalogError
+    """
+    pragma = "PRAGMA integrity_check" if table is None else f"PRAGMA integrity_check({table})"
+    found = [str(row[0]) for row in connection.exec_driver_sql(pragma)]
+    if found != ["ok"]:
+        what = "" if table is None else f" in the table {table}"
+        raise DamagedCatalogError(f"the catalog is damaged{what}: {listed(found)}", hint=seals.VERIFY_HINT)
+
+
+# -- everything -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogDamage:
+    """A part of the catalog that differs from what was stored."""
+
+    what: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogCheck:
+    """The result of checking the catalog.
+
+    Attributes
+    ----------
+    damage : tuple of CatalogDamage
+        Empty if everything is as it was stored.
+    experiments, unionize_tables : int
+        Numbers of experiments, and of halves of unionize tables, that were checked.
+    sealed_since : datetime.datetime or None
+        Aware UTC. When the rows of that time were sealed as they were: at the creation of the store, or when it was
+        upgraded. Earlier damage cannot be noticed.
+    """
+
+    damage: tuple[CatalogDamage, ...]
+    experiments: int
+    unionize_tables: int
+    sealed_since: datetime | None
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether everything is as it was stored."""
+        return not self.damage
+
+
+def verify_catalog(database: Database, *, progress: Progress | None = None) -> CatalogCheck:
+    """Check everything in the catalog that is sealed; see `Catalog.verify`."""
+    watched = progress or NO_PROGRESS
+    with database.reading() as connection:
+        damage = list(_damage(connection))
+        ids, tables = _experiments_with_tables(connection, damage)
+        watched.start(len(ids), "checking unionize tables")
+        try:
+            for identifier in ids:
+                damage += _found("unionize tables", partial(damaged_halves, connection, identifier))
+                watched.advance(1)
+        finally:
+            watched.finish()
+        since = seals.epoch(connection)
+        count = len(seals.stored_seals(connection, "experiment"))
+    if since is None:
+        damage.append(CatalogDamage("seals", "it is not recorded since when rows are sealed"))
+    return CatalogCheck(tuple(damage), count, tables, since)
+
+
+def _damage(connection: Connection) -> Iterator[CatalogDamage]:
+    if connection.dialect.name == "sqlite":
+        yield from _refused("pages", lambda: _check_sqlite(connection))
+    yield from _refused("schema", lambda: seals.check_schema_seal(connection))
+    yield from _refused(
+        "experiments", lambda: seals.check_scope(connection, "experiment", seals.hashes_of_experiments(connection))
+    )
+    yield from _refused("lines", lambda: seals.check_scope(connection, "line", seals.hashes_of_lines(connection)))
+    yield from _refused("ontology", lambda: seals.check_ontology(connection))
+    for model in seals.SEALED_BY_ID:
+        yield from _refused(model.__tablename__, partial(seals.check_rows, connection, model))
+    yield from _refused("volumes", lambda: seals.check_scope(connection, "volume", seals.hashes_of_volumes(connection)))
+    yield from _refused("sides", lambda: _check_sides(connection))
+    yield from _found("records of lists", lambda: damaged_revisions(connection))
+    yield from _found("lists", lambda: damaged_snapshots(connection))
+
+
+def _experiments_with_tables(connection: Connection, damage: list[CatalogDamage]) -> tuple[list[int], int]:
+    """The ids of all experiments that have, or should have, unionize rows; and the number of sealed halves."""
+    found: set[int] = set()
+    tables = 0
+    try:
+        for model in (Experiment.id, UnionizeCoverage.experiment_id, UnionizeSeal.experiment_id):
+            found.update(connection.scalars(select(model)))
+        tables = len(connection.execute(select(UnionizeSeal.experiment_id)).all())
+    except (DBAPIError, ValueError, TypeError) as error:
+        damage.append(CatalogDamage("unionize tables", str(error)))
+    return sorted(found), tables
+
+
+def _refused(what: str, check: Callable[[], None]) -> list[CatalogDamage]:
+    """The damage that a check finds."""
+
+    def problems() -> list[str]:
+        check()
+        return []
+
+    return _found(what, problems)
+
+
+def _found(what: str, check: Callable[[], Iterable[str]]) -> list[CatalogDamage]:
+    """The damage that a check returns or raises."""
+    try:
+        return [CatalogDamage(what, problem) for problem in check()]
+    except BsvStoreError as error:
+        return [CatalogDamage(what, error.message)]
+    except (DBAPIError, ValueError, TypeError, KeyError) as error:
+        return [CatalogDamage(what, f"cannot be read: {error}")]

@@ -1,0 +1,269 @@
+"""The schema of bundles: what the manifest, the zip archive and the result file may contain.
+
+The expected structure of the result file is not written down a second time: the recorded inputs are decoded, an empty
+result file is created for them as for any average, and the two are compared. Sizes are compared before content is read.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import stat
+import zipfile
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bsv_store.averaging.inputs import RecordedInputs
+from bsv_store.datasets.result.contents import read_inputs as recorded_text
+from bsv_store.datasets.result.file import ResultWriter
+from bsv_store.errors import FormatError, FrameError
+from bsv_store.text import listed, shown
+from bsv_store.vocabulary import HEMISPHERE_RULES, STATISTICS
+from bsv_store.volumes.grid import FRAME
+from bsv_store.volumes.hdf5 import FILE_FORMAT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import h5py
+
+EXPORT_HINT = "Export it again from the original store: bsv-store dataset export NAME FILE.bsv.zip"
+
+MANIFEST = "bundle.json"
+RESULT = "result.nc"
+TEXTS = ("README.txt", "members.csv", "citation.txt", "references.bib")
+
+_MANIFEST_BYTES = 100_000
+_TEXT_BYTES = 100_000_000
+_INPUTS_BYTES = 200_000_000
+_TYPES: Mapping[str, type] = {
+    "bundle_version": int,
+    "name": str,
+    "number": int,
+    "fingerprint": str,
+    "content_sha256": str,
+    "file_sha256": str,
+    "size_bytes": int,
+    "algorithm_version": int,
+    "created_at": str,
+    "created_by": str,
+    "software": str,
+}
+_SHA256 = re.compile("[0-9a-f]{64}")
+_MAX_TEXT = 1_000
+# Before the first release; clocks of other machines may be some hours ahead.
+_EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
+_CLOCK_SLACK = timedelta(days=1)
+# Deflate, byte shuffle and Fletcher32.
+_FILTERS = {1, 2, 3}
+
+
+def check_archive(archive: zipfile.ZipFile, path: Path) -> None:
+    """Check the names, kinds and sizes of the files in a bundle, before one of them is read.
+
+    Raises
+    ------
+    FormatError
+    """
+    found = archive.infolist()
+    names = sorted(each.filename for each in found)
+    if names != sorted((MANIFEST, RESULT, *TEXTS)):
+        unexpected = sorted({name for name in names if name not in (MANIFEST, RESULT, *TEXTS)})
+        missing = sorted({MANIFEST, RESULT, *TEXTS}.difference(names))
+        problem = (
+            f"it contains {listed(map(shown, unexpected))}"
+            if unexpected
+            else f"it does not contain {listed(missing)}"
+            if missing
+            else "a file occurs twice in it"
+        )
+        raise FormatError(f"{path} is not a readable bundle: {problem}", hint=EXPORT_HINT)
+    for each in found:
+        kind = stat.S_IFMT(each.external_attr >> 16)
+        if each.is_dir() or kind not in (0, stat.S_IFREG) or each.flag_bits & 1:
+            raise FormatError(f"{path} is not a valid bundle: {each.filename} is not an ordinary file in it")
+    sizes = {each.filename: each.file_size for each in found}
+    if sizes[MANIFEST] > _MANIFEST_BYTES or any(sizes[name] > _TEXT_BYTES for name in TEXTS):
+        raise FormatError(f"{path} is not a valid bundle: its {MANIFEST} or another text is too large")
+    result = archive.getinfo(RESULT)
+    if result.compress_type != zipfile.ZIP_STORED or result.file_size != result.compress_size:
+        # Compressed, a small bundle could fill the disk.
+        raise FormatError(f"{path} is not a valid bundle: its {RESULT} is compressed", hint=EXPORT_HINT)
+
+
+def check_manifest(value: Any, path: Path, *, version: int) -> dict[str, Any]:
+    """The manifest of a bundle, every value checked; ``created_at`` as an aware time.
+
+    Raises
+    ------
+    FormatError
+    """
+    if not isinstance(value, dict):
+        raise FormatError(f"{path} is not a valid bundle: its {MANIFEST} is not a JSON object")
+    if value.get("bundle_version") != version or isinstance(value["bundle_version"], bool):
+        raise FormatError(
+            f"{path} is a bundle of version {shown(value.get('bundle_version'))}; this bsv-store reads {version}",
+            hint="Upgrade the package: pip install --upgrade bsv-store",
+        )
+    if unknown := sorted(set(value).difference(_TYPES)):
+        raise FormatError(f"{path} is not a valid bundle: its {MANIFEST} has the unknown part {shown(unknown[0])}")
+    for key, kind in _TYPES.items():
+        if type(value.get(key)) is not kind or not _is_plausible(key, value[key]):
+            raise FormatError(f"{path} is not a valid bundle: {key} in its {MANIFEST} is {shown(value.get(key))}")
+    return {**value, "created_at": _past_time(value["created_at"], path)}
+
+
+def _is_plausible(key: str, value: Any) -> bool:
+    if isinstance(value, int):
+        return 1 <= value < 2**63
+    if key in ("fingerprint", "content_sha256", "file_sha256"):
+        return _SHA256.fullmatch(value) is not None
+    return 0 < len(value) <= _MAX_TEXT and bool(value.isprintable())
+
+
+def _past_time(text: str, path: Path) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is None:
+            raise ValueError("it has no time zone")
+        found = found.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise FormatError(f"{path} is not a valid bundle: created_at is {shown(text)}: {error}") from error
+    if not _EARLIEST <= found <= datetime.now(UTC) + _CLOCK_SLACK:
+        raise FormatError(f"{path} is not a valid bundle: created_at is {shown(text)}, which cannot be true")
+    return found
+
+
+def read_inputs(file: h5py.File, path: Path) -> tuple[str, RecordedInputs]:
+    """The recorded inputs in an open result file, as text and decoded.
+
+    Raises
+    ------
+    FrameError
+        If its coordinates are in another frame.
+    FormatError, InputError
+        If they are not valid.
+    """
+    frame = file.attrs.get("frame")
+    if frame != FRAME:
+        raise FrameError(
+            f"{path} is in the frame {shown(frame)}, this store is in {FRAME}",
+            hint="Frames cannot be mixed: use another store.",
+        )
+    dataset = _dataset(file, "inputs", path)
+    _check_storage(dataset, "inputs", path)
+    # Files of earlier versions have a scalar.
+    if dataset.shape not in ((), (1,)) or _text_type(dataset) is None:
+        raise _wrong(path, "inputs is not a single text")
+    if dataset.id.get_storage_size() > _INPUTS_BYTES:
+        raise _wrong(path, "inputs is too large")
+    text = recorded_text(file)
+    return text, RecordedInputs.from_json(text)
+
+
+def check_structure(file: h5py.File, inputs: RecordedInputs, path: Path) -> None:
+    """Compare an open result file with the one that these inputs would have: names, shapes, types and small arrays.
+
+    Raises
+    ------
+    FormatError
+    """
+    import h5py
+
+    with h5py.File(io.BytesIO(), "w", libver=FILE_FORMAT) as model:
+        ResultWriter(model, inputs, _not_finished)
+        if len(file) != len(model) or set(file) != set(model):
+            unexpected, missing = sorted(set(file) - set(model)), sorted(set(model) - set(file))
+            text = f"unexpected: {listed(unexpected) or 'none'}; missing: {listed(missing) or 'none'}"
+            raise _wrong(path, f"it does not have the arrays of its recipe ({text})")
+        for name in ("axis_order", "orientation", "recipe", "fingerprint", "spacing_um"):
+            if not np.array_equal(file.attrs.get(name), model.attrs[name]):
+                raise _wrong(path, f"its attribute {name} is {shown(file.attrs.get(name))}")
+        if file.attrs.get("algorithm_version") != inputs.algorithm_version:
+            raise _wrong(path, "it has two different algorithm versions")
+        for name in model:
+            _check_dataset(_dataset(file, name, path), model[name], name, path, is_array=name in STATISTICS)
+
+
+def _check_dataset(found: h5py.Dataset, expected: h5py.Dataset, name: str, path: Path, *, is_array: bool) -> None:
+    _check_storage(found, name, path)
+    if found.shape != expected.shape:
+        raise _wrong(path, f"{name} has the shape {found.shape}, not {expected.shape}")
+    if found.dtype != expected.dtype or _text_type(found) != _text_type(expected):
+        raise _wrong(path, f"{name} has the type {found.dtype}, not {expected.dtype}")
+    if found.maxshape != expected.maxshape or found.chunks != expected.chunks:
+        raise _wrong(path, f"{name} is stored in chunks of {found.chunks}, not {expected.chunks}")
+    for attribute in ("units", "_FillValue"):
+        one, other = found.attrs.get(attribute), expected.attrs.get(attribute)
+        if not (one is other is None or np.array_equal(one, other, equal_nan=attribute == "_FillValue")):
+            raise _wrong(path, f"{attribute} of {name} is {shown(one)}, not {shown(other)}")
+    if is_array or name == "inputs":
+        return
+    one, other = _values(found), _values(expected)
+    if not np.array_equal(one, other, equal_nan=one.dtype.kind == "f"):
+        raise _wrong(path, f"{name} does not match the inputs")
+
+
+def check_values(file: h5py.File, inputs: RecordedInputs, path: Path) -> None:
+    """Check that every value of every array is possible.
+
+    Raises
+    ------
+    FormatError
+    """
+    subtracts = HEMISPHERE_RULES[inputs.recipe.hemisphere_rule].subtracts
+    for name in inputs.recipe.statistics:
+        dataset, row = file[name], STATISTICS[name]
+        may_be_negative = subtracts and name not in ("sd", "sem")
+        for group in inputs.groups:
+            for slab in range(0, dataset.shape[1], dataset.chunks[1]):
+                block = dataset[group.number, slab : slab + dataset.chunks[1]]
+                if row.is_count:
+                    if int(block.max()) > group.n:
+                        raise _wrong(path, f"{name} of group {group.number} counts more experiments than it has")
+                elif np.isinf(block).any():
+                    raise _wrong(path, f"{name} of group {group.number} has infinite values")
+                elif not may_be_negative and (block < 0).any():
+                    raise _wrong(path, f"{name} of group {group.number} has negative values")
+
+
+def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
+    """An array of the file itself: not a group, and not a link to another file."""
+    import h5py
+
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink) or file.get(name, getclass=True) is not h5py.Dataset:
+        raise _wrong(path, f"it has no array {name}")
+    return file[name]
+
+
+def _check_storage(dataset: h5py.Dataset, name: str, path: Path) -> None:
+    """Refuse data in other files, and filters that this package does not write."""
+    properties = dataset.id.get_create_plist()
+    filters = {properties.get_filter(number)[0] for number in range(properties.get_nfilters())}
+    if dataset.is_virtual or dataset.external or not filters <= _FILTERS:
+        raise _wrong(path, f"{name} is not stored as bsv-store stores it")
+
+
+def _text_type(dataset: h5py.Dataset) -> tuple[str, int | None] | None:
+    import h5py
+
+    found = h5py.check_string_dtype(dataset.dtype)
+    return None if found is None else (found.encoding, found.length)
+
+
+def _values(dataset: h5py.Dataset) -> Any:
+    text = _text_type(dataset)
+    # Texts of fixed length are compared as bytes.
+    is_variable = text is not None and text[1] is None
+    return np.asarray(dataset.asstr()[()] if is_variable else dataset[()])
+
+
+def _wrong(path: Path, problem: str) -> FormatError:
+    return FormatError(f"the result file in {path} is not valid: {problem}", hint=EXPORT_HINT)
+
+
+def _not_finished() -> Any:
+    raise AssertionError("the model of a result file is never finished")

@@ -1,0 +1,358 @@
+"""Damage of the catalog: an average is either right or refused, whatever bit was flipped."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+import sqlite3
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+
+from bsv_store import Selection, by_coordinate, by_region, create_store, crossed, open_store
+from bsv_store.averaging.inputs import gather_inputs
+from bsv_store.averaging.recipe import Recipe
+from bsv_store.catalog.database import schema
+from bsv_store.catalog.ingest import ingest_unionizes
+from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_FIELDS, UnionizeTable
+from bsv_store.errors import BsvStoreError, DamagedCatalogError
+from tests.datasets.world import BY_ID, FACTS, IDS, MOP, VISP, add_volume, ask, change_experiments, fill
+from tests.sealing import sealed_changes
+
+if TYPE_CHECKING:
+    from bsv_store import DatasetVersion, Store
+
+RECIPE = Recipe(
+    selection=Selection(projecting_to="MOp", target_threshold=0.05, injected_hemisphere="right")
+    | Selection(ids=[3, 5]),
+    grouping=crossed(by_coordinate("AP", edges=[3000, 8200, 9400]), by_region(["VIS", "MOp"])),
+    normalize="injection_volume",
+    hemisphere_rule="flip_to_right",
+    missing="leave_out",
+)
+
+
+def add_projections(store: Store) -> None:
+    """Rows outside the injection: the root and two structures, in both hemispheres and their sum."""
+    rows = []
+    for fact in FACTS:
+        for structure in (VISP, MOP, ROOT_STRUCTURE_ID):
+            for hemisphere in (1, 2, 3):
+                values = dict.fromkeys((column for _, column, _ in UNIONIZE_FIELDS), 0.0)
+                values |= {"experiment_id": fact.id, "structure_id": structure, "hemisphere_id": hemisphere}
+                values |= {"is_injection": False, "id": len(rows) + 1_000}
+                values |= {"projection_volume": 0.5, "normalized_projection_volume": fact.id * structure % 100 / 100}
+                rows.append(values)
+    columns = {name: np.array([row[name] for row in rows], dtype) for _, name, dtype in UNIONIZE_FIELDS}
+    ingest_unionizes(store.database, UnionizeTable(columns, frozenset({"projection"})), source="test", kind="file")
+
+
+@pytest.fixture
+def whole(filled: Store) -> Store:
+    add_projections(filled)
+    return filled
+
+
+def average(store: Store, name: str = "test") -> DatasetVersion:
+    return store.aggregate(
+        RECIPE.selection,
+        group_by=RECIPE.grouping,
+        name=name,
+        normalize=RECIPE.normalize,
+        hemisphere_rule=RECIPE.hemisphere_rule,
+        missing=RECIPE.missing,
+    )
+
+
+def test_a_filled_store_is_intact(whole: Store) -> None:
+    found = whole.catalog.verify()
+    assert found.damage == ()
+    assert (found.experiments, found.unionize_tables) == (len(IDS), 2 * len(IDS))
+    assert found.sealed_since is not None
+    assert len(average(whole).experiments) > len(average(whole).left_out)
+
+
+def test_every_way_of_writing_seals_what_it_writes(whole: Store) -> None:
+    whole.catalog.exclude([1, 2], "one reason")
+    whole.catalog.exclude([1], "another reason", replace=True)
+    whole.catalog.lift_exclusion([2])
+    whole.catalog.save_selection("mine", Selection(ids=[4, 5]))
+    whole.catalog.save_selection("mine", Selection(ids=[5, 6]), replace=True)
+    change_experiments(whole, FACTS[:-1])
+    change_experiments(whole, FACTS)
+    add_volume(whole, 1, seed=1)
+    add_volume(whole, 1, kind="data_mask", array=np.ones((132, 80, 114), np.float32))
+    fill(whole)
+    assert whole.catalog.verify().damage == ()
+
+
+def test_a_store_of_an_earlier_revision_is_sealed_by_the_upgrade(whole: Store) -> None:
+    before = average(whole).fingerprint
+    schema.downgrade(whole.database, "0011")
+    schema.upgrade(whole.database)
+    assert whole.catalog.verify().damage == ()
+    assert average(whole, "again").fingerprint == before
+    # Without another revision, an upgrade seals nothing again.
+    with whole.database.writing() as connection:
+        connection.execute(text("UPDATE experiment SET sex = 'F' WHERE id = 1"))
+    schema.upgrade(whole.database)
+    assert not whole.catalog.verify().is_intact
+
+
+TARGETED = {
+    "flipped exponent of an injection volume": (
+        "UPDATE unionize SET projection_volume = projection_volume * 65536"
+        " WHERE structure_id = 997 AND hemisphere_id = 3 AND is_injection AND experiment_id = 3"
+    ),
+    "coordinate": "UPDATE experiment SET injection_ap = injection_ap + 64 WHERE id = 3",
+    "primary structure": "UPDATE experiment SET primary_structure_id = 985 WHERE id = 3",
+    "secondary structure": "UPDATE experiment_injection_structure SET structure_id = 985 WHERE experiment_id = 3",
+    "line of an experiment": "DELETE FROM experiment_line WHERE experiment_id = 3",
+    "name of a line": "UPDATE transgenic_line SET name = 'Rbp4-Cre_KL101'",
+    "withdrawn": "UPDATE experiment SET withdrawn = true WHERE id = 4",
+    "side": "UPDATE experiment SET injected_hemisphere = 'left' WHERE id = 4",
+    "injection volume of a side": "UPDATE experiment SET injection_volume_left = 0.3 WHERE id = 4",
+    "deleted rows of the root": "DELETE FROM unionize WHERE structure_id = 997 AND is_injection AND experiment_id = 3",
+    "deleted rows of a target": "DELETE FROM unionize WHERE structure_id = 985 AND experiment_id = 3",
+    "deleted table": "DELETE FROM unionize WHERE experiment_id = 3",
+    "row of a target": "UPDATE unionize SET normalized_projection_volume = 0 WHERE structure_id = 985",
+    "added row of a target": (
+        "UPDATE unionize SET structure_id = 985 WHERE structure_id = 385 AND hemisphere_id = 1 AND NOT is_injection"
+        " AND NOT EXISTS (SELECT 1 FROM unionize AS o WHERE o.structure_id = 985 AND o.hemisphere_id = 1"
+        " AND o.experiment_id = unionize.experiment_id AND o.is_injection = unionize.is_injection)"
+    ),
+    "coverage": "DELETE FROM unionize_coverage WHERE experiment_id = 3 AND part = 'projection'",
+    "ancestor": "DELETE FROM structure_ancestor WHERE descendant_id = 385 AND ancestor_id = 669",
+    "acronym": "UPDATE structure SET acronym = 'VIT' WHERE id = 669",
+    "deleted volume": "DELETE FROM volume WHERE experiment_id = 3",
+    "hash of a volume": "UPDATE volume SET array_sha256 = 'x' WHERE experiment_id = 3",
+    "path of a volume": (
+        "UPDATE volume SET path = 'x', file_xxh3 = (SELECT file_xxh3 FROM volume WHERE experiment_id = 4)"
+        " WHERE experiment_id = 3"
+    ),
+    "exclusion": (
+        "INSERT INTO exclusion (experiment_id, reason, excluded_by, excluded_at)"
+        " VALUES (4, 'x', 'y', CURRENT_TIMESTAMP)"
+    ),
+    "deleted seal": "DELETE FROM seal WHERE scope = 'experiment' AND key = '3'",
+    "changed seal": "UPDATE seal SET hash = '0' WHERE scope = 'volume'",
+    "deleted seal of rows": "DELETE FROM unionize_seal WHERE experiment_id = 3",
+}
+
+
+@pytest.mark.parametrize("statement", TARGETED.values(), ids=TARGETED)
+def test_rows_that_another_program_changed_are_refused(whole: Store, statement: str) -> None:
+    right = average(whole)
+    with whole.database.writing() as connection:
+        changed = connection.execute(text(statement)).rowcount
+    if changed == 0:
+        # The statement of the added row has nothing to do in this small world: make room for it first.
+        with sealed_changes(whole.database) as connection:
+            connection.execute(text("DELETE FROM unionize WHERE structure_id = 985 AND hemisphere_id = 1"))
+        with whole.database.writing() as connection:
+            assert connection.execute(text(statement)).rowcount > 0
+    for name in ("another", "another"):
+        with pytest.raises(DamagedCatalogError, match="the catalog is damaged"):
+            average(whole, name)
+    assert not whole.catalog.verify().is_intact
+    if "dele" not in statement.lower() or "volume" in statement:
+        with pytest.raises(DamagedCatalogError, match="the catalog is damaged"):
+            whole.datasets.rebuild(right.ref)
+    assert whole.datasets.list()[0].versions == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE unionize SET max_voxel_density = 0.5 WHERE structure_id = 385 AND experiment_id = 2",
+        "UPDATE unionize_coverage SET content_sha256 = 'x' WHERE experiment_id = 2 AND part = 'injection'",
+        "UPDATE experiment_revision SET payload = '{}' WHERE experiment_id = 2",
+        "DELETE FROM snapshot_member WHERE revision_id = 1",
+        "UPDATE source_snapshot SET upstream_date = '2030-01-01' WHERE what = 'experiments'",
+        "UPDATE structure SET name = 'x' WHERE id = 669",
+        "UPDATE named_selection SET selection = '{}'",
+    ],
+)
+def test_verify_finds_what_an_average_does_not_read(whole: Store, statement: str) -> None:
+    whole.catalog.save_selection("mine", Selection(ids=[1]))
+    with whole.database.writing() as connection:
+        assert connection.execute(text(statement)).rowcount > 0
+    found = whole.catalog.verify()
+    assert not found.is_intact
+    assert len(found.damage) == 1
+
+
+def test_damaged_rows_are_never_sealed_again(whole: Store) -> None:
+    whole.catalog.exclude([1], "x")
+    whole.catalog.save_selection("mine", Selection(ids=[4]))
+    damage = (
+        "UPDATE structure SET name = 'x' WHERE id = 669",
+        "UPDATE experiment_revision SET payload = replace(payload, '8500', '8600') WHERE experiment_id = 3",
+        "UPDATE exclusion SET reason = 'y'",
+        "UPDATE named_selection SET note = 'y'",
+    )
+    with whole.database.writing() as connection:
+        for statement in damage:
+            assert connection.execute(text(statement)).rowcount > 0
+    before = len(whole.catalog.verify().damage)
+    for write in (
+        lambda: fill(whole),
+        lambda: change_experiments(whole, FACTS[:3]),
+        lambda: whole.catalog.lift_exclusion([1]),
+        lambda: whole.catalog.save_selection("mine", Selection(ids=[2]), replace=True),
+    ):
+        with pytest.raises(DamagedCatalogError):
+            write()
+    assert len(whole.catalog.verify().damage) == before
+
+
+def test_a_new_list_repairs_damaged_experiments(whole: Store) -> None:
+    """The current experiments are derived from the lists, which have hashes of their own."""
+    with whole.database.writing() as connection:
+        connection.execute(text("UPDATE experiment SET injection_ap = 1 WHERE id = 3"))
+    assert not whole.catalog.verify().is_intact
+    change_experiments(whole, FACTS[:-1])
+    assert whole.catalog.verify().damage == ()
+
+
+# -- flipped bits -------------------------------------------------------------------------------------------------
+
+# Tables whose pages matter to an average, with their indexes.
+MATTERING = (
+    "experiment",
+    "exclusion",
+    "experiment_injection_structure",
+    "experiment_line",
+    "structure",
+    "structure_ancestor",
+    "transgenic_line",
+    "unionize",
+    "unionize_coverage",
+    "volume",
+)
+
+
+@pytest.fixture(scope="module")
+def damageable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A filled SQLite store with small pages, so that flips hit many of them."""
+    folder = tmp_path_factory.mktemp("damage") / "store"
+    with create_store(folder) as store:
+        fill(store)
+        add_projections(store)
+    with contextlib.closing(sqlite3.connect(folder / "catalog.db")) as connection:
+        connection.execute("PRAGMA page_size = 1024")
+        connection.execute("VACUUM")
+    return folder
+
+
+def pages(catalog: Path) -> tuple[int, list[int]]:
+    """The page size, and the numbers of the pages of the tables that matter."""
+    with contextlib.closing(sqlite3.connect(catalog)) as connection:
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        marks = ",".join("?" * len(MATTERING))
+        query = f"SELECT rootpage FROM sqlite_master WHERE tbl_name IN ({marks}) AND rootpage > 0"
+        roots = [row[0] for row in connection.execute(query, MATTERING)]
+    content = catalog.read_bytes()
+    found: list[int] = []
+    while roots:
+        number = roots.pop()
+        found.append(number)
+        page = content[(number - 1) * size : number * size]
+        if page[0] in (2, 5):
+            (cells,) = struct.unpack(">H", page[3:5])
+            places = struct.unpack(f">{cells}H", page[12 : 12 + 2 * cells])
+            roots += [struct.unpack(">I", page[place : place + 4])[0] for place in places]
+            roots.append(struct.unpack(">I", page[8:12])[0])
+    return size, sorted(found)
+
+
+def outcome(folder: Path) -> tuple[str, bytes] | None:
+    """The average that is computed from a copy of the store; None if it is refused with an error of ours."""
+    try:
+        with open_store(folder) as store:
+            version = average(store, "flipped")
+            return version.fingerprint, version.mean.tobytes()
+    except BsvStoreError:
+        return None
+
+
+def flips(damageable: Path, count: int, seed: int, *, everywhere: bool) -> Iterator[tuple[int, int]]:
+    """Positions of bits: on the pages that matter, or anywhere."""
+    size, mattering = pages(damageable / "catalog.db")
+    total = (damageable / "catalog.db").stat().st_size
+    generator = random.Random(seed)
+    for _ in range(count):
+        if everywhere:
+            yield generator.randrange(total), generator.randrange(8)
+        else:
+            yield (generator.choice(mattering) - 1) * size + generator.randrange(size), generator.randrange(8)
+
+
+def silent_flips(damageable: Path, tmp_path: Path, count: int, seed: int, *, everywhere: bool = False) -> list[str]:
+    """The flips after which another average is computed without an error."""
+    right = outcome(Path(shutil.copytree(damageable, tmp_path / "right")))
+    assert right is not None
+    silent, refused = [], 0
+    copy = Path(shutil.copytree(damageable, tmp_path / "copy"))
+    for place, bit in flips(damageable, count, seed, everywhere=everywhere):
+        content = bytearray((damageable / "catalog.db").read_bytes())
+        content[place] ^= 1 << bit
+        (copy / "catalog.db").write_bytes(content)
+        (copy / "catalog.db-journal").unlink(missing_ok=True)
+        found = outcome(copy)
+        refused += found is None
+        if found not in (None, right):
+            silent.append(f"byte {place}, bit {bit}")
+        shutil.rmtree(copy / "datasets" / "flipped", ignore_errors=True)
+    # Most flips hit rows or free space; a campaign that nothing notices would prove nothing.
+    assert everywhere or refused >= count // 10
+    return silent
+
+
+def test_flipped_bits_are_noticed_or_harmless(damageable: Path, tmp_path: Path) -> None:
+    assert silent_flips(damageable, tmp_path, 30, seed=1) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(2, 6))
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_many_flipped_bits_are_noticed_or_harmless(
+    damageable: Path, tmp_path: Path, seed: int, everywhere: bool
+) -> None:
+    assert silent_flips(damageable, tmp_path, 250, seed=seed, everywhere=everywhere) == []
+
+
+def test_each_value_of_an_experiment_row_is_sealed(damageable: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(damageable, tmp_path / "copy"))
+    with contextlib.closing(sqlite3.connect(copy / "catalog.db")) as connection:
+        names = [row[1] for row in connection.execute("PRAGMA table_info(experiment)")]
+    for name in names:
+        shutil.copy(damageable / "catalog.db", copy / "catalog.db")
+        with contextlib.closing(sqlite3.connect(copy / "catalog.db")) as connection:
+            connection.execute("PRAGMA foreign_keys = OFF")
+            connection.execute("PRAGMA ignore_check_constraints = ON")
+            other = "8" if name.endswith("_id") or name == "id" else "'other'"
+            connection.execute(f"UPDATE experiment SET {name} = {other} WHERE id = 3")
+            connection.commit()
+        with open_store(copy) as store, store.database.reading() as reader, pytest.raises(DamagedCatalogError):
+            gather_inputs(reader, RECIPE)
+
+
+def test_the_divisor_of_every_experiment_is_as_stored(whole: Store) -> None:
+    members = {member.experiment_id: member for member in average(whole).experiments if member.group is not None}
+    assert members
+    assert {key: member.divisor for key, member in members.items()} == {key: BY_ID[key].volume for key in members}
+
+
+def test_another_answer_is_not_affected(whole: Store) -> None:
+    """A recorded answer needs no rows: it stays the one that was computed from whole ones."""
+    first = ask(whole, Selection(ids=IDS))
+    with whole.database.writing() as connection:
+        connection.execute(text("DELETE FROM unionize_seal WHERE experiment_id = 3"))
+    assert ask(whole, Selection(ids=IDS)).ref == first.ref
