@@ -17,8 +17,6 @@ def start(what: str, store: Path, url: str, ids: Sequence[int], *, kill_at: str 
 def main(what: str, store_path: Path, url: str, experiment_ids: Sequence[int]) -> None:
     """The main function of the process."""
     from bsv_store import open_store
-    from bsv_store.acquisition.annotation import sync_annotation
-    from bsv_store.acquisition.fetch import fetch_volumes
     from bsv_store.acquisition.sync import sync_unionizes
     from bsv_store.formats import nrrd
     from bsv_store.sources.allen import AllenClient
@@ -29,23 +27,25 @@ def main(what: str, store_path: Path, url: str, experiment_ids: Sequence[int]) -
     if what == "fetch-large":
         # What 25 um is made to do, at a size that a test can afford; this kind comes as NRRD.
         grid.LARGE_VOXELS, nrrd._BLOCK_BYTES, kind = 1, 1 << 20, "injection_density"
-    api_url = url if url.startswith("http") else None
-    with open_store(store_path) as store, AllenClient(api_url=api_url, download_url=api_url, backoff_s=0.01) as client:
+    AllenClient.__init__.__kwdefaults__["backoff_s"] = 0.01
+    with open_store(store_path) as store:
         if what.startswith("fetch"):
-            report = fetch_volumes(store.database, store.files, client, experiment_ids, kind=kind, workers=2)
-            assert not report.failed, report.failed
+            report = store.fetch(experiment_ids, kind=kind, workers=2, api_url=url)
+            assert not report.reasons, report.reasons
             assert set(report.fetched) | set(report.present) | set(report.recovered) == set(experiment_ids)
             for i in experiment_ids:
                 assert store.volume(i, kind=kind).shape == (132, 80, 114)
             sys.stdout.write(report.summary())
         elif what == "annotation":
-            annotation = sync_annotation(store.database, store.files, client, experiment_ids[0])
+            annotation = store.sync_annotation(spacing_um=experiment_ids[0], download_url=url)
             sys.stdout.write(annotation.outcome)
         elif what == "annotation file":
             store.ingest_annotation(url)
         elif what == "sync":
-            tables = sync_unionizes(store.database, client, experiment_ids, batch=2)
-            assert not tables.failed, tables.failed
+            # In small batches, so that the process can be killed between two.
+            with AllenClient(api_url=url) as client:
+                tables = sync_unionizes(store.database, client, experiment_ids, batch=2)
+            assert not tables.reasons, tables.reasons
             sys.stdout.write(tables.summary())
         else:
             sys.stdout.write(store.adopt(url).summary())
