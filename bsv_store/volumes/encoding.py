@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -66,7 +66,7 @@ class VolumeLayout:
     index_offset: int | None
     value_offset: int | None
     no_data_voxels: int
-    block_hashes: bytes | None = None
+    block_hashes: bytes | None = field(default=None, repr=False)
 
     @property
     def has_slabs(self) -> bool:

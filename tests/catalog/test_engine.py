@@ -157,7 +157,7 @@ def test_an_account_without_write_access_gets_an_error_before_any_work(store: St
     finally:
         reading.close()
         with store.database.writing() as connection:
-            connection.execute(text("DROP OWNED BY a_reader"))
+            connection.execute(text("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM a_reader"))
             connection.execute(text("DROP ROLE a_reader"))
 
 
