@@ -259,7 +259,8 @@ class DatasetVersion:
             where = (slice(None),) * 3 if box is None else box_slices(self.grid, box)
             size_bytes, ref = self.size_bytes, self.ref
             with unchanged(self.path, size_bytes=size_bytes, file_sha256=self.file_sha256, what=ref) as hashed:
-                values = read_part(self.path, statistic, (first, *where), hashed, size_bytes=size_bytes, what=ref)
+                key = (first, *where)
+                values = read_part(self.path, statistic, key, hashed=hashed, size_bytes=size_bytes, what=ref)
         values.setflags(write=False)
         return values
 
