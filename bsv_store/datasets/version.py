@@ -275,7 +275,8 @@ class DatasetVersion:
                 self._unless_deleted(),
                 unchanged(self.path, size_bytes=size_bytes, file_sha256=self.file_sha256, what=ref) as hashed,
             ):
-                values = read_part(self.path, statistic, (first, *where), hashed, size_bytes=size_bytes, what=ref)
+                key = (first, *where)
+                values = read_part(self.path, statistic, key, hashed=hashed, size_bytes=size_bytes, what=ref)
         values.setflags(write=False)
         return values
 

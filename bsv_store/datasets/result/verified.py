@@ -85,7 +85,7 @@ def unchanged(path: Path, *, size_bytes: int, file_sha256: str, what: str) -> It
 
 
 def read_part(
-    path: Path, name: str, key: tuple[Any, ...], hashed: HashedFile, *, size_bytes: int, what: str
+    path: Path, name: str, key: tuple[Any, ...], *, hashed: HashedFile, size_bytes: int, what: str
 ) -> NDArray[Any]:
     """A part of an array of a result file, without reading the rest. Every byte that is read is checked.
 
