@@ -183,7 +183,7 @@ def make_lists(store: Store, folder: Path, catalog: Path) -> None:
     ontology = folder / "structures.json"
     ontology.write_text(json.dumps(_ontology()))
     store.ingest_structures(ontology)
-    store.ingest_experiments(catalog)
+    store.ingest_experiments(catalog, allow_shrinking=True)
 
 
 def _ruby(structure_id: int, acronym: str, name: str) -> str:

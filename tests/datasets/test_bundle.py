@@ -275,5 +275,6 @@ def test_files_that_are_not_bundles_are_refused(bundle: bytes, other: Store, tmp
     path = tmp_path / "a.bsv.zip"
     if cut != "missing":
         path.write_bytes({"cut": bundle[: len(bundle) // 2], "empty": b"", "text": b"hello"}[cut])
-    with pytest.raises(FormatError, match="not a readable bundle"):
+    reason = "cannot be read: No such file" if cut == "missing" else "not a readable bundle"
+    with pytest.raises(InputError, match=reason):
         take(other, path)

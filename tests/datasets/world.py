@@ -103,7 +103,7 @@ def fill(store: Store, *, volumes: Iterable[int] = IDS, unionizes: Iterable[int]
 
 def change_experiments(store: Store, facts: Sequence[Fact]) -> None:
     """Replace the experiments of the store by these facts: the ids that are missing are withdrawn."""
-    ingest_experiments(store.database, experiment_list(facts), source="test 2")
+    ingest_experiments(store.database, experiment_list(facts), source="test 2", allow_shrinking=True)
 
 
 def experiment_list(facts: Sequence[Fact]) -> ExperimentList:
@@ -128,7 +128,7 @@ def experiment_list(facts: Sequence[Fact]) -> ExperimentList:
 def fill_with(store: Store, facts: Sequence[Fact]) -> None:
     """Take in structures, and experiments of one's own with their volumes and injection rows."""
     fill(store, volumes=(), unionizes=())
-    ingest_experiments(store.database, experiment_list(facts), source="test")
+    ingest_experiments(store.database, experiment_list(facts), source="test", allow_shrinking=True)
     add_root_rows(store, facts)
     for fact in facts:
         add_volume(store, fact.id)
