@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from bsv_store import Store, create_store, open_store
-from bsv_store.errors import BusyError, QueryError, StoreUnreachableError
+from bsv_store.errors import BusyError, DamagedCatalogError, QueryError, StoreUnreachableError
 from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS
 from tests.stores import rename_database
 
@@ -444,7 +444,7 @@ def test_a_missing_database_is_not_a_query_error(tmp_path: Path) -> None:
 def test_a_damaged_database_is_not_a_query_error(tmp_path: Path) -> None:
     with create_store(tmp_path / "store") as store:
         (store.path / "catalog.db").write_bytes(b"not a database" * 1000)
-        with pytest.raises(StoreUnreachableError):
+        with pytest.raises(DamagedCatalogError):
             store.sql("select * from experiments")
 
 

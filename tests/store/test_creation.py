@@ -17,6 +17,7 @@ from sqlalchemy import text
 from bsv_store import Store, create_store, open_store
 from bsv_store.catalog.database import schema
 from bsv_store.errors import (
+    DamagedCatalogError,
     InputError,
     NotAStoreError,
     ReadOnlyStoreError,
@@ -143,7 +144,7 @@ def test_missing_catalog_is_an_error_and_makes_no_new_one(tmp_path: Path) -> Non
 def test_damaged_catalog_is_an_error(tmp_path: Path) -> None:
     create_store(tmp_path / "store").close()
     (tmp_path / "store" / "catalog.db").write_bytes(b"this is no database" * 100)
-    with pytest.raises(StoreUnreachableError, match=r"catalog\.db"):
+    with pytest.raises(DamagedCatalogError, match=r"catalog\.db"):
         open_store(tmp_path / "store")
 
 
