@@ -33,11 +33,12 @@ LEVELS: tuple[frozenset[str], ...] = (
 PUBLIC_NAMES = "bsv_store"
 
 # Extras for users; the others are for those who work on the package.
-USER_EXTRAS = ("postgres", "plot", "xarray", "dask", "zarr")
+USER_EXTRAS = ("postgres", "plot", "xarray", "dask", "matlab", "zarr")
 
 MAX_LINES = 500
 # Modules that may be longer, with the reason.
 LONGER_MODULES: Mapping[str, str] = {
+    "bsv_store.datasets.version": "the public methods of DatasetVersion: docstrings, and one call each",
     "bsv_store.store.store": "the public methods of Store: docstrings, and one call each",
     "bsv_store.vocabulary": "all closed lists of names in one place",
 }

@@ -98,7 +98,9 @@ def test_an_exported_mask_reads_back_in_other_programs(annotated: Store, tmp_pat
         np.testing.assert_array_equal(array, expected)
         assert array.dtype == np.uint8
         assert header["content"] == "mask of VISp, MOp, left hemisphere"
-        np.testing.assert_array_equal(header["space directions"], np.eye(3) * 100)
+        assert header["space"] == "left-posterior-superior"
+        directions = [[0, 0.1, 0], [0, 0, -0.1], [-0.1, 0, 0]]
+        np.testing.assert_array_equal(header["space directions"], directions)
     else:
         image = nibabel.load(path)
         np.testing.assert_array_equal(np.asarray(image.dataobj), expected)

@@ -41,7 +41,7 @@ def ontology(store: Store, data: Path) -> Store:
 @pytest.fixture
 def listed(ontology: Store, data: Path) -> Store:
     """The real ontology and experiment list."""
-    ontology.ingest_experiments(data / "allensdk_cache/experiments.json")
+    ontology.ingest_experiments(data / "allensdk_cache/experiments.json", allow_shrinking=True)
     return ontology
 
 
@@ -184,7 +184,7 @@ def synthetic(store: Store, tmp_path: Path) -> Store:
     for name in rows:
         (tmp_path / f"{name}.json").write_bytes(wire.envelope(rows[name]))
     store.ingest_structures(tmp_path / "structures.json")
-    store.ingest_experiments(tmp_path / "experiments.json")
+    store.ingest_experiments(tmp_path / "experiments.json", allow_shrinking=True)
     return store
 
 

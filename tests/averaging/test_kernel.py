@@ -559,7 +559,7 @@ def test_one_volume_has_no_spread_whatever_its_weights() -> None:
 @pytest.mark.parametrize(
     ("options", "names"),
     [
-        ({"statistics": ["median"]}, "'mean', 'sum', 'sd'"),
+        ({"statistics": ["median"]}, "mean, sum, sd"),
         ({"hemisphere_rule": "mirror"}, "subtract_contralateral"),
         ({"n_groups": 0}, "group"),
     ],

@@ -62,7 +62,7 @@ def _check_values(database: Database, name: str) -> None:
 
 
 @pytest.fixture
-def filled_from_the_api(store: Store) -> Store:
+def filled_from_the_api(store: Store, tmp_path: Path) -> Store:
     atlas = SyntheticAtlas(experiments=12)
     visp = Selection(injected_in="VISp")
     with SyntheticServer(atlas) as server:
@@ -70,7 +70,8 @@ def filled_from_the_api(store: Store) -> Store:
         store.sync_experiments(api_url=server.url)
         store.sync_unionizes(visp, api_url=server.url)
         store.fetch(visp, api_url=server.url)
-    store.aggregate(visp, name="visual")
+    bundle = store.aggregate(visp, name="visual").export(tmp_path / "visual.bsv.zip")
+    store.datasets.import_bundle(bundle, name="imported", trust=True)
     return store
 
 

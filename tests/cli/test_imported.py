@@ -77,6 +77,6 @@ def test_verify_finds_changed_rows(run: Runner, own_filled: Path) -> None:
 
 
 def test_a_pipe_is_not_a_bundle(run: Runner, own_filled: Path, tmp_path: Path) -> None:
-    run("dataset", "import", "/dev/zero", store=own_filled).refused(2, "not an ordinary file")
+    run("dataset", "import", "/dev/zero", store=own_filled).refused(2, "not a regular file")
     shutil.copy(__file__, tmp_path / "text.bsv.zip")
     run("dataset", "import", tmp_path / "text.bsv.zip", store=own_filled).refused(2, "not a readable bundle")

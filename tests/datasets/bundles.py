@@ -15,6 +15,7 @@ import numpy as np
 
 from bsv_store.averaging.inputs import fingerprint_of
 from bsv_store.averaging.recipe import canonical_json
+from bsv_store.datasets.result.contents import read_inputs
 from bsv_store.datasets.result.file import content_hash
 
 Parts = dict[str, bytes]
@@ -61,7 +62,7 @@ def forged(edit: Callable[[h5py.File], None]) -> Change:
 
         def edit_and_hash(file: h5py.File) -> None:
             edit(file)
-            text = file["inputs"].asstr()[()]
+            text = read_inputs(file)
             found["fingerprint"] = file.attrs["fingerprint"] = fingerprint_of(text)
             if file.get("mean", getclass=True) is h5py.Dataset and file["mean"].shape[0] > 100:
                 # Hashing so many groups would take days.
@@ -83,10 +84,9 @@ def edit_inputs(edit: Callable[[dict[str, Any]], None]) -> Callable[[h5py.File],
     """Change the recorded inputs, and all places that repeat the recipe."""
 
     def change(file: h5py.File) -> None:
-        value = json.loads(file["inputs"].asstr()[()])
+        value = json.loads(read_inputs(file))
         edit(value)
-        del file["inputs"]
-        file.create_dataset("inputs", data=canonical_json(value), dtype=h5py.string_dtype())
+        file["inputs"][0] = canonical_json(value)
         file.attrs["recipe"] = canonical_json(value["recipe"])
 
     return change

@@ -36,6 +36,7 @@ from tests.datasets.world import (
     forget_listed_volumes,
     voxels,
 )
+from tests.sealing import sealed_changes
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -238,7 +239,7 @@ def test_without_unionize_rows_the_injection_volume_of_the_list_is_the_divisor(s
 
 def test_the_volume_of_an_older_registration_is_no_divisor(store: Store) -> None:
     fill(store, unionizes=(1, 2, 3, 4))
-    with store.database.writing() as connection:
+    with sealed_changes(store.database) as connection:
         connection.execute(update(Experiment).where(Experiment.id == 5).values(source_kind="csv_2016"))
     with pytest.raises(MissingDataError, match=r"the injection volume is not known \(no unionize rows\).*\b5\b"):
         ask(store, normalize="injection_volume")

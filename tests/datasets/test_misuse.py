@@ -77,6 +77,7 @@ def version(filled: Store) -> DatasetVersion:
     return ask(filled)
 
 
+@pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
 @pytest.mark.parametrize("owner", ["store", "version", "catalog", "search", "atlas", "volumes", "datasets"])
 def test_no_public_method_fails_with_an_error_of_python(
     filled: Store, version: DatasetVersion, owner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

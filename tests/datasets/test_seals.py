@@ -20,9 +20,9 @@ from bsv_store.averaging.inputs import gather_inputs
 from bsv_store.averaging.recipe import Recipe
 from bsv_store.catalog.database import schema
 from bsv_store.catalog.ingest import ingest_unionizes
-from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_FIELDS, UnionizeTable
+from bsv_store.catalog.records import UNIONIZE_FIELDS, UnionizeTable
 from bsv_store.errors import BsvStoreError, DamagedCatalogError
-from tests.datasets.world import BY_ID, FACTS, IDS, MOP, VISP, add_volume, ask, change_experiments, fill
+from tests.datasets.world import BY_ID, FACTS, IDS, STRUCTURES, add_volume, ask, change_experiments, fill
 from tests.sealing import sealed_changes
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def add_projections(store: Store) -> None:
     """Rows outside the injection: the root and two structures, in both hemispheres and their sum."""
     rows = []
     for fact in FACTS:
-        for structure in (VISP, MOP, ROOT_STRUCTURE_ID):
+        for structure, *_ in sorted(STRUCTURES):
             for hemisphere in (1, 2, 3):
                 values = dict.fromkeys((column for _, column, _ in UNIONIZE_FIELDS), 0.0)
                 values |= {"experiment_id": fact.id, "structure_id": structure, "hemisphere_id": hemisphere}

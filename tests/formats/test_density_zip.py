@@ -293,7 +293,7 @@ def test_sizes_are_looked_at_before_reading(tmp_path: Path) -> None:
         read_density_raw(path, what="density")
     path.unlink()
     path.mkdir()
-    with pytest.raises(InputError, match=r"^density is a folder, not a regular file"):
+    with pytest.raises(InputError, match=r"^density cannot be read: it is a folder, not a regular file"):
         read_density_raw(path, what="density")
     with pytest.raises(InputError, match=r"^density is a device, not a regular file"):
         read_density_raw(Path("/dev/zero"), what="density")

@@ -104,7 +104,8 @@ def test_position_of_the_injection_makes_five_groups(
 ) -> None:
     """The grouping needs volumes; all the same one will do for it, from a Brain Street View cache."""
     cache, density = tmp_path / "bsv", np.zeros((132, 80, 114), np.float32)
-    density[60, 20, 30] = 0.5
+    # In both hemispheres, since the side of each experiment is known.
+    density[60, 20, [30, 83]] = 0.5
     with open_store(july) as store:
         ids = store.select(QUESTIONS["wild type in VISp"][1])
     for experiment_id in ids:
@@ -221,7 +222,7 @@ def test_a_cache_is_adopted_except_for_its_truncated_file(
         ("injection_fraction", 100): 1,
         ("projection_density", 100): 1,
     }
-    assert [each.spacing_um for each in status.annotations] == ([25] if module_database == "sqlite" else [])
+    assert [each.spacing_um for each in status.annotations] == ([25, 50, 100] if module_database == "sqlite" else [])
     assert not [path for path in (location / "tmp").rglob("*") if path.is_file()]
 
 

@@ -142,7 +142,8 @@ _MEASURED_STRUCTURES = _described(
     "measured_structures",
     "The structures in which Allen measures signal: the members of set 184527634 without ENTmv, SCig-a, SCig-b, SCig-c,"
     " im, smd, grf and mtV, which have no row in any table of the API, and with root, VS, VL, V3, AQ, V4, V4r and c,"
-    ' which have. For any other structure a missing row means "not measured", not "no overlap".',
+    ' which have. For any other structure a missing row means "not measured", not "no overlap". Source: set 184527634'
+    " of the ontology, and which structures have rows in 107 tables of the API.",
     (
         ("structure_id", "integer", "Allen's id of the structure"),
         ("structure", "text", "Acronym; case matters"),

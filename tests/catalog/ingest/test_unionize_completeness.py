@@ -73,6 +73,7 @@ def is_empty(atlas: Store) -> bool:
 # -- complete tables ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
 def test_no_real_table_is_refused(atlas: Store, data: Path) -> None:
     paths = sorted((data / "allensdk_cache").glob("experiment_*/structure_unionizes.csv"))
     for path in paths:
@@ -90,6 +91,7 @@ def test_no_real_table_is_refused(atlas: Store, data: Path) -> None:
         assert row.projection_volume == pytest.approx(listed[row.experiment_id], rel=1e-14)
 
 
+@pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
 @pytest.mark.parametrize("acronyms", [["Isocortex"], ["root", "TH"]])
 def test_tables_of_some_structures_are_refused_and_a_complete_one_follows(
     atlas: Store, saved: Any, original: Path, acronyms: list[str]
@@ -229,6 +231,7 @@ def test_dates_decide_which_table_stays(atlas: Store, saved: Any) -> None:
 # -- structures that are not measured -----------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
 def test_structures_that_allen_never_measures_are_refused_everywhere(atlas: Store, original: Path) -> None:
     atlas.ingest_unionizes(original)
     for acronym in NEVER_MEASURED:
