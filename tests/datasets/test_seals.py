@@ -39,10 +39,10 @@ RECIPE = Recipe(
 
 
 def add_projections(store: Store) -> None:
-    """Rows outside the injection: the root and two structures, in both hemispheres and their sum."""
+    """Rows outside the injection: two structures and those that contain them, in both hemispheres and their sum."""
     rows = []
     for fact in FACTS:
-        for structure in (VISP, MOP, ROOT_STRUCTURE_ID):
+        for structure in (8, VISP, 669, MOP, ROOT_STRUCTURE_ID):
             for hemisphere in (1, 2, 3):
                 values = dict.fromkeys((column for _, column, _ in UNIONIZE_FIELDS), 0.0)
                 values |= {"experiment_id": fact.id, "structure_id": structure, "hemisphere_id": hemisphere}
@@ -173,6 +173,7 @@ def test_rows_that_another_program_changed_are_refused(whole: Store, statement: 
         "UPDATE unionize SET max_voxel_density = 0.5 WHERE structure_id = 385 AND experiment_id = 2",
         "UPDATE unionize_coverage SET content_sha256 = 'x' WHERE experiment_id = 2 AND part = 'injection'",
         "UPDATE experiment_revision SET payload = '{}' WHERE experiment_id = 2",
+        "UPDATE experiment_revision SET kind = 'csv' WHERE experiment_id = 2",
         "DELETE FROM snapshot_member WHERE revision_id = 1",
         "UPDATE source_snapshot SET upstream_date = '2030-01-01' WHERE what = 'experiments'",
         "UPDATE structure SET name = 'x' WHERE id = 669",

@@ -136,7 +136,7 @@ def fill_with(store: Store, facts: Sequence[Fact]) -> None:
 
 def forget_listed_volumes(store: Store) -> None:
     """Make the experiment list one without injection volumes, so that only unionize rows have them."""
-    with store.database.writing() as connection:
+    with sealed_changes(store.database) as connection:
         connection.execute(update(Experiment).values(injection_volume=None))
 
 
