@@ -87,22 +87,33 @@ def check_unionizes(connection: Connection, structure_ids: Iterable[int], part: 
     refuse("unionize", damaged)
 
 
-def damaged_halves(connection: Connection, experiment_id: int) -> list[str]:
-    """The halves of the table of an experiment whose rows differ from what was stored."""
+def damaged_halves(connection: Connection, experiment_id: int) -> list[UnionizePart]:
+    """The halves of the table of an experiment whose rows differ from what was stored.
+
+    Raises
+    ------
+    DamagedCatalogError
+        If a row has a value that its column cannot have.
+    """
+    with damaged_values("unionize"):
+        return _damaged_halves(connection, experiment_id)
+
+
+def _damaged_halves(connection: Connection, experiment_id: int) -> list[UnionizePart]:
     seal = select(UnionizeSeal.part, UnionizeSeal.hashes).where(UnionizeSeal.experiment_id == experiment_id)
     sealed = {row.part: row.hashes for row in connection.execute(seal)}
     coverage = select(UnionizeCoverage.part, UnionizeCoverage.row_count, UnionizeCoverage.content_sha256)
     own_coverage = coverage.where(UnionizeCoverage.experiment_id == experiment_id)
     recorded = {row.part: (row.row_count, row.content_sha256) for row in connection.execute(own_coverage)}
     rows = _rows_of(connection, experiment_id)
-    damaged = []
+    damaged: list[UnionizePart] = []
     for part, row in UNIONIZE_PARTS.items():
         half = rows[rows["is_injection"] == row.is_injection]
         if part not in sealed and part not in recorded and not len(half):
             continue
         content = len(half), hashlib.sha256(half.tobytes()).hexdigest()
         if sealed.get(part) != _hashes(half) or recorded.get(part) != content:
-            damaged.append(f"{experiment_id} ({part})")
+            damaged.append(row.name)
     return damaged
 
 

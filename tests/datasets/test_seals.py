@@ -22,7 +22,7 @@ from bsv_store.catalog.database import schema
 from bsv_store.catalog.ingest import ingest_unionizes
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_FIELDS, UnionizeTable
 from bsv_store.errors import BsvStoreError, DamagedCatalogError
-from tests.datasets.world import BY_ID, FACTS, IDS, MOP, VISP, add_volume, ask, change_experiments, fill
+from tests.datasets.world import BY_ID, FACTS, IDS, MOP, VISP, add_unionizes, add_volume, ask, change_experiments, fill
 from tests.sealing import sealed_changes
 
 if TYPE_CHECKING:
@@ -211,6 +211,27 @@ def test_damaged_rows_are_never_sealed_again(whole: Store) -> None:
         with pytest.raises(DamagedCatalogError):
             write()
     assert len(whole.catalog.verify().damage) == before
+
+
+def test_a_damaged_unionize_table_is_repaired_by_ingesting_it_again(whole: Store) -> None:
+    right = average(whole)
+    with whole.database.writing() as connection:
+        connection.execute(
+            text("UPDATE unionize SET projection_volume = projection_volume * 2 WHERE experiment_id = 3")
+        )
+        connection.execute(text("DELETE FROM unionize WHERE experiment_id = 5 AND hemisphere_id = 1"))
+    with pytest.raises(DamagedCatalogError, match="unionize tables") as caught:
+        average(whole, "again")
+    assert "bsv-store sync unionizes --refresh --ids 3" in str(caught.value.hint)
+    add_projections(whole)
+    add_unionizes(whole, IDS)
+    assert whole.catalog.verify().damage == ()
+    assert average(whole, "again").content_sha256 == right.content_sha256
+    # The rows are the same, so nothing was replaced.
+    assert whole.catalog.unionize_history(IDS) == []
+    snapshots = len(whole.catalog.snapshots())
+    add_projections(whole)
+    assert len(whole.catalog.snapshots()) == snapshots
 
 
 def test_a_new_list_repairs_damaged_experiments(whole: Store) -> None:
