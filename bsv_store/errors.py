@@ -44,7 +44,9 @@ The message names the problem and the object; ``hint`` says what to do next.
 Warnings, for use with the module `warnings`::
 
     BsvStoreWarning
-    └── MissingUnionizesWarning          experiments were left out, for their unionize tables are not in the store
+    └── LeftOutWarning                   experiments were left out of a result
+        ├── MissingUnionizesWarning      their unionize tables are not in the store
+        └── UnknownHemisphereWarning     ipsilateral or contralateral; their injected hemisphere is not known
 """
 
 from __future__ import annotations
@@ -137,7 +139,7 @@ class ImplausibleVolumeError(FormatError):
 
 
 class IncompleteListError(InputError):
-    """An experiment list seems to be a part of one: ingest it with ``allow_shrinking`` if it is complete."""
+    """An experiment list or an ontology seems to be a part of one; ``allow_shrinking`` ingests it if it is complete."""
 
 
 class NotReproducibleError(InputError):
@@ -256,8 +258,8 @@ class BsvStoreWarning(UserWarning):
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
 
-class MissingUnionizesWarning(BsvStoreWarning):
-    """Experiments were left out of a result because their unionize tables are not in the store.
+class LeftOutWarning(BsvStoreWarning):
+    """Experiments were left out of a result.
 
     Parameters
     ----------
@@ -268,3 +270,11 @@ class MissingUnionizesWarning(BsvStoreWarning):
     def __init__(self, message: str, *, hint: str | None = None, experiment_ids: Collection[int] = ()) -> None:
         super().__init__(message, hint=hint)
         self.experiment_ids = tuple(sorted(experiment_ids))
+
+
+class MissingUnionizesWarning(LeftOutWarning):
+    """Experiments were left out of a result because their unionize tables are not in the store."""
+
+
+class UnknownHemisphereWarning(LeftOutWarning):
+    """Experiments were left out of ipsilateral or contralateral values because their injected hemisphere is unknown."""

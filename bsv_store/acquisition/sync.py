@@ -82,8 +82,10 @@ def sync_structures(database: Database, client: AllenClient, *, allow_shrinking:
         If the current user cannot write to the store. Nothing is downloaded then.
     UpstreamError
         If the download fails. Nothing is stored then.
+    IncompleteListError
+        If many of the current structures are missing from the reply. Nothing is stored then.
     InputError
-        If the reply is not the ontology that the store holds, or seems to be incomplete. Nothing is stored then.
+        If the reply is not the ontology that the store holds. Nothing is stored then.
     """
     database.require_writable()
     reply = client.structures()

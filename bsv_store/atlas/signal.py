@@ -16,6 +16,7 @@ from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.missing import DAMAGED, available_volumes, nothing_left
 from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, subtree
+from bsv_store.catalog.without_unionizes import report_unknown_sides
 from bsv_store.check import choice, several
 from bsv_store.errors import DamagedFileError, InputError
 from bsv_store.progress import NO_PROGRESS, Progress
@@ -80,9 +81,9 @@ def structure_signal(
     frame.attrs["without_volume"] = sorted(left_out)
     frame.attrs["left_out"] = dict(sorted(left_out.items()))
     is_relative = any(MEASURED_HEMISPHERES[side].is_relative for side in sides)
-    frame.attrs["without_hemisphere"] = sorted(
-        each for each in found if is_relative and injected[each] is None and each not in left_out
-    )
+    without_side = sorted(each for each in found if is_relative and injected[each] is None and each not in left_out)
+    report_unknown_sides(without_side, sides, missing="leave_out")
+    frame.attrs["without_hemisphere"] = without_side
     frame.attrs.update(annotation_facts(annotation_file))
     return frame
 
@@ -121,8 +122,11 @@ class _Table:
         columns = [_columns(side, injected) for side in self._sides]
         unknown = np.array([column is None for column in columns])
         chosen = [column or [] for column in columns]
-        self._sums.append(np.where(unknown, np.nan, np.stack([sums[:, each].sum(axis=1) for each in chosen], axis=1)))
-        self._voxels.append(np.stack([voxels[:, each].sum(axis=1) for each in chosen], axis=1))
+        total = np.stack([sums[:, each].sum(axis=1) for each in chosen], axis=1)
+        counts = np.stack([voxels[:, each].sum(axis=1) for each in chosen], axis=1)
+        # Nothing is known of a structure without a voxel at this spacing, or without data.
+        self._sums.append(np.where(unknown | (counts == 0), np.nan, total))
+        self._voxels.append(counts)
 
     def frame(self) -> pd.DataFrame:
         """All rows."""

@@ -116,7 +116,7 @@ def checked_side(hemisphere_rule: HemisphereRule, injected: Hemisphere | None, w
     if injected not in ("left", "right"):
         raise RecipeError(
             f"the injected hemisphere of {what} is not known, and the hemisphere rule {hemisphere_rule!r} needs it",
-            hint="Sync the experiment's unionize table, leave it out, or use the hemisphere rule 'none'.",
+            hint="Leave it out, or use the hemisphere rule 'none'.",
         )
     return injected
 

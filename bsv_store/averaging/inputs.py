@@ -26,6 +26,7 @@ from bsv_store.averaging.members import (
 )
 from bsv_store.averaging.normalization import Divisor, divisors
 from bsv_store.averaging.recipe import Recipe, canonical_json
+from bsv_store.catalog.ingest.hemisphere import sides_in_tables
 from bsv_store.catalog.missing import excluded_reasons, leave_out, nothing_left, without_volume
 from bsv_store.catalog.selection.commands import sync_command
 from bsv_store.catalog.selection.resolve import resolve_with_exclusions
@@ -442,8 +443,11 @@ class _RequiredData:
         if not self._rule.needs_side:
             return {}
         absent = [each for each in ids if self._sides[each] is None]
-        sync = f"Sync the unionize tables: {sync_command(self.recipe.selection, absent)}"
-        return leave_out(absent, "the injected hemisphere is not known", missing=self.recipe.missing, hint=sync)
+        found_by_sync = absent and sides_in_tables(self._connection, absent)
+        hint = "Use the hemisphere rule 'none' (--hemisphere-rule none)."
+        if found_by_sync:
+            hint = f"Sync the unionize tables: {sync_command(self.recipe.selection, found_by_sync)}"
+        return leave_out(absent, "the injected hemisphere is not known", missing=self.recipe.missing, hint=hint)
 
     def _bilateral(self, experiments: Sequence[ExperimentFacts]) -> dict[int, str]:
         recipe, rule = self.recipe, self.recipe.bilateral_rule

@@ -56,6 +56,10 @@ if TYPE_CHECKING:
 VERIFY_HINT = (
     "Restore the database from a backup. `bsv-store catalog verify` lists all damage; no result is computed from it."
 )
+_UNIONIZE_HINT = (
+    "Download the tables again: bsv-store sync unionizes --refresh --ids {}\n"
+    "`bsv-store catalog verify` lists all damage; no result is computed from it."
+)
 
 # The columns of an experiment that are derived from unionize rows; they are compared with these rows instead.
 DERIVED_COLUMNS = ("injected_hemisphere", "hemisphere_source", "injection_volume_left", "injection_volume_right")
@@ -188,10 +192,11 @@ def refuse(scope: str, keys: Collection[str]) -> None:
     DamagedCatalogError
     """
     if keys:
+        ids = sorted(key for key in keys if key.isdecimal())
         raise DamagedCatalogError(
             f"the catalog is damaged: {number_of(len(keys), 'row')} about {_WORDS[scope]} differ from what was"
             f" stored, are missing or were added by another program: {listed(sorted(keys))}",
-            hint=VERIFY_HINT,
+            hint=_UNIONIZE_HINT.format(",".join(ids[:10])) if scope == "unionize" and ids else VERIFY_HINT,
         )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy import Connection, Select, select
 
+from bsv_store.catalog.coverage import covered
 from bsv_store.catalog.database.bulk import table_of, upsert_rows
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Unionize, UnionizeCoverage, UnionizeSeal
@@ -75,8 +76,8 @@ def check_unionizes(connection: Connection, structure_ids: Iterable[int], part: 
     wanted = np.array(sorted(set(structure_ids)), "<i8")
     with damaged_values("unionize"):
         sealed = _sealed(connection, part)
-        covered = set(connection.scalars(select(UnionizeCoverage.experiment_id).where(UnionizeCoverage.part == part)))
-        refuse("unionize", [str(key) for key in covered ^ sealed.keys()])
+        stored = set(connection.scalars(covered(part)))
+        refuse("unionize", [str(key) for key in stored ^ sealed.keys()])
         rows = _read(connection, wanted.tolist(), part, _by_table)
         if connection.dialect.name == "sqlite":
             _compare_index(connection, rows, wanted.tolist(), part)
@@ -86,22 +87,33 @@ def check_unionizes(connection: Connection, structure_ids: Iterable[int], part: 
     refuse("unionize", damaged)
 
 
-def damaged_halves(connection: Connection, experiment_id: int) -> list[str]:
-    """The halves of the table of an experiment whose rows differ from what was stored."""
+def damaged_halves(connection: Connection, experiment_id: int) -> list[UnionizePart]:
+    """The halves of the table of an experiment whose rows differ from what was stored.
+
+    Raises
+    ------
+    DamagedCatalogError
+        If a row has a value that its column cannot have.
+    """
+    with damaged_values("unionize"):
+        return _damaged_halves(connection, experiment_id)
+
+
+def _damaged_halves(connection: Connection, experiment_id: int) -> list[UnionizePart]:
     seal = select(UnionizeSeal.part, UnionizeSeal.hashes).where(UnionizeSeal.experiment_id == experiment_id)
     sealed = {row.part: row.hashes for row in connection.execute(seal)}
     coverage = select(UnionizeCoverage.part, UnionizeCoverage.row_count, UnionizeCoverage.content_sha256)
     own_coverage = coverage.where(UnionizeCoverage.experiment_id == experiment_id)
-    covered = {row.part: (row.row_count, row.content_sha256) for row in connection.execute(own_coverage)}
+    recorded = {row.part: (row.row_count, row.content_sha256) for row in connection.execute(own_coverage)}
     rows = _rows_of(connection, experiment_id)
-    damaged = []
+    damaged: list[UnionizePart] = []
     for part, row in UNIONIZE_PARTS.items():
         half = rows[rows["is_injection"] == row.is_injection]
-        if part not in sealed and part not in covered and not len(half):
+        if part not in sealed and part not in recorded and not len(half):
             continue
         content = len(half), hashlib.sha256(half.tobytes()).hexdigest()
-        if sealed.get(part) != _hashes(half) or covered.get(part) != content:
-            damaged.append(f"{experiment_id} ({part})")
+        if sealed.get(part) != _hashes(half) or recorded.get(part) != content:
+            damaged.append(row.name)
     return damaged
 
 
@@ -202,9 +214,8 @@ def _by_index(query: Select[Any]) -> Select[Any]:
 
 def _read(connection: Connection, structure_ids: list[int], part: UnionizePart, hint: Any) -> NDArray[Any]:
     table = table_of(Unionize)
-    covered = select(UnionizeCoverage.experiment_id).where(UnionizeCoverage.part == part)
     query = select(*(table.c[name] for name in UNIONIZE_COLUMNS)).where(
-        table.c.experiment_id.in_(covered),
+        table.c.experiment_id.in_(covered(part)),
         id_in(connection, table.c.structure_id, structure_ids),
         table.c.is_injection == UNIONIZE_PARTS[part].is_injection,
     )

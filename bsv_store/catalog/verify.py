@@ -151,7 +151,7 @@ def verify_catalog(database: Database, *, progress: Progress | None = None) -> C
         watched.start(len(ids), "checking unionize tables")
         try:
             for identifier in ids:
-                damage += _found("unionize tables", partial(damaged_halves, connection, identifier))
+                damage += _found("unionize tables", partial(_damaged_table, connection, identifier))
                 watched.advance(1)
         finally:
             watched.finish()
@@ -177,6 +177,10 @@ def _damage(connection: Connection) -> Iterator[CatalogDamage]:
     yield from _refused("sides", lambda: _check_sides(connection))
     yield from _found("records of lists", lambda: damaged_revisions(connection))
     yield from _found("lists", lambda: damaged_snapshots(connection))
+
+
+def _damaged_table(connection: Connection, experiment_id: int) -> list[str]:
+    return [f"{experiment_id} ({part})" for part in damaged_halves(connection, experiment_id)]
 
 
 def _experiments_with_tables(connection: Connection, damage: list[CatalogDamage]) -> tuple[list[int], int]:

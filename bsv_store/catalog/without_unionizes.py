@@ -1,22 +1,28 @@
-"""Warnings and errors about experiments whose unionize tables are not in the store."""
+"""Warnings and errors about experiments for which the unionize tables do not give an answer."""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from bsv_store.catalog.selection.resolve import unmeasured
-from bsv_store.errors import MissingDataError, MissingUnionizesWarning
+from sqlalchemy import select
+
+from bsv_store.catalog.coverage import covered
+from bsv_store.catalog.database.id_lists import id_in
+from bsv_store.catalog.database.models import Experiment
+from bsv_store.catalog.selection.resolve import undecided
+from bsv_store.errors import LeftOutWarning, MissingDataError, MissingUnionizesWarning, UnknownHemisphereWarning
 from bsv_store.text import listed_ids
+from bsv_store.vocabulary import MEASURED_HEMISPHERES
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from bsv_store.catalog.selection.selection import Selection
-    from bsv_store.vocabulary import MissingPolicy
+    from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy
 
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
@@ -31,6 +37,7 @@ def report_left_out(experiment_ids: Collection[int], *, missing: MissingPolicy) 
     """
     if experiment_ids:
         _report(
+            MissingUnionizesWarning,
             experiment_ids,
             f"{len(experiment_ids):,} of the selected experiments are left out: "
             "their unionize tables are not in the store",
@@ -39,7 +46,66 @@ def report_left_out(experiment_ids: Collection[int], *, missing: MissingPolicy) 
         )
 
 
-def report_unmeasured(connection: Connection, selection: Selection, *, missing: MissingPolicy) -> None:
+def report_without_side(
+    connection: Connection,
+    experiment_ids: Collection[int],
+    hemispheres: Iterable[MeasuredHemisphere],
+    *,
+    missing: MissingPolicy,
+) -> list[int]:
+    """Warn about experiments with a unionize table for which ipsilateral and contralateral are not known.
+
+    Returns
+    -------
+    list of int
+        Those of the experiments, ascending, that have a unionize table in the store and no known injected hemisphere;
+        empty if no hemisphere is relative.
+
+    Raises
+    ------
+    MissingDataError
+        If there are any and the policy is 'error'.
+    """
+    names = _relative(hemispheres)
+    if not names:
+        return []
+    query = select(Experiment.id).where(
+        id_in(connection, Experiment.id, experiment_ids),
+        Experiment.injected_hemisphere.is_(None),
+        Experiment.id.in_(covered("projection")),
+    )
+    found = list(connection.scalars(query.order_by(Experiment.id)))
+    report_unknown_sides(found, names, missing=missing)
+    return found
+
+
+def report_unknown_sides(
+    experiment_ids: Collection[int], hemispheres: Iterable[MeasuredHemisphere], *, missing: MissingPolicy
+) -> None:
+    """Warn that these experiments, whose injected hemisphere is not known, have no ipsilateral or contralateral values.
+
+    Raises
+    ------
+    MissingDataError
+        If there are any, one of the hemispheres is relative and the policy is 'error'.
+    """
+    names = _relative(hemispheres)
+    if names and experiment_ids:
+        _report(
+            UnknownHemisphereWarning,
+            experiment_ids,
+            f"{len(experiment_ids):,} of the selected experiments have no {' and '.join(names)} values: "
+            "their injected hemisphere is not known",
+            "Choose the hemisphere both, left or right to include them.",
+            missing=missing,
+        )
+
+
+def _relative(hemispheres: Iterable[MeasuredHemisphere]) -> list[MeasuredHemisphere]:
+    return [name for name in hemispheres if MEASURED_HEMISPHERES[name].is_relative]
+
+
+def report_undecided(connection: Connection, selection: Selection, *, missing: MissingPolicy) -> None:
     """Warn about experiments that may belong to a selection by their targets, which are not known.
 
     Raises
@@ -49,25 +115,34 @@ def report_unmeasured(connection: Connection, selection: Selection, *, missing: 
     SelectionError
         If the selection is not valid.
     """
-    unknown = unmeasured(connection, selection)
-    if unknown:
+    unknown = undecided(connection, selection)
+    if unknown.unmeasured:
         _report(
-            unknown,
-            f"{len(unknown):,} more experiments may match: their unionize tables are not in the store",
+            MissingUnionizesWarning,
+            unknown.unmeasured,
+            f"{len(unknown.unmeasured):,} more experiments may match: their unionize tables are not in the store",
             "Download them: bsv-store sync unionizes, with the same options but without --projecting-to\n"
             "(with --all if there are no other options).",
             missing=missing,
         )
-
-
-def _report(experiment_ids: Collection[int], message: str, hint: str, *, missing: MissingPolicy) -> None:
-    if missing == "error":
-        raise MissingDataError(
-            f"{message}: {listed_ids(experiment_ids)}",
-            hint=f"{hint}\nOr leave such experiments out (missing='leave_out').",
+    if unknown.without_side:
+        _report(
+            UnknownHemisphereWarning,
+            unknown.without_side,
+            f"{len(unknown.without_side):,} more experiments may match: their injected hemisphere is not known",
+            "Choose the target hemisphere both, left or right to include them.",
+            missing=missing,
         )
+
+
+def _report(
+    kind: type[LeftOutWarning], experiment_ids: Collection[int], message: str, hint: str, *, missing: MissingPolicy
+) -> None:
+    named = f"{message}: {listed_ids(experiment_ids)}"
+    if missing == "error":
+        raise MissingDataError(named, hint=f"{hint}\nOr leave such experiments out (missing='leave_out').")
     if missing == "leave_out":
-        warning = MissingUnionizesWarning(message, hint=hint, experiment_ids=experiment_ids)
+        warning = kind(named, hint=hint, experiment_ids=experiment_ids)
         warnings.warn(warning, stacklevel=_caller_level())
         return
     assert_never(missing)

@@ -5,16 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from bsv_store.averaging.grouping.grouping import coordinates_of
 from bsv_store.errors import InputError
+from bsv_store.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from bsv_store.averaging.grouping.assignment import CoordinateRange
+    from bsv_store.averaging.grouping.grouping import Grouping
     from bsv_store.averaging.inputs import Inputs, RecordedInputs
+    from bsv_store.vocabulary import Axis
 
 # Groups that an error lists.
 _LISTED = 12
+_MAX_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +79,42 @@ def group_number(groups: Sequence[GroupInfo], group: int | str, *, what: str) ->
     found = set()
     if isinstance(group, str):
         found |= {number for number, label in enumerate(labels) if label == group}
-        found |= {int(group)} if group.isdecimal() and int(group) < len(groups) else set()
+        # Python refuses to convert thousands of digits.
+        is_short = group.isdecimal() and len(group) <= _MAX_DIGITS
+        found |= {int(group)} if is_short and int(group) < len(groups) else set()
     elif not isinstance(group, bool) and group in range(len(groups)):
         found.add(int(group))
     if len(found) == 1:
         return found.pop()
     names = "; ".join(f"{number}: {label}" for number, label in enumerate(labels[:_LISTED]))
     more = f"; and {len(labels) - _LISTED} more" if len(labels) > _LISTED else ""
-    problem = f"{group!r} is both a label and a number of groups" if found else f"there is no group {group!r}"
+    both = f"{shown(group)} is both a label and a number of groups"
+    problem = both if found else f"there is no group {shown(group)}"
     raise InputError(f"{what}: {problem}", hint=f"Its groups are {names}{more}. Use the number of one, or its label.")
 
 
 def groups_of(inputs: Inputs | RecordedInputs) -> tuple[GroupInfo, ...]:
     """The groups of a version with these inputs."""
     return tuple(GroupInfo.of(group.number, group.label, group.ranges, group.experiment_ids) for group in inputs.groups)
+
+
+def empty_ranges(
+    grouping: Grouping, ranges: Mapping[str, NDArray[np.float64]]
+) -> dict[Axis, tuple[tuple[float, float], ...]]:
+    """See `DatasetVersion.empty_ranges`; ``ranges`` is the result of `DatasetVersion.group_ranges`."""
+    found: dict[Axis, tuple[tuple[float, float], ...]] = {}
+    for factor, suffix in zip(coordinates_of(grouping), ("", "_2"), strict=False):
+        # If crossed, a bin occurs once for each group along the other axis. A single group of all has no edges.
+        lower, upper = (_known(ranges[f"group_{name}{suffix}"]) for name in ("lower", "upper"))
+        if not lower:
+            continue
+        first, last = (factor.edges[0], factor.edges[-1]) if factor.edges else (lower[0], upper[-1])
+        gaps = zip([first, *upper], [*lower, last], strict=True)
+        if empty := tuple((low, high) for low, high in gaps if low < high):
+            found[factor.axis] = empty
+    return found
+
+
+def _known(values: NDArray[np.float64]) -> list[float]:
+    known: list[float] = np.unique(values[~np.isnan(values)]).tolist()
+    return known

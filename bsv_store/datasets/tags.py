@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets import table
-from bsv_store.datasets.refs import check_tag, parse_ref
+from bsv_store.datasets.refs import check_name, check_tag, parse_ref
 from bsv_store.errors import InputError, UnknownDatasetError
 
 if TYPE_CHECKING:
@@ -48,9 +48,13 @@ def remove_tag(database: Database, name: str, tag: str) -> None:
 
     Raises
     ------
+    InputError
+        If the name or the tag is not valid.
     UnknownDatasetError
         If the dataset does not have the tag.
     """
+    check_name(name)
+    check_tag(tag)
     with database.writing() as connection:
         if not table.delete_tag(connection, table.lock_dataset(connection, name), tag):
             raise UnknownDatasetError(f"the dataset {name!r} has no tag {tag!r}", hint="See `bsv-store dataset list`.")

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.averaging.grouping.grouping import axes_of, coordinates_of
+from bsv_store.averaging.grouping.grouping import axes_of
 from bsv_store.averaging.members import members_frame
 from bsv_store.averaging.units import describe_unit, rule_texts, unit_text
 from bsv_store.check import choice
+from bsv_store.datasets.groups import empty_ranges
 from bsv_store.datasets.listing import has_version
 from bsv_store.datasets.result.file import checked_stream, open_result
 from bsv_store.datasets.result.verified import read_part, unchanged
@@ -197,18 +198,7 @@ class DatasetVersion:
             Lower and upper end in um, ascending, adjacent bins joined; only axes that have any. Bins with explicit
             edges are groups even if they are empty, unless two groupings are crossed.
         """
-        ranges = self.group_ranges()
-        found: dict[Axis, tuple[tuple[float, float], ...]] = {}
-        for factor, suffix in zip(coordinates_of(self.recipe.grouping), ("", "_2"), strict=False):
-            # If crossed, a bin occurs once for each group along the other axis. A single group of all has no edges.
-            lower, upper = (_known(ranges[f"group_{name}{suffix}"]) for name in ("lower", "upper"))
-            if not lower:
-                continue
-            first, last = (factor.edges[0], factor.edges[-1]) if factor.edges else (lower[0], upper[-1])
-            gaps = zip([first, *upper], [*lower, last], strict=True)
-            if empty := tuple((low, high) for low, high in gaps if low < high):
-                found[factor.axis] = empty
-        return found
+        return empty_ranges(self.recipe.grouping, self.group_ranges())
 
     # -- voxels -------------------------------------------------------------------------------------------------------
 
@@ -481,6 +471,17 @@ class DatasetVersion:
                 hint="List the versions: bsv-store dataset list",
             ) from error
 
+    def _identity(self) -> tuple[Path, str, int, str, str]:
+        """The store and what never changes: neither the file, which may be written again, nor tags and checks."""
+        return self.files.root.resolve(), self.name, self.number, self.fingerprint, self.content_sha256
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the two are the same version of the same store, whenever they were looked up."""
+        return self._identity() == other._identity() if isinstance(other, DatasetVersion) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
     def __getstate__(self) -> dict[str, Any]:
         """Without the connection to the database, which cannot be pickled."""
         return {**self.__dict__, "database": None}
@@ -489,11 +490,6 @@ class DatasetVersion:
         groups, members = len(self.groups), len(self.experiments) - len(self.left_out)
         doubt = "" if self.origin.can_answer else f", {self.origin.standing}"
         return f"{type(self).__name__}({self.ref!r}, {groups} groups of {members} experiments, {self.quantity}{doubt})"
-
-
-def _known(values: NDArray[np.float64]) -> list[float]:
-    known: list[float] = np.unique(values[~np.isnan(values)]).tolist()
-    return known
 
 
 def _xarray() -> Any:

@@ -236,15 +236,17 @@ class Atlas:
         missing : {'error', 'leave_out'}
             What to do about experiments whose volume is missing or damaged. ``frame.attrs["without_volume"]`` lists the
             ids of those left out, ``frame.attrs["left_out"]`` the reason for each.
-            ``frame.attrs["without_hemisphere"]`` lists those whose injected hemisphere is asked for and not known.
+            ``frame.attrs["without_hemisphere"]`` lists those whose injected hemisphere is needed and not known, as an
+            `UnknownHemisphereWarning` does.
         progress : Progress, optional
 
         Returns
         -------
         pandas.DataFrame
             Columns experiment_id, structure_id, structure (acronym), hemisphere, voxels (of the structure, with data),
-            mean (NaN without voxels) and sum; by experiment id, ontology order and hemisphere. NaN where the hemisphere
-            depends on an injected hemisphere that is not known. ``frame.attrs["annotation"]`` names the annotation,
+            mean and sum; by experiment id, ontology order and hemisphere. Mean and sum are NaN without voxels, as of a
+            structure that is too small for the spacing, and where the hemisphere depends on an injected hemisphere that
+            is not known. ``frame.attrs["annotation"]`` names the annotation,
             ``frame.attrs["annotation_sha256"]`` is the hash of its array.
 
         Raises

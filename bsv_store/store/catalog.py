@@ -141,8 +141,9 @@ class Catalog:
         statistic : {'mean', 'median', 'n'}
             Over the experiments of a source; 'n' is their number.
         missing : {'leave_out', 'error'}
-            What to do about experiments whose unionize table is not in the store: leave them out with a
-            `MissingUnionizesWarning`, or raise `MissingDataError`.
+            What to do about experiments whose unionize table is not in the store, or whose injected hemisphere is
+            needed and not known: leave them out with a `MissingUnionizesWarning` or `UnknownHemisphereWarning`, or
+            raise `MissingDataError`.
 
         Returns
         -------
@@ -150,7 +151,8 @@ class Catalog:
             float64; rows (``source`` or ``experiment_id``) and columns (``hemisphere``, ``target``; ``target`` alone if
             one hemisphere is given as a string) in ontology order. 0 where the store has an experiment's table and the
             table has no row for the target (no overlap); NaN where the store has no table.
-            ``frame.attrs["without_unionizes"]`` lists the experiments without a table, which do not count.
+            ``frame.attrs["without_unionizes"]`` lists the experiments without a table, which do not count;
+            ``frame.attrs["without_hemisphere"]`` those that do not count in ipsilateral and contralateral columns.
 
         Raises
         ------

@@ -96,8 +96,8 @@ class Search:
 
         Columns: target (acronym of the target with the most signal) and the measure there, outside the injection site.
         The experiments are those of ``Selection(projecting_to=structures, ...)``;
-        ``frame.attrs["without_unionizes"]`` lists those that cannot be found because the store lacks their unionize
-        tables.
+        ``frame.attrs["without_unionizes"]`` lists those that cannot be found because their unionize tables are not in
+        the store, ``frame.attrs["without_hemisphere"]`` those for which ipsilateral and contralateral are not known.
 
         Parameters
         ----------
@@ -113,8 +113,9 @@ class Search:
         limit : int, optional
             Maximum number of rows to return.
         missing : {'leave_out', 'error'}
-            What to do about experiments whose unionize table is not in the store: leave them out with a
-            `MissingUnionizesWarning`, or raise `MissingDataError`.
+            What to do about experiments whose unionize table is not in the store, or whose injected hemisphere is
+            needed and not known: leave them out with a `MissingUnionizesWarning` or `UnknownHemisphereWarning`, or
+            raise `MissingDataError`.
         """
         from bsv_store.catalog.search.target import search_targets
 
@@ -182,7 +183,7 @@ class Search:
         Column: correlation (Pearson's r of the measure outside the injection site, over the structures of the set that
         lie in the domain; NaN if undefined). Allen does not publish its formula; this one may differ from it.
         ``frame.attrs["without_unionizes"]`` lists the experiments left out because their unionize tables are not in the
-        store.
+        store, ``frame.attrs["without_hemisphere"]`` those for which ipsilateral and contralateral are not known.
 
         Parameters
         ----------
@@ -200,13 +201,15 @@ class Search:
         limit : int, optional
             Maximum number of rows to return.
         missing : {'leave_out', 'error'}
-            What to do about experiments whose unionize table is not in the store: leave them out with a
-            `MissingUnionizesWarning`, or raise `MissingDataError`.
+            What to do about experiments whose unionize table is not in the store, or whose injected hemisphere is
+            needed and not known: leave them out with a `MissingUnionizesWarning` or `UnknownHemisphereWarning`, or
+            raise `MissingDataError`.
 
         Raises
         ------
         MissingDataError
-            If the store does not have the unionize table of the experiment.
+            If the store does not have the unionize table of the experiment, or its injected hemisphere is needed and
+            not known.
         InputError
             If fewer than two structures remain.
         """

@@ -198,8 +198,9 @@ class Store:
         selection : Selection or experiment ids, optional
             By default all experiments that are neither withdrawn nor on the exclusion list.
         missing : {'leave_out', 'error'}
-            What to do if experiments may match by their targets, but their unionize tables are not in the store: leave
-            them out with a `MissingUnionizesWarning`, or raise `MissingDataError`.
+            What to do if experiments may match by their targets, but their unionize tables are not in the store, or
+            their injected hemisphere is needed and not known: leave them out with a `MissingUnionizesWarning` or
+            `UnknownHemisphereWarning`, or raise `MissingDataError`.
 
         Raises
         ------
@@ -208,12 +209,12 @@ class Store:
         """
         from bsv_store.catalog.selection.resolve import resolve
         from bsv_store.catalog.selection.selection import selection_or_all
-        from bsv_store.catalog.without_unionizes import report_unmeasured
+        from bsv_store.catalog.without_unionizes import report_undecided
 
         policy = check.choice("missing", missing, MISSING_POLICIES).name
         with self.database.reading() as connection:
             ids = resolve(connection, selection_or_all(selection))
-            report_unmeasured(connection, selection_or_all(selection), missing=policy)
+            report_undecided(connection, selection_or_all(selection), missing=policy)
         return ids
 
     def experiments(
@@ -309,8 +310,8 @@ class Store:
         ------
         FormatError
             If the file is not a valid ontology. Nothing is stored then.
-        InputError
-            If many of the current structures are missing from it. Nothing is stored then.
+        IncompleteListError
+            If many of the current structures are missing from it, unless ``allow_shrinking``. Nothing is stored then.
         """
         from bsv_store.acquisition.ingest_files import ingest_structure_file
 
@@ -460,8 +461,8 @@ class Store:
         ------
         UpstreamError
             If the API cannot be reached or its reply is not valid. Nothing is stored then.
-        InputError
-            If many of the current structures are missing from it. Nothing is stored then.
+        IncompleteListError
+            If many of the current structures are missing from it, unless ``allow_shrinking``. Nothing is stored then.
         """
         from bsv_store.acquisition.sync import sync_structures
         from bsv_store.sources.allen import AllenClient
@@ -831,7 +832,7 @@ class Store:
         from bsv_store.averaging.grouping.grouping import as_grouping
         from bsv_store.averaging.recipe import Recipe
         from bsv_store.catalog.selection.selection import as_selection
-        from bsv_store.catalog.without_unionizes import report_unmeasured
+        from bsv_store.catalog.without_unionizes import report_undecided
         from bsv_store.datasets.aggregate import aggregate
 
         recipe = Recipe(
@@ -850,7 +851,7 @@ class Store:
         )
         if any(leaf.projecting_to is not None for leaf in recipe.selection.leaves()):
             with self.database.reading() as connection:
-                report_unmeasured(connection, recipe.selection, missing="leave_out")
+                report_undecided(connection, recipe.selection, missing="leave_out")
         return aggregate(
             self.database, self.files, recipe, name=name, progress=progress, executor=executor, workers=workers
         )
@@ -879,9 +880,9 @@ class Store:
     def _nonempty(self, selection: SelectionLike) -> tuple[int, ...]:
         from bsv_store.catalog.selection.resolve import resolve_nonempty
         from bsv_store.catalog.selection.selection import as_selection
-        from bsv_store.catalog.without_unionizes import report_unmeasured
+        from bsv_store.catalog.without_unionizes import report_undecided
 
         with self.database.reading() as connection:
             ids = resolve_nonempty(connection, as_selection(selection))
-            report_unmeasured(connection, as_selection(selection), missing="leave_out")
+            report_undecided(connection, as_selection(selection), missing="leave_out")
         return ids

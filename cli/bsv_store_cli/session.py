@@ -41,11 +41,11 @@ def require_experiments(store: Store, selection: Selection) -> tuple[int, ...]:
         If no experiment matches. The hint says why.
     """
     from bsv_store.catalog.selection.resolve import resolve_nonempty
-    from bsv_store.catalog.without_unionizes import report_unmeasured
+    from bsv_store.catalog.without_unionizes import report_undecided
 
     with store.database.reading() as connection:
         ids = resolve_nonempty(connection, selection)
-        report_unmeasured(connection, selection, missing="leave_out")
+        report_undecided(connection, selection, missing="leave_out")
     return ids
 
 

@@ -7,7 +7,14 @@ import pytest
 from numpy.typing import NDArray
 
 from bsv_store import Selection, Store
-from bsv_store.errors import DamagedFileError, EmptySelectionError, InputError, MissingDataError, UnknownStructureError
+from bsv_store.errors import (
+    DamagedFileError,
+    EmptySelectionError,
+    InputError,
+    MissingDataError,
+    UnknownHemisphereWarning,
+    UnknownStructureError,
+)
 from tests.datasets.world import BY_ID, IDS, MOP, SHAPE, VISL, VISP, VISUAL, add_annotation, add_volume, voxels
 
 VISUAL_IDS = (1, 2, 3, 4, 5)
@@ -68,8 +75,10 @@ def test_several_structures_and_hemispheres_in_order(annotated: Store) -> None:
         absolute = {"ipsilateral": injected, "contralateral": other}.get(side, side)
         count, total = expected(i, [VISP if name == "VISp" else MOP], absolute)
         assert table.loc[(i, name, side), "voxels"] == count
-        assert table.loc[(i, name, side), "sum"] == pytest.approx(total, rel=1e-12)
-    assert np.isnan(table.loc[(1, "MOp", "left"), "mean"])
+        known = total if count else np.nan
+        assert table.loc[(i, name, side), "sum"] == pytest.approx(known, rel=1e-12, nan_ok=True)
+    # No voxel, so nothing is known; not "no signal".
+    assert table.loc[(1, "MOp", "left"), ["mean", "sum"]].isna().all()
 
 
 def test_voxels_without_data_are_not_counted(annotated: Store) -> None:
@@ -92,7 +101,8 @@ def test_dense_volumes_are_read_as_well(annotated: Store) -> None:
 def test_a_hemisphere_that_depends_on_an_unknown_injection_is_nan(annotated: Store) -> None:
     with annotated.database.writing() as connection:
         connection.exec_driver_sql("UPDATE experiment SET injected_hemisphere = NULL WHERE id = 1")
-    frame = annotated.atlas.signal(Selection(ids=[1]), "VISp", hemisphere=["ipsilateral", "both"])
+    with pytest.warns(UnknownHemisphereWarning, match="have no ipsilateral values: .* not known: 1"):
+        frame = annotated.atlas.signal(Selection(ids=[1]), "VISp", hemisphere=["ipsilateral", "both"])
     assert frame["sum"].isna().tolist() == [True, False]
     assert frame["mean"].isna().tolist() == [True, False]
     assert frame.voxels.to_list()[0] == 0

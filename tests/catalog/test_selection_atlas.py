@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bsv_store import Selection, Store
-from bsv_store.catalog.selection.resolve import unmeasured
+from bsv_store.catalog.selection.resolve import undecided
 from bsv_store.catalog.structures import ancestry
 from bsv_store.catalog.tables.frames import injection_volumes
 from bsv_store.errors import SelectionError, UnknownStructureError
@@ -157,7 +157,7 @@ def test_some_experiments_project_and_some_do_not(atlas_psu: Store) -> None:
     strong = atlas_psu.select(Selection(projecting_to="CP", target_threshold=0.1))
     assert 0 < len(strong) < 40
     with atlas_psu.database.reading() as connection:
-        assert len(unmeasured(connection, Selection(projecting_to="CP"))) == 2995 - 40
+        assert len(undecided(connection, Selection(projecting_to="CP")).unmeasured) == 2995 - 40
 
 
 def test_target_without_records_is_refused(atlas_psu: Store) -> None:
@@ -169,7 +169,7 @@ def test_targets_are_not_judged_before_there_are_records(atlas_2020: Store) -> N
     # The lateral ventricle is outside the set, and measured.
     assert atlas_2020.select(Selection(projecting_to="VL")) == ()
     with atlas_2020.database.reading() as connection:
-        assert len(unmeasured(connection, Selection(projecting_to="VL"))) == 2992
+        assert len(undecided(connection, Selection(projecting_to="VL")).unmeasured) == 2992
 
 
 def test_target_outside_the_set_may_be_measured(atlas_psu: Store) -> None:

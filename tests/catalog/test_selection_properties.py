@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bsv_store import Selection, Store
-from bsv_store.catalog.selection.resolve import unmeasured
+from bsv_store.catalog.selection.resolve import undecided
 from bsv_store.errors import EmptySelectionError, ExcludedExperimentError, InputError, SelectionError
 from tests.catalog.small_catalog import (
     ALL_IDS,
@@ -344,7 +344,7 @@ def test_unmeasured_are_those_on_whom_the_answer_hangs(excluding_store: Store, s
     # Give one experiment without projections at a time all or none of them: does the model's answer move?
     selection = _include_excluded(selection)
     with excluding_store.database.reading() as connection:
-        doubtful = set(unmeasured(connection, selection))
+        doubtful = set(undecided(connection, selection).unmeasured)
     assert not doubtful & set(PROJECTIONS)
     if "projecting_to" not in selection.to_json():
         assert not doubtful

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from bsv_store import Selection, Store
-from bsv_store.catalog.selection.resolve import compile_selection, resolve_nonempty, unmeasured
+from bsv_store.catalog.selection.resolve import compile_selection, resolve_nonempty, undecided
 from bsv_store.catalog.selection.selection import MAX_DEPTH, MAX_PARTS
 from bsv_store.errors import EmptySelectionError, SelectionError, UnknownExperimentError, UnknownStructureError
 from bsv_store.models import Experiment
@@ -187,14 +187,14 @@ def test_target_that_is_never_measured_is_refused(small_store: Store) -> None:
 
 def test_unmeasured_names_those_that_might_belong(reading: Connection) -> None:
     to_cp = Selection(projecting_to="CP")
-    assert unmeasured(reading, Selection(injected_in="VIS")) == ()
-    assert unmeasured(reading, Selection(injected_in="VIS", projecting_to="CP")) == (1, 104, 202, 204)
-    assert unmeasured(reading, Selection(injected_in="VISp") - to_cp) == (1, 204)
-    assert unmeasured(reading, Selection(injected_in="VISp") & to_cp) == (1, 204)
-    assert unmeasured(reading, Selection(injected_in="VISp") | to_cp) == tuple(
+    assert undecided(reading, Selection(injected_in="VIS")).unmeasured == ()
+    assert undecided(reading, Selection(injected_in="VIS", projecting_to="CP")).unmeasured == (1, 104, 202, 204)
+    assert undecided(reading, Selection(injected_in="VISp") - to_cp).unmeasured == (1, 204)
+    assert undecided(reading, Selection(injected_in="VISp") & to_cp).unmeasured == (1, 204)
+    assert undecided(reading, Selection(injected_in="VISp") | to_cp).unmeasured == tuple(
         id_ for id_ in CURRENT_IDS if id_ not in (1, 101, 102, 103, 201, 204)
     )
-    assert unmeasured(reading, Selection(ids=[101, 102]) & to_cp) == ()
+    assert undecided(reading, Selection(ids=[101, 102]) & to_cp).unmeasured == ()
 
 
 # -- explicit ids -----------------------------------------------------------------------------------------------------

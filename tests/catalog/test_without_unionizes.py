@@ -1,4 +1,4 @@
-"""What the library says of experiments whose unionize tables are not in the store."""
+"""What the library says of experiments for which unionize tables do not give an answer."""
 
 from __future__ import annotations
 
@@ -6,9 +6,19 @@ import warnings
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from bsv_store import Selection, Store
-from bsv_store.errors import BsvStoreWarning, InputError, MissingDataError, MissingUnionizesWarning
+from bsv_store.catalog.database.models import Unionize, UnionizeCoverage
+from bsv_store.errors import (
+    BsvStoreWarning,
+    EmptySelectionError,
+    InputError,
+    MissingDataError,
+    MissingUnionizesWarning,
+    UnknownHemisphereWarning,
+)
+from tests.catalog.small_catalog import fill, unionize_rows
 
 TO_CP = Selection(projecting_to="CP")
 ASKED = {
@@ -27,7 +37,10 @@ def test_experiments_left_out_are_warned_about_once_a_call(small_store: Store, c
         found = call(small_store)
     (warning,) = caught
     assert isinstance(warning.message, MissingUnionizesWarning)
-    assert "their unionize tables are not in the store\nDownload them: bsv-store sync unionizes" in str(warning.message)
+    problem, hint = str(warning.message).split("\n", 1)
+    assert "their unionize tables are not in the store: " in problem
+    assert str(warning.message.experiment_ids[0]) in problem
+    assert hint.startswith("Download them: bsv-store sync unionizes")
     # The warning points at the caller, so that filters by module work.
     assert warning.filename == __file__
     attributes = getattr(found, "attrs", {})
@@ -57,3 +70,91 @@ def test_complete_data_give_no_warning(small_store: Store) -> None:
     small_store.search.targets("CP", selection=known, missing="error")
     assert small_store.select(known & TO_CP, missing="error") == (101, 102, 103)
     small_store.select(Selection(injected_in="VISp"), missing="error")
+
+
+# -- the injected hemisphere is not known ------------------------------------------------------------------------------
+
+RETINA = 109
+BOTH_KNOWN_AND_NOT = [101, 103, RETINA]
+RELATIVE = {
+    "matrix": lambda store, side, **options: store.catalog.matrix(
+        BOTH_KNOWN_AND_NOT, targets="CP", hemisphere=["both", side], **options
+    ),
+    "matrix by experiment": lambda store, side, **options: store.catalog.matrix(
+        BOTH_KNOWN_AND_NOT, rows="experiments", targets="CP", hemisphere=side, **options
+    ),
+    "targets": lambda store, side, **options: store.search.targets(
+        "CP", selection=BOTH_KNOWN_AND_NOT, hemisphere=side, **options
+    ),
+    "sources": lambda store, side: store.search.sources(
+        ["VIS", "retina"], selection=BOTH_KNOWN_AND_NOT, hemisphere=side
+    ),
+    "correlation": lambda store, side, **options: store.search.correlation(
+        101, selection=BOTH_KNOWN_AND_NOT, structure_set=184527634, hemisphere=side, **options
+    ),
+    "select": lambda store, side, **options: store.select(
+        Selection(ids=BOTH_KNOWN_AND_NOT, projecting_to="CP", target_hemisphere=side), **options
+    ),
+    "experiments": lambda store, side, **options: store.experiments(
+        Selection(ids=BOTH_KNOWN_AND_NOT, projecting_to="CP", target_hemisphere=side), **options
+    ),
+}
+WITH_MISSING = {name: call for name, call in RELATIVE.items() if name != "sources"}
+
+
+@pytest.fixture
+def with_retina(store: Store) -> Store:
+    """The small catalog with the rows of a retina experiment outside its injection site."""
+    with store.database.writing() as connection:
+        fill(connection)
+        own = [
+            {**row, "experiment_id": RETINA, "id": row["id"] + 1_000}
+            for row in unionize_rows()
+            if row["experiment_id"] == 101 and not row["is_injection"]
+        ]
+        connection.execute(insert(Unionize), own)
+        coverage = {"part": "projection", "snapshot_id": 1, "row_count": len(own), "content_sha256": "0" * 64}
+        connection.execute(insert(UnionizeCoverage).values(experiment_id=RETINA, **coverage))
+    return store
+
+
+@pytest.mark.parametrize("side", ["ipsilateral", "contralateral"])
+@pytest.mark.parametrize("call", RELATIVE.values(), ids=list(RELATIVE))
+def test_experiments_without_a_known_side_are_named_once_a_call(with_retina: Store, call: Any, side: str) -> None:
+    with pytest.warns(BsvStoreWarning) as caught:
+        found = call(with_retina, side)
+    (warning,) = caught
+    assert isinstance(warning.message, UnknownHemisphereWarning)
+    assert warning.message.experiment_ids == (RETINA,)
+    assert f"their injected hemisphere is not known: {RETINA}" in warning.message.message
+    # No unionize table tells the side of an eye.
+    assert "sync" not in str(warning.message)
+    assert warning.filename == __file__
+    assert getattr(found, "attrs", {}).get("without_hemisphere", [RETINA]) == [RETINA]
+
+
+@pytest.mark.parametrize("call", WITH_MISSING.values(), ids=list(WITH_MISSING))
+def test_sides_that_are_not_known_are_an_error_on_request(with_retina: Store, call: Any) -> None:
+    with pytest.raises(MissingDataError, match=rf"their injected hemisphere is not known: {RETINA}"):
+        call(with_retina, "ipsilateral", missing="error")
+
+
+@pytest.mark.parametrize("side", ["both", "left", "right"])
+@pytest.mark.parametrize("call", WITH_MISSING.values(), ids=list(WITH_MISSING))
+def test_hemispheres_that_are_not_relative_need_no_side(with_retina: Store, call: Any, side: str) -> None:
+    found = call(with_retina, side, missing="error")
+    assert getattr(found, "attrs", {}).get("without_hemisphere", []) == []
+
+
+def test_an_experiment_without_a_known_side_cannot_be_compared_by_side(with_retina: Store) -> None:
+    with pytest.raises(
+        MissingDataError, match=f"the injected hemisphere of experiment {RETINA} is not known"
+    ) as caught:
+        with_retina.search.correlation(RETINA, structure_set=184527634, hemisphere="ipsilateral")
+    assert "sync" not in str(caught.value)
+
+
+def test_a_selection_that_is_empty_for_want_of_a_side_says_so(with_retina: Store) -> None:
+    wish = Selection(ids=[RETINA], projecting_to="CP", target_hemisphere="ipsilateral")
+    with pytest.raises(EmptySelectionError, match="The injected hemisphere of 1 experiments"):
+        with_retina.catalog.matrix(wish, targets="CP")

@@ -109,12 +109,31 @@ def test_a_short_first_list_is_refused_without_a_terminal_and_asked_for_on_one(
         2, "has 12 experiments; Allen's list has about 3,000", "--allow-shrinking"
     )
     monkeypatch.setattr("bsv_store_cli.output.messages.is_interactive", lambda: True)
-    run("ingest", "experiments", file, store=store_location, stdin="n\n").refused(2, "Store it as the complete list?")
+    run("ingest", "experiments", file, store=store_location, stdin="n\n").refused(2, "Store it as complete?")
     with open_store(store_location) as store:
         assert store.select() == ()
     run("ingest", "experiments", file, store=store_location, stdin="y\n").succeeded()
     with open_store(store_location) as store:
         assert store.select() == ATLAS.experiment_ids
+
+
+def test_an_ontology_that_shrinks_is_refused_without_a_terminal_and_asked_for_on_one(
+    run: Runner, files: dict[str, Path], store_location: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = json.loads(files["structures"].read_text(encoding="utf-8"))
+    body["msg"] = [row for row in body["msg"] if row["parent_structure_id"] is None]
+    body["total_rows"] = body["num_rows"] = len(body["msg"])
+    part = tmp_path / "part_2024-01.json"
+    part.write_text(json.dumps(body), encoding="utf-8")
+    run("ingest", "structures", files["structures"], store=store_location).succeeded()
+    run("ingest", "structures", part, store=store_location).refused(2, "seems to be a part of it", "--allow-shrinking")
+    monkeypatch.setattr("bsv_store_cli.output.messages.is_interactive", lambda: True)
+    run("ingest", "structures", part, store=store_location, stdin="n\n").refused(2, "Store it as complete?")
+    with open_store(store_location) as store:
+        assert len(store.sql("SELECT id FROM structure WHERE withdrawn")) == 0
+    run("ingest", "structures", part, store=store_location, stdin="y\n").succeeded()
+    with open_store(store_location) as store:
+        assert len(store.sql("SELECT id FROM structure WHERE withdrawn")) > 20
 
 
 def test_a_list_that_shrinks_withdraws_nothing_unless_allowed(

@@ -27,12 +27,15 @@ from tests.datasets.world import (
     BY_ID,
     FACTS,
     IDS,
+    MOP,
     VISUAL,
+    Fact,
     add_unionizes,
     add_volume,
     ask,
     change_experiments,
     fill,
+    fill_with,
     forget_listed_volumes,
     voxels,
 )
@@ -424,3 +427,19 @@ def test_a_read_only_store_answers_what_it_has_and_writes_nothing(filled: Store)
 def test_no_experiment_in_any_group_is_an_error(filled: Store) -> None:
     with pytest.raises(RecipeError, match="belongs to a group"):
         ask(filled, grouping=by_coordinate("AP", edges=[1.0, 2.0]))
+
+
+def test_the_hint_about_an_unknown_side_is_no_download_that_cannot_help(store: Store) -> None:
+    # Equal halves, and no coordinate.
+    fill_with(store, [Fact(8, MOP, 4000, 0.0, 0.1), Fact(9, MOP, None, 0.1, 0.1)])
+    with pytest.raises(MissingDataError, match="the injected hemisphere is not known: 1 experiment, 9") as caught:
+        store.aggregate([8, 9], name="test", hemisphere_rule="fold_ipsilateral", bilateral_rule="larger_side")
+    assert "sync unionizes" not in str(caught.value)
+    assert "--hemisphere-rule none" in str(caught.value)
+
+
+def test_the_hint_about_an_unknown_side_names_the_table_that_may_tell_it(store: Store) -> None:
+    fill(store, volumes=[7], unionizes=[])
+    with pytest.raises(MissingDataError, match="the injected hemisphere is not known: 1 experiment, 7") as caught:
+        store.aggregate([7], name="test", hemisphere_rule="fold_ipsilateral")
+    assert "bsv-store sync unionizes --ids 7" in str(caught.value)

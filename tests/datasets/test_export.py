@@ -99,7 +99,7 @@ def test_no_file_is_written_if_one_of_the_groups_exists(version: DatasetVersion,
     assert len(version.export_groups(tmp_path / "mean.nrrd", overwrite=True)) == 2
 
 
-@pytest.mark.parametrize("group", [2, -1, "2", "AP", True, 0.5, ""])
+@pytest.mark.parametrize("group", [2, -1, "2", "AP", True, 0.5, "", "9" * 5_000, "\ud800"])
 def test_an_unknown_group_is_an_error_that_lists_the_groups(
     version: DatasetVersion, tmp_path: Path, group: int | str
 ) -> None:

@@ -24,7 +24,22 @@ def test_references_are_parsed(text: str, ref: DatasetRef) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "@3", "a@", "a@0", "a@3@4", "a@-1", "a@1.5", "a/../b@1", "a@Latest", "a@tag/x", "a@²"]
+    "text",
+    [
+        "",
+        "@3",
+        "a@",
+        "a@0",
+        "a@3@4",
+        "a@-1",
+        "a@1.5",
+        "a/../b@1",
+        "a@Latest",
+        "a@tag/x",
+        "a@²",
+        "a@" + "9" * 5_000,
+        "a@\ud800",
+    ],
 )
 def test_invalid_references_are_refused(text: str) -> None:
     with pytest.raises(InputError):

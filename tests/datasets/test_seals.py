@@ -20,9 +20,20 @@ from bsv_store.averaging.inputs import gather_inputs
 from bsv_store.averaging.recipe import Recipe
 from bsv_store.catalog.database import schema
 from bsv_store.catalog.ingest import ingest_unionizes
-from bsv_store.catalog.records import UNIONIZE_FIELDS, UnionizeTable
+from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_FIELDS, UnionizeTable
 from bsv_store.errors import BsvStoreError, DamagedCatalogError
-from tests.datasets.world import BY_ID, FACTS, IDS, STRUCTURES, add_volume, ask, change_experiments, fill
+from tests.datasets.world import (
+    BY_ID,
+    FACTS,
+    IDS,
+    MOP,
+    VISP,
+    add_unionizes,
+    add_volume,
+    ask,
+    change_experiments,
+    fill,
+)
 from tests.sealing import sealed_changes
 
 if TYPE_CHECKING:
@@ -39,10 +50,10 @@ RECIPE = Recipe(
 
 
 def add_projections(store: Store) -> None:
-    """Rows outside the injection: the root and two structures, in both hemispheres and their sum."""
+    """Rows outside the injection: two structures and those that contain them, in both hemispheres and their sum."""
     rows = []
     for fact in FACTS:
-        for structure, *_ in sorted(STRUCTURES):
+        for structure in (8, VISP, 669, MOP, ROOT_STRUCTURE_ID):
             for hemisphere in (1, 2, 3):
                 values = dict.fromkeys((column for _, column, _ in UNIONIZE_FIELDS), 0.0)
                 values |= {"experiment_id": fact.id, "structure_id": structure, "hemisphere_id": hemisphere}
@@ -173,6 +184,7 @@ def test_rows_that_another_program_changed_are_refused(whole: Store, statement: 
         "UPDATE unionize SET max_voxel_density = 0.5 WHERE structure_id = 385 AND experiment_id = 2",
         "UPDATE unionize_coverage SET content_sha256 = 'x' WHERE experiment_id = 2 AND part = 'injection'",
         "UPDATE experiment_revision SET payload = '{}' WHERE experiment_id = 2",
+        "UPDATE experiment_revision SET kind = 'csv' WHERE experiment_id = 2",
         "DELETE FROM snapshot_member WHERE revision_id = 1",
         "UPDATE source_snapshot SET upstream_date = '2030-01-01' WHERE what = 'experiments'",
         "UPDATE structure SET name = 'x' WHERE id = 669",
@@ -210,6 +222,27 @@ def test_damaged_rows_are_never_sealed_again(whole: Store) -> None:
         with pytest.raises(DamagedCatalogError):
             write()
     assert len(whole.catalog.verify().damage) == before
+
+
+def test_a_damaged_unionize_table_is_repaired_by_ingesting_it_again(whole: Store) -> None:
+    right = average(whole)
+    with whole.database.writing() as connection:
+        connection.execute(
+            text("UPDATE unionize SET projection_volume = projection_volume * 2 WHERE experiment_id = 3")
+        )
+        connection.execute(text("DELETE FROM unionize WHERE experiment_id = 5 AND hemisphere_id = 1"))
+    with pytest.raises(DamagedCatalogError, match="unionize tables") as caught:
+        average(whole, "again")
+    assert "bsv-store sync unionizes --refresh --ids 3" in str(caught.value.hint)
+    add_projections(whole)
+    add_unionizes(whole, IDS)
+    assert whole.catalog.verify().damage == ()
+    assert average(whole, "again").content_sha256 == right.content_sha256
+    # The rows are the same, so nothing was replaced.
+    assert whole.catalog.unionize_history(IDS) == []
+    snapshots = len(whole.catalog.snapshots())
+    add_projections(whole)
+    assert len(whole.catalog.snapshots()) == snapshots
 
 
 def test_a_new_list_repairs_damaged_experiments(whole: Store) -> None:

@@ -68,6 +68,14 @@ def test_a_tag_can_be_taken_off(two: Store) -> None:
     assert number(two, "test@1") == 1
 
 
+@pytest.mark.parametrize("bad", ["lone \ud800 surrogate", "caf\udce9", "nul \0", "x" * 5_000])
+def test_what_cannot_be_a_name_or_tag_cannot_be_taken_off(two: Store, bad: str) -> None:
+    with pytest.raises(InputError, match="not a valid tag"):
+        two.datasets.untag("test", bad)
+    with pytest.raises(InputError, match="not a valid dataset name"):
+        two.datasets.untag(bad, "paper")
+
+
 @pytest.mark.parametrize("name", ["3", "latest", "a/b", ""])
 def test_what_cannot_be_a_tag_is_refused(two: Store, name: str) -> None:
     with pytest.raises(InputError):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import getpass
+import pickle
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,19 @@ def test_versions_are_found_by_number_and_latest(filled: Store) -> None:
     assert (found.created_by, found.software) == (getpass.getuser(), first.software)
     np.testing.assert_array_equal(found.mean, first.mean)
     assert not np.array_equal(found.mean, second.mean)
+
+
+def test_a_version_is_equal_to_itself_however_it_was_obtained(filled: Store) -> None:
+    first = ask(filled)
+    copy = pickle.loads(pickle.dumps(first))
+    assert copy == first == filled.dataset("test@1")
+    assert len({first, copy, filled.dataset("test@1")}) == 1
+    filled.datasets.tag("test@1", "paper")
+    assert filled.dataset("test@paper") == first
+    add_volume(filled, 1, seed=3)
+    second = ask(filled)
+    assert second != first
+    assert first != "test@1"
 
 
 @pytest.mark.parametrize(

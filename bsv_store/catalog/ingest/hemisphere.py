@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Subquery, and_, case, func, null, or_, select, update
 
+from bsv_store.catalog.coverage import covered
 from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, Unionize, UnionizeCoverage
@@ -60,6 +61,16 @@ def experiments_with_wrong_sides(connection: Connection) -> list[int]:
     differs = or_(*(table.c[name].is_distinct_from(wanted.c[name]) for name in _COLUMNS))
     query = select(table.c.id).join(wanted, wanted.c.id == table.c.id).where(differs)
     return list(connection.scalars(query.order_by(table.c.id)))
+
+
+def sides_in_tables(connection: Connection, experiment_ids: Collection[int]) -> list[int]:
+    """Those of the experiments, ascending, whose side a unionize table that is not in the store may tell."""
+    query = select(Experiment.id).where(
+        id_in(connection, Experiment.id, experiment_ids),
+        Experiment.id.not_in(covered("injection")),
+        Experiment.primary_structure_id != RETINA_STRUCTURE_ID,
+    )
+    return list(connection.scalars(query.order_by(Experiment.id)))
 
 
 _COLUMNS = ("injected_hemisphere", "hemisphere_source", "injection_volume_left", "injection_volume_right")

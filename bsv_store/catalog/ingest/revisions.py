@@ -78,6 +78,11 @@ def damaged_snapshots(connection: Connection) -> list[str]:
     query = (
         select(SnapshotMember.snapshot_id, ExperimentRevision.experiment_id, ExperimentRevision.sha256)
         .join(ExperimentRevision, ExperimentRevision.id == SnapshotMember.revision_id)
+        # A record of another kind of list, or of a list that is not there, does not belong to it.
+        .join(
+            SourceSnapshot,
+            and_(SourceSnapshot.id == SnapshotMember.snapshot_id, SourceSnapshot.kind == ExperimentRevision.kind),
+        )
         .order_by(SnapshotMember.snapshot_id, ExperimentRevision.experiment_id)
     )
     found: dict[int, dict[int, tuple[str, str]]] = {}

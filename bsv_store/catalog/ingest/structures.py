@@ -21,7 +21,8 @@ from bsv_store.catalog.database.models import (
 from bsv_store.catalog.ingest.checks import canonical_json, check_fields, check_text, sha256_of
 from bsv_store.catalog.ingest.snapshot_log import IngestReport, find_same, record_snapshot, wait_for_turn
 from bsv_store.catalog.records import Ontology
-from bsv_store.errors import InputError
+from bsv_store.check import boolean
+from bsv_store.errors import IncompleteListError, InputError
 from bsv_store.text import listed, number_of
 
 # A fallback until a better graph is ingested: acronyms and names in this CSV have no commas.
@@ -91,9 +92,12 @@ def ingest_structures(
 
     Raises
     ------
+    IncompleteListError
+        If many of the current structures are missing from it, unless ``allow_shrinking``. Nothing is written then.
     InputError
-        If it is not a tree, is not the ontology of the store, or seems to be incomplete. Nothing is written then.
+        If it is not a tree, or is not the ontology of the store. Nothing is written then.
     """
+    boolean("allow_shrinking", allow_shrinking)
     _check(ontology, source)
     content_sha256 = _content_sha256(ontology)
     with database.writing() as connection:
@@ -162,7 +166,7 @@ def _lost(before: Mapping[int, _Node], ontology: Ontology) -> tuple[str, ...]:
 def _check_whole(before: Mapping[int, _Node], lost: Sequence[str], source: str) -> None:
     current = sum(not node.withdrawn for node in before.values())
     if len(lost) > max(_PLAUSIBLE_COUNT, _PLAUSIBLE_LOSS * current):
-        raise InputError(
+        raise IncompleteListError(
             f"{source} does not have {len(lost):,} of the {current:,} structures of the current ontology: "
             f"{listed(lost)}; it seems to be a part of it",
             hint="Use the complete ontology, or accept this one with --allow-shrinking (allow_shrinking=True).",

@@ -36,8 +36,8 @@ from bsv_store.catalog.tables.frames import (
     list_injection_volumes,
     same_injection_volume,
 )
-from bsv_store.catalog.unionize_seals import seal_unionizes
-from bsv_store.errors import InputError, UnknownExperimentError
+from bsv_store.catalog.unionize_seals import damaged_halves, seal_unionizes
+from bsv_store.errors import DamagedCatalogError, InputError, UnknownExperimentError
 from bsv_store.text import listed, number_of
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, UNIONIZE_PARTS, UnionizePart
 
@@ -83,6 +83,7 @@ def ingest_unionizes(
     For each experiment in the table, the halves in ``table.parts`` that are new are stored, all in one transaction.
     A half that differs from the stored one replaces it if it is from the API, if both have a date and it is newer, or
     if ``replace`` is True; the hash, size and origin of the replaced one stay in the table ``unionize_revision``.
+    One that is the same as the stored one is written again if the rows in the store have been damaged.
     Memory is about three times that of the rows, so pass a bounded number of experiments.
 
     Parameters
@@ -126,20 +127,20 @@ def ingest_unionizes(
             if not _is_stored(stored, (key, "injection"), halves.get((key, "injection")))
         }
         remarks = _check_volumes(new, listed_volumes, source, replace=replace)
-    if all(_is_stored(stored, half, content) for half, content in halves.items()):
+        damaged = _damaged(connection, stored)
+    if not damaged and all(_is_stored(stored, half, content) for half, content in halves.items()):
         return _report(database, table, kind, None, {"added": 0, "changed": 0, "unchanged": len(experiment_ids)})
     with database.writing() as connection:
         allowed = set(experiment_ids) if fence is None else set(fence(connection))
         lock_experiments(connection, experiment_ids)
         # Re-read under the lock.
         stored = _coverage(connection, experiment_ids)
-        changed = {
-            half: content
-            for half, content in halves.items()
-            if half[0] in allowed and not _is_stored(stored, half, content)
-        }
+        ours = {half: content for half, content in halves.items() if half[0] in allowed}
+        new_content = {half: content for half, content in ours.items() if not _is_stored(stored, half, content)}
+        repaired = _damaged(connection, stored) & (ours.keys() - new_content.keys())
         if not replace and kind != "api":
-            _refuse_older({half: stored[half] for half in changed if half in stored}, upstream_date, source)
+            _refuse_older({half: stored[half] for half in new_content if half in stored}, upstream_date, source)
+        changed = new_content | {half: ours[half] for half in repaired}
         outcome = _outcome(experiment_ids, stored, changed)
         snapshot_id = None
         if changed:
@@ -154,6 +155,7 @@ def ingest_unionizes(
                 changed=outcome["changed"],
                 upstream_date=upstream_date,
             )
+            _write_history(connection, {half: stored[half] for half in new_content if half in stored}, snapshot_id)
             _write(connection, table, changed, stored, snapshot_id, remarks)
     return _report(database, table, kind, snapshot_id, outcome)
 
@@ -320,6 +322,18 @@ def _coverage(connection: Connection, experiment_ids: Collection[int]) -> dict[_
     }
 
 
+def _damaged(connection: Connection, stored: Collection[_Half]) -> set[_Half]:
+    """Those of the stored halves whose rows differ from their seal."""
+    found: set[_Half] = set()
+    for experiment_id in sorted({experiment_id for experiment_id, _ in stored}):
+        try:
+            found.update((experiment_id, part) for part in damaged_halves(connection, experiment_id))
+        except DamagedCatalogError:
+            # A value that its column cannot have; which half it is in is not known.
+            found.update(half for half in stored if half[0] == experiment_id)
+    return found & set(stored)
+
+
 def _outcome(experiment_ids: Collection[int], stored: Collection[_Half], changed: Collection[_Half]) -> dict[str, int]:
     replaced = {experiment_id for experiment_id, part in changed if (experiment_id, part) in stored}
     added = {experiment_id for experiment_id, _ in changed} - replaced
@@ -336,7 +350,6 @@ def _write(
     remarks: Mapping[int, str],
 ) -> None:
     old = {half: stored[half] for half in sorted(changed) if half in stored}
-    _write_history(connection, old, snapshot_id)
     delete_rows(
         connection,
         table_of(Unionize),
@@ -358,7 +371,7 @@ def _write(
                 snapshot_id,
                 changed[half].row_count,
                 changed[half].sha256,
-                remarks.get(half[0]) if half[1] == "injection" else None,
+                _remark(half, changed[half], stored, remarks),
             )
             for half in sorted(changed)
         ],
@@ -366,6 +379,13 @@ def _write(
     seal_unionizes(connection, table.columns, changed)
     injected = {key for key, part in changed if part == "injection"}
     update_injected_hemispheres(connection, injected)
+
+
+def _remark(half: _Half, content: _Content, stored: Mapping[_Half, _Stored], remarks: Mapping[int, str]) -> str | None:
+    """What is overridden by storing a half; of the same rows as before, what was."""
+    if _is_stored(stored, half, content):
+        return stored[half].remark
+    return remarks.get(half[0]) if half[1] == "injection" else None
 
 
 def _write_history(connection: Connection, old: Mapping[_Half, _Stored], snapshot_id: int) -> None:

@@ -16,10 +16,10 @@ from bsv_store.catalog.selection.resolve import check_selection, resolve
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures
 from bsv_store.catalog.tables.frames import uncovered_among
-from bsv_store.catalog.without_unionizes import report_left_out
+from bsv_store.catalog.without_unionizes import report_left_out, report_without_side
 from bsv_store.check import choice
 from bsv_store.errors import InputError, MissingDataError
-from bsv_store.vocabulary import MISSING_POLICIES
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +42,7 @@ def search_correlation(
     """See :meth:`bsv_store.store.search.Search.correlation`."""
     check_limit(limit)
     policy = choice("missing", missing, MISSING_POLICIES).name
+    side = choice("hemisphere", hemisphere, MEASURED_HEMISPHERES).name
     with_excluded = any(leaf.include_excluded for leaf in selection.leaves())
     check_selection(connection, Selection(ids=[experiment_id], include_excluded=with_excluded))
     structures = _inside(connection, find_targets(connection, None, structure_set), domain)
@@ -51,20 +52,27 @@ def search_correlation(
             hint="Name a larger domain, or another set: 184527634 contains nearly all measured structures.",
         )
     ids = {*resolve(connection, selection), experiment_id}
-    signal = read_signal(connection, ids, structures, measure=measure, hemisphere=hemisphere)
+    signal = read_signal(connection, ids, structures, measure=measure, hemisphere=side)
     known = ~np.isnan(signal.values[:, 0])
     experiments, values = signal.experiment_ids[known], signal.values[known]
-    if experiment_id not in experiments:
+    without = uncovered_among(connection, ids, "projection")
+    if experiment_id in without:
         raise MissingDataError(
-            f"the unionize table of experiment {experiment_id}, or its injected hemisphere, is not in the store",
+            f"the unionize table of experiment {experiment_id} is not in the store",
             hint=f"Fetch it: bsv-store sync unionizes --ids {experiment_id}",
         )
-    without = uncovered_among(connection, ids, "projection")
+    if experiment_id not in experiments:
+        raise MissingDataError(
+            f"the injected hemisphere of experiment {experiment_id} is not known, so {side} values are not either",
+            hint="Choose the hemisphere both, left or right.",
+        )
     report_left_out(without, missing=policy)
+    without_side = report_without_side(connection, ids, [side], missing=policy)
     correlation = _correlated(values, values[experiments == experiment_id][0])
     others = experiments != experiment_id
     frame = found_frame(connection, experiments[others], {"correlation": correlation[others]}, limit=limit)
     frame.attrs["without_unionizes"] = list(without)
+    frame.attrs["without_hemisphere"] = without_side
     return frame
 
 

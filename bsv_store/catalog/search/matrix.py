@@ -22,7 +22,7 @@ from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures
 from bsv_store.catalog.tables.frames import uncovered_among
-from bsv_store.catalog.without_unionizes import report_left_out, report_unmeasured
+from bsv_store.catalog.without_unionizes import report_left_out, report_undecided, report_without_side
 from bsv_store.check import choice, several
 from bsv_store.errors import InputError
 from bsv_store.vocabulary import (
@@ -65,8 +65,9 @@ def projection_matrix(
     membership = _membership(connection, selection, sources)
     ids = [experiment for experiment, _ in membership]
     without = uncovered_among(connection, ids, "projection")
-    report_unmeasured(connection, selection, missing=policy)
+    report_undecided(connection, selection, missing=policy)
     report_left_out(without, missing=policy)
+    without_side = report_without_side(connection, ids, sides, missing=policy)
     signals = [read_signal(connection, ids, targeted, measure=measure, hemisphere=side) for side in sides]
     index: pd.Index
     if choice("rows", rows, MATRIX_ROWS).name == "experiments":
@@ -79,6 +80,7 @@ def projection_matrix(
         index = pd.Index([row.acronym for row in sourced], dtype=object, name="source")
     frame = pd.DataFrame(values, index=index, columns=_columns(hemisphere, sides, targeted))
     frame.attrs["without_unionizes"] = list(without)
+    frame.attrs["without_hemisphere"] = without_side
     return frame
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
+from bsv_store.catalog.coverage import covered
 from bsv_store.catalog.database.id_lists import id_in
-from bsv_store.catalog.database.models import Experiment, UnionizeCoverage
+from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.hemispheres import hemisphere_ids
 from bsv_store.catalog.structures import (
     StructureRef,
@@ -134,8 +135,7 @@ def find_targets(
 
 
 def _covered(connection: Connection, experiments: NDArray[np.int64]) -> NDArray[np.bool_]:
-    query = select(UnionizeCoverage.experiment_id).where(UnionizeCoverage.part == "projection")
-    return np.isin(experiments, np.array(connection.scalars(query).all(), dtype=np.int64))
+    return np.isin(experiments, np.array(connection.scalars(covered("projection")).all(), dtype=np.int64))
 
 
 def _injected(connection: Connection, experiments: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -14,6 +14,9 @@ from bsv_store.catalog.search.found import check_limit, find_named, found_frame,
 from bsv_store.catalog.search.signal import find_targets, read_signal
 from bsv_store.catalog.selection.resolve import resolve
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures
+from bsv_store.catalog.without_unionizes import report_without_side
+from bsv_store.check import choice
+from bsv_store.vocabulary import MEASURED_HEMISPHERES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,9 +44,13 @@ def search_sources(
         if domain is None
         else _outermost(connection, find_targets(connection, domain, None))
     )
-    signal = read_signal(connection, ids, measured, measure="projection_volume", hemisphere=hemisphere)
+    side = choice("hemisphere", hemisphere, MEASURED_HEMISPHERES).name
+    without_side = report_without_side(connection, ids, [side], missing="leave_out")
+    signal = read_signal(connection, ids, measured, measure="projection_volume", hemisphere=side)
     own = {"projection_volume": signal.values.sum(axis=1)}
-    return found_frame(connection, signal.experiment_ids, own, limit=limit)
+    frame = found_frame(connection, signal.experiment_ids, own, limit=limit)
+    frame.attrs["without_hemisphere"] = without_side
+    return frame
 
 
 def _outermost(connection: Connection, rows: Sequence[StructureRow]) -> list[StructureRow]:

@@ -13,9 +13,9 @@ from bsv_store.catalog.search.signal import read_signal
 from bsv_store.catalog.selection.resolve import resolve
 from bsv_store.catalog.structures import StructureRef
 from bsv_store.catalog.tables.frames import uncovered_among
-from bsv_store.catalog.without_unionizes import report_left_out
+from bsv_store.catalog.without_unionizes import report_left_out, report_without_side
 from bsv_store.check import choice
-from bsv_store.vocabulary import MEASURES, MISSING_POLICIES
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES, MISSING_POLICIES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +49,8 @@ def search_targets(
     ids = search_among(connection, selected, criteria)
     without = uncovered_among(connection, selected, "projection")
     report_left_out(without, missing=policy)
+    side = choice("hemisphere", hemisphere, MEASURED_HEMISPHERES).name
+    without_side = report_without_side(connection, selected, [side], missing=policy)
     signal = read_signal(connection, ids, rows, measure=measure, hemisphere=hemisphere)
     strongest = signal.values.argmax(axis=1)
     acronyms = np.array([row.acronym for row in rows], dtype=object)
@@ -58,4 +60,5 @@ def search_targets(
     }
     frame = found_frame(connection, signal.experiment_ids, own, limit=limit)
     frame.attrs["without_unionizes"] = list(without)
+    frame.attrs["without_hemisphere"] = without_side
     return frame

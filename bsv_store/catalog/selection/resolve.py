@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 from sqlalchemy import (
     ColumnElement,
@@ -31,6 +31,7 @@ from sqlalchemy import (
     true,
 )
 
+from bsv_store.catalog.coverage import covered
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import (
     Experiment,
@@ -39,7 +40,6 @@ from bsv_store.catalog.database.models import (
     StructureAncestor,
     TransgenicLine,
     Unionize,
-    UnionizeCoverage,
 )
 from bsv_store.catalog.hemispheres import hemisphere_ids
 from bsv_store.catalog.selection.criteria import (
@@ -57,6 +57,7 @@ from bsv_store.catalog.structures import StructureRef
 from bsv_store.catalog.tables.views import view
 from bsv_store.errors import EmptySelectionError, ExcludedExperimentError
 from bsv_store.text import listed
+from bsv_store.vocabulary import MEASURED_HEMISPHERES
 
 _SQUARE_UNDERFLOWS = 1e-150
 
@@ -148,11 +149,25 @@ def _empty(connection: Connection, selection: Selection) -> EmptySelectionError:
     return EmptySelectionError(f"no experiment matches {selection!r}", hint=_why_empty(connection, selection))
 
 
-def unmeasured(connection: Connection, selection: Selection) -> tuple[int, ...]:
-    """The ids, ascending, of experiments without unionize records that may change what is selected.
+class Undecided(NamedTuple):
+    """The ids, ascending, of experiments that may belong to a selection.
 
-    ``projecting_to`` can only be judged where an experiment's unionize records are in the store. With their records,
-    these experiments may belong to the selection, or (under ``-``) no longer belong to it.
+    Attributes
+    ----------
+    unmeasured : tuple of int
+        Their unionize records are not in the store.
+    without_side : tuple of int
+        Their records are there; their injected hemisphere is not known, and the target is relative to it.
+    """
+
+    unmeasured: tuple[int, ...]
+    without_side: tuple[int, ...]
+
+
+def undecided(connection: Connection, selection: Selection) -> Undecided:
+    """The experiments for which ``projecting_to`` cannot be judged, and that may change what is selected.
+
+    If more were known of them, they may belong to the selection, or (under ``-``) no longer belong to it.
 
     Raises
     ------
@@ -160,12 +175,15 @@ def unmeasured(connection: Connection, selection: Selection) -> tuple[int, ...]:
         See `compile_selection`.
     """
     if all(leaf.projecting_to is None for leaf in selection.leaves()):
-        return ()
+        return Undecided((), ())
     compiler = check_selection(connection, selection)
     at_most = compiler.condition(selection.node, match_unknown=True, invert_subtracted=True)
     at_least = compiler.condition(selection.node, match_unknown=False, invert_subtracted=True)
-    query = select(Experiment.id).where(at_most, not_(func.coalesce(at_least, false()))).order_by(Experiment.id)
-    return tuple(connection.scalars(query))
+    is_measured = Experiment.id.in_(covered("projection"))
+    query = select(Experiment.id, is_measured).where(at_most, not_(func.coalesce(at_least, false())))
+    rows = connection.execute(query.order_by(Experiment.id)).all()
+    unmeasured = tuple(key for key, measured in rows if not measured)
+    return Undecided(unmeasured, tuple(key for key, measured in rows if measured))
 
 
 def excluded_from(connection: Connection, selection: Selection) -> dict[int, str]:
@@ -274,7 +292,9 @@ class _Compiler:
             else:
                 condition = _compared(criterion, criterion.column, value)
             if name == "projecting_to" and match_unknown:
-                condition = or_(condition, Experiment.id.not_in(_covered()))
+                condition = or_(condition, Experiment.id.not_in(covered("projection")))
+                if MEASURED_HEMISPHERES[leaf.target_hemisphere].is_relative:
+                    condition = or_(condition, Experiment.injected_hemisphere.is_(None))
             yield condition
 
     def _ids(self, structures: Sequence[StructureRef]) -> list[int]:
@@ -348,10 +368,6 @@ def _comparison(criterion: Criterion, column: ColumnElement[Any], value: Any) ->
     assert_never(form)
 
 
-def _covered() -> Select[int]:
-    return select(UnionizeCoverage.experiment_id).where(UnionizeCoverage.part == "projection")
-
-
 def _line(_: _Compiler, leaf: Criteria) -> ColumnElement[bool]:
     names = leaf.line or ()
     options: list[ColumnElement[bool]] = []
@@ -423,11 +439,16 @@ def _why_empty(connection: Connection, selection: Selection) -> str:
 
 
 def _why_leaf_empty(connection: Connection, leaf: Criteria) -> str:
-    missing = unmeasured(connection, Selection.of(leaf))
-    if missing:
+    unknown = undecided(connection, Selection.of(leaf))
+    if unknown.unmeasured:
         return (
-            f"The unionize tables of {len(missing):,} experiments that match otherwise are not in the store: "
-            "`bsv-store sync unionizes` with the same selection, without --projecting-to."
+            f"The unionize tables of {len(unknown.unmeasured):,} experiments that match otherwise are not in the store:"
+            " `bsv-store sync unionizes` with the same selection, without --projecting-to."
+        )
+    if unknown.without_side:
+        return (
+            f"The injected hemisphere of {len(unknown.without_side):,} experiments that match otherwise is not known: "
+            "choose 'both', 'left' or 'right' as the target hemisphere."
         )
     removed = excluded_from(connection, Selection.of(leaf))
     if removed:

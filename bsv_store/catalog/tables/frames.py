@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Select, false, func, select, true
 
+from bsv_store.catalog.coverage import covered
 from bsv_store.catalog.database.id_lists import id_in
-from bsv_store.catalog.database.models import Experiment, Structure, StructureAncestor, Unionize, UnionizeCoverage
+from bsv_store.catalog.database.models import Experiment, Structure, StructureAncestor, Unionize
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_COLUMNS
 from bsv_store.catalog.selection.resolve import compile_selection, compile_with_exclusions
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, find_structures
 from bsv_store.catalog.tables.table import Table
 from bsv_store.catalog.tables.views import VIEWS, view
-from bsv_store.catalog.without_unionizes import report_unmeasured
+from bsv_store.catalog.without_unionizes import report_undecided
 from bsv_store.check import boolean, choice
 from bsv_store.errors import MissingDataError
 from bsv_store.text import listed, number_of
@@ -55,7 +56,7 @@ def experiments_table(connection: Connection, selection: Selection, *, missing: 
     experiments = view("experiments")
     query = select(*experiments.c).where(experiments.c.experiment_id.in_(compile_selection(connection, selection)))
     rows = connection.execute(query.order_by(experiments.c.experiment_id)).all()
-    report_unmeasured(connection, selection, missing=policy)
+    report_undecided(connection, selection, missing=policy)
     kinds = {described.name: _DTYPES[described.kind] for described in VIEWS["experiments"].columns}
     dtypes = {**kinds, "experiment_id": "int64", "primary_structure_id": "int64", "withdrawn": "bool"}
     return Table(tuple(dtypes), tuple(dtypes.values()), rows)
@@ -235,8 +236,7 @@ def uncovered_among(connection: Connection, experiment_ids: Collection[int], par
 
 
 def _uncovered(connection: Connection, wanted: Select[int], part: UnionizePart) -> tuple[int, ...]:
-    covered = select(UnionizeCoverage.experiment_id).where(UnionizeCoverage.part == part)
-    query = select(Experiment.id).where(Experiment.id.in_(wanted), Experiment.id.not_in(covered))
+    query = select(Experiment.id).where(Experiment.id.in_(wanted), Experiment.id.not_in(covered(part)))
     return tuple(connection.scalars(query.order_by(Experiment.id)))
 
 

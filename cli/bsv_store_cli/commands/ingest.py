@@ -42,9 +42,7 @@ def ingest() -> None:
     metavar="YYYY-MM-DD",
     help="Date of the ontology.  [default: the date in the file's name, else older than all with a date]",
 )
-@click.option(
-    "--allow-shrinking", is_flag=True, help="Accept an ontology from which many current structures are missing."
-)
+@ALLOW_SHRINKING
 @format_option
 def structures(
     files: tuple[Path, ...], upstream_date: datetime | None, allow_shrinking: bool, output_format: str
@@ -52,13 +50,15 @@ def structures(
     """Store the structure ontology.
 
     Known formats: AllenSDK's structures.json, the API's nested and flat structure graph, allenCCF's CSV. An ontology
-    that is older than the current one is kept as history.
+    that is older than the current one is kept as history. One that seems to be a part is refused; on a terminal you are
+    asked.
     """
     day: date | None = upstream_date.date() if upstream_date else None
     _ingest(
         files,
         lambda store, file: store.ingest_structures(file, upstream_date=day, allow_shrinking=allow_shrinking),
         output_format,
+        allowing_parts=lambda store, file: store.ingest_structures(file, upstream_date=day, allow_shrinking=True),
     )
 
 
@@ -183,7 +183,7 @@ def _ingest_each(
                         progress.advance()
             # Not while the bar is drawn, which would hide the question.
             for file, part in parts:
-                if ingest_part is not None and confirmed(f"{part.message}.", "Store it as the complete list?"):
+                if ingest_part is not None and confirmed(f"{part.message}.", "Store it as complete?"):
                     done.append(ingest_part(store, file))
                 else:
                     refused.append(part)

@@ -43,9 +43,7 @@ def sync() -> None:
 
 
 @sync.command()
-@click.option(
-    "--allow-shrinking", is_flag=True, help="Accept an ontology from which many current structures are missing."
-)
+@ALLOW_SHRINKING
 @API_URL
 @format_option
 def structures(allow_shrinking: bool, api_url: str | None, output_format: str) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ALLOW_SHRINKING = click.option(
     "--allow-shrinking",
     is_flag=True,
-    help="Accept a list that seems to be a part: without many of the experiments that the store has, or much shorter "
+    help="Accept a list that seems to be a part: without many of the entries that the store has, or much shorter "
     "than Allen's.",
 )
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from bsv_store.catalog.ingest import ingest_structures
 from bsv_store.catalog.records import Ontology, StructureRecord
-from bsv_store.errors import InputError
+from bsv_store.errors import IncompleteListError, InputError
 from tests.catalog.ingest.conftest import small_ontology
 from tests.catalog.ingest.dump import dump, rows
 
@@ -169,7 +169,7 @@ def test_a_part_of_the_ontology_is_refused_unless_it_is_allowed(
     path.write_text(json.dumps([row for row in structures if len(row["structure_id_path"]) <= 5]), "utf-8")
 
     for day in (None, date(2024, 1, 1)):
-        with pytest.raises(InputError, match="does not have 1,133 of the 1,327 structures") as caught:
+        with pytest.raises(IncompleteListError, match="does not have 1,133 of the 1,327 structures") as caught:
             store.ingest_structures(path, upstream_date=day)
         assert "--allow-shrinking" in str(caught.value)
     assert len(rows(catalog, CURRENT)) == 1327

@@ -17,6 +17,9 @@ from bsv_store.errors import IncompleteTableError, InputError
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+# What is left out is tested in test_without_unionizes.py.
+pytestmark = pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
+
 EXPERIMENT = 100141219
 NEVER_MEASURED = ("ENTmv", "SCig-a", "SCig-b", "SCig-c", "im", "smd", "grf", "mtV")
 MEASURED_OUTSIDE_THE_SET = ("root", "VS", "VL", "V3", "AQ", "V4", "V4r", "c")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from bsv_store.formats.table import IMAGE_FORMATS
-from bsv_store.text import listed_ids
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES
 from bsv_store_cli.help import Command, RowChoice, SectionedCommand
 from bsv_store_cli.options.export import format_lines, like_allen_option
@@ -139,6 +138,3 @@ def regions(
     without = len(frame.attrs["without_volume"])
     left_out = f"; {without:,} left out" if without else ""
     note(f"{number_of(frame['experiment_id'].nunique(), 'experiment')}{left_out}")
-    if unknown := frame.attrs["without_hemisphere"]:
-        experiments = number_of(len(unknown), "experiment")
-        note(f"The injected hemisphere is not known for {experiments}: {listed_ids(unknown)}.")
