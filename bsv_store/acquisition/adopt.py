@@ -24,6 +24,7 @@ from bsv_store.catalog.database.models import SourceSnapshot, UnionizeCoverage
 from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures, ingest_unionizes
 from bsv_store.catalog.ingest.hemisphere import lock_experiments
 from bsv_store.catalog.volumes import find_volumes, record_volume
+from bsv_store.check import boolean
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import DamagedFileError, FormatError, ImplausibleVolumeError, InputError
 from bsv_store.formats.density_zip import read_density_raw
@@ -135,6 +136,7 @@ def adopt_cache(
     folder: Path,
     *,
     experiment_ids: Collection[int] | None = None,
+    allow_shrinking: bool = False,
     progress: Progress | None = None,
 ) -> AdoptReport:
     """Adopt a cache folder of Brain Street View or AllenSDK.
@@ -147,6 +149,8 @@ def adopt_cache(
     folder : pathlib.Path
     experiment_ids : collection of int, optional
         Adopt only the lists and the files of these experiments. By default all files.
+    allow_shrinking : bool
+        Accept lists from which many current structures or experiments are missing.
     progress : Progress, optional
 
     Raises
@@ -164,7 +168,8 @@ def adopt_cache(
             unionizes=tuple(file for file in scan.unionizes if file.experiment_id in experiment_ids),
             volumes=tuple(file for file in scan.volumes if file.experiment_id in experiment_ids),
         )
-    return _Adoption(database, files, scan, progress or NO_PROGRESS).run()
+    shrinking = boolean("allow_shrinking", allow_shrinking)
+    return _Adoption(database, files, scan, progress or NO_PROGRESS, shrinking).run()
 
 
 def _by_evidence(file: CacheFile) -> tuple[int, bool, Path]:
@@ -180,6 +185,7 @@ class _Adoption:
     files: StoreFiles
     scan: CacheScan
     progress: Progress
+    allow_shrinking: bool
     refused: list[SkippedFile] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     unionizes: int = 0
@@ -247,14 +253,22 @@ class _Adoption:
 
     def _adopt_structures(self, path: Path) -> IngestReport:
         ontology = read_structures(file_bytes(path), what=str(path))
-        return ingest_structures(self.database, ontology, source=self._source(path), kind="file")
+        return ingest_structures(
+            self.database,
+            ontology,
+            source=self._source(path),
+            kind="file",
+            allow_shrinking=self.allow_shrinking,
+        )
 
     def _adopt_experiments(self, path: Path) -> IngestReport:
         # The date of the list is unknown, because copying a cache changes the times of its files.
         for manifest in sorted(path.parent.glob("*manifest.json")):
             refuse_old_cache(file_bytes(manifest), what=str(manifest))
         experiments = read_experiments(file_bytes(path), what=str(path))
-        return ingest_experiments(self.database, experiments, source=self._source(path))
+        return ingest_experiments(
+            self.database, experiments, source=self._source(path), allow_shrinking=self.allow_shrinking
+        )
 
     def _adopt_unionizes(self, file: CacheFile) -> None:
         check_known(self.database, [file.experiment_id])
@@ -290,17 +304,39 @@ class _Adoption:
         check_known(self.database, [file.experiment_id])
         self.judge.learn([file.experiment_id])
         with ExitStack() as stack:
-            new = self._published(file, self._read(file, stack))
+            volume = self._read(file, stack)
+            stored = self._stored(file, volume)
+            new, reason = self._published(file, volume, stored)
         if new is None:
             self.present += 1
             return
         checkpoint("adopt:published")
         with self.database.writing() as connection:
             lock_experiments(connection, [file.experiment_id])
-            replaced = record_volume(connection, new)
+            current = find_volumes(
+                connection, [file.experiment_id], kind=new.kind, spacing_um=new.layout.grid.spacing_um
+            ).get(file.experiment_id)
+            if current is not None and (stored is None or current.path != stored.path):
+                meanwhile, replaced = current, None
+            else:
+                meanwhile, replaced = None, record_volume(connection, new)
         checkpoint("adopt:committed")
+        if meanwhile is not None:
+            # Another process has stored one with which this one was not compared.
+            if meanwhile.path != new.path:
+                self.files.trash(new.path)
+            if meanwhile.layout.array_sha256 == new.layout.array_sha256:
+                self.present += 1
+                return
+            raise InputError(
+                f"{file.path} was not adopted: another process has stored the {new.kind} at "
+                f"{new.layout.grid.spacing_um} um of experiment {file.experiment_id} meanwhile",
+                hint="Run the command again to compare the two.",
+            )
         if replaced is not None:
             self.files.trash(replaced)
+        if reason is not None:
+            self.replaced.append(SkippedFile(file.path, reason))
         self.judge.record(new)
         self.volumes += 1
         self._count_bytes(file.path)
@@ -321,8 +357,12 @@ class _Adoption:
         self.size_bytes += size
         self.progress.advance(0, size_bytes=size)
 
-    def _published(self, file: CacheFile, volume: Volume | SpooledVolume) -> VolumeFile | None:
-        """The published file of a volume; None if the store has the same volume with a complete file.
+    def _published(
+        self, file: CacheFile, volume: Volume | SpooledVolume, stored: VolumeFile | None
+    ) -> tuple[VolumeFile | None, str | None]:
+        """The published file of a volume, and why it replaces the stored one, if it does.
+
+        The file is None if the store has the same volume with a complete file.
 
         Raises
         ------
@@ -331,10 +371,10 @@ class _Adoption:
         InputError
             If the store has another volume and nothing tells that this one is better.
         """
-        stored = self._stored(file, volume)
+        why = None
         is_same = stored is not None and stored.layout.array_sha256 == slabs_sha256(volume)
         if is_same and stored is not None and has_complete_file(self.files, stored):
-            return None
+            return None, None
         verdict = self._checked(file, volume)
         if stored is not None and not is_same:
             reason = self._reason_to_replace(verdict, stored)
@@ -345,10 +385,9 @@ class _Adoption:
                     f"with {verdict.summary()}",
                     hint="Download the current volume from the Allen API: `bsv-store fetch --refresh`.",
                 )
-            self.replaced.append(
-                SkippedFile(file.path, f"replaces the {volume.kind} from {stored.source}, of which {reason}")
-            )
-        return publish_volume(self.files, volume, experiment_id=file.experiment_id, source=self._source(file.path))
+            why = f"replaces the {volume.kind} from {stored.source}, of which {reason}"
+        source = self._source(file.path)
+        return publish_volume(self.files, volume, experiment_id=file.experiment_id, source=source), why
 
     def _checked(self, file: CacheFile, volume: Volume | SpooledVolume) -> Verdict:
         verdict = self.judge.judge(file.experiment_id, facts_of(volume))

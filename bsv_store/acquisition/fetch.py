@@ -86,7 +86,8 @@ def fetch_volumes(
 ) -> FetchReport:
     """Download the missing volumes of experiments.
 
-    A volume counts as present if it is recorded and has a file of the recorded size. Downloads that fail are listed in
+    A volume counts as present if it is recorded and has a file of the recorded size; whether it still agrees with what
+    is known of its experiment is not checked again (see `check_volumes`). Downloads that fail are listed in
     the report; the others are stored. If the server cannot be reached, the run stops after a few failures, and the
     report counts what was not attempted. If several processes fetch the same experiments at once, each volume is
     downloaded once.

@@ -120,6 +120,22 @@ def structure_mask(
     InputError
         If structures is empty, no voxel belongs to them, or the hemisphere or spacing is not valid.
     """
+    mask, _ = _mask_with_annotation(
+        database, files, structures, spacing_um=spacing_um, hemisphere=hemisphere, descendants=descendants
+    )
+    return mask
+
+
+def _mask_with_annotation(
+    database: Database,
+    files: StoreFiles,
+    structures: StructureRef | Sequence[StructureRef],
+    *,
+    spacing_um: int,
+    hemisphere: str,
+    descendants: bool,
+) -> tuple[NDArray[np.bool_], AnnotationFile]:
+    """The mask of structures, and the annotation from which it was made."""
     side = absolute_hemisphere(hemisphere)
     with database.reading() as connection:
         rows = named_structures(find_structures(connection, references(structures)))
@@ -128,10 +144,11 @@ def structure_mask(
         parents = [row.parent_structure_id for row in rows if row.parent_structure_id is not None]
         above = [row.acronym for row in find_structures(connection, sorted(set(parents)))]
         ids |= below if descendants else set()
-    with annotation_of(database, files, spacing_um) as annotation:
+    file = stored_annotation(database, spacing_um)
+    with opened_annotation(files, file) as annotation:
         mask = mask_of(annotation, ids, hemisphere=side)
         if mask.any():
-            return mask
+            return mask, file
         where = "" if side == "both" else f" on the {side}"
         if not descendants and mask_of(annotation, below, hemisphere=side).any():
             hint = "Voxels are assigned to the finest structures: include the descendants."
@@ -174,7 +191,7 @@ def export_mask(
     # Checked before the mask is computed.
     chosen = checked_format(target, IMAGE_FORMATS, options={"like_allen": like_allen})
     check_target(target, overwrite=overwrite, marker=chosen.marker)
-    mask = structure_mask(
+    mask, annotation = _mask_with_annotation(
         database, files, structures, spacing_um=spacing_um, hemisphere=hemisphere, descendants=descendants
     )
     title = mask_title(structures, hemisphere)
@@ -186,7 +203,7 @@ def export_mask(
         name=title,
         content="mask",
         like_allen=like_allen,
-        facts=annotation_facts(stored_annotation(database, spacing_um)),
+        facts=annotation_facts(annotation),
     )
     write_file(image, target, IMAGE_FORMATS, overwrite=overwrite)
 

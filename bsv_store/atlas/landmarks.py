@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,17 +12,11 @@ from bsv_store.vocabulary import AnnotationOrigin
 from bsv_store.volumes.annotation import Annotation
 from bsv_store.volumes.grid import EXTENT_UM, MIDLINE_UM
 
-ALLEN_SHA256: Mapping[str, str] = MappingProxyType(
-    {
-        "36ed7e196bc41a850071246ed1d182f6331157df3a51b1145144848874025ad3": "annotation_25.nrrd of ccf_2017",
-        "ea3fcf059cd9c43082af8392d5c14e1381ea3f5d19986b63722c048c7da80f7c": "every second voxel of it, at 50 um",
-        "5d3acaa11e6b466c53e4e8a364a39700f6faf1f61067dfe9161090ddc63739e8": "every fourth voxel of it, at 100 um",
-    }
-)
-"""``array_sha256`` of Allen's annotation of 2017, computed from the file at 25 um.
+ALLEN_25UM_SHA256 = "36ed7e196bc41a850071246ed1d182f6331157df3a51b1145144848874025ad3"
+"""``array_sha256`` of Allen's annotation of 2017 at 25 um; those of Allen's files at other spacings are not known.
 
-SHA-256 of that file, also published at https://github.com/BICCN/cell-locator (Documentation/reference-atlases.md):
-c620cbcc562183e4dcd40250d440130501781f74b41de35b1c1bdabace290c42.
+SHA-256 of the file ``annotation_25.nrrd``, also published at https://github.com/BICCN/cell-locator
+(Documentation/reference-atlases.md): c620cbcc562183e4dcd40250d440130501781f74b41de35b1c1bdabace290c42.
 """
 
 _MIRRORED_SHA256 = "ef0f271fe419e6458be28e0c0272ebc688b73fc87860a29d255767ee2b634c2b"
@@ -114,8 +106,9 @@ _VOLUME_TOLERANCE = 0.25
 # With fewer landmarks an annotation is of another ontology, such as the synthetic atlas.
 _COMPARABLE = 0.5
 _ALIKE = 0.9
-# Allen's files contain every n-th voxel of the one at 10 um, the first of each cell. Therefore structures lie right of
-# where they lie at 10 um: by 5 um at 25 um, 20 um at 50 um and 45 um at 100 um, and left of it if ML is reversed.
+# Allen's files are reported to contain every n-th voxel of the one at 10 um, the first of each cell. Structures then
+# lie right of where they lie at 10 um: by 5 um at 25 um (as measured), 20 um at 50 um and 45 um at 100 um, and left of
+# it if ML is reversed.
 _SHIFT_VOXELS = 0.3
 
 
@@ -153,7 +146,7 @@ class _Measured:
 
 
 def identify(annotation: Annotation, *, what: str) -> Identity:
-    """Whether an annotation is Allen's, by its content, or else by its landmarks.
+    """Whether an annotation is Allen's, by its content at 25 um, or else by its landmarks.
 
     Reversed axes are recognized by the landmarks. Left and right are nearly symmetric in Allen's annotation: only where
     sampling has shifted it by a quarter of a voxel or more can a reversed ML axis be told.
@@ -169,7 +162,7 @@ def identify(annotation: Annotation, *, what: str) -> Identity:
     FrameError
         If it is Allen's annotation with one or more axes reversed.
     """
-    if annotation.array_sha256 in ALLEN_SHA256:
+    if annotation.array_sha256 == ALLEN_25UM_SHA256:
         return Identity("allen")
     if annotation.array_sha256 == _MIRRORED_SHA256:
         raise _reversed(what, ("ML",), "its content is that of Allen's with left and right exchanged")

@@ -1,4 +1,4 @@
-"""Re-saved files of numbers in the form of the original: gzip, blank lines, quotes, other delimiters, decimal commas.
+"""Re-saved CSV files of numbers in the form of the original: blank lines, quotes, other delimiters, decimal commas.
 
 Spreadsheets and scripts write the same table in other ways. What has one meaning is read; the rest is refused.
 """
@@ -6,57 +6,19 @@ Spreadsheets and scripts write the same table in other ways. What has one meanin
 from __future__ import annotations
 
 import csv
-import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from bsv_store.errors import FormatError
-from bsv_store.formats.fields import DAMAGED_HINT, quoted
-
-_GZIP = b"\x1f\x8b"
-_GZIP_WINDOW = 16 + zlib.MAX_WBITS
-_LIMIT_BYTES = 1 << 30
-_DELIMITERS = (",", ";", "\t")
+from bsv_store.formats.fields import DAMAGED_HINT, DELIMITERS, delimiter_of, quoted
 
 
-def unzipped(body: bytes, *, what: str) -> bytes:
-    """The content of a gzip body, which may have several members; other bodies are returned unchanged.
-
-    Raises
-    ------
-    FormatError
-        If it is truncated or damaged, or its content has more than 1 GiB.
-    """
-    parts: list[bytes] = []
-    room = _LIMIT_BYTES
-    # Zeros after the last member are padding.
-    while body.startswith(_GZIP):
-        member = zlib.decompressobj(_GZIP_WINDOW)
-        try:
-            parts.append(member.decompress(body, room))
-        except zlib.error as error:
-            raise FormatError(f"{what} is a damaged gzip file: {error}", hint=DAMAGED_HINT) from error
-        room -= len(parts[-1])
-        if not member.eof:
-            if room <= 0:
-                raise FormatError(f"{what} has more than {_LIMIT_BYTES >> 20:,} MiB of content")
-            raise FormatError(f"{what} is a truncated gzip file", hint=DAMAGED_HINT)
-        body = member.unused_data.lstrip(b"\0")
-        if not body:
-            return b"".join(parts)
-        if not body.startswith(_GZIP):
-            raise FormatError(f"{what} is a damaged gzip file: other data follow it", hint=DAMAGED_HINT)
-    return body
-
-
-def plain_lines(text: str, needed: Collection[str], *, what: str) -> list[str]:
+def plain_lines(text: str, *, what: str) -> list[str]:
     """The lines of a CSV file, the header first, with cells separated by commas and without quotes.
 
     Parameters
     ----------
     text : str
         Ends with a line end.
-    needed : collection of str
-        Columns by which the delimiter is recognized.
 
     Raises
     ------
@@ -64,11 +26,11 @@ def plain_lines(text: str, needed: Collection[str], *, what: str) -> list[str]:
         If a quoted cell contains the delimiter, or decimal commas cannot be told from other commas.
     """
     lines = text.replace("\r\n", "\n").strip("\n").split("\n")
-    while lines and not lines[0].strip(" ,;\t"):
+    while lines and not lines[0].strip("".join((" ", *DELIMITERS))):
         del lines[0]
     if not lines:
         raise FormatError(f"{what} is empty", hint=DAMAGED_HINT)
-    delimiter = _delimiter(lines[0], needed)
+    delimiter = delimiter_of(lines[0])
     if '"' in text:
         lines = _unquoted(lines, delimiter, what=what)
     if delimiter == ",":
@@ -82,11 +44,6 @@ def plain_lines(text: str, needed: Collection[str], *, what: str) -> list[str]:
             )
         lines = [line.replace(",", ".") for line in lines]
     return [line.replace(delimiter, ",") for line in lines]
-
-
-def _delimiter(header: str, needed: Collection[str]) -> str:
-    names = header.replace('"', "")
-    return max(_DELIMITERS, key=lambda each: len({*names.split(each)} & set(needed)))
 
 
 def _unquoted(lines: Sequence[str], delimiter: str, *, what: str) -> list[str]:

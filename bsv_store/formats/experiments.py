@@ -22,6 +22,7 @@ from bsv_store.formats.fields import (
     checked_text,
     csv_rows,
     decoded,
+    delimiter_of,
     float_from_text,
     int_from_text,
     optional_text,
@@ -380,7 +381,7 @@ def _rows_from_csv(body: bytes, *, what: str) -> tuple[ExperimentSourceKind, lis
 def _csv_names(body: bytes, *, what: str) -> list[str]:
     """The names in the first line, which may have duplicates: AllenSDK's frames have the id as index and as column."""
     first = next((line for line in decoded(body, what=what).splitlines() if line.strip()), "")
-    return re.split(r"[,;\t]", first)
+    return [name.strip('" ') for name in first.split(delimiter_of(first))]
 
 
 def _registration(header: Sequence[str], rows: Sequence[Mapping[str, str]], *, what: str) -> ExperimentSourceKind:

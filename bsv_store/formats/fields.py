@@ -189,8 +189,13 @@ def looks_like_html(body: bytes) -> bool:
     return body[:256].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
-# The first of those that give the header as many columns.
-_DELIMITERS = (",", ";", "\t")
+DELIMITERS = (",", ";", "\t")
+"""Characters between the cells of the CSV files that are read."""
+
+
+def delimiter_of(header: str) -> str:
+    """The delimiter of a CSV file, given its header line: the one that gives most columns, else the comma."""
+    return max(DELIMITERS, key=header.count)
 
 
 def csv_rows(body: bytes, *, what: str) -> tuple[list[str], list[dict[str, str]]]:
@@ -213,8 +218,7 @@ def csv_rows(body: bytes, *, what: str) -> tuple[list[str], list[dict[str, str]]
         # A file truncated inside its last number would otherwise pass with a wrong value.
         raise FormatError(f"{what} ends in the middle of a line: it is truncated", hint=DAMAGED_HINT)
     first = next(line for line in text.splitlines() if line.strip())
-    delimiter = max(_DELIMITERS, key=lambda each: len(next(csv.reader([first], delimiter=each), [])))
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(first), strict=True)
     rows = list(_numbered(reader, what=what))
     if not rows:
         raise FormatError(f"{what} is empty", hint=DAMAGED_HINT)

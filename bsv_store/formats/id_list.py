@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bsv_store.errors import InputError
-from bsv_store.formats.fields import decoded, quoted
+from bsv_store.formats.fields import decoded, delimiter_of, quoted
 from bsv_store.text import MAX_ID
 
 MAX_BYTES = 64_000_000
@@ -95,9 +95,9 @@ def _from_json(text: str, *, what: str) -> list[int]:
 
 
 def _from_table(text: str, first: str, *, what: str) -> list[int]:
-    delimiter = max(",;\t", key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(first), strict=True)
     try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True) if any(row)]
+        rows = [row for row in reader if any(row)]
     except csv.Error as error:
         raise InputError(f"{what} is not a complete CSV file: {error}", hint=_HINT) from error
     header = [name.strip() for name in rows[0]]

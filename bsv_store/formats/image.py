@@ -41,7 +41,7 @@ class Image:
     like_allen : bool
         Whether NRRD files have the misleading directions of the Allen Institute's files, to lie on them.
     facts : mapping of str to str
-        Further facts, for headers that have space for them.
+        Further facts, for formats other than NumPy's.
     """
 
     grid: Grid

@@ -11,11 +11,9 @@ import numpy as np
 from bsv_store.catalog.records import UNIONIZE_FIELDS, UnionizeTable
 from bsv_store.errors import FormatError, InputError
 from bsv_store.formats.fields import DAMAGED_HINT, quoted
-from bsv_store.formats.unionizes import unionize_table_from_rows
+from bsv_store.formats.unionizes import BSV_ID, unionize_table_from_rows
 
 _VARIABLE = "injectionInfo"
-# Brain Street View adds its own copy of the experiment id to every row.
-_BSV_ID = "experimentID"
 _HDF5_MAGIC = b"\x89HDF"
 # MATLAB 7.3 files are HDF5 after a block for other programs.
 _HDF5_OFFSET = 512
@@ -66,7 +64,7 @@ def read_injection_info(body: bytes, *, what: str) -> UnionizeTable:
 
 def _plain(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The rows with Python's types: in MATLAB all numbers are doubles, and SciPy's are those of NumPy."""
-    kinds = {name: kind for name, _, kind in UNIONIZE_FIELDS} | {_BSV_ID: "i8"}
+    kinds = {name: kind for name, _, kind in UNIONIZE_FIELDS} | {BSV_ID: "i8"}
     return [{name: _value(value, kinds.get(name, "")) for name, value in row.items()} for row in rows]
 
 

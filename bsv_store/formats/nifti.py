@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from bsv_store.formats.image import Image
 
 _HEADER_BYTES = 348
-# The header and four bytes for "no extension".
-_DATA_OFFSET = 352
+# Four bytes after the header say whether extensions follow. Each begins with its size and its code.
+_NO_EXTENSION, _HAS_EXTENSION = bytes(4), b"\1\0\0\0"
+_EXTENSION_START = struct.Struct("<2i")
+_EXTENSION_MULTIPLE = 16
+_COMMENT = 6
 _DATATYPES = {"uint8": (2, 8), "float32": (16, 32), "float64": (64, 64)}
 _MILLIMETER = 2
 # "Aligned": the CCF is not a scanner space, and has no code of its own.
@@ -47,7 +50,7 @@ def write_nifti(image: Image, path: Path, *, compress: bool) -> None:
     """Write an image to a ``.nii`` or ``.nii.gz`` file; the same image gives the same bytes.
 
     Several groups are the fourth dimension. Masks are stored as uint8. The header holds at most 79 bytes of the image's
-    name.
+    name; its facts are a comment after the header, one line each.
     """
     header = _header(image)
     with path.open("wb") as raw:
@@ -73,6 +76,7 @@ def _header(image: Image) -> bytes:
     datatype, bits = _DATATYPES[image.number_dtype]
     affine = affine_of(grid)
     dimensions = 4 if groups > 1 else 3
+    extension = _extension(image)
     header = struct.pack(
         "<i35sB8h12s4h8f3fhBB4f2i80s24s2h6f12f16s4s",
         _HEADER_BYTES,
@@ -82,7 +86,7 @@ def _header(image: Image) -> bytes:
         b"",  # intent: none
         *(0, datatype, bits, 0),
         *(1.0, step, step, step, 1.0, 0.0, 0.0, 0.0),
-        *(float(_DATA_OFFSET), 1.0, 0.0),
+        *(float(_HEADER_BYTES + len(extension)), 1.0, 0.0),
         0,
         *(0, _MILLIMETER),
         *(0.0, 0.0, 0.0, 0.0),
@@ -98,4 +102,14 @@ def _header(image: Image) -> bytes:
         b"n+1\0",
     )
     assert len(header) == _HEADER_BYTES
-    return header + bytes(_DATA_OFFSET - _HEADER_BYTES)
+    return header + extension
+
+
+def _extension(image: Image) -> bytes:
+    """What follows the header: the image's facts as a comment, in UTF-8."""
+    if not image.facts:
+        return _NO_EXTENSION
+    text = "".join(f"{name}: {' '.join(value.split())}\n" for name, value in image.facts.items()).encode()
+    size = _EXTENSION_START.size + len(text)
+    padding = -size % _EXTENSION_MULTIPLE
+    return _HAS_EXTENSION + _EXTENSION_START.pack(size + padding, _COMMENT) + text + bytes(padding)

@@ -260,8 +260,8 @@ def write_nrrd(image: Image, path: Path) -> None:
 
     Several groups are a fourth axis, the slowest, of kind "list". The header names the axes, states their true
     directions and the center of the first voxel in mm, and has the image's facts as key/value pairs. With
-    `Image.like_allen` it has the misleading directions of Allen's files instead, and of the fields of other images than
-    computed ones only Allen's. No data is NaN in computed images, and -1 in others, as `read_nrrd` expects.
+    `Image.like_allen` it has the misleading directions of Allen's files instead, and that of a volume has no other
+    fields than Allen's. No data is NaN in computed images, and -1 in others, as `read_nrrd` expects.
 
     Raises
     ------
@@ -287,7 +287,7 @@ def write_nrrd(image: Image, path: Path) -> None:
 def header_of(image: Image, title: str) -> bytes:
     """The header of an export, with the empty line at its end."""
     several = image.group_count > 1
-    as_allen = image.like_allen and not image.is_computed
+    as_allen = image.like_allen and image.content == "volume"
     labels = [] if as_allen else [*AXES, *(["group"] if several else [])]
     facts = {} if as_allen else image.facts
     spacing = image.grid.spacing_um

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS, UnionizeTable
 from bsv_store.errors import FormatError
-from bsv_store.formats.delimited import plain_lines, unzipped
+from bsv_store.formats.delimited import plain_lines
 from bsv_store.formats.envelope import read_json, rows_of
 from bsv_store.formats.fields import DAMAGED_HINT, decoded, looks_like_html, quoted
+from bsv_store.formats.input_file import decompressed
 from bsv_store.text import number_of
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, UnionizePart
 from bsv_store.volumes.grid import EXTENT_UM
@@ -30,8 +31,8 @@ BOTH_PARTS: frozenset[UnionizePart] = frozenset(("injection", "projection"))
 
 _API_ID = "section_data_set_id"
 _OUR_ID = "experiment_id"
-# Brain Street View adds its own copy of the id to every row of its summaries.
-_BSV_ID = "experimentID"
+BSV_ID = "experimentID"
+"""Brain Street View's own copy of the id in every row of its summaries."""
 
 _PYTHON_TYPES: dict[str, frozenset[type]] = {
     "i8": frozenset((int, float)),
@@ -86,7 +87,7 @@ def read_unionizes(body: bytes, *, what: str, parts: frozenset[UnionizePart] | N
         If it is not a unionize table, is truncated, is missing fields, has values of a wrong type or out of range, or
         duplicate keys.
     """
-    body = unzipped(body, what=what)
+    body = decompressed(body, what=what)
     if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{"):
         return unionize_table_from_rows(_rows_from_json(body, what=what), parts=parts, what=what)
     columns = _checked_columns(_columns_from_csv(body, what=what), what=what)
@@ -116,7 +117,7 @@ def unionize_table_from_rows(
         As `read_unionizes` does.
     """
     columns = _checked_columns(_columns_from_rows(rows, what=what), what=what)
-    if parts is None and rows and _BSV_ID in rows[0] and bool(columns["is_injection"].all()):
+    if parts is None and rows and BSV_ID in rows[0] and bool(columns["is_injection"].all()):
         parts = frozenset(("injection",))
     _check_sides(columns, what=what)
     return _table(columns, parts, what=what)
@@ -161,8 +162,8 @@ def _columns_from_rows(rows: Sequence[Mapping[str, Any]], *, what: str) -> _Colu
     columns: _Columns = {}
     for field, (_, column, kind), column_cells in zip(fields, UNIONIZE_FIELDS, cells, strict=True):
         columns[column] = _array(column_cells, kind, field=field, what=what)
-    if _BSV_ID in rows[0] and any(str(row.get(_BSV_ID)) != str(row[id_field]) for row in rows):
-        raise FormatError(f"{what}: {_BSV_ID} and {id_field} name different experiments", hint=DAMAGED_HINT)
+    if BSV_ID in rows[0] and any(str(row.get(BSV_ID)) != str(row[id_field]) for row in rows):
+        raise FormatError(f"{what}: {BSV_ID} and {id_field} name different experiments", hint=DAMAGED_HINT)
     return columns
 
 
@@ -196,7 +197,7 @@ def _columns_from_csv(body: bytes, *, what: str) -> _Columns:
     if not text.endswith("\n"):
         # A file truncated inside its last number would otherwise pass with a wrong value.
         raise FormatError(f"{what} is empty or ends in the middle of a line: it is truncated", hint=DAMAGED_HINT)
-    lines = plain_lines(text, UNIONIZE_COLUMNS, what=what)
+    lines = plain_lines(text, what=what)
     header = _csv_header(lines[0], what=what)
     commas = lines[0].count(",")
     for number, line in enumerate(lines[1:], start=2):

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
-from bsv_store.catalog.annotations import find_annotation
+from bsv_store.catalog.annotations import all_annotations
 from bsv_store.catalog.database.models import Structure
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
 from bsv_store.catalog.structures import descendant_ids
 from bsv_store.plausibility.facts import COARSE, GridFacts
+from bsv_store.vocabulary import ANNOTATION_ORIGINS
 from bsv_store.volumes.annotation import opened_annotation
 from bsv_store.volumes.layout import slab_ranges
 
@@ -26,7 +27,8 @@ DIVISIONS = ("Isocortex", "OLF", "HPF", "CTXsp", "STR", "PAL", "TH", "HY", "MB",
 """Acronyms of the divisions: none contains another, and together they are the gray matter."""
 
 # An annotation of 10 um takes half a minute to read.
-_SPACINGS_UM = (100, 50, 25)
+_SPACINGS_UM = (25, 50, 100)
+_TRUST = tuple(ANNOTATION_ORIGINS)
 _OUTSIDE, _OTHER = 0, 1
 
 
@@ -66,9 +68,10 @@ def division_ids(connection: Connection) -> dict[str, int]:
 
 
 def read_divisions(database: Database, files: StoreFiles) -> Divisions | None:
-    """The divisions in the coarsest annotation of the store but at most 100 um; None without one.
+    """The divisions in an annotation of the store; None without one at 25, 50 or 100 um.
 
-    Of a finer annotation, the voxel nearest to the center of each voxel of 100 um counts.
+    Of several, the most trusted one is read, then the coarsest. Of a finer annotation, the voxel nearest to the center
+    of each voxel of 100 um counts.
 
     Raises
     ------
@@ -76,9 +79,10 @@ def read_divisions(database: Database, files: StoreFiles) -> Divisions | None:
         If its file differs from what was published.
     """
     with database.reading() as connection:
-        file = next((file for um in _SPACINGS_UM if (file := find_annotation(connection, um)) is not None), None)
-        if file is None:
+        usable = [file for file in all_annotations(connection) if file.grid.spacing_um in _SPACINGS_UM]
+        if not usable:
             return None
+        file = min(usable, key=lambda each: (_TRUST.index(each.origin), -each.grid.spacing_um))
         ids_of = division_ids(connection)
         below = [descendant_ids(connection, [ids_of[name]]) if name in ids_of else () for name in DIVISIONS]
     grid = file.grid

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from bsv_store.progress import do_nothing
 from bsv_store.vocabulary import Hemisphere, VolumeKind
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.large import SlabSource, dense_planes, read_large
+from bsv_store.volumes.large import SlabSource
 from bsv_store.volumes.layout import slab_ranges
-from bsv_store.volumes.library import read_voxels
+from bsv_store.volumes.library import dense_slabs, read_voxels
 from bsv_store.volumes.volume import SparseArray
 
 if TYPE_CHECKING:
@@ -145,19 +145,13 @@ def stored_facts(files: StoreFiles, file: VolumeFile) -> GridFacts:
     DamagedFileError
         If the file is missing or differs in any bit from what was published.
     """
-    grid, layout = file.layout.grid, file.layout
-    if not layout.has_slabs:
+    grid = file.layout.grid
+    if grid == COARSE:
         voxels = read_voxels(files, file)
-        if isinstance(voxels, SparseArray) and grid == COARSE:
+        if isinstance(voxels, SparseArray):
             return _sparse(file.kind, voxels.index, voxels.values)
-        return _measured(file.kind, grid, [(0, dense_planes(voxels, 0, grid.shape[0]))])
-
-    def slabs() -> Iterator[tuple[int, NDArray[np.float32]]]:
-        with files.opened(file.path, size_bytes=layout.size_bytes, xxh3=layout.file_xxh3) as stream:
-            for start, stop in slab_ranges(grid):
-                yield start, dense_planes(read_large(stream, layout, start, stop, what=file.path), start, stop)
-
-    return _measured(file.kind, grid, slabs())
+        return _measured(file.kind, grid, [(0, voxels)])
+    return _measured(file.kind, grid, dense_slabs(files, file))
 
 
 def _measured(kind: VolumeKind, grid: Grid, slabs: Iterable[tuple[int, NDArray[np.float32]]]) -> GridFacts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -111,7 +110,7 @@ class Verdict:
 
 
 class Plausibility:
-    """The judge of one run. What it reads from the catalog is kept; its methods may be called from any thread.
+    """The judge of one run. What it reads from the catalog is kept; `judge` may be called from any thread.
 
     Parameters
     ----------
@@ -129,16 +128,29 @@ class Plausibility:
         self._files = files
         self._encodings = {"all": ("sparse", "dense"), "sparse": ("sparse",), "none": ()}[others]
         self._evidence: dict[int, ExperimentEvidence] = {}
-        self._lock = threading.Lock()
         self._divisions: Divisions | None = None
         self._has_divisions = False
 
     def learn(self, experiment_ids: Collection[int]) -> None:
-        """Read what the catalog knows about these experiments, unless that was done before."""
+        """Read what the catalog knows about these experiments, unless that was done before.
+
+        If one of them has a unionize table, the annotation is read too, once. Only this method accesses the database:
+        call it from the thread that does.
+
+        Raises
+        ------
+        DamagedFileError
+            If the file of the annotation differs from what was published.
+        """
         wanted = [i for i in experiment_ids if i not in self._evidence]
-        if wanted:
-            with self._database.reading() as connection:
-                self._evidence |= read_evidence(connection, wanted)
+        if not wanted:
+            return
+        with self._database.reading() as connection:
+            found = read_evidence(connection, wanted)
+        if not self._has_divisions and any(each.signal for each in found.values()):
+            self._divisions = read_divisions(self._database, self._files)
+            self._has_divisions = True
+        self._evidence |= found
 
     def record(self, file: VolumeFile) -> None:
         """Note that a volume is in the store now."""
@@ -181,10 +193,7 @@ class Plausibility:
         return self.judge(file.experiment_id, stored_facts(self._files, file))
 
     def _of_catalog(self, facts: GridFacts, evidence: ExperimentEvidence) -> tuple[Finding, ...]:
-        divisions = (
-            self._read_divisions() if evidence.signal and VOLUME_KINDS[facts.kind].site == "projection" else None
-        )
-        return catalog_findings(facts, evidence, divisions)
+        return catalog_findings(facts, evidence, self._divisions)
 
     def _others(self, facts: GridFacts, evidence: ExperimentEvidence) -> list[GridFacts]:
         """The volumes that can be compared. Large ones are read only if the volume itself is as large."""
@@ -206,13 +215,6 @@ class Plausibility:
     def _is_trusted(self, other: GridFacts, evidence: ExperimentEvidence, independent: int) -> bool:
         verdict = Verdict(evidence.experiment_id, other.kind, other.spacing_um, self._of_catalog(other, evidence))
         return verdict.independent >= max(0, independent)
-
-    def _read_divisions(self) -> Divisions | None:
-        with self._lock:
-            if not self._has_divisions:
-                self._divisions = read_divisions(self._database, self._files)
-                self._has_divisions = True
-            return self._divisions
 
 
 def _is_comparable(facts: GridFacts, kind: VolumeKind, spacing_um: int) -> bool:

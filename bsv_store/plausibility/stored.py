@@ -11,7 +11,7 @@ from sqlalchemy import select
 from bsv_store.catalog.database.models import StoredVolume
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.errors import DamagedFileError
-from bsv_store.plausibility.judge import Plausibility
+from bsv_store.plausibility.judge import Plausibility, Verdict
 from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.text import number_of
 from bsv_store.vocabulary import VOLUME_KINDS, VolumeKind
@@ -19,6 +19,7 @@ from bsv_store.vocabulary import VOLUME_KINDS, VolumeKind
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
     from bsv_store.volumes.files import StoreFiles
+    from bsv_store.volumes.library import VolumeFile
 
 _BATCH = 500
 
@@ -103,22 +104,43 @@ def check_volumes(
             judge.learn(batch)
             for experiment_id in batch:
                 for name, spacing in wanted[experiment_id]:
-                    with database.reading() as connection:
-                        file = find_volumes(connection, [experiment_id], kind=name, spacing_um=spacing)
+                    result = _judged(database, judge, experiment_id, name, spacing)
                     progress.advance()
-                    if experiment_id not in file:
+                    if result is None:
                         # Deleted meanwhile.
                         continue
+                    file, verdict = result
                     checked += 1
-                    try:
-                        verdict = judge.judge_stored(file[experiment_id])
+                    if isinstance(verdict, DamagedFileError):
+                        text = verdict.message
+                    else:
                         text = "; ".join(finding.text for finding in verdict.problems)
                         kind_only += len(verdict.findings) == 1 and not text
-                    except DamagedFileError as error:
-                        text = error.message
                     if text:
-                        problems.append(VolumeProblem(experiment_id, name, spacing, file[experiment_id].source, text))
+                        problems.append(VolumeProblem(experiment_id, name, spacing, file.source, text))
             judge.forget(batch)
     finally:
         progress.finish()
     return VolumeCheckReport(checked, kind_only, tuple(problems))
+
+
+def _judged(
+    database: Database, judge: Plausibility, experiment_id: int, kind: VolumeKind, spacing_um: int
+) -> tuple[VolumeFile, Verdict | DamagedFileError] | None:
+    """A stored volume and the verdict on it; None if it was deleted meanwhile."""
+    file = _stored(database, experiment_id, kind, spacing_um)
+    while file is not None:
+        try:
+            return file, judge.judge_stored(file)
+        except DamagedFileError as error:
+            # Another process may have replaced it, and moved the file to the trash.
+            current = _stored(database, experiment_id, kind, spacing_um)
+            if current is not None and current.path == file.path:
+                return file, error
+            file = current
+    return None
+
+
+def _stored(database: Database, experiment_id: int, kind: VolumeKind, spacing_um: int) -> VolumeFile | None:
+    with database.reading() as connection:
+        return find_volumes(connection, [experiment_id], kind=kind, spacing_um=spacing_um).get(experiment_id)

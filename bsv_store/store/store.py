@@ -416,6 +416,7 @@ class Store:
         folder: Path | str,
         *,
         experiment_ids: Collection[int] | None = None,
+        allow_shrinking: bool = False,
         progress: Progress | None = None,
     ) -> AdoptReport:
         """Copy the content of a cache folder of Brain Street View or AllenSDK into the store.
@@ -428,6 +429,9 @@ class Store:
             The cache; it is only read.
         experiment_ids : collection of int, optional
             Only files of these experiments, which the catalog need not have yet. By default all files.
+        allow_shrinking : bool
+            Accept lists from which many current structures or experiments are missing; the experiments are then marked
+            as withdrawn.
         progress : Progress, optional
 
         Raises
@@ -442,6 +446,7 @@ class Store:
             self.files,
             check.path("folder", folder),
             experiment_ids=experiment_ids,
+            allow_shrinking=allow_shrinking,
             progress=progress,
         )
 
@@ -598,6 +603,9 @@ class Store:
 
         Volumes that cannot be downloaded are listed in the report with the reason; the others are stored. If the server
         cannot be reached, the run stops after a few failures, and the report counts what was not attempted.
+
+        A stored volume counts as present even if it contradicts what is known of its experiment by now:
+        `Volumes.check` finds such volumes, and ``refresh=True`` downloads them again.
 
         Parameters
         ----------

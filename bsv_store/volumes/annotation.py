@@ -126,8 +126,8 @@ def sampled_annotation(
 ) -> Annotation:
     """The annotation at a coarser spacing: of each cell, the voxel of the finer grid nearest to the cell's origin.
 
-    This is how Allen made the files at 25, 50 and 100 um from the one at 10 um, so the result does not depend on the
-    spacing of the finer annotation.
+    Allen is reported to have made the files at 25, 50 and 100 um from the one at 10 um in this way. The result does not
+    depend on the spacing of the finer annotation.
 
     Parameters
     ----------

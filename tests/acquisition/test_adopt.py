@@ -329,6 +329,50 @@ def test_a_lost_file_is_replaced_from_the_cache(catalog: Store, server: Syntheti
     assert count(catalog, "volume") == 1
 
 
+@pytest.mark.parametrize("factor", [1, 0.999])
+def test_a_volume_that_is_fetched_during_the_adoption_stays(
+    catalog: Store, server: SyntheticServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float
+) -> None:
+    folder = bsv_cache(tmp_path / "cache", FIRST)
+    changed = ATLAS.volume(FIRST) * np.float32(factor)
+    (folder / str(FIRST) / "density.raw").write_bytes(changed.tobytes(order="F"))
+
+    def meanwhile(point: str) -> None:
+        if point == "adopt:published":
+            assert catalog.fetch([FIRST], refresh=True, api_url=server.url).fetched == (FIRST,)
+
+    monkeypatch.setattr("bsv_store.acquisition.adopt.checkpoint", meanwhile)
+    report = catalog.adopt(folder)
+    assert report.volumes == 0
+    if factor == 1:
+        assert (report.present, report.refused) == (1, ())
+    else:
+        (refused,) = report.refused
+        assert "another process has stored the projection_density at 100 um" in refused.reason
+    assert catalog.volumes.describe(FIRST)["source"].startswith(server.url)
+    np.testing.assert_array_equal(catalog.volume(FIRST), ATLAS.volume(FIRST))
+    assert len([*(catalog.path / "volumes").rglob("*.h5")]) == 1
+
+
+def test_lists_that_shrink_are_adopted_on_request(store: Store, tmp_path: Path) -> None:
+    folder = allensdk_cache(tmp_path / "cache")
+    store.adopt(folder)
+    rows = wire.structure_rows(structure_sets=True)
+    few = [row for row in rows if len([*filter(None, str(row["structure_id_path"]).split("/"))]) <= 2]
+    (folder / "structures.json").write_text(json.dumps(few))
+    lines = [row for i in ATLAS.experiment_ids[:1] for row in wire.connectivity_rows(ATLAS.experiment(i))]
+    (folder / "experiments.json").write_text(json.dumps(lines))
+    refused = {item.path.name: item.reason for item in store.adopt(folder).refused}
+    assert "--allow-shrinking" in refused["structures.json"]
+    assert "`bsv-store adopt`" in refused["experiments.json"]
+    report = store.adopt(folder, allow_shrinking=True)
+    assert {item.path.name for item in report.refused}.isdisjoint(refused)
+    assert report.experiments is not None
+    assert report.experiments.withdrawn == len(ATLAS.experiment_ids) - 1
+    with pytest.raises(InputError, match="allow_shrinking must be"):
+        store.adopt(folder, allow_shrinking="yes")  # type: ignore[arg-type]
+
+
 def test_adopted_volumes_are_not_fetched(catalog: Store, server: SyntheticServer, tmp_path: Path) -> None:
     catalog.adopt(bsv_cache(tmp_path / "cache", FIRST))
     assert catalog.fetch([FIRST], api_url=server.url).present == (FIRST,)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bsv_store.acquisition.work.claims import Claims
+from bsv_store.acquisition.work.sharing import SharedWork
+from bsv_store.acquisition.work.task import CommitResult, RunControl, Task
+from bsv_store.errors import UnreachableUpstreamError, UpstreamError
 from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Status
@@ -51,6 +56,52 @@ def test_a_host_that_refuses_connections_stops_the_run(many: Store, nowhere: str
     assert report.stopped == reason_of(nowhere)
     assert report.reasons.keys() == set(MANY.experiment_ids)
     assert report.summary().endswith(f", 0 failed, 33 not attempted: {reason_of(nowhere)}.")
+    assert count(many, "claim") == 0
+
+
+class Failing(Task[int]):
+    """A task whose downloads all fail at once."""
+
+    what = "nothing"
+    host = "nowhere"
+    connections = 1
+
+    def __init__(self, error: UpstreamError) -> None:
+        self.error = error
+        self.asked: list[int] = []
+
+    def key(self, experiment_id: int) -> str:
+        return f"nothing/{experiment_id}"
+
+    def present(self, ids: Collection[int]) -> set[int]:
+        return set()
+
+    def download(self, ids: Sequence[int], control: RunControl) -> int:
+        self.asked.extend(ids)
+        raise self.error
+
+    def commit(self, downloads: Sequence[int], ids: Sequence[int], claims: Claims) -> CommitResult:
+        raise AssertionError("nothing was downloaded")
+
+    def abort(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("error", "stop_at_failure", "asked"),
+    [
+        (UnreachableUpstreamError("x cannot be reached", reason="x cannot be reached"), False, [1, 2, 3]),
+        (UpstreamError("the body is longer than 5 bytes"), True, [1]),
+    ],
+)
+def test_a_worker_that_is_ahead_of_its_run_begins_no_download_after_the_stop(
+    many: Store, error: UpstreamError, stop_at_failure: bool, asked: list[int]
+) -> None:
+    """The objects that a worker has in its queue are not asked for until the run takes notice of the failures."""
+    task = Failing(error)
+    outcome = SharedWork(many.database, task, workers=1, stop_at_failure=stop_at_failure).run(range(1, 21))
+    assert task.asked == asked
+    assert outcome.stopped is not None
+    assert len(outcome.failed) + len(outcome.not_attempted) == 20
     assert count(many, "claim") == 0
 
 

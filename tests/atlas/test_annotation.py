@@ -86,6 +86,26 @@ def test_a_slab_of_the_annotation(annotated: Store) -> None:
         assert part.flags.writeable
 
 
+@pytest.mark.parametrize(
+    ("ending", "like_allen"), [(".nrrd", False), (".nrrd", True), (".nii", False), (".nii.gz", False)]
+)
+def test_an_exported_mask_names_its_annotation(annotated: Store, tmp_path: Path, ending: str, like_allen: bool) -> None:
+    path = tmp_path / f"mask{ending}"
+    annotated.atlas.export_mask("VISp", path, like_allen=like_allen)
+    sha256 = annotated.sql("SELECT array_sha256 FROM annotation WHERE spacing_um = 100")["array_sha256"].item()
+    if ending == ".nrrd":
+        header = nrrd.read_header(str(path))
+        assert header["annotation_sha256"] == sha256
+        assert f"array SHA-256 {sha256[:16]}" in header["annotation"]
+    else:
+        (comment,) = nibabel.load(path).header.extensions
+        assert comment.get_code() == 6
+        first, second = comment.get_content().decode().rstrip("\0").splitlines()
+        assert first.startswith("annotation: ")
+        assert f"array SHA-256 {sha256[:16]}" in first
+        assert second == f"annotation_sha256: {sha256}"
+
+
 @pytest.mark.parametrize("ending", [".nrrd", ".nii", ".nii.gz", ".npy"])
 def test_an_exported_mask_reads_back_in_other_programs(annotated: Store, tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"mask{ending}"

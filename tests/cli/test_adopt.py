@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,35 @@ def test_an_old_list_in_a_cache_is_reported(run: Runner, own_filled: Path, tmp_p
     done = run("adopt", cache, store=own_filled).succeeded()
     # The file does not say when it was made, and so is older than what came from the API.
     assert "List of experiments: The newer api list of " in done.err
+
+
+def test_a_shorter_list_is_adopted_only_on_request(run: Runner, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    run("init", own).succeeded()
+    run("ingest", "structures", _structures(tmp_path), store=own).succeeded()
+    whole, part = (_cache(tmp_path / name, ids) for name, ids in (("whole", _IDS), ("part", _IDS[:3])))
+    run("adopt", whole, store=own).succeeded()
+    (row,) = run("adopt", part, "--format", "csv", store=own).refused(1).rows[:1]
+    assert "--allow-shrinking" in row["reason"]
+    done = run("adopt", part, "--allow-shrinking", store=own).succeeded()
+    assert f"{len(_IDS) - 3} withdrawn" in done.err
+
+
+_IDS = ATLAS.experiment_ids
+
+
+def _cache(folder: Path, ids: Sequence[int]) -> Path:
+    """A cache of AllenSDK that has nothing but a list of these experiments."""
+    folder.mkdir()
+    rows = [row for i in ids for row in wire.connectivity_rows(ATLAS.experiment(i))]
+    (folder / "experiments.json").write_text(json.dumps(rows), encoding="utf-8")
+    return folder
+
+
+def _structures(folder: Path) -> Path:
+    path = folder / "structures.json"
+    path.write_text(json.dumps(wire.structure_rows(structure_sets=True)), encoding="utf-8")
+    return path
 
 
 def test_a_folder_that_is_not_a_cache_is_refused(run: Runner, filled: Path, tmp_path: Path) -> None:

@@ -49,6 +49,22 @@ def test_the_header_is_that_of_the_format(tmp_path: Path) -> None:
     assert len(content) == 352 + 2 * GRID.size * 4
 
 
+def test_facts_are_a_comment_after_the_header(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    mean = means(1)
+    path = tmp_path / "a.nii"
+    write_nifti(image_of(mean, facts={"unit": "mm\u00b3", "two": "lines\nof text"}), path, compress=False)
+    content = path.read_bytes()
+    (offset,) = struct.unpack_from("<f", content, 108)
+    assert offset % 16 == 0
+    assert content[348:352] == b"\1\0\0\0"
+    assert len(content) == offset + GRID.size * 4
+    image = nibabel.load(path)
+    (comment,) = image.header.extensions
+    assert comment.get_content().decode().rstrip("\0") == "unit: mm\u00b3\ntwo: lines of text\n"
+    np.testing.assert_array_equal(np.asarray(image.dataobj), mean[0])
+
+
 def test_the_first_axis_is_the_fastest(tmp_path: Path) -> None:
     mean = means(2)
     content = write(tmp_path / "a.nii", mean).read_bytes()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
+from bsv_store.errors import DamagedFileError
+from bsv_store.plausibility.anatomy import Divisions, read_divisions
+from bsv_store.plausibility.facts import GridFacts, stored_facts
 from bsv_store.sources.allen import AllenClient
 from bsv_store.volumes.library import publish_volume
 from bsv_store.volumes.volume import Volume
@@ -18,6 +23,8 @@ from tests.plausibility.caches import ATLAS, add_table, fill_catalog, lateral, m
 
 if TYPE_CHECKING:
     from bsv_store import Store
+    from bsv_store.volumes.files import StoreFiles
+    from bsv_store.volumes.library import VolumeFile
 
 FIRST = lateral("right")
 SAME_SIDE = next(i for i in ATLAS.experiment_ids if i != FIRST and ATLAS.experiment(i).injected_hemisphere == "right")
@@ -90,6 +97,10 @@ def test_a_wrong_volume_at_25_um_is_refused(store: Store, tmp_path: Path) -> Non
     cache = write_cache(tmp_path / "right", FIRST, {"injection_density": mirrored(wrong)}, spacing_um=25, dtype="f8")
     assert store.adopt(cache).volumes == 1
     assert store.volumes.check([FIRST], spacing_um=25).problems == ()
+    # As in a store whose upgrade was interrupted.
+    with store.database.writing() as connection:
+        connection.execute(text("DELETE FROM volume_block_hashes"))
+    assert store.volumes.check([FIRST], spacing_um=25).problems == ()
 
 
 def test_a_volume_that_was_stored_before_its_table_is_found_and_replaced(store: Store, tmp_path: Path) -> None:
@@ -152,6 +163,65 @@ def test_of_a_folder_with_mirrored_volumes_nothing_is_believed(store: Store, tmp
         report.refused[-1].reason
     )
     assert store.adopt(write_cache(tmp_path / "right", FIRST, volumes)).volumes == 3
+
+
+def test_a_volume_that_is_replaced_during_the_check_is_checked_again(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_catalog(store, tmp_path, annotation=True)
+    store.adopt(write_cache(tmp_path / "wrong", FIRST, {"projection_density": true_volume(SAME_SIDE)}))
+    add_table(store, tmp_path, FIRST)
+    right = write_cache(tmp_path / "right", FIRST, {"projection_density": true_volume(FIRST)})
+    read: list[str] = []
+
+    def replaced_before(files: StoreFiles, file: VolumeFile) -> GridFacts:
+        read.append(file.path)
+        if len(read) == 1:
+            assert len(store.adopt(right).replaced) == 1
+        return stored_facts(files, file)
+
+    monkeypatch.setattr("bsv_store.plausibility.judge.stored_facts", replaced_before)
+    report = store.volumes.check()
+    assert (report.checked, report.problems) == (1, ())
+    assert len({read[0], read[-1]}) == 2
+
+
+def test_a_damaged_annotation_is_not_reported_as_damage_of_volumes(store: Store, tmp_path: Path) -> None:
+    fill_catalog(store, tmp_path, tables=(FIRST,), annotation=True)
+    cache = write_cache(tmp_path / "right", FIRST, {"projection_density": true_volume(FIRST)})
+    assert store.adopt(cache).volumes == 1
+    (annotation,) = store.path.glob("volumes/annotation/100um/*.h5")
+    annotation.write_bytes(annotation.read_bytes()[:-1])
+    with pytest.raises(DamagedFileError, match="annotation"):
+        store.volumes.check()
+
+
+def test_the_annotation_is_read_by_the_thread_that_owns_the_run(
+    store: Store, tmp_path: Path, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_catalog(store, tmp_path, tables=(FIRST,), annotation=True)
+    threads = []
+
+    def noted(*args: Any) -> Divisions | None:
+        threads.append(threading.current_thread())
+        return read_divisions(*args)
+
+    monkeypatch.setattr("bsv_store.plausibility.judge.read_divisions", noted)
+    assert store.fetch([FIRST], api_url=server.url).fetched == (FIRST,)
+    assert threads == [threading.main_thread()]
+
+
+def test_of_several_annotations_the_most_trusted_one_is_evidence(store: Store, tmp_path: Path) -> None:
+    fill_catalog(store, tmp_path)
+    path = tmp_path / "annotation_50.nrrd"
+    path.write_bytes(wire_volumes.annotation_nrrd(50))
+    store.ingest_annotation(path)
+    for origin, spacing_um in (("other", 100), ("like_allen", 50)):
+        with store.database.writing() as connection:
+            connection.execute(text("UPDATE annotation SET origin = :origin WHERE spacing_um = 50"), {"origin": origin})
+        divisions = read_divisions(store.database, store.files)
+        assert divisions is not None
+        assert divisions.source.startswith(f"annotation at {spacing_um} um")
 
 
 def test_real_volumes_pass_and_mirrored_ones_are_refused(store: Store, tmp_path: Path, data: Path) -> None:

@@ -260,8 +260,8 @@ def _check_size(history: History, experiments: ExperimentList, source: str) -> N
 
 
 _ALLOW = (
-    "If it is complete, allow it: --allow-shrinking of `bsv-store ingest experiments` or `bsv-store sync experiments`, "
-    "in Python allow_shrinking=True."
+    "If it is complete, allow it: --allow-shrinking of `bsv-store ingest experiments`, `bsv-store sync experiments` or "
+    "`bsv-store adopt`, in Python allow_shrinking=True."
 )
 
 

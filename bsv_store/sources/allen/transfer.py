@@ -350,6 +350,9 @@ class Transfer:
         encoding = response.headers.get("Content-Encoding", "")
         try:
             decoder = BodyDecoder(encoding)
+        except ValueError as error:
+            raise _RetryError(f"the server sent the encoding {shown(encoding)}, which was not requested") from error
+        try:
             # read1 returns the bytes received so far, so the deadline is checked even if the body comes byte by byte.
             while data := response.raw.read1(_CHUNK_BYTES, decode_content=False):
                 for block in decoder.blocks(data):
@@ -364,7 +367,8 @@ class Transfer:
         except zlib.error as error:
             raise _RetryError(f"the body is not valid {encoding}: {error}") from error
         except ValueError as error:
-            raise _RetryError(f"the server sent the encoding {shown(encoding)}, which was not requested") from error
+            # From http.client, on a connection that was closed or damaged.
+            raise _RetryError(network_reason(error), NETWORK_HINT) from error
         # At the deadline the connection is shut down, which may look like the end of the body.
         self._check_deadline(state)
         if body.is_short():

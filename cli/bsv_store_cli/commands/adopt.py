@@ -33,8 +33,13 @@ _TABLE = (Column("file", "file"), Column("reason", "reason"))
     metavar="1,2,3|@FILE",
     help="Only the lists, and the files of these experiments; @- reads standard input.",
 )
+@click.option(
+    "--allow-shrinking",
+    is_flag=True,
+    help="Accept lists from which many current structures or experiments are missing.",
+)
 @format_option
-def adopt(folder: Path, experiment_ids: list[int] | None, output_format: str) -> None:
+def adopt(folder: Path, experiment_ids: list[int] | None, allow_shrinking: bool, output_format: str) -> None:
     """Copy the cache FOLDER of Brain Street View or AllenSDK into the store.
 
     Each file is checked before it is stored. Invalid files are listed with the reason, the others are stored, and the
@@ -42,7 +47,7 @@ def adopt(folder: Path, experiment_ids: list[int] | None, output_format: str) ->
     all listed by --format csv or json.
     """
     with opened_store() as store, progress_bar() as progress:
-        report = store.adopt(folder, experiment_ids=experiment_ids, progress=progress)
+        report = store.adopt(folder, experiment_ids=experiment_ids, allow_shrinking=allow_shrinking, progress=progress)
     note(report.summary())
     for remark in report.remarks:
         note(remark)

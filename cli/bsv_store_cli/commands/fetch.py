@@ -66,6 +66,9 @@ def fetch(
     the exit code is 6. Run the command again to continue. If the disk has not enough space, nothing is downloaded, and
     the exit code is 7.
 
+    A stored volume counts as present even if it contradicts its experiment: `bsv-store volume check` finds such
+    volumes, and --refresh downloads them again.
+
     To fill a store with everything, check with --dry-run first, and use --limit to fetch it in parts.
 
     \b
