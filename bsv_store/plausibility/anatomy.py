@@ -1,4 +1,4 @@
-"""The large divisions of the brain on the 100 um grid, from an annotation of the store."""
+"""The large divisions of the brain on the 100 um grid, from an annotation in the store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROOT = "root"
 DIVISIONS = ("Isocortex", "OLF", "HPF", "CTXsp", "STR", "PAL", "TH", "HY", "MB", "P", "MY", "CB")
 """Acronyms of the divisions: none contains another, and together they are the gray matter."""
 
-# An annotation of 10 um takes half a minute to read.
+# Reading an annotation at 10 um would take half a minute.
 _SPACINGS_UM = (100, 50, 25)
 _OUTSIDE, _OTHER = 0, 1
 
@@ -37,11 +37,11 @@ class Divisions:
     Attributes
     ----------
     source : str
-        The annotation, for messages.
+        Name of the annotation, for messages.
     labels : ndarray of uint8, shape (size,)
         0 outside the brain, 1 in none of the divisions, then the divisions in order.
     present : tuple of str
-        The divisions that have voxels.
+        The divisions that have voxels, by acronym.
     """
 
     source: str
@@ -66,9 +66,9 @@ def division_ids(connection: Connection) -> dict[str, int]:
 
 
 def read_divisions(database: Database, files: StoreFiles) -> Divisions | None:
-    """The divisions in the coarsest annotation of the store but at most 100 um; None without one.
+    """The divisions in the coarsest annotation of the store up to 100 um; None if there is none.
 
-    Of a finer annotation, the voxel nearest to the center of each voxel of 100 um counts.
+    A finer annotation is sampled at the voxel nearest to the center of each 100 um voxel.
 
     Raises
     ------
