@@ -144,12 +144,12 @@ def _table(facts: GridFacts, evidence: ExperimentEvidence, divisions: Divisions 
         whole = facts.volume_mm3(facts.total)
         if inside is None or divisions is None:
             deviation = _excess(whole, whole / _OUTSIDE_PROJECTION, stated, has_no_data=facts.no_data > 0)
-            text = f"its projection volume is {whole:.4g} mm3, but {stated:.4g} mm3 in the unionize table"
+            text = f"its total projection volume is {whole:.4g} mm3, but {stated:.4g} mm3 in the unionize table"
         else:
             brain = facts.volume_mm3(sum(inside[ROOT]))
             deviation = _excess(brain, brain, stated, has_no_data=facts.no_data > 0)
             text = (
-                f"its projection volume in the brain is {brain:.4g} mm3 ({divisions.source}), but {stated:.4g} mm3 in the "
+                f"its total projection volume in the brain is {brain:.4g} mm3 ({divisions.source}), but {stated:.4g} mm3 in the "
                 "unionize table"
             )
         yield Finding("amount", deviation, text)

@@ -124,7 +124,7 @@ def test_an_annotation_like_allens_is_marked_and_says_that_sides_cannot_be_told(
         report = ontology.ingest_annotation(written(tmp_path, ids), replace=True)
         assert report.origin == "like_allen"
         assert "swapped left and right cannot be detected" in report.remarks[0]
-        assert "content not recognized" in report.name
+        assert "content differs" in report.name
     # Exchanged or not, the two differ in less than 2 % of the voxels.
     assert (centers != centers[..., ::-1]).mean() < 0.02
 

@@ -108,7 +108,7 @@ def test_a_volume_that_was_stored_before_its_table_is_found_and_replaced(store: 
     (replaced,) = report.replaced
     assert replaced.reason.startswith("replaces the projection_density from wrong/")
     assert "unionize table" in replaced.reason
-    assert "1 of them in place of others" in report.summary()
+    assert "1 of them replaced others" in report.summary()
     np.testing.assert_array_equal(store.volume(FIRST), true_volume(FIRST))
     assert store.volumes.check().problems == ()
     (stored,) = (store.path / "volumes" / "projection_density").rglob("*.h5")
@@ -167,7 +167,7 @@ def test_real_volumes_pass_and_mirrored_ones_are_refused(store: Store, tmp_path:
         nrrd.write(str(wrong / file.name), np.asfortranarray(array[..., ::-1]), header)
     report = store.adopt(wrong.parent)
     assert (report.volumes, len(report.refused)) == (0, 4)
-    assert "4.9% of its signal is on the right" in report.refused[2].reason
+    assert "4.9% of its signal is in the right" in report.refused[2].reason
     report = store.adopt(cache, experiment_ids=[158375425])
     assert (report.volumes, report.refused) == (4, ())
     assert store.volumes.check().problems == ()
