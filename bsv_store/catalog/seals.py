@@ -189,8 +189,8 @@ def refuse(scope: str, keys: Collection[str]) -> None:
     """
     if keys:
         raise DamagedCatalogError(
-            f"the catalog is damaged: {number_of(len(keys), 'row')} of {_WORDS[scope]} differ from what was"
-            f" stored, are missing or were added by another program: {listed(sorted(keys))}",
+            f"the catalog is damaged ({_WORDS[scope]}): {number_of(len(keys), 'row')} changed, missing or added by another "
+            f"program: {listed(sorted(keys))}",
             hint=VERIFY_HINT,
         )
 
@@ -209,7 +209,7 @@ def damaged_values(scope: str) -> Iterator[None]:
         if isinstance(error, DamagedCatalogError):
             raise
         raise DamagedCatalogError(
-            f"the catalog is damaged: rows of {_WORDS[scope]} have impossible values: {error}", hint=VERIFY_HINT
+            f"the catalog is damaged ({_WORDS[scope]}): a value is not valid: {error}", hint=VERIFY_HINT
         ) from error
 
 

@@ -22,12 +22,12 @@ _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
 def report_left_out(experiment_ids: Collection[int], *, missing: MissingPolicy) -> None:
-    """Warn that these selected experiments, which have no tables, are left out of a result.
+    """Warn that these selected experiments are left out of a result, because they have no unionize tables.
 
     Raises
     ------
     MissingDataError
-        If there are any and the policy is 'error'.
+        If there are such experiments and the policy is 'error'.
     """
     if experiment_ids:
         _report(
@@ -40,12 +40,12 @@ def report_left_out(experiment_ids: Collection[int], *, missing: MissingPolicy) 
 
 
 def report_unmeasured(connection: Connection, selection: Selection, *, missing: MissingPolicy) -> None:
-    """Warn about experiments that may belong to a selection by their targets, which are not known.
+    """Warn about experiments that may match a selection by their targets, but have no unionize tables.
 
     Raises
     ------
     MissingDataError
-        If there are any and the policy is 'error'.
+        If there are such experiments and the policy is 'error'.
     SelectionError
         If the selection is not valid.
     """
@@ -64,7 +64,7 @@ def _report(experiment_ids: Collection[int], message: str, hint: str, *, missing
     if missing == "error":
         raise MissingDataError(
             f"{message}: {listed_ids(experiment_ids)}",
-            hint=f"{hint}\nOr leave such experiments out (missing='leave_out').",
+            hint=f"{hint}\nOr leave these experiments out: missing='leave_out'.",
         )
     if missing == "leave_out":
         warning = MissingUnionizesWarning(message, hint=hint, experiment_ids=experiment_ids)
@@ -74,7 +74,7 @@ def _report(experiment_ids: Collection[int], message: str, hint: str, *, missing
 
 
 def _caller_level() -> int:
-    """The ``stacklevel`` of the first caller outside the package, for a call of `warnings.warn` by our caller."""
+    """The ``stacklevel`` of the first caller outside the package, for the calling function's `warnings.warn`."""
     level = 1
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
