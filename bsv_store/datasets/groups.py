@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bsv_store.averaging.grouping.assignment import CoordinateRange
     from bsv_store.averaging.inputs import Inputs, RecordedInputs
 
-# Groups that an error lists.
+# Maximum number of groups listed in an error.
 _LISTED = 12
 
 
@@ -64,7 +64,7 @@ def group_number(groups: Sequence[GroupInfo], group: int | str, *, what: str) ->
     Raises
     ------
     InputError
-        If there is no such group, or the text is the label of one group and the number of another.
+        If there is no such group, or the string is the label of one group and the number of another.
     """
     labels = [each.label for each in groups]
     found = set()
@@ -77,8 +77,8 @@ def group_number(groups: Sequence[GroupInfo], group: int | str, *, what: str) ->
         return found.pop()
     names = "; ".join(f"{number}: {label}" for number, label in enumerate(labels[:_LISTED]))
     more = f"; and {len(labels) - _LISTED} more" if len(labels) > _LISTED else ""
-    problem = f"{group!r} is both a label and a number of groups" if found else f"there is no group {group!r}"
-    raise InputError(f"{what}: {problem}", hint=f"Its groups are {names}{more}. Use the number of one, or its label.")
+    problem = f"{group!r} is the label of one group and the number of another" if found else f"there is no group {group!r}"
+    raise InputError(f"{what}: {problem}", hint=f"Use the number or label of a group: {names}{more}.")
 
 
 def groups_of(inputs: Inputs | RecordedInputs) -> tuple[GroupInfo, ...]:
