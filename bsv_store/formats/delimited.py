@@ -1,6 +1,6 @@
-"""Re-saved files of numbers in the form of the original: gzip, blank lines, quotes, other delimiters, decimal commas.
+"""Convert re-saved tables to their original form: gzip, blank lines, quotes, other delimiters, decimal commas.
 
-Spreadsheets and scripts write the same table in other ways. What has one meaning is read; the rest is refused.
+Spreadsheets and scripts write the same table in different ways. Unambiguous files are read, others are refused.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _DELIMITERS = (",", ";", "\t")
 
 
 def unzipped(body: bytes, *, what: str) -> bytes:
-    """The content of a gzip body, which may have several members; other bodies are returned unchanged.
+    """Decompress a gzip body, which may have several members; other bodies are returned unchanged.
 
     Raises
     ------
     FormatError
-        If it is truncated or damaged, or its content has more than 1 GiB.
+        If it is truncated or damaged, or larger than 1 GiB when decompressed.
     """
     parts: list[bytes] = []
     room = _LIMIT_BYTES
@@ -38,13 +38,13 @@ def unzipped(body: bytes, *, what: str) -> bytes:
         room -= len(parts[-1])
         if not member.eof:
             if room <= 0:
-                raise FormatError(f"{what} has more than {_LIMIT_BYTES >> 20:,} MiB of content")
+                raise FormatError(f"{what} must be at most {_LIMIT_BYTES >> 20:,} MiB when decompressed")
             raise FormatError(f"{what} is a truncated gzip file", hint=DAMAGED_HINT)
         body = member.unused_data.lstrip(b"\0")
         if not body:
             return b"".join(parts)
         if not body.startswith(_GZIP):
-            raise FormatError(f"{what} is a damaged gzip file: other data follow it", hint=DAMAGED_HINT)
+            raise FormatError(f"{what} is a damaged gzip file: other data follow its end", hint=DAMAGED_HINT)
     return body
 
 
@@ -54,14 +54,14 @@ def plain_lines(text: str, needed: Collection[str], *, what: str) -> list[str]:
     Parameters
     ----------
     text : str
-        Ends with a line end.
+        Content of the file, which must end with a newline.
     needed : collection of str
-        Columns by which the delimiter is recognized.
+        Names of required columns, used to detect the delimiter.
 
     Raises
     ------
     FormatError
-        If a quoted cell contains the delimiter, or decimal commas cannot be told from other commas.
+        If a quoted cell contains the delimiter, or decimal commas are ambiguous.
     """
     lines = text.replace("\r\n", "\n").strip("\n").split("\n")
     while lines and not lines[0].strip(" ,;\t"):
@@ -76,9 +76,9 @@ def plain_lines(text: str, needed: Collection[str], *, what: str) -> list[str]:
     if any("," in line for line in lines):
         if any("," in cell for cell in lines[0].split(delimiter)) or any("." in line for line in lines[1:]):
             raise FormatError(
-                f"{what} has commas in cells that are separated by {quoted(delimiter)}, and points: which of them are "
-                "decimal is not certain",
-                hint="Save it again as CSV with decimal points.",
+                f"{what} has both commas and points in cells separated by {quoted(delimiter)}, so the decimal separator is "
+                "ambiguous",
+                hint="Save it as CSV with decimal points.",
             )
         lines = [line.replace(",", ".") for line in lines]
     return [line.replace(delimiter, ",") for line in lines]

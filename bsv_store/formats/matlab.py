@@ -17,7 +17,7 @@ _VARIABLE = "injectionInfo"
 # Brain Street View adds its own copy of the experiment id to every row.
 _BSV_ID = "experimentID"
 _HDF5_MAGIC = b"\x89HDF"
-# MATLAB 7.3 files are HDF5 after a block for other programs.
+# MATLAB 7.3 files are HDF5 files with a user block.
 _HDF5_OFFSET = 512
 
 
@@ -27,32 +27,32 @@ def read_injection_info(body: bytes, *, what: str) -> UnionizeTable:
     Parameters
     ----------
     body : bytes
-        A MAT file of MATLAB 5 to 7.
+        A MAT file of version 5 to 7.
     what : str
         Name of the file, for errors.
 
     Raises
     ------
     InputError
-        If SciPy, which reads it, is not installed.
+        If SciPy, which reads MAT files, is not installed.
     FormatError
-        If it is not such a file, or its rows are not unionize rows.
+        If it is not a valid MAT file, or its rows are not unionize rows.
     """
     try:
         from scipy.io import loadmat
     except ImportError as error:
         raise InputError(
-            f"{what} cannot be read: MAT files need SciPy, which is not installed",
-            hint="Install it: pip install 'bsv-store[matlab]'; or download the table: bsv-store sync unionizes",
+            f"{what} cannot be read: MAT files require SciPy, which is not installed",
+            hint="Install it: pip install 'bsv-store[matlab]'. Or download the table: bsv-store sync unionizes",
         ) from error
     if body[_HDF5_OFFSET : _HDF5_OFFSET + len(_HDF5_MAGIC)] == _HDF5_MAGIC:
         raise FormatError(
             f"{what} is a MAT file of version 7.3, which is not supported",
-            hint="Save it in MATLAB with -v7.",
+            hint="Save it in MATLAB with the option -v7.",
         )
     try:
         content: Mapping[str, Any] = loadmat(io.BytesIO(body), variable_names=[_VARIABLE], simplify_cells=True)
-    # SciPy's reader raises errors of many kinds on damaged files.
+    # SciPy's reader raises many kinds of errors on damaged files.
     except Exception as error:
         raise FormatError(f"{what} is not a readable MAT file: {quoted(str(error))}", hint=DAMAGED_HINT) from error
     if _VARIABLE not in content:
@@ -65,7 +65,7 @@ def read_injection_info(body: bytes, *, what: str) -> UnionizeTable:
 
 
 def _plain(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows with Python's types: in MATLAB all numbers are doubles, and SciPy's are those of NumPy."""
+    """Convert the rows to Python types: all numbers in MATLAB are doubles, which SciPy returns as NumPy scalars."""
     kinds = {name: kind for name, _, kind in UNIONIZE_FIELDS} | {_BSV_ID: "i8"}
     return [{name: _value(value, kinds.get(name, "")) for name, value in row.items()} for row in rows]
 

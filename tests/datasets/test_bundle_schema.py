@@ -142,13 +142,13 @@ def _divisor(file: h5py.File) -> None:
         (replace_array("mean", _zeros(FULL, ">f4"), **MEAN), "type"),
         (replace_array("mean", _zeros(FULL, "<f8"), **MEAN), "type"),
         (replace_array("mean", _zeros(FULL, "<f4"), chunks=FULL), "chunks"),
-        (replace_array("mean", _zeros(FULL, "<f4"), compression="lzf", chunks=MEAN["chunks"]), "is not stored as"),
+        (replace_array("mean", _zeros(FULL, "<f4"), compression="lzf", chunks=MEAN["chunks"]), "storage layout or filter"),
         (_huge("mean", (1, 1, 100_000, 100_000)), "shape"),
         (_huge("mean", (10**9, 1, 1, 1000)), "shape"),
         (_huge("group_n", (10**9,)), "shape|type"),
         (_group_instead, "no array mean"),
         (_external_link, "no array mean"),
-        (_external_data, "is not stored as"),
+        (_external_data, "storage layout or filter"),
         (_soft_link, "arrays of its recipe|no array sd"),
         (_delete("sd"), "missing: sd"),
         (_delete("member"), "missing: member"),
@@ -157,7 +157,7 @@ def _divisor(file: h5py.File) -> None:
         (at_one_voxel("mean", np.inf), "infinite"),
         (at_one_voxel("mean", -0.5), "negative"),
         (at_one_voxel("sd", -0.5), "negative"),
-        (at_one_voxel("n", 99), "counts more experiments"),
+        (at_one_voxel("n", 99), "larger than its number of experiments"),
         (_label, "group does not match"),
         (_axis, "ap does not match"),
         (_divisor, "member_divisor does not match"),
@@ -332,7 +332,7 @@ def test_links_doubles_and_compressed_results_in_an_archive_are_refused(
 
     with pytest.warns(UserWarning, match="Duplicate name"):
         path = _rewritten(bundle, tmp_path / "twice.zip", twice)
-    refused(other, path, "occurs twice")
+    refused(other, path, "contains a file twice")
 
 
 def test_paths_that_are_not_files_are_refused(other: Store, tmp_path: Path) -> None:

@@ -47,8 +47,8 @@ def write_description(file: h5py.File, inputs: Inputs | RecordedInputs) -> None:
         "orientation": ORIENTATION,
         "axis_order": "group ap dv ml",
         # Contains no time, so that the same inputs give the same bytes; the catalog records the time.
-        "history": f"bsv-store {__version__}: averaged (algorithm version {ALGORITHM_VERSION}) from the volumes "
-        "listed in the variable inputs",
+        "history": f"bsv-store {__version__}: averaged (algorithm version {ALGORITHM_VERSION}) from the volumes that "
+        "the variable inputs lists",
         "recipe": recipe.to_json(),
         "fingerprint": inputs.fingerprint(),
         "software": software(),
