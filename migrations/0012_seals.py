@@ -1,7 +1,7 @@
 """Add seals: hashes of the rows that enter results.
 
-The upgrade itself computes the seals of the rows that are there, in the same transaction: see
-``bsv_store.catalog.seals.seal_everything``, which the package calls after the migrations.
+After the migrations, the package computes the seals of the existing rows in the same transaction; see
+``bsv_store.catalog.sealing.seal_everything``.
 
 Revision ID: 0012
 Revises: 0011

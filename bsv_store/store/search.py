@@ -113,7 +113,7 @@ class Search:
         limit : int, optional
             Maximum number of rows to return.
         missing : {'leave_out', 'error'}
-            What to do about experiments whose unionize table is not in the store: leave them out with a
+            Handling of experiments whose unionize table is not in the store: leave them out with a
             `MissingUnionizesWarning`, or raise `MissingDataError`.
         """
         from bsv_store.catalog.search.target import search_targets
@@ -200,7 +200,7 @@ class Search:
         limit : int, optional
             Maximum number of rows to return.
         missing : {'leave_out', 'error'}
-            What to do about experiments whose unionize table is not in the store: leave them out with a
+            Handling of experiments whose unionize table is not in the store: leave them out with a
             `MissingUnionizesWarning`, or raise `MissingDataError`.
 
         Raises

@@ -270,8 +270,8 @@ def test_inputs_that_no_average_has_are_refused(
 @pytest.mark.parametrize(
     ("values", "match"),
     [
-        ({"created_at": "2099-01-01T00:00:00+00:00"}, "created_at .* cannot be true"),
-        ({"created_at": "1999-01-01T00:00:00+00:00"}, "created_at .* cannot be true"),
+        ({"created_at": "2099-01-01T00:00:00+00:00"}, "created_at must be between 2020 and now"),
+        ({"created_at": "1999-01-01T00:00:00+00:00"}, "created_at must be between 2020 and now"),
         ({"created_at": "2025-01-01T00:00:00"}, "no time zone"),
         ({"created_by": "a\x1b[31m"}, "created_by"),
         ({"created_by": "x" * 5_000}, "created_by"),

@@ -112,14 +112,14 @@ def test_an_unknown_group_is_an_error_that_lists_the_groups(
 @pytest.mark.parametrize("ending", ["nc", "npz", "csv", "bsv.zip"])
 def test_a_group_of_other_formats_than_images_is_an_error(version: DatasetVersion, tmp_path: Path, ending: str) -> None:
     for export in (lambda path: version.export(path, group=0), version.export_groups):
-        with pytest.raises(InputError, match="do not have the option group") as caught:
+        with pytest.raises(InputError, match="do not support the option group") as caught:
             export(tmp_path / f"a.{ending}")
         assert ".nrrd, .nii, .nii.gz, .npy, .zarr" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("ending", ["nii", "npy", "nc"])
 def test_only_nrrd_files_are_like_allens(version: DatasetVersion, tmp_path: Path, ending: str) -> None:
-    with pytest.raises(InputError, match="do not have the option like_allen") as caught:
+    with pytest.raises(InputError, match="do not support the option like_allen") as caught:
         version.export(tmp_path / f"a.{ending}", like_allen=True)
     assert ".nrrd" in str(caught.value.hint)
 

@@ -198,7 +198,7 @@ def test_members_that_end_within_a_read_keep_their_order(monkeypatch: pytest.Mon
         pytest.param(nrrd(b"", datafile="LIST"), "datafile", id="data in a list of files"),
         pytest.param(nrrd(byte_skip="-1"), "byte skip", id="skipped bytes"),
         pytest.param(nrrd(line_skip="1"), "line skip", id="skipped lines"),
-        pytest.param(nrrd(old_max="255"), "'old max' says that the values were scaled", id="scaled values"),
+        pytest.param(nrrd(old_max="255"), "'old max' states that the values were scaled", id="scaled values"),
         pytest.param(nrrd(space_origin="(0,0,100)"), "space origin", id="shifted"),
         pytest.param(nrrd(space_directions="(100,0,0) (0,100,0) (0,0,-100)"), "space directions", id="flipped"),
         pytest.param(nrrd(space_directions="(0,100,0) (100,0,0) (0,0,100)"), "space directions", id="turned"),

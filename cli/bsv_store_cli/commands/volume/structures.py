@@ -141,4 +141,4 @@ def regions(
     note(f"{number_of(frame['experiment_id'].nunique(), 'experiment')}{left_out}")
     if unknown := frame.attrs["without_hemisphere"]:
         experiments = number_of(len(unknown), "experiment")
-        note(f"The injected hemisphere is not known for {experiments}: {listed_ids(unknown)}.")
+        note(f"The injected hemisphere is unknown for {experiments}: {listed_ids(unknown)}.")
