@@ -157,9 +157,7 @@ def read_located_config(location: Location) -> StoreConfig:
         if location.origin == _ARGUMENT_ORIGIN or (location.path / STORE_FILE).exists():
             raise
         if location.origin != DEFAULT_ORIGIN:
-            raise NotAStoreError(
-                f"{error.message} (folder specified by {location.origin})", hint=error.hint
-            ) from error
+            raise NotAStoreError(f"{error.message} (folder specified by {location.origin})", hint=error.hint) from error
         raise NotAStoreError(
             f"no store was specified, and there is none in the default folder {location.path}",
             hint=f"{STORE_VARIABLE} is not set, and {_config_file()} "
@@ -201,7 +199,7 @@ def read_store_config(path: Path, name: str = STORE_FILE) -> StoreConfig:
 
 
 def has_checksum(path: Path) -> bool:
-    """Whether ``store.toml`` has a checksum. Earlier versions did not write one, and users delete it to edit the file."""
+    """Whether ``store.toml`` has a checksum. Earlier versions did not write one; users may delete it."""
     return _CHECKSUM in (path / STORE_FILE).read_text(encoding="utf-8")
 
 

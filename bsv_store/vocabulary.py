@@ -164,8 +164,8 @@ class KindRow:
         the Allen web site) is 36.1 mm3, a mean of 0.027, and the largest injection is 1.61 mm3, a mean of 0.0012. Data
         masks: two real ones have means of 0.95 and 0.97. No real energy was available.
     peak_above : float
-        Lower bound of the highest value (exclusive). Energies are gray values: in 40 real tables, signal inside the injection has a
-        mean intensity of 2,154 or more.
+        Lower bound of the highest value (exclusive). Energies are gray values: in 40 real tables, signal inside the
+        injection has a mean intensity of 2,154 or more.
     ones_at_least : float
         Lowest plausible fraction of the non-zero voxels that are 1. Data masks: 0.991 and 0.997 in two real ones.
     sums_to : {'projection_volume', 'injection_volume'} or None
@@ -470,7 +470,8 @@ NORMALIZATIONS: Mapping[str, NormalizationRow] = _rows(
             name="injection_volume",
             words="divided by injection volume",
             description="the injection volume in mm³: `projection_volume` of the root (structure 997), "
-            "both hemispheres, inside the injection; without unionize rows, the injection volume of the experiment list",
+            "both hemispheres, inside the injection; without unionize rows, the injection volume of the experiment "
+            "list",
             unit_suffix=" per mm³ injected",
             cf_unit="mm-3",
             methods=", divided by the injection volume,",

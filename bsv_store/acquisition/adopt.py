@@ -345,9 +345,7 @@ class _Adoption:
                     f"with {verdict.summary()}",
                     hint=f"Download the current volume: `bsv-store fetch --refresh --ids {file.experiment_id}`.",
                 )
-            self.replaced.append(
-                SkippedFile(file.path, f"replaces the {volume.kind} from {stored.source}: {reason}")
-            )
+            self.replaced.append(SkippedFile(file.path, f"replaces the {volume.kind} from {stored.source}: {reason}"))
         return publish_volume(self.files, volume, experiment_id=file.experiment_id, source=self._source(file.path))
 
     def _checked(self, file: CacheFile, volume: Volume | SpooledVolume) -> Verdict:
@@ -359,7 +357,8 @@ class _Adoption:
             raise
         if not verdict.independent and (other := self.doubted.get(file.experiment_id)) is not None:
             raise ImplausibleVolumeError(
-                f"{file.path} cannot be compared with the catalog, and {other.name} of the same experiment is not plausible",
+                f"{file.path} cannot be compared with the catalog, and {other.name} of the same experiment is not "
+                "plausible",
                 hint="Copy both again from their source.",
             )
         return verdict

@@ -185,7 +185,10 @@ def identify(annotation: Annotation, *, what: str) -> Identity:
     if fits[()] < _ALIKE * total:
         return Identity(
             "other",
-            (f"It is not Allen's annotation: only {fits[()]} of {total} landmark structures match in position and volume.",),
+            (
+                f"It is not Allen's annotation: only {fits[()]} of {total} landmark structures match in position and "
+                "volume.",
+            ),
         )
     shift = found.shift_um / annotation.grid.spacing_um
     if shift <= -_SHIFT_VOXELS:
@@ -193,8 +196,8 @@ def identify(annotation: Annotation, *, what: str) -> Identity:
             what, ("ML",), f"its structures lie {-shift:.2f} voxels left of the midline, those of Allen's to the right"
         )
     remark = (
-        f"Its content differs from Allen's annotation, but {fits[()]} of {total} landmark structures match in position and "
-        "volume"
+        f"Its content differs from Allen's annotation, but {fits[()]} of {total} landmark structures match in position "
+        "and volume"
     )
     if shift < _SHIFT_VOXELS:
         remark += "; it is symmetric, so swapped left and right cannot be detected"

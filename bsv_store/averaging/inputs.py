@@ -268,9 +268,7 @@ def _check_recorded(inputs: RecordedInputs) -> None:
         if has_masks != (recipe.exclude_injection, recipe.weight_by_data_mask):
             raise FormatError(f"the masks of experiment {member.experiment_id} do not match the recipe")
         if (member.injected_hemisphere is not None) != HEMISPHERE_RULES[recipe.hemisphere_rule].needs_side:
-            raise FormatError(
-                f"the injected hemisphere of experiment {member.experiment_id} does not match the recipe"
-            )
+            raise FormatError(f"the injected hemisphere of experiment {member.experiment_id} does not match the recipe")
 
 
 def fingerprint_of(text: str) -> str:

@@ -2,8 +2,8 @@
 
 A seal is an XXH3 over the values of a row in a canonical form that is the same on both databases. It detects accidental
 changes: flipped bits, lost rows, edits with other programs. Since each row has its own seal, missing and additional
-rows are detected too. New rows are sealed from the values in memory. Stored rows that are to be sealed again are checked
-first, so that a damaged row is never sealed.
+rows are detected too. New rows are sealed from the values in memory. Before stored rows are sealed again, they are
+checked, so that a damaged row is never sealed.
 """
 
 from __future__ import annotations
@@ -53,9 +53,7 @@ from bsv_store.text import listed, number_of
 if TYPE_CHECKING:
     Hashes = dict[str, str]
 
-VERIFY_HINT = (
-    "Restore the database from a backup. To list all damage: bsv-store catalog verify"
-)
+VERIFY_HINT = "Restore the database from a backup. To list all damage: bsv-store catalog verify"
 
 # The columns of an experiment that are derived from unionize rows; they are compared with these rows instead.
 DERIVED_COLUMNS = ("injected_hemisphere", "hemisphere_source", "injection_volume_left", "injection_volume_right")
@@ -189,8 +187,8 @@ def refuse(scope: str, keys: Collection[str]) -> None:
     """
     if keys:
         raise DamagedCatalogError(
-            f"the catalog is damaged ({_WORDS[scope]}): {number_of(len(keys), 'row')} changed, missing or added by another "
-            f"program: {listed(sorted(keys))}",
+            f"the catalog is damaged ({_WORDS[scope]}): {number_of(len(keys), 'row')} changed, missing or added by "
+            f"another program: {listed(sorted(keys))}",
             hint=VERIFY_HINT,
         )
 
@@ -421,7 +419,7 @@ SEALED_BY_ID = tuple(_SCOPES)
 
 
 def seal_schema(connection: Connection) -> None:
-    """Seal the definitions of tables, indexes, triggers and views (SQLite only; Postgres has its own system catalogs)."""
+    """Seal the definitions of tables, indexes, triggers and views (SQLite only; Postgres has system catalogs)."""
     write(connection, "schema", hashes_of_schema(connection), only_these=True)
 
 

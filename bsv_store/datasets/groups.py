@@ -77,7 +77,9 @@ def group_number(groups: Sequence[GroupInfo], group: int | str, *, what: str) ->
         return found.pop()
     names = "; ".join(f"{number}: {label}" for number, label in enumerate(labels[:_LISTED]))
     more = f"; and {len(labels) - _LISTED} more" if len(labels) > _LISTED else ""
-    problem = f"{group!r} is the label of one group and the number of another" if found else f"there is no group {group!r}"
+    problem = (
+        f"{group!r} is the label of one group and the number of another" if found else f"there is no group {group!r}"
+    )
     raise InputError(f"{what}: {problem}", hint=f"Use the number or label of a group: {names}{more}.")
 
 

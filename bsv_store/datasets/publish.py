@@ -58,8 +58,8 @@ def publish(
     """Publish a result that was computed here as the next version of a dataset.
 
     If the dataset has a checked version with the same fingerprint, that version is returned. An unchecked imported
-    version with the same fingerprint becomes checked and is returned if its content is the same; otherwise both versions
-    exist.
+    version with the same fingerprint becomes checked and is returned if its content is the same; otherwise both
+    versions exist.
 
     Parameters
     ----------

@@ -132,7 +132,8 @@ def read_experiments(body: bytes, *, what: str, upstream_date: date | None = Non
         _refuse_simplified(_names(value), what=what)
         if isinstance(value, dict) and value and all(key.isdecimal() for key in value):
             raise FormatError(
-                f"{what} has rows by experiment id, as written by old versions of AllenSDK; it must be an experiment list",
+                f"{what} has rows by experiment id, as written by old versions of AllenSDK; it must be an "
+                "experiment list",
                 hint=_SDK_HINT,
             )
         return experiments_from_rows(rows_of(value, what=what), what=what, upstream_date=upstream_date)

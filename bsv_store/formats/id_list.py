@@ -32,7 +32,8 @@ def read_ids(body: bytes, *, what: str) -> list[int]:
     ----------
     body : bytes
         Ids separated by commas, semicolons or white space; a JSON list of ids, or of objects with one; or a CSV table
-        with a header, such as the output of ``bsv-store select --format csv``. UTF-8, with or without a byte order mark.
+        with a header, such as the output of ``bsv-store select --format csv``. UTF-8, with or without a byte order
+        mark.
     what : str
         Name of the file, for errors.
 

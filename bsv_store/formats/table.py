@@ -115,7 +115,9 @@ def checked_format(
     for option, is_used in options.items():
         if is_used and option not in chosen.options:
             endings = ", ".join(each.ending for each in formats if option in each.options)
-            raise InputError(f"{chosen.ending} files do not support the option {option}", hint=f"Endings that support it: {endings}.")
+            raise InputError(
+                f"{chosen.ending} files do not support the option {option}", hint=f"Endings that support it: {endings}."
+            )
     return chosen
 
 

@@ -330,8 +330,8 @@ def _check_sides(columns: _Columns, *, what: str) -> None:
         decimals = _decimals(columns[name])
         if decimals is not None and (difference <= 1.5 * 10.0**-decimals).all():
             raise FormatError(
-                f"{what}: {name} was rounded to {decimals} decimals, which is not enough: left and right do not add up to "
-                f"both hemispheres for {number_of(wrong.size, 'structure')}",
+                f"{what}: {name} was rounded to {decimals} decimals, which is not enough: left and right do not add up "
+                f"to both hemispheres for {number_of(wrong.size, 'structure')}",
                 hint="Use the original table, or save it again with all digits.",
             )
         raise FormatError(

@@ -97,7 +97,8 @@ def _values(facts: GridFacts) -> Finding:
         text = f"its mean over the grid is {facts.mean:.4g}; for a {row.words} it must be between {low:g} and {high:g}"
     elif facts.ones_share < row.ones_at_least:
         text = (
-            f"{facts.ones_share:.1%} of its voxels above 0 are 1; for a {row.words} it must be at least {row.ones_at_least:.0%}"
+            f"{facts.ones_share:.1%} of its voxels above 0 are 1; for a {row.words} it must be at least "
+            f"{row.ones_at_least:.0%}"
         )
     else:
         return Finding("values", 0.0, f"its mean over the grid is {facts.mean:.4g}, its highest value {facts.peak:.4g}")
@@ -110,9 +111,7 @@ def _injection(facts: GridFacts, evidence: ExperimentEvidence) -> Iterator[Findi
         # Sources may disagree, for example if one is older; the closest one is used.
         source, stated = min(evidence.injection_volumes.items(), key=lambda item: abs(item[1] - found))
         deviation = _excess(found, found / _OUTSIDE_INJECTION, stated, has_no_data=facts.no_data > 0)
-        yield Finding(
-            "amount", deviation, f"its injection volume is {found:.4g} mm3, but {stated:.4g} mm3 in {source}"
-        )
+        yield Finding("amount", deviation, f"its injection volume is {found:.4g} mm3, but {stated:.4g} mm3 in {source}")
     if evidence.point is not None and not facts.no_data:
         distance = facts.distance_um(evidence.point)
         point = ", ".join(f"{name} {um}" for name, um in zip(("AP", "DV", "ML"), evidence.point, strict=True))
@@ -149,8 +148,8 @@ def _table(facts: GridFacts, evidence: ExperimentEvidence, divisions: Divisions 
             brain = facts.volume_mm3(sum(inside[ROOT]))
             deviation = _excess(brain, brain, stated, has_no_data=facts.no_data > 0)
             text = (
-                f"its total projection volume in the brain is {brain:.4g} mm3 ({divisions.source}), but {stated:.4g} mm3 in the "
-                "unionize table"
+                f"its total projection volume in the brain is {brain:.4g} mm3 ({divisions.source}), but "
+                f"{stated:.4g} mm3 in the unionize table"
             )
         yield Finding("amount", deviation, text)
     if inside is not None and divisions is not None and not facts.no_data and sum(inside[ROOT]) > 0:
@@ -170,8 +169,8 @@ def _structures(inside: Mapping[str, Sides], table: Mapping[str, Sides], divisio
             deviation = abs(part - stated) / largest
             if worst is None or deviation > worst.deviation:
                 text = (
-                    f"{part:.1%} of its signal is in {name}, {hemisphere} ({divisions.source}), but {stated:.1%} in the "
-                    "unionize table"
+                    f"{part:.1%} of its signal is in {name}, {hemisphere} ({divisions.source}), but {stated:.1%} in "
+                    "the unionize table"
                 )
                 worst = Finding("structures", deviation, text)
     if worst is not None:
@@ -206,8 +205,8 @@ def _spacings(facts: GridFacts, other: GridFacts) -> Iterator[Finding]:
     yield Finding(
         "other_spacings",
         deviation,
-        f"its sums over the hemispheres are {left:.4g} (left) and {right:.4g} (right), in voxels of 100 um; those of the "
-        f"{other.kind} at {other.spacing_um} um in the store are {other_left:.4g} and {other_right:.4g}",
+        f"its sums over the hemispheres are {left:.4g} (left) and {right:.4g} (right), in voxels of 100 um; those of "
+        f"the {other.kind} at {other.spacing_um} um in the store are {other_left:.4g} and {other_right:.4g}",
         (other.kind, other.spacing_um),
     )
 

@@ -118,8 +118,8 @@ class Plausibility:
     database : Database
     files : StoreFiles
     others : {'all', 'sparse', 'none'}
-        Which stored volumes of the same experiment are compared. At 100 um, reading a dense volume, such as a data mask,
-        takes twice as long as reading the checked volume from its source.
+        Which stored volumes of the same experiment are compared. At 100 um, reading a dense volume, such as a data
+        mask, takes twice as long as reading the checked volume from its source.
     """
 
     def __init__(

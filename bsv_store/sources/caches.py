@@ -3,8 +3,8 @@
 Brain Street View: ``<id>/density.raw`` and ``<id>/injectionSummary_all.json``. AllenSDK, in the layout of its default
 manifest: ``experiments.json``, ``structures.json``, ``experiment_<id>/structure_unionizes.csv``,
 ``experiment_<id>/<kind>_<spacing>.nrrd``, and ``annotation_<spacing>.nrrd`` in the folder of a reference space. Files
-that were compressed later (``.csv.gz``, ``.nrrd.gz``) are recognized too, and so is ``<id>/injectionSummary_all.mat`` in
-caches of Brain Street View for MATLAB.
+that were compressed later (``.csv.gz``, ``.nrrd.gz``) are recognized too, and so is ``<id>/injectionSummary_all.mat``
+in caches of Brain Street View for MATLAB.
 The existence of a file says nothing about its content: AllenSDK downloads to the final name, so files can be
 incomplete.
 """

@@ -1,9 +1,10 @@
 """Hashes of the blocks of a large file, so that a part of it can be verified without the rest.
 
 The Fletcher32 checksum of a chunk detects flipped bits, but the checksum of zeros is zero, and it does not depend on
-the position, so lost and swapped chunks pass. The catalog therefore contains the XXH3-128 of each block, over the name of its dataset, its number and its decoded values, little-endian. The blocks of a
-sparse file are ``plane_start`` as a whole and the chunks of ``indices_0`` and ``values``; those of a dense file are the
-chunks of ``volume``.
+the position, so lost and swapped chunks pass. The catalog therefore contains the XXH3-128 of each block, over
+the name of its dataset, its number and its decoded values, little-endian. The blocks of a sparse file are
+``plane_start`` as a whole and the chunks of ``indices_0`` and ``values``; those of a dense file are the chunks of
+``volume``.
 """
 
 from __future__ import annotations

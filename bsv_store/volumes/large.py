@@ -2,8 +2,8 @@
 
 They have the same datasets as those of small volumes, so that other HDF5 programs read both alike. The differences:
 
-- ``indices_0`` and ``values`` consist of chunks, so that a part can be read. The catalog contains the hash of each chunk,
-  see `bsv_store.volumes.blocks`;
+- ``indices_0`` and ``values`` consist of chunks, so that a part can be read. The catalog contains the hash of each
+  chunk, see `bsv_store.volumes.blocks`;
 - ``plane_start`` (uint64, one element more than AP planes) is the offset of each plane in them: a slab of AP planes is
   one contiguous range, since the indices ascend in C order;
 - the attribute ``array_sha256`` identifies the volume.

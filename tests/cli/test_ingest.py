@@ -127,9 +127,7 @@ def test_a_list_that_shrinks_withdraws_nothing_unless_allowed(
     whole.write_bytes(gzip.compress(json.dumps(body["msg"]).encode()))
     run("ingest", "structures", files["structures"], store=store_location).succeeded()
     run("ingest", "experiments", whole, "--allow-shrinking", store=store_location).succeeded()
-    run("ingest", "experiments", part, store=store_location).refused(
-        2, "3 of the 12", "--allow-shrinking"
-    )
+    run("ingest", "experiments", part, store=store_location).refused(2, "3 of the 12", "--allow-shrinking")
     with open_store(store_location) as store:
         assert store.select() == ATLAS.experiment_ids
     run("ingest", "experiments", part, "--allow-shrinking", store=store_location).succeeded()

@@ -142,7 +142,10 @@ def _divisor(file: h5py.File) -> None:
         (replace_array("mean", _zeros(FULL, ">f4"), **MEAN), "type"),
         (replace_array("mean", _zeros(FULL, "<f8"), **MEAN), "type"),
         (replace_array("mean", _zeros(FULL, "<f4"), chunks=FULL), "chunks"),
-        (replace_array("mean", _zeros(FULL, "<f4"), compression="lzf", chunks=MEAN["chunks"]), "storage layout or filter"),
+        (
+            replace_array("mean", _zeros(FULL, "<f4"), compression="lzf", chunks=MEAN["chunks"]),
+            "storage layout or filter",
+        ),
         (_huge("mean", (1, 1, 100_000, 100_000)), "shape"),
         (_huge("mean", (10**9, 1, 1, 1000)), "shape"),
         (_huge("group_n", (10**9,)), "shape|type"),

@@ -53,7 +53,11 @@ def refused_reason(store: Store, folder: Path, kind: VolumeKind, array: Array, *
 
 
 BY_THE_LIST: list[tuple[VolumeKind, Change, str]] = [
-    ("projection_density", mirrored, "of its signal is in the right hemisphere, the injected one \\(according to the inj"),
+    (
+        "projection_density",
+        mirrored,
+        "of its signal is in the right hemisphere, the injected one \\(according to the inj",
+    ),
     ("projection_energy", mirrored, "of its signal is in the right"),
     ("injection_density", mirrored, r"um from the injection coordinate \(AP \d+, DV \d+, ML \d+ um\)"),
     ("injection_fraction", mirrored, "0.0% of its signal is in the right"),
@@ -64,8 +68,16 @@ BY_THE_LIST: list[tuple[VolumeKind, Change, str]] = [
     ("injection_density", under_the_name_of_another("data_mask"), "its mean over the grid is 0.9"),
     ("injection_density", under_the_name_of_another("injection_fraction"), "its injection volume is"),
     ("data_mask", under_the_name_of_another("projection_density"), "for a data mask it must be between 0.3 and 1"),
-    ("projection_energy", under_the_name_of_another("projection_density"), "its highest value is 1; for a projection energy it must be"),
-    ("data_mask", lambda array: array * np.float32(0.9), "0.0% of its voxels above 0 are 1; for a data mask it must be"),
+    (
+        "projection_energy",
+        under_the_name_of_another("projection_density"),
+        "its highest value is 1; for a projection energy it must be",
+    ),
+    (
+        "data_mask",
+        lambda array: array * np.float32(0.9),
+        "0.0% of its voxels above 0 are 1; for a data mask it must be",
+    ),
     ("projection_density", of_the_left("projection_density"), "of its signal is in the right"),
     ("injection_density", of_the_left("injection_density"), "um from the injection coordinate"),
     *((row.name, zero, "it has no voxels above 0") for row in VOLUME_KINDS.values()),
@@ -91,7 +103,9 @@ def test_the_unionize_table_tells_amount_and_side(store: Store, tmp_path: Path) 
     assert re.search(r"its total projection volume is [\d.]+ mm3, but [\d.]+ mm3 in the unionize table", reason), reason
     symmetric = (right + mirrored(right)) / np.float32(2)
     reason = refused_reason(store, tmp_path / "symmetric", "projection_density", symmetric)
-    assert re.search(r"50.0% of its signal is in the right hemisphere, the injected one \(in the unionize table [\d.]+%", reason)
+    assert re.search(
+        r"50.0% of its signal is in the right hemisphere, the injected one \(in the unionize table [\d.]+%", reason
+    )
     assert store.adopt(write_cache(tmp_path / "right", FIRST, {"projection_density": right})).volumes == 1
 
 

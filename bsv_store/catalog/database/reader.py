@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 
 def reader_role(connection: Connection) -> str:
-    """The name of the reader role of this store, whether or not it exists. Contains the store id, because all databases
-    of a server share their roles."""
+    """The name of the reader role of this store. Includes the store id, because databases of a server share roles."""
     store_id = connection.execute(select(StoreInfo.store_id)).scalar_one()
     return f"bsv_store_reader_{store_id.replace('-', '')[:12]}"
 

@@ -182,6 +182,5 @@ def _error(
     return IncompleteTableError(
         f"the unionize table of experiment {experiment_id} in {source} is incomplete: rows {where} the injection site "
         f"are missing for {count}: {names}",
-        hint="Download the complete table: "
-        f"bsv-store sync unionizes --ids {experiment_id}",
+        hint=f"Download the complete table: bsv-store sync unionizes --ids {experiment_id}",
     )

@@ -259,9 +259,7 @@ def _check_size(history: History, experiments: ExperimentList, source: str) -> N
         )
 
 
-_ALLOW = (
-    "If this list is complete, use --allow-shrinking (allow_shrinking=True)."
-)
+_ALLOW = "If this list is complete, use --allow-shrinking (allow_shrinking=True)."
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,15 +88,17 @@ class IngestReport:
         """Further remarks, one sentence each."""
         found = []
         if self.newer_list is not None:
-            found.append(f"The newer {self.kind} list of {self.newer_list} stays current; this one is stored as history.")
+            found.append(
+                f"The newer {self.kind} list of {self.newer_list} stays current; this one is stored as history."
+            )
         if self.completed:
             found.append(f"Filled in missing values of {number_of(self.completed, 'experiment')}.")
         if self.records > self.added + self.changed + self.completed:
             found.append(f"Added {number_of(self.records, 'record')} to the history.")
         if self.historic:
             found.append(
-                f"{number_of(self.historic, 'experiment')} {'is' if self.historic == 1 else 'are'} missing from the current list "
-                "and only added to the history, as withdrawn."
+                f"{number_of(self.historic, 'experiment')} {'is' if self.historic == 1 else 'are'} missing from the "
+                "current list and only added to the history, as withdrawn."
             )
         if self.unknown_sexes:
             words = listed(shown(each) for each in self.unknown_sexes)

@@ -207,13 +207,14 @@ def _check_volumes(
         if listed_volume is None or same_injection_volume(volume, listed_volume):
             continue
         remark = (
-            f"the injection volume is {volume:.8g} mm3 in these rows, but {listed_volume:.8g} mm3 in the experiment list"
+            f"the injection volume is {volume:.8g} mm3 in these rows, but {listed_volume:.8g} mm3 in the experiment "
+            "list"
         )
         if not replace:
             raise InputError(
                 f"{source}, experiment {experiment_id}: {remark}",
-                hint="One of them is outdated. Update the list (bsv-store sync experiments) or the table (bsv-store sync "
-                f"unionizes --refresh --ids {experiment_id}), or store the rows with --replace (replace=True).",
+                hint="One of them is outdated. Update the list (bsv-store sync experiments) or the table (bsv-store "
+                f"sync unionizes --refresh --ids {experiment_id}), or store the rows with --replace (replace=True).",
             )
         remarks[experiment_id] = remark
     return remarks

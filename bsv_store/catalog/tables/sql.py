@@ -4,8 +4,8 @@ The database refuses statements that would write. SQLite: a separate connection 
 ``query_only`` on and an authorizer that allows reading only. Postgres: a separate connection with a read-only
 transaction that has its snapshot already (no statement can make it writable after that) and is always rolled back. The
 extended protocol accepts a single statement, and statements that return no rows are not executed, because COPY could
-write files. On both, only known functions can be called. On Postgres, the statement also runs as the reader role if there is
-one, and never as a superuser by default.
+write files. On both, only known functions can be called. On Postgres, the statement also runs as the reader role if
+there is one, and by default never as a superuser.
 """
 
 from __future__ import annotations

@@ -133,7 +133,9 @@ def _past_time(text: str, path: Path) -> datetime:
     except (ValueError, OverflowError) as error:
         raise FormatError(f"{path} is not a valid bundle: created_at is {shown(text)}: {error}") from error
     if not _EARLIEST <= found <= datetime.now(UTC) + _CLOCK_SLACK:
-        raise FormatError(f"{path} is not a valid bundle: created_at must be between {_EARLIEST:%Y} and now, got {shown(text)}")
+        raise FormatError(
+            f"{path} is not a valid bundle: created_at must be between {_EARLIEST:%Y} and now, got {shown(text)}"
+        )
     return found
 
 

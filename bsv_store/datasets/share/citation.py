@@ -106,8 +106,7 @@ def _origin(version: VersionSource) -> str | None:
     if version.origin.can_answer:
         return None
     return (
-        f"{version.ref} was {version.origin}. Recompute it before you cite it: "
-        f"bsv-store dataset rebuild {version.ref}"
+        f"{version.ref} was {version.origin}. Recompute it before you cite it: bsv-store dataset rebuild {version.ref}"
     )
 
 

@@ -43,7 +43,9 @@ def ingest() -> None:
     help="Date of the ontology.  [default: the date in the file's name, else older than all ontologies with a date]",
 )
 @click.option(
-    "--allow-shrinking", is_flag=True, help="Accept an ontology that seems to be incomplete: many of the current structures are missing."
+    "--allow-shrinking",
+    is_flag=True,
+    help="Accept an ontology that seems to be incomplete: many of the current structures are missing.",
 )
 @format_option
 def structures(
@@ -108,7 +110,8 @@ def unionizes(files: tuple[Path, ...], upstream_date: datetime | None, replace: 
     """Store projection structure unionize tables.
 
     Known formats: replies of the API, AllenSDK's structure_unionizes.csv, Brain Street View's
-    injectionSummary_all.json; optionally compressed with gzip. The columns added, changed and unchanged count experiments.
+    injectionSummary_all.json; optionally compressed with gzip. The columns added, changed and unchanged count
+    experiments.
 
     Incomplete tables are refused. A stored table is replaced only by one with a later date, or with --replace.
     """

@@ -44,7 +44,9 @@ def sync() -> None:
 
 @sync.command()
 @click.option(
-    "--allow-shrinking", is_flag=True, help="Accept an ontology that seems to be incomplete: many of the current structures are missing."
+    "--allow-shrinking",
+    is_flag=True,
+    help="Accept an ontology that seems to be incomplete: many of the current structures are missing.",
 )
 @API_URL
 @format_option

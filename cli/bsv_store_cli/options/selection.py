@@ -66,7 +66,7 @@ def id_argument(name: str) -> Callable[[Command], Command]:
     def one(context: click.Context, parameter: click.Parameter, value: str) -> int:
         ids = id_list(context, parameter, (value,)) or []
         if len(ids) != 1:
-            raise click.BadParameter(f"must be one id, got {len(ids)}", context, parameter)
+            raise click.BadParameter(f"must be a single id, got {len(ids)} ids", context, parameter)
         return ids[0]
 
     return click.argument(name, callback=one, metavar="EXPERIMENT_ID")

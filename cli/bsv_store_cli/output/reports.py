@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 ALLOW_SHRINKING = click.option(
     "--allow-shrinking",
     is_flag=True,
-    help="Accept a list that seems to be incomplete: many of the current experiments are missing, or it is much shorter "
-    "than Allen's.",
+    help="Accept a list that seems to be incomplete: many of the current experiments are missing, or it is much "
+    "shorter than Allen's.",
 )
 
 API_URL = click.option(

@@ -31,7 +31,9 @@ _TABLE = (
 
 @click.command(cls=SectionedCommand)
 @selection_options
-@click.option("--kind", "only_kind", type=RowChoice(VOLUME_KINDS), metavar="KIND", help="Check only volumes of this kind.")
+@click.option(
+    "--kind", "only_kind", type=RowChoice(VOLUME_KINDS), metavar="KIND", help="Check only volumes of this kind."
+)
 @click.option(
     "--spacing",
     "only_spacing_um",
@@ -45,8 +47,8 @@ def check(selection: Selection, only_kind: VolumeKind | None, only_spacing_um: i
 
     Checks the distribution of the values, the amount and hemisphere of the signal, its distance from the injection
     coordinate, the signal in large structures, and the other volumes of the experiment. Every byte of the files is
-    verified. By default all volumes are checked, including those of withdrawn and excluded experiments. The exit code is
-    1 if a volume has a problem; nothing is changed.
+    verified. By default all volumes are checked, including those of withdrawn and excluded experiments. The exit code
+    is 1 if a volume has a problem; nothing is changed.
     """
     from bsv_store.catalog.selection.selection import Selection as AnySelection
 
