@@ -57,7 +57,7 @@ def test_an_error_names_the_setting_that_named_the_folder(tmp_path: Path, monkey
         open_store()
     assert str(file) in str(caught.value)
     monkeypatch.setenv("BSV_STORE", str(tmp_path / "environment"))
-    with pytest.raises(NotAStoreError, match=r"environment is not a bsv-store.*named by BSV_STORE\)"):
+    with pytest.raises(NotAStoreError, match=r"environment is not a bsv-store.*specified by .*BSV_STORE\)"):
         open_store()
 
 

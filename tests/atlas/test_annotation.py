@@ -57,7 +57,7 @@ def test_a_mask_without_a_voxel_is_an_error_and_says_why(annotated: Store) -> No
         annotated.atlas.mask("VISpm")
     with pytest.raises(InputError, match=r"VIS without its descendants(?s:.*)include the descendants\."):
         annotated.atlas.mask("VIS", include_descendants=False)
-    with pytest.raises(InputError, match=r"on the right in MOp(?s:.*)in the other hemisphere: use 'both'"):
+    with pytest.raises(InputError, match=r"on the right in MOp(?s:.*)in the other hemisphere; use 'both'"):
         annotated.atlas.mask("MOp", hemisphere="right")
     assert annotated.atlas.mask("VISp", include_descendants=False).any()
 

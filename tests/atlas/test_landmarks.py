@@ -161,7 +161,7 @@ def test_annotations_of_other_years_are_left_out_of_a_cache(
     (cache / "manifest.json").write_text("{}")
     report = ontology.adopt(cache)
     assert report.annotations == 1
-    assert "place and volume" in report.remarks[0]
+    assert "match in position and volume" in report.remarks[0]
     left_out = {each.path.parent.name: each.reason for each in report.ignored if each.path.suffix == ".nrrd"}
     assert left_out == {
         f"ccf_{year}": f"the annotation of {year}; that of the CCFv3 is of 2017" for year in (2015, 2016, 2022)
@@ -191,7 +191,7 @@ def synthetic(store: Store, tmp_path: Path) -> Store:
 def test_another_atlas_is_recorded_as_such_and_named_by_its_tables(synthetic: Store, tmp_path: Path) -> None:
     report = synthetic.ingest_annotation(written(tmp_path, ATLAS.annotation, name="lab.nrrd"))
     assert report.origin == "other"
-    assert report.remarks[0] == "It is not Allen's: it has other structures."
+    assert report.remarks[0] == "It is not Allen's annotation: it has other structures."
     assert "injection coordinates lie in their primary structure" in report.remarks[1]
     assert report.name.startswith("lab.nrrd (not Allen's) at 100 um, array SHA-256 ")
 

@@ -246,7 +246,7 @@ def _ranges(ranges: Any) -> Edit:
         (_part("groups", "all"), "not a list"),
         (_part("algorithm_version", "1"), "algorithm version"),
         (_part("algorithm_version", -1), "algorithm version"),
-        (_part("more", 1), "exactly the parts"),
+        (_part("more", 1), "exactly the keys"),
         (_twice, "more than once"),
         (_swapped, "must be canonical JSON"),
         (_nowhere, "more than once|no members"),

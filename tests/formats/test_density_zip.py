@@ -256,8 +256,8 @@ def test_header_of_anything_else_is_refused(old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("TransformMatrix = 1 0 0 0 1 0 0 0 -1", "transformmatrix is '1 0 0 0 1 0 0 0 -1', only 1 0 0 0 1 0 0 0 1 is"),
-        ("TransformMatrix = -1", "transformmatrix is '-1', only"),
+        ("TransformMatrix = 1 0 0 0 1 0 0 0 -1", "transformmatrix must be 1 0 0 0 1 0 0 0 1, got '1 0 0 0 1 0 0 0 -1'"),
+        ("TransformMatrix = -1", "transformmatrix must be 1 0 0 0 1 0 0 0 1, got '-1'"),
         ("TransformMatrix = 0 1 0 1 0 0 0 0 1", "transformmatrix"),
         ("Rotation = -1 0 0 0 1 0 0 0 1", "rotation"),
         ("Orientation = 1 0 0 0 -1 0 0 0 1", "orientation"),

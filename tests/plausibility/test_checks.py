@@ -173,7 +173,7 @@ def test_spacings_of_one_kind_must_agree(store: Store, tmp_path: Path) -> None:
     right = true_volume(FIRST)
     store.adopt(write_cache(tmp_path / "stored", FIRST, {"projection_density": right}))
     reason = refused_reason(store, tmp_path / "wrong", "projection_density", half(right), spacing_um=50)
-    assert re.search(r"those of the projection_density at 100 um in the store [\d.]+ and [\d.]+", reason), reason
+    assert re.search(r"those of the projection_density at 100 um in the store are [\d.]+ and [\d.]+", reason), reason
     cache = write_cache(tmp_path / "right", FIRST, {"projection_density": right}, spacing_um=50)
     assert store.adopt(cache).volumes == 1
 

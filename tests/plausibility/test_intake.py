@@ -74,7 +74,7 @@ def test_a_stored_volume_of_another_kind_does_not_keep_out_refreshed_ones(
     assert store.adopt(write_cache(tmp_path / "older", FIRST, {"injection_density": older})).volumes == 1
     (refused,) = store.adopt(write_cache(tmp_path / "now", FIRST, {"projection_density": true_volume(FIRST)})).refused
     assert "of the injection density is above the projection density" in refused.reason
-    assert f"Download both: bsv-store fetch --refresh --ids {FIRST}" in refused.reason
+    assert f"Download both again: bsv-store fetch --refresh --ids {FIRST}" in refused.reason
     for kind in ("projection_density", "injection_density"):
         report = store.fetch([FIRST], kind=kind, refresh=True, api_url=server.url)  # type: ignore[arg-type]
         assert (report.fetched, report.failed) == ((FIRST,), ())
@@ -122,7 +122,7 @@ def test_two_volumes_that_nothing_tells_apart_leave_the_stored_one(store: Store,
     other = right * np.float32(0.999)
     (refused,) = store.adopt(write_cache(tmp_path / "second", FIRST, {"projection_density": other})).refused
     assert "which is from first/" in refused.reason
-    assert "not changed: both agree with the distribution of the values of its kind, the part of" in refused.reason
+    assert "not changed: both agree with the distribution of the values, the fraction of" in refused.reason
     np.testing.assert_array_equal(store.volume(FIRST), right)
 
 
@@ -148,7 +148,7 @@ def test_of_a_folder_with_mirrored_volumes_nothing_is_believed(store: Store, tmp
     wrong = write_cache(tmp_path / "wrong", FIRST, {kind: mirrored(array) for kind, array in volumes.items()})
     report = store.adopt(wrong)
     assert (report.volumes, len(report.refused)) == (0, 3)
-    assert "cannot be compared with the catalog, and injection_density_100.nrrd beside it is not plausible" in (
+    assert "cannot be compared with the catalog, and injection_density_100.nrrd of the same experiment is not plausible" in (
         report.refused[-1].reason
     )
     assert store.adopt(write_cache(tmp_path / "right", FIRST, volumes)).volumes == 3
