@@ -465,11 +465,6 @@ class DatasetVersion:
         annotation : str, optional
             Name of the annotation used for means over structures, such as
             ``store.datasets.regions(...).attrs["annotation"]``. `Datasets.cite` uses that of the store.
-
-        Returns
-        -------
-        Citation
-            ``origin`` is a warning if the version was imported and not recomputed in this store.
         """
         return citation_of(self, annotation=annotation)
 

@@ -76,8 +76,8 @@ def plain_lines(text: str, needed: Collection[str], *, what: str) -> list[str]:
     if any("," in line for line in lines):
         if any("," in cell for cell in lines[0].split(delimiter)) or any("." in line for line in lines[1:]):
             raise FormatError(
-                f"{what} has both commas and points in cells separated by {quoted(delimiter)}, so the decimal separator "
-                "is ambiguous",
+                f"{what} has both commas and points in cells separated by {quoted(delimiter)}, so the decimal "
+                "separator is ambiguous",
                 hint="Save it as CSV with decimal points.",
             )
         lines = [line.replace(",", ".") for line in lines]

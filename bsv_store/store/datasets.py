@@ -118,7 +118,7 @@ class Datasets:
         Returns
         -------
         Citation
-            See `DatasetVersion.cite`.
+            ``origin`` is a warning if the version was imported and not recomputed in this store.
 
         Raises
         ------

@@ -148,7 +148,7 @@ def test_of_a_folder_with_mirrored_volumes_nothing_is_believed(store: Store, tmp
     wrong = write_cache(tmp_path / "wrong", FIRST, {kind: mirrored(array) for kind, array in volumes.items()})
     report = store.adopt(wrong)
     assert (report.volumes, len(report.refused)) == (0, 3)
-    assert "cannot be compared with the catalog, and injection_density_100.nrrd of the same experiment is not plausible" in (
+    assert "cannot be compared with the catalog, and injection_density_100.nrrd of the same experiment is not" in (
         report.refused[-1].reason
     )
     assert store.adopt(write_cache(tmp_path / "right", FIRST, volumes)).volumes == 3

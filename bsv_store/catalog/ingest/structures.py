@@ -70,9 +70,9 @@ def ingest_structures(
     """Ingest a structure graph, and report what it changed.
 
     The newest graph is the current one; structures that are missing from it are marked as withdrawn and retain
-    their position. A graph is older than the current one if its date is, if only the current one has a date, or, without
-    dates, if structures are missing from it. Structure sets of the current graph replace those with the same id; other
-    sets are not changed.
+    their position. A graph is older than the current one if its date is, if only the current one has a date, or, if
+    neither has a date, if structures are missing from it. Structure sets of the current graph replace those with the
+    same id; other sets are not changed.
 
     An older graph, or one of the kind ``csv`` if the store has one of another kind, is stored as history: it only adds
     structures that are new to the store, marked as withdrawn. An older graph also adds new structure sets.

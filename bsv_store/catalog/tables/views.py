@@ -141,8 +141,8 @@ _PROJECTIONS = _described(
 _MEASURED_STRUCTURES = _described(
     "measured_structures",
     "The structures in which Allen measures signal: the members of set 184527634 except ENTmv, SCig-a, SCig-b, SCig-c,"
-    " im, smd, grf and mtV, which have no rows in any table of the API, and in addition root, VS, VL, V3, AQ, V4, V4r and "
-    'c, which have rows. For all other structures, a missing row means "not measured", not "no overlap".',
+    " im, smd, grf and mtV, which have no rows in any table of the API, and in addition root, VS, VL, V3, AQ, V4, V4r "
+    'and c, which have rows. For all other structures, a missing row means "not measured", not "no overlap".',
     (
         ("structure_id", "integer", "Allen's id of the structure"),
         ("structure", "text", "Acronym; case matters"),
