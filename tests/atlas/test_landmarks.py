@@ -68,7 +68,7 @@ def test_allens_file_is_recognized_and_gives_the_coarser_ones(
     assert (report.outcome, report.origin, report.derived_um) == ("added", "allen", (50, 100))
     assert "Derived from finer ones: 50 um, 100 um." in report.summary()
     assert report.remarks == (
-        "54.6 % of 2,918 injection coordinates lie in their primary structure (with Allen's: 55 to 57 %).",
+        "54.6 % of 2,918 injection coordinates lie in their primary structure (Allen's annotation: 55 to 57 %).",
     )
     for step, spacing_um in ((2, 50), (4, 100)):
         np.testing.assert_array_equal(
@@ -167,7 +167,7 @@ def test_annotations_of_other_years_are_left_out_of_a_cache(
         f"ccf_{year}": f"the annotation of {year}; that of the CCFv3 is of 2017" for year in (2015, 2016, 2022)
     }
     np.testing.assert_array_equal(ontology.atlas.annotation(), centers)
-    with pytest.raises(FrameError, match="annotation of 2016; the annotation of the CCFv3 is that of 2017"):
+    with pytest.raises(FrameError, match="2016 annotation, but the CCFv3 annotation must be that of 2017"):
         ontology.ingest_annotation(cache / "annotation/ccf_2016/annotation_100.nrrd", replace=True)
 
 
