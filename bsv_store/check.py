@@ -80,7 +80,7 @@ def choice(name: str, value: object, rows: Mapping[str, _RowT], *, error: type[I
 
 
 def row_named(value: str, rows: Mapping[str, _RowT]) -> _RowT | None:
-    """The row of a closed list that a text names, found as `choice` does; None if there is none."""
+    """The row of a closed list with this name or synonym, found as in `choice`; None if there is none."""
     wanted = folded(value)
     for row in rows.values():
         if wanted in (folded(each) for each in (row.name, *row.synonyms)):
@@ -102,12 +102,12 @@ def boolean(name: str, value: Any) -> bool:
 
 
 def without(name: str, **flags: bool) -> None:
-    """Check that none of the flags that contradict an argument is set.
+    """Check that none of the flags that cannot be combined with an argument is set.
 
     Raises
     ------
     InputError
-        If one is.
+        If one of them is set.
     """
     for flag, is_set in flags.items():
         if is_set:
@@ -148,7 +148,7 @@ def whole_number(name: str, value: Any, *, least: int | None = None) -> int:
 
 
 def identifier(name: str, value: Any) -> int:
-    """The value, which must be an id: a positive integer of at most 63 bits, as databases have.
+    """The value, which must be an id: a positive integer of at most 63 bits, as in the databases.
 
     Raises
     ------

@@ -66,7 +66,7 @@ class StoreConfig:
         """The text of the file. Its last line is a checksum of the lines before."""
         text = (
             "# Description of this store. Written by `bsv-store init`; do not change the id.\n"
-            "# After another change, delete the checksum: `bsv-store db upgrade` writes a new one.\n"
+            "# If you edit this file, delete the checksum; `bsv-store db upgrade` writes a new one.\n"
             f"store_id = {json.dumps(self.store_id)}\n"
             f"format_version = {self.format_version}\n"
             f"database = {json.dumps(self.database)}\n"
@@ -122,7 +122,7 @@ def _configured() -> Location | None:
 
 
 def _folder(value: object, origin: str) -> Path:
-    """An absolute path that file systems and databases accept."""
+    """The absolute path of a folder, which file systems and databases must accept."""
     named = f"the path of the store (from {origin})" if origin != _ARGUMENT_ORIGIN else "the path of the store"
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else value
     if not isinstance(text, str):
@@ -130,9 +130,9 @@ def _folder(value: object, origin: str) -> Path:
     if not text:
         raise InputError(f"{named} must not be empty", hint='For example "/data/bsv-store".')
     if "\0" in text:
-        raise InputError(f"{named} must not contain NUL, got {shown(text)}")
+        raise InputError(f"{named} must not contain a NUL character, got {shown(text)}")
     try:
-        # SQLite and Postgres know names in UTF-8 only.
+        # SQLite and Postgres accept only UTF-8 names.
         text.encode()
         return Path(text).expanduser().absolute()
     except UnicodeEncodeError as error:
@@ -147,7 +147,7 @@ def read_located_config(location: Location) -> StoreConfig:
     Raises
     ------
     NotAStoreError
-        As `read_store_config`; the message says which setting named the folder, and what was looked for.
+        See `read_store_config`. The message names the setting that specified the folder, and what is missing.
     SchemaTooNewError, StoreUnreachableError
         See `read_store_config`.
     """
@@ -157,15 +157,13 @@ def read_located_config(location: Location) -> StoreConfig:
         if location.origin == _ARGUMENT_ORIGIN or (location.path / STORE_FILE).exists():
             raise
         if location.origin != DEFAULT_ORIGIN:
-            raise NotAStoreError(
-                f"{error.message} (the folder is named by {location.origin})", hint=error.hint
-            ) from error
+            raise NotAStoreError(f"{error.message} (folder specified by {location.origin})", hint=error.hint) from error
         raise NotAStoreError(
-            f"no store is named, and there is none in the default folder {location.path}",
+            f"no store was specified, and there is none in the default folder {location.path}",
             hint=f"{STORE_VARIABLE} is not set, and {_config_file()} "
-            + ("names no store" if _config_file().exists() else "does not exist")
-            + f". Name an existing store: export {STORE_VARIABLE}=FOLDER, or --store FOLDER."
-            " Only if your lab has none yet, create one: bsv-store init FOLDER.",
+            + ("does not specify a store" if _config_file().exists() else "does not exist")
+            + f". Specify an existing store: export {STORE_VARIABLE}=FOLDER, or --store FOLDER."
+            " If your lab does not have one yet, create it: bsv-store init FOLDER.",
         ) from error
 
 
@@ -201,7 +199,7 @@ def read_store_config(path: Path, name: str = STORE_FILE) -> StoreConfig:
 
 
 def has_checksum(path: Path) -> bool:
-    """Whether the ``store.toml`` of a folder has a checksum: earlier versions wrote none, and users may delete it."""
+    """Whether ``store.toml`` has a checksum. Earlier versions did not write one; users may delete it."""
     return _CHECKSUM in (path / STORE_FILE).read_text(encoding="utf-8")
 
 
@@ -214,8 +212,8 @@ def _verify_checksum(text: str, checksum: object, file: Path) -> None:
     if checksum != _checksum(body) or len(last.splitlines()) != 1:
         raise NotAStoreError(
             f"{file} is damaged or was edited: its checksum does not match",
-            hint="Restore it from a backup. If the change is intended, delete the line with the checksum; "
-            f"`bsv-store --store {file.parent} db upgrade` writes a new one.",
+            hint="Restore it from a backup. If the change is intended, delete the checksum line and run: "
+            f"bsv-store --store {file.parent} db upgrade",
         )
 
 
@@ -246,7 +244,7 @@ def _checked(values: dict[str, Any], file: Path) -> StoreConfig:
 
 
 def _expected(key: str, value: Any) -> str | None:
-    """What the value of a key must be; None if it is valid."""
+    """Description of the valid values of a key; None if the value is valid."""
     if key == "format_version":
         return None if type(value) is int and value >= 1 else "a positive integer"
     if key == "store_id":

@@ -15,11 +15,11 @@
     │   ├── QueryError
     │   ├── FormatError                  a file or response body is not valid
     │   │   ├── EnvelopeError
-    │   │   ├── ImplausibleVolumeError   contradicts what is known of its experiment
+    │   │   ├── ImplausibleVolumeError   a volume that contradicts the catalog
     │   │   ├── IncompleteTableError     a unionize table without some of its rows
     │   │   └── FrameError               wrong coordinate frame or grid
-    │   ├── IncompleteListError          a list without many experiments that it should have
-    │   ├── NotReproducibleError         a bundle whose result its inputs do not give
+    │   ├── IncompleteListError          an experiment list that seems to be incomplete
+    │   ├── NotReproducibleError         a bundle whose result cannot be reproduced from its inputs
     │   ├── NotACacheError
     │   └── StoreExistsError
     ├── StoreError                   3   the store is not usable
@@ -36,12 +36,12 @@
     ├── UpstreamError                6   the Allen API failed
     │   ├── NotFoundUpstreamError
     │   ├── UnreachableUpstreamError
-    │   └── IncompleteReplyError     a reply without some of the rows of a unionize table
+    │   └── IncompleteReplyError     a reply with an incomplete unionize table
     └── NoSpaceError                 7
 
 The message names the problem and the object; ``hint`` says what to do next.
 
-Warnings, for use with the module `warnings`::
+Warnings::
 
     BsvStoreWarning
     └── LeftOutWarning                   experiments were left out of a result
@@ -135,7 +135,7 @@ class FrameError(FormatError):
 
 
 class ImplausibleVolumeError(FormatError):
-    """A volume contradicts what is known of its experiment."""
+    """A volume contradicts the catalog or other volumes of its experiment."""
 
 
 class IncompleteListError(InputError):
@@ -213,14 +213,14 @@ class NotFoundUpstreamError(UpstreamError):
 
 
 class UnreachableUpstreamError(UpstreamError):
-    """No connection to the server: its name, the network, a proxy or its certificate is the cause, not the object.
+    """The server cannot be reached, because of its name, the network, a proxy or its certificate.
 
     Parameters
     ----------
     message : str
     hint : str, optional
     reason : str
-        The cause alone, the same for all objects of the server.
+        The cause without the object, which is the same for all objects of the server.
     """
 
     def __init__(self, message: str, *, hint: str | None = None, reason: str = "") -> None:
@@ -229,7 +229,7 @@ class UnreachableUpstreamError(UpstreamError):
 
 
 class IncompleteReplyError(UpstreamError):
-    """A reply of the Allen API does not have all rows of an experiment's unionize table."""
+    """A reply of the Allen API contains an incomplete unionize table."""
 
 
 class NoSpaceError(BsvStoreError):
@@ -264,7 +264,7 @@ class LeftOutWarning(BsvStoreWarning):
     Parameters
     ----------
     experiment_ids : collection of int
-        The experiments; the attribute is a tuple, ascending.
+        Ids of the experiments; stored as an ascending tuple.
     """
 
     def __init__(self, message: str, *, hint: str | None = None, experiment_ids: Collection[int] = ()) -> None:

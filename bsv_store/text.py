@@ -104,7 +104,7 @@ def duration_text(seconds: float) -> str:
 
 
 def fact_lines(facts: Iterable[tuple[str, object]]) -> str:
-    """Names and values as aligned lines; values that are None or empty are left out."""
+    """Names and values as aligned lines, without values that are None or empty."""
     known = [(name, str(value)) for name, value in facts if value is not None and value != ""]
     width = max((len(name) for name, _ in known), default=0)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in known)

@@ -164,15 +164,15 @@ class KindRow:
         the Allen web site) is 36.1 mm3, a mean of 0.027, and the largest injection is 1.61 mm3, a mean of 0.0012. Data
         masks: two real ones have means of 0.95 and 0.97. No real energy was available.
     peak_above : float
-        The highest voxel is above this. Energies are gray values: in 40 real tables, signal inside the injection has a
-        mean intensity of 2,154 or more.
+        Lower bound of the highest value (exclusive). Energies are gray values: in 40 real tables, signal inside the
+        injection has a mean intensity of 2,154 or more.
     ones_at_least : float
-        Lowest plausible part of the non-zero voxels that are 1. Data masks: 0.991 and 0.997 in two real ones.
+        Lowest plausible fraction of the non-zero voxels that are 1. Data masks: 0.991 and 0.997 in two real ones.
     sums_to : {'projection_volume', 'injection_volume'} or None
-        Which volume in the catalog is the sum of its voxels.
+        Volume in the catalog that equals the sum of its voxels.
     below, within : tuple of VolumeKind
-        Kinds that are nowhere lower, and kinds that are above 0 wherever this one is. Both hold for all voxels of the
-        four real volumes of 158375425.
+        Kinds that are at least as high in every voxel, and kinds that are above 0 wherever this one is. Both hold for
+        all voxels of the four real volumes of 158375425.
     download_bytes, stored_bytes : int
         Typical sizes at 100 um: those of experiment 158375425; for energies, of which no real file was available, those
         of the densities.
@@ -470,7 +470,8 @@ NORMALIZATIONS: Mapping[str, NormalizationRow] = _rows(
             name="injection_volume",
             words="divided by injection volume",
             description="the injection volume in mm³: `projection_volume` of the root (structure 997), "
-            "both hemispheres, inside the injection; without unionize rows, that of the experiment list",
+            "both hemispheres, inside the injection; without unionize rows, the injection volume of the experiment "
+            "list",
             unit_suffix=" per mm³ injected",
             cf_unit="mm-3",
             methods=", divided by the injection volume,",
@@ -487,7 +488,7 @@ DivisorSource = Literal["list"]
 DIVISOR_SOURCES: Mapping[str, WordRow[DivisorSource]] = _rows(
     DivisorSource, [WordRow("list", "the experiment list, because the store does not have the unionize rows")]
 )
-"""Where a divisor is from, if not from the unionize rows."""
+"""Source of a divisor that is not from the unionize rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -814,7 +815,7 @@ DatasetStanding = Literal[
 
 @dataclass(frozen=True, slots=True)
 class DatasetStandingRow:
-    """Why the numbers of a dataset version can be relied on, or why not.
+    """Whether a dataset version was computed in this store or imported, and whether an imported one was checked.
 
     Attributes
     ----------
@@ -832,11 +833,11 @@ DATASET_STANDINGS: Mapping[str, DatasetStandingRow] = _rows(
     DatasetStanding,
     [
         DatasetStandingRow("computed", "computed in this store", can_answer=True),
-        DatasetStandingRow("imported, checked", "imported; computed again here with the same result", can_answer=True),
+        DatasetStandingRow("imported, checked", "imported; recomputed here with the same result", can_answer=True),
         DatasetStandingRow("imported, trusted", "imported, not checked here; a user marked it as trusted"),
-        DatasetStandingRow("imported, not checked", "imported, not checked: not computed again here"),
+        DatasetStandingRow("imported, not checked", "imported, not checked: not recomputed here"),
         DatasetStandingRow(
-            "imported, not reproducible", "imported, not reproducible: computed again here with another result"
+            "imported, not reproducible", "imported, not reproducible: recomputed here with a different result"
         ),
     ],
 )
@@ -873,22 +874,22 @@ PlausibilityCheck = Literal["values", "amount", "hemisphere", "position", "struc
 
 @dataclass(frozen=True, slots=True)
 class PlausibilityCheckRow:
-    """A check of a volume against what is known of its experiment.
+    """A check of a volume against its kind, the catalog, or other volumes of its experiment.
 
     Attributes
     ----------
     words : str
-        What is compared.
+        The compared quantity.
     tolerance : float
         Largest deviation that is not a contradiction.
     usual : float
-        Largest deviation that can be expected of the right volume, to decide between two volumes within the tolerance.
+        Largest deviation expected of the correct volume; used to decide between two volumes within the tolerance.
     deviation : str
-        What the deviation is.
+        Definition of the deviation.
     measured : str
-        How far real volumes deviate.
+        Deviations of real volumes.
     is_independent : bool
-        Whether the catalog alone decides, not other volumes or the kind.
+        Whether the check depends on the catalog only, not on other volumes or the kind.
     """
 
     name: PlausibilityCheck
@@ -906,7 +907,7 @@ PLAUSIBILITY_CHECKS: Mapping[str, PlausibilityCheckRow] = _rows(
     [
         PlausibilityCheckRow(
             name="values",
-            words="the distribution of the values of its kind",
+            words="the distribution of the values",
             tolerance=0.0,
             usual=0.0,
             deviation="1 if outside the bounds of the kind, else 0",
@@ -918,17 +919,17 @@ PLAUSIBILITY_CHECKS: Mapping[str, PlausibilityCheckRow] = _rows(
             words="the sum of the volume, times the voxel volume and 1.1025, and the volume in the catalog",
             tolerance=0.1,
             usual=0.002,
-            deviation="relative difference; signal outside the brain, which the tables do not count, is allowed for",
+            deviation="relative difference; allows for signal outside the brain, which the tables do not include",
             measured="3e-8 to 8e-4 for three injection densities, 2e-4 for the projection density of 158375425",
             is_independent=True,
         ),
         PlausibilityCheckRow(
             name="hemisphere",
-            words="the part of the sum in the injected hemisphere",
+            words="the fraction of the sum in the injected hemisphere",
             tolerance=0.25,
             usual=0.01,
-            deviation="amount by which it falls below the part of the catalog's, or below one half if that is unknown",
-            measured="the injected side has 0.95 of the projection of 158375425 and 0.72 to 0.98 in 40 real tables",
+            deviation="amount by which it falls below the fraction in the catalog, or below 0.5 if that is unknown",
+            measured="the fraction is 0.95 for the projection of 158375425 and 0.72 to 0.98 in 40 real tables",
             is_independent=True,
         ),
         PlausibilityCheckRow(
@@ -942,10 +943,10 @@ PLAUSIBILITY_CHECKS: Mapping[str, PlausibilityCheckRow] = _rows(
         ),
         PlausibilityCheckRow(
             name="structures",
-            words="the signal in the large structures with most signal, by side, and the unionize table",
+            words="the signal in the largest structures, by hemisphere, and in the unionize table",
             tolerance=0.5,
             usual=0.05,
-            deviation="difference of the parts of the signal, relative to the larger of the two",
+            deviation="difference of the two fractions of the signal, relative to the larger one",
             measured="2e-4 for the root of 158375425; no structure could be compared",
             is_independent=True,
         ),
@@ -954,7 +955,7 @@ PLAUSIBILITY_CHECKS: Mapping[str, PlausibilityCheckRow] = _rows(
             words="the other volumes of the experiment",
             tolerance=0.01,
             usual=1e-06,
-            deviation="part of the signal that exceeds what another volume allows",
+            deviation="fraction of the signal that exceeds what another volume allows",
             measured="0 for the four kinds of 158375425",
             is_independent=False,
         ),
@@ -973,7 +974,7 @@ ANNOTATION_ORIGINS: Mapping[str, WordRow[AnnotationOrigin]] = _rows(
     AnnotationOrigin,
     [
         WordRow("allen", "Allen's annotation of 2017"),
-        WordRow("like_allen", "structures where Allen's annotation of 2017 has them, content not recognized"),
+        WordRow("like_allen", "structures match Allen's annotation of 2017 in position, content differs"),
         WordRow("other", "not Allen's"),
         WordRow("unchecked", "not compared with Allen's"),
     ],

@@ -1,7 +1,7 @@
 """Add the hashes of the blocks of large volume files, and derive projection volumes in the view experiments.
 
-The hashes are computed after the migration, from the files; until then these files are verified as a whole. Not every
-list gives projection volumes; the unionize row of the root outside the injection site has the same number.
+The hashes are computed from the files after the migration; until then, these files are verified as a whole. Not every
+list contains projection volumes; the unionize row of the root outside the injection site has the same value.
 
 Revision ID: 0007
 Revises: 0006

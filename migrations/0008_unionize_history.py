@@ -45,7 +45,7 @@ def _listed(ids: dict[int, str]) -> str:
     return ", ".join(map(str, sorted(ids)))
 
 
-# An ontology from a source without structure sets does not tell: all structures but the first list are in the view.
+# If the ontology has no structure sets, all structures except the first list are in the view.
 MEASURED_STRUCTURES = f"""
 CREATE VIEW measured_structures AS
 SELECT s.id AS structure_id, s.acronym AS structure, s.name AS structure_name

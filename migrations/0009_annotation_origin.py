@@ -1,7 +1,7 @@
-"""Record whose annotation it is and from which finer one it was derived; correct injected hemispheres.
+"""Record the origin of annotations and from which finer one they were derived; correct injected hemispheres.
 
-The injected hemisphere is not known for experiments of the retina, which were injected into an eye, nor by a coordinate
-of 0, which stands for an unknown one.
+The injected hemisphere is unknown for experiments of the retina, which were injected into an eye, and for coordinates
+of 0, which mean unknown.
 
 Revision ID: 0009
 Revises: 0008
@@ -62,7 +62,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # What was derived can be derived again; the release of revision 0008 would take it for Allen's.
+    # Derived annotations can be derived again; revision 0008 would treat them as Allen's.
     op.execute("DELETE FROM annotation WHERE derived_from_um IS NOT NULL")
     with op.batch_alter_table("annotation") as batch:
         batch.drop_column("derived_from_sha256")

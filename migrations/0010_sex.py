@@ -1,4 +1,4 @@
-"""Normalize the sex of experiments to M, F or not known; the history keeps the words of the lists.
+"""Normalize the sex of experiments to M, F or null; the history retains the original values of the lists.
 
 Revision ID: 0010
 Revises: 0009
@@ -24,5 +24,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # The words of the lists are not restored: a sex of M, F or not known is valid in the earlier revision too.
+    # Original values are not restored: M, F and null are valid in the earlier revision too.
     pass

@@ -1,4 +1,4 @@
-"""Record which dataset versions were imported, and who trusts them.
+"""Record which dataset versions were imported, and which users trust them.
 
 Revision ID: 0011
 Revises: 0010
@@ -36,7 +36,7 @@ _OLD = """
     v.path,
     v.size_bytes"""
 
-# The last check that could compare the result decides.
+# The latest check that compared the result is used.
 _LAST = (
     "(SELECT c.outcome FROM dataset_check AS c WHERE c.version_id = v.id"
     " AND c.outcome IN ('identical', 'different') ORDER BY c.id DESC LIMIT 1)"
@@ -69,7 +69,7 @@ def upgrade() -> None:
         for name, kind, text in _COLUMNS:
             batch.add_column(sa.Column(name, kind, nullable=True, comment=text))
         batch.drop_constraint(op.f("uq_dataset_version_dataset_id_fingerprint"), type_="unique")
-    # An imported version and the one that was computed here from the same inputs may differ.
+    # An imported version and one computed here from the same inputs may differ.
     op.create_index(
         "uq_dataset_version_computed",
         "dataset_version",

@@ -38,7 +38,7 @@ def test_without_any_setting_the_error_says_what_was_looked_for(monkeypatch: pyt
     with pytest.raises(NotAStoreError) as caught:
         open_store()
     said = str(caught.value)
-    assert f"no store is named, and there is none in the default folder {default}" in said
+    assert f"no store was specified, and there is none in the default folder {default}" in said
     assert "BSV_STORE is not set" in said
     assert "config.toml does not exist" in said
     assert "export BSV_STORE=FOLDER, or --store FOLDER" in said
@@ -47,17 +47,17 @@ def test_without_any_setting_the_error_says_what_was_looked_for(monkeypatch: pyt
     with pytest.raises(NotAStoreError, match="BSV_STORE is not set"):
         schema_state()
     configure("other = 1")
-    with pytest.raises(NotAStoreError, match=r"config\.toml names no store"):
+    with pytest.raises(NotAStoreError, match=r"config\.toml does not specify a store"):
         open_store()
 
 
 def test_an_error_names_the_setting_that_named_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = configure(f'store = "{tmp_path / "configured"}"')
-    with pytest.raises(NotAStoreError, match=r"configured is not a bsv-store.*\(the folder is named by ") as caught:
+    with pytest.raises(NotAStoreError, match=r"configured is not a bsv-store.*\(folder specified by ") as caught:
         open_store()
     assert str(file) in str(caught.value)
     monkeypatch.setenv("BSV_STORE", str(tmp_path / "environment"))
-    with pytest.raises(NotAStoreError, match=r"environment is not a bsv-store.*named by BSV_STORE\)"):
+    with pytest.raises(NotAStoreError, match=r"environment is not a bsv-store.*specified by .*BSV_STORE\)"):
         open_store()
 
 
@@ -188,7 +188,7 @@ def test_a_path_from_the_environment_is_checked_too(monkeypatch: pytest.MonkeyPa
         locate_store()
     monkeypatch.delenv("BSV_STORE")
     configure('store = "a\\u0000b"')
-    with pytest.raises(InputError, match=r"config\.toml\) must not contain NUL"):
+    with pytest.raises(InputError, match=r"config\.toml\) must not contain a NUL"):
         locate_store()
 
 

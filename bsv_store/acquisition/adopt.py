@@ -72,7 +72,7 @@ class AdoptReport:
     present : int
         Number of files whose content the store had already.
     replaced : tuple of SkippedFile
-        Volumes, among those stored, that replace a stored one with less evidence, and the reason.
+        Volumes, included in the stored ones, that replaced a volume the catalog supports less, with the reason.
     refused : tuple of SkippedFile
         Invalid files, and files of experiments that the catalog does not have.
     ignored : tuple of SkippedFile
@@ -80,7 +80,7 @@ class AdoptReport:
     size_bytes : int
         Total size of the cache's files of the volumes and annotations that were stored.
     remarks : tuple of str
-        Results of the checks of each annotation that was stored.
+        Results of the checks of each stored annotation.
     """
 
     folder: Path
@@ -98,12 +98,12 @@ class AdoptReport:
     remarks: tuple[str, ...] = ()
 
     def ignored_by_reason(self, *, names: int = 3) -> tuple[str, ...]:
-        """One line for each reason why files were ignored: their number and the names of the first.
+        """One line for each reason why files were ignored: their number and the first names.
 
         Parameters
         ----------
         names : int
-            Maximum number of names in a line.
+            Maximum number of names per line.
         """
         by_reason: dict[str, list[str]] = {}
         for file in self.ignored:
@@ -121,7 +121,7 @@ class AdoptReport:
             if report is not None
         ]
         annotations = f", {number_of(self.annotations, 'annotation')}" if self.annotations else ""
-        replaced = f"{len(self.replaced)} of them in place of others, " if self.replaced else ""
+        replaced = f"{len(self.replaced)} of them replaced others, " if self.replaced else ""
         return (
             f"{self.folder}: {''.join(lists)}{number_of(self.unionizes, 'unionize table')}{annotations} and "
             f"{number_of(self.volumes, 'volume')} adopted "
@@ -173,7 +173,7 @@ def adopt_cache(
 
 
 def _by_evidence(file: CacheFile) -> tuple[int, bool, Path]:
-    """Sort key: of an experiment, the volumes that can be compared with the catalog come first."""
+    """Sort key: within an experiment, the volumes that can be compared with the catalog come first."""
     return file.experiment_id, file.kind is not None and VOLUME_KINDS[file.kind].site == "tissue", file.path
 
 
@@ -195,7 +195,7 @@ class _Adoption:
     size_bytes: int = 0
     written: int = 0
     replaced: list[SkippedFile] = field(default_factory=list)
-    # A file of each experiment that was refused as not plausible.
+    # For each experiment, a file that was refused as not plausible.
     doubted: dict[int, Path] = field(default_factory=dict)
     judge: Plausibility = field(init=False)
 
@@ -367,9 +367,9 @@ class _Adoption:
         Raises
         ------
         ImplausibleVolumeError
-            If the volume contradicts what is known of its experiment.
+            If the volume contradicts the catalog or other volumes of its experiment.
         InputError
-            If the store has another volume and nothing tells that this one is better.
+            If the store has a different volume, and the catalog does not support this one better.
         """
         why = None
         is_same = stored is not None and stored.layout.array_sha256 == slabs_sha256(volume)
@@ -383,7 +383,7 @@ class _Adoption:
                     f"{file.path} differs from the {volume.kind} at {volume.grid.spacing_um} um of experiment "
                     f"{file.experiment_id} in the store, which is from {stored.source} and was not changed: both agree "
                     f"with {verdict.summary()}",
-                    hint="Download the current volume from the Allen API: `bsv-store fetch --refresh`.",
+                    hint=f"Download the current volume: `bsv-store fetch --refresh --ids {file.experiment_id}`.",
                 )
             why = f"replaces the {volume.kind} from {stored.source}, of which {reason}"
         source = self._source(file.path)
@@ -398,8 +398,9 @@ class _Adoption:
             raise
         if not verdict.independent and (other := self.doubted.get(file.experiment_id)) is not None:
             raise ImplausibleVolumeError(
-                f"{file.path} cannot be compared with the catalog, and {other.name} beside it is not plausible",
-                hint="Get both again from their source.",
+                f"{file.path} cannot be compared with the catalog, and {other.name} of the same experiment is not "
+                "plausible",
+                hint="Copy both again from their source.",
             )
         return verdict
 

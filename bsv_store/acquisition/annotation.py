@@ -58,13 +58,13 @@ class AnnotationReport:
     source : str
         URL or file name.
     origin : {'allen', 'like_allen', 'other', 'unchecked'}
-        How it relates to Allen's annotation; see ``bsv_store.vocabulary.ANNOTATION_ORIGINS``.
+        Relation to Allen's annotation, see ``bsv_store.vocabulary.ANNOTATION_ORIGINS``.
     name : str
-        The text that identifies it in tables and citations.
+        Name of the annotation in tables and citations.
     derived_um : tuple of int
-        Coarser spacings at which an annotation was derived from those in the store.
+        Coarser spacings at which annotations were derived from those in the store.
     remarks : tuple of str
-        Results of the checks, one sentence each; none if it was already present.
+        Results of the checks, one sentence each; empty if the annotation was already present.
     """
 
     spacing_um: int
@@ -105,7 +105,7 @@ def sync_annotation(
     """Download the annotation of a spacing, unless the store has it.
 
     It counts as present if it is recorded, was not derived from a finer one, and has a file of the recorded size. If
-    several processes do this at once, it is downloaded once. Missing coarser annotations are derived afterwards.
+    several processes request it at once, it is downloaded once. Missing coarser annotations are then derived.
 
     Parameters
     ----------
@@ -178,8 +178,8 @@ def ingest_annotation_file(
     Raises
     ------
     FormatError, FrameError, UnknownStructureError
-        If the file is not a valid annotation, is on another grid, has reversed axes, is of another year, or of another
-        ontology. Nothing is stored then.
+        If the file is not a valid annotation, or has another grid, reversed axes, another year or another ontology.
+        Nothing is stored then.
     InputError
         If the file cannot be read, or the store has another annotation of this spacing and ``replace`` is False.
     NoSpaceError, ReadOnlyStoreError, StoreError, BusyError
@@ -214,10 +214,10 @@ def ingest_annotation_file(
 def derive_annotations(
     database: Database, files: StoreFiles, *, on_plane: Callable[[], None] = do_nothing
 ) -> tuple[AnnotationFile, ...]:
-    """Derive the annotation of each coarser spacing that the store has only finer ones of.
+    """Derive the missing annotations at coarser spacings from the finer ones in the store.
 
-    See `sampled_annotation` for the rule. Annotations that were derived from another one are replaced; those read from
-    files stay.
+    See `sampled_annotation` for the rule. Annotations derived from another source are replaced; those read from files
+    are not.
 
     Parameters
     ----------
@@ -227,7 +227,7 @@ def derive_annotations(
     Returns
     -------
     tuple of AnnotationFile
-        The new ones, the finest first.
+        The new annotations, finest first.
 
     Raises
     ------
@@ -262,7 +262,7 @@ def _derive(
     checkpoint("annotation:derived")
     with database.writing() as connection:
         lock_annotations(connection)
-        # Another process may have stored one from a file meanwhile.
+        # Meanwhile, another process may have stored one from a file.
         is_wanted = derivation_source(all_annotations(connection), spacing_um) == source
         replaced = record_annotation(connection, file) if is_wanted else file.path
     if replaced is not None:
@@ -271,11 +271,11 @@ def _derive(
 
 
 def _source_to_derive_from(database: Database, files: StoreFiles, spacing_um: int) -> AnnotationFile | None:
-    """The annotation from which that of a spacing is to be derived; None if there is nothing to do."""
+    """The annotation from which the one at a spacing is to be derived; None if there is nothing to derive."""
     with database.reading() as connection:
         source = derivation_source(all_annotations(connection), spacing_um)
         stored = find_annotation(connection, spacing_um)
-    # What needs a missing file will say so; here it is not needed.
+    # A missing file is not an error here: it is reported when the annotation is read.
     if source is None or not has_complete_file(files, source):
         return None
     is_derived_from_it = (
@@ -288,11 +288,11 @@ def _source_to_derive_from(database: Database, files: StoreFiles, spacing_um: in
 
 
 def _check_year(path: Path) -> None:
-    """Refuse an annotation in a folder of another year; files of all years have the same name."""
+    """Refuse an annotation in the folder of another year; files of all years have the same name."""
     if (year := annotation_year(path)) not in (None, CCF_YEAR):
         raise FrameError(
-            f"{path} is in the folder of the annotation of {year}; the annotation of the CCFv3 is that of {CCF_YEAR}",
-            hint="Use the file of ccf_2017, or download it: `bsv-store sync annotation`.",
+            f"{path} is in the folder of the {year} annotation, but the CCFv3 annotation must be that of {CCF_YEAR}",
+            hint="Use the file in ccf_2017, or download it: `bsv-store sync annotation`.",
         )
 
 

@@ -35,9 +35,9 @@ class FetchReport:
         Experiments whose volume was in the store already, or was stored by another process meanwhile.
     failed : tuple of Failure
     not_attempted : tuple of int
-        Experiments for which the server was not asked, because the run stopped early.
+        Experiments for which no request was sent, because the run stopped early.
     stopped : str or None
-        Why the run stopped early, if it did: for example because the server cannot be reached.
+        Reason why the run stopped early, such as an unreachable server; None if it did not.
     downloaded_bytes : int
     """
 
@@ -58,7 +58,7 @@ class FetchReport:
 
     @property
     def reasons(self) -> dict[int, str]:
-        """For each experiment whose data are still missing, the reason."""
+        """Reason by experiment id, for the experiments whose data are still missing."""
         return reasons(self.failed, self.not_attempted, self.stopped)
 
     def summary(self) -> str:
@@ -107,7 +107,7 @@ def fetch_volumes(
         the store use them. At 25 and 10 um each needs some 100 MB of memory, and disk space under the store's ``tmp/``
         for the download and four bytes per voxel.
     stop_at_failure : bool
-        Download nothing more after a first failure.
+        Start no further downloads after the first failure.
     progress : Progress, optional
 
     Raises

@@ -79,7 +79,7 @@ def fill(
     offline : bool
         Open no connection; missing data are then an error.
     stop_at_failure : bool
-        Download nothing more after a first failure, because all data are needed.
+        Start no further downloads after the first failure, because all data are required.
     api_url : str, optional
         By default the variable ``BSV_STORE_API_URL``, else Allen's address.
     progress : Progress, optional
@@ -92,12 +92,12 @@ def fill(
         If the store fails. Data stored before that remain.
     """
     reports: list[UnionizeSyncReport | FetchReport] = []
-    # One client for all parts: it remembers that the server cannot be reached.
+    # One client for all parts, because it remembers that a server cannot be reached.
     connections = max((part.workers for part in plan.parts if part.kind is not None), default=CONNECTIONS)
     with client_unless(offline, api_url, connections=connections) as client:
         for part in plan.parts:
             if stop_at_failure and reports and (missed := reports[-1].reasons):
-                reports.append(_not_attempted(part, f"{number_of(len(missed), 'download')} before failed"))
+                reports.append(_not_attempted(part, f"{number_of(len(missed), 'earlier download')} failed"))
             elif part.kind is None or part.spacing_um is None:
                 report = sync_unionizes(
                     database,

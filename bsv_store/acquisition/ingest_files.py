@@ -76,7 +76,7 @@ def _with_statistics(database: Database, report: IngestReport) -> IngestReport:
 
 
 def file_bytes(file: Path) -> bytes:
-    """The content of a file, decompressed if it is compressed with gzip.
+    """The content of a file, decompressed if it is a gzip file.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def file_bytes(file: Path) -> bytes:
 
 
 def storable(name: str) -> str:
-    """The name of a file as a text that databases take: bytes that are not UTF-8 become escapes."""
+    """The name of a file as text that databases accept: bytes that are not UTF-8 are escaped."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

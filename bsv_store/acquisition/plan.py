@@ -109,8 +109,8 @@ class Plan:
         Raises
         ------
         InputError
-            If the count is not a positive integer, or everything is downloaded again: the next run would download the
-            same.
+            If the count is not a positive integer, or present data are refreshed: the next run would download the same
+            data again.
         """
         whole_number("limit", count, least=1)
         without("limit", refresh=self.refresh)

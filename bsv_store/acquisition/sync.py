@@ -33,9 +33,9 @@ class UnionizeSyncReport:
         Experiments whose table was in the store already, or was stored by another process meanwhile.
     failed : tuple of Failure
     not_attempted : tuple of int
-        Experiments for which the server was not asked, because the run stopped early.
+        Experiments for which no request was sent, because the run stopped early.
     stopped : str or None
-        Why the run stopped early, if it did: for example because the server cannot be reached.
+        Reason why the run stopped early, such as an unreachable server; None if it did not.
     rows : int
         Rows that were downloaded.
     downloaded_bytes : int
@@ -56,7 +56,7 @@ class UnionizeSyncReport:
 
     @property
     def reasons(self) -> dict[int, str]:
-        """For each experiment whose data are still missing, the reason."""
+        """Reason by experiment id, for the experiments whose data are still missing."""
         return reasons(self.failed, self.not_attempted, self.stopped)
 
     def summary(self) -> str:
@@ -145,7 +145,7 @@ def sync_unionizes(
     refresh : bool
         Also download tables that the store has.
     stop_at_failure : bool
-        Download nothing more after a first failure.
+        Start no further downloads after the first failure.
     progress : Progress, optional
     batch : int
         Experiments of one request.

@@ -52,19 +52,19 @@ def stored_annotation(database: Database, spacing_um: int) -> AnnotationFile:
     hint = f"Download it: bsv-store sync annotation --spacing {spacing_um}"
     if finer is not None:
         finer_um = finer.grid.spacing_um
-        hint = f"Derive it from the one at {finer_um} um: bsv-store sync annotation --spacing {finer_um}"
+        hint = f"Derive it from the annotation at {finer_um} um: bsv-store sync annotation --spacing {finer_um}"
     raise MissingDataError(f"the store has no annotation at {spacing_um} um", hint=hint)
 
 
 def annotation_name(database: Database, spacing_um: int) -> str | None:
-    """The name of the annotation of a spacing; None if the store does not have it."""
+    """The name of the annotation at a spacing; None if the store does not have one."""
     with database.reading() as connection:
         found = find_annotation(connection, spacing_um)
     return None if found is None else found.name
 
 
 def annotation_facts(file: AnnotationFile) -> dict[str, str]:
-    """What the ``attrs`` of tables by structure say about the annotation."""
+    """The facts about the annotation in the ``attrs`` of tables by structure."""
     return {"annotation": file.name, "annotation_sha256": file.array_sha256}
 
 
@@ -151,12 +151,12 @@ def _mask_with_annotation(
             return mask, file
         where = "" if side == "both" else f" on the {side}"
         if not descendants and mask_of(annotation, below, hemisphere=side).any():
-            hint = "Voxels are assigned to the finest structures: include the descendants."
+            hint = "Voxels are assigned to the finest structures; include the descendants."
         elif side != "both" and mask_of(annotation, ids).any():
-            hint = "There are voxels in the other hemisphere: use 'both'."
+            hint = "There are voxels in the other hemisphere; use 'both'."
         else:
             hint = "A small structure may have voxels at a finer spacing. " if spacing_um > min(SPACINGS_UM) else ""
-            hint += f"It is a part of {listed(above)}." if above else ""
+            hint += f"It is part of {listed(above)}." if above else ""
     raise InputError(
         f"the annotation at {spacing_um} um has no voxel{where} in {listed(row.acronym for row in rows)}"
         f"{'' if descendants else ' without its descendants'}",

@@ -1,4 +1,4 @@
-"""Whether injection coordinates lie in their primary structure according to an annotation: a check of both."""
+"""Check an annotation and the experiment list: injection coordinates should lie in their primary structure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bsv_store.catalog.records import RETINA_STRUCTURE_ID
 from bsv_store.errors import FrameError
 from bsv_store.volumes.annotation import Annotation
 
-# Fewer experiments say nothing.
+# Fewer experiments are not significant.
 _ENOUGH = 20
 # Of 2,918 real coordinates, 54.6 % lie in their structure at 25 um and 56.4 % at 100 um; 5.5 % with AP reversed, 7.6 %
 # with DV reversed, 55.1 % with ML reversed.
@@ -28,16 +28,17 @@ _STANDARD_ERRORS = 5
 
 @dataclass(frozen=True, slots=True)
 class InjectionFit:
-    """How many injection coordinates lie in their primary structure or its descendants.
+    """Numbers of injection coordinates that lie in their primary structure or its descendants.
 
     Attributes
     ----------
     experiments : int
-        Current experiments with a coordinate, without those injected in the retina.
+        Number of current experiments with a coordinate, except those injected in the retina.
     inside : int
+        Number of these whose coordinate lies in the structure.
     inside_if_reversed : mapping of tuple of str to int
-        The same with these axes reversed: AP, DV, or both. Reversed ML would not show, because structures are
-        symmetric.
+        The same number with these axes reversed: AP, DV, or both. A reversed ML axis has no effect, because structures
+        are symmetric.
     """
 
     experiments: int
@@ -50,12 +51,12 @@ class InjectionFit:
         return self.inside / self.experiments if self.experiments else math.nan
 
     def remarks(self) -> tuple[str, ...]:
-        """The result in one sentence; nothing for a few experiments."""
+        """The result in one sentence; empty if there are too few experiments."""
         if self.experiments < _ENOUGH:
             return ()
         text = (
             f"{100 * self.share:.1f} % of {self.experiments:,} injection coordinates lie in their primary structure "
-            f"(with Allen's: {_EXPECTED})"
+            f"(Allen's annotation: {_EXPECTED})"
         )
         if self.share < _IMPLAUSIBLE:
             return (f"{text}: the annotation or the experiment list may be wrong.",)
@@ -71,12 +72,12 @@ def check_injections(connection: Connection, annotation: Annotation, *, what: st
     what : str
         Name of the file or reply, for errors.
     is_known : bool
-        Whether the annotation is known to be right; otherwise it is refused if it fits with reversed axes.
+        Whether the annotation is known to be correct; otherwise it is refused if it fits better with reversed axes.
 
     Raises
     ------
     FrameError
-        If significantly more coordinates lie in their structure with axes reversed.
+        If significantly more coordinates lie in their structure with reversed axes.
     """
     fit = _fit(connection, annotation)
     if is_known or fit.experiments < _ENOUGH:
@@ -124,7 +125,7 @@ def _fit(connection: Connection, annotation: Annotation) -> InjectionFit:
 
 
 def _inside(connection: Connection, structure_ids: set[int]) -> set[tuple[int, int]]:
-    """Pairs of a structure and one of these that contains it or is the same."""
+    """Pairs of a structure and one of the given structures that contains it or is the same."""
     query = select(StructureAncestor.descendant_id, StructureAncestor.ancestor_id).where(
         id_in(connection, StructureAncestor.ancestor_id, structure_ids)
     )

@@ -1,4 +1,4 @@
-"""Recognize Allen's annotation: by the hash of its content, or by where its structures lie."""
+"""Recognize Allen's annotation by the hash of its content, or by the positions of its structures."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Landmark:
     dv: int
 
 
-# The 48 largest structures without parts, largest first. Volumes are those of voxels.
+# The 48 largest structures without children, largest first. Volumes are computed from voxels.
 LANDMARKS: tuple[Landmark, ...] = (
     Landmark(672, 26.02, 5350, 4220),  # CP
     Landmark(507, 16.46, 1380, 4400),  # MOB
@@ -95,12 +95,12 @@ LANDMARKS: tuple[Landmark, ...] = (
 )
 
 TURNED: tuple[tuple[str, ...], ...] = ((), ("AP",), ("DV",), ("AP", "DV"))
-"""Combinations of axes that may be reversed and change where structures lie; ML changes next to nothing."""
+"""Combinations of reversed axes that move structures; reversing ML hardly moves any."""
 AXES_HINT = (
-    "Axes are AP from anterior, DV from superior, ML from left. Use Allen's own file: `bsv-store sync annotation`."
+    "Axes must be AP from anterior, DV from superior, ML from left. Download Allen's file: `bsv-store sync annotation`."
 )
 
-# Half of the edge of a 100 um voxel by sampling, the rest for rounding and small changes of outlines.
+# Half the edge of a 100 um voxel for sampling, the rest for rounding and small changes of outlines.
 _TOLERANCE_UM = 150
 _VOLUME_TOLERANCE = 0.25
 # With fewer landmarks an annotation is of another ontology, such as the synthetic atlas.
@@ -114,13 +114,13 @@ _SHIFT_VOXELS = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What an annotation is.
+    """Relation of an annotation to Allen's.
 
     Attributes
     ----------
     origin : AnnotationOrigin
     remarks : tuple of str
-        What cannot be told, one sentence each.
+        Differences and uncertainties, one sentence each.
     """
 
     origin: AnnotationOrigin
@@ -129,12 +129,12 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Measured:
-    """Of the landmarks in an annotation.
+    """Measurements of the landmarks in an annotation.
 
     Attributes
     ----------
     volume, ap, dv : ndarray of float64, shape (landmarks,)
-        mm3 and um; coordinates are NaN without voxels.
+        Volume in mm3 and centroid in um; centroids are NaN without voxels.
     shift_um : float
         Distance of the centroid of all landmarks from the midline, to the right.
     """
@@ -148,8 +148,8 @@ class _Measured:
 def identify(annotation: Annotation, *, what: str) -> Identity:
     """Whether an annotation is Allen's, by its content at 25 um, or else by its landmarks.
 
-    Reversed axes are recognized by the landmarks. Left and right are nearly symmetric in Allen's annotation: only where
-    sampling has shifted it by a quarter of a voxel or more can a reversed ML axis be told.
+    Reversed axes are detected by the landmarks. Allen's annotation is nearly symmetric, so a reversed ML axis can be
+    detected only if sampling has shifted the structures by a quarter of a voxel or more.
 
     Parameters
     ----------
@@ -165,37 +165,40 @@ def identify(annotation: Annotation, *, what: str) -> Identity:
     if annotation.array_sha256 == ALLEN_25UM_SHA256:
         return Identity("allen")
     if annotation.array_sha256 == _MIRRORED_SHA256:
-        raise _reversed(what, ("ML",), "its content is that of Allen's with left and right exchanged")
+        raise _reversed(what, ("ML",), "its content is Allen's with left and right swapped")
     if len({each.id for each in LANDMARKS} & set(annotation.structure_ids)) < _COMPARABLE * len(LANDMARKS):
-        return Identity("other", ("It is not Allen's: it has other structures.",))
+        return Identity("other", ("It is not Allen's annotation: it has other structures.",))
     found = _measured(annotation)
     total = len(LANDMARKS)
     fits = {turned: _fitting(found, turned) for turned in TURNED}
     best = max(fits, key=lambda turned: fits[turned])
     if best and fits[best] > fits[()] and fits[best] >= _COMPARABLE * total:
-        evidence = f"{fits[best]} of {total} landmark structures lie where Allen's do if reversed, {fits[()]} as it is"
+        evidence = f"{fits[best]} of {total} landmark structures match Allen's if reversed, {fits[()]} if not"
         raise _reversed(what, best, evidence)
     if fits[()] < _ALIKE * total:
         return Identity(
             "other",
-            (f"It is not Allen's: {fits[()]} of {total} landmark structures have Allen's place and volume.",),
+            (
+                f"It is not Allen's annotation: only {fits[()]} of {total} landmark structures match in position and "
+                "volume.",
+            ),
         )
     shift = found.shift_um / annotation.grid.spacing_um
     if shift <= -_SHIFT_VOXELS:
         raise _reversed(
-            what, ("ML",), f"its structures lie {-shift:.2f} voxels left of the midline, Allen's to the right of it"
+            what, ("ML",), f"its structures lie {-shift:.2f} voxels left of the midline, those of Allen's to the right"
         )
     remark = (
-        f"Its content is not known as Allen's, but {fits[()]} of {total} landmark structures have Allen's place and "
-        "volume"
+        f"Its content differs from Allen's annotation, but {fits[()]} of {total} landmark structures match in position "
+        "and volume"
     )
     if shift < _SHIFT_VOXELS:
-        remark += "; whether left and right are exchanged cannot be told, because it is symmetric"
+        remark += "; it is symmetric, so swapped left and right cannot be detected"
     return Identity("like_allen", (f"{remark}.",))
 
 
 def _fitting(found: _Measured, turned: tuple[str, ...]) -> int:
-    """Number of landmarks with Allen's place and volume if these axes are reversed."""
+    """Number of landmarks that match Allen's in position and volume if these axes are reversed."""
     ap = EXTENT_UM[0] - found.ap if "AP" in turned else found.ap
     dv = EXTENT_UM[1] - found.dv if "DV" in turned else found.dv
     volume, at_ap, at_dv = (
@@ -241,5 +244,5 @@ def _reversed(what: str, axes: tuple[str, ...], evidence: str) -> FrameError:
 
 
 def reversed_words(axes: tuple[str, ...]) -> str:
-    """Words for reversed axes, such as 'the AP axis reversed'."""
+    """Description of reversed axes, such as 'the AP axis reversed'."""
     return f"the {' and '.join(axes)} {'axis' if len(axes) == 1 else 'axes'} reversed"

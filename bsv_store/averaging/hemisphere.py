@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bsv_store.errors import RecipeError
 from bsv_store.vocabulary import HEMISPHERE_RULES, Hemisphere, HemisphereRule, MeasuredHemisphere
 
-# float32 values divided by it have squares, and sums of squares, that are finite in float64.
+# Quotients of float32 values and this divisor have finite squares, and sums of squares, in float64.
 _SMALLEST_DIVISOR = 1e-100
 
 
@@ -122,7 +122,7 @@ def checked_side(hemisphere_rule: HemisphereRule, injected: Hemisphere | None, w
 
 
 def checked_divisor(divisor: float, what: str) -> float:
-    """The divisor, which must be a positive finite number, and so large that no quotient or its square is infinite.
+    """The divisor, which must be finite, positive, and large enough that no quotient or its square is infinite.
 
     Raises
     ------
@@ -132,11 +132,11 @@ def checked_divisor(divisor: float, what: str) -> float:
     if not (np.isfinite(divisor) and divisor > 0):
         raise RecipeError(
             f"the divisor of {what} must be a positive number, got {divisor!r}",
-            hint="Leave the experiment out, or do not normalize.",
+            hint="Exclude the experiment, or do not normalize.",
         )
     if divisor < _SMALLEST_DIVISOR:
         raise RecipeError(
             f"the divisor of {what} must be at least {_SMALLEST_DIVISOR:g}, got {divisor!r}",
-            hint="Leave the experiment out, or do not normalize.",
+            hint="Exclude the experiment, or do not normalize.",
         )
     return float(divisor)

@@ -63,7 +63,7 @@ class MemberInput:
     exclude, weights : VolumeFile or None
         Injection fraction and data mask, if the recipe uses them.
     divisor_source : {'list'} or None
-        'list' if the divisor is from the experiment list.
+        'list' if the divisor is from the experiment list; None otherwise.
     """
 
     experiment_id: int
@@ -122,11 +122,11 @@ class Inputs:
         return in_order([*placed, *(Member(left.experiment_id, reason=left.reason) for left in self.left_out)])
 
     def recorded(self) -> RecordedInputs:
-        """What is recorded of these inputs."""
+        """The recorded form of these inputs, without the files."""
         return RecordedInputs(self.recipe, self.groups, self.experiments(), ALGORITHM_VERSION)
 
     def to_json(self) -> str:
-        """Canonical JSON of `RecordedInputs.to_dict`: the text whose hash is the fingerprint."""
+        """Canonical JSON of `RecordedInputs.to_dict`, whose hash is the fingerprint."""
         return self.recorded().to_json()
 
     def fingerprint(self) -> str:
@@ -190,19 +190,19 @@ class RecordedInputs:
         except (ValueError, RecursionError) as error:
             raise FormatError(f"the inputs are not valid JSON: {error}") from error
         if not isinstance(value, dict) or set(value) != _PARTS:
-            raise FormatError(f"the inputs must have exactly the parts {', '.join(sorted(_PARTS))}")
+            raise FormatError(f"the inputs must have exactly the keys {', '.join(sorted(_PARTS))}")
         version = value["algorithm_version"]
         if type(version) is not int or not 1 <= version <= _MAX_VERSION:
             raise FormatError(f"the algorithm version must be a positive integer, got {shown(version)}")
         recipe = Recipe.from_json(value["recipe"]) if isinstance(value["recipe"], dict) else None
         if recipe is None:
-            raise FormatError("the recipe of the inputs is not an object")
+            raise FormatError("the recipe of the inputs must be a JSON object")
         members = members_from_json(value)
         found = cls(recipe, recorded_groups(value["groups"], members), members, version)
         _check_recorded(found)
-        # Equal values in another form, such as other keys or another order, would have another fingerprint.
+        # The same values in another form, such as another order of keys, would have another fingerprint.
         if found.to_json() != text:
-            raise FormatError("the inputs are not in the form in which bsv-store records them")
+            raise FormatError("the inputs must be canonical JSON as written by bsv-store")
         return found
 
 
@@ -216,11 +216,11 @@ def recorded_groups(value: Any, members: Sequence[Member]) -> tuple[Group, ...]:
     Raises
     ------
     FormatError
-        If the form is not valid, or a member is in a group that is not there.
+        If the form is not valid, or a member is in an unknown group.
     """
     ids = ids_by_group(members)
     if not isinstance(value, list) or any(number >= len(value) for number in ids):
-        raise FormatError("the groups are not a list, or a member is in a group that is not among them")
+        raise FormatError("the groups must be a list that contains the group of each member")
     return tuple(_recorded_group(number, entry, ids.get(number, [])) for number, entry in enumerate(value))
 
 
@@ -229,7 +229,7 @@ def _recorded_group(number: int, entry: Any, ids: Sequence[int]) -> Group:
         raise FormatError(f"group {number} must have a label and ranges")
     label = entry["label"]
     if not isinstance(label, str) or not label or not label.isprintable():
-        raise FormatError(f"the label of group {number} must be a line of text, got {shown(label)}")
+        raise FormatError(f"the label of group {number} must be a single line of text, got {shown(label)}")
     for part in entry["ranges"]:
         if not isinstance(part, dict) or set(part) != _RANGE_PARTS or part["axis"] not in AXES:
             raise FormatError(f"a range of group {number} must have {', '.join(sorted(_RANGE_PARTS))}")
@@ -243,7 +243,7 @@ _RANGE_PARTS = {each.name for each in fields(CoordinateRange)}
 
 
 def _check_recorded(inputs: RecordedInputs) -> None:
-    """Refuse inputs that no average can have.
+    """Check that the inputs can be those of an average.
 
     Raises
     ------
@@ -260,18 +260,16 @@ def _check_recorded(inputs: RecordedInputs) -> None:
     axes = axes_of(inputs.recipe.grouping)
     for group in inputs.groups:
         if tuple(part.axis for part in group.ranges) != axes:
-            raise FormatError(f"the ranges of group {group.number} do not belong to the grouping of the recipe")
+            raise FormatError(f"the ranges of group {group.number} do not match the grouping of the recipe")
     recipe = inputs.recipe
     for member in inputs.members:
         if member.group is None:
             continue
         has_masks = member.injection_fraction_sha256 is not None, member.data_mask_sha256 is not None
         if has_masks != (recipe.exclude_injection, recipe.weight_by_data_mask):
-            raise FormatError(f"the masks of experiment {member.experiment_id} are not those that the recipe uses")
+            raise FormatError(f"the masks of experiment {member.experiment_id} do not match the recipe")
         if (member.injected_hemisphere is not None) != HEMISPHERE_RULES[recipe.hemisphere_rule].needs_side:
-            raise FormatError(
-                f"the injected hemisphere of experiment {member.experiment_id} is not what the recipe needs"
-            )
+            raise FormatError(f"the injected hemisphere of experiment {member.experiment_id} does not match the recipe")
 
 
 def fingerprint_of(text: str) -> str:
@@ -280,12 +278,12 @@ def fingerprint_of(text: str) -> str:
 
 
 def check_recipe_inputs(connection: Connection, recipe: Recipe) -> None:
-    """Check that the rows of the catalog that an average reads are as they were stored.
+    """Check that the rows of the catalog that an average reads are undamaged.
 
     Raises
     ------
     DamagedCatalogError
-        If they are not.
+        If a row differs from what was stored, is missing, or was added by another program.
     """
     targets = [ref for leaf in recipe.selection.leaves() for ref in leaf.projecting_to or ()]
     check_inputs(connection, kinds=recipe.kinds, spacing_um=recipe.spacing_um, targets=targets)
@@ -318,7 +316,7 @@ def gather_inputs(
     UnknownStructureError, UnknownExperimentError, SelectionError
         If the selection or grouping names something that the catalog does not have.
     DamagedCatalogError
-        If rows that the inputs come from differ from what was stored.
+        If rows of the catalog that the inputs depend on differ from what was stored.
     """
     check_recipe_inputs(connection, recipe)
     selected, excluded = resolve_with_exclusions(connection, recipe.selection)

@@ -41,8 +41,8 @@ class MemberColumn:
     in_file : bool
         Whether result files have it as a column.
     is_optional : bool
-        Whether the JSON does not have the key if the value is None. Fields that were added later are optional, so that
-        the fingerprints of earlier versions do not change.
+        Whether the key is omitted from the JSON if the value is None. Fields added later are optional, so that the
+        fingerprints of earlier versions do not change.
     """
 
     field: str
@@ -90,7 +90,7 @@ class Member:
     injection_fraction_sha256, data_mask_sha256 : str or None
         Hashes of its masks, if the recipe uses them.
     divisor_source : {'list'} or None
-        'list' if the divisor is from the experiment list; None = from the unionize rows, or not normalized.
+        'list' if the divisor is from the experiment list; None if it is from the unionize rows, or not normalized.
     """
 
     experiment_id: int = field(metadata=_recorded(json="experiment_id", dtype="int64"))
@@ -151,10 +151,10 @@ class Member:
         is_left_out = "group" not in value
         expected = {"experiment_id", "reason"} if is_left_out else _JSON_KEYS
         if set(value) - (set() if is_left_out else _OPTIONAL_KEYS) != expected:
-            raise FormatError(f"experiment {identifier} must have exactly {', '.join(sorted(expected))}")
+            raise FormatError(f"experiment {identifier} must have exactly the keys {', '.join(sorted(expected))}")
         for name, part in value.items():
             if not _is_valid(name, part):
-                raise FormatError(f"experiment {identifier}: {name} cannot be {shown(part)}")
+                raise FormatError(f"experiment {identifier}: {name} is not valid, got {shown(part)}")
         if is_left_out:
             return cls(identifier, reason=value["reason"])
         return cls(**{column.field: value[column.json] for column in MEMBER_COLUMNS if column.json in value})
@@ -185,12 +185,12 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def is_finite_number(value: object) -> bool:
-    """Whether a value of JSON is a finite number."""
+    """Whether a JSON value is a finite number."""
     return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
 
 
 def _is_valid(name: str, value: Any) -> bool:
-    """Whether a field of a member may have this value, by its key in JSON."""
+    """Whether a value is valid for the member field with this JSON key."""
     if name == "experiment_id":
         return True
     if name == "group":

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class Divisor(NamedTuple):
-    """What a volume is divided by.
+    """The divisor of a volume.
 
     Attributes
     ----------
     value : float
     source : DivisorSource or None
-        None = the unionize rows.
+        None for the unionize rows.
     """
 
     value: float
@@ -32,9 +32,8 @@ def divisors(
 ) -> dict[int, Divisor] | None:
     """The divisor of each experiment's volume; None if volumes are not normalized.
 
-    The injection volume is that of the unionize rows. Experiments without such rows have that of the experiment list,
-    which is the same number in all lists of the current registration. Experiments whose divisor is not known are
-    absent.
+    The injection volume is taken from the unionize rows, or from the experiment list if the store does not have these
+    rows; the two are equal in all lists of the current registration. Experiments without a known divisor are absent.
     """
     if normalize == "none":
         return None

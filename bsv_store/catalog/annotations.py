@@ -58,9 +58,9 @@ def record_annotation(connection: Connection, file: AnnotationFile) -> str | Non
 
 
 def derivation_source(stored: Collection[AnnotationFile], spacing_um: int) -> AnnotationFile | None:
-    """The annotation from which that of a coarser spacing is derived: the most trusted, then the finest.
+    """The annotation from which the one at a coarser spacing is derived: the most trusted, then the finest.
 
-    None if the store has one of that spacing that was not derived, or no finer one.
+    None if the store has an annotation of that spacing that was not derived, or no finer one.
     """
     read = [file for file in stored if file.derived_from_um is None]
     if any(file.grid.spacing_um == spacing_um for file in read):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ROOT_STRUCTURE_ID = 997
 RETINA_STRUCTURE_ID = 304325711
-"""Below the root, but not in the brain: it has no voxels, and its experiments were injected into an eye."""
+"""A structure below the root, but outside the brain: it has no voxels; its experiments were injected into an eye."""
 
 # Metadata of fields.
 _LISTED_AS = "listed_as"

@@ -1,4 +1,4 @@
-"""Sealing everything as it is stored: for a new store, and after the schema has changed."""
+"""Seal all rows as they are stored: for a new store, and after a change of the schema."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def seal_everything(connection: Connection, revision: str) -> None:
     """Seal all rows as they are, and record the time and the revision of the schema.
 
-    Damage from before cannot be noticed afterwards, so only code that changes many rows, such as a migration, has a
-    reason to call this.
+    Earlier damage cannot be detected afterwards, so only code that changes many rows, such as a migration, should call
+    this.
     """
     seals.write(connection, "experiment", seals.hashes_of_experiments(connection), only_these=True)
     seals.seal_lines(connection)

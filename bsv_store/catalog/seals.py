@@ -2,8 +2,8 @@
 
 A seal is an XXH3 over the values of a row in a canonical form that is the same on both databases. It detects accidental
 changes: flipped bits, lost rows, edits with other programs. Since each row has its own seal, missing and additional
-rows are noticed too. Rows that code replaces are sealed from the values in memory; where code keeps part of the stored
-rows, it checks them before it seals them again, so that a damaged row is never sealed.
+rows are detected too. New rows are sealed from the values in memory. Before stored rows are sealed again, they are
+checked, so that a damaged row is never sealed.
 """
 
 from __future__ import annotations
@@ -92,10 +92,10 @@ _WORDS = {
 
 
 def _hash(values: object) -> str:
-    # Importing it takes time that short commands do not need.
+    # Imported here, because short commands do not need it.
     import xxhash
 
-    # The representation of Python's numbers and text is unambiguous and reads back as the same value.
+    # repr() of Python's numbers and strings is unambiguous and round-trips.
     return xxhash.xxh3_128_hexdigest(repr(values).encode("utf-8", "surrogatepass"))
 
 
@@ -180,12 +180,12 @@ def write(connection: Connection, scope: str, hashes: Mapping[str, str], *, only
 
 
 def differing(stored: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    """The keys of rows that differ from their seal, are missing, or have no seal."""
+    """The keys of rows that differ from their seal, are missing, or do not have a seal."""
     return sorted(key for key in stored.keys() | found.keys() if stored.get(key) != found.get(key))
 
 
 def refuse(scope: str, keys: Collection[str]) -> None:
-    """Raise if there are keys of damaged rows.
+    """Raise if any keys of damaged rows are given.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def refuse(scope: str, keys: Collection[str]) -> None:
 
 @contextmanager
 def damaged_values(scope: str) -> Iterator[None]:
-    """Convert the errors of values that their column cannot have, as after a flipped bit.
+    """Convert errors caused by values that are impossible in their column, as after a flipped bit.
 
     Raises
     ------
@@ -214,7 +214,7 @@ def damaged_values(scope: str) -> Iterator[None]:
         if isinstance(error, DamagedCatalogError):
             raise
         raise DamagedCatalogError(
-            f"the catalog is damaged: rows about {_WORDS[scope]} have impossible values: {error}", hint=VERIFY_HINT
+            f"the catalog is damaged ({_WORDS[scope]}): a value is not valid: {error}", hint=VERIFY_HINT
         ) from error
 
 
@@ -231,8 +231,9 @@ def seal_experiments(
     Parameters
     ----------
     columns : sequence of str
-        Of the rows.
-    experiments : mapping of int to (row, names of lines, ids of injection structures)
+        Names of the columns of the rows.
+    experiments : mapping of int to tuple
+        Row, names of lines and ids of injection structures, by experiment id.
     """
     order = [columns.index(name) for name in EXPERIMENT_COLUMNS]
     canonical = _canonical(table_of(Experiment), EXPERIMENT_COLUMNS)
@@ -275,7 +276,7 @@ def hashes_of_experiments(connection: Connection) -> Hashes:
             )
             for row in rows
         }
-    # Rows of experiments that are not there.
+    # Dependent rows of experiments that are missing.
     return found | {f"{identifier} (without experiment)": "" for identifier in {*lines, *structures}}
 
 
@@ -298,7 +299,7 @@ def seal_ontology(connection: Connection) -> None:
 
 
 def check_ontology(connection: Connection) -> None:
-    """Check the structures, their closure and their sets.
+    """Check the structures, their ancestors and their sets.
 
     Raises
     ------
@@ -425,7 +426,7 @@ SEALED_BY_ID = tuple(_SCOPES)
 
 
 def seal_schema(connection: Connection) -> None:
-    """Seal the definitions of tables, indexes, triggers and views (SQLite only; Postgres has catalogs of its own)."""
+    """Seal the definitions of tables, indexes, triggers and views (SQLite only; Postgres has system catalogs)."""
     write(connection, "schema", hashes_of_schema(connection), only_these=True)
 
 
@@ -447,7 +448,7 @@ def check_schema_seal(connection: Connection) -> None:
     ------
     DamagedCatalogError
     """
-    # Others may add views and indexes of their own.
+    # Users may add their own views and indexes.
     stored, found = _stored(connection, "schema"), hashes_of_schema(connection)
     refuse("schema", differing(stored, {name: value for name, value in found.items() if name in stored}))
 
@@ -468,14 +469,14 @@ def stored_seals(connection: Connection, scope: str) -> Hashes:
 
 
 def set_epoch(connection: Connection, revision: str) -> None:
-    """Record that everything was sealed now, from the rows as they were."""
+    """Record the current time as the time when all rows were sealed as they were."""
     connection.execute(delete(Seal).where(Seal.scope == "epoch"))
     values = {"scope": "epoch", "key": datetime.now(UTC).isoformat(timespec="seconds"), "hash": revision}
     connection.execute(insert(table_of(Seal)).values(values))
 
 
 def epoch(connection: Connection) -> datetime | None:
-    """When the rows of that time were sealed as they were; None = never."""
+    """The time when all rows were sealed as they were; None if it is not recorded."""
     found = connection.scalar(select(Seal.key).where(Seal.scope == "epoch"))
     try:
         return None if found is None else datetime.fromisoformat(found)

@@ -27,7 +27,7 @@ StructureRef = str | int
 """A structure: its acronym (case matters) or Allen's id."""
 
 UNIONIZE_STRUCTURE_SET_ID = 184527634
-"""Allen's set of the structures with unionize records, with a few exceptions: see the view ``measured_structures``."""
+"""Allen's set of structures with unionize records; the view ``measured_structures`` lists the exceptions."""
 
 _CHUNK = 1_000
 
@@ -97,9 +97,9 @@ def find_structures(
 def search(connection: Connection, text: str, *, limit: int | None = None) -> tuple[StructureRow, ...]:
     """The structures whose acronym or name contains the text, ignoring case.
 
-    The exact acronym comes first, then acronyms and names that differ in case only, then names with the text as whole
-    words (the last one may be a plural), then acronyms that start with the text, then the rest. Within each, structures
-    with parts come first (areas before their layers), then those of higher levels, then graph order decides.
+    The exact acronym comes first, then acronyms and names that differ only in case, names that contain the text as
+    whole words (the last one may be a plural), acronyms that start with the text, and all others. Within each of these,
+    structures with children come first (areas before their layers), then higher levels, then graph order.
     """
     folded = text.strip().casefold()
     if not can_be_name(folded):
@@ -182,7 +182,7 @@ def structure_set(connection: Connection, set_id: int) -> tuple[StructureRow, ..
 def measured_structures(connection: Connection) -> frozenset[int] | None:
     """The ids of the structures in which Allen measures signal; None if the ontology has no structure sets.
 
-    They are those of the view ``measured_structures``, the only place with the exceptions to Allen's set.
+    They are read from the view ``measured_structures``, which alone defines the exceptions to Allen's set.
     """
     member = select(StructureSetMember.structure_id).where(
         StructureSetMember.structure_set_id == UNIONIZE_STRUCTURE_SET_ID
@@ -193,7 +193,7 @@ def measured_structures(connection: Connection) -> frozenset[int] | None:
 
 
 def unmeasured_structures(connection: Connection, rows: Iterable[StructureRow]) -> tuple[StructureRow, ...]:
-    """Those of the structures in which Allen does not measure signal: their values are not known, not 0."""
+    """The structures in which Allen does not measure signal: their values are unknown, not 0."""
     asked = tuple(rows)
     if not asked:
         return ()

@@ -1,7 +1,7 @@
-"""Seals of unionize tables: one hash for each experiment, half of its table, and structure.
+"""Seals of unionize tables: one hash per experiment, half of its table, and structure.
 
-An average needs the rows of a few structures only: those of the root for divisors and sides, and those of the targets
-of a selection. With one hash for each structure, these rows can be checked without reading millions of others.
+An average reads the rows of only a few structures: the root, for divisors and injected hemispheres, and the targets of
+the selection. With one hash per structure, these rows are checked without reading millions of others.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from bsv_store.vocabulary import UnionizePart
 
-# The layouts must never change, since the hashes are stored.
+# These layouts must never change, because the hashes are stored.
 _ROWS = np.dtype([(column, f"<{code}" if code != "?" else code) for _, column, code in UNIONIZE_FIELDS])
 _HASHES = np.dtype([("structure_id", "<i8"), ("hash", "<u8")])
-# What the index for target searches contains.
+# The columns in the index for target searches.
 _INDEXED = (
     "experiment_id",
     "structure_id",
@@ -67,7 +67,7 @@ def seal_unionizes(connection: Connection, columns: Mapping[str, NDArray[Any]], 
 def check_unionizes(connection: Connection, structure_ids: Iterable[int], part: UnionizePart) -> None:
     """Check the rows of some structures in one half of the tables of all experiments.
 
-    On SQLite, the table and the index for target searches are compared too: queries read either of them.
+    On SQLite, the table is also compared with the index for target searches, because queries read either of them.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Checking the catalog against its seals: what an average reads, or everything."""
+"""Check the catalog against its seals: either the rows that an average reads, or all rows."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _SMALL_TABLES = (
 def check_inputs(
     connection: Connection, *, kinds: Collection[str], spacing_um: int, targets: Collection[StructureRef] = ()
 ) -> None:
-    """Check all rows that the selection, the groups, the sides, the divisors and the volumes of an average come from.
+    """Check all rows that determine the selection, groups, hemispheres, divisors and volumes of an average.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def check_inputs(
         Kinds of volumes that are read.
     spacing_um : int
     targets : collection of str or int
-        Structures in which a selection compares projections.
+        Structures for which the selection has a projection criterion.
 
     Raises
     ------
@@ -85,14 +85,14 @@ def check_inputs(
 
 
 def _check_sides(connection: Connection) -> None:
-    """Compare the injected hemispheres with the rows that they are derived from."""
+    """Compare the injected hemispheres with the rows from which they are derived."""
     with seals.damaged_values("experiment"):
         wrong = experiments_with_wrong_sides(connection)
     seals.refuse("experiment", [str(each) for each in wrong])
 
 
 def _check_sqlite(connection: Connection, table: str | None = None) -> None:
-    """Check the pages of a table and whether its indexes have all rows; by default of all tables.
+    """Check the pages and indexes of a table, by default of all tables.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def _check_sqlite(connection: Connection, table: str | None = None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CatalogDamage:
-    """A part of the catalog that differs from what was stored."""
+    """Damage in one part of the catalog."""
 
     what: str
     problem: str
@@ -123,12 +123,12 @@ class CatalogCheck:
     Attributes
     ----------
     damage : tuple of CatalogDamage
-        Empty if everything is as it was stored.
+        Empty if there is no damage.
     experiments, unionize_tables : int
-        Numbers of experiments, and of halves of unionize tables, that were checked.
+        Numbers of experiments and of halves of unionize tables that were checked.
     sealed_since : datetime.datetime or None
-        Aware UTC. When the rows of that time were sealed as they were: at the creation of the store, or when it was
-        upgraded. Earlier damage cannot be noticed.
+        Aware UTC. Time when all rows were sealed as they were: at the creation of the store or its last upgrade.
+        Earlier damage cannot be detected.
     """
 
     damage: tuple[CatalogDamage, ...]
@@ -138,7 +138,7 @@ class CatalogCheck:
 
     @property
     def is_intact(self) -> bool:
-        """Whether everything is as it was stored."""
+        """Whether there is no damage."""
         return not self.damage
 
 
@@ -158,7 +158,7 @@ def verify_catalog(database: Database, *, progress: Progress | None = None) -> C
         since = seals.epoch(connection)
         count = len(seals.stored_seals(connection, "experiment"))
     if since is None:
-        damage.append(CatalogDamage("seals", "it is not recorded since when rows are sealed"))
+        damage.append(CatalogDamage("seals", "the time when all rows were sealed is missing"))
     return CatalogCheck(tuple(damage), count, tables, since)
 
 
@@ -197,7 +197,7 @@ def _experiments_with_tables(connection: Connection, damage: list[CatalogDamage]
 
 
 def _refused(what: str, check: Callable[[], None]) -> list[CatalogDamage]:
-    """The damage that a check finds."""
+    """The damage found by a check that raises an error."""
 
     def problems() -> list[str]:
         check()
@@ -207,7 +207,7 @@ def _refused(what: str, check: Callable[[], None]) -> list[CatalogDamage]:
 
 
 def _found(what: str, check: Callable[[], Iterable[str]]) -> list[CatalogDamage]:
-    """The damage that a check returns or raises."""
+    """The damage found by a check that returns or raises it."""
     try:
         return [CatalogDamage(what, problem) for problem in check()]
     except BsvStoreError as error:

@@ -25,7 +25,7 @@ def stored_volume(database: Database, experiment_id: int, *, kind: VolumeKind, s
     InputError
         If the id is not valid.
     UnknownExperimentError
-        If the catalog does not have the experiment.
+        If the experiment is not in the catalog.
     MissingDataError
         If the store does not have the volume; the hint is the command that fetches it.
     """
@@ -37,7 +37,7 @@ def stored_volume(database: Database, experiment_id: int, *, kind: VolumeKind, s
     if not is_listed:
         raise UnknownExperimentError(
             f"the catalog has no experiment {experiment_id}",
-            hint="Check the id, or update the list of experiments: `bsv-store sync experiments`.",
+            hint="Check the id, or update the experiment list: `bsv-store sync experiments`.",
         )
     if experiment_id not in found:
         there = ", ".join(f"{other} at {spacing} um" for other, spacing in others) or "none"

@@ -120,7 +120,7 @@ def record_volumes(connection: Connection, files: Sequence[VolumeFile]) -> list[
 
 
 def _record_block_hashes(connection: Connection, new: Mapping[int, VolumeFile], *same: Any) -> None:
-    """Write the hashes of the blocks of new volumes, which have just been recorded; ``same`` are the conditions."""
+    """Write the block hashes of newly recorded volumes; ``same`` are conditions that select their rows."""
     hashes = {file.experiment_id: file.layout.block_hashes for file in new.values() if file.layout.block_hashes}
     if hashes:
         ids = connection.execute(select(StoredVolume.experiment_id, StoredVolume.id).where(*same)).all()
@@ -131,9 +131,9 @@ def _record_block_hashes(connection: Connection, new: Mapping[int, VolumeFile], 
 def complete_block_hashes(
     database: Database, files: StoreFiles, *, progress: Progress = NO_PROGRESS
 ) -> tuple[int, list[str]]:
-    """Compute and record the hashes of the blocks of large volumes that were stored before hashes were recorded.
+    """Compute and record missing block hashes of large volumes, which earlier versions did not record.
 
-    Each file is verified as a whole first. There is one transaction per volume, so the work can be interrupted and
+    Each file is first verified as a whole. There is one transaction per volume, so the work can be interrupted and
     resumed.
 
     Returns
@@ -141,7 +141,7 @@ def complete_block_hashes(
     int
         Number of volumes whose hashes were recorded.
     list of str
-        Paths of the files that are missing or damaged, for which none were recorded.
+        Paths of missing or damaged files, for which no hashes were recorded.
     """
     large = [spacing_um for spacing_um in SPACINGS_UM if Grid(spacing_um).is_large]
     query = (
@@ -173,7 +173,7 @@ def complete_block_hashes(
 
 
 def _record_hashes(database: Database, volume_id: int, path: str, hashes: bytes) -> int:
-    """Record the hashes of the blocks of a volume, unless another process did or the volume was replaced meanwhile."""
+    """Record the block hashes of a volume, unless another process has recorded them or replaced the volume."""
     with database.writing() as connection:
         volume = connection.execute(
             select(StoredVolume.path).where(StoredVolume.id == volume_id).with_for_update()

@@ -28,12 +28,12 @@ _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
 def report_left_out(experiment_ids: Collection[int], *, missing: MissingPolicy) -> None:
-    """Warn that these selected experiments, which have no tables, are left out of a result.
+    """Warn that these selected experiments are left out of a result, because they have no unionize tables.
 
     Raises
     ------
     MissingDataError
-        If there are any and the policy is 'error'.
+        If there are such experiments and the policy is 'error'.
     """
     if experiment_ids:
         _report(
@@ -111,7 +111,7 @@ def report_undecided(connection: Connection, selection: Selection, *, missing: M
     Raises
     ------
     MissingDataError
-        If there are any and the policy is 'error'.
+        If there are such experiments and the policy is 'error'.
     SelectionError
         If the selection is not valid.
     """
@@ -149,7 +149,7 @@ def _report(
 
 
 def _caller_level() -> int:
-    """The ``stacklevel`` of the first caller outside the package, for a call of `warnings.warn` by our caller."""
+    """The ``stacklevel`` of the first caller outside the package, for the calling function's `warnings.warn`."""
     level = 1
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):

@@ -45,9 +45,9 @@ def aggregate(
     """The version of a dataset with the recipe's average in the current state of the store; see `Store.aggregate`.
 
     If the dataset has a version with the same recipe, groups, inputs and algorithm, it is returned without opening a
-    volume file. Otherwise the average is computed and becomes the next version. A version that was imported and not
-    checked is not returned: the average is computed. If the result is the same, the imported version is now checked
-    and returned; if not, both versions stay, see `DatasetVersion.twins`.
+    volume file. Otherwise the average is computed and becomes the next version. An unchecked imported version is never
+    returned without computing the average. If the result is the same, the imported version becomes checked and is
+    returned; otherwise both versions exist, see `DatasetVersion.twins`.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def aggregate(
         If the result cannot be written. Nothing is stored then.
     """
     check_name(name)
-    # Also if the answer needs no computation.
+    # Checked even if nothing needs to be computed.
     checked_workers(workers, executor)
     damaged: dict[int, str] = {}
     while True:
@@ -93,7 +93,7 @@ def aggregate(
                     version,
                     result,
                     name=name,
-                    # Not recorded if damaged files were left out: the next call must first try to use them.
+                    # Not recorded if damaged files were left out, because the next call must try to use them again.
                     state=None if damaged else state,
                     compared=_compared_with_imports(database, files, name, version.fingerprint, result),
                 )

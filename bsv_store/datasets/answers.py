@@ -54,12 +54,12 @@ def find_answer(connection: Connection, name: str, recipe: Recipe, state: int) -
             VersionRow.algorithm_version == inputs.ALGORITHM_VERSION,
         )
     )
-    # An imported version that was found not to be reproducible no longer answers.
+    # An imported version that is not reproducible must no longer be returned.
     return next((each for each in connection.scalars(query) if can_answer(connection, each)), None)
 
 
 def record_answer(connection: Connection, identifier: int, state: int) -> None:
-    """Record that a version answers its recipe in this state; nothing if it was deleted."""
+    """Record that a version answers its recipe in this state, unless it was deleted."""
     version = select(VersionRow.id).where(VersionRow.id == identifier).with_for_update()
     if connection.scalar(version) is None:
         return

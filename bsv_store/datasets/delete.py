@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def delete_version(database: Database, files: StoreFiles, ref: str) -> table.VersionRecord:
-    """Delete a version; see `Datasets.delete`. Its recipe is not read, which may be that of another release.
+    """Delete a version; see `Datasets.delete`. Its recipe is not read, because it may be from another release.
 
     Raises
     ------

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bsv_store.averaging.inputs import Inputs, RecordedInputs
     from bsv_store.vocabulary import Axis
 
-# Groups that an error lists.
+# Maximum number of groups listed in an error.
 _LISTED = 12
 _MAX_DIGITS = 9
 
@@ -73,7 +73,7 @@ def group_number(groups: Sequence[GroupInfo], group: int | str, *, what: str) ->
     Raises
     ------
     InputError
-        If there is no such group, or the text is the label of one group and the number of another.
+        If there is no such group, or the string is the label of one group and the number of another.
     """
     labels = [each.label for each in groups]
     found = set()

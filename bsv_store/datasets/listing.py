@@ -1,4 +1,4 @@
-"""Lists of datasets and versions, without importing the modules that read or compute versions."""
+"""Lists of datasets and versions. Does not import the modules that read or compute versions."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class DatasetSummary:
     versions : int
         Number of versions.
     size_bytes : int
-        Of the files of all versions.
+        Total size of the files of all versions.
     changed_at : datetime.datetime
-        Creation of the latest version, aware UTC.
+        Creation time of the latest version, aware UTC.
     tags : tuple of str
         'tag@number', sorted.
     unchecked : tuple of int
-        Numbers of the versions that were imported and not computed again in this store with the same result.
+        Numbers of the imported versions that were not recomputed in this store with the same result.
     """
 
     name: str
@@ -72,13 +72,13 @@ def versions_table(database: Database) -> Table:
         columns = [found[name] for name in _DTYPES if name != "tags"]
         rows = sorted(map(tuple, connection.execute(select(*columns))))
         tags = _tags(connection)
-    # The tags are the last column.
+    # Tags are the last column.
     tagged = [(*row, ", ".join(tags[row[:2]]) if row[:2] in tags else None) for row in rows]
     return Table(tuple(_DTYPES), tuple(_DTYPES.values()), tagged)
 
 
 def _tags(connection: Connection) -> dict[tuple[str, int], list[str]]:
-    """The tags of each version that has some, sorted, by name and number."""
+    """The sorted tags of each tagged version, by name and number."""
     query = (
         select(Dataset.name, VersionRow.number, DatasetTag.tag)
         .join(Dataset, Dataset.id == DatasetTag.dataset_id)
@@ -91,7 +91,7 @@ def _tags(connection: Connection) -> dict[tuple[str, int], list[str]]:
 
 
 def list_datasets(database: Database) -> tuple[DatasetSummary, ...]:
-    """All datasets that have versions, by name."""
+    """All datasets that have versions, sorted by name."""
     query = (
         select(
             Dataset.id,
@@ -138,7 +138,7 @@ def list_datasets(database: Database) -> tuple[DatasetSummary, ...]:
 
 
 def has_version(database: Database, name: str, number: int, fingerprint: str) -> bool:
-    """Whether a version has not been deleted."""
+    """Whether a version still exists."""
     query = select(VersionRow.id).join(Dataset, Dataset.id == VersionRow.dataset_id)
     same = Dataset.name == name, VersionRow.number == number, VersionRow.fingerprint == fingerprint
     with database.reading() as connection:

@@ -1,4 +1,4 @@
-"""Where the numbers of a version come from: computed in this store, or imported."""
+"""The origin of a version: computed in this store, or imported."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where the numbers of a version come from, when the version was looked up.
+    """The origin of a version at the time when the version was looked up.
 
     Attributes
     ----------
     standing : DatasetStanding
         'computed', 'imported, checked', 'imported, trusted', 'imported, not checked' or 'imported, not reproducible'.
     imported_at : datetime.datetime or None
-        Aware UTC; None if it was computed in this store.
+        Time of the import, aware UTC; None if it was computed in this store.
     imported_by : str or None
     trusted_at : datetime.datetime or None
-        Aware UTC; when a user marked it as trusted.
+        Time when a user marked it as trusted, aware UTC.
     trusted_by : str or None
     """
 
@@ -52,16 +52,17 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """Another version of the dataset with the same recipe and inputs, but with another result.
+    """Another version of the dataset with the same recipe and inputs, but a different result.
 
     Attributes
     ----------
     ref : str
+        Name and number, such as ``visual-by-AP@3``.
     standing : DatasetStanding
     largest_difference : float or None
-        Largest absolute difference of a mean, if it was compared.
+        Largest absolute difference of the means; None if they were not compared.
     voxels : int or None
-        Number of voxels of all groups whose mean differs.
+        Number of voxels, over all groups, whose mean differs; None if they were not compared.
     """
 
     ref: str
@@ -71,7 +72,7 @@ class Twin:
 
     def __str__(self) -> str:
         """The difference in one phrase."""
-        text = f"{self.ref} ({self.standing}) has the same recipe and inputs but another result"
+        text = f"{self.ref} ({self.standing}) has the same recipe and inputs but a different result"
         if self.largest_difference is None:
             return text
         return f"{text}: {self.voxels:,} voxels differ, by up to {self.largest_difference:g}"

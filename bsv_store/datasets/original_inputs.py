@@ -90,7 +90,7 @@ def inputs_with_files(
     Raises
     ------
     MissingDataError
-        If the store does not have a file that they name.
+        If a recorded file is missing from the store.
     """
     members = [member for member in experiments if member.group is not None]
     left_out = tuple(LeftOut(each.experiment_id, each.reason or "") for each in experiments if each.group is None)

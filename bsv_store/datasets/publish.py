@@ -57,8 +57,9 @@ def publish(
 ) -> DatasetVersion:
     """Publish a result that was computed here as the next version of a dataset.
 
-    If the dataset has a version with the same fingerprint that can answer, it is returned. An imported version with
-    the same fingerprint is now checked: with the same content it is returned, otherwise both versions stay.
+    If the dataset has a checked version with the same fingerprint, that version is returned. An unchecked imported
+    version with the same fingerprint becomes checked and is returned if its content is the same; otherwise both
+    versions exist.
 
     Parameters
     ----------
@@ -119,7 +120,7 @@ def publish_import(
     Raises
     ------
     NotReproducibleError
-        If the dataset has a version with the same fingerprint and other content.
+        If the dataset has a version with the same fingerprint but different content.
     VanishedError, InputError, NoSpaceError, ReadOnlyStoreError, StoreError
         See `publish`.
     """
@@ -151,7 +152,7 @@ def same_version(connection: Connection, name: str, fingerprint: str, content_sh
     Raises
     ------
     NotReproducibleError
-        If it has only versions with this fingerprint and other content.
+        If all versions with this fingerprint have different content.
     """
     found = table.with_fingerprint(connection, name, fingerprint)
     same = next((identifier for identifier, content in found if content == content_sha256), None)
@@ -159,7 +160,7 @@ def same_version(connection: Connection, name: str, fingerprint: str, content_sh
         other = table.read_record(connection, found[0][0]).ref
         standing = table.read_origin(connection, found[0][0]).standing
         raise NotReproducibleError(
-            f"{other} ({standing}) has the same recipe and inputs as the bundle, but another result",
+            f"{other} ({standing}) has the same recipe and inputs as the bundle, but a different result",
             hint=f"At least one of the two is wrong. Check the stored one: bsv-store dataset rebuild {other}",
         )
     return same
@@ -171,7 +172,7 @@ def _confirmed(
     version: NewVersion,
     compared: Mapping[int, NewCheck],
 ) -> int | None:
-    """Record on the imported versions with the same fingerprint whether they agree; the first that does."""
+    """Record whether the imported versions with the same fingerprint agree; returns the first that does."""
     agreeing = None
     for identifier in table.unchecked_imports(connection, name, version.fingerprint):
         if identifier in compared:
@@ -192,7 +193,7 @@ def _added(
     imported_by: str | None = None,
 ) -> int:
     if not files.path(path).exists():
-        # Another process deleted a version with the same bytes after they were published here.
+        # Another process deleted a version with the same bytes after this process published them.
         if isinstance(result.content, Path):
             raise VanishedError
         result.publish(files, path)

@@ -41,19 +41,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class VersionRecord:
-    """What the catalog records of a version, without its recipe, groups and members.
+    """The catalog record of a version, without its recipe, groups and members.
 
     Attributes
     ----------
     name : str
-        Of the dataset.
+        Name of the dataset.
     number : int
-        From 1.
+        Version number, from 1.
     fingerprint : str
     tags : tuple of str
         Sorted.
     relative_path : str
-        Of the result file, relative to the store.
+        Path of the result file, relative to the store.
     """
 
     name: str
@@ -120,19 +120,19 @@ def _tagged(connection: Connection, dataset_id: int, ref: DatasetRef) -> int:
 
 
 def by_fingerprint(connection: Connection, name: str, fingerprint: str) -> int | None:
-    """The row id of the version of a dataset with this fingerprint that can answer; None if there is none."""
+    """The row id of the version of a dataset with this fingerprint that `aggregate` may return; None if none."""
     found = with_fingerprint(connection, name, fingerprint)
     return next((identifier for identifier, _ in found if can_answer(connection, identifier)), None)
 
 
 def unchecked_imports(connection: Connection, name: str, fingerprint: str) -> list[int]:
-    """The row ids of the imported versions of a dataset with this fingerprint that cannot answer, oldest first."""
+    """The row ids of the unchecked imported versions of a dataset with this fingerprint, oldest first."""
     found = with_fingerprint(connection, name, fingerprint)
     return [identifier for identifier, _ in found if not can_answer(connection, identifier)]
 
 
 def with_fingerprint(connection: Connection, name: str, fingerprint: str) -> list[tuple[int, str]]:
-    """Row id and content hash of the versions of a dataset with this fingerprint, oldest first."""
+    """Row ids and content hashes of the versions of a dataset with this fingerprint, oldest first."""
     query = select(VersionRow.id, VersionRow.content_sha256).join(Dataset, Dataset.id == VersionRow.dataset_id)
     same = query.where(Dataset.name == name, VersionRow.fingerprint == fingerprint)
     return [(row.id, row.content_sha256) for row in connection.execute(same.order_by(VersionRow.number))]
@@ -144,7 +144,7 @@ def can_answer(connection: Connection, identifier: int) -> bool:
 
 
 def read_origin(connection: Connection, identifier: int) -> Origin:
-    """Where the numbers of a version come from."""
+    """The origin of a version."""
     versions = view("dataset_versions").c
     of_row = select(Dataset.name, VersionRow.number).join(Dataset, Dataset.id == VersionRow.dataset_id)
     own = of_row.where(VersionRow.id == identifier).subquery()
@@ -154,7 +154,7 @@ def read_origin(connection: Connection, identifier: int) -> Origin:
 
 
 def read_record(connection: Connection, identifier: int) -> VersionRecord:
-    """What the catalog records of the version with this row id; its recipe need not be readable."""
+    """The catalog record of the version with this row id; its recipe need not be readable."""
     query = (
         select(Dataset.name, VersionRow.number, VersionRow.fingerprint, VersionRow.path)
         .join(Dataset, Dataset.id == VersionRow.dataset_id)
@@ -210,12 +210,12 @@ def read_version(
 
 
 def _twins(connection: Connection, row: Row[Any]) -> tuple[Twin, ...]:
-    """The versions of the same dataset with the same fingerprint but other arrays."""
+    """The versions of the same dataset with the same fingerprint but different arrays."""
     same = VersionRow.dataset_id == row.dataset_id, VersionRow.fingerprint == row.fingerprint
     query = select(VersionRow.id, VersionRow.number).where(*same, VersionRow.content_sha256 != row.content_sha256)
     found = []
     for identifier, number in connection.execute(query.order_by(VersionRow.number)).all():
-        # The difference is recorded as a check of the imported one of the two.
+        # The difference is recorded as a check of the imported version.
         checks = [*_checks(connection, identifier), *_checks(connection, row.id)]
         last = next((each for each in reversed(checks) if each.outcome == "different"), None)
         difference = (None, None) if last is None else (last.largest_difference, last.voxels)
@@ -461,7 +461,7 @@ def insert_check(connection: Connection, identifier: int, check: NewCheck, *, ch
 
 
 def set_trusted(connection: Connection, identifier: int, *, trusted_by: str) -> None:
-    """Record that a user trusts an imported version. The first user and time are kept."""
+    """Record that a user trusts an imported version. An earlier record is not changed."""
     same = VersionRow.id == identifier, VersionRow.imported_at.is_not(None), VersionRow.trusted_at.is_(None)
     connection.execute(update(VersionRow).where(*same).values(trusted_at=now(), trusted_by=trusted_by))
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def tag_version(database: Database, ref: str, tag: str, *, created_by: str, move: bool = False) -> table.VersionRecord:
-    """Tag a version; see `Datasets.tag`. Its recipe is not read, which may be that of another release.
+    """Tag a version; see `Datasets.tag`. Its recipe is not read, because it may be from another release.
 
     Raises
     ------

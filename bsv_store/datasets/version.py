@@ -77,7 +77,7 @@ class DatasetVersion:
         Whether it was computed in this store or imported, and whether an imported one was checked, when the version
         was looked up.
     twins : tuple of Twin
-        Versions of the dataset with the same recipe and inputs but another result; at least one of them was imported.
+        Versions of the dataset with the same recipe and inputs but a different result; at least one was imported.
     path : pathlib.Path
         The result file: netCDF-4, readable as HDF5.
     size_bytes : int
@@ -390,18 +390,18 @@ class DatasetVersion:
     ) -> Path:
         """Write the version to a file for other programs.
 
-        At 25 and 10 um the result is never in memory as a whole. NRRD and NIfTI take some 400 MB: they store the axes
-        in reverse order, so each group is read twice at 25 um and 19 times at 10 um. The other formats take less.
+        At 25 and 10 um the result is never completely in memory. NRRD and NIfTI need about 400 MB of memory, and store
+        the axes in reverse order, so each group is read twice at 25 um and 19 times at 10 um. Other formats need less.
 
         Parameters
         ----------
         target : path
             Its ending names the format; ``bsv_store.datasets.share.export.VERSION_FORMATS`` lists all.
         group : int or str, optional
-            Number or label of a group: writes a three-dimensional image of its mean, which viewers such as Fiji need.
-            By default all groups, in image formats along a fourth axis. Image formats only.
+            Number or label of a group. Writes a three-dimensional image of its mean, as required by viewers such as
+            Fiji. Image formats only. By default all groups are written, in image formats along a fourth axis.
         like_allen : bool
-            Give an ``.nrrd`` file the directions of Allen's files, see `Volumes.export`.
+            Write the directions of Allen's files to an ``.nrrd`` file, see `Volumes.export`.
         overwrite : bool
             Replace the file if it exists.
 
@@ -413,54 +413,54 @@ class DatasetVersion:
         Raises
         ------
         InputError
-            If the ending is unknown or does not have an option, there is no such group, the parent folder does not
-            exist, or the file exists and may not be overwritten.
+            If the ending is unknown or does not support an option, there is no such group, the parent folder does not
+            exist, or the file exists and ``overwrite`` is False.
         DamagedFileError
             If the result file in the store differs from what was published.
         NoSpaceError, StoreError
-            If the file cannot be written; an existing one is left as it was.
+            If the file cannot be written; an existing file is not changed.
         """
         with self._unless_deleted():
             return export_version(self, target, group=group, like_allen=like_allen, overwrite=overwrite)
 
     def export_groups(self, target: Path | str, *, like_allen: bool = False, overwrite: bool = False) -> list[Path]:
-        """Write the mean of each group to a three-dimensional image file of its own.
+        """Write the mean of each group to a separate three-dimensional image file.
 
         Parameters
         ----------
         target : path
-            ``result.nii.gz`` writes ``result-group0.nii.gz``, ``result-group1.nii.gz`` and so on, with leading zeros if
-            there are more than ten groups. Image formats only.
+            Path from which the file names are derived: ``result.nii.gz`` writes ``result-group0.nii.gz``,
+            ``result-group1.nii.gz`` and so on, with leading zeros for more than ten groups. Image formats only.
         like_allen, overwrite
             As for `export`.
 
         Returns
         -------
         list of pathlib.Path
-            Of the files, in the order of the groups.
+            The paths of the files, in the order of the groups.
 
         Raises
         ------
         InputError, DamagedFileError, NoSpaceError, StoreError
-            As `export` does. If one of the files exists and may not be overwritten, none is written.
+            See `export`. If one of the files exists and ``overwrite`` is False, none is written.
         """
         with self._unless_deleted():
             return export_groups(self, target, like_allen=like_allen, overwrite=overwrite)
 
     def cite(self, *, annotation: str | None = None) -> Citation:
-        """A draft of how to cite the version: methods, acknowledgement, references, experiment ids.
+        """Draft citation of the version: methods, acknowledgement, references, experiment ids.
 
         Parameters
         ----------
         annotation : str, optional
-            Name of the annotation by which means over structures were computed, such as
-            ``store.datasets.regions(...).attrs["annotation"]``. `Datasets.cite` names that of the store.
+            Name of the annotation used for means over structures, such as
+            ``store.datasets.regions(...).attrs["annotation"]``. `Datasets.cite` uses that of the store.
         """
         return citation_of(self, annotation=annotation)
 
     @contextmanager
     def _unless_deleted(self) -> Iterator[None]:
-        """Say that the version was deleted, where its file would only seem to be damaged."""
+        """Raise if the version was deleted; otherwise its file would seem to be damaged."""
         try:
             yield
         except DamagedFileError as error:
@@ -483,7 +483,7 @@ class DatasetVersion:
         return hash(self._identity())
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the connection to the database, which cannot be pickled."""
+        """The state without the database connection, which cannot be pickled."""
         return {**self.__dict__, "database": None}
 
     def __repr__(self) -> str:

@@ -16,7 +16,7 @@ from bsv_store.progress import do_nothing
 from bsv_store.volumes.annotation import Annotation
 
 _LARGEST_ID = np.iinfo(np.uint32).max
-_NEAREST = "Resample an annotation by nearest neighbor: interpolated ids have no meaning."
+_NEAREST = "Resample annotations by nearest neighbor; interpolated ids have no meaning."
 
 
 def read_annotation_nrrd(
@@ -40,9 +40,9 @@ def read_annotation_nrrd(
     Raises
     ------
     FormatError
-        If it is not such an NRRD file, is truncated, has bytes after its end, or contains values other than whole
-        numbers from 0 to 2**32 - 1. Floating-point numbers are read if their type has all whole numbers up to the
-        largest id.
+        If it is not such an NRRD file, is truncated, has bytes after its end, or contains values other than integers
+        from 0 to 2**32 - 1. Floating-point files are read if their dtype represents all integers up to the largest id
+        exactly.
     FrameError
         If the grid is not a CCFv3 grid, or has another spacing than requested.
     InputError
@@ -59,17 +59,17 @@ def read_annotation_nrrd(
 
 def _ids(file: NrrdBlocks, *, what: str) -> Iterator[NDArray[Any]]:
     is_float = file.dtype.kind == "f"
-    # Above 2**24, float32 does not have all whole numbers; Allen has ids above 600 million.
+    # float32 does not represent all integers above 2**24; Allen has ids above 600 million.
     exact = 1 << (np.finfo(file.dtype).nmant + 1) if is_float else _LARGEST_ID
     for block in file.blocks:
         if is_float and not (np.isfinite(block).all() and (block == np.trunc(block)).all()):
-            raise FormatError(f"{what} contains numbers with fractions, which are not structure ids", hint=_NEAREST)
+            raise FormatError(f"{what} must contain structure ids, got numbers with fractions", hint=_NEAREST)
         if int(block.min()) < 0 or int(block.max()) > _LARGEST_ID:
             raise FormatError(f"{what} contains numbers that are not structure ids", hint=DAMAGED_HINT)
         if is_float and int(block.max()) >= exact:
             raise FormatError(
-                f"{what} contains ids as {file.dtype.name}, which is exact below {exact:,} only; "
+                f"{what} contains ids as {file.dtype.name}, which is exact only below {exact:,}; "
                 f"the id {int(block.max()):,} may have been rounded",
-                hint="Save it with 32-bit integers, or use Allen's own file: `bsv-store sync annotation`.",
+                hint="Save it with 32-bit integers, or download Allen's file: `bsv-store sync annotation`.",
             )
         yield block.astype(np.uint32) if is_float else block

@@ -1,6 +1,6 @@
 """Re-saved CSV files of numbers in the form of the original: blank lines, quotes, other delimiters, decimal commas.
 
-Spreadsheets and scripts write the same table in other ways. What has one meaning is read; the rest is refused.
+Spreadsheets and scripts write the same table in different ways. Unambiguous files are read, others are refused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def plain_lines(text: str, *, what: str) -> list[str]:
     Raises
     ------
     FormatError
-        If a quoted cell contains the delimiter, or decimal commas cannot be told from other commas.
+        If a quoted cell contains the delimiter, or decimal commas are ambiguous.
     """
     lines = text.replace("\r\n", "\n").strip("\n").split("\n")
     while lines and not lines[0].strip("".join((" ", *DELIMITERS))):
@@ -38,9 +38,9 @@ def plain_lines(text: str, *, what: str) -> list[str]:
     if any("," in line for line in lines):
         if any("," in cell for cell in lines[0].split(delimiter)) or any("." in line for line in lines[1:]):
             raise FormatError(
-                f"{what} has commas in cells that are separated by {quoted(delimiter)}, and points: which of them are "
-                "decimal is not certain",
-                hint="Save it again as CSV with decimal points.",
+                f"{what} has both commas and points in cells separated by {quoted(delimiter)}, so the decimal "
+                "separator is ambiguous",
+                hint="Save it as CSV with decimal points.",
             )
         lines = [line.replace(",", ".") for line in lines]
     return [line.replace(delimiter, ",") for line in lines]

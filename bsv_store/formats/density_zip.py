@@ -96,7 +96,7 @@ def read_density_raw(source: bytes | Path, *, what: str, header: Path | None = N
     what : str
         Name of the file, for errors.
     header : Path, optional
-        Its density.mhd. By default a header that says nothing else is assumed.
+        Its density.mhd. By default, an unrotated image at the origin is assumed.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def read_density_raw(source: bytes | Path, *, what: str, header: Path | None = N
     FormatError
         If the size is wrong, or voxels are not densities.
     FrameError
-        If the size is that of a CCFv2 grid, or the header is that of a turned or shifted image.
+        If the size is that of a CCFv2 grid, or the header describes a rotated or shifted image.
     InputError
         If a file cannot be read.
     """
@@ -121,7 +121,7 @@ def read_density_raw(source: bytes | Path, *, what: str, header: Path | None = N
         _check_header(read_metaimage_header(text, what=str(header)), what=str(header))
     if isinstance(source, Path):
         with open_input(source, what=what) as stream:
-            # Before it is read: it may be of any size.
+            # The size is checked before reading, because it is unlimited.
             _check_raw_size(stream.seek(0, 2), what=what)
             stream.seek(0)
             body = stream.read(RAW_BYTES + 1)

@@ -106,7 +106,7 @@ def read_experiments(body: bytes, *, what: str, upstream_date: date | None = Non
     ----------
     body : bytes
         ApiConnectivity (a bare list or the RMA envelope), a source search reply, or one of the web site's CSV exports;
-        also compressed with gzip.
+        optionally compressed with gzip.
     what : str
         Name of the file or reply, for errors.
     upstream_date : datetime.date, optional
@@ -124,8 +124,8 @@ def read_experiments(body: bytes, *, what: str, upstream_date: date | None = Non
         If the reply reports failure or is one page of several.
     FormatError
         If it is not such a list, is empty or truncated, is missing columns, mixes two registrations, has a value of a
-        wrong type or out of range, or has an id twice with differences other than the line; or if it has rows of
-        AllenSDK's ``get_experiments``, or is the list of a cache of AllenSDK 0.13 or older.
+        wrong type or out of range, or an id occurs twice with differences other than the line. Also if it contains rows
+        of AllenSDK's ``get_experiments``, or is from a cache of AllenSDK 0.13 or older.
     """
     body = decompressed(body, what=what)
     if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"[", b"{"):
@@ -133,7 +133,8 @@ def read_experiments(body: bytes, *, what: str, upstream_date: date | None = Non
         _refuse_simplified(_names(value), what=what)
         if isinstance(value, dict) and value and all(key.isdecimal() for key in value):
             raise FormatError(
-                f"{what} has rows by experiment id, as old versions of AllenSDK wrote them, not a list of Allen",
+                f"{what} has rows by experiment id, as written by old versions of AllenSDK; it must be an "
+                "experiment list",
                 hint=_SDK_HINT,
             )
         return experiments_from_rows(rows_of(value, what=what), what=what, upstream_date=upstream_date)
@@ -174,7 +175,7 @@ def experiments_from_rows(
     return _listed(rows, shape, "api", what=what, upstream_date=upstream_date)
 
 
-# A field that AllenSDK adds to the rows that it returns, and that no list of Allen has.
+# A field that AllenSDK adds to the rows it returns; Allen's lists do not have it.
 _SDK_FIELD = "primary_injection_structure"
 _SDK_HINT = (
     "Adopt the cache folder of AllenSDK, ingest its experiments.json, or download the list: "
@@ -183,7 +184,7 @@ _SDK_HINT = (
 
 
 def _names(value: Any) -> set[str]:
-    """The names of fields in rows in any orientation: a list of rows, rows by id, or columns."""
+    """The field names of rows in any orientation: a list of rows, rows by id, or columns."""
     if isinstance(value, list):
         return set(value[0]) if value and isinstance(value[0], dict) else set()
     if isinstance(value, dict) and "msg" not in value:
@@ -196,7 +197,7 @@ def _refuse_simplified(names: Collection[str], *, what: str) -> None:
     if _SDK_FIELD in names:
         raise FormatError(
             f"{what} has rows of AllenSDK's get_experiments(), which do not have the types of the transgenic lines "
-            "and may be a part of the list",
+            "and may be incomplete",
             hint=_SDK_HINT,
         )
 
@@ -207,7 +208,7 @@ def refuse_old_cache(manifest: bytes, *, what: str) -> None:
     Raises
     ------
     FormatError
-        If the manifest has such a version. Another body is not judged.
+        If the manifest has such a version. Other bodies are not checked.
     """
     try:
         entries = read_json(manifest, what=what)["manifest"]
@@ -220,7 +221,7 @@ def refuse_old_cache(manifest: bytes, *, what: str) -> None:
 
 
 _OLD_MANIFEST = 1.2
-_OLD_CACHE = "AllenSDK 0.13 or older wrote the cache, whose experiment list is in an older registration"
+_OLD_CACHE = "the cache was written by AllenSDK 0.13 or older, whose experiment list uses an older registration"
 _OLD_HINT = "Download the current list: `bsv-store sync experiments`."
 
 
@@ -268,7 +269,7 @@ def _record(row: Mapping[str, Any], shape: _Shape, *, what: str) -> ExperimentRe
 
 
 def _text(value: object, *, field: str, what: str) -> str | None:
-    """A text without blanks around it; None if nothing remains."""
+    """A string stripped of blanks; None if it is empty."""
     return optional_text(_stripped(value), field=field, what=what)
 
 
@@ -379,7 +380,7 @@ def _rows_from_csv(body: bytes, *, what: str) -> tuple[ExperimentSourceKind, lis
 
 
 def _csv_names(body: bytes, *, what: str) -> list[str]:
-    """The names in the first line, which may have duplicates: AllenSDK's frames have the id as index and as column."""
+    """The names in the first line, possibly with duplicates: AllenSDK's frames have the id as index and as column."""
     first = next((line for line in decoded(body, what=what).splitlines() if line.strip()), "")
     return [name.strip('" ') for name in first.split(delimiter_of(first))]
 

@@ -29,7 +29,7 @@ _BAD_IN_PROSE = re.compile(f"[{_INVISIBLE}]")
 _BAD_IN_TEXT = re.compile(f"[{_INVISIBLE}\t\n\r]")
 # Spreadsheets and pandas write the ids of a column as 2.0 if one of its cells is empty.
 _DIGITS = re.compile(r"([0-9]{1,19})(\.0*)?")
-# Floats above are not exact.
+# Larger floats are not exact.
 _MAX_EXACT = 2**53
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
@@ -86,7 +86,7 @@ def optional_text(value: object, *, field: str, what: str, prose: bool = False) 
 
 
 def whole(value: object) -> object:
-    """The int that a whole float stands for, as JSON written by pandas has; any other value as it is."""
+    """Convert an integral float, as in JSON written by pandas, to int; other values are returned unchanged."""
     return int(value) if type(value) is float and value.is_integer() and abs(value) < _MAX_EXACT else value
 
 
@@ -138,10 +138,10 @@ def int_from_text(text: str, *, field: str, what: str) -> int | None:
         return int(match[1])
     if _NUMBER.fullmatch(text) and text.strip("0123456789"):
         raise FormatError(
-            f"{what}: {field} is {quoted(text)}, not a whole number",
-            hint="A program that read it as a floating point number may have rounded it. Get the file from its source.",
+            f"{what}: {field} must be an integer, got {quoted(text)}",
+            hint="A program that read it as a floating-point number may have rounded it. Use the original file.",
         )
-    raise FormatError(f"{what}: {field} is {quoted(text)}, not a whole number", hint=DAMAGED_HINT)
+    raise FormatError(f"{what}: {field} must be an integer, got {quoted(text)}", hint=DAMAGED_HINT)
 
 
 def float_from_text(text: str, *, field: str, what: str) -> float | None:
@@ -157,7 +157,7 @@ def float_from_text(text: str, *, field: str, what: str) -> float | None:
         return None
     if _NUMBER.fullmatch(text.replace(",", ".")) and "," in text:
         raise FormatError(
-            f"{what}: {field} is {quoted(text)}; its comma may separate decimals or thousands",
+            f"{what}: {field} must be a number, got {quoted(text)}; its comma may separate decimals or thousands",
             hint="Save the file with decimal points.",
         )
     if not _NUMBER.fullmatch(text):

@@ -14,32 +14,33 @@ from bsv_store.formats.fields import decoded, delimiter_of, quoted
 from bsv_store.text import MAX_ID
 
 MAX_BYTES = 64_000_000
-"""The size of a file with ids; a table of all experiments has 1 MB."""
+"""Maximum size of a file with ids, in bytes; a table of all experiments has 1 MB."""
 
 ID_COLUMNS = ("experiment_id", "data_set_id", "section_data_set_id", "ExperimentID", "id")
-"""The names that a column of experiment ids has, in our tables and in those of Allen and Brain Street View."""
+"""Valid names of a column of experiment ids, in tables of this package, Allen and Brain Street View."""
 
 _SEPARATORS = re.compile(r"[,;\s]+")
-# Spreadsheets and pandas write ids as float where a cell of the column is empty.
+# Spreadsheets and pandas write ids as floats if a cell of the column is empty.
 _ID = re.compile(r"([0-9]{1,19})(?:\.0+)?")
-_HINT = f"Expected are ids, a JSON list, or a table with one of the columns {', '.join(ID_COLUMNS)}."
+_HINT = f"It must be a list of ids, a JSON list, or a table with one of the columns {', '.join(ID_COLUMNS)}."
 
 
 def read_ids(body: bytes, *, what: str) -> list[int]:
-    """The experiment ids in a file, in its order.
+    """The experiment ids in a file, in the order of the file.
 
     Parameters
     ----------
     body : bytes
         Ids separated by commas, semicolons or white space; a JSON list of ids, or of objects with one; or a CSV table
-        with a header, as `bsv-store select --format csv` writes. UTF-8, with or without byte order mark.
+        with a header, such as the output of ``bsv-store select --format csv``. UTF-8, with or without a byte order
+        mark.
     what : str
         Name of the file, for errors.
 
     Raises
     ------
     InputError
-        If it is none of these, or has something that is not an id.
+        If it is none of these, or contains something other than ids.
     """
     text = decoded(body, what=what).strip()
     if text[:1] in ("[", "{"):
@@ -51,12 +52,12 @@ def read_ids(body: bytes, *, what: str) -> list[int]:
 
 
 def ids_in_text(text: str, *, what: str | None = None) -> list[int]:
-    """The ids in a text, separated by commas, semicolons or white space.
+    """The ids in a string, separated by commas, semicolons or white space.
 
     Raises
     ------
     InputError
-        If it has something else.
+        If it contains something other than ids.
     """
     return [_id(item, what=what) for item in _SEPARATORS.split(text) if item]
 
@@ -84,7 +85,7 @@ def _from_json(text: str, *, what: str) -> list[int]:
         raise InputError(f"{what} is not valid JSON: {error}", hint=_HINT) from error
     if isinstance(value, dict):
         if "version" in value:
-            raise InputError(f"{what} is a selection, not a list of ids", hint="Use it with --selection @FILE.")
+            raise InputError(f"{what} is a selection, not a list of ids", hint="Use --selection @FILE instead.")
         raise InputError(f"{what} is a JSON object, not a list", hint=_HINT)
     found = []
     for item in value:

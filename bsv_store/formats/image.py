@@ -39,7 +39,7 @@ class Image:
     is_computed : bool
         Whether the values are a result of this package. If not, no data is -1 in NRRD files, as in Allen's.
     like_allen : bool
-        Whether NRRD files have the misleading directions of the Allen Institute's files, to lie on them.
+        Whether NRRD files state the same, misleading directions as the Allen Institute's files, to align with these.
     facts : mapping of str to str
         Further facts, for formats other than NumPy's.
     """

@@ -1,4 +1,4 @@
-"""Read input files: regular files only, of a limited size, also compressed with gzip."""
+"""Read input files: regular files of limited size, optionally compressed with gzip."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bsv_store.formats.fields import DAMAGED_HINT
 from bsv_store.text import shown, size_text
 
 MAX_BYTES = 2_000_000_000
-"""The size of an input file, also after decompression. An experiment list has 3 MB, a unionize table 0.5 MB."""
+"""Maximum size of an input file in bytes, before and after decompression. An experiment list has 3 MB."""
 
-# A shell's <(command) is a pipe that is open already, like standard input.
+# <(command) in a shell is a pipe that is already open, like standard input.
 _OPEN_FILES = (Path("/dev/fd"), Path("/proc/self/fd"))
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -59,8 +59,8 @@ def read_input_file(file: Path, *, what: str | None = None, max_bytes: int = MAX
     Raises
     ------
     InputError
-        If it cannot be read, or is neither a regular file nor one that the shell has opened: reading a device or a
-        pipe may never end.
+        If it cannot be read, or is neither a regular file nor opened by the shell. Reading a device or a pipe may never
+        end.
     FormatError
         If it is too large.
     """
@@ -75,7 +75,7 @@ def read_input_file(file: Path, *, what: str | None = None, max_bytes: int = MAX
 
 
 def require_regular_file(file: Path, *, what: str | None = None) -> None:
-    """Check that a file can be read to its end: opening a pipe may wait forever, and devices may have no end.
+    """Check that a file is regular: opening a pipe may block forever, and reading a device may never end.
 
     Raises
     ------
@@ -113,17 +113,17 @@ def read_stream(stream: BinaryIO, *, what: str, max_bytes: int) -> bytes:
 
 
 def _too_large(what: str, max_bytes: int) -> FormatError:
-    return FormatError(f"{what} has more than {size_text(max_bytes)}: it is not a file of this kind")
+    return FormatError(f"{what} must be at most {size_text(max_bytes)}, which is more than any valid file")
 
 
 def shown_path(file: Path) -> str:
-    """A path for messages; bytes that are not UTF-8 and control characters are escaped."""
+    """A path for messages, with escapes for bytes that are not UTF-8 and for control characters."""
     text = str(file)
     return text if text.isprintable() else shown(text)
 
 
 def decompressed(body: bytes, *, what: str, max_bytes: int = MAX_BYTES) -> bytes:
-    """A body compressed with gzip, of one or several members, decompressed; any other body as it is.
+    """Decompress a gzip body, of one or several members; other bodies are returned unchanged.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def decompressed(body: bytes, *, what: str, max_bytes: int = MAX_BYTES) -> bytes
             raise FormatError(f"{what} is not valid gzip: {error}", hint=DAMAGED_HINT) from error
         size += len(parts[-1])
         if size > max_bytes:
-            raise FormatError(f"{what} has more than {size_text(max_bytes)} when decompressed", hint=DAMAGED_HINT)
+            raise FormatError(f"{what} must be at most {size_text(max_bytes)} when decompressed", hint=DAMAGED_HINT)
         if not member.eof:
             raise FormatError(f"{what} ends in the middle of its gzip data: it is truncated", hint=DAMAGED_HINT)
         rest = member.unused_data
@@ -153,7 +153,7 @@ def decompressed(body: bytes, *, what: str, max_bytes: int = MAX_BYTES) -> bytes
 
 
 def unpacked(stream: BinaryIO, *, what: str) -> BinaryIO:
-    """The content of a gzip file, decompressed as it is read; `FormatError` if it is damaged."""
+    """A stream that decompresses a gzip file as it is read; raises `FormatError` if the file is damaged."""
     return cast("BinaryIO", _Unpacked(stream, what))
 
 

@@ -15,7 +15,7 @@ from bsv_store.formats.unionizes import BSV_ID, unionize_table_from_rows
 
 _VARIABLE = "injectionInfo"
 _HDF5_MAGIC = b"\x89HDF"
-# MATLAB 7.3 files are HDF5 after a block for other programs.
+# MATLAB 7.3 files are HDF5 files with a user block.
 _HDF5_OFFSET = 512
 
 
@@ -25,32 +25,32 @@ def read_injection_info(body: bytes, *, what: str) -> UnionizeTable:
     Parameters
     ----------
     body : bytes
-        A MAT file of MATLAB 5 to 7.
+        A MAT file of version 5 to 7.
     what : str
         Name of the file, for errors.
 
     Raises
     ------
     InputError
-        If SciPy, which reads it, is not installed.
+        If SciPy, which reads MAT files, is not installed.
     FormatError
-        If it is not such a file, or its rows are not unionize rows.
+        If it is not a valid MAT file, or its rows are not unionize rows.
     """
     try:
         from scipy.io import loadmat
     except ImportError as error:
         raise InputError(
-            f"{what} cannot be read: MAT files need SciPy, which is not installed",
-            hint="Install it: pip install 'bsv-store[matlab]'; or download the table: bsv-store sync unionizes",
+            f"{what} cannot be read: MAT files require SciPy, which is not installed",
+            hint="Install it: pip install 'bsv-store[matlab]'. Or download the table: bsv-store sync unionizes",
         ) from error
     if body[_HDF5_OFFSET : _HDF5_OFFSET + len(_HDF5_MAGIC)] == _HDF5_MAGIC:
         raise FormatError(
             f"{what} is a MAT file of version 7.3, which is not supported",
-            hint="Save it in MATLAB with -v7.",
+            hint="Save it in MATLAB with the option -v7.",
         )
     try:
         content: Mapping[str, Any] = loadmat(io.BytesIO(body), variable_names=[_VARIABLE], simplify_cells=True)
-    # SciPy's reader raises errors of many kinds on damaged files.
+    # SciPy's reader raises many kinds of errors on damaged files.
     except Exception as error:
         raise FormatError(f"{what} is not a readable MAT file: {quoted(str(error))}", hint=DAMAGED_HINT) from error
     if _VARIABLE not in content:

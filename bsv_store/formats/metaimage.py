@@ -13,7 +13,7 @@ from bsv_store.formats.fields import DAMAGED_HINT, quoted
 MAX_HEADER_BYTES = 64 * 1024
 
 _TRUE, _FALSE = ("true", "t", "1", "yes"), ("false", "f", "0", "no")
-# Fields that turn, shift or scale the image, with the only supported value. Each has several names.
+# Fields that rotate, shift or scale the image, with the only supported value. Each has several names.
 # `AnatomicalOrientation` is ignored, as `space` in NRRD files, where Allen's is misleading; `CenterOfRotation` has no
 # effect without a rotation.
 _SPACING = ("elementspacing", "elementsize")
@@ -58,7 +58,7 @@ def read_metaimage_header(body: bytes, *, what: str) -> MetaImageHeader:
         If it is not a MetaImage header, or the image is not 3-D, float32, little-endian, with one channel, uncompressed
         and without a header in its data file.
     FrameError
-        If the image is turned, flipped, shifted or scaled.
+        If the image is rotated, flipped, shifted or scaled.
     """
     fields = _fields(body, what=what)
     _expect(fields, "ndims", ("3",), what=what, required=True)
@@ -123,12 +123,12 @@ def _expect_neutral(fields: dict[str, str], name: str, neutral: tuple[float, ...
         # -0 equals 0.
         is_neutral = tuple(float(part) for part in fields[name].split()) == neutral
     except ValueError as error:
-        raise FormatError(f"{what}: {name} is {quoted(fields[name])}, not numbers", hint=DAMAGED_HINT) from error
+        raise FormatError(f"{what}: {name} must be numbers, got {quoted(fields[name])}", hint=DAMAGED_HINT) from error
     if not is_neutral:
         expected = " ".join(f"{number:g}" for number in neutral)
         raise FrameError(
-            f"{what}: {name} is {quoted(fields[name])}, only {expected} is supported",
-            hint="Turned, shifted or scaled images are not supported: save it on the grid of the CCFv3.",
+            f"{what}: {name} must be {expected}, got {quoted(fields[name])}",
+            hint="Rotated, shifted or scaled images are not supported. Save it on the grid of the CCFv3.",
         )
 
 

@@ -1,7 +1,7 @@
 """NRRD files: those of the Allen API and of AllenSDK's cache are read block by block, and exports are written.
 
-The voxels are decompressed here, so that a file with a wrong size takes no more memory than
-its header states, and so that data are transposed to our axis order block by block. Exports have gzip compression and
+The voxels are decompressed here, so that a file with a wrong size takes no more memory than its header states, and so
+that data are transposed to our axis order block by block. Exports have gzip compression and
 the AP axis fastest. Format: NRRD0004, https://teem.sourceforge.net/nrrd/format.html
 
 The headers of the Allen Institute's files claim that the axes run left, posterior, superior, with a spacing in
@@ -168,7 +168,7 @@ def opened_nrrd(source: bytes | Path, *, what: str) -> Iterator[NrrdBlocks]:
 
 
 def _opened(source: bytes | Path, *, what: str) -> BinaryIO:
-    """The file, decompressed if it is a gzip file as a whole."""
+    """The file, decompressed if the whole file is compressed with gzip."""
     stream: BinaryIO = io.BytesIO(source) if isinstance(source, bytes) else open_input(source, what=what)
     is_packed = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     stream.seek(0)
@@ -242,7 +242,7 @@ class _GzipBody(_RawBody):
         return b""
 
     def _has_next_member(self) -> bool:
-        """Begin the next member, if there is one."""
+        """Start the next member, if there is one."""
         self._ahead = self._inflater.unused_data
         if len(self._ahead) < len(GZIP_MAGIC):
             self._ahead += self._stream.read(_INPUT_BYTES)

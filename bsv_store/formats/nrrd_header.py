@@ -1,4 +1,4 @@
-"""Headers of NRRD files. A field that turns, shifts, crops or scales the image is honored, or refused by its name.
+"""Headers of NRRD files. Fields that rotate, shift, crop or scale the image are applied or refused, never ignored.
 
 pynrrd parses the header. Format: NRRD0005, https://teem.sourceforge.net/nrrd/format.html
 """
@@ -33,16 +33,16 @@ _TYPES = {
 }
 _DTYPES = {name: dtype for dtype, names in _TYPES.items() for name in names}
 _GZIP, _RAW = ("gzip", "gz"), ("raw",)
-# Fields of files whose voxels are elsewhere.
+# Fields of files whose voxels are in another file.
 _DETACHED = ("data file", "datafile")
 # Fields that skip a part of the file; 0 is the default.
 _SKIPS = ("line skip", "lineskip", "byte skip", "byteskip")
-# The values were scaled to a range of numbers, and these are the limits that they had before.
+# Limits of the values before they were scaled to the stored range.
 _SCALED = ("old min", "oldmin", "old max", "oldmax")
 _SPATIAL_KINDS = ("domain", "space", "none", "???", "")
 _UM_PER_UNIT = {"": 1, "um": 1, "micron": 1, "microns": 1, "micrometer": 1, "micrometers": 1, "\u00b5m": 1, "mm": 1000}
 
-# Factors from the coordinates of a space to left, posterior, superior.
+# Factors that convert coordinates of a space to left, posterior, superior.
 _SPACE_SIGNS: Mapping[str, NDArray[np.float64]] = {
     name: np.array(signs)
     for names, signs in (
@@ -96,7 +96,7 @@ _SIGNATURES = {
 
 
 def _kind_of(start: bytes) -> str:
-    """The format of a file that is not NRRD, in words for an error message."""
+    """The format of a file that is not NRRD, for error messages."""
     if not start:
         return "empty"
     if looks_like_html(start):
@@ -113,7 +113,7 @@ def _kind_of(start: bytes) -> str:
 def _header_bytes(stream: BinaryIO, *, what: str) -> bytes:
     start = stream.read(_MAX_HEADER_BYTES)
     if not start.startswith(b"NRRD000"):
-        raise FormatError(f"{what} is not an NRRD file, but {_kind_of(start)}", hint=DAMAGED_HINT)
+        raise FormatError(f"{what} must be an NRRD file, got {_kind_of(start)}", hint=DAMAGED_HINT)
     ends = [at + len(mark) for mark in (b"\n\n", b"\r\n\r\n") if (at := start.find(mark)) >= 0]
     if not ends:
         raise FormatError(f"{what}: the NRRD header has no end; the file is truncated", hint=DAMAGED_HINT)
@@ -128,7 +128,7 @@ def _dtype(fields: Mapping[str, Any], *, what: str) -> np.dtype[Any]:
     dtype = np.dtype(_DTYPES[name])
     endian = str(fields.get("endian", "")).lower()
     if endian not in ("little", "big") and dtype.itemsize > 1:
-        raise FormatError(f"{what}: the byte order {quoted(endian)} is neither little nor big", hint=DAMAGED_HINT)
+        raise FormatError(f"{what}: the byte order must be little or big, got {quoted(endian)}", hint=DAMAGED_HINT)
     return dtype.newbyteorder(">" if endian == "big" else "<")
 
 
@@ -142,7 +142,7 @@ def _is_gzip(fields: Mapping[str, Any], *, what: str) -> bool:
 
 
 def _check_layout(fields: Mapping[str, Any], *, what: str) -> None:
-    """Refuse files whose bytes are elsewhere or have another meaning."""
+    """Refuse files whose voxels are in another file or have another meaning."""
     for name in _DETACHED:
         if name in fields:
             raise FormatError(
@@ -156,13 +156,13 @@ def _check_layout(fields: Mapping[str, Any], *, what: str) -> None:
     for name in _SCALED:
         if name in fields:
             raise FormatError(
-                f"{what}: the header field {name!r} says that the values were scaled; this is not supported",
+                f"{what}: the header field {name!r} states that the values were scaled, which is not supported",
                 hint="Save it with the original values.",
             )
 
 
 def _check_space(fields: Mapping[str, Any], grid: Grid, *, what: str) -> None:
-    """Refuse images that are turned, flipped, shifted or scaled."""
+    """Refuse images that are rotated, flipped, shifted or scaled."""
     directions, spacings = fields.get("space directions"), fields.get("spacings")
     if directions is not None and _is_true_frame(fields, np.asarray(directions, np.float64), grid):
         directions, true_origin = None, True
@@ -181,7 +181,7 @@ def _check_space(fields: Mapping[str, Any], grid: Grid, *, what: str) -> None:
             raise FrameError(
                 f"{what} states the {name} {quoted(fields[name].tolist())}, which contradict its {grid.spacing_um} um "
                 "grid with the axes AP, DV, ML",
-                hint="Flipped or turned images are not supported: save it on the axes of the CCFv3.",
+                hint="Flipped or rotated images are not supported. Save it on the axes of the CCFv3.",
             )
     neutrals = (
         {"measurement frame": np.eye(3)}
@@ -193,7 +193,7 @@ def _check_space(fields: Mapping[str, Any], grid: Grid, *, what: str) -> None:
             raise FrameError(
                 f"{what} states the {name} {quoted(np.asarray(fields[name]).tolist())}; only "
                 f"{quoted(neutral.tolist())} is supported",
-                hint="Shifted or turned images are not supported: save it on the grid of the CCFv3.",
+                hint="Shifted or rotated images are not supported. Save it on the grid of the CCFv3.",
             )
     _check_extent(fields, grid, scale, what=what)
     if strange := [kind for kind in fields.get("kinds", ()) if kind.lower() not in _SPATIAL_KINDS]:
@@ -204,16 +204,16 @@ def _um_per_unit(fields: Mapping[str, Any], *, what: str) -> int:
     units = {str(unit).strip().lower() for name in ("units", "space units") for unit in fields.get(name) or ()}
     found = {_UM_PER_UNIT.get(unit) for unit in units} or {1}
     if len(found) != 1 or None in found:
-        raise FrameError(f"{what} states the units {quoted(sorted(units))}, not um or mm", hint=DAMAGED_HINT)
+        raise FrameError(f"{what}: the units must be um or mm, got {quoted(sorted(units))}", hint=DAMAGED_HINT)
     return int(found.pop() or 1)
 
 
 def _check_extent(fields: Mapping[str, Any], grid: Grid, scale: int, *, what: str) -> None:
-    """Check `axis mins`, which must be 0, and `axis maxs`: the last voxel's end or center."""
+    """Check `axis mins`, which must be 0, and `axis maxs`, which must be the end or center of the last voxel."""
     mins, maxs = (fields.get(f"axis {end}", fields.get(f"axis{end}")) for end in ("mins", "maxs"))
     for name, values in (("axis mins", mins), ("axis maxs", maxs)):
         if values is not None and (len(values) != 3 or (name == "axis mins" and np.nan_to_num(values).any())):
-            raise FrameError(f"{what} states the {name} {quoted(list(values))}, not 0", hint=DAMAGED_HINT)
+            raise FrameError(f"{what}: the {name} must be 0, got {quoted(list(values))}", hint=DAMAGED_HINT)
     if maxs is None:
         return
     lengths = np.asarray(maxs, np.float64) * scale
@@ -233,7 +233,7 @@ def _is_true_frame(fields: Mapping[str, Any], directions: NDArray[np.float64], g
     if signs is None or directions.shape != (3, 3):
         return False
     true_directions, true_origin = true_frame(grid)
-    # Other programs keep the directions, but not always the unit.
+    # Other programs preserve the directions, but not always the unit.
     for scale in (1.0, 1000.0):
         step = grid.spacing_um / 1000 * scale
         if np.allclose(directions * signs, true_directions * scale, rtol=0, atol=1e-4 * step):
@@ -246,7 +246,7 @@ def _is_true_frame(fields: Mapping[str, Any], directions: NDArray[np.float64], g
 def true_frame(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The direction of each axis (one row each) and the center of the first voxel: left, posterior, superior, in mm.
 
-    The same place as that of NIfTI files, whose coordinates are right, anterior, superior.
+    The position is the same as in NIfTI exports, whose coordinates are right, anterior, superior.
     """
     affine = np.diag([-1.0, -1.0, 1.0]) @ affine_of(grid)[:3]
     return affine[:, :3].T, affine[:, 3]

@@ -36,8 +36,8 @@ class FileFormat(Generic[ContentT]):
     marker : str, optional
         For a format that is a folder: a file that every such folder contains. Only folders with it are overwritten.
     options : frozenset of ExportOption
-        Options of exports that it has: "like_allen" (the directions of Allen's files), "group" (a single group of a
-        dataset version).
+        Supported export options: "like_allen" (the directions of Allen's files), "group" (a single group of a dataset
+        version).
     """
 
     ending: str
@@ -104,18 +104,20 @@ def format_of(path: Path, formats: Sequence[FileFormat[ContentT]]) -> FileFormat
 def checked_format(
     path: Path, formats: Sequence[FileFormat[ContentT]], *, options: Mapping[ExportOption, bool]
 ) -> FileFormat[ContentT]:
-    """The format of a file name, which must have the options that are used (true).
+    """The format of a file name, which must support the options that are used.
 
     Raises
     ------
     InputError
-        If none of the formats has that ending, or the format does not have an option that is used.
+        If none of the formats has that ending, or the format does not support an option that is used.
     """
     chosen = format_of(path, formats)
     for option, is_used in options.items():
         if is_used and option not in chosen.options:
             endings = ", ".join(each.ending for each in formats if option in each.options)
-            raise InputError(f"{chosen.ending} files do not have the option {option}", hint=f"These do: {endings}.")
+            raise InputError(
+                f"{chosen.ending} files do not support the option {option}", hint=f"Endings that support it: {endings}."
+            )
     return chosen
 
 

@@ -66,8 +66,8 @@ def read_unionizes(body: bytes, *, what: str, parts: frozenset[UnionizePart] | N
     ----------
     body : bytes
         An RMA reply, a bare list of its rows, AllenSDK's structure_unionizes.csv, Brain Street View's
-        injectionSummary_all.json, or such a table as pandas saves it (``to_csv``, ``to_json``). Also compressed with
-        gzip. In CSV, cells may be quoted and separated by semicolons or tabs, with decimal commas.
+        injectionSummary_all.json, or such a table as pandas saves it (``to_csv``, ``to_json``). Optionally
+        compressed with gzip. In CSV, cells may be quoted, separated by semicolons or tabs, and have decimal commas.
     what : str
         Name of the file or reply, for errors.
     parts : frozenset of UnionizePart, optional
@@ -139,7 +139,7 @@ def _rows_from_json(body: bytes, *, what: str) -> list[dict[str, Any]]:
         return entries
     keys = list(entries[0])
     if any(list(entry) != keys for entry in entries):
-        raise FormatError(f"{what}: its columns do not have the same rows", hint=DAMAGED_HINT)
+        raise FormatError(f"{what}: all columns must have the same rows", hint=DAMAGED_HINT)
     return [dict(zip(value, cells, strict=True)) for cells in zip(*(entry.values() for entry in entries), strict=True)]
 
 
@@ -181,12 +181,12 @@ def _array(cells: Sequence[Any], kind: str, *, field: str, what: str) -> NDArray
 
 
 def _whole_numbers(values: NDArray[np.float64], *, field: str, what: str) -> NDArray[np.int64]:
-    """The integers that are written as floats, such as 2.0."""
+    """Convert integral floats, such as 2.0, to integers."""
     with np.errstate(invalid="ignore"):
         wrong = ~((np.floor(values) == values) & (np.abs(values) <= _EXACT))
     if wrong.any():
         example = float(values[np.argmax(wrong)])
-        raise FormatError(f"{what}: {field} is {example!r}, not a whole number", hint=DAMAGED_HINT)
+        raise FormatError(f"{what}: {field} must be an integer, got {example!r}", hint=DAMAGED_HINT)
     return values.astype(np.int64)
 
 
@@ -304,13 +304,13 @@ def _sorted_by_key(columns: _Columns, *, what: str) -> _Columns:
 def _check_sides(columns: _Columns, *, what: str) -> None:
     """Check that left plus right equals both for every structure; columns are sorted, and a missing row counts as 0.
 
-    They do within 1e-14 in all real tables, so a difference means that rows are missing or were changed. Values that
-    were rounded to six or more significant digits are accepted.
+    They are equal within 1e-14 in all real tables, so a difference means that rows are missing or were changed. Values
+    rounded to six or more significant digits are accepted.
 
     Raises
     ------
     FormatError
-        If they do not; the message names the first structure with its figures.
+        If they differ; the message has the values of the first such structure.
     """
     experiment, structure = columns["experiment_id"], columns["structure_id"]
     if not len(experiment):
@@ -331,9 +331,9 @@ def _check_sides(columns: _Columns, *, what: str) -> None:
         decimals = _decimals(columns[name])
         if decimals is not None and (difference <= 1.5 * 10.0**-decimals).all():
             raise FormatError(
-                f"{what}: {name} was rounded to {decimals} decimals, too few for small structures: left and right do "
-                f"not add up to both hemispheres for {number_of(wrong.size, 'structure')}",
-                hint="Get the original table, or save it again with all digits.",
+                f"{what}: {name} was rounded to {decimals} decimals, which is not enough: left and right do not add up "
+                f"to both hemispheres for {number_of(wrong.size, 'structure')}",
+                hint="Use the original table, or save it again with all digits.",
             )
         raise FormatError(
             f"{what}: left and right do not add up to both hemispheres for {number_of(wrong.size, 'structure')}, so "

@@ -27,8 +27,8 @@ def export_volume(
     Raises
     ------
     InputError
-        If the ending is not one of `IMAGE_FORMATS`, the format does not have ``like_allen``, the parent folder does not
-        exist, or the target exists and ``overwrite`` is False.
+        If the ending is not one of `IMAGE_FORMATS`, the format does not support ``like_allen``, the parent folder does
+        not exist, or the target exists and ``overwrite`` is False.
     DamagedFileError
         If the volume's file differs from what was published.
     NoSpaceError

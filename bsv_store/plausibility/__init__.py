@@ -1,1 +1,1 @@
-"""Plausibility of volumes: each is compared with what the catalog and other volumes say about its experiment."""
+"""Plausibility checks: volumes are compared with the catalog and with other volumes of their experiment."""

@@ -1,4 +1,4 @@
-"""The large divisions of the brain on the 100 um grid, from an annotation of the store."""
+"""The large divisions of the brain on the 100 um grid, from an annotation in the store."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Divisions:
     Attributes
     ----------
     source : str
-        The annotation, for messages.
+        Name of the annotation, for messages.
     labels : ndarray of uint8, shape (size,)
         0 outside the brain, 1 in none of the divisions, then the divisions in order.
     present : tuple of str
-        The divisions that have voxels.
+        The divisions that have voxels, by acronym.
     """
 
     source: str

@@ -1,4 +1,4 @@
-"""The checks: a volume against its kind, the catalog, and other volumes of the same experiment."""
+"""Checks of a volume against its kind, the catalog, and other volumes of the same experiment."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from bsv_store.plausibility.evidence import ExperimentEvidence, Sides
 from bsv_store.plausibility.facts import GridFacts
 from bsv_store.vocabulary import HEMISPHERES, PLAUSIBILITY_CHECKS, VOLUME_KINDS, PlausibilityCheck, VolumeKind
 
-# Signal outside the brain is in the volume, but not in the unionize table. Where no annotation tells how much it is:
-# 4 % of the projection density of 158375425, 0.1 % of the injection density of 122642490.
+# Factors for signal outside the brain, which is in the volume but not in the unionize table, if the store has no
+# annotation: 4 % of the projection density of 158375425, 0.1 % of the injection density of 122642490.
 _OUTSIDE_PROJECTION = 3.0
 _OUTSIDE_INJECTION = 1.25
-# Structures with a smaller part of the signal are not compared.
+# Structures with a smaller fraction of the signal are not compared.
 _LARGE_PART = 0.05
 SITE_KINDS: tuple[VolumeKind, ...] = ("injection_density", "projection_density", "injection_fraction")
 _ALL = 1 - 1e-6
@@ -31,11 +31,11 @@ class Finding:
     ----------
     check : PlausibilityCheck
     deviation : float
-        In the measure of `PLAUSIBILITY_CHECKS`.
+        As defined by ``PlausibilityCheckRow.deviation``.
     text : str
-        Both figures, in words.
+        Sentence with both figures.
     other : tuple of (VolumeKind, int) or None
-        Kind and spacing of the other volume, if it was compared with one.
+        Kind and spacing of the other volume, if the check compares two volumes.
     """
 
     check: PlausibilityCheck
@@ -50,7 +50,7 @@ class Finding:
 
     @property
     def is_independent(self) -> bool:
-        """Whether the catalog alone decides."""
+        """Whether the check depends on the catalog only."""
         return PLAUSIBILITY_CHECKS[self.check].is_independent
 
 
@@ -63,7 +63,7 @@ def catalog_findings(
     ----------
     facts : GridFacts
     evidence : ExperimentEvidence or None
-        None if the catalog does not have the experiment.
+        None if the experiment is not in the catalog.
     divisions : Divisions or None
         None if the store has no annotation.
     """
@@ -76,7 +76,7 @@ def catalog_findings(
 
 
 def other_findings(facts: GridFacts, others: Sequence[GridFacts]) -> tuple[Finding, ...]:
-    """Compare a volume with other volumes of the experiment, which are assumed to be right."""
+    """Compare a volume with other volumes of the experiment, which are assumed to be correct."""
     found: list[Finding] = []
     for other in others:
         if other.kind == facts.kind and other.spacing_um != facts.spacing_um:
@@ -90,14 +90,15 @@ def _values(facts: GridFacts) -> Finding:
     row = VOLUME_KINDS[facts.kind]
     low, high = row.mean_bounds
     if facts.peak == 0:
-        text = f"it has no voxel above 0{f', and {facts.no_data} without data' if facts.no_data else ''}"
+        text = f"it has no voxels above 0{f', and {facts.no_data} without data' if facts.no_data else ''}"
     elif facts.peak <= row.peak_above:
-        text = f"its highest value is {facts.peak:.4g}; those of a {row.words} are gray values above {row.peak_above:g}"
+        text = f"its highest value is {facts.peak:.4g}; for a {row.words} it must be above {row.peak_above:g}"
     elif not (facts.mean <= high and (facts.mean >= low or facts.no_data)):
-        text = f"its mean over the grid is {facts.mean:.4g}; that of a {row.words} is between {low:g} and {high:g}"
+        text = f"its mean over the grid is {facts.mean:.4g}; for a {row.words} it must be between {low:g} and {high:g}"
     elif facts.ones_share < row.ones_at_least:
         text = (
-            f"{facts.ones_share:.1%} of its voxels above 0 are 1; of a {row.words} at least {row.ones_at_least:.0%} are"
+            f"{facts.ones_share:.1%} of its voxels above 0 are 1; for a {row.words} it must be at least "
+            f"{row.ones_at_least:.0%}"
         )
     else:
         return Finding("values", 0.0, f"its mean over the grid is {facts.mean:.4g}, its highest value {facts.peak:.4g}")
@@ -107,12 +108,10 @@ def _values(facts: GridFacts) -> Finding:
 def _injection(facts: GridFacts, evidence: ExperimentEvidence) -> Iterator[Finding]:
     if VOLUME_KINDS[facts.kind].sums_to == "injection_volume" and evidence.injection_volumes:
         found = facts.volume_mm3(facts.total)
-        # The sources may disagree, for example if one is older: the closest one counts.
+        # Sources may disagree, for example if one is older; the closest one is used.
         source, stated = min(evidence.injection_volumes.items(), key=lambda item: abs(item[1] - found))
         deviation = _excess(found, found / _OUTSIDE_INJECTION, stated, has_no_data=facts.no_data > 0)
-        yield Finding(
-            "amount", deviation, f"its sum is an injection of {found:.4g} mm3, that of {source} is {stated:.4g} mm3"
-        )
+        yield Finding("amount", deviation, f"its injection volume is {found:.4g} mm3, but {stated:.4g} mm3 in {source}")
     if evidence.point is not None and not facts.no_data:
         distance = facts.distance_um(evidence.point)
         point = ", ".join(f"{name} {um}" for name, um in zip(("AP", "DV", "ML"), evidence.point, strict=True))
@@ -124,7 +123,7 @@ def _injection(facts: GridFacts, evidence: ExperimentEvidence) -> Iterator[Findi
 
 
 def _excess(low: float, high: float, stated: float, *, has_no_data: bool) -> float:
-    """Relative amount by which a range [high, low] of an amount misses what is stated.
+    """Relative distance of the stated amount from the range [high, low].
 
     ``low`` must reach the stated amount (unless voxels have no data), ``high`` must not exceed it.
     """
@@ -133,7 +132,7 @@ def _excess(low: float, high: float, stated: float, *, has_no_data: bool) -> flo
 
 
 def _table(facts: GridFacts, evidence: ExperimentEvidence, divisions: Divisions | None) -> Iterator[Finding]:
-    """Compare with the unionize table. Of an energy only the distribution, as its unit is not certain."""
+    """Compare with the unionize table. For an energy, only the distribution, because its unit is not certain."""
     is_density = VOLUME_KINDS[facts.kind].sums_to == "projection_volume"
     table = evidence.signal if is_density else evidence.intensity
     if ROOT not in table or sum(table[ROOT]) == 0:
@@ -144,13 +143,13 @@ def _table(facts: GridFacts, evidence: ExperimentEvidence, divisions: Divisions 
         whole = facts.volume_mm3(facts.total)
         if inside is None or divisions is None:
             deviation = _excess(whole, whole / _OUTSIDE_PROJECTION, stated, has_no_data=facts.no_data > 0)
-            text = f"its sum is {whole:.4g} mm3 of signal, that of the unionize table is {stated:.4g} mm3"
+            text = f"its total projection volume is {whole:.4g} mm3, but {stated:.4g} mm3 in the unionize table"
         else:
             brain = facts.volume_mm3(sum(inside[ROOT]))
             deviation = _excess(brain, brain, stated, has_no_data=facts.no_data > 0)
             text = (
-                f"its sum in the brain is {brain:.4g} mm3 of signal ({divisions.source}), that of the unionize table "
-                f"is {stated:.4g} mm3"
+                f"its total projection volume in the brain is {brain:.4g} mm3 ({divisions.source}), but "
+                f"{stated:.4g} mm3 in the unionize table"
             )
         yield Finding("amount", deviation, text)
     if inside is not None and divisions is not None and not facts.no_data and sum(inside[ROOT]) > 0:
@@ -170,8 +169,8 @@ def _structures(inside: Mapping[str, Sides], table: Mapping[str, Sides], divisio
             deviation = abs(part - stated) / largest
             if worst is None or deviation > worst.deviation:
                 text = (
-                    f"{part:.1%} of its signal is in {name}, {hemisphere} ({divisions.source}), {stated:.1%} of that "
-                    "in the unionize table"
+                    f"{part:.1%} of its signal is in {name}, {hemisphere} ({divisions.source}), but {stated:.1%} in "
+                    "the unionize table"
                 )
                 worst = Finding("structures", deviation, text)
     if worst is not None:
@@ -182,18 +181,18 @@ def _hemisphere(facts: GridFacts, evidence: ExperimentEvidence) -> Iterator[Find
     if evidence.hemisphere is None or facts.no_data:
         return
     side = list(HEMISPHERES).index(evidence.hemisphere)
-    expected, source = 0.5, f"according to {evidence.hemisphere_source}"
+    expected, source = 0.5, f"(according to {evidence.hemisphere_source})"
     sides = evidence.injection_sides
     if VOLUME_KINDS[facts.kind].site == "projection":
         sides = evidence.signal.get(ROOT)
     if sides is not None and sum(sides) > 0:
         expected = sides[side] / sum(sides)
-        source = f"and {expected:.1%} of the signal in the unionize table"
+        source = f"(in the unionize table {expected:.1%})"
     share = facts.share(evidence.hemisphere)
     yield Finding(
         "hemisphere",
         max(0.0, expected - share),
-        f"{share:.1%} of its signal is on the {evidence.hemisphere}, the injected hemisphere {source}",
+        f"{share:.1%} of its signal is in the {evidence.hemisphere} hemisphere, the injected one {source}",
     )
 
 
@@ -206,14 +205,14 @@ def _spacings(facts: GridFacts, other: GridFacts) -> Iterator[Finding]:
     yield Finding(
         "other_spacings",
         deviation,
-        f"its sums are {left:.4g} on the left and {right:.4g} on the right (in voxels of 100 um), those of the "
-        f"{other.kind} at {other.spacing_um} um in the store {other_left:.4g} and {other_right:.4g}",
+        f"its sums over the hemispheres are {left:.4g} (left) and {right:.4g} (right), in voxels of 100 um; those of "
+        f"the {other.kind} at {other.spacing_um} um in the store are {other_left:.4g} and {other_right:.4g}",
         (other.kind, other.spacing_um),
     )
 
 
 def _kinds(facts: GridFacts, other: GridFacts) -> Iterator[Finding]:
-    """Compare two kinds at one spacing. The roles depend on the kinds, not on which volume is in question."""
+    """Compare two kinds at one spacing. The roles depend on the kinds, not on which volume is being checked."""
     for part, whole in ((facts, other), (other, facts)):
         row, words = VOLUME_KINDS[part.kind], VOLUME_KINDS[whole.kind].words
         if whole.no_data or part.total == 0:

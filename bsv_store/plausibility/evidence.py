@@ -1,4 +1,4 @@
-"""What the catalog knows about experiments and can be compared with their volumes."""
+"""The facts about experiments in the catalog that volumes are compared with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bsv_store.volumes.grid import MIDLINE_UM
 from bsv_store.volumes.library import VolumeFile
 
 _RETINA = "retina"
-# Nearer to the midline, the coordinate does not tell the side: in 107 experiments 5 disagree, the farthest at 230 um.
+# Nearer to the midline, the coordinate is not reliable: in 107 experiments 5 disagree, the farthest at 230 um.
 _LATERAL_UM = 1000
 
 Sides = tuple[float, float]
@@ -31,7 +31,7 @@ Sides = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class ExperimentEvidence:
-    """What the catalog knows about one experiment. Volumes in mm3, pairs are left and right.
+    """Facts about one experiment in the catalog. Volumes are in mm3, pairs are (left, right).
 
     Attributes
     ----------
@@ -39,15 +39,16 @@ class ExperimentEvidence:
     injection_volumes : mapping of str to float
         Injection volume by source; sources may disagree.
     injection_sides : tuple of float or None
-        From the unionize table.
+        Injection volumes from the unionize table.
     hemisphere : Hemisphere or None
         The injected hemisphere, if it is certain.
     hemisphere_source : str
+        Origin of `hemisphere`, for messages.
     point : tuple of int or None
         Injection coordinate (ap, dv, ml) in um.
     signal : mapping of str to tuple of float
-        Projection volume inside and outside the injection, of the root and the divisions; empty unless the store has
-        the whole table.
+        Projection volume inside and outside the injection site, of the root and the divisions; empty unless the store
+        has the whole table.
     intensity : mapping of str to tuple of float
         The same for the sum of the intensity of the pixels with signal.
     volumes : tuple of VolumeFile
@@ -66,7 +67,7 @@ class ExperimentEvidence:
 
 
 def read_evidence(connection: Connection, experiment_ids: Collection[int]) -> dict[int, ExperimentEvidence]:
-    """What the catalog knows about these experiments, by id; unknown ones are absent."""
+    """The facts about these experiments, by id; unknown experiments are absent."""
     tables = _tables(connection, experiment_ids)
     volumes = _volumes(connection, experiment_ids)
     found = {}
@@ -90,14 +91,14 @@ def read_evidence(connection: Connection, experiment_ids: Collection[int]) -> di
     )
     for row in connection.execute(query):
         is_current = not EXPERIMENT_SOURCE_KINDS[row.source_kind].is_historic
-        # The coordinates of the retina experiments are in the optic tract; their side is not known.
+        # The coordinates of retina experiments are in the optic tract; the injected side is unknown.
         is_placed = is_current and row.acronym != _RETINA
         sides = _sides(row.injection_volume_left, row.injection_volume_right)
         amounts = {}
         if sides is not None:
             amounts["the unionize table"] = sum(sides)
         if is_current and row.injection_volume:
-            amounts["the list of experiments"] = row.injection_volume
+            amounts["the experiment list"] = row.injection_volume
         point = (row.injection_ap, row.injection_dv, row.injection_ml)
         hemisphere, source = _hemisphere(row, sides) if is_placed else (None, "")
         signal, intensity = tables.get(row.id, ({}, {}))

@@ -1,7 +1,7 @@
-"""Facts of a volume, measured in one pass: its signal on the 100 um grid, and the distribution of its values.
+"""Measurements of a volume in one pass: its signal on the 100 um grid, and the distribution of its values.
 
-Everything that is compared is a sum over voxels, so averages over the voxels of 100 um are enough. The facts of a
-volume at 10 um are then as small as those of one at 100 um, and volumes at different spacings can be compared.
+All compared quantities are sums over voxels, so means over 100 um voxels are sufficient. The measurements of a volume
+at 10 um are therefore as small as those of one at 100 um, and volumes at different spacings can be compared.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 COARSE = Grid(100)
 PIXELS_PER_VOXEL_VOLUME = 1.1025
-"""Volume of the pixels of a voxel in the unionize tables, in volumes of the voxel."""
+"""Ratio of a voxel's volume in the unionize tables to its volume on the CCF grid."""
 _ALMOST_ONE = 1 - 1e-6
-# A lookup of that many times fewer voxels is faster by bisection than in a dense array.
+# Bisection is faster than a dense array if at most one voxel in this many is looked up.
 _FEW = 20
 
 
 @dataclass(frozen=True)
 class GridFacts:
-    """Facts of one volume.
+    """Measurements of one volume.
 
     Attributes
     ----------
@@ -45,9 +45,9 @@ class GridFacts:
     index : ndarray of int, shape (n,)
         Voxels of the 100 um grid with signal: linear C-order index over [ap, dv, ml], ascending.
     amounts : ndarray of float64, shape (n,)
-        Mean of the volume in these voxels; voxels without data count as 0.
+        Mean value in each of these voxels; voxels without data count as 0.
     non_zero, ones, no_data : int
-        Numbers of the volume's own voxels: above 0, of these 1 or more, and without data.
+        Numbers of voxels at the volume's own spacing: above 0; 1 or more; without data.
     peak : float
         Highest value.
     """
@@ -68,7 +68,7 @@ class GridFacts:
 
     @property
     def ones_share(self) -> float:
-        """Part of the voxels above 0 that are 1 or more."""
+        """Fraction of the voxels above 0 that are 1 or more."""
         return self.ones / self.non_zero if self.non_zero else 0.0
 
     @cached_property
@@ -88,7 +88,7 @@ class GridFacts:
         return self.total - right, right
 
     def at(self, index: NDArray[np.integer]) -> NDArray[np.float64]:
-        """The mean in voxels of the 100 um grid, by their linear index."""
+        """The mean values in voxels of the 100 um grid, given their linear index."""
         if index.size * _FEW < self.index.size:
             place = np.minimum(np.searchsorted(self.index, index.astype(self.index.dtype)), self.index.size - 1)
             found: NDArray[np.float64] = np.where(self.index[place] == index, self.amounts[place], 0.0)
@@ -98,11 +98,11 @@ class GridFacts:
         return np.take(dense, index)
 
     def volume_mm3(self, amount: float) -> float:
-        """A sum over the 100 um grid as a volume in mm3, in the measure of the unionize tables."""
+        """Convert a sum over the 100 um grid to a volume in mm3, comparable with the unionize tables."""
         return amount * (COARSE.spacing_um / 1000) ** 3 * PIXELS_PER_VOXEL_VOLUME
 
     def share(self, hemisphere: Hemisphere) -> float:
-        """Part of the signal in a hemisphere."""
+        """Fraction of the signal in a hemisphere."""
         left, right = self.sides
         part = left if hemisphere == "left" else right
         return part / self.total if self.total else 0.0
@@ -120,7 +120,7 @@ class GridFacts:
 
 
 def facts_of(volume: SlabSource, *, on_slab: Callable[[], None] = do_nothing) -> GridFacts:
-    """The facts of a volume that was read from its source.
+    """Measure a volume that was read from its source.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def facts_of(volume: SlabSource, *, on_slab: Callable[[], None] = do_nothing) ->
 
 
 def stored_facts(files: StoreFiles, file: VolumeFile) -> GridFacts:
-    """The facts of a published volume, every byte verified.
+    """Measure a published volume, with every byte verified.
 
     Raises
     ------
@@ -205,7 +205,7 @@ def _add(
         )
         part += np.bincount(place, values, part.size).reshape(part.shape)
         return
-    # In float32 within a voxel, which has at most 1,000 parts.
+    # float32 is exact enough for the sum over one 100 um voxel, which has at most 1,000 terms.
     planes = values.reshape(shape[0], part.shape[1], edge, part.shape[2] * edge).sum(axis=2)
     columns = planes.reshape(*planes.shape[:2], part.shape[2], edge).sum(axis=3)
     at = (start + np.arange(shape[0])) // edge - first
@@ -213,7 +213,7 @@ def _add(
 
 
 def _sparse(kind: VolumeKind, index: NDArray[np.integer], values: NDArray[np.float32]) -> GridFacts:
-    """The facts of the non-zero voxels of a volume at 100 um."""
+    """Measure the non-zero voxels of a volume at 100 um."""
     known = ~np.isnan(values)
     no_data = values.size - int(np.count_nonzero(known))
     if no_data:

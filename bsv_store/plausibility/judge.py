@@ -1,4 +1,4 @@
-"""Verdicts on volumes: what contradicts its experiment, and which of two volumes has the better evidence."""
+"""Verdicts on volumes: whether they contradict the catalog, and which of two volumes it supports better."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Verdict:
     kind : VolumeKind
     spacing_um : int
     findings : tuple of Finding
-        Of the checks that the data at hand allowed.
+        Results of the checks for which the data were available.
     """
 
     experiment_id: int
@@ -40,12 +40,12 @@ class Verdict:
 
     @property
     def problems(self) -> tuple[Finding, ...]:
-        """The contradictions."""
+        """The findings that contradict the volume."""
         return tuple(finding for finding in self.findings if not finding.agrees)
 
     @property
     def independent(self) -> int:
-        """Number of checks against the catalog, if all agree; else -1."""
+        """Number of checks against the catalog if all agree, otherwise -1."""
         found = [finding for finding in self.findings if finding.is_independent]
         return len(found) if all(finding.agrees for finding in found) and not self.is_invalid else -1
 
@@ -55,7 +55,7 @@ class Verdict:
         return any(finding.check == "values" and not finding.agrees for finding in self.findings)
 
     def raise_if_implausible(self, what: str) -> None:
-        """Refuse the volume if it contradicts its experiment.
+        """Raise if the volume contradicts the catalog or other volumes of its experiment.
 
         Parameters
         ----------
@@ -65,7 +65,7 @@ class Verdict:
         Raises
         ------
         ImplausibleVolumeError
-            The message has both figures of each contradiction.
+            If there are contradictions; the message states both figures of each.
         """
         if self.problems:
             raise ImplausibleVolumeError(
@@ -75,7 +75,7 @@ class Verdict:
             )
 
     def better_than(self, stored: Verdict) -> str | None:
-        """Why this volume has the better evidence than a stored one; None if it has not."""
+        """Reason why this volume should replace a stored one; None if it should not."""
         if self.problems:
             return None
         if stored.problems:
@@ -94,19 +94,19 @@ class Verdict:
         return reason
 
     def summary(self) -> str:
-        """The checks that were made, in words."""
+        """Description of the checks that were made."""
         names = list(dict.fromkeys(finding.check for finding in self.findings))
         return ", ".join(PLAUSIBILITY_CHECKS[name].words for name in names)
 
     def _hint(self) -> str:
         if self.is_invalid:
-            return "The file is of another kind, or damaged. Get it again from its source."
+            return "The file is damaged or of another kind. Copy it again from its source."
         if any(finding.is_independent for finding in self.problems):
             return (
-                "The file is of another experiment or was changed; or the catalog is outdated. Update it: "
+                "The file was changed or is of another experiment, or the catalog is outdated. Update the catalog: "
                 f"bsv-store sync unionizes --ids {self.experiment_id} --refresh"
             )
-        return f"One of the two is wrong. Download both: bsv-store fetch --refresh --ids {self.experiment_id}"
+        return f"One of the two is wrong. Download both again: bsv-store fetch --refresh --ids {self.experiment_id}"
 
 
 class Plausibility:
@@ -117,8 +117,8 @@ class Plausibility:
     database : Database
     files : StoreFiles
     others : {'all', 'sparse', 'none'}
-        Which stored volumes of the same experiment are evidence. To read dense ones, such as data masks, takes twice as
-        long at 100 um as to read the volume in question from its source.
+        Which stored volumes of the same experiment are compared. At 100 um, reading a dense volume, such as a data
+        mask, takes twice as long as reading the checked volume from its source.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class Plausibility:
         self._evidence |= found
 
     def record(self, file: VolumeFile) -> None:
-        """Note that a volume is in the store now."""
+        """Add a stored volume to the cached facts."""
         known = self._evidence.get(file.experiment_id)
         if known is not None:
             same = (file.kind, file.spacing_um)
@@ -161,15 +161,15 @@ class Plausibility:
             self._evidence[file.experiment_id] = replace(known, volumes=volumes)
 
     def forget(self, experiment_ids: Collection[int]) -> None:
-        """Free the memory of experiments that are done."""
+        """Remove experiments from the cache."""
         for experiment_id in experiment_ids:
             self._evidence.pop(experiment_id, None)
 
     def judge(self, experiment_id: int, facts: GridFacts) -> Verdict:
-        """Compare a volume with all that is known of its experiment, which `learn` must have read.
+        """Compare a volume with the facts about its experiment, which `learn` must have read.
 
-        Another volume of the experiment is no evidence if it contradicts the catalog itself, or if the catalog supports
-        it less than the one in question.
+        Another volume of the experiment is ignored if it contradicts the catalog itself, or if fewer checks against the
+        catalog support it than the checked volume.
         """
         evidence = self._evidence.get(experiment_id)
         if evidence is None:
@@ -183,7 +183,7 @@ class Plausibility:
         return Verdict(experiment_id, facts.kind, facts.spacing_um, own.findings + found)
 
     def judge_stored(self, file: VolumeFile) -> Verdict:
-        """Compare a published volume with all that is known of its experiment, which `learn` must have read.
+        """Compare a published volume with the facts about its experiment, which `learn` must have read.
 
         Raises
         ------
@@ -196,7 +196,7 @@ class Plausibility:
         return catalog_findings(facts, evidence, self._divisions)
 
     def _others(self, facts: GridFacts, evidence: ExperimentEvidence) -> list[GridFacts]:
-        """The volumes that can be compared. Large ones are read only if the volume itself is as large."""
+        """The comparable volumes. Large ones are read only if the checked volume is as large."""
         found = []
         for file in evidence.volumes:
             is_other = (file.kind, file.spacing_um) != (facts.kind, facts.spacing_um)
@@ -208,7 +208,7 @@ class Plausibility:
                 try:
                     found.append(stored_facts(self._files, file))
                 except DamagedFileError:
-                    # `volume check` reports it where it is checked itself.
+                    # `volume check` reports the damage when it checks that volume.
                     continue
         return found
 

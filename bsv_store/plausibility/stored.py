@@ -1,4 +1,4 @@
-"""Check the volumes that are in the store already."""
+"""Check stored volumes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class VolumeProblem:
-    """A stored volume that contradicts its experiment, or is damaged.
+    """A stored volume that is damaged, or contradicts the catalog or other volumes of its experiment.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class VolumeProblem:
     source : str
         URL or file name of its origin.
     problem : str
-        Both figures of each contradiction.
+        Description of the damage, or each contradiction with both figures.
     """
 
     experiment_id: int
@@ -53,12 +53,12 @@ class VolumeCheckReport:
     Attributes
     ----------
     checked : int
-        Number of volumes.
+        Number of volumes checked.
     kind_only : int
-        Number of these that were compared only with what is known of their kind, as the catalog and the other volumes
-        of their experiment tell nothing about them.
+        Number of these that were compared only with the bounds of their kind, because the store has nothing else to
+        compare them with.
     problems : tuple of VolumeProblem
-        By experiment, kind and spacing.
+        Sorted by experiment, kind and spacing.
     """
 
     checked: int
@@ -67,7 +67,7 @@ class VolumeCheckReport:
 
     def summary(self) -> str:
         """The result in one sentence."""
-        alone = f", {self.kind_only} of them by their kind alone" if self.kind_only else ""
+        alone = f", {self.kind_only} of them only against the bounds of their kind" if self.kind_only else ""
         return f"{number_of(self.checked, 'volume')} checked{alone}, {number_of(len(self.problems), 'problem')} found."
 
 

@@ -3,8 +3,8 @@
 Brain Street View: ``<id>/density.raw`` and ``<id>/injectionSummary_all.json``. AllenSDK, in the layout of its default
 manifest: ``experiments.json``, ``structures.json``, ``experiment_<id>/structure_unionizes.csv``,
 ``experiment_<id>/<kind>_<spacing>.nrrd``, and ``annotation_<spacing>.nrrd`` in the folder of a reference space. Files
-that were compressed afterwards (``.csv.gz``, ``.nrrd.gz``) are recognized too, and in caches of Brain Street View for
-MATLAB ``<id>/injectionSummary_all.mat``.
+that were compressed later (``.csv.gz``, ``.nrrd.gz``) are recognized too, and so is ``<id>/injectionSummary_all.mat``
+in caches of Brain Street View for MATLAB.
 The existence of a file says nothing about its content: AllenSDK downloads to the final name, so files can be
 incomplete.
 """
@@ -38,7 +38,7 @@ _SDK_FOLDER = re.compile(r"experiment_(.+)")
 _SDK_VOLUME = re.compile(rf"({'|'.join(VOLUME_KINDS)})_({_SPACING})\.nrrd(\.gz)?")
 _SDK_YEAR = re.compile(r"ccf_(20\d\d)")
 CCF_YEAR = 2017
-"""The annotation of the CCFv3 is that of this year; those of other years have the same file names."""
+"""Year of the CCFv3 annotation; annotations of other years have the same file names."""
 _SDK_ANNOTATION = re.compile(rf"annotation_({_SPACING})\.nrrd(\.gz)?")
 _PACKED = ".gz"
 _KNOWN_LEFTOVERS = {
@@ -62,7 +62,7 @@ class CacheFile:
     spacing_um : int or None
         None for unionize tables.
     header : Path or None
-        The header of a density.raw.
+        Path of the header of a density.raw; None for other files.
     """
 
     path: Path
@@ -174,7 +174,7 @@ def _layout(folder: Path, entries: list[Path]) -> CacheLayout:
 
 def _recognized(entries: list[Path]) -> CacheLayout | None:
     names = {entry.name for entry in entries}
-    # AllenSDK's cache of a reference space may have nothing but annotations.
+    # AllenSDK's cache of a reference space may contain only annotations.
     if {_SDK_MANIFEST, _SDK_REFERENCE} <= names:
         return "allensdk"
     if names & {_SDK_EXPERIMENTS, _SDK_STRUCTURES} or any(
@@ -329,7 +329,7 @@ class _Found:
 
 
 def annotation_year(path: Path) -> int | None:
-    """The year of an annotation from the folder that contains it, such as ``ccf_2017``; None if it does not say."""
+    """The year of an annotation from the name of its folder, such as ``ccf_2017``; None if it has no year."""
     years = (_SDK_YEAR.fullmatch(folder.name) for folder in path.absolute().parents)
     return next((int(match[1]) for match in years if match), None)
 

@@ -183,14 +183,14 @@ class Atlas:
         spacing_um, hemisphere, include_descendants
             As for `mask`.
         like_allen : bool
-            Give an ``.nrrd`` file the header of Allen's files, see `Volumes.export`.
+            Write the directions of Allen's files to an ``.nrrd`` file, see `Volumes.export`.
         overwrite : bool
             Replace an existing file.
 
         Raises
         ------
         MissingDataError, UnknownStructureError, InputError
-            As `mask` does; or if the ending is unknown or does not have ``like_allen``, or the file exists.
+            See `mask`. Also if the ending is unknown or does not support ``like_allen``, or the file exists.
         """
         from bsv_store.atlas.annotation import export_mask
 

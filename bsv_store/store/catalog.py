@@ -42,10 +42,10 @@ class Catalog:
     # -- integrity --------------------------------------------------------------------------------------------------
 
     def verify(self, *, progress: Progress | None = None) -> CatalogCheck:
-        """Check that all rows that enter results are as they were stored. No file is opened.
+        """Check all rows that enter results for damage. Files of volumes and datasets are not opened.
 
-        Every such row has a seal, a hash that was written with it. `Store.aggregate` and `Datasets.rebuild` check the
-        seals of what they read; this checks all of them, every row of all unionize tables included.
+        Each of these rows has a seal, a hash that was stored together with it. `Store.aggregate` and `Datasets.rebuild`
+        check the seals of the rows that they read; this method checks all rows, including all unionize tables.
 
         Parameters
         ----------
@@ -54,7 +54,8 @@ class Catalog:
         Returns
         -------
         CatalogCheck
-            ``is_intact``, and what differs, is missing or was added by another program.
+            ``is_intact``, and the rows that were changed, are missing or were added by another program. Damage is
+            reported, not raised.
         """
         from bsv_store.catalog.verify import verify_catalog
 
@@ -280,12 +281,22 @@ class Catalog:
             return snapshots(connection)
 
     def unionize_history(self, selection: SelectionLike | None = None) -> list[ReplacedUnionizes]:
-        """The unionize tables that were replaced, by experiment, the oldest first, with their hashes and origin.
+        """The unionize tables that were replaced, with their hashes and origin, but without their rows.
 
         Parameters
         ----------
         selection : Selection or experiment ids, optional
             By default all experiments that are neither withdrawn nor on the exclusion list.
+
+        Returns
+        -------
+        list of ReplacedUnionizes
+            One for each replaced half of a table, sorted by experiment, oldest first.
+
+        Raises
+        ------
+        UnknownStructureError, UnknownExperimentError, SelectionError
+            If the selection names what the catalog does not have.
         """
         from bsv_store.catalog.ingest.unionize_history import unionize_history
         from bsv_store.catalog.selection.resolve import resolve

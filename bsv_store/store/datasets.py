@@ -59,8 +59,8 @@ class Datasets:
         -------
         pandas.DataFrame
             Columns name, number, group_count, member_count, spacing_um, created_at (aware UTC), created_by,
-            fingerprint, size_bytes, tags (separated by commas; None if there are none), standing ('computed', or how
-            far an imported one was checked).
+            fingerprint, size_bytes, tags (separated by commas; None if there are none), standing ('computed', or
+            whether an imported version was checked).
         """
         from bsv_store.datasets.listing import versions_table
 
@@ -109,11 +109,21 @@ class Datasets:
         return volume_stack(self._database, self._files, self.get(ref), processed=processed)
 
     def cite(self, ref: str | DatasetVersion) -> Citation:
-        """A draft of how to cite a version, and the store's annotation for its means over structures.
+        """Draft citation of a version, which also names the store's annotation for means over structures.
 
         Parameters
         ----------
         ref : str or DatasetVersion
+
+        Returns
+        -------
+        Citation
+            ``origin`` is a warning if the version was imported and not recomputed in this store.
+
+        Raises
+        ------
+        UnknownDatasetError
+            If there is no such version.
         """
         from bsv_store.atlas.annotation import annotation_name
 
@@ -253,7 +263,7 @@ class Datasets:
     # -- changes ----------------------------------------------------------------------------------------------------
 
     def tag(self, ref: str | DatasetVersion, tag: str, *, move: bool = False) -> VersionRecord:
-        """Tag a version; returns its record with the tag. The current user is recorded.
+        """Tag a version. The current user is recorded.
 
         Parameters
         ----------
@@ -261,6 +271,11 @@ class Datasets:
         tag : str
         move : bool
             Move the tag if another version of the dataset has it.
+
+        Returns
+        -------
+        VersionRecord
+            The version, with its tags.
 
         Raises
         ------
@@ -286,7 +301,16 @@ class Datasets:
         remove_tag(self._database, name, tag)
 
     def delete(self, ref: str | DatasetVersion) -> VersionRecord:
-        """Delete a version; returns its record. Its file moves to the trash, and its number is not used again.
+        """Delete a version. Its file is moved to the trash, and its number is not used again.
+
+        Parameters
+        ----------
+        ref : str or DatasetVersion
+
+        Returns
+        -------
+        VersionRecord
+            The deleted version.
 
         Raises
         ------
@@ -307,31 +331,36 @@ class Datasets:
         executor: Executor | None = None,
         workers: int | None = None,
     ) -> DatasetVersion:
-        """Import a bundle as the next version of a dataset of this store. Every part of it is checked.
+        """Import a bundle as the next version of a dataset in this store. Every part of the bundle is checked.
 
-        If the store has the volumes that the version was computed from, it is computed again at once, and refused if
-        the result differs. Otherwise it is imported as 'imported, not checked'; `rebuild` checks it later.
-        `Store.aggregate` never returns a version that was not computed again here. If the dataset has a version with
-        the same fingerprint and content, it is returned.
+        If the store has the volumes from which the version was computed, the version is recomputed, and refused if the
+        result differs. Otherwise its standing is 'imported, not checked' until `rebuild` recomputes it, and
+        `Store.aggregate` does not return it. If the dataset already has a version with the same fingerprint and
+        content, that version is returned.
 
         Parameters
         ----------
         path : path
             A file that ``DatasetVersion.export("....bsv.zip")`` wrote.
         name : str, optional
-            Of the dataset in this store; by default the bundle's.
+            Name of the dataset in this store; by default that in the bundle.
         trust : bool
             Mark the version as trusted, with the name of the current user and the time.
         progress : Progress, optional
         executor, workers
             As for `Store.aggregate`.
 
+        Returns
+        -------
+        DatasetVersion
+            ``origin.standing`` tells whether it was recomputed.
+
         Raises
         ------
         FormatError
             If the file is not a valid bundle. Nothing is stored then.
         NotReproducibleError
-            If the store has the inputs, and the result computed from them differs. Nothing is stored then.
+            If the store has the volumes, and recomputing the version gives a different result. Nothing is stored then.
         UnknownExperimentError
             If experiments of the version are not in the catalog.
         """

@@ -102,9 +102,9 @@ class UpgradeReport:
     after : str
         Schema revision after.
     hashed : int
-        Number of volumes of 25 and 10 um for which the hashes of their blocks were computed and recorded.
+        Number of volumes at 25 and 10 um whose block hashes were computed and recorded.
     damaged : tuple of str
-        Paths of such volumes that are missing or damaged.
+        Paths of volumes at 25 and 10 um that are missing or damaged.
     """
 
     before: str | None
@@ -114,17 +114,17 @@ class UpgradeReport:
 
 
 def grant_reading(path: Path | str | None = None, *, accounts: Sequence[str] = ()) -> str:
-    """Create the role on the Postgres server that can read the store's catalog, and make accounts members of it.
+    """Create a role on the Postgres server that can only read the catalog, and make accounts members of it.
 
-    Queries of `Store.sql` run as this role, and other programs can read the catalog with an account that is a member.
-    Repeat it after an account was added; what is granted already stays.
+    Queries of `Store.sql` run as this role. Accounts that are members can read the catalog with other programs. Call it
+    again to add more accounts; existing members are not removed.
 
     Parameters
     ----------
     path : path, optional
         See `open_store`.
     accounts : sequence of str
-        Existing accounts of the server. The account of the store becomes a member in any case.
+        Existing accounts of the server. The account of the store always becomes a member.
 
     Returns
     -------
@@ -136,7 +136,8 @@ def grant_reading(path: Path | str | None = None, *, accounts: Sequence[str] = (
     InputError
         If the database is SQLite, or an account does not exist.
     StoreError
-        If the account of the store may not create roles. The hint has the statements for an administrator.
+        If the account of the store may not create roles. The hint contains the statements that an administrator must
+        run.
     """
     from bsv_store.catalog.database import reader
 
@@ -145,12 +146,21 @@ def grant_reading(path: Path | str | None = None, *, accounts: Sequence[str] = (
 
 
 def upgrade_store(path: Path | str | None = None, *, progress: Progress = NO_PROGRESS) -> UpgradeReport:
-    """Upgrade the schema of a store in one transaction, then record what the new schema has of existing files.
+    """Upgrade the schema of a store in one transaction, then compute missing block hashes of its volumes.
 
-    The second step reads all volumes of 25 and 10 um for which hashes of blocks are not recorded. If it is interrupted,
-    the store can be used, and the next upgrade resumes it.
+    The second step reads all volumes at 25 and 10 um whose block hashes are not recorded. If it is interrupted, the
+    store can be used, and the next upgrade continues. If ``store.toml`` has no checksum, one is written.
 
-    A ``store.toml`` without a checksum gets one.
+    Parameters
+    ----------
+    path : path, optional
+        See `open_store`.
+    progress : Progress
+        Of the second step.
+
+    Returns
+    -------
+    UpgradeReport
 
     Raises
     ------

@@ -53,12 +53,12 @@ if TYPE_CHECKING:
 
 
 def _reopened(path: Path, store_id: str, read_only: bool) -> Store:
-    """A copy of a store; raises StoreMismatchError if another store is at its path by now."""
+    """Open a copied store; raises StoreMismatchError if its path now contains another store."""
     config = read_store_config(path)
     if config.store_id != store_id:
         raise StoreMismatchError(
             f"the folder {path} is store {config.store_id}, but the copied object is of store {store_id}",
-            hint="Open the store instead of unpickling it.",
+            hint="Open the store again with open_store().",
         )
     store = Store(path, config, read_only=read_only)
     try:
@@ -71,7 +71,7 @@ def _reopened(path: Path, store_id: str, read_only: bool) -> Store:
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """The location and the content of a store; ``print()`` shows a short summary."""
+    """The location and content of a store. ``print()`` shows a short summary."""
 
     path: Path
     store_id: str
@@ -89,7 +89,7 @@ class StoreStatus:
 class Store:
     """An open store, as `open_store` returns it. Close it, or use it in a ``with`` statement.
 
-    A store can be pickled and copied, for example to use it in other processes: the copy opens the same folder again.
+    A store can be pickled and copied, for example to use it in other processes. The copy opens the same folder again.
 
     Parameters named ``selection`` accept a `Selection` or experiment ids: ``store.select([100141219])``.
 
@@ -137,7 +137,7 @@ class Store:
         return f"Store({str(self.path)!r})"
 
     def __reduce__(self) -> tuple[Callable[..., Store], tuple[Path, str, bool]]:
-        # A copy, also one in another process, opens the store again by its path.
+        # A copy opens the store again by its path, also in another process.
         return _reopened, (self.path, self.config.store_id, self.database.read_only)
 
     # -- namespaces -----------------------------------------------------------------------------------------------
@@ -263,16 +263,16 @@ class Store:
         timeout_s : float
             Timeout in seconds.
         max_bytes : int
-            Maximum size of the result in memory.
+            Maximum size of the result in memory, in bytes.
         allow_superuser : bool
-            On Postgres the query runs as the reader role, which ``bsv-store db grant`` creates. Without that role it
-            runs as the store's account, but as a superuser only if this is true.
+            Allow the query to run as a superuser. On Postgres, queries run as the reader role, which ``bsv-store db
+            grant`` creates, or otherwise as the store's account; if that is a superuser, they are refused by default.
 
         Raises
         ------
         QueryError
-            If the statement is invalid, would write, calls a function that does more than compute from its arguments,
-            takes too long or returns too much; or if it would run as a superuser.
+            If the statement is invalid, would write, calls a function that is not allowed, takes too long or returns
+            too much, or would run as a superuser.
         """
         from bsv_store.catalog.tables.sql import run_sql
 
@@ -293,18 +293,18 @@ class Store:
     ) -> IngestReport:
         """Store the structure ontology from a file.
 
-        An ontology that is older than the current one is kept as history.
+        An ontology that is older than the current one is stored as history.
 
         Parameters
         ----------
         file : path
             A structure graph of the Allen API, AllenSDK's ``structures.json``, or the CSV of allenCCF.
         upstream_date : datetime.date, optional
-            Date of the ontology. By default the date in the file's name, if any; one without a date counts as older
-            than those with a date, and than one that has structures that it does not have.
+            Date of the ontology. By default the date in the file's name, if any. An ontology without a date counts as
+            older than one with a date, and as older than the current one if structures are missing from it.
         allow_shrinking : bool
-            Accept an ontology from which many of the current structures are missing, or a few if its date is not known;
-            they are marked as withdrawn.
+            Accept an ontology from which many of the current structures are missing, or any if its date is unknown. The
+            missing structures are marked as withdrawn.
 
         Raises
         ------
@@ -335,15 +335,15 @@ class Store:
             Date of the list. By default the date in the file's name, if any; a list without a date counts as older than
             all lists with a date.
         allow_shrinking : bool
-            Accept a list that seems to be a part of one: without more than 10 experiments (of short lists, a tenth) of
-            the newest list of its kind, or with less than 2,000 experiments as the first list of the store.
+            Accept a list that seems to be incomplete: more than 10 experiments of the newest list of its kind are
+            missing (more than a tenth, for short lists), or the first list of the store has fewer than 2,000.
 
         Raises
         ------
         FormatError
             If the file is not a valid experiment list. Nothing is stored then.
         IncompleteListError
-            If the list seems to be a part of one, unless ``allow_shrinking``. Nothing is stored then.
+            If the list seems to be incomplete, unless ``allow_shrinking``. Nothing is stored then.
         """
         from bsv_store.acquisition.ingest_files import ingest_experiment_file
 
@@ -359,18 +359,18 @@ class Store:
     ) -> IngestReport:
         """Store unionize tables from a file.
 
-        A table that the store has from elsewhere is replaced only by one that is newer by the dates of both. The hash,
-        date and source of a replaced table stay in the store, see `Catalog.unionize_history`.
+        A stored table is replaced only if both tables have a date and the new one is newer. Hash, date and source of
+        replaced tables are recorded, see `Catalog.unionize_history`.
 
         Parameters
         ----------
         file : path
-            A reply of the Allen API as JSON, or the CSV of an AllenSDK cache; also compressed with gzip.
+            A reply of the Allen API as JSON, or the CSV of an AllenSDK cache; optionally compressed with gzip.
         upstream_date : datetime.date, optional
-            Date of the table. By default the date in the file's name, else it is not known.
+            Date of the table. By default the date in the file's name, if any; otherwise unknown.
         replace : bool
-            Replace tables of the store whatever their dates, and store rows whose injection volume differs from that
-            of the experiment list. Tables that are not complete are refused all the same.
+            Replace stored tables regardless of their dates, and store rows whose injection volume differs from that in
+            the experiment list. Incomplete tables are still refused.
 
         Raises
         ------
@@ -379,8 +379,8 @@ class Store:
         IncompleteTableError
             If rows of an experiment are missing, as in a table saved for some structures only. Nothing is stored then.
         InputError
-            Unless ``replace``: if the table would replace another one that may be newer, or the injection volume of its
-            root differs from that of the experiment list. Nothing is stored then.
+            Unless ``replace``: if the stored table may be newer, or the injection volume of the root differs from that
+            in the experiment list. Nothing is stored then.
         """
         from bsv_store.acquisition.ingest_files import ingest_unionize_file
 
@@ -481,14 +481,15 @@ class Store:
         Parameters
         ----------
         allow_shrinking : bool
-            Accept a list without more than 10 experiments (of short lists, a tenth) of the newest one.
+            Accept a list from which more than 10 experiments of the newest one are missing (more than a tenth, for
+            short lists).
         api_url : str, optional
             By default the variable ``BSV_STORE_API_URL``, else Allen's address.
 
         Raises
         ------
         IncompleteListError
-            If the list seems to be a part of one, unless ``allow_shrinking``. Nothing is stored then.
+            If the list seems to be incomplete, unless ``allow_shrinking``. Nothing is stored then.
         UpstreamError
             If the API cannot be reached or its reply is not valid. Nothing is stored then.
         """
@@ -616,7 +617,7 @@ class Store:
         refresh : bool
             Also download volumes that the store has.
         workers : int
-            Number of simultaneous downloads; at most 16, which all runs on the store share.
+            Number of simultaneous downloads. At most 16, shared by all runs on the store.
         limit : int, optional
             Maximum number of missing volumes to download; the next call continues.
         offline : bool
@@ -630,7 +631,7 @@ class Store:
         EmptySelectionError
             If no experiment matches.
         InputError
-            If ``limit`` is combined with ``refresh``, so that the next call would download the same again, or with
+            If ``limit`` is combined with ``refresh``, because the next call would download the same data again, or with
             ``offline``.
         MissingDataError
             If ``offline`` and volumes are missing; the message names the experiments.

@@ -96,8 +96,8 @@ class Volumes:
         spacing_um : {10, 25, 50, 100}
             Edge of a voxel in um.
         like_allen : bool
-            Give an ``.nrrd`` file the header of Allen's files, whose directions are not the true ones, so that viewers
-            show it on top of Allen's own files instead of NIfTI files.
+            Write the same directions as Allen's files to an ``.nrrd`` file. They are not the true directions, so
+            viewers align the file with Allen's files, but not with NIfTI files.
         overwrite : bool
             Replace an existing file.
 
@@ -106,7 +106,7 @@ class Volumes:
         MissingDataError, DamagedFileError
             As `read` does.
         InputError
-            If the ending is unknown or does not have ``like_allen``, the file exists, or its folder does not.
+            If the ending is unknown or does not support ``like_allen``, the file exists, or its folder does not exist.
         """
         from bsv_store.formats.volume_export import export_volume
 
@@ -121,23 +121,28 @@ class Volumes:
         spacing_um: int | None = None,
         progress: Progress | None = None,
     ) -> VolumeCheckReport:
-        """Compare stored volumes with what is known of their experiments, and verify every byte of their files.
+        """Compare stored volumes with the catalog and with each other, and verify every byte of their files.
 
-        The same checks are made before a volume is stored; what is known of an experiment may have changed since. They
-        are the rows of ``bsv_store.vocabulary.PLAUSIBILITY_CHECKS``: the values of a kind, the amount and the side of
-        the signal, the injection coordinate, the signal in large structures, and other volumes of the experiment. Each
-        is made where the store has what it needs. Nothing is changed. A volume with a problem is replaced by ``fetch``
-        with ``refresh=True``, or by adopting a folder that has a better one.
+        The same checks are made before a volume is stored, but the catalog may have changed since then. The rows of
+        ``bsv_store.vocabulary.PLAUSIBILITY_CHECKS`` describe them: the distribution of the values, the amount and
+        hemisphere of the signal, the injection coordinate, the signal in large structures, and other volumes of the
+        experiment. Checks for which the store does not have the data are skipped. Nothing is changed. To replace a
+        volume with a problem, call `Store.fetch` with ``refresh=True``, or adopt a folder that has the correct one.
 
         Parameters
         ----------
         selection : Selection or experiment ids, optional
-            By default all volumes in the store, also those of withdrawn and excluded experiments.
+            By default all volumes in the store, including those of withdrawn and excluded experiments.
         kind : VolumeKind, optional
             By default all kinds.
         spacing_um : {10, 25, 50, 100}, optional
             By default all spacings.
         progress : Progress, optional
+
+        Returns
+        -------
+        VolumeCheckReport
+            ``problems`` lists the volumes that are damaged or contradict the catalog or each other.
 
         Raises
         ------

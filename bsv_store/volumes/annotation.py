@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 ANNOTATION_FOLDER = "volumes/annotation"
 DERIVED_FROM = "derived from "
-"""Before the source of the finer annotation, in the source of one that was derived from it."""
+"""Prefix of the source of a derived annotation, before the source of the finer one."""
 
 _PACKING_LEVEL = 1
 # Ten times the size at 10 um: a file of noise must not fill the memory.
@@ -124,7 +124,7 @@ class Annotation:
 def sampled_annotation(
     fine: Grid, coarse: Grid, read: Callable[[int, int], NDArray[Any]], *, on_plane: Callable[[], None] = do_nothing
 ) -> Annotation:
-    """The annotation at a coarser spacing: of each cell, the voxel of the finer grid nearest to the cell's origin.
+    """Sample an annotation at a coarser spacing: in each cell, the finer voxel nearest to the origin of the cell.
 
     Allen is reported to have made the files at 25, 50 and 100 um from the one at 10 um in this way. The result does not
     depend on the spacing of the finer annotation.
@@ -137,7 +137,7 @@ def sampled_annotation(
     on_plane : callable
         Called before each plane; may raise to stop the work.
     """
-    # Rounded up: at 25 um, the voxels 0, 3, 5, 8, ... of 10 um.
+    # Rounded up: at 25 um, the voxels 0, 3, 5, 8, ... at 10 um.
     ap, dv, ml = (-(-np.arange(count) * coarse.spacing_um // fine.spacing_um) for count in coarse.shape)
 
     def planes(first: int, last: int) -> NDArray[Any]:
@@ -175,7 +175,7 @@ class AnnotationFile:
     fetched_at : datetime.datetime
         Aware UTC.
     origin : AnnotationOrigin
-        How it relates to Allen's annotation; of a derived one: that of the annotation from which it was derived.
+        Relation to Allen's annotation; for a derived annotation, that of the one from which it was derived.
     derived_from_um : int or None
         Spacing of the finer annotation from which it was derived; None if it was read from a file.
     derived_from_sha256 : str or None
@@ -199,7 +199,7 @@ class AnnotationFile:
 
     @property
     def name(self) -> str:
-        """A text that identifies the annotation, for tables and citations."""
+        """A name of the annotation for tables and citations."""
         file = self.source.removeprefix(DERIVED_FROM).rstrip("/").rpartition("/")[2]
         if self.origin == "allen":
             what = ANNOTATION_ORIGINS["allen"].words
@@ -245,7 +245,7 @@ def publish_annotation(
     source : str
         URL or file name of its origin.
     origin : AnnotationOrigin
-        How it relates to Allen's annotation.
+        Relation to Allen's annotation.
     derived_from : AnnotationFile, optional
         The finer annotation from which it was derived.
     on_slab : callable

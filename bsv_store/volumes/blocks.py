@@ -1,10 +1,10 @@
 """Hashes of the blocks of a large file, so that a part of it can be verified without the rest.
 
-The Fletcher32 checksum of a chunk detects flipped bits, but that of zeros is zero, and it does not depend on the
-position: a chunk that was lost, or has changed places with another one, is valid. The catalog therefore has the
-XXH3-128 of each block, over the name of its dataset, its number and its decoded values, little-endian. The blocks of a
-sparse file are ``plane_start`` as a whole and the chunks of ``indices_0`` and ``values``; those of a dense file are the
-chunks of ``volume``.
+The Fletcher32 checksum of a chunk detects flipped bits, but the checksum of zeros is zero, and it does not depend on
+the position, so lost and swapped chunks pass. The catalog therefore contains the XXH3-128 of each block, over
+the name of its dataset, its number and its decoded values, little-endian. The blocks of a sparse file are
+``plane_start`` as a whole and the chunks of ``indices_0`` and ``values``; those of a dense file are the chunks of
+``volume``.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from bsv_store.volumes.encoding import Encoding
     from bsv_store.volumes.grid import Grid
 
-# 256 KiB: a slab at 25 um is about 20 chunks, so that reading whole chunks adds a few percent.
+# 256 KiB: a slab at 25 um has about 20 chunks, so reading whole chunks adds only a few percent.
 _CHUNK_VALUES = 1 << 16
 _HASH_BYTES = 16
 
 UNREADABLE = (OSError, KeyError, ValueError, IndexError, RuntimeError, TypeError)
-"""What h5py raises if the content of a file is damaged."""
+"""The exceptions of h5py if the content of a file is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ class DatasetBlocks:
     Attributes
     ----------
     name : str
-        Of the dataset.
+        Name of the dataset.
     dtype : str
     shape : tuple of int
     length : int
         Size of a block along the first axis; the last one may be shorter.
     first : int
-        Number of its first block in the list of the file.
+        Number of its first block in the list of all blocks of the file.
     """
 
     name: str
@@ -128,18 +128,18 @@ class BlockReader:
     Raises
     ------
     ValueError
-        If these are not as many as the blocks.
+        If the numbers of hashes and blocks differ.
     """
 
     def __init__(self, file: h5py.File, blocks: Mapping[str, DatasetBlocks], hashes: bytes) -> None:
         if len(hashes) != _HASH_BYTES * sum(part.count for part in blocks.values()):
-            raise ValueError("it does not have as many blocks as the catalog has hashes")
+            raise ValueError("the numbers of its blocks and of the hashes in the catalog differ")
         self._file = file
         self._blocks = blocks
         self._hashes = hashes
 
     def read(self, name: str, start: int, stop: int) -> NDArray[Any]:
-        """The elements [start, stop) of a dataset along its first axis: a view of the blocks that were read.
+        """Read the elements [start, stop) of a dataset along its first axis; returns a view of the blocks read.
 
         Raises
         ------
@@ -159,12 +159,12 @@ class BlockReader:
 
 
 def little_endian(values: NDArray[Any]) -> NDArray[Any]:
-    """The array in C order with little-endian elements; itself if it is that already."""
+    """The array in C order with little-endian elements, without a copy if possible."""
     return np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False)
 
 
 def _cut(part: DatasetBlocks, first: int, values: NDArray[Any]) -> list[tuple[int, NDArray[Any]]]:
-    """The blocks of consecutive values, with their numbers in the list of the file."""
+    """Split consecutive values into blocks, with their numbers in the list of all blocks of the file."""
     number = part.first + first // part.length
     return [
         (number + place, values[start : start + part.length])

@@ -53,7 +53,7 @@ class VolumeLayout:
         Byte offset of the float32 values; None if dense or chunked.
     no_data_voxels : int
     block_hashes : bytes or None
-        Of a file of slabs, the hashes of its blocks, see `bsv_store.volumes.blocks`; None if they are not recorded.
+        For a file of slabs, the hashes of its blocks, see `bsv_store.volumes.blocks`; None if not recorded.
     """
 
     grid: Grid

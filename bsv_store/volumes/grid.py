@@ -24,7 +24,7 @@ EXTENT_UM = (13_200, 8_000, 11_400)
 MIDLINE_UM = 5_700
 """ML coordinates below it are in the left hemisphere, all others in the right."""
 FRAME = "Allen CCFv3 (2017)"
-# In BrainGlobe's notation, by the end at which each axis starts: anterior, superior, left.
+# BrainGlobe's notation names the end at which each axis starts: anterior, superior, left.
 ORIENTATION = "asl"
 # Larger volumes are never held as a whole. As float32: 50 um takes 38 MB, 25 um 308 MB, 10 um 4.8 GB.
 LARGE_VOXELS = 50_000_000
@@ -127,10 +127,10 @@ def mirror(volume: NDArray[np.generic]) -> NDArray[np.generic]:
 
 
 def to_brainglobe(array: NDArray[Any]) -> NDArray[Any]:
-    """The array in the orientation of BrainGlobe's Allen atlases: "asr", where ours is "asl".
+    """Convert an array to the orientation of BrainGlobe's Allen atlases, "asr"; that of bsv-store is "asl".
 
-    The ML axis is reversed: it runs from right to left. With that, ``atlas.annotation[index]`` of BrainGlobe and
-    ``array[index]`` are the same place.
+    The ML axis is reversed, so that it runs from right to left. The same index then refers to the same position in the
+    returned array and in ``atlas.annotation`` of BrainGlobe.
 
     Parameters
     ----------
@@ -140,12 +140,12 @@ def to_brainglobe(array: NDArray[Any]) -> NDArray[Any]:
     Returns
     -------
     ndarray, shape (..., ap, dv, ml from right to left)
-        A view.
+        A view of the array.
 
     Raises
     ------
     FrameError
-        If the last three axes are not a CCFv3 grid.
+        If the last three axes are not those of a CCFv3 grid.
 
     Examples
     --------

@@ -2,8 +2,8 @@
 
 They have the same datasets as those of small volumes, so that other HDF5 programs read both alike. The differences:
 
-- ``indices_0`` and ``values`` consist of chunks, so that a part can be read. The catalog has the hash of each chunk,
-  see `bsv_store.volumes.blocks`;
+- ``indices_0`` and ``values`` consist of chunks, so that a part can be read. The catalog contains the hash of each
+  chunk, see `bsv_store.volumes.blocks`;
 - ``plane_start`` (uint64, one element more than AP planes) is the offset of each plane in them: a slab of AP planes is
   one contiguous range, since the indices ascend in C order;
 - the attribute ``array_sha256`` identifies the volume.
@@ -201,7 +201,7 @@ class _Appender:
 def block_hashes(
     stream: BinaryIO, layout: VolumeLayout, *, what: str, on_block: Callable[[], None] = do_nothing
 ) -> bytes:
-    """The hashes of the blocks of a file, whose content the caller verifies by other means.
+    """Compute the hashes of the blocks of a file, whose content the caller must verify by other means.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ def block_hashes(
     Raises
     ------
     DamagedFileError
-        If it is not the file of a large volume with this layout.
+        If the file is not that of a large volume with this layout.
     """
     hasher = BlockHasher(file_blocks(layout.grid, layout.encoding, layout.value_count))
     with _opened(stream, layout, what) as file:
@@ -228,7 +228,7 @@ def read_large(
 ) -> SparseArray | NDArray[np.float32]:
     """The voxels of the AP planes [start, stop) in a file whose size was verified.
 
-    Only the blocks that contain them are read, and compared with ``layout.block_hashes``.
+    Only the blocks that contain them are read; each is compared with ``layout.block_hashes``.
 
     Returns
     -------
@@ -238,7 +238,7 @@ def read_large(
     Raises
     ------
     DamagedFileError
-        If what is read differs from what was published.
+        If a block differs from what was published.
     """
     if layout.block_hashes is None:
         raise ValueError(f"the hashes of the blocks of {what} are not known")
@@ -257,12 +257,12 @@ def read_large(
 
 @contextmanager
 def _opened(stream: BinaryIO, layout: VolumeLayout, what: str) -> Iterator[h5py.File]:
-    """A file open for reading with h5py; errors of its content are converted.
+    """Context manager that opens a file with h5py and converts errors caused by its content.
 
     Raises
     ------
     DamagedFileError
-        If it cannot be read, or is the file of another volume.
+        If the file cannot be read, or is that of another volume.
     """
     import h5py
 
@@ -280,7 +280,7 @@ def _opened(stream: BinaryIO, layout: VolumeLayout, what: str) -> Iterator[h5py.
 def _check_sparse(
     grid: Grid, start: int, places: NDArray[np.int64], index: NDArray[np.uint32], values: NDArray[np.float32]
 ) -> None:
-    """Check the parts of a slab of the AP planes from ``start`` against each other; ``places`` are the planes' offsets.
+    """Check that the parts of a slab are consistent: AP planes from ``start``, with their offsets ``places``.
 
     Raises
     ------
@@ -332,7 +332,7 @@ def read_content(
         raise DamagedFileError(f"{what} is a file of another volume: {stated}")
     content = LargeContent(grid, encoding, count, array_sha256, 0, None)
     unverified = content.layout(FileHashes(0, "", ""))
-    # The slabs are compared with these hashes below, and their digest with that of the array.
+    # Below, the slabs are compared with these hashes, and their digest with that of the array.
     content = replace(content, block_hashes=block_hashes(stream, unverified, what=what, on_block=on_slab))
     layout = content.layout(FileHashes(0, "", ""))
     digest, no_data = hashlib.sha256(), 0

@@ -108,8 +108,8 @@ def read_voxels(files: StoreFiles, file: VolumeFile) -> SparseArray | NDArray[np
 def read_slab(files: StoreFiles, file: VolumeFile, start: int, stop: int) -> SparseArray | NDArray[np.float32]:
     """The voxels of the AP planes [start, stop) of a published volume, every byte read is verified.
 
-    Of volumes of 25 and 10 um only the blocks that contain these planes are read, unless their hashes are not recorded
-    (``layout.block_hashes``): then the whole file is verified once per process. Smaller files are read completely.
+    At 25 and 10 um, only the blocks that contain these planes are read. If their hashes are not recorded
+    (``layout.block_hashes``), the whole file is verified once per process. Smaller files are read completely.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def read_slab(files: StoreFiles, file: VolumeFile, start: int, stop: int) -> Spa
 
 
 def computed_block_hashes(files: StoreFiles, file: VolumeFile) -> bytes:
-    """The hashes of the blocks of a published large volume, to be recorded; the whole file is verified first.
+    """Verify the whole file of a published large volume, and compute the hashes of its blocks.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def computed_block_hashes(files: StoreFiles, file: VolumeFile) -> bytes:
         return layout.block_hashes or b""
 
 
-# The hashes of the blocks of files for which the catalog has none, by the SHA-256 of the file.
+# Cache of block hashes that are not in the catalog, by the SHA-256 of the file.
 _computed: dict[str, bytes] = {}
 _MAX_COMPUTED = 10_000
 
@@ -149,9 +149,9 @@ _MAX_COMPUTED = 10_000
 def _opened_large(
     files: StoreFiles, file: VolumeFile, *, verify_all: bool = False
 ) -> Iterator[tuple[BinaryIO, VolumeLayout]]:
-    """A large volume open for `read_large`, and its layout with the hashes of its blocks.
+    """Context manager that opens a large volume for `read_large`; also yields its layout with block hashes.
 
-    The whole file is verified if requested, and if the hashes are not known.
+    The whole file is verified if requested, or if the hashes are unknown.
 
     Raises
     ------

@@ -70,7 +70,7 @@ class _OneValueEach(click.Command):
         """The remaining arguments; the others are in the context."""
         if not ctx.resilient_parsing:
             if nul := next((each for each in args if "\0" in each), None):
-                raise click.UsageError(f"{shown(nul)} contains a NUL character, which no argument can have", ctx)
+                raise click.UsageError(f"arguments must not contain a NUL character, got {shown(nul)}", ctx)
             _, _, order = self.make_parser(ctx).parse_args(args=list(args))
             for option, times in Counter(each for each in order if isinstance(each, click.Option)).items():
                 is_repeatable = option.multiple or option.count or (option.is_flag and not option.secondary_opts)

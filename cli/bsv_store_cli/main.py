@@ -40,7 +40,7 @@ _COMMANDS: dict[str, str] = {
     "volume": "Show or export a volume, mask structures, measure signal in them.",
     "sql": "Query the catalog with SQL, read-only.",
     "plot": "Draw a dataset version.",
-    "db": "Show or upgrade the schema of the store's database; let other accounts read it.",
+    "db": "Show or upgrade the database schema; grant read access on Postgres.",
     "demo": "Run a complete example on a synthetic atlas.",
 }
 
@@ -97,7 +97,7 @@ def main() -> None:
 
 @contextmanager
 def _warnings_as_notes() -> Iterator[None]:
-    """Print the warnings of bsv-store as messages, each once."""
+    """Print each warning of bsv-store once, as a message."""
     printed: set[str] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("always", BsvStoreWarning)

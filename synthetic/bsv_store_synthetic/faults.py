@@ -162,7 +162,7 @@ class Redirect(Fault):
 
 @dataclass(frozen=True, slots=True)
 class EndlessRedirect(Fault):
-    """A redirect to the same address whose body never ends, or is a small gzip of zeros that expands a thousandfold."""
+    """A redirect to the same address, with an endless body or a small gzip body that expands a thousandfold."""
 
     gzipped: bool = False
 
@@ -189,13 +189,13 @@ DripPart = Literal["status", "headers", "chunk extension", "trailers"]
 
 @dataclass(frozen=True, slots=True)
 class DripAround(Fault):
-    """A response whose status line, headers, chunk extension or trailers take 1,000 more bytes, sent one by one."""
+    """A response with 1,000 extra bytes, sent one by one, in its status line, headers, chunk extension or trailers."""
 
     part: DripPart
     pause_s: float = 0.02
 
     def apply(self, request: Request, make: MakeReply) -> Reply:
-        """The correct body, if any is reached, around which bytes drip."""
+        """The correct body, with slow bytes before or after it."""
         reply = make()
         head = f"HTTP/1.1 200 OK\r\nContent-Type: {reply.content_type}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
         body = b"%x\r\n%s\r\n" % (len(reply.body), reply.body)

@@ -76,8 +76,8 @@ class Reply:
     range_honest : bool
         Whether Content-Range states the shift.
     stream : callable or None
-        Returns the pieces of the whole response, status line and headers included, to send instead; the connection is
-        closed after the last one.
+        Returns the pieces of a complete response, including status line and headers, to send instead. The connection is
+        closed after the last piece.
     pause_s : float
         Time between two of these pieces.
     """

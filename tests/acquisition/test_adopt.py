@@ -452,7 +452,7 @@ def test_the_list_of_an_old_allensdk_cache_is_refused_by_name(
     assert (report.experiments is None) == is_old
     assert [refused.path.name for refused in report.refused] == (["experiments.json"] if is_old else [])
     for refused in report.refused:
-        assert f"of version {version:g}: AllenSDK 0.13 or older wrote the cache" in refused.reason
+        assert f"of version {version:g}: the cache was written by AllenSDK 0.13 or older" in refused.reason
         assert "sync experiments" in refused.reason
 
 
@@ -492,7 +492,7 @@ def test_a_header_that_turns_its_density_is_refused(catalog: Store, tmp_path: Pa
     path.write_text(header.replace("1 0 0 0 1 0 0 0 1", "1 0 0 0 1 0 0 0 -1"))
     (refused,) = catalog.adopt(folder).refused
     assert refused.path.name == "density.raw"
-    assert "transformmatrix is '1 0 0 0 1 0 0 0 -1', only 1 0 0 0 1 0 0 0 1 is supported" in refused.reason
+    assert "transformmatrix must be 1 0 0 0 1 0 0 0 1, got '1 0 0 0 1 0 0 0 -1'" in refused.reason
     path.write_text(header)
     report = catalog.adopt(folder)
     assert (report.volumes, report.refused) == (1, ())

@@ -229,7 +229,7 @@ def test_a_killed_derivation_is_completed_by_the_next_run(
     process = launch("annotation", catalog.path, server.url, [50], kill_at="annotation:derived")
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
-    with pytest.raises(MissingDataError, match="Derive it from the one at 50 um"):
+    with pytest.raises(MissingDataError, match="Derive it from the annotation at 50 um"):
         catalog.atlas.annotation(spacing_um=100)
     report = catalog.sync_annotation(spacing_um=50, download_url=server.url)
     assert (report.outcome, report.derived_um) == ("present", (100,))

@@ -192,7 +192,7 @@ def test_a_reply_without_some_rows_is_refused_and_asked_for_again(
     assert set(report.fetched) == set(others)
     (failure,) = report.failed
     assert failure.experiment_id == first
-    assert re.search(rf"the reply of the Allen API is not complete: .*{reason}", failure.reason)
+    assert re.search(rf"incomplete reply of the Allen API: .*{reason}", failure.reason)
     with pytest.raises(MissingDataError):
         catalog.catalog.unionizes([first])
 

@@ -185,7 +185,7 @@ def test_inputs_of_an_average_that_has_become_impossible_are_not_fetched(many: S
         assert tables.reasons == {}
         assert [failure.experiment_id for failure in volumes.failed] == [bad]
         assert len(volumes.not_attempted) > 20
-        assert volumes.stopped == "all are needed, and one download failed"
+        assert volumes.stopped == "one download failed, and all are required"
         # By default everything else is fetched.
         _, volumes = many.fetch_inputs(MANY.experiment_ids, api_url=server.url)
         assert volumes.reasons.keys() == {bad}

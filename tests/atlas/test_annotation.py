@@ -53,11 +53,11 @@ def test_hemispheres_make_up_the_whole(annotated: Store) -> None:
 
 
 def test_a_mask_without_a_voxel_is_an_error_and_says_why(annotated: Store) -> None:
-    with pytest.raises(InputError, match=r"no voxel in VISpm(?s:.*)finer spacing\. It is a part of VIS\."):
+    with pytest.raises(InputError, match=r"no voxel in VISpm(?s:.*)finer spacing\. It is part of VIS\."):
         annotated.atlas.mask("VISpm")
     with pytest.raises(InputError, match=r"VIS without its descendants(?s:.*)include the descendants\."):
         annotated.atlas.mask("VIS", include_descendants=False)
-    with pytest.raises(InputError, match=r"on the right in MOp(?s:.*)in the other hemisphere: use 'both'"):
+    with pytest.raises(InputError, match=r"on the right in MOp(?s:.*)in the other hemisphere; use 'both'"):
         annotated.atlas.mask("MOp", hemisphere="right")
     assert annotated.atlas.mask("VISp", include_descendants=False).any()
 

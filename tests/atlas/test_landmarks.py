@@ -68,7 +68,7 @@ def test_allens_file_is_recognized_and_gives_the_coarser_ones(
     assert (report.outcome, report.origin, report.derived_um) == ("added", "allen", (50, 100))
     assert "Derived from finer ones: 50 um, 100 um." in report.summary()
     assert report.remarks == (
-        "54.6 % of 2,918 injection coordinates lie in their primary structure (with Allen's: 55 to 57 %).",
+        "54.6 % of 2,918 injection coordinates lie in their primary structure (Allen's annotation: 55 to 57 %).",
     )
     for step, spacing_um in ((2, 50), (4, 100)):
         np.testing.assert_array_equal(
@@ -124,8 +124,8 @@ def test_an_annotation_like_allens_is_marked_and_says_that_sides_cannot_be_told(
     for ids in (centers, centers[..., ::-1]):
         report = ontology.ingest_annotation(written(tmp_path, ids), replace=True)
         assert report.origin == "like_allen"
-        assert "left and right are exchanged cannot be told" in report.remarks[0]
-        assert "content not recognized" in report.name
+        assert "swapped left and right cannot be detected" in report.remarks[0]
+        assert "content differs" in report.name
     # Exchanged or not, the two differ in less than 2 % of the voxels.
     assert (centers != centers[..., ::-1]).mean() < 0.02
 
@@ -162,13 +162,13 @@ def test_annotations_of_other_years_are_left_out_of_a_cache(
     (cache / "manifest.json").write_text("{}")
     report = ontology.adopt(cache)
     assert report.annotations == 1
-    assert "place and volume" in report.remarks[0]
+    assert "match in position and volume" in report.remarks[0]
     left_out = {each.path.parent.name: each.reason for each in report.ignored if each.path.suffix == ".nrrd"}
     assert left_out == {
         f"ccf_{year}": f"the annotation of {year}; that of the CCFv3 is of 2017" for year in (2015, 2016, 2022)
     }
     np.testing.assert_array_equal(ontology.atlas.annotation(), centers)
-    with pytest.raises(FrameError, match="annotation of 2016; the annotation of the CCFv3 is that of 2017"):
+    with pytest.raises(FrameError, match="2016 annotation, but the CCFv3 annotation must be that of 2017"):
         ontology.ingest_annotation(cache / "annotation/ccf_2016/annotation_100.nrrd", replace=True)
 
 
@@ -192,7 +192,7 @@ def synthetic(store: Store, tmp_path: Path) -> Store:
 def test_another_atlas_is_recorded_as_such_and_named_by_its_tables(synthetic: Store, tmp_path: Path) -> None:
     report = synthetic.ingest_annotation(written(tmp_path, ATLAS.annotation, name="lab.nrrd"))
     assert report.origin == "other"
-    assert report.remarks[0] == "It is not Allen's: it has other structures."
+    assert report.remarks[0] == "It is not Allen's annotation: it has other structures."
     assert "injection coordinates lie in their primary structure" in report.remarks[1]
     assert report.name.startswith("lab.nrrd (not Allen's) at 100 um, array SHA-256 ")
 

@@ -83,9 +83,9 @@ def test_a_damaged_volume_gets_no_hashes(
     assert (done.code, done.out) == (1, "")
     assert done.err.splitlines() == [
         f"Upgraded from 0006 to {schema.HEAD}.",
-        "Recorded the hashes of the blocks of 1 volume.",
+        "Recorded the block hashes of 1 volume.",
         f"damaged or missing: {relative}",
-        "Fetch it again with `bsv-store fetch --refresh`.",
+        "Fetch it again: `bsv-store fetch --refresh`.",
     ]
     assert recorded(large) == {IDS[1]: before[IDS[1]]}
 

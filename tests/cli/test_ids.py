@@ -53,7 +53,7 @@ def test_other_commands_take_a_file(run: Runner, filled: Path, tmp_path: Path) -
     file.write_text(f"experiment_id\n{SOME[0]}\n{SOME[1]}\n", encoding="utf-8")
     rows = run("structures", "rank", f"@{file}", "--format", "csv", store=filled).succeeded().rows
     assert {int(row["experiment_id"]) for row in rows} == set(SOME)
-    run("search", "correlation", f"@{file}", store=filled).refused(2, "one id is needed, got 2")
+    run("search", "correlation", f"@{file}", store=filled).refused(2, "must be a single id, got 2 ids")
 
 
 @pytest.mark.parametrize(

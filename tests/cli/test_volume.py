@@ -104,7 +104,7 @@ def test_volumes_that_contradict_their_experiment_are_found(run: Runner, own_fil
     assert done.code == 1
     (row,) = done.rows
     assert (row["experiment_id"], row["kind"], row["source"]) == (str(VISP[0]), "projection_density", "an older folder")
-    assert "of its signal is on the" in row["problem"]
+    assert "of its signal is in the" in row["problem"]
     assert "1 problem found" in done.err
     run("volume", "check", "--ids", VISP[1], store=own_filled).succeeded()
     run("volume", "check", "--kind", "data-mask", "--spacing", "25", store=own_filled).succeeded()

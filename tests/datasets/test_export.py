@@ -112,21 +112,21 @@ def test_an_unknown_group_is_an_error_that_lists_the_groups(
 @pytest.mark.parametrize("ending", ["nc", "npz", "csv", "bsv.zip"])
 def test_a_group_of_other_formats_than_images_is_an_error(version: DatasetVersion, tmp_path: Path, ending: str) -> None:
     for export in (lambda path: version.export(path, group=0), version.export_groups):
-        with pytest.raises(InputError, match="do not have the option group") as caught:
+        with pytest.raises(InputError, match="do not support the option group") as caught:
             export(tmp_path / f"a.{ending}")
         assert ".nrrd, .nii, .nii.gz, .npy, .zarr" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("ending", ["nii", "npy", "nc"])
 def test_only_nrrd_files_are_like_allens(version: DatasetVersion, tmp_path: Path, ending: str) -> None:
-    with pytest.raises(InputError, match="do not have the option like_allen") as caught:
+    with pytest.raises(InputError, match="do not support the option like_allen") as caught:
         version.export(tmp_path / f"a.{ending}", like_allen=True)
     assert ".nrrd" in str(caught.value.hint)
 
 
 def test_a_label_that_is_another_groups_number_is_ambiguous() -> None:
     groups = [GroupInfo.of(number, label, [], []) for number, label in enumerate(["1", "0", "2"])]
-    with pytest.raises(InputError, match="'0' is both a label and a number"):
+    with pytest.raises(InputError, match="'0' is the label of one group and the number of another"):
         group_number(groups, "0", what="test@1")
     assert [group_number(groups, group, what="test@1") for group in (0, 1, "2")] == [0, 1, 2]
 

@@ -52,10 +52,10 @@ def test_python_snippets_read_results_and_volumes(tmp_path: Path, monkeypatch: p
     np.testing.assert_array_equal(names["mean"], mean)
     assert list(names["labels"]) == [label]  # type: ignore[call-overload]
     exec(turn, names)
-    np.testing.assert_array_equal(names["turned"], mean[..., ::-1])
+    np.testing.assert_array_equal(names["reversed_mean"], mean[..., ::-1])
     pytest.importorskip("brainglobe_space", reason="brainglobe-space is not installed")
     exec(turn_with_brainglobe, names)
-    np.testing.assert_array_equal(names["same"], names["turned"][0])  # type: ignore[index]
+    np.testing.assert_array_equal(names["same"], names["reversed_mean"][0])  # type: ignore[index]
     for source, array in ((sparse, expected), (dense, mask), (annotation, ids)):
         shutil.copy(source, "volume.h5")
         exec(volume, names)

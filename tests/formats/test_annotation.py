@@ -82,7 +82,7 @@ def test_whole_numbers_of_a_floating_point_type_are_read_if_all_ids_are_exact() 
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        pytest.param(b"", "not an NRRD file", id="empty"),
+        pytest.param(b"", "must be an NRRD file", id="empty"),
         pytest.param(b"<html>404</html>", "web page", id="html"),
         pytest.param(body(some_ids())[:-20], "truncated", id="cut"),
         pytest.param(body(some_ids()) + b"x", "more data", id="trailing"),

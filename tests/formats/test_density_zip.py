@@ -256,14 +256,14 @@ def test_header_of_anything_else_is_refused(old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("TransformMatrix = 1 0 0 0 1 0 0 0 -1", "transformmatrix is '1 0 0 0 1 0 0 0 -1', only 1 0 0 0 1 0 0 0 1 is"),
-        ("TransformMatrix = -1", "transformmatrix is '-1', only"),
+        ("TransformMatrix = 1 0 0 0 1 0 0 0 -1", "transformmatrix must be 1 0 0 0 1 0 0 0 1, got '1 0 0 0 1 0 0 0 -1'"),
+        ("TransformMatrix = -1", "transformmatrix must be 1 0 0 0 1 0 0 0 1, got '-1'"),
         ("TransformMatrix = 0 1 0 1 0 0 0 0 1", "transformmatrix"),
         ("Rotation = -1 0 0 0 1 0 0 0 1", "rotation"),
         ("Orientation = 1 0 0 0 -1 0 0 0 1", "orientation"),
-        ("Offset = 0 0 5700", "offset is '0 0 5700', only 0 0 0 is supported"),
+        ("Offset = 0 0 5700", "offset must be 0 0 0, got '0 0 5700'"),
         ("Origin = 100 0 0", "origin"),
-        ("Position = x", "position is 'x', not numbers"),
+        ("Position = x", "position must be numbers, got 'x'"),
         ("ElementToIntensityFunctionSlope = 255", "elementtointensityfunctionslope"),
         ("ElementToIntensityFunctionOffset = 1", "elementtointensityfunctionoffset"),
         ("ElementByteOrderMSB = True", "elementbyteordermsb is 'True', expected false"),

@@ -148,18 +148,18 @@ def test_members_that_end_within_a_read_keep_their_order(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
-        pytest.param(b"", "not an NRRD file, but empty", id="empty"),
+        pytest.param(b"", "must be an NRRD file, got empty", id="empty"),
         pytest.param(b"\x1f\x8b\x08\x00", "not a complete gzip file", id="gzip"),
-        pytest.param(gzip.compress(b"<html>"), "not an NRRD file, but a web page", id="a compressed web page"),
+        pytest.param(gzip.compress(b"<html>"), "must be an NRRD file, got a web page", id="a compressed web page"),
         pytest.param(gzip.compress(nrrd())[:-9], "truncated|not a complete gzip file", id="compressed and truncated"),
         pytest.param(
             nrrd(gzip.compress(RAW[:9]) + gzip.compress(RAW[9:])[:-20]), "truncated", id="a cut second member"
         ),
         pytest.param(nrrd(PACKED + gzip.compress(b"x")), "more data", id="a member too many"),
         pytest.param(nrrd(PACKED + b"\0"), "more data", id="a byte too many"),
-        pytest.param(b"\x00\xff\x1b[31m" * 9, "not an NRRD file, but binary data of an unknown format\n", id="binary"),
+        pytest.param(b"\x00\xff\x1b[31m" * 9, "got binary data of an unknown format\n", id="binary"),
         pytest.param(b"<html>no such grid</html>", "web page", id="html"),
-        pytest.param(b'{"success": false, "msg": "no"}', "not an NRRD file", id="error envelope"),
+        pytest.param(b'{"success": false, "msg": "no"}', "must be an NRRD file", id="error envelope"),
         pytest.param(b"NRRD0004\ntype: float\n", "has no end", id="cut in the header"),
         pytest.param(b"NRRD0004\n" + b"# x\n" * 50_000, "has no end", id="endless header"),
         pytest.param(nrrd()[:-1000], "truncated", id="cut"),
@@ -198,7 +198,7 @@ def test_members_that_end_within_a_read_keep_their_order(monkeypatch: pytest.Mon
         pytest.param(nrrd(b"", datafile="LIST"), "datafile", id="data in a list of files"),
         pytest.param(nrrd(byte_skip="-1"), "byte skip", id="skipped bytes"),
         pytest.param(nrrd(line_skip="1"), "line skip", id="skipped lines"),
-        pytest.param(nrrd(old_max="255"), "'old max' says that the values were scaled", id="scaled values"),
+        pytest.param(nrrd(old_max="255"), "'old max' states that the values were scaled", id="scaled values"),
         pytest.param(nrrd(space_origin="(0,0,100)"), "space origin", id="shifted"),
         pytest.param(nrrd(space_directions="(100,0,0) (0,100,0) (0,0,-100)"), "space directions", id="flipped"),
         pytest.param(nrrd(space_directions="(0,100,0) (100,0,0) (0,0,100)"), "space directions", id="turned"),

@@ -372,7 +372,7 @@ def test_numbers_of_six_digits_are_read_and_rounded_ones_refused_with_the_reason
     exact = read_unionizes(frame.to_csv().encode(), what="x")
     table = read_unionizes(frame.to_csv(float_format="%.6g").encode(), what="x")
     np.testing.assert_allclose(table.columns["projection_volume"], exact.columns["projection_volume"], rtol=5e-6)
-    with pytest.raises(FormatError, match=r"projection_volume was rounded to 4 decimals, too few"):
+    with pytest.raises(FormatError, match=r"projection_volume was rounded to 4 decimals, which is not enough"):
         read_unionizes(frame.to_csv(float_format="%.4f").encode(), what="x")
     damaged = frame.copy()
     damaged.loc[damaged.index[5], "projection_volume"] *= 1.001

@@ -53,22 +53,34 @@ def refused_reason(store: Store, folder: Path, kind: VolumeKind, array: Array, *
 
 
 BY_THE_LIST: list[tuple[VolumeKind, Change, str]] = [
-    ("projection_density", mirrored, "of its signal is on the right, the injected hemisphere according to the inj"),
-    ("projection_energy", mirrored, "of its signal is on the right"),
+    (
+        "projection_density",
+        mirrored,
+        "of its signal is in the right hemisphere, the injected one \\(according to the inj",
+    ),
+    ("projection_energy", mirrored, "of its signal is in the right"),
     ("injection_density", mirrored, r"um from the injection coordinate \(AP \d+, DV \d+, ML \d+ um\)"),
-    ("injection_fraction", mirrored, "0.0% of its signal is on the right"),
-    ("injection_energy", mirrored, "0.0% of its signal is on the right"),
+    ("injection_fraction", mirrored, "0.0% of its signal is in the right"),
+    ("injection_energy", mirrored, "0.0% of its signal is in the right"),
     ("injection_density", reversed_ap, "um from the injection coordinate"),
-    ("injection_density", half, "its sum is an injection of .* mm3, that of the list of experiments is .* mm3"),
+    ("injection_density", half, "its injection volume is .* mm3, but .* mm3 in the experiment list"),
     ("projection_density", under_the_name_of_another("data_mask"), "its mean over the grid is 0.9"),
     ("injection_density", under_the_name_of_another("data_mask"), "its mean over the grid is 0.9"),
-    ("injection_density", under_the_name_of_another("injection_fraction"), "its sum is an injection of"),
-    ("data_mask", under_the_name_of_another("projection_density"), "that of a data mask is between 0.3 and 1"),
-    ("projection_energy", under_the_name_of_another("projection_density"), "its highest value is 1; those of a proj"),
-    ("data_mask", lambda array: array * np.float32(0.9), "0.0% of its voxels above 0 are 1; of a data mask at least"),
-    ("projection_density", of_the_left("projection_density"), "of its signal is on the right"),
+    ("injection_density", under_the_name_of_another("injection_fraction"), "its injection volume is"),
+    ("data_mask", under_the_name_of_another("projection_density"), "for a data mask it must be between 0.3 and 1"),
+    (
+        "projection_energy",
+        under_the_name_of_another("projection_density"),
+        "its highest value is 1; for a projection energy it must be",
+    ),
+    (
+        "data_mask",
+        lambda array: array * np.float32(0.9),
+        "0.0% of its voxels above 0 are 1; for a data mask it must be",
+    ),
+    ("projection_density", of_the_left("projection_density"), "of its signal is in the right"),
     ("injection_density", of_the_left("injection_density"), "um from the injection coordinate"),
-    *((row.name, zero, "it has no voxel above 0") for row in VOLUME_KINDS.values()),
+    *((row.name, zero, "it has no voxels above 0") for row in VOLUME_KINDS.values()),
 ]
 
 
@@ -88,10 +100,12 @@ def test_the_unionize_table_tells_amount_and_side(store: Store, tmp_path: Path) 
     fill_catalog(store, tmp_path, tables=(FIRST,))
     right = true_volume(FIRST)
     reason = refused_reason(store, tmp_path / "half", "projection_density", half(right))
-    assert re.search(r"its sum is [\d.]+ mm3 of signal, that of the unionize table is [\d.]+ mm3", reason), reason
+    assert re.search(r"its total projection volume is [\d.]+ mm3, but [\d.]+ mm3 in the unionize table", reason), reason
     symmetric = (right + mirrored(right)) / np.float32(2)
     reason = refused_reason(store, tmp_path / "symmetric", "projection_density", symmetric)
-    assert re.search(r"50.0% of its signal is on the right, the injected hemisphere and [\d.]+% of the signal", reason)
+    assert re.search(
+        r"50.0% of its signal is in the right hemisphere, the injected one \(in the unionize table [\d.]+%", reason
+    )
     assert store.adopt(write_cache(tmp_path / "right", FIRST, {"projection_density": right})).volumes == 1
 
 
@@ -100,7 +114,7 @@ def test_the_annotation_tells_where_the_signal_is(store: Store, tmp_path: Path, 
     fill_catalog(store, tmp_path, tables=(FIRST,), annotation=True)
     right = true_volume(FIRST, kind)
     reason = refused_reason(store, tmp_path / "wrong", kind, reversed_ap(right))
-    figures = r"[\d.]+% of its signal is in \w+, \w+ \(annotation at 100 um from .*\), [\d.]+% of that in the unionize"
+    figures = r"[\d.]+% of its signal is in \w+, \w+ \(annotation at 100 um from .*\), but [\d.]+% in the unionize"
     assert re.search(figures, reason), reason
     assert store.adopt(write_cache(tmp_path / "right", FIRST, {kind: right})).volumes == 1
 
@@ -159,7 +173,7 @@ def test_spacings_of_one_kind_must_agree(store: Store, tmp_path: Path) -> None:
     right = true_volume(FIRST)
     store.adopt(write_cache(tmp_path / "stored", FIRST, {"projection_density": right}))
     reason = refused_reason(store, tmp_path / "wrong", "projection_density", half(right), spacing_um=50)
-    assert re.search(r"those of the projection_density at 100 um in the store [\d.]+ and [\d.]+", reason), reason
+    assert re.search(r"those of the projection_density at 100 um in the store are [\d.]+ and [\d.]+", reason), reason
     cache = write_cache(tmp_path / "right", FIRST, {"projection_density": right}, spacing_um=50)
     assert store.adopt(cache).volumes == 1
 

@@ -81,7 +81,7 @@ def test_a_stored_volume_of_another_kind_does_not_keep_out_refreshed_ones(
     assert store.adopt(write_cache(tmp_path / "older", FIRST, {"injection_density": older})).volumes == 1
     (refused,) = store.adopt(write_cache(tmp_path / "now", FIRST, {"projection_density": true_volume(FIRST)})).refused
     assert "of the injection density is above the projection density" in refused.reason
-    assert f"Download both: bsv-store fetch --refresh --ids {FIRST}" in refused.reason
+    assert f"Download both again: bsv-store fetch --refresh --ids {FIRST}" in refused.reason
     for kind in ("projection_density", "injection_density"):
         report = store.fetch([FIRST], kind=kind, refresh=True, api_url=server.url)  # type: ignore[arg-type]
         assert (report.fetched, report.failed) == ((FIRST,), ())
@@ -119,7 +119,7 @@ def test_a_volume_that_was_stored_before_its_table_is_found_and_replaced(store: 
     (replaced,) = report.replaced
     assert replaced.reason.startswith("replaces the projection_density from wrong/")
     assert "unionize table" in replaced.reason
-    assert "1 of them in place of others" in report.summary()
+    assert "1 of them replaced others" in report.summary()
     np.testing.assert_array_equal(store.volume(FIRST), true_volume(FIRST))
     assert store.volumes.check().problems == ()
     (stored,) = (store.path / "volumes" / "projection_density").rglob("*.h5")
@@ -133,7 +133,7 @@ def test_two_volumes_that_nothing_tells_apart_leave_the_stored_one(store: Store,
     other = right * np.float32(0.999)
     (refused,) = store.adopt(write_cache(tmp_path / "second", FIRST, {"projection_density": other})).refused
     assert "which is from first/" in refused.reason
-    assert "not changed: both agree with the distribution of the values of its kind, the part of" in refused.reason
+    assert "not changed: both agree with the distribution of the values, the fraction of" in refused.reason
     np.testing.assert_array_equal(store.volume(FIRST), right)
 
 
@@ -159,7 +159,7 @@ def test_of_a_folder_with_mirrored_volumes_nothing_is_believed(store: Store, tmp
     wrong = write_cache(tmp_path / "wrong", FIRST, {kind: mirrored(array) for kind, array in volumes.items()})
     report = store.adopt(wrong)
     assert (report.volumes, len(report.refused)) == (0, 3)
-    assert "cannot be compared with the catalog, and injection_density_100.nrrd beside it is not plausible" in (
+    assert "cannot be compared with the catalog, and injection_density_100.nrrd of the same experiment is not" in (
         report.refused[-1].reason
     )
     assert store.adopt(write_cache(tmp_path / "right", FIRST, volumes)).volumes == 3
@@ -237,7 +237,7 @@ def test_real_volumes_pass_and_mirrored_ones_are_refused(store: Store, tmp_path:
         nrrd.write(str(wrong / file.name), np.asfortranarray(array[..., ::-1]), header)
     report = store.adopt(wrong.parent)
     assert (report.volumes, len(report.refused)) == (0, 4)
-    assert "4.9% of its signal is on the right" in report.refused[2].reason
+    assert "4.9% of its signal is in the right" in report.refused[2].reason
     report = store.adopt(cache, experiment_ids=[158375425])
     assert (report.volumes, report.refused) == (4, ())
     assert store.volumes.check().problems == ()

@@ -142,7 +142,7 @@ def test_the_address_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("url", ["", "api.brain-map.org", "ftp://a.b", "http://", "http://a.b:port", "http://a.b/?q=1"])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(InputError, match="is not a valid http or https address"):
+    with pytest.raises(InputError, match="must be an http or https address"):
         AllenClient(api_url=url)
 
 

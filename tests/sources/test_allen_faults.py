@@ -110,7 +110,7 @@ LASTING: list[tuple[str, Fault, int, str]] = [
     ("redirect loop", RedirectLoop(), 6, "more than 5 redirects"),
     ("rows instead of a grid", Substitute(b'{"success":true,"id":0,"msg":[]}'), 2, "rows instead of a volume"),
     ("no zip", Substitute(b"PK but not really"), 2, "is not a complete zip file"),
-    ("too long a body", Substitute(lambda body: bytes(20_000_000)), 1, "the body is longer than"),
+    ("too long a body", Substitute(lambda body: bytes(20_000_000)), 1, "the body must be at most"),
 ]
 
 
@@ -149,7 +149,7 @@ def test_a_list_that_stays_faulty_is_an_upstream_error(server: SyntheticServer, 
     server.fail(LIST, fault, times=None)
     with client_of(server, attempts=3) as client:
         for ask in (client.structures, client.experiments, lambda: client.unionizes([FIRST])):
-            with pytest.raises(UpstreamError, match=r"asked http://.*query\.json.* 3 times"):
+            with pytest.raises(UpstreamError, match=r"requested http://.*query\.json.* 3 times"):
                 ask()
     assert server.requests.total == 9
 
@@ -179,7 +179,7 @@ def test_a_refused_connection_is_reported(server: SyntheticServer) -> None:
     ):
         client.structures()
     assert "BSV_STORE_API_URL" in str(caught.value)
-    assert "asked http://127.0.0.1" in str(caught.value)
+    assert "requested http://127.0.0.1" in str(caught.value)
 
 
 def test_giving_up_from_the_byte_counter_ends_the_transfer(server: SyntheticServer) -> None:

@@ -39,12 +39,12 @@ class CheckedAnnotation:
 def check_annotation(
     database: Database, annotation: Annotation, known_ids: Collection[int], *, what: str
 ) -> CheckedAnnotation:
-    """Compare an annotation with the ontology, with Allen's and with the injection coordinates of the catalog.
+    """Compare an annotation with the ontology, with Allen's annotation and with the injection coordinates.
 
     Raises
     ------
     UnknownStructureError
-        If the ontology does not have all of its structures.
+        If structures are missing from the ontology.
     FrameError
         If axes are reversed.
     """

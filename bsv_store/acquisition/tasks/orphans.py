@@ -46,7 +46,7 @@ class OrphanVolumes:
     kind : VolumeKind
     spacing_um : int
     plausibility : Plausibility
-        A file that contradicts its experiment is not recovered.
+        Files that contradict the catalog are not recovered.
     """
 
     def __init__(self, files: StoreFiles, kind: VolumeKind, spacing_um: int, plausibility: Plausibility) -> None:
@@ -82,7 +82,7 @@ class OrphanVolumes:
         try:
             return not self._plausibility.judge_stored(file).problems
         except DamagedFileError:
-            # Deleted meanwhile.
+            # Another process deleted it.
             return False
 
     def _listed(self) -> dict[int, list[str]]:

@@ -84,7 +84,7 @@ class UnionizeTask(Task[Reply[UnionizeTable]]):
             )
         except IncompleteTableError as error:
             raise IncompleteReplyError(
-                f"the reply of the Allen API is not complete: {error.message}", hint=RETRY_HINT
+                f"incomplete reply of the Allen API: {error.message}", hint=RETRY_HINT
             ) from error
         self.rows += report.rows
         self.written += report.written

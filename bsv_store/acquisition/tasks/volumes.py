@@ -84,19 +84,19 @@ class VolumeTask(Task[VolumeFile]):
         lost = {i: file.layout.array_sha256 for i, file in found.items() if not has_complete_file(self._files, file)}
         self._lost.update(lost)
         present = found.keys() - lost.keys()
-        # Here, since worker threads do not read the database.
+        # Read here, because worker threads do not access the database.
         self._plausibility.learn(set(ids) - present)
         return present
 
     def download(self, ids: Sequence[int], control: RunControl) -> VolumeFile:
-        """Recover the volume from an interrupted run, or else download, check and publish it.
+        """Recover the volume from an interrupted run, otherwise download, check and publish it.
 
         Raises
         ------
         UpstreamError
             If the download fails.
         ImplausibleVolumeError
-            If the volume contradicts what is known of the experiment.
+            If the volume contradicts the catalog or other volumes of the experiment.
         """
         (experiment_id,) = ids
         recorded = self._lost.get(experiment_id)
@@ -124,7 +124,7 @@ class VolumeTask(Task[VolumeFile]):
             try:
                 verdict.raise_if_implausible(reply.source)
             except ImplausibleVolumeError as error:
-                # A `Failure` holds the message alone.
+                # A `Failure` has the message only, not the hint.
                 raise ImplausibleVolumeError(f"{error.message}. {error.hint}", hint=error.hint) from error
             file = publish_volume(self._files, reply.value, experiment_id=experiment_id, source=reply.source)
         checkpoint("fetch:published")

@@ -13,11 +13,11 @@ from bsv_store.acquisition.work.claims import Claims
 from bsv_store.catalog.database.engine import Database
 
 MAX_CONNECTIONS = 16
-"""Connections to one host that all runs on one store share, and so the maximum number of workers of a run."""
+"""Maximum number of connections to one host, shared by all runs on a store; also the maximum number of workers."""
 
 
 def checked_workers(workers: int) -> int:
-    """The number of simultaneous downloads for a caller's ``workers``: at most `MAX_CONNECTIONS`.
+    """The number of simultaneous downloads: ``workers``, but at most `MAX_CONNECTIONS`.
 
     Raises
     ------

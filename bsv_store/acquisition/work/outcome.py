@@ -33,9 +33,9 @@ class Outcome:
         Experiments whose data were in the store already, or were stored by another process meanwhile.
     failed : tuple of Failure
     not_attempted : tuple of int
-        Experiments for which the server was not asked, because the run stopped early.
+        Experiments for which no request was sent, because the run stopped early.
     stopped : str or None
-        Why the run stopped early, if it did.
+        Reason why the run stopped early; None if it did not.
     """
 
     stored: tuple[int, ...]
@@ -46,13 +46,13 @@ class Outcome:
 
 
 def failures_text(failed: Sequence[Failure], not_attempted: Sequence[int], stopped: str | None) -> str:
-    """The end of a report in one sentence, such as ``3 failed, 30 not attempted: the host cannot be reached``."""
+    """The failures as the end of a summary, such as ``3 failed, 30 not attempted: the host cannot be reached``."""
     text = f"{len(failed):,} failed"
     return f"{text}, {len(not_attempted):,} not attempted: {stopped}" if stopped else text
 
 
 def reasons(failed: Iterable[Failure], not_attempted: Iterable[int], stopped: str | None) -> dict[int, str]:
-    """For each experiment whose data a run did not store, the reason."""
+    """Reason by experiment id, for the experiments whose data a run did not store."""
     return {each.experiment_id: each.reason for each in failed} | dict.fromkeys(
         not_attempted, f"not attempted: {stopped}"
     )

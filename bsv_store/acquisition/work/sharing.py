@@ -34,13 +34,13 @@ _CLAIMED_PER_WORKER = 4
 _LARGEST_BLOCK_BYTES = 32 * 1024 * 1024 - 65_536
 # Consecutive failures after which the run stops asking the server.
 _MAX_FAILURES_IN_A_ROW = 20
-# The same, if the reason is that there is no connection to the server.
+# The same, if the server cannot be reached.
 _MAX_UNREACHABLE_IN_A_ROW = 3
-_ONE_FAILED = "all are needed, and one download failed"
+_ONE_FAILED = "one download failed, and all are required"
 
 
 class _NotAttemptedError(Exception):
-    """Raised in a worker thread that would begin a download after the run was stopped."""
+    """Raised in a worker thread that would start a download after the run was stopped."""
 
 
 class SharedWork(Generic[T]):
@@ -53,7 +53,7 @@ class SharedWork(Generic[T]):
     workers : int
         Number of simultaneous downloads, if that many connections are available.
     stop_at_failure : bool
-        Download nothing more after a first failure, because the caller needs all objects.
+        Start no further downloads after the first failure, because the caller needs all objects.
     progress : Progress, optional
     """
 
@@ -191,7 +191,7 @@ class SharedWork(Generic[T]):
     def _download(self, ids: list[int]) -> T:
         """Download, in a worker thread.
 
-        Failures that stop the run are noticed here, because the other threads go on to the next objects at once.
+        Failures that stop the run are detected here, because other threads start their next object immediately.
         """
         if self._stopped is not None:
             raise _NotAttemptedError
@@ -261,12 +261,12 @@ class SharedWork(Generic[T]):
             self._stop(f"the last {self._failures_in_a_row} downloads failed")
 
     def _stop(self, reason: str) -> None:
-        """Attempt no further downloads; those under way are finished."""
+        """Start no further downloads; those in progress are finished."""
         if self._stopped is None:
             self._stopped = reason
 
     def _leave_rest(self) -> None:
-        """Give up all objects whose download has not begun."""
+        """Release all objects whose download has not started."""
         self._not_attempted.update(self._waiting, self._elsewhere)
         self._waiting.clear()
         self._elsewhere.clear()
@@ -275,16 +275,16 @@ class SharedWork(Generic[T]):
             self._give_back([self._running.pop(future) for future in queued])
 
     def _give_back(self, batches: Sequence[list[int]]) -> None:
-        """Release the claims of objects whose download has not begun."""
+        """Release the claims of objects whose download has not started."""
         ids = [i for batch in batches for i in batch]
         with self._database.writing() as connection:
             self._release(connection, ids)
         self._not_attempted.update(ids)
 
     def _count_unreachable(self) -> None:
-        """Count what the server was never asked for, if that is why the run stopped or stored nothing.
+        """Count the objects that were not requested because the server cannot be reached.
 
-        Listing each of these objects would repeat the same sentence.
+        A failure for each of them would repeat the same message.
         """
         reasons = set(self._unreachable.values())
         if self._stopped is None and not self._stored and len(reasons) == 1:

@@ -286,7 +286,7 @@ class GroupAccumulator:
         Raises
         ------
         RecipeError
-            If the dtype is not valid, or values are too large for it.
+            If the dtype is not valid, or a value is too large for it.
         InputError
             If it was called already.
         """
@@ -342,7 +342,7 @@ def _store(values: NDArray[np.float64], target: NDArray[Any], name: Statistic, g
     Raises
     ------
     RecipeError
-        If one is too large for it. Volumes and divisors are checked, so in float64 all are finite.
+        If a value is too large for it. In float64 all values are finite, because volumes and divisors are checked.
     """
     try:
         with np.errstate(over="raise"):
@@ -351,7 +351,7 @@ def _store(values: NDArray[np.float64], target: NDArray[Any], name: Statistic, g
         largest = float(np.nanmax(np.abs(values)))
         raise RecipeError(
             f"the {name} of group {group} reaches {largest:.3g}, which is too large for {target.dtype.name}",
-            hint='Aggregate with dtype="float64" (--dtype float64).',
+            hint='Use dtype="float64" (--dtype float64).',
         ) from error
 
 

@@ -74,11 +74,11 @@ class Cell:
     listed : ndarray of uint32 or None
         Number of members whose voxel was listed, and so is part of `spread`, `low` and `high`. Without weights only.
     center, spread : ndarray of float64 or None
-        Mean, and sum of weight times squared deviation from it, over the listed voxels.
+        Mean, and weighted sum of squared deviations from it, over the listed voxels.
     low, high : ndarray of float64 or None
         Smallest and largest listed value; infinite without one.
     weight, weight_square, weight_pairs : ndarray of float64 or None
-        Sums of the weights, of their squares, and of the products of two of them.
+        Sums of the weights, of their squares, and of the products of each pair of them.
     counted : ndarray of uint32 or None
         Members with a weight above 0.
     """
@@ -128,8 +128,8 @@ class Cell:
         count += np.uint32(1)
         self.listed[index] = count
         if self.center is not None and self.spread is not None:
-            # Welford (1962, doi:10.1080/00401706.1962.10490022) adds products that are never negative, so nothing
-            # cancels, and the sum is exactly 0 if all values are equal.
+            # Welford (1962, doi:10.1080/00401706.1962.10490022) adds non-negative products only, so there is no
+            # cancellation, and the sum is exactly 0 if all values are equal.
             center = np.take(self.center, index, mode="clip")
             deviation = values - center
             k = count.astype(np.float64)

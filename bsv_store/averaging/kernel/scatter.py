@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Maximum number of voxels of a block: 1 MB. Smaller blocks fit into faster caches, but each block costs some calls.
+# Maximum number of voxels per block: 1 MB. Smaller blocks fit into faster caches, but each block costs some calls.
 _BLOCK = 1 << 17
 
 
@@ -59,7 +59,7 @@ def add_parts(parts: Sequence[Part], *, first: int = 0) -> None:
     if not parts:
         return
     size = parts[0].total.size
-    # Checked before the first is added, and because a negative index would count from the end.
+    # Checked before anything is added, because a negative index would count from the end.
     for part in parts:
         _check(part, first, size)
     cuts = np.linspace(first, first + size, -(-size // _BLOCK) + 1).astype(np.int64)[:-1]

@@ -53,11 +53,11 @@ class Sums:
     weighted : bool
         Whether members have weights. Then all voxels are listed.
     listed : ndarray of float64 or None
-        Weight of the members behind `center`, `spread`, `low` and `high`; the other members are 0 at this voxel.
+        Total weight of the members included in `center`, `spread`, `low` and `high`; all others are 0 at this voxel.
     center, spread : ndarray of float64 or None
-        Mean of the listed values, and sum of weight times squared deviation from it.
+        Mean of the listed values, and weighted sum of squared deviations from it.
     weight_square, weight_pairs : ndarray of float64 or None
-        Sums of the squares of the weights, and of the products of two weights.
+        Sums of the squares of the weights, and of the products of each pair of weights.
     """
 
     total: Float64Array
@@ -135,7 +135,7 @@ def _merged(
 
 
 def _pooled_moments(a: Sums, b: Sums) -> tuple[Float64Array | None, Float64Array | None]:
-    """Mean and sum of squared deviations of the listed values of both."""
+    """Mean and sum of squared deviations of the listed values of both sums together."""
     if a.center is None or b.center is None or a.spread is None or b.spread is None:
         return None, None
     assert a.listed is not None
@@ -184,8 +184,8 @@ def statistics_of(sums: Sums, names: Iterable[Statistic]) -> dict[Statistic, Flo
     """Each statistic, float64, shape (planes, dv, ml); NaN where there are too few values.
 
     With weights, mean and sum are weighted. sd is that of a sample: divided by n - 1, with weights by
-    ``sum(w) - sum(w**2) / sum(w)``, which is n - 1 if all weights are 1. That is computed as twice the sum of the
-    products of two weights, divided by ``sum(w)``, which does not cancel if one weight is much larger than the others.
+    ``sum(w) - sum(w**2) / sum(w)``, which is n - 1 if all weights are 1. To avoid cancellation if one weight is much
+    larger than the others, it is computed as twice the sum of the products of all pairs, divided by ``sum(w)``.
     sem is sd / sqrt(n), with weights ``n = sum(w)**2 / sum(w**2)``.
     """
     return {name: _statistic(sums, name) for name in names}

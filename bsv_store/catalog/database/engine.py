@@ -34,9 +34,9 @@ from bsv_store.text import shown
 
 BUSY_TIMEOUT_S = 30.0
 
-# Parameters of libpq that contain a password, or name a file with one.
+# libpq parameters that contain a password, or name a file that does.
 _SECRETS = ("password", "passfile", "sslpassword", "oauth_client_secret")
-# Those that a URL may have: not `options` and `connect_timeout`, which bsv-store sets.
+# Parameters allowed in a URL; bsv-store itself sets `options` and `connect_timeout`.
 _URL_PARAMETERS = frozenset(
     [
         "application_name",
@@ -93,13 +93,13 @@ def normalized_url(url: str) -> URL:
         if name not in _URL_PARAMETERS:
             raise InputError(
                 f"the database URL must not have the parameter {shown(name)}",
-                hint=f"Valid parameters are {', '.join(sorted(_URL_PARAMETERS))}.",
+                hint=f"Valid parameters: {', '.join(sorted(_URL_PARAMETERS))}.",
             )
     return parsed._replace(drivername="postgresql+psycopg", password=None)
 
 
 def _parsed_url(url: object) -> URL | None:
-    """The parts of a URL; None if it is not one. No error is raised, because its text could show a password."""
+    """The parts of a URL; None if it is not valid. An error is not raised, because its text could show a password."""
     if not isinstance(url, str) or not url.isprintable():
         return None
     try:
@@ -262,12 +262,12 @@ class Database:
         except PoolTimeoutError as error:
             raise BusyError(
                 f"all connections of this process to the database {self} have been in use for {BUSY_TIMEOUT_S:.0f} s",
-                hint="Use fewer threads; or another job is writing: try again when it has finished.",
+                hint="Use fewer threads, or try again when other jobs that write have finished.",
             ) from error
         except (DBAPIError, self.engine.dialect.loaded_dbapi.Error) as error:
             raise translated(error, str(self)) from error
         except (UnicodeEncodeError, OverflowError) as error:
-            # Raised by the drivers for lone surrogates, and for integers of more than 64 bits.
+            # The drivers raise these for lone surrogates and for integers of more than 64 bits.
             raise InputError(f"a text or number cannot be passed to the database: {error}") from error
         except UnicodeDecodeError as error:
             # SQLite's error message repeats damaged bytes.
@@ -280,7 +280,7 @@ class Database:
         self.engine.dispose()
 
     def __reduce__(self) -> tuple[Callable[..., Database], tuple[Path | URL, bool, bool]]:
-        # A copy, also one in another process, opens connections of its own.
+        # A copy opens its own connections, also in another process.
         return _reopened, (self.target, self.read_only, self.pooled)
 
     def __str__(self) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def reader_role(connection: Connection) -> str:
-    """The name of the reader role of this store, whether it exists or not. Roles belong to a server, not a database."""
+    """The name of the reader role of this store. Includes the store id, because databases of a server share roles."""
     store_id = connection.execute(select(StoreInfo.store_id)).scalar_one()
     return f"bsv_store_reader_{store_id.replace('-', '')[:12]}"
 
@@ -35,13 +35,13 @@ def is_superuser(connection: Connection) -> bool:
 
 
 def grant_reading(database: Database, accounts: Sequence[str] = ()) -> str:
-    """Create the reader role if it does not exist, let it read the catalog, and make accounts members of it.
+    """Create the reader role if it does not exist, grant it read access, and make accounts members of it.
 
     Parameters
     ----------
     database : Database
     accounts : sequence of str
-        Existing accounts of the server; this account becomes a member too.
+        Existing accounts of the server. The store's account also becomes a member.
 
     Returns
     -------
@@ -53,13 +53,13 @@ def grant_reading(database: Database, accounts: Sequence[str] = ()) -> str:
     InputError
         If the database is SQLite, or an account does not exist.
     StoreError
-        If this account may not create roles or does not own the catalog. The hint has the statements for an
-        administrator.
+        If the store's account may not create roles or does not own the catalog. The hint contains the statements that
+        an administrator must run.
     """
     if database.is_sqlite:
         raise InputError(
             "the database of this store is SQLite, which has no accounts",
-            hint="To read the store, an account needs permission to read its folder.",
+            hint="Give the account permission to read the store's folder instead.",
         )
     with database.writing() as connection:
         role = reader_role(connection)
@@ -68,7 +68,7 @@ def grant_reading(database: Database, accounts: Sequence[str] = ()) -> str:
             if not _exists(connection, account):
                 raise InputError(
                     f"the database server has no account {account!r}",
-                    hint="An administrator of the server creates accounts: CREATE ROLE name LOGIN.",
+                    hint="Ask an administrator of the server to create it: CREATE ROLE name LOGIN;",
                 )
         try:
             _grant(connection, role, (user, *accounts))
@@ -81,7 +81,7 @@ def grant_reading(database: Database, accounts: Sequence[str] = ()) -> str:
                 hint=f"Ask an administrator of the database server to run\n"
                 f"  CREATE ROLE {quoted(role)} NOLOGIN;\n"
                 f"  GRANT {quoted(role)} TO {quoted(user)} WITH ADMIN OPTION;\n"
-                "then run this command again.",
+                "then run `bsv-store db grant` again.",
             ) from error
     return role
 
@@ -107,7 +107,7 @@ def _grant(connection: Connection, role: str, accounts: Sequence[str]) -> None:
     names = ", ".join(f"{schema}.{quoted(each)}" for each in (*Base.metadata.tables, *VIEWS, VERSION_TABLE))
     connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA {schema} TO {name}")
     connection.exec_driver_sql(f"GRANT SELECT ON {names} TO {name}")
-    # Of tables and views that later migrations create.
+    # For tables and views that later migrations create.
     connection.exec_driver_sql(f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {name}")
     for account in dict.fromkeys(accounts):
         connection.exec_driver_sql(f"GRANT {name} TO {quoted(account)}")

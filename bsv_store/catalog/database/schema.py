@@ -70,7 +70,7 @@ def current_revision(connection: Connection) -> str | None:
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
-    """Upgrade the schema to a revision, in one transaction. On Postgres the views of the newest one get their comments.
+    """Upgrade the schema to a revision, in one transaction. On Postgres, the newest one includes comments on the views.
 
     Raises
     ------
@@ -89,11 +89,11 @@ def upgrade(database: Database, revision: str = "head") -> None:
 
 
 def _comment_on_views(connection: Connection) -> None:
-    """Describe the views and their columns in the database, where other programs show it. SQLite has no comments."""
+    """Store descriptions of the views and columns as comments, for other programs. SQLite does not have comments."""
     from bsv_store.catalog.tables.views import VIEWS
 
     def statement(target: str, description: str) -> None:
-        # COMMENT has no parameters.
+        # COMMENT does not accept bound parameters.
         literal = description.replace("'", "''")
         connection.execute(text(f"COMMENT ON {target} IS '{literal}'".replace(":", r"\:")))
 

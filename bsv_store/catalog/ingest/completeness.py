@@ -1,7 +1,7 @@
-"""Whether a unionize table is complete.
+"""Check that unionize tables are complete.
 
-A table may have been saved for some structures only, and a reply may have been cut. Of such a table, "no row" would be
-read as "no overlap" for every structure that it does not have, so it is refused.
+A table may have been saved for some structures only, and a reply may have been truncated. Such a table is refused,
+because the missing rows would mean "no overlap".
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from bsv_store.text import listed, number_of
 from bsv_store.vocabulary import MEASURED_HEMISPHERES
 
 _BOTH = MEASURED_HEMISPHERES["both"].unionize_id
-# Where the children of a structure fill it, their pixels add up to its own within 1.2e-7 in all real tables.
+# If the children of a structure fill it, the sum of their pixels agrees with its own within 1.2e-7 in all real tables.
 _FILLED = 1e-6
 _NAMED = 8
 
 
 @dataclass(frozen=True, slots=True)
 class OntologyFacts:
-    """What the ontology says about complete tables.
+    """The facts of the ontology that complete tables depend on.
 
     Attributes
     ----------
     parents : mapping of int to int or None
         The parent of each structure.
     acronyms : mapping of int to str
-        In graph order.
+        Acronym of each structure, in graph order.
     measured : frozenset of int or None
         The structures in which Allen measures signal; None if the ontology has no structure sets.
     """
@@ -46,12 +46,12 @@ class OntologyFacts:
 
 
 def ontology_facts(connection: Connection) -> OntologyFacts:
-    """Read what the ontology in the store says about complete tables."""
+    """Read the facts that complete tables depend on from the ontology in the store."""
     query = select(Structure.id, Structure.parent_structure_id, Structure.acronym, Structure.withdrawn)
     rows = connection.execute(query.order_by(Structure.graph_order, Structure.id)).all()
     measured = measured_structures(connection)
     if measured is not None:
-        # A structure that the newest ontology does not have cannot be required of a new table.
+        # New tables cannot have structures that are missing from the newest ontology.
         measured -= {row.id for row in rows if row.withdrawn}
     return OntologyFacts(
         {row.id: row.parent_structure_id for row in rows}, {row.id: row.acronym for row in rows}, measured
@@ -63,9 +63,9 @@ def check_complete_tables(
 ) -> None:
     """Check that the halves in ``table.parts`` are complete for each experiment.
 
-    Outside the injection site, each measured structure has rows. One without rows is accepted only if it lies wholly
-    inside the injection (it has rows there), or if the rows prove that it has no pixel: its siblings fill its parent.
-    Inside the injection site, the root has rows. Of a table of both halves, each structure has its parents.
+    Outside the injection site, each measured structure must have rows, unless it has none of its pixels there: it has
+    rows inside the injection site, or its siblings fill its parent. Inside the injection site, the root must have rows.
+    In a table of both halves, the ancestors of each structure must have rows too.
 
     Parameters
     ----------
@@ -74,12 +74,12 @@ def check_complete_tables(
     source : str
         Name of the table, for errors.
     injected : collection of int
-        Experiments that are known to have an injection volume, and must have rows inside the injection site.
+        Experiments with a known injection volume, which must have rows inside the injection site.
 
     Raises
     ------
     IncompleteTableError
-        If rows are missing; the message says which, and how many.
+        If rows are missing; the message lists and counts the structures.
     """
     for experiment_id, rows in _by_experiment(table):
         missing = _missing(rows, table.parts, facts, needs_injection=experiment_id in injected)
@@ -98,11 +98,11 @@ class _Rows:
     pixels: NDArray[np.float64]
 
     def structures(self, *, is_injection: bool) -> set[int]:
-        """The structures with rows in one half."""
+        """The structures that have rows in one half."""
         return set(np.unique(self.structure[self.is_injection == is_injection]).tolist())
 
     def pixels_by_structure(self) -> dict[int, float]:
-        """Pixels of both hemispheres and both halves by structure."""
+        """Number of pixels by structure, in both hemispheres and both halves."""
         found: dict[int, float] = {}
         both = self.hemisphere == _BOTH
         for structure, pixels in zip(self.structure[both].tolist(), self.pixels[both].tolist(), strict=True):
@@ -132,14 +132,14 @@ def _missing(
         missing["outside"] = _ordered(above | _unexplained(absent, rows, facts) if absent else above, facts)
     if "injection" in parts:
         required = {ROOT_STRUCTURE_ID} if inside or needs_injection else set()
-        # Brain Street View's summaries have rows inside the injection site only; the root's are used.
+        # Brain Street View's summaries have rows inside the injection site only; only those of the root are used.
         above = _ancestors(inside, facts) if "projection" in parts else set()
         missing["inside"] = _ordered((required | above) - inside, facts)
     return missing
 
 
 def _ancestors(structures: Collection[int], facts: OntologyFacts) -> set[int]:
-    """The ancestors of structures that must have rows too: parents contain their children."""
+    """The ancestors of structures, which must have rows too, because they contain these structures."""
     found: set[int] = set()
     for structure in structures:
         above = facts.parents.get(structure)
@@ -180,8 +180,7 @@ def _error(
     expected = "" if facts.measured is None or where == "inside" else f" of {len(facts.measured):,} measured structures"
     count = f"{len(structures):,}{expected}" if expected else number_of(len(structures), "structure")
     return IncompleteTableError(
-        f"{source} does not have the complete unionize table of experiment {experiment_id}: the rows {where} the "
-        f"injection site are missing for {count}: {names}",
-        hint="It may have been saved for some structures only. Download the complete table: "
-        f"bsv-store sync unionizes --ids {experiment_id}",
+        f"the unionize table of experiment {experiment_id} in {source} is incomplete: rows {where} the injection site "
+        f"are missing for {count}: {names}",
+        hint=f"Download the complete table: bsv-store sync unionizes --ids {experiment_id}",
     )

@@ -2,7 +2,7 @@
 
 The record of an experiment is that of the newest list of the most trusted kind that has it. Missing values are filled
 in from the newest CSV export, which uses the same registration; never from the 2016 export, which uses an older one.
-Sexes are normalized to M, F or not known here, so that the history keeps the words of the lists.
+Sexes are normalized to M, F or unknown here, so the history retains the original values of the lists.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class CurrentExperiment:
         return tuple(sorted(set(self.record.injection_structure_ids)))
 
     def row(self) -> tuple[object, ...]:
-        """The values of ``ROW_COLUMNS``. A coordinate of 0 is not known: lists without it have 0."""
+        """The values of ``ROW_COLUMNS``. A coordinate of 0 means unknown: lists without coordinates have 0."""
         return (
             *(
                 getattr(self.record, name) or None if name in _COORDINATE else getattr(self.record, name)
@@ -137,7 +137,7 @@ def current_state(history: History) -> CurrentState:
 
 
 def sex_of(record: ExperimentRecord) -> Sex | None:
-    """The sex that a list's word means; None if there is no word, or another one."""
+    """The sex that the value in a list stands for; None if it is missing or not recognized."""
     row = None if record.sex is None else row_named(record.sex, SEXES)
     return None if row is None else row.name
 

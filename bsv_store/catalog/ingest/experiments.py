@@ -46,13 +46,13 @@ _LINE_COLUMNS = ("experiment_id", "transgenic_line_id")
 _DETAILS = ("allen_id", "type_name", "description", "stock_number")
 
 PLAUSIBLE_LOSS = 10
-"""The number of experiments that a list can have lost since the newest one of its kind.
+"""The number of experiments of the newest list of its kind that may be missing from a list; a tenth for short lists.
 
-Allen's list lost 3 of 2,995 experiments from 2019 to 2020, so a list that lost more than a handful is probably a search
-result or otherwise a part. Of short lists, a tenth.
+Allen's list lost 3 of 2,995 experiments from 2019 to 2020, so a list that lost many more is probably a search result or
+otherwise incomplete.
 """
 PLAUSIBLE_SIZE = 2_000
-"""The number of experiments of the first list of a store: Allen's lists of 2016 to 2020 have 2,279 to 2,995."""
+"""Minimum size of the first list of a store: Allen's lists of 2016 to 2020 have 2,279 to 2,995 experiments."""
 
 
 def ingest_experiments(
@@ -73,16 +73,16 @@ def ingest_experiments(
     source : str
         URL or file name.
     allow_shrinking : bool
-        Accept a list that seems to be a part of one: without more than `PLAUSIBLE_LOSS` experiments of the newest list
-        of its kind, which are marked as withdrawn.
+        Accept a list that seems to be incomplete, because more than `PLAUSIBLE_LOSS` experiments of the newest list of
+        its kind are missing; they are marked as withdrawn.
     may_be_part : bool
-        The list does not come from a source that is known to be complete, so that one with less than `PLAUSIBLE_SIZE`
-        experiments also seems to be a part where the store has no list to compare it with.
+        Whether the source of the list may be incomplete. If so, a list with fewer than `PLAUSIBLE_SIZE` experiments is
+        also refused if the store has no list to compare it with.
 
     Raises
     ------
     IncompleteListError
-        If the list seems to be a part of one, unless ``allow_shrinking``. Nothing is written then.
+        If the list seems to be incomplete, unless ``allow_shrinking``. Nothing is written then.
     InputError
         If a structure is not in the store's ontology, or a value cannot be stored. Nothing is written then.
     """
@@ -119,7 +119,7 @@ def _ingest(
     rank = rank_of(experiments.upstream_date, sys.maxsize)
     state = current_state(history.with_list(experiments.kind, rank, experiments.experiments))
     outcome = write_state(connection, state)
-    # New values in the records of this kind of list are changes; only another kind's gaps can be filled.
+    # New values in a list of the same kind are changes; only missing values of another kind are filled in.
     completed = {key for key in outcome.completed if state.experiments[key].source_kind != experiments.kind}
     changed = outcome.changed | (outcome.completed - completed)
     snapshot_id = record_snapshot(
@@ -181,7 +181,7 @@ def _remarkable(connection: Connection, experiments: ExperimentList) -> _Remarka
     }
 
 
-# Words of the lists, folded, that say that the sex is not known. The export of 2016 has "unknown".
+# Case-folded values of the lists that mean an unknown sex. The export of 2016 has "unknown".
 _UNKNOWN_SEX = ("unknown", "u", "na", "n/a", "none")
 
 
@@ -242,8 +242,8 @@ def _check_whole(history: History, experiments: ExperimentList, source: str) -> 
     lost = len(before - {record.id for record in experiments.experiments})
     if lost > min(PLAUSIBLE_LOSS, math.ceil(len(before) / 10)):
         raise IncompleteListError(
-            f"{source} does not have {lost:,} of the {len(before):,} experiments of the newest list of kind {kind!r}; "
-            "they would be marked as withdrawn",
+            f"{source} seems to be incomplete: {lost:,} of the {len(before):,} experiments of the newest list of kind "
+            f"{kind!r} are missing and would be marked as withdrawn",
             hint=f"Ingest the complete list, not a search result. {_ALLOW}",
         )
 
@@ -253,8 +253,8 @@ def _check_size(history: History, experiments: ExperimentList, source: str) -> N
         return
     if len(experiments.experiments) < PLAUSIBLE_SIZE:
         raise IncompleteListError(
-            f"{source} has {number_of(len(experiments.experiments), 'experiment')}; Allen's list has about 3,000, "
-            "and the store has no other list",
+            f"{source} seems to be incomplete: it has {number_of(len(experiments.experiments), 'experiment')}, Allen's "
+            "list about 3,000, and the store has no other list",
             hint=f"Ingest the complete list, not a search result. {_ALLOW}",
         )
 
@@ -267,15 +267,15 @@ _ALLOW = (
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """Experiments that differ between two states, each in one of these sets.
+    """Experiments that differ between two states. Each is in exactly one of the sets.
 
     Attributes
     ----------
     added, changed, completed, withdrawn : frozenset of int
-        Current experiments that are new, have other values (reappeared ones included), have values where there were
-        none, and those that are no longer current.
+        Current experiments that are new, have changed or reappeared, had missing values filled in, or are no longer
+        current.
     historic : frozenset of int
-        New or changed experiments that were not current before and are not now.
+        New or changed experiments that were not current before and are not current now.
     """
 
     added: frozenset[int]
@@ -285,7 +285,7 @@ class StateChange:
     historic: frozenset[int]
 
 
-# Having no line means wild type.
+# No line means wild type.
 _NULL_IS_A_VALUE = ("transgenic_line",)
 
 

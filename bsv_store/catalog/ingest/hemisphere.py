@@ -1,8 +1,8 @@
 """Determine the injected hemisphere from the unionize rows of the root, or else from the injection coordinate.
 
 The coordinate is the densest voxel of the injection. In 5 of 107 real experiments it lies in the hemisphere with the
-smaller part of the injection. Experiments of the retina were injected into an eye; what is known of them is where their
-axons enter the brain, in the optic nerve or chiasm. The side of the eye is not known.
+smaller part of the injection. For experiments of the retina, which were injected into an eye, the
+coordinate is where the axons enter the brain, in the optic nerve or chiasm. The injected side is unknown.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def update_injected_hemispheres(connection: Connection, experiment_ids: Collecti
     """Update injected hemispheres and injection volumes by hemisphere, and return the number of changed experiments.
 
     The larger of the root's two injection volumes decides; a missing row counts as 0. If they are equal, or the
-    injection rows are not in the store, the ML coordinate decides. It is never known for experiments of the retina.
+    injection rows are not in the store, the ML coordinate decides. It is unknown for all experiments of the retina.
     Unchanged rows are not written.
 
     Parameters
@@ -55,7 +55,7 @@ def update_injected_hemispheres(connection: Connection, experiment_ids: Collecti
 
 
 def experiments_with_wrong_sides(connection: Connection) -> list[int]:
-    """The ids of experiments whose injected hemisphere or injection volumes are not those of their unionize rows."""
+    """The ids of experiments whose injected hemisphere or injection volumes disagree with their unionize rows."""
     table = table_of(Experiment)
     wanted = _sides(connection, connection.execute(select(table.c.id)).scalars().all())
     differs = or_(*(table.c[name].is_distinct_from(wanted.c[name]) for name in _COLUMNS))

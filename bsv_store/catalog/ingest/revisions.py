@@ -42,7 +42,7 @@ def record_of(payload: str) -> ExperimentRecord:
 
 def read_history(connection: Connection) -> History:
     """The newest record of each experiment by kind, from all snapshots of experiment lists."""
-    # The current experiments are derived from these rows, and then sealed.
+    # The current experiments are derived from these rows and then sealed, so damage must be found first.
     seals.check_rows(connection, SourceSnapshot)
     seals.refuse("snapshot", damaged_revisions(connection) or damaged_snapshots(connection))
     query = select(SourceSnapshot.id, SourceSnapshot.kind, SourceSnapshot.upstream_date)

@@ -25,8 +25,8 @@ _ADVISORY_LOCK = 0x696E67657374
 class IngestReport:
     """Result of an ingestion.
 
-    What changed in the current state and what was added to the history are separate numbers: a list can add records to
-    the history without changing any current experiment.
+    Changes of the current state and additions to the history are counted separately: a list can add records to the
+    history without changing any current experiment.
 
     Attributes
     ----------
@@ -38,19 +38,20 @@ class IngestReport:
     rows : int
         Rows of the source.
     added, changed, unchanged : int
-        Numbers of current structures or experiments: new ones (reappeared ones count as changed), those with other
-        values, and those of the source without a change. For unionizes: of experiments with a new half of the table,
-        with a different one, or with neither.
+        Numbers of current structures or experiments that are new, have changed or reappeared, or are in the source
+        without a change. For unionize tables: numbers of experiments with a new half of the table, with a changed one,
+        or with neither.
     withdrawn : int
         Structures or experiments that were marked as withdrawn.
     completed : int
-        Current experiments with a record from a more trusted kind of list, in which this one filled in missing values.
+        Number of current experiments in which this list filled in missing values of a more trusted kind of list.
     records : int
-        Records of an experiment list that are new in the history of its kind.
+        Number of records of an experiment list that are new in the history of its kind.
     historic : int
-        Experiments that were added or changed, and are not current: they are not in the current list.
+        Number of experiments that were added or changed in the history only, because the current list does not have
+        them.
     unknown_sexes : tuple of str
-        Words for the sex of an experiment that mean neither M nor F, sorted; the sex of these is not known.
+        Values for the sex that are neither M nor F, sorted; the sex of these experiments is unknown.
     merged : int
         Rows of an experiment list that repeat an experiment with another line, and were merged.
     newer_list : datetime.date or None
@@ -87,25 +88,27 @@ class IngestReport:
         """Further remarks, one sentence each."""
         found = []
         if self.newer_list is not None:
-            found.append(f"The newer {self.kind} list of {self.newer_list} stays current; this one is kept as history.")
+            found.append(
+                f"The newer {self.kind} list of {self.newer_list} stays current; this one is stored as history."
+            )
         if self.completed:
             found.append(f"Filled in missing values of {number_of(self.completed, 'experiment')}.")
         if self.records > self.added + self.changed + self.completed:
             found.append(f"Added {number_of(self.records, 'record')} to the history.")
         if self.historic:
             found.append(
-                f"{number_of(self.historic, 'experiment')} that the current list does not have"
-                f" {'is' if self.historic == 1 else 'are'} in the history only, marked as withdrawn."
+                f"{number_of(self.historic, 'experiment')} {'is' if self.historic == 1 else 'are'} missing from the "
+                "current list and only added to the history, as withdrawn."
             )
         if self.unknown_sexes:
             words = listed(shown(each) for each in self.unknown_sexes)
-            found.append(f"The sex is not known where the list has {words}; M, F, male and female are understood.")
+            found.append(f"The sex is unknown where the list has {words}; it must be M, F, male or female.")
         if self.merged:
             found.append(f"Merged {number_of(self.merged, 'row')}: repeats of an experiment with another line.")
         if self.different_volumes:
             found.append(
                 f"The injection volume of {number_of(len(self.different_volumes), 'experiment')} differs between the "
-                "experiment list, by which selections select, and the unionize rows, by which averages are normalized: "
+                "experiment list (used by selections) and the unionize rows (used to normalize averages): "
                 f"{listed_ids(self.different_volumes)}."
             )
         return (*found, *self.notes)

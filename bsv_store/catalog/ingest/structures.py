@@ -29,7 +29,7 @@ from bsv_store.text import listed, number_of
 STAND_IN_KIND = "csv"
 # A graph that was older than the current one when it was ingested.
 OLDER_KIND = "older"
-# Upstream, structures are added; a graph that lost more than these is probably incomplete.
+# Allen only adds structures, so a graph that lost more than these is probably incomplete.
 _PLAUSIBLE_LOSS = 0.02
 _PLAUSIBLE_COUNT = 20
 
@@ -70,13 +70,13 @@ def ingest_structures(
 ) -> IngestReport:
     """Ingest a structure graph, and report what it changed.
 
-    The newest graph is the current one; structures that are missing from it are marked as withdrawn and keep their
-    place. A graph is older than the current one if its date is, if only the current one has a date, or, without dates,
-    if structures are missing from it. Structure sets of the current graph replace those with the same id; other sets
-    stay unchanged.
+    The newest graph is the current one; structures that are missing from it are marked as withdrawn and retain
+    their position. A graph is older than the current one if its date is, if only the current one has a date, or, if
+    neither has a date, if structures are missing from it. Structure sets of the current graph replace those with the
+    same id; other sets are not changed.
 
-    An older graph, or one of the kind ``csv`` if the store has one of another kind, is kept as history: it only adds
-    the structures that are new to the store, as withdrawn ones, and an older one also sets that are new to the store.
+    An older graph, or one of the kind ``csv`` if the store has one of another kind, is stored as history: it only adds
+    structures that are new to the store, marked as withdrawn. An older graph also adds new structure sets.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def ingest_structures(
     content_sha256 = _content_sha256(ontology)
     with database.writing() as connection:
         wait_for_turn(connection)
-        # Some stored rows are kept, and must not be sealed again if they are damaged.
+        # Unchanged rows are sealed again, so damage must be found first.
         seals.check_ontology(connection)
         before = _stored_nodes(connection)
         lost = _lost(before, ontology)
@@ -175,10 +175,11 @@ def _check_whole(before: Mapping[int, _Node], lost: Sequence[str], source: str) 
 
 def _why_older(source: str, newest: date | None, lost: Sequence[str]) -> str:
     if newest is not None:
-        return f"The newer ontology of {newest} stays current; {source} is kept as history."
+        return f"The newer ontology of {newest} stays current; {source} is stored as history."
     return (
-        f"{source} is kept as history: it does not have {number_of(len(lost), 'current structure')} ({listed(lost)}), "
-        "and its date is not known. If it is newer, state its date (--upstream-date, upstream_date=)."
+        f"{source} is stored as history: its date is unknown, and it does not have "
+        f"{number_of(len(lost), 'current structure')} ({listed(lost)}). If it is newer, use --upstream-date "
+        "(upstream_date=)."
     )
 
 

@@ -15,7 +15,7 @@ from bsv_store.vocabulary import UnionizePart
 
 @dataclass(frozen=True, slots=True)
 class ReplacedUnionizes:
-    """A half of an experiment's unionize table that the store had, without its rows.
+    """A replaced half of an experiment's unionize table, without its rows.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class ReplacedUnionizes:
     content_sha256 : str
         Hash of the rows, independent of their file format.
     injection_volume : float or None
-        Of the root in mm3; None for rows outside the injection site.
+        Injection volume of the root in mm3; None for rows outside the injection site.
     remark : str or None
         What was overridden when the rows were stored.
     source : str

@@ -1,6 +1,6 @@
-"""Ingest unionize rows. Only halves of an experiment's table that differ are written, each completely or not at all.
+"""Ingest unionize rows. Only halves of a table that differ are written, each completely or not at all.
 
-A table that is not complete is refused, and one that may be older does not replace what the store has.
+Incomplete tables are refused, and so are tables that may be older than the stored ones.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def ingest_unionizes(
     upstream_date : datetime.date, optional
         Date of the content upstream.
     replace : bool
-        Replace stored rows whatever their date, and store rows whose injection volume is not that of the list.
+        Replace stored rows regardless of their date, and store rows whose injection volume differs from the list.
     fence : callable, optional
         Called at the start of the writing transaction; returns the experiments that may be written. The others stay
         unchanged. By default all may be written.
@@ -105,9 +105,9 @@ def ingest_unionizes(
     UnknownExperimentError
         If an experiment is not in the catalog. Nothing is written then.
     IncompleteTableError
-        If the table does not have all rows of an experiment. Nothing is written then.
+        If rows of an experiment are missing. Nothing is written then.
     InputError
-        If a structure is not in the store's ontology, the table is not valid, its injection volume is not that of the
+        If a structure is not in the store's ontology, the table is not valid, its injection volume differs from the
         experiment list, or it would replace rows that may be newer. Nothing is written then.
     """
     _check(table, source)
@@ -183,7 +183,7 @@ def _report(
 
 
 def _root_volumes(table: UnionizeTable) -> dict[int, float]:
-    """Injection volume of each experiment in mm3, according to the rows of the root."""
+    """Injection volume of each experiment in mm3, from the rows of the root."""
     columns = table.columns
     rows = (
         (columns["structure_id"] == ROOT_STRUCTURE_ID)
@@ -196,7 +196,7 @@ def _root_volumes(table: UnionizeTable) -> dict[int, float]:
 def _check_volumes(
     measured: Mapping[int, float], listed_volumes: Mapping[int, float], source: str, *, replace: bool
 ) -> dict[int, str]:
-    """Compare injection volumes with those of the experiment list, and return what is overridden by experiment.
+    """Compare injection volumes with the experiment list; returns a remark for each overridden experiment.
 
     Raises
     ------
@@ -209,14 +209,14 @@ def _check_volumes(
         if listed_volume is None or same_injection_volume(volume, listed_volume):
             continue
         remark = (
-            f"the injection volume is {volume:.8g} mm3 by these rows, {listed_volume:.8g} mm3 by the experiment list"
+            f"the injection volume is {volume:.8g} mm3 in these rows, but {listed_volume:.8g} mm3 in the experiment "
+            "list"
         )
         if not replace:
             raise InputError(
                 f"{source}, experiment {experiment_id}: {remark}",
-                hint="The rows or the list are of another date: update the list (bsv-store sync experiments) or the "
-                f"table (bsv-store sync unionizes --refresh --ids {experiment_id}). "
-                "--replace (replace=True) stores the rows nevertheless.",
+                hint="One of them is outdated. Update the list (bsv-store sync experiments) or the table (bsv-store "
+                f"sync unionizes --refresh --ids {experiment_id}), or store the rows with --replace (replace=True).",
             )
         remarks[experiment_id] = remark
     return remarks
@@ -236,8 +236,8 @@ def _refuse_older(stored: Mapping[_Half, _Stored], upstream_date: date | None, s
         known = upstream_date is not None and old.upstream_date is not None
         raise InputError(
             f"{source}: the {part} rows of experiment {experiment_id} differ from those in the store, which are from "
-            f"{old.source}{dated}; {'they are not newer' if known else 'which are newer is not known'}",
-            hint="--replace (replace=True) replaces them, or --upstream-date, if their dates are known.",
+            f"{old.source}{dated}; {'they are not newer' if known else 'it is not known which are newer'}",
+            hint="Replace them with --replace (replace=True), or state the date of the file with --upstream-date.",
         )
 
 

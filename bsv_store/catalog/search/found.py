@@ -50,7 +50,7 @@ _ARGUMENTS = {
 def search_among(
     connection: Connection, experiment_ids: Collection[int], criteria: Mapping[str, Any]
 ) -> tuple[int, ...]:
-    """Those of the experiments, by ascending id, that meet the criteria, withdrawn and excluded ones included.
+    """The experiments that meet the criteria, ascending by id, including withdrawn and excluded ones.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """The signal of many experiments in many structures as arrays, read by the fastest path of each database.
 
-A missing row means 0 where Allen measures the structure and the store has all rows of an experiment outside the
-injection site, and NaN elsewhere.
+A missing row means 0 if Allen measures the structure and the store has all rows of the experiment outside the
+injection site; otherwise it means NaN.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def resolve_nonempty(connection: Connection, selection: Selection) -> tuple[int,
 
 
 def resolve_with_exclusions(connection: Connection, selection: Selection) -> tuple[tuple[int, ...], dict[int, str]]:
-    """`resolve_nonempty` and `excluded_from` in one: the names in the selection are looked up once.
+    """Combine `resolve_nonempty` and `excluded_from`, looking up the names in the selection only once.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def resolve_with_exclusions(connection: Connection, selection: Selection) -> tup
 
 
 def compile_with_exclusions(connection: Connection, selection: Selection) -> tuple[Select[int], dict[int, str]]:
-    """`compile_selection` and `excluded_from` in one: the names in the selection are looked up once.
+    """Combine `compile_selection` and `excluded_from`, looking up the names in the selection only once.
 
     Raises
     ------

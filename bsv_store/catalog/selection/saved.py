@@ -82,7 +82,7 @@ def find_selection(connection: Connection, name: str) -> SavedSelection:
     InputError
         If there is none; the hint suggests similar names.
     """
-    # An earlier saved selection must not be found because the row of the current one is lost.
+    # If the row of the current selection is lost, an earlier one must not be returned instead.
     seals.check_rows(connection, NamedSelection)
     base, at, number = name.partition("@")
     found = _current(connection, base) if not at else _numbered(connection, base, number)

@@ -78,8 +78,8 @@ class Selection:
         neither True nor False.
     min_injection_volume, max_injection_volume : float
         Limits of the injection volume in mm3, both included.
-        That of the experiment list; averages divide by that of the unionize rows, which is the same number unless only
-        one of the two was updated (``store.status().catalog.different_injection_volumes``).
+        Minimum injection volume in mm3, from the experiment list. Averages divide by that in the unionize rows; the two
+        are equal unless only one was updated (``store.status().catalog.different_injection_volumes``).
     box : ((float, float), (float, float), (float, float))
         Lowest and highest AP, DV and ML of the injection coordinate in um, both included. None instead of a pair leaves
         an axis unrestricted.

@@ -43,7 +43,7 @@ def experiments_table(connection: Connection, selection: Selection, *, missing: 
     """The selected experiments, one row each, ascending by id, with all columns of the view ``experiments``.
 
     Unknown values are missing: None in text columns, NaN in float ones, NA in Int64 and boolean ones. ``withdrawn`` is
-    plain bool. Experiments that may match by their targets, without a unionize table in the store, are reported.
+    plain bool. Experiments that may match by their targets, but have no unionize table in the store, are reported.
 
     Raises
     ------
@@ -82,7 +82,7 @@ class SelectionSummary:
     strains: tuple[tuple[str | None, int], ...]
     hemispheres: tuple[tuple[str | None, int], ...]
     excluded: Mapping[int, str]
-    """Experiments that the exclusion list removes from the selection, which are not counted: reason by id."""
+    """Reason by id of the experiments that the exclusion list removes from the selection; they are not counted."""
 
     def to_dict(self) -> dict[str, Any]:
         """The counts as plain lists, for JSON."""
@@ -140,10 +140,10 @@ def injection_volumes(connection: Connection, experiment_ids: Iterable[int]) -> 
 
 
 def list_injection_volumes(connection: Connection, experiment_ids: Iterable[int]) -> dict[int, float]:
-    """Injection volume in mm3 by experiment id, from the experiment list in force.
+    """Injection volume in mm3 by experiment id, from the current experiment list.
 
-    Lists of the current registration have the same number as the unionize rows (see `injection_volumes`). Experiments
-    that only a list of an older registration has, or whose list has no volume, are absent.
+    In lists of the current registration it equals that of the unionize rows (see `injection_volumes`). Experiments
+    without a volume, or from a list of an older registration only, are absent.
     """
     current = [name for name, row in EXPERIMENT_SOURCE_KINDS.items() if not row.is_historic]
     query = select(Experiment.id, Experiment.injection_volume).where(
@@ -172,7 +172,7 @@ def differing_injection_volumes(
 ) -> tuple[int, ...]:
     """Ids, ascending, of the experiments whose injection volume differs between the list and the unionize rows.
 
-    ``Selection(min_injection_volume=...)`` compares that of the list; normalization divides by that of the rows.
+    ``Selection(min_injection_volume=...)`` uses that of the list; normalization divides by that of the rows.
 
     Parameters
     ----------

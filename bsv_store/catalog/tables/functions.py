@@ -1,9 +1,9 @@
-"""The functions that SQL of users may call, and their calls in a statement for Postgres.
+"""The functions that user SQL may call, and how to find function calls in a statement for Postgres.
 
-Some functions of Postgres act on the server although a transaction is read-only: they end other connections, take locks
-that others wait for, or read files. Privileges alone do not prevent this, because ``set_config('role', ...)`` inside a
-query undoes ``SET ROLE``. Therefore only functions that compute from their arguments are allowed. SQLite tells which
-functions a statement calls; for Postgres they are found in the text.
+Some functions of Postgres have side effects even in a read-only transaction: they end other connections, take locks or
+read files. Privileges alone do not prevent this, because ``set_config('role', ...)`` inside a query undoes ``SET
+ROLE``. Therefore only functions that compute from their arguments are allowed. SQLite reports the functions that a
+statement calls; for Postgres, they are found by parsing its text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, get_args
 
 from bsv_store.errors import QueryError
 
-FUNCTIONS_HINT = "Queries are read-only: allowed functions only compute from their arguments, such as count or lower."
+FUNCTIONS_HINT = "Use only functions that compute from their arguments, such as count or lower."
 
 
 def _words(text: str) -> frozenset[str]:
@@ -52,7 +52,7 @@ ALLOWED: frozenset[str] = _words(
     generate_subscripts unnest version sqlite_version sqlite_source_id changes last_insert_rowid total_changes
     """
 )
-"""Names of functions, in lower case. Some exist on one of the databases only."""
+"""Names of allowed functions, in lower case. Some exist on only one of the databases."""
 
 # Types with arguments, as in numeric(10, 2), and as casts.
 _TYPES = _words(
@@ -81,7 +81,7 @@ class _Token(NamedTuple):
     text: str
 
 
-# As in the lexer of Postgres: all characters beyond ASCII are letters.
+# As in the lexer of Postgres, all non-ASCII characters are letters.
 _LETTER = r"A-Za-z_\u0080-\U0010ffff"
 _PIECE = re.compile(
     rf"""
@@ -103,7 +103,7 @@ _COMMENT_END = re.compile(r"/\*|\*/")
 
 
 def check_functions(statement: str) -> None:
-    """Check that a statement for Postgres calls allowed functions only. In doubt a name is taken for a function.
+    """Check that a statement for Postgres calls only allowed functions. Ambiguous names count as function calls.
 
     Raises
     ------
@@ -123,7 +123,7 @@ _OPEN, _CLOSE, _COMMA, _DOT = (_Token("sign", each) for each in "(),.")
 
 
 def _is_harmless(name: str, tokens: Sequence[_Token], place: int) -> bool:
-    """Whether the name at a place, which a parenthesis follows, is an allowed function or none."""
+    """Whether the name at a position, followed by a parenthesis, is an allowed function or not a function."""
     is_plain = tokens[place].kind == "name"
     before = tokens[place - 1] if place else None
     if before == _DOT:
@@ -160,7 +160,7 @@ def _names_columns(tokens: Sequence[_Token], place: int) -> bool:
 
 
 def _end_of_names(tokens: Sequence[_Token], opening: int) -> int | None:
-    """The place of the parenthesis that closes a list of plain names; None if it is another list."""
+    """The position of the parenthesis that closes a list of plain names; None if it is another kind of list."""
     for place in range(opening + 1, len(tokens), 2):
         after = tokens[place + 1] if place + 1 < len(tokens) else None
         if tokens[place].kind not in ("name", "quoted") or after not in (_COMMA, _CLOSE):
@@ -201,14 +201,14 @@ def _tokens(statement: str) -> Iterator[_Token]:
         elif kind in _KINDS:
             token = _Token(_KINDS[kind], piece[0])
             if before == "escaped" and token.kind == "string" and token.text.startswith("'"):
-                # On the next line, Postgres reads it with escapes too.
+                # Postgres interprets escapes in the continuation on the next line too.
                 raise QueryError("a string with escapes, E'...', cannot be continued", hint="Write it as one string.")
             yield token
             before = token.kind
 
 
 def _end_of_comment(statement: str, place: int) -> int:
-    """The end of a comment, which may contain others."""
+    """The end of a comment, which may contain nested comments."""
     depth = 1
     while depth:
         found = _COMMENT_END.search(statement, place)

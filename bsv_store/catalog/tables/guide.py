@@ -102,12 +102,13 @@ by prefix, use `structure_ancestor`.
 _POSTGRES = """\
 ## Other accounts and BI tools on Postgres
 
-`bsv-store db grant` creates a role that can read the catalog of this store and nothing else, and prints its name,
-`bsv_store_reader_` with the first digits of the store's id. `bsv-store sql` and `store.sql` then run queries as this
-role. Without it they run with the store's own account, but not as a superuser unless `--allow-superuser` is given.
+`bsv-store db grant` creates a role that can read the catalog of this store and nothing else, and prints its name:
+`bsv_store_reader_` followed by the first digits of the store's id. `bsv-store sql` and `store.sql` then run queries as
+this role. Without the role, queries run as the store's own account; if that is a superuser, they are refused unless
+`--allow-superuser` is given.
 
-To connect a BI tool (Metabase, Superset, Grafana, Tableau and the like), create an account for it on the server, and
-make it a member of the role:
+To connect a BI tool (such as Metabase, Superset, Grafana or Tableau), create an account for it on the server, and make
+it a member of the role:
 
 ```
 psql -c "CREATE ROLE bi_tool LOGIN PASSWORD '...' CONNECTION LIMIT 5"
@@ -116,9 +117,9 @@ psql -c "ALTER ROLE bi_tool SET default_transaction_read_only = on"
 bsv-store db grant bi_tool
 ```
 
-The tool connects to the store's database as `bi_tool`. The views and their columns have the descriptions below as
-comments, which most tools show. Tables and views that later versions of bsv-store add are readable too. To revoke the
-access: `DROP ROLE bi_tool`.
+The tool connects to the store's database as `bi_tool`. The descriptions below are stored as comments on the views and
+columns, and most tools show them. Tables and views added by later versions of bsv-store are readable too. To revoke the
+access, run `DROP ROLE bi_tool`.
 """
 
 _DATASETTE = """\

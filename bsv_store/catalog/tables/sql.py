@@ -1,11 +1,11 @@
-"""SQL queries of users: one read-only statement, with bound parameters and limits of rows, bytes and time.
+"""User SQL: one read-only statement, with bound parameters and limits on rows, bytes and time.
 
 The database refuses statements that would write. SQLite: a separate connection to the file opened read-only, with
 ``query_only`` on and an authorizer that allows reading only. Postgres: a separate connection with a read-only
 transaction that has its snapshot already (no statement can make it writable after that) and is always rolled back. The
 extended protocol accepts a single statement, and statements that return no rows are not executed, because COPY could
-write files. On both only known functions can be called; on Postgres the statement also runs as the reader role, if the
-store has one, and not as a superuser.
+write files. On both, only known functions can be called. On Postgres, the statement also runs as the reader role if
+there is one, and by default never as a superuser.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _READ_ONLY_HINT = "Queries are read-only: use one statement that returns rows, such as SELECT."
 
 MAX_BYTES = 1_000_000_000
-"""Default limit of the size of a result in memory."""
+"""Default limit on the size of a result in memory, in bytes."""
 
 # The largest timeout of Postgres, 24 days.
 _MAX_TIME_S = 2_000_000.0
@@ -87,9 +87,9 @@ def run_sql(
     time_limit_s : float
         Timeout in seconds.
     max_bytes : int
-        Maximum size of the result in memory.
+        Maximum size of the result in memory, in bytes.
     allow_superuser : bool
-        On Postgres, run the statement although the account is a superuser and the store has no reader role.
+        On Postgres, run the statement even if the account is a superuser and the store has no reader role.
 
     Raises
     ------
@@ -288,17 +288,17 @@ def _run_postgres(database: Database, query: _Query) -> _Result:
         limit = str(math.ceil(1000 * query.time_limit_s))
         connection.exec_driver_sql(
             "SELECT set_config('statement_timeout', %(limit)s, true),"
-            # Otherwise strings would end elsewhere than `check_functions` takes them to end.
+            # Required by `check_functions`, which must agree with the server on where strings end.
             " set_config('standard_conforming_strings', 'on', true)",
             {"limit": limit},
         )
         _become_reader(connection, query)
-        # As text, as on SQLite; their size as Python objects would be unknown.
+        # As text, as on SQLite, because their size as Python objects is unknown.
         for name in ("json", "jsonb"):
             driver.adapters.register_loader(name, TextLoader)
         try:
             names = _column_names(driver, statement, values)
-            # Closed before the connection is used again, which would wait for it forever.
+            # Close it first: using the connection while it is open would block forever.
             stream: Any = psycopg.RawCursor(driver).stream(statement, values)
             with closing(stream):
                 rows = _collected(stream, query)
@@ -313,21 +313,21 @@ def _run_postgres(database: Database, query: _Query) -> _Result:
 
 
 def _become_reader(connection: Connection, query: _Query) -> None:
-    """Continue as the reader role of the store, if this account may.
+    """Switch to the reader role of the store, if this account is a member.
 
     Raises
     ------
     QueryError
-        If the account is a superuser otherwise.
+        If the account cannot use the role and is a superuser.
     """
     role = usable_reader_role(connection)
     if role is not None:
         connection.exec_driver_sql(f"SET LOCAL ROLE {connection.dialect.identifier_preparer.quote(role)}")
     elif is_superuser(connection) and not query.allow_superuser:
         raise QueryError(
-            "the account of this store is a superuser of the database server, with which no queries are run",
-            hint="Create a role that can only read, which queries then use: bsv-store db grant\n"
-            "Or allow it for one query: --allow-superuser, allow_superuser=True.",
+            "the account of this store is a superuser of the database server; queries must not run as a superuser",
+            hint="Create a role that can only read: bsv-store db grant\n"
+            "Or allow it for one query: --allow-superuser (allow_superuser=True).",
         )
 
 
@@ -420,14 +420,14 @@ def _collected(rows: Iterable[Sequence[Any]], query: _Query) -> list[Sequence[An
         if size > query.max_bytes:
             raise QueryError(
                 f"the result is larger than {size_text(query.max_bytes)}",
-                hint=f"{_TOO_LARGE_HINT} Or allow more (--max-bytes, max_bytes=...).",
+                hint=f"{_TOO_LARGE_HINT} Or increase --max-bytes (max_bytes=...).",
             )
         found.append(row)
     return found
 
 
 def _size(value: Any) -> int:
-    # Arrays of Postgres are lists, maybe nested.
+    # Arrays of Postgres are lists, possibly nested.
     return sys.getsizeof(value) + (sum(map(_size, value)) if isinstance(value, list) else 0)
 
 

@@ -67,7 +67,7 @@ class SnapshotInfo:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CatalogStatus:
-    """The content of a store; ``print()`` shows a short summary.
+    """The content of a store. ``print()`` shows a short summary.
 
     Attributes
     ----------
@@ -76,14 +76,14 @@ class CatalogStatus:
     experiments_with_unionizes : int
         Experiments with at least one half of their unionize table.
     different_injection_volumes : tuple of int
-        Experiments whose injection volume differs between the experiment list (by which selections select) and the
-        unionize rows (by which averages are normalized).
+        Experiments whose injection volume differs between the experiment list (used by selections) and the unionize
+        rows (used to normalize averages).
     volumes : tuple of VolumeCount
     annotations : tuple of AnnotationInfo
         Finest first.
     datasets, dataset_versions : int
     unchecked_versions : int
-        Versions that were imported and not computed again in this store with the same result.
+        Number of imported versions that were not recomputed in this store with the same result.
     latest_snapshots : tuple of SnapshotInfo
         The current snapshot of each kind of content, most recently stored first.
     """

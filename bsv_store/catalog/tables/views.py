@@ -75,8 +75,8 @@ _EXPERIMENTS = _described(
         (
             "injected_hemisphere",
             "text",
-            "left or right: the hemisphere with the larger part of the injection, by hemisphere_source; "
-            "null = unknown, as for the retina",
+            "left or right: the hemisphere with the larger part of the injection, according to "
+            "hemisphere_source; null = unknown, as for the retina",
         ),
         (
             "hemisphere_source",
@@ -88,13 +88,13 @@ _EXPERIMENTS = _described(
         (
             "bilateral",
             "boolean",
-            "The other hemisphere has at least 1 % of the injection, from the two volumes; null = unknown",
+            "The other hemisphere has at least 1 % of the injection volume; null = unknown",
         ),
         (
             "projection_volume",
             "float",
-            "Projection volume outside the injection site, mm3, both hemispheres: from Allen's list (sum), or else "
-            "from the unionize rows of the root; null = neither is in the store",
+            "Projection volume outside the injection site, mm3, both hemispheres: from Allen's list (sum), "
+            "otherwise from the unionize rows of the root; null = neither is in the store",
         ),
         ("withdrawn", "boolean", "Not in the current list: the newest API list, or else the newest CSV export"),
     ),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bsv_store.averaging.inputs import Inputs
     from bsv_store.datasets.version import DatasetVersion
 
-# Changes that a summary lists.
+# Maximum number of changes listed in a summary.
 _LISTED = 10
 
 

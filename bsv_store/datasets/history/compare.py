@@ -65,7 +65,7 @@ class VoxelDifference:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class VersionDiff:
-    """The differences between two versions; ``print()`` shows a short summary.
+    """The differences between two versions. ``print()`` shows a short summary.
 
     Attributes
     ----------

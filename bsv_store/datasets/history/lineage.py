@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.volumes.library import VolumeFile
 
-# Volumes that a summary lists.
+# Maximum number of volumes listed in a summary.
 _LISTED = 10
 
 VolumeState = Literal["in the store", "replaced", "not in the store"]
@@ -67,7 +67,7 @@ class SnapshotSource:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Lineage:
-    """The lineage of a version; ``print()`` shows a short summary.
+    """The lineage of a version. ``print()`` shows a short summary.
 
     Attributes
     ----------

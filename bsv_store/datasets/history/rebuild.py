@@ -135,12 +135,12 @@ def rebuild_version(
 
 
 def compared(version: DatasetVersion, result: EncodedResult, state: FileState | None = None) -> NewCheck:
-    """The comparison of a version with a result that was computed from its inputs.
+    """Compare a version with a result recomputed from its inputs.
 
     Parameters
     ----------
     state : {'intact', 'damaged'}, optional
-        Of the version's file; by default the file is checked.
+        State of the version's file; by default the file is checked.
     """
     import h5py
 
@@ -162,7 +162,7 @@ def compared(version: DatasetVersion, result: EncodedResult, state: FileState | 
 
 
 def difference(first: h5py.File, second: h5py.File, groups: int, grid: Grid) -> tuple[float, int]:
-    """The largest difference of a mean between two open result files, and the number of voxels that differ."""
+    """The largest difference of the means in two open result files, and the number of voxels that differ."""
     largest, voxels = 0.0, 0
     for number in range(groups):
         found = voxel_difference(GroupPlanes(first, number), GroupPlanes(second, number), grid)
@@ -171,7 +171,7 @@ def difference(first: h5py.File, second: h5py.File, groups: int, grid: Grid) -> 
 
 
 def failed_check(error: MissingDataError | DamagedInputsError, state: FileState) -> NewCheck:
-    """The check that could not be made because inputs are missing or damaged."""
+    """The record of a check that was impossible because inputs are missing or damaged."""
     if isinstance(error, MissingDataError):
         return NewCheck(software=software(), outcome="inputs missing", file_state=state, note=error.message)
     # The message would name a path on this machine.

@@ -34,7 +34,7 @@ class StaleReport:
     is_stale : bool
         Whether the recipe would now have a different result, or none.
     state : {'current', 'stale', 'inputs missing'}
-        'inputs missing': the version was imported, and the store does not have the data to tell.
+        'inputs missing' if the version was imported and the store does not have the data to compare it with.
     standing : DatasetStanding or None
         Whether it was computed here or imported, and whether an imported one was checked; None if it cannot be read.
     members : MemberChanges
@@ -118,7 +118,7 @@ def _report(connection: Connection, version: DatasetVersion) -> StaleReport:
 
 
 def _missing(connection: Connection, version: DatasetVersion) -> str | None:
-    """What the store does not have of the inputs of a version; None if it has all."""
+    """Description of the inputs of a version that are missing from the store; None if there are none."""
     try:
         gather_inputs(connection, replace(version.recipe, missing="error"))
     except MissingDataError as error:

@@ -1,4 +1,4 @@
-"""The parts of a result file beside the arrays of statistics: attributes, axes, groups, members and inputs."""
+"""The parts of a result file other than the arrays of statistics: attributes, axes, groups, members and inputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def software() -> str:
-    """Versions of all software that determines the bytes of a result."""
+    """Versions of all software that affects the bytes of a result."""
     import platform
 
     import h5py
@@ -46,7 +46,7 @@ def write_description(file: h5py.File, inputs: Inputs | RecordedInputs) -> None:
         "frame": FRAME,
         "orientation": ORIENTATION,
         "axis_order": "group ap dv ml",
-        # Without a time, so that the same inputs give the same bytes; the catalog has the time.
+        # Contains no time, so that the same inputs give the same bytes; the catalog records the time.
         "history": f"bsv-store {__version__}: averaged (algorithm version {ALGORITHM_VERSION}) from the volumes that "
         "the variable inputs lists",
         "recipe": recipe.to_json(),
@@ -70,7 +70,7 @@ def write_axes(file: h5py.File, grid: Grid, labels: Sequence[str]) -> None:
 
 
 def write_labels(file: h5py.File, labels: Sequence[str]) -> None:
-    """Write the labels of the groups as strings, and as characters padded with NUL, which every netCDF reader knows."""
+    """Write the group labels as strings, and as NUL-padded character arrays, which all netCDF readers support."""
     groups = _write_text(file, "group", labels, "label of the group")
     groups.make_scale("group")
     encoded = [label.encode() for label in labels]
@@ -84,7 +84,7 @@ def write_labels(file: h5py.File, labels: Sequence[str]) -> None:
 
 
 def write_groups(file: h5py.File, inputs: Inputs | RecordedInputs) -> list[str]:
-    """Write the facts about the groups; returns the names of the variables."""
+    """Write the variables that describe the groups; returns their names."""
     names = ["group_label", "group_n"]
     groups, scale = inputs.groups, file["group"]
     counts = file.create_dataset("group_n", data=np.array([group.n for group in groups], "<i8"))
@@ -122,7 +122,7 @@ def write_members(file: h5py.File, inputs: Inputs | RecordedInputs) -> None:
     columns = sorted((each for each in MEMBER_COLUMNS if each.in_file), key=lambda each: each.field == "reason")
     for dataset in [_write_member_column(file, column, ordered) for column in columns]:
         dataset.dims[0].attach_scale(scale)
-    # So that xarray takes only the statistics for data: it cannot average texts.
+    # xarray then treats only the statistics as data; it cannot average strings.
     file.attrs["coordinates"] = " ".join(["inputs", *(f"member_{column.name}" for column in columns)])
 
 
@@ -144,7 +144,7 @@ _MEMBER_DTYPES: Mapping[str, tuple[str, float]] = {"Int64": ("<i4", -1), "Float6
 
 def write_inputs(file: h5py.File, inputs: Inputs | RecordedInputs) -> None:
     """Write recipe and inputs as canonical JSON."""
-    # An array of one text: xarray would attach a scalar to every array, and repeat it in each row of a table.
+    # An array of one string: xarray would attach a scalar to every array, and repeat it in each row of a table.
     dataset = _write_text(
         file, "inputs", [inputs.to_json()], "recipe and inputs as canonical JSON; its SHA-256 is the fingerprint"
     )
@@ -158,7 +158,7 @@ def read_inputs(file: h5py.File) -> str:
 
 
 def _write_dimension(file: h5py.File, name: str, size: int) -> h5py.Dataset:
-    """Write a dimension without coordinate values, marked as the netCDF library does."""
+    """Write a dimension without coordinate values, in the form that the netCDF library uses."""
     dimension = file.create_dataset(name, data=np.zeros(size, ">f4"))
     dimension.make_scale(f"This is a netCDF dimension but not a netCDF variable.{size:10}")
     return dimension
@@ -173,7 +173,7 @@ def _write_text(file: h5py.File, name: str, values: Sequence[str], long_name: st
 
 
 def describe_variable(dataset: h5py.Dataset, **attributes: str | None) -> None:
-    """Set attributes of a variable; those that are None are left out."""
+    """Set attributes of a variable, except those that are None."""
     for name, value in attributes.items():
         if value is not None:
             dataset.attrs[name] = value

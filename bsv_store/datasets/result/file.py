@@ -12,10 +12,10 @@ and 10 um in a temporary file. Layout::
                                                               member_left_out_reason (member)
     inputs (document)              canonical JSON of recipe and inputs; its SHA-256 is the fingerprint
 
-The variables of groups are CF auxiliary coordinates of the statistics; those of members, and the inputs, are
-coordinates by the attribute of the file. Texts are strings of variable length. GNU Octave
-cannot read those; ``group_label`` has the labels as characters. (Strings of fixed length are not better: HDF5 has them,
-but netCDF does not, h5netcdf reads them as bytes, and R's ncdf4 crashes.)
+The variables of groups are CF auxiliary coordinates of the statistics. Those of members, and the inputs, are listed in
+the attribute ``coordinates`` of the file. Text is stored as variable-length strings. GNU Octave cannot read these, so
+``group_label`` contains the labels as character arrays. (Fixed-length strings are not an alternative: netCDF does not
+have them, h5netcdf reads them as bytes, and R's ncdf4 crashes.)
 
 Compression is gzip level 1 without the shuffle filter. For averages of real volumes this is smaller (27 % of the raw
 size, with the filter 32 %) and faster, since mostly runs of zeros are compressed.

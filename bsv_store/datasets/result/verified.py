@@ -1,7 +1,7 @@
-"""Reading parts of result files: the whole file is checked once per process, after that what is read of it.
+"""Read parts of result files. The whole file is verified once per process; afterwards each block that is read.
 
-The checksum of a chunk detects flipped bits, but not a replaced or rewritten file, a lost chunk, or two that have
-changed places. Hashing the file detects all, and takes about a second per gigabyte. It is therefore done again only if
+The checksum of a chunk detects flipped bits, but not a replaced or rewritten file, a lost chunk, or two swapped chunks.
+Hashing the file detects all of these, but takes about a second per gigabyte. It is therefore repeated only if
 the file's inode, size, modification time or change time has changed. A failing disk does not change these, so the
 hashes of the file's blocks are kept in memory, and each block that is read is compared with its hash.
 """
@@ -56,7 +56,7 @@ _hashed: dict[_Identity, HashedFile] = {}
 
 @contextmanager
 def unchanged(path: Path, *, size_bytes: int, file_sha256: str, what: str) -> Iterator[HashedFile]:
-    """A ``with`` statement in which the file is the published one; its hashes, for `read_part`.
+    """Context manager that verifies that the file is the published one; yields its hashes, for `read_part`.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def unchanged(path: Path, *, size_bytes: int, file_sha256: str, what: str) -> It
 def read_part(
     path: Path, name: str, key: tuple[Any, ...], *, hashed: HashedFile, size_bytes: int, what: str
 ) -> NDArray[Any]:
-    """A part of an array of a result file, without reading the rest. Every byte that is read is checked.
+    """Read a part of an array of a result file without reading the rest. Every byte that is read is verified.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def read_part(
 class _CheckedFile(io.RawIOBase):
     """A file for HDF5 to read from, each block of which is compared with its hash.
 
-    A damaged block is no exception, since the HDF5 library would have to handle it; `is_damaged` tells afterwards.
+    A damaged block does not raise, because the HDF5 library would have to handle the exception; it sets `is_damaged`.
     """
 
     def __init__(self, file: BinaryIO, size_bytes: int, blocks: tuple[int, ...]) -> None:
@@ -127,7 +127,7 @@ class _CheckedFile(io.RawIOBase):
         self._size_bytes = size_bytes
         self._hashes = blocks
         self._at = 0
-        # The block that was read last, since HDF5 reads the structure of a file in small pieces.
+        # The last block is cached, because HDF5 reads the structure of a file in small pieces.
         self._number = -1
         self._block = b""
         self.is_damaged = False

@@ -124,7 +124,7 @@ def write_bundle(version: VersionSource, path: Path) -> None:
 
 
 def read_bundle(path: Path, temporary: Path) -> Bundle:
-    """The content of a bundle, every part of it checked; see `bsv_store.datasets.share.bundle_schema`.
+    """The content of a bundle, with every part checked; see `bsv_store.datasets.share.bundle_schema`.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def read_bundle(path: Path, temporary: Path) -> Bundle:
     return _checked(path, manifest, temporary)
 
 
-# What the zip and JSON readers raise on damaged files.
+# The exceptions of the zip and JSON readers on damaged files.
 _UNREADABLE = (
     OSError,
     zipfile.BadZipFile,
@@ -219,7 +219,7 @@ def _other_release(software: str) -> str:
     if software.split(",")[0] == here:
         return EXPORT_HINT
     return (
-        f"It was computed with {software.split(',')[0]}, this is {here}. Compute the average again with this release, "
+        f"It was computed with {software.split(',')[0]}, this is {here}. Recompute the average with this release, "
         "or open the result.nc in the bundle with xarray or h5py."
     )
 
@@ -230,7 +230,7 @@ def _verified(path: Path, manifest: Mapping[str, Any], file: h5py.File) -> tuple
     if fingerprint_of(text) != manifest["fingerprint"]:
         raise FormatError(f"the inputs in {path} do not match its fingerprint", hint=EXPORT_HINT)
     if inputs.algorithm_version != manifest["algorithm_version"]:
-        raise FormatError(f"{path} has two different algorithm versions", hint=EXPORT_HINT)
+        raise FormatError(f"the algorithm versions in the manifest and the inputs of {path} differ", hint=EXPORT_HINT)
     check_structure(file, inputs, path)
     content_sha256 = content_hash(file, inputs.recipe.statistics)
     if content_sha256 != manifest["content_sha256"]:

@@ -62,7 +62,7 @@ def import_bundle(
     FrameError
         If its coordinates are in another frame.
     NotReproducibleError
-        If the store has the inputs, and the result computed from them differs. Nothing is stored then.
+        If the store has the inputs, and recomputing the result from them gives a different one. Nothing is stored then.
     UnknownExperimentError
         If the catalog does not have experiments of the version.
     NoSpaceError, ReadOnlyStoreError, StoreError
@@ -71,7 +71,7 @@ def import_bundle(
     source = checked_path("path", path)
     while True:
         with contextlib.suppress(VanishedError), _temporary(database, files) as temporary:
-            # If the result vanished, the bundle still has it.
+            # If the result has been deleted, the bundle still contains it.
             bundle = read_bundle(source, temporary)
             target = bundle.name if name is None else check_name(name)
             existing = _existing(database, files, bundle, target)
@@ -138,7 +138,7 @@ def _check(
     executor: Executor | None,
     workers: int | None,
 ) -> NewCheck:
-    """The outcome of computing the result again, if this store has the inputs.
+    """The outcome of recomputing the result, if this store has the inputs.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def _check(
     """
     recorded = bundle.inputs
     if recorded.algorithm_version != ALGORITHM_VERSION:
-        note = f"computed with version {recorded.algorithm_version} of the algorithm; this release has another one"
+        note = f"computed with version {recorded.algorithm_version} of the algorithm; this release uses another one"
         return NewCheck(software=software(), outcome="inputs missing", file_state="intact", note=note)
     try:
         with database.reading() as connection:
@@ -175,9 +175,9 @@ def _not_reproducible(source: Path, bundle: Bundle, result: EncodedResult) -> No
     ):
         largest, voxels = difference(theirs, ours, groups, grid)
     return NotReproducibleError(
-        f"the result in {source} is not reproducible: computed from the same inputs in this store, the mean differs in "
-        f"{voxels:,} voxels, by up to {largest:g}",
-        hint="The bundle was changed or damaged, or its software computes otherwise. Nothing was imported. Compute the "
+        f"the result in {source} is not reproducible: recomputed from the same inputs in this store, the mean differs "
+        f"in {voxels:,} voxels, by up to {largest:g}",
+        hint="Nothing was imported. The bundle was damaged or changed, or computed by different software. Compute the "
         "average here: bsv-store aggregate",
     )
 

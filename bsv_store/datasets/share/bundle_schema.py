@@ -1,7 +1,7 @@
 """The schema of bundles: what the manifest, the zip archive and the result file may contain.
 
-The expected structure of the result file is not written down a second time: the recorded inputs are decoded, an empty
-result file is created for them as for any average, and the two are compared. Sizes are compared before content is read.
+The expected structure of the result file is not defined separately: the recorded inputs are decoded, an empty result
+file is created for them as for any average, and the two are compared. Sizes are compared before content is read.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _TYPES: Mapping[str, type] = {
 }
 _SHA256 = re.compile("[0-9a-f]{64}")
 _MAX_TEXT = 1_000
-# Before the first release; clocks of other machines may be some hours ahead.
+# The lower bound is before the first release; clocks of other machines may be some hours ahead.
 _EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 _CLOCK_SLACK = timedelta(days=1)
 # Deflate, byte shuffle and Fletcher32.
@@ -62,7 +62,7 @@ _FILTERS = {1, 2, 3}
 
 
 def check_archive(archive: zipfile.ZipFile, path: Path) -> None:
-    """Check the names, kinds and sizes of the files in a bundle, before one of them is read.
+    """Check the names, kinds and sizes of the files in a bundle before reading any of them.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def check_archive(archive: zipfile.ZipFile, path: Path) -> None:
             if unexpected
             else f"it does not contain {listed(missing)}"
             if missing
-            else "a file occurs twice in it"
+            else "it contains a file twice"
         )
         raise FormatError(f"{path} is not a readable bundle: {problem}", hint=EXPORT_HINT)
     for each in found:
@@ -90,12 +90,12 @@ def check_archive(archive: zipfile.ZipFile, path: Path) -> None:
         raise FormatError(f"{path} is not a valid bundle: its {MANIFEST} or another text is too large")
     result = archive.getinfo(RESULT)
     if result.compress_type != zipfile.ZIP_STORED or result.file_size != result.compress_size:
-        # Compressed, a small bundle could fill the disk.
+        # A small compressed bundle could fill the disk.
         raise FormatError(f"{path} is not a valid bundle: its {RESULT} is compressed", hint=EXPORT_HINT)
 
 
 def check_manifest(value: Any, path: Path, *, version: int) -> dict[str, Any]:
-    """The manifest of a bundle, every value checked; ``created_at`` as an aware time.
+    """The manifest of a bundle, with every value checked; ``created_at`` is an aware datetime.
 
     Raises
     ------
@@ -133,7 +133,9 @@ def _past_time(text: str, path: Path) -> datetime:
     except (ValueError, OverflowError) as error:
         raise FormatError(f"{path} is not a valid bundle: created_at is {shown(text)}: {error}") from error
     if not _EARLIEST <= found <= datetime.now(UTC) + _CLOCK_SLACK:
-        raise FormatError(f"{path} is not a valid bundle: created_at is {shown(text)}, which cannot be true")
+        raise FormatError(
+            f"{path} is not a valid bundle: created_at must be between {_EARLIEST:%Y} and now, got {shown(text)}"
+        )
     return found
 
 
@@ -150,14 +152,14 @@ def read_inputs(file: h5py.File, path: Path) -> tuple[str, RecordedInputs]:
     frame = file.attrs.get("frame")
     if frame != FRAME:
         raise FrameError(
-            f"{path} is in the frame {shown(frame)}, this store is in {FRAME}",
-            hint="Frames cannot be mixed: use another store.",
+            f"the coordinate frame of {path} must be {FRAME}, got {shown(frame)}",
+            hint="Import the bundle into a store with the same coordinate frame.",
         )
     dataset = _dataset(file, "inputs", path)
     _check_storage(dataset, "inputs", path)
     # Files of earlier versions have a scalar.
     if dataset.shape not in ((), (1,)) or _text_type(dataset) is None:
-        raise _wrong(path, "inputs is not a single text")
+        raise _wrong(path, "inputs must be a single string")
     if dataset.id.get_storage_size() > _INPUTS_BYTES:
         raise _wrong(path, "inputs is too large")
     text = recorded_text(file)
@@ -183,7 +185,7 @@ def check_structure(file: h5py.File, inputs: RecordedInputs, path: Path) -> None
             if not np.array_equal(file.attrs.get(name), model.attrs[name]):
                 raise _wrong(path, f"its attribute {name} is {shown(file.attrs.get(name))}")
         if file.attrs.get("algorithm_version") != inputs.algorithm_version:
-            raise _wrong(path, "it has two different algorithm versions")
+            raise _wrong(path, "its algorithm version differs from that of the inputs")
         for name in model:
             _check_dataset(_dataset(file, name, path), model[name], name, path, is_array=name in STATISTICS)
 
@@ -191,15 +193,15 @@ def check_structure(file: h5py.File, inputs: RecordedInputs, path: Path) -> None
 def _check_dataset(found: h5py.Dataset, expected: h5py.Dataset, name: str, path: Path, *, is_array: bool) -> None:
     _check_storage(found, name, path)
     if found.shape != expected.shape:
-        raise _wrong(path, f"{name} has the shape {found.shape}, not {expected.shape}")
+        raise _wrong(path, f"the shape of {name} must be {expected.shape}, got {found.shape}")
     if found.dtype != expected.dtype or _text_type(found) != _text_type(expected):
-        raise _wrong(path, f"{name} has the type {found.dtype}, not {expected.dtype}")
+        raise _wrong(path, f"the dtype of {name} must be {expected.dtype}, got {found.dtype}")
     if found.maxshape != expected.maxshape or found.chunks != expected.chunks:
-        raise _wrong(path, f"{name} is stored in chunks of {found.chunks}, not {expected.chunks}")
+        raise _wrong(path, f"the chunks of {name} must be {expected.chunks}, got {found.chunks}")
     for attribute in ("units", "_FillValue"):
         one, other = found.attrs.get(attribute), expected.attrs.get(attribute)
         if not (one is other is None or np.array_equal(one, other, equal_nan=attribute == "_FillValue")):
-            raise _wrong(path, f"{attribute} of {name} is {shown(one)}, not {shown(other)}")
+            raise _wrong(path, f"{attribute} of {name} must be {shown(other)}, got {shown(one)}")
     if is_array or name == "inputs":
         return
     one, other = _values(found), _values(expected)
@@ -208,7 +210,7 @@ def _check_dataset(found: h5py.Dataset, expected: h5py.Dataset, name: str, path:
 
 
 def check_values(file: h5py.File, inputs: RecordedInputs, path: Path) -> None:
-    """Check that every value of every array is possible.
+    """Check that all values in all arrays are possible.
 
     Raises
     ------
@@ -223,7 +225,7 @@ def check_values(file: h5py.File, inputs: RecordedInputs, path: Path) -> None:
                 block = dataset[group.number, slab : slab + dataset.chunks[1]]
                 if row.is_count:
                     if int(block.max()) > group.n:
-                        raise _wrong(path, f"{name} of group {group.number} counts more experiments than it has")
+                        raise _wrong(path, f"{name} of group {group.number} is larger than its number of experiments")
                 elif np.isinf(block).any():
                     raise _wrong(path, f"{name} of group {group.number} has infinite values")
                 elif not may_be_negative and (block < 0).any():
@@ -231,7 +233,7 @@ def check_values(file: h5py.File, inputs: RecordedInputs, path: Path) -> None:
 
 
 def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
-    """An array of the file itself: not a group, and not a link to another file."""
+    """An array in the file itself, not a group or a link to another file."""
     import h5py
 
     if not isinstance(file.get(name, getlink=True), h5py.HardLink) or file.get(name, getclass=True) is not h5py.Dataset:
@@ -240,11 +242,11 @@ def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
 
 
 def _check_storage(dataset: h5py.Dataset, name: str, path: Path) -> None:
-    """Refuse data in other files, and filters that this package does not write."""
+    """Check that data are not in other files, and have only filters that this package writes."""
     properties = dataset.id.get_create_plist()
     filters = {properties.get_filter(number)[0] for number in range(properties.get_nfilters())}
     if dataset.is_virtual or dataset.external or not filters <= _FILTERS:
-        raise _wrong(path, f"{name} is not stored as bsv-store stores it")
+        raise _wrong(path, f"{name} has a storage layout or filter that bsv-store does not write")
 
 
 def _text_type(dataset: h5py.Dataset) -> tuple[str, int | None] | None:
@@ -256,7 +258,7 @@ def _text_type(dataset: h5py.Dataset) -> tuple[str, int | None] | None:
 
 def _values(dataset: h5py.Dataset) -> Any:
     text = _text_type(dataset)
-    # Texts of fixed length are compared as bytes.
+    # Fixed-length strings are compared as bytes.
     is_variable = text is not None and text[1] is None
     return np.asarray(dataset.asstr()[()] if is_variable else dataset[()])
 

@@ -59,7 +59,7 @@ class Citation:
     ----------
     ref, fingerprint, content_sha256 : str
     origin : str or None
-        A warning that the version was imported and not computed again in this store; None otherwise.
+        A warning that the version was imported and not recomputed in this store; None otherwise.
     methods, acknowledgement : str
         Drafts in complete sentences.
     bibtex : str
@@ -87,7 +87,7 @@ class Citation:
 
 
 def citation_of(version: VersionSource, *, annotation: str | None = None) -> Citation:
-    """A draft of how to cite a version; ``annotation`` names that of its means over structures."""
+    """Draft citation of a version. ``annotation`` is the name of the annotation used for means over structures."""
     ids = tuple(member.experiment_id for member in version.experiments if member.group is not None)
     return Citation(
         version.ref,
@@ -106,8 +106,7 @@ def _origin(version: VersionSource) -> str | None:
     if version.origin.can_answer:
         return None
     return (
-        f"{version.ref} was {version.origin}. Compute it again before you cite it: "
-        f"bsv-store dataset rebuild {version.ref}"
+        f"{version.ref} was {version.origin}. Recompute it before you cite it: bsv-store dataset rebuild {version.ref}"
     )
 
 
@@ -128,7 +127,7 @@ def _methods(version: VersionSource, count: int, annotation: str | None) -> str:
     if version.left_out:
         sentences.append(f"{_further(len(version.left_out))} left out.")
     if annotation is not None:
-        sentences.append(f"Means over structures are according to an annotation: {annotation}.")
+        sentences.append(f"Means over structures were computed with the annotation {annotation}.")
     rules = "".join(f" {sentence}" for sentence in sentences if sentence)
     return (
         f"Volumes of {VOLUME_KINDS[recipe.kind].words} at {recipe.spacing_um} um in the {FRAME} of "

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class VersionExport:
-    """A version to write, and options of image formats.
+    """A version to export, with options of image formats.
 
     Attributes
     ----------
     version : VersionSource
     group : int or None
-        Number of the only group to write; None writes all.
+        Number of the single group to write; None writes all groups.
     like_allen : bool
         See `Image`.
     """
@@ -59,13 +59,13 @@ def export_groups(
     path = checked_path("target", target)
     chosen = checked_format(path, VERSION_FORMATS, options={"like_allen": like_allen, "group": True})
     ending = len(chosen.ending)
-    # Viewers recognize OME-Zarr by the whole of `.ome.zarr`.
+    # Viewers recognize OME-Zarr by the complete ending `.ome.zarr`.
     if path.name[:-ending].lower().endswith(".ome"):
         ending += len(".ome")
     stem, suffix = path.name[:-ending], path.name[-ending:]
     width = len(str(len(version.groups) - 1))
     paths = [path.with_name(f"{stem}-group{each.number:0{width}}{suffix}") for each in version.groups]
-    # Checked before the first is written.
+    # All targets are checked before the first one is written.
     for each in paths:
         check_target(each, overwrite=overwrite, marker=chosen.marker)
     for group, each in zip(version.groups, paths, strict=True):

@@ -20,13 +20,13 @@ _SLAB_BYTES = 1 << 24
 
 @contextmanager
 def mean_image(version: VersionSource, *, group: int | None = None, like_allen: bool = False) -> Iterator[Image]:
-    """The mean as an image that can be read inside the block.
+    """Context manager that yields the mean as an image, which can be read inside the block.
 
     Parameters
     ----------
     version : VersionSource
     group : int, optional
-        Number of the only group of a three-dimensional image; by default all groups along a fourth axis.
+        Number of the group, for a three-dimensional image; by default all groups along a fourth axis.
     like_allen : bool
         See `Image`.
 

@@ -58,11 +58,11 @@ def _base(url: str | None, variable: str, default: str, *, what: str) -> str:
         # Not shown, and not chained: the address is recorded as the source of everything downloaded from it.
         raise InputError(
             f"{problem} contains a user name or password, which every user of the store could read",
-            hint=f"Leave them out. If the server needs a password, set {NETRC_VARIABLE} to the path of a netrc file.",
+            hint=f"Remove them. If the server requires a password, set {NETRC_VARIABLE} to the path of a netrc file.",
         )
     if not _is_base(chosen):
         raise InputError(
-            f"{problem}, {shown(_without_query(chosen))}, is not a valid http or https address",
+            f"{problem} must be an http or https address, got {shown(_without_query(chosen))}",
             hint=f"For example {default}. It must not have a query.",
         )
     return chosen.rstrip("/")
@@ -74,7 +74,7 @@ def _is_base(address: str) -> bool:
         return False
     try:
         parts = urlsplit(address)
-        # Raises if a part of the name is too long.
+        # Raises if a label of the host name is too long.
         name = (parts.hostname or "").encode("idna")
         # Accessing the port validates it.
         return parts.scheme in ("http", "https") and bool(name) and parts.port != 0

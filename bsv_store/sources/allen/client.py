@@ -60,7 +60,7 @@ class Reply(Generic[T]):
     ----------
     value : T
     source : str
-        The address it came from, after redirects; for several pages, that of the first.
+        The final address, after redirects; for several pages, that of the first page.
     size_bytes : int
         Length of all bodies.
     """
@@ -101,8 +101,8 @@ class AllenClient:
 
     Notes
     -----
-    Proxies and trusted certificates are taken from the environment, passwords only from the file that the variable
-    ``BSV_STORE_NETRC`` names. Redirects are followed to the same host, or between Allen's hosts.
+    Proxies and trusted certificates are taken from the environment, passwords only from the file named by the variable
+    ``BSV_STORE_NETRC``. Redirects are followed to the same host, or between Allen's hosts.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Connections that another thread can shut down: at the deadline of an exchange, or when the user interrupts.
+"""Connections that another thread can shut down: at the deadline of a request, or if the user interrupts.
 
-Socket timeouts limit the time between two packets only: a server that sends one byte of a header, a chunk size or a
-trailer at a time can hold a thread for days. A timer therefore shuts the socket down at the deadline.
+Socket timeouts limit only the time between two packets: a server that sends headers, chunk sizes or trailers byte by
+byte could block a thread for days. A timer therefore shuts down the socket at the deadline.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-# The timer shuts down again after this time: at the deadline, the thread may be about to open its connection.
+# The timer shuts down again after this time, because the thread may open a connection just after the deadline.
 _REPEAT_S = 0.1
 
 
@@ -35,7 +35,7 @@ class Connections:
             self._threads[connection] = threading.get_ident()
 
     def abort(self, thread: int | None = None) -> None:
-        """Shut down all connections, or those of one thread: threads that read from them get an error at once."""
+        """Shut down all connections, or those of one thread. Threads that read from them get an error immediately."""
         with self._lock:
             for connection, owner in self._threads.items():
                 if thread in (None, owner):
@@ -43,7 +43,7 @@ class Connections:
 
     @contextlib.contextmanager
     def limited(self, seconds: float) -> Iterator[None]:
-        """Shut down the connections of the current thread if the block takes longer than this."""
+        """Shut down the connections of the current thread if the block takes longer than this many seconds."""
         ended = threading.Event()
         timer = threading.Thread(
             target=self._abort_after, args=(seconds, ended, threading.get_ident()), name="bsv-store-timer", daemon=True
@@ -53,7 +53,7 @@ class Connections:
             yield
         finally:
             ended.set()
-            # Afterwards the thread's connections may serve another exchange.
+            # After that, the thread may use its connections for another request.
             timer.join()
 
     def _abort_after(self, seconds: float, ended: threading.Event, thread: int) -> None:
@@ -85,7 +85,7 @@ class AbortableAdapter(HTTPAdapter):
 def _pool_classes(connections: Connections) -> dict[str, type[HTTPConnectionPool]]:
     class Plain(HTTPConnection):
         def connect(self) -> None:
-            # Before connecting, since a proxy already answers while the connection is being made.
+            # Registered before connecting, because a proxy may respond while the connection is being established.
             connections.add(self)
             super().connect()
 

@@ -1,4 +1,4 @@
-"""What a request takes from the environment: the proxy, certificates, and a password only where one was asked for."""
+"""Settings from the environment: proxies, certificates, and passwords for the configured hosts."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def proxies(url: str) -> dict[str, str]:
-    """The proxies that the environment names for an address (``https_proxy``, ``no_proxy`` and so on)."""
+    """The proxies for an address, from the environment (``https_proxy``, ``no_proxy`` and so on)."""
     from requests.utils import get_environ_proxies
 
     return dict(get_environ_proxies(url, no_proxy=None))
 
 
 def certificates() -> str | bool:
-    """The file or folder of trusted certificates that the environment names; True means those of certifi."""
+    """The file or folder of trusted certificates, from the environment; True means those of certifi."""
     return next((os.environ[name] for name in _CERTIFICATE_VARIABLES if os.environ.get(name)), True)
 
 
 def logins(urls: list[str]) -> dict[str, tuple[str, str]]:
-    """User name and password for hosts, from the file that ``BSV_STORE_NETRC`` names; empty if it is not set.
+    """User names and passwords by host, from the file named by ``BSV_STORE_NETRC``; empty if it is not set.
 
-    The entry ``default`` of the file is never used, and neither is ``~/.netrc`` unless the variable names it.
+    The entry ``default`` of the file is never used. ``~/.netrc`` is used only if the variable names it.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def logins(urls: list[str]) -> dict[str, tuple[str, str]]:
     Returns
     -------
     dict
-        For each name and port, as in the addresses.
+        User name and password by host and port, as written in the addresses.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def logins(urls: list[str]) -> dict[str, tuple[str, str]]:
     except (OSError, ValueError) as error:
         problem = getattr(error, "strerror", None) or "it is not a text file"
     if problem is not None:
-        # Not chained to the cause, which may quote a password.
+        # Not chained, because the message of the cause may contain a password.
         raise InputError(f"{shown(name)} (from {NETRC_VARIABLE}) cannot be read: {problem}", hint=_FORM_HINT)
     found = {}
     for url in urls:

@@ -1,4 +1,4 @@
-"""Decompression of a response body in pieces of bounded size, however much the body expands."""
+"""Decompress a response body in blocks of bounded size, regardless of its compression ratio."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class BodyDecoder:
     Raises
     ------
     ValueError
-        If the encoding is another one, which was not asked for.
+        If the encoding is another one, which was not requested.
     """
 
     def __init__(self, encoding: str) -> None:
@@ -30,12 +30,12 @@ class BodyDecoder:
         self._inflater = None if name == "identity" else zlib.decompressobj(_GZIP_OR_ZLIB)
 
     def blocks(self, data: bytes) -> Iterator[bytes]:
-        """The decoded content of received bytes, at most a MiB at a time.
+        """Decode received bytes, in blocks of at most 1 MiB.
 
         Raises
         ------
         zlib.error
-            If they are damaged.
+            If the bytes are damaged.
         """
         if self._inflater is None:
             yield data
@@ -50,5 +50,5 @@ class BodyDecoder:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the bytes so far are a complete body, as far as the encoding tells."""
+        """Whether the bytes received so far are a complete body; always True without compression."""
         return self._inflater is None or self._inflater.eof

@@ -1,4 +1,4 @@
-"""Plain words for the errors of requests and urllib3, whose own texts show internal objects."""
+"""Readable messages for errors of requests and urllib3, whose own messages show internal objects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def unreachable_reason(error: BaseException, host: str) -> str | None:
-    """Why there is no connection to a host, in plain words; None if the error came later."""
+    """The reason why a host cannot be reached; None if the error occurred after connecting."""
     import ssl
 
     import requests
@@ -38,7 +38,7 @@ def unreachable_reason(error: BaseException, host: str) -> str | None:
 
 
 def network_reason(error: BaseException) -> str:
-    """Why a transfer failed, in plain words."""
+    """The reason why a transfer failed."""
     import requests
     import urllib3.exceptions
 
@@ -55,12 +55,12 @@ def network_reason(error: BaseException) -> str:
 
 
 def _system_words(causes: list[BaseException]) -> str | None:
-    """The operating system's words for an error, such as "Connection refused"."""
+    """The operating system's message for an error, such as "Connection refused"."""
     return next((each.strerror for each in reversed(causes) if isinstance(each, OSError) and each.strerror), None)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and those that it wraps, outermost first: requests and urllib3 wrap them in several ways."""
+    """An error and the errors it wraps, outermost first; requests and urllib3 wrap them in several ways."""
     waiting, seen = [error], set[int]()
     while waiting:
         current = waiting.pop(0)

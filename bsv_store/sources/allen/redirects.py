@@ -1,6 +1,6 @@
-"""Which redirects are followed: few, to the same host or between Allen's hosts, and never from https to http.
+"""Redirects: followed only to the same host or between Allen's hosts, and never from https to http.
 
-A redirect elsewhere is refused, because the address is recorded as the source of the data.
+Other redirects are refused, because the address is recorded as the source of the data.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _MAX_LENGTH = 4096
 
 
 class RedirectError(Exception):
-    """A redirect that is not followed. The message says why."""
+    """A redirect that is not followed. The message states the reason."""
 
 
 def redirect_target(url: str, status: int, headers: Mapping[str, str]) -> str | None:
-    """The address that a response refers to; None if it is not a redirect.
+    """The address that a response redirects to; None if it is not a redirect.
 
     Parameters
     ----------
@@ -30,12 +30,12 @@ def redirect_target(url: str, status: int, headers: Mapping[str, str]) -> str | 
         The requested address.
     status : int
     headers : mapping of str to str
-        Of the response; case-insensitive.
+        Headers of the response; case-insensitive.
 
     Raises
     ------
     RedirectError
-        If the target is not a valid address, or not one to which a redirect is followed.
+        If the target is not a valid address, or redirects to it are not followed.
     """
     location = headers.get("Location")
     if status not in _STATUSES or location is None:

@@ -5,8 +5,8 @@ data. A body that its reader refuses is retried once, because the network may ha
 again, the object itself is invalid. Not retried: 404, other 4xx, redirects that are not followed, bodies above the
 limit, the deadline, and a host that never responded and has refused several connections in a row.
 
-The body of a redirect is not read, and bodies are decompressed in pieces, so that memory stays bounded. One deadline
-holds for everything: connections, headers, redirects, bodies and trailers.
+The body of a redirect is not read, and other bodies are decompressed in blocks, so that memory is bounded. One deadline
+applies to the whole request: connections, headers, redirects, bodies and trailers.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _MAX_BACKOFF_S = 8.0
 _MAX_PAUSE_S = 120.0
 _TRANSIENT = frozenset((408, 425, 429))
 _ABSENT = frozenset((404, 410))
-# A host that has not responded yet is given up after this many failed connections of all threads, and for this time.
+# If a host has never responded, it is not tried again after this many failed connections of all threads, for this time.
 _MAX_CONNECTION_FAILURES = 3
 _GIVEN_UP_S = 30.0
 
@@ -147,7 +147,7 @@ class Transfer:
     policy : RetryPolicy
     user_agent : str
     logins : mapping of str to (str, str)
-        User name and password for hosts.
+        User name and password by host.
     clock : Clock
     """
 
@@ -176,16 +176,16 @@ class Transfer:
         self._given_up: dict[str, tuple[float, str]] = {}
 
     def get(self, request: Request, read: Callable[[BinaryIO], T]) -> tuple[T, str]:
-        """Get an object, and return the result of ``read`` and the address it came from, after redirects.
+        """Get an object; returns the result of ``read`` and the final address, after redirects.
 
-        ``read`` is called with the body at its start.
+        ``read`` is called with the body, positioned at its start.
 
         Raises
         ------
         NotFoundUpstreamError
             If the server does not have the object.
         UnreachableUpstreamError
-            If there is no connection to the server.
+            If the server cannot be reached.
         UpstreamError
             If the transfer fails, or ``read`` refuses the body. The message names the object and the address.
         NoSpaceError
@@ -305,7 +305,7 @@ class Transfer:
             raise self._unreachable(state, reason)
 
     def _note_unreachable(self, state: _State, host: str, reason: str, cause: Exception) -> None:
-        """Raise if there is no point in another attempt."""
+        """Raise if the host must not be tried again."""
         with self._lock:
             if host in self._reached:
                 return
@@ -322,7 +322,7 @@ class Transfer:
         status = response.status_code
         if status in (200, 206):
             return
-        # The phrase may be any text of the server's.
+        # The reason phrase is arbitrary text from the server.
         phrase = shown(response.reason or "").strip("'")
         reason = f"the server responded with {status} {phrase}".rstrip()
         if status in _ABSENT:
@@ -359,8 +359,8 @@ class Transfer:
                     body.write(block)
                     if body.size > request.limit_bytes:
                         raise UpstreamError(
-                            state.message(f"the body is longer than {request.limit_bytes} bytes"),
-                            hint="This is not the expected object: check the address of the API.",
+                            state.message(f"the body must be at most {request.limit_bytes} bytes"),
+                            hint="It is probably not the requested object. Check the address of the API.",
                         )
                 request.on_bytes(len(data))
                 self._check_deadline(state)
@@ -374,7 +374,7 @@ class Transfer:
         if body.is_short():
             raise _RetryError(f"the body ends after {body.size} of {body.total} bytes")
         if not decoder.is_complete:
-            raise _RetryError(f"the compressed body is cut off after {body.size} bytes")
+            raise _RetryError(f"the compressed body is truncated after {body.size} bytes")
 
     def _read(self, state: _State, read: Callable[[BinaryIO], T]) -> T:
         sink = state.request.sink
@@ -424,16 +424,16 @@ class Transfer:
 
 
 def _plain_session(user_agent: str) -> requests.Session:
-    """A session that takes nothing from the environment by itself, and leaves redirects to its caller."""
+    """A session that ignores the environment and does not follow redirects."""
     import requests
 
     class Session(requests.Session):
         def get_redirect_target(self, resp: requests.Response) -> str | None:
-            # Otherwise requests reads the body of a redirect into memory, even if it is not to follow it.
+            # Otherwise requests reads the body of a redirect into memory, even if it does not follow it.
             return None
 
     session = Session()
-    # True would send an entry of ~/.netrc, also its default one, to any host.
+    # True would send entries of ~/.netrc to any host, including the default entry.
     session.trust_env = False
     session.verify = credentials.certificates()
     session.headers["User-Agent"] = user_agent
@@ -455,7 +455,7 @@ class _State:
         what, url = self.request.what, self.request.url
         start = reason if reason.startswith(what) else f"{what}: {reason}"
         redirected = f", redirected to {self.source}" if self.source not in ("", url) else ""
-        return f"{start}; asked {url}{redirected} {'once' if self.attempts == 1 else f'{self.attempts} times'}"
+        return f"{start}; requested {url}{redirected} {'once' if self.attempts == 1 else f'{self.attempts} times'}"
 
 
 def _digest(sink: BinaryIO) -> int:

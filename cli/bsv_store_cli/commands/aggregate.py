@@ -185,6 +185,6 @@ def _accept(reports: Sequence[UnionizeSyncReport | FetchReport], missing: Missin
     absent = sum(len(report.reasons) for report in reports)
     if absent and missing == "error":
         raise UpstreamError(
-            f"nothing was averaged: {absent} volumes or tables could not be fetched",
+            f"nothing was averaged: {absent} volumes or tables could not be downloaded",
             hint="Run the same command again later, or leave these experiments out: --missing leave-out.",
         )

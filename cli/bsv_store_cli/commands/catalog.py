@@ -105,10 +105,11 @@ def diff(old: int, new: int, output_format: str) -> None:
 @catalog.command()
 @format_option
 def verify(output_format: str) -> None:
-    """Check that all rows that enter results are as they were stored.
+    """Check all rows that enter results for damage.
 
-    Every such row has a seal, a hash that was written with it. Averages check the seals of what they read; this checks
-    all. The exit code is 1 if anything differs, is missing, or was added by another program. No file is opened.
+    Each of these rows has a seal, a hash that was stored together with it. Averages check the seals of the rows that
+    they read; this command checks all rows. The exit code is 1 if rows were changed, are missing, or were added by
+    another program. Files of volumes and datasets are not opened.
     """
     with opened_store() as store, progress_bar() as progress:
         found = store.catalog.verify(progress=progress)

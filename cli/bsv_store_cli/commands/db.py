@@ -14,7 +14,7 @@ from bsv_store_cli.session import store_folder
 
 @click.group(cls=Group)
 def db() -> None:
-    """Show or upgrade the schema of the store's database; let other accounts read it."""
+    """Show or upgrade the database schema; grant read access on Postgres."""
 
 
 @db.command()
@@ -28,10 +28,10 @@ def current() -> None:
 
 @db.command()
 def upgrade() -> None:
-    """Upgrade the schema, in one transaction.
+    """Upgrade the database schema, in one transaction.
 
-    Then the hashes of the blocks of volumes of 25 and 10 um are computed where they are not recorded yet, which reads
-    these files once. If this is interrupted, run the command again.
+    Afterwards, block hashes that are not yet recorded are computed for volumes at 25 and 10 um, which reads these files
+    once. If this is interrupted, run the command again.
     """
     from bsv_store.progress import NO_PROGRESS
     from bsv_store.store.opening import upgrade_store
@@ -41,21 +41,21 @@ def upgrade() -> None:
     before, after = report.before, report.after
     note(f"The schema is already at revision {after}." if before == after else f"Upgraded from {before} to {after}.")
     if report.hashed:
-        note(f"Recorded the hashes of the blocks of {number_of(report.hashed, 'volume')}.")
+        note(f"Recorded the block hashes of {number_of(report.hashed, 'volume')}.")
     if report.damaged:
         for path in report.damaged:
             note(f"damaged or missing: {path}")
-        note(f"Fetch {'it' if len(report.damaged) == 1 else 'them'} again with `bsv-store fetch --refresh`.")
+        note(f"Fetch {'it' if len(report.damaged) == 1 else 'them'} again: `bsv-store fetch --refresh`.")
         click.get_current_context().exit(1)
 
 
 @db.command()
 @click.argument("accounts", nargs=-1, metavar="[ACCOUNT]...")
 def grant(accounts: tuple[str, ...]) -> None:
-    """Let accounts of the Postgres server read the catalog.
+    """Grant accounts of the Postgres server read access to the catalog.
 
-    Creates a role that can read the catalog of this store and nothing else, and makes the accounts members of it.
-    `bsv-store sql` runs queries as this role. Without ACCOUNT only the store's own account becomes a member.
+    Creates a role that can only read the catalog of this store, and makes the accounts members of it. `bsv-store sql`
+    runs queries as this role. The store's own account always becomes a member.
     """
     from bsv_store.store.opening import grant_reading
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     metavar="N",
     default=4,
     show_default=True,
-    help="Number of simultaneous downloads; at most 16, which all runs on the store share.",
+    help="Number of simultaneous downloads. At most 16, shared by all runs on the store.",
 )
 @LIMIT
 @DRY_RUN

@@ -40,7 +40,7 @@ def ingest() -> None:
     "--upstream-date",
     type=click.DateTime(["%Y-%m-%d"]),
     metavar="YYYY-MM-DD",
-    help="Date of the ontology.  [default: the date in the file's name, else older than all with a date]",
+    help="Date of the ontology.  [default: the date in the file's name, else older than all ontologies with a date]",
 )
 @ALLOW_SHRINKING
 @format_option
@@ -78,7 +78,8 @@ def experiments(
     """Store an experiment list.
 
     Known formats: ApiConnectivity JSON (as AllenSDK's experiments.json), the source search's JSON, the web site's CSV;
-    also compressed with gzip. A list that seems to be a part is refused; on a terminal you are asked.
+    optionally compressed with gzip. A list that seems to be incomplete is refused; on a terminal, the command asks
+    first.
     """
     day: date | None = upstream_date.date() if upstream_date else None
     _ingest(
@@ -95,21 +96,22 @@ def experiments(
     "--upstream-date",
     type=click.DateTime(["%Y-%m-%d"]),
     metavar="YYYY-MM-DD",
-    help="Date of the tables.  [default: the date in the file's name, else not known]",
+    help="Date of the tables.  [default: the date in the file's name, else unknown]",
 )
 @click.option(
     "--replace",
     is_flag=True,
-    help="Replace tables that may be newer, and store rows that contradict the list's injection volume.",
+    help="Replace tables that may be newer; store rows whose injection volume differs from the experiment list.",
 )
 @format_option
 def unionizes(files: tuple[Path, ...], upstream_date: datetime | None, replace: bool, output_format: str) -> None:
     """Store projection structure unionize tables.
 
     Known formats: replies of the API, AllenSDK's structure_unionizes.csv, Brain Street View's
-    injectionSummary_all.json; also compressed with gzip. The columns added, changed and unchanged count experiments.
+    injectionSummary_all.json; optionally compressed with gzip. The columns added, changed and unchanged count
+    experiments.
 
-    Incomplete tables are refused. A table in the store is replaced only by one with a later date, or with --replace.
+    Incomplete tables are refused. A stored table is replaced only by one with a later date, or with --replace.
     """
     day: date | None = upstream_date.date() if upstream_date else None
     _ingest(files, lambda store, file: store.ingest_unionizes(file, upstream_date=day, replace=replace), output_format)
@@ -147,7 +149,7 @@ def _ingest(
     *,
     allowing_parts: Callable[[Store, Path], IngestReport] | None = None,
 ) -> None:
-    """Ingest files; on a terminal, ask about those that seem to be parts of a list."""
+    """Ingest files; on a terminal, ask about lists that seem to be incomplete."""
     _ingest_each(
         files,
         lambda store, file: (str(file), ingest_one(store, file)),
@@ -181,7 +183,7 @@ def _ingest_each(
                         refused.append(error)
                     if progress is not None:
                         progress.advance()
-            # Not while the bar is drawn, which would hide the question.
+            # Asked after the progress bar is closed, which would hide the question.
             for file, part in parts:
                 if ingest_part is not None and confirmed(f"{part.message}.", "Store it as complete?"):
                     done.append(ingest_part(store, file))

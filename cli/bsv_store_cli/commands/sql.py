@@ -46,10 +46,10 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 @click.option(
     "--allow-superuser",
     is_flag=True,
-    help="Run the query as a superuser of the Postgres server, if the store has no reader role (see `db grant`).",
+    help="Allow the query to run as a Postgres superuser, if the store has no reader role (see `db grant`).",
 )
 @click.option("--schema", is_flag=True, help="Print the views and tables with their columns (Markdown) instead.")
-@limit_and_format_options(10_000, "Maximum number of rows.")
+@limit_and_format_options(10_000, "Maximum number of rows to return.")
 def sql(
     query: str | None,
     parameters: tuple[str, ...],

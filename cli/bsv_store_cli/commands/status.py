@@ -104,8 +104,8 @@ def _print_for_people(state: StoreStatus) -> None:
     if catalog.different_injection_volumes:
         note(
             f"The injection volumes of {number_of(len(catalog.different_injection_volumes), 'experiment')} differ "
-            "between the experiment list, by which selections\n"
-            "select, and the unionize rows, by which averages are normalized: "
+            "between the experiment list\n"
+            "(used by selections) and the unionize rows (used to normalize averages): "
             f"{listed_ids(catalog.different_injection_volumes)}."
         )
     if not catalog.experiments:

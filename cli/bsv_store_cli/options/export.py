@@ -12,7 +12,7 @@ from bsv_store.formats.table import FileFormat
 like_allen_option = click.option(
     "--like-allen",
     is_flag=True,
-    help="Give an .nrrd file the directions of Allen's files, which are not the true ones, so that it lies on them.",
+    help="Write the same directions as Allen's files to an .nrrd file, so that viewers align it with these files.",
 )
 
 

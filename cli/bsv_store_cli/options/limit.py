@@ -1,4 +1,4 @@
-"""The option ``--limit``: tables for reading are short by default, CSV and JSON for programs are whole."""
+"""The option ``--limit``: by default, tables are limited, and CSV and JSON output is complete."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def default_limit(table_limit: int, output_format: str) -> int | None:
-    """The limit of an output for which none is given."""
+    """The limit if the option is not given."""
     return table_limit if output_format == "table" else None
 
 
 def limit_and_format_options(table_limit: int, words: str) -> Callable[[_Command], _Command]:
-    """Add ``--limit`` and ``--format``; without ``--limit``, only a table is limited.
+    """Add ``--limit`` and ``--format``. By default only tables are limited.
 
     Parameters
     ----------
     table_limit : int
-        Limit of a table by default.
+        Default limit of a table.
     words : str
-        Help text of the option.
+        Help text of ``--limit``.
     """
 
     def fill_in(context: click.Context, _parameter: click.Parameter, value: int | None) -> int | None:
@@ -37,7 +37,7 @@ def limit_and_format_options(table_limit: int, words: str) -> Callable[[_Command
         type=click.IntRange(1),
         metavar="N",
         callback=fill_in,
-        help=f"{words}  [default: {table_limit:,} in a table, all in CSV and JSON]",
+        help=f"{words}  [default: {table_limit:,} for tables, no limit for CSV and JSON]",
     )
 
     def decorate(command: _Command) -> _Command:

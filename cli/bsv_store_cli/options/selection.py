@@ -33,7 +33,7 @@ _HEADINGS: Mapping[Section, str] = {
 
 
 def id_list(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[int] | None:
-    """Ids: ``1,2,3``, or ``@FILE`` with a list of ids, JSON or a table with a column of ids; repeatable."""
+    """Ids: ``1,2,3``, or ``@FILE`` with a plain list, a JSON list or a table with a column of ids; repeatable."""
     if not value:
         return None
     from bsv_store.errors import InputError
@@ -54,19 +54,19 @@ def id_list(context: click.Context, parameter: click.Parameter, value: tuple[str
 
 
 def ids_argument(command: Command) -> Command:
-    """Add experiment ids as arguments, which may be ``@FILE``, to a command that gets them as ``experiment_ids``."""
+    """Add an argument for experiment ids, which may be ``@FILE``; the command receives ``experiment_ids``."""
     return click.argument(
         "experiment_ids", nargs=-1, required=True, callback=id_list, metavar="EXPERIMENT_ID|@FILE..."
     )(command)
 
 
 def id_argument(name: str) -> Callable[[Command], Command]:
-    """Add one experiment id as an argument."""
+    """Add an argument for one experiment id."""
 
     def one(context: click.Context, parameter: click.Parameter, value: str) -> int:
         ids = id_list(context, parameter, (value,)) or []
         if len(ids) != 1:
-            raise click.BadParameter(f"one id is needed, got {len(ids)}", context, parameter)
+            raise click.BadParameter(f"must be a single id, got {len(ids)} ids", context, parameter)
         return ids[0]
 
     return click.argument(name, callback=one, metavar="EXPERIMENT_ID")

@@ -125,7 +125,7 @@ def _print_csv(rows: Rows, names: Sequence[str]) -> None:
 
 
 def say(text: str) -> None:
-    """Write lines for reading to standard output, with escapes for characters that could control the terminal."""
+    """Write lines for the user to standard output, escaping characters that could control the terminal."""
     emit(printable(text, keep="\n"))
 
 

@@ -24,12 +24,12 @@ def note(text: str) -> None:
 
 
 def is_interactive() -> bool:
-    """Whether a user can be asked."""
+    """Whether a user can answer questions on a terminal."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def confirmed(problem: str, question: str) -> bool:
-    """Ask a question on standard error; False without asking if there is no terminal to answer it."""
+    """Ask a yes-or-no question on standard error; False if there is no terminal."""
     if not is_interactive():
         return False
     note(problem)

@@ -66,7 +66,7 @@ def print_ingested(reports: Sequence[tuple[str, IngestReport]], output_format: s
     names = (*_INGEST_COLUMNS[1:], *_REMARKABLE)
     rows = [{"source": source, **{name: getattr(report, name) for name in names}} for source, report in reports]
     table = [Column(name, name, count if name in _INGEST_COLUMNS[3:] else cell) for name in _INGEST_COLUMNS[1:]]
-    # The paths are long; the notes and the other formats have them whole.
+    # Paths are long; the notes and the other formats contain them in full.
     parts = 1 if len({Path(source).name for source, _ in reports}) == len(reports) else 2
     table.insert(0, Column("source", "source", lambda source: cell("/".join(Path(source).parts[-parts:]))))
     print_rows(rows, output_format, columns=(*_INGEST_COLUMNS, *_REMARKABLE), table=table)
@@ -91,7 +91,7 @@ def print_annotations(rows: Sequence[dict[str, Any]], output_format: str) -> Non
 
 
 def print_by_annotation(frame: pd.DataFrame, output_format: str, *, table: Sequence[Column]) -> None:
-    """Print a table by structure; a note names its annotation, in CSV and JSON a column of every row."""
+    """Print a table by structure. The annotation is named in a note, or in a column of CSV and JSON output."""
     name = frame.attrs["annotation"]
     rows = [{**row, "annotation": name} for row in frame_rows(frame)]
     print_rows(rows, output_format, columns=[*map(str, frame.columns), "annotation"], table=table)

@@ -72,17 +72,17 @@ class Column:
 
 
 def table_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, width: int | None = None) -> str:
-    """Headings, a rule and one line per row; a table that is too wide is made to fit.
+    """A table with headings, a rule and one line per row, fitted to a width.
 
-    Texts are folded first. If that is not enough, a table of few rows is transposed: one line per column. Others are
-    split into several tables of some of the columns, each with the first column.
+    If a table is too wide, long texts are wrapped first. If that is not enough, a table of few rows is transposed, with
+    one line per column. Others are split into several tables, each with the first and some of the other columns.
 
     Parameters
     ----------
     rows : sequence of mappings
     columns : sequence of Column
     width : int, optional
-        By default that of the terminal, or 80 where there is none.
+        By default that of the terminal, or 80 if there is none.
     """
     limit = shutil.get_terminal_size((80, 24)).columns if width is None else width
     shown = [column for column in columns if not column.optional or any(row.get(column.key) for row in rows)]
@@ -94,14 +94,14 @@ def table_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, 
     return "\n".join(table.fitted(limit))
 
 
-# Texts are not folded to less, nor into more lines; what remains is left out, and an ellipsis shows it.
+# Limits of wrapping; the rest of a text is replaced by an ellipsis.
 _NARROWEST = 12
 _MOST_LINES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The texts of a table, by column."""
+    """The cells of a table, by column."""
 
     headings: Sequence[str]
     cells: Sequence[Sequence[str]]
@@ -129,7 +129,7 @@ class _Table:
         return [max(map(_width, (head, *texts))) for head, texts in zip(self.headings, self.cells, strict=True)]
 
     def _narrowed(self, natural: Sequence[int], limit: int) -> list[int]:
-        """Widths with which the table fits if its texts are folded: the widest are narrowed first."""
+        """Widths with which the table fits if texts are wrapped; the widest columns are narrowed first."""
         widths = list(natural)
         foldable = [number for number, right in enumerate(self.right) if not right]
         excess = _total(widths) - limit
@@ -157,7 +157,7 @@ class _Table:
         )
 
     def _parts(self, limit: int) -> Iterator[_Table]:
-        """Tables of the first column and as many of the others as fit, at least one."""
+        """Tables of the first column and as many other columns as fit, at least one."""
         widths = self._widths()
         others = list(range(1, len(widths)))
         while others:
@@ -176,7 +176,7 @@ def _total(widths: Sequence[int]) -> int:
 
 
 def _row_lines(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> list[str]:
-    """The lines of a row; texts that are too wide are folded."""
+    """The lines of a row, with wrapped texts."""
     folded = [_folded(text, width) for text, width in zip(texts, widths, strict=True)]
     height = max(map(len, folded))
     return [
@@ -186,7 +186,7 @@ def _row_lines(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool
 
 
 def _folded(text: str, width: int) -> list[str]:
-    """The text in lines of a width, broken at blanks where that is possible."""
+    """The text wrapped to a width, at blanks if possible."""
     if _width(text) <= width:
         return [text]
     lines: list[str] = []
@@ -205,7 +205,7 @@ def _folded(text: str, width: int) -> list[str]:
 
 
 def _longest_start(text: str, width: int) -> int:
-    """The number of characters, at least one, that fit a width."""
+    """The number of characters that fit in a width, at least one."""
     used = 0
     for number, character in enumerate(text):
         used += _width(character)

@@ -140,7 +140,7 @@ def test_older_list_changes_nothing_and_is_kept(real_atlas: Database, real_lists
     assert current_experiments(real_atlas) == before
     assert report.records == 6
     assert report.remarks() == (
-        "The newer api list of 2020-11-01 stays current; this one is kept as history.",
+        "The newer api list of 2020-11-01 stays current; this one is stored as history.",
         "Added 6 records to the history.",
     )
 
@@ -444,7 +444,7 @@ def test_part_of_a_list_is_refused(small_atlas: Database) -> None:
     ingest_experiments(small_atlas, a_list(*everybody, day=date(2020, 1, 1)), source="all")
     part = a_list(*everybody[:100], day=date(2020, 2, 1))
 
-    with pytest.raises(IncompleteListError, match=r"does not have 200 of the 300[\s\S]*--allow-shrinking"):
+    with pytest.raises(IncompleteListError, match=r"200 of the 300[\s\S]*--allow-shrinking"):
         ingest_experiments(small_atlas, part, source="search.json")
     assert len(rows(small_atlas, "SELECT * FROM experiment WHERE withdrawn")) == 0
 
@@ -474,7 +474,7 @@ def test_a_csv_export_after_the_api_list_changes_nothing_current(
     assert (report.historic, report.unchanged, report.records) == (7, 2272, 2279)
     assert report.remarks() == (
         "Added 2,279 records to the history.",
-        "7 experiments that the current list does not have are in the history only, marked as withdrawn.",
+        "7 experiments are missing from the current list and only added to the history, as withdrawn.",
     )
 
 

@@ -136,7 +136,7 @@ def test_an_older_graph_is_history(catalog: Database, current: date | None, othe
     report = ingest_structures(catalog, renamed, source="old", upstream_date=other)
 
     assert (report.kind, report.added, report.changed, report.withdrawn) == ("older", 0, 0, 0)
-    assert "kept as history" in report.remarks()[0]
+    assert "stored as history" in report.remarks()[0]
     assert dump(catalog, *STRUCTURES) == before
     assert report.snapshot_id is not None
     assert ingest_structures(catalog, renamed, source="old", upstream_date=other).snapshot_id is None

@@ -165,16 +165,16 @@ def test_a_structure_without_pixels_is_not_missing(atlas: Store, saved: Any) -> 
 
 def test_a_table_that_contradicts_the_list_names_both_figures(atlas: Store, saved: Any) -> None:
     older = saved(scaled(0.9))
-    with pytest.raises(InputError, match=r"is 0\.18385099 mm3 by these rows, 0\.20427888 mm3 by the experiment list"):
+    with pytest.raises(InputError, match=r"is 0\.18385099 mm3 in these rows, but 0\.20427888 mm3 in the experiment"):
         atlas.ingest_unionizes(older)
     assert is_empty(atlas)
 
     report = atlas.ingest_unionizes(older, replace=True)
 
     assert report.different_volumes == (EXPERIMENT,)
-    assert f"by which averages are normalized: {EXPERIMENT}" in report.remarks()[0]
+    assert f"(used to normalize averages): {EXPERIMENT}" in report.remarks()[0]
     remark = atlas.sql("SELECT remark FROM unionize_coverage WHERE part = 'injection'")["remark"].item()
-    assert remark == "the injection volume is 0.18385099 mm3 by these rows, 0.20427888 mm3 by the experiment list"
+    assert remark == "the injection volume is 0.18385099 mm3 in these rows, but 0.20427888 mm3 in the experiment list"
     assert atlas.status().catalog.different_injection_volumes == (EXPERIMENT,)
 
 
@@ -195,7 +195,7 @@ def test_what_is_stored_stays_unless_it_is_known_to_be_older(atlas: Store, origi
     for name in ("changed.csv", "changed_2015-01.csv"):
         other = saved(change, name)
         with pytest.raises(
-            InputError, match=r"the projection rows .* differ .* structure_unionizes.csv; which are newer"
+            InputError, match=r"the projection rows .* differ .* structure_unionizes.csv; it is not known"
         ):
             atlas.ingest_unionizes(other)
     after = atlas.sql("SELECT * FROM unionize ORDER BY structure_id, hemisphere_id, is_injection")

@@ -36,7 +36,7 @@ class DatasetVersion(Base):
     __tablename__ = "dataset_version"
     __table_args__ = (
         UniqueConstraint("dataset_id", "number"),
-        # The migration restricts this index to rows whose imported_at is null, as that of exclusions.
+        # The migration restricts this index to rows where imported_at is null, as it does for exclusions.
         Index("uq_dataset_version_computed", "dataset_id", "fingerprint", unique=True),
     )
 

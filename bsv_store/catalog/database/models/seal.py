@@ -1,4 +1,4 @@
-"""Seals: hashes of the rows that enter results, so that a flipped bit or a lost row is noticed."""
+"""Seals: hashes of the rows that enter results, to detect flipped bits and lost rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bsv_store.catalog.database.models.base import Base
 
 
 class Seal(Base):
-    """The hash of one row of the catalog with the rows that belong to it. A row without seal was not stored by us."""
+    """The hash of a row of the catalog and its dependent rows. A row without a seal was added by another program."""
 
     __tablename__ = "seal"
     __table_args__ = {"sqlite_with_rowid": False}

@@ -46,9 +46,9 @@ class StoredVolume(Base):
 
 
 class VolumeBlockHashes(Base):
-    """The hashes of the blocks of a file of 25 or 10 um, by which a part of it is verified when it is read.
+    """The hashes of the blocks of a file at 25 or 10 um, used to verify each part that is read.
 
-    Without a row, the whole file is verified before a part of it is read.
+    If there is no row, the whole file is verified before a part of it is read.
     """
 
     __tablename__ = "volume_block_hashes"

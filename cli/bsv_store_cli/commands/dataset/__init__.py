@@ -91,13 +91,15 @@ def show(ref: str, members: bool, output_format: str) -> None:
 @REF
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
 @click.option("--group", metavar="NAME|N", help="Write only the mean of this group, as a 3-D image.")
-@click.option("--each-group", is_flag=True, help="Write the mean of each group to a file of its own: FILE-group0, ...")
+@click.option(
+    "--each-group", is_flag=True, help="Write the mean of each group to a separate file: FILE-group0, FILE-group1, ..."
+)
 @like_allen_option
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def export(ref: str, target: Path, group: str | None, each_group: bool, like_allen: bool, overwrite: bool) -> None:
     """Write a version to FILE."""
     if each_group and group is not None:
-        raise click.UsageError("--group and --each-group exclude each other")
+        raise click.UsageError("--group and --each-group cannot be combined")
     with opened_store() as store:
         version = store.dataset(ref)
         if each_group:

@@ -27,9 +27,9 @@ def import_(source: Path, name: str | None, trust: bool, workers: int, output_fo
     FILE is a bundle (.bsv.zip). Every part of it is checked. The version gets the next number of the dataset. If the
     store has the version already, nothing is imported.
 
-    If the store has the volumes of the version, it is computed again, and refused if the result differs. Otherwise it
-    is marked as "imported, not checked" until `dataset rebuild` has computed it again, and `aggregate` does not return
-    it.
+    If the store has the volumes of the version, the version is recomputed, and refused if the result differs.
+    Otherwise it is marked as "imported, not checked" until `dataset rebuild` recomputes it, and `aggregate` does not
+    return it.
     """
     with opened_store() as store, progress_bar() as progress:
         version = store.datasets.import_bundle(source, name=name, trust=trust, workers=workers, progress=progress)
@@ -37,6 +37,6 @@ def import_(source: Path, name: str | None, trust: bool, workers: int, output_fo
     note(f"{source} is {version.ref}.")
     if not version.origin.can_answer:
         note(
-            f"{version.ref} was not computed again here. When the store has its volumes: "
+            f"{version.ref} was not recomputed here. When the store has its volumes, run: "
             f"bsv-store dataset rebuild {version.ref}"
         )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def volume() -> None:
-    """Show, check or export volumes, mask structures, measure signal in them."""
+    """Show, check or export volumes; export masks of structures; measure signal in structures."""
 
 
 @volume.command()

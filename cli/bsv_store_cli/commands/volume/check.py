@@ -31,21 +31,24 @@ _TABLE = (
 
 @click.command(cls=SectionedCommand)
 @selection_options
-@click.option("--kind", "only_kind", type=RowChoice(VOLUME_KINDS), metavar="KIND", help="Only this kind of volume.")
+@click.option(
+    "--kind", "only_kind", type=RowChoice(VOLUME_KINDS), metavar="KIND", help="Check only volumes of this kind."
+)
 @click.option(
     "--spacing",
     "only_spacing_um",
     type=WordChoice([str(spacing) for spacing in SPACINGS_UM]),
     callback=lambda _context, _option, value: None if value is None else int(value),
-    help="Only volumes of this edge of a voxel, um.",
+    help="Check only volumes with this voxel edge, in um.",
 )
 @format_option
 def check(selection: Selection, only_kind: VolumeKind | None, only_spacing_um: int | None, output_format: str) -> None:
-    """Compare the stored volumes with what is known of their experiments.
+    """Compare stored volumes with the catalog and with each other.
 
-    Values, amount and side of the signal, distance from the injection coordinate, signal in large structures, and the
-    other volumes of the experiment; every byte of the files is verified. By default all volumes are checked, also those
-    of withdrawn and excluded experiments. The exit code is 1 if a volume has a problem; nothing is changed.
+    Checks the distribution of the values, the amount and hemisphere of the signal, its distance from the injection
+    coordinate, the signal in large structures, and the other volumes of the experiment. Every byte of the files is
+    verified. By default all volumes are checked, including those of withdrawn and excluded experiments. The exit code
+    is 1 if a volume has a problem; nothing is changed.
     """
     from bsv_store.catalog.selection.selection import Selection as AnySelection
 
