@@ -104,7 +104,7 @@ def test_tables_of_some_structures_are_refused_and_a_complete_one_follows(
         kept = {"root": [997], "TH": ids_of(atlas, "TH")}
     wanted = [identifier for ids in kept.values() for identifier in ids]
     partial = saved(lambda frame: frame[frame["structure_id"].isin(wanted)])
-    with pytest.raises(IncompleteTableError, match=rf"experiment {EXPERIMENT}: .*of 840 measured structures: .*grey"):
+    with pytest.raises(IncompleteTableError, match=rf"experiment {EXPERIMENT} .*of 840 measured structures: .*grey"):
         atlas.ingest_unionizes(partial)
     with pytest.raises(IncompleteTableError, match=r"are missing for \d+ of 840"):
         atlas.ingest_unionizes(partial, replace=True)
