@@ -845,7 +845,7 @@ DATASET_STANDINGS: Mapping[str, DatasetStandingRow] = _rows(
 # -- acquisition ------------------------------------------------------------------------------------------------------
 
 CacheLayout = Literal["bsv", "allensdk"]
-AnnotationOutcome = Literal["fetched", "recovered", "present", "added", "replaced"]
+AnnotationOutcome = Literal["fetched", "recovered", "checked", "present", "added", "replaced"]
 AnnotationOrigin = Literal["allen", "like_allen", "other", "unchecked"]
 
 CACHE_LAYOUTS: Mapping[str, WordRow[CacheLayout]] = _rows(
@@ -861,6 +861,7 @@ ANNOTATION_OUTCOMES: Mapping[str, WordRow[AnnotationOutcome]] = _rows(
     [
         WordRow("fetched", "fetched"),
         WordRow("recovered", "recovered from an interrupted run"),
+        WordRow("checked", "already present, now compared with Allen's"),
         WordRow("present", "already present"),
         WordRow("added", "added"),
         WordRow("replaced", "added in place of another one"),

@@ -46,7 +46,7 @@ class AnnotationReport:
     Attributes
     ----------
     spacing_um : int
-    outcome : {'fetched', 'recovered', 'present', 'added', 'replaced'}
+    outcome : {'fetched', 'recovered', 'checked', 'present', 'added', 'replaced'}
         See ``bsv_store.vocabulary.ANNOTATION_OUTCOMES``.
     structures : int
         Number of structures that the annotation assigns voxels to directly.
@@ -104,8 +104,10 @@ def sync_annotation(
 ) -> AnnotationReport:
     """Download the annotation of a spacing, unless the store has it.
 
-    It counts as present if it is recorded, was not derived from a finer one, and has a file of the recorded size. If
-    several processes request it at once, it is downloaded once. Missing coarser annotations are then derived.
+    It counts as present if it is recorded, was not derived from a finer one, and has a file of the recorded size. An
+    annotation that was stored before annotations were compared with Allen's is compared now, and downloaded again if it
+    is not valid. If several processes request it at once, it is downloaded once. Missing coarser annotations are then
+    derived.
 
     Parameters
     ----------
@@ -130,6 +132,7 @@ def sync_annotation(
     grid = Grid(spacing_um)
     with database.reading() as connection:
         known_ids = known_structure_ids(connection)
+        before = find_annotation(connection, spacing_um)
     task = AnnotationTask(database, files, client, known_ids, refresh=refresh)
     work = SharedWork(database, task, workers=1, progress=progress)
     outcome = work.run([grid.spacing_um])
@@ -143,7 +146,8 @@ def sync_annotation(
         )
     how: AnnotationOutcome = "present"
     if outcome.stored:
-        how = "recovered" if task.recovered else "fetched"
+        is_same = before is not None and before.path == stored.path
+        how = ("checked" if is_same else "recovered") if task.recovered else "fetched"
     derived = derive_annotations(database, files)
     return _report(
         stored,

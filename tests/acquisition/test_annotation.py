@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 from bsv_store.errors import (
     DamagedFileError,
@@ -91,6 +92,17 @@ def test_what_is_there_is_not_asked_for(catalog: Store, server: SyntheticServer)
     refreshed = catalog.sync_annotation(refresh=True, download_url=server.url)
     assert refreshed.outcome == "fetched"
     assert server.requests.total == 2
+    assert leftovers(catalog) == []
+
+
+def test_one_that_was_never_compared_is_compared_without_a_download(catalog: Store, server: SyntheticServer) -> None:
+    first = catalog.sync_annotation(download_url=server.url)
+    with catalog.database.writing() as connection:
+        connection.execute(text("UPDATE annotation SET origin = 'unchecked'"))
+    again = catalog.sync_annotation(download_url=server.url)
+    assert (again.outcome, again.origin, again.remarks) == ("checked", first.origin, first.remarks)
+    assert catalog.sync_annotation(download_url=server.url).outcome == "present"
+    assert server.requests.total == 1
     assert leftovers(catalog) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import socket
 import time
 from collections.abc import Collection, Sequence
@@ -94,9 +95,14 @@ class Failing(Task[int]):
     ],
 )
 def test_a_worker_that_is_ahead_of_its_run_begins_no_download_after_the_stop(
-    many: Store, error: UpstreamError, stop_at_failure: bool, asked: list[int]
+    many: Store, error: UpstreamError, stop_at_failure: bool, asked: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The objects that a worker has in its queue are not asked for until the run takes notice of the failures."""
+    """The run takes notice of failures only when the worker is through with all objects in its queue."""
+
+    def all_done(futures: Any, *, timeout: float, **_: Any) -> Any:
+        return concurrent.futures.wait(futures, timeout)
+
+    monkeypatch.setattr("bsv_store.acquisition.work.sharing.wait", all_done)
     task = Failing(error)
     outcome = SharedWork(many.database, task, workers=1, stop_at_failure=stop_at_failure).run(range(1, 21))
     assert task.asked == asked

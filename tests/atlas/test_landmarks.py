@@ -218,7 +218,7 @@ def test_coarser_annotations_follow_the_finer_one(synthetic: Store, tmp_path: Pa
     assert not (synthetic.path / frame["path"][0]).exists()
 
 
-def test_a_store_of_an_earlier_release_has_unchecked_annotations_until_they_are_stored_again(
+def test_a_store_of_an_earlier_release_has_unchecked_annotations_until_they_are_synchronized(
     synthetic: Store, tmp_path: Path
 ) -> None:
     from bsv_store.catalog.database import schema
@@ -230,8 +230,12 @@ def test_a_store_of_an_earlier_release_has_unchecked_annotations_until_they_are_
     assert synthetic.sql("SELECT spacing_um FROM annotation")["spacing_um"].tolist() == [50]
     schema.upgrade(synthetic.database)
     assert synthetic.sql("SELECT origin FROM annotation")["origin"].tolist() == ["unchecked"]
-    report = synthetic.ingest_annotation(path)
-    assert (report.outcome, report.origin, report.derived_um) == ("added", "other", (100,))
+    # Compared without a download.
+    report = synthetic.sync_annotation(spacing_um=50, download_url="http://127.0.0.1:9")
+    assert (report.outcome, report.origin, report.derived_um) == ("checked", "other", (100,))
+    assert "has other structures" in report.summary()
+    assert synthetic.sync_annotation(spacing_um=50, download_url="http://127.0.0.1:9").outcome == "present"
+    np.testing.assert_array_equal(synthetic.atlas.annotation(), ATLAS.annotation)
 
 
 def test_an_older_store_says_how_to_derive(synthetic: Store, tmp_path: Path) -> None:

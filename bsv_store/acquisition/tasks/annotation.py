@@ -91,7 +91,7 @@ class AnnotationTask(Task[AnnotationFile]):
     def present(self, spacings: Collection[int]) -> set[int]:
         """The spacings that are recorded and have a file of the recorded size; none if they are refreshed.
 
-        An annotation that was derived from a finer one does not count.
+        An annotation that was derived from a finer one does not count, nor one that was not compared with Allen's.
         """
         if self._refresh:
             return set()
@@ -100,11 +100,14 @@ class AnnotationTask(Task[AnnotationFile]):
         return {
             spacing
             for spacing, file in found.items()
-            if file is not None and file.derived_from_um is None and has_complete_file(self._files, file)
+            if file is not None
+            and file.derived_from_um is None
+            and file.origin != "unchecked"
+            and has_complete_file(self._files, file)
         }
 
     def download(self, spacings: Sequence[int], control: RunControl) -> AnnotationFile:
-        """Recover the annotation from an interrupted run, or else download, check and publish it."""
+        """Recover the annotation from an interrupted run or an older store, or else download, check and publish it."""
         (spacing_um,) = spacings
         try:
             if not self._refresh and (orphan := self._orphan(spacing_um)) is not None:
@@ -139,12 +142,13 @@ class AnnotationTask(Task[AnnotationFile]):
         if stored is not None and stored.derived_from_um is not None:
             stored = None
         recorded = None if stored is None else stored.array_sha256
-        orphan = recover_annotation(
-            self._files,
-            spacing_um,
-            lambda annotation, what: self._check(annotation, what).origin,
-            array_sha256=recorded,
-        )
+
+        def origin_of(annotation: Annotation, what: str) -> AnnotationOrigin:
+            checked = self._check(annotation, what)
+            self.remarks = checked.remarks
+            return checked.origin
+
+        orphan = recover_annotation(self._files, spacing_um, origin_of, array_sha256=recorded)
         if orphan is not None and stored is None and orphan.source != self._client.annotation_source(spacing_um):
             return None
         return orphan
