@@ -26,7 +26,13 @@ from bsv_store.progress import Progress, do_nothing
 from bsv_store.sources.allen import AllenClient
 from bsv_store.sources.caches import CCF_YEAR, annotation_year
 from bsv_store.text import listed, size_text
-from bsv_store.vocabulary import ANNOTATION_OUTCOMES, SPACINGS_UM, AnnotationOrigin, AnnotationOutcome
+from bsv_store.vocabulary import (
+    ANNOTATION_ORIGINS,
+    ANNOTATION_OUTCOMES,
+    SPACINGS_UM,
+    AnnotationOrigin,
+    AnnotationOutcome,
+)
 from bsv_store.volumes.annotation import (
     DERIVED_FROM,
     Annotation,
@@ -198,14 +204,14 @@ def ingest_annotation_file(
         stored = find_annotation(connection, annotation.grid.spacing_um)
     if _is_same(stored, annotation, checked.origin) and has_complete_file(files, stored):
         return _report(stored, "present", derived=derive_annotations(database, files))
-    _refuse_another(path, stored, annotation, replace=replace)
+    _refuse_another(path, stored, annotation, checked.origin, replace=replace)
     file = publish_annotation(files, annotation, source=path.name if source is None else source, origin=checked.origin)
     checkpoint("annotation:published")
     with database.writing() as connection:
         # Checked again under the lock: another process may have stored another annotation meanwhile.
         lock_annotations(connection)
         stored = find_annotation(connection, annotation.grid.spacing_um)
-        _refuse_another(path, stored, annotation, replace=replace)
+        _refuse_another(path, stored, annotation, checked.origin, replace=replace)
         replaced = record_annotation(connection, file)
     differs = stored is not None and stored.array_sha256 != annotation.array_sha256
     checkpoint("annotation:committed")
@@ -310,16 +316,21 @@ def _is_same(
     )
 
 
-def _refuse_another(path: Path, stored: AnnotationFile | None, annotation: Annotation, *, replace: bool) -> None:
-    if stored is None or replace or stored.derived_from_um is not None:
+def _refuse_another(
+    path: Path, stored: AnnotationFile | None, annotation: Annotation, origin: AnnotationOrigin, *, replace: bool
+) -> None:
+    """Refuse an annotation that differs from the stored one, unless that was derived from one trusted no more."""
+    if stored is None or replace or stored.array_sha256 == annotation.array_sha256:
         return
-    if stored.array_sha256 == annotation.array_sha256:
+    trust = list(ANNOTATION_ORIGINS)
+    if stored.derived_from_um is not None and trust.index(origin) <= trust.index(stored.origin):
         return
+    spacing_um = stored.grid.spacing_um
     raise InputError(
-        f"{path} differs from the annotation at {stored.grid.spacing_um} um in the store, which is from "
-        f"{stored.source} and was not changed",
-        hint="Replace it: `bsv-store ingest annotation --replace`; or download Allen's: "
-        "`bsv-store sync annotation --refresh`.",
+        f"{path} (origin: {origin}) differs from the annotation at {spacing_um} um in the store ({stored.name}, from "
+        f"{stored.source}); the stored annotation was kept",
+        hint=f"To use the file instead: `bsv-store ingest annotation --replace {path}`. To download Allen's: "
+        f"`bsv-store sync annotation --spacing {spacing_um} --refresh`.",
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bsv_store import Selection, Store
 from bsv_store.atlas.landmarks import identify
-from bsv_store.errors import FrameError
+from bsv_store.errors import FrameError, InputError
 from bsv_store.volumes.annotation import Annotation
 from bsv_store.volumes.grid import Grid
 from bsv_store_synthetic import SyntheticAtlas, wire
@@ -81,10 +81,16 @@ def test_allens_file_is_recognized_and_gives_the_coarser_ones(
     assert by_spacing.loc[100, "derived_from_sha256"] == by_spacing.loc[25, "array_sha256"]
     again = listed.ingest_annotation(path)
     assert (again.outcome, again.derived_um) == ("present", ())
+    # Content that is not Allen's does not replace what was derived from Allen's, unless it is asked for.
+    other = written(tmp_path, allen_25um[2::4, 2::4, 2::4])
+    with pytest.raises(InputError, match="the stored annotation was kept") as caught:
+        listed.ingest_annotation(other)
+    assert f"ingest annotation --replace {other}" in str(caught.value.hint)
+    np.testing.assert_array_equal(listed.atlas.annotation(spacing_um=100), allen_25um[::4, ::4, ::4])
     # A file with that content is no longer derived. That it is Allen's own cannot be told.
     same = listed.ingest_annotation(written(tmp_path, allen_25um[::4, ::4, ::4]))
     assert (same.outcome, same.origin) == ("added", "like_allen")
-    assert "48 of 48 landmark structures have Allen's place and volume." in same.remarks[0]
+    assert "48 of 48 landmark structures match in position and volume." in same.remarks[0]
     assert "derived" not in same.name
 
 
@@ -136,12 +142,12 @@ def test_a_moved_annotation_is_not_allens(ontology: Store, centers: NDArray[np.u
     assert "3 of 48 landmark structures" in report.remarks[0]
 
 
-def test_a_true_annotation_replaces_a_derived_one_and_not_the_other_way_round(
+def test_a_replaced_derived_annotation_is_not_derived_again(
     ontology: Store, data: Path, centers: NDArray[np.uint32], tmp_path: Path
 ) -> None:
     fine = data / "allensdk_cache/annotation/ccf_2017/annotation_25.nrrd"
     ontology.ingest_annotation(fine)
-    report = ontology.ingest_annotation(written(tmp_path, centers))
+    report = ontology.ingest_annotation(written(tmp_path, centers), replace=True)
     assert (report.outcome, report.origin) == ("replaced", "like_allen")
     np.testing.assert_array_equal(ontology.atlas.annotation(), centers)
     assert ontology.ingest_annotation(fine).derived_um == ()
