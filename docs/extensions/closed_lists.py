@@ -27,7 +27,10 @@ class ClosedLists(SphinxDirective):
 def _section(name: str) -> Iterator[str]:
     yield from (name, "-" * len(name), "", f".. py:type:: bsv_store.vocabulary.{name}", "   :no-index-entry:", "")
     found = [(key, rows) for key, rows in _all_rows() if tuple(rows) == get_args(getattr(vocabulary, name))]
-    assert found, f"{name} has no rows"
+    if not found:
+        # Values of a column of another list.
+        yield from (f"   Values: {', '.join(f'``{value}``' for value in get_args(getattr(vocabulary, name)))}.", "")
+        return
     key, rows = found[0]
     first = next(iter(rows.values()))
     summary = (type(first).__doc__ or "").partition("\n")[0]
