@@ -29,7 +29,7 @@ def test_summary_counts(run: Runner, filled: Path) -> None:
     assert done.code == 0, done.err
     counts = json.loads(done.out)
     assert counts["total"] == len(VISP)
-    assert ["Wild-type", len(WILD_TYPE_VISP)] in counts["lines"]
+    assert ["wild-type", len(WILD_TYPE_VISP)] in counts["lines"]
     table = run("catalog", "summary", "--injected-in", "VISp", store=filled)
     assert "injected hemisphere" in table.out
     assert f"{len(VISP)} experiments" in table.err
