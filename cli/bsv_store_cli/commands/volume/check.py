@@ -25,7 +25,7 @@ _TABLE = (
     Column("experiment_id", "experiment"),
     Column("kind", "kind"),
     Column("spacing_um", "spacing (um)"),
-    Column("problem", "problem"),
+    Column("problem", "problem", whole=True),
 )
 
 
