@@ -31,17 +31,26 @@ class Verdict:
     spacing_um : int
     findings : tuple of Finding
         Results of the checks for which the data were available.
+    is_mirrored : bool
+        Whether the volume has problems, but none with left and right exchanged.
     """
 
     experiment_id: int
     kind: VolumeKind
     spacing_um: int
     findings: tuple[Finding, ...]
+    is_mirrored: bool = False
 
     @property
     def problems(self) -> tuple[Finding, ...]:
         """The findings that contradict the volume."""
         return tuple(finding for finding in self.findings if not finding.agrees)
+
+    @property
+    def text(self) -> str:
+        """Each contradiction with both figures, and their likely cause; empty if there are none."""
+        parts = [finding.text for finding in self.problems]
+        return "; ".join([*parts, "left and right seem to be exchanged"] if self.is_mirrored else parts)
 
     @property
     def independent(self) -> int:
@@ -70,7 +79,7 @@ class Verdict:
         if self.problems:
             raise ImplausibleVolumeError(
                 f"{what} is not plausible as the {self.kind} at {self.spacing_um} um of experiment "
-                f"{self.experiment_id}: {'; '.join(finding.text for finding in self.problems)}",
+                f"{self.experiment_id}: {self.text}",
                 hint=self._hint(),
             )
 
@@ -174,6 +183,12 @@ class Plausibility:
         evidence = self._evidence.get(experiment_id)
         if evidence is None:
             return Verdict(experiment_id, facts.kind, facts.spacing_um, catalog_findings(facts, None, None))
+        verdict = self._verdict(experiment_id, facts, evidence)
+        if not verdict.problems or verdict.is_invalid:
+            return verdict
+        return replace(verdict, is_mirrored=not self._verdict(experiment_id, facts.mirrored(), evidence).problems)
+
+    def _verdict(self, experiment_id: int, facts: GridFacts, evidence: ExperimentEvidence) -> Verdict:
         own = Verdict(experiment_id, facts.kind, facts.spacing_um, self._of_catalog(facts, evidence))
         others = [] if own.is_invalid else self._others(facts, evidence)
         found = other_findings(facts, others)

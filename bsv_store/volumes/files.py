@@ -14,7 +14,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
@@ -281,10 +281,16 @@ class StoreFiles:
 _VOLUME_PATH = re.compile(r"volumes[/\\](?P<kind>\w+)[/\\](?P<spacing>\d+)um[/\\](?P<experiment_id>\d+)\.[^/\\]*$")
 
 
-def refresh_command(experiment_ids: Iterable[int], *, kind: str, spacing_um: int) -> str:
+# More ids are read from a file.
+_SPELLED_OUT = 20
+
+
+def refresh_command(experiment_ids: Collection[int], *, kind: str, spacing_um: int) -> str:
     """The command that downloads stored volumes again."""
-    ids = ",".join(str(each) for each in experiment_ids)
-    return f"bsv-store fetch --refresh --ids {ids} --kind {kind} --spacing {spacing_um}"
+    is_short = len(experiment_ids) <= _SPELLED_OUT
+    ids = ",".join(str(each) for each in experiment_ids) if is_short else "@FILE"
+    command = f"bsv-store fetch --refresh --ids {ids} --kind {kind} --spacing {spacing_um}"
+    return command if is_short else f"{command} (FILE: a list of the ids)"
 
 
 def repair_hint(path: Path | str) -> str:
