@@ -12,6 +12,7 @@ from bsv_store.plausibility.checks import SITE_KINDS, Finding, catalog_findings,
 from bsv_store.plausibility.evidence import ExperimentEvidence, read_evidence
 from bsv_store.plausibility.facts import GridFacts, stored_facts
 from bsv_store.vocabulary import PLAUSIBILITY_CHECKS, VOLUME_KINDS, VolumeKind
+from bsv_store.volumes.files import refresh_command
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import VolumeFile
 
@@ -115,7 +116,10 @@ class Verdict:
                 "The file was changed or is of another experiment, or the catalog is outdated. Update the catalog: "
                 f"bsv-store sync unionizes --ids {self.experiment_id} --refresh"
             )
-        return f"One of the two is wrong. Download both again: bsv-store fetch --refresh --ids {self.experiment_id}"
+        others = dict.fromkeys(finding.other for finding in self.problems if finding.other is not None)
+        volumes = [(self.kind, self.spacing_um), *others]
+        commands = [refresh_command([self.experiment_id], kind=kind, spacing_um=um) for kind, um in volumes]
+        return "One of the two is wrong. Download both again: " + "\n".join(commands)
 
 
 class Plausibility:
