@@ -14,7 +14,7 @@ from bsv_store.datasets.result.file import EncodedResult, result_writer
 from bsv_store.datasets.workers import checked_workers, in_order, pool
 from bsv_store.errors import DamagedFileError
 from bsv_store.progress import NO_PROGRESS
-from bsv_store.text import listed, listed_ids
+from bsv_store.text import listed_ids
 from bsv_store.volumes.grid import Grid
 
 if TYPE_CHECKING:
@@ -128,11 +128,19 @@ def _averages(
             yield each, averages
 
 
+# More damaged files are not named one by one.
+_NAMED = 5
+
+
 def damaged_inputs(damaged: dict[int, tuple[str, str | None]], *, can_leave_out: bool = True) -> DamagedInputsError:
     """The error for all members with damaged files, from their messages and hints."""
     first = min(damaged)
     message, _ = damaged[first]
-    hint = listed(dict.fromkeys(text for _, text in damaged.values() if text), separator="\n") or None
+    hints = list(dict.fromkeys(damaged[each][1] for each in sorted(damaged)))
+    parts = [text for text in hints[:_NAMED] if text]
+    if len(hints) > _NAMED:
+        parts.append("`bsv-store volume check` prints the command for all of them.")
+    hint = "\n".join(parts) or None
     more = f" (and {len(damaged) - 1} more: {listed_ids(damaged.keys() - {first})})" if len(damaged) > 1 else ""
     error = DamagedInputsError(
         f"experiment {first}{more}: {message}",

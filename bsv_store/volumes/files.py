@@ -299,7 +299,7 @@ def repair_hint(path: Path | str) -> str:
     if found is None:
         return "Fetch it again: `bsv-store fetch --refresh` with its --ids, --kind and --spacing, or adopt its folder."
     command = refresh_command([int(found["experiment_id"])], kind=found["kind"], spacing_um=int(found["spacing"]))
-    return f"Fetch it again: {command}\nOr adopt its folder again."
+    return f"Fetch it again (or adopt its folder): {command}"
 
 
 def is_no_space(error: OSError) -> bool:

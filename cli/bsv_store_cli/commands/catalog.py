@@ -87,6 +87,8 @@ def snapshots(output_format: str) -> None:
 
 def _exact(value: Any) -> str:
     # Numbers that differ by more than the tolerance of the comparison look different with ten digits.
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
     return f"{value:.10g}" if isinstance(value, float) else cell(value)
 
 
