@@ -9,13 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bsv_store.catalog.tables.frames import WILD_TYPE_LABEL
 from bsv_store.errors import InputError
 from bsv_store.formats.output_file import atomic_output
 from bsv_store.volumes.grid import AXES
 
 if TYPE_CHECKING:
     from bsv_store.averaging.grouping.facts import ExperimentFacts
+
+# The word that Brain Street View writes.
+_WILD_TYPE = "Wild-type"
 
 COLUMNS = (
     "ExperimentID",
@@ -33,7 +35,7 @@ COLUMNS = (
 def print_summary(experiments: Sequence[ExperimentFacts]) -> None:
     """Print the number of experiments, in total and by line and primary structure."""
     lines = [f"Experiments: {len(experiments)}"]
-    lines += _counted("Mouse lines", (str(each.fields["line"] or WILD_TYPE_LABEL) for each in experiments))
+    lines += _counted("Mouse lines", (str(each.fields["line"] or _WILD_TYPE) for each in experiments))
     lines += _counted("Primary injection structures", (each.primary_structure for each in experiments))
     sys.stdout.write("\n".join(lines) + "\n")
 
@@ -87,7 +89,7 @@ def write_metadata(
             writer.writerow(
                 (
                     each.experiment_id,
-                    each.fields["line"] or WILD_TYPE_LABEL,
+                    each.fields["line"] or _WILD_TYPE,
                     each.primary_structure,
                     each.primary_structure_id,
                     *(unknown if (um := each.coordinate(axis)) is None else um for axis in AXES),

@@ -128,10 +128,19 @@ def _averages(
             yield each, averages
 
 
+# More damaged files are not named one by one.
+_NAMED = 5
+
+
 def damaged_inputs(damaged: dict[int, tuple[str, str | None]], *, can_leave_out: bool = True) -> DamagedInputsError:
     """The error for all members with damaged files, from their messages and hints."""
     first = min(damaged)
-    message, hint = damaged[first]
+    message, _ = damaged[first]
+    hints = list(dict.fromkeys(damaged[each][1] for each in sorted(damaged)))
+    parts = [text for text in hints[:_NAMED] if text]
+    if len(hints) > _NAMED:
+        parts.append("`bsv-store volume check` prints the command for all of them.")
+    hint = "\n".join(parts) or None
     more = f" (and {len(damaged) - 1} more: {listed_ids(damaged.keys() - {first})})" if len(damaged) > 1 else ""
     error = DamagedInputsError(
         f"experiment {first}{more}: {message}",

@@ -48,7 +48,7 @@ def original_inputs(connection: Connection, version: DatasetVersion, content: di
     Raises
     ------
     MissingDataError
-        If the store no longer has a file that the version was computed from.
+        If a file that the version was computed from is not in the store.
     """
     if content is not None:
         return _from_content(connection, version.recipe, content)
@@ -133,7 +133,7 @@ def _files(
     Raises
     ------
     MissingDataError
-        If the store no longer has them.
+        If one is not in the store.
     """
     ids = list(hashes)
     found = find_volumes(connection, ids, kind=kind, spacing_um=recipe.spacing_um)
@@ -141,7 +141,7 @@ def _files(
     if absent:
         command = fetch_command(recipe.selection, absent, kind=kind, spacing_um=recipe.spacing_um)
         raise MissingDataError(
-            f"the {kind} that the version was computed from is no longer in the store: {listed_ids(absent)}",
+            f"the {kind} that the version was computed from is not in the store: {listed_ids(absent)}",
             hint=f"Fetch it: {command}",
         )
     # Early schemas did not record the hashes of masks. If the result file is damaged too, current masks are used.

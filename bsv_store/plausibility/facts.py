@@ -7,7 +7,7 @@ at 10 um are therefore as small as those of one at 100 um, and volumes at differ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -86,6 +86,14 @@ class GridFacts:
         """Sums over the 100 um grid, left and right."""
         right = float(self.amounts[self.is_right].sum())
         return self.total - right, right
+
+    def mirrored(self) -> GridFacts:
+        """The measurements of this volume with left and right exchanged."""
+        size = COARSE.shape[2]
+        across = self.index % size
+        index = self.index - across + (size - 1 - across)
+        order = np.argsort(index)
+        return replace(self, index=index[order], amounts=self.amounts[order])
 
     def at(self, index: NDArray[np.integer]) -> NDArray[np.float64]:
         """The mean values in voxels of the 100 um grid, given their linear index."""

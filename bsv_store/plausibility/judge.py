@@ -12,6 +12,7 @@ from bsv_store.plausibility.checks import SITE_KINDS, Finding, catalog_findings,
 from bsv_store.plausibility.evidence import ExperimentEvidence, read_evidence
 from bsv_store.plausibility.facts import GridFacts, stored_facts
 from bsv_store.vocabulary import PLAUSIBILITY_CHECKS, VOLUME_KINDS, VolumeKind
+from bsv_store.volumes.files import refresh_command
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import VolumeFile
 
@@ -31,17 +32,26 @@ class Verdict:
     spacing_um : int
     findings : tuple of Finding
         Results of the checks for which the data were available.
+    is_mirrored : bool
+        Whether the volume has problems, but none with left and right exchanged.
     """
 
     experiment_id: int
     kind: VolumeKind
     spacing_um: int
     findings: tuple[Finding, ...]
+    is_mirrored: bool = False
 
     @property
     def problems(self) -> tuple[Finding, ...]:
         """The findings that contradict the volume."""
         return tuple(finding for finding in self.findings if not finding.agrees)
+
+    @property
+    def text(self) -> str:
+        """Each contradiction with both figures, and their likely cause; empty if there are none."""
+        parts = [finding.text for finding in self.problems]
+        return "; ".join([*parts, "left and right seem to be exchanged"] if self.is_mirrored else parts)
 
     @property
     def independent(self) -> int:
@@ -70,7 +80,7 @@ class Verdict:
         if self.problems:
             raise ImplausibleVolumeError(
                 f"{what} is not plausible as the {self.kind} at {self.spacing_um} um of experiment "
-                f"{self.experiment_id}: {'; '.join(finding.text for finding in self.problems)}",
+                f"{self.experiment_id}: {self.text}",
                 hint=self._hint(),
             )
 
@@ -106,7 +116,10 @@ class Verdict:
                 "The file was changed or is of another experiment, or the catalog is outdated. Update the catalog: "
                 f"bsv-store sync unionizes --ids {self.experiment_id} --refresh"
             )
-        return f"One of the two is wrong. Download both again: bsv-store fetch --refresh --ids {self.experiment_id}"
+        others = dict.fromkeys(finding.other for finding in self.problems if finding.other is not None)
+        volumes = [(self.kind, self.spacing_um), *others]
+        commands = [refresh_command([self.experiment_id], kind=kind, spacing_um=um) for kind, um in volumes]
+        return "One of the two is wrong. Download both again: " + "\n".join(commands)
 
 
 class Plausibility:
@@ -174,6 +187,12 @@ class Plausibility:
         evidence = self._evidence.get(experiment_id)
         if evidence is None:
             return Verdict(experiment_id, facts.kind, facts.spacing_um, catalog_findings(facts, None, None))
+        verdict = self._verdict(experiment_id, facts, evidence)
+        if not verdict.problems or verdict.is_invalid:
+            return verdict
+        return replace(verdict, is_mirrored=not self._verdict(experiment_id, facts.mirrored(), evidence).problems)
+
+    def _verdict(self, experiment_id: int, facts: GridFacts, evidence: ExperimentEvidence) -> Verdict:
         own = Verdict(experiment_id, facts.kind, facts.spacing_um, self._of_catalog(facts, evidence))
         others = [] if own.is_invalid else self._others(facts, evidence)
         found = other_findings(facts, others)

@@ -15,6 +15,7 @@ from bsv_store.plausibility.judge import Plausibility, Verdict
 from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.text import number_of
 from bsv_store.vocabulary import VOLUME_KINDS, VolumeKind
+from bsv_store.volumes.files import refresh_command
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
@@ -70,6 +71,13 @@ class VolumeCheckReport:
         alone = f", {self.kind_only} of them only against the bounds of their kind" if self.kind_only else ""
         return f"{number_of(self.checked, 'volume')} checked{alone}, {number_of(len(self.problems), 'problem')} found."
 
+    def remedies(self) -> tuple[str, ...]:
+        """The commands that download the volumes with problems again, one for each kind and spacing."""
+        ids: dict[tuple[VolumeKind, int], list[int]] = {}
+        for problem in self.problems:
+            ids.setdefault((problem.kind, problem.spacing_um), []).append(problem.experiment_id)
+        return tuple(refresh_command(each, kind=kind, spacing_um=spacing) for (kind, spacing), each in ids.items())
+
 
 def check_volumes(
     database: Database,
@@ -114,7 +122,7 @@ def check_volumes(
                     if isinstance(verdict, DamagedFileError):
                         text = verdict.message
                     else:
-                        text = "; ".join(finding.text for finding in verdict.problems)
+                        text = verdict.text
                         kind_only += len(verdict.findings) == 1 and not text
                     if text:
                         problems.append(VolumeProblem(experiment_id, name, spacing, file.source, text))

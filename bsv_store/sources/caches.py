@@ -132,6 +132,9 @@ def scan_cache(folder: Path) -> CacheScan:
     except (OSError, RuntimeError) as error:
         if isinstance(error, FileNotFoundError):
             raise InputError(f"the folder {folder} does not exist", hint="Check the path.") from error
+        if isinstance(error, NotADirectoryError):
+            hint = "Give the folder that contains the cache."
+            raise InputError(f"{folder} is not a folder", hint=hint) from error
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"the folder {folder} cannot be read: {reason}", hint="Check its permissions.") from error
     layout = _layout(folder, entries)

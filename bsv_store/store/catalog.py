@@ -307,6 +307,8 @@ class Catalog:
     def diff(self, old: int, new: int) -> SnapshotDiff:
         """The differences between two snapshots of the experiment list.
 
+        Numbers that differ by at most 1e-9, relatively, are the same.
+
         Parameters
         ----------
         old, new : int

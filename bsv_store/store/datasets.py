@@ -102,7 +102,7 @@ class Datasets:
         Raises
         ------
         MissingDataError
-            If the store no longer has the volumes that the version was computed from.
+            If volumes that the version was computed from are not in the store.
         """
         from bsv_store.datasets.stack import volume_stack
 

@@ -12,8 +12,9 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
@@ -277,7 +278,28 @@ class StoreFiles:
                 sync_folder(source.parent)
 
 
-REPAIR_HINT = "Fetch it again: `bsv-store fetch --refresh` with its --ids, --kind and --spacing, or adopt its folder."
+_VOLUME_PATH = re.compile(r"volumes[/\\](?P<kind>\w+)[/\\](?P<spacing>\d+)um[/\\](?P<experiment_id>\d+)\.[^/\\]*$")
+
+
+# More ids are read from a file.
+_SPELLED_OUT = 20
+
+
+def refresh_command(experiment_ids: Collection[int], *, kind: str, spacing_um: int) -> str:
+    """The command that downloads stored volumes again."""
+    is_short = len(experiment_ids) <= _SPELLED_OUT
+    ids = ",".join(str(each) for each in experiment_ids) if is_short else "@FILE"
+    command = f"bsv-store fetch --refresh --ids {ids} --kind {kind} --spacing {spacing_um}"
+    return command if is_short else f"{command} (FILE: a list of the ids)"
+
+
+def repair_hint(path: Path | str) -> str:
+    """How to replace a damaged file; for a volume, the command with its experiment, kind and spacing."""
+    found = _VOLUME_PATH.search(str(path))
+    if found is None:
+        return "Fetch it again: `bsv-store fetch --refresh` with its --ids, --kind and --spacing, or adopt its folder."
+    command = refresh_command([int(found["experiment_id"])], kind=found["kind"], spacing_um=int(found["spacing"]))
+    return f"Fetch it again (or adopt its folder): {command}"
 
 
 def is_no_space(error: OSError) -> bool:
@@ -310,9 +332,9 @@ def hashes_of(file: BinaryIO) -> FileHashes:
 
 def _check(path: Path | str, size_bytes: int, whole: bool, unchanged: bool) -> None:
     if not whole:
-        raise DamagedFileError(f"the file {path} is not {size_bytes} bytes long", hint=REPAIR_HINT)
+        raise DamagedFileError(f"the file {path} is not {size_bytes} bytes long", hint=repair_hint(path))
     if not unchanged:
-        raise DamagedFileError(f"the file {path} has changed since it was published", hint=REPAIR_HINT)
+        raise DamagedFileError(f"the file {path} differs from what was stored", hint=repair_hint(path))
 
 
 def _fill(buffer: memoryview, file: FileIO) -> bool:
@@ -331,7 +353,7 @@ def _reading(path: Path | str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise DamagedFileError(f"the file {path} is missing", hint=REPAIR_HINT) from error
+        raise DamagedFileError(f"the file {path} is missing", hint=repair_hint(path)) from error
     except OSError as error:
         raise StoreError(f"the file {path} cannot be read: {error}") from error
 

@@ -25,7 +25,7 @@ from bsv_store.progress import do_nothing
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.blocks import UNREADABLE, BlockHasher, BlockReader, file_blocks, little_endian
 from bsv_store.volumes.encoding import Encoding, VolumeLayout
-from bsv_store.volumes.files import REPAIR_HINT, FileHashes
+from bsv_store.volumes.files import FileHashes, repair_hint
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.hdf5 import GuardedFile, written_hdf5
 from bsv_store.volumes.layout import DENSE_ABOVE, create_dense, describe_file, describe_sparse, slab_ranges
@@ -270,11 +270,11 @@ def _opened(stream: BinaryIO, layout: VolumeLayout, what: str) -> Iterator[h5py.
         with h5py.File(stream, "r") as file:
             if bytes(file.attrs["array_sha256"]).decode() != layout.array_sha256:
                 raise DamagedFileError(
-                    f"{what} contains a different volume from the one in the catalog", hint=REPAIR_HINT
+                    f"{what} contains a different volume from the one in the catalog", hint=repair_hint(what)
                 )
             yield file
     except UNREADABLE as error:
-        raise DamagedFileError(f"{what} is damaged: {error}", hint=REPAIR_HINT) from error
+        raise DamagedFileError(f"{what} is damaged: {error}", hint=repair_hint(what)) from error
 
 
 def _check_sparse(

@@ -387,6 +387,10 @@ def test_a_folder_that_is_not_a_cache_is_an_error(store: Store, tmp_path: Path) 
         store.adopt(tmp_path)
     with pytest.raises(InputError, match="does not exist"):
         store.adopt(tmp_path / "nowhere")
+    file = tmp_path / "file.nrrd"
+    file.touch()
+    with pytest.raises(InputError, match=r"file\.nrrd is not a folder"):
+        store.adopt(file)
 
 
 def test_a_full_disk_ends_the_run(catalog: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ def test_summary_counts_descending(small_store: Store) -> None:
     counts = small_store.catalog.summary(Selection(injected_in=["VISp", "CP", "CUL4, 5"]))
     assert counts.total == 8
     assert counts.lines == (
-        ("Wild-type", 5),
+        ("wild-type", 5),
         ("Ai75(RCL-nt)/Rbp4-Cre_KL100", 1),
         ("Rbp4-Cre_KL100", 1),
         ("Slc17a8-IRES2-Cre", 1),

@@ -29,7 +29,7 @@ def test_summary_counts(run: Runner, filled: Path) -> None:
     assert done.code == 0, done.err
     counts = json.loads(done.out)
     assert counts["total"] == len(VISP)
-    assert ["Wild-type", len(WILD_TYPE_VISP)] in counts["lines"]
+    assert ["wild-type", len(WILD_TYPE_VISP)] in counts["lines"]
     table = run("catalog", "summary", "--injected-in", "VISp", store=filled)
     assert "injected hemisphere" in table.out
     assert f"{len(VISP)} experiments" in table.err
@@ -87,7 +87,9 @@ def test_searches(run: Runner, filled: Path) -> None:
         store=filled,
     )
     assert [row["rank"] for row in rows(ranked.out)] == [1, 2, 3, 4, 5]
-    assert run("search", "injection", "8000,1500", store=filled).code == 2
+    for point in (["8000,1500"], ["8000", "1500", "8500"]):
+        words = "must be three numbers separated by commas, such as 9000,1500,8000"
+        run("search", "injection", *point, store=filled).refused(2, words)
     assert run("search", "correlation", UNMEASURED, "--structure-set", 184527634, store=filled).code == 2
 
 

@@ -140,6 +140,8 @@ def test_a_text_without_blanks_is_folded_and_a_very_long_one_shortened() -> None
     assert (folded.count("x"), _longest(folded)) == (50, 23)
     shortened = table_text([{"n": 1, "a": "x" * 5000}], [Column("n", "n"), Column("a", "a")], width=23)
     assert (len(shortened.splitlines()), shortened.count("…"), _longest(shortened)) == (2 + 8, 1, 23)
+    whole = table_text([{"n": 1, "a": "x" * 5000}], [Column("n", "n"), Column("a", "a", whole=True)], width=23)
+    assert (whole.count("x"), whole.count("…"), _longest(whole)) == (5000, 0, 23)
     wide = table_text([{"n": 1, "a": "脳" * 30}], [Column("n", "n"), Column("a", "a")], width=23)
     assert (wide.count("脳"), _longest(wide.partition("\n")[2].partition("\n")[2])) == (30, 3 + 10)
 

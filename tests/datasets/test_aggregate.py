@@ -328,8 +328,13 @@ def test_names_that_differ_by_case_alone_are_refused(filled: Store) -> None:
 def test_damaged_volume_is_an_error_that_names_the_experiments(filled: Store) -> None:
     for identifier in (2, 4):
         _damage(filled, identifier)
-    with pytest.raises(DamagedFileError, match=r"experiment 2 \(and 1 more: 4\).*changed"):
+    with pytest.raises(
+        DamagedFileError, match=r"experiment 2 \(and 1 more: 4\).*differs from what was stored"
+    ) as caught:
         ask(filled)
+    for identifier in (2, 4):
+        command = f"bsv-store fetch --refresh --ids {identifier} --kind projection_density --spacing 100\n"
+        assert command in str(caught.value.hint)
     assert _count(filled, "dataset_version") == 0
 
 

@@ -90,7 +90,7 @@ def test_without_the_inputs_an_import_is_not_checked_and_says_so(lacking: Store,
     assert lacking.datasets.list()[0].unchecked == (1,)
     assert lacking.status().catalog.unchecked_versions == 1
     assert [check.outcome for check in taken.checks] == ["inputs missing"]
-    assert "no longer in the store: 1" in str(taken.checks[0].note)
+    assert "is not in the store: 1" in str(taken.checks[0].note)
 
 
 def test_an_unchecked_import_that_is_wrong_never_answers(lacking: Store, bad: Path) -> None:

@@ -170,7 +170,7 @@ def test_a_flipped_bit_is_noticed_before_anything_is_read(filled: Store, place: 
     assert where[place] >= 0
     content[where[place]] ^= 4
     version.path.write_bytes(content)
-    with pytest.raises(DamagedFileError, match="has changed") as caught:
+    with pytest.raises(DamagedFileError, match="differs from what was stored") as caught:
         _ = version.mean
     assert caught.value.hint is not None
     assert "bsv-store dataset rebuild test@1" in caught.value.hint
@@ -184,7 +184,7 @@ def test_a_missing_or_cut_file_is_noticed(filled: Store, change: str) -> None:
         version.path.unlink()
     else:
         version.path.write_bytes({"cut": content[:-1], "longer": content + b"\0", "empty": b""}[change])
-    with pytest.raises(DamagedFileError, match="missing" if change == "missing" else "has changed"):
+    with pytest.raises(DamagedFileError, match="missing" if change == "missing" else "differs from what was stored"):
         version.statistic("mean", group=0)
 
 

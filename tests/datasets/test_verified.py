@@ -114,7 +114,7 @@ def test_another_file_of_the_same_size_is_refused(filled: Store, seen_before: bo
     other = ask(filled, Selection(ids=[1, 2, 3]), name="other")
     # Of the same size, whatever the two compress to.
     version.path.write_bytes(other.path.read_bytes()[: version.size_bytes].ljust(version.size_bytes, b"\0"))
-    with pytest.raises(DamagedFileError, match="has changed"):
+    with pytest.raises(DamagedFileError, match="differs from what was stored"):
         version.statistic("mean", box=ANTERIOR)
 
 
@@ -127,7 +127,7 @@ def test_a_changed_voxel_is_detected(version: DatasetVersion, seen_before: bool)
     with h5py.File(version.path, "r+") as file:
         file.attrs.modify("spacing_um", np.int64(25))
     assert version.path.stat().st_size == size
-    with pytest.raises(DamagedFileError, match="has changed"):
+    with pytest.raises(DamagedFileError, match="differs from what was stored"):
         version.statistic("mean", box=ANTERIOR)
 
 
@@ -139,10 +139,10 @@ def test_damage_anywhere_is_noticed(version: DatasetVersion, seen_before: bool) 
     content[len(content) // 2] ^= 1
     version.path.write_bytes(content)
     for box in (ANTERIOR, None):
-        with pytest.raises(DamagedFileError, match="has changed"):
+        with pytest.raises(DamagedFileError, match="differs from what was stored"):
             version.statistic("mean", box=box)
     version.path.write_bytes(content[:-1])
-    with pytest.raises(DamagedFileError, match="has changed"):
+    with pytest.raises(DamagedFileError, match="differs from what was stored"):
         version.statistic("mean", box=ANTERIOR)
     version.path.unlink()
     with pytest.raises(DamagedFileError, match="is missing"):

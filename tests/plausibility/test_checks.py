@@ -92,6 +92,8 @@ def test_what_the_list_of_experiments_contradicts_is_refused_and_the_right_file_
     right = true_volume(FIRST, kind)
     reason = refused_reason(store, tmp_path / "wrong", kind, change(right))
     assert re.search(words, reason), reason
+    if change in (mirrored, half, zero, reversed_ap):
+        assert ("left and right seem to be exchanged" in reason) == (change is mirrored)
     assert store.adopt(write_cache(tmp_path / "right", FIRST, {kind: right})).volumes == 1
     np.testing.assert_array_equal(store.volume(FIRST, kind=kind), right)
 

@@ -81,7 +81,8 @@ def test_a_stored_volume_of_another_kind_does_not_keep_out_refreshed_ones(
     assert store.adopt(write_cache(tmp_path / "older", FIRST, {"injection_density": older})).volumes == 1
     (refused,) = store.adopt(write_cache(tmp_path / "now", FIRST, {"projection_density": true_volume(FIRST)})).refused
     assert "of the injection density is above the projection density" in refused.reason
-    assert f"Download both again: bsv-store fetch --refresh --ids {FIRST}" in refused.reason
+    for kind in ("projection_density", "injection_density"):
+        assert f"bsv-store fetch --refresh --ids {FIRST} --kind {kind} --spacing 100" in refused.reason
     for kind in ("projection_density", "injection_density"):
         report = store.fetch([FIRST], kind=kind, refresh=True, api_url=server.url)  # type: ignore[arg-type]
         assert (report.fetched, report.failed) == ((FIRST,), ())

@@ -276,5 +276,5 @@ def test_the_cache_next_to_the_folder_is_suggested(bsv: Path) -> None:
 def test_folder_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^the folder [^\[]*missing does not exist"):
         scan_cache(tmp_path / "missing")
-    with pytest.raises(InputError, match=r"file cannot be read: Not a directory"):
+    with pytest.raises(InputError, match=r"file is not a folder"):
         scan_cache(_touch(tmp_path / "file"))

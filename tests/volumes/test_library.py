@@ -50,6 +50,17 @@ def test_array_is_the_callers_own_and_voxels_are_read_only(files: StoreFiles) ->
         voxels.values[0] = 1
 
 
+def test_the_error_for_a_changed_file_has_the_command_that_replaces_it(files: StoreFiles) -> None:
+    file, _ = published(files)
+    path = files.root / file.path
+    path.chmod(0o664)
+    path.write_bytes(bytes(file.layout.size_bytes))
+    with pytest.raises(DamagedFileError, match="differs from what was stored") as caught:
+        read_array(files, file)
+    command = "bsv-store fetch --refresh --ids 7 --kind projection_density --spacing 100"
+    assert caught.value.hint == f"Fetch it again (or adopt its folder): {command}"
+
+
 @pytest.mark.parametrize("dense", [False, True])
 def test_any_flipped_bit_is_noticed(files: StoreFiles, dense: bool) -> None:
     file, _ = published(files, dense=dense)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 from sqlalchemy import Connection
@@ -49,6 +50,7 @@ class SnapshotDiff:
 def diff_snapshots(connection: Connection, old_id: int, new_id: int) -> SnapshotDiff:
     """See :meth:`bsv_store.store.catalog.Catalog.diff`.
 
+    Numbers that differ relatively by at most 1e-9 are the same number, printed by different programs.
     If the two lists are of different kinds, a field without a value in one of them is not a difference.
 
     Raises
@@ -89,13 +91,23 @@ def _changes(before: ExperimentRecord, after: ExperimentRecord, *, same_kind: bo
     changes = []
     for name in (*old, *(name for name in new if name not in old)):
         # Details of lines that were added or removed follow from the names.
-        if name not in old or name not in new or old[name] == new[name]:
+        if name not in old or name not in new or _same(old[name], new[name]):
             continue
         is_silent = old[name] in (None, ()) or new[name] in (None, ())
         # Having no line means wild type.
         if same_kind or name == "lines" or not is_silent:
             changes.append(FieldChange(name, old[name], new[name]))
     return tuple(changes)
+
+
+# The same number, printed by two programs.
+_SAME = 1e-9
+
+
+def _same(old: FieldValue, new: FieldValue) -> bool:
+    if isinstance(old, float) and isinstance(new, float):
+        return math.isclose(old, new, rel_tol=_SAME)
+    return old == new
 
 
 def _flat(record: ExperimentRecord) -> dict[str, FieldValue]:

@@ -121,12 +121,14 @@ def ingest_unionizes(
         injected = {key for key, volume in listed_volumes.items() if volume > 0}
         check_complete_tables(table, ontology_facts(connection), source, injected=injected)
         stored = _coverage(connection, experiment_ids)
+        measured = _root_volumes(table)
+        stored_volumes = injection_volumes(connection, experiment_ids)
         new = {
             key: volume
-            for key, volume in _root_volumes(table).items()
+            for key, volume in measured.items()
             if not _is_stored(stored, (key, "injection"), halves.get((key, "injection")))
         }
-        remarks = _check_volumes(new, listed_volumes, source, replace=replace)
+        remarks = _check_volumes(new, listed_volumes, stored_volumes, source, replace=replace)
         damaged = _damaged(connection, stored)
     if not damaged and all(_is_stored(stored, half, content) for half, content in halves.items()):
         return _report(database, table, kind, None, {"added": 0, "changed": 0, "unchanged": len(experiment_ids)})
@@ -139,7 +141,14 @@ def ingest_unionizes(
         new_content = {half: content for half, content in ours.items() if not _is_stored(stored, half, content)}
         repaired = _damaged(connection, stored) & (ours.keys() - new_content.keys())
         if not replace and kind != "api":
-            _refuse_older({half: stored[half] for half in new_content if half in stored}, upstream_date, source)
+            stored_volumes = injection_volumes(connection, experiment_ids)
+            supported = {
+                key: words
+                for key, listed_volume in listed_volumes.items()
+                if (words := _supported(measured.get(key), stored_volumes.get(key), listed_volume))
+            }
+            older = {half: stored[half] for half in new_content if half in stored}
+            _refuse_older(older, upstream_date, source, supported)
         changed = new_content | {half: ours[half] for half in repaired}
         outcome = _outcome(experiment_ids, stored, changed)
         snapshot_id = None
@@ -194,7 +203,12 @@ def _root_volumes(table: UnionizeTable) -> dict[int, float]:
 
 
 def _check_volumes(
-    measured: Mapping[int, float], listed_volumes: Mapping[int, float], source: str, *, replace: bool
+    measured: Mapping[int, float],
+    listed_volumes: Mapping[int, float],
+    stored_volumes: Mapping[int, float],
+    source: str,
+    *,
+    replace: bool,
 ) -> dict[int, str]:
     """Compare injection volumes with the experiment list; returns a remark for each overridden experiment.
 
@@ -214,7 +228,8 @@ def _check_volumes(
         )
         if not replace:
             raise InputError(
-                f"{source}, experiment {experiment_id}: {remark}",
+                f"{source}, experiment {experiment_id}: {remark}"
+                f"{_supported(volume, stored_volumes.get(experiment_id), listed_volume)}",
                 hint="One of them is outdated. Update the list (bsv-store sync experiments) or the table (bsv-store "
                 f"sync unionizes --refresh --ids {experiment_id}), or store the rows with --replace (replace=True).",
             )
@@ -222,8 +237,23 @@ def _check_volumes(
     return remarks
 
 
-def _refuse_older(stored: Mapping[_Half, _Stored], upstream_date: date | None, source: str) -> None:
+def _supported(new: float | None, stored: float | None, listed_volume: float) -> str:
+    """Which of two tables agrees with the experiment list, if only one does; empty otherwise."""
+    if new is None or stored is None:
+        return ""
+    new_agrees, stored_agrees = (same_injection_volume(volume, listed_volume) for volume in (new, stored))
+    if new_agrees == stored_agrees:
+        return ""
+    one, other = ("the file", "the stored rows") if new_agrees else ("the stored rows", "the file")
+    return f"; the injection volume of {one} agrees with the experiment list, that of {other} does not"
+
+
+def _refuse_older(
+    stored: Mapping[_Half, _Stored], upstream_date: date | None, source: str, supported: Mapping[int, str]
+) -> None:
     """Refuse to replace rows unless the new ones are known to be newer.
+
+    ``supported`` says by experiment which of the two agrees with the experiment list, where only one does.
 
     Raises
     ------
@@ -236,7 +266,8 @@ def _refuse_older(stored: Mapping[_Half, _Stored], upstream_date: date | None, s
         known = upstream_date is not None and old.upstream_date is not None
         raise InputError(
             f"{source}: the {part} rows of experiment {experiment_id} differ from those in the store, which are from "
-            f"{old.source}{dated}; {'they are not newer' if known else 'it is not known which are newer'}",
+            f"{old.source}{dated}; {'they are not newer' if known else 'it is not known which are newer'}"
+            f"{supported.get(experiment_id, '')}",
             hint="Replace them with --replace (replace=True), or state the date of the file with --upstream-date.",
         )
 

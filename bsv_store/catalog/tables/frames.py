@@ -24,6 +24,7 @@ from bsv_store.errors import MissingDataError
 from bsv_store.text import listed, number_of
 from bsv_store.vocabulary import (
     EXPERIMENT_SOURCE_KINDS,
+    GROUPING_FIELDS,
     MEASURED_HEMISPHERES,
     MISSING_POLICIES,
     UNIONIZE_PARTS,
@@ -34,9 +35,6 @@ from bsv_store.vocabulary import (
 
 if TYPE_CHECKING:
     import pandas as pd
-
-WILD_TYPE_LABEL = "Wild-type"
-"""Name of the line of wild-type mice in counts and metadata files."""
 
 
 def experiments_table(connection: Connection, selection: Selection, *, missing: MissingPolicy = "leave_out") -> Table:
@@ -75,7 +73,7 @@ class SelectionSummary:
 
     total: int
     lines: tuple[tuple[str, int], ...]
-    """'Wild-type' for experiments without a line."""
+    """'wild-type' for experiments without a line."""
     primary_structures: tuple[tuple[str, int], ...]
     products: tuple[tuple[int | None, int], ...]
     sexes: tuple[tuple[str | None, int], ...]
@@ -105,7 +103,7 @@ def summary(connection: Connection, selection: Selection) -> SelectionSummary:
     """
     experiments = view("experiments").c
     columns = (
-        func.coalesce(experiments.transgenic_line, WILD_TYPE_LABEL),
+        func.coalesce(experiments.transgenic_line, GROUPING_FIELDS["line"].null_label),
         experiments.primary_structure,
         experiments.product_id,
         experiments.sex,

@@ -88,7 +88,7 @@ def rebuild_version(
     UnknownDatasetError
         If the store does not have the version.
     MissingDataError
-        If volumes that the version was computed from are no longer in the store.
+        If volumes that the version was computed from are not in the store.
     DamagedFileError
         If volumes that the version was computed from are damaged.
     """

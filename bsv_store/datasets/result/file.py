@@ -296,9 +296,7 @@ def checked_stream(path: Path, *, size_bytes: int, file_sha256: str, what: str) 
             found = hashlib.file_digest(stream, "sha256").hexdigest(), stream.tell()
             stream.seek(0)
         if found != (file_sha256, size_bytes):
-            raise DamagedFileError(
-                f"the file {path} of {what} has changed since it was published", hint=rebuild_hint(what)
-            )
+            raise DamagedFileError(f"the file {path} of {what} differs from what was stored", hint=rebuild_hint(what))
         yield stream
 
 

@@ -103,7 +103,7 @@ def read_part(
         stream = path.open("rb")
     with stream:
         if os.fstat(stream.fileno()).st_size != size_bytes:
-            raise DamagedFileError(f"the file {path} of {what} has changed since it was published", hint=hint)
+            raise DamagedFileError(f"the file {path} of {what} differs from what was stored", hint=hint)
         checked = _CheckedFile(stream, size_bytes, hashed.blocks)
         try:
             with h5py.File(checked, "r") as file:
@@ -111,7 +111,7 @@ def read_part(
         except (OSError, KeyError, RuntimeError) as error:
             raise DamagedFileError(f"the file {path} of {what} is damaged: {error}", hint=hint) from error
         if checked.is_damaged:
-            raise DamagedFileError(f"the file {path} of {what} has changed since it was published", hint=hint)
+            raise DamagedFileError(f"the file {path} of {what} differs from what was stored", hint=hint)
         return values
 
 

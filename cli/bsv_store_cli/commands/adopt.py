@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bsv_store.acquisition.adopt import AdoptReport, SkippedFile
 
 _COLUMNS = ("file", "outcome", "reason")
-_TABLE = (Column("file", "file"), Column("reason", "reason"))
+_TABLE = (Column("file", "file"), Column("reason", "reason", whole=True))
 
 
 @click.command(cls=Command)

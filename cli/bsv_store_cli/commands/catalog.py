@@ -11,7 +11,7 @@ from bsv_store_cli.options.selection import selection_options
 from bsv_store_cli.output.formats import format_option, plain, print_json, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.progress import progress_bar
-from bsv_store_cli.output.tables import Column, count, day_time, number_of
+from bsv_store_cli.output.tables import Column, cell, count, day_time, number_of
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
@@ -85,6 +85,22 @@ def snapshots(output_format: str) -> None:
     print_rows(rows, output_format, columns=["snapshot", *columns], table=_SNAPSHOTS)
 
 
+def _exact(value: Any) -> str:
+    # Numbers that differ by more than the tolerance of the comparison look different with ten digits.
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return f"{value:.10g}" if isinstance(value, float) else cell(value)
+
+
+_CHANGES = (
+    Column("experiment_id", "experiment"),
+    Column("change", "change"),
+    Column("field", "field"),
+    Column("old", "old", _exact),
+    Column("new", "new", _exact),
+)
+
+
 @catalog.command()
 @click.argument("old", type=int)
 @click.argument("new", type=int)
@@ -98,7 +114,9 @@ def diff(old: int, new: int, output_format: str) -> None:
     """  # noqa: D301 (click wants the character)
     with opened_store() as store:
         found = store.catalog.diff(old, new)
-    print_rows(_changes(found), output_format, columns=["experiment_id", "change", "field", "old", "new"])
+    print_rows(
+        _changes(found), output_format, columns=["experiment_id", "change", "field", "old", "new"], table=_CHANGES
+    )
     note(f"{len(found.entered):,} entered, {len(found.left):,} left, {len(found.changed):,} changed")
 
 

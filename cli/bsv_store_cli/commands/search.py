@@ -69,7 +69,9 @@ def _point(context: click.Context, parameter: click.Parameter, value: str) -> tu
     except ValueError:
         numbers = ()
     if len(numbers) != 3:
-        raise click.BadParameter(f"{value!r} is not AP,DV,ML: three numbers, in um", context, parameter)
+        raise click.BadParameter(
+            f"must be three numbers separated by commas, such as 9000,1500,8000; got {value!r}", context, parameter
+        )
     return numbers
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bsv_store.vocabulary import GROUPING_FIELDS
 from bsv_store_cli.output.tables import Column, cell, fixed
 
 # Names of single lines have at most 25 characters, those of several lines more. JSON and CSV are not shortened.
@@ -11,8 +12,8 @@ _WIDEST_LINE = 26
 
 
 def _line(value: Any) -> str:
-    # The value that --line accepts; the views have null.
-    text = "wild-type" if value is None else cell(value)
+    # The views have null.
+    text = cell(GROUPING_FIELDS["line"].null_label) if value is None else cell(value)
     return text if len(text) <= _WIDEST_LINE else f"{text[: _WIDEST_LINE - 1]}…"
 
 

@@ -62,6 +62,8 @@ class Column:
         Omitted if no row has a value in it.
     right : bool
         Aligned to the right; numbers always are.
+    whole : bool
+        Wrapped into as many lines as needed, never shortened.
     """
 
     key: str
@@ -69,6 +71,7 @@ class Column:
     show: Callable[[Any], str] = cell
     optional: bool = False
     right: bool = False
+    whole: bool = False
 
 
 def table_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, width: int | None = None) -> str:
@@ -90,11 +93,12 @@ def table_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, 
         [printable(column.heading) for column in shown],
         [[column.show(row.get(column.key)) for row in rows] for column in shown],
         [column.right or _is_numeric(rows, column.key) for column in shown],
+        [column.whole for column in shown],
     )
     return "\n".join(table.fitted(limit))
 
 
-# Limits of wrapping; the rest of a text is replaced by an ellipsis.
+# Limits of wrapping; the rest of a text is replaced by an ellipsis, except in columns that are printed whole.
 _NARROWEST = 12
 _MOST_LINES = 8
 
@@ -106,6 +110,7 @@ class _Table:
     headings: Sequence[str]
     cells: Sequence[Sequence[str]]
     right: Sequence[bool]
+    whole: Sequence[bool]
 
     def fitted(self, limit: int) -> list[str]:
         """The lines of the table, if possible of at most ``limit`` characters."""
@@ -142,10 +147,10 @@ class _Table:
         return widths
 
     def _lines(self, widths: Sequence[int]) -> list[str]:
-        lines = _row_lines(self.headings, widths, self.right)
+        lines = _row_lines(self.headings, widths, self.right, self.whole)
         lines.append(_rule() * _total(widths))
         for texts in zip(*self.cells, strict=True):
-            lines += _row_lines(texts, widths, self.right)
+            lines += _row_lines(texts, widths, self.right, self.whole)
         return lines
 
     def _transposed(self) -> _Table:
@@ -154,6 +159,7 @@ class _Table:
             [self.headings[0], *self.cells[0]],
             [list(self.headings[1:]), *([texts[number] for texts in self.cells[1:]] for number in range(rows))],
             [False, *[all(self.right[1:])] * rows],
+            [False, *[any(self.whole)] * rows],
         )
 
     def _parts(self, limit: int) -> Iterator[_Table]:
@@ -168,6 +174,7 @@ class _Table:
                 [self.headings[number] for number in taken],
                 [self.cells[number] for number in taken],
                 [self.right[number] for number in taken],
+                [self.whole[number] for number in taken],
             )
 
 
@@ -175,9 +182,12 @@ def _total(widths: Sequence[int]) -> int:
     return sum(widths) + len(_GAP) * (len(widths) - 1)
 
 
-def _row_lines(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> list[str]:
+def _row_lines(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool], whole: Sequence[bool]) -> list[str]:
     """The lines of a row, with wrapped texts."""
-    folded = [_folded(text, width) for text, width in zip(texts, widths, strict=True)]
+    folded = [
+        _folded(text, width, None if is_whole else _MOST_LINES)
+        for text, width, is_whole in zip(texts, widths, whole, strict=True)
+    ]
     height = max(map(len, folded))
     return [
         _line([lines[number] if number < len(lines) else "" for lines in folded], widths, right)
@@ -185,13 +195,13 @@ def _row_lines(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool
     ]
 
 
-def _folded(text: str, width: int) -> list[str]:
-    """The text wrapped to a width, at blanks if possible."""
+def _folded(text: str, width: int, most_lines: int | None) -> list[str]:
+    """The text wrapped to a width, at blanks if possible; shortened to a number of lines if one is given."""
     if _width(text) <= width:
         return [text]
     lines: list[str] = []
     rest = text
-    while rest and len(lines) < _MOST_LINES:
+    while rest and (most_lines is None or len(lines) < most_lines):
         end = _longest_start(rest, width)
         if end < len(rest):
             at_blank = rest.rfind(" ", 1, end + 1)

@@ -20,6 +20,7 @@ from bsv_store.catalog.ingest.revisions import payload_of, read_history, record_
 from bsv_store.catalog.records import ExperimentList, ExperimentRecord, LineRecord, Ontology
 from bsv_store.errors import IncompleteListError, InputError
 from bsv_store.vocabulary import ExperimentSourceKind
+from bsv_store_cli.commands.catalog import _changes, _exact
 from tests.catalog.ingest.dump import current_experiments, dump, forget_experiments, rows
 
 if TYPE_CHECKING:
@@ -622,6 +623,27 @@ def test_difference_names_every_changed_field(store: Store, small_atlas: Databas
         1: [("sex", "M", None), ("injection_ap", 100, 110), ("line b-Cre: stock_number", None, "9")],
         2: [("lines", (), ("wt",))],
     }
+
+
+def test_numbers_that_differ_only_by_their_printing_are_no_difference(store: Store, small_atlas: Database) -> None:
+    volume, other = 0.20427888123456789, 0.20427888123456789 * (1 + 3e-9)
+    lists = [
+        a_list(
+            experiment(1, injection_volume=value),
+            experiment(2, injection_volume=same),
+            experiment(3, injection_volume=0.0, injection_ap=number),
+            day=date(2020, 1, number),
+        )
+        for number, (value, same) in enumerate([(volume, volume), (other, float(f"{volume:.11g}"))], 1)
+    ]
+    ids = [ingest_experiments(small_atlas, one, source="x").snapshot_id or 0 for one in lists]
+    found = store.catalog.diff(*ids)
+    assert [(one.experiment_id, [c.field for c in one.fields]) for one in found.changed] == [
+        (1, ["injection_volume"]),
+        (3, ["injection_ap"]),
+    ]
+    (first, _) = _changes(found)
+    assert _exact(first["old"]) != _exact(first["new"])
 
 
 def test_difference_between_kinds_leaves_out_what_one_does_not_say(store: Store, small_atlas: Database) -> None:

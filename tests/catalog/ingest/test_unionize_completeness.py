@@ -209,6 +209,16 @@ def test_what_is_stored_stays_unless_it_is_known_to_be_older(atlas: Store, origi
     assert replaced.replaced_by == atlas.catalog.snapshots()[-1].id
 
 
+def test_the_table_that_agrees_with_the_list_is_named(atlas: Store, original: Path, saved: Any) -> None:
+    other = saved(scaled(0.9))
+    atlas.ingest_unionizes(original)
+    with pytest.raises(InputError, match="of the stored rows agrees with the experiment list, that of the file does"):
+        atlas.ingest_unionizes(other)
+    atlas.ingest_unionizes(other, replace=True)
+    with pytest.raises(InputError, match="which are newer; the injection volume of the file agrees with the exp"):
+        atlas.ingest_unionizes(original)
+
+
 def test_dates_decide_which_table_stays(atlas: Store, saved: Any) -> None:
     def change(factor: float) -> Callable[[DataFrame], None]:
         def apply(frame: DataFrame) -> None:

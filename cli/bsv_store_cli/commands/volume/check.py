@@ -25,7 +25,7 @@ _TABLE = (
     Column("experiment_id", "experiment"),
     Column("kind", "kind"),
     Column("spacing_um", "spacing (um)"),
-    Column("problem", "problem"),
+    Column("problem", "problem", whole=True),
 )
 
 
@@ -66,4 +66,5 @@ def check(selection: Selection, only_kind: VolumeKind | None, only_spacing_um: i
         rows = [asdict(problem) for problem in report.problems]
         print_rows(rows, output_format, columns=_COLUMNS, table=_TABLE, title="Problems")
     if report.problems:
+        note("Replace these volumes:\n" + "\n".join(f"  {command}" for command in report.remedies()))
         click.get_current_context().exit(1)
