@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from bsv_store.averaging.grouping.grouping import coordinates_of
 from bsv_store.errors import InputError
 from bsv_store.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from bsv_store.averaging.grouping.assignment import CoordinateRange
@@ -103,6 +101,9 @@ def empty_ranges(
 ) -> dict[Axis, tuple[tuple[float, float], ...]]:
     """See `DatasetVersion.empty_ranges`; ``ranges`` is the result of `DatasetVersion.group_ranges`."""
     found: dict[Axis, tuple[tuple[float, float], ...]] = {}
+    # Imported here, since commands that only list versions import this module.
+    from bsv_store.averaging.grouping.grouping import coordinates_of
+
     for factor, suffix in zip(coordinates_of(grouping), ("", "_2"), strict=False):
         # If crossed, a bin occurs once for each group along the other axis. A single group of all has no edges.
         lower, upper = (_known(ranges[f"group_{name}{suffix}"]) for name in ("lower", "upper"))
@@ -116,5 +117,7 @@ def empty_ranges(
 
 
 def _known(values: NDArray[np.float64]) -> list[float]:
+    import numpy as np
+
     known: list[float] = np.unique(values[~np.isnan(values)]).tolist()
     return known

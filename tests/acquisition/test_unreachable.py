@@ -204,7 +204,7 @@ def test_no_volume_is_fetched_if_a_table_failed_and_all_are_needed(many: Store) 
         assert server.requests.count("grid_data") == 0
     assert len(tables.reasons) == 33
     assert volumes.not_attempted == MANY.experiment_ids
-    assert volumes.stopped == "33 downloads before failed"
+    assert volumes.stopped == "33 earlier downloads failed"
     assert count(many, "claim") == 0
 
 

@@ -235,7 +235,7 @@ def _drop(name: str) -> Callable[[dict[str, bytes]], None]:
         (edit_result(_voxel), FormatError, "arrays"),
         (edit_result(_inputs), FormatError, "fingerprint"),
         (edit_result(_no_inputs), FormatError, "is not valid"),
-        (edit_result(_frame), FrameError, "frame 'Allen CCFv2"),
+        (edit_result(_frame), FrameError, "got 'Allen CCFv2"),
         (set_manifest(fingerprint="0" * 64), FormatError, "fingerprint"),
         (set_manifest(content_sha256="0" * 64), FormatError, "arrays"),
         (set_manifest(file_sha256="0" * 64), FormatError, "differs from what was exported"),

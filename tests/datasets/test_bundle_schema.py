@@ -243,7 +243,7 @@ def _ranges(ranges: Any) -> Edit:
         (_part("members", {}), "must be lists"),
         (_part("left_out", [{"experiment_id": 99, "reason": ""}]), "reason"),
         (_part("groups", []), "contains the group of each member"),
-        (_part("groups", "all"), "not a list"),
+        (_part("groups", "all"), "must be a list"),
         (_part("algorithm_version", "1"), "algorithm version"),
         (_part("algorithm_version", -1), "algorithm version"),
         (_part("more", 1), "exactly the keys"),

@@ -126,7 +126,7 @@ def test_only_nrrd_files_are_like_allens(version: DatasetVersion, tmp_path: Path
 
 def test_a_label_that_is_another_groups_number_is_ambiguous() -> None:
     groups = [GroupInfo.of(number, label, [], []) for number, label in enumerate(["1", "0", "2"])]
-    with pytest.raises(InputError, match="'0' is the label of one group and the number of another"):
+    with pytest.raises(InputError, match="'0' is both a label and a number of groups"):
         group_number(groups, "0", what="test@1")
     assert [group_number(groups, group, what="test@1") for group in (0, 1, "2")] == [0, 1, 2]
 

@@ -236,7 +236,7 @@ def test_a_body_is_decompressed_in_blocks_of_one_mebibyte() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda body: body[:-20], "cut off"),
+        (lambda body: body[:-20], "truncated"),
         (lambda body: body[:100] + b"xxxx" + body[104:], "not valid gzip"),
     ],
 )
@@ -440,7 +440,7 @@ def test_a_response_that_is_not_http_is_named_in_plain_words() -> None:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with (
             AllenClient(api_url=url, attempts=1) as client,
-            pytest.raises(UpstreamError, match="the connection failed: the response is not valid HTTP; asked"),
+            pytest.raises(UpstreamError, match="the connection failed: the response is not valid HTTP; requested"),
         ):
             client.volume(FIRST)
         thread.join()

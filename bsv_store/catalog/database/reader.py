@@ -21,11 +21,15 @@ def reader_role(connection: Connection) -> str:
 
 
 def usable_reader_role(connection: Connection) -> str | None:
-    """The reader role, if it exists and this account may use it."""
+    """The reader role, if it exists, can read this database and may be used by this account."""
     role = reader_role(connection)
     version = connection.exec_driver_sql("SELECT current_setting('server_version_num')::int").scalar_one()
     may = "SET" if version >= 160_000 else "MEMBER"
-    query = "SELECT pg_has_role(oid, %(may)s) FROM pg_roles WHERE rolname = %(role)s"
+    # A copy of the database has the same store id, but not always the privileges.
+    query = (
+        "SELECT pg_has_role(oid, %(may)s) AND has_table_privilege(oid, 'experiments', 'SELECT') "
+        "FROM pg_roles WHERE rolname = %(role)s"
+    )
     return role if connection.exec_driver_sql(query, {"may": may, "role": role}).scalar() else None
 
 

@@ -28,7 +28,7 @@ from bsv_store.catalog.database.engine import BUSY_TIMEOUT_S, Database, translat
 from bsv_store.catalog.database.reader import is_superuser, usable_reader_role
 from bsv_store.catalog.tables.functions import ALLOWED, FUNCTIONS_HINT, check_functions
 from bsv_store.catalog.tables.table import Table
-from bsv_store.errors import BsvStoreError, QueryError
+from bsv_store.errors import BsvStoreError, QueryError, ReadOnlyStoreError
 from bsv_store.text import MAX_ID, shown, size_text
 
 if TYPE_CHECKING:
@@ -200,6 +200,16 @@ def _authorize(action: int, first: str | None, second: str | None, _database: st
 
 
 def _run_sqlite(database: Database, query: _Query) -> _Result:
+    try:
+        return _run_sqlite_read_only(database, query)
+    except ReadOnlyStoreError:
+        # A killed writer left a journal, which a read-only connection cannot roll back; any other connection does.
+        with database.reading() as connection:
+            connection.exec_driver_sql("SELECT id FROM store_info").all()
+    return _run_sqlite_read_only(database, query)
+
+
+def _run_sqlite_read_only(database: Database, query: _Query) -> _Result:
     wait = min(query.time_limit_s, BUSY_TIMEOUT_S)
     uri = f"file:{quote(str(database.target))}?mode=ro"
     try:
