@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,11 +31,13 @@ from bsv_store_synthetic.faults import (
     Failure,
     Fault,
     Html,
+    MakeReply,
     Redirect,
     RedirectLoop,
     Status,
     Substitute,
 )
+from bsv_store_synthetic.replies import Reply, Request
 from tests.acquisition.stored import all_volumes, count
 
 from .conftest import Recorder
@@ -305,13 +308,23 @@ def test_voxels_that_are_not_densities_are_refused(
     assert files_of(catalog) == []
 
 
+class SlowStatus(Status):
+    """Takes longer than counting the failure before it, so that the next download does not start first."""
+
+    __slots__ = ()
+
+    def apply(self, request: Request, make: MakeReply) -> Reply:
+        time.sleep(0.3)
+        return Status.apply(self, request, make)
+
+
 def test_a_server_that_answers_nothing_is_left_alone(
     catalog: Store, atlas: SyntheticAtlas, patience: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bsv_store.acquisition.work.sharing._MAX_FAILURES_IN_A_ROW", 2)
     patience(attempts=1)
     with SyntheticServer(atlas) as server:
-        server.fail("download", Status(500), times=None)
+        server.fail("download", SlowStatus(500), times=None)
         report = catalog.fetch(atlas.experiment_ids, workers=1, api_url=server.url)
         assert server.requests.total < len(atlas.experiment_ids)
     assert len(report.failed) + len(report.not_attempted) == len(atlas.experiment_ids)

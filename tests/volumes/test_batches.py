@@ -147,7 +147,7 @@ def test_only_volumes_without_gaps_are_known_to_be_complete(files: StoreFiles, p
         (lambda path: path.unlink(), "is missing"),
         (lambda path: path.write_bytes(path.read_bytes()[:-1]), "bytes long"),
         (lambda path: path.write_bytes(path.read_bytes() + b"x"), "bytes long"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-9] + b"x" * 9), "has changed"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-9] + b"x" * 9), "differs from what was stored"),
     ],
 )
 def test_damaged_files_are_reported_and_the_others_are_read(
