@@ -65,7 +65,7 @@ def test_signal_of_a_real_experiment_from_voxels_lies_where_the_masked_array_say
     sampled = real.atlas.annotation(spacing_um=25)[2::4, 2::4, 2::4]
     path = tmp_path / "annotation_100.nrrd"
     path.write_bytes(nrrd(sampled, 100, dtype="u4"))
-    real.ingest_annotation(path)
+    real.ingest_annotation(path, replace=True)
     frame = real.atlas.signal(Selection(ids=[EXPERIMENT]), ["CP", "Isocortex", "root"], hemisphere=["left", "both"])
     density = real.volume(EXPERIMENT)
     for row in frame.itertuples():
