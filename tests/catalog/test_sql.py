@@ -388,6 +388,28 @@ def _state(store: Store) -> dict[str, Any]:
     return {"counts": counts, "withdrawn": withdrawn, "columns": columns}
 
 
+def test_the_journal_of_a_killed_writer_is_rolled_back(scratch: Store, tmp_path: Path) -> None:
+    if not scratch.database.is_sqlite:
+        pytest.skip("Postgres recovers by itself")
+    catalog, copy = scratch.path / "catalog.db", tmp_path / "copy.db"
+    journal = Path(f"{catalog}-journal")
+    before = scratch.sql("select experiment_id, sex from experiments order by 1")
+    with closing(sqlite3.connect(catalog, isolation_level=None)) as writer:
+        # So small a cache writes changed pages to the file before the commit.
+        writer.execute("PRAGMA cache_size = 1")
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("UPDATE experiment SET sex = 'X'")
+        writer.execute("UPDATE structure SET name = name || 'X'")
+        shutil.copy(catalog, copy)
+        shutil.copy(journal, f"{copy}-journal")
+        writer.execute("ROLLBACK")
+    # What a writer leaves that is killed at this moment.
+    shutil.copy(copy, catalog)
+    shutil.copy(f"{copy}-journal", journal)
+    pd.testing.assert_frame_equal(scratch.sql("select experiment_id, sex from experiments order by 1"), before)
+    assert not journal.exists() or journal.stat().st_size == 0
+
+
 def _files(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

@@ -287,6 +287,15 @@ def test_queries_run_as_the_reader_role_where_there_is_one(shared_store: Store) 
     assert shared_store.sql("select experiment_id from exclusion")["experiment_id"].tolist() == [101]
 
 
+def test_a_reader_role_without_privileges_in_this_database_is_not_used(shared_store: Store) -> None:
+    # As in a copy of the database on the same server, which has the same store id.
+    role = grant_reading(shared_store.path)
+    with shared_store.database.writing() as connection:
+        connection.exec_driver_sql(f"REVOKE SELECT ON ALL TABLES IN SCHEMA public FROM {role}")
+    assert account_of(shared_store) == OWNER
+    assert shared_store.sql("select count(*) as n from experiments")["n"].tolist() == [len(ALL_IDS)]
+
+
 def test_the_reader_role_has_no_other_tables(shared_store: Store) -> None:
     grant_reading(shared_store.path)
     with shared_store.database.writing() as connection:
