@@ -101,17 +101,16 @@ def boolean(name: str, value: Any) -> bool:
     return value
 
 
-def without(name: str, **flags: bool) -> None:
-    """Check that none of the flags that cannot be combined with an argument is set.
+def without(name: str, other: str, is_set: bool) -> None:
+    """Check that an argument that cannot be combined with another one is not set.
 
     Raises
     ------
     InputError
-        If one of them is set.
+        If it is set.
     """
-    for flag, is_set in flags.items():
-        if is_set:
-            raise InputError(f"{name} cannot be combined with {flag}")
+    if is_set:
+        raise InputError(f"{name} cannot be combined with {other}")
 
 
 def whole_number(name: str, value: Any, *, least: int | None = None) -> int:

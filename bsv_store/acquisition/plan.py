@@ -113,7 +113,7 @@ class Plan:
             data again.
         """
         whole_number("limit", count, least=1)
-        without("limit", refresh=self.refresh)
+        without("limit", "refresh", self.refresh)
         if count >= len(self.missing):
             return self
         share = count / len(self.missing)

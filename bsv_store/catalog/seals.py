@@ -25,6 +25,7 @@ from sqlalchemy import (
     Table,
     delete,
     insert,
+    or_,
     select,
 )
 
@@ -159,7 +160,8 @@ def _canonical(table: Table, columns: Sequence[str]) -> Callable[[Sequence[Any]]
 # -- reading and writing seals ----------------------------------------------------------------------------------------
 
 
-def _stored(connection: Connection, scope: str, keys: Collection[str] | None = None) -> Hashes:
+def stored_seals(connection: Connection, scope: str, keys: Collection[str] | None = None) -> Hashes:
+    """The seals of a scope by key, by default all."""
     query = select(Seal.key, Seal.hash).where(Seal.scope == scope)
     if keys is not None and len(keys) < _MAX_PARAMETERS:
         query = query.where(Seal.key.in_(keys))
@@ -171,7 +173,7 @@ _MAX_PARAMETERS = 10_000
 
 def write(connection: Connection, scope: str, hashes: Mapping[str, str], *, only_these: bool = False) -> None:
     """Write seals; with ``only_these``, delete all others of the scope."""
-    before = _stored(connection, scope, None if only_these else hashes.keys())
+    before = stored_seals(connection, scope, None if only_these else hashes.keys())
     new = [(scope, key, value) for key, value in sorted(hashes.items()) if before.get(key) != value]
     if new:
         upsert_rows(connection, table_of(Seal), ("scope", "key", "hash"), new)
@@ -200,6 +202,11 @@ def refuse(scope: str, keys: Collection[str]) -> None:
         )
 
 
+def _check_all(connection: Connection, scope: str, hashes: Mapping[str, str]) -> None:
+    """Compare the hashes of all rows of a scope with their seals."""
+    refuse(scope, differing(stored_seals(connection, scope), hashes))
+
+
 @contextmanager
 def damaged_values(scope: str) -> Iterator[None]:
     """Convert errors caused by values that are impossible in their column, as after a flipped bit.
@@ -211,8 +218,6 @@ def damaged_values(scope: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, OverflowError, KeyError, AttributeError) as error:
-        if isinstance(error, DamagedCatalogError):
-            raise
         raise DamagedCatalogError(
             f"the catalog is damaged ({_WORDS[scope]}): a value is not valid: {error}", hint=VERIFY_HINT
         ) from error
@@ -251,6 +256,26 @@ def seal_experiments(
 def seal_lines(connection: Connection) -> None:
     """Seal the transgenic lines, all of which have just been written."""
     write(connection, "line", hashes_of_lines(connection), only_these=True)
+
+
+def check_experiments(connection: Connection) -> None:
+    """Check the experiments with their lines and injection structures.
+
+    Raises
+    ------
+    DamagedCatalogError
+    """
+    _check_all(connection, "experiment", hashes_of_experiments(connection))
+
+
+def check_lines(connection: Connection) -> None:
+    """Check the transgenic lines.
+
+    Raises
+    ------
+    DamagedCatalogError
+    """
+    _check_all(connection, "line", hashes_of_lines(connection))
 
 
 def hashes_of_experiments(connection: Connection) -> Hashes:
@@ -306,7 +331,7 @@ def check_ontology(connection: Connection) -> None:
     DamagedCatalogError
     """
     for scope, hashes in hashes_of_ontology(connection).items():
-        refuse(scope, differing(_stored(connection, scope), hashes))
+        _check_all(connection, scope, hashes)
 
 
 def hashes_of_ontology(connection: Connection) -> dict[str, Hashes]:
@@ -359,26 +384,32 @@ def seal_volumes(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> N
     )
 
 
-def check_volumes(connection: Connection, kinds: Collection[str], spacing_um: int) -> None:
-    """Check the rows of all volumes of these kinds at one spacing.
+def check_volumes(connection: Connection, kinds: Collection[str] | None = None, spacing_um: int | None = None) -> None:
+    """Check the rows of all volumes of some kinds at one spacing; without both, of all volumes.
 
     Raises
     ------
     DamagedCatalogError
     """
-    wanted = tuple(f"/{kind}/{spacing_um}" for kind in kinds)
-    stored = {key: value for key, value in _stored(connection, "volume").items() if key.endswith(wanted)}
-    found = {key: value for key, value in hashes_of_volumes(connection).items() if key.endswith(wanted)}
-    refuse("volume", differing(stored, found))
+    query = select(Seal.key, Seal.hash).where(Seal.scope == "volume")
+    if kinds is not None:
+        query = query.where(or_(*(Seal.key.endswith(f"/{kind}/{spacing_um}", autoescape=True) for kind in kinds)))
+    stored = {row.key: row.hash for row in connection.execute(query)}
+    refuse("volume", differing(stored, hashes_of_volumes(connection, kinds, spacing_um)))
 
 
-def hashes_of_volumes(connection: Connection) -> Hashes:
-    """The hashes of the stored rows of volumes."""
+def hashes_of_volumes(
+    connection: Connection, kinds: Collection[str] | None = None, spacing_um: int | None = None
+) -> Hashes:
+    """The hashes of the stored rows of volumes, by default of all."""
     table = table_of(StoredVolume)
     canonical = _canonical(table, _VOLUME_COLUMNS)
     places = [_VOLUME_COLUMNS.index(name) for name in ("experiment_id", "kind", "spacing_um")]
+    query = select(*(table.c[name] for name in _VOLUME_COLUMNS))
+    if kinds is not None:
+        query = query.where(table.c.kind.in_(kinds), table.c.spacing_um == spacing_um)
     with damaged_values("volume"):
-        rows = connection.execute(select(*(table.c[name] for name in _VOLUME_COLUMNS))).all()
+        rows = connection.execute(query).all()
         return {_volume_key(*(row[place] for place in places)): _hash(canonical(row)) for row in rows}
 
 
@@ -399,7 +430,7 @@ def check_rows(connection: Connection, model: type[Base], ids: Collection[int] |
     """
     scope = _SCOPES[model]
     keys = None if ids is None else {str(each) for each in ids}
-    refuse(scope, differing(_stored(connection, scope, keys), hashes_of_rows(connection, model, ids)))
+    refuse(scope, differing(stored_seals(connection, scope, keys), hashes_of_rows(connection, model, ids)))
 
 
 def hashes_of_rows(connection: Connection, model: type[Base], ids: Collection[int] | None = None) -> Hashes:
@@ -449,23 +480,8 @@ def check_schema_seal(connection: Connection) -> None:
     DamagedCatalogError
     """
     # Users may add their own views and indexes.
-    stored, found = _stored(connection, "schema"), hashes_of_schema(connection)
+    stored, found = stored_seals(connection, "schema"), hashes_of_schema(connection)
     refuse("schema", differing(stored, {name: value for name, value in found.items() if name in stored}))
-
-
-def check_scope(connection: Connection, scope: str, hashes: Mapping[str, str]) -> None:
-    """Compare the hashes of stored rows with their seals.
-
-    Raises
-    ------
-    DamagedCatalogError
-    """
-    refuse(scope, differing(_stored(connection, scope), hashes))
-
-
-def stored_seals(connection: Connection, scope: str) -> Hashes:
-    """The seals of a scope by key."""
-    return _stored(connection, scope)
 
 
 def set_epoch(connection: Connection, revision: str) -> None:

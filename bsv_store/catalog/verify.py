@@ -72,8 +72,8 @@ def check_inputs(
         for table in _SMALL_TABLES:
             _check_sqlite(connection, table)
     seals.check_schema_seal(connection)
-    seals.check_scope(connection, "experiment", seals.hashes_of_experiments(connection))
-    seals.check_scope(connection, "line", seals.hashes_of_lines(connection))
+    seals.check_experiments(connection)
+    seals.check_lines(connection)
     seals.check_ontology(connection)
     seals.check_rows(connection, Exclusion)
     seals.check_volumes(connection, kinds, spacing_um)
@@ -166,14 +166,12 @@ def _damage(connection: Connection) -> Iterator[CatalogDamage]:
     if connection.dialect.name == "sqlite":
         yield from _refused("pages", lambda: _check_sqlite(connection))
     yield from _refused("schema", lambda: seals.check_schema_seal(connection))
-    yield from _refused(
-        "experiments", lambda: seals.check_scope(connection, "experiment", seals.hashes_of_experiments(connection))
-    )
-    yield from _refused("lines", lambda: seals.check_scope(connection, "line", seals.hashes_of_lines(connection)))
+    yield from _refused("experiments", lambda: seals.check_experiments(connection))
+    yield from _refused("lines", lambda: seals.check_lines(connection))
     yield from _refused("ontology", lambda: seals.check_ontology(connection))
     for model in seals.SEALED_BY_ID:
         yield from _refused(model.__tablename__, partial(seals.check_rows, connection, model))
-    yield from _refused("volumes", lambda: seals.check_scope(connection, "volume", seals.hashes_of_volumes(connection)))
+    yield from _refused("volumes", lambda: seals.check_volumes(connection))
     yield from _refused("sides", lambda: _check_sides(connection))
     yield from _found("records of lists", lambda: damaged_revisions(connection))
     yield from _found("lists", lambda: damaged_snapshots(connection))

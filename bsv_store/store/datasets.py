@@ -359,10 +359,14 @@ class Datasets:
         ------
         FormatError
             If the file is not a valid bundle. Nothing is stored then.
+        FrameError
+            If its coordinates are in another frame.
         NotReproducibleError
             If the store has the volumes, and recomputing the version gives a different result. Nothing is stored then.
         UnknownExperimentError
             If experiments of the version are not in the catalog.
+        NoSpaceError, ReadOnlyStoreError, StoreError
+            If the store cannot be written. Nothing is stored then.
         """
         from bsv_store.datasets.share.bundle_import import import_bundle
 

@@ -136,8 +136,8 @@ def grant_reading(path: Path | str | None = None, *, accounts: Sequence[str] = (
     InputError
         If the database is SQLite, or an account does not exist.
     StoreError
-        If the account of the store may not create roles. The hint contains the statements that an administrator must
-        run.
+        If the account of the store may not create roles or does not own the catalog. The hint contains the statements
+        that an administrator must run.
     """
     from bsv_store.catalog.database import reader
 

@@ -540,7 +540,7 @@ class Store:
         if limit is None:
             ids = self.select(selection)
         else:
-            check.without("limit", offline=offline)
+            check.without("limit", "offline", offline)
             ids = self.plan_sync_unionizes(selection, refresh=refresh, limit=limit).experiment_ids
         with client_unless(offline, api_url) as client:
             return sync_unionizes(self.database, client, ids, refresh=refresh, progress=progress)
@@ -643,7 +643,7 @@ class Store:
         if limit is None:
             ids = self._nonempty(selection)
         else:
-            check.without("limit", offline=offline)
+            check.without("limit", "offline", offline)
             plan = self.plan_fetch(
                 selection, kind=kind, spacing_um=spacing_um, refresh=refresh, workers=workers, limit=limit
             )

@@ -39,27 +39,7 @@ def is_superuser(connection: Connection) -> bool:
 
 
 def grant_reading(database: Database, accounts: Sequence[str] = ()) -> str:
-    """Create the reader role if it does not exist, grant it read access, and make accounts members of it.
-
-    Parameters
-    ----------
-    database : Database
-    accounts : sequence of str
-        Existing accounts of the server. The store's account also becomes a member.
-
-    Returns
-    -------
-    str
-        The name of the role.
-
-    Raises
-    ------
-    InputError
-        If the database is SQLite, or an account does not exist.
-    StoreError
-        If the store's account may not create roles or does not own the catalog. The hint contains the statements that
-        an administrator must run.
-    """
+    """See `bsv_store.store.opening.grant_reading`."""
     if database.is_sqlite:
         raise InputError(
             "the database of this store is SQLite, which has no accounts",

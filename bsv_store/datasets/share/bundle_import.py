@@ -53,21 +53,7 @@ def import_bundle(
     executor: Executor | None = None,
     workers: int | None = None,
 ) -> DatasetVersion:
-    """Import a bundle; see `Datasets.import_bundle`.
-
-    Raises
-    ------
-    FormatError
-        If the file is not a valid bundle. Nothing is stored then.
-    FrameError
-        If its coordinates are in another frame.
-    NotReproducibleError
-        If the store has the inputs, and recomputing the result from them gives a different one. Nothing is stored then.
-    UnknownExperimentError
-        If the catalog does not have experiments of the version.
-    NoSpaceError, ReadOnlyStoreError, StoreError
-        If the store cannot be written. Nothing is stored then.
-    """
+    """See `Datasets.import_bundle`."""
     source = checked_path("path", path)
     while True:
         with contextlib.suppress(VanishedError), _temporary(database, files) as temporary:
