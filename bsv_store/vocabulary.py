@@ -842,6 +842,83 @@ DATASET_STANDINGS: Mapping[str, DatasetStandingRow] = _rows(
     ],
 )
 
+# -- administration ---------------------------------------------------------------------------------------------------
+
+ObjectKind = Literal["volume", "annotation", "version"]
+
+
+OBJECT_KINDS: Mapping[str, WordRow[ObjectKind]] = _rows(
+    ObjectKind,
+    [
+        WordRow("volume", "volume"),
+        WordRow("annotation", "annotation"),
+        WordRow("version", "dataset version"),
+    ],
+)
+
+Action = Literal[
+    "created",
+    "synced",
+    "ingested",
+    "fetched",
+    "adopted",
+    "computed",
+    "imported",
+    "tagged",
+    "untagged",
+    "deleted",
+    "excluded",
+    "included",
+    "saved",
+    "trusted",
+    "configured",
+    "upgraded",
+    "downgraded",
+    "granted",
+    "verified",
+    "repaired",
+    "collected",
+    "evicted",
+    "restored",
+    "untrashed",
+    "moved",
+    "attached",
+    "broke",
+]
+
+ACTIONS: Mapping[str, WordRow[Action]] = _rows(
+    Action,
+    [
+        WordRow("created", "created the store"),
+        WordRow("synced", "updated the catalog from the Allen API"),
+        WordRow("ingested", "stored a list, ontology, table or annotation from a file"),
+        WordRow("fetched", "downloaded volumes"),
+        WordRow("adopted", "copied a cache folder"),
+        WordRow("computed", "computed a dataset version"),
+        WordRow("imported", "imported a dataset version"),
+        WordRow("tagged", "tagged a dataset version"),
+        WordRow("untagged", "removed a tag"),
+        WordRow("deleted", "deleted a dataset version"),
+        WordRow("excluded", "put experiments on the exclusion list"),
+        WordRow("included", "took experiments off the exclusion list"),
+        WordRow("saved", "saved a selection"),
+        WordRow("trusted", "marked an imported version as trusted"),
+        WordRow("configured", "changed a setting of the store"),
+        WordRow("upgraded", "upgraded the schema"),
+        WordRow("downgraded", "downgraded the schema"),
+        WordRow("granted", "granted access to the database"),
+        WordRow("verified", "verified the store"),
+        WordRow("repaired", "repaired the store"),
+        WordRow("collected", "moved unused files to the trash, or purged the trash"),
+        WordRow("evicted", "removed volumes to stay within a quota"),
+        WordRow("restored", "restored the store from a backup"),
+        WordRow("untrashed", "restored objects from the trash"),
+        WordRow("moved", "moved the catalog to another database"),
+        WordRow("attached", "attached a folder to the database"),
+        WordRow("broke", "removed claims of another process"),
+    ],
+)
+
 # -- acquisition ------------------------------------------------------------------------------------------------------
 
 CacheLayout = Literal["bsv", "allensdk"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from bsv_store.text import listed
 from bsv_store.vocabulary import ANNOTATION_ORIGINS
 from bsv_store.volumes.annotation import AnnotationFile
 from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.stored_object import StoredObject
 
 if TYPE_CHECKING:
     from typing import Any
@@ -32,6 +33,27 @@ def find_annotation(connection: Connection, spacing_um: int) -> AnnotationFile |
 def all_annotations(connection: Connection) -> list[AnnotationFile]:
     """All annotations in the store, the finest first."""
     return [_value(row) for row in connection.execute(select(*_table.columns).order_by(_Model.spacing_um))]
+
+
+def stored_annotations(connection: Connection) -> Iterator[StoredObject]:
+    """All annotations in the store, the finest first."""
+    for file in all_annotations(connection):
+        key = annotation_key(file.grid.spacing_um)
+        yield StoredObject(
+            key,
+            "annotation",
+            file.path,
+            file.size_bytes,
+            file.file_sha256,
+            file.array_sha256,
+            file.source,
+            file.fetched_at,
+        )
+
+
+def annotation_key(spacing_um: int) -> str:
+    """The key of an annotation, in claims and in the inventory."""
+    return f"annotation/{spacing_um}"
 
 
 def lock_annotations(connection: Connection) -> None:

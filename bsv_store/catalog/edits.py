@@ -1,9 +1,7 @@
-"""Shared by tables that users edit: the user of a change, free text, and concurrent changes."""
+"""Shared by tables that users edit: free text, and concurrent changes."""
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,15 +11,6 @@ from bsv_store.errors import BusyError, InputError
 from bsv_store.text import shown
 
 _MAX_TEXT = 1_000
-
-
-def current_user() -> str:
-    """The login name of this user, or the numeric user id if there is none."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        # No such user in the password database, as in some containers.
-        return str(os.getuid())
 
 
 def check_line_of_text(what: str, text: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Select, delete, insert, select
@@ -16,6 +16,7 @@ from bsv_store.vocabulary import SPACINGS_UM
 from bsv_store.volumes.encoding import VolumeLayout
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import VolumeFile, computed_block_hashes
+from bsv_store.volumes.stored_object import StoredObject
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
@@ -79,6 +80,29 @@ def volumes_of(connection: Connection, experiment_id: int) -> list[tuple[str, in
     query = select(StoredVolume.kind, StoredVolume.spacing_um)
     rows = connection.execute(query.where(StoredVolume.experiment_id == experiment_id))
     return sorted((row.kind, row.spacing_um) for row in rows)
+
+
+def stored_volumes(connection: Connection) -> Iterator[StoredObject]:
+    """All volumes in the store, in no particular order."""
+    query = select(
+        StoredVolume.experiment_id,
+        StoredVolume.kind,
+        StoredVolume.spacing_um,
+        StoredVolume.path,
+        StoredVolume.size_bytes,
+        StoredVolume.file_sha256,
+        StoredVolume.array_sha256,
+        StoredVolume.source,
+        StoredVolume.fetched_at,
+    )
+    for row in connection.execute(query):
+        key = volume_key(row.experiment_id, kind=row.kind, spacing_um=row.spacing_um)
+        yield StoredObject(key, "volume", *row[3:])
+
+
+def volume_key(experiment_id: int, *, kind: str, spacing_um: int) -> str:
+    """The key of a volume, in claims and in the inventory."""
+    return f"volume/{kind}/{spacing_um}/{experiment_id}"
 
 
 def record_volume(connection: Connection, file: VolumeFile) -> str | None:

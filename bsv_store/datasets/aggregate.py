@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bsv_store.averaging.inputs import ALGORITHM_VERSION, Inputs, gather_inputs
-from bsv_store.catalog.edits import current_user
+from bsv_store.catalog.activity import current_user
 from bsv_store.catalog.missing import DAMAGED
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets import table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from bsv_store.catalog.database.models import DatasetVersion as VersionRow
 from bsv_store.catalog.tables.table import Table
 from bsv_store.catalog.tables.views import view
 from bsv_store.vocabulary import DATASET_STANDINGS
+from bsv_store.volumes.stored_object import StoredObject
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -143,3 +145,28 @@ def has_version(database: Database, name: str, number: int, fingerprint: str) ->
     same = Dataset.name == name, VersionRow.number == number, VersionRow.fingerprint == fingerprint
     with database.reading() as connection:
         return connection.scalar(query.where(*same)) is not None
+
+
+def stored_results(connection: Connection) -> Iterator[StoredObject]:
+    """The result files of all versions, sorted by dataset and number."""
+    query = (
+        select(
+            Dataset.name,
+            VersionRow.number,
+            VersionRow.path,
+            VersionRow.size_bytes,
+            VersionRow.file_sha256,
+            VersionRow.content_sha256,
+            VersionRow.imported_at,
+            VersionRow.created_at,
+        )
+        .join(Dataset.__table__, Dataset.id == VersionRow.dataset_id)
+        .order_by(Dataset.id, VersionRow.number)
+    )
+    for name, number, path, size_bytes, file_sha256, content_sha256, imported_at, created_at in connection.execute(
+        query
+    ):
+        source = None if imported_at is None else "bundle"
+        yield StoredObject(
+            f"version/{name}@{number}", "version", path, size_bytes, file_sha256, content_sha256, source, created_at
+        )

@@ -282,7 +282,7 @@ class Datasets:
         InputError
             If the tag is not valid, or another version has it and ``move`` is False.
         """
-        from bsv_store.catalog.edits import current_user
+        from bsv_store.catalog.activity import current_user
         from bsv_store.datasets.tags import tag_version
 
         return tag_version(self._database, _text(ref), tag, created_by=current_user(), move=move)

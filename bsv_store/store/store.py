@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
+    from bsv_store.store.admin import Admin
     from bsv_store.store.atlas import Atlas
     from bsv_store.store.catalog import Catalog
     from bsv_store.store.datasets import Datasets
@@ -109,6 +110,8 @@ class Store:
         Single volumes.
     datasets : Datasets
         Datasets and their versions.
+    admin : Admin
+        Administration: verify, repair, back up, and see who changed the store.
     """
 
     def __init__(self, path: Path, config: StoreConfig, *, read_only: bool) -> None:
@@ -176,6 +179,13 @@ class Store:
         from bsv_store.store.datasets import Datasets
 
         return Datasets(self.database, self.files)
+
+    @cached_property
+    def admin(self) -> Admin:
+        """Administration: verify, repair, back up, and see who changed the store."""
+        from bsv_store.store.admin import Admin
+
+        return Admin(self.config, self.database, self.files)
 
     # -- queries --------------------------------------------------------------------------------------------------
 

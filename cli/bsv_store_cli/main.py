@@ -19,30 +19,44 @@ from bsv_store_cli.help import Group
 from bsv_store_cli.output.formats import discard_output
 from bsv_store_cli.output.messages import complain, note
 
-# Name of each command, which is also its module under bsv_store_cli.commands, and its line of help. They are listed
-# here so that `--help` does not import the commands.
-_COMMANDS: dict[str, str] = {
-    "init": "Create a store in a folder.",
-    "status": "Show what the store contains.",
-    "sync": "Update the catalog and the annotation from the Allen API.",
-    "ingest": "Store structures, experiments, unionize tables or annotations from files.",
-    "adopt": "Copy a cache folder of Brain Street View or AllenSDK into the store.",
-    "fetch": "Download volumes of selected experiments.",
-    "select": "List the experiments of a selection.",
-    "search": "Search experiments by source, target, coordinate, correlation or point.",
-    "structures": "Find structures, show subtrees and sets, rank the structures of experiments.",
-    "matrix": "Tabulate signal by source and target structure.",
-    "catalog": "Count selected experiments; list and compare snapshots.",
-    "selection": "Save selections under names for all users of the store.",
-    "exclude": "Edit the list of experiments that selections leave out.",
-    "aggregate": "Average volumes by group, as a dataset version.",
-    "dataset": "List, show, measure and export dataset versions.",
-    "volume": "Show or export a volume, mask structures, measure signal in them.",
-    "sql": "Query the catalog with SQL, read-only.",
-    "plot": "Draw a dataset version.",
-    "db": "Show or upgrade the database schema; grant read access on Postgres.",
-    "demo": "Run a complete example on a synthetic atlas.",
+# Name of each command, which is also its module under bsv_store_cli.commands, and its line of help, by section of the
+# help. They are listed here so that `--help` does not import the commands.
+_SECTIONS: dict[str, dict[str, str]] = {
+    "Fill the store": {
+        "init": "Create a store in a folder.",
+        "sync": "Update the catalog and the annotation from the Allen API.",
+        "fetch": "Download volumes of selected experiments.",
+        "ingest": "Store structures, experiments, unionize tables or annotations from files.",
+        "adopt": "Copy a cache folder of Brain Street View or AllenSDK into the store.",
+    },
+    "Find and read": {
+        "status": "Show what the store contains.",
+        "select": "List the experiments of a selection.",
+        "search": "Search experiments by source, target, coordinate, correlation or point.",
+        "structures": "Find structures, show subtrees and sets, rank the structures of experiments.",
+        "matrix": "Tabulate signal by source and target structure.",
+        "catalog": "Count selected experiments; list and compare snapshots.",
+        "volume": "Show or export a volume, mask structures, measure signal in them.",
+        "sql": "Query the catalog with SQL, read-only.",
+    },
+    "Compute and publish": {
+        "aggregate": "Average volumes by group, as a dataset version.",
+        "dataset": "List, show, measure and export dataset versions.",
+        "plot": "Draw a dataset version.",
+    },
+    "Share": {
+        "selection": "Save selections under names for all users of the store.",
+        "exclude": "Edit the list of experiments that selections leave out.",
+    },
+    "Administer": {
+        "activity": "Show who changed the store, and when.",
+        "db": "Show or upgrade the database schema; grant read access on Postgres.",
+    },
+    "Learn": {
+        "demo": "Run a complete example on a synthetic atlas.",
+    },
 }
+_COMMANDS = {name: words for section in _SECTIONS.values() for name, words in section.items()}
 
 _INTERRUPTED = 130
 _DEFECT = 3
@@ -61,8 +75,10 @@ class _LazyGroup(Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+        width = max(map(len, _COMMANDS))
+        for title, commands in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), words) for name, words in commands.items()])
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

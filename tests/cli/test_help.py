@@ -100,8 +100,8 @@ def test_formats_are_for_people_and_for_programs(path: Path) -> None:
 
 def test_commands_of_the_main_help_are_those_that_exist() -> None:
     shown = CliRunner().invoke(cli, ["--help"]).stdout
-    listed = re.findall(r"^  ([a-z]+) +\S", shown.split("Commands:")[1], re.MULTILINE)
-    assert listed == [path[0] for path in COMMANDS if len(path) == 1]
+    listed = re.findall(r"^  ([a-z]+) +\S", shown.split("Fill the store:")[1], re.MULTILINE)
+    assert sorted(listed) == sorted(path[0] for path in COMMANDS if len(path) == 1)
     for path, command in COMMANDS.items():
         if len(path) == 1:
             assert CliRunner().invoke(cli, [*path, "--help"], prog_name="bsv-store").exit_code == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bsv_store.averaging.recipe import Recipe
-from bsv_store.catalog.edits import current_user
+from bsv_store.catalog.activity import current_user
 from bsv_store.datasets.aggregate import aggregate
 from bsv_store.datasets.history.rebuild import rebuild_version
 

@@ -11,7 +11,7 @@ from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.task import CommitResult, RunControl, Task
 from bsv_store.atlas.injections import check_injections
 from bsv_store.atlas.landmarks import identify
-from bsv_store.catalog.annotations import check_structure_ids, find_annotation, record_annotation
+from bsv_store.catalog.annotations import annotation_key, check_structure_ids, find_annotation, record_annotation
 from bsv_store.catalog.database.engine import Database
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import BsvStoreError, InputError, UpstreamError
@@ -86,7 +86,7 @@ class AnnotationTask(Task[AnnotationFile]):
 
     def key(self, spacing_um: int) -> str:
         """The key under which the annotation is claimed."""
-        return f"annotation/{spacing_um}"
+        return annotation_key(spacing_um)
 
     def present(self, spacings: Collection[int]) -> set[int]:
         """The spacings that are recorded and have a file of the recorded size; none if they are refreshed.

@@ -11,7 +11,7 @@ from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.task import CommitResult, RunControl, Task
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.ingest.hemisphere import lock_experiments
-from bsv_store.catalog.volumes import find_volumes, record_volumes
+from bsv_store.catalog.volumes import find_volumes, record_volumes, volume_key
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import ImplausibleVolumeError
 from bsv_store.plausibility.facts import facts_of
@@ -72,7 +72,7 @@ class VolumeTask(Task[VolumeFile]):
 
     def key(self, experiment_id: int) -> str:
         """The key under which the volume is claimed."""
-        return f"volume/{self._kind}/{self._spacing_um}/{experiment_id}"
+        return volume_key(experiment_id, kind=self._kind, spacing_um=self._spacing_um)
 
     def present(self, ids: Collection[int]) -> set[int]:
         """The experiments whose volume is recorded and has a file of the recorded size; none if all are refreshed."""

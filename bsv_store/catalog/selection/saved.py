@@ -10,11 +10,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, insert, select
 
 from bsv_store.catalog import seals
+from bsv_store.catalog.activity import current_user
 from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import NamedSelection
 from bsv_store.catalog.database.models.base import now
-from bsv_store.catalog.edits import check_line_of_text, current_user, refusing_concurrent_change
+from bsv_store.catalog.edits import check_line_of_text, refusing_concurrent_change
 from bsv_store.catalog.selection.resolve import check_selection
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.errors import InputError

@@ -204,6 +204,7 @@ _TABLES: Mapping[str, str] = {
     "dataset_group": "The groups of each version, in the order of the result's first axis.",
     "dataset_member": "The selected experiments of each version: their group, or why they were left out.",
     "dataset_check": "Versions that were computed again, with the outcome.",
+    "activity": "Who changed the store, and when; rows are only added.",
 }
 
 _UNIONIZE_DESCRIPTIONS = {name: description for name, _, description in _UNIONIZE_COLUMNS}
@@ -253,6 +254,8 @@ _DESCRIPTIONS: Mapping[tuple[str, str], str] = {
     ("dataset_member", "group_number"): "number in dataset_group; null = left out",
     ("dataset_member", "left_out_reason"): "Why the experiment was left out",
     ("dataset_member", "injected_hemisphere"): "left or right, where the hemisphere rule used it",
+    ("activity", "id"): "The store's own id",
+    ("activity", "host"): "Name of the user's host",
     ("dataset_check", "id"): "The store's own id",
     ("dataset_check", "checked_at"): "Time, UTC",
     ("dataset_check", "checked_by"): "User who did it",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bsv_store.catalog.edits import current_user
+from bsv_store.catalog.activity import current_user
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.compute import DamagedInputsError, compute, temporary_result
 from bsv_store.datasets.history.checks import FileState, NewCheck

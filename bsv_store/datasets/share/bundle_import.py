@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from bsv_store.averaging.inputs import ALGORITHM_VERSION
+from bsv_store.catalog.activity import current_user
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
-from bsv_store.catalog.edits import current_user
 from bsv_store.check import path as checked_path
 from bsv_store.datasets.compute import DamagedInputsError, compute, temporary_result
 from bsv_store.datasets.history.checks import NewCheck

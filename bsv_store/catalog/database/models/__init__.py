@@ -1,5 +1,6 @@
 """The tables of the catalog, one class each."""
 
+from bsv_store.catalog.database.models.activity import Activity
 from bsv_store.catalog.database.models.annotation import StoredAnnotation
 from bsv_store.catalog.database.models.base import Base
 from bsv_store.catalog.database.models.dataset import (
@@ -34,6 +35,7 @@ from bsv_store.catalog.database.models.store import (
 from bsv_store.catalog.database.models.volume import StoredVolume, VolumeBlockHashes
 
 __all__ = [
+    "Activity",
     "Base",
     "CatalogChange",
     "Claim",

@@ -1,0 +1,91 @@
+"""The inventory of a store: the files that its database expects, and the files that its folder contains."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from bsv_store.catalog.annotations import stored_annotations
+from bsv_store.catalog.volumes import stored_volumes
+from bsv_store.config import FOLDERS
+from bsv_store.datasets.listing import stored_results
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from bsv_store.volumes.files import StoreFiles
+    from bsv_store.volumes.stored_object import StoredObject
+
+Folder = Literal["volumes", "datasets", "tmp", "trash"]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file in the store's folder.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the store's folder, with slashes.
+    size_bytes : int
+    mode : int
+        Type and permission bits, as in ``os.stat_result.st_mode``.
+    group_id : int
+    modified_at : datetime.datetime
+        Aware UTC, by the clock of the file server.
+    """
+
+    path: str
+    size_bytes: int
+    mode: int
+    group_id: int
+    modified_at: datetime
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether it is a regular file; a store contains no symbolic links or devices."""
+        return stat.S_ISREG(self.mode)
+
+
+def expected_objects(connection: Connection) -> Iterator[StoredObject]:
+    """All files that the database expects: volumes, annotations, results of dataset versions."""
+    yield from stored_volumes(connection)
+    yield from stored_annotations(connection)
+    yield from stored_results(connection)
+
+
+def found_files(files: StoreFiles, *folders: Folder) -> Iterator[FoundFile]:
+    """The files in these folders of the store, by default in all four, in no particular order.
+
+    A file that disappears while the folders are listed is left out.
+    """
+    for name in folders or FOLDERS:
+        yield from _files_below(files.root, files.root / name)
+
+
+def _files_below(root: Path, folder: Path) -> Iterator[FoundFile]:
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return
+    with entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files_below(root, Path(entry.path))
+                continue
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            yield FoundFile(
+                Path(entry.path).relative_to(root).as_posix(),
+                found.st_size,
+                found.st_mode,
+                found.st_gid,
+                datetime.fromtimestamp(found.st_mtime, UTC),
+            )

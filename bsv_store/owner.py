@@ -1,0 +1,76 @@
+"""The identity of a process, as recorded in claims and in the names of temporary files.
+
+A host name and a process id do not identify a process: with the same host name, a process in another PID namespace may
+have the same id, and ids are reused after a restart. The identity also contains the boot id, the PID namespace and the
+start time of the process. A process counts as ended only if that is certain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import socket
+from functools import lru_cache
+from pathlib import Path
+
+_PROC = Path("/proc")
+_OWNER = re.compile(r"(?P<place>[0-9a-f]{16})-(?P<pid>\d+)-(?P<start>\d+)")
+
+
+def process_owner() -> str:
+    """The identity of this process: ``PLACE-PID-START``, letters a to f, digits and hyphens.
+
+    PLACE identifies the boot of the host and the PID namespace; START is the start time of the process.
+    """
+    return _owner(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _owner(pid: int) -> str:
+    # Cached by process id, so that a forked child has its own.
+    return f"{_place()}-{pid}-{_start_time(pid) or 0}"
+
+
+def has_ended(owner: str) -> bool:
+    """Whether the process with this identity is certain to have ended.
+
+    False if it runs, or ran on another host, in another PID namespace or before the last boot, where its state cannot
+    be known from here.
+    """
+    found = _OWNER.fullmatch(owner)
+    if found is None or found["place"] != _place() or not _can_check():
+        return False
+    started = _start_time(int(found["pid"]))
+    return started is None or started != int(found["start"])
+
+
+def _can_check() -> bool:
+    return _start_time(os.getpid()) is not None
+
+
+def _place() -> str:
+    parts = [socket.gethostname(), _text(_PROC / "sys/kernel/random/boot_id"), _namespace()]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _namespace() -> str:
+    try:
+        return str((_PROC / "self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def _start_time(pid: int) -> int | None:
+    """Start time of a process in clock ticks after boot; None if there is no such process, or it cannot be known."""
+    text = _text(_PROC / str(pid) / "stat")
+    # The name of the program, in parentheses, may contain spaces.
+    fields = text.rpartition(")")[2].split()
+    return int(fields[19]) if len(fields) > 19 else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
