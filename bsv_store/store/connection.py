@@ -7,8 +7,9 @@ from pathlib import Path
 from sqlalchemy import select
 
 from bsv_store.catalog.database import schema
-from bsv_store.catalog.database.engine import Database, normalized_url
+from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import StoreInfo
+from bsv_store.catalog.database.postgres import normalized_url
 from bsv_store.config import CATALOG_FILE, SQLITE, STORE_FILE, StoreConfig
 from bsv_store.errors import InputError, NotAStoreError, StoreMismatchError, StoreUnreachableError
 

@@ -18,8 +18,9 @@ from sqlalchemy import Connection, insert, inspect, select
 
 from bsv_store._version import __version__
 from bsv_store.catalog.database import schema
-from bsv_store.catalog.database.engine import Database, normalized_url
+from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import StoreInfo
+from bsv_store.catalog.database.postgres import normalized_url
 from bsv_store.checkpoints import checkpoint
 from bsv_store.config import (
     CATALOG_FILE,

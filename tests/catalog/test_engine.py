@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from bsv_store import Store, create_store, open_store
-from bsv_store.catalog.database import engine
+from bsv_store.catalog.database import driver_errors, engine, postgres, sqlite
 from bsv_store.catalog.database.engine import Database
 from bsv_store.config import StoreConfig
 from bsv_store.errors import BusyError, InputError, ReadOnlyStoreError, StoreError
@@ -91,7 +91,7 @@ def test_child_of_a_fork_uses_connections_of_its_own(store: Store) -> None:
 
 
 def test_locked_sqlite_database_is_busy_not_hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0.05)
     file = tmp_path / "catalog.db"
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("CREATE TABLE store_info (x)")
@@ -106,7 +106,7 @@ def test_locked_sqlite_database_is_busy_not_hanging(tmp_path: Path, monkeypatch:
 def test_sqlite_waits_for_the_disk_at_each_commit(tmp_path: Path) -> None:
     """A power cut takes nothing that was committed. The fixtures hurry; what the engine itself asks for is FULL."""
     (tmp_path / "catalog.db").touch()
-    connection = engine._connect_sqlite(tmp_path / "catalog.db", read_only=False)
+    connection = sqlite.connect_sqlite(tmp_path / "catalog.db", read_only=False)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
     connection.close()
 
@@ -166,7 +166,8 @@ def test_more_threads_than_connections_are_busy_while_another_process_writes(
 ) -> None:
     if database != "sqlite":
         pytest.skip("a Postgres writer does not hold off readers")
-    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0.5)
+    for module in (driver_errors, engine, sqlite):
+        monkeypatch.setattr(module, "BUSY_TIMEOUT_S", 0.5)
     errors: list[BaseException] = []
 
     def read() -> None:
@@ -229,7 +230,7 @@ def test_a_database_url_with_a_secret_or_invalid_is_refused_without_being_shown(
 
 def test_parameters_of_the_connection_are_accepted(tmp_path: Path) -> None:
     url = "postgresql://me@host/lab?host=%2Ftmp&sslmode=verify-full&application_name=lab"
-    assert engine.normalized_url(url).render_as_string() == url.replace("postgresql:", "postgresql+psycopg:").replace(
+    assert postgres.normalized_url(url).render_as_string() == url.replace("postgresql:", "postgresql+psycopg:").replace(
         "?host=%2Ftmp&sslmode=verify-full&application_name=lab",
         "?application_name=lab&host=%2Ftmp&sslmode=verify-full",
     )

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from bsv_store import Selection, Store, open_store
 from bsv_store.catalog.database.bulk import insert_rows, table_of
-from bsv_store.catalog.database.engine import BUSY_TIMEOUT_S
+from bsv_store.catalog.database.driver_errors import BUSY_TIMEOUT_S
 from bsv_store.catalog.database.models import Base, TransgenicLine
 from bsv_store.datasets.answers import catalog_state, find_answer, record_answer, try_record_answer
 from bsv_store.errors import BusyError, DamagedFileError, InputError, NoSpaceError
@@ -179,7 +179,7 @@ def test_who_may_only_read_is_answered_as_well(filled: Store) -> None:
 
 
 def test_recorded_answers_do_not_wait_for_writers(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bsv_store.catalog.database.engine.BUSY_TIMEOUT_S", 10.0**6)
+    monkeypatch.setattr("bsv_store.catalog.database.sqlite.BUSY_TIMEOUT_S", 10.0**6)
     ask(filled, EVERYBODY)
     add_volume(filled, 3, seed=1)
     add_volume(filled, 3)
@@ -189,7 +189,7 @@ def test_recorded_answers_do_not_wait_for_writers(filled: Store, monkeypatch: py
 
 
 def test_an_impatient_writer_gives_up(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bsv_store.catalog.database.engine.BUSY_TIMEOUT_S", 10.0**6)
+    monkeypatch.setattr("bsv_store.catalog.database.sqlite.BUSY_TIMEOUT_S", 10.0**6)
     with open_store(filled.path) as other, other.database.writing() as connection:
         connection.execute(text("UPDATE store_info SET format_version = format_version"))
         with pytest.raises(BusyError), filled.database.writing(patient=False) as second:

@@ -8,117 +8,23 @@ rollback journal, because WAL had a corruption bug up to SQLite 3.51.2 and does 
 from __future__ import annotations
 
 import os
-import sqlite3
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from bsv_store.errors import (
-    BsvStoreError,
-    BusyError,
-    DamagedCatalogError,
-    InputError,
-    NoSpaceError,
-    ReadOnlyStoreError,
-    StoreUnreachableError,
-)
-from bsv_store.text import shown
-
-BUSY_TIMEOUT_S = 30.0
-
-# libpq parameters that contain a password, or name a file that does.
-_SECRETS = ("password", "passfile", "sslpassword", "oauth_client_secret")
-# Parameters allowed in a URL; bsv-store itself sets `options` and `connect_timeout`.
-_URL_PARAMETERS = frozenset(
-    [
-        "application_name",
-        "channel_binding",
-        "gssencmode",
-        "gsslib",
-        "host",
-        "hostaddr",
-        "keepalives",
-        "keepalives_count",
-        "keepalives_idle",
-        "keepalives_interval",
-        "krbsrvname",
-        "load_balance_hosts",
-        "port",
-        "require_auth",
-        "service",
-        "sslcert",
-        "sslcrl",
-        "sslcrldir",
-        "sslkey",
-        "sslmode",
-        "sslnegotiation",
-        "sslrootcert",
-        "sslsni",
-        "target_session_attrs",
-        "tcp_user_timeout",
-    ]
-)
+from bsv_store.catalog.database.driver_errors import BUSY_TIMEOUT_S, READER_HINT, translated
+from bsv_store.catalog.database.postgres import connect_arguments
+from bsv_store.catalog.database.sqlite import begin_sqlite, connect_sqlite
+from bsv_store.errors import BusyError, DamagedCatalogError, InputError, ReadOnlyStoreError
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
-
-
-def normalized_url(url: str) -> URL:
-    """The database URL with the driver of bsv-store and without a password.
-
-    Raises
-    ------
-    InputError
-        If it is not a valid Postgres URL, or contains a password. The message does not show the URL.
-    """
-    parsed = _parsed_url(url)
-    if parsed is None:
-        raise InputError("the database URL is not valid", hint=_URL_HINT)
-    if parsed.get_backend_name() not in {"postgresql", "postgres"}:
-        raise InputError(f"the database {shown(parsed.get_backend_name())} is not supported", hint=_URL_HINT)
-    secret = "password" if parsed.password else next((name for name in _SECRETS if name in parsed.query), None)
-    if secret is not None:
-        raise InputError(
-            f"the database URL contains a {secret}, which every user of the store could read",
-            hint="Leave it out and set PGPASSWORD, or use a ~/.pgpass file.",
-        )
-    for name in parsed.query:
-        if name not in _URL_PARAMETERS:
-            raise InputError(
-                f"the database URL must not have the parameter {shown(name)}",
-                hint=f"Valid parameters: {', '.join(sorted(_URL_PARAMETERS))}.",
-            )
-    return parsed._replace(drivername="postgresql+psycopg", password=None)
-
-
-def _parsed_url(url: object) -> URL | None:
-    """The parts of a URL; None if it is not valid. An error is not raised, because its text could show a password."""
-    if not isinstance(url, str) or not url.isprintable():
-        return None
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        return None
-    parts = [parsed.username, parsed.password, parsed.host, parsed.database]
-    for name, values in parsed.normalized_query.items():
-        parts += [name, *values]
-    # Decoded, they may contain NUL.
-    return parsed if all(part is None or str(part).isprintable() for part in parts) else None
-
-
-_READER_HINT = (
-    "Ask the store's maintainer for permission to write to its folder and database. Reading works without it. To add "
-    "data, create a store of your own: bsv-store init FOLDER"
-)
-
-_URL_HINT = "Use postgresql://user@host/database, or omit it for SQLite inside the store's folder."
 
 
 class Database:
@@ -153,11 +59,10 @@ class Database:
         if not pooled:
             pool = {"poolclass": NullPool}
         if isinstance(target, Path):
-            self.engine = create_engine("sqlite://", creator=lambda: _connect_sqlite(target, read_only), **pool)
-            event.listen(self.engine, "begin", _begin_sqlite)
+            self.engine = create_engine("sqlite://", creator=lambda: connect_sqlite(target, read_only), **pool)
+            event.listen(self.engine, "begin", begin_sqlite)
         else:
-            waiting = f"-c lock_timeout={int(BUSY_TIMEOUT_S * 1000)}"
-            self.engine = create_engine(target, connect_args={"connect_timeout": 10, "options": waiting}, **pool)
+            self.engine = create_engine(target, connect_args=connect_arguments(), **pool)
         _engines.add(self.engine)
 
     @contextmanager
@@ -225,7 +130,7 @@ class Database:
                     "SELECT NOT pg_is_in_recovery() AND has_table_privilege('experiment', 'INSERT')"
                 ).scalar()
             if not may_insert:
-                raise ReadOnlyStoreError(f"this account has no write access to the database {self}", hint=_READER_HINT)
+                raise ReadOnlyStoreError(f"this account has no write access to the database {self}", hint=READER_HINT)
 
     def _refuse_reader(self) -> None:
         if self.read_only:
@@ -235,7 +140,7 @@ class Database:
         if isinstance(self.target, Path):
             for path in (self.target, self.target.parent):
                 if path.exists() and not os.access(path, os.W_OK):
-                    raise ReadOnlyStoreError(f"this account has no write access to {path}", hint=_READER_HINT)
+                    raise ReadOnlyStoreError(f"this account has no write access to {path}", hint=READER_HINT)
 
     def vacuum(self, table: str) -> None:
         """Vacuum a Postgres table, so that queries covered by an index need not visit the table.
@@ -289,54 +194,6 @@ class Database:
 
 def _reopened(target: Path | URL, read_only: bool, pooled: bool) -> Database:
     return Database(target, read_only=read_only, pooled=pooled)
-
-
-def _connect_sqlite(path: Path, read_only: bool) -> sqlite3.Connection:
-    # mode=rw, not rwc: a missing file must be an error, not a new empty catalog.
-    uri = f"file:{quote(os.fsencode(path))}?mode={'ro' if read_only else 'rw'}"
-    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.execute("PRAGMA cache_size = -65536")
-    cursor.close()
-    return connection
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {options.get('bsv_wait_s', BUSY_TIMEOUT_S) * 1000:.0f}")
-    connection.exec_driver_sql(f"BEGIN {options.get('bsv_begin', 'DEFERRED')}")
-
-
-def translated(error: Exception, where: str) -> BsvStoreError:
-    """The error of bsv-store for an error of the database driver."""
-    original = error.orig if isinstance(error, DBAPIError) else error
-    text = str(original).lower()
-    if "deadlock" in text:
-        return BusyError(f"deadlock with another job in the database {where}", hint="Run the command again.")
-    if "locked" in text or "lock timeout" in text:
-        return BusyError(
-            f"the database {where} stayed locked for {BUSY_TIMEOUT_S:.0f} s",
-            hint="Another job is writing; try again when it has finished.",
-        )
-    if "readonly" in text or "read-only" in text or "permission denied for" in text:
-        return ReadOnlyStoreError(f"cannot write to the database {where}: {original}", hint=_READER_HINT)
-    if "malformed" in text or "not a database" in text or "could not decode" in text:
-        return DamagedCatalogError(
-            f"the database {where} is damaged: {original}", hint="Restore the database from a backup."
-        )
-    if "full" in text or "no space" in text:
-        return NoSpaceError(
-            f"no disk space left for the database {where}", hint="Free some space and run the command again."
-        )
-    kind = type(original).__name__
-    if kind in {"OperationalError", "InterfaceError", "DatabaseError", "AdminShutdown"} or "connection" in text:
-        return StoreUnreachableError(
-            f"the database {where} cannot be used: {original}",
-            hint="Check that the server is running, or that the file exists and is readable.",
-        )
-    return InputError(f"the database refused the request: {original}")
 
 
 def _forget_inherited_connections() -> None:

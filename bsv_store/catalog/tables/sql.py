@@ -24,7 +24,8 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from bsv_store.catalog.database.engine import BUSY_TIMEOUT_S, Database, translated
+from bsv_store.catalog.database.driver_errors import BUSY_TIMEOUT_S, translated
+from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.reader import is_superuser, usable_reader_role
 from bsv_store.catalog.tables.functions import ALLOWED, FUNCTIONS_HINT, check_functions
 from bsv_store.catalog.tables.table import Table
