@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Search:
     """Searches for experiments: ``store.search``.
 
-    Every search returns a DataFrame with one row per experiment, best first: the columns experiment_id,
+    `targets_of` and `sources_of` rank structures. Every other search returns a DataFrame with one row per experiment,
+    best first: the columns experiment_id,
     primary_structure, transgenic_line, product_id, injected_hemisphere, injection_volume (mm3), injection_ap,
     injection_dv, injection_ml (um), then the columns of the search. The keyword ``selection`` narrows a search to the
     selected experiments; by default all are searched that are neither withdrawn nor on the exclusion list.
@@ -126,6 +127,138 @@ class Search:
                 selection=selection_or_all(selection),
                 measure=measure,
                 threshold=threshold,
+                hemisphere=hemisphere,
+                limit=limit,
+                missing=missing,
+            )
+
+    def targets_of(
+        self,
+        selection: SelectionLike | None = None,
+        *,
+        targets: StructureRef | Sequence[StructureRef] | None = None,
+        structure_set: int | None = None,
+        within: StructureRef | None = None,
+        include_sources: bool = False,
+        include_fiber_tracts: bool = False,
+        measure: Measure = "normalized_projection_volume",
+        hemisphere: MeasuredHemisphere = "both",
+        limit: int | None = None,
+        missing: MissingPolicy = "leave_out",
+    ) -> pd.DataFrame:
+        """The structures to which the selected experiments project, the strongest first.
+
+        Each animal counts once. A structure without signal counts as 0. Signal inside the injection site is not
+        included.
+
+        Parameters
+        ----------
+        selection : Selection or experiment ids, optional
+            By default all experiments that are neither withdrawn nor on the exclusion list.
+        targets : str, int or sequence of them, optional
+            Only these structures, as acronyms (case matters) or ids.
+        structure_set : int, optional
+            Structures of this set; by default 167587189, the summary structures. 687527670 has the major divisions.
+        within : str or int, optional
+            Only structures inside this one.
+        include_sources : bool
+            Include the primary injection structures of the experiments, and structures that contain them or lie inside
+            them. Structures named by ``targets`` are always included.
+        include_fiber_tracts : bool
+            Include fiber tracts and ventricles. Structures named by ``targets`` are always included.
+        measure : Measure
+        hemisphere : {'both', 'ipsilateral', 'contralateral'}
+            Hemisphere whose mean determines the order.
+        limit : int, optional
+            Maximum number of rows to return.
+        missing : {'leave_out', 'error'}
+            What to do about experiments whose unionize table is not in the store, or whose injected hemisphere is not
+            known: leave them out with a `MissingUnionizesWarning` or `UnknownHemisphereWarning`, or raise
+            `MissingDataError`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each structure: structure (acronym), structure_id, structure_name; mean and sem of the measure
+            over both hemispheres, ipsilateral_mean, ipsilateral_sem, contralateral_mean, contralateral_sem; n, the
+            number of animals. The standard error is NaN for one animal. ``frame.attrs`` has the ``measure``, its
+            ``unit``, and the ids of the experiments ``without_unionizes`` and ``without_hemisphere`` that were left
+            out.
+
+        Raises
+        ------
+        InputError
+            If Allen does not measure signal in one of the targets.
+        MissingDataError
+            If no experiment is left.
+        """
+        from bsv_store.catalog.search.projection_profile import ranked_targets
+
+        with self._database.reading() as connection:
+            return ranked_targets(
+                connection,
+                selection_or_all(selection),
+                targets=targets,
+                structure_set=structure_set,
+                within=within,
+                include_sources=include_sources,
+                include_fiber_tracts=include_fiber_tracts,
+                measure=measure,
+                hemisphere=hemisphere,
+                limit=limit,
+                missing=missing,
+            )
+
+    def sources_of(
+        self,
+        target: StructureRef,
+        *,
+        selection: SelectionLike | None = None,
+        sources: StructureRef | Sequence[StructureRef] | None = None,
+        measure: Measure = "normalized_projection_volume",
+        hemisphere: MeasuredHemisphere = "both",
+        limit: int | None = None,
+        missing: MissingPolicy = "leave_out",
+    ) -> pd.DataFrame:
+        """The structures that project to a target, the strongest first.
+
+        Parameters
+        ----------
+        target : str or int
+            Acronym (case matters) or id.
+        selection : Selection or experiment ids, optional
+            By default all experiments that are neither withdrawn nor on the exclusion list.
+        sources : str, int or sequence of them, optional
+            Pool the experiments by these structures. By default each primary injection structure is a source.
+        measure : Measure
+        hemisphere : {'both', 'ipsilateral', 'contralateral'}
+            Hemisphere of the target whose mean determines the order.
+        limit : int, optional
+            Maximum number of rows to return.
+        missing : {'leave_out', 'error'}
+            As for `targets_of`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns of `targets_of`, with one row for each source that has at least one animal.
+
+        Raises
+        ------
+        InputError
+            If Allen does not measure signal in the target.
+        MissingDataError
+            If no experiment is left.
+        """
+        from bsv_store.catalog.search.projection_profile import ranked_sources
+
+        with self._database.reading() as connection:
+            return ranked_sources(
+                connection,
+                target,
+                selection=selection_or_all(selection),
+                sources=sources,
+                measure=measure,
                 hemisphere=hemisphere,
                 limit=limit,
                 missing=missing,

@@ -33,6 +33,8 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "status": "Show what the store contains.",
         "select": "List the experiments of a selection.",
         "search": "Search experiments by source, target, coordinate, correlation or point.",
+        "targets": "Rank the structures to which the selected experiments project.",
+        "sources": "Rank the structures that project to a target.",
         "structures": "Find structures, show subtrees and sets, rank the structures of experiments.",
         "matrix": "Tabulate signal by source and target structure.",
         "catalog": "Count selected experiments; list and compare snapshots.",

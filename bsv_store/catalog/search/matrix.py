@@ -62,7 +62,7 @@ def projection_matrix(
     chosen = _checked_statistic(rows, statistic, sources)
     sides = _sides(hemisphere)
     targeted = find_targets(connection, targets, structure_set)
-    membership = _membership(connection, selection, sources)
+    membership = experiments_by_source(connection, selection, sources)
     ids = [experiment for experiment, _ in membership]
     without = uncovered_among(connection, ids, "projection")
     report_undecided(connection, selection, missing=policy)
@@ -146,7 +146,7 @@ def matrix_sql(
     name = choice("measure", measure, MEASURES).name
     sides = _sides(hemisphere)
     targeted = find_targets(connection, targets, structure_set)
-    membership = _membership(connection, selection, sources)
+    membership = experiments_by_source(connection, selection, sources)
     # The statistic 'n' needs no value, because n is always a column.
     value = "" if chosen == "n" else f", {_value_sql(chosen)} AS {name}"
     # Only integers that were looked up and names from closed lists: the text contains no user input.
@@ -227,10 +227,13 @@ def _sides(hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere]) -> tup
     return tuple(dict.fromkeys(choice("hemisphere", side, MEASURED_HEMISPHERES).name for side in named))
 
 
-def _membership(
+def experiments_by_source(
     connection: Connection, selection: Selection, sources: StructureRef | Sequence[StructureRef] | None
 ) -> list[tuple[int, StructureRow]]:
-    """The experiments with their sources: in the ontology order of the sources, then by id."""
+    """The experiments with their sources: in the ontology order of the sources, then by id.
+
+    A source is the primary injection structure, or the nearest of the given structures that contains it.
+    """
     ids = resolve_nonempty(connection, selection)
     query = select(Experiment.id, Experiment.primary_structure_id).where(id_in(connection, Experiment.id, ids))
     primaries = {key: value for key, value in connection.execute(query)}

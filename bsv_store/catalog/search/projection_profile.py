@@ -1,0 +1,178 @@
+"""Ranked targets of a selection, and ranked sources of a target: means over animals, ipsilateral and contralateral."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select
+
+from bsv_store.catalog.database.id_lists import id_in
+from bsv_store.catalog.database.models import Experiment, StructureAncestor
+from bsv_store.catalog.search.found import check_limit
+from bsv_store.catalog.search.matrix import experiments_by_source
+from bsv_store.catalog.search.signal import find_targets, read_signal
+from bsv_store.catalog.selection.resolve import resolve_nonempty
+from bsv_store.catalog.structures import StructureRef, StructureRow, descendant_ids, find_structure
+from bsv_store.catalog.tables.frames import uncovered_among
+from bsv_store.catalog.without_unionizes import report_left_out, report_undecided, report_without_side
+from bsv_store.check import boolean, choice
+from bsv_store.errors import MissingDataError
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES, MISSING_POLICIES, MeasuredHemisphereRow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bsv_store.catalog.selection.selection import Selection
+    from bsv_store.vocabulary import Measure, MeasuredHemisphere, MissingPolicy
+
+# The hemispheres of the columns, with the prefixes of their names.
+_PREFIXES: Mapping[MeasuredHemisphere, str] = {
+    "both": "",
+    "ipsilateral": "ipsilateral_",
+    "contralateral": "contralateral_",
+}
+_RANKING_HEMISPHERES: Mapping[str, MeasuredHemisphereRow] = {name: MEASURED_HEMISPHERES[name] for name in _PREFIXES}
+
+# Fiber tracts and ventricular systems in Allen's ontology.
+_NOT_GREY_MATTER = (1009, 73)
+
+
+def ranked_targets(
+    connection: Connection,
+    selection: Selection,
+    *,
+    targets: StructureRef | Sequence[StructureRef] | None = None,
+    structure_set: int | None = None,
+    within: StructureRef | None = None,
+    include_sources: bool = False,
+    include_fiber_tracts: bool = False,
+    measure: Measure = "normalized_projection_volume",
+    hemisphere: MeasuredHemisphere = "both",
+    limit: int | None = None,
+    missing: MissingPolicy = "leave_out",
+) -> pd.DataFrame:
+    """See :meth:`bsv_store.store.search.Search.targets_of`."""
+    order = _checked(hemisphere, limit)
+    with_sources = boolean("include_sources", include_sources)
+    with_tracts = boolean("include_fiber_tracts", include_fiber_tracts)
+    ids, attributes = _with_tables(connection, resolve_nonempty(connection, selection), selection, missing)
+    rows = find_targets(connection, targets, structure_set)
+    if targets is None:
+        left_out = set() if with_sources else _overlapping_sources(connection, ids)
+        left_out |= set() if with_tracts else descendant_ids(connection, _NOT_GREY_MATTER)
+        rows = tuple(row for row in rows if row.id not in left_out)
+    if within is not None:
+        inside = descendant_ids(connection, [find_structure(connection, within).id])
+        rows = tuple(row for row in rows if row.id in inside)
+    values = _values(connection, ids, rows, measure)
+    return _ranked(rows, _statistics(values), order, limit, {**attributes, "measure": measure})
+
+
+def ranked_sources(
+    connection: Connection,
+    target: StructureRef,
+    *,
+    selection: Selection,
+    sources: StructureRef | Sequence[StructureRef] | None = None,
+    measure: Measure = "normalized_projection_volume",
+    hemisphere: MeasuredHemisphere = "both",
+    limit: int | None = None,
+    missing: MissingPolicy = "leave_out",
+) -> pd.DataFrame:
+    """See :meth:`bsv_store.store.search.Search.sources_of`."""
+    order = _checked(hemisphere, limit)
+    targeted = find_targets(connection, [find_structure(connection, target).id], None)
+    source_of = dict(experiments_by_source(connection, selection, sources))
+    ids, attributes = _with_tables(connection, sorted(source_of), selection, missing)
+    values = _values(connection, ids, targeted, measure)
+    rows = sorted({source_of[each] for each in ids}, key=lambda row: (row.graph_order, row.id))
+    source_ids = np.array([source_of[each].id for each in ids], dtype=np.int64)
+    parts = [_statistics({side: own[source_ids == row.id] for side, own in values.items()}) for row in rows]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return _ranked(rows, columns, order, limit, {**attributes, "measure": measure})
+
+
+def _checked(hemisphere: MeasuredHemisphere, limit: int | None) -> MeasuredHemisphere:
+    check_limit(limit)
+    return choice("hemisphere", hemisphere, _RANKING_HEMISPHERES).name
+
+
+def _with_tables(
+    connection: Connection, ids: Collection[int], selection: Selection, missing: MissingPolicy
+) -> tuple[list[int], dict[str, Any]]:
+    """The experiments with unionize table and known injected hemisphere, ascending; the others, which are reported.
+
+    Raises
+    ------
+    MissingDataError
+        If none is left.
+    """
+    policy = choice("missing", missing, MISSING_POLICIES).name
+    without = uncovered_among(connection, ids, "projection")
+    report_undecided(connection, selection, missing=policy)
+    report_left_out(without, missing=policy)
+    without_side = report_without_side(connection, ids, ["ipsilateral"], missing=policy)
+    known = sorted(set(ids) - set(without) - set(without_side))
+    if not known:
+        raise MissingDataError(
+            f"none of the {len(ids):,} selected experiments has a unionize table in the store and a known injected "
+            "hemisphere",
+            hint="Download the tables: bsv-store sync unionizes, with the same selection or --all.",
+        )
+    return known, {"without_unionizes": list(without), "without_hemisphere": without_side}
+
+
+def _overlapping_sources(connection: Connection, ids: Collection[int]) -> set[int]:
+    """The primary injection structures of the experiments, what they contain, and what contains them."""
+    sources = set(
+        connection.scalars(select(Experiment.primary_structure_id).where(id_in(connection, Experiment.id, ids)))
+    )
+    above = select(StructureAncestor.ancestor_id).where(id_in(connection, StructureAncestor.descendant_id, sources))
+    return set(descendant_ids(connection, sources)) | set(connection.scalars(above))
+
+
+def _values(
+    connection: Connection, ids: Sequence[int], rows: Sequence[StructureRow], measure: Measure
+) -> dict[MeasuredHemisphere, NDArray[np.float64]]:
+    """The measure by hemisphere, each an array of shape (n_experiments, n_structures)."""
+    return {side: read_signal(connection, ids, rows, measure=measure, hemisphere=side).values for side in _PREFIXES}
+
+
+def _statistics(values: Mapping[MeasuredHemisphere, NDArray[np.float64]]) -> dict[str, NDArray[Any]]:
+    """Mean and standard error over the first axis, and the number of animals."""
+    columns: dict[str, NDArray[Any]] = {}
+    for side, own in values.items():
+        count = len(own)
+        mean = own.mean(axis=0)
+        sem = own.std(axis=0, ddof=1) / np.sqrt(count) if count > 1 else np.full(own.shape[1], np.nan)
+        columns |= {f"{_PREFIXES[side]}mean": mean, f"{_PREFIXES[side]}sem": sem}
+    shape = values["both"].shape
+    return {**columns, "n": np.full(shape[1], shape[0], dtype=np.int64)}
+
+
+def _ranked(
+    rows: Iterable[StructureRow],
+    columns: Mapping[str, NDArray[Any]],
+    hemisphere: MeasuredHemisphere,
+    limit: int | None,
+    attributes: Mapping[str, Any],
+) -> pd.DataFrame:
+    """One row for each structure, the largest mean in the hemisphere first; ties in graph order."""
+    import pandas as pd
+
+    structures = list(rows)
+    order = np.argsort(-columns[f"{_PREFIXES[hemisphere]}mean"], kind="stable")[:limit]
+    frame = pd.DataFrame(
+        {
+            "structure": pd.Series([structures[each].acronym for each in order], dtype=object),
+            "structure_id": np.array([structures[each].id for each in order], dtype=np.int64),
+            "structure_name": pd.Series([structures[each].name for each in order], dtype=object),
+            **{name: own[order] for name, own in columns.items()},
+        }
+    )
+    unit = MEASURES[attributes["measure"]].unit
+    frame.attrs.update(attributes, unit=unit, hemisphere=hemisphere)
+    return frame

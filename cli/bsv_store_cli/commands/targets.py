@@ -1,0 +1,65 @@
+"""``bsv-store targets``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from bsv_store_cli.help import SectionedCommand
+from bsv_store_cli.options.ranking import print_ranking, ranking_options
+from bsv_store_cli.options.selection import selection_options
+from bsv_store_cli.session import opened_store
+
+if TYPE_CHECKING:
+    from bsv_store.catalog.selection.selection import Selection
+    from bsv_store.vocabulary import Measure, MeasuredHemisphere
+
+
+@click.command(cls=SectionedCommand)
+@selection_options
+@click.option("--target", "targets", multiple=True, metavar="ACRONYM", help="Only these targets; repeatable.")
+@click.option(
+    "--structure-set",
+    type=int,
+    metavar="ID",
+    help="Targets are the structures of this set; 687527670 has the major divisions."
+    "  [default: 167587189, the summary structures]",
+)
+@click.option("--within", metavar="ACRONYM", help="Only targets inside this structure.")
+@click.option("--include-sources", is_flag=True, help="Include the injected structures.")
+@click.option("--include-fiber-tracts", is_flag=True, help="Include fiber tracts and ventricles.")
+@ranking_options("Maximum number of targets to print.")
+def targets(
+    selection: Selection,
+    targets: tuple[str, ...],
+    structure_set: int | None,
+    within: str | None,
+    include_sources: bool,
+    include_fiber_tracts: bool,
+    measure: Measure,
+    hemisphere: MeasuredHemisphere,
+    limit: int | None,
+    output_format: str,
+) -> None:
+    """Rank the structures to which the selected experiments project.
+
+    Means and standard errors are over animals; signal inside the injection site is not included.
+
+    \b
+    Example:
+      bsv-store targets --injected-in VISp --line wild-type --within TH
+    """  # noqa: D301 (click wants the character)
+    with opened_store() as store:
+        frame = store.search.targets_of(
+            selection,
+            targets=targets or None,
+            structure_set=structure_set,
+            within=within,
+            include_sources=include_sources,
+            include_fiber_tracts=include_fiber_tracts,
+            measure=measure,
+            hemisphere=hemisphere,
+            limit=limit,
+        )
+    print_ranking(frame, "target", output_format)

@@ -1,0 +1,86 @@
+"""Options and output of the commands that rank structures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES
+from bsv_store_cli.help import RowChoice
+from bsv_store_cli.options.limit import limit_and_format_options
+from bsv_store_cli.output.formats import frame_rows, print_rows
+from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.tables import Column, count, number_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def ranking_options(limit_words: str) -> Callable[[_Command], _Command]:
+    """Add ``--measure``, ``--hemisphere``, ``--limit`` and ``--format``."""
+    measure = click.option(
+        "--measure",
+        type=RowChoice(MEASURES),
+        metavar="MEASURE",
+        default="normalized-projection-volume",
+        show_default=True,
+        help="Measure of the signal.",
+    )
+    hemisphere = click.option(
+        "--hemisphere",
+        type=RowChoice(MEASURED_HEMISPHERES, ["both", "ipsilateral", "contralateral"]),
+        default="both",
+        show_default=True,
+        help="Hemisphere of the target by which the structures are sorted.",
+    )
+
+    def decorate(command: _Command) -> _Command:
+        return measure(hemisphere(limit_and_format_options(20, limit_words)(command)))
+
+    return decorate
+
+
+def print_ranking(frame: pd.DataFrame, what: str, output_format: str) -> None:
+    """Print ranked structures: means with standard errors, both hemispheres, ipsilateral and contralateral."""
+    rows = frame_rows(frame)
+    table = (
+        Column("structure", what),
+        Column("both", "both", right=True),
+        Column("ipsilateral", "ipsilateral", right=True),
+        Column("contralateral", "contralateral", right=True),
+        Column("n", "n", count),
+        Column("structure_name", "name"),
+    )
+    shown = [
+        {
+            **row,
+            "both": _with_error(row["mean"], row["sem"]),
+            "ipsilateral": _with_error(row["ipsilateral_mean"], row["ipsilateral_sem"]),
+            "contralateral": _with_error(row["contralateral_mean"], row["contralateral_sem"]),
+        }
+        for row in rows
+    ]
+    print_rows(shown if output_format == "table" else rows, output_format, columns=list(frame.columns), table=table)
+    is_cut = len(frame) == click.get_current_context().params.get("limit")
+    unit = f", {frame.attrs['unit']}" if frame.attrs["unit"] else ""
+    note(
+        f"{number_of(len(frame), what)}{', possibly more (--limit)' if is_cut else ''}; "
+        f"{frame.attrs['measure']}{unit}, mean ± SEM over n animals"
+    )
+
+
+def _with_error(mean: float | None, error: float | None) -> str:
+    """Mean and standard error; the error has two significant digits, and the mean as many decimals."""
+    if mean is None:
+        return ""
+    if not error:
+        return f"{mean:.3g}"
+    decimals = 1 - math.floor(math.log10(error))
+    if not 0 <= decimals <= 6:
+        return f"{mean:.3g} ± {error:.2g}"
+    return f"{mean:.{decimals}f} ± {error:.{decimals}f}"
