@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, exists, select
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Structure, StructureAncestor, StructureSetMember
+from bsv_store.catalog.structure_synonyms import acronym_of_synonym
 from bsv_store.catalog.tables.views import view
 from bsv_store.check import several, whole_number
 from bsv_store.errors import InputError, UnknownStructureError
@@ -95,16 +96,18 @@ def find_structures(
 
 
 def search(connection: Connection, text: str, *, limit: int | None = None) -> tuple[StructureRow, ...]:
-    """The structures whose acronym or name contains the text, ignoring case.
+    """The structures whose acronym or name contains the text, ignoring case, or which other atlases call that.
 
-    The exact acronym comes first, then acronyms and names that differ only in case, names that contain the text as
-    whole words (the last one may be a plural), acronyms that start with the text, and all others. Within each of these,
-    structures with children come first (areas before their layers), then higher levels, then graph order.
+    The exact acronym comes first, then acronyms and names that differ only in case, the structure of which the text is
+    a known synonym, names that contain the text as whole words (the last one may be a plural), acronyms that start with
+    the text, and all others. Within each of these, structures with children come first (areas before their layers),
+    then higher levels, then graph order.
     """
     folded = text.strip().casefold()
     if not can_be_name(folded):
         return ()
 
+    synonym = acronym_of_synonym(text)
     words = re.compile(rf"(?<!\w){re.escape(folded)}s?(?!\w)")
 
     def rank(row: StructureRow) -> int | None:
@@ -112,6 +115,7 @@ def search(connection: Connection, text: str, *, limit: int | None = None) -> tu
         tests = (
             row.acronym == text.strip(),
             folded in (acronym, name),
+            row.acronym == synonym,
             words.search(name) is not None,
             acronym.startswith(folded),
         )
@@ -243,6 +247,15 @@ def _suggestion(rows: Sequence[StructureRow], unknown: Sequence[StructureRef]) -
         parts = [part.strip() for part in ref.split(",")] if isinstance(ref, str) else []
         if len(parts) > 1 and acronyms.issuperset(parts):
             return f"Acronyms may contain commas, so name each separately: {listed(map(repr, parts))}."
+    by_acronym = {row.acronym: row for row in rows}
+    synonyms = {ref: acronym_of_synonym(ref) for ref in unknown if isinstance(ref, str)}
+    known = [
+        f"{acronym} ({by_acronym[acronym].name}) for {ref}"
+        for ref, acronym in synonyms.items()
+        if acronym is not None and acronym in by_acronym
+    ]
+    if known:
+        return f"In Allen's ontology, use {listed(known)}."
     near: dict[int, StructureRow] = {}
     for ref in unknown[:3]:
         if isinstance(ref, str):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bsv_store import Store
+from bsv_store.catalog.structure_synonyms import STRUCTURE_SYNONYMS
+from bsv_store.errors import UnknownStructureError
 
 
 def test_what_has_the_text_is_found(small_store: Store) -> None:
@@ -53,3 +55,25 @@ def test_sets_with_the_number_of_their_members(small_store: Store) -> None:
 def test_real_sets(atlas_2020: Store) -> None:
     sizes = {row.id: row.members for row in atlas_2020.atlas.structure_sets()}
     assert (sizes[167587189], sizes[687527945], sizes[184527634]) == (316, 293, 840)
+
+
+def test_names_of_other_atlases_are_found_and_suggested_but_not_accepted(atlas_2020: Store) -> None:
+    found = atlas_2020.atlas.find_structures
+    assert [found(text, limit=1).structures[0].acronym for text in ("V1", "cpu", "dLGN", "S1", "M1", "caudate")] == [
+        *("VISp", "CP", "LGd", "SSp", "MOp", "CP")
+    ]
+    # An acronym of Allen's own comes first.
+    assert found("LH", limit=1).structures[0].acronym == "LH"
+    with pytest.raises(UnknownStructureError) as failed:
+        atlas_2020.search.sources(["V1", "CPu"])
+    assert failed.value.hint == (
+        "In Allen's ontology, use VISp (Primary visual area) for V1, CP (Caudoputamen) for CPu."
+    )
+
+
+def test_every_synonym_is_unknown_to_the_ontology_and_names_a_structure(atlas_2020: Store) -> None:
+    rows = atlas_2020.atlas.structure_tree("root")
+    acronyms, names = {row.acronym for row in rows}, {row.name.casefold() for row in rows}
+    assert set(STRUCTURE_SYNONYMS.values()) <= acronyms
+    assert not set(STRUCTURE_SYNONYMS) & acronyms
+    assert not {name.casefold() for name in STRUCTURE_SYNONYMS} & names
