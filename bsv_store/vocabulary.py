@@ -381,6 +381,7 @@ MEASURES: Mapping[str, MeasureRow] = _rows(
 # -- the projection matrix --------------------------------------------------------------------------------------------
 
 MatrixStatistic = Literal["mean", "median", "n"]
+MatrixLayout = Literal["wide", "transposed", "long"]
 MatrixRows = Literal["sources", "experiments"]
 
 
@@ -409,6 +410,14 @@ MATRIX_ROWS: Mapping[str, WordRow[MatrixRows]] = _rows(
     [
         WordRow("sources", "one row per source structure", ("source",)),
         WordRow("experiments", "one row per experiment", ("experiment",)),
+    ],
+)
+MATRIX_LAYOUTS: Mapping[str, WordRow[MatrixLayout]] = _rows(
+    MatrixLayout,
+    [
+        WordRow("wide", "one row per source or experiment, one column per target"),
+        WordRow("transposed", "one row per target"),
+        WordRow("long", "one row per cell, the largest value first"),
     ],
 )
 

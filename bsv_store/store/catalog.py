@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from bsv_store.catalog.tables.frames import SelectionSummary
     from bsv_store.catalog.verify import CatalogCheck
     from bsv_store.progress import Progress
-    from bsv_store.vocabulary import MatrixRows, MatrixStatistic, Measure, MeasuredHemisphere, MissingPolicy
+    from bsv_store.vocabulary import (
+        MatrixLayout,
+        MatrixRows,
+        MatrixStatistic,
+        Measure,
+        MeasuredHemisphere,
+        MissingPolicy,
+    )
 
 
 class Catalog:
@@ -118,6 +125,8 @@ class Catalog:
         hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] = ("ipsilateral", "contralateral"),
         measure: Measure = "normalized_projection_volume",
         statistic: MatrixStatistic = "mean",
+        layout: MatrixLayout = "wide",
+        limit: int | None = None,
         missing: MissingPolicy = "leave_out",
     ) -> pd.DataFrame:
         """The projection matrix: a measure by source (or experiment) and target structure.
@@ -141,6 +150,11 @@ class Catalog:
             Of the unionize rows outside the injection site.
         statistic : {'mean', 'median', 'n'}
             Over the experiments of a source; 'n' is their number.
+        layout : {'wide', 'transposed', 'long'}
+            One row per source or experiment, one row per target, or one row per cell.
+        limit : int, optional
+            Maximum number of targets, counted by hemisphere, or of rows of the long layout: those with the largest
+            values.
         missing : {'leave_out', 'error'}
             What to do about experiments whose unionize table is not in the store, or whose injected hemisphere is
             needed and not known: leave them out with a `MissingUnionizesWarning` or `UnknownHemisphereWarning`, or
@@ -150,8 +164,9 @@ class Catalog:
         -------
         pandas.DataFrame
             float64; rows (``source`` or ``experiment_id``) and columns (``hemisphere``, ``target``; ``target`` alone if
-            one hemisphere is given as a string) in ontology order. 0 where the store has an experiment's table and the
-            table has no row for the target (no overlap); NaN where the store has no table.
+            one hemisphere is given as a string) in ontology order. The long layout has these labels and the measure, or
+            n, as columns; the largest value comes first, and cells that are NaN are left out. 0 where the store has an
+            experiment's table and the table has no row for the target (no overlap); NaN where the store has no table.
             ``frame.attrs["without_unionizes"]`` lists the experiments without a table, which do not count;
             ``frame.attrs["without_hemisphere"]`` those that do not count in ipsilateral and contralateral columns.
 
@@ -175,6 +190,8 @@ class Catalog:
                 hemisphere=hemisphere,
                 measure=measure,
                 statistic=statistic,
+                layout=layout,
+                limit=limit,
                 missing=missing,
             )
 

@@ -193,3 +193,36 @@ def test_real_sources_as_pandas_has_them(atlas_psu: Store, tables: pd.DataFrame,
         own = frame[side]
         expected = grouped.reindex(index=own.index, columns=own.columns).fillna(0.0)
         np.testing.assert_allclose(own.to_numpy(), expected.to_numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("hemisphere", ["both", ["ipsilateral", "contralateral"]])
+@pytest.mark.parametrize("statistic", ["mean", "n"])
+def test_layouts_hold_the_same_values(small_store: Store, hemisphere: Any, statistic: Any) -> None:
+    def matrix(layout: Any, limit: int | None = None) -> pd.DataFrame:
+        return small_store.catalog.matrix(
+            targets=TARGETS, hemisphere=hemisphere, statistic=statistic, layout=layout, limit=limit
+        )
+
+    wide = matrix("wide")
+    pd.testing.assert_frame_equal(matrix("transposed"), wide.T)
+    long = matrix("long")
+    name = "n" if statistic == "n" else "normalized_projection_volume"
+    assert (long[name].diff().dropna() <= 0).all()
+    assert len(long) == wide.notna().to_numpy().sum()
+    for row in long.to_dict("records"):
+        column = row["target"] if hemisphere == "both" else (row["hemisphere"], row["target"])
+        assert wide.loc[row["source"], column] == row[name]
+    pd.testing.assert_frame_equal(matrix("long", 3), long.head(3))
+    two = matrix("wide", 2)
+    assert two.columns.to_list() == [column for column in wide.columns if column in set(two.columns)]
+    largest = wide.max()
+    assert two.shape[1] == 2
+    assert largest[two.columns].min() >= largest.drop(two.columns.to_list()).max()
+    assert two.attrs["without_unionizes"] == wide.attrs["without_unionizes"] == long.attrs["without_unionizes"] != []
+
+
+def test_layouts_and_limits_are_checked(small_store: Store) -> None:
+    with pytest.raises(InputError, match="layout must be one of"):
+        small_store.catalog.matrix(targets=TARGETS, layout="tall")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="limit"):
+        small_store.catalog.matrix(targets=TARGETS, limit=0)

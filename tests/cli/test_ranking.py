@@ -40,3 +40,17 @@ def test_sources_say_which_experiments_are_left_out(run: Runner, filled: Path) -
 
 def test_hemispheres_that_do_not_depend_on_the_injection_are_refused(run: Runner, filled: Path) -> None:
     run("targets", *IDS, "--hemisphere", "left", store=filled).refused(2, "--hemisphere")
+
+
+def test_the_matrix_is_limited_in_tables_only(run: Runner, filled: Path) -> None:
+    cut = run("matrix", *IDS, "--layout", "long", "--limit", "3", store=filled).succeeded()
+    assert len(cut.out.splitlines()) == 5
+    assert "limited to 3 rows (--limit, --all)" in cut.err
+    table = run("matrix", *IDS, store=filled).succeeded()
+    assert "limited to 8 targets" in table.err
+    every = run("matrix", *IDS, "--all", store=filled).succeeded()
+    assert "limited" not in every.err
+    wide = run("matrix", *IDS, "--format", "csv", store=filled).succeeded().rows
+    transposed = run("matrix", *IDS, "--layout", "transposed", "--format", "csv", store=filled).succeeded().rows
+    assert len(transposed) == len(wide[0]) - 1 > 8
+    assert {row["hemisphere"] for row in transposed} == {"ipsilateral", "contralateral"}

@@ -17,6 +17,8 @@ from sqlalchemy import Connection, select
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, StructureAncestor
 from bsv_store.catalog.hemispheres import hemisphere_ids
+from bsv_store.catalog.search.found import check_limit
+from bsv_store.catalog.search.matrix_layout import arranged
 from bsv_store.catalog.search.signal import Signal, find_targets, read_signal
 from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.selection.selection import Selection
@@ -26,11 +28,13 @@ from bsv_store.catalog.without_unionizes import report_left_out, report_undecide
 from bsv_store.check import choice, several
 from bsv_store.errors import InputError
 from bsv_store.vocabulary import (
+    MATRIX_LAYOUTS,
     MATRIX_ROWS,
     MATRIX_STATISTICS,
     MEASURED_HEMISPHERES,
     MEASURES,
     MISSING_POLICIES,
+    MatrixLayout,
     MatrixRows,
     MatrixStatistic,
     Measure,
@@ -53,12 +57,16 @@ def projection_matrix(
     hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] = ("ipsilateral", "contralateral"),
     measure: Measure = "normalized_projection_volume",
     statistic: MatrixStatistic = "mean",
+    layout: MatrixLayout = "wide",
+    limit: int | None = None,
     missing: MissingPolicy = "leave_out",
 ) -> pd.DataFrame:
     """See :meth:`bsv_store.store.catalog.Catalog.matrix`."""
     import pandas as pd
 
     policy = choice("missing", missing, MISSING_POLICIES).name
+    arrangement = choice("layout", layout, MATRIX_LAYOUTS).name
+    check_limit(limit)
     chosen = _checked_statistic(rows, statistic, sources)
     sides = _sides(hemisphere)
     targeted = find_targets(connection, targets, structure_set)
@@ -81,7 +89,8 @@ def projection_matrix(
     frame = pd.DataFrame(values, index=index, columns=_columns(hemisphere, sides, targeted))
     frame.attrs["without_unionizes"] = list(without)
     frame.attrs["without_hemisphere"] = without_side
-    return frame
+    name = "n" if chosen == "n" else choice("measure", measure, MEASURES).name
+    return arranged(frame, arrangement, limit=limit, name=name)
 
 
 def _columns(

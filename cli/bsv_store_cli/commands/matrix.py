@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bsv_store.vocabulary import MATRIX_ROWS, MATRIX_STATISTICS, MEASURED_HEMISPHERES, MEASURES
+from bsv_store.vocabulary import MATRIX_LAYOUTS, MATRIX_ROWS, MATRIX_STATISTICS, MEASURED_HEMISPHERES, MEASURES
 from bsv_store_cli.help import RowChoice, SectionedCommand
+from bsv_store_cli.options.limit import limit_and_format_options
 from bsv_store_cli.options.selection import selection_options
-from bsv_store_cli.output.formats import emit, format_option, frame_rows, print_rows
+from bsv_store_cli.output.formats import emit, frame_rows, print_rows
 from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.tables import number_of
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
-    from bsv_store.vocabulary import MatrixRows, MatrixStatistic, Measure, MeasuredHemisphere
+    from bsv_store.vocabulary import MatrixLayout, MatrixRows, MatrixStatistic, Measure, MeasuredHemisphere
 
 
 @click.command(cls=SectionedCommand)
@@ -61,7 +63,15 @@ if TYPE_CHECKING:
     help="Over the experiments of a source; n is their number.",
 )
 @click.option("--as-sql", is_flag=True, help="Print the SQL statement that computes the matrix by source instead.")
-@format_option
+@click.option(
+    "--layout",
+    type=RowChoice(MATRIX_LAYOUTS),
+    default="wide",
+    show_default=True,
+    help="; ".join(f"{row.name}: {row.words}" for row in MATRIX_LAYOUTS.values()) + ".",
+)
+@click.option("--all", "show_all", is_flag=True, help="Print all targets, also in a table.")
+@limit_and_format_options(8, "Maximum number of targets, or of rows of the long layout: the largest values.")
 def matrix(
     selection: Selection,
     matrix_rows: MatrixRows,
@@ -72,11 +82,15 @@ def matrix(
     measure: Measure,
     statistic: MatrixStatistic,
     as_sql: bool,
+    layout: MatrixLayout,
+    show_all: bool,
+    limit: int | None,
     output_format: str,
 ) -> None:
-    """Print the signal of experiments or source structures in target structures, in ontology order.
+    """Print the signal of experiments or source structures in target structures.
 
-    No signal is 0; a cell is empty if the unionize tables of the experiments are not in the store.
+    Rows and columns are in ontology order; the long layout begins with the largest value. No signal is 0; a cell is
+    empty if the unionize tables of the experiments are not in the store.
 
     \b
     Example:
@@ -107,8 +121,17 @@ def matrix(
             hemisphere=hemisphere,
             measure=measure,
             statistic=statistic,
+            layout=layout,
+            limit=None if show_all else limit,
         )
-    frame.columns = [" ".join(name) for name in frame.columns.to_flat_index()]
-    rows = frame_rows(frame.reset_index())
-    print_rows(rows, output_format, columns=[str(frame.index.name), *frame.columns])
-    note(f"{frame.shape[0]:,} rows x {frame.shape[1]:,} columns of {measure}")
+    if layout != "long":
+        if layout == "wide":
+            frame.columns = [" ".join(name) for name in frame.columns.to_flat_index()]
+        frame = frame.reset_index()
+        frame.columns = [str(name) for name in frame.columns]
+    print_rows(frame_rows(frame), output_format, columns=list(frame.columns))
+    is_cut = not show_all and limit is not None
+    note(
+        f"{number_of(frame.shape[0], 'row')} x {number_of(frame.shape[1], 'column')} of {measure}"
+        + (f", limited to {limit:,} {'rows' if layout == 'long' else 'targets'} (--limit, --all)" if is_cut else "")
+    )
