@@ -183,7 +183,9 @@ def upgrade_store(
             copy = copy_catalog(database, files, None if backup is None else check.path("backup", backup))
             if copy is not None and on_backup is not None:
                 on_backup(copy)
-        schema.upgrade(database, force=force)
+        # Accounts that may not change the schema can compute missing hashes.
+        if state.revision != schema.HEAD:
+            schema.upgrade(database, force=force)
     if not has_checksum(folder):
         files.publish(STORE_FILE, config.to_toml().encode())
     with closing(open_store(folder)) as store:

@@ -70,6 +70,8 @@ _POSTGRES_CAUSES: dict[str, _Cause] = {
     "XX": "damaged",
 }
 _READS = re.compile(r"\s*(SELECT|WITH|TABLE|VALUES|SHOW|FETCH|COPY\s+\S+\s+TO)\b", re.IGNORECASE)
+# Locks on rows need the privilege to change them.
+_LOCKS = re.compile(r"\bFOR\s+(NO\s+KEY\s+UPDATE|UPDATE|KEY\s+SHARE|SHARE)\b", re.IGNORECASE)
 
 
 def translated(error: Exception, where: str) -> BsvStoreError:
@@ -80,7 +82,8 @@ def translated(error: Exception, where: str) -> BsvStoreError:
     text = masked(str(original)).strip()
     if cause is None:
         return InputError(f"the database refused the request: {text}")
-    return _error_for(cause, text, where, is_read=_READS.match(statement) is not None)
+    is_read = _READS.match(statement) is not None and _LOCKS.search(statement) is None
+    return _error_for(cause, text, where, is_read=is_read)
 
 
 def _sqlite_cause(error: sqlite3.Error) -> _Cause | None:

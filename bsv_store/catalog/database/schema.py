@@ -162,7 +162,7 @@ class _Upgrade:
 
         command.upgrade(config, self.revision)
         connection = config.attributes["connection"]
-        if self.revision == "head" and connection.dialect.name == "postgresql":
+        if self.revision in ("head", HEAD) and connection.dialect.name == "postgresql":
             _comment_on_views(connection)
 
 
