@@ -34,7 +34,8 @@ _DENIED_HINT = (
     "Ask the store's maintainer to grant this account access: bsv-store db grant --reader ACCOUNT --apply (to read), "
     "--writer ACCOUNT (to add data), --admin ACCOUNT (to upgrade the schema)."
 )
-_UNREACHABLE_HINT = "Check that the server is running, or that the file exists and is readable."
+_SQLITE_HINT = "Check that the file exists and is readable."
+_POSTGRES_HINT = "Check that the server is running, and the account and its password (PGPASSWORD or ~/.pgpass)."
 
 _Cause = Literal["deadlock", "locked", "read_only", "denied", "damaged", "full", "login", "unreachable", "canceled"]
 
@@ -83,7 +84,7 @@ def translated(error: Exception, where: str) -> BsvStoreError:
     if cause is None:
         return InputError(f"the database refused the request: {text}")
     is_read = _READS.match(statement) is not None and _LOCKS.search(statement) is None
-    return _error_for(cause, text, where, is_read=is_read)
+    return _error_for(cause, text, where, is_read=is_read, is_sqlite=isinstance(original, sqlite3.Error))
 
 
 def _sqlite_cause(error: sqlite3.Error) -> _Cause | None:
@@ -106,7 +107,7 @@ def _postgres_cause(error: BaseException) -> _Cause | None:
     return "unreachable" if names & {"OperationalError", "InterfaceError"} else None
 
 
-def _error_for(cause: _Cause, text: str, where: str, *, is_read: bool) -> BsvStoreError:
+def _error_for(cause: _Cause, text: str, where: str, *, is_read: bool, is_sqlite: bool) -> BsvStoreError:
     if cause == "deadlock":
         return BusyError(f"deadlock with another job in the database {where}", hint="Run the command again.")
     if cause == "locked":
@@ -140,5 +141,6 @@ def _error_for(cause: _Cause, text: str, where: str, *, is_read: bool) -> BsvSto
             hint="Set PGPASSWORD or add the password to ~/.pgpass; check the account in the database URL.",
         )
     if cause == "unreachable":
-        return StoreUnreachableError(f"the database {where} cannot be used: {text}", hint=_UNREACHABLE_HINT)
+        hint = _SQLITE_HINT if is_sqlite else _POSTGRES_HINT
+        return StoreUnreachableError(f"the database {where} cannot be used: {text}", hint=hint)
     assert_never(cause)
