@@ -27,6 +27,7 @@
     │   ├── StoreUnreachableError
     │   ├── StoreMismatchError
     │   ├── ReadOnlyStoreError
+    │   ├── AccessDeniedError            the database account may not read the catalog or change its schema
     │   ├── DamagedFileError
     │   └── DamagedCatalogError          rows of the database differ from what was stored
     ├── SchemaError                  4
@@ -172,6 +173,10 @@ class StoreMismatchError(StoreError):
 
 class ReadOnlyStoreError(StoreError):
     """A write to a store that is open, or accessible, for reading only."""
+
+
+class AccessDeniedError(StoreError):
+    """The database account has no right to read the catalog, or to create or change its tables."""
 
 
 class DamagedFileError(StoreError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 # More than twice the length of Allen's longest structure name (104).
@@ -108,3 +109,22 @@ def fact_lines(facts: Iterable[tuple[str, object]]) -> str:
     known = [(name, str(value)) for name, value in facts if value is not None and value != ""]
     width = max((len(name) for name, _ in known), default=0)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in known)
+
+
+_SECRET_NAMES = r"pass(?:word|file|wd|phrase)?|pwd|sslpassword|oauth_client_secret"
+# user:password@ in a URL; name=value and name='value' in URLs and connection strings.
+_SECRETS = re.compile(
+    rf"(?P<user>[a-z][a-z0-9+.-]*:/{{0,2}}[^\s:/@?#]*:)[^\s]*(?=@)"
+    rf"|(?P<name>\b(?:{_SECRET_NAMES})(?:\s*=\s*|%3d))(?:'(?:[^'\\]|\\.)*'|\"[^\"]*\"|[^\s&;,'\"]+)",
+    re.IGNORECASE,
+)
+
+
+def masked(text: str) -> str:
+    """The text without passwords: those in URLs (``user:password@``) and connection strings (``password=...``)."""
+    return _SECRETS.sub(lambda match: f"{match['user'] or match['name']}***", text)
+
+
+def names_secret(text: str) -> bool:
+    """Whether a text contains ``password=...`` or another parameter of a connection that is secret."""
+    return re.search(rf"\b(?:{_SECRET_NAMES})\s*=", text, re.IGNORECASE) is not None

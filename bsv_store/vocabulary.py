@@ -883,6 +883,7 @@ Action = Literal[
     "configured",
     "upgraded",
     "downgraded",
+    "stamped",
     "granted",
     "verified",
     "repaired",
@@ -915,6 +916,7 @@ ACTIONS: Mapping[str, WordRow[Action]] = _rows(
         WordRow("configured", "changed a setting of the store"),
         WordRow("upgraded", "upgraded the schema"),
         WordRow("downgraded", "downgraded the schema"),
+        WordRow("stamped", "set the schema revision without a migration"),
         WordRow("granted", "granted access to the database"),
         WordRow("verified", "verified the store"),
         WordRow("repaired", "repaired the store"),
@@ -925,6 +927,18 @@ ACTIONS: Mapping[str, WordRow[Action]] = _rows(
         WordRow("moved", "moved the catalog to another database"),
         WordRow("attached", "attached a folder to the database"),
         WordRow("broke", "removed claims of another process"),
+    ],
+)
+
+SchemaAction = Literal["created", "upgraded", "downgraded", "stamped"]
+
+SCHEMA_ACTIONS: Mapping[str, WordRow[SchemaAction]] = _rows(
+    SchemaAction,
+    [
+        WordRow("created", "created the schema"),
+        WordRow("upgraded", "ran migrations to a later revision"),
+        WordRow("downgraded", "ran migrations to an earlier revision"),
+        WordRow("stamped", "set the revision without a migration"),
     ],
 )
 

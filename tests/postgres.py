@@ -76,6 +76,11 @@ class PostgresServer:
             self.close()
             raise
 
+    @property
+    def programs(self) -> Path:
+        """The folder with pg_dump, psql and the other programs of the server's version."""
+        return Path(self._server.bin_path)
+
     def url(self, database: str = "postgres", *, account: str = OWNER) -> str:
         """The URL of one of the server's databases, as ``create_store`` takes it."""
         info = self._server.get_postmaster_info()

@@ -25,7 +25,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"formats"}),
     frozenset({"catalog"}),
     frozenset({"volumes"}),
-    frozenset({"config", "checkpoints", "owner", "progress"}),
+    frozenset({"config", "checkpoints", "owner", "program", "progress"}),
     frozenset({"check", "quantities"}),
     frozenset({"errors", "text", "vocabulary", "_version"}),
 )

@@ -177,6 +177,46 @@ def _damage(connection: Connection) -> Iterator[CatalogDamage]:
     yield from _found("lists", lambda: damaged_snapshots(connection))
 
 
+def damage_before_upgrade(connection: Connection, changed: Collection[str]) -> list[CatalogDamage]:
+    """The damage in a catalog at an earlier revision of the schema.
+
+    Parameters
+    ----------
+    connection : Connection
+    changed : collection of str
+        Tables with other columns than in this version. What is in them cannot be checked.
+    """
+    checks: list[tuple[str, tuple[str, ...], Callable[[], None]]] = [
+        ("schema", (), lambda: seals.check_schema_seal(connection)),
+        (
+            "experiments",
+            ("experiment", "experiment_line", "experiment_injection_structure", "transgenic_line"),
+            lambda: seals.check_experiments(connection),
+        ),
+        ("lines", ("transgenic_line",), lambda: seals.check_lines(connection)),
+        (
+            "ontology",
+            ("structure", "structure_ancestor", "structure_set", "structure_set_member"),
+            lambda: seals.check_ontology(connection),
+        ),
+        ("volumes", ("volume",), lambda: seals.check_volumes(connection)),
+    ]
+    checks += [
+        (model.__tablename__, (model.__tablename__,), partial(seals.check_rows, connection, model))
+        for model in seals.SEALED_BY_ID
+    ]
+    damage: list[CatalogDamage] = []
+    if connection.dialect.name == "sqlite":
+        damage += _refused("pages", lambda: _check_sqlite(connection))
+    for what, tables, check in checks:
+        if not set(tables) & set(changed):
+            damage += _refused(what, check)
+    if not {"unionize", "unionize_coverage", "unionize_seal"} & set(changed):
+        for identifier in _experiments_with_tables(connection, damage)[0]:
+            damage += _found("unionize tables", partial(_damaged_table, connection, identifier))
+    return damage
+
+
 def _damaged_table(connection: Connection, experiment_id: int) -> list[str]:
     return [f"{experiment_id} ({part})" for part in damaged_halves(connection, experiment_id)]
 

@@ -55,3 +55,23 @@ class Admin:
             records = recorded_activity(connection, limit=limit)
         columns = list(ActivityRecord.__dataclass_fields__)
         return pd.DataFrame([[getattr(each, name) for name in columns] for each in records], columns=columns)
+
+    # -- the schema of the database -----------------------------------------------------------------------------------
+
+    def schema_history(self) -> pd.DataFrame:
+        """What changed the schema of the database: one row for each change, oldest first.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``at`` (UTC), ``action`` (created, upgraded, downgraded or stamped), ``from_revision``,
+            ``to_revision``, ``user_name``, ``database_role``, ``host`` and ``release``.
+        """
+        import pandas as pd
+
+        from bsv_store.catalog.schema_history import SchemaChange, recorded_changes
+
+        with self._database.reading() as connection:
+            changes = recorded_changes(connection)
+        columns = list(SchemaChange.__dataclass_fields__)
+        return pd.DataFrame([[getattr(each, name) for name in columns] for each in changes], columns=columns)

@@ -12,6 +12,7 @@ from bsv_store.catalog.database.models import StoreInfo
 from bsv_store.catalog.database.postgres import normalized_url
 from bsv_store.config import CATALOG_FILE, SQLITE, STORE_FILE, StoreConfig
 from bsv_store.errors import InputError, NotAStoreError, StoreMismatchError, StoreUnreachableError
+from bsv_store.store.known_servers import warn_of_new_server
 
 
 def connect(path: Path, config: StoreConfig, *, read_only: bool) -> Database:
@@ -29,6 +30,7 @@ def connect(path: Path, config: StoreConfig, *, read_only: bool) -> Database:
             url = normalized_url(config.database)
         except InputError as error:
             raise NotAStoreError(f"{path / STORE_FILE}: {error.message}", hint=error.hint) from error
+        warn_of_new_server(url, path)
         return Database(url, read_only=read_only)
     catalog = path / CATALOG_FILE
     if not catalog.is_file():

@@ -14,13 +14,20 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, insert, inspect, select
+from sqlalchemy import URL, Connection, insert, select
 
 from bsv_store._version import __version__
-from bsv_store.catalog.database import schema
+from bsv_store.catalog.activity import record_activity
+from bsv_store.catalog.database import privileges, schema
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import StoreInfo
-from bsv_store.catalog.database.postgres import normalized_url
+from bsv_store.catalog.database.postgres import (
+    DEFAULT_SCHEMA,
+    environment_settings,
+    normalized_url,
+    schema_in_url,
+    with_schema,
+)
 from bsv_store.checkpoints import checkpoint
 from bsv_store.config import (
     CATALOG_FILE,
@@ -32,11 +39,14 @@ from bsv_store.config import (
     read_store_config,
 )
 from bsv_store.errors import (
+    InputError,
     NotAStoreError,
     ReadOnlyStoreError,
     StoreError,
     StoreExistsError,
 )
+from bsv_store.store.known_servers import remember_server
+from bsv_store.text import listed, masked, shown
 from bsv_store.volumes.files import StoreFiles, sync_folder
 
 _INIT_FILE = "init.toml"
@@ -59,18 +69,23 @@ def make_store(path: Path, *, database: str | None = None) -> StoreConfig:
         If the folder is not empty, or the database has the catalog of another store.
     InputError
         If the URL is not a valid Postgres URL, or contains a password.
+    AccessDeniedError
+        If the account may not create tables. The hint contains the statement that grants it.
     StoreError
         If folder or database cannot be written.
     """
-    url = SQLITE if database is None else normalized_url(database).render_as_string()
+    target = None if database is None else normalized_url(database)
     try:
         _refuse_occupied(path)
     except OSError as error:
         raise StoreError(f"cannot create the store {path}: {error.strerror}") from error
-    if url != SQLITE:
+    if target is not None:
+        remember_server(target)
+        target = _with_schema(target)
         # Before anything is written, so that a refused database leaves no incomplete folder behind.
-        with closing(Database(normalized_url(url))) as server:
+        with closing(Database(target)) as server:
             _refuse_occupied_database(server, path)
+    url = SQLITE if target is None else target.render_as_string()
     config = StoreConfig(store_id=str(uuid.uuid4()), database=url)
     files = StoreFiles(path, config.file_mode, config.directory_mode)
     try:
@@ -112,12 +127,35 @@ def _refuse_occupied(path: Path) -> None:
         )
 
 
+def _with_schema(url: URL) -> URL:
+    """The URL with the schema of this account, if it is not the default: other accounts may have another one."""
+    if schema_in_url(url) is not None:
+        return url
+    path = environment_settings().get("search_path")
+    with closing(Database(url)) as server, server.reading() as connection:
+        if path is None:
+            connection.exec_driver_sql("SET LOCAL search_path TO DEFAULT")
+        else:
+            connection.exec_driver_sql("SELECT set_config('search_path', %(path)s, true)", {"path": path})
+        found = connection.exec_driver_sql("SELECT current_schema()").scalar()
+    if found is None and path is not None:
+        raise InputError(
+            f"no schema in the search_path of PGOPTIONS, {shown(path)}, exists in the database",
+            hint="Create it: CREATE SCHEMA name;",
+        )
+    return url if found in (None, DEFAULT_SCHEMA) else with_schema(url, found)
+
+
 def _refuse_occupied_database(database: Database, path: Path) -> None:
     with database.reading() as connection:
         if schema.current_revision(connection) is None:
-            if inspect(connection).get_table_names():
+            privileges.require_creation(connection)
+            if taken := privileges.taken_names(connection, schema.relation_names()):
                 raise StoreExistsError(
-                    f"the database {database} is not empty", hint="Use a new database; createdb creates one."
+                    f"the schema {privileges.current_schema(connection)} of the database {database} has tables of"
+                    f" another application with names that the store needs: {listed(taken)}",
+                    hint="Use a new database (createdb creates one), or a schema of its own: CREATE SCHEMA atlas; and"
+                    " ?options=-csearch_path=atlas at the end of the URL.",
                 )
             return
         owner = connection.execute(select(StoreInfo.store_id)).scalar()
@@ -156,7 +194,8 @@ def _chosen_config(path: Path, config: StoreConfig) -> StoreConfig:
     first = read_store_config(path, _INIT_FILE)
     if first.database != config.database:
         raise StoreExistsError(
-            f"an earlier initialization of {path} chose the database {first.database!r}, not {config.database!r}",
+            f"an earlier initialization of {path} chose the database {masked(first.database)!r}, not"
+            f" {masked(config.database)!r}",
             hint=f"Use the same database, or remove {chosen}.",
         )
     return first
@@ -214,6 +253,7 @@ def _claim_catalog(connection: Connection, config: StoreConfig, database: Databa
                 created_with=__version__,
             )
         )
+        record_activity(connection, "created", str(config.store_id), {"schema": schema.HEAD})
     elif owner != config.store_id:
         raise _owned_by_another(database, owner)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from bsv_store import check
 from bsv_store.catalog.database import schema
 from bsv_store.config import STORE_FILE, has_checksum, locate_store, read_located_config, read_store_config
 from bsv_store.progress import NO_PROGRESS, Progress
@@ -105,58 +106,48 @@ class UpgradeReport:
         Number of volumes at 25 and 10 um whose block hashes were computed and recorded.
     damaged : tuple of str
         Paths of volumes at 25 and 10 um that are missing or damaged.
+    backup : pathlib.Path or None
+        The copy of the catalog from before the upgrade, if one was made.
     """
 
     before: str | None
     after: str
     hashed: int
     damaged: tuple[str, ...]
+    backup: Path | None = None
 
 
-def grant_reading(path: Path | str | None = None, *, accounts: Sequence[str] = ()) -> str:
-    """Create a role on the Postgres server that can only read the catalog, and make accounts members of it.
-
-    Queries of `Store.sql` run as this role. Accounts that are members can read the catalog with other programs. Call it
-    again to add more accounts; existing members are not removed.
-
-    Parameters
-    ----------
-    path : path, optional
-        See `open_store`.
-    accounts : sequence of str
-        Existing accounts of the server. The account of the store always becomes a member.
-
-    Returns
-    -------
-    str
-        The name of the role.
-
-    Raises
-    ------
-    InputError
-        If the database is SQLite, or an account does not exist.
-    StoreError
-        If the account of the store may not create roles or does not own the catalog. The hint contains the statements
-        that an administrator must run.
-    """
-    from bsv_store.catalog.database import reader
-
-    with closing(open_store(path)) as store:
-        return reader.grant_reading(store.database, accounts)
-
-
-def upgrade_store(path: Path | str | None = None, *, progress: Progress = NO_PROGRESS) -> UpgradeReport:
+def upgrade_store(
+    path: Path | str | None = None,
+    *,
+    backup: Path | str | None = None,
+    make_backup: bool = True,
+    force: bool = False,
+    progress: Progress = NO_PROGRESS,
+    on_backup: Callable[[Path], None] | None = None,
+) -> UpgradeReport:
     """Upgrade the schema of a store in one transaction, then compute missing block hashes of its volumes.
 
-    The second step reads all volumes at 25 and 10 um whose block hashes are not recorded. If it is interrupted, the
+    Before the upgrade, a SQLite catalog is copied to ``backups/`` in the store's folder, and the copy is verified. It
+    is not removed afterwards. On Postgres, a backup is made only if a file is named; it needs pg_dump.
+
+    The last step reads all volumes at 25 and 10 um whose block hashes are not recorded. If it is interrupted, the
     store can be used, and the next upgrade continues. If ``store.toml`` has no checksum, one is written.
 
     Parameters
     ----------
     path : path, optional
         See `open_store`.
+    backup : path, optional
+        A new file for the copy of the catalog.
+    make_backup : bool
+        False makes no copy.
+    force : bool
+        Upgrade a catalog with damaged rows too, and accept them as they are. Damage cannot be detected afterwards.
     progress : Progress
-        Of the second step.
+        Of the last step.
+    on_backup : callable, optional
+        Called with the path of the copy before the upgrade starts.
 
     Returns
     -------
@@ -166,22 +157,37 @@ def upgrade_store(path: Path | str | None = None, *, progress: Progress = NO_PRO
     ------
     SchemaTooNewError
         If a later version of the package created the store.
+    DamagedCatalogError
+        If rows of the catalog differ from what was stored. Nothing is changed then.
+    AccessDeniedError
+        If the database account may not change the schema. The hint says how to permit it.
+    InputError
+        If the file for the copy exists, or pg_dump is needed and not installed.
     BusyError
         If the database stays locked.
     """
-    state = schema_state(path)
-    if state.revision is not None and state.revision not in schema.KNOWN_REVISIONS:
-        open_store(path).close()
     from bsv_store.catalog.volumes import complete_block_hashes
     from bsv_store.volumes.files import StoreFiles
 
+    state = schema_state(path)
+    if state.revision is not None and state.revision not in schema.KNOWN_REVISIONS:
+        open_store(path).close()
     folder = locate_store(path).path
     config = read_store_config(folder)
+    files = StoreFiles(folder, config.file_mode, config.directory_mode)
+    copy = None
     with closing(connect(folder, config, read_only=False)) as database:
-        schema.upgrade(database)
+        if make_backup and state.revision not in (None, schema.HEAD):
+            from bsv_store.store.catalog_copy import copy_catalog
+
+            copy = copy_catalog(database, files, None if backup is None else check.path("backup", backup))
+            if copy is not None and on_backup is not None:
+                on_backup(copy)
+        # Accounts that may not change the schema can compute missing hashes.
+        if state.revision != schema.HEAD:
+            schema.upgrade(database, force=force)
     if not has_checksum(folder):
-        files = StoreFiles(folder, config.file_mode, config.directory_mode)
         files.publish(STORE_FILE, config.to_toml().encode())
     with closing(open_store(folder)) as store:
         hashed, damaged = complete_block_hashes(store.database, store.files, progress=progress)
-    return UpgradeReport(state.revision, schema.HEAD, hashed, tuple(damaged))
+    return UpgradeReport(state.revision, schema.HEAD, hashed, tuple(damaged), copy)

@@ -15,6 +15,7 @@ import click
 
 from bsv_store import __version__
 from bsv_store.errors import BsvStoreError, BsvStoreWarning
+from bsv_store.program import name_program
 from bsv_store_cli.help import Group
 from bsv_store_cli.output.formats import discard_output
 from bsv_store_cli.output.messages import complain, note
@@ -52,7 +53,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
     },
     "Administer": {
         "activity": "Show who changed the store, and when.",
-        "db": "Show or upgrade the database schema; grant read access on Postgres.",
+        "db": "Show, check and upgrade the database schema; grant access on Postgres.",
     },
     "Learn": {
         "demo": "Run a complete example on a synthetic atlas.",
@@ -101,6 +102,7 @@ def cli(context: click.Context, store_path: Path | None, debug: bool) -> None:
     store unreachable or corrupt, 4 schema needs upgrade, 5 busy, 6 upstream (Allen) failed, 7 no space.
     """
     context.obj = {"store": store_path, "debug": debug}
+    name_program(context.invoked_subcommand or "bsv-store")
 
 
 def main() -> None:

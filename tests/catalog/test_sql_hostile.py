@@ -14,7 +14,7 @@ from bsv_store import Store, create_store
 from bsv_store.catalog.database import reader
 from bsv_store.catalog.tables.functions import check_functions
 from bsv_store.errors import InputError, QueryError, StoreError
-from bsv_store.store.opening import grant_reading
+from bsv_store.store.schema_changes import grant_access
 from tests.catalog.small_catalog import ALL_IDS, fill
 from tests.cli.running import Runner
 from tests.postgres import OWNER, SUPERUSER
@@ -276,10 +276,10 @@ def account_of(store: Store) -> str:
 
 def test_queries_run_as_the_reader_role_where_there_is_one(shared_store: Store) -> None:
     assert account_of(shared_store) == OWNER
-    role = grant_reading(shared_store.path)
+    role = grant_access(shared_store.path, apply=True).reader_role
     assert role.startswith("bsv_store_reader_")
     assert account_of(shared_store) == role
-    assert grant_reading(shared_store.path) == role
+    assert grant_access(shared_store.path, apply=True).reader_role == role
     assert shared_store.sql("select count(*) as n from experiments")["n"].tolist() == [len(ALL_IDS)]
     assert len(shared_store.sql("select * from volume_block_hashes")) == 0
     # The store itself still writes as its own account.
@@ -289,7 +289,7 @@ def test_queries_run_as_the_reader_role_where_there_is_one(shared_store: Store) 
 
 def test_a_reader_role_without_privileges_in_this_database_is_not_used(shared_store: Store) -> None:
     # As in a copy of the database on the same server, which has the same store id.
-    role = grant_reading(shared_store.path)
+    role = grant_access(shared_store.path, apply=True).reader_role
     with shared_store.database.writing() as connection:
         connection.exec_driver_sql(f"REVOKE SELECT ON ALL TABLES IN SCHEMA public FROM {role}")
     assert account_of(shared_store) == OWNER
@@ -297,7 +297,7 @@ def test_a_reader_role_without_privileges_in_this_database_is_not_used(shared_st
 
 
 def test_the_reader_role_has_no_other_tables(shared_store: Store) -> None:
-    grant_reading(shared_store.path)
+    grant_access(shared_store.path, apply=True)
     with shared_store.database.writing() as connection:
         connection.exec_driver_sql("CREATE SCHEMA private CREATE TABLE secret (a integer)")
     with pytest.raises(QueryError, match="permission denied"):
@@ -307,7 +307,7 @@ def test_the_reader_role_has_no_other_tables(shared_store: Store) -> None:
 def test_the_reader_role_reads_views_that_are_created_again(shared_store: Store) -> None:
     from bsv_store.catalog.database import schema
 
-    grant_reading(shared_store.path)
+    grant_access(shared_store.path, apply=True)
     schema.downgrade(shared_store.database, "0006")
     schema.upgrade(shared_store.database)
     assert shared_store.sql("select count(*) as n from experiments")["n"].tolist() == [len(ALL_IDS)]
@@ -319,7 +319,7 @@ def test_an_account_that_was_granted_reads_and_cannot_write(shared_store: Store,
     with server.connect() as connection:
         connection.execute("CREATE ROLE bi_tool LOGIN")
     try:
-        grant_reading(shared_store.path, accounts=["bi_tool"])
+        grant_access(shared_store.path, readers=["bi_tool"], apply=True)
         name = str(shared_store.database.engine.url.database)
         with server.connect(name, account="bi_tool") as connection:
             assert connection.execute("SELECT count(*) FROM experiments").fetchone() == (len(ALL_IDS),)
@@ -344,7 +344,7 @@ def test_a_superuser_runs_no_queries_unless_it_is_allowed(
     run = Runner(capsys, monkeypatch)
     run("sql", "select 1", store=shared_store.path).refused(2, "superuser", "db grant")
     run("sql", "select 1", "--allow-superuser", store=shared_store.path).succeeded()
-    granted = run("db", "grant", store=shared_store.path).succeeded()
+    granted = run("db", "grant", "--apply", store=shared_store.path).succeeded()
     assert granted.err.startswith("The role bsv_store_reader_")
     done = run("sql", "select current_user as account", "--format", "csv", store=shared_store.path).succeeded()
     assert done.out.splitlines()[1].startswith("bsv_store_reader_")
@@ -352,19 +352,20 @@ def test_a_superuser_runs_no_queries_unless_it_is_allowed(
 
 def test_granting_says_what_is_missing(shared_store: Store, server: PostgresServer, sqlite_store: Store) -> None:
     with pytest.raises(InputError, match="SQLite, which has no accounts"):
-        grant_reading(sqlite_store.path)
+        grant_access(sqlite_store.path)
     with pytest.raises(InputError, match="no account 'nobody'"):
-        grant_reading(shared_store.path, accounts=["nobody"])
+        grant_access(shared_store.path, readers=["nobody"])
     with server.connect() as connection:
         connection.execute(f"ALTER ROLE {OWNER} NOCREATEROLE")
     try:
         with pytest.raises(StoreError, match=f"the account {OWNER} cannot create") as caught:
-            grant_reading(shared_store.path)
-        with server.connect() as connection:
+            grant_access(shared_store.path, apply=True)
+        name = str(shared_store.database.engine.url.database)
+        with server.connect(name) as connection:
             # As an administrator would.
-            for statement in str(caught.value.hint).splitlines()[1:3]:
+            for statement in str(caught.value.hint).splitlines()[1:]:
                 connection.execute(statement.encode())
-        role = grant_reading(shared_store.path)
+        role = grant_access(shared_store.path, apply=True).reader_role
         assert account_of(shared_store) == role
     finally:
         with server.connect() as connection:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bsv_store import open_store
+from bsv_store import __version__, open_store
 from bsv_store.catalog.database import schema
 from tests.cli.running import Runner
 
@@ -35,7 +35,7 @@ def test_a_store_from_the_future_needs_a_newer_package(run: Runner, store_locati
 
 
 @pytest.mark.skipif(len(schema.KNOWN_REVISIONS) < 2, reason="there is only one revision")
-def test_an_old_store_comes_with_the_command_that_upgrades_it(run: Runner, store_location: Path) -> None:
+def test_an_old_store_comes_with_the_command_that_upgrades_it(run: Runner, store_location: Path, database: str) -> None:
     from contextlib import closing
 
     from bsv_store.config import read_store_config
@@ -43,16 +43,81 @@ def test_an_old_store_comes_with_the_command_that_upgrades_it(run: Runner, store
 
     config = read_store_config(store_location)
     old = schema.KNOWN_REVISIONS[-2]
-    with closing(connect(store_location, config, read_only=False)) as database:
-        schema.downgrade(database, old)
+    with closing(connect(store_location, config, read_only=False)) as opened:
+        schema.downgrade(opened, old)
     done = run("select", store=store_location).refused(4, old, schema.HEAD)
     command = done.err.partition("Upgrade the store: bsv-store ")[2].strip()
     assert command == f"--store {store_location} db upgrade"
     upgraded = run(*command.split()).succeeded()
-    assert upgraded.err == f"Upgraded from {old} to {schema.HEAD}.\n"
+    first, last = upgraded.err.splitlines()
+    assert last == f"Upgraded from {old} to {schema.HEAD}."
+    if database == "sqlite":
+        assert first.startswith(f"The catalog before the change is in {store_location}/backups/catalog-{old}-")
+    else:
+        assert first == "No backup of the Postgres database is made; --backup FILE makes one."
     run("select", store=store_location).succeeded()
 
 
+def test_commands_that_print_data_have_formats(run: Runner, store_location: Path) -> None:
+    current = run("db", "current", "--format", "json", store=store_location).succeeded()
+    assert current.json == [{"of": "store", "revision": schema.HEAD}, {"of": "package", "revision": schema.HEAD}]
+    (row,) = run("db", "history", "--format", "csv", store=store_location).succeeded().rows
+    assert (row["action"], row["from_revision"], row["to_revision"]) == ("created", "", schema.HEAD)
+    assert row["release"] == __version__
+
+
+def test_check_names_what_differs_and_exits_with_1(run: Runner, store_location: Path) -> None:
+    assert run("db", "check", store=store_location).succeeded().out == ""
+    with open_store(store_location) as store, store.database.writing() as connection:
+        connection.exec_driver_sql("DROP VIEW projections")
+        # Users may add their own.
+        connection.exec_driver_sql("CREATE VIEW my_view AS SELECT 1 AS one")
+        connection.exec_driver_sql("CREATE TABLE my_table (one integer)")
+    done = run("db", "check", "--format", "json", store=store_location).refused(1, "1 difference")
+    assert done.json == [{"kind": "view", "name": "projections", "problem": "is missing"}]
+
+
+def test_a_dry_run_prints_the_statements_and_changes_nothing(run: Runner, store_location: Path) -> None:
+    head, before = schema.HEAD, schema.KNOWN_REVISIONS[-2]
+    down = run("db", "downgrade", before, "--dry-run", store=store_location).succeeded()
+    assert f"UPDATE {schema.VERSION_TABLE} SET version_num='{before}'" in down.out
+    run("db", "check", store=store_location).succeeded()
+    run("db", "downgrade", before, "--yes", store=store_location).succeeded()
+    up = run("db", "upgrade", "--dry-run", store=store_location).succeeded()
+    assert f"SET version_num='{head}'" in up.out
+    assert "CREATE TABLE" in up.out
+    assert run("db", "current", store=store_location).succeeded().cells[0] == ["store", before]
+    run("db", "upgrade", store=store_location).succeeded()
+    run("db", "check", store=store_location).succeeded()
+
+
+def test_where_there_is_no_terminal_nothing_is_asked(run: Runner, store_location: Path) -> None:
+    for command in ("downgrade", "stamp"):
+        run("db", command, "0012", store=store_location).refused(2, "--yes is required")
+    assert run("db", "current", store=store_location).succeeded().cells[0] == ["store", schema.HEAD]
+
+
+def test_a_stamp_changes_the_revision_and_no_table(run: Runner, store_location: Path) -> None:
+    before = schema.KNOWN_REVISIONS[-2]
+    run("db", "stamp", before, "--yes", store=store_location).succeeded()
+    run("status", store=store_location).refused(4, before)
+    run("db", "stamp", schema.HEAD, "--yes", store=store_location).succeeded()
+    run("db", "check", store=store_location).succeeded()
+    done = run("db", "history", "--format", "json", store=store_location).succeeded().json
+    assert [(row["action"], row["from_revision"], row["to_revision"]) for row in done] == [
+        ("created", None, schema.HEAD),
+        ("stamped", schema.HEAD, before),
+        ("stamped", before, schema.HEAD),
+    ]
+    run("db", "stamp", "9999", "--yes", store=store_location).refused(2, "unknown", schema.HEAD)
+
+
+@pytest.mark.parametrize("revision", ["base", "12", "9999", schema.HEAD])
+def test_only_earlier_revisions_can_be_downgraded_to(run: Runner, store_location: Path, revision: str) -> None:
+    run("db", "downgrade", revision, "--yes", store=store_location).refused(2, "revision")
+    run("status", store=store_location).succeeded()
+
+
 def test_no_store_no_schema(run: Runner, tmp_path: Path) -> None:
-    for command in ("current", "upgrade"):
+    for command in ("current", "upgrade", "check", "history"):
         run("db", command, store=tmp_path).refused(3, "is not a bsv-store", "bsv-store init")

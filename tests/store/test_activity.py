@@ -15,8 +15,8 @@ from bsv_store.vocabulary import ACTIONS
 
 EVERY = (
     *("created", "synced", "ingested", "fetched", "adopted", "computed", "imported", "tagged", "untagged", "deleted"),
-    *("excluded", "included", "saved", "trusted", "configured", "upgraded", "downgraded", "granted", "verified"),
-    *("repaired", "collected", "evicted", "restored", "untrashed", "moved", "attached", "broke"),
+    *("excluded", "included", "saved", "trusted", "configured", "upgraded", "downgraded", "stamped", "granted"),
+    *("verified", "repaired", "collected", "evicted", "restored", "untrashed", "moved", "attached", "broke"),
 )
 
 

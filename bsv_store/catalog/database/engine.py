@@ -20,9 +20,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from bsv_store.catalog.database.driver_errors import BUSY_TIMEOUT_S, READER_HINT, translated
-from bsv_store.catalog.database.postgres import connect_arguments
+from bsv_store.catalog.database.postgres import (
+    begin_with_settings,
+    connect_arguments,
+    connection_url,
+    quoted,
+    schema_of,
+)
 from bsv_store.catalog.database.sqlite import begin_sqlite, connect_sqlite
 from bsv_store.errors import BusyError, DamagedCatalogError, InputError, ReadOnlyStoreError
+from bsv_store.text import masked
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
@@ -62,7 +69,8 @@ class Database:
             self.engine = create_engine("sqlite://", creator=lambda: connect_sqlite(target, read_only), **pool)
             event.listen(self.engine, "begin", begin_sqlite)
         else:
-            self.engine = create_engine(target, connect_args=connect_arguments(), **pool)
+            self.engine = create_engine(connection_url(target), connect_args=connect_arguments(target), **pool)
+            event.listen(self.engine, "begin", begin_with_settings(target))
         _engines.add(self.engine)
 
     @contextmanager
@@ -145,23 +153,28 @@ class Database:
     def vacuum(self, table: str) -> None:
         """Vacuum a Postgres table, so that queries covered by an index need not visit the table.
 
+        A table that another session has locked is not vacuumed.
+
         Raises
         ------
-        StoreUnreachableError, BusyError, NoSpaceError
-            If the database cannot be reached, the table stays locked, or the disk is full.
+        StoreUnreachableError, NoSpaceError
+            If the database cannot be reached, or its disk is full.
         """
-        # VACUUM cannot run inside a transaction.
+        assert isinstance(self.target, URL)
+        # VACUUM cannot run inside a transaction, and so has neither our search path nor our timeout for locks.
+        name = f"{quoted(schema_of(self.target))}.{quoted(table)}"
         engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        with self._translating(), engine.connect() as connection:
-            connection.exec_driver_sql(f"VACUUM {connection.dialect.identifier_preparer.quote(table)}")
+        with self.translating(), engine.connect() as connection:
+            connection.exec_driver_sql(f"VACUUM (SKIP_LOCKED) {name}")
 
     @contextmanager
     def _transaction(self, options: dict[str, Any]) -> Iterator[Connection]:
-        with self._translating(), self.engine.execution_options(**options).begin() as connection:
+        with self.translating(), self.engine.execution_options(**options).begin() as connection:
             yield connection
 
     @contextmanager
-    def _translating(self) -> Iterator[None]:
+    def translating(self) -> Iterator[None]:
+        """Raise the errors of bsv-store for errors of the driver."""
         try:
             yield
         except PoolTimeoutError as error:
@@ -189,7 +202,7 @@ class Database:
         return _reopened, (self.target, self.read_only, self.pooled)
 
     def __str__(self) -> str:
-        return str(self.target)
+        return masked(str(self.target))
 
 
 def _reopened(target: Path | URL, read_only: bool, pooled: bool) -> Database:

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
+from bsv_store.catalog.database import privileges
 from bsv_store.catalog.database.engine import Database
-from bsv_store.errors import NotAStoreError, SchemaTooNewError, SchemaTooOldError, StoreError
+from bsv_store.catalog.database.sqlite_copy import copy_sqlite
+from bsv_store.catalog.database.statements import recorded
+from bsv_store.errors import (
+    DamagedCatalogError,
+    NotAStoreError,
+    SchemaTooNewError,
+    SchemaTooOldError,
+    StoreError,
+)
+from bsv_store.text import listed
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
+    from bsv_store.catalog.database.models import Base
+    from bsv_store.vocabulary import SchemaAction
+
 # The newest revision; a test compares it with the migrations.
-HEAD = "0013"
+HEAD = "0016"
 # Revisions of earlier releases. A store at one of them can be upgraded.
-KNOWN_REVISIONS: tuple[str, ...] = (*(f"{number:04}" for number in range(1, 13)), HEAD)
+KNOWN_REVISIONS: tuple[str, ...] = (*(f"{number:04}" for number in range(1, 14)), HEAD)
 VERSION_TABLE = "bsv_store_version"
 
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -38,11 +54,15 @@ def check_schema(connection: Connection, upgrade_command: str) -> None:
         If it does not. The hint is the next command.
     NotAStoreError
         If the database has no catalog.
+    AccessDeniedError
+        If this account may not use the schema.
     """
     revision = current_revision(connection)
     if revision == HEAD:
         return
     if revision is None:
+        if connection.dialect.name == "postgresql":
+            privileges.require_usage(connection)
         raise NotAStoreError(
             "the database has no bsv-store catalog", hint="Create a store with `bsv-store init`, or check the URL."
         )
@@ -69,23 +89,108 @@ def current_revision(connection: Connection) -> str | None:
     return revision
 
 
-def upgrade(database: Database, revision: str = "head") -> None:
+def relation_names() -> frozenset[str]:
+    """The names of all tables, views, indexes and constraints of the newest schema."""
+    from bsv_store.catalog.database.models import Base
+    from bsv_store.catalog.tables.views import VIEWS
+
+    names = {VERSION_TABLE, *Base.metadata.tables, *VIEWS}
+    for table in Base.metadata.tables.values():
+        names |= {str(each.name) for each in table.indexes}
+        names |= {str(each.name) for each in table.constraints if each.name is not None}
+    return frozenset(names)
+
+
+def upgrade(database: Database, revision: str = "head", *, force: bool = False) -> None:
     """Upgrade the schema to a revision, in one transaction. On Postgres, the newest one includes comments on the views.
+
+    Rows that are sealed are checked before, because an upgrade to the newest revision seals all rows as they are.
+
+    Parameters
+    ----------
+    database : Database
+    revision : str
+    force : bool
+        Upgrade a damaged catalog too, and accept its rows as they are.
 
     Raises
     ------
+    DamagedCatalogError
+        If rows differ from what was stored. Nothing is changed then.
+    AccessDeniedError
+        If this account may not change the tables. The hint says how to permit it.
     StoreError
         If a foreign key would refer to a missing row afterwards. Nothing is changed then.
     """
-    from alembic import command
+    _migrate(database, _Upgrade(revision, force))
 
-    def run(config: Config) -> None:
-        command.upgrade(config, revision)
+
+def create_in(connection: Connection) -> None:
+    """Create the newest schema, without rows, in the schema and transaction of a connection."""
+    with _one_migration_at_a_time:
+        _Upgrade("head", force=True).run(alembic_config(connection))
+
+
+def downgrade(database: Database, revision: str) -> None:
+    """Downgrade the schema to a revision, in one transaction; 'base' removes it."""
+    _migrate(database, _Downgrade(revision))
+
+
+def stamp(database: Database, revision: str) -> None:
+    """Record that the schema is at a revision, without running a migration."""
+    _migrate(database, _Stamp(revision))
+
+
+def upgrade_sql(database: Database) -> list[str]:
+    """The statements of an upgrade to the newest revision. It is carried out and rolled back, on SQLite in a copy."""
+    return _rehearse(database, _Upgrade("head", force=True))
+
+
+def downgrade_sql(database: Database, revision: str) -> list[str]:
+    """The statements of a downgrade. It is carried out and rolled back, on SQLite in a copy."""
+    return _rehearse(database, _Downgrade(revision))
+
+
+@dataclass(frozen=True, slots=True)
+class _Upgrade:
+    revision: str
+    force: bool
+    action: SchemaAction = "upgraded"
+
+    def run(self, config: Config) -> None:
+        from alembic import command
+
+        command.upgrade(config, self.revision)
         connection = config.attributes["connection"]
-        if revision == "head" and connection.dialect.name == "postgresql":
+        if self.revision in ("head", HEAD) and connection.dialect.name == "postgresql":
             _comment_on_views(connection)
 
-    _migrate(database, run)
+
+@dataclass(frozen=True, slots=True)
+class _Downgrade:
+    revision: str
+    force: bool = True
+    action: SchemaAction = "downgraded"
+
+    def run(self, config: Config) -> None:
+        from alembic import command
+
+        command.downgrade(config, self.revision)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stamp:
+    revision: str
+    force: bool = True
+    action: SchemaAction = "stamped"
+
+    def run(self, config: Config) -> None:
+        connection = config.attributes["connection"]
+        connection.exec_driver_sql(f"DELETE FROM {VERSION_TABLE}")
+        connection.execute(text(f"INSERT INTO {VERSION_TABLE} VALUES (:revision)"), {"revision": self.revision})
+
+
+_Change = _Upgrade | _Downgrade | _Stamp
 
 
 def _comment_on_views(connection: Connection) -> None:
@@ -101,13 +206,6 @@ def _comment_on_views(connection: Connection) -> None:
         statement(f"VIEW {view.name}", view.description)
         for column in view.columns:
             statement(f"COLUMN {view.name}.{column.name}", column.description)
-
-
-def downgrade(database: Database, revision: str) -> None:
-    """Downgrade the schema to a revision, in one transaction; 'base' removes it."""
-    from alembic import command
-
-    _migrate(database, lambda config: command.downgrade(config, revision))
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
@@ -131,12 +229,32 @@ def _folder(name: str) -> Path:
     raise StoreError(f"the installation of bsv-store is incomplete: the folder {name!r} with the migrations is missing")
 
 
-def _migrate(database: Database, run: Callable[[Config], None]) -> None:
+class _RehearsedError(Exception):
+    """Rolls a rehearsal back."""
+
+
+def _rehearse(database: Database, change: _Change) -> list[str]:
+    statements: list[str] = []
+    with contextlib.ExitStack() as stack:
+        if isinstance(database.target, Path):
+            # In the original, others would have to wait, and a crash would leave a journal.
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bsv-store-"))
+            copy = Path(folder) / "catalog.db"
+            copy_sqlite(database.target, copy)
+            database = stack.enter_context(closing(Database(copy)))
+        with contextlib.suppress(_RehearsedError):
+            _migrate(database, change, statements)
+    return statements
+
+
+def _migrate(database: Database, change: _Change, statements: list[str] | None = None) -> None:
+    """Change the schema in one transaction; with a list for statements, collect these and roll back."""
     # A separate connection, because foreign keys must be off before the transaction starts: rebuilding a table with
     # ON DELETE rules would otherwise delete the rows of its children.
     with (
         _one_migration_at_a_time,
         closing(Database(database.target, pooled=False)) as private,
+        private.translating(),
         private.engine.connect() as connection,
     ):
         if private.is_sqlite:
@@ -144,16 +262,82 @@ def _migrate(database: Database, run: Callable[[Config], None]) -> None:
             driver.execute("PRAGMA foreign_keys = OFF")
         with _locked_transaction(private, connection):
             before = current_revision(connection)
-            run(alembic_config(connection))
-            if HEAD == current_revision(connection) != before:
-                # Migrations may have rewritten rows, and the rules for derived values may have changed.
-                from bsv_store.catalog.ingest.hemisphere import update_injected_hemispheres
-                from bsv_store.catalog.sealing import seal_everything
+            with _access_kept(private, connection, before):
+                if not change.force and before is not None:
+                    _refuse_damage(connection, before)
+                with contextlib.nullcontext() if statements is None else recorded(connection, statements):
+                    change.run(alembic_config(connection))
+                after = current_revision(connection)
+                _update_derived(connection, change, before, after)
+                if private.is_sqlite:
+                    _refuse_dangling_rows(connection)
+            if statements is not None:
+                raise _RehearsedError
 
-                update_injected_hemispheres(connection)
-                seal_everything(connection, HEAD)
-            if private.is_sqlite:
-                _refuse_dangling_rows(connection)
+
+@contextmanager
+def _access_kept(database: Database, connection: Connection, before: str | None) -> Iterator[None]:
+    """Act as the owner of the tables on Postgres, and grant again what other roles had before the change."""
+    if database.is_sqlite:
+        yield
+        return
+    if before is not None:
+        privileges.become_owner(connection, VERSION_TABLE)
+    privileges.require_creation(connection)
+    had = privileges.access(connection)
+    yield
+    privileges.restore_access(connection, had, relation_names())
+
+
+def _update_derived(connection: Connection, change: _Change, before: str | None, after: str | None) -> None:
+    """Update what depends on the schema: derived values, seals, and the records of the change."""
+    from bsv_store.catalog import seals
+    from bsv_store.catalog.activity import record_activity
+    from bsv_store.catalog.database.models import Activity, SchemaHistory, Seal
+    from bsv_store.catalog.schema_history import record_schema_change
+
+    is_stamp = isinstance(change, _Stamp)
+    if after == before and not is_stamp:
+        return
+    if has_columns_of(connection, Activity) and before is not None:
+        record_activity(connection, change.action, after, {"from": before})
+    if has_columns_of(connection, SchemaHistory):
+        record_schema_change(connection, "created" if before is None else change.action, before, after)
+    if after == HEAD and not is_stamp:
+        # Migrations may have rewritten rows, and the rules for derived values may have changed.
+        from bsv_store.catalog.ingest.hemisphere import update_injected_hemispheres
+        from bsv_store.catalog.sealing import seal_everything
+
+        update_injected_hemispheres(connection)
+        seal_everything(connection, HEAD)
+    elif after is not None and has_columns_of(connection, Seal):
+        seals.seal_schema(connection)
+
+
+def has_columns_of(connection: Connection, model: type[Base]) -> bool:
+    """Whether the database has a table with the columns that this version of the package expects."""
+    table = model.__table__
+    found = inspect(connection)
+    if not found.has_table(table.name):
+        return False
+    return {column["name"] for column in found.get_columns(table.name)} == {column.name for column in table.columns}
+
+
+def _refuse_damage(connection: Connection, revision: str) -> None:
+    from bsv_store.catalog.database.models import Base, Seal
+    from bsv_store.catalog.verify import damage_before_upgrade
+
+    if revision == HEAD or not has_columns_of(connection, Seal):
+        return
+    changed = {model.__tablename__ for model in Base.__subclasses__() if not has_columns_of(connection, model)}
+    damage = damage_before_upgrade(connection, changed)
+    if damage:
+        raise DamagedCatalogError(
+            "the catalog is damaged, so it was not upgraded: "
+            + listed([f"{each.what}: {each.problem}" for each in damage]),
+            hint="Restore the database from a backup. `bsv-store db upgrade --force` accepts the rows as they are;"
+            " damage cannot be detected afterwards.",
+        )
 
 
 @contextmanager

@@ -102,10 +102,10 @@ by prefix, use `structure_ancestor`.
 _POSTGRES = """\
 ## Other accounts and BI tools on Postgres
 
-`bsv-store db grant` creates a role that can read the catalog of this store and nothing else, and prints its name:
-`bsv_store_reader_` followed by the first digits of the store's id. `bsv-store sql` and `store.sql` then run queries as
-this role. Without the role, queries run as the store's own account; if that is a superuser, they are refused unless
-`--allow-superuser` is given.
+`bsv-store db grant --apply` creates a role that can read the catalog of this store and nothing else, and prints its
+name: `bsv_store_reader_` followed by the first digits of the store's id. Without `--apply`, the command prints the SQL
+statements. `bsv-store sql` and `store.sql` then run queries as this role. Without the role, queries run as the store's
+own account; if that is a superuser, they are refused unless `--allow-superuser` is given.
 
 To connect a BI tool (such as Metabase, Superset, Grafana or Tableau), create an account for it on the server, and make
 it a member of the role:
@@ -114,7 +114,7 @@ it a member of the role:
 psql -c "CREATE ROLE bi_tool LOGIN PASSWORD '...' CONNECTION LIMIT 5"
 psql -c "ALTER ROLE bi_tool SET statement_timeout = '60s'"
 psql -c "ALTER ROLE bi_tool SET default_transaction_read_only = on"
-bsv-store db grant bi_tool
+bsv-store db grant --reader bi_tool --apply
 ```
 
 The tool connects to the store's database as `bi_tool`. The descriptions below are stored as comments on the views and

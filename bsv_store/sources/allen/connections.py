@@ -94,6 +94,9 @@ def _pool_classes(connections: Connections) -> dict[str, type[HTTPConnectionPool
             connections.add(self)
             super().connect()
 
+    # The names of the classes appear in logs and in errors of urllib3.
+    Plain.__name__, Secure.__name__ = HTTPConnection.__name__, HTTPSConnection.__name__
+
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain
 

@@ -21,6 +21,7 @@ from bsv_store.catalog.database.models.experiment import (
     UnionizeCoverage,
     UnionizeRevision,
 )
+from bsv_store.catalog.database.models.history import SchemaHistory
 from bsv_store.catalog.database.models.ontology import Structure, StructureAncestor, StructureSet, StructureSetMember
 from bsv_store.catalog.database.models.seal import Seal, UnionizeSeal
 from bsv_store.catalog.database.models.shared import Exclusion, NamedSelection
@@ -52,6 +53,7 @@ __all__ = [
     "ExperimentLine",
     "ExperimentRevision",
     "NamedSelection",
+    "SchemaHistory",
     "Seal",
     "SnapshotMember",
     "SourceSnapshot",

@@ -1,0 +1,131 @@
+"""The copy of the catalog that is made before its schema changes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bsv_store import Selection, Store, open_store
+from bsv_store.catalog.database import schema
+from bsv_store.errors import DamagedCatalogError, InputError, NoSpaceError, ReadOnlyStoreError, StoreError
+from bsv_store.store import catalog_copy
+from bsv_store.store.opening import upgrade_store
+from bsv_store.store.schema_changes import downgrade_store
+from tests.conftest import DatabaseKind
+from tests.postgres import PostgresServer
+
+BEFORE = schema.KNOWN_REVISIONS[-2]
+
+
+@pytest.fixture
+def old(store: Store) -> Path:
+    """A store at an earlier revision, with a saved selection."""
+    store.catalog.save_selection("mine", Selection(min_injection_volume=0.1))
+    store.close()
+    downgrade_store(store.path, revision=BEFORE, make_backup=False)
+    return store.path
+
+
+def revision_in(file: Path) -> str:
+    with closing(sqlite3.connect(file)) as connection:
+        return str(connection.execute(f"SELECT version_num FROM {schema.VERSION_TABLE}").fetchone()[0])
+
+
+def test_a_sqlite_catalog_is_copied_before_an_upgrade(old: Path, database: DatabaseKind) -> None:
+    seen: list[Path] = []
+    report = upgrade_store(old, on_backup=seen.append)
+    if database == "postgres":
+        assert report.backup is None
+        assert not (old / "backups").exists()
+        return
+    (copy,) = (old / "backups").iterdir()
+    assert report.backup == copy
+    assert seen == [copy]
+    assert copy.name.startswith(f"catalog-{BEFORE}-")
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o664
+    assert stat.S_IMODE(copy.parent.stat().st_mode) & 0o777 == 0o775
+    assert revision_in(copy) == BEFORE
+    # The copy is a catalog: put in place, it is upgraded again.
+    shutil.copyfile(copy, old / "catalog.db")
+    upgrade_store(old, make_backup=False)
+    with open_store(old) as store:
+        assert [each.name for each in store.catalog.selections()] == ["mine"]
+    # Nothing to upgrade, nothing to copy.
+    assert upgrade_store(old).backup is None
+    assert len(list((old / "backups").iterdir())) == 1
+
+
+def test_a_sqlite_catalog_is_copied_to_the_named_file(old: Path, database: DatabaseKind, tmp_path: Path) -> None:
+    if database == "postgres":
+        pytest.skip("see the test of pg_dump")
+    target = tmp_path / "copy.db"
+    target.write_text("important")
+    with pytest.raises(InputError, match="exists already"):
+        upgrade_store(old, backup=target)
+    assert target.read_text() == "important"
+    target.unlink()
+    assert upgrade_store(old, backup=target).backup == target
+    assert revision_in(target) == BEFORE
+    downgrade_store(old, revision=BEFORE, backup=tmp_path / "other.db")
+    assert revision_in(tmp_path / "other.db") == schema.HEAD
+
+
+def test_without_room_for_a_copy_nothing_is_changed(
+    old: Path, database: DatabaseKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if database == "postgres":
+        pytest.skip("no copy is made")
+    usage = shutil.disk_usage(old)._replace(free=1000)
+    monkeypatch.setattr(catalog_copy.shutil, "disk_usage", lambda _path: usage)
+    with pytest.raises(NoSpaceError, match="for a copy of the catalog"):
+        upgrade_store(old)
+    assert revision_in(old / "catalog.db") == BEFORE
+    assert list((old / "backups").iterdir()) == []
+
+
+def test_a_damaged_file_is_not_upgraded(old: Path, database: DatabaseKind) -> None:
+    if database == "postgres":
+        pytest.skip("Postgres checks its pages itself")
+    with (old / "catalog.db").open("r+b") as file:
+        file.seek(8 * 4096)
+        file.write(bytes(range(256)) * 64)
+    with pytest.raises(DamagedCatalogError):
+        upgrade_store(old)
+    assert list((old / "backups").iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt" or os.getuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_write_access_is_named(old: Path) -> None:
+    old.chmod(0o555)
+    with pytest.raises(ReadOnlyStoreError):
+        upgrade_store(old)
+    old.chmod(0o755)
+
+
+def test_pg_dump_makes_the_backup_on_postgres(
+    old: Path, database: DatabaseKind, postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if database == "sqlite":
+        pytest.skip("SQLite has no pg_dump")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="pg_dump and pg_restore are not installed"):
+        upgrade_store(old, backup=tmp_path / "a.dump")
+    failing = tmp_path / "pg_dump"
+    failing.write_text("#!/bin/sh\necho 'no password=hunter2' >&2; exit 1\n")
+    failing.chmod(0o755)
+    (tmp_path / "pg_restore").symlink_to(failing)
+    with pytest.raises(StoreError, match=r"pg_dump failed: no password=\*\*\*"):
+        upgrade_store(old, backup=tmp_path / "a.dump")
+    assert not list(tmp_path.glob("a.dump*"))
+    monkeypatch.setenv("PATH", str(postgres.programs))
+    report = upgrade_store(old, backup=tmp_path / "a.dump")
+    assert report.backup == tmp_path / "a.dump"
+    assert stat.S_IMODE((tmp_path / "a.dump").stat().st_mode) == 0o664
+    assert (tmp_path / "a.dump").read_bytes().startswith(b"PGDMP")
+    assert not list(tmp_path.glob("*.partial"))
