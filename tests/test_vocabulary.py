@@ -51,6 +51,7 @@ def _lists() -> dict[str, Mapping[str, Any]]:
 # Lists whose rows are tested beside the code that reads them, with the module of the tests.
 ELSEWHERE = {
     "ACTIONS": "store/test_activity.py",
+    "JOURNAL_MODES": "catalog/test_sqlite.py",
     "OBJECT_KINDS": "maintenance/test_inventory.py",
     "ANNOTATION_ORIGINS": "atlas/test_landmarks.py",
     "PLAUSIBILITY_CHECKS": "plausibility/test_checks.py",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from sqlalchemy.exc import DBAPIError
 
+from bsv_store.catalog.database.sqlite_errors import sqlite_error
 from bsv_store.errors import (
     BsvStoreError,
     BusyError,
@@ -25,13 +28,15 @@ READER_HINT = (
 def translated(error: Exception, where: str) -> BsvStoreError:
     """The error of bsv-store for an error of the database driver."""
     original = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(original, sqlite3.Error) and (known := sqlite_error(original, where)) is not None:
+        return known
     text = str(original).lower()
     if "deadlock" in text:
         return BusyError(f"deadlock with another job in the database {where}", hint="Run the command again.")
     if "locked" in text or "lock timeout" in text:
         return BusyError(
             f"the database {where} stayed locked for {BUSY_TIMEOUT_S:.0f} s",
-            hint="Another job is writing; try again when it has finished.",
+            hint="Another job is reading or writing; try again when it has finished.",
         )
     if "readonly" in text or "read-only" in text or "permission denied for" in text:
         return ReadOnlyStoreError(f"cannot write to the database {where}: {original}", hint=READER_HINT)
