@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -20,13 +21,14 @@ import pytest
 from sqlalchemy import text
 
 from bsv_store import Store, open_store
-from bsv_store.catalog.database import driver_errors, journal_mode, sqlite, sqlite_copy, sqlite_errors
+from bsv_store.catalog.database import driver_errors, journal_mode, private_copy, sqlite, sqlite_errors
 from bsv_store.catalog.database.journal_mode import set_journal_mode
 from bsv_store.catalog.database.sqlite import long_run
 from bsv_store.catalog.tables import sql
 from bsv_store.errors import (
     BusyError,
     InputError,
+    NoSpaceError,
     PrivateCopyWarning,
     QueryError,
     ReadOnlyStoreError,
@@ -209,10 +211,10 @@ def test_a_slow_query_that_cannot_be_copied_is_stopped(
 ) -> None:
     monkeypatch.setattr(sql, "READ_LIMIT_S", 0.1)
     if reason == "space":
-        monkeypatch.setattr(sqlite_copy, "_SPARE_BYTES", 1 << 60)
+        monkeypatch.setattr(private_copy, "_SPARE_BYTES", 1 << 60)
     else:
-        monkeypatch.setattr(sqlite_copy, "_PAGES", 1)
-        monkeypatch.setattr(sqlite_copy.time, "monotonic", iter(range(0, 10**6, 100)).__next__)
+        monkeypatch.setattr(private_copy, "_PAGES", 1)
+        monkeypatch.setattr(private_copy.time, "monotonic", iter(range(0, 10**6, 100)).__next__)
     with pytest.raises(QueryError, match=f"other jobs cannot write.*{'no space' if reason == 'space' else 'longer'}"):
         filled.sql(SLOW, timeout_s=60.0)
     assert not list(temporary.iterdir())
@@ -289,7 +291,7 @@ def test_a_reader_returns_to_the_catalog_when_it_is_healed(killed: Path, tempora
 def test_a_catalog_that_is_too_large_to_copy_is_refused_with_the_remedy(
     killed: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_copy, "_MAX_COPY_BYTES", 1000)
+    monkeypatch.setattr(private_copy, "_MAX_COPY_BYTES", 1000)
     with pytest.raises(ReadOnlyStoreError, match="was killed") as caught:
         open_store(killed, read_only=True)
     assert f"bsv-store --store {killed} status" in str(caught.value.hint)
@@ -399,7 +401,7 @@ def test_readers_do_not_block_writers_with_wal(
             other.catalog.exclude([1], "test")
         assert reader.scalar(text("SELECT count(*) FROM exclusion")) == before
     # Not on a copy.
-    monkeypatch.setattr(sqlite_copy, "_SPARE_BYTES", 1 << 60)
+    monkeypatch.setattr(private_copy, "_SPARE_BYTES", 1 << 60)
     assert filled.sql(SLOW, timeout_s=60.0)["n"].item() == 4_000_000
     assert 1 not in filled.select()
 
@@ -493,3 +495,36 @@ def test_a_user_without_write_access_reads_a_catalog_with_wal(
     # The files of the log exist while a writer has the catalog open.
     assert ("PrivateCopyWarning" in output) != is_in_use
     assert errors == ""
+
+
+# -- failed writes ----------------------------------------------------------------------------------------------------
+
+
+def failing_commit(_connection: sqlite3.Connection) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
+    raise error
+
+
+def test_a_write_that_the_disk_fails_is_not_called_a_full_disk(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite.CatalogConnection, "commit", failing_commit)
+    with pytest.raises(StoreUnreachableError, match="disk I/O error") as caught:
+        filled.catalog.exclude([1], "test")
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("reason", [errno.EDQUOT, errno.ENOSPC])
+def test_a_write_that_fails_for_a_quota_is_a_full_disk(
+    filled: Store, monkeypatch: pytest.MonkeyPatch, reason: int
+) -> None:
+    def no_space(*_: object) -> None:
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(sqlite.CatalogConnection, "commit", failing_commit)
+    monkeypatch.setattr(os, "posix_fallocate", no_space)
+    with pytest.raises(NoSpaceError, match=r"catalog\.db") as caught:
+        filled.catalog.exclude([1], "test")
+    assert caught.value.exit_code == 7
+    assert [
+        path.name for path in filled.path.iterdir() if path.is_file() and path.name not in ("catalog.db", "store.toml")
+    ] == []

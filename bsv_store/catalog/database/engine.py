@@ -30,7 +30,7 @@ from bsv_store.catalog.database.sqlite_errors import CannotReadInPlaceError
 from bsv_store.errors import BusyError, DamagedCatalogError, InputError, PrivateCopyWarning, ReadOnlyStoreError
 
 if TYPE_CHECKING:
-    from bsv_store.catalog.database.sqlite_copy import RecoveredCopy
+    from bsv_store.catalog.database.private_copy import RecoveredCopy
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
@@ -179,7 +179,7 @@ class Database:
         """
         # VACUUM cannot run inside a transaction.
         engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        with self._translating(), engine.connect() as connection:
+        with self.translating(), engine.connect() as connection:
             connection.exec_driver_sql(f"VACUUM {connection.dialect.identifier_preparer.quote(table)}")
 
     def readable_file(self, *, wait_s: float) -> ReadableFile:
@@ -202,7 +202,7 @@ class Database:
 
     @contextmanager
     def _transaction(self, options: dict[str, Any]) -> Iterator[Connection]:
-        with self._translating(), ExitStack() as stack:
+        with self.translating(), ExitStack() as stack:
             try:
                 connection = stack.enter_context(self.engine.execution_options(**options).begin())
             except CannotReadInPlaceError as error:
@@ -220,7 +220,7 @@ class Database:
         CannotReadInPlaceError
             If it cannot be copied.
         """
-        from bsv_store.catalog.database.sqlite_copy import recovered_copy
+        from bsv_store.catalog.database.private_copy import recovered_copy
 
         assert isinstance(self.target, Path)
         with self._copy_lock:
@@ -238,7 +238,8 @@ class Database:
             return self._copy.engine
 
     @contextmanager
-    def _translating(self) -> Iterator[None]:
+    def translating(self) -> Iterator[None]:
+        """Raise the errors of bsv-store for errors of the driver."""
         try:
             yield
         except PoolTimeoutError as error:

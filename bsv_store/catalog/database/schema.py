@@ -137,6 +137,7 @@ def _migrate(database: Database, run: Callable[[Config], None]) -> None:
     with (
         _one_migration_at_a_time,
         closing(Database(database.target, pooled=False)) as private,
+        private.translating(),
         private.engine.connect() as connection,
     ):
         if private.is_sqlite:

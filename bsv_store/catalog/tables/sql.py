@@ -28,9 +28,9 @@ from urllib.parse import quote
 
 from bsv_store.catalog.database.driver_errors import BUSY_TIMEOUT_S, translated
 from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.database.private_copy import CopyTooSlowError, snapshot_copy
 from bsv_store.catalog.database.reader import is_superuser, usable_reader_role
 from bsv_store.catalog.database.sqlite import READ_LIMIT_S
-from bsv_store.catalog.database.sqlite_copy import CopyTooSlowError, snapshot_copy
 from bsv_store.catalog.tables.functions import ALLOWED, FUNCTIONS_HINT, check_functions
 from bsv_store.catalog.tables.table import Table, typed_table
 from bsv_store.errors import BsvStoreError, NoSpaceError, QueryError
