@@ -45,9 +45,11 @@ The message names the problem and the object; ``hint`` says what to do next.
 Warnings::
 
     BsvStoreWarning
-    └── LeftOutWarning                   experiments were left out of a result
-        ├── MissingUnionizesWarning      their unionize tables are not in the store
-        └── UnknownHemisphereWarning     ipsilateral or contralateral; their injected hemisphere is not known
+    ├── LeftOutWarning                   experiments were left out of a result
+    │   ├── MissingUnionizesWarning      their unionize tables are not in the store
+    │   └── UnknownHemisphereWarning     ipsilateral or contralateral; their injected hemisphere is not known
+    ├── WaitingWarning                   another job is using the catalog
+    └── PrivateCopyWarning               the catalog is read from a private copy
 """
 
 from __future__ import annotations
@@ -283,3 +285,11 @@ class MissingUnionizesWarning(LeftOutWarning):
 
 class UnknownHemisphereWarning(LeftOutWarning):
     """Experiments were left out of ipsilateral or contralateral values because their injected hemisphere is unknown."""
+
+
+class WaitingWarning(BsvStoreWarning):
+    """A transaction is waiting for another job that is using the catalog."""
+
+
+class PrivateCopyWarning(BsvStoreWarning):
+    """The catalog cannot be read in place by this account, so a private copy of it is read."""

@@ -853,6 +853,7 @@ DATASET_STANDINGS: Mapping[str, DatasetStandingRow] = _rows(
 
 # -- administration ---------------------------------------------------------------------------------------------------
 
+JournalMode = Literal["rollback", "wal"]
 ObjectKind = Literal["volume", "annotation", "version"]
 
 
@@ -927,6 +928,13 @@ ACTIONS: Mapping[str, WordRow[Action]] = _rows(
         WordRow("moved", "moved the catalog to another database"),
         WordRow("attached", "attached a folder to the database"),
         WordRow("broke", "removed claims of another process"),
+    ],
+)
+JOURNAL_MODES: Mapping[str, WordRow[JournalMode]] = _rows(
+    JournalMode,
+    [
+        WordRow("rollback", "SQLite's rollback journal: readers and writers wait for each other", ("delete",)),
+        WordRow("wal", "SQLite's write-ahead log: only writers wait, and only for each other"),
     ],
 )
 

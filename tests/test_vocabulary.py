@@ -52,6 +52,7 @@ def _lists() -> dict[str, Mapping[str, Any]]:
 ELSEWHERE = {
     "ACTIONS": "store/test_activity.py",
     "MATRIX_LAYOUTS": "catalog/test_matrix.py",
+    "JOURNAL_MODES": "catalog/test_sqlite.py",
     "OBJECT_KINDS": "maintenance/test_inventory.py",
     "ANNOTATION_ORIGINS": "atlas/test_landmarks.py",
     "PLAUSIBILITY_CHECKS": "plausibility/test_checks.py",

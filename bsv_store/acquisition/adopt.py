@@ -21,6 +21,7 @@ from bsv_store.acquisition.presence import check_known, has_complete_file
 from bsv_store.catalog.database.bulk import refresh_statistics_after
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import SourceSnapshot, UnionizeCoverage
+from bsv_store.catalog.database.sqlite import long_run
 from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures, ingest_unionizes
 from bsv_store.catalog.ingest.hemisphere import lock_experiments
 from bsv_store.catalog.volumes import find_volumes, record_volume
@@ -130,6 +131,7 @@ class AdoptReport:
         )
 
 
+@long_run()
 def adopt_cache(
     database: Database,
     files: StoreFiles,

@@ -19,6 +19,7 @@ from bsv_store.catalog.annotations import (
     record_annotation,
 )
 from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.database.sqlite import long_run
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import FrameError, InputError, MissingDataError
 from bsv_store.formats.annotation import read_annotation_nrrd
@@ -99,6 +100,7 @@ class AnnotationReport:
         return " ".join(sentences)
 
 
+@long_run()
 def sync_annotation(
     database: Database,
     files: StoreFiles,
@@ -164,6 +166,7 @@ def sync_annotation(
     )
 
 
+@long_run()
 def ingest_annotation_file(
     database: Database,
     files: StoreFiles,
@@ -221,6 +224,7 @@ def ingest_annotation_file(
     return _report(file, "replaced" if differs else "added", remarks=checked.remarks, derived=derived)
 
 
+@long_run()
 def derive_annotations(
     database: Database, files: StoreFiles, *, on_plane: Callable[[], None] = do_nothing
 ) -> tuple[AnnotationFile, ...]:

@@ -11,6 +11,7 @@ from bsv_store.acquisition.work.connections import checked_workers
 from bsv_store.acquisition.work.outcome import Failure, failures_text, reasons
 from bsv_store.acquisition.work.sharing import SharedWork
 from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.database.sqlite import long_run
 from bsv_store.progress import Progress
 from bsv_store.sources.allen import AllenClient
 from bsv_store.text import size_text
@@ -71,6 +72,7 @@ class FetchReport:
         )
 
 
+@long_run()
 def fetch_volumes(
     database: Database,
     files: StoreFiles,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bsv_store.catalog.database.bulk import refresh_statistics_after
+from bsv_store.catalog.database.sqlite import long_run
 from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures, ingest_unionizes
 from bsv_store.check import boolean, past_day
 from bsv_store.formats.experiments import read_experiments
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _DATE = re.compile(r"(?<!\d)(20\d\d)-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01]))?(?!\d)")
 
 
+@long_run()
 def ingest_structure_file(
     database: Database, file: Path, *, upstream_date: date | None = None, allow_shrinking: bool = False
 ) -> IngestReport:
@@ -40,6 +42,7 @@ def ingest_structure_file(
     return _with_statistics(database, report)
 
 
+@long_run()
 def ingest_experiment_file(
     database: Database, file: Path, *, upstream_date: date | None = None, allow_shrinking: bool = False
 ) -> IngestReport:
@@ -53,6 +56,7 @@ def ingest_experiment_file(
     return _with_statistics(database, report)
 
 
+@long_run()
 def ingest_unionize_file(
     database: Database, file: Path, *, upstream_date: date | None = None, replace: bool = False
 ) -> IngestReport:

@@ -12,6 +12,7 @@ from bsv_store.acquisition.work.outcome import Failure, failures_text, reasons
 from bsv_store.acquisition.work.sharing import SharedWork
 from bsv_store.catalog.database.bulk import refresh_statistics_after
 from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.database.sqlite import long_run
 from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures
 from bsv_store.progress import Progress
 from bsv_store.sources.allen import AllenClient
@@ -68,6 +69,7 @@ class UnionizeSyncReport:
         )
 
 
+@long_run()
 def sync_structures(database: Database, client: AllenClient, *, allow_shrinking: bool = False) -> IngestReport:
     """Update the structure ontology.
 
@@ -101,6 +103,7 @@ def sync_structures(database: Database, client: AllenClient, *, allow_shrinking:
     return report
 
 
+@long_run()
 def sync_experiments(database: Database, client: AllenClient, *, allow_shrinking: bool = False) -> IngestReport:
     """Update the experiment list.
 
@@ -120,6 +123,7 @@ def sync_experiments(database: Database, client: AllenClient, *, allow_shrinking
     return report
 
 
+@long_run()
 def sync_unionizes(
     database: Database,
     client: AllenClient | None,

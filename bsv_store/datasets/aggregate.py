@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bsv_store.averaging.inputs import ALGORITHM_VERSION, Inputs, gather_inputs
 from bsv_store.catalog.activity import current_user
+from bsv_store.catalog.database.sqlite import long_run
 from bsv_store.catalog.missing import DAMAGED
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets import table
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from bsv_store.volumes.files import StoreFiles
 
 
+@long_run()
 def aggregate(
     database: Database,
     files: StoreFiles,

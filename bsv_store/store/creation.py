@@ -40,6 +40,7 @@ from bsv_store.config import (
 )
 from bsv_store.errors import (
     InputError,
+    NoSpaceError,
     NotAStoreError,
     ReadOnlyStoreError,
     StoreError,
@@ -47,7 +48,7 @@ from bsv_store.errors import (
 )
 from bsv_store.store.known_servers import remember_server
 from bsv_store.text import listed, masked, shown
-from bsv_store.volumes.files import StoreFiles, sync_folder
+from bsv_store.volumes.files import StoreFiles, is_no_space, sync_folder
 
 _INIT_FILE = "init.toml"
 # Raised on file systems without hard links, such as exFAT and some network mounts, on Linux and macOS.
@@ -104,6 +105,10 @@ def make_store(path: Path, *, database: str | None = None) -> StoreConfig:
     except PermissionError as error:
         raise ReadOnlyStoreError(f"cannot write to {error.filename or path}: {error.strerror}") from error
     except OSError as error:
+        if is_no_space(error):
+            raise NoSpaceError(
+                f"no disk space left to create the store {path}", hint="Free some space and run the command again."
+            ) from error
         raise StoreError(f"cannot create the store {path}: {error}") from error
     return config
 

@@ -25,13 +25,6 @@ def atlas() -> SyntheticAtlas:
 
 
 @pytest.fixture
-def server() -> Iterator[SyntheticServer]:
-    with SyntheticServer(ATLAS) as running:
-        yield running
-        assert running.errors == []
-
-
-@pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """A function that sets timeouts and attempts of the clients that a store opens."""
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
-import time
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from sqlalchemy import event, select, update
 
 from bsv_store.acquisition.tasks.volumes import VolumeTask
 from bsv_store.acquisition.work.claims import Claims
+from bsv_store.acquisition.work.sharing import SharedWork
 from bsv_store.acquisition.work.task import RunControl
 from bsv_store.catalog.database.models import Claim
 from bsv_store.errors import InputError, NoSpaceError, ReadOnlyStoreError, StoreError, UnknownExperimentError
@@ -308,13 +309,13 @@ def test_voxels_that_are_not_densities_are_refused(
     assert files_of(catalog) == []
 
 
-class SlowStatus(Status):
-    """Takes longer than counting the failure before it, so that the next download does not start first."""
+class StatusInTurn(Status):
+    """An error whose reply waits until the failure before it was counted, so that no download starts before."""
 
-    __slots__ = ()
+    counted = threading.Semaphore(1)
 
     def apply(self, request: Request, make: MakeReply) -> Reply:
-        time.sleep(0.3)
+        assert self.counted.acquire(timeout=30)
         return Status.apply(self, request, make)
 
 
@@ -323,8 +324,15 @@ def test_a_server_that_answers_nothing_is_left_alone(
 ) -> None:
     monkeypatch.setattr("bsv_store.acquisition.work.sharing._MAX_FAILURES_IN_A_ROW", 2)
     patience(attempts=1)
+    handle_error = SharedWork._handle_error
+
+    def handle_and_count(*arguments: Any) -> None:
+        handle_error(*arguments)
+        StatusInTurn.counted.release()
+
+    monkeypatch.setattr(SharedWork, "_handle_error", handle_and_count)
     with SyntheticServer(atlas) as server:
-        server.fail("download", SlowStatus(500), times=None)
+        server.fail("download", StatusInTurn(500), times=None)
         report = catalog.fetch(atlas.experiment_ids, workers=1, api_url=server.url)
         assert server.requests.total < len(atlas.experiment_ids)
     assert len(report.failed) + len(report.not_attempted) == len(atlas.experiment_ids)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bsv_store import Selection, Store
+from bsv_store import Store
 from bsv_store.atlas.landmarks import identify
 from bsv_store.errors import FrameError, InputError
 from bsv_store.volumes.annotation import Annotation
@@ -29,6 +29,11 @@ def written(folder: Path, ids: NDArray[np.uint32], spacing_um: int = 100, name: 
 
 
 # -- Allen's --------------------------------------------------------------------------------------------------------
+
+# The database does not matter to the content of files.
+on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+# One worker reads Allen's file once.
+with_allens_file = pytest.mark.xdist_group("real-annotation")
 
 
 @pytest.fixture
@@ -60,6 +65,8 @@ def centers(allen_25um: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return np.ascontiguousarray(allen_25um[2::4, 2::4, 2::4])
 
 
+@on_sqlite
+@with_allens_file
 def test_allens_file_is_recognized_and_gives_the_coarser_ones(
     listed: Store, data: Path, allen_25um: NDArray[np.uint32], tmp_path: Path
 ) -> None:
@@ -94,6 +101,8 @@ def test_allens_file_is_recognized_and_gives_the_coarser_ones(
     assert "derived" not in same.name
 
 
+@on_sqlite
+@with_allens_file
 @pytest.mark.parametrize(
     ("axes", "words"),
     [((0,), "the AP axis"), ((1,), "the DV axis"), ((0, 1), "the AP and DV axes"), ((0, 2), "the AP axis")],
@@ -108,6 +117,8 @@ def test_a_reversed_annotation_is_refused(
     assert ontology.sql("SELECT count(*) AS n FROM annotation")["n"].tolist() == [0]
 
 
+@on_sqlite
+@with_allens_file
 def test_a_reversed_ml_axis_is_refused_where_it_can_be_told(
     ontology: Store, allen_25um: NDArray[np.uint32], tmp_path: Path
 ) -> None:
@@ -117,6 +128,7 @@ def test_a_reversed_ml_axis_is_refused_where_it_can_be_told(
             ontology.ingest_annotation(path)
 
 
+@with_allens_file
 def test_allens_file_with_a_reversed_ml_axis_is_recognized(allen_25um: NDArray[np.uint32]) -> None:
     mirrored = allen_25um[..., ::-1]
     annotation = Annotation.from_planes(Grid(25), lambda first, last: mirrored[first:last])
@@ -124,6 +136,7 @@ def test_allens_file_with_a_reversed_ml_axis_is_recognized(allen_25um: NDArray[n
         identify(annotation, what="x")
 
 
+@with_allens_file
 def test_an_annotation_like_allens_is_marked_and_says_that_sides_cannot_be_told(
     ontology: Store, centers: NDArray[np.uint32], tmp_path: Path
 ) -> None:
@@ -136,6 +149,8 @@ def test_an_annotation_like_allens_is_marked_and_says_that_sides_cannot_be_told(
     assert (centers != centers[..., ::-1]).mean() < 0.02
 
 
+@on_sqlite
+@with_allens_file
 def test_a_moved_annotation_is_not_allens(ontology: Store, centers: NDArray[np.uint32], tmp_path: Path) -> None:
     report = ontology.ingest_annotation(written(tmp_path, np.roll(centers, 3, axis=0)))
     assert report.origin == "other"
@@ -259,13 +274,3 @@ def test_an_older_store_says_how_to_derive(synthetic: Store, tmp_path: Path) -> 
     # Already present, so nothing is downloaded.
     report = synthetic.sync_annotation(spacing_um=50, download_url="http://127.0.0.1:9")
     assert (report.outcome, report.derived_um) == ("present", (100,))
-
-
-def test_the_signal_by_structure_names_its_annotation(listed: Store, data: Path) -> None:
-    listed.adopt(data / "allensdk_cache", experiment_ids=[158375425])
-    listed.ingest_annotation(data / "allensdk_cache/annotation/ccf_2017/annotation_25.nrrd")
-    frame = listed.atlas.signal(Selection(ids=[158375425]), ["CP", "root"])
-    assert frame.attrs["annotation"] == (
-        "derived from Allen's annotation of 2017 at 25 um, at 100 um, array SHA-256 5d3acaa11e6b466c"
-    )
-    assert frame.attrs["annotation_sha256"].startswith("5d3acaa11e6b466c")

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bsv_store import Selection, Store
+from bsv_store import Selection, Store, create_store
 
 EXPERIMENT = 158375425
 # Allen books a pixel as 1.225e-9 mm3: unionize volumes are so much larger than those of the voxels.
 PSU_FACTOR = 1.1025
 
 
-@pytest.fixture
-def real(store: Store, data: Path) -> Store:
+# One worker makes the store once. The database does not matter here.
+pytestmark = pytest.mark.xdist_group("real-annotation")
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Store]:
     """The real ontology, the web site's list, the annotation at 25 um and one experiment's volumes at 100 um."""
     cache = data / "allensdk_cache"
-    store.ingest_structures(cache / "structures.json")
-    store.ingest_experiments(data / "allenAtlasProjection_info.csv")
-    report = store.ingest_annotation(cache / "annotation/ccf_2017/annotation_25.nrrd")
-    assert (report.structures, report.annotated_voxels) == (671, 32_387_385)
-    adopted = store.adopt(cache, experiment_ids=[EXPERIMENT])
-    assert adopted.volumes == 4
-    return store
+    with create_store(tmp_path_factory.mktemp("real") / "store") as store:
+        store.ingest_structures(cache / "structures.json")
+        store.ingest_experiments(data / "allenAtlasProjection_info.csv")
+        report = store.ingest_annotation(cache / "annotation/ccf_2017/annotation_25.nrrd")
+        assert (report.structures, report.annotated_voxels) == (671, 32_387_385)
+        adopted = store.adopt(cache, experiment_ids=[EXPERIMENT])
+        assert adopted.volumes == 4
+        yield store
 
 
 def coarse(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -58,6 +64,15 @@ def test_the_real_annotation_is_nearly_but_not_exactly_symmetric(real: Store) ->
     np.testing.assert_array_equal(real.atlas.annotation(spacing_um=25, ap=slice(200, 203)), ids[200:203])
 
 
+def test_the_signal_by_structure_names_its_annotation(real: Store) -> None:
+    frame = real.atlas.signal(Selection(ids=[EXPERIMENT]), ["CP", "root"])
+    assert frame.attrs["annotation"] == (
+        "derived from Allen's annotation of 2017 at 25 um, at 100 um, array SHA-256 5d3acaa11e6b466c"
+    )
+    assert frame.attrs["annotation_sha256"].startswith("5d3acaa11e6b466c")
+
+
+# Replaces the annotation at 100 um, so it is the last one.
 def test_signal_of_a_real_experiment_from_voxels_lies_where_the_masked_array_says(real: Store, tmp_path: Path) -> None:
     # Allen's annotation at 100 um is not at hand: the one at 25 um, taken at the centers, is as good for this.
     from bsv_store_synthetic.wire_volumes import nrrd

@@ -37,12 +37,15 @@ def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SyntheticServer]:
+def atlas() -> SyntheticAtlas:
+    return ATLAS
+
+
+@pytest.fixture
+def server(server: SyntheticServer, monkeypatch: pytest.MonkeyPatch) -> SyntheticServer:
     """A server that the commands ask instead of Allen's."""
-    with SyntheticServer(ATLAS) as running:
-        monkeypatch.setenv("BSV_STORE_API_URL", running.url)
-        yield running
-        assert running.errors == []
+    monkeypatch.setenv("BSV_STORE_API_URL", server.url)
+    return server
 
 
 @pytest.fixture(scope="session")

@@ -36,9 +36,9 @@ def test_a_lost_catalog_is_3(run: Runner, own_filled: Path) -> None:
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_locked_store_is_5(run: Runner, own_filled: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from bsv_store.catalog.database import engine
+    from bsv_store.catalog.database import sqlite as connections
 
-    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(connections, "BUSY_TIMEOUT_S", 0.01)
     with closing(sqlite3.connect(own_filled / "catalog.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         run("select", store=own_filled).refused(5, "locked", "try again")

@@ -349,7 +349,7 @@ def silent_flips(damageable: Path, tmp_path: Path, count: int, seed: int, *, eve
 
 
 def test_flipped_bits_are_noticed_or_harmless(damageable: Path, tmp_path: Path) -> None:
-    assert silent_flips(damageable, tmp_path, 30, seed=1) == []
+    assert silent_flips(damageable, tmp_path, 12, seed=1) == []
 
 
 @pytest.mark.long

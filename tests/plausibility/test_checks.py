@@ -180,6 +180,7 @@ def test_spacings_of_one_kind_must_agree(store: Store, tmp_path: Path) -> None:
     assert store.adopt(cache).volumes == 1
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("knows", ["list", "tables", "annotation"])
 def test_all_volumes_of_the_atlas_pass(store: Store, tmp_path: Path, knows: str) -> None:
     ids = ATLAS.experiment_ids[:6]

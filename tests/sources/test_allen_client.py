@@ -22,10 +22,8 @@ FIRST, SECOND, THIRD = ATLAS.experiment_ids
 
 
 @pytest.fixture
-def server() -> Iterator[SyntheticServer]:
-    with SyntheticServer(ATLAS) as running:
-        yield running
-        assert running.errors == []
+def atlas() -> SyntheticAtlas:
+    return ATLAS
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
 
 import pytest
 import requests
@@ -19,10 +18,8 @@ LIST = "/api/v2/data/query.json?q=model::ApiConnectivity,rma::options%5Bnum_rows
 
 
 @pytest.fixture
-def server() -> Iterator[SyntheticServer]:
-    with SyntheticServer(ATLAS) as running:
-        yield running
-        assert running.errors == []
+def atlas() -> SyntheticAtlas:
+    return ATLAS
 
 
 def get(server: SyntheticServer, path: str = GRID, **headers: str) -> requests.Response:

@@ -12,6 +12,7 @@ from typing import Literal, assert_never
 
 from sqlalchemy.exc import DBAPIError
 
+from bsv_store.catalog.database.sqlite_errors import sqlite_error
 from bsv_store.errors import (
     AccessDeniedError,
     BsvStoreError,
@@ -78,6 +79,8 @@ _LOCKS = re.compile(r"\bFOR\s+(NO\s+KEY\s+UPDATE|UPDATE|KEY\s+SHARE|SHARE)\b", r
 def translated(error: Exception, where: str) -> BsvStoreError:
     """The error of bsv-store for an error of the database driver."""
     original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    if isinstance(original, sqlite3.Error) and (known := sqlite_error(original, where)) is not None:
+        return known
     statement = error.statement or "" if isinstance(error, DBAPIError) else ""
     cause = _sqlite_cause(original) if isinstance(original, sqlite3.Error) else _postgres_cause(original)
     text = masked(str(original)).strip()
@@ -113,7 +116,7 @@ def _error_for(cause: _Cause, text: str, where: str, *, is_read: bool, is_sqlite
     if cause == "locked":
         return BusyError(
             f"the database {where} stayed locked for {BUSY_TIMEOUT_S:.0f} s",
-            hint="Another job is writing; try again when it has finished.",
+            hint="Another job is reading or writing; try again when it has finished.",
         )
     if cause == "canceled":
         return BusyError(

@@ -2,17 +2,21 @@
 
 SQLAlchemy's default way to start transactions on SQLite silently loses updates between processes (888 of 960 in a
 measurement), so transactions begin explicitly here: BEGIN DEFERRED to read, BEGIN IMMEDIATE to write. SQLite uses its
-rollback journal, because WAL had a corruption bug up to SQLite 3.51.2 and does not work over network file systems.
+rollback journal by default, because WAL had a corruption bug up to SQLite 3.51.2 and does not work over network file
+systems; see `bsv_store.catalog.database.journal_mode`.
 """
 
 from __future__ import annotations
 
 import os
+import threading
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
@@ -27,11 +31,31 @@ from bsv_store.catalog.database.postgres import (
     quoted,
     schema_of,
 )
-from bsv_store.catalog.database.sqlite import begin_sqlite, connect_sqlite
-from bsv_store.errors import BusyError, DamagedCatalogError, InputError, ReadOnlyStoreError
+from bsv_store.catalog.database.sqlite import CatalogConnection, begin_sqlite, connect_sqlite
+from bsv_store.catalog.database.sqlite_errors import CannotReadInPlaceError
+from bsv_store.errors import BusyError, DamagedCatalogError, InputError, PrivateCopyWarning, ReadOnlyStoreError
 from bsv_store.text import masked
 
+if TYPE_CHECKING:
+    from bsv_store.catalog.database.private_copy import RecoveredCopy
+
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadableFile:
+    """The SQLite file that a reader can read.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The catalog, or a private copy of it.
+    blocks_writers : bool
+        Whether other jobs cannot commit while it is read.
+    """
+
+    path: Path
+    blocks_writers: bool
 
 
 class Database:
@@ -58,6 +82,8 @@ class Database:
         self.is_sqlite = isinstance(target, Path)
         # Whether this account is known to have write access, so that the check is made only once.
         self._has_written = False
+        self._copy: _CopyInUse | None = None
+        self._copy_lock = threading.Lock()
         pool: dict[str, Any] = {
             "poolclass": QueuePool,
             "pool_pre_ping": not self.is_sqlite,
@@ -86,7 +112,7 @@ class Database:
         if not self.is_sqlite:
             options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with self._transaction(options) as connection:
-            if self.is_sqlite and not self.read_only:
+            if self.is_sqlite:
                 connection.exec_driver_sql("PRAGMA query_only = ON")
                 try:
                     yield connection
@@ -112,8 +138,9 @@ class Database:
             If the database cannot be reached, stays locked, or its disk is full.
         """
         self._refuse_reader()
-        wait_s = BUSY_TIMEOUT_S if patient else 0.0
-        options = {"bsv_begin": "IMMEDIATE", "bsv_wait_s": wait_s} if self.is_sqlite else {}
+        options: dict[str, Any] = {}
+        if self.is_sqlite:
+            options = {"bsv_begin": "IMMEDIATE"} if patient else {"bsv_begin": "IMMEDIATE", "bsv_wait_s": 0.0}
         with self._transaction(options) as connection:
             if not (self.is_sqlite or patient):
                 # 0 means no timeout.
@@ -167,10 +194,60 @@ class Database:
         with self.translating(), engine.connect() as connection:
             connection.exec_driver_sql(f"VACUUM (SKIP_LOCKED) {name}")
 
+    def readable_file(self, *, wait_s: float) -> ReadableFile:
+        """The SQLite file that can be read now. What a killed writer left in it is undone first.
+
+        Parameters
+        ----------
+        wait_s : float
+            How long to wait for a writer.
+
+        Raises
+        ------
+        StoreUnreachableError, BusyError, ReadOnlyStoreError
+            If the catalog cannot be read.
+        """
+        with self._transaction({"bsv_begin": "DEFERRED", "bsv_wait_s": wait_s}) as connection:
+            driver: Any = connection.connection.driver_connection
+            assert isinstance(driver, CatalogConnection)
+            return ReadableFile(driver.path, blocks_writers=driver.path == self.target and not driver.is_wal)
+
     @contextmanager
     def _transaction(self, options: dict[str, Any]) -> Iterator[Connection]:
-        with self.translating(), self.engine.execution_options(**options).begin() as connection:
+        with self.translating(), ExitStack() as stack:
+            try:
+                connection = stack.enter_context(self.engine.execution_options(**options).begin())
+            except CannotReadInPlaceError as error:
+                if options["bsv_begin"] != "DEFERRED":
+                    raise
+                engine = self._recovered(error)
+                connection = stack.enter_context(engine.execution_options(**options).begin())
             yield connection
+
+    def _recovered(self, error: CannotReadInPlaceError) -> Engine:
+        """A private copy of the catalog, for a reader that cannot read the file itself.
+
+        Raises
+        ------
+        CannotReadInPlaceError
+            If it cannot be copied.
+        """
+        from bsv_store.catalog.database.private_copy import recovered_copy
+
+        assert isinstance(self.target, Path)
+        with self._copy_lock:
+            if self._copy is None or not self._copy.files.is_current():
+                copied = recovered_copy(self.target)
+                if copied is None:
+                    raise error
+                if self._copy is not None:
+                    self._copy.close()
+                self._copy = _CopyInUse(copied)
+                warnings.warn(
+                    PrivateCopyWarning(f"{error.message}; reading a private copy without it", hint=error.hint),
+                    stacklevel=2,
+                )
+            return self._copy.engine
 
     @contextmanager
     def translating(self) -> Iterator[None]:
@@ -196,6 +273,10 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+        with self._copy_lock:
+            if self._copy is not None:
+                self._copy.close()
+                self._copy = None
 
     def __reduce__(self) -> tuple[Callable[..., Database], tuple[Path | URL, bool, bool]]:
         # A copy opens its own connections, also in another process.
@@ -203,6 +284,23 @@ class Database:
 
     def __str__(self) -> str:
         return masked(str(self.target))
+
+
+class _CopyInUse:
+    """A private copy of a catalog, with its connections; removed with the `Database` or at the end of the process."""
+
+    def __init__(self, files: RecoveredCopy) -> None:
+        self.files = files
+        self.engine = create_engine(
+            "sqlite://", creator=lambda: connect_sqlite(files.path, read_only=False), poolclass=QueuePool
+        )
+        event.listen(self.engine, "begin", begin_sqlite)
+        _engines.add(self.engine)
+        self._remove = weakref.finalize(self, files.remove)
+
+    def close(self) -> None:
+        self.engine.dispose()
+        self._remove()
 
 
 def _reopened(target: Path | URL, read_only: bool, pooled: bool) -> Database:

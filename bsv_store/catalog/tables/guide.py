@@ -91,7 +91,8 @@ bsv-store sql "SELECT ..." [--param NAME=VALUE] [--format table|csv|json]
 or, in Python, `store.sql("SELECT ... WHERE experiment_id = :id", {"id": 158314987})`, which returns a DataFrame. Both
 are strictly read-only: the database itself refuses to write, and queries can call only functions that compute from
 their arguments, such as `count`, `round` or `lower`. The same text works on SQLite and on Postgres. The result is
-limited in rows (`--limit`), time (`--timeout`) and memory (`--max-bytes`).
+limited in rows (`--limit`), time (`--timeout`) and memory (`--max-bytes`). On SQLite, a query of more than 20 s starts
+again on a private copy in the folder for temporary files (`TMPDIR`), so that it does not block others that write.
 
 Before you add values up, note that rows of a structure already contain those of all structures inside it, that
 hemisphere `both` is the sum of `left` and `right`, and that a missing row means "no signal" only for experiments in

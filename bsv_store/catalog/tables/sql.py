@@ -1,16 +1,18 @@
 """User SQL: one read-only statement, with bound parameters and limits on rows, bytes and time.
 
 The database refuses statements that would write. SQLite: a separate connection to the file opened read-only, with
-``query_only`` on and an authorizer that allows reading only. Postgres: a separate connection with a read-only
-transaction that has its snapshot already (no statement can make it writable after that) and is always rolled back. The
-extended protocol accepts a single statement, and statements that return no rows are not executed, because COPY could
-write files. On both, only known functions can be called. On Postgres, the statement also runs as the reader role if
-there is one, and by default never as a superuser.
+``query_only`` on and an authorizer that allows reading only; a query that would block writers for longer than they wait
+starts again on a private copy. Postgres: a separate connection with a read-only transaction that has its snapshot
+already (no statement can make it writable after that) and is always rolled back. The extended protocol accepts a single
+statement, and statements that return no rows are not executed, because COPY could write files. On both, only known
+functions can be called. On Postgres, the statement also runs as the reader role if there is one, and by default never
+as a superuser.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import re
 import sqlite3
 import sys
@@ -18,18 +20,20 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from decimal import Decimal
 from itertools import islice
 from numbers import Integral, Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from bsv_store.catalog.database.driver_errors import BUSY_TIMEOUT_S, translated
 from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.database.private_copy import CopyTooSlowError, snapshot_copy
 from bsv_store.catalog.database.reader import is_superuser, usable_reader_role
+from bsv_store.catalog.database.sqlite import READ_LIMIT_S
 from bsv_store.catalog.tables.functions import ALLOWED, FUNCTIONS_HINT, check_functions
-from bsv_store.catalog.tables.table import Table
-from bsv_store.errors import BsvStoreError, QueryError, ReadOnlyStoreError
+from bsv_store.catalog.tables.table import Table, typed_table
+from bsv_store.errors import BsvStoreError, NoSpaceError, QueryError
 from bsv_store.text import MAX_ID, shown, size_text
 
 if TYPE_CHECKING:
@@ -200,29 +204,48 @@ def _authorize(action: int, first: str | None, second: str | None, _database: st
     return sqlite3.SQLITE_DENY
 
 
+class _TooLongError(QueryError):
+    """The query was stopped at its time limit."""
+
+
 def _run_sqlite(database: Database, query: _Query) -> _Result:
+    file = database.readable_file(wait_s=min(query.time_limit_s, BUSY_TIMEOUT_S))
+    if not file.blocks_writers or query.time_limit_s <= READ_LIMIT_S:
+        return _run_on_file(file.path, query, query.time_limit_s)
+    start = time.monotonic()
     try:
-        return _run_sqlite_read_only(database, query)
-    except ReadOnlyStoreError:
-        # A killed writer left a journal, which a read-only connection cannot roll back; any other connection does.
-        with database.reading() as connection:
-            connection.exec_driver_sql("SELECT id FROM store_info").all()
-    return _run_sqlite_read_only(database, query)
+        return _run_on_file(file.path, query, READ_LIMIT_S)
+    except _TooLongError:
+        # Other jobs cannot write while it runs on the catalog itself.
+        return _run_on_copy(file.path, query, query.time_limit_s - (time.monotonic() - start))
 
 
-def _run_sqlite_read_only(database: Database, query: _Query) -> _Result:
-    wait = min(query.time_limit_s, BUSY_TIMEOUT_S)
-    uri = f"file:{quote(str(database.target))}?mode=ro"
+def _run_on_copy(path: Path, query: _Query, time_limit_s: float) -> _Result:
+    try:
+        with snapshot_copy(path, time_limit_s=READ_LIMIT_S, wait_s=BUSY_TIMEOUT_S) as copy:
+            return _run_on_file(copy, query, time_limit_s)
+    except (CopyTooSlowError, NoSpaceError, OSError, sqlite3.Error) as error:
+        reason = f"copying it takes longer than {READ_LIMIT_S:g} s" if isinstance(error, CopyTooSlowError) else error
+        raise QueryError(
+            f"the query took longer than {READ_LIMIT_S:g} s and was stopped, because other jobs cannot write while it "
+            f"reads the catalog, and it cannot read a private copy of the catalog: {reason}",
+            hint="Narrow the query; or use Postgres or SQLite's write-ahead log, where readers do not block writers.",
+        ) from error
+
+
+def _run_on_file(path: Path, query: _Query, time_limit_s: float) -> _Result:
+    wait = min(time_limit_s, BUSY_TIMEOUT_S)
+    uri = f"file:{quote(os.fsencode(path))}?mode=ro"
     try:
         with closing(sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None)) as driver:
-            _guard(driver, query.time_limit_s)
+            _guard(driver, time_limit_s)
             cursor = driver.execute(query.statement, dict(query.parameters))
             if cursor.description is None:
                 raise QueryError("the statement returns no rows", hint=_READ_ONLY_HINT)
             rows = _collected(cursor, query)
             return _Result([column[0] for column in cursor.description], rows)
     except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
-        raise _sqlite_error(error, query, database) from error
+        raise _sqlite_error(error, query, path) from error
 
 
 def _guard(driver: sqlite3.Connection, time_limit_s: float) -> None:
@@ -236,7 +259,7 @@ def _guard(driver: sqlite3.Connection, time_limit_s: float) -> None:
     driver.set_authorizer(_authorize)
 
 
-def _sqlite_error(error: Exception, query: _Query, database: Database) -> BsvStoreError:
+def _sqlite_error(error: Exception, query: _Query, path: Path) -> BsvStoreError:
     code = getattr(error, "sqlite_errorcode", None)
     if code == sqlite3.SQLITE_INTERRUPT:
         return _too_long(query)
@@ -246,7 +269,7 @@ def _sqlite_error(error: Exception, query: _Query, database: Database) -> BsvSto
         return QueryError(f"the database refused the statement: {error}", hint=_READ_ONLY_HINT)
     # Not caused by the statement: locked, unreadable, damaged. The low byte is the error without its details.
     if code is not None and code & 0xFF not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH):
-        return translated(error, str(database))
+        return translated(error, str(path))
     return QueryError(f"the query failed: {error}", hint=_hint(str(error)))
 
 
@@ -406,8 +429,8 @@ def _hint(text: str) -> str | None:
     return None
 
 
-def _too_long(query: _Query) -> QueryError:
-    return QueryError(
+def _too_long(query: _Query) -> _TooLongError:
+    return _TooLongError(
         f"the query took longer than {query.time_limit_s:g} s and was stopped",
         hint="Narrow the query, or allow more time.",
     )
@@ -449,39 +472,4 @@ def _fetched(query: _Query) -> int | None:
 
 def _table(result: _Result, row_limit: int | None) -> Table:
     found = result.rows[:row_limit]
-    columns = [_typed(values) for values in zip(*found, strict=True)] if found else [([], "object")] * len(result.names)
-    rows = list(zip(*(values for values, _ in columns), strict=True))
-    dtypes = tuple(dtype for _, dtype in columns)
-    return Table(tuple(_unique(result.names)), dtypes, rows, truncated=len(found) < len(result.rows))
-
-
-def _unique(names: Sequence[str]) -> list[str]:
-    unique: list[str] = []
-    for name in names:
-        number, candidate = 1, name
-        while candidate in unique:
-            number += 1
-            candidate = f"{name}_{number}"
-        unique.append(candidate)
-    return unique
-
-
-def _typed(values: Sequence[Any]) -> tuple[list[Any], str]:
-    """The values of a column, converted to one type if possible, and their dtype."""
-    data = [_number(value) if isinstance(value, Decimal) else value for value in values]
-    present = [value for value in data if value is not None]
-    kinds = {type(value) for value in present}
-    complete = len(present) == len(data)
-    if present and kinds == {bool}:
-        return data, "bool" if complete else "boolean"
-    if present and kinds == {int} and all(-MAX_ID - 1 <= value <= MAX_ID for value in present):
-        return data, "int64" if complete else "Int64"
-    if present and kinds <= {int, float}:
-        return [None if value is None else float(value) for value in data], "float64"
-    return data, "object"
-
-
-def _number(value: Decimal) -> int | float:
-    # Postgres sums integers as numeric; the sum must be an integer on both databases.
-    exponent = value.as_tuple().exponent
-    return int(value) if exponent == 0 else float(value)
+    return typed_table(result.names, found, truncated=len(found) < len(result.rows))

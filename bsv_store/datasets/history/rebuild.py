@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bsv_store.catalog.activity import current_user
+from bsv_store.catalog.database.sqlite import long_run
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.compute import DamagedInputsError, compute, temporary_result
 from bsv_store.datasets.history.checks import FileState, NewCheck
@@ -63,6 +64,7 @@ class RebuildReport:
     software_now: str
 
 
+@long_run()
 def rebuild_version(
     database: Database,
     files: StoreFiles,

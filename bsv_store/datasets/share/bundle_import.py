@@ -15,6 +15,7 @@ from bsv_store.averaging.inputs import ALGORITHM_VERSION
 from bsv_store.catalog.activity import current_user
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
+from bsv_store.catalog.database.sqlite import long_run
 from bsv_store.check import path as checked_path
 from bsv_store.datasets.compute import DamagedInputsError, compute, temporary_result
 from bsv_store.datasets.history.checks import NewCheck
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from bsv_store.volumes.files import StoreFiles
 
 
+@long_run()
 def import_bundle(
     database: Database,
     files: StoreFiles,

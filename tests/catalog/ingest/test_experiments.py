@@ -99,11 +99,14 @@ ORDERS = [
 ]
 
 
+@pytest.mark.parametrize(
+    "orders", [pytest.param(ORDERS[:2], id="two"), pytest.param(ORDERS, id="all", marks=pytest.mark.long)]
+)
 def test_current_state_does_not_depend_on_the_order_of_the_real_lists(
-    real_atlas: Database, real_lists: dict[str, ExperimentList]
+    real_atlas: Database, real_lists: dict[str, ExperimentList], orders: list[tuple[str, ...]]
 ) -> None:
     expected = None
-    for order in ORDERS:
+    for order in orders:
         for name in order:
             ingest_experiments(real_atlas, real_lists[name], source=name)
         found = current_experiments(real_atlas)

@@ -1,0 +1,122 @@
+"""The journal of a catalog on SQLite: the rollback journal, or the write-ahead log (WAL).
+
+In WAL mode, readers and writers do not block each other. It needs a version of SQLite without the bug that could
+corrupt databases, and a local file system, because all connections share memory. Readers need write access to the
+folder; accounts without it read private copies. The mode is stored in the catalog file itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from bsv_store import check
+from bsv_store.catalog.database.driver_errors import translated
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.database.sqlite import CatalogConnection, connect_sqlite
+from bsv_store.catalog.database.sqlite_errors import refuse_unsafe_wal
+from bsv_store.errors import InputError, StoreError
+from bsv_store.vocabulary import JOURNAL_MODES, JournalMode
+
+LOCAL_FILE_SYSTEMS = frozenset(
+    {"apfs", "bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "hfs", "jfs", "overlay", "reiserfs", "tmpfs"}
+    | {"ufs", "xfs", "zfs"}
+)
+"""File systems whose memory maps all processes share, by their names in ``/proc/mounts``."""
+
+_MOUNTS = Path("/proc/self/mounts")
+
+
+def journal_mode(database: Database) -> JournalMode | None:
+    """The journal of a catalog; None on Postgres.
+
+    Raises
+    ------
+    StoreUnreachableError, BusyError
+        If the catalog cannot be read.
+    """
+    if not database.is_sqlite:
+        return None
+    with database.reading() as connection:
+        driver: Any = connection.connection.driver_connection
+        return "wal" if driver.is_wal else "rollback"
+
+
+def set_journal_mode(database: Database, mode: JournalMode) -> None:
+    """Set the journal of a catalog, for all who use the store. Waits until no other connection uses the catalog.
+
+    Parameters
+    ----------
+    database : Database
+        On SQLite.
+    mode : {'rollback', 'wal'}
+
+    Raises
+    ------
+    InputError
+        If the mode is not valid, the database is Postgres, or the file system is not known to be local.
+    StoreUnreachableError
+        If this version of SQLite is not safe with WAL.
+    ReadOnlyStoreError
+        If this account has no write access.
+    BusyError
+        If the catalog stays in use. The mode is unchanged.
+    """
+    name = check.choice("journal", mode, JOURNAL_MODES).name
+    if not isinstance(database.target, Path):
+        raise InputError("the database of this store is Postgres, which has no journal mode")
+    database.require_writable()
+    if name == "wal":
+        refuse_unsafe_wal(database.target)
+        _refuse_remote(database.target)
+    if journal_mode(database) == name:
+        return
+    # Pooled connections of this process would keep the mode from changing.
+    database.close()
+    try:
+        with closing(connect_sqlite(database.target, read_only=False)) as connection:
+            _set(connection, "wal" if name == "wal" else "delete")
+    except sqlite3.Error as error:
+        raise translated(error, str(database)) from error
+
+
+def _set(connection: CatalogConnection, wanted: str) -> None:
+    def step() -> None:
+        # Outside a transaction; raises SQLITE_BUSY while other connections use the catalog.
+        found = connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()[0]
+        if found != wanted:
+            raise StoreError(f"SQLite kept the journal mode {found} of the catalog {connection.path}")
+
+    connection.wait_for(step)
+
+
+def file_system_type(path: Path) -> str | None:
+    """The name of the file system that contains a path, such as 'ext4' or 'nfs4'. None if it cannot be determined."""
+    try:
+        lines = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    real = Path(os.path.realpath(path))
+    found: str | None = None
+    depth = -1
+    for line in lines:
+        point, kind = line.split()[1:3]
+        mount = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), point))
+        # A later mount hides an earlier one at the same place.
+        if (mount == real or mount in real.parents) and len(mount.parts) >= depth:
+            found, depth = kind, len(mount.parts)
+    return found
+
+
+def _refuse_remote(path: Path) -> None:
+    kind = file_system_type(path)
+    if kind not in LOCAL_FILE_SYSTEMS:
+        where = "on an unknown file system" if kind is None else f"on the file system {kind}"
+        raise InputError(
+            f"{path} is {where}; SQLite's write-ahead log (WAL) corrupts databases on file systems that are not local",
+            hint="Keep the rollback journal, or use Postgres.",
+        )
