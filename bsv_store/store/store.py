@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bsv_store import check
-from bsv_store.config import read_store_config
+from bsv_store.config import read_store_config, sql_timeout
 from bsv_store.errors import StoreMismatchError
 from bsv_store.store.connection import check_store, connect
 from bsv_store.vocabulary import MISSING_POLICIES, VOLUME_KINDS
@@ -256,7 +256,7 @@ class Store:
         parameters: Mapping[str, Any] | None = None,
         *,
         limit: int | None = None,
-        timeout_s: float = 60.0,
+        timeout_s: float | None = None,
         max_bytes: int = 1_000_000_000,
         allow_superuser: bool = False,
     ) -> pd.DataFrame:
@@ -270,8 +270,8 @@ class Store:
             Values of the parameters, by name.
         limit : int, optional
             Maximum number of rows to return.
-        timeout_s : float
-            Timeout in seconds.
+        timeout_s : float, optional
+            Timeout in seconds. By default the setting ``sql_timeout``.
         max_bytes : int
             Maximum size of the result in memory, in bytes.
         allow_superuser : bool
@@ -291,7 +291,7 @@ class Store:
             statement,
             parameters,
             row_limit=limit,
-            time_limit_s=timeout_s,
+            time_limit_s=sql_timeout(self.path, timeout_s),
             max_bytes=max_bytes,
             allow_superuser=allow_superuser,
         )
@@ -468,7 +468,7 @@ class Store:
         Parameters
         ----------
         api_url : str, optional
-            By default the variable ``BSV_STORE_API_URL``, else Allen's address.
+            By default the setting ``api_url``, which is Allen's address unless it was set.
         allow_shrinking : bool
             Accept an ontology from which many of the current structures are missing.
 
@@ -482,7 +482,7 @@ class Store:
         from bsv_store.acquisition.sync import sync_structures
         from bsv_store.sources.allen import AllenClient
 
-        with AllenClient(api_url=api_url) as client:
+        with AllenClient(api_url=api_url, store=self.path) as client:
             return sync_structures(self.database, client, allow_shrinking=allow_shrinking)
 
     def sync_experiments(self, *, allow_shrinking: bool = False, api_url: str | None = None) -> IngestReport:
@@ -494,7 +494,7 @@ class Store:
             Accept a list from which more than 10 experiments of the newest one are missing (more than a tenth, for
             short lists).
         api_url : str, optional
-            By default the variable ``BSV_STORE_API_URL``, else Allen's address.
+            By default the setting ``api_url``, which is Allen's address unless it was set.
 
         Raises
         ------
@@ -506,7 +506,7 @@ class Store:
         from bsv_store.acquisition.sync import sync_experiments
         from bsv_store.sources.allen import AllenClient
 
-        with AllenClient(api_url=api_url) as client:
+        with AllenClient(api_url=api_url, store=self.path) as client:
             return sync_experiments(
                 self.database, client, allow_shrinking=check.boolean("allow_shrinking", allow_shrinking)
             )
@@ -534,7 +534,7 @@ class Store:
         offline : bool
             Open no connection; missing tables are then an error.
         api_url : str, optional
-            By default the variable ``BSV_STORE_API_URL``, else Allen's address.
+            By default the setting ``api_url``, which is Allen's address unless it was set.
         progress : Progress, optional
 
         Raises
@@ -552,7 +552,7 @@ class Store:
         else:
             check.without("limit", "offline", offline)
             ids = self.plan_sync_unionizes(selection, refresh=refresh, limit=limit).experiment_ids
-        with client_unless(offline, api_url) as client:
+        with client_unless(offline, api_url, store=self.path) as client:
             return sync_unionizes(self.database, client, ids, refresh=refresh, progress=progress)
 
     def plan_sync_unionizes(
@@ -581,7 +581,7 @@ class Store:
         refresh : bool
             Download it even if the store has it.
         download_url : str, optional
-            By default the variable ``BSV_STORE_DOWNLOAD_URL``, else Allen's address.
+            By default the setting ``download_url``, which is Allen's address unless it was set.
         progress : Progress, optional
 
         Raises
@@ -594,7 +594,7 @@ class Store:
         from bsv_store.acquisition.annotation import sync_annotation
         from bsv_store.sources.allen import AllenClient
 
-        with AllenClient(download_url=download_url) as client:
+        with AllenClient(download_url=download_url, store=self.path) as client:
             return sync_annotation(self.database, self.files, client, spacing_um, refresh=refresh, progress=progress)
 
     def fetch(
@@ -633,7 +633,7 @@ class Store:
         offline : bool
             Open no connection; missing volumes are then an error.
         api_url : str, optional
-            By default the variable ``BSV_STORE_API_URL``, else Allen's address.
+            By default the setting ``api_url``, which is Allen's address unless it was set.
         progress : Progress, optional
 
         Raises
@@ -658,7 +658,7 @@ class Store:
                 selection, kind=kind, spacing_um=spacing_um, refresh=refresh, workers=workers, limit=limit
             )
             ids = plan.experiment_ids
-        with client_unless(offline, api_url, connections=checked_workers(workers)) as client:
+        with client_unless(offline, api_url, store=self.path, connections=checked_workers(workers)) as client:
             return fetch_volumes(
                 self.database,
                 self.files,
