@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 # More than twice the length of Allen's longest structure name (104).
@@ -25,6 +26,19 @@ def shown(value: object) -> str:
         return text
     length = f" ({len(value):,} characters)" if isinstance(value, str) else ""
     return f"{text[:_SHOWN]}...{length}"
+
+
+def masked(text: str) -> str:
+    """The text with passwords replaced by ``***``: in URLs, and after ``password=`` and similar names."""
+    text = _PASSWORD_IN_URL.sub(r"\1:***@", text)
+    return _PASSWORD_BY_NAME.sub(r"\1***", text)
+
+
+_PASSWORD_IN_URL = re.compile(r"(//[^/@\s:]*):[^/\s]*@")
+_PASSWORD_BY_NAME = re.compile(
+    r"""((?:password|passwd|passfile|sslpassword|secret|token|api_key)["']?\s*[=:]\s*)(?:"[^"]*"|'[^']*'|[^\s&;,"']+)""",
+    re.IGNORECASE,
+)
 
 
 def can_be_name(text: str) -> bool:

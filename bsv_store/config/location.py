@@ -87,7 +87,8 @@ def read_located_config(location: Location) -> StoreConfig:
         raise NotAStoreError(
             f"no store was specified, and there is none in the default folder {location.path}",
             hint=f"{STORE_VARIABLE} is not set, and {_configured()}. Specify an existing store: "
-            f"export {STORE_VARIABLE}=FOLDER, or --store FOLDER. If your lab does not have one yet, create it: bsv-store init FOLDER.",
+            f"export {STORE_VARIABLE}=FOLDER, or --store FOLDER. If your lab does not have one yet, create it: "
+            "bsv-store init FOLDER.",
         ) from error
 
 

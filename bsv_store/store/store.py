@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bsv_store import check
-from bsv_store.config import read_store_config, sql_timeout
+from bsv_store._version import __version__
+from bsv_store.config import read_store_config, setting, sql_timeout
 from bsv_store.errors import StoreMismatchError
 from bsv_store.store.connection import check_store, connect
 from bsv_store.vocabulary import MISSING_POLICIES, VOLUME_KINDS
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from bsv_store.config import StoreConfig
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.datasets.workers import Executor
+    from bsv_store.maintenance.state import Upkeep
     from bsv_store.progress import Progress
     from bsv_store.store.admin import Admin
     from bsv_store.store.atlas import Atlas
@@ -53,7 +56,7 @@ if TYPE_CHECKING:
     from bsv_store.volumes.files import StoreFiles
 
 
-def _reopened(path: Path, store_id: str, read_only: bool) -> Store:
+def _reopened(path: Path, store_id: str, read_only: bool, origin: str) -> Store:
     """Open a copied store; raises StoreMismatchError if its path now contains another store."""
     config = read_store_config(path)
     if config.store_id != store_id:
@@ -61,7 +64,7 @@ def _reopened(path: Path, store_id: str, read_only: bool) -> Store:
             f"the folder {path} is store {config.store_id}, but the copied object is of store {store_id}",
             hint="Open the store again with open_store().",
         )
-    store = Store(path, config, read_only=read_only)
+    store = Store(path, config, read_only=read_only, origin=origin)
     try:
         check_store(path, config, store.database)
     except BaseException:
@@ -72,18 +75,44 @@ def _reopened(path: Path, store_id: str, read_only: bool) -> Store:
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """The location and content of a store. ``print()`` shows a short summary."""
+    """The location, content and state of a store. ``print()`` shows a short summary.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    origin : str
+        Why this store was chosen: 'argument', an environment variable, a configuration file, or 'default'.
+    store_id : str
+    database : str
+        'sqlite' or the URL of the database.
+    schema_revision : str
+    release : str
+        Version of bsv-store.
+    at : datetime.datetime
+        Time of this status; aware UTC.
+    catalog : CatalogStatus
+        The content.
+    upkeep : Upkeep
+        Temporary files, trash, claims of running jobs, and disk space.
+    """
 
     path: Path
+    origin: str
     store_id: str
     database: str
     schema_revision: str
+    release: str
+    at: datetime
     catalog: CatalogStatus
+    upkeep: Upkeep
 
     def __str__(self) -> str:
         from bsv_store.text import fact_lines
 
-        facts = [("Store", self.path), ("Database", f"{self.database}, schema {self.schema_revision}")]
+        facts = [
+            ("Store", f"{self.path} (from {self.origin})"),
+            ("Database", f"{self.database}, schema {self.schema_revision}"),
+        ]
         return f"{fact_lines(facts)}\n{self.catalog}"
 
 
@@ -100,6 +129,8 @@ class Store:
         The store's folder.
     config : StoreConfig
         The content of ``store.toml``.
+    origin : str
+        Why this folder was chosen: 'argument', an environment variable, a configuration file, or 'default'.
     catalog : Catalog
         Unionize tables, the projection matrix, snapshots, saved selections and the exclusion list.
     search : Search
@@ -114,9 +145,10 @@ class Store:
         Administration: verify, repair, back up, and see who changed the store.
     """
 
-    def __init__(self, path: Path, config: StoreConfig, *, read_only: bool) -> None:
+    def __init__(self, path: Path, config: StoreConfig, *, read_only: bool, origin: str = "argument") -> None:
         self.path = path
         self.config = config
+        self.origin = origin
         self.database = connect(path, config, read_only=read_only)
 
     @cached_property
@@ -139,9 +171,9 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
 
-    def __reduce__(self) -> tuple[Callable[..., Store], tuple[Path, str, bool]]:
+    def __reduce__(self) -> tuple[Callable[..., Store], tuple[Path, str, bool, str]]:
         # A copy opens the store again by its path, also in another process.
-        return _reopened, (self.path, self.config.store_id, self.database.read_only)
+        return _reopened, (self.path, self.config.store_id, self.database.read_only, self.origin)
 
     # -- namespaces -----------------------------------------------------------------------------------------------
 
@@ -190,13 +222,27 @@ class Store:
     # -- queries --------------------------------------------------------------------------------------------------
 
     def status(self) -> StoreStatus:
-        """The location and the content of the store."""
+        """The location, the content and the state of the store."""
         from bsv_store.catalog.database import schema
         from bsv_store.catalog.tables.status import catalog_status
+        from bsv_store.maintenance.state import upkeep
 
+        trash_days = setting("trash_days", store=self.config).value
+        assert isinstance(trash_days, int)
         with self.database.reading() as connection:
             catalog = catalog_status(connection)
-        return StoreStatus(self.path, self.config.store_id, self.config.database, schema.HEAD, catalog)
+            state = upkeep(connection, self.files, trash_days=trash_days)
+        return StoreStatus(
+            self.path,
+            self.origin,
+            self.config.store_id,
+            self.config.database,
+            schema.HEAD,
+            __version__,
+            datetime.now(UTC),
+            catalog,
+            state,
+        )
 
     def select(
         self, selection: SelectionLike | None = None, *, missing: MissingPolicy = "leave_out"

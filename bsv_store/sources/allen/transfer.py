@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LOG = logging.getLogger(__name__)
 _CHUNK_BYTES = 256 * 1024
 _SNIFF_BYTES = 256
 _MAX_BACKOFF_S = 8.0
@@ -208,8 +209,15 @@ class Transfer:
             for attempt in attempts:
                 with attempt:
                     state.attempts += 1
-                    return self._once(state, read), state.source
+                    return self._logged(state, read), state.source
         except _RetryError as error:
+            _LOG.warning(
+                "failed after %d attempts: %s: %s",
+                state.attempts,
+                request.what,
+                error.reason,
+                extra={"event": "download failed", "url": request.url, "attempts": state.attempts},
+            )
             if error.is_unreachable:
                 raise self._unreachable(state, error.reason) from error
             raise UpstreamError(state.message(error.reason), hint=error.hint) from error
@@ -228,6 +236,19 @@ class Transfer:
         with self._lock:
             if self._connections is not None:
                 self._connections.abort()
+
+    def _logged(self, state: _State, read: Callable[[BinaryIO], T]) -> T:
+        """One attempt, with a record if it fails."""
+        try:
+            return self._once(state, read)
+        except _RetryError as error:
+            fields = {"event": "attempt failed", "url": state.request.url, "attempt": state.attempts}
+            _LOG.info("attempt %d failed: %s: %s", state.attempts, state.request.what, error.reason, extra=fields)
+            raise
+        except UpstreamError as error:
+            fields = {"event": "download failed", "url": state.request.url, "attempts": state.attempts}
+            _LOG.warning("failed: %s", error.message, extra=fields)
+            raise
 
     def _once(self, state: _State, read: Callable[[BinaryIO], T]) -> T:
         import requests
@@ -340,6 +361,9 @@ class Transfer:
                 raise UpstreamError(
                     state.message(f"{reason} and asked to wait {pause:.0f} s"), hint=f"After that time: {RETRY_HINT}"
                 )
+            _LOG.info(
+                "%s asked to wait %.0f s", host, pause, extra={"event": "wait", "host_name": host, "wait_s": pause}
+            )
             self._gate.pause(host, pause)
         raise _RetryError(reason)
 
