@@ -52,6 +52,12 @@ def _lists() -> dict[str, Mapping[str, Any]]:
 ELSEWHERE = {
     "ACTIONS": "store/test_activity.py",
     "OBJECT_KINDS": "maintenance/test_inventory.py",
+    "SETTINGS": "store/test_settings.py",
+    "SETTING_PLACES": "store/test_settings.py",
+    "LOG_LEVELS": "store/test_settings.py",
+    "LOG_FORMATS": "store/test_settings.py",
+    "DOCTOR_CHECKS": "store/test_doctor.py",
+    "DOCTOR_OUTCOMES": "store/test_doctor.py",
     "ANNOTATION_ORIGINS": "atlas/test_landmarks.py",
     "PLAUSIBILITY_CHECKS": "plausibility/test_checks.py",
     "ANNOTATION_OUTCOMES": "acquisition/test_annotation.py",

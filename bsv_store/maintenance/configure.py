@@ -24,7 +24,7 @@ _ADVISORY_LOCK = 0x62737673736574
 
 def configure(database: Database, files: StoreFiles, name: str, value: object) -> Setting:
     """See `Admin.configure`."""
-    row = choice("name", name, SETTINGS)
+    row = choice("the setting", name, SETTINGS)
     if not row.in_store:
         places = " or ".join(
             [

@@ -41,6 +41,7 @@ from bsv_store.errors import (
     StoreError,
     StoreExistsError,
 )
+from bsv_store.maintenance.doctor.file_systems import file_system_of
 from bsv_store.vocabulary import SETTINGS
 from bsv_store.volumes.files import StoreFiles, sync_folder
 from bsv_store.volumes.groups import group_name, has_groups, require_membership, set_group
@@ -99,6 +100,7 @@ def make_store(path: Path, *, database: str | None = None, group: str | None = N
         checkpoint("init:catalog")
         _finish(path)
         _warn_of_group(path)
+        _warn_of_file_system(path, config)
     except PermissionError as error:
         raise ReadOnlyStoreError(f"cannot write to {error.filename or path}: {error.strerror}") from error
     except OSError as error:
@@ -131,6 +133,19 @@ def _warn_of_group(path: Path) -> None:
                 "not have the setgid bit",
                 hint=f"If {name} is to share it: bsv-store --store {path} config set group {name}, "
                 f"then bsv-store --store {path} store permissions --apply",
+            ),
+            stacklevel=4,
+        )
+
+
+def _warn_of_file_system(path: Path, config: StoreConfig) -> None:
+    """Warn of a SQLite catalog on a network file system."""
+    found = file_system_of(path)
+    if config.database == SQLITE and found is not None and found.is_shared:
+        warnings.warn(
+            BsvStoreWarning(
+                f"{path} is on {found.words}: SQLite's locks may not reach all hosts, and its database may be damaged",
+                hint="Use the store from a single host, or create it with --database URL (Postgres).",
             ),
             stacklevel=4,
         )

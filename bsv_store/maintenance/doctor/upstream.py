@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bsv_store.errors import BsvStoreError
 from bsv_store.maintenance.doctor.finding import Finding
@@ -45,7 +46,7 @@ def _reached(check: DoctorCheck, reach: Callable[[], Reach]) -> Finding:
         return Finding(
             check,
             "warning",
-            f"{found.url.split('/api/')[0]}{through}: {found.problem}",
+            f"{urlsplit(found.url).netloc}{through}: {found.problem}",
             "Reading the store works without it. To fetch, check the network, the proxy and the address "
             "(bsv-store config show).",
             details,

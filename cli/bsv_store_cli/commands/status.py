@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bsv_store.errors import BsvStoreError, BusyError, InputError, StoreUnreachableError
+from bsv_store.errors import BsvStoreError, BusyError, StoreUnreachableError
 from bsv_store_cli.help import Command, WordChoice
 from bsv_store_cli.output.formats import emit, print_facts, print_json, print_rows
 from bsv_store_cli.output.messages import complain, note
@@ -63,7 +62,7 @@ _SHORTEST_S = 0.2
 )
 @click.option(
     "--output",
-    "file",
+    "output",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write to a file instead, which is replaced at once; for the textfile collector of Prometheus.",
@@ -76,31 +75,31 @@ _SHORTEST_S = 0.2
     show_default=True,
     help="A table for reading; JSON or CSV for programs; metrics for Prometheus.",
 )
-def status(seconds: float | None, file: Path | None, output_format: str) -> None:
+def status(seconds: float | None, output: Path | None, output_format: str) -> None:
     """Show what the store contains, from which lists, and its state.
 
     With --format prometheus, a store that cannot be opened has the metric bsv_store_up 0, and the exit code tells why.
     """
-    if file is not None and output_format != "prometheus":
+    if output is not None and output_format != "prometheus":
         raise click.UsageError("--output requires --format prometheus")
     if seconds is None:
-        _print_once(output_format, file)
+        _print_once(output_format, output)
         return
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             if sys.stdout.isatty():
                 click.clear()
             try:
-                _print_once(output_format, file)
+                _print_once(output_format, output)
             except (StoreUnreachableError, BusyError) as error:
                 # A server that restarts comes back.
                 complain(error.message, error.hint)
             time.sleep(seconds)
 
 
-def _print_once(output_format: str, file: Path | None) -> None:
+def _print_once(output_format: str, output: Path | None) -> None:
     if output_format == "prometheus":
-        _print_metrics(file)
+        _print_metrics(output)
         return
     with opened_store() as store:
         state = store.status()
@@ -112,30 +111,27 @@ def _print_once(output_format: str, file: Path | None) -> None:
         _print_for_people(state)
 
 
-def _print_metrics(file: Path | None) -> None:
+def _print_metrics(output: Path | None) -> None:
     from bsv_store.store.metrics import prometheus_text, unreachable_text
 
     try:
         with opened_store() as store:
             text = prometheus_text(store.status())
     except BsvStoreError:
-        _write(unreachable_text(), file)
+        _write(unreachable_text(), output)
         raise
-    _write(text, file)
+    _write(text, output)
 
 
-def _write(text: str, file: Path | None) -> None:
-    if file is None:
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
         emit(text.removesuffix("\n"))
         return
+    from bsv_store.formats.output_file import atomic_output
+
     # Complete at any time: the collector may read it now.
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
+    with atomic_output(output, overwrite=True) as temporary:
         temporary.write_text(text, encoding="utf-8")
-        temporary.replace(file)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"cannot write {file}: {error.strerror}") from error
 
 
 def _print_for_people(state: StoreStatus) -> None:

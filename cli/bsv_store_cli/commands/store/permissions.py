@@ -40,7 +40,7 @@ def permissions(apply: bool, output_format: str) -> None:
     else:
         shown = report.changes if output_format == "csv" or not apply else report.remaining
         print_rows([asdict(each) for each in shown], output_format, columns=_COLUMNS, table=_TABLE)
-    checked = f"{number_of(report.checked, 'file')} and folders, group {report.group}"
+    checked = f"{report.checked:,} files and folders, group {report.group}"
     remaining = len(report.remaining)
     if apply:
         done = len(report.changes) - remaining
