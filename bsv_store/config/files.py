@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def file_values(file: Path) -> Mapping[str, Any]:
     return values
 
 
-def near_key(key: str, valid: list[str]) -> str:
+def near_key(key: str, valid: Sequence[str]) -> str:
     """The hint for an unknown key: a similar one, and the valid ones."""
     near = near_names(key.replace("-", "_"), valid, limit=1)
     meant = f"Did you mean {near[0]!r}? " if near else ""

@@ -116,7 +116,7 @@ def _value_from(
         config = read_store_config(store) if isinstance(store, Path) else store
         value = config.stored_value(row.name)
         return None if value is None else (value, STORE_FILE)
-    if place in ("user file", "system file"):
+    if place == "user file" or place == "system file":
         if not row.in_files:
             return None
         file = user_file() if place == "user file" else system_file()

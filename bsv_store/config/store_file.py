@@ -72,9 +72,11 @@ class StoreConfig:
 
     def with_setting(self, name: SettingName, value: Value | None) -> StoreConfig:
         """The same with another value of a setting, which must be valid; None restores its default."""
+        changed: Any = value
         if name in ("file_mode", "directory_mode"):
-            return replace(self, **{name: int(str(SETTINGS[name].default if value is None else value), 8)})
-        return replace(self, **{name: value})
+            changed = int(str(SETTINGS[name].default if value is None else value), 8)
+        fields: dict[str, Any] = {name: changed}
+        return replace(self, **fields)
 
     def to_toml(self) -> str:
         """The text of the file. Its last line is a checksum of the lines before."""

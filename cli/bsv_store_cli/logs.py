@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bsv_store.vocabulary import SettingName
 
 LOG = logging.getLogger("bsv_store.cli")
+LOG_SETTINGS: tuple[SettingName, ...] = ("log_file", "log_level", "log_format")
 _ROOT = logging.getLogger("bsv_store")
 # What every record has; the others are fields given with `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -50,7 +51,9 @@ class CommandLog:
         form = setting("log_format", given.get("log_format"))
         if self._handler is not None or (file.value is None and level.place == "default"):
             return
-        self._handler = _handler(file.text, file.origin) if file.value is not None else logging.StreamHandler(sys.stderr)
+        self._handler = (
+            _handler(file.text, file.origin) if file.value is not None else logging.StreamHandler(sys.stderr)
+        )
         self._handler.setFormatter(_JsonFormatter() if form.value == "json" else _TextFormatter())
         _ROOT.addHandler(self._handler)
         _ROOT.setLevel(level.text.upper())
@@ -105,7 +108,7 @@ class _JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The object of a record, without passwords."""
-        fields = {
+        fields: dict[str, object] = {
             "time": _time(record),
             "level": record.levelname.lower(),
             "logger": record.name,

@@ -15,9 +15,9 @@ import click
 
 from bsv_store import __version__
 from bsv_store.errors import BsvStoreError, BsvStoreWarning, InputError
-from bsv_store.vocabulary import LOG_FORMATS, LOG_LEVELS
+from bsv_store.vocabulary import LOG_FORMATS, LOG_LEVELS, SettingName
 from bsv_store_cli.help import Group, RowChoice
-from bsv_store_cli.logs import LOG, CommandLog
+from bsv_store_cli.logs import LOG, LOG_SETTINGS, CommandLog
 from bsv_store_cli.output.formats import discard_output
 from bsv_store_cli.output.messages import complain, note
 
@@ -81,7 +81,9 @@ class _LazyGroup(Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Start the log, and run the command."""
-        given = {name: value for name, value in ctx.params.items() if name.startswith("log_") and value is not None}
+        given: dict[SettingName, object] = {
+            name: value for name in LOG_SETTINGS if (value := ctx.params[name]) is not None
+        }
         ctx.obj = {
             "store": ctx.params["store_path"],
             "debug": ctx.params["debug"],

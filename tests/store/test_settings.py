@@ -115,8 +115,6 @@ def test_a_value_that_is_not_valid_is_refused_wherever_it_is(
     row = SETTINGS[name]
     with pytest.raises(InputError) as caught:
         setting(name, value)
-        # The path of a store is checked where it is located.
-        assert name == "store"
     assert "hunter2" not in str(caught.value)
     text = f'"{value}"' if isinstance(value, str) else str(value).lower()
     if row.in_files and "\0" not in text:
@@ -126,12 +124,12 @@ def test_a_value_that_is_not_valid_is_refused_wherever_it_is(
             setting(name)
         assert "hunter2" not in str(caught.value)
     if row.in_store:
+        (tmp_path / "store.toml").write_text(
+            'store_id = "a"\nformat_version = 1\ndatabase = "sqlite"\n'
+            + "".join(f'{mode} = "{default}"\n' for mode, default in MODES.items() if mode != name)
+            + f"{name} = {text}\n"
+        )
         with pytest.raises(NotAStoreError, match=name) as damaged:
-            (tmp_path / "store.toml").write_text(
-                'store_id = "a"\nformat_version = 1\ndatabase = "sqlite"\n'
-                + "".join(f'{mode} = "{default}"\n' for mode, default in MODES.items() if mode != name)
-                + f"{name} = {text}\n"
-            )
             read_store_config(tmp_path)
         assert "hunter2" not in str(damaged.value)
     if row.variable is not None and isinstance(value, str) and value and "\0" not in value:
@@ -190,7 +188,12 @@ def test_wrong_names_and_values_of_a_store_change_nothing(store: Store) -> None:
 
 
 def test_simultaneous_changes_are_not_lost(store: Store) -> None:
-    changes = [("trash_days", 3), ("sql_timeout", 7), ("api_url", "http://a.example"), ("download_url", "http://b.example")]
+    changes = [
+        ("trash_days", 3),
+        ("sql_timeout", 7),
+        ("api_url", "http://a.example"),
+        ("download_url", "http://b.example"),
+    ]
 
     def change(each: tuple[str, Any]) -> None:
         with open_store(store.path) as own:
@@ -230,7 +233,7 @@ def test_passwords_of_a_mirror_are_read_from_the_file_that_the_user_configured(
 def test_the_timeout_of_queries_applies_to_all_users_of_the_store(store: Store) -> None:
     store.admin.configure("sql_timeout", 0.05)
     slow = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 100000000) select count(*) from n"
-    with pytest.raises(QueryError, match="0.05"):
+    with pytest.raises(QueryError, match=r"0\.05"):
         store.sql(slow, allow_superuser=True)
     assert store.sql("select 1 as one", timeout_s=20, allow_superuser=True)["one"][0] == 1
 

@@ -19,7 +19,7 @@ from bsv_store.catalog.activity import current_user
 from bsv_store.config import SQLITE, StoreConfig
 from bsv_store.errors import BsvStoreError
 from bsv_store.maintenance.doctor.file_systems import file_system_of
-from bsv_store.maintenance.doctor.finding import Finding
+from bsv_store.maintenance.doctor.finding import Detail, Finding
 from bsv_store.maintenance.permissions import check_permissions
 from bsv_store.text import size_text
 from bsv_store.vocabulary import DoctorCheck
@@ -72,7 +72,12 @@ def _file_system(folder: Path, config: StoreConfig | None) -> Finding:
     found = file_system_of(folder)
     if found is None:
         return Finding("file_system", "note", "this system does not name the kind of file system")
-    details = {"kind": found.kind, "mounted_at": found.mounted_at, "source": found.source, "shared": found.is_shared}
+    details: dict[str, Detail] = {
+        "kind": found.kind,
+        "mounted_at": found.mounted_at,
+        "source": found.source,
+        "shared": found.is_shared,
+    }
     words = f"{found.words}, mounted at {found.mounted_at}"
     if found.is_read_only:
         return Finding("file_system", "note", f"{words}, read-only", "Nothing can be stored from this host.", details)
@@ -94,7 +99,12 @@ def _user(folder: Path) -> Finding:
     groups = sorted({group_name(each) for each in {os.getegid(), *os.getgroups()}}) if has_groups() else []
     may_read = os.access(folder, os.R_OK | os.X_OK)
     may_write = os.access(folder, os.W_OK)
-    details = {"user": user, "groups": ", ".join(groups), "may_read": may_read, "may_write": may_write}
+    details: dict[str, Detail] = {
+        "user": user,
+        "groups": ", ".join(groups),
+        "may_read": may_read,
+        "may_write": may_write,
+    }
     who = f"{user}" + (f" (groups: {', '.join(groups)})" if groups else "")
     if not may_read:
         remedy = f"Ask the owner of {folder} for permission to read it: bsv-store store permissions --apply"
@@ -280,7 +290,7 @@ def _setgid(trial: Path) -> Finding:
     (inside / "file").write_bytes(b"")
     wanted = folder.stat().st_gid
     made = {inside.stat().st_gid, (inside / "file").stat().st_gid}
-    details = {"group": group, "setgid": bool(folder.stat().st_mode & stat.S_ISGID)}
+    details: dict[str, Detail] = {"group": group, "setgid": bool(folder.stat().st_mode & stat.S_ISGID)}
     if made != {wanted}:
         others = ", ".join(sorted(group_name(each) for each in made - {wanted}))
         return Finding(

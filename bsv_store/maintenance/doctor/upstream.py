@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bsv_store.errors import BsvStoreError
-from bsv_store.maintenance.doctor.finding import Finding
+from bsv_store.maintenance.doctor.finding import Detail, Finding
 from bsv_store.sources.allen import addresses, credentials
 from bsv_store.sources.allen.reachability import Reach, reach_api, reach_file_server
 from bsv_store.text import masked
@@ -40,7 +40,12 @@ def _reached(check: DoctorCheck, reach: Callable[[], Reach]) -> Finding:
         found = reach()
     except BsvStoreError as error:
         return Finding(check, "fault", error.message, error.hint)
-    details = {"url": found.url, "seconds": round(found.seconds, 3), "status": found.status, "proxy": found.proxy}
+    details: dict[str, Detail] = {
+        "url": found.url,
+        "seconds": round(found.seconds, 3),
+        "status": found.status,
+        "proxy": found.proxy,
+    }
     through = f" through the proxy {found.proxy}" if found.proxy else ""
     if found.problem is not None:
         return Finding(

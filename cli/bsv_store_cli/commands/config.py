@@ -35,7 +35,11 @@ def show(origin: bool, output_format: str) -> None:
     rows = [
         {
             "name": each.name,
-            "value": str(location.path) if each.name == "store" else masked(str(each.value)) if each.value else each.value,
+            "value": str(location.path)
+            if each.name == "store"
+            else masked(str(each.value))
+            if each.value
+            else each.value,
             "origin": location.origin if each.name == "store" else each.origin,
             "place": each.place,
             "sets": each.words,
