@@ -27,7 +27,6 @@ def show(origin: bool, output_format: str) -> None:
     """
     from bsv_store.config import STORE_FILE, all_settings, locate_store, read_store_config
     from bsv_store.config.files import system_file, user_file
-    from bsv_store.text import masked
 
     location = locate_store(store_folder())
     has_store = (location.path / STORE_FILE).exists()
@@ -35,11 +34,7 @@ def show(origin: bool, output_format: str) -> None:
     rows = [
         {
             "name": each.name,
-            "value": str(location.path)
-            if each.name == "store"
-            else masked(str(each.value))
-            if each.value
-            else each.value,
+            "value": str(location.path) if each.name == "store" else _without_password(each.value),
             "origin": location.origin if each.name == "store" else each.origin,
             "place": each.place,
             "sets": each.words,
@@ -56,6 +51,12 @@ def show(origin: bool, output_format: str) -> None:
     if origin:
         for file in (user_file(), system_file()):
             note(f"Configuration file: {file}{'' if file.exists() else ' (does not exist)'}")
+
+
+def _without_password(value: str | int | float | None) -> str | int | float | None:
+    from bsv_store.text import masked
+
+    return masked(value) if isinstance(value, str) else value
 
 
 def _shown(value: object) -> str:
