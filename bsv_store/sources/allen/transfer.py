@@ -36,7 +36,7 @@ from bsv_store.errors import (
     UpstreamError,
 )
 from bsv_store.formats.fields import looks_like_html
-from bsv_store.sources.allen import credentials
+from bsv_store.sources.allen import credentials, events
 from bsv_store.sources.allen.addresses import API_URL_VARIABLE, DOWNLOAD_URL_VARIABLE
 from bsv_store.sources.allen.decoding import BodyDecoder
 from bsv_store.sources.allen.gate import Clock, HostGate
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LOG = logging.getLogger(__name__)
 _CHUNK_BYTES = 256 * 1024
 _SNIFF_BYTES = 256
 _MAX_BACKOFF_S = 8.0
@@ -211,13 +210,7 @@ class Transfer:
                     state.attempts += 1
                     return self._logged(state, read), state.source
         except _RetryError as error:
-            _LOG.warning(
-                "failed after %d attempts: %s: %s",
-                state.attempts,
-                request.what,
-                error.reason,
-                extra={"event": "download failed", "url": request.url, "attempts": state.attempts},
-            )
+            events.download_failed(request.what, request.url, state.attempts, error.reason)
             if error.is_unreachable:
                 raise self._unreachable(state, error.reason) from error
             raise UpstreamError(state.message(error.reason), hint=error.hint) from error
@@ -242,12 +235,10 @@ class Transfer:
         try:
             return self._once(state, read)
         except _RetryError as error:
-            fields = {"event": "attempt failed", "url": state.request.url, "attempt": state.attempts}
-            _LOG.info("attempt %d failed: %s: %s", state.attempts, state.request.what, error.reason, extra=fields)
+            events.attempt_failed(state.request.what, state.request.url, state.attempts, error.reason)
             raise
         except UpstreamError as error:
-            fields = {"event": "download failed", "url": state.request.url, "attempts": state.attempts}
-            _LOG.warning("failed: %s", error.message, extra=fields)
+            events.download_failed(state.request.what, state.request.url, state.attempts, error.message)
             raise
 
     def _once(self, state: _State, read: Callable[[BinaryIO], T]) -> T:
@@ -361,9 +352,7 @@ class Transfer:
                 raise UpstreamError(
                     state.message(f"{reason} and asked to wait {pause:.0f} s"), hint=f"After that time: {RETRY_HINT}"
                 )
-            _LOG.info(
-                "%s asked to wait %.0f s", host, pause, extra={"event": "wait", "host_name": host, "wait_s": pause}
-            )
+            events.asked_to_wait(host, pause)
             self._gate.pause(host, pause)
         raise _RetryError(reason)
 
