@@ -10,6 +10,7 @@ Names are loaded when first used, so that importing the package costs nothing.
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,10 @@ __all__ = [
     "open_store",
     "to_brainglobe",
 ]
+
+
+# Silent unless the program that uses the library configures logging.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

@@ -28,6 +28,19 @@ def shown(value: object) -> str:
     return f"{text[:_SHOWN]}...{length}"
 
 
+def masked(text: str) -> str:
+    """The text with passwords replaced by ``***``: in URLs, and after ``password=`` and similar names."""
+    text = _PASSWORD_IN_URL.sub(r"\1:***@", text)
+    return _PASSWORD_BY_NAME.sub(r"\1***", text)
+
+
+_PASSWORD_IN_URL = re.compile(r"(//[^/@\s:]*):[^/\s]*@")
+_PASSWORD_BY_NAME = re.compile(
+    r"""((?:password|passwd|passfile|sslpassword|secret|token|api_key)["']?\s*[=:]\s*)(?:"[^"]*"|'[^']*'|[^\s&;,"']+)""",
+    re.IGNORECASE,
+)
+
+
 def can_be_name(text: str) -> bool:
     """Whether a text can be a name: not empty, not too long, and only printable characters."""
     return 0 < len(text) <= MAX_NAME_LENGTH and text.isprintable()

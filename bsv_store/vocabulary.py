@@ -950,6 +950,253 @@ SCHEMA_ACTIONS: Mapping[str, WordRow[SchemaAction]] = _rows(
     ],
 )
 
+# -- settings and checks of the environment ----------------------------------------------------------------------------
+
+SettingName = Literal[
+    "store",
+    "api_url",
+    "download_url",
+    "netrc",
+    "log_file",
+    "log_level",
+    "log_format",
+    "group",
+    "file_mode",
+    "directory_mode",
+    "trash_days",
+    "sql_timeout",
+]
+SettingType = Literal[
+    "path", "url", "log_level", "log_format", "group", "file_mode", "directory_mode", "days", "seconds"
+]
+SettingPlace = Literal["argument", "environment", "store.toml", "user file", "system file", "default"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
+
+LOG_LEVELS: Mapping[str, WordRow[LogLevel]] = _rows(
+    LogLevel,
+    [
+        WordRow("debug", "everything"),
+        WordRow("info", "commands, waits and everything below"),
+        WordRow("warning", "retries, failed downloads, warnings and everything below"),
+        WordRow("error", "errors"),
+    ],
+)
+
+LOG_FORMATS: Mapping[str, WordRow[LogFormat]] = _rows(
+    LogFormat, [WordRow("text", "one line for each record"), WordRow("json", "one JSON object for each record")]
+)
+
+SETTING_PLACES: Mapping[str, WordRow[SettingPlace]] = _rows(
+    SettingPlace,
+    [
+        WordRow("argument", "an argument or an option of the command line"),
+        WordRow("environment", "an environment variable"),
+        WordRow("store.toml", "the store's description, for all users of the store"),
+        WordRow("user file", "the user's configuration file"),
+        WordRow("system file", "the configuration file of this computer"),
+        WordRow("default", "the default"),
+    ],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """A setting.
+
+    Attributes
+    ----------
+    type : SettingType
+    words : str
+        What it sets.
+    default : str, int, float or None
+        None if nothing is set by default, or the default depends on the platform.
+    option : str or None
+        The option of the command line that sets it for one command.
+    variable : str or None
+        The environment variable.
+    in_store, in_files : bool
+        Whether it may be set in ``store.toml``, and in the configuration files of users and computers.
+    """
+
+    name: SettingName
+    type: SettingType
+    words: str
+    default: str | int | float | None = None
+    option: str | None = None
+    variable: str | None = None
+    in_store: bool = False
+    in_files: bool = False
+    synonyms: tuple[str, ...] = ()
+
+
+SETTINGS: Mapping[str, SettingRow] = _rows(
+    SettingName,
+    [
+        SettingRow("store", "path", "the folder of the store", None, "--store", "BSV_STORE", in_files=True),
+        SettingRow(
+            "api_url",
+            "url",
+            "the address of the Allen API",
+            "https://api.brain-map.org",
+            "--api-url",
+            "BSV_STORE_API_URL",
+            in_store=True,
+            in_files=True,
+        ),
+        SettingRow(
+            "download_url",
+            "url",
+            "the address of Allen's file server",
+            "https://download.alleninstitute.org",
+            "--download-url",
+            "BSV_STORE_DOWNLOAD_URL",
+            in_store=True,
+            in_files=True,
+        ),
+        SettingRow(
+            "netrc", "path", "the netrc file with passwords for mirrors", None, None, "BSV_STORE_NETRC", in_files=True
+        ),
+        SettingRow("log_file", "path", "the log file", None, "--log-file", "BSV_STORE_LOG_FILE", in_files=True),
+        SettingRow(
+            "log_level",
+            "log_level",
+            "the least severe records of the log",
+            "info",
+            "--log-level",
+            "BSV_STORE_LOG_LEVEL",
+            in_files=True,
+        ),
+        SettingRow(
+            "log_format",
+            "log_format",
+            "the format of the log",
+            "text",
+            "--log-format",
+            "BSV_STORE_LOG_FORMAT",
+            in_files=True,
+        ),
+        SettingRow("group", "group", "the group of all files and folders", None, None, None, in_store=True),
+        SettingRow("file_mode", "file_mode", "the permissions of files", "0664", None, None, in_store=True),
+        SettingRow("directory_mode", "directory_mode", "the permissions of folders", "2775", None, None, in_store=True),
+        SettingRow(
+            "trash_days", "days", "the time that files stay in the trash, in days", 30, None, None, in_store=True
+        ),
+        SettingRow(
+            "sql_timeout",
+            "seconds",
+            "the timeout of `bsv-store sql`, in seconds",
+            60.0,
+            "--timeout",
+            None,
+            in_store=True,
+        ),
+    ],
+)
+
+DoctorOutcome = Literal["ok", "note", "warning", "fault"]
+DoctorArea = Literal["store", "folder", "database", "environment", "upstream"]
+DoctorCheck = Literal[
+    "chosen_store",
+    "settings",
+    "store_file",
+    "file_system",
+    "user",
+    "umask",
+    "write",
+    "rename",
+    "hard_link",
+    "fsync",
+    "locks",
+    "setgid",
+    "permissions",
+    "file_clock",
+    "space",
+    "inodes",
+    "connection",
+    "latency",
+    "server_version",
+    "server_settings",
+    "database_clock",
+    "privileges",
+    "schema",
+    "same_store",
+    "journal",
+    "python",
+    "packages",
+    "hdf5",
+    "sqlite",
+    "proxy",
+    "api",
+    "file_server",
+]
+
+DOCTOR_OUTCOMES: Mapping[str, WordRow[DoctorOutcome]] = _rows(
+    DoctorOutcome,
+    [
+        WordRow("ok", "works"),
+        WordRow("note", "not a fault, or could not be tried"),
+        WordRow("warning", "works, but with a risk"),
+        WordRow("fault", "does not work"),
+    ],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorCheckRow:
+    """A check of the environment of a store.
+
+    Attributes
+    ----------
+    area : DoctorArea
+    words : str
+        What is checked.
+    """
+
+    name: DoctorCheck
+    area: DoctorArea
+    words: str
+    synonyms: tuple[str, ...] = ()
+
+
+DOCTOR_CHECKS: Mapping[str, DoctorCheckRow] = _rows(
+    DoctorCheck,
+    [
+        DoctorCheckRow("chosen_store", "store", "which folder is the store, and why"),
+        DoctorCheckRow("settings", "store", "the settings and where they come from"),
+        DoctorCheckRow("store_file", "store", "store.toml can be read and is valid"),
+        DoctorCheckRow("file_system", "folder", "the kind of file system"),
+        DoctorCheckRow("user", "folder", "who the user is, and what the user may do in the folder"),
+        DoctorCheckRow("umask", "folder", "the umask of the user"),
+        DoctorCheckRow("write", "folder", "files can be written and read back"),
+        DoctorCheckRow("rename", "folder", "a rename replaces a file"),
+        DoctorCheckRow("hard_link", "folder", "hard links can be created"),
+        DoctorCheckRow("fsync", "folder", "files and folders can be flushed to the disk"),
+        DoctorCheckRow("locks", "folder", "a SQLite lock of one process stops another"),
+        DoctorCheckRow("setgid", "folder", "new files get the group of the folder"),
+        DoctorCheckRow("permissions", "folder", "group and permissions of the store's folders"),
+        DoctorCheckRow("file_clock", "folder", "the clock of the file server agrees"),
+        DoctorCheckRow("space", "folder", "free disk space"),
+        DoctorCheckRow("inodes", "folder", "free inodes"),
+        DoctorCheckRow("connection", "database", "the database can be reached"),
+        DoctorCheckRow("latency", "database", "the time of a query"),
+        DoctorCheckRow("server_version", "database", "the version of the database"),
+        DoctorCheckRow("server_settings", "database", "the settings of the database"),
+        DoctorCheckRow("database_clock", "database", "the clock of the database agrees"),
+        DoctorCheckRow("privileges", "database", "what the account may do"),
+        DoctorCheckRow("schema", "database", "the schema is the one of this version"),
+        DoctorCheckRow("same_store", "database", "folder and database belong together"),
+        DoctorCheckRow("journal", "database", "the journal of SQLite"),
+        DoctorCheckRow("python", "environment", "the version of Python"),
+        DoctorCheckRow("packages", "environment", "the versions of required packages"),
+        DoctorCheckRow("hdf5", "environment", "the versions of HDF5 and h5py"),
+        DoctorCheckRow("sqlite", "environment", "the version of SQLite"),
+        DoctorCheckRow("proxy", "upstream", "proxies and certificates"),
+        DoctorCheckRow("api", "upstream", "the Allen API can be reached"),
+        DoctorCheckRow("file_server", "upstream", "Allen's file server can be reached"),
+    ],
+)
+
 # -- acquisition ------------------------------------------------------------------------------------------------------
 
 CacheLayout = Literal["bsv", "allensdk"]

@@ -70,6 +70,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, _homes: Path, _matplotlib_
         monkeypatch.delenv(name)
     for name in ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(home))
+    monkeypatch.setenv("XDG_CONFIG_DIRS", str(home / "etc"))
     monkeypatch.setenv("MPLCONFIGDIR", str(_matplotlib_folder))
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1,::1")

@@ -46,7 +46,7 @@ def test_without_any_setting_the_error_says_what_was_looked_for(monkeypatch: pyt
     assert said.index("init") > said.index("--store")
     with pytest.raises(NotAStoreError, match="BSV_STORE is not set"):
         schema_state()
-    configure("other = 1")
+    configure('api_url = "https://mirror.example"')
     with pytest.raises(NotAStoreError, match=r"config\.toml does not specify a store"):
         open_store()
 

@@ -81,7 +81,7 @@ def fill(
     stop_at_failure : bool
         Start no further downloads after the first failure, because all data are required.
     api_url : str, optional
-        By default the variable ``BSV_STORE_API_URL``, else Allen's address.
+        By default the setting ``api_url``.
     progress : Progress, optional
 
     Raises
@@ -94,7 +94,7 @@ def fill(
     reports: list[UnionizeSyncReport | FetchReport] = []
     # One client for all parts, because it remembers that a server cannot be reached.
     connections = max((part.workers for part in plan.parts if part.kind is not None), default=CONNECTIONS)
-    with client_unless(offline, api_url, connections=connections) as client:
+    with client_unless(offline, api_url, store=files.root, connections=connections) as client:
         for part in plan.parts:
             if stop_at_failure and reports and (missed := reports[-1].reasons):
                 reports.append(_not_attempted(part, f"{number_of(len(missed), 'earlier download')} failed"))

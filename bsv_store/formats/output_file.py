@@ -36,6 +36,8 @@ def check_target(target: Path, *, overwrite: bool = False, marker: str | None = 
         raise InputError(f"{target} is a folder", hint="Use the path of a file.")
     if target.exists() and not overwrite:
         raise InputError(f"{target} exists", hint="Use another path, or allow overwriting.")
+    if marker is None and target.exists() and not target.is_file():
+        raise InputError(f"{target} is not a regular file", hint="Use another path.")
     if marker is not None and target.exists() and not (target / marker).is_file():
         raise InputError(f"{target} exists and does not contain {marker}", hint="Use another path.")
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import tempfile
 import uuid
+import warnings
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,7 +40,9 @@ from bsv_store.config import (
     StoreConfig,
     read_store_config,
 )
+from bsv_store.config.values import checked_value
 from bsv_store.errors import (
+    BsvStoreWarning,
     InputError,
     NoSpaceError,
     NotAStoreError,
@@ -46,16 +50,19 @@ from bsv_store.errors import (
     StoreError,
     StoreExistsError,
 )
+from bsv_store.maintenance.doctor.file_systems import file_system_of
 from bsv_store.store.known_servers import remember_server
 from bsv_store.text import listed, masked, shown
+from bsv_store.vocabulary import SETTINGS
 from bsv_store.volumes.files import StoreFiles, is_no_space, sync_folder
+from bsv_store.volumes.groups import group_name, has_groups, require_membership, set_group
 
 _INIT_FILE = "init.toml"
 # Raised on file systems without hard links, such as exFAT and some network mounts, on Linux and macOS.
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
-def make_store(path: Path, *, database: str | None = None) -> StoreConfig:
+def make_store(path: Path, *, database: str | None = None, group: str | None = None) -> StoreConfig:
     """Create a store in a new or empty folder.
 
     Parameters
@@ -63,19 +70,23 @@ def make_store(path: Path, *, database: str | None = None) -> StoreConfig:
     path : pathlib.Path
     database : str, optional
         Postgres URL without a password. By default SQLite in the folder.
+    group : str, optional
+        Group of all files and folders.
 
     Raises
     ------
     StoreExistsError
         If the folder is not empty, or the database has the catalog of another store.
     InputError
-        If the URL is not a valid Postgres URL, or contains a password.
+        If the URL is not a valid Postgres URL, or contains a password; if the group does not exist, or this user is not
+        a member.
     AccessDeniedError
         If the account may not create tables. The hint contains the statement that grants it.
     StoreError
         If folder or database cannot be written.
     """
     target = None if database is None else normalized_url(database)
+    group_id = None if group is None else _checked_group(group)
     try:
         _refuse_occupied(path)
     except OSError as error:
@@ -87,12 +98,14 @@ def make_store(path: Path, *, database: str | None = None) -> StoreConfig:
         with closing(Database(target)) as server:
             _refuse_occupied_database(server, path)
     url = SQLITE if target is None else target.render_as_string()
-    config = StoreConfig(store_id=str(uuid.uuid4()), database=url)
+    config = StoreConfig(store_id=str(uuid.uuid4()), database=url, group=group)
     files = StoreFiles(path, config.file_mode, config.directory_mode)
     try:
         files.make_folder(path)
         for name in FOLDERS:
             files.make_folder(path / name)
+        if group_id is not None:
+            _share_with(group_id, [path, *(path / name for name in FOLDERS)], config.directory_mode)
         config = _chosen_config(path, config)
         checkpoint("init:chosen")
         if config.database == SQLITE:
@@ -102,6 +115,8 @@ def make_store(path: Path, *, database: str | None = None) -> StoreConfig:
                 _fill_catalog(server, config)
         checkpoint("init:catalog")
         _finish(path)
+        _warn_of_group(path)
+        _warn_of_file_system(path, config)
     except PermissionError as error:
         raise ReadOnlyStoreError(f"cannot write to {error.filename or path}: {error.strerror}") from error
     except OSError as error:
@@ -111,6 +126,49 @@ def make_store(path: Path, *, database: str | None = None) -> StoreConfig:
             ) from error
         raise StoreError(f"cannot create the store {path}: {error}") from error
     return config
+
+
+def _checked_group(group: str) -> int:
+    checked_value(SETTINGS["group"], group, origin="the argument")
+    return require_membership(group)
+
+
+def _share_with(group_id: int, folders: list[Path], mode: int) -> None:
+    for folder in folders:
+        # First the group, because a change of it clears the setgid bit.
+        set_group(folder, group_id)
+        folder.chmod(mode)
+
+
+def _warn_of_group(path: Path) -> None:
+    """Warn if the parent folder is shared by a group to which the new folder does not belong."""
+    made, parent = path.stat(), path.parent.stat()
+    if not has_groups() or made.st_gid == parent.st_gid or not parent.st_mode & stat.S_IWGRP:
+        return
+    name = group_name(parent.st_gid)
+    if read_store_config(path).group is None:
+        warnings.warn(
+            BsvStoreWarning(
+                f"the store belongs to the group {group_name(made.st_gid)}, not to {name} as {path.parent}, which does "
+                "not have the setgid bit",
+                hint=f"If {name} is to share it: bsv-store --store {path} config set group {name}, "
+                f"then bsv-store --store {path} store permissions --apply",
+            ),
+            stacklevel=4,
+        )
+
+
+def _warn_of_file_system(path: Path, config: StoreConfig) -> None:
+    """Warn of a SQLite catalog on a network file system."""
+    found = file_system_of(path)
+    if config.database == SQLITE and found is not None and found.is_shared:
+        warnings.warn(
+            BsvStoreWarning(
+                f"{path} is on {found.words}: SQLite's locks may not reach all hosts, and its database may be damaged",
+                hint="Use the store from a single host, or create it with --database URL (Postgres).",
+            ),
+            stacklevel=4,
+        )
 
 
 def _refuse_occupied(path: Path) -> None:

@@ -23,7 +23,7 @@ class SchemaState:
     head: str
 
 
-def create_store(path: Path | str, *, database: str | None = None) -> Store:
+def create_store(path: Path | str, *, database: str | None = None, group: str | None = None) -> Store:
     """Create an empty store and open it.
 
     Parameters
@@ -32,18 +32,21 @@ def create_store(path: Path | str, *, database: str | None = None) -> Store:
         A new or empty folder.
     database : str, optional
         Postgres URL without a password (set PGPASSWORD, or use ~/.pgpass). By default SQLite inside the folder.
+    group : str, optional
+        Name or number of the group of all files and folders, whose members share the store. By default the file system
+        decides: a parent folder with the setgid bit passes on its group, else it is the group of this user.
 
     Raises
     ------
     StoreExistsError
         If the folder is not empty, or the database has the catalog of another store.
     InputError
-        If the path or the database URL is not valid.
+        If the path, the database URL or the group is not valid, or this user is not a member of the group.
     """
     from bsv_store.store.creation import make_store
 
     folder = locate_store(path).path
-    make_store(folder, database=database)
+    make_store(folder, database=database, group=group)
     return open_store(folder)
 
 
@@ -72,7 +75,7 @@ def open_store(path: Path | str | None = None, *, read_only: bool = False) -> St
     """
     location = locate_store(path)
     config = read_located_config(location)
-    store = Store(location.path, config, read_only=read_only)
+    store = Store(location.path, config, read_only=read_only, origin=location.origin)
     try:
         check_store(store.path, config, store.database)
     except BaseException:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bsv_store import check
-from bsv_store.config import read_store_config
+from bsv_store._version import __version__
+from bsv_store.config import read_store_config, setting, sql_timeout
 from bsv_store.errors import StoreMismatchError
 from bsv_store.store.connection import check_store, connect
 from bsv_store.vocabulary import MISSING_POLICIES, VOLUME_KINDS
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from bsv_store.config import StoreConfig
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.datasets.workers import Executor
+    from bsv_store.maintenance.state import Upkeep
     from bsv_store.progress import Progress
     from bsv_store.store.admin import Admin
     from bsv_store.store.atlas import Atlas
@@ -53,7 +56,7 @@ if TYPE_CHECKING:
     from bsv_store.volumes.files import StoreFiles
 
 
-def _reopened(path: Path, store_id: str, read_only: bool) -> Store:
+def _reopened(path: Path, store_id: str, read_only: bool, origin: str) -> Store:
     """Open a copied store; raises StoreMismatchError if its path now contains another store."""
     config = read_store_config(path)
     if config.store_id != store_id:
@@ -61,7 +64,7 @@ def _reopened(path: Path, store_id: str, read_only: bool) -> Store:
             f"the folder {path} is store {config.store_id}, but the copied object is of store {store_id}",
             hint="Open the store again with open_store().",
         )
-    store = Store(path, config, read_only=read_only)
+    store = Store(path, config, read_only=read_only, origin=origin)
     try:
         check_store(path, config, store.database)
     except BaseException:
@@ -72,18 +75,44 @@ def _reopened(path: Path, store_id: str, read_only: bool) -> Store:
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """The location and content of a store. ``print()`` shows a short summary."""
+    """The location, content and state of a store. ``print()`` shows a short summary.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    origin : str
+        Why this store was chosen: 'argument', an environment variable, a configuration file, or 'default'.
+    store_id : str
+    database : str
+        'sqlite' or the URL of the database.
+    schema_revision : str
+    release : str
+        Version of bsv-store.
+    at : datetime.datetime
+        Time of this status; aware UTC.
+    catalog : CatalogStatus
+        The content.
+    upkeep : Upkeep
+        Temporary files, trash, claims of running jobs, and disk space.
+    """
 
     path: Path
+    origin: str
     store_id: str
     database: str
     schema_revision: str
+    release: str
+    at: datetime
     catalog: CatalogStatus
+    upkeep: Upkeep
 
     def __str__(self) -> str:
         from bsv_store.text import fact_lines
 
-        facts = [("Store", self.path), ("Database", f"{self.database}, schema {self.schema_revision}")]
+        facts = [
+            ("Store", f"{self.path} (from {self.origin})"),
+            ("Database", f"{self.database}, schema {self.schema_revision}"),
+        ]
         return f"{fact_lines(facts)}\n{self.catalog}"
 
 
@@ -100,6 +129,8 @@ class Store:
         The store's folder.
     config : StoreConfig
         The content of ``store.toml``.
+    origin : str
+        Why this folder was chosen: 'argument', an environment variable, a configuration file, or 'default'.
     catalog : Catalog
         Unionize tables, the projection matrix, snapshots, saved selections and the exclusion list.
     search : Search
@@ -114,9 +145,10 @@ class Store:
         Administration: verify, repair, back up, and see who changed the store.
     """
 
-    def __init__(self, path: Path, config: StoreConfig, *, read_only: bool) -> None:
+    def __init__(self, path: Path, config: StoreConfig, *, read_only: bool, origin: str = "argument") -> None:
         self.path = path
         self.config = config
+        self.origin = origin
         self.database = connect(path, config, read_only=read_only)
 
     @cached_property
@@ -139,9 +171,9 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
 
-    def __reduce__(self) -> tuple[Callable[..., Store], tuple[Path, str, bool]]:
+    def __reduce__(self) -> tuple[Callable[..., Store], tuple[Path, str, bool, str]]:
         # A copy opens the store again by its path, also in another process.
-        return _reopened, (self.path, self.config.store_id, self.database.read_only)
+        return _reopened, (self.path, self.config.store_id, self.database.read_only, self.origin)
 
     # -- namespaces -----------------------------------------------------------------------------------------------
 
@@ -190,13 +222,27 @@ class Store:
     # -- queries --------------------------------------------------------------------------------------------------
 
     def status(self) -> StoreStatus:
-        """The location and the content of the store."""
+        """The location, the content and the state of the store."""
         from bsv_store.catalog.database import schema
         from bsv_store.catalog.tables.status import catalog_status
+        from bsv_store.maintenance.state import upkeep
 
+        trash_days = setting("trash_days", store=self.config).value
+        assert isinstance(trash_days, int)
         with self.database.reading() as connection:
             catalog = catalog_status(connection)
-        return StoreStatus(self.path, self.config.store_id, self.config.database, schema.HEAD, catalog)
+            state = upkeep(connection, self.files, trash_days=trash_days)
+        return StoreStatus(
+            self.path,
+            self.origin,
+            self.config.store_id,
+            self.config.database,
+            schema.HEAD,
+            __version__,
+            datetime.now(UTC),
+            catalog,
+            state,
+        )
 
     def select(
         self, selection: SelectionLike | None = None, *, missing: MissingPolicy = "leave_out"
@@ -256,7 +302,7 @@ class Store:
         parameters: Mapping[str, Any] | None = None,
         *,
         limit: int | None = None,
-        timeout_s: float = 60.0,
+        timeout_s: float | None = None,
         max_bytes: int = 1_000_000_000,
         allow_superuser: bool = False,
     ) -> pd.DataFrame:
@@ -270,8 +316,8 @@ class Store:
             Values of the parameters, by name.
         limit : int, optional
             Maximum number of rows to return.
-        timeout_s : float
-            Timeout in seconds.
+        timeout_s : float, optional
+            Timeout in seconds. By default the setting ``sql_timeout``.
         max_bytes : int
             Maximum size of the result in memory, in bytes.
         allow_superuser : bool
@@ -291,7 +337,7 @@ class Store:
             statement,
             parameters,
             row_limit=limit,
-            time_limit_s=timeout_s,
+            time_limit_s=sql_timeout(self.path, timeout_s),
             max_bytes=max_bytes,
             allow_superuser=allow_superuser,
         )
@@ -468,7 +514,7 @@ class Store:
         Parameters
         ----------
         api_url : str, optional
-            By default the variable ``BSV_STORE_API_URL``, else Allen's address.
+            By default the setting ``api_url``, which is Allen's address unless it was set.
         allow_shrinking : bool
             Accept an ontology from which many of the current structures are missing.
 
@@ -482,7 +528,7 @@ class Store:
         from bsv_store.acquisition.sync import sync_structures
         from bsv_store.sources.allen import AllenClient
 
-        with AllenClient(api_url=api_url) as client:
+        with AllenClient(api_url=api_url, store=self.path) as client:
             return sync_structures(self.database, client, allow_shrinking=allow_shrinking)
 
     def sync_experiments(self, *, allow_shrinking: bool = False, api_url: str | None = None) -> IngestReport:
@@ -494,7 +540,7 @@ class Store:
             Accept a list from which more than 10 experiments of the newest one are missing (more than a tenth, for
             short lists).
         api_url : str, optional
-            By default the variable ``BSV_STORE_API_URL``, else Allen's address.
+            By default the setting ``api_url``, which is Allen's address unless it was set.
 
         Raises
         ------
@@ -506,7 +552,7 @@ class Store:
         from bsv_store.acquisition.sync import sync_experiments
         from bsv_store.sources.allen import AllenClient
 
-        with AllenClient(api_url=api_url) as client:
+        with AllenClient(api_url=api_url, store=self.path) as client:
             return sync_experiments(
                 self.database, client, allow_shrinking=check.boolean("allow_shrinking", allow_shrinking)
             )
@@ -534,7 +580,7 @@ class Store:
         offline : bool
             Open no connection; missing tables are then an error.
         api_url : str, optional
-            By default the variable ``BSV_STORE_API_URL``, else Allen's address.
+            By default the setting ``api_url``, which is Allen's address unless it was set.
         progress : Progress, optional
 
         Raises
@@ -552,7 +598,7 @@ class Store:
         else:
             check.without("limit", "offline", offline)
             ids = self.plan_sync_unionizes(selection, refresh=refresh, limit=limit).experiment_ids
-        with client_unless(offline, api_url) as client:
+        with client_unless(offline, api_url, store=self.path) as client:
             return sync_unionizes(self.database, client, ids, refresh=refresh, progress=progress)
 
     def plan_sync_unionizes(
@@ -581,7 +627,7 @@ class Store:
         refresh : bool
             Download it even if the store has it.
         download_url : str, optional
-            By default the variable ``BSV_STORE_DOWNLOAD_URL``, else Allen's address.
+            By default the setting ``download_url``, which is Allen's address unless it was set.
         progress : Progress, optional
 
         Raises
@@ -594,7 +640,7 @@ class Store:
         from bsv_store.acquisition.annotation import sync_annotation
         from bsv_store.sources.allen import AllenClient
 
-        with AllenClient(download_url=download_url) as client:
+        with AllenClient(download_url=download_url, store=self.path) as client:
             return sync_annotation(self.database, self.files, client, spacing_um, refresh=refresh, progress=progress)
 
     def fetch(
@@ -633,7 +679,7 @@ class Store:
         offline : bool
             Open no connection; missing volumes are then an error.
         api_url : str, optional
-            By default the variable ``BSV_STORE_API_URL``, else Allen's address.
+            By default the setting ``api_url``, which is Allen's address unless it was set.
         progress : Progress, optional
 
         Raises
@@ -658,7 +704,7 @@ class Store:
                 selection, kind=kind, spacing_um=spacing_um, refresh=refresh, workers=workers, limit=limit
             )
             ids = plan.experiment_ids
-        with client_unless(offline, api_url, connections=checked_workers(workers)) as client:
+        with client_unless(offline, api_url, store=self.path, connections=checked_workers(workers)) as client:
             return fetch_volumes(
                 self.database,
                 self.files,

@@ -14,9 +14,11 @@ from typing import Any
 import click
 
 from bsv_store import __version__
-from bsv_store.errors import BsvStoreError, BsvStoreWarning
+from bsv_store.errors import BsvStoreError, BsvStoreWarning, InputError
 from bsv_store.program import name_program
-from bsv_store_cli.help import Group
+from bsv_store.vocabulary import LOG_FORMATS, LOG_LEVELS, SettingName
+from bsv_store_cli.help import Group, RowChoice
+from bsv_store_cli.logs import LOG, LOG_SETTINGS, CommandLog
 from bsv_store_cli.output.formats import discard_output
 from bsv_store_cli.output.messages import complain, note
 
@@ -53,7 +55,10 @@ _SECTIONS: dict[str, dict[str, str]] = {
     },
     "Administer": {
         "activity": "Show who changed the store, and when.",
+        "config": "Show settings and where they come from; change those of the store.",
         "db": "Show, check and upgrade the database schema; grant access on Postgres.",
+        "doctor": "Check folder, database, environment and servers.",
+        "store": "Correct the permissions of the store's folder.",
     },
     "Learn": {
         "demo": "Run a complete example on a synthetic atlas.",
@@ -77,6 +82,24 @@ class _LazyGroup(Group):
         assert isinstance(command, click.Command)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Start the log, and run the command."""
+        given: dict[SettingName, object] = {
+            name: value for name in LOG_SETTINGS if (value := ctx.params[name]) is not None
+        }
+        ctx.obj = {
+            "store": ctx.params["store_path"],
+            "debug": ctx.params["debug"],
+            "settings": {**given, **({"store": ctx.params["store_path"]} if ctx.params["store_path"] else {})},
+        }
+        try:
+            _log.start(sys.argv[1:], given)
+        except InputError:
+            # The doctor reports an invalid setting itself.
+            if "doctor" not in ctx._protected_args:
+                raise
+        return super().invoke(ctx)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(map(len, _COMMANDS))
         for title, commands in _SECTIONS.items():
@@ -94,15 +117,27 @@ class _LazyGroup(Group):
     help="Folder of the store.  [default: $BSV_STORE, then the configuration file, then the platform's data folder]",
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of errors.")
-@click.pass_context
-def cli(context: click.Context, store_path: Path | None, debug: bool) -> None:
+@click.option(
+    "--log-file", type=click.Path(path_type=Path), metavar="FILE", help="Append a log to a file.  [default: no log]"
+)
+@click.option(
+    "--log-level",
+    type=RowChoice(LOG_LEVELS),
+    help="Least severe records of the log; without --log-file, it goes to standard error.  [default: info]",
+)
+@click.option("--log-format", type=RowChoice(LOG_FORMATS), help="Format of the log.  [default: text]")
+def cli(
+    store_path: Path | None, debug: bool, log_file: Path | None, log_level: str | None, log_format: str | None
+) -> None:
     """A lab's shared store of the Allen Mouse Brain Connectivity Atlas.
 
     Data go to standard output, everything else to standard error. Exit codes: 0 ok, 1 findings, 2 usage or bad input, 3
     store unreachable or corrupt, 4 schema needs upgrade, 5 busy, 6 upstream (Allen) failed, 7 no space.
     """
-    context.obj = {"store": store_path, "debug": debug}
     name_program(context.invoked_subcommand or "bsv-store")
+
+
+_log = CommandLog()
 
 
 def main() -> None:
@@ -112,7 +147,9 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     with _warnings_as_notes():
-        sys.exit(_run())
+        code = _run()
+    _log.end(code)
+    sys.exit(code)
 
 
 @contextmanager
@@ -128,6 +165,7 @@ def _warnings_as_notes() -> Iterator[None]:
                 show(message, category, *rest, **more)
             elif str(message) not in printed:
                 printed.add(str(message))
+                LOG.warning("%s", message.message, extra={"event": "warning", "hint": message.hint})
                 note(f"{message.message}." + (f"\n{message.hint}" if message.hint else ""))
 
         warnings.showwarning = print_warning
@@ -140,19 +178,24 @@ def _run() -> int:
         code = cli.main(prog_name="bsv-store", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
+        LOG.error("%s", error.format_message(), extra={"event": "error", "kind": type(error).__name__})
         _explain_usage(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
+        LOG.warning("interrupted", extra={"event": "interrupted"})
         note("Interrupted. Finished work is stored, and the next run continues from there.")
         return _INTERRUPTED
     except BsvStoreError as error:
         _trace()
+        LOG.error("%s", error.message, extra={"event": "error", "kind": type(error).__name__, "hint": error.hint})
         complain(error.message, error.hint)
         return error.exit_code
     except OSError as error:
         _trace()
+        LOG.error("%s", error, extra={"event": "error", "kind": type(error).__name__})
         return _explain_system(error)
     except Exception:  # noqa: BLE001 (an unexpected error must not exit with 1, which means findings)
+        LOG.critical("bug in bsv-store", exc_info=True, extra={"event": "error"})
         _print_traceback()
         complain("this is a bug in bsv-store", "Please report it with the lines above.")
         return _DEFECT

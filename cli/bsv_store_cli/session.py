@@ -15,12 +15,19 @@ if TYPE_CHECKING:
 
     from bsv_store.catalog.selection.selection import Selection
     from bsv_store.store.store import Store
+    from bsv_store.vocabulary import SettingName
 
 
 def store_folder() -> Path | None:
     """The folder given with --store, if any."""
     folder: Path | None = click.get_current_context().find_root().obj["store"]
     return folder
+
+
+def setting_arguments() -> dict[SettingName, object]:
+    """The settings given as global options."""
+    given: dict[SettingName, object] = click.get_current_context().find_root().obj["settings"]
+    return given
 
 
 @contextmanager

@@ -116,6 +116,7 @@ USUAL = {
 }
 # Those would take seconds, or never end.
 LEFT_OUT = {"demo"}
+ENDLESS = {"--watch"}
 SLOW = {"plot"}
 
 
@@ -145,6 +146,8 @@ class Campaign:
                 many = 3 if parameter.nargs == -1 else 1
                 if parameter.required or self._random.random() < 0.5:
                     words += [self._value(parameter, "") for _ in range(self._random.randint(1, many))]
+            elif set(parameter.opts) & ENDLESS:
+                continue
             elif self._random.random() < 3 / len(command.params) or parameter.required:
                 name = self._random.choice([*parameter.opts, *parameter.secondary_opts])
                 words.append(name)

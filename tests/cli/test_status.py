@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+from sqlalchemy import insert
+
 from bsv_store import open_store
+from bsv_store.catalog.database.models import Claim
+from bsv_store.config.files import user_file
+from bsv_store.store.metrics import Metric, _exposition
 from bsv_store.text import size_text
 from tests.cli.conftest import ATLAS, VISP
-from tests.cli.running import Runner
+from tests.cli.running import Runner, child_environment, command_line
 
 
 def test_says_what_the_store_holds(run: Runner, filled: Path) -> None:
@@ -17,7 +27,7 @@ def test_says_what_the_store_holds(run: Runner, filled: Path) -> None:
     done = run("status", store=filled).succeeded()
     facts = dict(line.split(maxsplit=1) for line in done.out.split("\n\n")[0].splitlines())
     assert facts == {
-        "Store": str(filled),
+        "Store": f"{filled} (from argument)",
         "Id": state.store_id,
         "Database": f"{state.database}, schema {state.schema_revision}",
         "Structures": str(len(ATLAS.structures)),
@@ -25,7 +35,12 @@ def test_says_what_the_store_holds(run: Runner, filled: Path) -> None:
         "Unionizes": f"{sum(len(ATLAS.unionize(each)) for each in VISP)} rows of 5 experiments",
         "Volumes": f"5, {size_text(volumes.size_bytes)}",
         "Datasets": "1 with 1 version",
+        "Trash": "0 files, 0 B",
+        "Temporary": "0 files, 0 B",
+        "Claims": "0 of running jobs",
+        "Disk": facts["Disk"],
     }
+    assert facts["Disk"].endswith(" free")
     assert done.err == ""
 
 
@@ -59,3 +74,148 @@ def test_an_empty_store_says_what_to_do(run: Runner, store_location: Path) -> No
     assert "Volumes      0" in done.out
     assert "Lists" not in done.out
     assert "bsv-store sync structures" in done.err
+
+
+def test_says_why_this_store_was_chosen(run: Runner, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user_file().parent.mkdir(parents=True)
+    user_file().write_text(f"store = '{filled}'\n", encoding="utf-8")
+    assert run("status", "--format", "json").succeeded().json["origin"] == str(user_file())
+    monkeypatch.setenv("BSV_STORE", str(filled))
+    assert f"Store        {filled} (from BSV_STORE)" in run("status").succeeded().out
+    assert run("status", "--format", "json", store=filled).succeeded().json["origin"] == "argument"
+
+
+def test_leftovers_claims_and_disk_space_are_counted(run: Runner, own_filled: Path) -> None:
+    (own_filled / "trash" / "deep").mkdir()
+    (own_filled / "trash" / "deep" / "volume").write_bytes(bytes(1000))
+    (own_filled / "tmp" / "left.tmp").write_bytes(bytes(10))
+    with open_store(own_filled) as store, store.database.writing() as connection:
+        times = {"claimed_at": datetime(2020, 1, 1, tzinfo=UTC)}
+        later, earlier = datetime(2100, 1, 1, tzinfo=UTC), datetime(2020, 1, 2, tzinfo=UTC)
+        for key, expires in (("volume/a/100/1", later), ("volume/a/100/2", later), ("volume/a/100/3", earlier)):
+            owner = {"owner": "elsewhere/1/x", "token": 1, "expires_at": expires}
+            connection.execute(insert(Claim).values(object_key=key, **owner, **times))
+    shown = run("status", "--format", "json", store=own_filled).succeeded().json["upkeep"]
+    assert (shown["trash"]["files"], shown["trash"]["size_bytes"], shown["trash"]["expired"]) == (1, 1000, 0)
+    assert (shown["temporary"]["files"], shown["temporary"]["size_bytes"]) == (1, 10)
+    assert shown["claims"] == {"live": 2, "ended": 1}
+    assert 0 < shown["disk"]["free_bytes"] <= shown["disk"]["total_bytes"]
+    facts = dict(line.split(maxsplit=1) for line in run("status", store=own_filled).out.split("\n\n")[0].splitlines())
+    assert facts["Trash"] == "1 file, 1.0 kB"
+    assert facts["Claims"] == "2 of running jobs, 1 left by jobs that ended"
+
+
+# -- Prometheus -------------------------------------------------------------------------------------------------------
+
+_SAMPLE = re.compile(r"(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?P<labels>.*)\})? (?P<value>[-+0-9.e]+)")
+_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(?:,|$)')
+
+
+def parsed(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """The samples of an exposition; fails if it is not valid."""
+    assert text.endswith("\n")
+    samples: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
+    described, typed = set(), set()
+    for line in text.splitlines():
+        if line.startswith("# "):
+            _, kind, name, words = line.split(" ", 3)
+            assert name not in typed, "HELP, then TYPE, once, before the samples"
+            (described if kind == "HELP" else typed).add(name)
+            assert kind == "HELP" or words == "gauge"
+            continue
+        found = _SAMPLE.fullmatch(line)
+        assert found is not None, line
+        labels = _LABEL.findall(found["labels"] or "")
+        assert "".join(f'{name}="{value}",' for name, value in labels).rstrip(",") == (found["labels"] or "")
+        assert found["name"] in described & typed
+        key = (found["name"], frozenset(labels))
+        assert key not in samples
+        samples[key] = float(found["value"])
+    return samples
+
+
+def test_prometheus_gets_valid_metrics(run: Runner, filled: Path) -> None:
+    samples = parsed(run("status", "--format", "prometheus", store=filled).succeeded().out)
+    assert all(name.startswith("bsv_store_") for name, _ in samples)
+    assert samples["bsv_store_up", frozenset()] == 1
+    assert samples["bsv_store_experiments", frozenset()] == 12
+    volumes = frozenset({("kind", "projection_density"), ("spacing_um", "100")})
+    assert samples["bsv_store_volumes", volumes] == 5
+    assert samples["bsv_store_claims", frozenset({("state", "live")})] == 0
+    assert samples["bsv_store_folder_files", frozenset({("folder", "trash")})] == 0
+    now = datetime.now(UTC).timestamp()
+    assert now - 3600 < samples["bsv_store_list_timestamp_seconds", frozenset({("what", "experiments")})] <= now
+
+
+def test_labels_are_escaped() -> None:
+    hostile = 'a"b\\c\nd'
+    text = _exposition([Metric("bsv_store_x", "a\\b\nc", (({"name": hostile}, 1.5),)), Metric("bsv_store_y", "", ())])
+    ((_, labels),) = parsed(text)
+    assert dict(labels)["name"] == 'a\\"b\\\\c\\nd'
+
+
+def test_a_store_that_cannot_be_opened_is_down(run: Runner, tmp_path: Path) -> None:
+    done = run("status", "--format", "prometheus", store=tmp_path / "none").refused(3, "is not a bsv-store")
+    assert parsed(done.out) == {("bsv_store_up", frozenset()): 0}
+    file = tmp_path / "bsv.prom"
+    run("status", "--format", "prometheus", "--output", file, store=tmp_path / "none").refused(3)
+    assert parsed(file.read_text()) == {("bsv_store_up", frozenset()): 0}
+
+
+def test_metrics_are_written_to_a_file(run: Runner, filled: Path, tmp_path: Path) -> None:
+    file = tmp_path / "out" / "bsv.prom"
+    file.parent.mkdir()
+    for _ in range(2):
+        assert run("status", "--format", "prometheus", "--output", file, store=filled).succeeded().out == ""
+    assert parsed(file.read_text())["bsv_store_up", frozenset()] == 1
+    assert [each.name for each in file.parent.iterdir()] == ["bsv.prom"]
+    run("status", "--output", file, store=filled).refused(2, "--output requires --format prometheus")
+    run("status", "--format", "prometheus", "--output", tmp_path / "no" / "x", store=filled).refused(
+        2, "does not exist"
+    )
+    run("status", "--format", "prometheus", "--output", "/dev/null", store=filled).refused(2, "not a regular file")
+
+
+def test_watch_repeats_until_it_is_interrupted(request: pytest.FixtureRequest) -> None:
+    filled: Path = request.getfixturevalue("_filled_sqlite")
+    with subprocess.Popen(
+        command_line("status", "--watch", "0.2", "--format", "csv", store=filled),
+        env=child_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        headings = 0
+        for line in process.stdout:
+            headings += line == "what,count,size_bytes\n"
+            if headings == 3:
+                process.send_signal(signal.SIGINT)
+                break
+        _, errors = process.communicate(timeout=30)
+    assert headings == 3
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+
+
+def test_watch_goes_on_when_the_database_does_not_answer(
+    run: Runner, own_filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 1:
+            (own_filled / "store.toml").rename(own_filled / "gone")
+            (own_filled / "store.toml").mkdir()
+        elif len(waits) == 2:
+            (own_filled / "store.toml").rmdir()
+            (own_filled / "gone").rename(own_filled / "store.toml")
+        else:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("bsv_store_cli.commands.status.time.sleep", wait)
+    done = run("status", "--watch", "--format", "csv", store=own_filled).succeeded()
+    assert waits == [5.0, 5.0, 5.0]
+    assert done.out.count("what,count,size_bytes") == 2
+    assert "cannot be read" in done.err

@@ -7,6 +7,7 @@ if those processes fail.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -23,6 +24,8 @@ from bsv_store.errors import InputError, NotFoundUpstreamError, UnreachableUpstr
 from bsv_store.progress import NO_PROGRESS, Progress
 
 T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
 
 _MIN_POLL_S = 0.05
 _MAX_POLL_S = 1.0
@@ -165,6 +168,9 @@ class SharedWork(Generic[T]):
         keys = {self._task.key(i): i for i in wanted}
         with self._database.writing() as connection:
             granted = {keys[key] for key in self._claims.take(connection, keys)}
+        if len(granted) < len(wanted):
+            number = len(wanted) - len(granted)
+            _LOG.info("waiting for %d objects of other jobs", number, extra={"event": "wait", "objects": number})
         self._elsewhere.update(i for i in wanted if i not in granted)
         # Checked after the claim: a previous owner has committed by then.
         present = self._task.present(granted)
@@ -264,6 +270,7 @@ class SharedWork(Generic[T]):
         """Start no further downloads; those in progress are finished."""
         if self._stopped is None:
             self._stopped = reason
+            _LOG.error("stopped: %s", reason, extra={"event": "stopped"})
 
     def _leave_rest(self) -> None:
         """Release all objects whose download has not started."""
@@ -300,6 +307,13 @@ class SharedWork(Generic[T]):
     def _fail(self, reasons: Mapping[int, str]) -> None:
         for i, reason in reasons.items():
             self._failed[i] = Failure(i, reason)
+            _LOG.warning(
+                "%s of experiment %d failed: %s",
+                self._task.what,
+                i,
+                reason,
+                extra={"event": "download failed", "experiment_id": i},
+            )
             self._progress.advance()
         if reasons and self._stop_at_failure:
             self._stop(_ONE_FAILED)

@@ -6,86 +6,48 @@ and quotes are percent-encoded.
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Sequence
-from urllib.parse import quote, unquote, urlsplit
+from pathlib import Path
+from urllib.parse import quote
 
-from bsv_store.errors import InputError
-from bsv_store.sources.allen.credentials import NETRC_VARIABLE
-from bsv_store.text import shown
-from bsv_store.vocabulary import VolumeKind
+from bsv_store.config import setting
+from bsv_store.vocabulary import SETTINGS, VolumeKind
 
-API_URL = "https://api.brain-map.org"
-API_URL_VARIABLE = "BSV_STORE_API_URL"
-DOWNLOAD_URL = "https://download.alleninstitute.org"
-DOWNLOAD_URL_VARIABLE = "BSV_STORE_DOWNLOAD_URL"
+API_URL = str(SETTINGS["api_url"].default)
+API_URL_VARIABLE = SETTINGS["api_url"].variable
+DOWNLOAD_URL_VARIABLE = SETTINGS["download_url"].variable
 
 ALLEN_HOSTS = frozenset(("api.brain-map.org", "connectivity.brain-map.org", "download.alleninstitute.org"))
 
 _QUERY = "/api/v2/data/query.json?q="
 
 
-def api_url(url: str | None = None) -> str:
-    """The base address of the API without a trailing slash: the argument, else ``BSV_STORE_API_URL``, else Allen's.
+def api_url(url: str | None = None, *, store: Path | None = None) -> str:
+    """The base address of the API without a trailing slash: the argument, else the setting ``api_url``.
+
+    Parameters
+    ----------
+    url : str, optional
+    store : pathlib.Path, optional
+        The folder of the store whose settings apply.
 
     Raises
     ------
     InputError
         If it is not an http or https address, or has a query, a user name or a password.
     """
-    return _base(url, API_URL_VARIABLE, API_URL, what="the Allen API")
+    return str(setting("api_url", url, store=store).value)
 
 
-def download_url(url: str | None = None) -> str:
-    """The base address of the file server without a trailing slash: as `api_url`, by ``BSV_STORE_DOWNLOAD_URL``.
+def download_url(url: str | None = None, *, store: Path | None = None) -> str:
+    """The base address of the file server without a trailing slash: as `api_url`, by the setting ``download_url``.
 
     Raises
     ------
     InputError
         If it is not an http or https address, or has a query, a user name or a password.
     """
-    return _base(url, DOWNLOAD_URL_VARIABLE, DOWNLOAD_URL, what="Allen's file server")
-
-
-def _base(url: str | None, variable: str, default: str, *, what: str) -> str:
-    origin = "the argument" if url is not None else variable
-    chosen = url if url is not None else os.environ.get(variable) or default
-    problem = f"the address of {what} (from {origin})"
-    if not isinstance(chosen, str):
-        raise InputError(f"{problem} must be a string, got {shown(chosen)}", hint=f"For example {default}.")
-    if "@" in unquote(chosen):
-        # Not shown, and not chained: the address is recorded as the source of everything downloaded from it.
-        raise InputError(
-            f"{problem} contains a user name or password, which every user of the store could read",
-            hint=f"Remove them. If the server requires a password, set {NETRC_VARIABLE} to the path of a netrc file.",
-        )
-    if not _is_base(chosen):
-        raise InputError(
-            f"{problem} must be an http or https address, got {shown(_without_query(chosen))}",
-            hint=f"For example {default}. It must not have a query.",
-        )
-    return chosen.rstrip("/")
-
-
-def _is_base(address: str) -> bool:
-    # Only printable ASCII is valid in an address; urllib would drop some control characters silently.
-    if not (address.isascii() and address.isprintable()) or set(address) & set(" \\?#"):
-        return False
-    try:
-        parts = urlsplit(address)
-        # Raises if a label of the host name is too long.
-        name = (parts.hostname or "").encode("idna")
-        # Accessing the port validates it.
-        return parts.scheme in ("http", "https") and bool(name) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _without_query(address: str) -> str:
-    # A query may contain a key.
-    start = re.split("[?#]", address, maxsplit=1)[0]
-    return start if start == address else f"{address[: len(start) + 1]}..."
+    return str(setting("download_url", url, store=store).value)
 
 
 def structures_url(base: str, *, start_row: int = 0) -> str:

@@ -76,10 +76,11 @@ class AllenClient:
     Parameters
     ----------
     api_url : str, optional
-        Base address. By default the variable ``BSV_STORE_API_URL``, else https://api.brain-map.org.
+        Base address. By default the setting ``api_url``.
     download_url : str, optional
-        Base address of the file server that has the annotation. By default the variable ``BSV_STORE_DOWNLOAD_URL``,
-        else https://download.alleninstitute.org.
+        Base address of the file server that has the annotation. By default the setting ``download_url``.
+    store : pathlib.Path, optional
+        The folder of the store whose settings apply.
     connect_timeout_s, read_timeout_s : float
         Maximum time without a response.
     deadline_s : float
@@ -101,8 +102,8 @@ class AllenClient:
 
     Notes
     -----
-    Proxies and trusted certificates are taken from the environment, passwords only from the file named by the variable
-    ``BSV_STORE_NETRC``. Redirects are followed to the same host, or between Allen's hosts.
+    Proxies and trusted certificates are taken from the environment, passwords only from the file named by the setting
+    ``netrc`` (variable ``BSV_STORE_NETRC``). Redirects are followed to the same host, or between Allen's hosts.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class AllenClient:
         *,
         api_url: str | None = None,
         download_url: str | None = None,
+        store: Path | None = None,
         connect_timeout_s: float = 10.0,
         read_timeout_s: float = 60.0,
         deadline_s: float = 600.0,
@@ -121,8 +123,8 @@ class AllenClient:
     ) -> None:
         if min(connect_timeout_s, read_timeout_s, deadline_s) <= 0 or backoff_s < 0 or min(attempts, connections) < 1:
             raise InputError("timeouts and the deadline must be positive, attempts and connections at least 1")
-        self.api_url = addresses.api_url(api_url)
-        self.download_url = addresses.download_url(download_url)
+        self.api_url = addresses.api_url(api_url, store=store)
+        self.download_url = addresses.download_url(download_url, store=store)
         self.connections = connections
         policy = RetryPolicy(connect_timeout_s, read_timeout_s, deadline_s, attempts, backoff_s, connections)
         agent = user_agent or f"bsv-store/{__version__} (python-requests)"

@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bsv_store.config import setting
 from bsv_store.errors import InputError
 from bsv_store.text import shown
 
-NETRC_VARIABLE = "BSV_STORE_NETRC"
 _CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -27,9 +27,9 @@ def certificates() -> str | bool:
 
 
 def logins(urls: list[str]) -> dict[str, tuple[str, str]]:
-    """User names and passwords by host, from the file named by ``BSV_STORE_NETRC``; empty if it is not set.
+    """User names and passwords by host, from the file that the setting ``netrc`` names; empty if it is not set.
 
-    The entry ``default`` of the file is never used. ``~/.netrc`` is used only if the variable names it.
+    The entry ``default`` of the file is never used. ``~/.netrc`` is used only if the setting names it.
 
     Parameters
     ----------
@@ -46,9 +46,10 @@ def logins(urls: list[str]) -> dict[str, tuple[str, str]]:
     InputError
         If the file cannot be read.
     """
-    name = os.environ.get(NETRC_VARIABLE)
-    if not name:
+    found_setting = setting("netrc")
+    if found_setting.value is None:
         return {}
+    name = found_setting.text
     hosts, problem = {}, None
     try:
         hosts = netrc.netrc(str(Path(name).expanduser())).hosts
@@ -58,7 +59,7 @@ def logins(urls: list[str]) -> dict[str, tuple[str, str]]:
         problem = getattr(error, "strerror", None) or "it is not a text file"
     if problem is not None:
         # Not chained, because the message of the cause may contain a password.
-        raise InputError(f"{shown(name)} (from {NETRC_VARIABLE}) cannot be read: {problem}", hint=_FORM_HINT)
+        raise InputError(f"{shown(name)} (from {found_setting.origin}) cannot be read: {problem}", hint=_FORM_HINT)
     found = {}
     for url in urls:
         parts = urlsplit(url)

@@ -36,7 +36,7 @@ from bsv_store.errors import (
     UpstreamError,
 )
 from bsv_store.formats.fields import looks_like_html
-from bsv_store.sources.allen import credentials
+from bsv_store.sources.allen import credentials, events
 from bsv_store.sources.allen.addresses import API_URL_VARIABLE, DOWNLOAD_URL_VARIABLE
 from bsv_store.sources.allen.decoding import BodyDecoder
 from bsv_store.sources.allen.gate import Clock, HostGate
@@ -208,8 +208,9 @@ class Transfer:
             for attempt in attempts:
                 with attempt:
                     state.attempts += 1
-                    return self._once(state, read), state.source
+                    return self._logged(state, read), state.source
         except _RetryError as error:
+            events.download_failed(request.what, request.url, state.attempts, error.reason)
             if error.is_unreachable:
                 raise self._unreachable(state, error.reason) from error
             raise UpstreamError(state.message(error.reason), hint=error.hint) from error
@@ -228,6 +229,17 @@ class Transfer:
         with self._lock:
             if self._connections is not None:
                 self._connections.abort()
+
+    def _logged(self, state: _State, read: Callable[[BinaryIO], T]) -> T:
+        """One attempt, with a record if it fails."""
+        try:
+            return self._once(state, read)
+        except _RetryError as error:
+            events.attempt_failed(state.request.what, state.request.url, state.attempts, error.reason)
+            raise
+        except UpstreamError as error:
+            events.download_failed(state.request.what, state.request.url, state.attempts, error.message)
+            raise
 
     def _once(self, state: _State, read: Callable[[BinaryIO], T]) -> T:
         import requests
@@ -340,6 +352,7 @@ class Transfer:
                 raise UpstreamError(
                     state.message(f"{reason} and asked to wait {pause:.0f} s"), hint=f"After that time: {RETRY_HINT}"
                 )
+            events.asked_to_wait(host, pause)
             self._gate.pause(host, pause)
         raise _RetryError(reason)
 

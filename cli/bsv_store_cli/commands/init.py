@@ -20,7 +20,12 @@ from bsv_store_cli.session import store_folder
     metavar="URL",
     help="Postgres URL without a password, such as postgresql://user@host/database.  [default: SQLite in the folder]",
 )
-def init(folder: Path | None, database: str | None) -> None:
+@click.option(
+    "--group",
+    metavar="GROUP",
+    help="Group of all files and folders, whose members share the store.  [default: decided by the file system]",
+)
+def init(folder: Path | None, database: str | None, group: str | None) -> None:
     """Create an empty store in FOLDER, and print the folder.
 
     FOLDER must be new or empty. Default: --store, else $BSV_STORE, the configuration file, the platform's data folder.
@@ -29,7 +34,7 @@ def init(folder: Path | None, database: str | None) -> None:
     from bsv_store.store.opening import create_store
 
     location = locate_store(folder if folder is not None else store_folder())
-    with create_store(location.path, database=database) as store:
+    with create_store(location.path, database=database, group=group) as store:
         note("Created an empty store. To use it, set a variable:")
         note(f"  export {STORE_VARIABLE}={shlex.quote(str(store.path))}")
         note("Next: bsv-store sync structures, then bsv-store sync experiments.")

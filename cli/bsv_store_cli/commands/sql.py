@@ -31,9 +31,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
     "time_limit_s",
     type=click.FloatRange(0.1),
     metavar="S",
-    default=60.0,
-    show_default=True,
-    help="Timeout in seconds.",
+    help="Timeout in seconds.  [default: the setting sql_timeout, which is 60 unless it was set]",
 )
 @click.option(
     "--max-bytes",
@@ -53,7 +51,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 def sql(
     query: str | None,
     parameters: tuple[str, ...],
-    time_limit_s: float,
+    time_limit_s: float | None,
     max_bytes: int,
     allow_superuser: bool,
     schema: bool,
@@ -75,6 +73,7 @@ def sql(
         raise click.UsageError("QUERY or --schema is required")
     values = dict(_pair(text) for text in parameters)
     from bsv_store.catalog.tables.sql import sql_table
+    from bsv_store.config import sql_timeout
 
     with opened_store() as store:
         table = sql_table(
@@ -82,7 +81,7 @@ def sql(
             query,
             values,
             row_limit=limit,
-            time_limit_s=time_limit_s,
+            time_limit_s=sql_timeout(store.path, time_limit_s),
             max_bytes=max_bytes,
             allow_superuser=allow_superuser,
         )

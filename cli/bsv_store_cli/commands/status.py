@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bsv_store_cli.help import Command
-from bsv_store_cli.output.formats import format_option, print_facts, print_json, print_rows
-from bsv_store_cli.output.messages import note
+from bsv_store.errors import BsvStoreError, BusyError, StoreUnreachableError
+from bsv_store_cli.help import Command, WordChoice
+from bsv_store_cli.output.formats import emit, print_facts, print_json, print_rows
+from bsv_store_cli.output.messages import complain, note
 from bsv_store_cli.output.reports import host
 from bsv_store_cli.output.tables import Column, count, day_time, number_of
 from bsv_store_cli.session import opened_store
@@ -42,18 +47,91 @@ _LIST_TABLE = (
 )
 
 
+_SHORTEST_S = 0.2
+
+
 @click.command(cls=Command)
-@format_option
-def status(output_format: str) -> None:
-    """Show what the store contains, and from which lists."""
+@click.option(
+    "--watch",
+    "seconds",
+    is_flag=False,
+    flag_value="5",
+    type=click.FloatRange(_SHORTEST_S),
+    metavar="[SECONDS]",
+    help="Show it again and again, by default every 5 seconds, until Ctrl-C.",
+)
+@click.option(
+    "--output",
+    "output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write to a file instead, which is replaced at once; for the textfile collector of Prometheus.",
+)
+@click.option(
+    "--format",
+    "output_format",
+    type=WordChoice(["table", "json", "csv", "prometheus"]),
+    default="table",
+    show_default=True,
+    help="A table for reading; JSON or CSV for programs; metrics for Prometheus.",
+)
+def status(seconds: float | None, output: Path | None, output_format: str) -> None:
+    """Show what the store contains, from which lists, and its state.
+
+    With --format prometheus, a store that cannot be opened has the metric bsv_store_up 0, and the exit code tells why.
+    """
+    if output is not None and output_format != "prometheus":
+        raise click.UsageError("--output requires --format prometheus")
+    if seconds is None:
+        _print_once(output_format, output)
+        return
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            if sys.stdout.isatty():
+                click.clear()
+            try:
+                _print_once(output_format, output)
+            except (StoreUnreachableError, BusyError) as error:
+                # A server that restarts comes back.
+                complain(error.message, error.hint)
+            time.sleep(seconds)
+
+
+def _print_once(output_format: str, output: Path | None) -> None:
+    if output_format == "prometheus":
+        _print_metrics(output)
+        return
     with opened_store() as store:
         state = store.status()
     if output_format == "json":
         print_json(state)
     elif output_format == "csv":
-        print_rows(_counts(state.catalog), "csv", columns=("what", "count", "size_bytes"))
+        print_rows(_counts(state), "csv", columns=("what", "count", "size_bytes"))
     else:
         _print_for_people(state)
+
+
+def _print_metrics(output: Path | None) -> None:
+    from bsv_store.store.metrics import prometheus_text, unreachable_text
+
+    try:
+        with opened_store() as store:
+            text = prometheus_text(store.status())
+    except BsvStoreError:
+        _write(unreachable_text(), output)
+        raise
+    _write(text, output)
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        emit(text.removesuffix("\n"))
+        return
+    from bsv_store.formats.output_file import atomic_output
+
+    # Complete at any time: the collector may read it now.
+    with atomic_output(output, overwrite=True) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _print_for_people(state: StoreStatus) -> None:
@@ -67,7 +145,7 @@ def _print_for_people(state: StoreStatus) -> None:
     unchecked = f", {catalog.unchecked_versions:,} of them imported, not checked" if catalog.unchecked_versions else ""
     print_facts(
         [
-            ("Store", state.path),
+            ("Store", f"{state.path} (from {state.origin})"),
             ("Id", state.store_id),
             ("Database", f"{state.database}, schema {state.schema_revision}"),
             ("Structures", f"{catalog.structures:,}"),
@@ -75,6 +153,7 @@ def _print_for_people(state: StoreStatus) -> None:
             ("Unionizes", f"{number_of(catalog.unionize_rows, 'row')} of {measured}"),
             ("Volumes", f"{volumes:,}, {size_text(size)}"),
             ("Datasets", f"{catalog.datasets:,} with {number_of(catalog.dataset_versions, 'version')}{unchecked}"),
+            *_state(state),
         ]
     )
     rows = [
@@ -112,6 +191,21 @@ def _print_for_people(state: StoreStatus) -> None:
         note("The catalog is empty. Next: bsv-store sync structures, then bsv-store sync experiments.")
 
 
+def _state(state: StoreStatus) -> list[tuple[str, str]]:
+    from bsv_store.text import size_text
+
+    upkeep = state.upkeep
+    trash, temporary, claims, disk = upkeep.trash, upkeep.temporary, upkeep.claims, upkeep.disk
+    kept = f", {trash.expired:,} of them longer than trash_days" if trash.expired else ""
+    ended = f", {claims.ended:,} left by jobs that ended" if claims.ended else ""
+    return [
+        ("Trash", f"{number_of(trash.files, 'file')}, {size_text(trash.size_bytes)}{kept}"),
+        ("Temporary", f"{number_of(temporary.files, 'file')}, {size_text(temporary.size_bytes)}"),
+        ("Claims", f"{claims.live:,} of running jobs{ended}"),
+        ("Disk", f"{size_text(disk.free_bytes)} of {size_text(disk.total_bytes)} free"),
+    ]
+
+
 def _lists(catalog: CatalogStatus) -> list[dict[str, Any]]:
     """The newest lists. Unionize tables are omitted: each experiment has its own."""
     return [
@@ -128,7 +222,8 @@ def _lists(catalog: CatalogStatus) -> list[dict[str, Any]]:
     ]
 
 
-def _counts(catalog: CatalogStatus) -> list[dict[str, Any]]:
+def _counts(state: StoreStatus) -> list[dict[str, Any]]:
+    catalog, upkeep = state.catalog, state.upkeep
     counts = {
         "structures": catalog.structures,
         "experiments": catalog.experiments,
@@ -147,4 +242,11 @@ def _counts(catalog: CatalogStatus) -> list[dict[str, Any]]:
         {"what": f"annotation {each.spacing_um} um", "count": 1, "size_bytes": each.size_bytes}
         for each in catalog.annotations
     ]
-    return [*({"what": what, "count": number} for what, number in counts.items()), *volumes, *annotations]
+    rest = [
+        {"what": "trash", "count": upkeep.trash.files, "size_bytes": upkeep.trash.size_bytes},
+        {"what": "temporary files", "count": upkeep.temporary.files, "size_bytes": upkeep.temporary.size_bytes},
+        {"what": "claims of running jobs", "count": upkeep.claims.live},
+        {"what": "claims of ended jobs", "count": upkeep.claims.ended},
+        {"what": "free disk space", "size_bytes": upkeep.disk.free_bytes},
+    ]
+    return [*({"what": what, "count": number} for what, number in counts.items()), *volumes, *annotations, *rest]

@@ -48,8 +48,10 @@ def sync() -> None:
 @format_option
 def structures(allow_shrinking: bool, api_url: str | None, output_format: str) -> None:
     """Update the structure ontology."""
+    from bsv_store.sources.allen import addresses
+
     with opened_store() as store:
-        source = _note_request(_api(api_url), "the structure ontology")
+        source = _note_request(addresses.api_url(api_url, store=store.path), "the structure ontology")
         report = store.sync_structures(api_url=api_url, allow_shrinking=allow_shrinking)
     print_ingested([(source, report)], output_format)
 
@@ -63,8 +65,10 @@ def experiments(allow_shrinking: bool, api_url: str | None, output_format: str) 
 
     Experiments that are no longer listed are marked as withdrawn, not deleted.
     """
+    from bsv_store.sources.allen import addresses
+
     with opened_store() as store:
-        source = _note_request(_api(api_url), "the list of experiments")
+        source = _note_request(addresses.api_url(api_url, store=store.path), "the list of experiments")
         report = store.sync_experiments(allow_shrinking=allow_shrinking, api_url=api_url)
     print_ingested([(source, report)], output_format)
 
@@ -130,19 +134,15 @@ def annotation(spacing_um: int, refresh: bool, download_url: str | None, output_
     from bsv_store.sources.allen import addresses
 
     with opened_store() as store:
-        source = _note_request(addresses.download_url(download_url), f"the annotation at {spacing_um} um")
+        source = _note_request(
+            addresses.download_url(download_url, store=store.path), f"the annotation at {spacing_um} um"
+        )
         with progress_bar() as progress:
             report = store.sync_annotation(
                 spacing_um=spacing_um, refresh=refresh, download_url=download_url, progress=progress
             )
     note(report.summary())
     print_annotations([annotation_row(report, source=source)], output_format)
-
-
-def _api(api_url: str | None) -> str:
-    from bsv_store.sources.allen import addresses
-
-    return addresses.api_url(api_url)
 
 
 def _note_request(url: str, what: str) -> str:

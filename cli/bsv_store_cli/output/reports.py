@@ -32,13 +32,14 @@ ALLOW_SHRINKING = click.option(
 API_URL = click.option(
     "--api-url",
     metavar="URL",
-    help="Base URL of the Allen API.  [default: $BSV_STORE_API_URL, then https://api.brain-map.org]",
+    help="Base URL of the Allen API.  [default: the setting api_url, see `bsv-store config show`]",
 )
 
 DOWNLOAD_URL = click.option(
     "--download-url",
     metavar="URL",
-    help="Base URL of the file server with the annotation.  [default: $BSV_STORE_DOWNLOAD_URL, then https://download.alleninstitute.org]",
+    help="Base URL of the file server with the annotation.  "
+    "[default: the setting download_url, see `bsv-store config show`]",
 )
 
 _INGEST_COLUMNS = ("source", "what", "kind", "rows", "added", "changed", "unchanged", "withdrawn")

@@ -1,0 +1,100 @@
+"""The location of a store.
+
+The folder is named by the first of these that is set: the argument, the variable ``BSV_STORE``, the key ``store`` of
+the user's configuration file, the same key of the computer's. The default is the platform's data folder.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from bsv_store.config.files import system_file, user_file
+from bsv_store.config.settings import setting
+from bsv_store.config.store_file import STORE_FILE, StoreConfig, read_store_config
+from bsv_store.errors import InputError, NotAStoreError
+from bsv_store.text import shown
+
+STORE_VARIABLE = "BSV_STORE"
+DEFAULT_ORIGIN = "default"
+ARGUMENT_ORIGIN = "argument"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """The folder of a store, and the setting that named it."""
+
+    path: Path
+    origin: str
+
+
+def locate_store(path: Path | str | None = None) -> Location:
+    """The folder of the store: the argument, else the environment, a configuration file or the default.
+
+    Raises
+    ------
+    InputError
+        If the path is not valid, or a configuration file cannot be read.
+    """
+    if path is not None:
+        return Location(_folder(path, ARGUMENT_ORIGIN), ARGUMENT_ORIGIN)
+    found = setting("store")
+    if found.value is not None:
+        return Location(_folder(found.value, found.origin), found.origin)
+    from platformdirs import user_data_path
+
+    return Location(user_data_path("bsv-store", appauthor=False) / "store", DEFAULT_ORIGIN)
+
+
+def _folder(value: object, origin: str) -> Path:
+    """The absolute path of a folder, which file systems and databases must accept."""
+    named = f"the path of the store (from {origin})" if origin != ARGUMENT_ORIGIN else "the path of the store"
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else value
+    if not isinstance(text, str):
+        raise InputError(f"{named} must be a path, got {shown(value)}", hint="Use a string or a pathlib.Path.")
+    if not text:
+        raise InputError(f"{named} must not be empty", hint='For example "/data/bsv-store".')
+    if "\0" in text:
+        raise InputError(f"{named} must not contain a NUL character, got {shown(text)}")
+    try:
+        # SQLite and Postgres accept only UTF-8 names.
+        text.encode()
+        return Path(text).expanduser().absolute()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{named} must be valid UTF-8, got {shown(text)}", hint="Rename the folder.") from error
+    except RuntimeError as error:
+        raise InputError(f"{named}, {shown(text)}, names the home folder of an unknown user") from error
+
+
+def read_located_config(location: Location) -> StoreConfig:
+    """Read the ``store.toml`` of the folder that `locate_store` found.
+
+    Raises
+    ------
+    NotAStoreError
+        See `read_store_config`. The message names the setting that specified the folder, and what is missing.
+    SchemaTooNewError, StoreUnreachableError
+        See `read_store_config`.
+    """
+    try:
+        return read_store_config(location.path)
+    except NotAStoreError as error:
+        if location.origin == ARGUMENT_ORIGIN or (location.path / STORE_FILE).exists():
+            raise
+        if location.origin != DEFAULT_ORIGIN:
+            raise NotAStoreError(f"{error.message} (folder specified by {location.origin})", hint=error.hint) from error
+        raise NotAStoreError(
+            f"no store was specified, and there is none in the default folder {location.path}",
+            hint=f"{STORE_VARIABLE} is not set, and {_configured()}. Specify an existing store: "
+            f"export {STORE_VARIABLE}=FOLDER, or --store FOLDER. If your lab does not have one yet, create it: "
+            "bsv-store init FOLDER.",
+        ) from error
+
+
+def _configured() -> str:
+    """What the configuration files contain about the store, which is nothing."""
+    existing = [file for file in (user_file(), system_file()) if file.exists()]
+    if not existing:
+        return f"{user_file()} does not exist"
+    return " and ".join(f"{file} does not specify a store" for file in existing)

@@ -1,0 +1,96 @@
+"""The kind of file system of a folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+MOUNTS = Path("/proc/self/mountinfo")
+
+# Kinds in which several hosts see the same files, with their usual names.
+_SHARED: Mapping[str, str] = {
+    "nfs": "NFS",
+    "nfs4": "NFS",
+    "cifs": "SMB",
+    "smb3": "SMB",
+    "smbfs": "SMB",
+    "lustre": "Lustre",
+    "gpfs": "GPFS (Storage Scale)",
+    "beegfs": "BeeGFS",
+    "ceph": "CephFS",
+    "fuse.ceph": "CephFS",
+    "fuse.ceph-fuse": "CephFS",
+    "glusterfs": "GlusterFS",
+    "fuse.glusterfs": "GlusterFS",
+    "panfs": "PanFS",
+    "wekafs": "WekaFS",
+    "pvfs2": "OrangeFS",
+    "ocfs2": "OCFS2",
+    "gfs2": "GFS2",
+    "afs": "AFS",
+    "9p": "9P",
+    "virtiofs": "virtiofs",
+    "vboxsf": "a VirtualBox shared folder",
+    "fuse.vmhgfs-fuse": "a VMware shared folder",
+    "fuse.sshfs": "SSHFS",
+    "fuse.davfs2": "WebDAV",
+    "davfs": "WebDAV",
+    "fuse.s3fs": "S3",
+    "fuse.rclone": "rclone",
+}
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class FileSystem:
+    """The file system of a folder.
+
+    Attributes
+    ----------
+    kind : str
+        As the system names it, such as 'ext4' or 'nfs4'.
+    words : str
+        The usual name.
+    is_shared : bool
+        Whether it is a network or cluster file system, whose locks may not reach all hosts.
+    is_read_only : bool
+    mounted_at : str
+    source : str
+        The device or server.
+    """
+
+    kind: str
+    words: str
+    is_shared: bool
+    is_read_only: bool
+    mounted_at: str
+    source: str
+
+
+def file_system_of(folder: Path) -> FileSystem | None:
+    """The file system of a folder; None if this system does not say."""
+    try:
+        text = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return None
+    resolved = folder.resolve()
+    found: FileSystem | None = None
+    for line in text.splitlines():
+        place, _, rest = line.partition(" - ")
+        fields, origin = place.split(), rest.split()
+        if len(fields) < 6 or len(origin) < 2:
+            continue
+        mount = Path(_unescaped(fields[4]))
+        # A later mount on the same path hides the earlier one.
+        if mount in (resolved, *resolved.parents) and (found is None or len(str(mount)) >= len(found.mounted_at)):
+            kind = origin[0]
+            options = {*fields[5].split(","), *(origin[2].split(",") if len(origin) > 2 else ())}
+            words = _SHARED.get(kind, kind)
+            found = FileSystem(kind, words, kind in _SHARED, "ro" in options, str(mount), _unescaped(origin[1]))
+    return found
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), text)

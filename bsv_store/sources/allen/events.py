@@ -1,0 +1,24 @@
+"""Log records about downloads."""
+
+from __future__ import annotations
+
+import logging
+
+_LOG = logging.getLogger(__name__)
+
+
+def attempt_failed(what: str, url: str, attempt: int, reason: str) -> None:
+    """Log an attempt that is repeated."""
+    fields = {"event": "attempt failed", "url": url, "attempt": attempt}
+    _LOG.info("attempt %d failed: %s: %s", attempt, what, reason, extra=fields)
+
+
+def download_failed(what: str, url: str, attempts: int, reason: str) -> None:
+    """Log a download that failed for good."""
+    fields = {"event": "download failed", "url": url, "attempts": attempts}
+    _LOG.warning("failed after %d attempts: %s: %s", attempts, what, reason, extra=fields)
+
+
+def asked_to_wait(host: str, seconds: float) -> None:
+    """Log that a server asked clients to wait."""
+    _LOG.info("%s asked to wait %.0f s", host, seconds, extra={"event": "wait", "server": host, "wait_s": seconds})
