@@ -28,19 +28,6 @@ def shown(value: object) -> str:
     return f"{text[:_SHOWN]}...{length}"
 
 
-def masked(text: str) -> str:
-    """The text with passwords replaced by ``***``: in URLs, and after ``password=`` and similar names."""
-    text = _PASSWORD_IN_URL.sub(r"\1:***@", text)
-    return _PASSWORD_BY_NAME.sub(r"\1***", text)
-
-
-_PASSWORD_IN_URL = re.compile(r"(//[^/@\s:]*):[^/\s]*@")
-_PASSWORD_BY_NAME = re.compile(
-    r"""((?:password|passwd|passfile|sslpassword|secret|token|api_key)["']?\s*[=:]\s*)(?:"[^"]*"|'[^']*'|[^\s&;,"']+)""",
-    re.IGNORECASE,
-)
-
-
 def can_be_name(text: str) -> bool:
     """Whether a text can be a name: not empty, not too long, and only printable characters."""
     return 0 < len(text) <= MAX_NAME_LENGTH and text.isprintable()
@@ -125,10 +112,11 @@ def fact_lines(facts: Iterable[tuple[str, object]]) -> str:
 
 
 _SECRET_NAMES = r"pass(?:word|file|wd|phrase)?|pwd|sslpassword|oauth_client_secret"
-# user:password@ in a URL; name=value and name='value' in URLs and connection strings.
+# user:password@ in a URL; name=value and name='value' in URLs and connection strings, and name: value.
 _SECRETS = re.compile(
     rf"(?P<user>[a-z][a-z0-9+.-]*:/{{0,2}}[^\s:/@?#]*:)[^\s]*(?=@)"
-    rf"|(?P<name>\b(?:{_SECRET_NAMES})(?:\s*=\s*|%3d))(?:'(?:[^'\\]|\\.)*'|\"[^\"]*\"|[^\s&;,'\"]+)",
+    rf"|(?P<name>\b(?:{_SECRET_NAMES}|secret|token|api_key)[\"']?(?:\s*[=:]\s*|%3d))"
+    r"(?:'(?:[^'\\]|\\.)*'|\"[^\"]*\"|[^\s&;,'\"]+)",
     re.IGNORECASE,
 )
 

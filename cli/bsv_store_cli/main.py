@@ -126,8 +126,14 @@ class _LazyGroup(Group):
     help="Least severe records of the log; without --log-file, it goes to standard error.  [default: info]",
 )
 @click.option("--log-format", type=RowChoice(LOG_FORMATS), help="Format of the log.  [default: text]")
+@click.pass_context
 def cli(
-    store_path: Path | None, debug: bool, log_file: Path | None, log_level: str | None, log_format: str | None
+    context: click.Context,
+    store_path: Path | None,
+    debug: bool,
+    log_file: Path | None,
+    log_level: str | None,
+    log_format: str | None,
 ) -> None:
     """A lab's shared store of the Allen Mouse Brain Connectivity Atlas.
 
