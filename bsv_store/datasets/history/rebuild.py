@@ -103,9 +103,7 @@ def rebuild_version(
         with database.reading() as connection:
             inputs = original_inputs(connection, version, content)
         with temporary_result(files, inputs.recipe, in_store=not check_only) as path:
-            result = compute(
-                files, inputs, progress, path=path, executor=executor, workers=workers, can_leave_out=False
-            )
+            result = compute(files, inputs, progress, path=path, executor=executor, workers=workers)
             checkpoint("rebuild:computed")
             check = compared(version, result, state)
             # The file contains the fingerprint, so the inputs must have the same one.

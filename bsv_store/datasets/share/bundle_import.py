@@ -139,9 +139,7 @@ def _check(
         with database.reading() as connection:
             inputs = inputs_with_files(connection, recorded.recipe, recorded.groups, recorded.members)
         with temporary_result(files, inputs.recipe) as path:
-            result = compute(
-                files, inputs, progress, path=path, executor=executor, workers=workers, can_leave_out=False
-            )
+            result = compute(files, inputs, progress, path=path, executor=executor, workers=workers)
             if result.content_sha256 != bundle.result.content_sha256:
                 raise _not_reproducible(source, bundle, result)
     except (MissingDataError, DamagedInputsError) as error:
