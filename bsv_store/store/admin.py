@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from bsv_store import check
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import pandas as pd
 
     from bsv_store.catalog.database.engine import Database
@@ -30,6 +32,54 @@ class Admin:
         self._files = files
 
     # -- people and time ----------------------------------------------------------------------------------------------
+
+    def claims(self) -> pd.DataFrame:
+        """The downloads that runs have claimed, one row each, by object.
+
+        Other runs wait for a claimed object until it is stored or the claim expires. The claim of a process that has
+        certainly ended is taken over at once.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``object`` (such as ``volume/projection_density/100/158375425``), ``host`` and ``process_id`` of the
+            holder, ``state`` ('alive', 'ended' or 'unknown', see ``bsv_store.vocabulary.OWNER_STATES``),
+            ``claimed_at`` (UTC), and ``expires_in_s``, the seconds until the claim expires unless it is renewed.
+        """
+        import pandas as pd
+
+        from bsv_store.maintenance.claims import list_claims
+
+        names = ("object_key", "host", "process_id", "state", "claimed_at", "expires_in_s")
+        rows = [[getattr(claim, name) for name in names] for claim in list_claims(self._database)]
+        frame = pd.DataFrame(rows, columns=["object", *names[1:]])
+        return frame.astype({"process_id": "Int64", "expires_in_s": "float64"})
+
+    def break_claims(self, keys: Collection[str] | None = None, *, all_ended: bool = False) -> tuple[str, ...]:
+        """Remove claims, so that other runs need not wait for them.
+
+        A run that lost a claim does not store that object, unless it claims it again.
+
+        Parameters
+        ----------
+        keys : collection of str, optional
+            Objects as in `claims`.
+        all_ended : bool
+            Remove the claims of all processes that have certainly ended, instead of named ones.
+
+        Returns
+        -------
+        tuple of str
+            Objects whose claims were removed, sorted.
+
+        Raises
+        ------
+        InputError
+            If one of the objects is not claimed, or neither or both arguments are given. Nothing is removed then.
+        """
+        from bsv_store.maintenance.claims import break_claims
+
+        return tuple(claim.object_key for claim in break_claims(self._database, keys, all_ended=all_ended))
 
     def activity(self, *, limit: int | None = None) -> pd.DataFrame:
         """Who changed the store: one row for each recorded action, most recent first.

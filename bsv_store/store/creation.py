@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 import uuid
 from contextlib import closing
 from datetime import UTC, datetime
@@ -77,10 +76,10 @@ def make_store(path: Path, *, database: str | None = None) -> StoreConfig:
         files.make_folder(path)
         for name in FOLDERS:
             files.make_folder(path / name)
-        config = _chosen_config(path, config)
+        config = _chosen_config(path, files, config)
         checkpoint("init:chosen")
         if config.database == SQLITE:
-            _make_sqlite_catalog(path, config)
+            _make_sqlite_catalog(path, files, config)
         else:
             with closing(Database(normalized_url(config.database))) as server:
                 _fill_catalog(server, config)
@@ -140,15 +139,16 @@ def _owned_by_another(database: Database, owner: str) -> StoreExistsError:
     )
 
 
-def _chosen_config(path: Path, config: StoreConfig) -> StoreConfig:
+def _chosen_config(path: Path, files: StoreFiles, config: StoreConfig) -> StoreConfig:
     """The configuration chosen by the first of several initializations, or by an earlier one that was killed."""
     chosen = path / _INIT_FILE
-    with tempfile.NamedTemporaryFile("w", dir=path / "tmp", suffix=".tmp", encoding="utf-8") as file:
-        file.write(config.to_toml())
-        file.flush()
-        os.fsync(file.fileno())
-        Path(file.name).chmod(config.file_mode)
-        _put_once(chosen, file.name)
+    with files.temporary() as temporary:
+        with temporary.open("x", encoding="utf-8") as file:
+            file.write(config.to_toml())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(config.file_mode)
+        _put_once(chosen, temporary)
     if (path / STORE_FILE).exists():
         # Another process finished between the check and the link; this file is a leftover.
         chosen.unlink(missing_ok=True)
@@ -162,7 +162,7 @@ def _chosen_config(path: Path, config: StoreConfig) -> StoreConfig:
     return first
 
 
-def _put_once(path: Path, made: str) -> None:
+def _put_once(path: Path, made: Path) -> None:
     """Link a complete file to its final name, unless another process has done so."""
     try:
         path.hardlink_to(made)
@@ -178,14 +178,15 @@ def _put_once(path: Path, made: str) -> None:
         raise
 
 
-def _make_sqlite_catalog(path: Path, config: StoreConfig) -> None:
+def _make_sqlite_catalog(path: Path, files: StoreFiles, config: StoreConfig) -> None:
     catalog = path / CATALOG_FILE
     if not catalog.exists():
-        with tempfile.NamedTemporaryFile(dir=path / "tmp", suffix=".tmp") as file:
-            with closing(Database(Path(file.name))) as fresh:
+        with files.temporary() as temporary:
+            temporary.touch()
+            with closing(Database(temporary)) as fresh:
                 _fill_catalog(fresh, config)
-            Path(file.name).chmod(config.file_mode)
-            _put_once(catalog, file.name)
+            temporary.chmod(config.file_mode)
+            _put_once(catalog, temporary)
         sync_folder(path)
     with closing(Database(catalog)) as existing:
         _fill_catalog(existing, config)

@@ -50,6 +50,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
     },
     "Administer": {
         "activity": "Show who changed the store, and when.",
+        "claims": "List the downloads that runs have claimed, or break claims.",
         "db": "Show or upgrade the database schema; grant read access on Postgres.",
     },
     "Learn": {
