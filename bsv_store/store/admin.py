@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from bsv_store import check
+from bsv_store.errors import InputError
+from bsv_store.text import shown
+from bsv_store.vocabulary import ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -13,6 +17,7 @@ if TYPE_CHECKING:
 
     from bsv_store.catalog.database.engine import Database
     from bsv_store.config import StoreConfig
+    from bsv_store.vocabulary import Action
     from bsv_store.volumes.files import StoreFiles
 
 
@@ -81,11 +86,27 @@ class Admin:
 
         return tuple(claim.object_key for claim in break_claims(self._database, keys, all_ended=all_ended))
 
-    def activity(self, *, limit: int | None = None) -> pd.DataFrame:
+    def activity(
+        self,
+        *,
+        user: str | None = None,
+        action: Action | None = None,
+        since: timedelta | None = None,
+        limit: int | None = None,
+    ) -> pd.DataFrame:
         """Who changed the store: one row for each recorded action, most recent first.
+
+        Long runs are recorded when they end, also if they are interrupted, with their counts. Runs that change nothing
+        are not recorded.
 
         Parameters
         ----------
+        user : str, optional
+            Only actions of the user with this login name or database role.
+        action : Action, optional
+            Only actions of this kind, see ``bsv_store.vocabulary.ACTIONS``.
+        since : datetime.timedelta, optional
+            Maximum age of the actions.
         limit : int, optional
             Maximum number of rows to return.
 
@@ -101,7 +122,12 @@ class Admin:
 
         if limit is not None:
             limit = check.whole_number("limit", limit, least=1)
+        if user is not None:
+            user = check.text("user", user, such_as="'miller'")
+        chosen = None if action is None else check.choice("action", action, ACTIONS).name
+        if since is not None and not isinstance(since, timedelta):
+            raise InputError(f"since must be a timedelta, got {shown(since)}", hint="For example timedelta(days=7).")
         with self._database.reading() as connection:
-            records = recorded_activity(connection, limit=limit)
+            records = recorded_activity(connection, user=user, action=chosen, since=since, limit=limit)
         columns = list(ActivityRecord.__dataclass_fields__)
         return pd.DataFrame([[getattr(each, name) for name in columns] for each in records], columns=columns)

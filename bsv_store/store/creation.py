@@ -16,6 +16,7 @@ from pathlib import Path
 from sqlalchemy import Connection, insert, inspect, select
 
 from bsv_store._version import __version__
+from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.database import schema
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import StoreInfo
@@ -82,7 +83,7 @@ def make_store(path: Path, *, database: str | None = None) -> StoreConfig:
             _make_sqlite_catalog(path, files, config)
         else:
             with closing(Database(normalized_url(config.database))) as server:
-                _fill_catalog(server, config)
+                _fill_catalog(server, path, config)
         checkpoint("init:catalog")
         _finish(path)
     except PermissionError as error:
@@ -184,24 +185,24 @@ def _make_sqlite_catalog(path: Path, files: StoreFiles, config: StoreConfig) -> 
         with files.temporary() as temporary:
             temporary.touch()
             with closing(Database(temporary)) as fresh:
-                _fill_catalog(fresh, config)
+                _fill_catalog(fresh, path, config)
             temporary.chmod(config.file_mode)
             _put_once(catalog, temporary)
         sync_folder(path)
     with closing(Database(catalog)) as existing:
-        _fill_catalog(existing, config)
+        _fill_catalog(existing, path, config)
 
 
-def _fill_catalog(database: Database, config: StoreConfig) -> None:
+def _fill_catalog(database: Database, path: Path, config: StoreConfig) -> None:
     with database.reading() as connection:
         fresh = schema.current_revision(connection) is None
     if fresh:
         schema.upgrade(database)
     with database.writing() as connection:
-        _claim_catalog(connection, config, database)
+        _claim_catalog(connection, path, config, database)
 
 
-def _claim_catalog(connection: Connection, config: StoreConfig, database: Database) -> None:
+def _claim_catalog(connection: Connection, path: Path, config: StoreConfig, database: Database) -> None:
     if not database.is_sqlite:
         connection.exec_driver_sql("LOCK TABLE store_info")
     owner = connection.execute(select(StoreInfo.store_id)).scalar()
@@ -215,6 +216,7 @@ def _claim_catalog(connection: Connection, config: StoreConfig, database: Databa
                 created_with=__version__,
             )
         )
+        record_activity(connection, "created", str(path), {"database": "SQLite" if database.is_sqlite else "Postgres"})
     elif owner != config.store_id:
         raise _owned_by_another(database, owner)
 

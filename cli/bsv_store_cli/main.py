@@ -6,7 +6,7 @@ import errno
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from bsv_store.errors import BsvStoreError, BsvStoreWarning
 from bsv_store_cli.help import Group
 from bsv_store_cli.output.formats import discard_output
 from bsv_store_cli.output.messages import complain, note
+from bsv_store_cli.signals import Signals
 
 # Name of each command, which is also its module under bsv_store_cli.commands, and its line of help, by section of the
 # help. They are listed here so that `--help` does not import the commands.
@@ -108,8 +109,10 @@ def main() -> None:
         # Characters that the terminal cannot show become escapes.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    with _warnings_as_notes():
-        sys.exit(_run())
+    signals = Signals()
+    with _warnings_as_notes(), signals.handled():
+        code = _run(signals)
+    sys.exit(code)
 
 
 @contextmanager
@@ -131,7 +134,7 @@ def _warnings_as_notes() -> Iterator[None]:
         yield
 
 
-def _run() -> int:
+def _run(signals: Signals) -> int:
     try:
         # Without standalone mode, click returns the exit code of `Context.exit`, or the return value of the command.
         code = cli.main(prog_name="bsv-store", standalone_mode=False)
@@ -140,8 +143,11 @@ def _run() -> int:
         _explain_usage(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        note("Interrupted. Finished work is stored, and the next run continues from there.")
-        return _INTERRUPTED
+        # The terminal may be closed.
+        with suppress(OSError):
+            what = "Interrupted" if signals.exit_code == _INTERRUPTED else "Terminated"
+            note(f"{what}. Finished work is stored, and the next run continues from there.")
+        return signals.exit_code
     except BsvStoreError as error:
         _trace()
         complain(error.message, error.hint)

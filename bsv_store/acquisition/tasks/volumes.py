@@ -55,7 +55,8 @@ class VolumeTask(Task[VolumeFile]):
         refresh: bool,
         damaged: Iterable[VolumeFile] = (),
     ) -> None:
-        self.what = f"{kind} at {spacing_um} um"
+        self.what = self.subject = f"{kind} at {spacing_um} um"
+        self.action = "fetched"
         self.host = client.host
         self.connections = client.connections
         # A thread needs 100 MB of memory for a large volume.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bsv_store.catalog.activity import current_user
+from bsv_store.catalog.activity import current_user, record_activity
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.compute import DamagedInputsError, compute, temporary_result
 from bsv_store.datasets.history.checks import FileState, NewCheck
@@ -183,6 +183,9 @@ def _record(database: Database, version: DatasetVersion, check: NewCheck, checke
     try:
         with database.writing() as connection:
             is_there = add_check(connection, version, check, checked_by=checked_by)
+            if is_there:
+                details = {"result": check.outcome, "file": check.file_state}
+                record_activity(connection, "verified", version.ref, details)
     except ReadOnlyStoreError:
         # Verifying a version does not require write access.
         return False
@@ -200,6 +203,7 @@ def _restore(database: Database, files: StoreFiles, version: DatasetVersion, res
     with database.writing() as connection:
         if not replace_file(connection, version, result, path):
             raise StoreError(f"{version.ref} was deleted or restored by another process")
+        record_activity(connection, "repaired", version.ref, {"replaced": "the result file"})
         checkpoint("rebuild:recorded")
     if path != version.relative_path:
         files.trash(version.relative_path)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from bsv_store.averaging.inputs import ALGORITHM_VERSION
-from bsv_store.catalog.activity import current_user
+from bsv_store.catalog.activity import current_user, record_activity
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
 from bsv_store.check import path as checked_path
@@ -111,7 +111,8 @@ def _trusted(database: Database, files: StoreFiles, version: DatasetVersion) -> 
     """The version, marked as trusted if it was imported."""
     with database.writing() as connection:
         identifier = version_id(connection, DatasetRef(version.name, number=version.number))
-        set_trusted(connection, identifier, trusted_by=current_user())
+        if set_trusted(connection, identifier, trusted_by=current_user()):
+            record_activity(connection, "trusted", version.ref)
         return read_version(database, connection, files, identifier)
 
 

@@ -45,6 +45,8 @@ def list_(output_format: str) -> None:
     """
     with opened_store() as store:
         frame = store.admin.claims()
+    if frame.empty:
+        note("No objects are claimed.")
     print_rows(frame_rows(frame), output_format, columns=tuple(frame.columns), table=_TABLE)
 
 
