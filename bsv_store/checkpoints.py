@@ -1,7 +1,8 @@
 """Named points at which a test can kill the process, to prove that the next run recovers.
 
 A checkpoint does nothing unless the environment variable ``BSV_STORE_KILL_AT`` names it. Then the process is ended by
-SIGKILL, similar to a power failure. ``name@3`` kills the process the third time the checkpoint is reached.
+SIGKILL, similar to a power failure. ``name@3`` kills the process the third time the checkpoint is reached. The variable
+``BSV_STORE_KILL_WITH`` names another signal, such as SIGTERM.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import signal
 
 _VARIABLE = "BSV_STORE_KILL_AT"
+_SIGNAL_VARIABLE = "BSV_STORE_KILL_WITH"
 _reached: dict[str, int] = {}
 
 
@@ -23,4 +25,4 @@ def checkpoint(name: str) -> None:
         return
     _reached[name] = _reached.get(name, 0) + 1
     if _reached[name] == int(count or 1):
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.Signals[os.environ.get(_SIGNAL_VARIABLE, "SIGKILL")])

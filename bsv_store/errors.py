@@ -283,6 +283,20 @@ class MissingUnionizesWarning(LeftOutWarning):
     """Experiments were left out of a result because their unionize tables are not in the store."""
 
 
+class DamagedVolumeWarning(BsvStoreWarning):
+    """Damaged volumes were fetched again.
+
+    Parameters
+    ----------
+    experiment_ids : collection of int
+        Ids of the experiments; stored as an ascending tuple.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, experiment_ids: Collection[int] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.experiment_ids = tuple(sorted(experiment_ids))
+
+
 class UnknownHemisphereWarning(LeftOutWarning):
     """Experiments were left out of ipsilateral or contralateral values because their injected hemisphere is unknown."""
 

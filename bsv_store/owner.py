@@ -14,7 +14,11 @@ import socket
 from functools import lru_cache
 from pathlib import Path
 
+from bsv_store.vocabulary import OwnerState
+
 _PROC = Path("/proc")
+# Fields of /proc/PID/stat after the name of the program.
+_STATE, _THREADS, _START = 0, 17, 19
 _OWNER = re.compile(r"(?P<place>[0-9a-f]{16})-(?P<pid>\d+)-(?P<start>\d+)")
 
 
@@ -32,17 +36,32 @@ def _owner(pid: int) -> str:
     return f"{_place()}-{pid}-{_start_time(pid) or 0}"
 
 
-def has_ended(owner: str) -> bool:
-    """Whether the process with this identity is certain to have ended.
+def owner_state(owner: str) -> OwnerState:
+    """The state of the process with this identity.
 
-    False if it runs, or ran on another host, in another PID namespace or before the last boot, where its state cannot
-    be known from here.
+    'unknown' if it ran on another host, in another PID namespace or before the last boot, or if the system does not
+    tell.
     """
     found = _OWNER.fullmatch(owner)
     if found is None or found["place"] != _place() or not _can_check():
-        return False
-    started = _start_time(int(found["pid"]))
-    return started is None or started != int(found["start"])
+        return "unknown"
+    pid, start = int(found["pid"]), int(found["start"])
+    started = _start_time(pid)
+    if started is not None:
+        return "alive" if started == start else "ended"
+    # Where /proc hides the processes of other users, a signal tells whether there is one.
+    return "unknown" if _is_hidden(pid) else "ended"
+
+
+def has_ended(owner: str) -> bool:
+    """Whether the process with this identity is certain to have ended."""
+    return owner_state(owner) == "ended"
+
+
+def process_id(owner: str) -> int | None:
+    """The process id in an identity; None if it is not one."""
+    found = _OWNER.fullmatch(owner)
+    return None if found is None else int(found["pid"])
 
 
 def _can_check() -> bool:
@@ -50,23 +69,40 @@ def _can_check() -> bool:
 
 
 def _place() -> str:
-    parts = [socket.gethostname(), _text(_PROC / "sys/kernel/random/boot_id"), _namespace()]
+    # Start times depend on the time namespace.
+    parts = [socket.gethostname(), _text(_PROC / "sys/kernel/random/boot_id"), _namespace("pid"), _namespace("time")]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def _namespace() -> str:
+def _namespace(kind: str) -> str:
     try:
-        return str((_PROC / "self/ns/pid").readlink())
+        return str((_PROC / "self/ns" / kind).readlink())
     except OSError:
         return ""
 
 
 def _start_time(pid: int) -> int | None:
-    """Start time of a process in clock ticks after boot; None if there is no such process, or it cannot be known."""
+    """Start time of a process in clock ticks after boot; None if it has ended, or it cannot be known."""
     text = _text(_PROC / str(pid) / "stat")
     # The name of the program, in parentheses, may contain spaces.
     fields = text.rpartition(")")[2].split()
-    return int(fields[19]) if len(fields) > 19 else None
+    if len(fields) <= _START:
+        return None
+    # A process that its parent has not waited for is still listed. While other threads run, it has not ended.
+    is_zombie = fields[_STATE] in ("Z", "X") and int(fields[_THREADS]) <= 1
+    return None if is_zombie else int(fields[_START])
+
+
+def _is_hidden(pid: int) -> bool:
+    if _text(_PROC / str(pid) / "stat"):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _text(path: Path) -> str:

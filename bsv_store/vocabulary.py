@@ -1199,9 +1199,19 @@ DOCTOR_CHECKS: Mapping[str, DoctorCheckRow] = _rows(
 
 # -- acquisition ------------------------------------------------------------------------------------------------------
 
+OwnerState = Literal["alive", "ended", "unknown"]
 CacheLayout = Literal["bsv", "allensdk"]
 AnnotationOutcome = Literal["fetched", "recovered", "checked", "present", "added", "replaced"]
 AnnotationOrigin = Literal["allen", "like_allen", "other", "unchecked"]
+
+OWNER_STATES: Mapping[str, WordRow[OwnerState]] = _rows(
+    OwnerState,
+    [
+        WordRow("alive", "the process runs"),
+        WordRow("ended", "the process has certainly ended: its claims are taken over at once"),
+        WordRow("unknown", "the process cannot be seen from here: its claims expire"),
+    ],
+)
 
 CACHE_LAYOUTS: Mapping[str, WordRow[CacheLayout]] = _rows(
     CacheLayout,

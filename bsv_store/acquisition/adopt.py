@@ -18,6 +18,8 @@ from sqlalchemy import select
 from bsv_store.acquisition.annotation import ingest_annotation_file
 from bsv_store.acquisition.ingest_files import file_bytes, storable
 from bsv_store.acquisition.presence import check_known, has_complete_file
+from bsv_store.acquisition.work.activity import recorded_run
+from bsv_store.catalog.activity import Details
 from bsv_store.catalog.database.bulk import refresh_statistics_after
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import SourceSnapshot, UnionizeCoverage
@@ -196,6 +198,8 @@ class _Adoption:
     present: int = 0
     size_bytes: int = 0
     written: int = 0
+    lists: int = 0
+    derived: int = 0
     replaced: list[SkippedFile] = field(default_factory=list)
     # For each experiment, a file that was refused as not plausible.
     doubted: dict[int, Path] = field(default_factory=dict)
@@ -210,17 +214,8 @@ class _Adoption:
         lists = [path for path in (scan.structures, scan.experiments) if path is not None]
         files = len(lists) + len(scan.annotations) + len(scan.unionizes) + len(scan.volumes)
         self.progress.start(files, f"adopting {scan.folder.name}")
-        try:
-            structures = self._try_list(scan.structures, self._adopt_structures)
-            experiments = self._try_list(scan.experiments, self._adopt_experiments)
-            for annotation in scan.annotations:
-                self._try(annotation.path, partial(self._adopt_annotation, annotation))
-            for file in scan.unionizes:
-                self._try(file.path, partial(self._adopt_unionizes, file))
-            for file in sorted(scan.volumes, key=_by_evidence):
-                self._try(file.path, partial(self._adopt_volume, file))
-        finally:
-            self.progress.finish()
+        with recorded_run(self.database, "adopted", storable(scan.folder.name), self._counts):
+            structures, experiments = self._adopt_all()
         lists_written = sum(report.written for report in (structures, experiments) if report is not None)
         refresh_statistics_after(self.database, self.written + lists_written)
         return AdoptReport(
@@ -239,6 +234,35 @@ class _Adoption:
             remarks=tuple(self.remarks),
         )
 
+    def _adopt_all(self) -> tuple[IngestReport | None, IngestReport | None]:
+        scan = self.scan
+        try:
+            structures = self._try_list(scan.structures, self._adopt_structures)
+            experiments = self._try_list(scan.experiments, self._adopt_experiments)
+            for annotation in scan.annotations:
+                self._try(annotation.path, partial(self._adopt_annotation, annotation))
+            for file in scan.unionizes:
+                self._try(file.path, partial(self._adopt_unionizes, file))
+            for file in sorted(scan.volumes, key=_by_evidence):
+                self._try(file.path, partial(self._adopt_volume, file))
+        finally:
+            self.progress.finish()
+        return structures, experiments
+
+    def _counts(self) -> Details | None:
+        """What was adopted, for the record of the activity; None if nothing was."""
+        counts = {
+            "lists": self.lists,
+            "unionize tables": self.unionizes,
+            "volumes": self.volumes,
+            "annotations": self.annotations,
+            "derived annotations": self.derived,
+        }
+        if not any(counts.values()):
+            return None
+        counts["refused"] = len(self.refused)
+        return {name: count for name, count in counts.items() if count}
+
     def _try_list(self, path: Path | None, adopt: Callable[[Path], IngestReport]) -> IngestReport | None:
         return None if path is None else self._try(path, partial(adopt, path))
 
@@ -255,22 +279,26 @@ class _Adoption:
 
     def _adopt_structures(self, path: Path) -> IngestReport:
         ontology = read_structures(file_bytes(path), what=str(path))
-        return ingest_structures(
+        report = ingest_structures(
             self.database,
             ontology,
             source=self._source(path),
             kind="file",
             allow_shrinking=self.allow_shrinking,
         )
+        self.lists += report.snapshot_id is not None
+        return report
 
     def _adopt_experiments(self, path: Path) -> IngestReport:
         # The date of the list is unknown, because copying a cache changes the times of its files.
         for manifest in sorted(path.parent.glob("*manifest.json")):
             refuse_old_cache(file_bytes(manifest), what=str(manifest))
         experiments = read_experiments(file_bytes(path), what=str(path))
-        return ingest_experiments(
+        report = ingest_experiments(
             self.database, experiments, source=self._source(path), allow_shrinking=self.allow_shrinking
         )
+        self.lists += report.snapshot_id is not None
+        return report
 
     def _adopt_unionizes(self, file: CacheFile) -> None:
         check_known(self.database, [file.experiment_id])
@@ -345,8 +373,14 @@ class _Adoption:
 
     def _adopt_annotation(self, file: CachedAnnotation) -> None:
         report = ingest_annotation_file(
-            self.database, self.files, file.path, source=self._source(file.path), spacing_um=file.spacing_um
+            self.database,
+            self.files,
+            file.path,
+            source=self._source(file.path),
+            spacing_um=file.spacing_um,
+            action=None,
         )
+        self.derived += len(report.derived_um)
         if report.outcome == "present":
             self.present += 1
             return

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TypeGuard
 
 from bsv_store.acquisition.presence import has_complete_file
-from bsv_store.acquisition.tasks.annotation import AnnotationTask, check_annotation
+from bsv_store.acquisition.tasks.annotation import AnnotationTask, annotation_subject, check_annotation
 from bsv_store.acquisition.work.sharing import SharedWork
+from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.annotations import (
     all_annotations,
     derivation_source,
@@ -31,6 +32,7 @@ from bsv_store.vocabulary import (
     ANNOTATION_ORIGINS,
     ANNOTATION_OUTCOMES,
     SPACINGS_UM,
+    Action,
     AnnotationOrigin,
     AnnotationOutcome,
 )
@@ -141,7 +143,7 @@ def sync_annotation(
     with database.reading() as connection:
         known_ids = known_structure_ids(connection)
         before = find_annotation(connection, spacing_um)
-    task = AnnotationTask(database, files, client, known_ids, refresh=refresh)
+    task = AnnotationTask(database, files, client, grid.spacing_um, known_ids, refresh=refresh)
     work = SharedWork(database, task, workers=1, progress=progress)
     outcome = work.run([grid.spacing_um])
     if task.error is not None:
@@ -156,7 +158,7 @@ def sync_annotation(
     if outcome.stored:
         is_same = before is not None and before.path == stored.path
         how = ("checked" if is_same else "recovered") if task.recovered else "fetched"
-    derived = derive_annotations(database, files)
+    derived = derive_annotations(database, files, action="synced")
     return _report(
         stored,
         how,
@@ -175,6 +177,7 @@ def ingest_annotation_file(
     source: str | None = None,
     spacing_um: int | None = None,
     replace: bool = False,
+    action: Action | None = "ingested",
 ) -> AnnotationReport:
     """Store the annotation from an NRRD file; missing coarser annotations are derived from it.
 
@@ -187,6 +190,8 @@ def ingest_annotation_file(
         Required spacing. By default any.
     replace : bool
         Replace an annotation of the same spacing that differs.
+    action : Action, optional
+        Recorded as the activity of this user, if anything changes.
 
     Raises
     ------
@@ -206,7 +211,7 @@ def ingest_annotation_file(
     with database.reading() as connection:
         stored = find_annotation(connection, annotation.grid.spacing_um)
     if _is_same(stored, annotation, checked.origin) and has_complete_file(files, stored):
-        return _report(stored, "present", derived=derive_annotations(database, files))
+        return _report(stored, "present", derived=derive_annotations(database, files, action=action))
     _refuse_another(path, stored, annotation, checked.origin, replace=replace)
     file = publish_annotation(files, annotation, source=path.name if source is None else source, origin=checked.origin)
     checkpoint("annotation:published")
@@ -216,17 +221,19 @@ def ingest_annotation_file(
         stored = find_annotation(connection, annotation.grid.spacing_um)
         _refuse_another(path, stored, annotation, checked.origin, replace=replace)
         replaced = record_annotation(connection, file)
+        if action is not None:
+            record_activity(connection, action, annotation_subject(file.grid.spacing_um), {"source": file.source})
     differs = stored is not None and stored.array_sha256 != annotation.array_sha256
     checkpoint("annotation:committed")
     if replaced is not None:
         files.trash(replaced)
-    derived = derive_annotations(database, files)
+    derived = derive_annotations(database, files, action=action)
     return _report(file, "replaced" if differs else "added", remarks=checked.remarks, derived=derived)
 
 
 @long_run()
 def derive_annotations(
-    database: Database, files: StoreFiles, *, on_plane: Callable[[], None] = do_nothing
+    database: Database, files: StoreFiles, *, action: Action | None = None, on_plane: Callable[[], None] = do_nothing
 ) -> tuple[AnnotationFile, ...]:
     """Derive the missing annotations at coarser spacings from the finer ones in the store.
 
@@ -235,6 +242,8 @@ def derive_annotations(
 
     Parameters
     ----------
+    action : Action, optional
+        Recorded as the activity of this user, for each annotation.
     on_plane : callable
         Called before each plane; may raise to stop the work.
 
@@ -250,12 +259,12 @@ def derive_annotations(
     NoSpaceError, ReadOnlyStoreError, StoreError, BusyError
         If the store fails.
     """
-    derived = (_derive(database, files, spacing_um, on_plane) for spacing_um in sorted(SPACINGS_UM))
+    derived = (_derive(database, files, spacing_um, action, on_plane) for spacing_um in sorted(SPACINGS_UM))
     return tuple(file for file in derived if file is not None)
 
 
 def _derive(
-    database: Database, files: StoreFiles, spacing_um: int, on_plane: Callable[[], None]
+    database: Database, files: StoreFiles, spacing_um: int, action: Action | None, on_plane: Callable[[], None]
 ) -> AnnotationFile | None:
     source = _source_to_derive_from(database, files, spacing_um)
     if source is None:
@@ -279,6 +288,9 @@ def _derive(
         # Meanwhile, another process may have stored one from a file.
         is_wanted = derivation_source(all_annotations(connection), spacing_um) == source
         replaced = record_annotation(connection, file) if is_wanted else file.path
+        if is_wanted and action is not None:
+            details = {"derived from": f"{source.grid.spacing_um} um"}
+            record_activity(connection, action, annotation_subject(spacing_um), details)
     if replaced is not None:
         files.trash(replaced)
     return file if is_wanted else None

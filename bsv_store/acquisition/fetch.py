@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from bsv_store.acquisition.presence import check_complete, check_known, present_volumes
@@ -12,12 +12,14 @@ from bsv_store.acquisition.work.outcome import Failure, failures_text, reasons
 from bsv_store.acquisition.work.sharing import SharedWork
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.sqlite import long_run
+from bsv_store.errors import DamagedFileError
 from bsv_store.progress import Progress
 from bsv_store.sources.allen import AllenClient
-from bsv_store.text import size_text
+from bsv_store.text import listed_ids, number_of, size_text
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.library import VolumeFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class FetchReport:
         Experiments for which no request was sent, because the run stopped early.
     stopped : str or None
         Reason why the run stopped early, such as an unreachable server; None if it did not.
+    replaced : tuple of int
+        Experiments, included in those fetched or recovered, whose stored file was missing, truncated or changed.
     downloaded_bytes : int
     """
 
@@ -51,6 +55,7 @@ class FetchReport:
     downloaded_bytes: int
     not_attempted: tuple[int, ...] = ()
     stopped: str | None = None
+    replaced: tuple[int, ...] = ()
 
     @property
     def what(self) -> str:
@@ -69,7 +74,14 @@ class FetchReport:
             f"{self.what}: {len(self.fetched)} fetched ({size_text(self.downloaded_bytes)}), "
             f"{len(self.present)} already present{recovered}, "
             f"{failures_text(self.failed, self.not_attempted, self.stopped)}."
+            f"{f' {replaced_text(self.replaced)}.' if self.replaced else ''}"
         )
+
+
+def replaced_text(experiment_ids: Collection[int]) -> str:
+    """A sentence about damaged volumes that were fetched again, without the period."""
+    verb = "was" if len(experiment_ids) == 1 else "were"
+    return f"{number_of(len(experiment_ids), 'damaged volume')} {verb} fetched again: {listed_ids(experiment_ids)}"
 
 
 @long_run()
@@ -83,6 +95,7 @@ def fetch_volumes(
     spacing_um: int = 100,
     refresh: bool = False,
     workers: int = 4,
+    damaged: Iterable[VolumeFile] = (),
     stop_at_failure: bool = False,
     progress: Progress | None = None,
 ) -> FetchReport:
@@ -108,6 +121,8 @@ def fetch_volumes(
         Number of simultaneous downloads. At most as many as the client opens connections, and fewer if other runs on
         the store use them. At 25 and 10 um each needs some 100 MB of memory, and disk space under the store's ``tmp/``
         for the download and four bytes per voxel.
+    damaged : iterable of VolumeFile
+        Recorded volumes whose file is known to be damaged, from `damaged_volumes`; they are fetched again.
     stop_at_failure : bool
         Start no further downloads after the first failure.
     progress : Progress, optional
@@ -118,6 +133,8 @@ def fetch_volumes(
         If the catalog does not have one of the experiments. Nothing is downloaded then.
     MissingDataError
         If volumes are missing and ``client`` is None.
+    DamagedFileError
+        If ``damaged`` is not empty and ``client`` is None.
     NoSpaceError, ReadOnlyStoreError, StoreError, BusyError
         If the store fails. Volumes stored before that remain.
     """
@@ -127,9 +144,15 @@ def fetch_volumes(
     check_known(database, ids)
     if client is None:
         present = present_volumes(database, files, ids, kind=kind, spacing_um=spacing_um)
+        if unusable := sorted(file.experiment_id for file in damaged if file.experiment_id in present):
+            raise DamagedFileError(
+                f"{number_of(len(unusable), 'stored volume')} ({kind} at {spacing_um} um) differ from what was stored, "
+                f"and cannot be fetched again offline: {listed_ids(unusable)}",
+                hint="Run the command again without offline mode.",
+            )
         check_complete(f"{kind} at {spacing_um} um", [i for i in ids if i not in present])
         return FetchReport(kind, spacing_um, (), (), tuple(ids), (), 0)
-    task = VolumeTask(database, files, client, kind, spacing_um, refresh=refresh)
+    task = VolumeTask(database, files, client, kind, spacing_um, refresh=refresh, damaged=damaged)
     work = SharedWork(database, task, workers=workers, stop_at_failure=stop_at_failure, progress=progress)
     outcome = work.run(ids)
     recovered = tuple(i for i in outcome.stored if i in task.recovered)
@@ -144,4 +167,5 @@ def fetch_volumes(
         work.control.size_bytes,
         outcome.not_attempted,
         outcome.stopped,
+        tuple(i for i in outcome.stored if i in task.lost),
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterable
 
 from bsv_store.acquisition.clients import CONNECTIONS, client_unless
-from bsv_store.acquisition.fetch import FetchReport, fetch_volumes
+from bsv_store.acquisition.fetch import FetchReport, fetch_volumes, replaced_text
 from bsv_store.acquisition.plan import FillPlan, Plan, plan_unionizes, plan_volumes
 from bsv_store.acquisition.sync import UnionizeSyncReport, sync_unionizes
 from bsv_store.catalog.database.engine import Database
+from bsv_store.errors import DamagedVolumeWarning
 from bsv_store.progress import Progress
 from bsv_store.text import number_of
 from bsv_store.vocabulary import VolumeKind
@@ -23,8 +25,10 @@ def plan_fill(
     unionizes: bool = False,
     volumes: Iterable[tuple[VolumeKind, int]] = (),
     refresh: bool = False,
+    verify: bool = False,
     workers: int = 4,
     limit: int | None = None,
+    progress: Progress | None = None,
 ) -> FillPlan:
     """Plan the download of unionize tables and volumes. Nothing is written, and no connection is opened.
 
@@ -38,23 +42,35 @@ def plan_fill(
         Kind and spacing in um of the volumes to download.
     refresh : bool
         Also download what the store has.
+    verify : bool
+        Also download volumes whose stored file has changed; all stored files are read and hashed.
     workers : int
         Number of simultaneous downloads.
     limit : int, optional
         Maximum number of missing experiments of each part; the others are left for a later run.
+    progress : Progress, optional
+        Of the hashing.
 
     Raises
     ------
     UnknownExperimentError
         If the catalog does not have one of the experiments.
     InputError
-        If the spacing is not valid.
+        If the spacing is not valid, or ``verify`` is combined with ``refresh``.
     """
     parts = [plan_unionizes(database, files, experiment_ids, refresh=refresh)] if unionizes else []
     for kind, spacing_um in volumes:
         parts.append(
             plan_volumes(
-                database, files, experiment_ids, kind=kind, spacing_um=spacing_um, refresh=refresh, workers=workers
+                database,
+                files,
+                experiment_ids,
+                kind=kind,
+                spacing_um=spacing_um,
+                refresh=refresh,
+                verify=verify,
+                workers=workers,
+                progress=progress,
             )
         )
     return FillPlan(tuple(part if limit is None else part.first(limit) for part in parts))
@@ -118,11 +134,55 @@ def fill(
                     spacing_um=part.spacing_um,
                     refresh=part.refresh,
                     workers=part.workers,
+                    damaged=part.damaged,
                     stop_at_failure=stop_at_failure,
                     progress=progress,
                 )
                 reports.append(fetched)
     return tuple(reports)
+
+
+def fetch_damaged(
+    database: Database,
+    files: StoreFiles,
+    experiment_ids: Collection[int],
+    *,
+    kinds: Iterable[VolumeKind],
+    spacing_um: int,
+    api_url: str | None = None,
+    progress: Progress | None = None,
+) -> dict[int, str]:
+    """Verify the volumes of some experiments, and fetch those with a damaged file again.
+
+    Those fetched are named in a `DamagedVolumeWarning`.
+
+    Parameters
+    ----------
+    kinds : iterable of VolumeKind
+    api_url : str, optional
+        By default the variable ``BSV_STORE_API_URL``, else Allen's address.
+    progress : Progress, optional
+
+    Returns
+    -------
+    dict of int to str
+        Experiments whose volume is still damaged, with the reasons.
+
+    Raises
+    ------
+    NoSpaceError, ReadOnlyStoreError, StoreError, BusyError
+        If the store fails. Volumes stored before that remain.
+    """
+    volumes = [(kind, spacing_um) for kind in kinds]
+    plan = plan_fill(database, files, experiment_ids, volumes=volumes, verify=True, progress=progress)
+    reasons: dict[int, str] = {}
+    replaced: set[int] = set()
+    for report in fill(database, files, plan, api_url=api_url, progress=progress):
+        reasons |= report.reasons
+        replaced.update(report.replaced if isinstance(report, FetchReport) else ())
+    if replaced:
+        warnings.warn(DamagedVolumeWarning(replaced_text(replaced), experiment_ids=replaced), stacklevel=2)
+    return reasons
 
 
 def _not_attempted(part: Plan, reason: str) -> UnionizeSyncReport | FetchReport:

@@ -38,6 +38,7 @@ def ingest_structure_file(
         kind=kind,
         upstream_date=day,
         allow_shrinking=allow_shrinking,
+        action="ingested",
     )
     return _with_statistics(database, report)
 
@@ -51,7 +52,12 @@ def ingest_experiment_file(
     day = date_in_name(file.name) if upstream_date is None else past_day("upstream_date", upstream_date)
     experiments = read_experiments(file_bytes(file), what=shown_path(file), upstream_date=day)
     report = ingest_experiments(
-        database, experiments, source=storable(file.name), allow_shrinking=allow_shrinking, may_be_part=True
+        database,
+        experiments,
+        source=storable(file.name),
+        allow_shrinking=allow_shrinking,
+        may_be_part=True,
+        action="ingested",
     )
     return _with_statistics(database, report)
 
@@ -70,6 +76,7 @@ def ingest_unionize_file(
         kind="file",
         upstream_date=day,
         replace=boolean("replace", replace),
+        action="ingested",
     )
     return _with_statistics(database, report)
 

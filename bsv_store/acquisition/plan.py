@@ -12,17 +12,24 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Select, func, select
 
-from bsv_store.acquisition.presence import check_known, experiments_with_unionizes, present_volumes
+from bsv_store.acquisition.presence import (
+    check_known,
+    damaged_volumes,
+    experiments_with_unionizes,
+    present_volumes,
+)
 from bsv_store.acquisition.tasks.unionizes import UNIONIZE_BATCH
 from bsv_store.acquisition.work.connections import checked_workers
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import SourceSnapshot, StoredVolume
-from bsv_store.check import whole_number, without
+from bsv_store.check import boolean, whole_number, without
 from bsv_store.errors import NoSpaceError
+from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.text import duration_text, number_of, size_text
 from bsv_store.vocabulary import VOLUME_KINDS, VolumeKind
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.library import VolumeFile
 
 # Of the typical sizes in the vocabulary.
 _TYPICAL_SPACING_UM = 100
@@ -71,6 +78,8 @@ class Plan:
         Whether everything is downloaded again.
     postponed : int
         Number of missing experiments that `first` has left for a later run.
+    damaged : tuple of VolumeFile
+        Recorded volumes of missing experiments, whose files are missing, truncated or changed.
     """
 
     what: str
@@ -87,6 +96,7 @@ class Plan:
     spacing_um: int | None = None
     refresh: bool = False
     postponed: int = 0
+    damaged: tuple[VolumeFile, ...] = ()
 
     @property
     def experiment_ids(self) -> tuple[int, ...]:
@@ -117,9 +127,11 @@ class Plan:
         if count >= len(self.missing):
             return self
         share = count / len(self.missing)
+        missing = self.missing[:count]
         return replace(
             self,
-            missing=self.missing[:count],
+            missing=missing,
+            damaged=tuple(file for file in self.damaged if file.experiment_id in missing),
             postponed=self.postponed + len(self.missing) - count,
             requests=math.ceil(self.requests * share),
             download_bytes=round(self.download_bytes * share),
@@ -131,7 +143,8 @@ class Plan:
         """The plan in one sentence."""
         if not self.missing:
             return f"{self.what}: all {len(self.present)} present."
-        return f"{self.what}: {len(self.present)} present, {len(self.missing)} missing; {_cost_text(self)}."
+        damaged = f" ({len(self.damaged)} of them damaged)" if self.damaged else ""
+        return f"{self.what}: {len(self.present)} present, {len(self.missing)} missing{damaged}; {_cost_text(self)}."
 
     def require_disk_space(self) -> None:
         """See ``FillPlan.require_disk_space``."""
@@ -218,23 +231,32 @@ def plan_volumes(
     kind: VolumeKind = "projection_density",
     spacing_um: int = 100,
     refresh: bool = False,
+    verify: bool = False,
     workers: int = 4,
+    progress: Progress | None = None,
 ) -> Plan:
     """Plan `bsv_store.acquisition.fetch.fetch_volumes`. Nothing is written, and no connection is opened.
 
     Parameters
     ----------
+    verify : bool
+        Read and hash the stored files; those that have changed count as missing. Otherwise only missing files and those
+        of another size do.
     workers : int
         Number of simultaneous downloads: at 25 and 10 um each needs disk space for temporary files.
+    progress : Progress, optional
+        Of the hashing.
 
     Raises
     ------
     UnknownExperimentError
         If the catalog does not have one of the experiments.
     InputError
-        If the spacing is not valid.
+        If the spacing is not valid, or ``verify`` is combined with ``refresh``.
     """
     workers = checked_workers(workers)
+    if boolean("verify", verify):
+        without("verify", "refresh, which downloads everything again", refresh)
     ids = list(dict.fromkeys(experiment_ids))
     grid = Grid(spacing_um)
     check_known(database, ids)
@@ -244,7 +266,21 @@ def plan_volumes(
         query = select(StoredVolume.fetched_at).where(StoredVolume.source.like("http%"))
         seconds = _seconds_each(_arrivals(connection, query.where(*of_kind)))
         others = [] if seconds is not None else _rates(connection)
-    present = set() if refresh else present_volumes(database, files, ids, kind=kind, spacing_um=spacing_um)
+    present: set[int] = set()
+    damaged: tuple[VolumeFile, ...] = ()
+    if not refresh:
+        damaged = damaged_volumes(
+            database,
+            files,
+            ids,
+            kind=kind,
+            spacing_um=spacing_um,
+            verify=verify,
+            workers=workers,
+            progress=progress or NO_PROGRESS,
+        )
+        present = present_volumes(database, files, ids, kind=kind, spacing_um=spacing_um)
+        present -= {file.experiment_id for file in damaged}
     scale = grid.size / Grid(_TYPICAL_SPACING_UM).size
     row = VOLUME_KINDS[kind]
     download, stored = row.download_bytes * scale, row.stored_bytes * scale
@@ -255,7 +291,15 @@ def plan_volumes(
         seconds = download / max(others)
     plan = _plan(f"{kind} at {spacing_um} um", ids, present, files, 1, (download, stored), seconds)
     scratch = round(download) + _VOXEL_BYTES * grid.size if grid.is_large else 0
-    return replace(plan, workers=workers, scratch_bytes_each=scratch, kind=kind, spacing_um=spacing_um, refresh=refresh)
+    return replace(
+        plan,
+        workers=workers,
+        scratch_bytes_each=scratch,
+        kind=kind,
+        spacing_um=spacing_um,
+        refresh=refresh,
+        damaged=damaged,
+    )
 
 
 def plan_unionizes(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
 
 from sqlalchemy import Connection, func, select
 
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, UnionizeCoverage
-from bsv_store.catalog.volumes import recorded_sizes
-from bsv_store.errors import MissingDataError, UnknownExperimentError
+from bsv_store.catalog.volumes import find_volumes, recorded_sizes
+from bsv_store.errors import DamagedFileError, MissingDataError, UnknownExperimentError
+from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.text import listed_ids, number_of
 from bsv_store.vocabulary import UNIONIZE_PARTS, VolumeKind
 from bsv_store.volumes.annotation import AnnotationFile
@@ -54,6 +57,75 @@ def present_volumes(
     with database.reading() as connection:
         found = recorded_sizes(connection, sorted(experiment_ids), kind=kind, spacing_um=spacing_um)
     return {i for i, (path, size_bytes) in found.items() if _has_size(files, path, size_bytes)}
+
+
+def damaged_volumes(
+    database: Database,
+    files: StoreFiles,
+    experiment_ids: Collection[int],
+    *,
+    kind: VolumeKind,
+    spacing_um: int,
+    verify: bool = False,
+    workers: int = 4,
+    progress: Progress = NO_PROGRESS,
+) -> tuple[VolumeFile, ...]:
+    """The recorded volumes of these experiments whose file is damaged, ascending by experiment.
+
+    Parameters
+    ----------
+    verify : bool
+        Read and hash every file. By default only missing files and those of another size are found.
+    workers : int
+        Number of files that are read at a time.
+    progress : Progress
+        Of the hashing.
+    """
+    ids = sorted(experiment_ids)
+    with database.reading() as connection:
+        sizes = recorded_sizes(connection, ids, kind=kind, spacing_um=spacing_um)
+        suspects = [i for i, (path, size) in sizes.items() if verify or not _has_size(files, path, size)]
+        found = find_volumes(connection, suspects, kind=kind, spacing_um=spacing_um) if suspects else {}
+    recorded = [found[i] for i in sorted(found)]
+    return tuple(_changed(files, recorded, workers, progress)) if verify else tuple(recorded)
+
+
+# Files that wait for each thread: enough to keep it busy, few enough that an interrupt is not delayed.
+_QUEUED_PER_WORKER = 4
+
+
+def _changed(files: StoreFiles, recorded: Iterable[VolumeFile], workers: int, progress: Progress) -> list[VolumeFile]:
+    """The files whose bytes are not those that were published."""
+    waiting = list(recorded)
+    progress.start(len(waiting), "verifying volumes")
+    rest = iter(waiting)
+    running: dict[Future[bool], VolumeFile] = {}
+    changed = []
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="bsv-store-verify")
+    try:
+        while True:
+            for file in islice(rest, _QUEUED_PER_WORKER * workers - len(running)):
+                running[pool.submit(_is_intact, files, file)] = file
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                file = running.pop(future)
+                if not future.result():
+                    changed.append(file)
+                progress.advance(size_bytes=file.layout.size_bytes)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        progress.finish()
+    return sorted(changed, key=lambda file: file.experiment_id)
+
+
+def _is_intact(files: StoreFiles, file: VolumeFile) -> bool:
+    layout = file.layout
+    try:
+        with files.opened(file.path, size_bytes=layout.size_bytes, xxh3=layout.file_xxh3):
+            return True
+    except DamagedFileError:
+        return False
 
 
 def _has_size(files: StoreFiles, path: str, size_bytes: int) -> bool:

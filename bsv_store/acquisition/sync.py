@@ -98,6 +98,7 @@ def sync_structures(database: Database, client: AllenClient, *, allow_shrinking:
         kind="api",
         upstream_date=datetime.now(UTC).date(),
         allow_shrinking=allow_shrinking,
+        action="synced",
     )
     refresh_statistics_after(database, report.written)
     return report
@@ -118,7 +119,9 @@ def sync_experiments(database: Database, client: AllenClient, *, allow_shrinking
     """
     database.require_writable()
     reply = client.experiments()
-    report = ingest_experiments(database, reply.value, source=reply.source, allow_shrinking=allow_shrinking)
+    report = ingest_experiments(
+        database, reply.value, source=reply.source, allow_shrinking=allow_shrinking, action="synced"
+    )
     refresh_statistics_after(database, report.written)
     return report
 

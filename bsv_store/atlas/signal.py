@@ -13,12 +13,12 @@ from bsv_store.atlas.annotation import annotation_facts, named_structures, refer
 from bsv_store.atlas.masks import StructureVoxels
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
-from bsv_store.catalog.missing import DAMAGED, available_volumes, nothing_left
+from bsv_store.catalog.missing import available_volumes
 from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, subtree
 from bsv_store.catalog.without_unionizes import report_unknown_sides
 from bsv_store.check import choice, several
-from bsv_store.errors import DamagedFileError, InputError
+from bsv_store.errors import InputError
 from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES, VOLUME_KINDS, MeasuredHemisphere
 from bsv_store.volumes.annotation import opened_annotation
@@ -69,14 +69,7 @@ def structure_signal(
         voxels = StructureVoxels(annotation, members)
     table = _Table(rows, sides)
     for identifier, volume in _volumes(files, found, voxels.planes, progress or NO_PROGRESS):
-        if not isinstance(volume, DamagedFileError):
-            table.add(identifier, *voxels.sums(volume), injected[identifier])
-        elif policy == "error":
-            raise volume
-        else:
-            left_out[identifier] = DAMAGED
-    if len(left_out) == len(ids):
-        raise nothing_left(selection, left_out, kinds=(wanted,), spacing_um=spacing_um)
+        table.add(identifier, *voxels.sums(volume), injected[identifier])
     frame = table.frame()
     frame.attrs["without_volume"] = sorted(left_out)
     frame.attrs["left_out"] = dict(sorted(left_out.items()))
@@ -90,15 +83,12 @@ def structure_signal(
 
 def _volumes(
     files: StoreFiles, found: Mapping[int, VolumeFile], planes: tuple[int, int], progress: Progress
-) -> Iterator[tuple[int, SparseArray | NDArray[np.floating[Any]] | DamagedFileError]]:
-    """The volumes by experiment id, ascending. A damaged one raises."""
+) -> Iterator[tuple[int, SparseArray | NDArray[np.floating[Any]]]]:
+    """The volumes by experiment id, ascending. A damaged one raises DamagedFileError."""
     progress.start(len(found), "volumes")
     try:
         for identifier in sorted(found):
-            try:
-                yield identifier, read_slab(files, found[identifier], *planes)
-            except DamagedFileError as error:
-                yield identifier, error
+            yield identifier, read_slab(files, found[identifier], *planes)
             progress.advance()
     finally:
         progress.finish()

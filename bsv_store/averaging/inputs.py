@@ -293,7 +293,7 @@ def gather_inputs(
     connection: Connection,
     recipe: Recipe,
     *,
-    damaged: Mapping[int, str] | None = None,
+    unusable: Mapping[int, str] | None = None,
 ) -> Inputs:
     """The inputs of a recipe in the current state of the catalog.
 
@@ -302,8 +302,8 @@ def gather_inputs(
 
     Parameters
     ----------
-    damaged : mapping of int to str, optional
-        Experiments to leave out because their files are damaged, with the reasons.
+    unusable : mapping of int to str, optional
+        Further experiments to leave out, with the reasons.
 
     Raises
     ------
@@ -323,7 +323,7 @@ def gather_inputs(
     experiments = experiment_facts(connection, selected)
     ancestry = read_ancestry(connection) if _uses_regions(recipe.grouping) else {}
     # Reasons are part of the fingerprint: a changed exclusion list gives a new version.
-    reasons = {**excluded_reasons(excluded), **(damaged or {})}
+    reasons = {**excluded_reasons(excluded), **(unusable or {})}
     required = _RequiredData(connection, recipe)
     while True:
         remaining = [each for each in experiments if each.experiment_id not in reasons]

@@ -8,14 +8,14 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, func, insert, literal, select
+from sqlalchemy import Connection, func, insert, literal, or_, select
 
 from bsv_store._version import __version__
 from bsv_store.catalog.database.models import Activity
-from bsv_store.catalog.database.models.base import now
+from bsv_store.catalog.database.models.base import UtcDateTime, now
 
 if TYPE_CHECKING:
     from bsv_store.vocabulary import Action
@@ -95,8 +95,26 @@ class ActivityRecord:
     release: str
 
 
-def recorded_activity(connection: Connection, *, limit: int | None = None) -> list[ActivityRecord]:
-    """The recorded actions, most recent first."""
+def recorded_activity(
+    connection: Connection,
+    *,
+    user: str | None = None,
+    action: Action | None = None,
+    since: timedelta | None = None,
+    limit: int | None = None,
+) -> list[ActivityRecord]:
+    """The recorded actions, most recent first.
+
+    Parameters
+    ----------
+    user : str, optional
+        User name or database role.
+    action : Action, optional
+    since : datetime.timedelta, optional
+        Maximum age of the actions.
+    limit : int, optional
+        Maximum number of rows to return.
+    """
     query = select(
         Activity.at,
         Activity.action,
@@ -107,5 +125,12 @@ def recorded_activity(connection: Connection, *, limit: int | None = None) -> li
         Activity.host,
         Activity.release,
     ).order_by(Activity.id.desc())
+    if user is not None:
+        query = query.where(or_(Activity.user_name == user, Activity.database_role == user))
+    if action is not None:
+        query = query.where(Activity.action == action)
+    if since is not None:
+        current: datetime = connection.execute(select(now(type_=UtcDateTime()))).scalar_one()
+        query = query.where(Activity.at >= current - since)
     rows = connection.execute(query.limit(limit))
     return [ActivityRecord(**{**row._mapping, "details": json.loads(row.details or "{}")}) for row in rows]

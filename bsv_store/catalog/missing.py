@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from bsv_store.vocabulary import MissingPolicy, VolumeKind
     from bsv_store.volumes.library import VolumeFile
 
-# Without the path or the kind of damage: the same damage must give the same fingerprint the next time.
-DAMAGED = "its stored file is missing or damaged"
-"""The reason for leaving out an experiment whose file is damaged."""
-
+# Not for damaged files: a damaged volume is not a missing one, and a result without it would hide the damage.
 LEAVE_OUT_HINT = "Or leave such experiments out (--missing leave-out, missing='leave_out')."
 
 

@@ -50,17 +50,13 @@ class Individuals:
         return np.moveaxis(self._volumes, 0, -1)
 
 
-def group_means(
-    files: StoreFiles, inputs: Inputs, individuals: Individuals | None, *, can_leave_out: bool
-) -> NDArray[np.float64]:
+def group_means(files: StoreFiles, inputs: Inputs, individuals: Individuals | None) -> NDArray[np.float64]:
     """The mean of every group, float64, shape (groups, ap, dv, ml); each file is read once.
 
     Parameters
     ----------
     individuals : Individuals or None
         Collects the volumes.
-    can_leave_out : bool
-        Whether the error suggests to leave out experiments whose files are damaged.
 
     Raises
     ------
@@ -74,5 +70,5 @@ def group_means(
     work = Pass(range(len(inputs.groups)), (0, grid.shape[0]), members)
     averages = run(files, inputs.recipe, work, observe=None if individuals is None else individuals.add)
     if averages.damaged:
-        raise damaged_inputs(averages.damaged, can_leave_out=can_leave_out)
+        raise damaged_inputs(averages.damaged)
     return averages.arrays["mean"]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from bsv_store.acquisition.fill import fetch_damaged
 from bsv_store.averaging.grouping.bins import make_bins
 from bsv_store.averaging.grouping.grouping import CoordinateGrouping
 from bsv_store.averaging.inputs import Inputs, gather_inputs
@@ -26,7 +27,7 @@ from bsv_store.compat.fetching import fetch_missing
 from bsv_store.compat.metadata import metadata_file, print_summary, write_metadata
 from bsv_store.compat.pooled import injection_rows, injection_tables
 from bsv_store.compat.request import Request, checked_request
-from bsv_store.datasets.compute import DamagedInputsError
+from bsv_store.datasets.compute import DamagedInputsError, not_replaced
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.store.opening import open_store
 from bsv_store.text import listed, number_of
@@ -103,9 +104,9 @@ def fetch_connectivity_data(
     offline : bool
         Open no connection.
     missing : {'error', 'leave_out'}
-        What to do about experiments whose volume, injection volume or injected hemisphere is missing, or whose volume
-        file is damaged. Those left out are listed in ``region_info['left_out']``. Under ``bsv_rules`` missing data are
-        treated as Brain Street View does, and damaged files are an error.
+        What to do about experiments whose volume, injection volume or injected hemisphere is missing. Those left out
+        are listed in ``region_info['left_out']``. Under ``bsv_rules`` missing data are treated as Brain Street View
+        does.
     include_excluded : bool
         Also use experiments on the exclusion list.
     api_url : str, optional
@@ -127,8 +128,10 @@ def fetch_connectivity_data(
     ------
     UnknownExperimentError, UnknownStructureError
         If the catalog does not have an experiment or region; before anything is downloaded.
-    MissingDataError, DamagedFileError
-        If inputs are missing or damaged and ``missing`` is 'error'.
+    MissingDataError
+        If inputs are missing and ``missing`` is 'error'.
+    DamagedFileError
+        If the file of a volume is damaged, and it is ``offline`` or could not be fetched again.
     RecipeError, InputError
         If an argument is not valid.
     """
@@ -155,7 +158,7 @@ def fetch_connectivity_data(
         # Checked before any work, since the folder may not be writable.
         metadata = metadata_file(folder, file_name) if export_metadata and folder is not None else None
         failures = fetch_missing(opened, request, folder=folder, offline=offline, reload=reload, api_url=api_url)
-        call = _Call(opened, request, failures, bsv_rules=bsv_rules, reload=reload)
+        call = _Call(opened, request, failures, bsv_rules=bsv_rules, reload=reload, offline=offline, api_url=api_url)
         return call.answer(metadata, load_all=load_all)
 
 
@@ -195,9 +198,19 @@ class _Call:
     """
 
     def __init__(
-        self, store: Store, request: Request, failures: Mapping[int, str], *, bsv_rules: bool, reload: bool
+        self,
+        store: Store,
+        request: Request,
+        failures: Mapping[int, str],
+        *,
+        bsv_rules: bool,
+        reload: bool,
+        offline: bool,
+        api_url: str | None,
     ) -> None:
         self._store = store
+        self._offline = offline
+        self._api_url = api_url
         self._request = request
         self._failures = failures
         self._bsv_rules = bsv_rules
@@ -207,17 +220,18 @@ class _Call:
     def answer(self, metadata: Path | None, *, load_all: bool) -> _Answer:
         """The return values of the call; the CSV is written where its path is given."""
         request = self._request
-        unusable = dict(self._unusable)
+        fetched: set[int] = set()
         while True:
-            found = self._read(unusable, with_injections=metadata is not None)
+            found = self._read(self._unusable, with_injections=metadata is not None)
             individuals = Individuals(request.recipe, request.experiment_ids) if load_all else None
             try:
-                means = group_means(self._store.files, found.inputs, individuals, can_leave_out=not self._bsv_rules)
+                means = group_means(self._store.files, found.inputs, individuals)
                 break
             except DamagedInputsError as error:
-                if self._bsv_rules or request.recipe.missing == "error":
+                if self._offline or not error.damaged.keys().isdisjoint(fetched):
                     raise
-                unusable.update(error.damaged)
+                fetched |= error.damaged.keys()
+                self._fetch_again(error)
         print_summary(found.experiments)
         for warning in found.warnings:
             warnings.warn(warning, stacklevel=3)
@@ -229,6 +243,19 @@ class _Call:
         pooled = injection_rows(self._store.path, request.experiment_ids, found.tables)
         individual = None if individuals is None else individuals.array()
         return np.moveaxis(means, 0, -1), pooled, individual, self._region_info(found)
+
+    def _fetch_again(self, error: DamagedInputsError) -> None:
+        recipe = self._request.recipe
+        reasons = fetch_damaged(
+            self._store.database,
+            self._store.files,
+            sorted(error.damaged),
+            kinds=recipe.kinds,
+            spacing_um=recipe.spacing_um,
+            api_url=self._api_url,
+        )
+        if reasons:
+            raise not_replaced(error, reasons) from error
 
     def _read(self, unusable: Mapping[int, str], *, with_injections: bool) -> _Found:
         ids = self._request.experiment_ids
@@ -257,7 +284,7 @@ class _Call:
                 hint="Call with reload=False to use the data in the store, or with missing='leave_out'.",
             )
         try:
-            return gather_inputs(connection, recipe, damaged=unusable)
+            return gather_inputs(connection, recipe, unusable=unusable)
         except MissingDataError as error:
             if not self._failures:
                 raise

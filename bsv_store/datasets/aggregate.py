@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from bsv_store.averaging.inputs import ALGORITHM_VERSION, Inputs, gather_inputs
 from bsv_store.catalog.activity import current_user
 from bsv_store.catalog.database.sqlite import long_run
-from bsv_store.catalog.missing import DAMAGED
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets import table
 from bsv_store.datasets.answers import catalog_state, find_answer, try_record_answer
-from bsv_store.datasets.compute import DamagedInputsError, compute, temporary_result
+from bsv_store.datasets.compute import DamagedInputsError, compute, not_replaced, temporary_result
 from bsv_store.datasets.groups import groups_of
 from bsv_store.datasets.history.rebuild import compared
 from bsv_store.datasets.new_version import NewVersion
@@ -23,6 +22,8 @@ from bsv_store.datasets.version import DatasetVersion
 from bsv_store.datasets.workers import checked_workers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.catalog.database.engine import Database
     from bsv_store.datasets.history.checks import NewCheck
@@ -43,6 +44,7 @@ def aggregate(
     progress: Progress | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
+    replace_damaged: Callable[[Collection[int]], Mapping[int, str]] | None = None,
 ) -> DatasetVersion:
     """The version of a dataset with the recipe's average in the current state of the store; see `Store.aggregate`.
 
@@ -55,6 +57,9 @@ def aggregate(
     ----------
     created_by : str, optional
         The user to record; by default the current user.
+    replace_damaged : callable, optional
+        Called with the experiments whose volume files are damaged, at most once for each. It replaces the files and
+        returns the reasons for those that it could not replace.
 
     Raises
     ------
@@ -67,17 +72,17 @@ def aggregate(
     MissingDataError
         If data are missing and the recipe does not leave such experiments out.
     DamagedFileError
-        If a volume file is damaged and the recipe does not leave such experiments out, or the result file of the
-        existing version is missing or truncated.
+        If a volume file is damaged, also if the recipe leaves out experiments without a volume; or if the result file
+        of the existing version is missing or truncated.
     NoSpaceError, ReadOnlyStoreError, StoreError
         If the result cannot be written. Nothing is stored then.
     """
     check_name(name)
     # Checked even if nothing needs to be computed.
     checked_workers(workers, executor)
-    damaged: dict[int, str] = {}
+    replaced: set[int] = set()
     while True:
-        found = _look_up(database, files, recipe, name, damaged)
+        found = _look_up(database, files, recipe, name)
         if isinstance(found, DatasetVersion):
             # Every byte is checked when the file is read, but a missing file should be reported now.
             check_result_size(found.path, found.size_bytes, found.ref)
@@ -95,37 +100,35 @@ def aggregate(
                     version,
                     result,
                     name=name,
-                    # Not recorded if damaged files were left out, because the next call must try to use them again.
-                    state=None if damaged else state,
+                    state=state,
                     compared=_compared_with_imports(database, files, name, version.fingerprint, result),
                 )
         except DamagedInputsError as error:
-            if _still_current(database, inputs, damaged, error):
-                if recipe.missing == "error":
+            if _still_current(database, inputs, error):
+                if replace_damaged is None or not error.damaged.keys().isdisjoint(replaced):
                     raise
-                damaged.update(dict.fromkeys(error.damaged, DAMAGED))
+                replaced |= error.damaged.keys()
+                if reasons := replace_damaged(sorted(error.damaged)):
+                    raise not_replaced(error, reasons) from error
         except VanishedError:
             # The same inputs give the same bytes again.
             continue
 
 
-def _look_up(
-    database: Database, files: StoreFiles, recipe: Recipe, name: str, damaged: dict[int, str]
-) -> DatasetVersion | tuple[Inputs, int]:
+def _look_up(database: Database, files: StoreFiles, recipe: Recipe, name: str) -> DatasetVersion | tuple[Inputs, int]:
     """The version that has the same inputs; else the inputs and the state of the catalog."""
     with database.reading() as connection:
         table.refuse_case_twin(connection, name)
         state = catalog_state(connection)
-        identifier = None if damaged else find_answer(connection, name, recipe, state)
+        identifier = find_answer(connection, name, recipe, state)
         if identifier is not None:
             return table.read_version(database, connection, files, identifier)
-        inputs = gather_inputs(connection, recipe, damaged=damaged)
+        inputs = gather_inputs(connection, recipe)
         identifier = table.by_fingerprint(connection, name, inputs.fingerprint())
         if identifier is None:
             return inputs, state
         version = table.read_version(database, connection, files, identifier)
-    if not damaged:
-        try_record_answer(database, identifier, state)
+    try_record_answer(database, identifier, state)
     return version
 
 
@@ -141,10 +144,10 @@ def _compared_with_imports(
     return {identifier: compared(version, result) for identifier, version in found.items()}
 
 
-def _still_current(database: Database, inputs: Inputs, damaged: dict[int, str], error: DamagedInputsError) -> bool:
+def _still_current(database: Database, inputs: Inputs, error: DamagedInputsError) -> bool:
     """Whether the catalog still refers to the damaged files; otherwise another process has just replaced them."""
     with database.reading() as connection:
-        fresh = gather_inputs(connection, inputs.recipe, damaged=damaged)
+        fresh = gather_inputs(connection, inputs.recipe)
     before = {member.experiment_id: member.files() for member in inputs.members}
     after = {member.experiment_id: member.files() for member in fresh.members}
     return all(before[identifier] == after.get(identifier) for identifier in error.damaged)

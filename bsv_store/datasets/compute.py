@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bsv_store.averaging import passes
-from bsv_store.catalog.missing import LEAVE_OUT_HINT
 from bsv_store.datasets.result.file import EncodedResult, result_writer
 from bsv_store.datasets.workers import checked_workers, in_order, pool
 from bsv_store.errors import DamagedFileError
@@ -18,6 +17,8 @@ from bsv_store.text import listed_ids
 from bsv_store.volumes.grid import Grid
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bsv_store.averaging.inputs import Inputs
     from bsv_store.averaging.passes import Averages, Pass
     from bsv_store.averaging.recipe import Recipe
@@ -67,7 +68,6 @@ def compute(
     path: Path | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
-    can_leave_out: bool = True,
 ) -> EncodedResult:
     """Compute the result file of these inputs. Every byte that is read is checked.
 
@@ -82,8 +82,6 @@ def compute(
         Computes the passes. It must see the store's folder under the same path.
     workers : int, optional
         Number of processes, or with ``executor`` of tasks in flight.
-    can_leave_out : bool
-        Whether the error suggests leaving out experiments with damaged files.
 
     Raises
     ------
@@ -100,7 +98,7 @@ def compute(
         try:
             for each, averages in _averages(files, inputs.recipe, work, progress, executor, at_once):
                 if averages.damaged:
-                    raise damaged_inputs(averages.damaged, can_leave_out=can_leave_out)
+                    raise damaged_inputs(averages.damaged)
                 writer.write(averages.arrays, first_group=each.groups.start, first_plane=each.planes[0])
             return writer.finish()
         finally:
@@ -132,7 +130,7 @@ def _averages(
 _NAMED = 5
 
 
-def damaged_inputs(damaged: dict[int, tuple[str, str | None]], *, can_leave_out: bool = True) -> DamagedInputsError:
+def damaged_inputs(damaged: dict[int, tuple[str, str | None]]) -> DamagedInputsError:
     """The error for all members with damaged files, from their messages and hints."""
     first = min(damaged)
     message, _ = damaged[first]
@@ -144,8 +142,18 @@ def damaged_inputs(damaged: dict[int, tuple[str, str | None]], *, can_leave_out:
     more = f" (and {len(damaged) - 1} more: {listed_ids(damaged.keys() - {first})})" if len(damaged) > 1 else ""
     error = DamagedInputsError(
         f"experiment {first}{more}: {message}",
-        hint="\n".join(part for part in (hint, LEAVE_OUT_HINT if can_leave_out else None) if part),
+        hint=hint,
         damaged={identifier: text for identifier, (text, _) in damaged.items()},
     )
     error.__cause__ = DamagedFileError(message, hint=hint)
     return error
+
+
+def not_replaced(error: DamagedInputsError, reasons: Mapping[int, str]) -> DamagedInputsError:
+    """The error if damaged files could not be replaced, from the error of reading them and the reasons."""
+    first = min(reasons)
+    return DamagedInputsError(
+        f"{error.message}; experiment {first} could not be fetched again: {reasons[first]}",
+        hint=error.hint,
+        damaged=error.damaged,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bsv_store.catalog.activity import record_activity
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets import table
 from bsv_store.datasets.refs import parse_ref
@@ -40,6 +41,7 @@ def delete_version(database: Database, files: StoreFiles, ref: str) -> table.Ver
                 hint=f"Remove the tag first: bsv-store dataset untag {version.name} {version.tags[0]}",
             )
         table.delete_version_rows(connection, identifier)
+        record_activity(connection, "deleted", version.ref)
         checkpoint("delete:removed")
     checkpoint("delete:committed")
     with database.writing() as connection:

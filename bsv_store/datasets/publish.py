@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bsv_store.catalog.activity import record_activity
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets import table
 from bsv_store.datasets.answers import record_answer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from bsv_store.catalog.activity import Details
     from bsv_store.catalog.database.engine import Database
     from bsv_store.datasets.history.checks import NewCheck
     from bsv_store.datasets.new_version import NewVersion
@@ -89,13 +91,19 @@ def publish(
         dataset = table.lock_or_create_dataset(connection, name, version.created_by)
         identifier = table.by_fingerprint(connection, name, version.fingerprint)
         was_computed = identifier is None
+        confirmed = None
         if identifier is None:
-            identifier = _confirmed(connection, name, version, compared or {})
+            identifier = confirmed = _confirmed(connection, name, version, compared or {})
+        is_new = identifier is None
         if identifier is None:
             identifier = _added(connection, files, dataset, version, result, path)
         if state is not None:
             record_answer(connection, identifier, state)
         stored = table.read_version(database, connection, files, identifier, was_computed=was_computed)
+        if is_new:
+            record_activity(connection, "computed", stored.ref, _contents(version))
+        elif confirmed is not None:
+            record_activity(connection, "verified", stored.ref, {"outcome": "identical"})
     checkpoint("version:committed")
     if stored.relative_path != path:
         files.trash(path)
@@ -134,16 +142,26 @@ def publish_import(
         except NotReproducibleError:
             files.trash(path)
             raise
+        is_new = identifier is None
         if identifier is None:
             identifier = _added(connection, files, dataset, version, result, path, imported_by=imported_by)
             table.insert_check(connection, identifier, check, checked_by=imported_by)
-        if trust:
-            table.set_trusted(connection, identifier, trusted_by=imported_by)
+        is_trusted = trust and table.set_trusted(connection, identifier, trusted_by=imported_by)
         stored = table.read_version(database, connection, files, identifier)
+        if is_new:
+            details = {**_contents(version), "check": check.outcome, **({"trusted": True} if is_trusted else {})}
+            record_activity(connection, "imported", stored.ref, details)
+        elif is_trusted:
+            record_activity(connection, "trusted", stored.ref)
     checkpoint("version:committed")
     if stored.relative_path != path:
         files.trash(path)
     return stored
+
+
+def _contents(version: NewVersion) -> Details:
+    placed = sum(member.group is not None for member in version.experiments)
+    return {"experiments": placed, "groups": len(version.groups)}
 
 
 def same_version(connection: Connection, name: str, fingerprint: str, content_sha256: str) -> int | None:

@@ -460,10 +460,11 @@ def insert_check(connection: Connection, identifier: int, check: NewCheck, *, ch
     connection.execute(insert(DatasetCheck).values(values))
 
 
-def set_trusted(connection: Connection, identifier: int, *, trusted_by: str) -> None:
-    """Record that a user trusts an imported version. An earlier record is not changed."""
+def set_trusted(connection: Connection, identifier: int, *, trusted_by: str) -> bool:
+    """Record that a user trusts an imported version; False if it is trusted already, or was not imported."""
     same = VersionRow.id == identifier, VersionRow.imported_at.is_not(None), VersionRow.trusted_at.is_(None)
-    connection.execute(update(VersionRow).where(*same).values(trusted_at=now(), trusted_by=trusted_by))
+    changed = connection.execute(update(VersionRow).where(*same).values(trusted_at=now(), trusted_by=trusted_by))
+    return changed.rowcount > 0
 
 
 def _ranges(numbers: Sequence[int]) -> str:

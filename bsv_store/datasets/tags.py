@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bsv_store.catalog.activity import record_activity
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets import table
 from bsv_store.datasets.refs import check_name, check_tag, parse_ref
@@ -37,6 +38,8 @@ def tag_version(database: Database, ref: str, tag: str, *, created_by: str, move
                     hint="Move it (--move, move=True), or choose another tag.",
                 )
             table.set_tag(connection, dataset_id, tag, identifier, created_by=created_by)
+            details = {"tag": tag} | ({} if tagged is None else {"moved from": f"{wanted.name}@{tagged[1]}"})
+            record_activity(connection, "tagged", table.read_record(connection, identifier).ref, details)
         checkpoint("tag:written")
         version = table.read_record(connection, identifier)
     checkpoint("tag:committed")
@@ -56,5 +59,9 @@ def remove_tag(database: Database, name: str, tag: str) -> None:
     check_name(name)
     check_tag(tag)
     with database.writing() as connection:
-        if not table.delete_tag(connection, table.lock_dataset(connection, name), tag):
+        dataset_id = table.lock_dataset(connection, name)
+        tagged = table.tagged_version(connection, dataset_id, tag)
+        if tagged is None:
             raise UnknownDatasetError(f"the dataset {name!r} has no tag {tag!r}", hint="See `bsv-store dataset list`.")
+        table.delete_tag(connection, dataset_id, tag)
+        record_activity(connection, "untagged", f"{name}@{tagged[1]}", {"tag": tag})

@@ -49,20 +49,39 @@ def checked_workers(workers: int | None, executor: Executor | None) -> int:
 def pool(workers: int) -> Iterator[Executor]:
     """A pool of processes. Threads would not help, since HDF5 allows one at a time."""
     import multiprocessing
-    import signal
     from concurrent.futures import ProcessPoolExecutor
 
-    # A forked process with threads can deadlock. SIGINT ends the processes without a traceback.
-    executor = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_DFL),
-    )
+    # A forked process with threads can deadlock.
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
     try:
         yield executor
+    except BaseException:
+        # A pass may take minutes: do not wait for it.
+        for process in list(executor._processes.values()):
+            process.terminate()
+        raise
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """Make a worker process end with its parent, and at SIGINT without a traceback."""
+    import signal
+    import threading
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, name="bsv-store-parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # A worker that waits for its next call would not notice that its parent was killed.
+    from multiprocessing import parent_process
+
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def in_order(executor: Executor, calls: Sequence[tuple[Any, ...]], *, at_once: int) -> Iterator[Any]:

@@ -234,7 +234,7 @@ class Atlas:
         hemisphere : {'both', 'left', 'right', 'ipsilateral', 'contralateral'}, or a sequence of them
             Of the structure.
         missing : {'error', 'leave_out'}
-            What to do about experiments whose volume is missing or damaged. ``frame.attrs["without_volume"]`` lists the
+            What to do about experiments whose volume is not in the store. ``frame.attrs["without_volume"]`` lists the
             ids of those left out, ``frame.attrs["left_out"]`` the reason for each.
             ``frame.attrs["without_hemisphere"]`` lists those whose injected hemisphere is needed and not known, as an
             `UnknownHemisphereWarning` does.
@@ -256,7 +256,7 @@ class Atlas:
         EmptySelectionError, UnknownStructureError
             If no experiment matches, or the ontology does not have one of the structures.
         DamagedFileError
-            If a stored file differs from what was published; with 'leave_out' only if it is the annotation.
+            If the file of a volume or of the annotation is missing or differs from what was stored.
         """
         from bsv_store.atlas.signal import structure_signal
         from bsv_store.catalog.selection.selection import as_selection

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import tempfile
 import uuid
 import warnings
 from contextlib import closing
@@ -106,13 +105,13 @@ def make_store(path: Path, *, database: str | None = None, group: str | None = N
             files.make_folder(path / name)
         if group_id is not None:
             _share_with(group_id, [path, *(path / name for name in FOLDERS)], config.directory_mode)
-        config = _chosen_config(path, config)
+        config = _chosen_config(path, files, config)
         checkpoint("init:chosen")
         if config.database == SQLITE:
-            _make_sqlite_catalog(path, config)
+            _make_sqlite_catalog(path, files, config)
         else:
             with closing(Database(normalized_url(config.database))) as server:
-                _fill_catalog(server, config)
+                _fill_catalog(server, path, config)
         checkpoint("init:catalog")
         _finish(path)
         _warn_of_group(path)
@@ -241,15 +240,16 @@ def _owned_by_another(database: Database, owner: str) -> StoreExistsError:
     )
 
 
-def _chosen_config(path: Path, config: StoreConfig) -> StoreConfig:
+def _chosen_config(path: Path, files: StoreFiles, config: StoreConfig) -> StoreConfig:
     """The configuration chosen by the first of several initializations, or by an earlier one that was killed."""
     chosen = path / _INIT_FILE
-    with tempfile.NamedTemporaryFile("w", dir=path / "tmp", suffix=".tmp", encoding="utf-8") as file:
-        file.write(config.to_toml())
-        file.flush()
-        os.fsync(file.fileno())
-        Path(file.name).chmod(config.file_mode)
-        _put_once(chosen, file.name)
+    with files.temporary() as temporary:
+        with temporary.open("x", encoding="utf-8") as file:
+            file.write(config.to_toml())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(config.file_mode)
+        _put_once(chosen, temporary)
     if (path / STORE_FILE).exists():
         # Another process finished between the check and the link; this file is a leftover.
         chosen.unlink(missing_ok=True)
@@ -264,7 +264,7 @@ def _chosen_config(path: Path, config: StoreConfig) -> StoreConfig:
     return first
 
 
-def _put_once(path: Path, made: str) -> None:
+def _put_once(path: Path, made: Path) -> None:
     """Link a complete file to its final name, unless another process has done so."""
     try:
         path.hardlink_to(made)
@@ -280,29 +280,30 @@ def _put_once(path: Path, made: str) -> None:
         raise
 
 
-def _make_sqlite_catalog(path: Path, config: StoreConfig) -> None:
+def _make_sqlite_catalog(path: Path, files: StoreFiles, config: StoreConfig) -> None:
     catalog = path / CATALOG_FILE
     if not catalog.exists():
-        with tempfile.NamedTemporaryFile(dir=path / "tmp", suffix=".tmp") as file:
-            with closing(Database(Path(file.name))) as fresh:
-                _fill_catalog(fresh, config)
-            Path(file.name).chmod(config.file_mode)
-            _put_once(catalog, file.name)
+        with files.temporary() as temporary:
+            temporary.touch()
+            with closing(Database(temporary)) as fresh:
+                _fill_catalog(fresh, path, config)
+            temporary.chmod(config.file_mode)
+            _put_once(catalog, temporary)
         sync_folder(path)
     with closing(Database(catalog)) as existing:
-        _fill_catalog(existing, config)
+        _fill_catalog(existing, path, config)
 
 
-def _fill_catalog(database: Database, config: StoreConfig) -> None:
+def _fill_catalog(database: Database, path: Path, config: StoreConfig) -> None:
     with database.reading() as connection:
         fresh = schema.current_revision(connection) is None
     if fresh:
         schema.upgrade(database)
     with database.writing() as connection:
-        _claim_catalog(connection, config, database)
+        _claim_catalog(connection, path, config, database)
 
 
-def _claim_catalog(connection: Connection, config: StoreConfig, database: Database) -> None:
+def _claim_catalog(connection: Connection, path: Path, config: StoreConfig, database: Database) -> None:
     if not database.is_sqlite:
         connection.exec_driver_sql("LOCK TABLE store_info")
     owner = connection.execute(select(StoreInfo.store_id)).scalar()
@@ -316,7 +317,8 @@ def _claim_catalog(connection: Connection, config: StoreConfig, database: Databa
                 created_with=__version__,
             )
         )
-        record_activity(connection, "created", str(config.store_id), {"schema": schema.HEAD})
+        details = {"database": "SQLite" if database.is_sqlite else "Postgres", "schema": schema.HEAD}
+        record_activity(connection, "created", str(path), details)
     elif owner != config.store_id:
         raise _owned_by_another(database, owner)
 

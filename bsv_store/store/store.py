@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         VolumeKind,
     )
     from bsv_store.volumes.files import StoreFiles
+    from bsv_store.volumes.library import VolumeFile
 
 
 def _reopened(path: Path, store_id: str, read_only: bool, origin: str) -> Store:
@@ -650,6 +651,7 @@ class Store:
         kind: VolumeKind = "projection_density",
         spacing_um: int = 100,
         refresh: bool = False,
+        verify: bool = False,
         workers: int = 4,
         limit: int | None = None,
         offline: bool = False,
@@ -661,7 +663,8 @@ class Store:
         Volumes that cannot be downloaded are listed in the report with the reason; the others are stored. If the server
         cannot be reached, the run stops after a few failures, and the report counts what was not attempted.
 
-        A stored volume counts as present even if it contradicts what is known of its experiment by now:
+        A stored volume whose file is missing or has another size is fetched again; with ``verify=True`` also one whose
+        bytes have changed. It counts as present even if it contradicts what is known of its experiment by now:
         `Volumes.check` finds such volumes, and ``refresh=True`` downloads them again.
 
         Parameters
@@ -672,6 +675,8 @@ class Store:
             Edge of a voxel in um.
         refresh : bool
             Also download volumes that the store has.
+        verify : bool
+            Read and hash the stored files, and fetch those that have changed again.
         workers : int
             Number of simultaneous downloads. At most 16, shared by all runs on the store.
         limit : int, optional
@@ -688,22 +693,33 @@ class Store:
             If no experiment matches.
         InputError
             If ``limit`` is combined with ``refresh``, because the next call would download the same data again, or with
-            ``offline``.
+            ``offline``; or ``verify`` with ``refresh``.
         MissingDataError
             If ``offline`` and volumes are missing; the message names the experiments.
+        DamagedFileError
+            If ``offline`` and ``verify``, and stored volumes have changed; the message names the experiments.
         """
         from bsv_store.acquisition.clients import client_unless
         from bsv_store.acquisition.fetch import fetch_volumes
         from bsv_store.acquisition.work.connections import checked_workers
 
-        if limit is None:
+        damaged: tuple[VolumeFile, ...] = ()
+        if limit is not None:
+            check.without("limit", "offline", offline)
+        if limit is None and not check.boolean("verify", verify):
             ids = self._nonempty(selection)
         else:
-            check.without("limit", "offline", offline)
             plan = self.plan_fetch(
-                selection, kind=kind, spacing_um=spacing_um, refresh=refresh, workers=workers, limit=limit
+                selection,
+                kind=kind,
+                spacing_um=spacing_um,
+                refresh=refresh,
+                verify=verify,
+                workers=workers,
+                limit=limit,
+                progress=progress,
             )
-            ids = plan.experiment_ids
+            ids, damaged = plan.experiment_ids, plan.damaged
         with client_unless(offline, api_url, store=self.path, connections=checked_workers(workers)) as client:
             return fetch_volumes(
                 self.database,
@@ -714,6 +730,7 @@ class Store:
                 spacing_um=spacing_um,
                 refresh=refresh,
                 workers=workers,
+                damaged=damaged,
                 progress=progress,
             )
 
@@ -724,12 +741,14 @@ class Store:
         kind: VolumeKind = "projection_density",
         spacing_um: int = 100,
         refresh: bool = False,
+        verify: bool = False,
         workers: int = 4,
         limit: int | None = None,
+        progress: Progress | None = None,
     ) -> Plan:
         """Plan `fetch`: volumes present and missing, requests, bytes, time and disk space. Nothing is downloaded.
 
-        Parameters and errors are those of `fetch`.
+        Parameters and errors are those of `fetch`; ``progress`` reports the hashing of ``verify``.
         """
         from bsv_store.acquisition.plan import plan_volumes
 
@@ -740,7 +759,9 @@ class Store:
             kind=check.choice("kind", kind, VOLUME_KINDS).name,
             spacing_um=spacing_um,
             refresh=refresh,
+            verify=verify,
             workers=workers,
+            progress=progress,
         )
         return plan if limit is None else plan.first(limit)
 
@@ -837,6 +858,8 @@ class Store:
         statistics: Statistic | Sequence[Statistic] = ("mean",),
         missing: MissingPolicy = "error",
         dtype: ResultDtype = "float32",
+        fetch_damaged: bool = False,
+        api_url: str | None = None,
         progress: Progress | None = None,
         executor: Executor | None = None,
         workers: int | None = None,
@@ -869,9 +892,14 @@ class Store:
         statistics : str or sequence of str
             Names of ``bsv_store.vocabulary.STATISTICS``. The mean is always computed.
         missing : {'error', 'leave_out'}
-            What to do about experiments with a missing volume or other missing data that the recipe needs.
+            What to do about experiments whose volume or other data that the recipe needs is not in the store.
         dtype : {'float32', 'float64'}
             Of the result. Sums are float64 in any case.
+        fetch_damaged : bool
+            Fetch volumes again whose stored file turns out to be damaged, and name them in a `DamagedVolumeWarning`,
+            instead of raising `DamagedFileError`.
+        api_url : str, optional
+            For ``fetch_damaged``. By default the variable ``BSV_STORE_API_URL``, else Allen's address.
         progress : Progress, optional
         executor : Executor, optional
             An executor of ``concurrent.futures`` or a Dask client that computes. The result does not depend on it.
@@ -892,8 +920,12 @@ class Store:
         MissingDataError
             If inputs are missing and ``missing`` is 'error'. The hint is the command that fetches them.
         DamagedFileError
-            If a stored input differs from what was published.
+            If the file of an input is missing or differs from what was stored, and was not fetched again. Also with
+            ``missing='leave_out'``: a damaged volume is not a missing one.
         """
+        from functools import partial
+
+        from bsv_store.acquisition.fill import fetch_damaged as replace_damaged
         from bsv_store.averaging.grouping.grouping import as_grouping
         from bsv_store.averaging.recipe import Recipe
         from bsv_store.catalog.selection.selection import as_selection
@@ -917,8 +949,24 @@ class Store:
         if any(leaf.projecting_to is not None for leaf in recipe.selection.leaves()):
             with self.database.reading() as connection:
                 report_undecided(connection, recipe.selection, missing="leave_out")
+        replace = partial(
+            replace_damaged,
+            self.database,
+            self.files,
+            kinds=recipe.kinds,
+            spacing_um=recipe.spacing_um,
+            api_url=api_url,
+            progress=progress,
+        )
         return aggregate(
-            self.database, self.files, recipe, name=name, progress=progress, executor=executor, workers=workers
+            self.database,
+            self.files,
+            recipe,
+            name=name,
+            progress=progress,
+            executor=executor,
+            workers=workers,
+            replace_damaged=replace if check.boolean("fetch_damaged", fetch_damaged) else None,
         )
 
     def dataset(self, ref: str | DatasetVersion) -> DatasetVersion:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import itertools
 import os
 import re
 import secrets
@@ -25,6 +26,7 @@ import xxhash
 
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import DamagedFileError, NoSpaceError, ReadOnlyStoreError, StoreError
+from bsv_store.owner import has_ended, process_owner
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -162,14 +164,20 @@ class StoreFiles:
 
     @contextmanager
     def temporary(self) -> Iterator[Path]:
-        """A unique path under ``tmp/``; a file left there at the end is removed."""
+        """A unique path under ``tmp/``, named by this process; a file left there at the end is removed.
+
+        The first one of a process also removes temporary files of processes that have certainly ended.
+        """
         folder = self.root / "tmp"
         self.make_folder(folder)
-        path = folder / f"{os.getpid()}-{secrets.token_hex(8)}.tmp"
+        _remove_leftovers(folder)
+        path = folder / f"{process_owner()}-{secrets.token_hex(8)}.tmp"
         try:
             yield path
         finally:
-            path.unlink(missing_ok=True)
+            # SQLite makes a journal beside a database.
+            for made in (path, path.with_name(f"{path.name}-journal")):
+                made.unlink(missing_ok=True)
 
     def make_folder(self, folder: Path) -> None:
         """Create a folder inside the store, and its parents, with the permissions of the store."""
@@ -276,6 +284,42 @@ class StoreFiles:
             with contextlib.suppress(FileNotFoundError):
                 source.rename(folder / f"{secrets.token_hex(4)}-{source.name}")
                 sync_folder(source.parent)
+
+
+_TEMPORARY = re.compile(r"(?P<owner>[0-9a-f]{16}-\d+-\d+)-[0-9a-f]{16}\.tmp(-journal)?")
+# Entries of tmp/ that a process looks at, so that its first write is not delayed; later ones see the others.
+_MAX_LEFTOVERS = 10_000
+# Process and folder, where leftovers have been removed. A forked child looks again.
+_cleaned: set[tuple[int, Path]] = set()
+
+
+def temporary_owner(name: str) -> str | None:
+    """The identity of the process that made a temporary file, as in `bsv_store.owner`, from the name of the file.
+
+    None if `StoreFiles.temporary` did not make it.
+    """
+    found = _TEMPORARY.fullmatch(name)
+    return None if found is None else found["owner"]
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of processes that have certainly ended, once per process."""
+    here = os.getpid(), folder
+    if here in _cleaned:
+        return
+    _cleaned.add(here)
+    ended: dict[str, bool] = {}
+    with os.scandir(folder) as entries:
+        for entry in itertools.islice(entries, _MAX_LEFTOVERS):
+            owner = temporary_owner(entry.name)
+            if owner is None:
+                continue
+            if owner not in ended:
+                ended[owner] = has_ended(owner)
+            if ended[owner]:
+                # Another process may be removing it too, or this account may not.
+                with contextlib.suppress(FileNotFoundError, PermissionError):
+                    Path(entry.path).unlink()
 
 
 _VOLUME_PATH = re.compile(r"volumes[/\\](?P<kind>\w+)[/\\](?P<spacing>\d+)um[/\\](?P<experiment_id>\d+)\.[^/\\]*$")

@@ -6,7 +6,7 @@ import errno
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from bsv_store_cli.help import Group, RowChoice
 from bsv_store_cli.logs import LOG, LOG_SETTINGS, CommandLog
 from bsv_store_cli.output.formats import discard_output
 from bsv_store_cli.output.messages import complain, note
+from bsv_store_cli.signals import Signals
 
 # Name of each command, which is also its module under bsv_store_cli.commands, and its line of help, by section of the
 # help. They are listed here so that `--help` does not import the commands.
@@ -55,6 +56,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
     },
     "Administer": {
         "activity": "Show who changed the store, and when.",
+        "claims": "List the downloads that runs have claimed, or break claims.",
         "config": "Show settings and where they come from; change those of the store.",
         "db": "Show, check and upgrade the database schema; grant access on Postgres.",
         "doctor": "Check folder, database, environment and servers.",
@@ -152,8 +154,9 @@ def main() -> None:
         # Characters that the terminal cannot show become escapes.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    with _warnings_as_notes():
-        code = _run()
+    signals = Signals()
+    with _warnings_as_notes(), signals.handled():
+        code = _run(signals)
     _log.end(code)
     sys.exit(code)
 
@@ -178,7 +181,7 @@ def _warnings_as_notes() -> Iterator[None]:
         yield
 
 
-def _run() -> int:
+def _run(signals: Signals) -> int:
     try:
         # Without standalone mode, click returns the exit code of `Context.exit`, or the return value of the command.
         code = cli.main(prog_name="bsv-store", standalone_mode=False)
@@ -189,8 +192,11 @@ def _run() -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         LOG.warning("interrupted", extra={"event": "interrupted"})
-        note("Interrupted. Finished work is stored, and the next run continues from there.")
-        return _INTERRUPTED
+        # The terminal may be closed.
+        with suppress(OSError):
+            what = "Interrupted" if signals.exit_code == _INTERRUPTED else "Terminated"
+            note(f"{what}. Finished work is stored, and the next run continues from there.")
+        return signals.exit_code
     except BsvStoreError as error:
         _trace()
         LOG.error("%s", error.message, extra={"event": "error", "kind": type(error).__name__, "hint": error.hint})

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import func, select, update
@@ -12,9 +16,16 @@ from sqlalchemy import func, select, update
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.catalog.database.models import Claim
 from bsv_store.catalog.database.models.base import UtcDateTime
+from bsv_store.errors import InputError
+from bsv_store.owner import process_owner
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic.faults import Gate
+from bsv_store_synthetic.replies import Request
+from tests.cli.running import Runner, child_environment, command_line
 
 if TYPE_CHECKING:
     from bsv_store import Store
+    from bsv_store.acquisition.fetch import FetchReport
 
 
 def taken(store: Store, claims: Claims, *keys: str) -> set[str]:
@@ -120,18 +131,223 @@ def test_a_claim_that_is_renewed_lives_on(store: Store, theirs: Claims) -> None:
     assert free(store, theirs, "a") == set()
 
 
+HOST = socket.gethostname()
+
+
+def ended_process() -> str:
+    """The identity of a process that has ended."""
+    statement = "from bsv_store.owner import process_owner; print(process_owner())"
+    done = subprocess.run([sys.executable, "-c", statement], capture_output=True, check=True, text=True)
+    return done.stdout.strip()
+
+
+def foreign_process(owner: str) -> str:
+    """The identity of the same process, as seen in another PID namespace of a host with the same name."""
+    return f"{'0' * 16}-{owner.partition('-')[2]}"
+
+
 def test_the_claim_of_a_process_that_is_gone_is_taken_over_at_once(store: Store, mine: Claims, theirs: Claims) -> None:
-    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    host = mine.owner.split("/")[0]
-    theirs.owner = f"{host}/{int(gone.stdout)}/0123"
+    theirs.owner = f"{HOST}/{ended_process()}/0123"
     taken(store, theirs, "a")
     assert free(store, mine, "a") == {"a"}
     assert taken(store, mine, "a") == {"a"}
 
 
-@pytest.mark.parametrize("owner", ["elsewhere/{pid}/0123", "{host}/{alive}/0123", "{host}/nonsense", "nonsense"])
-def test_an_owner_that_may_live_keeps_its_claim(store: Store, mine: Claims, theirs: Claims, owner: str) -> None:
-    host = mine.owner.split("/")[0]
-    theirs.owner = owner.format(pid=2**22 + 1, alive=os.getpid(), host=host)
+@pytest.mark.parametrize("owner", ["{host}/{foreign}/0123", "{host}/{alive}/0123", "{host}/12/0123", "nonsense"])
+def test_an_owner_that_may_live_keeps_its_claim_until_the_lease_ends(
+    store: Store, mine: Claims, theirs: Claims, owner: str
+) -> None:
+    theirs.owner = owner.format(foreign=foreign_process(ended_process()), alive=process_owner(), host=HOST)
     taken(store, theirs, "a")
+    assert free(store, mine, "a") == set()
     assert taken(store, mine, "a") == set()
+    run_out(store, "a")
+    assert taken(store, mine, "a") == {"a"}
+
+
+# -- listing and breaking ------------------------------------------------------------------------------------------
+
+PREFIX = "volume/projection_density/100/"
+
+
+@pytest.fixture
+def held(store: Store) -> Store:
+    """A store with the claims of this process, of one that has ended, and of one that cannot be seen."""
+    ended = ended_process()
+    for key, owner in (("alive", process_owner()), ("ended", ended), ("unknown", foreign_process(ended))):
+        claims = Claims(store.database, lease_s=600.0)
+        claims.owner = f"host-of-{key}/{owner}/0123"
+        taken(store, claims, f"{PREFIX}{key}")
+    return store
+
+
+def test_claims_are_listed_with_their_holders(held: Store) -> None:
+    frame = held.admin.claims()
+    assert list(frame["object"]) == [f"{PREFIX}{each}" for each in ("alive", "ended", "unknown")]
+    assert list(frame["state"]) == ["alive", "ended", "unknown"]
+    assert list(frame["host"]) == ["host-of-alive", "host-of-ended", "host-of-unknown"]
+    assert frame["process_id"][0] == os.getpid()
+    assert frame["claimed_at"][0].tzinfo is not None
+    assert frame["expires_in_s"].between(500, 600).all()
+
+
+def test_an_unreadable_owner_is_listed(store: Store, mine: Claims) -> None:
+    mine.owner = "of an older release"
+    taken(store, mine, "a")
+    run_out(store, "a")
+    (row,) = store.admin.claims().to_dict("records")
+    assert (row["state"], row["host"]) == ("unknown", "of an older release")
+    assert row["expires_in_s"] < -100_000
+    assert store.admin.claims()["process_id"].isna().all()
+
+
+def test_no_claims_are_an_empty_table(store: Store) -> None:
+    assert list(store.admin.claims()) == ["object", "host", "process_id", "state", "claimed_at", "expires_in_s"]
+    assert store.admin.break_claims(all_ended=True) == ()
+    assert "broke" not in set(store.admin.activity()["action"])
+
+
+def test_breaking_all_ended_leaves_what_may_live(held: Store) -> None:
+    assert held.admin.break_claims(all_ended=True) == (f"{PREFIX}ended",)
+    assert list(held.admin.claims()["state"]) == ["alive", "unknown"]
+    record = held.admin.activity().iloc[0]
+    assert (record["action"], record["subject"], record["details"]["claims"]) == ("broke", f"{PREFIX}ended", 1)
+    assert record["details"]["of"].startswith("host-of-ended ")
+
+
+def test_named_claims_are_broken_whoever_holds_them(held: Store) -> None:
+    named = [f"{PREFIX}unknown", f"{PREFIX}alive"]
+    assert held.admin.break_claims(named) == (f"{PREFIX}alive", f"{PREFIX}unknown")
+    assert held.admin.break_claims([f"{PREFIX}ended"]) == (f"{PREFIX}ended",)
+    assert not len(held.admin.claims())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"keys": [f"{PREFIX}alive", f"{PREFIX}alife"]}, "no claim on"),
+        ({"keys": [1]}, "keys must be"),
+        ({"keys": 1.5}, "keys must be"),
+        ({}, "exactly one"),
+        ({"keys": ["a"], "all_ended": True}, "exactly one"),
+        ({"all_ended": "yes"}, "all_ended must be"),
+    ],
+)
+def test_what_cannot_be_broken_is_an_error_and_nothing_is_broken(held: Store, arguments: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        held.admin.break_claims(**arguments)
+    assert len(held.admin.claims()) == 3
+
+
+def test_a_worker_whose_claim_was_broken_commits_nothing(
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    """Its claim is broken in the middle of the download, and another run holds it afterwards."""
+    first = atlas.experiment_ids[0]
+    opened, asked = threading.Event(), threading.Event()
+
+    def is_download(request: Request) -> bool:
+        if "download" in request.path:
+            asked.set()
+        return "download" in request.path
+
+    server.fail(is_download, Gate(opened))
+    reports: list[FetchReport] = []
+    thread = threading.Thread(target=lambda: reports.append(catalog.fetch([first], api_url=server.url)))
+    thread.start()
+    assert asked.wait(30)
+    other = Claims(catalog.database)
+    key = f"{PREFIX}{first}"
+    assert catalog.admin.break_claims([key]) == (key,)
+    assert taken(catalog, other, key) == {key}
+    opened.set()
+    while not published(catalog):
+        thread.join(0.01)
+        assert thread.is_alive()
+    # It waits for the other run, which gives up.
+    thread.join(0.3)
+    assert thread.is_alive()
+    assert recorded(catalog) == []
+    other.release_all()
+    thread.join(30)
+    assert reports[0].fetched == (first,)
+    assert recorded(catalog) == [first]
+
+
+def recorded(store: Store) -> list[int]:
+    return list(store.sql("SELECT experiment_id FROM volume")["experiment_id"])
+
+
+def published(store: Store) -> list[Path]:
+    return list((store.path / "volumes").rglob("*.h5"))
+
+
+# -- the command line ----------------------------------------------------------------------------------------------
+
+
+def test_the_commands_list_and_break_claims(
+    held: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Runner(capsys, monkeypatch)
+    shown = run("claims", "list", store=held.path).succeeded()
+    assert [(line[1], line[3]) for line in shown.cells[-3:]] == [
+        (f"host-of-{each}", each) for each in ("alive", "ended", "unknown")
+    ]
+    rows = run("claims", "list", "--format", "json", store=held.path).succeeded().json
+    assert (rows[0]["process_id"], rows[0]["state"]) == (os.getpid(), "alive")
+    run("claims", "break", store=held.path).refused(2, "--all-ended")
+    run("claims", "break", f"{PREFIX}alife", "--yes", store=held.path).refused(2, "no claim on", f"{PREFIX}alive")
+    # No terminal, so there is no question.
+    run("claims", "break", f"{PREFIX}alive", store=held.path).refused(2, "nothing was broken", "--yes")
+    assert len(held.admin.claims()) == 3
+    done = run("claims", "break", "--all-ended", store=held.path).succeeded()
+    assert (done.out, done.err) == (f"{PREFIX}ended\n", "1 claim broken.\n")
+    run("claims", "break", f"{PREFIX}alive", f"{PREFIX}unknown", "--yes", store=held.path).succeeded()
+    assert run("claims", "list", "--format", "csv", store=held.path).succeeded().rows == []
+
+
+# -- two PID namespaces --------------------------------------------------------------------------------------------
+
+
+def unshare() -> list[str]:
+    """The command that runs another one in its own PID namespace; the test is skipped where that is not allowed."""
+    program = shutil.which("unshare")
+    if program is None:
+        pytest.skip("no PID namespaces: unshare is not installed")
+    for options in (["--pid"], ["--user", "--map-root-user", "--pid"]):
+        command = [program, *options, "--fork", "--mount-proc", "--kill-child"]
+        if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
+            return command
+    pytest.skip("no PID namespaces: unshare is not allowed")
+
+
+@pytest.mark.parametrize(
+    ("processes", "experiments"), [(1, 20), pytest.param(3, 60, marks=pytest.mark.long)], ids=["few", "many"]
+)
+def test_processes_in_different_pid_namespaces_download_each_object_once(
+    store: Store, processes: int, experiments: int
+) -> None:
+    """With one host name, as containers of one lab server may have. No process sees the ids of the others."""
+    command, groups = unshare(), 2
+    atlas = SyntheticAtlas(experiments=experiments)
+    with SyntheticServer(atlas) as server:
+        store.sync_structures(api_url=server.url)
+        store.sync_experiments(api_url=server.url)
+        server.requests.clear()
+        fetch = " ".join(command_line("fetch", "--all", "--workers", "2", store=store.path))
+        script = f'{fetch} & pids="$pids $!"; ' * processes + "for pid in $pids; do wait $pid || exit 1; done"
+        started = [
+            subprocess.Popen(
+                # Processes that end at once, so that the ids of the next ones differ from those of the other group.
+                [*command, "bash", "-c", f"{'/bin/true; ' * 20 * group}{script}"],
+                env=child_environment(BSV_STORE_API_URL=server.url),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for group in range(groups)
+        ]
+        outcomes = [(process.communicate(timeout=300)[1], process.returncode) for process in started]
+        assert [code for _, code in outcomes] == [0] * groups, outcomes
+        assert server.requests.total == experiments
+        assert not len(store.admin.claims())

@@ -157,13 +157,8 @@ def test_a_damaged_volume_is_noticed(annotated: Store) -> None:
         annotated.atlas.signal(Selection(ids=[1]), "VISp")
 
 
-def test_a_damaged_volume_is_left_out_as_in_averages(annotated: Store) -> None:
+def test_a_damaged_volume_is_not_left_out_as_a_missing_one(annotated: Store) -> None:
     path = annotated.path / str(annotated.volumes.describe(1)["path"])
     path.write_bytes(path.read_bytes()[:-1])
-    both = Selection(ids=[1, 2])
-    frame = annotated.atlas.signal(both, "VISp", missing="leave_out")
-    averaged = annotated.aggregate(both, name="test", missing="leave_out")
-    assert frame.experiment_id.tolist() == [2]
-    assert frame.attrs["left_out"] == {member.experiment_id: member.reason for member in averaged.left_out}
-    with pytest.raises(MissingDataError, match="damaged"):
-        annotated.atlas.signal(Selection(ids=[1]), "VISp", missing="leave_out")
+    with pytest.raises(DamagedFileError):
+        annotated.atlas.signal(Selection(ids=[1, 2]), "VISp", missing="leave_out")

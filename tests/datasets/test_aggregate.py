@@ -333,20 +333,24 @@ def test_damaged_volume_is_an_error_that_names_the_experiments(filled: Store) ->
     ) as caught:
         ask(filled)
     for identifier in (2, 4):
-        command = f"bsv-store fetch --refresh --ids {identifier} --kind projection_density --spacing 100\n"
+        command = f"bsv-store fetch --refresh --ids {identifier} --kind projection_density --spacing 100"
         assert command in str(caught.value.hint)
     assert _count(filled, "dataset_version") == 0
 
 
-def test_damaged_volume_can_be_left_out_and_is_recorded(filled: Store) -> None:
-    _damage(filled, 2)
-    version = ask(filled, missing="leave_out")
-    assert [(member.experiment_id, member.reason) for member in version.left_out] == [
-        (2, "its stored file is missing or damaged")
-    ]
-    np.testing.assert_allclose(version.mean[0], mean_of((1, 3, 4, 5)), rtol=1e-6)
-    again = ask(filled, missing="leave_out")
-    assert (again.number, again.was_computed) == (1, False)
+@pytest.mark.parametrize("damage", ["changed", "truncated", "deleted"])
+def test_a_damaged_volume_is_not_left_out_as_a_missing_one(filled: Store, damage: str) -> None:
+    if damage == "changed":
+        _damage(filled, 2)
+    else:
+        path = filled.path / str(filled.sql("select path from volume where experiment_id = 2")["path"][0])
+        path.write_bytes(path.read_bytes()[:-1])
+        if damage == "deleted":
+            path.unlink()
+    with pytest.raises(DamagedFileError, match="experiment 2: ") as caught:
+        ask(filled, missing="leave_out")
+    assert "leave" not in str(caught.value.hint)
+    assert _count(filled, "dataset_version") == 0
 
 
 def test_a_volume_replaced_while_averaging_is_read_again(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -242,18 +242,6 @@ def test_an_answer_of_another_algorithm_is_none(filled: Store, monkeypatch: pyte
         assert find_answer(connection, version.name, version.recipe, state) is None
 
 
-def test_what_was_computed_without_damaged_files_is_not_taken_for_the_answer(filled: Store) -> None:
-    volumes = filled.sql("select path from volume where experiment_id = 2 and kind = 'projection_density'")
-    path = filled.files.path(volumes.path[0])
-    good = path.read_bytes()
-    path.write_bytes(good[:-1])
-    without = ask(filled, EVERYBODY, missing="leave_out")
-    assert [left.experiment_id for left in without.left_out] == [2]
-    path.write_bytes(good)
-    whole = ask(filled, EVERYBODY, missing="leave_out")
-    assert (whole.number, list(whole.left_out)) == (2, [])
-
-
 @pytest.mark.parametrize("spoil", ["missing", "cut"])
 def test_an_answer_whose_file_is_not_whole_is_an_error(filled: Store, spoil: str) -> None:
     version = ask(filled, EVERYBODY)

@@ -133,9 +133,7 @@ def test_damage_is_reported_for_any_number_of_workers(filled: Store, workers: in
     for path in damaged:
         path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DamagedFileError, match=r"experiment 1 \(and 1 more: 2\)"):
-        asked(filled, workers=workers)
-    left = asked(filled, missing="leave_out", workers=workers)
-    assert [member.experiment_id for member in left.left_out] == [1, 2]
+        asked(filled, missing="leave_out", workers=workers)
 
 
 def test_a_lost_process_is_an_error() -> None:

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -283,3 +286,62 @@ def test_compressed_lists_are_read(httpserver: HTTPServer) -> None:
     )
     with AllenClient(api_url=httpserver.url_for("")) as client:
         assert len(client.unionizes([FIRST]).value) == len(rows)
+
+
+# -- after a fork --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.parametrize("how", ["deadline", "abort"])
+def test_a_forked_process_leaves_the_transfers_of_its_parent_alone(
+    client: AllenClient, server: SyntheticServer, how: str
+) -> None:
+    """The process is forked in the middle of a transfer, by the thread that makes it."""
+    children: list[int] = []
+
+    def fork(count: int) -> None:
+        if count == 0 or children:
+            return
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                connections = client._transfer._connections
+                assert connections is not None
+                if how == "abort":
+                    client.abort()
+                else:
+                    with connections.limited(0.0):
+                        time.sleep(0.3)
+                status = 0
+            finally:
+                os._exit(status)
+        children.append(os.waitpid(child, 0)[1])
+
+    reply = client.volume(FIRST, kind="projection_density", spacing_um=100, on_bytes=fork)
+    np.testing.assert_array_equal(reply.value.array, ATLAS.volume(FIRST))
+    assert children == [0]
+    assert server.requests.total == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_process_makes_its_own_requests_whatever_its_parent_holds(
+    client: AllenClient, server: SyntheticServer
+) -> None:
+    client.volume(FIRST, kind="projection_density", spacing_um=100)
+    transfer = client._transfer
+    assert transfer._connections is not None
+    # As if another thread held them at the moment of the fork.
+    with transfer._lock, transfer._connections._lock, transfer._gate._changed:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                signal.alarm(30)
+                client.volume(SECOND, kind="projection_density", spacing_um=100)
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitpid(child, 0)[1] == 0
+    client.volume(THIRD, kind="projection_density", spacing_um=100)
+    assert server.requests.total == 3

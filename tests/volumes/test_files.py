@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import xxhash
 
 from bsv_store.errors import BsvStoreError, DamagedFileError, NoSpaceError, ReadOnlyStoreError, StoreError
-from bsv_store.volumes.files import StoreFiles
+from bsv_store.owner import process_owner
+from bsv_store.volumes import files as files_module
+from bsv_store.volumes.files import StoreFiles, temporary_owner
 
 NAME = "volumes/kind/100um/1.h5"
 DATA = b"some bytes" * 100
@@ -151,3 +155,75 @@ def test_trash_moves_out_of_the_way_and_forgives_what_is_gone(files: StoreFiles)
     files.trash(NAME)
     assert not path.exists()
     assert [file.read_bytes() for file in everything(files.root)] == [DATA]
+
+
+# -- temporary files -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ended() -> str:
+    """The identity of a process that has ended."""
+    statement = "from bsv_store.owner import process_owner; print(process_owner())"
+    done = subprocess.run([sys.executable, "-c", statement], capture_output=True, check=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def as_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leftovers are removed again, as by a process that has not written yet."""
+    monkeypatch.setattr(files_module, "_cleaned", set())
+
+
+def test_temporary_files_name_their_process(files: StoreFiles) -> None:
+    with files.temporary() as path:
+        assert path.parent == files.root / "tmp"
+        assert temporary_owner(path.name) == process_owner()
+        assert temporary_owner(f"{path.name}-journal") == process_owner()
+    assert temporary_owner("123-0123456789abcdef.tmp") is None
+    assert temporary_owner("notes.txt") is None
+
+
+def test_the_first_write_removes_what_ended_processes_left(files: StoreFiles, ended: str, as_new_process: None) -> None:
+    place, _, rest = ended.partition("-")
+    other_host = f"{place[::-1]}-{rest}"
+    kept = {f"{process_owner()}-{'a' * 16}.tmp", f"{other_host}-{'a' * 16}.tmp", "12-0123.tmp", "notes.txt"}
+    gone = {f"{ended}-{'a' * 16}.tmp", f"{ended}-{'b' * 16}.tmp", f"{ended}-{'b' * 16}.tmp-journal"}
+    folder = files.root / "tmp"
+    folder.mkdir()
+    for name in kept | gone:
+        (folder / name).write_bytes(b"x")
+    files.publish(NAME, DATA)
+    assert {path.name for path in folder.iterdir()} == kept
+    # Once per process: later writes do not list the folder.
+    (folder / min(gone)).write_bytes(b"x")
+    files.publish(NAME, DATA)
+    assert {path.name for path in folder.iterdir()} == {*kept, min(gone)}
+
+
+def test_a_leftover_that_cannot_be_removed_does_not_prevent_writing(
+    files: StoreFiles, ended: str, as_new_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leftover = files.root / "tmp" / f"{ended}-{'a' * 16}.tmp"
+    leftover.parent.mkdir()
+    leftover.write_bytes(b"x")
+    unlink = Path.unlink
+
+    def refused(self: Path, missing_ok: bool = False) -> None:
+        if self == leftover:
+            raise PermissionError(errno.EPERM, "Operation not permitted", str(self))
+        unlink(self, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    files.publish(NAME, DATA)
+    assert read(files) == DATA
+
+
+def test_a_temporary_file_is_removed_whatever_ends_its_block(files: StoreFiles) -> None:
+    def end(path: Path) -> None:
+        path.write_bytes(b"x")
+        path.with_name(f"{path.name}-journal").write_bytes(b"x")
+        raise SystemExit
+
+    with pytest.raises(SystemExit), files.temporary() as path:
+        end(path)
+    assert everything(files.root) == []

@@ -55,6 +55,11 @@ def check_annotation(
     return CheckedAnnotation(identity.origin, (*identity.remarks, *fit.remarks()))
 
 
+def annotation_subject(spacing_um: int) -> str:
+    """The subject of recorded activities about an annotation."""
+    return f"annotation at {spacing_um} um"
+
+
 class AnnotationTask(Task[AnnotationFile]):
     """Downloads the annotation.
 
@@ -63,6 +68,7 @@ class AnnotationTask(Task[AnnotationFile]):
     database : Database
     files : StoreFiles
     client : AllenClient
+    spacing_um : int
     known_ids : collection of int
         Structure ids of the ontology.
     refresh : bool
@@ -70,9 +76,18 @@ class AnnotationTask(Task[AnnotationFile]):
     """
 
     def __init__(
-        self, database: Database, files: StoreFiles, client: AllenClient, known_ids: Collection[int], *, refresh: bool
+        self,
+        database: Database,
+        files: StoreFiles,
+        client: AllenClient,
+        spacing_um: int,
+        known_ids: Collection[int],
+        *,
+        refresh: bool,
     ) -> None:
         self.what = "annotation"
+        self.subject = annotation_subject(spacing_um)
+        self.action = "synced"
         self.host = client.download_host
         self.connections = client.connections
         self.recovered = False

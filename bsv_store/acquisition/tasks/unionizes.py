@@ -36,7 +36,8 @@ class UnionizeTask(Task[Reply[UnionizeTable]]):
     """
 
     def __init__(self, database: Database, client: AllenClient, *, refresh: bool, batch: int) -> None:
-        self.what = "unionize tables"
+        self.what = self.subject = "unionize tables"
+        self.action = "synced"
         self.host = client.host
         self.connections = client.connections
         self.download_batch = batch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
 
 from bsv_store.acquisition.presence import has_complete_file
@@ -38,6 +38,8 @@ class VolumeTask(Task[VolumeFile]):
     spacing_um : int
     refresh : bool
         Also download volumes that the store has.
+    damaged : iterable of VolumeFile
+        Recorded volumes whose file was found to be damaged. They count as missing until the row changes.
     """
 
     commit_batch = 64
@@ -51,8 +53,10 @@ class VolumeTask(Task[VolumeFile]):
         spacing_um: int,
         *,
         refresh: bool,
+        damaged: Iterable[VolumeFile] = (),
     ) -> None:
-        self.what = f"{kind} at {spacing_um} um"
+        self.what = self.subject = f"{kind} at {spacing_um} um"
+        self.action = "fetched"
         self.host = client.host
         self.connections = client.connections
         # A thread needs 100 MB of memory for a large volume.
@@ -67,8 +71,14 @@ class VolumeTask(Task[VolumeFile]):
         # Otherwise, after Allen has changed two kinds, each new one would be refused because of the other.
         self._plausibility = Plausibility(database, files, others="none" if refresh else "sparse")
         self._orphans = OrphanVolumes(files, kind, spacing_um, self._plausibility)
-        # Hashes of recorded volumes whose file is missing or incomplete.
+        self._damaged = {file.experiment_id: file for file in damaged}
+        # Hashes of recorded volumes whose file is missing, incomplete or changed.
         self._lost: dict[int, str] = {}
+
+    @property
+    def lost(self) -> Collection[int]:
+        """The experiments whose recorded volume has a damaged file."""
+        return self._lost.keys()
 
     def key(self, experiment_id: int) -> str:
         """The key under which the volume is claimed."""
@@ -81,7 +91,11 @@ class VolumeTask(Task[VolumeFile]):
             return set()
         with self._database.reading() as connection:
             found = find_volumes(connection, sorted(ids), kind=self._kind, spacing_um=self._spacing_um)
-        lost = {i: file.layout.array_sha256 for i, file in found.items() if not has_complete_file(self._files, file)}
+        lost = {
+            i: file.layout.array_sha256
+            for i, file in found.items()
+            if file == self._damaged.get(i) or not has_complete_file(self._files, file)
+        }
         self._lost.update(lost)
         present = found.keys() - lost.keys()
         # Read here, because worker threads do not access the database.

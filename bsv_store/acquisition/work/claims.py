@@ -2,17 +2,18 @@
 
 Claims only save work. Correctness does not depend on them: it rests on atomic publication of files and the constraints
 of the database. All times are the database's, so hosts with wrong clocks agree. The claim of a dead process expires, or
-is taken over at once if the process is known to have ended; a process that lost its claim commits nothing.
+is taken over at once if the process is certain to have ended (see `bsv_store.owner`); a process that lost its claim
+commits nothing.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 import time
 from collections.abc import Collection, Iterable
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, DateTime, and_, delete, func, literal, or_, select, update
@@ -21,6 +22,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import Claim
+from bsv_store.owner import has_ended, owner_state, process_id, process_owner
+from bsv_store.vocabulary import OwnerState
 
 LEASE_S = 60.0
 
@@ -39,7 +42,8 @@ class Claims:
     """
 
     def __init__(self, database: Database, *, lease_s: float = LEASE_S) -> None:
-        self.owner = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(8)}"
+        # The host name is for people; it identifies nothing.
+        self.owner = f"{socket.gethostname()}/{process_owner()}/{secrets.token_hex(8)}"
         self._database = database
         self._lease_s = lease_s
         self._held: dict[str, int] = {}
@@ -125,19 +129,60 @@ def _now(connection: Connection, *, after_s: float = 0.0) -> ColumnElement[Any]:
 
 
 def _dead_owners(connection: Connection, keys: Collection[str]) -> list[str]:
-    """The owners of the keys whose process is known to have ended; only processes of this host can be checked."""
+    """The owners of the keys whose process is certain to have ended."""
     query = select(_columns.owner).where(_columns.object_key.in_(sorted(keys))).distinct()
-    return [owner for owner in connection.execute(query).scalars() if _has_ended(owner)]
+    return [owner for owner in connection.execute(query).scalars() if has_ended(_process(owner))]
 
 
-def _has_ended(owner: str) -> bool:
-    host, _, rest = owner.rpartition("/")[0].rpartition("/")
-    if os.name == "nt" or host != socket.gethostname() or not rest.isdigit():
-        return False
-    try:
-        os.kill(int(rest), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
+def _process(owner: str) -> str:
+    """The identity of the process in the owner of a claim."""
+    return owner.rpartition("/")[0].rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldClaim:
+    """A claim in the database.
+
+    Attributes
+    ----------
+    object_key : str
+    host : str
+        Name of the host of the process that holds it.
+    process_id : int or None
+        In the PID namespace of that process. None if it is not known.
+    state : {'alive', 'ended', 'unknown'}
+        Of that process, see ``bsv_store.vocabulary.OWNER_STATES``.
+    claimed_at : datetime.datetime
+        Aware UTC, by the database's clock.
+    expires_in_s : float
+        Seconds until it expires unless it is renewed; negative if it has expired.
+    """
+
+    object_key: str
+    host: str
+    process_id: int | None
+    state: OwnerState
+    claimed_at: datetime
+    expires_in_s: float
+
+
+def held_claims(connection: Connection) -> list[HeldClaim]:
+    """All claims in the database, by object."""
+    now = connection.execute(select(_now(connection).label("now"))).scalar_one()
+    query = select(_columns.object_key, _columns.owner, _columns.claimed_at, _columns.expires_at)
+    return [
+        HeldClaim(
+            key,
+            owner.partition("/")[0],
+            process_id(_process(owner)),
+            owner_state(_process(owner)),
+            claimed_at,
+            (expires_at - now).total_seconds(),
+        )
+        for key, owner, claimed_at, expires_at in connection.execute(query.order_by(_columns.object_key))
+    ]
+
+
+def delete_claims(connection: Connection, keys: Collection[str]) -> None:
+    """Delete claims of any run. A run that lost a claim commits nothing for it."""
+    connection.execute(delete(_table).where(_columns.object_key.in_(sorted(keys))))

@@ -15,10 +15,12 @@ from typing import Generic, TypeVar
 
 from sqlalchemy import Connection
 
+from bsv_store.acquisition.work.activity import recorded_run
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.connections import checked_workers, claim_connections
 from bsv_store.acquisition.work.outcome import Failure, Outcome
 from bsv_store.acquisition.work.task import RunControl, Task
+from bsv_store.catalog.activity import Details
 from bsv_store.catalog.database.engine import Database
 from bsv_store.errors import InputError, NotFoundUpstreamError, UnreachableUpstreamError, UpstreamError
 from bsv_store.progress import NO_PROGRESS, Progress
@@ -79,6 +81,7 @@ class SharedWork(Generic[T]):
         self._waiting: deque[int] = deque()
         self._elsewhere: set[int] = set()
         self._running: dict[Future[T], list[int]] = {}
+        self._wanted = 0
         self._stored: set[int] = set()
         self._present: set[int] = set()
         self._failed: dict[int, Failure] = {}
@@ -97,12 +100,14 @@ class SharedWork(Generic[T]):
         NoSpaceError, ReadOnlyStoreError, StoreError, BusyError
             If the store fails. Objects stored before that remain.
         """
+        self._wanted = len(ids)
         self._present = self._task.present(ids)
         self._waiting = deque(i for i in ids if i not in self._present)
         if self._waiting:
             self._progress.start(len(self._waiting), self._task.what)
             try:
-                self._work()
+                with recorded_run(self._database, self._task.action, self._task.subject, self._counts):
+                    self._work()
             finally:
                 self._progress.finish()
         self._count_unreachable()
@@ -114,13 +119,26 @@ class SharedWork(Generic[T]):
             self._stopped,
         )
 
+    def _counts(self) -> Details | None:
+        """What the run has done, for its record; None if it has changed nothing."""
+        if not self._stored:
+            return None
+        counts = {"failed": len(self._failed), "not attempted": len(self._not_attempted)}
+        return {
+            self._task.action: len(self._stored),
+            "of": self._wanted - len(self._present),
+            **{name: count for name, count in counts.items() if count},
+        }
+
     def _work(self) -> None:
         _keep_freed_memory()
         try:
             self._workers = self._threads()
-        except BaseException:
+            self._download_all()
+        finally:
             self._claims.release_all()
-            raise
+
+    def _download_all(self) -> None:
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="bsv-store-download")
         try:
             while self._waiting or self._running or self._elsewhere:
@@ -130,7 +148,7 @@ class SharedWork(Generic[T]):
                 self._collect(pool)
                 self._claims.renew_if_due()
         finally:
-            # Also after Ctrl-C: workers stop, and their claims are released.
+            # Also after Ctrl-C or a signal.
             self.control.stop()
             pool.shutdown(wait=False, cancel_futures=True)
             while under_way := [future for future in self._running if not future.done()]:
@@ -138,7 +156,6 @@ class SharedWork(Generic[T]):
                 self._task.abort()
                 wait(under_way, timeout=_MIN_POLL_S)
             pool.shutdown(wait=True)
-            self._claims.release_all()
 
     def _threads(self) -> int:
         task = self._task

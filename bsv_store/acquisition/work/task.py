@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.progress import Progress
+from bsv_store.vocabulary import Action
 
 T = TypeVar("T")
 
@@ -27,6 +28,10 @@ class Task(ABC, Generic[T]):
     ----------
     what : str
         For messages, for example "projection_density at 100 um".
+    action : Action
+        What is recorded of the run in the activity.
+    subject : str
+        Of the recorded activity.
     host : str
         The server. All runs on the store share the connections to it.
     connections : int
@@ -41,6 +46,8 @@ class Task(ABC, Generic[T]):
     """
 
     what: str
+    action: Action
+    subject: str
     host: str
     connections: int
     extra_threads: int = 0

@@ -39,7 +39,7 @@ from bsv_store.catalog.tables.frames import differing_injection_volumes
 from bsv_store.check import boolean
 from bsv_store.errors import IncompleteListError, InputError
 from bsv_store.text import folded, number_of
-from bsv_store.vocabulary import EXPERIMENT_SOURCE_KINDS
+from bsv_store.vocabulary import EXPERIMENT_SOURCE_KINDS, Action
 
 _STRUCTURE_COLUMNS = ("experiment_id", "structure_id")
 _LINE_COLUMNS = ("experiment_id", "transgenic_line_id")
@@ -62,6 +62,7 @@ def ingest_experiments(
     source: str,
     allow_shrinking: bool = False,
     may_be_part: bool = False,
+    action: Action | None = None,
 ) -> IngestReport:
     """Ingest a complete experiment list, and report what it changed in the current experiments.
 
@@ -78,6 +79,8 @@ def ingest_experiments(
     may_be_part : bool
         Whether the source of the list may be incomplete. If so, a list with fewer than `PLAUSIBLE_SIZE` experiments is
         also refused if the store has no list to compare it with.
+    action : Action, optional
+        Recorded as the activity of this user, if anything changes.
 
     Raises
     ------
@@ -104,7 +107,7 @@ def ingest_experiments(
             _check_whole(history, experiments, source)
             if may_be_part:
                 _check_size(history, experiments, source)
-        return _ingest(connection, history, experiments, payloads, content, source)
+        return _ingest(connection, history, experiments, payloads, content, source, action)
 
 
 def _ingest(
@@ -114,6 +117,7 @@ def _ingest(
     payloads: Mapping[int, tuple[str, str]],
     content: str,
     source: str,
+    action: Action | None,
 ) -> IngestReport:
     # A number above all ids in use: of lists with the same date, the one ingested last is the newest.
     rank = rank_of(experiments.upstream_date, sys.maxsize)
@@ -133,6 +137,7 @@ def _ingest(
         changed=len(changed),
         withdrawn=len(outcome.withdrawn),
         upstream_date=experiments.upstream_date,
+        action=action,
     )
     records = write_revisions(connection, experiments.kind, snapshot_id, payloads)
     return IngestReport(

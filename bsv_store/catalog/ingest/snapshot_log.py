@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -10,12 +10,13 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, text
 
 from bsv_store.catalog import seals
+from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.models import SourceSnapshot
 from bsv_store.catalog.database.models.base import now
 from bsv_store.errors import InputError
 from bsv_store.text import listed, listed_ids, number_of, shown
-from bsv_store.vocabulary import SnapshotContent
+from bsv_store.vocabulary import Action, SnapshotContent
 
 # An arbitrary number, the same in all processes; migrations use a different one.
 _ADVISORY_LOCK = 0x696E67657374
@@ -220,8 +221,15 @@ def record_snapshot(
     changed: int,
     withdrawn: int = 0,
     upstream_date: date | None = None,
+    action: Action | None = None,
 ) -> int:
-    """Record a snapshot with the time of the database, and return its id."""
+    """Record a snapshot with the time of the database, and return its id.
+
+    Parameters
+    ----------
+    action : Action, optional
+        Recorded as the activity of this user; by default the caller records it, for several lists at once.
+    """
     values = {
         "what": what,
         "kind": kind,
@@ -237,7 +245,20 @@ def record_snapshot(
     result = connection.execute(insert(table_of(SourceSnapshot)).values(values).returning(SourceSnapshot.id))
     identifier = int(result.scalar_one())
     seals.seal_rows(connection, SourceSnapshot, [identifier])
+    if action is not None:
+        counts = {"added": added, "changed": changed, "withdrawn": withdrawn}
+        details = {name: count for name, count in counts.items() if count}
+        # A URL is the same for all users, and is in the snapshot.
+        origin = {} if action == "synced" else {"source": source}
+        record_activity(connection, action, SUBJECTS[what], {**details, **origin})
     return identifier
+
+
+SUBJECTS: Mapping[SnapshotContent, str] = {
+    "structures": "structures",
+    "experiments": "experiments",
+    "unionizes": "unionize tables",
+}
 
 
 def wait_for_turn(connection: Connection) -> None:

@@ -24,6 +24,7 @@ from bsv_store.catalog.records import Ontology
 from bsv_store.check import boolean
 from bsv_store.errors import IncompleteListError, InputError
 from bsv_store.text import listed, number_of
+from bsv_store.vocabulary import Action
 
 # A fallback until a better graph is ingested: acronyms and names in this CSV have no commas.
 STAND_IN_KIND = "csv"
@@ -67,6 +68,7 @@ def ingest_structures(
     kind: str = "file",
     upstream_date: date | None = None,
     allow_shrinking: bool = False,
+    action: Action | None = None,
 ) -> IngestReport:
     """Ingest a structure graph, and report what it changed.
 
@@ -89,6 +91,8 @@ def ingest_structures(
     allow_shrinking : bool
         Accept a graph from which many of the current structures are missing. One without a date then becomes the
         current one, unless the store has one with a date.
+    action : Action, optional
+        Recorded as the activity of this user, if anything changes.
 
     Raises
     ------
@@ -140,6 +144,7 @@ def ingest_structures(
                 changed=changed,
                 withdrawn=withdrawn,
                 upstream_date=upstream_date,
+                action=action,
             )
     unchanged = len(ontology.structures) - sum(not node.withdrawn for node in touched)
     if stands_in:

@@ -39,7 +39,7 @@ from bsv_store.catalog.tables.frames import (
 from bsv_store.catalog.unionize_seals import damaged_halves, seal_unionizes
 from bsv_store.errors import DamagedCatalogError, InputError, UnknownExperimentError
 from bsv_store.text import listed, number_of
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, UNIONIZE_PARTS, UnionizePart
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, UNIONIZE_PARTS, Action, UnionizePart
 
 _KEY = ("experiment_id", "structure_id", "hemisphere_id", "is_injection")
 _COORDINATES = ("max_voxel_x", "max_voxel_y", "max_voxel_z")
@@ -77,6 +77,7 @@ def ingest_unionizes(
     upstream_date: date | None = None,
     replace: bool = False,
     fence: Callable[[Connection], Collection[int]] | None = None,
+    action: Action | None = None,
 ) -> IngestReport:
     """Ingest the unionize rows of one or more experiments, and report what they changed.
 
@@ -99,6 +100,8 @@ def ingest_unionizes(
     fence : callable, optional
         Called at the start of the writing transaction; returns the experiments that may be written. The others stay
         unchanged. By default all may be written.
+    action : Action, optional
+        Recorded as the activity of this user, if anything changes.
 
     Raises
     ------
@@ -163,6 +166,7 @@ def ingest_unionizes(
                 added=outcome["added"],
                 changed=outcome["changed"],
                 upstream_date=upstream_date,
+                action=action,
             )
             _write_history(connection, {half: stored[half] for half in new_content if half in stored}, snapshot_id)
             _write(connection, table, changed, stored, snapshot_id, remarks)

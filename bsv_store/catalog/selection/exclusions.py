@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Select, insert, select, update
 
 from bsv_store.catalog import seals
-from bsv_store.catalog.activity import current_user
+from bsv_store.catalog.activity import Details, current_user, record_activity
 from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.id_lists import id_in
@@ -19,7 +19,7 @@ from bsv_store.catalog.edits import check_line_of_text, refusing_concurrent_chan
 from bsv_store.catalog.selection.names import check_experiments
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.errors import InputError
-from bsv_store.text import listed
+from bsv_store.text import listed, listed_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,9 @@ def exclude(database: Database, ids: Collection[int], reason: str, *, replace: b
             statement = insert(table_of(Exclusion)).returning(table_of(Exclusion).c.id)
             added = [connection.execute(statement.values(row)).scalar_one() for row in rows]
         seals.seal_rows(connection, Exclusion, added)
+        if new:
+            details: Details = {"experiments": len(new), "reason": reason}
+            record_activity(connection, "excluded", f"experiments {listed_ids(new)}", details)
         return tuple(new)
 
 
@@ -91,6 +94,9 @@ def lift_exclusion(database: Database, ids: Collection[int]) -> tuple[int, ...]:
                 f"not on the exclusion list: {listed(others)}", hint="See it with `bsv-store exclude list`."
             )
         _lift(connection, wanted)
+        if wanted:
+            details = {"experiments": len(wanted)}
+            record_activity(connection, "included", f"experiments {listed_ids(wanted)}", details)
     return wanted
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, insert, select
 
 from bsv_store.catalog import seals
-from bsv_store.catalog.activity import current_user
+from bsv_store.catalog.activity import current_user, record_activity
 from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import NamedSelection
@@ -72,6 +72,8 @@ def save_selection(
             statement = insert(table_of(NamedSelection)).returning(table_of(NamedSelection).c.id)
             identifier = connection.execute(statement.values(values)).scalar_one()
         seals.seal_rows(connection, NamedSelection, [identifier])
+        details = {} if note is None else {"note": note}
+        record_activity(connection, "saved", f"selection {name}@{values['number']}", details)
         return find_selection(connection, name)
 
 

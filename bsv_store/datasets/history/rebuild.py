@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bsv_store.catalog.activity import current_user
+from bsv_store.catalog.activity import current_user, record_activity
 from bsv_store.catalog.database.sqlite import long_run
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.compute import DamagedInputsError, compute, temporary_result
@@ -105,9 +105,7 @@ def rebuild_version(
         with database.reading() as connection:
             inputs = original_inputs(connection, version, content)
         with temporary_result(files, inputs.recipe, in_store=not check_only) as path:
-            result = compute(
-                files, inputs, progress, path=path, executor=executor, workers=workers, can_leave_out=False
-            )
+            result = compute(files, inputs, progress, path=path, executor=executor, workers=workers)
             checkpoint("rebuild:computed")
             check = compared(version, result, state)
             # The file contains the fingerprint, so the inputs must have the same one.
@@ -187,6 +185,9 @@ def _record(database: Database, version: DatasetVersion, check: NewCheck, checke
     try:
         with database.writing() as connection:
             is_there = add_check(connection, version, check, checked_by=checked_by)
+            if is_there:
+                details = {"result": check.outcome, "file": check.file_state}
+                record_activity(connection, "verified", version.ref, details)
     except ReadOnlyStoreError:
         # Verifying a version does not require write access.
         return False
@@ -204,6 +205,7 @@ def _restore(database: Database, files: StoreFiles, version: DatasetVersion, res
     with database.writing() as connection:
         if not replace_file(connection, version, result, path):
             raise StoreError(f"{version.ref} was deleted or restored by another process")
+        record_activity(connection, "repaired", version.ref, {"replaced": "the result file"})
         checkpoint("rebuild:recorded")
     if path != version.relative_path:
         files.trash(version.relative_path)

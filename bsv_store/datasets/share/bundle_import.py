@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from bsv_store.averaging.inputs import ALGORITHM_VERSION
-from bsv_store.catalog.activity import current_user
+from bsv_store.catalog.activity import current_user, record_activity
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.database.sqlite import long_run
@@ -113,7 +113,8 @@ def _trusted(database: Database, files: StoreFiles, version: DatasetVersion) -> 
     """The version, marked as trusted if it was imported."""
     with database.writing() as connection:
         identifier = version_id(connection, DatasetRef(version.name, number=version.number))
-        set_trusted(connection, identifier, trusted_by=current_user())
+        if set_trusted(connection, identifier, trusted_by=current_user()):
+            record_activity(connection, "trusted", version.ref)
         return read_version(database, connection, files, identifier)
 
 
@@ -141,9 +142,7 @@ def _check(
         with database.reading() as connection:
             inputs = inputs_with_files(connection, recorded.recipe, recorded.groups, recorded.members)
         with temporary_result(files, inputs.recipe) as path:
-            result = compute(
-                files, inputs, progress, path=path, executor=executor, workers=workers, can_leave_out=False
-            )
+            result = compute(files, inputs, progress, path=path, executor=executor, workers=workers)
             if result.content_sha256 != bundle.result.content_sha256:
                 raise _not_reproducible(source, bundle, result)
     except (MissingDataError, DamagedInputsError) as error:

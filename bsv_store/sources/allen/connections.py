@@ -7,11 +7,12 @@ byte could block a thread for days. A timer therefore shuts down the socket at t
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
@@ -21,13 +22,20 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 _REPEAT_S = 0.1
 
 
+_clients: WeakSet[Connections] = WeakSet()
+
+
 class Connections:
     """The open connections of one client, in any number of threads. Each connection is used by a single thread."""
 
     def __init__(self) -> None:
+        self._forget()
+        self.pool_classes = _pool_classes(self)
+        _clients.add(self)
+
+    def _forget(self) -> None:
         self._threads: WeakKeyDictionary[HTTPConnection, int] = WeakKeyDictionary()
         self._lock = threading.Lock()
-        self.pool_classes = _pool_classes(self)
 
     def add(self, connection: HTTPConnection) -> None:
         """Register a connection of the current thread."""
@@ -111,3 +119,14 @@ def _shut_down(sock: Any) -> None:
         # The method of the plain socket: that of a TLS socket waits for, or disturbs, the reading thread.
         with contextlib.suppress(OSError):
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+def _forget_inherited_connections() -> None:
+    # The sockets belong to the parent, in which the thread of the fork has the same number: shutting them down in the
+    # child would end the parent's transfers. A lock may be held by a thread that the child does not have.
+    for connections in list(_clients):
+        connections._forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_inherited_connections)

@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from bsv_store.errors import (
     EnvelopeError,
@@ -139,8 +140,11 @@ class _RetryError(Exception):
         self.is_unreachable = is_unreachable
 
 
+_transfers: WeakSet[Transfer] = WeakSet()
+
+
 class Transfer:
-    """Gets objects over HTTP. Safe to share between threads; each has its own connections.
+    """Gets objects over HTTP. Safe to share between threads, and with a forked process; each has its own connections.
 
     Parameters
     ----------
@@ -166,14 +170,19 @@ class Transfer:
         self._user_agent = user_agent
         self._logins = logins or {}
         self._clock = clock or Clock()
-        self._gate = HostGate(policy.connections, self._clock)
-        self._local = threading.local()
-        self._sessions: list[requests.Session] = []
         self._connections: Connections | None = None
-        self._lock = threading.Lock()
+        self._begin()
         self._reached: set[str] = set()
         self._connection_failures: Counter[str] = Counter()
         self._given_up: dict[str, tuple[float, str]] = {}
+        _transfers.add(self)
+
+    def _begin(self) -> None:
+        """Create what a child process must not inherit: sessions, locks and the slots of running requests."""
+        self._gate = HostGate(self._policy.connections, self._clock)
+        self._local = threading.local()
+        self._sessions: list[requests.Session] = []
+        self._lock = threading.Lock()
 
     def get(self, request: Request, read: Callable[[BinaryIO], T]) -> tuple[T, str]:
         """Get an object; returns the result of ``read`` and the final address, after redirects.
@@ -423,17 +432,25 @@ class Transfer:
 
         from bsv_store.sources.allen.connections import AbortableAdapter, Connections
 
-        # A child process must not use its parent's connections.
-        if getattr(self._local, "process", None) != os.getpid():
+        if not hasattr(self._local, "session"):
             session = _plain_session(self._user_agent)
             with self._lock:
                 self._connections = self._connections or Connections()
                 for scheme in ("http://", "https://"):
                     session.mount(scheme, AbortableAdapter(self._connections))
                 self._sessions.append(session)
-            self._local.session, self._local.process = session, os.getpid()
+            self._local.session = session
         current: requests.Session = self._local.session
         return current
+
+
+def _begin_in_child() -> None:
+    for transfer in list(_transfers):
+        transfer._begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)
 
 
 def _plain_session(user_agent: str) -> requests.Session:

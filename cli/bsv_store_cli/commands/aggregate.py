@@ -103,7 +103,12 @@ _option = functools.partial(click.option, cls=SectionOption, section="How to ave
 )
 @click.option("--name", required=True, metavar="NAME", help="Dataset that the version belongs to.")
 @volume_options
-@click.option("--fetch", "fetch_first", is_flag=True, help="First download missing volumes, masks and unionize tables.")
+@click.option(
+    "--fetch",
+    "fetch_first",
+    is_flag=True,
+    help="First download missing volumes, masks and unionize tables; also replace damaged volumes.",
+)
 @COMPUTING_WORKERS
 @API_URL
 @format_option
@@ -165,6 +170,8 @@ def aggregate(
                 statistics=statistics or ("mean",),
                 missing=missing,
                 dtype=dtype,
+                fetch_damaged=fetch_first,
+                api_url=api_url,
                 progress=progress,
                 workers=workers,
             )

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @volume_options
 @click.option("--unionizes", is_flag=True, help="Also fetch their unionize tables, before the volumes.")
 @click.option("--refresh", is_flag=True, help="Also fetch what the store has.")
+@click.option("--verify", is_flag=True, help="Also fetch volumes again whose stored file has changed: all are read.")
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -53,6 +54,7 @@ def fetch(
     spacing_um: int,
     unionizes: bool,
     refresh: bool,
+    verify: bool,
     workers: int,
     limit: int | None,
     dry_run: bool,
@@ -66,8 +68,9 @@ def fetch(
     the exit code is 6. Run the command again to continue. If the disk has not enough space, nothing is downloaded, and
     the exit code is 7.
 
-    A stored volume counts as present even if it contradicts its experiment: `bsv-store volume check` finds such
-    volumes, and --refresh downloads them again.
+    A volume whose file is missing or truncated is fetched again; with --verify also one whose bytes have changed. A
+    volume that contradicts its experiment counts as present: `bsv-store volume check` finds such volumes, and
+    --refresh downloads them again.
 
     To fill a store with everything, check with --dry-run first, and use --limit to fetch it in parts.
 
@@ -80,18 +83,22 @@ def fetch(
     # Imported here, so that --help stays fast.
     from bsv_store.acquisition.fill import fill, plan_fill
 
-    check_network_options(offline=offline, refresh=refresh, limit=limit)
+    check_network_options(offline=offline, refresh=refresh, verify=verify, limit=limit)
     with opened_store() as store:
-        plan = plan_fill(
-            store.database,
-            store.files,
-            require_experiments(store, selection),
-            unionizes=unionizes,
-            volumes=[(kind, spacing_um)],
-            refresh=refresh,
-            workers=workers,
-            limit=limit,
-        )
+        ids = require_experiments(store, selection)
+        with progress_bar() as progress:
+            plan = plan_fill(
+                store.database,
+                store.files,
+                ids,
+                unionizes=unionizes,
+                volumes=[(kind, spacing_um)],
+                refresh=refresh,
+                verify=verify,
+                workers=workers,
+                limit=limit,
+                progress=progress,
+            )
         note_postponed(plan)
         if dry_run:
             print_plan(plan, output_format)

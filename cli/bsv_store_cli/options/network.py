@@ -47,19 +47,21 @@ def print_plan(plan: FillPlan, output_format: str) -> None:
 
 def _facts(plan: Plan | FillPlan) -> dict[str, Any]:
     names = ("requests", "download_bytes", "store_bytes", "scratch_bytes", "free_bytes", "seconds", "fits_on_disk")
-    return {**plain(plan), **{name: getattr(plan, name) for name in names}}
+    facts = {**plain(plan), **{name: getattr(plan, name) for name in names}}
+    if "damaged" in facts:
+        facts["damaged"] = [file.experiment_id for file in getattr(plan, "damaged", ())]
+    return facts
 
 
 def _states(plan: Plan) -> list[dict[str, Any]]:
-    missing = set(plan.missing)
-    return [
-        {"experiment_id": each, "state": "missing" if each in missing else "present"}
-        for each in sorted(plan.experiment_ids)
-    ]
+    states = dict.fromkeys(plan.missing, "missing") | {file.experiment_id: "damaged" for file in plan.damaged}
+    return [{"experiment_id": each, "state": states.get(each, "present")} for each in sorted(plan.experiment_ids)]
 
 
-def check_network_options(*, offline: bool, refresh: bool, limit: int | None = None) -> None:
+def check_network_options(*, offline: bool, refresh: bool, verify: bool = False, limit: int | None = None) -> None:
     """Refuse options that contradict each other."""
+    if verify and refresh:
+        raise click.UsageError("--verify cannot be combined with --refresh, which downloads everything again")
     if offline and refresh:
         raise click.UsageError("--offline cannot be combined with --refresh, which downloads again")
     if limit is not None and (offline or refresh):

@@ -1,0 +1,46 @@
+"""The command line in a process that gets a signal, with parts that are held up until it does."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_HELD_S = 600
+
+
+def command(arguments: tuple[object, ...], variables: Mapping[str, str]) -> None:
+    """Run a command; the target of a `tests.processes.Child`."""
+    os.environ.update(variables)
+    folder = os.environ.get("TEST_HELD")
+    if "TEST_LARGE" in os.environ:
+        # As at 25 um, at a size that a test can afford; spools are temporary files.
+        from bsv_store.formats import nrrd
+        from bsv_store.volumes import grid
+
+        grid.LARGE_VOXELS, nrrd._BLOCK_BYTES = 1, 1 << 20
+    if folder is not None and "aggregate" in arguments:
+        from bsv_store.averaging import passes
+
+        passes.run = held  # type: ignore[assignment]
+    elif folder is not None:
+        from bsv_store.acquisition.work.claims import Claims
+
+        Claims.release_all = held  # type: ignore[method-assign, assignment]
+    from bsv_store_cli.main import main
+
+    sys.argv = ["bsv-store", *map(str, arguments)]
+    main()
+
+
+def held(*_arguments: Any, **_options: Any) -> None:
+    """Say that this process is here, and stay."""
+    (Path(os.environ["TEST_HELD"]) / str(os.getpid())).touch()
+    time.sleep(_HELD_S)
+
+
+if __name__ == "__main__":
+    command(tuple(sys.argv[1:]), {})
