@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -101,9 +101,17 @@ class SectionedCommand(_OneValueEach):
 
 
 class Group(_OneValueEach, click.Group):
-    """A group of commands that suggests the nearest name for a misspelled one."""
+    """A group of commands. Without arguments it prints its help; for a misspelled command it suggests the nearest."""
 
     command_class = Command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The remaining arguments; the others are in the context."""
+        if not args and not ctx.resilient_parsing:
+            # click would print the help to standard error and exit with 2.
+            click.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -116,3 +124,28 @@ class Group(_OneValueEach, click.Group):
             near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
             ctx.fail(f"unknown command {name!r}." + (f" Did you mean {near[0]}?" if near else ""))
         return super().resolve_command(ctx, args)
+
+
+def subcontext(context: click.Context, name: str) -> click.Context:
+    """The context of a command in a group, for its help.
+
+    Raises
+    ------
+    click.UsageError
+        If the group does not have the command, or the context is not one of a group.
+    """
+    group = context.command
+    if not isinstance(group, click.Group):
+        raise click.UsageError(f"{context.command_path} has no subcommands, got {shown(name)}", context)
+    _, command, _ = group.resolve_command(context, [name])
+    if command is None:
+        raise click.UsageError(f"unknown command {name!r}", context)
+    return click.Context(command, info_name=name, parent=context, **command.context_settings)
+
+
+def contexts_below(context: click.Context) -> Iterator[click.Context]:
+    """The context itself and those of all commands below it, depth first, in the order of the help."""
+    yield context
+    if isinstance(context.command, click.Group):
+        for name in context.command.list_commands(context):
+            yield from contexts_below(subcontext(context, name))

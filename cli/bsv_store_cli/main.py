@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -20,23 +21,23 @@ from bsv_store_cli.output.formats import discard_output
 from bsv_store_cli.output.messages import complain, note
 
 # Name of each command, which is also its module under bsv_store_cli.commands, and its line of help, by section of the
-# help. They are listed here so that `--help` does not import the commands.
+# help. They are listed here so that `--help` does not import the commands. On 80 columns, each takes one line.
 _SECTIONS: dict[str, dict[str, str]] = {
     "Fill the store": {
         "init": "Create a store in a folder.",
         "sync": "Update the catalog and the annotation from the Allen API.",
         "fetch": "Download volumes of selected experiments.",
-        "ingest": "Store structures, experiments, unionize tables or annotations from files.",
-        "adopt": "Copy a cache folder of Brain Street View or AllenSDK into the store.",
+        "ingest": "Store structures, experiments, tables, annotations from files.",
+        "adopt": "Copy a cache of Brain Street View or AllenSDK into the store.",
     },
     "Find and read": {
         "status": "Show what the store contains.",
         "select": "List the experiments of a selection.",
-        "search": "Search experiments by source, target, coordinate, correlation or point.",
-        "structures": "Find structures, show subtrees and sets, rank the structures of experiments.",
+        "search": "Find experiments by source, target, coordinate or similarity.",
+        "structures": "Find structures; show subtrees and sets; rank by signal.",
         "matrix": "Tabulate signal by source and target structure.",
         "catalog": "Count selected experiments; list and compare snapshots.",
-        "volume": "Show or export a volume, mask structures, measure signal in them.",
+        "volume": "Show, check and export volumes; mask and measure structures.",
         "sql": "Query the catalog with SQL, read-only.",
     },
     "Compute and publish": {
@@ -50,13 +51,18 @@ _SECTIONS: dict[str, dict[str, str]] = {
     },
     "Administer": {
         "activity": "Show who changed the store, and when.",
-        "db": "Show or upgrade the database schema; grant read access on Postgres.",
+        "completion": "Complete commands and names in bash, zsh or fish.",
+        "db": "Show or upgrade the database schema; grant access on Postgres.",
     },
     "Learn": {
         "demo": "Run a complete example on a synthetic atlas.",
+        "help": "Show the help of a command, or of all commands.",
     },
 }
 _COMMANDS = {name: words for section in _SECTIONS.values() for name, words in section.items()}
+
+# Set by the completion scripts of shells.
+COMPLETION_VARIABLE = "_BSV_STORE_COMPLETE"
 
 _INTERRUPTED = 130
 _DEFECT = 3
@@ -107,6 +113,10 @@ def main() -> None:
         # Characters that the terminal cannot show become escapes.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if COMPLETION_VARIABLE in os.environ:
+        from bsv_store_cli.options.completion import complete_and_exit
+
+        complete_and_exit(cli)
     with _warnings_as_notes():
         sys.exit(_run())
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bsv_store_cli.help import Command
+from bsv_store_cli.options.completion import complete_experiments
 from bsv_store_cli.options.selection import id_list
 from bsv_store_cli.output.formats import format_option, print_json, print_rows
 from bsv_store_cli.output.messages import note
@@ -31,6 +32,7 @@ _TABLE = (Column("file", "file"), Column("reason", "reason", whole=True))
     multiple=True,
     callback=id_list,
     metavar="1,2,3|@FILE",
+    shell_complete=complete_experiments,
     help="Only the lists, and the files of these experiments; @- reads standard input.",
 )
 @click.option(
