@@ -81,7 +81,8 @@ def installation(distributions: Distributions, tmp_path_factory: pytest.TempPath
 def test_wheel_holds_packages_and_migrations_and_nothing_else(distributions: Distributions) -> None:
     with zipfile.ZipFile(distributions.wheel) as wheel:
         names = wheel.namelist()
-    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {
+    (manual,) = [name for name in names if name.endswith(".data/data/share/man/man1/bsv-store.1")]
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name and name != manual} == {
         "bsv_store",
         "bsv_store_cli",
         "bsv_store_synthetic",
@@ -132,6 +133,16 @@ def test_installed_version_is_the_source_version(installation: Installation) -> 
     from bsv_store._version import __version__
 
     assert __version__ in run(installation.command, "--version", cwd=installation.away)
+
+
+def test_manual_page_is_installed(installation: Installation) -> None:
+    manual = installation.python.parents[1] / "share" / "man" / "man1" / "bsv-store.1"
+    assert manual.read_text(encoding="utf-8").startswith(".TH BSV-STORE 1 ")
+
+
+def test_installed_package_runs_as_a_module(installation: Installation) -> None:
+    shown = run(installation.python, "-m", "bsv_store", "help", "init", cwd=installation.away)
+    assert shown == run(installation.command, "init", "--help", cwd=installation.away)
 
 
 def test_installed_package_makes_a_store(installation: Installation) -> None:

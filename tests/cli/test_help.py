@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 from bsv_store import errors
 from bsv_store_cli.help import RowChoice, WordChoice
 from bsv_store_cli.main import cli
+from bsv_store_cli.man import man_page
 from tests.cli.running import CHECKOUT, Runner, child_environment
 
 Path = tuple[str, ...]
@@ -193,3 +195,32 @@ def test_the_library_does_not_load_the_command_line() -> None:
         "assert not [name for name in sys.modules if name.startswith(('bsv_store_cli', 'click'))]\n"
     )
     subprocess.run([sys.executable, "-c", code], env=child_environment(), check=True, timeout=120)
+
+
+# -- the manual page --------------------------------------------------------------------------------------------------
+
+MANUAL = CHECKOUT / "docs" / "man" / "bsv-store.1"
+
+
+def test_the_manual_page_is_current() -> None:
+    assert man_page() == MANUAL.read_text(encoding="utf-8"), "run: make man"
+
+
+def test_the_manual_page_is_valid_roff() -> None:
+    if shutil.which("groff") is None:
+        pytest.skip("groff is not installed")
+    done = subprocess.run(
+        ["groff", "-man", "-ww", "-Tutf8", "-P-cbou", MANUAL], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    for path in COMMANDS:
+        assert re.search(rf"^ +bsv-store {' '.join(path)}".rstrip() + r"\b", done.stdout, re.MULTILINE)
+    # As typed, not as typographic signs.
+    assert "bsv-store select --projecting-to LGd --ids-only | bsv-store fetch --ids @-" in done.stdout
+    assert "pip install 'bsv-store[plot]'" in done.stdout
+
+
+def test_the_manual_page_lists_the_exit_codes() -> None:
+    page = man_page()
+    assert "Exit codes" not in page
+    assert ".B 4\nschema needs upgrade." in page
