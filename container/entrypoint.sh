@@ -46,7 +46,7 @@ nightly() {
     failed=0
     nightly_job bsv-store sync structures
     nightly_job bsv-store sync experiments
-    nightly_job bsv-store verify --deep --time-limit 2h
+    nightly_job bsv-store verify --deep --since 7d --time-limit 2h
     nightly_job bsv-store gc --apply
     nightly_job bsv-store backup create "$BACKUP"
     nightly_job bsv-store backup prune "$BACKUP" --keep-daily 7 --keep-weekly 4 --apply

@@ -21,6 +21,7 @@ from bsv_store.catalog.database import schema
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import StoreInfo
 from bsv_store.catalog.database.postgres import normalized_url
+from bsv_store.check import boolean
 from bsv_store.checkpoints import checkpoint
 from bsv_store.config import (
     CATALOG_FILE,
@@ -32,6 +33,7 @@ from bsv_store.config import (
     read_store_config,
 )
 from bsv_store.errors import (
+    InputError,
     NotAStoreError,
     ReadOnlyStoreError,
     StoreError,
@@ -44,7 +46,7 @@ _INIT_FILE = "init.toml"
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
-def make_store(path: Path, *, database: str | None = None) -> StoreConfig:
+def make_store(path: Path, *, database: str | None = None, parents: bool = False) -> StoreConfig:
     """Create a store in a new or empty folder.
 
     Parameters
@@ -52,18 +54,26 @@ def make_store(path: Path, *, database: str | None = None) -> StoreConfig:
     path : pathlib.Path
     database : str, optional
         Postgres URL without a password. By default SQLite in the folder.
+    parents : bool
+        Create missing parent folders.
 
     Raises
     ------
     StoreExistsError
         If the folder is not empty, or the database has the catalog of another store.
     InputError
-        If the URL is not a valid Postgres URL, or contains a password.
+        If the URL is not a valid Postgres URL or contains a password, or the parent folder does not exist.
     StoreError
         If folder or database cannot be written.
     """
     url = SQLITE if database is None else normalized_url(database).render_as_string()
     try:
+        if not (boolean("parents", parents) or path.parent.exists()):
+            missing = next(each for each in (*reversed(path.parents),) if not each.exists())
+            raise InputError(
+                f"the folder {missing} does not exist",
+                hint="Check the path; parents=True creates missing parent folders.",
+            )
         _refuse_occupied(path)
     except OSError as error:
         raise StoreError(f"cannot create the store {path}: {error.strerror}") from error

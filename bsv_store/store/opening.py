@@ -22,7 +22,7 @@ class SchemaState:
     head: str
 
 
-def create_store(path: Path | str, *, database: str | None = None) -> Store:
+def create_store(path: Path | str, *, database: str | None = None, parents: bool = False) -> Store:
     """Create an empty store and open it.
 
     Parameters
@@ -31,18 +31,21 @@ def create_store(path: Path | str, *, database: str | None = None) -> Store:
         A new or empty folder.
     database : str, optional
         Postgres URL without a password (set PGPASSWORD, or use ~/.pgpass). By default SQLite inside the folder.
+    parents : bool
+        Create missing parent folders. By default they are an error, because a path that is misspelled or on a disk that
+        is not mounted would otherwise become a new store.
 
     Raises
     ------
     StoreExistsError
         If the folder is not empty, or the database has the catalog of another store.
     InputError
-        If the path or the database URL is not valid.
+        If the path or the database URL is not valid, or the parent folder does not exist.
     """
     from bsv_store.store.creation import make_store
 
     folder = locate_store(path).path
-    make_store(folder, database=database)
+    make_store(folder, database=database, parents=parents)
     return open_store(folder)
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bsv_store.check import choice
-from bsv_store.errors import InputError
+from bsv_store.errors import BsvStoreError, InputError
 from bsv_store.text import shown
+from bsv_store_cli.spelling import with_options
 
 if TYPE_CHECKING:
     from bsv_store.vocabulary import Row
@@ -63,8 +64,21 @@ def _plain(word: str) -> str:
     return word.replace("_", "-").casefold()
 
 
-class _OneValueEach(click.Command):
-    """A command that refuses repeated options that take one value; click would silently use the last."""
+class _CommandOrGroup(click.Command):
+    """What commands and groups have in common.
+
+    An option that takes one value must not be repeated; click would silently use the last. Errors of the library name
+    the options of the command instead of arguments of Python.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except BsvStoreError as error:
+            error.message = with_options(error.message, self.params)
+            error.hint = error.hint and with_options(error.hint, self.params)
+            raise
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """The remaining arguments; the others are in the context."""
@@ -79,11 +93,11 @@ class _OneValueEach(click.Command):
         return super().parse_args(ctx, args)
 
 
-class Command(_OneValueEach):
+class Command(_CommandOrGroup):
     """A command."""
 
 
-class SectionedCommand(_OneValueEach):
+class SectionedCommand(_CommandOrGroup):
     """A command with many options, which its help lists by section; options without a section come last."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -100,7 +114,7 @@ class SectionedCommand(_OneValueEach):
                 formatter.write_dl(records)
 
 
-class Group(_OneValueEach, click.Group):
+class Group(_CommandOrGroup, click.Group):
     """A group of commands. Without arguments it prints its help; for a misspelled command it suggests the nearest."""
 
     command_class = Command

@@ -18,7 +18,7 @@ from bsv_store import __version__
 from bsv_store.errors import BsvStoreError, BsvStoreWarning
 from bsv_store_cli.help import Group
 from bsv_store_cli.output.formats import discard_output
-from bsv_store_cli.output.messages import complain, note
+from bsv_store_cli.output.messages import complain, in_options, note
 
 # Name of each command, which is also its module under bsv_store_cli.commands, and its line of help, by section of the
 # help. They are listed here so that `--help` does not import the commands. On 80 columns, each takes one line.
@@ -134,7 +134,7 @@ def _warnings_as_notes() -> Iterator[None]:
                 show(message, category, *rest, **more)
             elif str(message) not in printed:
                 printed.add(str(message))
-                note(f"{message.message}." + (f"\n{message.hint}" if message.hint else ""))
+                note(in_options(f"{message.message}." + (f"\n{message.hint}" if message.hint else "")))
 
         warnings.showwarning = print_warning
         yield

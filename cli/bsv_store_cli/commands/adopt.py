@@ -11,7 +11,7 @@ from bsv_store_cli.help import Command
 from bsv_store_cli.options.completion import complete_experiments
 from bsv_store_cli.options.selection import id_list
 from bsv_store_cli.output.formats import format_option, print_json, print_rows
-from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.messages import in_options, note
 from bsv_store_cli.output.progress import progress_bar
 from bsv_store_cli.output.reports import note_remarks
 from bsv_store_cli.output.tables import Column
@@ -79,5 +79,5 @@ def _rows(report: AdoptReport, outcome: str, files: tuple[SkippedFile, ...]) -> 
     for item in files:
         name = item.path.relative_to(report.folder) if item.path.is_relative_to(report.folder) else item.path
         reason = item.reason.removeprefix(f"{item.path} ").replace(str(item.path), item.path.name)
-        rows.append({"file": str(name), "outcome": outcome, "reason": reason})
+        rows.append({"file": str(name), "outcome": outcome, "reason": in_options(reason)})
     return rows
