@@ -12,6 +12,7 @@ from bsv_store_cli.options.selection import selection_options
 from bsv_store_cli.output.formats import format_option, plain, print_json, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.progress import progress_bar
+from bsv_store_cli.output.reports import host
 from bsv_store_cli.output.tables import Column, cell, count, day_time, number_of
 from bsv_store_cli.session import opened_store
 
@@ -65,7 +66,7 @@ _SNAPSHOTS = (
     Column("snapshot", "id", right=True),
     Column("what", "what"),
     Column("kind", "kind"),
-    Column("source", "source"),
+    Column("source", "source", host),
     Column("upstream_date", "list of"),
     Column("taken_at", "taken at", day_time),
     Column("rows", "rows", count),
