@@ -20,7 +20,7 @@ _ := $(shell test -x $(BIN)/python || rm -f $(DEMO) $(DEV) $(DOCS); test -x $(VE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-long test-integration test-lowest check format docs bench bench-full clean
+.PHONY: help demo test test-long test-integration test-lowest check format docs man bench bench-full clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +53,9 @@ format: $(DEV) ## reformat the sources with ruff
 
 docs: $(DOCS) ## build the documentation as HTML in build/docs; warnings are errors
 	$(BIN)/python -m sphinx -b html -W --keep-going --quiet $(ARGS) docs build/docs
+
+man: $(DEV) ## generate the manual page from the help of the commands
+	$(BIN)/python -m bsv_store_cli.man >docs/man/bsv-store.1
 
 bench: $(DEV) ## run the benchmarks on small inputs
 	$(BIN)/python -m benchmarks $(ARGS)

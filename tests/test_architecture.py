@@ -15,6 +15,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 # From the top down. A room imports from itself and from the levels below it: never upward, never sideways.
 LEVELS: tuple[frozenset[str], ...] = (
+    # Only `python -m bsv_store` loads it.
+    frozenset({"__main__"}),
     frozenset({"bsv_store_cli"}),
     frozenset({"bsv_store_synthetic", "compat", "reports"}),
     frozenset({"models", "store"}),

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import site
 import subprocess
 import sys
 import sysconfig
 import tarfile
+import time
 import venv
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
+from tests.docs.written import unknown
+from tests.test_container import jobs
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -81,7 +88,8 @@ def installation(distributions: Distributions, tmp_path_factory: pytest.TempPath
 def test_wheel_holds_packages_and_migrations_and_nothing_else(distributions: Distributions) -> None:
     with zipfile.ZipFile(distributions.wheel) as wheel:
         names = wheel.namelist()
-    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {
+    (manual,) = [name for name in names if name.endswith(".data/data/share/man/man1/bsv-store.1")]
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name and name != manual} == {
         "bsv_store",
         "bsv_store_cli",
         "bsv_store_synthetic",
@@ -134,6 +142,16 @@ def test_installed_version_is_the_source_version(installation: Installation) -> 
     assert __version__ in run(installation.command, "--version", cwd=installation.away)
 
 
+def test_manual_page_is_installed(installation: Installation) -> None:
+    manual = installation.python.parents[1] / "share" / "man" / "man1" / "bsv-store.1"
+    assert manual.read_text(encoding="utf-8").startswith(".TH BSV-STORE 1 ")
+
+
+def test_installed_package_runs_as_a_module(installation: Installation) -> None:
+    shown = run(installation.python, "-m", "bsv_store", "help", "init", cwd=installation.away)
+    assert shown == run(installation.command, "init", "--help", cwd=installation.away)
+
+
 def test_installed_package_makes_a_store(installation: Installation) -> None:
     store = installation.away / "a store, 50%"
     run(installation.command, "init", store, cwd=installation.away)
@@ -147,6 +165,58 @@ def test_installed_package_runs_the_demo(installation: Installation) -> None:
     assert "synthetic" in out.lower()
     assert list(kept.rglob("store.toml"))
     assert list(kept.rglob("*.png"))
+
+
+# -- the entry point of the container ---------------------------------------------------------------------------------
+
+
+def _in_container(installation: Installation, folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """The entry point, with the folders and the password file that the image and compose.yaml give it."""
+    password = folder / "password"
+    password.write_text("secret\n")
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("PYTHON")},
+        "PATH": f"{installation.command.parent}{os.pathsep}{os.environ['PATH']}",
+        "BSV_STORE": str(folder / "store"),
+        "BACKUP": str(folder / "backup"),
+        "PGPASSWORD_FILE": str(password),
+        **variables,
+    }
+    return subprocess.Popen(
+        [CHECKOUT / "container" / "entrypoint.sh", *arguments], cwd=folder, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the image is Debian's")
+def test_container_creates_a_store_and_stops_on_a_signal(installation: Installation, tmp_path: Path) -> None:
+    with _in_container(installation, tmp_path, "serve") as serving:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "store" / "store.toml").exists():
+            assert serving.poll() is None, serving.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        with _in_container(installation, tmp_path, "status", "--format", "json") as healthy:
+            out, err = healthy.communicate(timeout=60)
+        assert healthy.returncode == 0, err
+        assert json.loads(out)["path"] == str(tmp_path / "store")
+        serving.terminate()
+        serving.communicate(timeout=30)
+    assert serving.returncode == 143
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the image is Debian's")
+def test_container_runs_the_nightly_jobs(installation: Installation, tmp_path: Path) -> None:
+    run(installation.command, "init", tmp_path / "store", cwd=installation.away)
+    with (
+        SyntheticServer(SyntheticAtlas(experiments=12)) as server,
+        _in_container(installation, tmp_path, "nightly", BSV_STORE_API_URL=server.url) as jobs_done,
+    ):
+        _, err = jobs_done.communicate(timeout=120)
+    failed = re.findall(r"^exit code \d+: (.+)$", err, re.MULTILINE)
+    wanted = [job.replace("/backup", str(tmp_path / "backup")) for job in jobs() if unknown(job)]
+    assert failed == wanted, err
+    assert jobs_done.returncode == bool(wanted)
 
 
 def test_missing_migrations_are_a_clear_error(installation: Installation, tmp_path: Path) -> None:

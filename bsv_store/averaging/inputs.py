@@ -456,7 +456,7 @@ class _RequiredData:
             raise RecipeError(
                 f"the hemisphere rule {recipe.hemisphere_rule!r} needs one injected side; injected on both sides: "
                 f"{listed_ids(each.experiment_id for each in found)}",
-                hint="Use bilateral_rule 'larger_side' or 'leave_out' (--bilateral-rule).",
+                hint="Use bilateral_rule='larger_side' or bilateral_rule='leave_out'.",
             )
         if rule == "leave_out":
             reason = "injected on both sides ({:.1%} of the injection on the smaller one)"

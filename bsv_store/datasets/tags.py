@@ -35,7 +35,7 @@ def tag_version(database: Database, ref: str, tag: str, *, created_by: str, move
             if tagged is not None and not move:
                 raise InputError(
                     f"the tag {tag!r} is on {wanted.name}@{tagged[1]}",
-                    hint="Move it (--move, move=True), or choose another tag.",
+                    hint="Move it with move=True, or choose another tag.",
                 )
             table.set_tag(connection, dataset_id, tag, identifier, created_by=created_by)
             details = {"tag": tag} | ({} if tagged is None else {"moved from": f"{wanted.name}@{tagged[1]}"})

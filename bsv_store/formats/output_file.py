@@ -35,7 +35,7 @@ def check_target(target: Path, *, overwrite: bool = False, marker: str | None = 
     if target.is_dir() and marker is None:
         raise InputError(f"{target} is a folder", hint="Use the path of a file.")
     if target.exists() and not overwrite:
-        raise InputError(f"{target} exists", hint="Use another path, or allow overwriting.")
+        raise InputError(f"{target} exists", hint="Use another path, or replace it with overwrite=True.")
     if marker is None and target.exists() and not target.is_file():
         raise InputError(f"{target} is not a regular file", hint="Use another path.")
     if marker is not None and target.exists() and not (target / marker).is_file():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,7 +186,12 @@ def _limit(images: Sequence[NDArray[Any]]) -> float:
 
 
 def show(
-    axes: Axes, scene: Scene, values: NDArray[Any], extent: tuple[float, float, float, float], **options: Any
+    axes: Axes,
+    scene: Scene,
+    values: NDArray[Any],
+    extent: tuple[float, float, float, float],
+    *,
+    aspect: Literal["auto", "equal"],
 ) -> Any:
     """Draw the image of a panel on the shared color scale."""
     from matplotlib import colormaps
@@ -201,7 +206,7 @@ def show(
         vmin=-scene.limit if scene.signed else 0,
         vmax=scene.limit,
         interpolation="nearest",
-        **options,
+        aspect=aspect,
     )
 
 

@@ -29,6 +29,7 @@ from bsv_store.catalog.database.postgres import (
     schema_in_url,
     with_schema,
 )
+from bsv_store.check import boolean
 from bsv_store.checkpoints import checkpoint
 from bsv_store.config import (
     CATALOG_FILE,
@@ -61,7 +62,9 @@ _INIT_FILE = "init.toml"
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
-def make_store(path: Path, *, database: str | None = None, group: str | None = None) -> StoreConfig:
+def make_store(
+    path: Path, *, database: str | None = None, group: str | None = None, parents: bool = False
+) -> StoreConfig:
     """Create a store in a new or empty folder.
 
     Parameters
@@ -71,14 +74,16 @@ def make_store(path: Path, *, database: str | None = None, group: str | None = N
         Postgres URL without a password. By default SQLite in the folder.
     group : str, optional
         Group of all files and folders.
+    parents : bool
+        Create missing parent folders.
 
     Raises
     ------
     StoreExistsError
         If the folder is not empty, or the database has the catalog of another store.
     InputError
-        If the URL is not a valid Postgres URL, or contains a password; if the group does not exist, or this user is not
-        a member.
+        If the URL is not a valid Postgres URL or contains a password; if the group does not exist, or this user is not
+        a member; if the parent folder does not exist.
     AccessDeniedError
         If the account may not create tables. The hint contains the statement that grants it.
     StoreError
@@ -87,6 +92,12 @@ def make_store(path: Path, *, database: str | None = None, group: str | None = N
     target = None if database is None else normalized_url(database)
     group_id = None if group is None else _checked_group(group)
     try:
+        if not (boolean("parents", parents) or path.parent.exists()):
+            missing = next(each for each in (*reversed(path.parents),) if not each.exists())
+            raise InputError(
+                f"the folder {missing} does not exist",
+                hint="Check the path; parents=True creates missing parent folders.",
+            )
         _refuse_occupied(path)
     except OSError as error:
         raise StoreError(f"cannot create the store {path}: {error.strerror}") from error

@@ -23,7 +23,9 @@ class SchemaState:
     head: str
 
 
-def create_store(path: Path | str, *, database: str | None = None, group: str | None = None) -> Store:
+def create_store(
+    path: Path | str, *, database: str | None = None, group: str | None = None, parents: bool = False
+) -> Store:
     """Create an empty store and open it.
 
     Parameters
@@ -35,18 +37,22 @@ def create_store(path: Path | str, *, database: str | None = None, group: str | 
     group : str, optional
         Name or number of the group of all files and folders, whose members share the store. By default the file system
         decides: a parent folder with the setgid bit passes on its group, else it is the group of this user.
+    parents : bool
+        Create missing parent folders. By default they are an error, because a path that is misspelled or on a disk that
+        is not mounted would otherwise become a new store.
 
     Raises
     ------
     StoreExistsError
         If the folder is not empty, or the database has the catalog of another store.
     InputError
-        If the path, the database URL or the group is not valid, or this user is not a member of the group.
+        If the path, the database URL or the group is not valid, this user is not a member of the group, or the parent
+        folder does not exist.
     """
     from bsv_store.store.creation import make_store
 
     folder = locate_store(path).path
-    make_store(folder, database=database, group=group)
+    make_store(folder, database=database, group=group, parents=parents)
     return open_store(folder)
 
 

@@ -43,19 +43,33 @@ def describe_file(file: h5py.File, kind: VolumeKind, grid: Grid, *, experiment_i
     )
 
 
-def describe(file: h5py.File, grid: Grid, *, kind: str, unit: str, source: str, **more: str | int) -> None:
-    """Write the attributes of a file of voxels."""
-    attributes = {
+def describe(
+    file: h5py.File,
+    grid: Grid,
+    *,
+    kind: str,
+    unit: str,
+    source: str,
+    meaning: str | None = None,
+    no_data: str | None = None,
+    experiment_id: int | None = None,
+) -> None:
+    """Write the attributes of a file of voxels that are not None."""
+    attributes: dict[str, str | int | None] = {
         "kind": kind,
         "unit": unit,
         "axis_order": "ap dv ml",
         "frame": FRAME,
         "orientation": ORIENTATION,
         "source": source,
-        **more,
+        "meaning": meaning,
+        "no_data": no_data,
+        "experiment_id": experiment_id,
         "spacing_um": grid.spacing_um,
     }
     for name, value in attributes.items():
+        if value is None:
+            continue
         # Fixed-length strings are in parts of the file that have checksums; variable-length ones are not.
         file.attrs[name] = np.int64(value) if isinstance(value, int) else np.bytes_(value.encode())
     file.attrs["shape"] = np.array(grid.shape, np.int64)

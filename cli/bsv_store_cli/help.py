@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bsv_store.check import choice
-from bsv_store.errors import InputError
+from bsv_store.errors import BsvStoreError, InputError
 from bsv_store.text import shown
+from bsv_store_cli.spelling import with_options
 
 if TYPE_CHECKING:
     from bsv_store.vocabulary import Row
@@ -63,8 +64,21 @@ def _plain(word: str) -> str:
     return word.replace("_", "-").casefold()
 
 
-class _OneValueEach(click.Command):
-    """A command that refuses repeated options that take one value; click would silently use the last."""
+class _CommandOrGroup(click.Command):
+    """What commands and groups have in common.
+
+    An option that takes one value must not be repeated; click would silently use the last. Errors of the library name
+    the options of the command instead of arguments of Python.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except BsvStoreError as error:
+            error.message = with_options(error.message, self.params)
+            error.hint = error.hint and with_options(error.hint, self.params)
+            raise
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """The remaining arguments; the others are in the context."""
@@ -79,11 +93,11 @@ class _OneValueEach(click.Command):
         return super().parse_args(ctx, args)
 
 
-class Command(_OneValueEach):
+class Command(_CommandOrGroup):
     """A command."""
 
 
-class SectionedCommand(_OneValueEach):
+class SectionedCommand(_CommandOrGroup):
     """A command with many options, which its help lists by section; options without a section come last."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -100,10 +114,18 @@ class SectionedCommand(_OneValueEach):
                 formatter.write_dl(records)
 
 
-class Group(_OneValueEach, click.Group):
-    """A group of commands that suggests the nearest name for a misspelled one."""
+class Group(_CommandOrGroup, click.Group):
+    """A group of commands. Without arguments it prints its help; for a misspelled command it suggests the nearest."""
 
     command_class = Command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The remaining arguments; the others are in the context."""
+        if not args and not ctx.resilient_parsing:
+            # click would print the help to standard error and exit with 2.
+            click.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -116,3 +138,28 @@ class Group(_OneValueEach, click.Group):
             near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
             ctx.fail(f"unknown command {name!r}." + (f" Did you mean {near[0]}?" if near else ""))
         return super().resolve_command(ctx, args)
+
+
+def subcontext(context: click.Context, name: str) -> click.Context:
+    """The context of a command in a group, for its help.
+
+    Raises
+    ------
+    click.UsageError
+        If the group does not have the command, or the context is not one of a group.
+    """
+    group = context.command
+    if not isinstance(group, click.Group):
+        raise click.UsageError(f"{context.command_path} has no subcommands, got {shown(name)}", context)
+    _, command, _ = group.resolve_command(context, [name])
+    if command is None:
+        raise click.UsageError(f"unknown command {name!r}", context)
+    return click.Context(command, info_name=name, parent=context, **command.context_settings)
+
+
+def contexts_below(context: click.Context) -> Iterator[click.Context]:
+    """The context itself and those of all commands below it, depth first, in the order of the help."""
+    yield context
+    if isinstance(context.command, click.Group):
+        for name in context.command.list_commands(context):
+            yield from contexts_below(subcontext(context, name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -20,29 +21,29 @@ from bsv_store.vocabulary import LOG_FORMATS, LOG_LEVELS, SettingName
 from bsv_store_cli.help import Group, RowChoice
 from bsv_store_cli.logs import LOG, LOG_SETTINGS, CommandLog
 from bsv_store_cli.output.formats import discard_output
-from bsv_store_cli.output.messages import complain, note
+from bsv_store_cli.output.messages import complain, in_options, note
 from bsv_store_cli.signals import Signals
 
 # Name of each command, which is also its module under bsv_store_cli.commands, and its line of help, by section of the
-# help. They are listed here so that `--help` does not import the commands.
+# help. They are listed here so that `--help` does not import the commands. On 80 columns, each takes one line.
 _SECTIONS: dict[str, dict[str, str]] = {
     "Fill the store": {
         "init": "Create a store in a folder.",
         "sync": "Update the catalog and the annotation from the Allen API.",
         "fetch": "Download volumes of selected experiments.",
-        "ingest": "Store structures, experiments, unionize tables or annotations from files.",
-        "adopt": "Copy a cache folder of Brain Street View or AllenSDK into the store.",
+        "ingest": "Store structures, experiments, tables, annotations from files.",
+        "adopt": "Copy a cache of Brain Street View or AllenSDK into the store.",
     },
     "Find and read": {
         "status": "Show what the store contains.",
         "select": "List the experiments of a selection.",
-        "search": "Search experiments by source, target, coordinate, correlation or point.",
-        "targets": "Rank the structures to which the selected experiments project.",
+        "search": "Find experiments by source, target, coordinate or similarity.",
+        "targets": "Rank the targets of the selected experiments.",
         "sources": "Rank the structures that project to a target.",
-        "structures": "Find structures, show subtrees and sets, rank the structures of experiments.",
+        "structures": "Find structures; show subtrees and sets; rank by signal.",
         "matrix": "Tabulate signal by source and target structure.",
         "catalog": "Count selected experiments; list and compare snapshots.",
-        "volume": "Show or export a volume, mask structures, measure signal in them.",
+        "volume": "Show, check and export volumes; mask and measure structures.",
         "sql": "Query the catalog with SQL, read-only.",
     },
     "Compute and publish": {
@@ -56,17 +57,22 @@ _SECTIONS: dict[str, dict[str, str]] = {
     },
     "Administer": {
         "activity": "Show who changed the store, and when.",
-        "claims": "List the downloads that runs have claimed, or break claims.",
-        "config": "Show settings and where they come from; change those of the store.",
-        "db": "Show, check and upgrade the database schema; grant access on Postgres.",
+        "claims": "List the downloads that runs have claimed; break claims.",
+        "completion": "Complete commands and names in bash, zsh or fish.",
+        "config": "Show settings and their origin; change those of the store.",
+        "db": "Show, check, upgrade the schema; grant access on Postgres.",
         "doctor": "Check folder, database, environment and servers.",
         "store": "Correct the permissions of the store's folder.",
     },
     "Learn": {
         "demo": "Run a complete example on a synthetic atlas.",
+        "help": "Show the help of a command, or of all commands.",
     },
 }
 _COMMANDS = {name: words for section in _SECTIONS.values() for name, words in section.items()}
+
+# Set by the completion scripts of shells.
+COMPLETION_VARIABLE = "_BSV_STORE_COMPLETE"
 
 _INTERRUPTED = 130
 _DEFECT = 3
@@ -154,6 +160,10 @@ def main() -> None:
         # Characters that the terminal cannot show become escapes.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if COMPLETION_VARIABLE in os.environ:
+        from bsv_store_cli.options.completion import complete_and_exit
+
+        complete_and_exit(cli)
     signals = Signals()
     with _warnings_as_notes(), signals.handled():
         code = _run(signals)
@@ -175,7 +185,7 @@ def _warnings_as_notes() -> Iterator[None]:
             elif str(message) not in printed:
                 printed.add(str(message))
                 LOG.warning("%s", message.message, extra={"event": "warning", "hint": message.hint})
-                note(f"{message.message}." + (f"\n{message.hint}" if message.hint else ""))
+                note(in_options(f"{message.message}." + (f"\n{message.hint}" if message.hint else "")))
 
         warnings.showwarning = print_warning
         yield

@@ -45,6 +45,23 @@ def test_snapshots_and_their_difference(run: Runner, filled: Path) -> None:
     assert run("catalog", "diff", lists[0], 10**6, store=filled).code == 2
 
 
+@pytest.mark.usefixtures("server", "wide_terminal")
+def test_unionize_tables_share_a_row_of_the_snapshots(run: Runner, own_filled: Path) -> None:
+    for identifier in (9100000002, 9100000005, 9100000006):
+        run("sync", "unionizes", "--ids", identifier, store=own_filled).succeeded()
+    taken = rows(run("catalog", "snapshots", "--format", "json", store=own_filled).out)
+    tables = [row for row in taken if row["what"] == "unionizes"]
+    assert len(tables) > 2
+    each = run("catalog", "snapshots", "--all", store=own_filled).succeeded().out.splitlines()
+    assert len(each) == len(taken) + 2
+    grouped = run("catalog", "snapshots", store=own_filled).succeeded().out.splitlines()
+    assert len(grouped) == len(taken) - len(tables) + 1 + 2
+    (line,) = [line.split() for line in grouped if "unionizes" in line]
+    assert line[0] == f"{tables[0]['snapshot']}-{tables[-1]['snapshot']}"
+    assert " ".join(line).count(f"{len(tables)} tables") == 1
+    assert f"{sum(row['rows'] for row in tables):,}" in line
+
+
 def test_structures(run: Runner, filled: Path) -> None:
     found = rows(run("structures", "find", "VISp", "--format", "json", store=filled).out)
     assert found[0]["structure"] == "VISp"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import click
@@ -12,7 +15,8 @@ from click.testing import CliRunner
 from bsv_store import errors
 from bsv_store_cli.help import RowChoice, WordChoice
 from bsv_store_cli.main import cli
-from tests.cli.running import CHECKOUT
+from bsv_store_cli.man import man_page
+from tests.cli.running import CHECKOUT, Runner, child_environment
 
 Path = tuple[str, ...]
 
@@ -129,3 +133,94 @@ def test_exit_codes_of_all_errors_are_documented() -> None:
     for text in (cli.help or "", (CHECKOUT / "README.md").read_text(encoding="utf-8")):
         listed = text.split("xit codes:")[1].split(".")[0]
         assert {int(code) for code in re.findall(r"(\d)\s+[a-z]", listed)} == codes
+
+
+# -- bare commands, `help` and `python -m bsv_store` -------------------------------------------------------------------
+
+GROUPS = [path for path, command in COMMANDS.items() if isinstance(command, click.Group)]
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=" ".join)
+def test_a_bare_group_prints_its_help(run: Runner, path: Path) -> None:
+    bare = run(*path).succeeded()
+    assert bare.out == run(*path, "--help").out
+    assert bare.err == ""
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_help_shows_the_help_of_a_command(run: Runner, path: Path) -> None:
+    assert run("help", *path).succeeded().out == run(*path, "--help").out
+
+
+def test_help_of_all_commands_is_one_page(run: Runner) -> None:
+    page = run("help", "--all").succeeded().out
+    assert re.findall(r"^Usage: (bsv-store.*?) (?=\[|[A-Z])", page, re.MULTILINE) == [
+        " ".join(["bsv-store", *path]) for path in COMMANDS
+    ]
+    below = run("help", "dataset", "--all").succeeded().out
+    assert page.count("Usage:") > below.count("Usage:") == sum(path[:1] == ("dataset",) for path in COMMANDS)
+    assert below.strip() in page
+
+
+def test_help_of_an_unknown_command_names_the_nearest(run: Runner) -> None:
+    run("help", "datset").refused(2, "unknown command 'datset'", "Did you mean dataset?")
+    run("help", "dataset", "tagg").refused(2, "Did you mean tag?")
+    run("help", "select", "all").refused(2, "bsv-store select has no subcommands, got 'all'")
+
+
+def test_the_main_help_fits_80_columns(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run("--help").succeeded().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    commands = lines[lines.index("Fill the store:") :]
+    # A line that is wrapped is indented further.
+    assert [line for line in commands if line.startswith("   ")] == []
+
+
+def test_the_module_is_the_command_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bsv_store", "help", "status"], env=child_environment(), capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: bsv-store status")
+
+
+def test_the_library_does_not_load_the_command_line() -> None:
+    code = (
+        "import importlib, pkgutil, sys, bsv_store\n"
+        "for each in pkgutil.walk_packages(bsv_store.__path__, 'bsv_store.'):\n"
+        "    importlib.import_module(each.name)\n"
+        "assert 'bsv_store.__main__' in sys.modules\n"
+        "assert not [name for name in sys.modules if name.startswith(('bsv_store_cli', 'click'))]\n"
+    )
+    subprocess.run([sys.executable, "-c", code], env=child_environment(), check=True, timeout=120)
+
+
+# -- the manual page --------------------------------------------------------------------------------------------------
+
+MANUAL = CHECKOUT / "docs" / "man" / "bsv-store.1"
+
+
+def test_the_manual_page_is_current() -> None:
+    assert man_page() == MANUAL.read_text(encoding="utf-8"), "run: make man"
+
+
+def test_the_manual_page_is_valid_roff() -> None:
+    if shutil.which("groff") is None:
+        pytest.skip("groff is not installed")
+    done = subprocess.run(
+        ["groff", "-man", "-ww", "-Tutf8", "-P-cbou", MANUAL], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    for path in COMMANDS:
+        assert re.search(rf"^ +bsv-store {' '.join(path)}".rstrip() + r"\b", done.stdout, re.MULTILINE)
+    # As typed, not as typographic signs.
+    assert "bsv-store select --projecting-to LGd --ids-only | bsv-store fetch --ids @-" in done.stdout
+    assert "pip install 'bsv-store[plot]'" in done.stdout
+
+
+def test_the_manual_page_lists_the_exit_codes() -> None:
+    page = man_page()
+    assert "Exit codes" not in page
+    assert ".B 4\nschema needs upgrade." in page

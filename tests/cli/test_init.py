@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from bsv_store import open_store
+from bsv_store import create_store, open_store
+from bsv_store.errors import InputError
 from tests.cli.running import Runner
 
 
 def test_makes_a_store_and_prints_where(run: Runner, tmp_path: Path, database_url: str | None) -> None:
-    folder = tmp_path / "lab" / "store"
+    folder = tmp_path / "store"
     options = [] if database_url is None else ["--database", database_url]
     done = run("init", folder, *options).succeeded()
     assert done.out == f"{folder}\n"
@@ -72,3 +73,20 @@ def test_refuses_a_database_url_that_it_cannot_use(run: Runner, tmp_path: Path, 
 def test_a_database_that_does_not_answer_is_unreachable(run: Runner, tmp_path: Path) -> None:
     pytest.importorskip("psycopg", reason="no Postgres: psycopg is not installed")
     run("init", tmp_path / "store", "--database", "postgresql://bsv@127.0.0.1:1/bsv").refused(3, "cannot be used")
+
+
+def test_missing_parents_are_named_and_made_only_if_asked_for(run: Runner, tmp_path: Path) -> None:
+    folder = tmp_path / "lab" / "share" / "store"
+    run("init", folder).refused(2, f"the folder {tmp_path / 'lab'} does not exist", "--parents creates missing")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match="parents=True creates"):
+        create_store(folder)
+    assert list(tmp_path.iterdir()) == []
+    run("init", folder, "--parents").succeeded()
+    assert (folder / "store.toml").is_file()
+
+
+def test_the_default_folder_is_made_with_its_parents(run: Runner) -> None:
+    made = Path(run("init").succeeded().out.strip())
+    assert made.is_relative_to(Path.home())
+    run("status").succeeded()

@@ -173,13 +173,31 @@ def test_the_terminal_determines_the_width(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str | None, width: int
 ) -> None:
     monkeypatch.delenv("COLUMNS")
-    if columns is not None:
+    if columns is None:
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    else:
         monkeypatch.setenv("COLUMNS", columns)
     rows = [{"n": 1, "a": "word " * 100}]
     print_rows(rows, "table", columns=["n", "a"])
     assert width - 6 < _longest(capsys.readouterr().out) <= width
     print_rows(rows, "csv", columns=["n", "a"])
     assert _longest(capsys.readouterr().out) > 480
+
+
+def test_a_pipe_gets_one_line_for_each_row(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS")
+    rows = [{"n": number, "a": "word " * 100, **{f"S{each}": each for each in range(60)}} for number in range(3)]
+    print_rows(rows, "table", columns=list(rows[0]))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 + 2
+    assert lines[0].split()[-1] == "S59"
+
+
+def test_spare_columns_are_omitted_before_anything_is_folded() -> None:
+    rows = [{"a": 1, "b": "x" * 20, "c": "y" * 20, "d": "z" * 20}]
+    columns = [Column("a", "a"), Column("b", "b", spare=True), Column("c", "c"), Column("d", "d", spare=True)]
+    for width, headings in ((80, "a b c d"), (60, "a b c"), (30, "a c"), (20, "a c")):
+        assert table_text(rows, columns, width=width).splitlines()[0].split() == headings.split()
 
 
 def test_no_rows_no_table(capsys: pytest.CaptureFixture[str]) -> None:

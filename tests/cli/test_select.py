@@ -241,3 +241,34 @@ def _withdraw(location: Path, experiment_id: int) -> None:
 def test_shown_selection_is_json_that_needs_no_store(run: Runner, tmp_path: Path) -> None:
     done = run("select", "--injected-in", "VISp", "--show-selection", store=tmp_path / "nowhere").succeeded()
     assert json.loads(done.out) == {"injected_in": ["VISp"], "version": 1}
+
+
+# -- how much is printed ----------------------------------------------------------------------------------------------
+
+
+def test_a_table_is_limited_and_says_so(run: Runner, filled: Path) -> None:
+    count = len(ATLAS.experiment_ids)
+    limited = run("select", "--limit", 3, store=filled).succeeded()
+    assert len(limited.out.splitlines()) == 3 + 2
+    assert f"The first 3 of {count} experiments; --all prints all." in limited.err
+    assert len(run("select", "--all", store=filled).succeeded().out.splitlines()) == count + 2
+    assert len(run("select", "--format", "csv", store=filled).succeeded().rows) == count
+    assert len(run("select", "--format", "csv", "--limit", 2, store=filled).succeeded().rows) == 2
+    assert len(_ids(run("select", "--ids-only", store=filled).succeeded().out)) == count
+    assert _ids(run("select", "--ids-only", "--limit", 2, store=filled).out) == ATLAS.experiment_ids[:2]
+    run("select", "--all", "--limit", 2, store=filled).refused(2, "--all and --limit cannot be combined")
+
+
+def test_rows_take_one_line_on_80_columns_and_in_a_pipe(
+    run: Runner, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = len(ATLAS.experiment_ids)
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = run("select", store=filled).succeeded().out.splitlines()
+    assert max(map(len, narrow)) <= 80
+    # One table: each experiment has a single block of lines.
+    assert sum(line.startswith("experiment") for line in narrow) == 1
+    monkeypatch.delenv("COLUMNS")
+    piped = run("select", store=filled).succeeded().out.splitlines()
+    assert len(piped) == count + 2
+    assert piped[0].split()[-2:] == ["sex", "product"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bsv_store import open_store
-from bsv_store_synthetic import SyntheticServer
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire
 from bsv_store_synthetic.faults import Failure, Status
 from tests.cli.conftest import ATLAS, UNMEASURED, VISP
 from tests.cli.running import Runner
@@ -118,3 +118,22 @@ def test_the_address_can_be_given(
     monkeypatch.setenv("BSV_STORE_API_URL", "http://127.0.0.1:9")
     run(*command, "--api-url", server.url, store=own_filled).succeeded()
     assert server.requests.total > 0
+
+
+@pytest.mark.parametrize("what", ["structures", "experiments"])
+def test_a_list_that_shrinks_is_asked_for_on_a_terminal(
+    run: Runner, own_filled: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    complete = wire.structure_rows
+    monkeypatch.setattr(wire, "structure_rows", lambda **options: complete(**options)[:10])
+    withdrawn = f"SELECT id FROM {what.removesuffix('s')} WHERE withdrawn"
+    with SyntheticServer(SyntheticAtlas(experiments=4)) as server:
+        monkeypatch.setenv("BSV_STORE_API_URL", server.url)
+        run("sync", what, store=own_filled).refused(2, "seems to be", "--allow-shrinking")
+        monkeypatch.setattr("bsv_store_cli.output.messages.is_interactive", lambda: True)
+        run("sync", what, store=own_filled, stdin="n\n").refused(2, "Store it as complete?")
+        with open_store(own_filled) as store:
+            assert len(store.sql(withdrawn)) == 0
+        run("sync", what, store=own_filled, stdin="y\n").succeeded()
+    with open_store(own_filled) as store:
+        assert len(store.sql(withdrawn)) > 0

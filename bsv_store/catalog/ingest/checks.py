@@ -67,10 +67,17 @@ def check_structures(connection: Connection, structure_ids: Collection[int], sou
     ------
     InputError
     """
-    unknown = sorted(set(structure_ids) - set(connection.execute(select(Structure.id)).scalars()))
+    known = set(connection.execute(select(Structure.id)).scalars())
+    unknown = sorted(set(structure_ids) - known)
+    if unknown and not known:
+        raise InputError(
+            f"{source} cannot be checked: the catalog has no structures yet",
+            hint="Ingest the ontology first: `bsv-store sync structures`, or `bsv-store ingest structures FILE`.",
+        )
     if unknown:
         raise InputError(
             f"{source} names {number_of(len(unknown), 'structure')} that the store's ontology does not have: "
             f"{listed(unknown)}",
-            hint="Ingest the ontology first: `bsv-store sync structures`.",
+            hint=f"The ontology has {number_of(len(known), 'structure')}; it is incomplete or older than this file. "
+            "Update it: `bsv-store sync structures`, or `bsv-store ingest structures FILE` with the complete one.",
         )

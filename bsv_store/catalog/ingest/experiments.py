@@ -152,7 +152,22 @@ def _ingest(
         completed=len(completed),
         records=records,
         historic=len(outcome.historic),
+        notes=_kept_by_other_kinds(state, experiments, payloads),
         **_remarkable(connection, experiments),
+    )
+
+
+def _kept_by_other_kinds(
+    state: CurrentState, experiments: ExperimentList, payloads: Mapping[int, tuple[str, str]]
+) -> tuple[str, ...]:
+    """A remark about current experiments that the list does not have, if there are any."""
+    kept = [key for key, each in state.experiments.items() if not each.withdrawn and key not in payloads]
+    if not kept:
+        return ()
+    are = "is" if len(kept) == 1 else "are"
+    return (
+        f"{number_of(len(kept), 'current experiment')} {are} not in this list and not withdrawn: a list of kind "
+        f"{experiments.kind!r} withdraws only experiments that no list of another kind has.",
     )
 
 
@@ -264,10 +279,7 @@ def _check_size(history: History, experiments: ExperimentList, source: str) -> N
         )
 
 
-_ALLOW = (
-    "If it is complete, allow it: --allow-shrinking of `bsv-store ingest experiments`, `bsv-store sync experiments` or "
-    "`bsv-store adopt`, in Python allow_shrinking=True."
-)
+_ALLOW = "If it is complete, accept it with allow_shrinking=True."
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,7 +174,7 @@ def _check_whole(before: Mapping[int, _Node], lost: Sequence[str], source: str) 
         raise IncompleteListError(
             f"{source} does not have {len(lost):,} of the {current:,} structures of the current ontology: "
             f"{listed(lost)}; it seems to be a part of it",
-            hint="Use the complete ontology, or accept this one with --allow-shrinking (allow_shrinking=True).",
+            hint="Use the complete ontology, or accept this one with allow_shrinking=True.",
         )
 
 

@@ -235,7 +235,7 @@ def _check_volumes(
                 f"{source}, experiment {experiment_id}: {remark}"
                 f"{_supported(volume, stored_volumes.get(experiment_id), listed_volume)}",
                 hint="One of them is outdated. Update the list (bsv-store sync experiments) or the table (bsv-store "
-                f"sync unionizes --refresh --ids {experiment_id}), or store the rows with --replace (replace=True).",
+                f"sync unionizes --refresh --ids {experiment_id}), or store the rows with replace=True.",
             )
         remarks[experiment_id] = remark
     return remarks
@@ -272,7 +272,7 @@ def _refuse_older(
             f"{source}: the {part} rows of experiment {experiment_id} differ from those in the store, which are from "
             f"{old.source}{dated}; {'they are not newer' if known else 'it is not known which are newer'}"
             f"{supported.get(experiment_id, '')}",
-            hint="Replace them with --replace (replace=True), or state the date of the file with --upstream-date.",
+            hint="Replace them with replace=True, or specify the date of the file with upstream_date.",
         )
 
 

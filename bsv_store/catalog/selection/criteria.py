@@ -351,7 +351,7 @@ def _check_together(criteria: Criteria, spell: Callable[[str], str]) -> None:
     if (criteria.near is None) != (criteria.radius_um is None):
         raise SelectionError(
             f"{spell('near')} and {spell('radius_um')} must be given together",
-            hint="For example near=(8000, 1500, 8500), radius_um=500 (--near 8000,1500,8500 --radius 500).",
+            hint="For example near=(8000, 1500, 8500), radius_um=500.",
         )
     for name in given:
         base = CRITERIA[name].belongs_to

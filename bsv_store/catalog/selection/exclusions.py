@@ -67,7 +67,7 @@ def exclude(database: Database, ids: Collection[int], reason: str, *, replace: b
         if other and not replace:
             raise InputError(
                 f"experiment {other[0]} is on the exclusion list for another reason: {before[other[0]]}",
-                hint="Replace the reason with replace=True (--replace).",
+                hint="Replace the reason with replace=True.",
             )
         _lift(connection, other)
         new = [identifier for identifier in wanted if before.get(identifier) != reason]

@@ -223,7 +223,7 @@ def _refuse_excluded(connection: Connection, node: Node) -> None:
     first = next(iter(found))
     raise ExcludedExperimentError(
         message,
-        hint="Include them with include_excluded=True (--include-excluded) in the selection that names them,"
+        hint="Include them with include_excluded=True in the selection that names them,"
         f" or take them off the list: bsv-store exclude remove {first}",
     )
 
@@ -453,10 +453,10 @@ def _why_leaf_empty(connection: Connection, leaf: Criteria) -> str:
     removed = excluded_from(connection, Selection.of(leaf))
     if removed:
         reasons = listed(f"{identifier} ({reason})" for identifier, reason in removed.items())
-        return f"On the exclusion list: {reasons}. include_excluded=True (--include-excluded) includes them."
+        return f"On the exclusion list: {reasons}. include_excluded=True includes them."
     withdrawn = _count(connection, replace(leaf, include_withdrawn=True))
     if withdrawn:
-        return f"{withdrawn:,} withdrawn experiments match: include_withdrawn=True (--include-withdrawn) includes them."
+        return f"{withdrawn:,} withdrawn experiments match: include_withdrawn=True includes them."
     alone = [text for text, single in _single_criteria(leaf) if not _count(connection, single)]
     if alone:
         return f"Nothing matches {listed(alone)} alone."

@@ -57,7 +57,7 @@ def save_selection(
         if current is not None and not replace:
             raise InputError(
                 f"the name {name!r} is in use for {current.selection!r}, saved by {current.saved_by}",
-                hint="Choose another name, or replace it with replace=True (--replace);"
+                hint="Choose another name, or replace it with replace=True;"
                 f" the old one remains available as {name}@{current.number}.",
             )
         values = {

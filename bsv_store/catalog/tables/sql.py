@@ -361,7 +361,7 @@ def _become_reader(connection: Connection, query: _Query) -> None:
         raise QueryError(
             "the account of this store is a superuser of the database server; queries must not run as a superuser",
             hint="Create a role that can only read: bsv-store db grant\n"
-            "Or allow it for one query: --allow-superuser (allow_superuser=True).",
+            "Or allow it for one query: allow_superuser=True.",
         )
 
 

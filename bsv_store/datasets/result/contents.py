@@ -80,7 +80,7 @@ def write_labels(file: h5py.File, labels: Sequence[str]) -> None:
     characters = file.create_dataset("group_label", data=padded.view("S1").reshape(len(labels), width))
     characters.dims[0].attach_scale(groups)
     characters.dims[1].attach_scale(length)
-    describe_variable(characters, long_name="label of the group, in characters", _Encoding="utf-8")
+    describe_variable(characters, long_name="label of the group, in characters", encoding="utf-8")
 
 
 def write_groups(file: h5py.File, inputs: Inputs | RecordedInputs) -> list[str]:
@@ -172,8 +172,16 @@ def _write_text(file: h5py.File, name: str, values: Sequence[str], long_name: st
     return dataset
 
 
-def describe_variable(dataset: h5py.Dataset, **attributes: str | None) -> None:
-    """Set attributes of a variable, except those that are None."""
+def describe_variable(
+    dataset: h5py.Dataset,
+    *,
+    long_name: str,
+    units: str | None = None,
+    axis_name: str | None = None,
+    encoding: str | None = None,
+) -> None:
+    """Set the attributes of a variable that are not None."""
+    attributes = {"long_name": long_name, "units": units, "axis_name": axis_name, "_Encoding": encoding}
     for name, value in attributes.items():
         if value is not None:
             dataset.attrs[name] = value

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bsv_store_cli.help import Command
+from bsv_store_cli.options.completion import complete_experiments
 from bsv_store_cli.options.selection import id_list
 from bsv_store_cli.output.formats import format_option, print_json, print_rows
-from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.messages import in_options, note
 from bsv_store_cli.output.progress import progress_bar
 from bsv_store_cli.output.reports import note_remarks
 from bsv_store_cli.output.tables import Column
@@ -31,6 +32,7 @@ _TABLE = (Column("file", "file"), Column("reason", "reason", whole=True))
     multiple=True,
     callback=id_list,
     metavar="1,2,3|@FILE",
+    shell_complete=complete_experiments,
     help="Only the lists, and the files of these experiments; @- reads standard input.",
 )
 @click.option(
@@ -77,5 +79,5 @@ def _rows(report: AdoptReport, outcome: str, files: tuple[SkippedFile, ...]) -> 
     for item in files:
         name = item.path.relative_to(report.folder) if item.path.is_relative_to(report.folder) else item.path
         reason = item.reason.removeprefix(f"{item.path} ").replace(str(item.path), item.path.name)
-        rows.append({"file": str(name), "outcome": outcome, "reason": reason})
+        rows.append({"file": str(name), "outcome": outcome, "reason": in_options(reason)})
     return rows

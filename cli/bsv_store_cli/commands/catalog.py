@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ from bsv_store_cli.options.selection import selection_options
 from bsv_store_cli.output.formats import format_option, plain, print_json, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.progress import progress_bar
+from bsv_store_cli.output.reports import host
 from bsv_store_cli.output.tables import Column, cell, count, day_time, number_of
 from bsv_store_cli.session import opened_store
 
@@ -61,10 +63,10 @@ def summary(selection: Selection, output_format: str) -> None:
 
 
 _SNAPSHOTS = (
-    Column("snapshot", "id"),
+    Column("snapshot", "id", right=True),
     Column("what", "what"),
     Column("kind", "kind"),
-    Column("source", "source"),
+    Column("source", "source", host),
     Column("upstream_date", "list of"),
     Column("taken_at", "taken at", day_time),
     Column("rows", "rows", count),
@@ -75,14 +77,39 @@ _SNAPSHOTS = (
 
 
 @catalog.command()
+@click.option("--all", "each", is_flag=True, help="One row for each unionize table; CSV and JSON always have that.")
 @format_option
-def snapshots(output_format: str) -> None:
-    """List the experiment lists, ontologies and unionize tables that were ingested, and what they changed."""
+def snapshots(each: bool, output_format: str) -> None:
+    """List the experiment lists, ontologies and unionize tables that were ingested, and what they changed.
+
+    Unionize tables of one kind that were ingested one after the other take one row of the table.
+    """
     with opened_store() as store:
         taken = store.catalog.snapshots()
     columns = ["what", "kind", "source", "upstream_date", "taken_at", "rows", "added", "changed", "withdrawn"]
-    rows = [{"snapshot": each.id, **{name: getattr(each, name) for name in columns}} for each in taken]
+    rows: list[dict[str, Any]] = [{"snapshot": one.id, **{key: getattr(one, key) for key in columns}} for one in taken]
+    if output_format == "table" and not each:
+        rows = [_together(list(run)) for _, run in groupby(rows, key=_run_of)]
     print_rows(rows, output_format, columns=["snapshot", *columns], table=_SNAPSHOTS)
+
+
+def _run_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    """What unionize tables in the same row have in common; other snapshots have rows of their own."""
+    if row["what"] == "unionizes":
+        return (row["kind"], row["upstream_date"])
+    return (row["snapshot"],)
+
+
+def _together(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    first, last = rows[0], rows[-1]
+    if len(rows) == 1:
+        return first
+    return {
+        **last,
+        "snapshot": f"{first['snapshot']}-{last['snapshot']}",
+        "source": number_of(len(rows), "table"),
+        **{key: sum(row[key] for row in rows) for key in ("rows", "added", "changed", "withdrawn")},
+    }
 
 
 def _exact(value: Any) -> str:

@@ -11,9 +11,15 @@ import click
 
 from bsv_store_cli.help import Group
 from bsv_store_cli.output.formats import format_option
-from bsv_store_cli.output.messages import complain, confirmed, note
+from bsv_store_cli.output.messages import complain, note
 from bsv_store_cli.output.progress import progress_bar
-from bsv_store_cli.output.reports import ALLOW_SHRINKING, annotation_row, print_annotations, print_ingested
+from bsv_store_cli.output.reports import (
+    ALLOW_SHRINKING,
+    annotation_row,
+    is_confirmed_complete,
+    print_annotations,
+    print_ingested,
+)
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
@@ -56,9 +62,9 @@ def structures(
     day: date | None = upstream_date.date() if upstream_date else None
     _ingest(
         files,
-        lambda store, file: store.ingest_structures(file, upstream_date=day, allow_shrinking=allow_shrinking),
+        lambda store, file, allowed: store.ingest_structures(file, upstream_date=day, allow_shrinking=allowed),
         output_format,
-        allowing_parts=lambda store, file: store.ingest_structures(file, upstream_date=day, allow_shrinking=True),
+        allow_shrinking=allow_shrinking,
     )
 
 
@@ -84,9 +90,9 @@ def experiments(
     day: date | None = upstream_date.date() if upstream_date else None
     _ingest(
         files,
-        lambda store, file: store.ingest_experiments(file, upstream_date=day, allow_shrinking=allow_shrinking),
+        lambda store, file, allowed: store.ingest_experiments(file, upstream_date=day, allow_shrinking=allowed),
         output_format,
-        allowing_parts=lambda store, file: store.ingest_experiments(file, upstream_date=day, allow_shrinking=True),
+        allow_shrinking=allow_shrinking,
     )
 
 
@@ -114,7 +120,11 @@ def unionizes(files: tuple[Path, ...], upstream_date: datetime | None, replace: 
     Incomplete tables are refused. A stored table is replaced only by one with a later date, or with --replace.
     """
     day: date | None = upstream_date.date() if upstream_date else None
-    _ingest(files, lambda store, file: store.ingest_unionizes(file, upstream_date=day, replace=replace), output_format)
+    _ingest(
+        files,
+        lambda store, file, _allowed: store.ingest_unionizes(file, upstream_date=day, replace=replace),
+        output_format,
+    )
 
 
 @ingest.command()
@@ -129,7 +139,7 @@ def annotation(files: tuple[Path, ...], replace: bool, output_format: str) -> No
     """
     summaries: list[str] = []
 
-    def ingest_one(store: Store, file: Path) -> dict[str, Any]:
+    def ingest_one(store: Store, file: Path, _allowed: bool) -> dict[str, Any]:
         report = store.ingest_annotation(file, replace=replace)
         summaries.append(report.summary())
         return annotation_row(report, source=str(file))
@@ -144,26 +154,31 @@ def annotation(files: tuple[Path, ...], replace: bool, output_format: str) -> No
 
 def _ingest(
     files: tuple[Path, ...],
-    ingest_one: Callable[[Store, Path], IngestReport],
+    ingest_one: Callable[[Store, Path, bool], IngestReport],
     output_format: str,
     *,
-    allowing_parts: Callable[[Store, Path], IngestReport] | None = None,
+    allow_shrinking: bool = False,
 ) -> None:
-    """Ingest files; on a terminal, ask about lists that seem to be incomplete."""
+    """Ingest files and print a row for each."""
     _ingest_each(
         files,
-        lambda store, file: (str(file), ingest_one(store, file)),
+        lambda store, file, allowed: (str(file), ingest_one(store, file, allowed)),
         lambda reports: print_ingested(reports, output_format),
-        lambda store, file: (str(file), (allowing_parts or ingest_one)(store, file)),
+        allow_shrinking=allow_shrinking,
     )
 
 
 def _ingest_each(
     files: tuple[Path, ...],
-    ingest_one: Callable[[Store, Path], _Result],
+    ingest_one: Callable[[Store, Path, bool], _Result],
     show: Callable[[list[_Result]], None],
-    ingest_part: Callable[[Store, Path], _Result] | None = None,
+    *,
+    allow_shrinking: bool = False,
 ) -> None:
+    """Ingest files; on a terminal, ask about lists that seem to be incomplete.
+
+    ``ingest_one`` takes the store, a file, and whether an incomplete list is allowed.
+    """
     from bsv_store.errors import IncompleteListError, InputError
 
     done: list[_Result] = []
@@ -176,7 +191,7 @@ def _ingest_each(
                     progress.start(len(files), "files")
                 for file in files:
                     try:
-                        done.append(ingest_one(store, file))
+                        done.append(ingest_one(store, file, allow_shrinking))
                     except IncompleteListError as error:
                         parts.append((file, error))
                     except InputError as error:
@@ -185,8 +200,8 @@ def _ingest_each(
                         progress.advance()
             # Asked after the progress bar is closed, which would hide the question.
             for file, part in parts:
-                if ingest_part is not None and confirmed(f"{part.message}.", "Store it as complete?"):
-                    done.append(ingest_part(store, file))
+                if is_confirmed_complete(part):
+                    done.append(ingest_one(store, file, True))
                 else:
                     refused.append(part)
         finally:

@@ -25,16 +25,20 @@ from bsv_store_cli.session import store_folder
     metavar="GROUP",
     help="Group of all files and folders, whose members share the store.  [default: decided by the file system]",
 )
-def init(folder: Path | None, database: str | None, group: str | None) -> None:
+@click.option("--parents", is_flag=True, help="Create missing parent folders of FOLDER.")
+def init(folder: Path | None, database: str | None, group: str | None, parents: bool) -> None:
     """Create an empty store in FOLDER, and print the folder.
 
-    FOLDER must be new or empty. Default: --store, else $BSV_STORE, the configuration file, the platform's data folder.
+    FOLDER must be new or empty, and its parent must exist. Default: --store, else $BSV_STORE, the configuration file,
+    the platform's data folder.
     """
-    from bsv_store.config import STORE_VARIABLE, locate_store
+    from bsv_store.config import DEFAULT_ORIGIN, STORE_VARIABLE, locate_store
     from bsv_store.store.opening import create_store
 
     location = locate_store(folder if folder is not None else store_folder())
-    with create_store(location.path, database=database, group=group) as store:
+    # The platform's data folder is made on first use.
+    parents = parents or location.origin == DEFAULT_ORIGIN
+    with create_store(location.path, database=database, group=group, parents=parents) as store:
         note("Created an empty store. To use it, set a variable:")
         note(f"  export {STORE_VARIABLE}={shlex.quote(str(store.path))}")
         note("Next: bsv-store sync structures, then bsv-store sync experiments.")

@@ -8,6 +8,7 @@ import click
 
 from bsv_store.vocabulary import MATRIX_LAYOUTS, MATRIX_ROWS, MATRIX_STATISTICS, MEASURED_HEMISPHERES, MEASURES
 from bsv_store_cli.help import RowChoice, SectionedCommand
+from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.limit import limit_and_format_options
 from bsv_store_cli.options.selection import selection_options
 from bsv_store_cli.output.formats import emit, frame_rows, print_rows
@@ -30,8 +31,22 @@ if TYPE_CHECKING:
     show_default=True,
     help="One row per source structure, or per experiment.",
 )
-@click.option("--source", "sources", multiple=True, metavar="ACRONYM", help="Pool experiments by these; repeatable.")
-@click.option("--target", "targets", multiple=True, metavar="ACRONYM", help="Only these targets; repeatable.")
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    metavar="ACRONYM",
+    shell_complete=complete_structures,
+    help="Pool experiments by these; repeatable.",
+)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="ACRONYM",
+    shell_complete=complete_structures,
+    help="Only these targets; repeatable.",
+)
 @click.option(
     "--structure-set",
     type=int,

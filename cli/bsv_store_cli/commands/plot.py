@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from bsv_store_cli.help import Command
+from bsv_store_cli.options.completion import complete_versions
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import opened_store
 
 
 @click.command(cls=Command)
-@click.argument("ref", metavar="NAME[@VERSION]")
+@click.argument("ref", metavar="NAME[@VERSION]", shell_complete=complete_versions)
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
 @click.option("--group", "groups", type=int, multiple=True, metavar="N", help="Draw only this group; repeatable.")
 @click.option("--subtitle", metavar="TEXT", help="Line of text below the title.")

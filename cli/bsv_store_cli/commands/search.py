@@ -9,6 +9,7 @@ import click
 
 from bsv_store.vocabulary import INJECTION_SCOPES, MEASURED_HEMISPHERES, MEASURES
 from bsv_store_cli.help import Group, RowChoice, SectionedCommand
+from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.limit import limit_and_format_options
 from bsv_store_cli.options.selection import id_argument, selection_options
 from bsv_store_cli.options.volume import volume_options
@@ -35,7 +36,11 @@ _HEMISPHERE = click.option(
     help="Hemisphere in which signal is measured: both, left, right, ipsilateral, contralateral.",
 )
 _DOMAIN = click.option(
-    "--domain", multiple=True, metavar="ACRONYM", help="Measure the signal in this structure; repeatable."
+    "--domain",
+    multiple=True,
+    metavar="ACRONYM",
+    shell_complete=complete_structures,
+    help="Measure the signal in this structure; repeatable.",
 )
 _STRUCTURE_SET = click.option(
     "--structure-set",
@@ -91,7 +96,7 @@ def search() -> None:
 
 
 @search.command(cls=SectionedCommand)
-@click.argument("structures", nargs=-1, required=True, metavar="ACRONYM...")
+@click.argument("structures", nargs=-1, required=True, metavar="ACRONYM...", shell_complete=complete_structures)
 @click.option(
     "--scope",
     type=RowChoice(INJECTION_SCOPES),
@@ -131,7 +136,7 @@ def source(
 
 
 @search.command(cls=SectionedCommand)
-@click.argument("structures", nargs=-1, required=True, metavar="ACRONYM...")
+@click.argument("structures", nargs=-1, required=True, metavar="ACRONYM...", shell_complete=complete_structures)
 @_measure_option("projection_volume")
 @click.option("--threshold", type=float, default=0.0, show_default=True, help="The measure must exceed it.")
 @_HEMISPHERE

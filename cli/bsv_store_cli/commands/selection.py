@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bsv_store_cli.help import Group, SectionedCommand
+from bsv_store_cli.options.completion import complete_selections
 from bsv_store_cli.options.selection import selection_options
 from bsv_store_cli.output.formats import emit, format_option, print_rows
 from bsv_store_cli.output.messages import note
@@ -32,7 +33,7 @@ def selection() -> None:
 
 
 @selection.command(cls=SectionedCommand)
-@click.argument("name")
+@click.argument("name", shell_complete=complete_selections)
 @selection_options
 @click.option("--note", "remark", metavar="TEXT", help="Purpose of the selection.")
 @click.option("--replace", is_flag=True, help="Replace an existing one, which is kept as NAME@NUMBER.")
@@ -58,7 +59,7 @@ def list_(output_format: str) -> None:
 
 
 @selection.command()
-@click.argument("name", metavar="NAME[@NUMBER]")
+@click.argument("name", metavar="NAME[@NUMBER]", shell_complete=complete_selections)
 def show(name: str) -> None:
     """Print a saved selection as JSON, for --selection."""
     with opened_store() as store:
@@ -66,7 +67,7 @@ def show(name: str) -> None:
 
 
 @selection.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_selections)
 @format_option
 def history(name: str, output_format: str) -> None:
     """List all selections that were ever saved under a name."""

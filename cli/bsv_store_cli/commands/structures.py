@@ -9,6 +9,7 @@ import click
 
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES
 from bsv_store_cli.help import Group, RowChoice
+from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.limit import limit_and_format_options
 from bsv_store_cli.options.selection import ids_argument
 from bsv_store_cli.output.formats import format_option, frame_rows, print_rows, say
@@ -32,7 +33,7 @@ def structures() -> None:
 
 
 @structures.command()
-@click.argument("text")
+@click.argument("text", shell_complete=complete_structures)
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Maximum number of structures to print.")
 @format_option
 def find(text: str, limit: int | None, output_format: str) -> None:
@@ -50,7 +51,7 @@ def find(text: str, limit: int | None, output_format: str) -> None:
 
 
 @structures.command()
-@click.argument("structure", metavar="ACRONYM")
+@click.argument("structure", metavar="ACRONYM", shell_complete=complete_structures)
 @click.option("--depth", type=click.IntRange(0), metavar="N", help="Number of levels to show.")
 @format_option
 def tree(structure: str, depth: int | None, output_format: str) -> None:

@@ -26,6 +26,7 @@ from bsv_store_cli.output.reports import (
     API_URL,
     DOWNLOAD_URL,
     annotation_row,
+    asking_about_parts,
     host,
     print_annotations,
     print_ingested,
@@ -47,12 +48,17 @@ def sync() -> None:
 @API_URL
 @format_option
 def structures(allow_shrinking: bool, api_url: str | None, output_format: str) -> None:
-    """Update the structure ontology."""
+    """Update the structure ontology.
+
+    An ontology that seems to be a part is refused; on a terminal, the command asks first.
+    """
     from bsv_store.sources.allen import addresses
 
     with opened_store() as store:
         source = _note_request(addresses.api_url(api_url, store=store.path), "the structure ontology")
-        report = store.sync_structures(api_url=api_url, allow_shrinking=allow_shrinking)
+        report = asking_about_parts(
+            lambda allowed: store.sync_structures(api_url=api_url, allow_shrinking=allowed), allow_shrinking
+        )
     print_ingested([(source, report)], output_format)
 
 
@@ -63,13 +69,16 @@ def structures(allow_shrinking: bool, api_url: str | None, output_format: str) -
 def experiments(allow_shrinking: bool, api_url: str | None, output_format: str) -> None:
     """Update the list of experiments.
 
-    Experiments that are no longer listed are marked as withdrawn, not deleted.
+    Experiments that are no longer listed are marked as withdrawn, not deleted. A list that seems to be incomplete is
+    refused; on a terminal, the command asks first.
     """
     from bsv_store.sources.allen import addresses
 
     with opened_store() as store:
         source = _note_request(addresses.api_url(api_url, store=store.path), "the list of experiments")
-        report = store.sync_experiments(allow_shrinking=allow_shrinking, api_url=api_url)
+        report = asking_about_parts(
+            lambda allowed: store.sync_experiments(api_url=api_url, allow_shrinking=allowed), allow_shrinking
+        )
     print_ingested([(source, report)], output_format)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
-REF = click.argument("ref", metavar="NAME[@VERSION]")
+from bsv_store_cli.options.completion import complete_versions
+
+REF = click.argument("ref", metavar="NAME[@VERSION]", shell_complete=complete_versions)
 COMPUTING_WORKERS = click.option(
     "--workers",
     type=click.IntRange(min=1),

@@ -10,6 +10,7 @@ import click
 
 from bsv_store.vocabulary import AXES, BIN_METHODS, GROUPING_FIELDS, WordRow
 from bsv_store_cli.help import RowChoice, SectionOption
+from bsv_store_cli.options.completion import complete_region
 
 if TYPE_CHECKING:
     from bsv_store.averaging.grouping.grouping import Grouping
@@ -70,6 +71,7 @@ _OPTIONS = [
         "regions",
         multiple=True,
         metavar="[LABEL=]ACRONYM[+ACRONYM...]",
+        shell_complete=complete_region,
         help="A group for --group-by region, for example VISp or higher=VISl+VISal; repeatable.",
     ),
 ]

@@ -17,6 +17,13 @@ import click
 
 from bsv_store.catalog.selection.criteria import CRITERIA, Criteria, Criterion, Section, default_of
 from bsv_store_cli.help import RowChoice, SectionOption
+from bsv_store_cli.options.completion import (
+    Completer,
+    complete_experiments,
+    complete_lines,
+    complete_selections,
+    complete_structures,
+)
 from bsv_store_cli.session import note_mistaken_lines, opened_store
 
 if TYPE_CHECKING:
@@ -34,7 +41,8 @@ _HEADINGS: Mapping[Section, str] = {
 
 def id_list(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[int] | None:
     """Ids: ``1,2,3``, or ``@FILE`` with a plain list, a JSON list or a table with a column of ids; repeatable."""
-    if not value:
+    # Completion of a command line must not read the file, or wait for standard input.
+    if not value or context.resilient_parsing:
         return None
     from bsv_store.errors import InputError
     from bsv_store.formats.id_list import ids_in_text, read_ids
@@ -56,7 +64,12 @@ def id_list(context: click.Context, parameter: click.Parameter, value: tuple[str
 def ids_argument(command: Command) -> Command:
     """Add an argument for experiment ids, which may be ``@FILE``; the command receives ``experiment_ids``."""
     return click.argument(
-        "experiment_ids", nargs=-1, required=True, callback=id_list, metavar="EXPERIMENT_ID|@FILE..."
+        "experiment_ids",
+        nargs=-1,
+        required=True,
+        callback=id_list,
+        metavar="EXPERIMENT_ID|@FILE...",
+        shell_complete=complete_experiments,
     )(command)
 
 
@@ -69,7 +82,7 @@ def id_argument(name: str) -> Callable[[Command], Command]:
             raise click.BadParameter(f"must be a single id, got {len(ids)} ids", context, parameter)
         return ids[0]
 
-    return click.argument(name, callback=one, metavar="EXPERIMENT_ID")
+    return click.argument(name, callback=one, metavar="EXPERIMENT_ID", shell_complete=complete_experiments)
 
 
 def _numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
@@ -102,6 +115,15 @@ def option_of(name: str) -> str:
     return (CRITERIA[name].option or f"--{name.replace('_', '-')}").partition("/")[0]
 
 
+# Values that are in the store.
+_COMPLETION: Mapping[str, Completer] = {
+    "line": complete_lines,
+    "ids": complete_experiments,
+    "exclude_ids": complete_experiments,
+    **{name: complete_structures for name, criterion in CRITERIA.items() if criterion.form == "structures"},
+}
+
+
 def _criterion_option(name: str, criterion: Criterion) -> Callable[[Command], Command]:
     default = default_of(name)
     shown = f"  [default: {default:g}]" if isinstance(default, float) else f"  [default: {default}]"
@@ -111,6 +133,7 @@ def _criterion_option(name: str, criterion: Criterion) -> Callable[[Command], Co
         cls=SectionOption,
         section=_HEADINGS[criterion.section],
         metavar=criterion.metavar,
+        shell_complete=_COMPLETION.get(name),
         help=criterion.words if default is None or default is False else f"{criterion.words}{shown.replace('_', '-')}",
         **_kind(criterion, is_switch=default is False),
     )
@@ -143,6 +166,7 @@ _SAVED: list[Callable[[Command], Command]] = [
     _by_name(
         "--named",
         metavar="NAME[@NUMBER]",
+        shell_complete=complete_selections,
         help="Saved selection of that name (see selection list), restricted further by the other options.",
     ),
     _by_name(

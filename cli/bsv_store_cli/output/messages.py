@@ -6,6 +6,8 @@ import sys
 
 import click
 
+from bsv_store_cli.spelling import with_options
+
 
 def printable(text: str, *, keep: str = "") -> str:
     """The text with control, bidirectional and other invisible characters as escapes, except those in ``keep``."""
@@ -23,6 +25,12 @@ def note(text: str) -> None:
     click.echo(printable(text, keep="\n\t"), err=True)
 
 
+def in_options(text: str) -> str:
+    """A message of the library, with the options of the command that is running instead of arguments of Python."""
+    context = click.get_current_context(silent=True)
+    return text if context is None else with_options(text, context.command.params)
+
+
 def is_interactive() -> bool:
     """Whether a user can answer questions on a terminal."""
     return sys.stdin.isatty() and sys.stderr.isatty()
@@ -37,7 +45,7 @@ def confirmed(problem: str, question: str) -> bool:
 
 
 def complain(message: str, hint: str | None = None) -> None:
-    """Print an error and, on a separate line, a hint."""
-    note(f"Error: {message}")
+    """Print an error and, on a separate line, a hint, with the options of the command that is running."""
+    note(f"Error: {in_options(message)}")
     if hint:
-        note(hint)
+        note(in_options(hint))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from bsv_store_cli.output.formats import frame_rows, print_json, print_rows
-from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.messages import confirmed, in_options, note
 from bsv_store_cli.output.tables import Column, cell, count
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bsv_store.acquisition.sync import UnionizeSyncReport
     from bsv_store.acquisition.work.outcome import Failure
     from bsv_store.catalog.ingest import IngestReport
+    from bsv_store.errors import IncompleteListError
 
 ALLOW_SHRINKING = click.option(
     "--allow-shrinking",
@@ -47,6 +48,36 @@ _INGEST_COLUMNS = ("source", "what", "kind", "rows", "added", "changed", "unchan
 _REMARKABLE = ("completed", "records", "historic", "merged", "newer_list")
 _ANNOTATION_COLUMNS = ("source", "spacing_um", "outcome", "origin", "structures", "annotated_voxels", "size_bytes")
 _OUTCOME_COLUMNS = ("experiment_id", "outcome", "reason")
+
+
+def asking_about_parts(ingest: Callable[[bool], IngestReport], allow_shrinking: bool) -> IngestReport:
+    """Ingest a list. If it seems to be incomplete, ask on a terminal whether to store it as complete.
+
+    Parameters
+    ----------
+    ingest : callable
+        Takes whether an incomplete list is allowed.
+    allow_shrinking : bool
+        Do not ask.
+
+    Raises
+    ------
+    IncompleteListError
+        If the list seems to be incomplete, and the user did not confirm it.
+    """
+    from bsv_store.errors import IncompleteListError
+
+    try:
+        return ingest(allow_shrinking)
+    except IncompleteListError as error:
+        if not is_confirmed_complete(error):
+            raise
+        return ingest(True)
+
+
+def is_confirmed_complete(error: IncompleteListError) -> bool:
+    """Ask on a terminal whether a list that was refused is complete; False if there is no terminal."""
+    return confirmed(f"{in_options(error.message)}.", "Store it as complete?")
 
 
 def host(url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import unicodedata
@@ -64,6 +65,8 @@ class Column:
         Aligned to the right; numbers always are.
     whole : bool
         Wrapped into as many lines as needed, never shortened.
+    spare : bool
+        Omitted, the last one first, if the table is wider than the terminal.
     """
 
     key: str
@@ -72,30 +75,46 @@ class Column:
     optional: bool = False
     right: bool = False
     whole: bool = False
+    spare: bool = False
 
 
 def table_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, width: int | None = None) -> str:
     """A table with headings, a rule and one line per row, fitted to a width.
 
-    If a table is too wide, long texts are wrapped first. If that is not enough, a table of few rows is transposed, with
-    one line per column. Others are split into several tables, each with the first and some of the other columns.
+    If a table is too wide, spare columns are omitted, then long texts are wrapped. If that is not enough, a table of
+    few rows is transposed, with one line per column. Others are split into several tables, each with the first and some
+    of the other columns.
 
     Parameters
     ----------
     rows : sequence of mappings
     columns : sequence of Column
     width : int, optional
-        By default that of the terminal, or 80 if there is none.
+        By default that of the terminal. In a file or a pipe each row takes one line, however wide, unless the variable
+        COLUMNS is set.
     """
-    limit = shutil.get_terminal_size((80, 24)).columns if width is None else width
+    limit = _output_width() if width is None else width
     shown = [column for column in columns if not column.optional or any(row.get(column.key) for row in rows)]
-    table = _Table(
-        [printable(column.heading) for column in shown],
-        [[column.show(row.get(column.key)) for row in rows] for column in shown],
-        [column.right or _is_numeric(rows, column.key) for column in shown],
-        [column.whole for column in shown],
-    )
+    table = _table(rows, shown)
+    while any(column.spare for column in shown) and _total(table._widths()) > limit:
+        shown.remove([column for column in shown if column.spare][-1])
+        table = _table(rows, shown)
     return "\n".join(table.fitted(limit))
+
+
+def _output_width() -> int:
+    if not (sys.stdout.isatty() or os.environ.get("COLUMNS")):
+        return sys.maxsize
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> _Table:
+    return _Table(
+        [printable(column.heading) for column in columns],
+        [[column.show(row.get(column.key)) for row in rows] for column in columns],
+        [column.right or _is_numeric(rows, column.key) for column in columns],
+        [column.whole for column in columns],
+    )
 
 
 # Limits of wrapping; the rest of a text is replaced by an ellipsis, except in columns that are printed whole.

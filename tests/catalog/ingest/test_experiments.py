@@ -448,7 +448,7 @@ def test_part_of_a_list_is_refused(small_atlas: Database) -> None:
     ingest_experiments(small_atlas, a_list(*everybody, day=date(2020, 1, 1)), source="all")
     part = a_list(*everybody[:100], day=date(2020, 2, 1))
 
-    with pytest.raises(IncompleteListError, match=r"200 of the 300[\s\S]*--allow-shrinking"):
+    with pytest.raises(IncompleteListError, match=r"200 of the 300[\s\S]*allow_shrinking=True"):
         ingest_experiments(small_atlas, part, source="search.json")
     assert len(rows(small_atlas, "SELECT * FROM experiment WHERE withdrawn")) == 0
 

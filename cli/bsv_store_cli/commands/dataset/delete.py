@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from bsv_store_cli.help import Command
+from bsv_store_cli.options.completion import complete_versions
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import opened_store
 
 
 @click.command(cls=Command)
-@click.argument("ref", metavar="NAME@VERSION")
+@click.argument("ref", metavar="NAME@VERSION", shell_complete=complete_versions)
 def delete(ref: str) -> None:
     """Delete a version that has no tag.
 

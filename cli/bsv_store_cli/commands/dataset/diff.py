@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bsv_store_cli.help import Command
+from bsv_store_cli.options.completion import complete_versions
 from bsv_store_cli.output.changes import print_changes
 from bsv_store_cli.output.formats import format_option, plain, print_facts, print_json, print_rows
 from bsv_store_cli.output.messages import note
@@ -31,8 +32,8 @@ _VOXEL_TABLE = (
 
 
 @click.command(cls=Command)
-@click.argument("first", metavar="NAME[@VERSION]")
-@click.argument("second", metavar="NAME[@VERSION]")
+@click.argument("first", metavar="NAME[@VERSION]", shell_complete=complete_versions)
+@click.argument("second", metavar="NAME[@VERSION]", shell_complete=complete_versions)
 @format_option
 def diff(first: str, second: str, output_format: str) -> None:
     """Show the differences between two versions.

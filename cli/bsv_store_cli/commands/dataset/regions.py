@@ -8,6 +8,7 @@ import click
 
 from bsv_store.vocabulary import MEASURED_HEMISPHERES
 from bsv_store_cli.help import Command, RowChoice
+from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.dataset import REF
 from bsv_store_cli.output.datasets import note_empty_groups
 from bsv_store_cli.output.formats import format_option
@@ -30,7 +31,14 @@ _TABLE = (
 
 @click.command(cls=Command)
 @REF
-@click.option("--structure", "structures", multiple=True, metavar="ACRONYM", help="Measure this structure; repeatable.")
+@click.option(
+    "--structure",
+    "structures",
+    multiple=True,
+    metavar="ACRONYM",
+    shell_complete=complete_structures,
+    help="Measure this structure; repeatable.",
+)
 @click.option(
     "--structure-set", type=int, metavar="ID", help="Or the structures of this set.  [default: 167587189, summary]"
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bsv_store_cli.help import Command
+from bsv_store_cli.options.completion import complete_versions
 from bsv_store_cli.output.changes import print_changes
 from bsv_store_cli.output.formats import format_option, print_json, print_rows
 from bsv_store_cli.output.messages import note
@@ -30,7 +31,7 @@ _TABLE = (
 
 
 @click.command(cls=Command)
-@click.argument("ref", metavar="[NAME[@VERSION]]", required=False)
+@click.argument("ref", metavar="[NAME[@VERSION]]", required=False, shell_complete=complete_versions)
 @format_option
 def stale(ref: str | None, output_format: str) -> None:
     """Show what changed in the store since a version was computed.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from bsv_store_cli.help import Command
+from bsv_store_cli.options.completion import complete_datasets, complete_tags
 from bsv_store_cli.options.dataset import REF
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import opened_store
@@ -12,7 +13,7 @@ from bsv_store_cli.session import opened_store
 
 @click.command(cls=Command)
 @REF
-@click.argument("name", metavar="TAG")
+@click.argument("name", metavar="TAG", shell_complete=complete_tags)
 @click.option("--move", is_flag=True, help="Move the tag if another version of the dataset has it.")
 def tag(ref: str, name: str, move: bool) -> None:
     """Tag a version, which can then be named NAME@TAG.
@@ -29,8 +30,8 @@ def tag(ref: str, name: str, move: bool) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("name", metavar="NAME")
-@click.argument("tag_name", metavar="TAG")
+@click.argument("name", metavar="NAME", shell_complete=complete_datasets)
+@click.argument("tag_name", metavar="TAG", shell_complete=complete_tags)
 def untag(name: str, tag_name: str) -> None:
     """Remove a tag from a dataset. The version stays."""
     with opened_store() as store:

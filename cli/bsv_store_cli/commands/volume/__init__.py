@@ -13,6 +13,7 @@ from bsv_store.formats.table import IMAGE_FORMATS
 from bsv_store_cli.commands.volume.check import check
 from bsv_store_cli.commands.volume.structures import mask, regions
 from bsv_store_cli.help import Group
+from bsv_store_cli.options.completion import complete_experiment
 from bsv_store_cli.options.export import format_lines, like_allen_option
 from bsv_store_cli.options.volume import volume_options
 from bsv_store_cli.output.formats import format_option, print_facts, print_json, print_rows
@@ -30,7 +31,7 @@ def volume() -> None:
 
 
 @volume.command()
-@click.argument("experiment_id", type=click.IntRange(min=1))
+@click.argument("experiment_id", type=click.IntRange(min=1), shell_complete=complete_experiment)
 @volume_options
 @format_option
 def show(experiment_id: int, kind: VolumeKind, spacing_um: int, output_format: str) -> None:
@@ -46,7 +47,7 @@ def show(experiment_id: int, kind: VolumeKind, spacing_um: int, output_format: s
 
 
 @volume.command(help=f"Write a volume to FILE, whose ending selects the format.\n\n{format_lines(IMAGE_FORMATS)}")
-@click.argument("experiment_id", type=click.IntRange(min=1))
+@click.argument("experiment_id", type=click.IntRange(min=1), shell_complete=complete_experiment)
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
 @volume_options
 @like_allen_option

@@ -10,6 +10,7 @@ import click
 from bsv_store.formats.table import IMAGE_FORMATS
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES
 from bsv_store_cli.help import Command, RowChoice, SectionedCommand
+from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.export import format_lines, like_allen_option
 from bsv_store_cli.options.selection import required_selection_options
 from bsv_store_cli.options.volume import spacing_option, volume_options
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
     from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy, VolumeKind
 
-_STRUCTURES = click.argument("structures", nargs=-1, required=True, metavar="ACRONYM...")
+_STRUCTURES = click.argument(
+    "structures", nargs=-1, required=True, metavar="ACRONYM...", shell_complete=complete_structures
+)
 _TABLE = (
     Column("experiment_id", "experiment"),
     Column("structure", "structure"),
