@@ -51,6 +51,8 @@ _SECTIONS: dict[str, dict[str, str]] = {
     "Administer": {
         "activity": "Show who changed the store, and when.",
         "db": "Show or upgrade the database schema; grant read access on Postgres.",
+        "repair": "Repair what verify finds: download, rebuild or record it again.",
+        "verify": "Verify files and catalog; report damage with its remedy.",
     },
     "Learn": {
         "demo": "Run a complete example on a synthetic atlas.",

@@ -32,6 +32,7 @@ from bsv_store.catalog.database.models.store import (
     SourceSnapshot,
     StoreInfo,
 )
+from bsv_store.catalog.database.models.verification import Verification
 from bsv_store.catalog.database.models.volume import StoredVolume, VolumeBlockHashes
 
 __all__ = [
@@ -67,5 +68,6 @@ __all__ = [
     "UnionizeCoverage",
     "UnionizeRevision",
     "UnionizeSeal",
+    "Verification",
     "VolumeBlockHashes",
 ]
