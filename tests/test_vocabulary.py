@@ -52,6 +52,9 @@ def _lists() -> dict[str, Mapping[str, Any]]:
 ELSEWHERE = {
     "ACTIONS": "store/test_activity.py",
     "OBJECT_KINDS": "maintenance/test_inventory.py",
+    "FINDING_KINDS": "maintenance/test_verify.py",
+    "REPAIR_ACTIONS": "maintenance/test_repair.py",
+    "VERIFY_DEPTHS": "maintenance/test_verify.py",
     "ANNOTATION_ORIGINS": "atlas/test_landmarks.py",
     "PLAUSIBILITY_CHECKS": "plausibility/test_checks.py",
     "ANNOTATION_OUTCOMES": "acquisition/test_annotation.py",

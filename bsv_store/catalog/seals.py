@@ -384,12 +384,6 @@ def seal_volumes(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> N
     )
 
 
-def unseal_volumes(connection: Connection, keys: Iterable[tuple[int, str, int]]) -> None:
-    """Delete the seals of volumes whose rows have been deleted: experiment id, kind and spacing in um."""
-    gone = [("volume", _volume_key(*key)) for key in keys]
-    delete_rows(connection, table_of(Seal), ("scope", "key"), gone)
-
-
 def check_volumes(connection: Connection, kinds: Collection[str] | None = None, spacing_um: int | None = None) -> None:
     """Check the rows of all volumes of some kinds at one spacing; without both, of all volumes.
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Select, delete, insert, select
 
+from bsv_store.catalog.database.bulk import delete_rows, table_of
 from bsv_store.catalog.database.id_lists import id_in
-from bsv_store.catalog.database.models import StoredVolume, VolumeBlockHashes
-from bsv_store.catalog.seals import seal_volumes, unseal_volumes
+from bsv_store.catalog.database.models import Seal, StoredVolume, VolumeBlockHashes
+from bsv_store.catalog.seals import seal_volumes
 from bsv_store.errors import DamagedFileError
 from bsv_store.progress import NO_PROGRESS
 from bsv_store.vocabulary import SPACINGS_UM
@@ -265,5 +266,6 @@ def remove_volume_rows(connection: Connection, keys: Collection[tuple[int, str, 
         )
         paths += connection.scalars(select(StoredVolume.path).where(*same).with_for_update()).all()
         connection.execute(delete(StoredVolume).where(*same))
-    unseal_volumes(connection, keys)
+    sealed = [("volume", f"{experiment_id}/{kind}/{spacing_um}") for experiment_id, kind, spacing_um in keys]
+    delete_rows(connection, table_of(Seal), ("scope", "key"), sealed)
     return paths

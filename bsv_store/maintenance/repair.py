@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from bsv_store import check
 from bsv_store.acquisition.annotation import derive_annotations, sync_annotation
 from bsv_store.acquisition.clients import client_unless
 from bsv_store.acquisition.fetch import fetch_volumes
+from bsv_store.acquisition.presence import has_complete_file
 from bsv_store.acquisition.sync import sync_unionizes
 from bsv_store.acquisition.tasks.orphans import OrphanVolumes
 from bsv_store.catalog.activity import record_activity
@@ -40,7 +41,6 @@ from bsv_store.maintenance.object_checks import (
 from bsv_store.maintenance.repair_plan import (
     BYTES_LOST,
     CONTENT_WRONG,
-    ROW_WRONG,
     RepairReport,
     RepairStep,
     plan_steps,
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
     from bsv_store.progress import Progress
     from bsv_store.sources.allen import AllenClient
+    from bsv_store.volumes.annotation import AnnotationFile
     from bsv_store.volumes.files import StoreFiles
     from bsv_store.volumes.stored_object import StoredObject
 
@@ -143,27 +144,27 @@ class _Repair:
     progress: Progress
     workers: int
     client: AllenClient | None = None
-    # Keys of volumes that could not be recorded, and are downloaded instead.
-    unrecorded: set[str] = field(default_factory=set)
 
     def carry_out(self, *, offline: bool, api_url: str | None, drop_missing: bool) -> None:
         """Carry out the plan. Each part can be repeated."""
         self._each("set_permissions", self._set_permissions)
         self._quarantine()
         self._each("restore_copy", self._restore_copy)
-        self._record_volumes()
         with ExitStack() as stack:
             self.client = stack.enter_context(client_unless(offline, api_url))
-            self._fetch_volumes()
-            self._fetch_unionizes()
+            # First what volumes are compared with before they are stored.
             self._fetch_annotations()
-        self._derive()
+            self._derive()
+            self._fetch_unionizes()
+            self._record_volumes()
+            self._fetch_volumes()
         self._each("rebuild", self._rebuild)
         self._each("correct", self._correct)
         if drop_missing:
             self._drop_missing()
         self.steps = [
-            step if step.action != "none" else _left(step) if step.outcome == "planned" else step for step in self.steps
+            replace(step, outcome="left") if step.action == "none" and step.outcome == "planned" else step
+            for step in self.steps
         ]
         with self.database.writing() as connection:
             counts = {
@@ -267,10 +268,9 @@ class _Repair:
                         continue
                     if reason is None:
                         self.steps[number] = step.done()
-                    elif step.finding in ROW_WRONG:
-                        self.unrecorded.add(key)
-                    else:
+                    elif step.finding == "orphan":
                         self.steps[number] = step.failed(reason)
+                    # The others are downloaded.
 
     def _recorded(self, orphans: OrphanVolumes, judge: Plausibility, key: str) -> str | None:
         """Record the intact file of a volume; returns the reason why not, if so."""
@@ -313,7 +313,7 @@ class _Repair:
             for _, step in self._planned(action):
                 if step.object.startswith("volume/"):
                     _, kind, spacing_um = volume_of_key(step.object)
-                    refresh = step.finding in CONTENT_WRONG | ROW_WRONG
+                    refresh = action == "record" or step.finding in CONTENT_WRONG
                     wanted.setdefault((kind, spacing_um, refresh, action), []).append(step.object)
         for (kind, spacing_um, refresh, action), found in sorted(wanted.items()):
             keys = list(dict.fromkeys(found))
@@ -378,9 +378,12 @@ class _Repair:
                 if step.finding in CONTENT_WRONG:
                     # Only a missing one is derived again.
                     quarantine(self.files, step.path or "")
-            made = {annotation_key(each.grid.spacing_um) for each in derive_annotations(self.database, self.files)}
+            derive_annotations(self.database, self.files)
+            # It may have been derived with one that was downloaded.
+            with self.database.reading() as connection:
+                current = {annotation_key(each.grid.spacing_um): each for each in all_annotations(connection)}
             reason = "the store has no finer annotation from which it could be derived"
-            return {key: reason for key in keys if key not in made}
+            return {key: reason for key in keys if not _is_derived(self.files, current.get(key), current.values())}
 
         self._group("derive", keys, derive)
         checkpoint("repair:derived")
@@ -418,7 +421,7 @@ class _Repair:
                 self.steps[number] = step.failed(_reason(error))
             else:
                 reason = step.result or "there is no other way to restore it"
-                self.steps[number] = step.done(f"the row was removed; {reason}")
+                self.steps[number] = replace(step, action="drop").done(f"the row was removed; {reason}")
             checkpoint("repair:dropped")
 
     def _drop(self, stored: StoredObject) -> None:
@@ -435,6 +438,15 @@ class _Repair:
                 connection.execute(delete(StoredAnnotation).where(StoredAnnotation.path == stored.path))
             record_activity(connection, "repaired", stored.key, {"dropped": stored.path})
         self.files.trash(stored.path)
+
+
+def _is_derived(files: StoreFiles, file: AnnotationFile | None, stored: Collection[AnnotationFile]) -> bool:
+    """Whether an annotation has its file and is derived from one that is in the store."""
+    return (
+        file is not None
+        and has_complete_file(files, file)
+        and any(file.derived_from_sha256 == each.array_sha256 for each in stored)
+    )
 
 
 def quarantine(files: StoreFiles, path: str) -> None:
@@ -457,10 +469,6 @@ def _reason(error: Exception) -> str:
 
 def _raise(reason: str) -> str:
     raise ValueError(reason)
-
-
-def _left(step: RepairStep) -> RepairStep:
-    return RepairStep(step.object, step.path, step.finding, step.problem, step.action, step.how, "left")
 
 
 def _copy(source: Path, target: Path) -> None:

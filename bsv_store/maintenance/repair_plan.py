@@ -11,6 +11,7 @@ from bsv_store.maintenance.findings import Finding
 from bsv_store.maintenance.object_checks import ref_of_key
 from bsv_store.text import number_of
 from bsv_store.vocabulary import FINDING_KINDS, REPAIR_ACTIONS, FindingKind, RepairAction
+from bsv_store.volumes.files import refresh_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,8 +139,14 @@ def plan_steps(
         Whether rows without a file are removed if all else fails.
     """
     steps = []
-    for each in findings:
-        action, how = _action(each, copies, annotations)
+    found = list(findings)
+    # What is wrong with the file of a volume cannot be told from a damaged row: its bytes may be the right ones.
+    doubtful = {each.object for each in found if each.kind in ROW_WRONG and each.object.startswith("volume/")}
+    for each in found:
+        if each.object in doubtful and each.kind in ROW_WRONG | BYTES_LOST | CONTENT_WRONG | {"orphan"}:
+            action, how = _of_row(each)
+        else:
+            action, how = _action(each, copies, annotations)
         if action == "none" and not each.is_damage:
             continue
         if drop_missing and each.kind in BYTES_LOST and not each.object.startswith("unionizes/"):
@@ -174,13 +181,16 @@ def _action(
 
 
 def _of_volume(finding: Finding) -> tuple[RepairAction, str]:
+    return ("fetch", _fetch(finding)) if finding.kind in BYTES_LOST | CONTENT_WRONG else ("none", finding.remedy)
+
+
+def _of_row(finding: Finding) -> tuple[RepairAction, str]:
+    return "record", f"record the file if it is intact, else {_fetch(finding)}"
+
+
+def _fetch(finding: Finding) -> str:
     _, kind, spacing_um, experiment_id = finding.object.split("/")
-    command = f"bsv-store fetch --refresh --ids {experiment_id} --kind {kind} --spacing {spacing_um}"
-    if finding.kind in ROW_WRONG:
-        return "record", f"record the file if it is intact, else {command}"
-    if finding.kind in BYTES_LOST | CONTENT_WRONG:
-        return "fetch", command
-    return "none", finding.remedy
+    return refresh_command([int(experiment_id)], kind=kind, spacing_um=int(spacing_um))
 
 
 def _of_annotation(finding: Finding, stored: AnnotationFile | None) -> tuple[RepairAction, str]:

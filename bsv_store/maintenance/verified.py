@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bsv_store.catalog.database.models import Verification
 from bsv_store.catalog.database.models.base import UtcDateTime, now
-from bsv_store.errors import ReadOnlyStoreError
+from bsv_store.errors import BusyError, ReadOnlyStoreError
 from bsv_store.vocabulary import VERIFY_DEPTHS
 
 if TYPE_CHECKING:
@@ -115,8 +115,14 @@ class Recorder:
         if len(self._pending) >= self._BATCH:
             self.flush()
 
-    def flush(self) -> None:
-        """Record what is pending."""
+    def flush(self, *, is_last: bool = False) -> None:
+        """Record what is pending; if the database is busy, try again with the next results.
+
+        Raises
+        ------
+        BusyError
+            If the database is busy at the end of the run.
+        """
         pending, self._pending = self._pending, []
         if pending and self.is_recording:
             try:
@@ -125,6 +131,10 @@ class Recorder:
             except ReadOnlyStoreError:
                 # Verifying a store does not require write access.
                 self.is_recording = False
+            except BusyError:
+                if is_last:
+                    raise
+                self._pending = [*pending, *self._pending]
 
     def forget(self, keys: Collection[str]) -> None:
         """Delete the records of objects that no longer exist."""

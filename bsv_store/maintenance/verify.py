@@ -192,7 +192,7 @@ class _Run:
             remaining = self._check_all(items)
         else:
             self._check_quickly(expected, found)
-        self.recorder.flush()
+        self.recorder.flush(is_last=True)
         self._forget(history, listed | {each.key for each in tables})
         return VerifyReport(
             self.depth,
