@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import aggregation, catalog, fetch, kernel, parts, startup
+from benchmarks import aggregation, catalog, fetch, kernel, parts, startup, verify
 from benchmarks.notes import note
 
 
@@ -38,6 +38,8 @@ def main() -> None:
     of_kernel = kernel.run()
     note("parts of volumes, and 25 um")
     of_parts = parts.run()
+    note("verifying")
+    of_verify = verify.run(full=arguments.full)
     results = {
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "numpy": np.__version__},
         "aggregation": [each.to_dict() for each in averages],
@@ -46,6 +48,7 @@ def main() -> None:
         "catalog": of_catalog,
         "fetch": of_fetch,
         "startup": of_startup,
+        "verify": of_verify,
     }
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(results, indent=1))
@@ -55,6 +58,7 @@ def main() -> None:
     print(catalog.table(of_catalog))
     print(fetch.table(of_fetch))
     print(startup.table(of_startup))
+    print(verify.table(of_verify))
 
 
 if __name__ == "__main__":

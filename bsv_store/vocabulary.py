@@ -1197,6 +1197,139 @@ DOCTOR_CHECKS: Mapping[str, DoctorCheckRow] = _rows(
     ],
 )
 
+VerifyDepth = Literal["quick", "deep", "decode"]
+
+VERIFY_DEPTHS: Mapping[str, WordRow[VerifyDepth]] = _rows(
+    VerifyDepth,
+    [
+        WordRow("quick", "presence, size, type and permissions of every file"),
+        WordRow("deep", "every byte of every file, and every row of the catalog"),
+        WordRow("decode", "as deep, and every volume decoded and compared with the catalog"),
+    ],
+)
+"""How thoroughly objects are verified; each depth includes the ones before it."""
+
+FindingKind = Literal[
+    "missing",
+    "wrong_size",
+    "wrong_type",
+    "unreadable",
+    "damaged_file",
+    "damaged_content",
+    "implausible",
+    "wrong_permissions",
+    "damaged_catalog",
+    "broken_reference",
+    "inconsistent_rows",
+    "wrong_fingerprint",
+    "orphan",
+    "foreign_file",
+    "temporary",
+    "changed_inputs",
+    "outdated_annotation",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class FindingKindRow:
+    """A kind of finding of `verify`.
+
+    Attributes
+    ----------
+    words : str
+        What is wrong, for tables.
+    is_damage : bool
+        Whether the store is not as it should be. Other findings are for information.
+    meaning : str
+        One sentence, for the documentation.
+    """
+
+    name: FindingKind
+    words: str
+    is_damage: bool
+    meaning: str
+    synonyms: tuple[str, ...] = ()
+
+
+FINDING_KINDS: Mapping[str, FindingKindRow] = _rows(
+    FindingKind,
+    [
+        FindingKindRow("missing", "missing", True, "A file that the catalog lists does not exist."),
+        FindingKindRow("wrong_size", "wrong size", True, "A file does not have the recorded size."),
+        FindingKindRow("wrong_type", "wrong type", True, "A path of a file is a folder, a symbolic link or a device."),
+        FindingKindRow(
+            "unreadable", "unreadable", True, "A file cannot be read: its permissions or the disk prevent it."
+        ),
+        FindingKindRow("damaged_file", "damaged file", True, "The bytes of a file are not the ones that were stored."),
+        FindingKindRow(
+            "damaged_content",
+            "damaged content",
+            True,
+            "The bytes are as recorded, but the decoded content is not the recorded one.",
+        ),
+        FindingKindRow(
+            "implausible", "implausible", True, "A volume contradicts the catalog or other volumes of its experiment."
+        ),
+        FindingKindRow(
+            "wrong_permissions",
+            "wrong permissions",
+            True,
+            "A file or folder has fewer permissions than the store gives, so that other users may be locked out.",
+        ),
+        FindingKindRow(
+            "damaged_catalog", "damaged catalog", True, "Rows of the database differ from what was stored, or are lost."
+        ),
+        FindingKindRow(
+            "broken_reference", "broken reference", True, "A row refers to another one that does not exist or match."
+        ),
+        FindingKindRow("inconsistent_rows", "inconsistent rows", True, "Rows of the database contradict each other."),
+        FindingKindRow(
+            "wrong_fingerprint",
+            "wrong fingerprint",
+            True,
+            "The recorded recipe and inputs of a dataset version do not have its fingerprint.",
+        ),
+        FindingKindRow(
+            "orphan", "orphan", False, "A file of the store that the catalog does not list, as after an aborted run."
+        ),
+        FindingKindRow(
+            "foreign_file", "foreign file", False, "A file in the store's folders that is not a file of it."
+        ),
+        FindingKindRow("temporary", "temporary", False, "A temporary file that an aborted run left."),
+        FindingKindRow(
+            "changed_inputs",
+            "changed inputs",
+            False,
+            "Volumes of which a version is the average have been replaced or removed since.",
+        ),
+        FindingKindRow(
+            "outdated_annotation",
+            "outdated annotation",
+            False,
+            "An annotation was derived from a finer one that the store no longer has.",
+        ),
+    ],
+)
+
+RepairAction = Literal[
+    "set_permissions", "restore_copy", "record", "fetch", "derive", "rebuild", "correct", "drop", "none"
+]
+
+REPAIR_ACTIONS: Mapping[str, WordRow[RepairAction]] = _rows(
+    RepairAction,
+    [
+        WordRow("set_permissions", "set the permissions of the store"),
+        WordRow("restore_copy", "restore it from a copy of the same bytes in the store"),
+        WordRow("record", "check the file that the catalog does not list, and record it"),
+        WordRow("fetch", "download it again"),
+        WordRow("derive", "derive it again from the finer annotation"),
+        WordRow("rebuild", "compute it again from its recorded inputs"),
+        WordRow("correct", "correct the row"),
+        WordRow("drop", "remove the row, because there is no file"),
+        WordRow("none", "not repaired automatically"),
+    ],
+)
+
 # -- acquisition ------------------------------------------------------------------------------------------------------
 
 OwnerState = Literal["alive", "ended", "unknown"]

@@ -29,6 +29,7 @@ from bsv_store.text import listed
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
+    from bsv_store.catalog.database.models import Base
     from bsv_store.catalog.structures import StructureRef
     from bsv_store.progress import Progress
 
@@ -108,6 +109,10 @@ def _check_sqlite(connection: Connection, table: str | None = None) -> None:
 # -- everything -------------------------------------------------------------------------------------------------------
 
 
+VOLUMES = "volumes"
+"""The part of the catalog with the rows of volumes."""
+
+
 @dataclass(frozen=True, slots=True)
 class CatalogDamage:
     """Damage in one part of the catalog."""
@@ -146,35 +151,65 @@ def verify_catalog(database: Database, *, progress: Progress | None = None) -> C
     """Check everything in the catalog that is sealed; see `Catalog.verify`."""
     watched = progress or NO_PROGRESS
     with database.reading() as connection:
-        damage = list(_damage(connection))
+        damage = list(catalog_damage(connection))
         ids, tables = _experiments_with_tables(connection, damage)
         watched.start(len(ids), "checking unionize tables")
         try:
             for identifier in ids:
-                damage += _found("unionize tables", partial(_damaged_table, connection, identifier))
+                damage += _found("unionize tables", partial(_damaged_table, identifier), connection)
                 watched.advance(1)
         finally:
             watched.finish()
         since = seals.epoch(connection)
         count = len(seals.stored_seals(connection, "experiment"))
-    if since is None:
-        damage.append(CatalogDamage("seals", "the time when all rows were sealed is missing"))
     return CatalogCheck(tuple(damage), count, tables, since)
 
 
-def _damage(connection: Connection) -> Iterator[CatalogDamage]:
-    if connection.dialect.name == "sqlite":
-        yield from _refused("pages", lambda: _check_sqlite(connection))
-    yield from _refused("schema", lambda: seals.check_schema_seal(connection))
-    yield from _refused("experiments", lambda: seals.check_experiments(connection))
-    yield from _refused("lines", lambda: seals.check_lines(connection))
-    yield from _refused("ontology", lambda: seals.check_ontology(connection))
-    for model in seals.SEALED_BY_ID:
-        yield from _refused(model.__tablename__, partial(seals.check_rows, connection, model))
-    yield from _refused("volumes", lambda: seals.check_volumes(connection))
-    yield from _refused("sides", lambda: _check_sides(connection))
-    yield from _found("records of lists", lambda: damaged_revisions(connection))
-    yield from _found("lists", lambda: damaged_snapshots(connection))
+def catalog_damage(connection: Connection) -> Iterator[CatalogDamage]:
+    """The damage of everything that is sealed, except unionize tables."""
+    for check in catalog_checks(connection.dialect.name == "sqlite"):
+        yield from check(connection)
+
+
+def _check_rows(model: type[Base], connection: Connection) -> None:
+    seals.check_rows(connection, model)
+
+
+# What is sealed, except unionize tables: the name, the tables, and the check, which raises an error.
+_SEALED: tuple[tuple[str, frozenset[str], Callable[[Connection], None]], ...] = (
+    ("schema", frozenset(), seals.check_schema_seal),
+    (
+        "experiments",
+        frozenset({"experiment", "experiment_line", "experiment_injection_structure", "transgenic_line"}),
+        seals.check_experiments,
+    ),
+    ("lines", frozenset({"transgenic_line"}), seals.check_lines),
+    (
+        "ontology",
+        frozenset({"structure", "structure_ancestor", "structure_set", "structure_set_member"}),
+        seals.check_ontology,
+    ),
+    *(
+        (model.__tablename__, frozenset({model.__tablename__}), partial(_check_rows, model))
+        for model in seals.SEALED_BY_ID
+    ),
+    (VOLUMES, frozenset({"volume"}), seals.check_volumes),
+)
+
+
+def catalog_checks(is_sqlite: bool) -> list[Callable[[Connection], list[CatalogDamage]]]:
+    """The checks of everything that is sealed, except unionize tables; each may have a transaction of its own."""
+    checks: list[Callable[[Connection], list[CatalogDamage]]] = []
+    if is_sqlite:
+        checks.append(partial(_refused, "pages", _check_sqlite))
+    checks += [partial(_refused, what, check) for what, _, check in _SEALED]
+    checks.append(partial(_refused, "sides", _check_sides))
+    finding: list[tuple[str, Callable[[Connection], Iterable[str]]]] = [
+        ("records of lists", damaged_revisions),
+        ("lists", damaged_snapshots),
+        ("seals", _epoch),
+    ]
+    return [*checks, *(partial(_found, what, check) for what, check in finding)]
 
 
 def damage_before_upgrade(connection: Connection, changed: Collection[str]) -> list[CatalogDamage]:
@@ -186,38 +221,28 @@ def damage_before_upgrade(connection: Connection, changed: Collection[str]) -> l
     changed : collection of str
         Tables with other columns than in this version. What is in them cannot be checked.
     """
-    checks: list[tuple[str, tuple[str, ...], Callable[[], None]]] = [
-        ("schema", (), lambda: seals.check_schema_seal(connection)),
-        (
-            "experiments",
-            ("experiment", "experiment_line", "experiment_injection_structure", "transgenic_line"),
-            lambda: seals.check_experiments(connection),
-        ),
-        ("lines", ("transgenic_line",), lambda: seals.check_lines(connection)),
-        (
-            "ontology",
-            ("structure", "structure_ancestor", "structure_set", "structure_set_member"),
-            lambda: seals.check_ontology(connection),
-        ),
-        ("volumes", ("volume",), lambda: seals.check_volumes(connection)),
-    ]
-    checks += [
-        (model.__tablename__, (model.__tablename__,), partial(seals.check_rows, connection, model))
-        for model in seals.SEALED_BY_ID
-    ]
     damage: list[CatalogDamage] = []
     if connection.dialect.name == "sqlite":
-        damage += _refused("pages", lambda: _check_sqlite(connection))
-    for what, tables, check in checks:
-        if not set(tables) & set(changed):
-            damage += _refused(what, check)
+        damage += _refused("pages", _check_sqlite, connection)
+    for what, tables, check in _SEALED:
+        if not tables & set(changed):
+            damage += _refused(what, check, connection)
     if not {"unionize", "unionize_coverage", "unionize_seal"} & set(changed):
         for identifier in _experiments_with_tables(connection, damage)[0]:
-            damage += _found("unionize tables", partial(_damaged_table, connection, identifier))
+            damage += _found("unionize tables", partial(_damaged_table, identifier), connection)
     return damage
 
 
-def _damaged_table(connection: Connection, experiment_id: int) -> list[str]:
+def _epoch(connection: Connection) -> list[str]:
+    return [] if seals.epoch(connection) is not None else ["the time when all rows were sealed is missing"]
+
+
+def unionize_damage(connection: Connection, experiment_id: int) -> list[str]:
+    """The damage of the unionize table of an experiment."""
+    return [each.problem for each in _found("", partial(_damaged_table, experiment_id), connection)]
+
+
+def _damaged_table(experiment_id: int, connection: Connection) -> list[str]:
     return [f"{experiment_id} ({part})" for part in damaged_halves(connection, experiment_id)]
 
 
@@ -234,20 +259,20 @@ def _experiments_with_tables(connection: Connection, damage: list[CatalogDamage]
     return sorted(found), tables
 
 
-def _refused(what: str, check: Callable[[], None]) -> list[CatalogDamage]:
+def _refused(what: str, check: Callable[[Connection], None], connection: Connection) -> list[CatalogDamage]:
     """The damage found by a check that raises an error."""
 
-    def problems() -> list[str]:
-        check()
+    def problems(connection: Connection) -> list[str]:
+        check(connection)
         return []
 
-    return _found(what, problems)
+    return _found(what, problems, connection)
 
 
-def _found(what: str, check: Callable[[], Iterable[str]]) -> list[CatalogDamage]:
+def _found(what: str, check: Callable[[Connection], Iterable[str]], connection: Connection) -> list[CatalogDamage]:
     """The damage found by a check that returns or raises it."""
     try:
-        return [CatalogDamage(what, problem) for problem in check()]
+        return [CatalogDamage(what, problem) for problem in check(connection)]
     except BsvStoreError as error:
         return [CatalogDamage(what, error.message)]
     except (DBAPIError, ValueError, TypeError, KeyError) as error:

@@ -314,6 +314,14 @@ def lock_or_create_dataset(connection: Connection, name: str, created_by: str) -
     return row.id, row.last_number
 
 
+def raise_last_number(connection: Connection, name: str) -> None:
+    """Raise the last version number of a dataset to that of its newest version, if it is lower."""
+    dataset_id = lock_dataset(connection, name)
+    highest = connection.scalar(select(func.max(VersionRow.number)).where(VersionRow.dataset_id == dataset_id)) or 0
+    same = Dataset.id == dataset_id, Dataset.last_number < highest
+    connection.execute(update(Dataset).where(*same).values(last_number=highest))
+
+
 def refuse_case_twin(connection: Connection, name: str) -> None:
     """Raise if a dataset has the same name except for case: on some file systems the two would share a folder.
 

@@ -325,6 +325,7 @@ def _remove_leftovers(folder: Path) -> None:
 _VOLUME_PATH = re.compile(r"volumes[/\\](?P<kind>\w+)[/\\](?P<spacing>\d+)um[/\\](?P<experiment_id>\d+)\.[^/\\]*$")
 
 
+_REPAIR = "bsv-store repair --apply"
 # More ids are read from a file.
 _SPELLED_OUT = 20
 
@@ -341,9 +342,9 @@ def repair_hint(path: Path | str) -> str:
     """How to replace a damaged file; for a volume, the command with its experiment, kind and spacing."""
     found = _VOLUME_PATH.search(str(path))
     if found is None:
-        return "Fetch it again: `bsv-store fetch --refresh` with its --ids, --kind and --spacing, or adopt its folder."
+        return f"Repair the store: {_REPAIR}"
     command = refresh_command([int(found["experiment_id"])], kind=found["kind"], spacing_um=int(found["spacing"]))
-    return f"Fetch it again (or adopt its folder): {command}"
+    return f"Fetch it again (or adopt its folder): {command}; or repair the whole store: {_REPAIR}"
 
 
 def is_no_space(error: OSError) -> bool:

@@ -62,7 +62,9 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "config": "Show settings and their origin; change those of the store.",
         "db": "Show, check, upgrade the schema; grant access on Postgres.",
         "doctor": "Check folder, database, environment and servers.",
+        "repair": "Repair what verify finds: download, rebuild or record it again.",
         "store": "Correct the permissions of the store's folder.",
+        "verify": "Verify files and catalog; report damage with its remedy.",
     },
     "Learn": {
         "demo": "Run a complete example on a synthetic atlas.",

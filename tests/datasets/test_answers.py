@@ -95,6 +95,7 @@ NO_INPUTS = {
         "unionize_seal",
         "volume_block_hashes",
     ),
+    "verification",
 }
 
 

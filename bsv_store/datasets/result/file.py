@@ -360,4 +360,7 @@ def open_result(path: Path, *, size_bytes: int, file_sha256: str, what: str) -> 
 
 def rebuild_hint(what: str) -> str:
     """The hint for a damaged result file."""
-    return f"Restore it from the recorded inputs: bsv-store dataset rebuild {what}"
+    return (
+        f"Restore it from the recorded inputs: bsv-store dataset rebuild {what}; or repair the whole store: "
+        "bsv-store repair --apply"
+    )

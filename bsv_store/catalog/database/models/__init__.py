@@ -33,6 +33,7 @@ from bsv_store.catalog.database.models.store import (
     SourceSnapshot,
     StoreInfo,
 )
+from bsv_store.catalog.database.models.verification import Verification
 from bsv_store.catalog.database.models.volume import StoredVolume, VolumeBlockHashes
 
 __all__ = [
@@ -69,5 +70,6 @@ __all__ = [
     "UnionizeCoverage",
     "UnionizeRevision",
     "UnionizeSeal",
+    "Verification",
     "VolumeBlockHashes",
 ]

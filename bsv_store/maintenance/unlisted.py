@@ -1,0 +1,162 @@
+"""Files in the store's folder that the catalog does not list: orphans, temporary and foreign files."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, select
+
+from bsv_store.catalog.annotations import annotation_key
+from bsv_store.catalog.database.models import Claim, Experiment
+from bsv_store.catalog.volumes import volume_key
+from bsv_store.maintenance.findings import REPAIR, Finding
+from bsv_store.maintenance.object_checks import file_sha256, missing_permissions, permissions_text
+from bsv_store.vocabulary import SPACINGS_UM, VOLUME_KINDS
+
+if TYPE_CHECKING:
+    from bsv_store.maintenance.inventory import FoundFile
+    from bsv_store.volumes.files import StoreFiles
+
+_HASH = "[0-9a-f]{16}"
+_VOLUME = re.compile(rf"volumes/(?P<kind>\w+)/(?P<um>\d+)um/(?P<id>\d{{1,18}})\.(?P<hash>{_HASH})\.h5")
+_ANNOTATION = re.compile(rf"volumes/annotation/(?P<um>\d+)um/annotation\.(?P<hash>{_HASH})\.h5")
+_RESULT = re.compile(rf"datasets/(?P<name>[^/]+)/{_HASH}\.(?P<hash>{_HASH})\.nc")
+
+# A running process writes to its temporary files.
+_ABANDONED_AFTER = timedelta(hours=1)
+_COLLECT = "bsv-store gc --apply"
+
+
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """A file of the store that the catalog does not list.
+
+    Attributes
+    ----------
+    path : str
+    key : str
+        Of the object that it would be: that of the volume or annotation, or for a result ``dataset/NAME``.
+    hash : str
+        The first 16 digits of the SHA-256 of its bytes, according to its name.
+    """
+
+    path: str
+    key: str
+    hash: str
+
+
+def named_file(path: str) -> Unlisted | None:
+    """The object that a path names; None if the store has no files with such names."""
+    if (found := _VOLUME.fullmatch(path)) is not None:
+        spacing_um = int(found["um"])
+        if found["kind"] not in VOLUME_KINDS or spacing_um not in SPACINGS_UM:
+            return None
+        key = volume_key(int(found["id"]), kind=found["kind"], spacing_um=spacing_um)
+        return Unlisted(path, key, found["hash"])
+    if (found := _ANNOTATION.fullmatch(path)) is not None:
+        return Unlisted(path, annotation_key(int(found["um"])), found["hash"]) if _is_spacing(found["um"]) else None
+    if (found := _RESULT.fullmatch(path)) is not None:
+        return Unlisted(path, f"dataset/{found['name']}", found["hash"])
+    return None
+
+
+def _is_spacing(um: str) -> bool:
+    return int(um) in SPACINGS_UM
+
+
+def claimed_keys(connection: Connection) -> set[str]:
+    """The keys of objects that processes are downloading: their files may not be recorded yet."""
+    return set(connection.scalars(select(Claim.object_key)))
+
+
+def known_ids(connection: Connection) -> set[int]:
+    """The ids of all experiments in the catalog."""
+    return set(connection.scalars(select(Experiment.id)))
+
+
+def unlisted_findings(
+    files: StoreFiles,
+    found: Iterable[FoundFile],
+    *,
+    listed_keys: Collection[str],
+    claimed: Collection[str],
+    experiment_ids: Collection[int],
+    read: bool,
+) -> Iterator[Finding]:
+    """The findings for files that the catalog does not list.
+
+    Parameters
+    ----------
+    found : iterable of FoundFile
+        The files that the catalog does not list; those in ``trash/`` are ignored.
+    listed_keys : collection of str
+        The keys of all objects in the catalog.
+    claimed : collection of str
+        The result of `claimed_keys`.
+    experiment_ids : collection of int
+        The result of `known_ids`.
+    read : bool
+        Whether to compare orphans with the hashes in their names.
+    """
+    now = datetime.fromtimestamp(time.time(), UTC)
+    for file in found:
+        if file.path.startswith("trash/"):
+            continue
+        if file.path.startswith("tmp/"):
+            if now - file.modified_at > _ABANDONED_AFTER:
+                problem = f"left by a run that was aborted; last changed {file.modified_at:%Y-%m-%d %H:%M} UTC"
+                yield Finding(file.path, file.path, "temporary", problem, _COLLECT)
+            continue
+        named = named_file(file.path) if file.is_regular else None
+        if named is None:
+            problem = "bsv-store has no files with such names; nothing reads it"
+            yield Finding(file.path, file.path, "foreign_file", problem, "Move it out of the store's folder.")
+        elif named.key not in claimed:
+            yield from _orphan(files, named, listed_keys, experiment_ids, read=read)
+
+
+def _orphan(
+    files: StoreFiles, named: Unlisted, listed_keys: Collection[str], experiment_ids: Collection[int], *, read: bool
+) -> Iterator[Finding]:
+    if read:
+        try:
+            sha256, _ = file_sha256(files.path(named.path))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            yield Finding(named.path, named.path, "foreign_file", f"it cannot be read: {error.strerror}", _COLLECT)
+            return
+        if not sha256.startswith(named.hash):
+            problem = "the bytes do not have the hash in the name; nothing reads it"
+            yield Finding(named.path, named.path, "foreign_file", problem, _COLLECT)
+            return
+    if named.key.startswith("volume/") and int(named.key.rpartition("/")[2]) not in experiment_ids:
+        problem = "a volume of an experiment that the catalog does not have, as of another store"
+        yield Finding(named.path, named.path, "foreign_file", problem, "Move it out of the store's folder.")
+    elif named.key in listed_keys:
+        problem = f"an earlier file of {named.key}, or one that an aborted run stored"
+        yield Finding(named.path, named.path, "orphan", problem, _COLLECT)
+    elif named.key.startswith("dataset/"):
+        problem = "a result without a version; computing the same average again uses it"
+        yield Finding(named.path, named.path, "orphan", problem, _COLLECT)
+    else:
+        problem = f"the catalog does not list the file {named.path}, which an aborted run may have stored"
+        yield Finding(named.key, named.path, "orphan", problem, REPAIR)
+
+
+def folder_findings(files: StoreFiles, found: Iterable[FoundFile]) -> Iterator[Finding]:
+    """The folders of the store whose permissions lock other users out."""
+    folders = {str(folder) for file in found for folder in PurePosixPath(file.path).parents} - {"."}
+    for folder in sorted(folders | {"volumes", "datasets", "tmp", "trash"}):
+        try:
+            mode = files.path(folder).stat().st_mode
+        except OSError:
+            continue
+        if missing_permissions(mode, files.directory_mode):
+            yield Finding(folder, folder, "wrong_permissions", permissions_text(mode, files.directory_mode), REPAIR)

@@ -1,0 +1,83 @@
+"""``bsv-store repair``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+
+import click
+
+from bsv_store.vocabulary import FINDING_KINDS, REPAIR_ACTIONS
+from bsv_store_cli.help import Command
+from bsv_store_cli.options.network import quiet_retries
+from bsv_store_cli.options.quantities import Duration
+from bsv_store_cli.output.formats import format_option, print_rows
+from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.progress import progress_bar
+from bsv_store_cli.output.tables import Column
+from bsv_store_cli.session import opened_store
+
+_COLUMNS = ("object", "path", "finding", "problem", "action", "how", "outcome", "result")
+_TABLE = (
+    Column("object", "object", whole=True),
+    Column("finding", "finding", lambda kind: FINDING_KINDS[kind].words),
+    Column("action", "action", lambda action: REPAIR_ACTIONS[action].words),
+    Column("outcome", "outcome"),
+    Column("how", "how", whole=True),
+    Column("result", "result", optional=True),
+)
+
+
+@click.command(cls=Command)
+@click.option("--apply", "apply", is_flag=True, help="Carry out the plan. By default it is only printed.")
+@click.option(
+    "--drop-missing", is_flag=True, help="Remove the rows of objects whose files cannot be restored in any other way."
+)
+@click.option("--decode", is_flag=True, help="Also decode volumes, and download implausible ones again.")
+@click.option(
+    "--since",
+    type=Duration(),
+    metavar="DURATION",
+    help="Do not verify again what was deeply verified within this time, e.g. 1d after 'verify --deep'.",
+)
+@click.option("--offline", is_flag=True, help="Download nothing.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of threads that verify.")
+@format_option
+def repair(
+    apply: bool,
+    drop_missing: bool,
+    decode: bool,
+    since: timedelta | None,
+    offline: bool,
+    workers: int | None,
+    output_format: str,
+) -> None:
+    """Repair what verify finds: download, rebuild or record it again.
+
+    Verifies the store deeply and prints a plan: each finding, what is done about it, and how. With --apply the plan is
+    carried out: permissions are set, damaged files are moved to the trash, intact files that the catalog does not list
+    are recorded, volumes, tables and annotations are downloaded again, and results are computed again and restored if
+    they are the same. Nothing is deleted. Then the store is verified again.
+
+    The exit code is 1 if there is something to repair, or with --apply if damage is left.
+    """
+    quiet_retries()
+    with opened_store() as store, progress_bar() as progress:
+        report = store.admin.repair(
+            apply=apply,
+            drop_missing=drop_missing,
+            decode=decode,
+            since=since,
+            offline=offline,
+            workers=workers,
+            progress=progress,
+        )
+    print_rows([asdict(step) for step in report.steps], output_format, columns=_COLUMNS, table=_TABLE)
+    note(report.summary())
+    if report.left:
+        left = [f"  {finding}\n    {report.why_left(finding)}" for finding in report.left]
+        note("Left:\n" + "\n".join(left))
+    if report.left or (report.steps and not apply):
+        if not apply and any(step.action != "none" for step in report.steps):
+            note("Carry out the plan: bsv-store repair --apply")
+        click.get_current_context().exit(1)

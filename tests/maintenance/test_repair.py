@@ -1,0 +1,348 @@
+"""`repair`: a plan, and after it a store that `verify --deep` finds intact, or the reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from bsv_store import open_store
+from bsv_store.acquisition.annotation import derive_annotations
+from bsv_store.errors import DamagedFileError, ReadOnlyStoreError
+from bsv_store.vocabulary import REPAIR_ACTIONS
+from tests.datasets.world import VISP, add_annotation, add_volume
+
+from .killing import killed_repair
+from .test_verify import change, flip, objects, path_of, replace_by_link, restrict, truncate, volume_keys
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+    from bsv_store.maintenance.repair_plan import RepairReport
+    from bsv_store_synthetic import SyntheticServer
+
+
+def outcomes(report: RepairReport) -> dict[str, tuple[str, str]]:
+    return {step.object: (step.action, step.outcome) for step in report.steps}
+
+
+def assert_repaired(store: Store, report: RepairReport) -> None:
+    assert report.left == (), str(report)
+    assert {step.outcome for step in report.steps} <= {"done"}, str(report)
+    assert store.admin.verify(deep=True).findings == ()
+
+
+def arrays(store: Store) -> dict[str, str]:
+    """The hash of the content of each object. Files contain the address of the server, which has another port."""
+    return {key: each.array_sha256 for key, each in objects(store).items()}
+
+
+def contents(store: Store) -> dict[str, bytes]:
+    return {each.path: (store.path / each.path).read_bytes() for each in objects(store).values()}
+
+
+# -- the plan ---------------------------------------------------------------------------------------------------------
+
+
+def test_without_apply_nothing_is_changed(whole: Store) -> None:
+    one, other = volume_keys(whole, 2)
+    flip(path_of(whole, one))
+    path_of(whole, other).unlink()
+    before = sorted(path.relative_to(whole.path) for path in whole.path.rglob("*"))
+    report = whole.admin.repair()
+    assert outcomes(report) == {one: ("fetch", "planned"), other: ("fetch", "planned")}
+    assert all(step.how.startswith("bsv-store fetch --refresh --ids ") for step in report.steps)
+    assert report.summary() == "2 repairs planned, 0 not automatic."
+    assert sorted(path.relative_to(whole.path) for path in whole.path.rglob("*")) == before
+    assert whole.admin.repair().steps == report.steps
+
+
+def test_a_store_in_order_needs_no_repair(whole: Store) -> None:
+    assert whole.admin.repair().summary() == "Nothing to repair."
+    assert whole.admin.repair(apply=True).steps == ()
+
+
+def test_what_was_verified_recently_is_not_read_again(whole: Store) -> None:
+    (key,) = volume_keys(whole, 1)
+    flip(path_of(whole, key))
+    whole.admin.verify(deep=True)
+    report = whole.admin.repair(since=timedelta(days=1))
+    assert report.before.checked == 1
+    assert outcomes(report) == {key: ("fetch", "planned")}
+
+
+def test_a_reader_gets_the_plan_but_cannot_carry_it_out(whole: Store) -> None:
+    flip(path_of(whole, volume_keys(whole, 1)[0]))
+    with open_store(whole.path, read_only=True) as reader:
+        assert len(reader.admin.repair().steps) == 1
+        with pytest.raises(ReadOnlyStoreError):
+            reader.admin.repair(apply=True)
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, Path.unlink, replace_by_link, restrict])
+def test_files_of_every_kind_of_object_are_repaired(
+    whole: Store, server: SyntheticServer, damage: Callable[[Path], None]
+) -> None:
+    before = arrays(whole)
+    keys = ["annotation/100", "version/two@1", "version/visual@1", *volume_keys(whole, 2)]
+    for key in keys:
+        damage(path_of(whole, key))
+    report = whole.admin.repair(apply=True)
+    assert set(outcomes(report)) == set(keys)
+    if damage is replace_by_link:
+        # The file that the link named lies there still, and is nobody's.
+        assert {each.kind for each in report.after.findings} == {"foreign_file"}  # type: ignore[union-attr]
+        for path in whole.path.rglob("elsewhere"):
+            path.unlink()
+    assert_repaired(whole, report)
+    assert arrays(whole) == before
+
+
+def test_damaged_files_are_moved_to_the_trash_and_recorded(whole: Store, server: SyntheticServer) -> None:
+    (key,) = volume_keys(whole, 1)
+    path = path_of(whole, key)
+    flip(path)
+    damaged = path.read_bytes()
+    whole.admin.repair(apply=True)
+    assert damaged in [each.read_bytes() for each in (whole.path / "trash").rglob("*") if each.is_file()]
+    activity = whole.admin.activity()
+    (details,) = activity[activity["subject"] == key]["details"]
+    assert details["quarantined"] == path.relative_to(whole.path).as_posix()
+    assert activity.iloc[0]["action"] == "repaired"
+    assert activity.iloc[0]["details"] == {"done": 1, "failed": 0, "left": 0}
+
+
+def test_files_that_changed_places_are_put_back_without_a_download(whole: Store, server: SyntheticServer) -> None:
+    one, other = volume_keys(whole, 2)
+    before = contents(whole)
+    first, second = path_of(whole, one), path_of(whole, other)
+    first.rename(first.with_suffix(".x"))
+    second.rename(first)
+    first.with_suffix(".x").rename(second)
+    report = whole.admin.repair(apply=True)
+    assert outcomes(report) == {one: ("restore_copy", "done"), other: ("restore_copy", "done")}
+    assert_repaired(whole, report)
+    assert contents(whole) == before
+    assert server.requests.all == ()
+
+
+def test_a_file_in_the_trash_is_used_instead_of_a_download(whole: Store, server: SyntheticServer) -> None:
+    (key,) = volume_keys(whole, 1)
+    whole.files.trash(objects(whole)[key].path)
+    report = whole.admin.repair(apply=True)
+    assert outcomes(report) == {key: ("restore_copy", "done")}
+    assert_repaired(whole, report)
+    assert server.requests.all == ()
+
+
+# -- rows -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_whose_row_is_lost_is_recorded_without_a_download(whole: Store, server: SyntheticServer) -> None:
+    (key,) = volume_keys(whole, 1)
+    before = objects(whole)[key]
+    change(whole, f"DELETE FROM volume WHERE path = '{before.path}'")
+    report = whole.admin.repair(apply=True)
+    assert outcomes(report) == {key: ("record", "done")}
+    assert_repaired(whole, report)
+    assert (objects(whole)[key].path, objects(whole)[key].array_sha256) == (before.path, before.array_sha256)
+    assert server.requests.all == ()
+
+
+@pytest.mark.parametrize(
+    "column", ["array_sha256 = 'x'", "file_sha256 = 'x'", "size_bytes = 1", "path = 'volumes/x'", "source = 'x'"]
+)
+def test_a_damaged_row_is_written_again_from_its_file(whole: Store, column: str) -> None:
+    (key,) = volume_keys(whole, 1)
+    before = objects(whole)[key]
+    change(whole, f"UPDATE volume SET {column} WHERE path = '{before.path}'")
+    report = whole.admin.repair(apply=True, offline=True)
+    assert outcomes(report) == {key: ("record", "done")}
+    assert_repaired(whole, report)
+    assert (objects(whole)[key].path, objects(whole)[key].array_sha256) == (before.path, before.array_sha256)
+    assert list((whole.path / "trash").iterdir()) == []
+
+
+def test_a_row_that_has_become_that_of_another_experiment_is_replaced(whole: Store) -> None:
+    one, other = volume_keys(whole, 2)
+    ids = [int(key.rpartition("/")[2]) for key in (one, other)]
+    change(whole, f"UPDATE volume SET kind = 'data_mask' WHERE experiment_id = {ids[0]} AND path LIKE '%projection%'")
+    report = whole.admin.repair(apply=True, offline=True)
+    assert report.left == (), str(report)
+    assert whole.admin.verify(deep=True).findings == ()
+    assert one in objects(whole)
+
+
+def test_a_row_and_its_file_that_are_both_lost_are_downloaded(whole: Store, server: SyntheticServer) -> None:
+    (key,) = volume_keys(whole, 1)
+    before = objects(whole)[key]
+    path_of(whole, key).unlink()
+    change(whole, f"DELETE FROM volume WHERE path = '{before.path}'")
+    report = whole.admin.repair(apply=True)
+    assert outcomes(report) == {key: ("record", "done")}
+    assert_repaired(whole, report)
+    assert objects(whole)[key].array_sha256 == before.array_sha256
+
+
+def test_damaged_unionize_tables_are_downloaded_again(whole: Store, server: SyntheticServer) -> None:
+    (key,) = volume_keys(whole, 1)
+    experiment_id = key.rpartition("/")[2]
+    change(whole, f"UPDATE unionize SET projection_density = 0.5 WHERE experiment_id = {experiment_id}")
+    report = whole.admin.repair(apply=True)
+    assert outcomes(report) == {f"unionizes/{experiment_id}": ("fetch", "done")}
+    assert_repaired(whole, report)
+
+
+def test_a_version_number_is_not_assigned_twice_after_a_repair(whole: Store) -> None:
+    change(whole, "UPDATE dataset SET last_number = 0")
+    report = whole.admin.repair(apply=True, offline=True)
+    assert outcomes(report) == {"dataset/two": ("correct", "done"), "dataset/visual": ("correct", "done")}
+    assert_repaired(whole, report)
+
+
+def test_damage_without_an_automatic_repair_is_left_with_its_remedy(whole: Store) -> None:
+    change(whole, "UPDATE source_snapshot SET row_count = 3")
+    report = whole.admin.repair(apply=True, offline=True)
+    assert outcomes(report) == {"catalog/source_snapshot": ("none", "left")}
+    assert {each.object for each in report.left} == {"catalog/source_snapshot"}
+    assert "backup restore" in report.why_left(report.left[0])
+
+
+# -- what is needed for a repair is missing ---------------------------------------------------------------------------
+
+
+def test_offline_says_what_is_left_and_why(whole: Store) -> None:
+    (key,) = volume_keys(whole, 1)
+    path_of(whole, key).unlink()
+    report = whole.admin.repair(apply=True, offline=True)
+    assert outcomes(report) == {key: ("fetch", "failed")}
+    assert [(each.object, report.why_left(each)) for each in report.left] == [(key, "not downloaded: offline")]
+    assert "not downloaded: offline" in str(report)
+
+
+def test_rows_without_bytes_are_removed_only_when_told(whole: Store) -> None:
+    (key,) = volume_keys(whole, 1)
+    path_of(whole, key).unlink()
+    report = whole.admin.repair(apply=True, offline=True, drop_missing=True)
+    assert outcomes(report) == {key: ("drop", "done")}
+    assert key not in objects(whole)
+    # The averages of which it was a part are told.
+    assert {each.kind for each in whole.admin.verify(deep=True).findings} <= {"changed_inputs"}
+
+
+def test_a_tagged_version_is_not_removed(whole: Store) -> None:
+    path_of(whole, "version/visual@1").unlink()
+    for key in volume_keys(whole, 9):
+        path_of(whole, key).unlink()
+    report = whole.admin.repair(apply=True, offline=True, drop_missing=True)
+    assert outcomes(report)["version/visual@1"] == ("rebuild", "failed")
+    assert "has the tag paper" in report.why_left(report.left[0])
+    assert "version/visual@1" in objects(whole)
+
+
+def test_a_result_that_is_another_one_today_is_not_restored(whole: Store) -> None:
+    path_of(whole, "version/two@1").unlink()
+    change(whole, f"UPDATE dataset_version SET content_sha256 = '{'0' * 64}' WHERE path LIKE '%two%'")
+    report = whole.admin.repair(apply=True, offline=True)
+    assert outcomes(report) == {"version/two@1": ("rebuild", "failed")}
+    assert "the result is another one" in report.why_left(report.left[0])
+
+
+def test_an_annotation_from_a_file_is_left_with_the_command(filled: Store) -> None:
+    file = add_annotation(filled, annotation())
+    flip(filled.path / file.path)
+    report = filled.admin.repair(apply=True, offline=True)
+    assert outcomes(report) == {"annotation/100": ("none", "left")}
+    assert "ingest annotation" in report.steps[0].how
+
+
+def annotation(shape: tuple[int, int, int] = (132, 80, 114)) -> np.ndarray:
+    ids = np.zeros(shape, np.uint32)
+    ids[: shape[0] // 2] = VISP
+    return ids
+
+
+def test_a_derived_annotation_is_derived_again(filled: Store) -> None:
+    add_annotation(filled, annotation((264, 160, 228)))
+    derive_annotations(filled.database, filled.files)
+    before = contents(filled)
+    flip(path_of(filled, "annotation/100"))
+    report = filled.admin.repair(apply=True, offline=True)
+    assert outcomes(report) == {"annotation/100": ("derive", "done")}
+    assert_repaired(filled, report)
+    assert contents(filled) == before
+    for key in ("annotation/50", "annotation/100"):
+        path_of(filled, key).unlink()
+    report = filled.admin.repair(apply=True, offline=True)
+    assert outcomes(report) == {"annotation/50": ("none", "left"), "annotation/100": ("derive", "failed")}
+    reasons = {each.object: report.why_left(each) for each in report.left}
+    assert "no finer annotation" in reasons["annotation/100"]
+
+
+# -- interrupted repairs ----------------------------------------------------------------------------------------------
+
+_POINTS = (
+    *("repair:announced", "repair:quarantined", "repair:quarantined@2", "repair:copied", "repair:recorded"),
+    *("repair:fetched", "repair:rebuilt", "rebuild:published", "fetch:published", "fetch:recorded"),
+)
+
+
+@pytest.mark.parametrize("point", _POINTS)
+def test_a_repair_that_is_killed_is_completed_by_the_next(
+    whole_location: Path, server: SyntheticServer, point: str
+) -> None:
+    with open_store(whole_location) as store:
+        before = arrays(store)
+        one, other, third, fourth = volume_keys(store, 4)
+        first, second = path_of(store, one), path_of(store, other)
+        first.rename(first.with_suffix(".x"))
+        second.rename(first)
+        first.with_suffix(".x").rename(second)
+        flip(path_of(store, third))
+        flip(path_of(store, "version/visual@1"))
+        change(store, f"DELETE FROM volume WHERE path = '{objects(store)[fourth].path}'")
+    killed_repair(whole_location, point, server.url)
+    with open_store(whole_location) as store:
+        report = store.admin.repair(apply=True)
+        assert report.left == (), str(report)
+        assert {each.kind for each in store.admin.verify(deep=True).findings} <= {"orphan", "temporary"}
+        assert arrays(store) == before
+
+
+# -- hints ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_error_about_a_damaged_file_names_this_command(filled: Store) -> None:
+    version = filled.aggregate([1, 2], name="two")
+    flip(filled.path / objects(filled)["volume/projection_density/100/3"].path)
+    flip(version.path)
+    with pytest.raises(DamagedFileError) as of_volume:
+        filled.volumes.read(3)
+    with pytest.raises(DamagedFileError) as of_version:
+        filled.dataset("two@1").mean  # noqa: B018
+    for caught in (of_volume, of_version):
+        assert caught.value.hint is not None
+        assert "bsv-store repair --apply" in caught.value.hint
+
+
+def test_an_implausible_volume_is_downloaded_again(whole: Store, server: SyntheticServer) -> None:
+    one, other = (int(key.rpartition("/")[2]) for key in volume_keys(whole, 2))
+    right = objects(whole)[f"volume/projection_density/100/{other}"].array_sha256
+    add_volume(whole, other, array=whole.volumes.read(one)[:, :, ::-1].copy())
+    report = whole.admin.repair(apply=True, decode=True)
+    key = f"volume/projection_density/100/{other}"
+    assert outcomes(report)[key] == ("fetch", "done")
+    assert objects(whole)[key].array_sha256 == right
+    assert whole.admin.verify(decode=True).is_intact
+
+
+def test_every_action_is_used() -> None:
+    assert set(REPAIR_ACTIONS) == {
+        *("set_permissions", "restore_copy", "record", "fetch", "derive", "rebuild", "correct", "drop", "none")
+    }
