@@ -1,4 +1,4 @@
-"""The identity of a process, as recorded in claims and in the names of temporary files.
+"""The identity of a process, as recorded in claims and in the names of temporary files, and of its user.
 
 A host name and a process id do not identify a process: with the same host name, a process in another PID namespace may
 have the same id, and ids are reused after a restart. The identity also contains the boot id, the PID namespace and the
@@ -7,6 +7,7 @@ start time of the process. A process counts as ended only if that is certain.
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
 import re
@@ -16,6 +17,22 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _OWNER = re.compile(r"(?P<place>[0-9a-f]{16})-(?P<pid>\d+)-(?P<start>\d+)")
+
+
+def current_user() -> str:
+    """The login name of this user according to the operating system, or the numeric user id if there is none.
+
+    Environment variables such as ``LOGNAME``, which users can set, are not read where the system has user ids.
+    """
+    if not hasattr(os, "getuid"):
+        return getpass.getuser()
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        # No such user in the password database, as in some containers.
+        return str(os.getuid())
 
 
 def process_owner() -> str:
@@ -43,6 +60,12 @@ def has_ended(owner: str) -> bool:
         return False
     started = _start_time(int(found["pid"]))
     return started is None or started != int(found["start"])
+
+
+def is_running(owner: str) -> bool:
+    """Whether the process with this identity is certain to run: on this host, in this PID namespace."""
+    found = _OWNER.fullmatch(owner)
+    return found is not None and found["place"] == _place() and _can_check() and not has_ended(owner)
 
 
 def _can_check() -> bool:

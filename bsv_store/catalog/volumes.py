@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Select, delete, insert, select
 
+from bsv_store.catalog.database.bulk import delete_rows, table_of
 from bsv_store.catalog.database.id_lists import id_in
-from bsv_store.catalog.database.models import StoredVolume, VolumeBlockHashes
+from bsv_store.catalog.database.models import Seal, StoredVolume, VolumeBlockHashes
 from bsv_store.catalog.seals import seal_volumes
 from bsv_store.errors import DamagedFileError
 from bsv_store.progress import NO_PROGRESS
@@ -150,6 +151,14 @@ def _record_block_hashes(connection: Connection, new: Mapping[int, VolumeFile], 
         ids = connection.execute(select(StoredVolume.experiment_id, StoredVolume.id).where(*same)).all()
         rows = [{"volume_id": id_, "hashes": hashes[experiment]} for experiment, id_ in ids if experiment in hashes]
         connection.execute(insert(VolumeBlockHashes), rows)
+
+
+def remove_volumes(connection: Connection, volumes: Collection[tuple[int, str, int]]) -> None:
+    """Delete the rows and seals of volumes, given by experiment id, kind and spacing; the caller removes the files."""
+    columns = ("experiment_id", "kind", "spacing_um")
+    delete_rows(connection, table_of(StoredVolume), columns, volumes)
+    seals = [("volume", f"{experiment_id}/{kind}/{spacing_um}") for experiment_id, kind, spacing_um in volumes]
+    delete_rows(connection, table_of(Seal), ("scope", "key"), seals)
 
 
 def complete_block_hashes(

@@ -51,6 +51,10 @@ _SECTIONS: dict[str, dict[str, str]] = {
     "Administer": {
         "activity": "Show who changed the store, and when.",
         "db": "Show or upgrade the database schema; grant read access on Postgres.",
+        "gc": "Collect what the store does not need.",
+        "quota": "Delete volumes that can be downloaded again, to stay within a size.",
+        "trash": "List the trash.",
+        "untrash": "Restore items from the trash.",
     },
     "Learn": {
         "demo": "Run a complete example on a synthetic atlas.",

@@ -16,6 +16,7 @@ NEW = {"named_selection", "exclusion"}
 LATER = {
     *("activity", "annotation", "catalog_change", "seal", "unionize_revision", "unionize_seal", "volume_block_hashes"),
     *("dataset_answer", "dataset_check", "dataset_group", "dataset_member", "dataset_version"),
+    *("catalog_change_base", "volume_use"),
 }
 LATER_COLUMNS = {"unionize_coverage": "remark"}
 OLD = tuple(sorted(set(Base.metadata.tables) - NEW - LATER))

@@ -87,6 +87,7 @@ NO_INPUTS = {
     *("activity", "annotation", "catalog_change", "claim", "experiment_revision", "snapshot_member", "source_snapshot"),
     *("dataset", "dataset_answer", "dataset_check", "dataset_group", "dataset_member", "dataset_tag"),
     *("dataset_version", "seal", "store_info", "unionize_revision", "unionize_seal", "volume_block_hashes"),
+    *("catalog_change_base", "volume_use"),
 }
 
 

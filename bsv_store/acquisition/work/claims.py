@@ -141,3 +141,19 @@ def _has_ended(owner: str) -> bool:
     except OSError:
         return False
     return False
+
+
+def live_keys(connection: Connection) -> set[str]:
+    """The keys of all claims that have not expired."""
+    return set(connection.scalars(select(_columns.object_key).where(_columns.expires_at >= _now(connection))))
+
+
+def expired_claims(connection: Connection) -> int:
+    """The number of claims that have expired."""
+    query = select(func.count()).select_from(_table).where(_columns.expires_at < _now(connection))
+    return connection.execute(query).scalar_one()
+
+
+def delete_expired(connection: Connection) -> int:
+    """Delete the claims that have expired; returns how many there were. Their owners commit nothing."""
+    return connection.execute(delete(_table).where(_columns.expires_at < _now(connection))).rowcount

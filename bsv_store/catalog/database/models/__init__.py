@@ -26,18 +26,20 @@ from bsv_store.catalog.database.models.seal import Seal, UnionizeSeal
 from bsv_store.catalog.database.models.shared import Exclusion, NamedSelection
 from bsv_store.catalog.database.models.store import (
     CatalogChange,
+    CatalogChangeBase,
     Claim,
     ExperimentRevision,
     SnapshotMember,
     SourceSnapshot,
     StoreInfo,
 )
-from bsv_store.catalog.database.models.volume import StoredVolume, VolumeBlockHashes
+from bsv_store.catalog.database.models.volume import StoredVolume, VolumeBlockHashes, VolumeUse
 
 __all__ = [
     "Activity",
     "Base",
     "CatalogChange",
+    "CatalogChangeBase",
     "Claim",
     "Dataset",
     "DatasetAnswer",
@@ -68,4 +70,5 @@ __all__ = [
     "UnionizeRevision",
     "UnionizeSeal",
     "VolumeBlockHashes",
+    "VolumeUse",
 ]
