@@ -175,6 +175,21 @@ def path(name: str, value: Any) -> Path:
     raise InputError(f"{name} must be a path, got {shown(value)}", hint="Use a string or a pathlib.Path.")
 
 
+def duration(name: str, value: Any) -> timedelta:
+    """The value, which must be a ``datetime.timedelta`` of at least 0.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    if not isinstance(value, timedelta) or value < timedelta(0):
+        raise InputError(
+            f"{name} must be a duration of at least 0, got {shown(value)}", hint="For example timedelta(days=1)."
+        )
+    return value
+
+
 def past_day(name: str, value: Any) -> date:
     """The value, which must be a date that is not in the future in any time zone.
 

@@ -1,4 +1,4 @@
-"""The identity of a process, as recorded in claims and in the names of temporary files.
+"""The identity of a process, as recorded in claims and in the names of temporary files, and of its user.
 
 A host name and a process id do not identify a process: with the same host name, a process in another PID namespace may
 have the same id, and ids are reused after a restart. The identity also contains the boot id, the PID namespace and the
@@ -7,6 +7,7 @@ start time of the process. A process counts as ended only if that is certain.
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
 import re
@@ -20,6 +21,22 @@ _PROC = Path("/proc")
 # Fields of /proc/PID/stat after the name of the program.
 _STATE, _THREADS, _START = 0, 17, 19
 _OWNER = re.compile(r"(?P<place>[0-9a-f]{16})-(?P<pid>\d+)-(?P<start>\d+)")
+
+
+def current_user() -> str:
+    """The login name of this user according to the operating system, or the numeric user id if there is none.
+
+    Environment variables such as ``LOGNAME``, which users can set, are not read where the system has user ids.
+    """
+    if not hasattr(os, "getuid"):
+        return getpass.getuser()
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        # No such user in the password database, as in some containers.
+        return str(os.getuid())
 
 
 def process_owner() -> str:
@@ -62,6 +79,12 @@ def process_id(owner: str) -> int | None:
     """The process id in an identity; None if it is not one."""
     found = _OWNER.fullmatch(owner)
     return None if found is None else int(found["pid"])
+
+
+def is_running(owner: str) -> bool:
+    """Whether the process with this identity is certain to run: on this host, in this PID namespace."""
+    found = _OWNER.fullmatch(owner)
+    return found is not None and found["place"] == _place() and _can_check() and not has_ended(owner)
 
 
 def _can_check() -> bool:

@@ -866,6 +866,33 @@ OBJECT_KINDS: Mapping[str, WordRow[ObjectKind]] = _rows(
     ],
 )
 
+TrashReason = Literal["deleted", "replaced", "duplicate", "orphan", "damaged"]
+
+TRASH_REASONS: Mapping[str, WordRow[TrashReason]] = _rows(
+    TrashReason,
+    [
+        WordRow("deleted", "a user deleted the dataset version"),
+        WordRow("replaced", "another file took its place"),
+        WordRow("duplicate", "another process had stored the same object"),
+        WordRow("orphan", "the catalog does not name it"),
+        WordRow("damaged", "it differs from what was stored"),
+    ],
+)
+
+GarbageKind = Literal["orphan", "temporary", "trash", "leftover", "claims", "changes"]
+
+GARBAGE_KINDS: Mapping[str, WordRow[GarbageKind]] = _rows(
+    GarbageKind,
+    [
+        WordRow("orphan", "files that the catalog does not name; they move to the trash"),
+        WordRow("temporary", "temporary files of processes that have ended; they are deleted"),
+        WordRow("trash", "files whose days in the trash have passed; they are deleted"),
+        WordRow("leftover", "records in the trash without a file; they are deleted"),
+        WordRow("claims", "expired claims of downloads; their rows are deleted"),
+        WordRow("changes", "counted changes of the catalog; their rows are deleted"),
+    ],
+)
+
 Action = Literal[
     "created",
     "synced",
@@ -873,6 +900,8 @@ Action = Literal[
     "fetched",
     "adopted",
     "computed",
+    "exported",
+    "cited",
     "imported",
     "tagged",
     "untagged",
@@ -906,6 +935,8 @@ ACTIONS: Mapping[str, WordRow[Action]] = _rows(
         WordRow("fetched", "downloaded volumes"),
         WordRow("adopted", "copied a cache folder"),
         WordRow("computed", "computed a dataset version"),
+        WordRow("exported", "exported a dataset version for the first time"),
+        WordRow("cited", "cited a dataset version for the first time"),
         WordRow("imported", "imported a dataset version"),
         WordRow("tagged", "tagged a dataset version"),
         WordRow("untagged", "removed a tag"),

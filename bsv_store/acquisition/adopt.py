@@ -26,6 +26,7 @@ from bsv_store.catalog.database.models import SourceSnapshot, UnionizeCoverage
 from bsv_store.catalog.database.sqlite import long_run
 from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures, ingest_unionizes
 from bsv_store.catalog.ingest.hemisphere import lock_experiments
+from bsv_store.catalog.unused_files import keep_files, trash_unused
 from bsv_store.catalog.volumes import find_volumes, record_volume
 from bsv_store.check import boolean
 from bsv_store.checkpoints import checkpoint
@@ -332,6 +333,11 @@ class _Adoption:
 
     def _adopt_volume(self, file: CacheFile) -> None:
         check_known(self.database, [file.experiment_id])
+        while not self._adopted(file):
+            pass
+
+    def _adopted(self, file: CacheFile) -> bool:
+        """Adopt a volume; False if its file was removed before its row was written, so that it must be read again."""
         self.judge.learn([file.experiment_id])
         with ExitStack() as stack:
             volume = self._read(file, stack)
@@ -339,10 +345,13 @@ class _Adoption:
             new, reason = self._published(file, volume, stored)
         if new is None:
             self.present += 1
-            return
+            return True
         checkpoint("adopt:published")
         with self.database.writing() as connection:
             lock_experiments(connection, [file.experiment_id])
+            keep_files(connection)
+            if not has_complete_file(self.files, new):
+                return False
             current = find_volumes(
                 connection, [file.experiment_id], kind=new.kind, spacing_um=new.layout.grid.spacing_um
             ).get(file.experiment_id)
@@ -353,23 +362,23 @@ class _Adoption:
         checkpoint("adopt:committed")
         if meanwhile is not None:
             # Another process has stored one with which this one was not compared.
-            if meanwhile.path != new.path:
-                self.files.trash(new.path)
+            trash_unused(self.database, self.files, [new.path], "duplicate")
             if meanwhile.layout.array_sha256 == new.layout.array_sha256:
                 self.present += 1
-                return
+                return True
             raise InputError(
                 f"{file.path} was not adopted: another process has stored the {new.kind} at "
                 f"{new.layout.grid.spacing_um} um of experiment {file.experiment_id} meanwhile",
                 hint="Run the command again to compare the two.",
             )
         if replaced is not None:
-            self.files.trash(replaced)
+            trash_unused(self.database, self.files, [replaced], "replaced")
         if reason is not None:
             self.replaced.append(SkippedFile(file.path, reason))
         self.judge.record(new)
         self.volumes += 1
         self._count_bytes(file.path)
+        return True
 
     def _adopt_annotation(self, file: CachedAnnotation) -> None:
         report = ingest_annotation_file(

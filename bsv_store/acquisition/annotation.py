@@ -21,6 +21,7 @@ from bsv_store.catalog.annotations import (
 )
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.sqlite import long_run
+from bsv_store.catalog.unused_files import keep_files, trash_unused
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import FrameError, InputError, MissingDataError
 from bsv_store.formats.annotation import read_annotation_nrrd
@@ -220,13 +221,16 @@ def ingest_annotation_file(
         lock_annotations(connection)
         stored = find_annotation(connection, annotation.grid.spacing_um)
         _refuse_another(path, stored, annotation, checked.origin, replace=replace)
+        keep_files(connection)
+        if not has_complete_file(files, file):
+            publish_annotation(files, annotation, source=file.source, origin=checked.origin)
         replaced = record_annotation(connection, file)
         if action is not None:
             record_activity(connection, action, annotation_subject(file.grid.spacing_um), {"source": file.source})
     differs = stored is not None and stored.array_sha256 != annotation.array_sha256
     checkpoint("annotation:committed")
     if replaced is not None:
-        files.trash(replaced)
+        trash_unused(database, files, [replaced], "replaced")
     derived = derive_annotations(database, files, action=action)
     return _report(file, "replaced" if differs else "added", remarks=checked.remarks, derived=derived)
 
@@ -287,12 +291,17 @@ def _derive(
         lock_annotations(connection)
         # Meanwhile, another process may have stored one from a file.
         is_wanted = derivation_source(all_annotations(connection), spacing_um) == source
+        keep_files(connection)
+        if is_wanted and not has_complete_file(files, file):
+            publish_annotation(
+                files, annotation, source=file.source, origin=source.origin, derived_from=source, on_slab=on_plane
+            )
         replaced = record_annotation(connection, file) if is_wanted else file.path
         if is_wanted and action is not None:
             details = {"derived from": f"{source.grid.spacing_um} um"}
             record_activity(connection, action, annotation_subject(spacing_um), details)
     if replaced is not None:
-        files.trash(replaced)
+        trash_unused(database, files, [replaced], "replaced" if is_wanted else "duplicate")
     return file if is_wanted else None
 
 

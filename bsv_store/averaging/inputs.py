@@ -116,6 +116,10 @@ class Inputs:
     members: tuple[MemberInput, ...]
     left_out: tuple[LeftOut, ...]
 
+    def files(self) -> list[VolumeFile]:
+        """The files that are read for all members."""
+        return [file for member in self.members for file in member.files()]
+
     def experiments(self) -> tuple[Member, ...]:
         """All selected experiments, ascending by id: the members and those left out."""
         placed = (each.member for each in self.members)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,27 +14,12 @@ from sqlalchemy import Connection, func, insert, literal, or_, select
 from bsv_store._version import __version__
 from bsv_store.catalog.database.models import Activity
 from bsv_store.catalog.database.models.base import UtcDateTime, now
+from bsv_store.owner import current_user
 
 if TYPE_CHECKING:
     from bsv_store.vocabulary import Action
 
 Details = Mapping[str, str | int | float | bool | None]
-
-
-def current_user() -> str:
-    """The login name of this user according to the operating system, or the numeric user id if there is none.
-
-    Environment variables such as ``LOGNAME``, which users can set, are not read where the system has user ids.
-    """
-    if not hasattr(os, "getuid"):
-        return getpass.getuser()
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        # No such user in the password database, as in some containers.
-        return str(os.getuid())
 
 
 def record_activity(

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, func, insert, literal, select
 
 from bsv_store._version import __version__
-from bsv_store.catalog.activity import current_user
 from bsv_store.catalog.database.models import SchemaHistory
 from bsv_store.catalog.database.models.base import now
+from bsv_store.owner import current_user
 
 if TYPE_CHECKING:
     from bsv_store.vocabulary import SchemaAction

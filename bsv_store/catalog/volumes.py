@@ -153,6 +153,14 @@ def _record_block_hashes(connection: Connection, new: Mapping[int, VolumeFile], 
         connection.execute(insert(VolumeBlockHashes), rows)
 
 
+def remove_volumes(connection: Connection, volumes: Collection[tuple[int, str, int]]) -> None:
+    """Delete the rows and seals of volumes, given by experiment id, kind and spacing; the caller removes the files."""
+    columns = ("experiment_id", "kind", "spacing_um")
+    delete_rows(connection, table_of(StoredVolume), columns, volumes)
+    seals = [("volume", f"{experiment_id}/{kind}/{spacing_um}") for experiment_id, kind, spacing_um in volumes]
+    delete_rows(connection, table_of(Seal), ("scope", "key"), seals)
+
+
 def complete_block_hashes(
     database: Database, files: StoreFiles, *, progress: Progress = NO_PROGRESS
 ) -> tuple[int, list[str]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bsv_store.averaging.inputs import ALGORITHM_VERSION, Inputs, gather_inputs
-from bsv_store.catalog.activity import current_user
 from bsv_store.catalog.database.sqlite import long_run
+from bsv_store.catalog.volume_use import record_use
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets import table
 from bsv_store.datasets.answers import catalog_state, find_answer, try_record_answer
@@ -20,6 +20,7 @@ from bsv_store.datasets.result.contents import software
 from bsv_store.datasets.result.file import check_result_size
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.datasets.workers import checked_workers
+from bsv_store.owner import current_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -89,6 +90,7 @@ def aggregate(
             return found
         inputs, state = found
         require_writable(database, files)
+        record_use(database, inputs.files())
         try:
             with temporary_result(files, recipe) as path:
                 result = compute(files, inputs, progress, path=path, executor=executor, workers=workers)

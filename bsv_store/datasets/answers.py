@@ -2,7 +2,8 @@
 
 To check whether a version still answers its recipe, all inputs are gathered and hashed, which takes longer with more
 experiments. Triggers in the database count every change of the tables that averages depend on (migration 0005), so the
-state of the catalog is one number. A recorded answer is valid as long as the state has not changed.
+state of the catalog is one number. A recorded answer is valid as long as the state has not changed. Rows of old changes
+may be removed: a trigger adds their number to a base (migration 0015), so that the state never decreases.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bsv_store._version import __version__
 from bsv_store.averaging import inputs
-from bsv_store.catalog.database.models import CatalogChange, Dataset, DatasetAnswer
+from bsv_store.catalog.database.models import CatalogChange, CatalogChangeBase, Dataset, DatasetAnswer
 from bsv_store.catalog.database.models import DatasetVersion as VersionRow
+from bsv_store.catalog.seals import VERIFY_HINT
 from bsv_store.datasets.table import can_answer
-from bsv_store.errors import BsvStoreError
+from bsv_store.errors import BsvStoreError, DamagedCatalogError
 
 if TYPE_CHECKING:
     from bsv_store.averaging.recipe import Recipe
@@ -35,8 +37,27 @@ def try_record_answer(database: Database, identifier: int, state: int) -> None:
 
 
 def catalog_state(connection: Connection) -> int:
-    """A number that identifies the state of the catalog in this transaction."""
-    return connection.execute(select(func.count()).select_from(CatalogChange)).scalar_one()
+    """A number that identifies the state of the catalog in this transaction.
+
+    Raises
+    ------
+    DamagedCatalogError
+        If the number of removed changes is missing.
+    """
+    # One statement, so that both numbers are of one state also where each statement sees another one.
+    removed = select(CatalogChangeBase.changes).scalar_subquery()
+    rows = select(func.count()).select_from(CatalogChange).scalar_subquery()
+    state: int | None = connection.execute(select(removed + rows)).scalar_one()
+    if state is None:
+        raise DamagedCatalogError("the catalog is damaged: the table catalog_change_base is empty", hint=VERIFY_HINT)
+    return state
+
+
+def remove_old_changes(connection: Connection) -> int:
+    """Remove the rows of `CatalogChange`, whose number is kept in the base; returns how many there were."""
+    # The last one stays, so that SQLite does not give its id to the next one.
+    last = select(func.max(CatalogChange.id)).scalar_subquery()
+    return connection.execute(delete(CatalogChange).where(CatalogChange.id < last)).rowcount
 
 
 def find_answer(connection: Connection, name: str, recipe: Recipe, state: int) -> int | None:

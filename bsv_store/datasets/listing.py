@@ -139,6 +139,12 @@ def list_datasets(database: Database) -> tuple[DatasetSummary, ...]:
     )
 
 
+def version_numbers(connection: Connection, name: str) -> list[int]:
+    """The numbers of the versions of a dataset, ascending."""
+    query = select(VersionRow.number).join(Dataset, Dataset.id == VersionRow.dataset_id).where(Dataset.name == name)
+    return sorted(connection.scalars(query))
+
+
 def has_version(database: Database, name: str, number: int, fingerprint: str) -> bool:
     """Whether a version still exists."""
     query = select(VersionRow.id).join(Dataset, Dataset.id == VersionRow.dataset_id)

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bsv_store.catalog.activity import record_activity
+from bsv_store.catalog.unused_files import delete_unused, keep_files, trash_unused
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets import table
 from bsv_store.datasets.answers import record_answer
+from bsv_store.datasets.numbers import reserving
 from bsv_store.datasets.result.file import result_path
-from bsv_store.errors import NotReproducibleError, ReadOnlyStoreError
+from bsv_store.errors import (
+    BsvStoreError,
+    BsvStoreWarning,
+    BusyError,
+    NotReproducibleError,
+    ReadOnlyStoreError,
+    StoreUnreachableError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from sqlalchemy import Connection
 
@@ -25,6 +37,9 @@ if TYPE_CHECKING:
     from bsv_store.datasets.result.file import EncodedResult
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.volumes.files import StoreFiles
+
+
+_MAX_KEPT_NUMBER = 1_000_000
 
 
 class VanishedError(Exception):
@@ -85,9 +100,11 @@ def publish(
         If the store cannot be written. Nothing is stored then.
     """
     path = result_path(name, version.fingerprint, result.file_sha256)
-    result.publish(files, path)
-    checkpoint("version:published")
-    with database.writing() as connection:
+    with (
+        _published(database, files, result, path),
+        database.writing() as connection,
+        reserving(files, name) as numbers,
+    ):
         dataset = table.lock_or_create_dataset(connection, name, version.created_by)
         identifier = table.by_fingerprint(connection, name, version.fingerprint)
         was_computed = identifier is None
@@ -96,7 +113,8 @@ def publish(
             identifier = confirmed = _confirmed(connection, name, version, compared or {})
         is_new = identifier is None
         if identifier is None:
-            identifier = _added(connection, files, dataset, version, result, path)
+            number = numbers.reserve(dataset[1], version.fingerprint, result.content_sha256)
+            identifier = _added(connection, files, dataset, version, result, path, number=number)
         if state is not None:
             record_answer(connection, identifier, state)
         stored = table.read_version(database, connection, files, identifier, was_computed=was_computed)
@@ -106,7 +124,7 @@ def publish(
             record_activity(connection, "verified", stored.ref, {"outcome": "identical"})
     checkpoint("version:committed")
     if stored.relative_path != path:
-        files.trash(path)
+        trash_unused(database, files, [path], "duplicate")
     return stored
 
 
@@ -120,10 +138,17 @@ def publish_import(
     imported_by: str,
     trust: bool,
     check: NewCheck,
+    number: int,
 ) -> DatasetVersion:
-    """Publish an imported result as the next version of a dataset, with the outcome of its check.
+    """Publish an imported result as a version of a dataset, with the outcome of its check.
 
-    If the dataset has a version with the same fingerprint and content, it is returned.
+    If the dataset has a version with the same fingerprint and content, it is returned. Otherwise the version keeps its
+    number, unless the dataset has given this number or a higher one; then it gets the next number, with a warning.
+
+    Parameters
+    ----------
+    number : int
+        Of the version in the store that exported it.
 
     Raises
     ------
@@ -133,35 +158,64 @@ def publish_import(
         See `publish`.
     """
     path = result_path(name, version.fingerprint, result.file_sha256)
-    result.publish(files, path)
-    checkpoint("version:published")
-    with database.writing() as connection:
+    given = number
+    # A higher one, which no store reaches, would use up the numbers of the dataset.
+    wanted = number if number <= _MAX_KEPT_NUMBER else None
+    with (
+        _published(database, files, result, path),
+        database.writing() as connection,
+        reserving(files, name) as numbers,
+    ):
         dataset = table.lock_or_create_dataset(connection, name, imported_by)
-        try:
-            identifier = same_version(connection, name, version.fingerprint, result.content_sha256)
-        except NotReproducibleError:
-            files.trash(path)
-            raise
+        identifier = same_version(connection, name, version.fingerprint, result.content_sha256)
         is_new = identifier is None
         if identifier is None:
-            identifier = _added(connection, files, dataset, version, result, path, imported_by=imported_by)
+            given = numbers.reserve(dataset[1], version.fingerprint, result.content_sha256, wanted=wanted)
+            identifier = _added(
+                connection, files, dataset, version, result, path, number=given, imported_by=imported_by
+            )
             table.insert_check(connection, identifier, check, checked_by=imported_by)
         is_trusted = trust and table.set_trusted(connection, identifier, trusted_by=imported_by)
         stored = table.read_version(database, connection, files, identifier)
         if is_new:
             details = {**_contents(version), "check": check.outcome, **({"trusted": True} if is_trusted else {})}
+            if given != number:
+                details["number in the bundle"] = number
             record_activity(connection, "imported", stored.ref, details)
         elif is_trusted:
             record_activity(connection, "trusted", stored.ref)
     checkpoint("version:committed")
     if stored.relative_path != path:
-        files.trash(path)
+        trash_unused(database, files, [path], "duplicate")
+    if given != number:
+        warnings.warn(
+            BsvStoreWarning(
+                f"version {number} of the bundle is {name}@{given} in this store, because the numbers up to "
+                f"{given - 1} of the dataset {name!r} have been given"
+            ),
+            stacklevel=2,
+        )
     return stored
 
 
 def _contents(version: NewVersion) -> Details:
     placed = sum(member.group is not None for member in version.experiments)
     return {"experiments": placed, "groups": len(version.groups)}
+
+
+@contextmanager
+def _published(database: Database, files: StoreFiles, result: EncodedResult, path: str) -> Iterator[None]:
+    """Publish a result file for the block that records it; after an error it is deleted unless a version has it."""
+    try:
+        result.publish(files, path)
+        checkpoint("version:published")
+        yield
+    except BaseException as error:
+        # If the database stays busy or cannot be reached, `gc` removes the file.
+        if not isinstance(error, BusyError | StoreUnreachableError):
+            with contextlib.suppress(BsvStoreError):
+                delete_unused(database, files, path)
+        raise
 
 
 def same_version(connection: Connection, name: str, fingerprint: str, content_sha256: str) -> int | None:
@@ -208,13 +262,15 @@ def _added(
     result: EncodedResult,
     path: str,
     *,
+    number: int,
     imported_by: str | None = None,
 ) -> int:
+    keep_files(connection)
     if not files.path(path).exists():
         # Another process deleted a version with the same bytes after this process published them.
         if isinstance(result.content, Path):
             raise VanishedError
         result.publish(files, path)
-    identifier = table.add_version(connection, dataset, version, result, path, imported_by=imported_by)
+    identifier = table.add_version(connection, dataset, version, result, path, number=number, imported_by=imported_by)
     checkpoint("version:inserted")
     return identifier

@@ -345,12 +345,13 @@ def add_version(
     result: EncodedResult,
     path: str,
     *,
+    number: int,
     imported_by: str | None = None,
 ) -> int:
     """The row id of a new version of a dataset, the result of `lock_or_create_dataset`."""
     dataset_id, last_number = dataset
-    number = last_number + 1
-    connection.execute(update(Dataset).where(Dataset.id == dataset_id).values(last_number=number))
+    raised = max(number, last_number)
+    connection.execute(update(Dataset).where(Dataset.id == dataset_id).values(last_number=raised))
     values = {
         "dataset_id": dataset_id,
         "number": number,
@@ -469,10 +470,10 @@ def insert_check(connection: Connection, identifier: int, check: NewCheck, *, ch
 
 
 def set_trusted(connection: Connection, identifier: int, *, trusted_by: str) -> bool:
-    """Record that a user trusts an imported version; False if it is trusted already, or was not imported."""
+    """Record that a user trusts an imported version; False if that is recorded already, or it was not imported."""
     same = VersionRow.id == identifier, VersionRow.imported_at.is_not(None), VersionRow.trusted_at.is_(None)
-    changed = connection.execute(update(VersionRow).where(*same).values(trusted_at=now(), trusted_by=trusted_by))
-    return changed.rowcount > 0
+    changed = update(VersionRow).where(*same).values(trusted_at=now(), trusted_by=trusted_by)
+    return connection.execute(changed).rowcount > 0
 
 
 def _ranges(numbers: Sequence[int]) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+
 from bsv_store.catalog.activity import record_activity
+from bsv_store.catalog.database.models import DatasetTag
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets import table
 from bsv_store.datasets.refs import check_name, check_tag, parse_ref
@@ -46,13 +49,19 @@ def tag_version(database: Database, ref: str, tag: str, *, created_by: str, move
     return version
 
 
-def remove_tag(database: Database, name: str, tag: str) -> None:
+class AnotherUsersTagError(InputError):
+    """The tag was set by another user."""
+
+
+def remove_tag(database: Database, name: str, tag: str, *, removed_by: str, force: bool = False) -> None:
     """Remove a tag; see `Datasets.untag`.
 
     Raises
     ------
     InputError
         If the name or the tag is not valid.
+    AnotherUsersTagError
+        If another user set the tag, and ``force`` is False.
     UnknownDatasetError
         If the dataset does not have the tag.
     """
@@ -61,7 +70,16 @@ def remove_tag(database: Database, name: str, tag: str) -> None:
     with database.writing() as connection:
         dataset_id = table.lock_dataset(connection, name)
         tagged = table.tagged_version(connection, dataset_id, tag)
-        if tagged is None:
+        if dataset_id is None or tagged is None:
             raise UnknownDatasetError(f"the dataset {name!r} has no tag {tag!r}", hint="See `bsv-store dataset list`.")
+        same = DatasetTag.dataset_id == dataset_id, DatasetTag.tag == tag
+        set_by = connection.scalar(select(DatasetTag.created_by).where(*same))
+        if set_by != removed_by and not force:
+            raise AnotherUsersTagError(
+                f"the tag {tag!r} of {name}@{tagged[1]} was set by {set_by}",
+                hint=f"To remove it nevertheless: bsv-store dataset untag --force {name} {tag}",
+            )
         table.delete_tag(connection, dataset_id, tag)
-        record_activity(connection, "untagged", f"{name}@{tagged[1]}", {"tag": tag})
+        record_activity(connection, "untagged", f"{name}@{tagged[1]}", {"tag": tag, "set by": set_by})
+        checkpoint("untag:removed")
+    checkpoint("untag:committed")

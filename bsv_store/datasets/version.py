@@ -21,6 +21,7 @@ from bsv_store.datasets.result.file import checked_stream, open_result
 from bsv_store.datasets.result.verified import read_part, unchanged
 from bsv_store.datasets.share.citation import Citation, citation_of
 from bsv_store.datasets.share.export import export_groups, export_version
+from bsv_store.datasets.shared_uses import record_shared_use
 from bsv_store.datasets.slices import box_slices, mask_slices
 from bsv_store.errors import DamagedFileError, InputError, UnknownDatasetError
 from bsv_store.vocabulary import STATISTICS
@@ -421,7 +422,9 @@ class DatasetVersion:
             If the file cannot be written; an existing file is not changed.
         """
         with self._unless_deleted():
-            return export_version(self, target, group=group, like_allen=like_allen, overwrite=overwrite)
+            path = export_version(self, target, group=group, like_allen=like_allen, overwrite=overwrite)
+        record_shared_use(self.database, self.ref, "exported")
+        return path
 
     def export_groups(self, target: Path | str, *, like_allen: bool = False, overwrite: bool = False) -> list[Path]:
         """Write the mean of each group to a separate three-dimensional image file.
@@ -445,7 +448,9 @@ class DatasetVersion:
             See `export`. If one of the files exists and ``overwrite`` is False, none is written.
         """
         with self._unless_deleted():
-            return export_groups(self, target, like_allen=like_allen, overwrite=overwrite)
+            paths = export_groups(self, target, like_allen=like_allen, overwrite=overwrite)
+        record_shared_use(self.database, self.ref, "exported")
+        return paths
 
     def cite(self, *, annotation: str | None = None) -> Citation:
         """Draft citation of the version: methods, acknowledgement, references, experiment ids.
@@ -456,7 +461,9 @@ class DatasetVersion:
             Name of the annotation used for means over structures, such as
             ``store.datasets.regions(...).attrs["annotation"]``. `Datasets.cite` uses that of the store.
         """
-        return citation_of(self, annotation=annotation)
+        citation = citation_of(self, annotation=annotation)
+        record_shared_use(self.database, self.ref, "cited")
+        return citation
 
     @contextmanager
     def _unless_deleted(self) -> Iterator[None]:

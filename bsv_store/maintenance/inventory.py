@@ -14,6 +14,7 @@ from bsv_store.catalog.annotations import stored_annotations
 from bsv_store.catalog.volumes import stored_volumes
 from bsv_store.config import FOLDERS
 from bsv_store.datasets.listing import stored_results
+from bsv_store.datasets.numbers import NUMBERS_FOLDER
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -62,10 +63,12 @@ def expected_objects(connection: Connection) -> Iterator[StoredObject]:
 def found_files(files: StoreFiles, *folders: Folder) -> Iterator[FoundFile]:
     """The files in these folders of the store, by default in all four, in no particular order.
 
-    A file that disappears while the folders are listed is left out.
+    A file that disappears while the folders are listed is left out, and so are the records of version numbers.
     """
     for name in folders or FOLDERS:
-        yield from _files_below(files.root, files.root / name)
+        for found in _files_below(files.root, files.root / name):
+            if not found.path.startswith(f"{NUMBERS_FOLDER}/"):
+                yield found
 
 
 def _files_below(root: Path, folder: Path) -> Iterator[FoundFile]:

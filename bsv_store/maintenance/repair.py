@@ -21,6 +21,7 @@ from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.annotations import all_annotations, annotation_key
 from bsv_store.catalog.database.models import StoredAnnotation, StoredVolume
 from bsv_store.catalog.ingest.hemisphere import lock_experiments
+from bsv_store.catalog.unused_files import trash_unused
 from bsv_store.catalog.volumes import find_volumes, record_volumes, remove_volume_rows, volume_key
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.delete import delete_version
@@ -287,8 +288,7 @@ class _Repair:
                 lock_experiments(connection, [experiment_id])
                 replaced = record_volumes(connection, [file])
                 checkpoint("repair:recorded")
-            for path in replaced:
-                self.files.trash(path)
+            trash_unused(self.database, self.files, replaced, "replaced")
         except (BsvStoreError, ValueError) as error:
             return _reason(error)
         return None
@@ -437,7 +437,7 @@ class _Repair:
             else:
                 connection.execute(delete(StoredAnnotation).where(StoredAnnotation.path == stored.path))
             record_activity(connection, "repaired", stored.key, {"dropped": stored.path})
-        self.files.trash(stored.path)
+        trash_unused(self.database, self.files, [stored.path], "damaged")
 
 
 def _is_derived(files: StoreFiles, file: AnnotationFile | None, stored: Collection[AnnotationFile]) -> bool:
@@ -451,7 +451,7 @@ def _is_derived(files: StoreFiles, file: AnnotationFile | None, stored: Collecti
 
 def quarantine(files: StoreFiles, path: str) -> None:
     """Move a damaged file to the trash."""
-    files.trash(path)
+    files.trash(path, "damaged")
 
 
 def _attempt(step: RepairStep, repair: Callable[[RepairStep], str | None]) -> RepairStep:

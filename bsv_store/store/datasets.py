@@ -282,12 +282,12 @@ class Datasets:
         InputError
             If the tag is not valid, or another version has it and ``move`` is False.
         """
-        from bsv_store.catalog.activity import current_user
         from bsv_store.datasets.tags import tag_version
+        from bsv_store.owner import current_user
 
         return tag_version(self._database, _text(ref), tag, created_by=current_user(), move=move)
 
-    def untag(self, name: str, tag: str) -> None:
+    def untag(self, name: str, tag: str, *, force: bool = False) -> None:
         """Remove a tag from a dataset. The version stays.
 
         Parameters
@@ -295,17 +295,32 @@ class Datasets:
         name : str
             Of the dataset.
         tag : str
+        force : bool
+            Also remove a tag that another user set.
+
+        Raises
+        ------
+        InputError
+            If another user set the tag and ``force`` is False.
+        UnknownDatasetError
+            If the dataset does not have the tag.
         """
         from bsv_store.datasets.tags import remove_tag
+        from bsv_store.owner import current_user
 
-        remove_tag(self._database, name, tag)
+        check.boolean("force", force)
+        remove_tag(self._database, name, tag, removed_by=current_user(), force=force)
 
-    def delete(self, ref: str | DatasetVersion) -> VersionRecord:
+    def delete(self, ref: str | DatasetVersion, *, force: bool = False) -> VersionRecord:
         """Delete a version. Its file is moved to the trash, and its number is not used again.
+
+        `Admin.untrash` restores it, until `Admin.collect_garbage` purges the trash.
 
         Parameters
         ----------
         ref : str or DatasetVersion
+        force : bool
+            Also delete a version that has a tag, or was exported or cited. The tags are restored with the version.
 
         Returns
         -------
@@ -315,11 +330,13 @@ class Datasets:
         Raises
         ------
         InputError
-            If the version has a tag, or ``ref`` is a name without a version.
+            If ``ref`` is a name without a version, or the version has a tag or was exported or cited, and ``force`` is
+            False.
         """
         from bsv_store.datasets.delete import delete_version
 
-        return delete_version(self._database, self._files, _text(ref))
+        check.boolean("force", force)
+        return delete_version(self._database, self._files, _text(ref), force=force)
 
     def import_bundle(
         self,
@@ -331,7 +348,10 @@ class Datasets:
         executor: Executor | None = None,
         workers: int | None = None,
     ) -> DatasetVersion:
-        """Import a bundle as the next version of a dataset in this store. Every part of the bundle is checked.
+        """Import a bundle as a version of a dataset in this store. Every part of the bundle is checked.
+
+        The version keeps its number, unless the dataset has given this number or a higher one. Then it gets the next
+        number, with a warning.
 
         If the store has the volumes from which the version was computed, the version is recomputed, and refused if the
         result differs. Otherwise its standing is 'imported, not checked' until `rebuild` recomputes it, and

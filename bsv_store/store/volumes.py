@@ -169,7 +169,10 @@ class Volumes:
 
     def _file(self, experiment_id: int, kind: str, spacing_um: int) -> VolumeFile:
         from bsv_store.catalog.volume_lookup import stored_volume
+        from bsv_store.catalog.volume_use import record_use
 
-        return stored_volume(
+        file = stored_volume(
             self._database, experiment_id, kind=check.choice("kind", kind, VOLUME_KINDS).name, spacing_um=spacing_um
         )
+        record_use(self._database, [file])
+        return file

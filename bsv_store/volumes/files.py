@@ -15,22 +15,27 @@ import itertools
 import os
 import re
 import secrets
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import xxhash
 
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import DamagedFileError, NoSpaceError, ReadOnlyStoreError, StoreError
 from bsv_store.owner import has_ended, process_owner
+from bsv_store.vocabulary import TrashReason
+from bsv_store.volumes.trash import RECORD_ENDING, new_record, trashed_name
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
 _HASHED_BYTES = 1 << 20
+TEMPORARY_ENDING = ".tmp"
+"""Names of temporary files are ``OWNER-RANDOM.tmp``, with the owner of `bsv_store.owner.process_owner`."""
 
 T = TypeVar("T")
 
@@ -171,7 +176,7 @@ class StoreFiles:
         folder = self.root / "tmp"
         self.make_folder(folder)
         _remove_leftovers(folder)
-        path = folder / f"{process_owner()}-{secrets.token_hex(8)}.tmp"
+        path = folder / f"{process_owner()}-{secrets.token_hex(8)}{TEMPORARY_ENDING}"
         try:
             yield path
         finally:
@@ -275,15 +280,68 @@ class StoreFiles:
             _check(path, size_bytes, size == size_bytes, found == xxh3)
             yield file
 
-    def trash(self, relative: str) -> None:
-        """Move a file into ``trash/``; a file that is already gone is not an error."""
-        source = self.path(relative)
-        folder = self.root / "trash"
+    def trash(self, relative: str, reason: TrashReason) -> str | None:
+        """Move a file into ``trash/``, with a record of what it was.
+
+        Returns
+        -------
+        str or None
+            Name of the item in the trash; None if the file is already gone.
+        """
+        try:
+            size_bytes = self.path(relative).stat().st_size
+        except FileNotFoundError:
+            return None
+        item = self.record_trash(relative, reason, size_bytes=size_bytes)
+        return item if self.move_to_trash(relative, item) else None
+
+    def record_trash(
+        self, relative: str, reason: TrashReason, *, size_bytes: int, rows: Mapping[str, Any] | None = None
+    ) -> str:
+        """Write the record of a file that is about to be moved by `move_to_trash`; returns the name of the item.
+
+        Parameters
+        ----------
+        relative : str
+        reason : TrashReason
+        size_bytes : int
+        rows : mapping, optional
+            What is needed to restore its rows, as JSON values.
+        """
+        record = new_record(relative, reason, size_bytes=size_bytes, at=self.server_time(), rows=rows)
+        self.publish(f"trash/{record.item}{RECORD_ENDING}", record.to_json().encode())
+        checkpoint("trash:recorded")
+        return record.item
+
+    def move_to_trash(self, relative: str, item: str) -> bool:
+        """Move a file into ``trash/`` as an item whose record is written; False if the file is already gone."""
+        source, target = self.path(relative), self.root / "trash" / trashed_name(item, relative)
         with store_errors(source):
-            self.make_folder(folder)
-            with contextlib.suppress(FileNotFoundError):
-                source.rename(folder / f"{secrets.token_hex(4)}-{source.name}")
-                sync_folder(source.parent)
+            try:
+                source.rename(target)
+            except FileNotFoundError:
+                # Another process may have moved it as this item.
+                if not target.exists():
+                    self.forget_trash(item)
+                return False
+            checkpoint("trash:moved")
+            sync_folder(source.parent)
+        return True
+
+    def forget_trash(self, item: str) -> None:
+        """Delete the record of an item whose file is not in the trash (any more)."""
+        path = self.root / "trash" / f"{item}{RECORD_ENDING}"
+        with store_errors(path):
+            path.unlink(missing_ok=True)
+
+    def server_time(self) -> datetime:
+        """The current time by the clock of the file server, aware UTC, from the time of a new temporary file.
+
+        Times of files are compared with it, since the clock of this host may differ.
+        """
+        with store_errors(self.root / "tmp"), self.temporary() as path:
+            path.touch()
+            return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 
 _TEMPORARY = re.compile(r"(?P<owner>[0-9a-f]{16}-\d+-\d+)-[0-9a-f]{16}\.tmp(-journal)?")

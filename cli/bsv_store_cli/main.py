@@ -62,8 +62,12 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "config": "Show settings and their origin; change those of the store.",
         "db": "Show, check, upgrade the schema; grant access on Postgres.",
         "doctor": "Check folder, database, environment and servers.",
+        "gc": "Collect what the store does not need.",
+        "quota": "Delete volumes that can be downloaded again.",
         "repair": "Repair what verify finds: download, rebuild or record it again.",
         "store": "Correct the permissions of the store's folder.",
+        "trash": "List the trash.",
+        "untrash": "Restore items from the trash.",
         "verify": "Verify files and catalog; report damage with its remedy.",
     },
     "Learn": {

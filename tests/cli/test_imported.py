@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import delete, text
 
 from bsv_store import open_store
-from bsv_store.catalog.activity import current_user
 from bsv_store.catalog.database.models import StoredVolume
+from bsv_store.owner import current_user
 from tests.cli.running import Runner
 from tests.datasets.bundles import changed, doubled, forged
 from tests.sealing import sealed_changes

@@ -95,7 +95,7 @@ NO_INPUTS = {
         "unionize_seal",
         "volume_block_hashes",
     ),
-    "verification",
+    *("catalog_change_base", "verification", "volume_use"),
 }
 
 

@@ -161,7 +161,7 @@ def test_the_result_file_is_never_in_memory(
     monkeypatch.setattr("bsv_store.datasets.share.bundle.check_values", lambda *_: None)
     monkeypatch.setattr("bsv_store.datasets.share.bundle._BLOCK_BYTES", 1 << 16)
     tracemalloc.start()
-    version = take(other, path)
+    version = take(other, path, name="again")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < version.size_bytes / 2

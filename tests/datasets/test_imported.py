@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import text
 
 from bsv_store import Selection, by_coordinate, open_store
-from bsv_store.catalog.activity import current_user
 from bsv_store.catalog.database import schema
 from bsv_store.errors import NotReproducibleError, StoreError, UnknownDatasetError
+from bsv_store.owner import current_user
 from bsv_store.vocabulary import DATASET_STANDINGS
 from tests.datasets.bundles import changed, doubled, forged
 from tests.datasets.world import IDS, VISUAL, add_volume, ask, remove_volume

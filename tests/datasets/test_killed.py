@@ -61,7 +61,7 @@ def test_an_import_survives_a_kill(filled_location: Path, tmp_path: Path, point:
     with open_store(filled_location) as store:
         version = ask(store, Selection(ids=[1, 2, 3]))
         version.export(bundle)
-        store.datasets.delete(version.ref)
+        store.datasets.delete(version.ref, force=True)
         assert result_files(store) == []
     killed(filled_location, point, "import_bundle", str(bundle), name="theirs")
     with open_store(filled_location) as store:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bsv_store.averaging.recipe import Recipe
-from bsv_store.catalog.activity import current_user
 from bsv_store.datasets.aggregate import aggregate
 from bsv_store.datasets.history.rebuild import rebuild_version
+from bsv_store.owner import current_user
 
 from .world import VISUAL
 

@@ -195,7 +195,7 @@ def add_volume(
     with store.database.writing() as connection:
         earlier = record_volume(connection, file)
     if earlier is not None:
-        store.files.trash(earlier)
+        store.files.trash(earlier, "replaced")
     return file
 
 

@@ -13,9 +13,10 @@ import pytest
 import xxhash
 
 from bsv_store.errors import BsvStoreError, DamagedFileError, NoSpaceError, ReadOnlyStoreError, StoreError
-from bsv_store.owner import process_owner
+from bsv_store.owner import current_user, process_owner
 from bsv_store.volumes import files as files_module
 from bsv_store.volumes.files import StoreFiles, temporary_owner
+from bsv_store.volumes.trash import read_record
 
 NAME = "volumes/kind/100um/1.h5"
 DATA = b"some bytes" * 100
@@ -151,10 +152,25 @@ def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_the_row(
 
 def test_trash_moves_out_of_the_way_and_forgives_what_is_gone(files: StoreFiles) -> None:
     path = files.publish(NAME, DATA)
-    files.trash(NAME)
-    files.trash(NAME)
+    item = files.trash(NAME, "replaced")
+    assert files.trash(NAME, "replaced") is None
     assert not path.exists()
-    assert [file.read_bytes() for file in everything(files.root)] == [DATA]
+    record = files.root / f"trash/{item}.json"
+    (found,) = set(everything(files.root)) - {record}
+    assert found.read_bytes() == DATA
+    read = read_record(record.read_bytes(), what=record.name)
+    assert (read.path, read.file_path, read.reason) == (NAME, f"trash/{found.name}", "replaced")
+    assert (read.size_bytes, read.trashed_by) == (len(DATA), current_user())
+
+
+@pytest.mark.parametrize("change", ["cut", "flip", "edit"])
+def test_a_damaged_record_of_a_trashed_file_is_refused(files: StoreFiles, change: str) -> None:
+    files.publish(NAME, DATA)
+    text = (files.root / f"trash/{files.trash(NAME, 'orphan')}.json").read_bytes()
+    assert read_record(text, what="it").reason == "orphan"
+    bad = {"cut": text[:-3], "flip": text.replace(b"orphan", b"orphao"), "edit": text.replace(NAME.encode(), b"a/b")}
+    with pytest.raises(DamagedFileError, match="the record it is damaged"):
+        read_record(bad[change], what="it")
 
 
 # -- temporary files -----------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from bsv_store.atlas.injections import check_injections
 from bsv_store.atlas.landmarks import identify
 from bsv_store.catalog.annotations import annotation_key, check_structure_ids, find_annotation, record_annotation
 from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.unused_files import keep_files, trash_unused
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import BsvStoreError, InputError, UpstreamError
 from bsv_store.sources.allen import AllenClient
@@ -174,13 +175,15 @@ class AnnotationTask(Task[AnnotationFile]):
         keys = [self.key(file.grid.spacing_um)]
         replaced = None
         with self._database.writing() as connection:
-            is_ours = bool(claims.confirmed(connection, keys))
+            # A recovered file has no row yet and may have been removed since.
+            keep_files(connection)
+            is_ours = bool(claims.confirmed(connection, keys)) and has_complete_file(self._files, file)
             if is_ours:
                 replaced = record_annotation(connection, file)
-                claims.release(connection, keys)
+            claims.release(connection, keys)
         checkpoint("annotation:committed")
         if replaced is not None:
-            self._files.trash(replaced)
+            trash_unused(self._database, self._files, [replaced], "replaced")
         return CommitResult() if is_ours else CommitResult(lost=frozenset(spacings))
 
     def abort(self) -> None:

@@ -11,6 +11,7 @@ from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.task import CommitResult, RunControl, Task
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.ingest.hemisphere import lock_experiments
+from bsv_store.catalog.unused_files import keep_files, trash_unused
 from bsv_store.catalog.volumes import find_volumes, record_volumes, volume_key
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import ImplausibleVolumeError
@@ -145,19 +146,28 @@ class VolumeTask(Task[VolumeFile]):
         return file
 
     def commit(self, downloads: Sequence[VolumeFile], ids: Sequence[int], claims: Claims) -> CommitResult:
-        """Record the files in one transaction; files that they replace are moved to the trash."""
+        """Record the files in one transaction; files that they replace are moved to the trash.
+
+        Volumes whose file was removed before are lost, as if another process had claimed them.
+        """
         keys = {self.key(i): i for i in ids}
         with self._database.writing() as connection:
             ours = {keys[key] for key in claims.confirmed(connection, keys)}
             # `adopt` takes no claims, so the rows themselves must be locked too.
             lock_experiments(connection, ours)
-            replaced = record_volumes(connection, [file for file in downloads if file.experiment_id in ours])
+            # A recovered file has no row yet and may have been removed since.
+            keep_files(connection)
+            recorded = [
+                file for file in downloads if file.experiment_id in ours and has_complete_file(self._files, file)
+            ]
+            replaced = record_volumes(connection, recorded)
             claims.release(connection, keys)
             checkpoint("fetch:recorded")
         checkpoint("fetch:committed")
-        for path in replaced:
-            self._files.trash(path)
-        return CommitResult(lost=frozenset(ids) - ours)
+        trash_unused(self._database, self._files, replaced, "replaced")
+        lost = frozenset(ids) - {file.experiment_id for file in recorded}
+        self.recovered -= lost
+        return CommitResult(lost=lost)
 
     def abort(self) -> None:
         """Abort all downloads."""

@@ -186,3 +186,19 @@ def held_claims(connection: Connection) -> list[HeldClaim]:
 def delete_claims(connection: Connection, keys: Collection[str]) -> None:
     """Delete claims of any run. A run that lost a claim commits nothing for it."""
     connection.execute(delete(_table).where(_columns.object_key.in_(sorted(keys))))
+
+
+def live_keys(connection: Connection) -> set[str]:
+    """The keys of all claims that have not expired."""
+    return set(connection.scalars(select(_columns.object_key).where(_columns.expires_at >= _now(connection))))
+
+
+def expired_claims(connection: Connection) -> int:
+    """The number of claims that have expired."""
+    query = select(func.count()).select_from(_table).where(_columns.expires_at < _now(connection))
+    return connection.execute(query).scalar_one()
+
+
+def delete_expired(connection: Connection) -> int:
+    """Delete the claims that have expired; returns how many there were. Their owners commit nothing."""
+    return connection.execute(delete(_table).where(_columns.expires_at < _now(connection))).rowcount

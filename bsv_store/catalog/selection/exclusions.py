@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Select, insert, select, update
 
 from bsv_store.catalog import seals
-from bsv_store.catalog.activity import Details, current_user, record_activity
+from bsv_store.catalog.activity import Details, record_activity
 from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.id_lists import id_in
@@ -19,6 +19,7 @@ from bsv_store.catalog.edits import check_line_of_text, refusing_concurrent_chan
 from bsv_store.catalog.selection.names import check_experiments
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.errors import InputError
+from bsv_store.owner import current_user
 from bsv_store.text import listed, listed_ids
 
 

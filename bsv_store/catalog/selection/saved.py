@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, insert, select
 
 from bsv_store.catalog import seals
-from bsv_store.catalog.activity import current_user, record_activity
+from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import NamedSelection
@@ -19,6 +19,7 @@ from bsv_store.catalog.edits import check_line_of_text, refusing_concurrent_chan
 from bsv_store.catalog.selection.resolve import check_selection
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.errors import InputError
+from bsv_store.owner import current_user
 from bsv_store.text import listed, near_names, shown
 
 # The rule for names of datasets.

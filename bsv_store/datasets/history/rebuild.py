@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bsv_store.catalog.activity import current_user, record_activity
+from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.database.sqlite import long_run
+from bsv_store.catalog.unused_files import keep_files, trash_unused
+from bsv_store.catalog.volume_use import record_use
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.compute import DamagedInputsError, compute, temporary_result
 from bsv_store.datasets.history.checks import FileState, NewCheck
@@ -18,6 +21,7 @@ from bsv_store.datasets.result.file import EncodedResult, result_path
 from bsv_store.datasets.table import add_check, find_version, replace_file
 from bsv_store.datasets.workers import checked_workers
 from bsv_store.errors import MissingDataError, ReadOnlyStoreError, StoreError
+from bsv_store.owner import current_user
 from bsv_store.text import listed_ids
 
 if TYPE_CHECKING:
@@ -104,6 +108,7 @@ def rebuild_version(
     try:
         with database.reading() as connection:
             inputs = original_inputs(connection, version, content)
+        record_use(database, inputs.files())
         with temporary_result(files, inputs.recipe, in_store=not check_only) as path:
             result = compute(files, inputs, progress, path=path, executor=executor, workers=workers)
             checkpoint("rebuild:computed")
@@ -203,9 +208,15 @@ def _restore(database: Database, files: StoreFiles, version: DatasetVersion, res
     result.publish(files, path)
     checkpoint("rebuild:published")
     with database.writing() as connection:
+        keep_files(connection)
+        # A temporary file was moved, so it can be published only once.
+        if not files.path(path).exists():
+            if isinstance(result.content, Path):
+                raise StoreError(f"{path} was removed by another process", hint="Run the command again.")
+            result.publish(files, path)
         if not replace_file(connection, version, result, path):
             raise StoreError(f"{version.ref} was deleted or restored by another process")
         record_activity(connection, "repaired", version.ref, {"replaced": "the result file"})
         checkpoint("rebuild:recorded")
     if path != version.relative_path:
-        files.trash(version.relative_path)
+        trash_unused(database, files, [version.relative_path], "replaced")

@@ -68,6 +68,8 @@ class Bundle:
     ----------
     name : str
         Of the dataset in the store that exported it.
+    number : int
+        Of the version in that store.
     version : NewVersion
     inputs : RecordedInputs
     result : EncodedResult
@@ -75,6 +77,7 @@ class Bundle:
     """
 
     name: str
+    number: int
     version: NewVersion
     inputs: RecordedInputs
     result: EncodedResult
@@ -211,7 +214,7 @@ def _checked(path: Path, manifest: Mapping[str, Any], result: Path) -> Bundle:
         created_at=manifest["created_at"],
     )
     encoded = EncodedResult(result, manifest["size_bytes"], manifest["file_sha256"], content_sha256)
-    return Bundle(name, version, inputs, encoded)
+    return Bundle(name, manifest["number"], version, inputs, encoded)
 
 
 def _other_release(software: str) -> str:

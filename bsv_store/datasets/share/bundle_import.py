@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from bsv_store.averaging.inputs import ALGORITHM_VERSION
-from bsv_store.catalog.activity import current_user, record_activity
+from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.database.sqlite import long_run
+from bsv_store.catalog.volume_use import record_use
 from bsv_store.check import path as checked_path
 from bsv_store.datasets.compute import DamagedInputsError, compute, temporary_result
 from bsv_store.datasets.history.checks import NewCheck
@@ -27,6 +28,7 @@ from bsv_store.datasets.result.contents import software
 from bsv_store.datasets.share.bundle import Bundle, read_bundle
 from bsv_store.datasets.table import read_version, set_trusted, version_id
 from bsv_store.errors import MissingDataError, NotReproducibleError, ReadOnlyStoreError, UnknownExperimentError
+from bsv_store.owner import current_user
 from bsv_store.text import listed_ids
 from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.grid import Grid
@@ -76,6 +78,7 @@ def import_bundle(
                 imported_by=current_user(),
                 trust=trust,
                 check=check,
+                number=bundle.number,
             )
 
 
@@ -141,6 +144,7 @@ def _check(
     try:
         with database.reading() as connection:
             inputs = inputs_with_files(connection, recorded.recipe, recorded.groups, recorded.members)
+        record_use(database, inputs.files())
         with temporary_result(files, inputs.recipe) as path:
             result = compute(files, inputs, progress, path=path, executor=executor, workers=workers)
             if result.content_sha256 != bundle.result.content_sha256:

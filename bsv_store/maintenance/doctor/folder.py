@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from bsv_store.catalog.activity import current_user
 from bsv_store.config import SQLITE, StoreConfig
 from bsv_store.errors import BsvStoreError
 from bsv_store.maintenance.doctor.file_systems import file_system_of
 from bsv_store.maintenance.doctor.finding import Detail, Finding
 from bsv_store.maintenance.permissions import check_permissions
+from bsv_store.owner import current_user
 from bsv_store.text import size_text
 from bsv_store.vocabulary import DoctorCheck
 from bsv_store.volumes.files import sync_folder

@@ -27,6 +27,7 @@ from bsv_store.catalog.database.models.seal import Seal, UnionizeSeal
 from bsv_store.catalog.database.models.shared import Exclusion, NamedSelection
 from bsv_store.catalog.database.models.store import (
     CatalogChange,
+    CatalogChangeBase,
     Claim,
     ExperimentRevision,
     SnapshotMember,
@@ -34,12 +35,13 @@ from bsv_store.catalog.database.models.store import (
     StoreInfo,
 )
 from bsv_store.catalog.database.models.verification import Verification
-from bsv_store.catalog.database.models.volume import StoredVolume, VolumeBlockHashes
+from bsv_store.catalog.database.models.volume import StoredVolume, VolumeBlockHashes, VolumeUse
 
 __all__ = [
     "Activity",
     "Base",
     "CatalogChange",
+    "CatalogChangeBase",
     "Claim",
     "Dataset",
     "DatasetAnswer",
@@ -72,4 +74,5 @@ __all__ = [
     "UnionizeSeal",
     "Verification",
     "VolumeBlockHashes",
+    "VolumeUse",
 ]

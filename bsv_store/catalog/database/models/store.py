@@ -60,14 +60,24 @@ class Claim(Base):
 class CatalogChange(Base):
     """A change of the data that averages depend on; triggers add a row for each.
 
-    Rows are never changed or removed, so the number of rows that a transaction sees identifies the state of the
-    catalog. Writers do not wait for each other.
+    The number of rows that a transaction sees, plus the number of rows that were removed (`CatalogChangeBase`),
+    identifies the state of the catalog. Writers do not wait for each other.
     """
 
     __tablename__ = "catalog_change"
 
     id: ColumnElement[int] = Column(RowId, primary_key=True)
     changed_at: ColumnElement[datetime]
+
+
+class CatalogChangeBase(Base):
+    """The single row with the number of removed rows of `CatalogChange`, which a trigger counts."""
+
+    __tablename__ = "catalog_change_base"
+    __table_args__ = (CheckConstraint("id = 1", name="single_row"),)
+
+    id: ColumnElement[int] = Column(primary_key=True, autoincrement=False)
+    changes: ColumnElement[int] = Column(BigInteger, comment="Number of rows that were removed from catalog_change")
 
 
 class ExperimentRevision(Base):

@@ -1,8 +1,8 @@
-"""Volumes: one row for each published file, and the hashes of the blocks of large ones."""
+"""Volumes: one row for each published file, the hashes of the blocks of large ones, and when they were last used."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, ColumnElement, ForeignKey, UniqueConstraint
 
@@ -59,3 +59,14 @@ class VolumeBlockHashes(Base):
     hashes: ColumnElement[bytes] = Column(
         comment="XXH3-128 of each block, over its dataset, number and values, 16 bytes each"
     )
+
+
+class VolumeUse(Base):
+    """The last day on which a volume was read; without a row it was not read since it was stored."""
+
+    __tablename__ = "volume_use"
+
+    volume_id: ColumnElement[int] = Column(
+        ForeignKey("volume.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    used_on: ColumnElement[date] = Column(comment="Last day on which it was read, UTC")

@@ -24,8 +24,8 @@ from bsv_store_cli.session import opened_store
 def import_(source: Path, name: str | None, trust: bool, workers: int, output_format: str) -> None:
     """Import a version that another store exported.
 
-    FILE is a bundle (.bsv.zip). Every part of it is checked. The version gets the next number of the dataset. If the
-    store has the version already, nothing is imported.
+    FILE is a bundle (.bsv.zip). Every part of it is checked. The version keeps its number, unless the dataset has given
+    this number or a higher one; then it gets the next one. If the store has the version already, nothing is imported.
 
     If the store has the volumes of the version, the version is recomputed, and refused if the result differs.
     Otherwise it is marked as "imported, not checked" until `dataset rebuild` recomputes it, and `aggregate` does not

@@ -7,7 +7,7 @@ import click
 from bsv_store_cli.help import Command
 from bsv_store_cli.options.completion import complete_datasets, complete_tags
 from bsv_store_cli.options.dataset import REF
-from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.messages import confirmed, note
 from bsv_store_cli.session import opened_store
 
 
@@ -32,8 +32,16 @@ def tag(ref: str, name: str, move: bool) -> None:
 @click.command(cls=Command)
 @click.argument("name", metavar="NAME", shell_complete=complete_datasets)
 @click.argument("tag_name", metavar="TAG", shell_complete=complete_tags)
-def untag(name: str, tag_name: str) -> None:
+@click.option("--force", "--yes", is_flag=True, help="Also remove a tag that another user set, without a question.")
+def untag(name: str, tag_name: str, force: bool) -> None:
     """Remove a tag from a dataset. The version stays."""
+    from bsv_store.datasets.tags import AnotherUsersTagError
+
     with opened_store() as store:
-        store.datasets.untag(name, tag_name)
+        try:
+            store.datasets.untag(name, tag_name, force=force)
+        except AnotherUsersTagError as error:
+            if not confirmed(f"{error.message}.", "Remove it?"):
+                raise
+            store.datasets.untag(name, tag_name, force=True)
     note(f"Removed the tag {tag_name} from {name}.")

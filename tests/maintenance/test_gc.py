@@ -1,0 +1,319 @@
+"""Collection of garbage: what the store does not need goes, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from bsv_store import Selection, Store, open_store
+from bsv_store.acquisition.work.claims import LEASE_S, Claims
+from bsv_store.datasets.answers import catalog_state
+from bsv_store.errors import InputError, ReadOnlyStoreError
+from bsv_store.maintenance.gc import GRACE
+from bsv_store.owner import process_owner
+from tests.cli.running import Runner
+from tests.datasets.test_region_summary import blocks
+from tests.datasets.world import add_annotation, add_volume, ask
+from tests.maintenance.collecting import collect, missing_files
+from tests.processes import Child
+
+OLD = timedelta(days=3)
+NONE = timedelta(0)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Runner:
+    """Runs a command as the entry point does."""
+    return Runner(capsys, monkeypatch)
+
+
+def aged(path: Path, age: timedelta = OLD) -> Path:
+    """The file, modified that long ago."""
+    at = time.time() - age.total_seconds()
+    os.utime(path, (at, at))
+    return path
+
+
+def put(store: Store, relative: str, age: timedelta = OLD) -> Path:
+    """A file of that age in the store's folder."""
+    path = store.path / relative
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"something")
+    return aged(path, age)
+
+
+def found(store: Store, **options: object) -> dict[str, list[str | None]]:
+    """The garbage by kind."""
+    kinds: dict[str, list[str | None]] = {}
+    for each in store.admin.collect_garbage(**options).garbage:  # type: ignore[arg-type]
+        kinds.setdefault(each.kind, []).append(each.path)
+    return kinds
+
+
+# -- what is collected ------------------------------------------------------------------------------------------------
+
+
+def test_an_orphan_moves_to_the_trash_after_the_grace_period(filled: Store) -> None:
+    old = put(filled, "volumes/projection_density/100um/1.0123456789abcdef.h5")
+    young = put(filled, "volumes/projection_density/100um/2.0123456789abcdef.h5", timedelta(hours=23))
+    plan = filled.admin.collect_garbage()
+    assert [(each.kind, each.path) for each in plan.garbage] == [("orphan", old.relative_to(filled.path).as_posix())]
+    assert (plan.is_applied, plan.young) == (False, 1)
+    assert old.exists()
+    assert filled.admin.collect_garbage(apply=True).garbage == plan.garbage
+    assert not old.exists()
+    assert young.exists()
+    (item,) = filled.admin.trash()
+    assert (item.what, item.reason) == ("volume/projection_density/100/1", "orphan")
+    assert filled.admin.collect_garbage(apply=True).garbage == ()
+
+
+def test_what_the_catalog_names_is_never_garbage(filled: Store) -> None:
+    add_annotation(filled, blocks())
+    version = ask(filled)
+    filled.datasets.tag(version.ref, "paper")
+    for path in filled.path.rglob("*.*"):
+        if path.suffix in (".h5", ".nc"):
+            aged(path)
+    assert set(found(filled, grace=NONE, trash_days=0)) <= {"changes"}
+    filled.admin.collect_garbage(apply=True, grace=NONE, trash_days=0)
+    assert missing_files(filled) == []
+    assert ask(filled).number == 1
+    assert filled.volume(1).shape == (132, 80, 114)
+
+
+def test_the_default_grace_period_is_longer_than_a_lease() -> None:
+    assert timedelta(seconds=LEASE_S) < GRACE
+
+
+def test_ages_are_those_of_the_file_server(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host whose clock is days ahead takes no new file for an old one."""
+    put(filled, "volumes/projection_density/100um/1.0123456789abcdef.h5", timedelta(0))
+    later = time.time() + 10 * 86_400
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert found(filled) == {}
+
+
+def test_a_file_of_a_running_download_is_left(filled: Store) -> None:
+    orphan = put(filled, "volumes/projection_density/100um/1.0123456789abcdef.h5")
+    claims = Claims(filled.database)
+    with filled.database.writing() as connection:
+        claims.take(connection, ["volume/projection_density/100/1"])
+    report = filled.admin.collect_garbage(apply=True, grace=NONE)
+    assert (report.garbage, report.claimed) == ((), 1)
+    assert orphan.exists()
+    claims.release_all()
+    assert found(filled, apply=True) == {"orphan": [orphan.relative_to(filled.path).as_posix()]}
+
+
+def test_temporaries_of_ended_processes_go_at_once_and_others_after_the_grace_period(filled: Store) -> None:
+    ended = process_owner().rpartition("-")[0] + "-1"
+    elsewhere = f"{'0' * 16}-1-1"
+    put(filled, f"tmp/{ended}-0123456789abcdef.tmp", timedelta(0))
+    put(filled, f"tmp/{elsewhere}-0123456789abcdef.tmp", OLD)
+    young = put(filled, f"tmp/{elsewhere}-1123456789abcdef.tmp", timedelta(hours=1))
+    mine = put(filled, f"tmp/{process_owner()}-0123456789abcdef.tmp", OLD)
+    put(filled, "tmp/4711-0123456789abcdef.tmp", OLD)
+    assert len(found(filled, apply=True)["temporary"]) == 3
+    assert sorted(path.name for path in (filled.path / "tmp").iterdir()) == sorted([young.name, mine.name])
+
+
+def test_a_temporary_file_is_named_after_its_process(filled: Store) -> None:
+    with filled.files.temporary() as path:
+        assert path.name.startswith(f"{process_owner()}-")
+
+
+def test_trash_is_purged_when_its_days_have_passed(filled: Store) -> None:
+    ask(filled)
+    filled.datasets.delete("test@1")
+    assert found(filled, trash_days=1) == {}
+    plan = filled.admin.collect_garbage(trash_days=0)
+    assert [each.kind for each in plan.garbage] == ["trash"]
+    assert plan.freed_bytes > 0
+    filled.admin.collect_garbage(apply=True, trash_days=0)
+    assert list((filled.path / "trash").iterdir()) == []
+    assert filled.admin.trash() == ()
+
+
+def test_trash_of_earlier_releases_is_listed_as_unknown_and_purged(filled: Store) -> None:
+    put(filled, "trash/01234567-1.0123456789abcdef.h5")
+    (item,) = filled.admin.trash()
+    assert (item.item, item.reason, item.path) == ("01234567", None, None)
+    # When it was moved is its change time, which cannot be set.
+    assert found(filled, trash_days=1) == {}
+    assert found(filled, apply=True, trash_days=0) == {"trash": ["trash/01234567-1.0123456789abcdef.h5"]}
+    assert filled.admin.trash() == ()
+
+
+def test_expired_claims_are_deleted_and_live_ones_kept(filled: Store) -> None:
+    live, dead = Claims(filled.database), Claims(filled.database, lease_s=-1.0)
+    with filled.database.writing() as connection:
+        live.take(connection, ["volume/projection_density/100/1"])
+        dead.take(connection, ["volume/projection_density/100/2", "volume/projection_density/100/3"])
+    (each,) = filled.admin.collect_garbage(apply=True).garbage
+    assert (each.kind, each.count) == ("claims", 2)
+    assert filled.sql("SELECT object_key FROM claim").object_key.to_list() == ["volume/projection_density/100/1"]
+
+
+@pytest.mark.parametrize("options", [{"grace": timedelta(-1)}, {"grace": 3}, {"trash_days": -1}, {"trash_days": 1.5}])
+def test_wrong_arguments_are_refused(store: Store, options: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=next(iter(options))):
+        store.admin.collect_garbage(**options)  # type: ignore[arg-type]
+
+
+def test_a_read_only_store_is_planned_but_not_changed(filled: Store) -> None:
+    put(filled, "volumes/projection_density/100um/1.0123456789abcdef.h5")
+    with open_store(filled.path, read_only=True) as reader:
+        assert set(found(reader)) == {"orphan"}
+        with pytest.raises(ReadOnlyStoreError):
+            reader.admin.collect_garbage(apply=True)
+
+
+def test_collecting_is_recorded_and_a_plan_is_not(filled: Store) -> None:
+    put(filled, "volumes/projection_density/100um/1.0123456789abcdef.h5")
+    filled.admin.collect_garbage()
+    assert "collected" not in set(filled.admin.activity()["action"])
+    filled.admin.collect_garbage(apply=True)
+    last = filled.admin.activity(limit=1)
+    assert (last["action"][0], last["details"][0]["orphan files"]) == ("collected", 1)
+
+
+# -- the state of the catalog -----------------------------------------------------------------------------------------
+
+
+def state_of(store: Store) -> int:
+    with store.database.reading() as connection:
+        return catalog_state(connection)
+
+
+def many_changes(store: Store) -> None:
+    with store.database.writing() as connection:
+        for _ in range(150):
+            connection.execute(text("UPDATE experiment SET sex = sex WHERE id = 1"))
+
+
+def test_pruned_changes_keep_the_state_and_the_recorded_answers(filled: Store) -> None:
+    ask(filled)
+    many_changes(filled)
+    ask(filled)
+    before = state_of(filled)
+    answers = filled.sql("SELECT * FROM dataset_answer")
+    assert "changes" in found(filled, apply=True)
+    assert len(filled.sql("SELECT id FROM catalog_change")) == 1
+    assert state_of(filled) == before
+    assert filled.sql("SELECT * FROM dataset_answer").equals(answers)
+    assert not ask(filled).was_computed
+    add_volume(filled, 1, seed=1)
+    assert state_of(filled) > before
+    assert ask(filled).was_computed
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM catalog_change", "TRUNCATE catalog_change"])
+def test_whoever_deletes_changes_makes_no_stale_answer_current(filled: Store, statement: str) -> None:
+    if statement.startswith("TRUNCATE") and filled.database.is_sqlite:
+        pytest.skip("SQLite has no TRUNCATE")
+    ask(filled)
+    add_volume(filled, 1, seed=1)
+    before = state_of(filled)
+    with filled.database.writing() as connection:
+        connection.execute(text(statement))
+    assert state_of(filled) == before
+    assert ask(filled).number == 2
+
+
+# -- kills ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "point",
+    ["trash:recorded", "trash:moved", "unused:moved", "gc:temporary", "gc:purged", "gc:files", "gc:recorded"],
+)
+def test_a_killed_collection_is_completed_by_the_next(filled_location: Path, point: str) -> None:
+    with open_store(filled_location) as store:
+        ask(store, Selection(ids=[1]))
+        ask(store, Selection(ids=[2]))
+        store.datasets.delete("test@1")
+        put(store, "volumes/projection_density/100um/1.0123456789abcdef.h5")
+        put(store, "tmp/4711-0123456789abcdef.tmp")
+        expired = Claims(store.database, lease_s=-1.0)
+        with store.database.writing() as connection:
+            expired.take(connection, ["volume/projection_density/100/2"])
+    child = Child(collect, filled_location, 0, kill_at=point)
+    output, errors = child.communicate(timeout=120)
+    assert (child.returncode, output, errors) == (-signal.SIGKILL, "", "")
+    with open_store(filled_location) as store:
+        assert missing_files(store) == []
+        store.admin.collect_garbage(apply=True, grace=NONE, trash_days=0)
+        # What the first one moved to the trash, and what the second one did.
+        store.admin.collect_garbage(apply=True, grace=NONE, trash_days=0)
+        assert set(found(store, grace=NONE, trash_days=0)) <= {"changes"}
+        assert list((store.path / "trash").iterdir()) == []
+        assert list((store.path / "tmp").iterdir()) == []
+        assert ask(store, Selection(ids=[2])).number == 2
+        assert missing_files(store) == []
+
+
+# -- beside others ----------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_about_to_get_its_row_is_published_again(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the publication of a result and its row, everything without a row is collected."""
+
+    def meanwhile(point: str) -> None:
+        if point == "version:published":
+            time.sleep(0.01)
+            with open_store(filled.path) as other:
+                assert found(other, apply=True, grace=NONE).get("orphan")
+
+    monkeypatch.setattr("bsv_store.datasets.publish.checkpoint", meanwhile)
+    assert ask(filled).mean.max() > 0
+    assert missing_files(filled) == []
+
+
+def test_a_deletion_that_was_killed_is_completed_with_its_record(filled_location: Path) -> None:
+    from tests.datasets.killing import killed
+
+    with open_store(filled_location) as store:
+        version = ask(store)
+    killed(filled_location, "delete:committed", "delete", "test@1")
+    with open_store(filled_location) as store:
+        assert [each.what for each in store.admin.trash()] == ["version/test@1"]
+        assert len(found(store, apply=True, grace=NONE)["orphan"]) == 1
+        (restored,) = store.admin.untrash("test@1")
+        assert restored.what == "version/test@1"
+        assert store.dataset("test@1").content_sha256 == version.content_sha256
+
+
+# -- command line -----------------------------------------------------------------------------------------------------
+
+
+def test_the_command_plans_applies_and_prints(run: Runner, filled: Store) -> None:
+    orphan = put(filled, "datasets/test/0123.4567.nc")
+    plan = run("gc", store=filled.path).succeeded()
+    assert "Plan:" in plan.out
+    assert "bsv-store gc --apply" in plan.err
+    rows = run("gc", "--format", "json", store=filled.path).succeeded().json
+    assert [(row["kind"], row["path"]) for row in rows] == [("orphan", "datasets/test/0123.4567.nc")]
+    assert run("gc", "--grace", "7d", store=filled.path).succeeded().out.startswith("Nothing to collect.")
+    assert run("gc", "--files", store=filled.path).succeeded().out.count("0123.4567.nc") == 1
+    assert "Collected:" in run("gc", "--apply", store=filled.path).succeeded().out
+    assert not orphan.exists()
+    assert run("gc", "--apply", "--format", "csv", store=filled.path).succeeded().rows == []
+
+
+@pytest.mark.parametrize("options", [["--grace", "3"], ["--trash-days", "-1"], ["--trash-days", "x"], ["extra"]])
+def test_the_command_refuses_bad_input(run: Runner, store: Store, options: list[str]) -> None:
+    run("gc", *options, store=store.path).refused(2)
+
+
+def test_times_are_aware_utc(filled: Store) -> None:
+    put(filled, "datasets/test/0123.4567.nc")
+    (each,) = filled.admin.collect_garbage().garbage
+    assert each.modified_at is not None
+    assert abs(each.modified_at - (datetime.now(UTC) - OLD)) < timedelta(hours=1)
