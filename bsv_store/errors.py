@@ -27,6 +27,7 @@
     │   ├── StoreUnreachableError
     │   ├── StoreMismatchError
     │   ├── ReadOnlyStoreError
+    │   ├── BackupError              a backup target or snapshot is not usable
     │   ├── DamagedFileError
     │   └── DamagedCatalogError          rows of the database differ from what was stored
     ├── SchemaError                  4
@@ -44,6 +45,7 @@ The message names the problem and the object; ``hint`` says what to do next.
 Warnings::
 
     BsvStoreWarning
+    ├── FolderWarning                    the folder may be a copy of the one that belongs to the database
     └── LeftOutWarning                   experiments were left out of a result
         ├── MissingUnionizesWarning      their unionize tables are not in the store
         └── UnknownHemisphereWarning     ipsilateral or contralateral; their injected hemisphere is not known
@@ -174,6 +176,10 @@ class ReadOnlyStoreError(StoreError):
     """A write to a store that is open, or accessible, for reading only."""
 
 
+class BackupError(StoreError):
+    """A backup target cannot be used, or a snapshot in it is damaged."""
+
+
 class DamagedFileError(StoreError):
     """A stored file is missing, truncated, or differs from what was published."""
 
@@ -256,6 +262,10 @@ class BsvStoreWarning(UserWarning):
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class FolderWarning(BsvStoreWarning):
+    """The folder of a store may be a copy of the one that belongs to its database."""
 
 
 class LeftOutWarning(BsvStoreWarning):

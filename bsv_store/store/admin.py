@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bsv_store import check
+from bsv_store.progress import NO_PROGRESS, Progress, do_nothing
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
     import pandas as pd
 
     from bsv_store.catalog.database.engine import Database
     from bsv_store.config import StoreConfig
+    from bsv_store.maintenance.backup.snapshot import BackupReport
     from bsv_store.volumes.files import StoreFiles
 
 
@@ -28,6 +33,53 @@ class Admin:
         self._config = config
         self._database = database
         self._files = files
+
+    # -- backup -------------------------------------------------------------------------------------------------------
+
+    def backup(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        progress: Progress = NO_PROGRESS,
+        check_abort: Callable[[], None] = do_nothing,
+    ) -> BackupReport:
+        """Back up the store while it is in use.
+
+        The database is copied in a consistent state, then the files that this state expects. Files that the target has
+        already are not copied again. A killed backup leaves no snapshot; the next one uses what it copied.
+
+        Snapshots are restored by `bsv_store.store.restoring.restore_store`, to either database.
+
+        Parameters
+        ----------
+        target : path or str
+            A new, empty or earlier used folder, or a URL of fsspec such as ``s3://bucket/backups``. Several stores may
+            share a target.
+        progress : Progress
+        check_abort : callable
+            Called regularly; may raise to stop.
+
+        Returns
+        -------
+        BackupReport
+            ``snapshot.problems`` are files that the store should have, but does not have intact.
+
+        Raises
+        ------
+        InputError
+            If the target is not valid, has other files, or is inside the store.
+        BusyError
+            If the target is being pruned.
+        NoSpaceError, BackupError
+            If it cannot be written.
+        StoreError
+            If the catalog cannot be read.
+        """
+        from bsv_store.maintenance.backup.snapshot import create_snapshot
+
+        return create_snapshot(
+            self._config, self._database, self._files, target, progress=progress, check_abort=check_abort
+        )
 
     # -- people and time ----------------------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ from bsv_store.errors import (
     StoreError,
     StoreExistsError,
 )
+from bsv_store.maintenance.folder_link import TOKEN_FILE, link_folder
 from bsv_store.volumes.files import StoreFiles, sync_folder
 
 _INIT_FILE = "init.toml"
@@ -84,6 +85,8 @@ def make_store(path: Path, *, database: str | None = None) -> StoreConfig:
         else:
             with closing(Database(normalized_url(config.database))) as server:
                 _fill_catalog(server, config)
+                with server.writing() as connection:
+                    link_folder(connection, files)
         checkpoint("init:catalog")
         _finish(path)
     except PermissionError as error:
@@ -99,11 +102,11 @@ def _refuse_occupied(path: Path) -> None:
     if (path / CATALOG_FILE).exists() and not (path / _INIT_FILE).exists():
         raise StoreExistsError(
             f"{path} has the catalog of a store, but no {STORE_FILE}",
-            hint=f"Restore {STORE_FILE} from a backup, or use a new folder.",
+            hint=f"Write {STORE_FILE} again: bsv-store store attach {path}; or use a new folder.",
         )
     if path.exists() and not path.is_dir():
         raise StoreExistsError(f"{path} is a file", hint="Use a new or empty folder.")
-    ours = {_INIT_FILE, CATALOG_FILE, *FOLDERS}
+    ours = {_INIT_FILE, CATALOG_FILE, TOKEN_FILE, *FOLDERS}
     foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in ours) if path.is_dir() else []
     if foreign:
         raise StoreExistsError(

@@ -173,12 +173,15 @@ def upgrade_store(path: Path | str | None = None, *, progress: Progress = NO_PRO
     if state.revision is not None and state.revision not in schema.KNOWN_REVISIONS:
         open_store(path).close()
     from bsv_store.catalog.volumes import complete_block_hashes
+    from bsv_store.maintenance.folder_link import link_folder
     from bsv_store.volumes.files import StoreFiles
 
     folder = locate_store(path).path
     config = read_store_config(folder)
     with closing(connect(folder, config, read_only=False)) as database:
         schema.upgrade(database)
+        with database.writing() as connection:
+            link_folder(connection, StoreFiles(folder, config.file_mode, config.directory_mode))
     if not has_checksum(folder):
         files = StoreFiles(folder, config.file_mode, config.directory_mode)
         files.publish(STORE_FILE, config.to_toml().encode())

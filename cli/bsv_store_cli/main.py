@@ -50,7 +50,9 @@ _SECTIONS: dict[str, dict[str, str]] = {
     },
     "Administer": {
         "activity": "Show who changed the store, and when.",
+        "backup": "Back up the store; list, verify, restore and prune backups.",
         "db": "Show or upgrade the database schema; grant read access on Postgres.",
+        "store": "Move the catalog to another database; attach a folder to its database.",
     },
     "Learn": {
         "demo": "Run a complete example on a synthetic atlas.",

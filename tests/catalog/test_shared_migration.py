@@ -14,7 +14,16 @@ from tests.catalog.small_catalog import fill
 NEW = {"named_selection", "exclusion"}
 # What later revisions added or changed; empty here.
 LATER = {
-    *("activity", "annotation", "catalog_change", "seal", "unionize_revision", "unionize_seal", "volume_block_hashes"),
+    *(
+        "activity",
+        "annotation",
+        "catalog_change",
+        "seal",
+        "store_link",
+        "unionize_revision",
+        "unionize_seal",
+        "volume_block_hashes",
+    ),
     *("dataset_answer", "dataset_check", "dataset_group", "dataset_member", "dataset_version"),
 }
 LATER_COLUMNS = {"unionize_coverage": "remark"}

@@ -86,7 +86,15 @@ def test_every_change_is_one_of_state_also_to_transactions_that_began_before(fil
 NO_INPUTS = {
     *("activity", "annotation", "catalog_change", "claim", "experiment_revision", "snapshot_member", "source_snapshot"),
     *("dataset", "dataset_answer", "dataset_check", "dataset_group", "dataset_member", "dataset_tag"),
-    *("dataset_version", "seal", "store_info", "unionize_revision", "unionize_seal", "volume_block_hashes"),
+    *(
+        "dataset_version",
+        "seal",
+        "store_info",
+        "store_link",
+        "unionize_revision",
+        "unionize_seal",
+        "volume_block_hashes",
+    ),
 }
 
 

@@ -11,10 +11,14 @@ from bsv_store.errors import (
     InputError,
     NoSpaceError,
     ReadOnlyStoreError,
+    StoreMismatchError,
     StoreUnreachableError,
 )
 
 BUSY_TIMEOUT_S = 30.0
+
+# What triggers say in a database whose catalog was moved to another one.
+MOVED = "the catalog was moved to another database"
 
 READER_HINT = (
     "Ask the store's maintainer for permission to write to its folder and database. Reading works without it. To add "
@@ -26,6 +30,11 @@ def translated(error: Exception, where: str) -> BsvStoreError:
     """The error of bsv-store for an error of the database driver."""
     original = error.orig if isinstance(error, DBAPIError) else error
     text = str(original).lower()
+    if MOVED in text:
+        return StoreMismatchError(
+            f"the catalog in the database {where} was moved to another one while this process had it open",
+            hint="Open the store again. Nothing was stored in the old database.",
+        )
     if "deadlock" in text:
         return BusyError(f"deadlock with another job in the database {where}", hint="Run the command again.")
     if "locked" in text or "lock timeout" in text:

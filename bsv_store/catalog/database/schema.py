@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 # The newest revision; a test compares it with the migrations.
-HEAD = "0013"
+HEAD = "0018"
 # Revisions of earlier releases. A store at one of them can be upgraded.
-KNOWN_REVISIONS: tuple[str, ...] = (*(f"{number:04}" for number in range(1, 13)), HEAD)
+KNOWN_REVISIONS: tuple[str, ...] = (*(f"{number:04}" for number in range(1, 14)), HEAD)
 VERSION_TABLE = "bsv_store_version"
 
 _PACKAGE = Path(__file__).resolve().parents[2]

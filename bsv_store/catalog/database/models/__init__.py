@@ -31,6 +31,7 @@ from bsv_store.catalog.database.models.store import (
     SnapshotMember,
     SourceSnapshot,
     StoreInfo,
+    StoreLink,
 )
 from bsv_store.catalog.database.models.volume import StoredVolume, VolumeBlockHashes
 
@@ -56,6 +57,7 @@ __all__ = [
     "SnapshotMember",
     "SourceSnapshot",
     "StoreInfo",
+    "StoreLink",
     "StoredAnnotation",
     "StoredVolume",
     "Structure",
