@@ -28,6 +28,7 @@
     │   ├── StoreMismatchError
     │   ├── ReadOnlyStoreError
     │   ├── AccessDeniedError            the database account may not read the catalog or change its schema
+    │   ├── BackupError              a backup target or snapshot is not usable
     │   ├── DamagedFileError
     │   └── DamagedCatalogError          rows of the database differ from what was stored
     ├── SchemaError                  4
@@ -45,6 +46,7 @@ The message names the problem and the object; ``hint`` says what to do next.
 Warnings::
 
     BsvStoreWarning
+    ├── FolderWarning                    the folder may be a copy of the one that belongs to the database
     ├── LeftOutWarning                   experiments were left out of a result
     │   ├── MissingUnionizesWarning      their unionize tables are not in the store
     │   └── UnknownHemisphereWarning     ipsilateral or contralateral; their injected hemisphere is not known
@@ -181,6 +183,10 @@ class AccessDeniedError(StoreError):
     """The database account has no right to read the catalog, or to create or change its tables."""
 
 
+class BackupError(StoreError):
+    """A backup target cannot be used, or a snapshot in it is damaged."""
+
+
 class DamagedFileError(StoreError):
     """A stored file is missing, truncated, or differs from what was published."""
 
@@ -263,6 +269,10 @@ class BsvStoreWarning(UserWarning):
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class FolderWarning(BsvStoreWarning):
+    """The folder of a store may be a copy of the one that belongs to its database."""
 
 
 class LeftOutWarning(BsvStoreWarning):

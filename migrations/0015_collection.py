@@ -62,7 +62,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     # The earlier schema counts rows only: an answer recorded before rows were removed could become current again.
-    op.execute("DELETE FROM dataset_answer")
+    op.execute("DELETE FROM dataset_answer WHERE (SELECT changes FROM catalog_change_base) > 0")
     if op.get_bind().dialect.name == "sqlite":
         op.execute("DROP TRIGGER catalog_change_delete_is_counted")
     else:

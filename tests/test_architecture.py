@@ -36,7 +36,7 @@ LEVELS: tuple[frozenset[str], ...] = (
 PUBLIC_NAMES = "bsv_store"
 
 # Extras for users; the others are for those who work on the package.
-USER_EXTRAS = ("postgres", "plot", "xarray", "dask", "matlab", "zarr")
+USER_EXTRAS = ("postgres", "plot", "xarray", "dask", "matlab", "remote", "zarr")
 
 MAX_LINES = 500
 # Modules that may be longer, with the reason.

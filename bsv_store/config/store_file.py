@@ -113,9 +113,12 @@ def read_store_config(path: Path, name: str = STORE_FILE) -> StoreConfig:
         text = file.read_text(encoding="utf-8")
         values = tomllib.loads(text)
     except (FileNotFoundError, NotADirectoryError) as error:
+        was_store = name == STORE_FILE and all((path / each).is_dir() for each in FOLDERS)
         raise NotAStoreError(
             f"{path} is not a bsv-store: {name} is missing",
-            hint=f"Create one: bsv-store init {path}; or name another with --store or BSV_STORE.",
+            hint=f"Write it again: bsv-store store attach {path}"
+            if was_store
+            else f"Create one: bsv-store init {path}; or name another with --store or BSV_STORE.",
         ) from error
     except OSError as error:
         raise StoreUnreachableError(f"the store {path} cannot be read: {error}") from error

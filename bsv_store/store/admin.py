@@ -7,24 +7,26 @@ from typing import TYPE_CHECKING
 
 from bsv_store import check
 from bsv_store.errors import InputError
+from bsv_store.progress import NO_PROGRESS, Progress, do_nothing
 from bsv_store.text import shown
 from bsv_store.vocabulary import ACTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    import os
+    from collections.abc import Callable, Collection, Sequence
     from datetime import timedelta
 
     import pandas as pd
 
     from bsv_store.catalog.database.engine import Database
     from bsv_store.config import Setting, StoreConfig
+    from bsv_store.maintenance.backup.snapshot import BackupReport
     from bsv_store.maintenance.gc import GarbageReport
     from bsv_store.maintenance.permissions import PermissionReport
     from bsv_store.maintenance.quota import QuotaReport
     from bsv_store.maintenance.repair_plan import RepairReport
     from bsv_store.maintenance.trash import TrashItem, Untrashed
     from bsv_store.maintenance.verify_report import VerifyReport
-    from bsv_store.progress import Progress
     from bsv_store.store.doctor import Diagnosis
     from bsv_store.vocabulary import Action
     from bsv_store.volumes.files import StoreFiles
@@ -44,6 +46,53 @@ class Admin:
         self._config = config
         self._database = database
         self._files = files
+
+    # -- backup -------------------------------------------------------------------------------------------------------
+
+    def backup(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        progress: Progress = NO_PROGRESS,
+        check_abort: Callable[[], None] = do_nothing,
+    ) -> BackupReport:
+        """Back up the store while it is in use.
+
+        The database is copied in a consistent state, then the files that this state expects. Files that the target has
+        already are not copied again. A killed backup leaves no snapshot; the next one uses what it copied.
+
+        Snapshots are restored by `bsv_store.store.restoring.restore_store`, to either database.
+
+        Parameters
+        ----------
+        target : path or str
+            A new, empty or earlier used folder, or a URL of fsspec such as ``s3://bucket/backups``. Several stores may
+            share a target.
+        progress : Progress
+        check_abort : callable
+            Called regularly; may raise to stop.
+
+        Returns
+        -------
+        BackupReport
+            ``snapshot.problems`` are files that the store should have, but does not have intact.
+
+        Raises
+        ------
+        InputError
+            If the target is not valid, has other files, or is inside the store.
+        BusyError
+            If the target is being pruned, or files are purged faster than they are backed up.
+        NoSpaceError, BackupError
+            If it cannot be written.
+        StoreError
+            If the catalog cannot be read.
+        """
+        from bsv_store.maintenance.backup.snapshot import create_snapshot
+
+        return create_snapshot(
+            self._config, self._database, self._files, target, progress=progress, check_abort=check_abort
+        )
 
     # -- disk space ---------------------------------------------------------------------------------------------------
 

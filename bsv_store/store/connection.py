@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from sqlalchemy import select
 
 from bsv_store.catalog.database import schema
 from bsv_store.catalog.database.engine import Database
-from bsv_store.catalog.database.models import StoreInfo
+from bsv_store.catalog.database.models import StoreInfo, StoreLink
 from bsv_store.catalog.database.postgres import normalized_url
 from bsv_store.config import CATALOG_FILE, SQLITE, STORE_FILE, StoreConfig
 from bsv_store.errors import InputError, NotAStoreError, StoreMismatchError, StoreUnreachableError
+from bsv_store.maintenance.folder_link import check_folder
 from bsv_store.store.known_servers import warn_of_new_server
 
 
@@ -44,7 +46,7 @@ def check_store(path: Path, config: StoreConfig, database: Database) -> None:
     Raises
     ------
     StoreMismatchError
-        If the database belongs to another store.
+        If the database belongs to another store or another folder, or its catalog was moved to another database.
     NotAStoreError
         If the database has no catalog.
     SchemaTooOldError, SchemaTooNewError
@@ -52,9 +54,18 @@ def check_store(path: Path, config: StoreConfig, database: Database) -> None:
     """
     with database.reading() as connection:
         schema.check_schema(connection, f"bsv-store --store {path} db upgrade")
-        store_id = connection.execute(select(StoreInfo.store_id)).scalar()
+        query = select(StoreInfo.store_id, StoreLink.folder, StoreLink.moved_to).outerjoin(
+            StoreLink.__table__, StoreLink.id == StoreInfo.id
+        )
+        store_id, folder, moved_to = connection.execute(query).first() or (None, None, None)
     if store_id != config.store_id:
         raise StoreMismatchError(
             f"the folder {path} is store {config.store_id}, but its database belongs to store {store_id}",
             hint="One of the two was restored or moved without the other.",
         )
+    if moved_to is not None:
+        raise StoreMismatchError(
+            f"the catalog of the store {path} was moved to {moved_to}, but {STORE_FILE} names {config.database}",
+            hint=f"Use the moved catalog: bsv-store --store {path} store move --database {shlex.quote(moved_to)}",
+        )
+    check_folder(path, folder)

@@ -51,6 +51,7 @@ from bsv_store.errors import (
     StoreExistsError,
 )
 from bsv_store.maintenance.doctor.file_systems import file_system_of
+from bsv_store.maintenance.folder_link import TOKEN_FILE, link_folder
 from bsv_store.store.known_servers import remember_server
 from bsv_store.text import listed, masked, shown
 from bsv_store.vocabulary import SETTINGS
@@ -123,6 +124,8 @@ def make_store(
         else:
             with closing(Database(normalized_url(config.database))) as server:
                 _fill_catalog(server, path, config)
+                with server.writing() as connection:
+                    link_folder(connection, files)
         checkpoint("init:catalog")
         _finish(path)
         _warn_of_group(path)
@@ -187,11 +190,11 @@ def _refuse_occupied(path: Path) -> None:
     if (path / CATALOG_FILE).exists() and not (path / _INIT_FILE).exists():
         raise StoreExistsError(
             f"{path} has the catalog of a store, but no {STORE_FILE}",
-            hint=f"Restore {STORE_FILE} from a backup, or use a new folder.",
+            hint=f"Write {STORE_FILE} again: bsv-store store attach {path}; or use a new folder.",
         )
     if path.exists() and not path.is_dir():
         raise StoreExistsError(f"{path} is a file", hint="Use a new or empty folder.")
-    ours = {_INIT_FILE, CATALOG_FILE, *FOLDERS}
+    ours = {_INIT_FILE, CATALOG_FILE, TOKEN_FILE, *FOLDERS}
     foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in ours) if path.is_dir() else []
     if foreign:
         raise StoreExistsError(

@@ -176,6 +176,7 @@ def upgrade_store(
         If the database stays locked.
     """
     from bsv_store.catalog.volumes import complete_block_hashes
+    from bsv_store.maintenance.folder_link import link_folder
     from bsv_store.volumes.files import StoreFiles
 
     state = schema_state(path)
@@ -195,6 +196,8 @@ def upgrade_store(
         # Accounts that may not change the schema can compute missing hashes.
         if state.revision != schema.HEAD:
             schema.upgrade(database, force=force)
+            with database.writing() as connection:
+                link_folder(connection, files)
     if not has_checksum(folder):
         files.publish(STORE_FILE, config.to_toml().encode())
     with closing(open_store(folder)) as store:

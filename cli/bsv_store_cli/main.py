@@ -57,6 +57,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
     },
     "Administer": {
         "activity": "Show who changed the store, and when.",
+        "backup": "Back up the store; list, verify, restore and prune backups.",
         "claims": "List the downloads that runs have claimed; break claims.",
         "completion": "Complete commands and names in bash, zsh or fish.",
         "config": "Show settings and their origin; change those of the store.",
@@ -65,7 +66,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "gc": "Collect what the store does not need.",
         "quota": "Delete volumes that can be downloaded again.",
         "repair": "Repair what verify finds: download, rebuild or record it again.",
-        "store": "Correct the permissions of the store's folder.",
+        "store": "Move the catalog, attach a folder, correct permissions.",
         "trash": "List the trash.",
         "untrash": "Restore items from the trash.",
         "verify": "Verify files and catalog; report damage with its remedy.",

@@ -20,6 +20,7 @@ LATER = {
         "catalog_change",
         "schema_history",
         "seal",
+        "store_link",
         "unionize_revision",
         "unionize_seal",
         "volume_block_hashes",

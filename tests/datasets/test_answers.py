@@ -91,6 +91,7 @@ NO_INPUTS = {
         "schema_history",
         "seal",
         "store_info",
+        "store_link",
         "unionize_revision",
         "unionize_seal",
         "volume_block_hashes",

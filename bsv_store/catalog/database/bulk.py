@@ -7,7 +7,7 @@ by primary key, because tables without row ids are clustered by it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -23,6 +23,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     quoted_name,
+    select,
 )
 
 from bsv_store.catalog.database.engine import Database
@@ -92,6 +93,61 @@ def insert_arrays(connection: Connection, table: Table, columns: Mapping[str, ND
         for start in range(0, count, _BATCH):
             copy.write(_packed({name: array[start : start + _BATCH] for name, array in columns.items()}, packed_type))
         copy.write(_COPY_TRAILER)
+
+
+def has_arrays(table: Table) -> bool:
+    """Whether all columns of a table are numbers or booleans without nulls, as `read_arrays` needs."""
+    return all(not column.nullable and _copy_type(table, column.name) in _BINARY_TYPES for column in table.columns)
+
+
+def read_arrays(connection: Connection, table: Table) -> Generator[dict[str, NDArray[Any]]]:
+    """All rows of a table, sorted by primary key, column by column in blocks of rows.
+
+    Memory: one block. See `has_arrays`.
+    """
+    query = select(table).order_by(*table.primary_key.columns)
+    statement = str(query.compile(dialect=connection.dialect))
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    names = table.columns.keys()
+    row_type = _row_type(table, names)
+    types = {name: row_type[name].newbyteorder("=") for name in names}
+    if connection.dialect.name == "sqlite":
+        yield from _fetched_blocks(driver, statement, types)
+        return
+    with driver.cursor() as cursor, cursor.copy(f"COPY ({statement}) TO STDOUT (FORMAT BINARY)") as copy:
+        for block in _whole_rows(copy, row_type.itemsize):
+            rows = block.view(row_type)
+            yield {name: rows[name].astype(kind) for name, kind in types.items()}
+
+
+def _fetched_blocks(driver: Any, statement: str, types: Mapping[str, np.dtype[Any]]) -> Iterator[dict[str, Any]]:
+    import numpy as np
+
+    with contextlib.closing(driver.cursor()) as cursor:
+        cursor.execute(statement)
+        while rows := cursor.fetchmany(_BATCH):
+            columns = zip(types.items(), zip(*rows, strict=True), strict=True)
+            yield {name: np.fromiter(values, kind, len(rows)) for (name, kind), values in columns}
+
+
+def _whole_rows(messages: Iterable[Any], row_bytes: int) -> Iterator[NDArray[Any]]:
+    """Blocks of whole rows of a binary COPY, without its header and trailer."""
+    import numpy as np
+
+    pending = bytearray()
+    to_skip = len(_COPY_HEADER)
+    for message in messages:
+        pending += message
+        if to_skip and len(pending) >= to_skip:
+            del pending[:to_skip]
+            to_skip = 0
+        # The trailer is shorter than a row.
+        if not to_skip and len(pending) >= _BATCH * row_bytes:
+            yield np.frombuffer(bytes(pending[: _BATCH * row_bytes]), np.uint8)
+            del pending[: _BATCH * row_bytes]
+    if rest := len(pending) // row_bytes * row_bytes:
+        yield np.frombuffer(bytes(pending[:rest]), np.uint8)
 
 
 def upsert_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -21,11 +21,15 @@ from bsv_store.errors import (
     InputError,
     NoSpaceError,
     ReadOnlyStoreError,
+    StoreMismatchError,
     StoreUnreachableError,
 )
 from bsv_store.text import masked
 
 BUSY_TIMEOUT_S = 30.0
+
+# What triggers say in a database whose catalog was moved to another one.
+MOVED = "the catalog was moved to another database"
 
 READER_HINT = (
     "Ask the store's maintainer for permission to write to its folder and database. Reading works without it. To add "
@@ -79,6 +83,11 @@ _LOCKS = re.compile(r"\bFOR\s+(NO\s+KEY\s+UPDATE|UPDATE|KEY\s+SHARE|SHARE)\b", r
 def translated(error: Exception, where: str) -> BsvStoreError:
     """The error of bsv-store for an error of the database driver."""
     original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    if MOVED in str(original):
+        return StoreMismatchError(
+            f"the catalog in the database {where} was moved to another one while this process had it open",
+            hint="Open the store again. Nothing was stored in the old database.",
+        )
     if isinstance(original, sqlite3.Error) and (known := sqlite_error(original, where)) is not None:
         return known
     statement = error.statement or "" if isinstance(error, DBAPIError) else ""

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from bsv_store.vocabulary import SchemaAction
 
 # The newest revision; a test compares it with the migrations.
-HEAD = "0016"
+HEAD = "0017"
 # Revisions of earlier releases. A store at one of them can be upgraded.
-KNOWN_REVISIONS: tuple[str, ...] = (*(f"{number:04}" for number in range(1, 14)), HEAD)
+KNOWN_REVISIONS: tuple[str, ...] = (*(f"{number:04}" for number in range(1, 17)), HEAD)
 VERSION_TABLE = "bsv_store_version"
 
 _PACKAGE = Path(__file__).resolve().parents[2]

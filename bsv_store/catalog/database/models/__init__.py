@@ -33,6 +33,7 @@ from bsv_store.catalog.database.models.store import (
     SnapshotMember,
     SourceSnapshot,
     StoreInfo,
+    StoreLink,
 )
 from bsv_store.catalog.database.models.verification import Verification
 from bsv_store.catalog.database.models.volume import StoredVolume, VolumeBlockHashes, VolumeUse
@@ -61,6 +62,7 @@ __all__ = [
     "SnapshotMember",
     "SourceSnapshot",
     "StoreInfo",
+    "StoreLink",
     "StoredAnnotation",
     "StoredVolume",
     "Structure",

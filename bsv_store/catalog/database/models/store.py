@@ -22,6 +22,21 @@ class StoreInfo(Base):
     created_with: ColumnElement[str] = Column(comment="Version of bsv-store that created the store")
 
 
+class StoreLink(Base):
+    """The single row that says where the store's folder is, and whether the catalog was moved to another database."""
+
+    __tablename__ = "store_link"
+    __table_args__ = (CheckConstraint("id = 1", name="single_row"),)
+
+    id: ColumnElement[int] = Column(primary_key=True, autoincrement=False, default=1)
+    folder: ColumnElement[str | None] = Column(
+        comment="Identity of the store's folder, as JSON; null = not known, or SQLite, which lies in the folder"
+    )
+    moved_to: ColumnElement[str | None] = Column(
+        comment="The database that has the catalog instead: a URL, or sqlite; null = this one has it"
+    )
+
+
 class SourceSnapshot(Base):
     """An ingested list, ontology or set of tables: its source, date and size."""
 

@@ -9,4 +9,4 @@ from bsv_store_cli.help import Group
 
 @click.group(cls=Group)
 def store() -> None:
-    """Correct the permissions of the store's folder."""
+    """Move the catalog to another database, attach a folder, correct permissions."""

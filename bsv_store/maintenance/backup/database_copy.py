@@ -1,0 +1,164 @@
+"""A copy of the catalog as a SQLite file, consistent while others write.
+
+The catalog of a store on Postgres is copied to SQLite too, in one transaction that sees a single state. Every snapshot
+can therefore be verified without a server, and restored to either database. Copies of large catalogs by ``pg_dump`` are
+neither: they need a server of the same or a later version.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event, func, select
+
+from bsv_store.catalog import seals
+from bsv_store.catalog.database import schema
+from bsv_store.catalog.database.bulk import table_of
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.database.models import Unionize
+from bsv_store.catalog.database.sqlite import connect_sqlite
+from bsv_store.errors import DamagedCatalogError, NoSpaceError, StoreUnreachableError
+from bsv_store.maintenance.logical_copy import copied_tables, copy_rows
+from bsv_store.progress import do_nothing
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+# Pages copied while the catalog is locked for writers; writers can commit in between, which starts the copy again.
+_PAGES = 8_192
+_RESTARTS = 3
+
+
+class _RestartedError(Exception):
+    """Other processes wrote while the copy was made."""
+
+
+def copy_catalog(
+    database: Database,
+    path: Path,
+    *,
+    on_snapshot: Callable[[Connection], None],
+    check_abort: Callable[[], None] = do_nothing,
+) -> tuple[str, ...]:
+    """Copy the catalog to a new SQLite file; returns the statements for the indexes that the copy does not have.
+
+    Parameters
+    ----------
+    database : Database
+    path : pathlib.Path
+    on_snapshot : callable
+        Called with a connection that sees the state to be copied, before the rows are copied, which takes much longer
+        on Postgres than on SQLite. Not called on SQLite.
+    check_abort : callable
+        Called regularly; may raise to stop.
+
+    Raises
+    ------
+    NoSpaceError, StoreUnreachableError, DamagedCatalogError
+        If the catalog cannot be copied.
+    """
+    if isinstance(database.target, Path):
+        _copy_sqlite(database.target, path, read_only=database.read_only, check_abort=check_abort)
+        return ()
+    return _copy_postgres(database, path, on_snapshot, check_abort)
+
+
+def _copy_sqlite(source: Path, path: Path, *, read_only: bool, check_abort: Callable[[], None]) -> None:
+    try:
+        with closing(connect_sqlite(source, read_only)) as original, closing(sqlite3.connect(path)) as copy:
+            copy.execute("PRAGMA synchronous = OFF")
+            try:
+                _copy_pages(original, copy, check_abort, max_restarts=_RESTARTS)
+            except _RestartedError:
+                # Others write all the time: they have to wait until the copy is complete.
+                original.execute("BEGIN")
+                original.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                _copy_pages(original, copy, check_abort, max_restarts=None)
+                original.execute("COMMIT")
+    except sqlite3.Error as error:
+        text = str(error)
+        if "full" in text:
+            raise NoSpaceError(f"no disk space left for a copy of the catalog {source}") from error
+        if "malformed" in text or "not a database" in text:
+            raise DamagedCatalogError(
+                f"the catalog {source} is damaged: {error}", hint="Restore it: bsv-store backup restore"
+            ) from error
+        raise StoreUnreachableError(f"the catalog {source} cannot be copied: {error}") from error
+
+
+def _copy_pages(
+    original: sqlite3.Connection,
+    copy: sqlite3.Connection,
+    check_abort: Callable[[], None],
+    *,
+    max_restarts: int | None,
+) -> None:
+    before, restarts = -1, 0
+
+    def step(_status: int, remaining: int, _total: int) -> None:
+        nonlocal before, restarts
+        check_abort()
+        if before >= 0 and remaining > before:
+            restarts += 1
+            if max_restarts is not None and restarts > max_restarts:
+                raise _RestartedError
+        before = remaining
+
+    original.backup(copy, pages=_PAGES, progress=step)
+
+
+def _copy_postgres(
+    database: Database, path: Path, on_snapshot: Callable[[Connection], None], check_abort: Callable[[], None]
+) -> tuple[str, ...]:
+    path.touch()
+    with new_sqlite_catalog(path) as copy:
+        large = table_of(Unionize).name
+        query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL"
+        indexes = [(str(name), str(sql)) for name, sql in copy.exec_driver_sql(query, (large,))]
+        for name, _ in indexes:
+            copy.exec_driver_sql(f'DROP INDEX "{name}"')
+        with database.reading() as connection:
+            on_snapshot(connection)
+            copy_rows(connection, copy, check_abort=check_abort)
+    return tuple(sql for _, sql in indexes)
+
+
+@contextmanager
+def new_sqlite_catalog(path: Path) -> Iterator[Connection]:
+    """A transaction in a new SQLite catalog with the newest schema, fast and without foreign keys.
+
+    ``path`` must exist and be empty. After a crash the file is not usable.
+    """
+    schema.upgrade(Database(path))
+    with closing(Database(path, pooled=False)) as database:
+        event.listen(database.engine, "connect", _fast)
+        with database.writing() as connection:
+            yield connection
+
+
+def _fast(connection: Any, _record: object) -> None:
+    for pragma in ("foreign_keys = OFF", "synchronous = OFF", "journal_mode = MEMORY", "locking_mode = EXCLUSIVE"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def create_indexes(path: Path, statements: Sequence[str]) -> None:
+    """Create the indexes that a copy was made without."""
+    if not statements:
+        return
+    with closing(Database(path, pooled=False)) as database:
+        event.listen(database.engine, "connect", _fast)
+        with database.writing() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+            seals.seal_schema(connection)
+
+
+def row_counts(connection: Connection) -> dict[str, int]:
+    """The number of rows of each table that copies have."""
+    return {
+        table.name: int(connection.scalar(select(func.count()).select_from(table)) or 0) for table in copied_tables()
+    }

@@ -1,0 +1,101 @@
+"""Locks of a backup target: any number of backups and restores may run, but a prune only alone.
+
+A lock is a file that its process rewrites every minute. It is ignored if its process is known to have ended, or if it
+was not rewritten for half an hour. Locks prevent that a prune removes objects which a running backup relies on; a
+backup also checks at its end that all of its objects exist.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from bsv_store.errors import BusyError
+from bsv_store.maintenance.backup.target import Target
+from bsv_store.owner import current_user, has_ended, process_owner
+
+LOCKS = "locks"
+_REFRESH_S = 60.0
+_STALE = timedelta(minutes=30)
+
+Purpose = Literal["backup", "restore", "verify", "prune"]
+
+
+@dataclass(slots=True)
+class Lock:
+    """A lock of this process."""
+
+    target: Target
+    name: str
+    purpose: Purpose
+    started_at: datetime
+    _written: float = field(default=0.0)
+
+    def refresh(self) -> None:
+        """Rewrite the lock if a minute has passed. Called during long operations."""
+        if self._written and time.monotonic() - self._written < _REFRESH_S:
+            return
+        values = {
+            "owner": process_owner(),
+            "host": socket.gethostname(),
+            "user": current_user(),
+            "purpose": self.purpose,
+            "started_at": self.started_at.isoformat(),
+            "refreshed_at": datetime.now(UTC).isoformat(),
+        }
+        self.target.write(self.name, [json.dumps(values).encode()])
+        self._written = time.monotonic()
+
+
+@contextmanager
+def locked(target: Target, purpose: Purpose) -> Iterator[Lock]:
+    """Hold a lock for the duration of the block.
+
+    Raises
+    ------
+    BusyError
+        If another process prunes the target, or this one is to prune it while others use it.
+    """
+    lock = Lock(target, f"{LOCKS}/{secrets.token_hex(12)}.json", purpose, datetime.now(UTC))
+    # First write, then look: of two processes, at least one sees the other.
+    lock.refresh()
+    try:
+        _refuse_conflicts(lock)
+        yield lock
+    finally:
+        target.remove(lock.name)
+
+
+def _refuse_conflicts(lock: Lock) -> None:
+    for name in sorted(lock.target.sizes(LOCKS)):
+        if name == lock.name or not name.endswith(".json"):
+            continue
+        try:
+            other = json.loads(lock.target.read(name))
+        except FileNotFoundError:
+            # Its process has just ended.
+            continue
+        if _is_stale(other):
+            with contextlib.suppress(FileNotFoundError):
+                lock.target.remove(name)
+        elif "prune" in (lock.purpose, other["purpose"]):
+            raise BusyError(
+                f"a {other['purpose']} by {other['user']} on {other['host']}, started at {other['started_at'][:19]}Z, "
+                f"uses the backup target {lock.target}",
+                hint="Try again when it has finished. If its host is lost, its lock expires 30 minutes after its last "
+                f"sign of life ({other['refreshed_at'][:19]}Z).",
+            )
+
+
+def _is_stale(values: dict[str, Any]) -> bool:
+    if has_ended(values["owner"]):
+        return True
+    return datetime.now(UTC) - datetime.fromisoformat(values["refreshed_at"]) > _STALE

@@ -1,0 +1,385 @@
+"""Restore a snapshot into a new folder, and into either database.
+
+Every byte is checked against its hash. ``store.toml`` is written last, so a restore that was killed is not a store;
+running it again continues. Until then, ``restore.json`` says what is being restored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, insert, inspect, select, update
+
+from bsv_store.catalog.activity import record_activity
+from bsv_store.catalog.database import schema
+from bsv_store.catalog.database.bulk import refresh_statistics_after
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.database.models import Claim, Dataset, StoreInfo
+from bsv_store.catalog.database.postgres import normalized_url
+from bsv_store.checkpoints import checkpoint
+from bsv_store.config import CATALOG_FILE, FOLDERS, FORMAT_VERSION, SQLITE, STORE_FILE, StoreConfig
+from bsv_store.errors import BackupError, NoSpaceError, SchemaTooNewError, StoreExistsError
+from bsv_store.maintenance.backup.database_copy import create_indexes
+from bsv_store.maintenance.backup.lock import Lock, locked
+from bsv_store.maintenance.backup.manifest import BackedUpFile, Snapshot
+from bsv_store.maintenance.backup.repository import Repository, open_repository
+from bsv_store.maintenance.folder_link import (
+    read_identity,
+    record_identity,
+    recorded_identity,
+    set_link,
+    write_token,
+)
+from bsv_store.maintenance.inventory import expected_objects
+from bsv_store.maintenance.logical_copy import compare_rows, copy_rows
+from bsv_store.owner import current_user
+from bsv_store.progress import NO_PROGRESS, Progress, do_nothing
+from bsv_store.text import size_text
+from bsv_store.volumes.files import StoreFiles, hashes_of, store_errors
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+MARKER = "restore.json"
+_NEW_FOLDER = "Restore into a new or empty folder."
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReport:
+    """Result of a restore.
+
+    Attributes
+    ----------
+    snapshot : Snapshot
+    path : pathlib.Path
+        Folder of the restored store.
+    database : str
+        ``sqlite`` or the URL of the Postgres database.
+    files : int
+        Number of restored files.
+    size_bytes : int
+        Size of files and database.
+    compared_rows : int or None
+        Number of rows of the Postgres database that were compared with the snapshot. None on SQLite, whose file has
+        the stored bytes, or if an earlier run compared them.
+    raised_numbers : dict of str to int
+        Highest version numbers by dataset, where a later snapshot of the store had a higher one than this snapshot.
+        These numbers are not assigned again.
+    upgraded_from : str or None
+        Schema revision of the snapshot, if it was upgraded.
+    """
+
+    snapshot: Snapshot
+    path: Path
+    database: str
+    files: int
+    size_bytes: int
+    compared_rows: int | None
+    raised_numbers: dict[str, int]
+    upgraded_from: str | None
+
+
+@dataclass(slots=True)
+class _Run:
+    """A restore that is in progress."""
+
+    repository: Repository
+    snapshot: Snapshot
+    files: StoreFiles
+    config: StoreConfig
+    lock: Lock
+    progress: Progress
+    check_abort: Callable[[], None]
+
+    def alive(self) -> None:
+        """Called between blocks: stop if the user interrupted, and refresh the lock."""
+        self.check_abort()
+        self.lock.refresh()
+
+
+def restore_snapshot(
+    target: str | os.PathLike[str],
+    folder: Path,
+    *,
+    snapshot: str | None = None,
+    database: str | None = None,
+    progress: Progress = NO_PROGRESS,
+    check_abort: Callable[[], None] = do_nothing,
+) -> RestoreReport:
+    """See `bsv_store.store.restoring.restore_store`."""
+    repository = open_repository(target)
+    found = repository.snapshot(snapshot)
+    _check_supported(found)
+    url = SQLITE if database is None else normalized_url(database).render_as_string()
+    config = StoreConfig(found.store_id, found.format_version, url, found.file_mode, found.directory_mode)
+    _refuse_occupied(folder, found, config)
+    files = StoreFiles(folder, config.file_mode, config.directory_mode)
+    with locked(repository.target, "restore") as lock:
+        run = _Run(repository, found, files, config, lock, progress, check_abort)
+        if url != SQLITE:
+            # Before anything is written.
+            with closing(Database(normalized_url(url))) as server:
+                _refuse_occupied_database(server, folder)
+        _require_space(folder, found)
+        with store_errors(folder):
+            for name in ("", *FOLDERS):
+                files.make_folder(folder / name)
+        files.publish(MARKER, _marker(found, config))
+        later = _later_snapshots(repository, found)
+        beside = _beside(found, later)
+        _restore_files(run, [*found.files, *beside])
+        checkpoint("restore:files")
+        numbers = {
+            name: number
+            for each in later
+            for name, number in each.last_numbers.items()
+            if number > found.last_numbers.get(name, 0)
+        }
+        compared = _restore_database(run, numbers)
+        checkpoint("restore:database")
+        files.publish(STORE_FILE, config.to_toml().encode())
+        checkpoint("restore:finished")
+        (folder / MARKER).unlink(missing_ok=True)
+    return RestoreReport(
+        found,
+        folder,
+        url,
+        len(found.files) + len(beside),
+        found.size_bytes,
+        compared,
+        numbers,
+        None if found.revision == schema.HEAD else found.revision,
+    )
+
+
+# -- before anything is written ---------------------------------------------------------------------------------------
+
+
+def _check_supported(snapshot: Snapshot) -> None:
+    if snapshot.revision not in schema.KNOWN_REVISIONS or snapshot.format_version > FORMAT_VERSION:
+        raise SchemaTooNewError(
+            f"snapshot {snapshot.short_id} was made by bsv-store {snapshot.release} and has the schema revision "
+            f"{snapshot.revision}, which this version does not know",
+            hint="Upgrade the package: pip install --upgrade bsv-store",
+        )
+
+
+def _marker(snapshot: Snapshot, config: StoreConfig) -> bytes:
+    return json.dumps({"snapshot": snapshot.id, "database": config.database}).encode()
+
+
+def _refuse_occupied(folder: Path, snapshot: Snapshot, config: StoreConfig) -> None:
+    marker = folder / MARKER
+    if marker.exists():
+        if marker.read_bytes() != _marker(snapshot, config):
+            raise StoreExistsError(
+                f"{folder} has an incomplete restore of another snapshot, or into another database",
+                hint=f"Finish that one with its options, or use a new folder. It is described in {marker}.",
+            )
+        return
+    if (folder / STORE_FILE).exists():
+        raise StoreExistsError(f"{folder} is a bsv-store, which a restore never changes", hint=_NEW_FOLDER)
+    if folder.exists() and not folder.is_dir():
+        raise StoreExistsError(f"{folder} is a file", hint=_NEW_FOLDER)
+    if folder.is_dir() and (found := sorted(each.name for each in folder.iterdir())):
+        raise StoreExistsError(f"{folder} is not empty: it contains {', '.join(found[:3])}", hint=_NEW_FOLDER)
+
+
+def _refuse_occupied_database(database: Database, folder: Path) -> bool:
+    """Whether an earlier run has restored the database. Raises an error if it has the catalog of a store."""
+    with database.reading() as connection:
+        revision = schema.current_revision(connection)
+        if revision is None:
+            if inspect(connection).get_table_names():
+                raise StoreExistsError(
+                    f"the database {database} is not empty", hint="Use a new database; createdb creates one."
+                )
+            return False
+        owner = connection.execute(select(StoreInfo.store_id)).scalar()
+        if owner is None:
+            return False
+        ours, theirs = read_identity(folder), recorded_identity(connection) if revision == schema.HEAD else None
+    if ours is None or theirs is None or ours.token != theirs.token:
+        raise StoreExistsError(
+            f"the database {database} already has the catalog of store {owner}",
+            hint="Restore into a new database; createdb creates one.",
+        )
+    return True
+
+
+def _require_space(folder: Path, snapshot: Snapshot) -> None:
+    existing = next(each for each in (folder, *folder.parents) if each.exists())
+    done = sum(path.stat().st_size for each in snapshot.files if (path := folder / each.path).is_file())
+    needed, free = snapshot.size_bytes - done, shutil.disk_usage(existing).free
+    if needed > free:
+        raise NoSpaceError(
+            f"the store needs {size_text(needed)}, and {existing} has {size_text(free)} left",
+            hint="Free some space, or restore to another disk.",
+        )
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+def _later_snapshots(repository: Repository, snapshot: Snapshot) -> list[Snapshot]:
+    """Later snapshots of the same store, oldest first."""
+    found, _ = repository.snapshots()
+    return [each for each in found if each.store_id == snapshot.store_id and each.created_at > snapshot.created_at]
+
+
+def _beside(snapshot: Snapshot, later: list[Snapshot]) -> list[BackedUpFile]:
+    """The files beside the datasets of the latest snapshot, which know all assigned numbers; else of this one."""
+    found = {each.path: each for each in snapshot.beside}
+    if later:
+        found |= {each.path: each for each in later[-1].beside if each.path.startswith("datasets/")}
+    return list(found.values())
+
+
+def _restore_files(run: _Run, wanted: list[BackedUpFile]) -> None:
+    run.progress.start(len(wanted), "restoring files")
+    try:
+        for each in wanted:
+            run.alive()
+            if not _is_restored(run.files.path(each.path), each):
+                _write(run, each.path, [(each.sha256, each.size_bytes)])
+            run.progress.advance(size_bytes=each.size_bytes)
+            checkpoint("restore:file")
+    finally:
+        run.progress.finish()
+
+
+def _is_restored(path: Path, wanted: BackedUpFile) -> bool:
+    """Whether an earlier run has restored a file."""
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size != wanted.size_bytes:
+                return False
+            return hashes_of(file).sha256 == wanted.sha256
+    except FileNotFoundError:
+        return False
+
+
+def _write(run: _Run, path: str, parts: list[tuple[str, int]]) -> None:
+    with run.files.temporary() as temporary:
+        _assemble(run, temporary, parts)
+        run.files.publish_file(temporary, path)
+
+
+def _assemble(run: _Run, path: Path, parts: Iterator[tuple[str, int]] | list[tuple[str, int]]) -> str:
+    """Write objects to a file, one after the other; returns the hash of the file."""
+    digest = hashlib.sha256()
+    with store_errors(path), path.open("xb") as file:
+        for sha256, size_bytes in parts:
+            for block in run.repository.blocks(sha256, size_bytes, alive=run.alive):
+                digest.update(block)
+                file.write(block)
+    return digest.hexdigest()
+
+
+# -- database ---------------------------------------------------------------------------------------------------------
+
+
+def _restore_database(run: _Run, numbers: Mapping[str, int]) -> int | None:
+    """Restore the database; returns the number of compared rows if it is on Postgres."""
+    run.progress.start(0, "restoring the database")
+    try:
+        if run.config.database == SQLITE and (run.files.root / CATALOG_FILE).exists():
+            # By an earlier run, which completed it under another name.
+            return None
+        if run.config.database != SQLITE:
+            with closing(Database(normalized_url(run.config.database))) as server:
+                return _restore_server(run, server, numbers)
+        with run.files.temporary() as temporary:
+            _complete_copy(run, temporary)
+            with closing(Database(temporary)) as catalog, catalog.writing() as connection:
+                _adjust(run, connection, numbers)
+            run.files.publish_file(temporary, CATALOG_FILE)
+        return None
+    finally:
+        run.progress.finish()
+
+
+def _complete_copy(run: _Run, path: Path) -> None:
+    """The catalog of the snapshot as a SQLite file, complete and at the newest revision."""
+    copy = run.snapshot.database
+    if _assemble(run, path, list(copy.parts)) != copy.sha256:
+        raise BackupError(f"the database of snapshot {run.snapshot.short_id} differs from what was stored")
+    create_indexes(path, copy.indexes)
+    if run.snapshot.revision != schema.HEAD:
+        with closing(Database(path)) as catalog:
+            schema.upgrade(catalog)
+
+
+def _restore_server(run: _Run, server: Database, numbers: Mapping[str, int]) -> int | None:
+    if _refuse_occupied_database(server, run.files.root):
+        # An earlier run has committed all rows.
+        with server.reading() as connection:
+            _require_expected(run, connection)
+        return None
+    with run.files.temporary() as copy:
+        _complete_copy(run, copy)
+        # The token first: by it the next run knows that the rows are its own.
+        write_token(run.files)
+        schema.upgrade(server)
+        with (
+            closing(Database(copy, read_only=True)) as catalog,
+            catalog.reading() as source,
+            server.writing() as connection,
+        ):
+            copy_rows(source, connection, check_abort=run.alive)
+            checkpoint("restore:rows")
+            compared = compare_rows(source, connection, check_abort=run.alive)
+            _adjust(run, connection, numbers)
+            record_identity(connection, run.files)
+    refresh_statistics_after(server, compared)
+    return compared
+
+
+def _adjust(run: _Run, connection: Connection, numbers: Mapping[str, int]) -> None:
+    """Turn a copied catalog into that of the restored store."""
+    # Their processes work for the original store.
+    connection.execute(delete(Claim))
+    set_link(connection, folder=None, moved_to=None)
+    raise_last_numbers(connection, numbers)
+    _require_expected(run, connection)
+    record_activity(
+        connection,
+        "restored",
+        str(run.files.root),
+        {
+            "snapshot": run.snapshot.short_id,
+            "taken_at": run.snapshot.created_at.isoformat(timespec="seconds"),
+            "from": str(run.repository.target),
+        },
+    )
+
+
+def raise_last_numbers(connection: Connection, numbers: Mapping[str, int]) -> None:
+    """Make sure that version numbers up to these are not assigned again, also of datasets that do not exist."""
+    for name, number in sorted(numbers.items()):
+        condition = Dataset.name == name
+        if connection.execute(update(Dataset.__table__).where(condition).values(last_number=number)).rowcount == 0:
+            values = {"created_at": datetime.now(UTC), "created_by": current_user(), "last_number": number}
+            connection.execute(insert(Dataset.__table__).values(name=name, **values))
+
+
+def _require_expected(run: _Run, connection: Connection) -> None:
+    """Check that the restored database expects exactly the restored files."""
+    expected = {each.path: (each.size_bytes, each.file_sha256) for each in expected_objects(connection)}
+    restored = {each.path: (each.size_bytes, each.sha256) for each in run.snapshot.files}
+    for each in run.snapshot.problems:
+        expected.pop(each.path, None)
+    if expected != restored:
+        raise BackupError(
+            f"the files of snapshot {run.snapshot.short_id} are not those that its database expects",
+            hint="Use another snapshot: bsv-store backup list TARGET",
+        )

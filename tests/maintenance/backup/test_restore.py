@@ -1,0 +1,222 @@
+"""Restoring: the same store on either database, only into new places, and completed after a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from bsv_store import Selection, Store, open_store
+from bsv_store.catalog.database import schema
+from bsv_store.errors import BackupError, NoSpaceError, NotAStoreError, SchemaTooNewError, StoreExistsError
+from bsv_store.maintenance.backup import restore as restore_module
+from bsv_store.store.restoring import restore_store, verify_backup
+from tests.conftest import DatabaseKind
+from tests.datasets.world import ask
+from tests.maintenance.backup import checks
+
+NewDatabase = Callable[[DatabaseKind], str | None]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_restored_store_has_the_same_rows_and_files(
+    filled: Store, target: str, tmp_path: Path, kind: DatabaseKind, empty_database: NewDatabase
+) -> None:
+    ask(filled, Selection(ids=[1, 2]))
+    filled.datasets.tag("test@1", "figure")
+    before = checks.rows(filled)
+    state = checks.change_count(filled)
+    filled.admin.backup(target)
+    report = restore_store(target, tmp_path / "new", database=empty_database(kind))
+    with open_store(tmp_path / "new") as restored:
+        assert restored.database.is_sqlite == (kind == "sqlite")
+        assert checks.rows(restored) == before
+        assert checks.change_count(restored) == state
+        action = restored.admin.activity(limit=1).iloc[0]
+        assert (action.action, action.subject) == ("restored", str(tmp_path / "new"))
+        assert action.details["snapshot"] == report.snapshot.short_id
+        assert len(restored.admin.activity()) == len(filled.admin.activity()) + 1
+    if kind == "postgres":
+        assert report.compared_rows == sum(map(len, before.values())) + len(filled.admin.activity())
+    checks.assert_intact(tmp_path / "new")
+    checks.assert_usable(tmp_path / "new")
+
+
+def test_there_and_back_again_changes_nothing(
+    filled: Store, tmp_path: Path, empty_database: NewDatabase, database: DatabaseKind
+) -> None:
+    ask(filled, Selection(ids=[1, 2]))
+    before = checks.rows(filled)
+    kinds: tuple[DatabaseKind, ...] = ("postgres", "sqlite") if database == "sqlite" else ("sqlite", "postgres")
+    last = filled.path
+    for number, kind in enumerate(kinds):
+        with open_store(last) as store:
+            store.admin.backup(tmp_path / f"backup-{number}")
+        last = tmp_path / f"store-{number}"
+        restore_store(tmp_path / f"backup-{number}", last, database=empty_database(kind))
+    with open_store(last) as store:
+        assert checks.rows(store) == before
+    checks.assert_intact(last)
+
+
+POINTS = ("restore:file@3", "publish:written@5", "restore:files", "restore:rows", "restore:database")
+
+
+@pytest.mark.parametrize("point", [*POINTS, "restore:finished"])
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_killed_restore_is_not_a_store_and_is_completed(
+    filled_location: Path,
+    target: str,
+    tmp_path: Path,
+    point: str,
+    kind: DatabaseKind,
+    database: DatabaseKind,
+    empty_database: NewDatabase,
+) -> None:
+    if database != kind or (point == "restore:rows" and kind == "sqlite"):
+        pytest.skip("each kind once; SQLite is restored as a file")
+    checks.back_up(filled_location, target)
+    url = empty_database(kind)
+    new = tmp_path / "new"
+    checks.killed(checks.restore, target, new, url, at=point)
+    if point != "restore:finished":
+        with pytest.raises(NotAStoreError):
+            open_store(new)
+        with pytest.raises(StoreExistsError, match="incomplete restore of another snapshot, or into another database"):
+            restore_store(target, new, database=None if url else "postgresql://x@localhost/x")
+    restore_store(target, new, database=url)
+    assert not (new / "restore.json").exists()
+    checks.assert_intact(new)
+    checks.assert_usable(new)
+    with pytest.raises(StoreExistsError, match="which a restore never changes"):
+        restore_store(target, new, database=url)
+
+
+def test_nothing_existing_is_changed(filled: Store, target: str, tmp_path: Path, empty_database: NewDatabase) -> None:
+    filled.admin.backup(target)
+    before = checks.contents(filled.path)
+    with pytest.raises(StoreExistsError, match="which a restore never changes"):
+        restore_store(target, filled.path)
+    assert checks.contents(filled.path) == before
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("x")
+    with pytest.raises(StoreExistsError, match=r"not empty: it contains thesis\.tex"):
+        restore_store(target, tmp_path / "other")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreExistsError, match="is a file"):
+        restore_store(target, tmp_path / "file")
+    if not filled.database.is_sqlite:
+        with pytest.raises(StoreExistsError, match="already has the catalog of store"):
+            restore_store(target, tmp_path / "new", database=filled.config.database)
+        assert not (tmp_path / "new").exists()
+        url = empty_database("postgres")
+        assert url is not None
+        from sqlalchemy import create_engine
+
+        with create_engine(url).begin() as connection:
+            connection.execute(text("CREATE TABLE theirs (x integer)"))
+        with pytest.raises(StoreExistsError, match="is not empty"):
+            restore_store(target, tmp_path / "new", database=url)
+
+
+@pytest.mark.parametrize("what", ["file", "database", "manifest"])
+def test_no_damaged_byte_is_restored(filled: Store, target: str, tmp_path: Path, what: str) -> None:
+    snapshot = filled.admin.backup(target).snapshot
+    sha256 = snapshot.files[3].sha256 if what == "file" else snapshot.database.parts[0][0]
+    path = Path(target) / "objects" / sha256[:2] / sha256
+    if what == "manifest":
+        path = Path(target) / "snapshots" / f"{snapshot.id}.json"
+    checks.flip(path)
+    with pytest.raises(BackupError, match="damaged"):
+        restore_store(target, tmp_path / "new", snapshot=snapshot.short_id)
+    with pytest.raises(NotAStoreError):
+        open_store(tmp_path / "new")
+
+
+def test_the_copy_on_postgres_is_compared_with_the_original(
+    filled: Store, target: str, tmp_path: Path, empty_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = restore_module.copy_rows
+
+    def careless(source, destination, **options):  # type: ignore[no-untyped-def]
+        plain(source, destination, **options)
+        destination.execute(text("ALTER TABLE experiment DISABLE TRIGGER USER"))
+        destination.execute(text("UPDATE experiment SET injection_ap = injection_ap + 1 WHERE id = 3"))
+
+    monkeypatch.setattr(restore_module, "copy_rows", careless)
+    filled.admin.backup(target)
+    with pytest.raises(Exception, match="the copy of the table experiment differs from the original, first at id 3"):
+        restore_store(target, tmp_path / "new", database=empty_database("postgres"))
+    with pytest.raises(NotAStoreError):
+        open_store(tmp_path / "new")
+
+
+def test_version_numbers_of_later_snapshots_are_not_assigned_again(filled: Store, target: str, tmp_path: Path) -> None:
+    ask(filled, Selection(ids=[1, 2]))
+    (filled.path / "datasets" / "journal").write_text("1")
+    first = filled.admin.backup(target).snapshot
+    ask(filled, Selection(ids=[1, 3]))
+    ask(filled, Selection(ids=[1, 3]), name="later")
+    (filled.path / "datasets" / "journal").write_text("2")
+    filled.admin.backup(target)
+    report = restore_store(target, tmp_path / "new", snapshot=first.id[:10])
+    assert report.raised_numbers == {"test": 2, "later": 1}
+    assert (tmp_path / "new" / "datasets" / "journal").read_text() == "2"
+    with open_store(tmp_path / "new") as restored:
+        assert [summary.name for summary in restored.datasets.list()] == ["test"]
+        assert ask(restored, Selection(ids=[1, 3])).number == 3
+        assert ask(restored, Selection(ids=[1, 3]), name="later").number == 2
+
+
+def test_a_snapshot_with_missing_files_is_restored_without_them(filled: Store, target: str, tmp_path: Path) -> None:
+    with filled.database.reading() as connection:
+        path = sorted(each.path for each in restore_module.expected_objects(connection))[0]
+    (filled.path / path).unlink()
+    filled.admin.backup(target)
+    report = restore_store(target, tmp_path / "new")
+    assert [each.path for each in report.snapshot.problems] == [path]
+    open_store(tmp_path / "new").close()
+
+
+def test_a_full_disk_is_noticed_before_anything_is_written(
+    filled: Store, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled.admin.backup(target)
+    usage = restore_module.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(restore_module.shutil, "disk_usage", lambda _path: usage._replace(free=1000))
+    with pytest.raises(NoSpaceError, match=r"has 1\.0 kB left"):
+        restore_store(target, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_old_snapshot_is_upgraded_and_a_later_one_refused(
+    filled: Store, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not filled.database.is_sqlite:
+        pytest.skip("the catalog of a snapshot is a SQLite file in any case")
+    old = schema.KNOWN_REVISIONS[-2]
+    schema.downgrade(filled.database, old)
+    filled.admin.backup(target)
+    report = restore_store(target, tmp_path / "new")
+    assert report.upgraded_from == old
+    checks.assert_intact(tmp_path / "new")
+    monkeypatch.setattr(schema, "KNOWN_REVISIONS", ("0000", schema.HEAD))
+    with pytest.raises(SchemaTooNewError, match=f"schema revision {old}"):
+        restore_store(target, tmp_path / "newer")
+
+
+def test_verify_finds_every_damage_and_the_next_backup_repairs_it(filled: Store, target: str) -> None:
+    snapshot = filled.admin.backup(target).snapshot
+    flipped, cut, gone = (Path(target) / "objects" / each.sha256[:2] / each.sha256 for each in snapshot.files[:3])
+    checks.flip(flipped)
+    cut.write_bytes(cut.read_bytes()[:-1])
+    gone.unlink()
+    quick = {each.path: each.problem for each in verify_backup(target).findings}
+    assert quick == dict.fromkeys([each.path for each in snapshot.files[1:3]], "missing in the backup")
+    deep = verify_backup(target, deep=True, discard_damaged=True)
+    assert {each.path for each in deep.findings} == {each.path for each in snapshot.files[:3]}
+    assert deep.discarded == 2
+    assert filled.admin.backup(target).snapshot.new_files == 3
+    assert verify_backup(target, deep=True).findings == ()
