@@ -6,6 +6,7 @@ next initialization of the folder completes one that was killed, and simultaneou
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import tempfile
@@ -39,6 +40,7 @@ from bsv_store.config import (
     read_store_config,
 )
 from bsv_store.errors import (
+    AccessDeniedError,
     InputError,
     NotAStoreError,
     ReadOnlyStoreError,
@@ -88,6 +90,7 @@ def make_store(path: Path, *, database: str | None = None) -> StoreConfig:
     url = SQLITE if target is None else target.render_as_string()
     config = StoreConfig(store_id=str(uuid.uuid4()), database=url)
     files = StoreFiles(path, config.file_mode, config.directory_mode)
+    is_new = not path.exists()
     try:
         files.make_folder(path)
         for name in FOLDERS:
@@ -97,8 +100,13 @@ def make_store(path: Path, *, database: str | None = None) -> StoreConfig:
         if config.database == SQLITE:
             _make_sqlite_catalog(path, config)
         else:
-            with closing(Database(normalized_url(config.database))) as server:
-                _fill_catalog(server, config)
+            try:
+                with closing(Database(normalized_url(config.database))) as server:
+                    _fill_catalog(server, config)
+            except (AccessDeniedError, ReadOnlyStoreError):
+                # Not after other errors, which a second attempt may survive: it completes what is there.
+                _remove_unfinished(path, is_new=is_new)
+                raise
         checkpoint("init:catalog")
         _finish(path)
     except PermissionError as error:
@@ -106,6 +114,17 @@ def make_store(path: Path, *, database: str | None = None) -> StoreConfig:
     except OSError as error:
         raise StoreError(f"cannot create the store {path}: {error}") from error
     return config
+
+
+def _remove_unfinished(path: Path, *, is_new: bool) -> None:
+    """Remove what an initialization has created in a folder that has no store."""
+    if (path / STORE_FILE).exists():
+        return
+    (path / _INIT_FILE).unlink(missing_ok=True)
+    for folder in (*(path / name for name in FOLDERS), *([path] if is_new else [])):
+        # A folder with the files of another process stays.
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _refuse_occupied(path: Path) -> None:

@@ -240,7 +240,8 @@ def _rehearse(database: Database, change: _Change) -> list[str]:
             # In the original, others would have to wait, and a crash would leave a journal.
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bsv-store-"))
             copy = Path(folder) / "catalog.db"
-            copy_sqlite(database.target, copy)
+            with database.translating():
+                copy_sqlite(database.target, copy)
             database = stack.enter_context(closing(Database(copy)))
         with contextlib.suppress(_RehearsedError):
             _migrate(database, change, statements)
