@@ -76,7 +76,8 @@ def test_the_same_question_again_opens_no_file(many: Store) -> None:
     work = work_of(ask, many, ALL)
     assert work.opened == []
     assert work.bytes_read == 0
-    assert len(work.statements) <= 11
+    # On Postgres, one of them sets the settings of the transaction.
+    assert len(work.statements) <= 12
 
 
 def test_the_injection_rows_of_brain_street_view_are_read_when_looked_at(many: Store) -> None:

@@ -6,6 +6,7 @@ next initialization of the folder completes one that was killed, and simultaneou
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -42,6 +43,7 @@ from bsv_store.config import (
 )
 from bsv_store.config.values import checked_value
 from bsv_store.errors import (
+    AccessDeniedError,
     BsvStoreWarning,
     InputError,
     NoSpaceError,
@@ -111,6 +113,7 @@ def make_store(
     url = SQLITE if target is None else target.render_as_string()
     config = StoreConfig(store_id=str(uuid.uuid4()), database=url, group=group)
     files = StoreFiles(path, config.file_mode, config.directory_mode)
+    is_new = not path.exists()
     try:
         files.make_folder(path)
         for name in FOLDERS:
@@ -122,10 +125,15 @@ def make_store(
         if config.database == SQLITE:
             _make_sqlite_catalog(path, files, config)
         else:
-            with closing(Database(normalized_url(config.database))) as server:
-                _fill_catalog(server, path, config)
-                with server.writing() as connection:
-                    link_folder(connection, files)
+            try:
+                with closing(Database(normalized_url(config.database))) as server:
+                    _fill_catalog(server, path, config)
+                    with server.writing() as connection:
+                        link_folder(connection, files)
+            except (AccessDeniedError, ReadOnlyStoreError):
+                # Not after other errors, which a second attempt may survive: it completes what is there.
+                _remove_unfinished(path, is_new=is_new)
+                raise
         checkpoint("init:catalog")
         _finish(path)
         _warn_of_group(path)
@@ -182,6 +190,18 @@ def _warn_of_file_system(path: Path, config: StoreConfig) -> None:
             ),
             stacklevel=4,
         )
+
+
+def _remove_unfinished(path: Path, *, is_new: bool) -> None:
+    """Remove what an initialization has created in a folder that has no store."""
+    if (path / STORE_FILE).exists():
+        return
+    for name in (_INIT_FILE, TOKEN_FILE):
+        (path / name).unlink(missing_ok=True)
+    for folder in (*(path / name for name in FOLDERS), *([path] if is_new else [])):
+        # A folder with the files of another process stays.
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _refuse_occupied(path: Path) -> None:

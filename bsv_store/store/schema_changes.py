@@ -54,7 +54,7 @@ def check_schema(path: Path | str | None = None) -> SchemaCheck:
     """
     from bsv_store.catalog.database.schema_check import check_definitions
 
-    with _database(path, read_only=False) as (database, folder, config):
+    with _database(path, read_only=True) as (database, folder, config):
         check_store(folder, config, database)
         return check_definitions(database)
 

@@ -11,7 +11,7 @@ from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import text
 
 from bsv_store import create_store, open_store
-from bsv_store.catalog.database import schema
+from bsv_store.catalog.database import privileges, schema
 from bsv_store.catalog.database.postgres import normalized_url, with_schema
 from bsv_store.errors import AccessDeniedError, ReadOnlyStoreError, StoreError, StoreExistsError
 from bsv_store.store.opening import upgrade_store
@@ -87,6 +87,25 @@ def test_an_account_without_create_is_told_the_grant_and_leaves_nothing(tmp_path
     assert not folder.parent.exists()
     lab.run_hint(caught.value)
     create_store(folder, database=lab.url_of(account)).close()
+
+
+def test_an_account_without_plpgsql_is_told_the_grant_and_leaves_nothing(
+    tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.run("REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC")
+    with pytest.raises(AccessDeniedError, match="USAGE on the language plpgsql") as caught:
+        create_store(tmp_path / "store", database=lab.url)
+    # Rights that are not checked before.
+    (tmp_path / "empty").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(privileges, "require_creation", lambda _connection: None)
+        for folder in ("new/store", "empty"):
+            with pytest.raises(ReadOnlyStoreError, match=r"may not change the database .*plpgsql"):
+                create_store(tmp_path / folder, database=lab.url)
+    assert not (tmp_path / "new" / "store").exists()
+    assert list((tmp_path / "empty").iterdir()) == []
+    lab.run_hint(caught.value)
+    create_store(tmp_path / "store", database=lab.url).close()
 
 
 def test_a_schema_that_does_not_exist_is_told_the_statement(tmp_path: Path, lab: Lab) -> None:
@@ -197,8 +216,8 @@ def test_tables_with_our_names_are_refused_and_a_schema_of_its_own_works(tmp_pat
     assert found["public"] == 1
     assert found["atlas"] > 30
     # Another store beside it.
-    lab.run(f'CREATE SCHEMA "My atlas" AUTHORIZATION {OWNER}')
-    other = with_schema(normalized_url(lab.url), "My atlas").render_as_string()
+    lab.run(f'CREATE SCHEMA "My %atlas" AUTHORIZATION {OWNER}')
+    other = with_schema(normalized_url(lab.url), "My %atlas").render_as_string()
     with create_store(tmp_path / "other", database=other) as store:
         role = grant_access(store.path, apply=True).reader_role
         assert store.sql("SELECT current_user AS account")["account"].tolist() == [role]

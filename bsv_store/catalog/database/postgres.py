@@ -253,7 +253,7 @@ def begin_with_settings(url: URL) -> Callable[[Connection], None]:
         settings = settings_for(url)
         # Without parameters, so that the driver sends all statements at once.
         statements = "; ".join(f"SET LOCAL {name} = {value}" for name, value in settings.items())
-        connection.exec_driver_sql(statements.replace("%", "%%") if "%" in statements else statements)
+        connection.exec_driver_sql(statements.replace("%", "%%"))
 
     return begin
 

@@ -53,6 +53,14 @@ def require_creation(connection: Connection) -> None:
             hint="Ask the owner of the database, or an administrator of the server, to run in this database\n"
             f"  GRANT USAGE, CREATE ON SCHEMA {quoted(schema)} TO {quoted(account)};",
         )
+    # For the functions of triggers.
+    if not _one(connection, "SELECT has_language_privilege('plpgsql', 'USAGE')")[0]:
+        raise AccessDeniedError(
+            f"the account {account} may not create functions in the database {database}: it does not have the privilege"
+            " USAGE on the language plpgsql",
+            hint="Ask an administrator of the database server to run in this database\n"
+            f"  GRANT USAGE ON LANGUAGE plpgsql TO {quoted(account)};",
+        )
 
 
 def become_owner(connection: Connection, marker: str) -> None:
@@ -80,7 +88,7 @@ def become_owner(connection: Connection, marker: str) -> None:
             hint=f"Run the command as {owner}, or let an administrator of the server run\n"
             f"  GRANT {quoted(owner)} TO {quoted(account)};",
         )
-    connection.exec_driver_sql(f"SET LOCAL ROLE {quoted(owner)}")
+    connection.exec_driver_sql(f"SET LOCAL ROLE {quoted(owner)}".replace("%", "%%"))
 
 
 def owner_of(connection: Connection, marker: str) -> str | None:
@@ -178,7 +186,8 @@ def restore_access(connection: Connection, before: Access, ours: frozenset[str])
             continue
         what = "SEQUENCE" if kind in _SEQUENCES else "TABLE"
         for grantee, privilege in sorted(wanted - present):
-            connection.exec_driver_sql(f"GRANT {privilege} ON {what} {quoted(name)} TO {grantee}")
+            statement = f"GRANT {privilege} ON {what} {quoted(name)} TO {grantee}"
+            connection.exec_driver_sql(statement.replace("%", "%%"))
 
 
 def _on_every_one(before: Access, kinds: Collection[str], ours: frozenset[str]) -> frozenset[tuple[str, str]]:

@@ -240,7 +240,8 @@ def _rehearse(database: Database, change: _Change) -> list[str]:
             # In the original, others would have to wait, and a crash would leave a journal.
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bsv-store-"))
             copy = Path(folder) / "catalog.db"
-            copy_sqlite(database.target, copy)
+            with database.translating():
+                copy_sqlite(database.target, copy)
             database = stack.enter_context(closing(Database(copy)))
         with contextlib.suppress(_RehearsedError):
             _migrate(database, change, statements)
@@ -262,7 +263,7 @@ def _migrate(database: Database, change: _Change, statements: list[str] | None =
             driver.execute("PRAGMA foreign_keys = OFF")
         with _locked_transaction(private, connection):
             before = current_revision(connection)
-            with _access_kept(private, connection, before):
+            with _access_kept(private, connection, before, creates=not isinstance(change, _Stamp)):
                 if not change.force and before is not None:
                     _refuse_damage(connection, before)
                 with contextlib.nullcontext() if statements is None else recorded(connection, statements):
@@ -276,14 +277,15 @@ def _migrate(database: Database, change: _Change, statements: list[str] | None =
 
 
 @contextmanager
-def _access_kept(database: Database, connection: Connection, before: str | None) -> Iterator[None]:
+def _access_kept(database: Database, connection: Connection, before: str | None, *, creates: bool) -> Iterator[None]:
     """Act as the owner of the tables on Postgres, and grant again what other roles had before the change."""
     if database.is_sqlite:
         yield
         return
     if before is not None:
         privileges.become_owner(connection, VERSION_TABLE)
-    privileges.require_creation(connection)
+    if creates:
+        privileges.require_creation(connection)
     had = privileges.access(connection)
     yield
     privileges.restore_access(connection, had, relation_names())

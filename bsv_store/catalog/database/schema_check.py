@@ -66,7 +66,7 @@ def check_definitions(database: Database) -> SchemaCheck:
     """
     # A connection of its own, because the expected schema is created in the same transaction.
     with (
-        closing(Database(database.target, pooled=False)) as private,
+        closing(Database(database.target, read_only=database.read_only, pooled=False)) as private,
         private.translating(),
         private.engine.connect() as connection,
         connection.begin() as transaction,

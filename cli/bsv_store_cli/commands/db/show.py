@@ -59,7 +59,7 @@ def check(output_format: str) -> None:
             " program."
         )
         click.get_current_context().exit(1)
-    note("The schema is as the migrations create it.")
+    note("The tables are as they should be." if found.not_checked else "The schema is as the migrations create it.")
 
 
 @click.command(cls=Command)
