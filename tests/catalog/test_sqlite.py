@@ -35,6 +35,7 @@ from bsv_store.errors import (
     StoreUnreachableError,
     WaitingWarning,
 )
+from bsv_store.progress import NoProgress
 from tests.cli.running import Runner
 from tests.processes import Child
 
@@ -173,6 +174,30 @@ def test_other_readers_wait_for_a_writer_that_waits_for_a_reader(
         assert filled.select([2]) == (2,)
         writer.join()
     assert filled.sql("select count(*) as n from exclusion")["n"].item() == 1
+
+
+class Writing(NoProgress):
+    """Writes to the catalog during another operation."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.written = 0
+
+    def start(self, total: int, what: str) -> None:
+        self.advance()
+
+    def advance(self, count: int = 1, *, size_bytes: int = 0) -> None:
+        with open_store(self.folder) as store:
+            self.written += 1
+            store.catalog.exclude([1], "test")
+
+
+def test_others_can_write_during_a_check_of_the_catalog(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bsv_store.catalog.verify._CHECKED_TOGETHER", 2)
+    set_patience(monkeypatch, short_s=0.0)
+    progress = Writing(filled.path)
+    assert filled.catalog.verify(progress=progress).is_intact
+    assert progress.written > 2
 
 
 # -- queries ----------------------------------------------------------------------------------------------------------
