@@ -16,6 +16,7 @@ from bsv_store.errors import NotAStoreError, SchemaTooNewError, StoreUnreachable
 from bsv_store.text import near_names, shown
 from bsv_store.vocabulary import SETTINGS, SettingName
 
+STORE_VARIABLE = "BSV_STORE"
 STORE_FILE = "store.toml"
 CATALOG_FILE = "catalog.db"
 FORMAT_VERSION = 1
@@ -115,7 +116,7 @@ def read_store_config(path: Path, name: str = STORE_FILE) -> StoreConfig:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotAStoreError(
             f"{path} is not a bsv-store: {name} is missing",
-            hint=f"Create one: bsv-store init {path}; or name another with --store or BSV_STORE.",
+            hint=f"Create one: bsv-store init {path}; or name another with --store or {STORE_VARIABLE}.",
         ) from error
     except OSError as error:
         raise StoreUnreachableError(f"the store {path} cannot be read: {error}") from error

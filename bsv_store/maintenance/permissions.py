@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bsv_store.catalog.activity import record_activity
-from bsv_store.config import CATALOG_FILE, FOLDERS, STORE_FILE, StoreConfig
+from bsv_store.config import FOLDERS, StoreConfig
 from bsv_store.volumes.groups import group_id, group_name, has_groups, owner_name, set_group
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
-
-_FILES = (STORE_FILE, CATALOG_FILE, f"{CATALOG_FILE}-journal", f"{CATALOG_FILE}-wal", f"{CATALOG_FILE}-shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ def check_permissions(root: Path, config: StoreConfig, *, whole: bool = True) ->
     root : pathlib.Path
     config : StoreConfig
     whole : bool
-        False checks only the top: the folder, the folders in it, ``store.toml`` and the catalog.
+        False checks only the top: the folder, and the files and folders of the store that are directly in it.
 
     Raises
     ------
@@ -146,17 +144,17 @@ def _correct(path: Path, change: PermissionChange, group: int) -> str | None:
 
 
 def _entries(root: Path, *, whole: bool) -> Iterator[tuple[Path, os.stat_result]]:
-    """The store's files and folders; no symbolic links, and no files in ``tmp``, which may be incomplete."""
+    """The store's files and folders: no symbolic links, no foreign folders, no files in ``tmp`` (may be incomplete)."""
     yield root, root.stat()
-    for name in (*_FILES, *FOLDERS):
-        path = root / name
+    for path in root.iterdir():
         try:
             found = path.lstat()
         except FileNotFoundError:
             continue
-        if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode):
+        is_folder = stat.S_ISDIR(found.st_mode) and path.name in FOLDERS
+        if is_folder or stat.S_ISREG(found.st_mode):
             yield path, found
-        if whole and stat.S_ISDIR(found.st_mode) and name != "tmp":
+        if whole and is_folder and path.name != "tmp":
             yield from _below(path)
 
 

@@ -85,7 +85,7 @@ def test_the_group_of_the_store_is_given_to_everything(filled: Store) -> None:
     assert (filled.path / "volumes/new/file").stat().st_gid == number
 
 
-def test_links_temporaries_and_foreign_files_are_left_alone(store: Store, tmp_path: Path) -> None:
+def test_links_temporaries_and_foreign_folders_are_left_alone(store: Store, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "file").write_bytes(b"")
@@ -94,8 +94,7 @@ def test_links_temporaries_and_foreign_files_are_left_alone(store: Store, tmp_pa
     (store.path / "datasets" / "folder").symlink_to(outside)
     (store.path / "tmp" / "running.tmp").write_bytes(b"")
     (store.path / "tmp" / "running.tmp").chmod(0o600)
-    (store.path / "README").write_bytes(b"")
-    (store.path / "README").chmod(0o600)
+    (store.path / "foreign").mkdir(0o700)
     before = modes(tmp_path)
     assert store.admin.permissions(apply=True).changes == ()
     assert modes(tmp_path) == before

@@ -1,6 +1,17 @@
-"""``bsv-store store``: one module for each verb."""
+"""``bsv-store store``."""
 
-from bsv_store_cli.commands.store.group import store
+from __future__ import annotations
+
+import click
+
 from bsv_store_cli.commands.store.permissions import permissions
+from bsv_store_cli.help import Group
 
-__all__ = ["permissions", "store"]
+
+@click.group(cls=Group)
+def store() -> None:
+    """Correct the permissions of the store's folder."""
+
+
+for _command in (permissions,):
+    store.add_command(_command)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from bsv_store_cli.commands.store.group import store
+from bsv_store_cli.help import Command
 from bsv_store_cli.output.formats import format_option, print_json, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import Column, number_of
@@ -24,7 +24,7 @@ _TABLE = (
 )
 
 
-@store.command()
+@click.command(cls=Command)
 @click.option("--apply", is_flag=True, help="Make the changes; by default they are only listed.")
 @format_option
 def permissions(apply: bool, output_format: str) -> None:
