@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bsv_store.catalog.activity import record_activity
 from bsv_store.config import FOLDERS, StoreConfig
+from bsv_store.errors import BsvStoreWarning, ReadOnlyStoreError
 from bsv_store.volumes.groups import group_id, group_name, has_groups, owner_name, set_group
 
 if TYPE_CHECKING:
@@ -116,15 +118,28 @@ def apply_permissions(root: Path, config: StoreConfig, database: Database) -> Pe
     done = replace(report, is_applied=True, changes=changes)
     changed = len(changes) - len(done.remaining)
     if changed:
-        with database.writing() as connection:
-            record_activity(connection, "configured", "permissions", {"changed": changed, "group": report.group})
+        _record(database, changed, report.group)
     return done
+
+
+def _record(database: Database, changed: int, group: str) -> None:
+    # Afterwards, because the permissions of the catalog may have been wrong.
+    try:
+        with database.writing() as connection:
+            record_activity(connection, "configured", "permissions", {"changed": changed, "group": group})
+    except ReadOnlyStoreError as error:
+        warnings.warn(
+            BsvStoreWarning(f"the changes were made, but not recorded: {error.message}", hint=error.hint), stacklevel=4
+        )
 
 
 def _correct(path: Path, change: PermissionChange, group: int) -> str | None:
     """Correct one file or folder; returns the reason if that is not possible."""
     try:
         found = path.lstat()
+    except FileNotFoundError:
+        return None
+    try:
         if stat.S_ISLNK(found.st_mode):
             return "it was replaced by a symbolic link"
         if found.st_gid != group:
@@ -139,6 +154,8 @@ def _correct(path: Path, change: PermissionChange, group: int) -> str | None:
         # Moved to the trash, or a temporary that is complete.
         return None
     except OSError as error:
+        if found.st_uid == os.geteuid() and found.st_gid != group:
+            return f"{error.strerror}: you are not a member of the group {change.wanted_group}"
         return f"{error.strerror}: the owner is {change.owner}"
     return None
 
