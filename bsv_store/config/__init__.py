@@ -1,6 +1,6 @@
 """Settings: where each comes from, the location of a store, and its description in ``store.toml``."""
 
-from bsv_store.config.location import DEFAULT_ORIGIN, STORE_VARIABLE, Location, locate_store, read_located_config
+from bsv_store.config.location import DEFAULT_ORIGIN, Location, locate_store, read_located_config
 from bsv_store.config.settings import Setting, all_settings, setting, sql_timeout
 from bsv_store.config.store_file import (
     CATALOG_FILE,
@@ -8,6 +8,7 @@ from bsv_store.config.store_file import (
     FORMAT_VERSION,
     SQLITE,
     STORE_FILE,
+    STORE_VARIABLE,
     StoreConfig,
     has_checksum,
     read_store_config,

@@ -12,11 +12,10 @@ from pathlib import Path
 
 from bsv_store.config.files import system_file, user_file
 from bsv_store.config.settings import setting
-from bsv_store.config.store_file import STORE_FILE, StoreConfig, read_store_config
+from bsv_store.config.store_file import STORE_FILE, STORE_VARIABLE, StoreConfig, read_store_config
 from bsv_store.errors import InputError, NotAStoreError
 from bsv_store.text import shown
 
-STORE_VARIABLE = "BSV_STORE"
 DEFAULT_ORIGIN = "default"
 ARGUMENT_ORIGIN = "argument"
 

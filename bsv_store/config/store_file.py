@@ -16,6 +16,7 @@ from bsv_store.errors import NotAStoreError, SchemaTooNewError, StoreUnreachable
 from bsv_store.text import near_names, shown
 from bsv_store.vocabulary import SETTINGS, SettingName
 
+STORE_VARIABLE = "BSV_STORE"
 STORE_FILE = "store.toml"
 CATALOG_FILE = "catalog.db"
 FORMAT_VERSION = 1
@@ -118,7 +119,7 @@ def read_store_config(path: Path, name: str = STORE_FILE) -> StoreConfig:
             f"{path} is not a bsv-store: {name} is missing",
             hint=f"Write it again: bsv-store store attach {path}"
             if was_store
-            else f"Create one: bsv-store init {path}; or name another with --store or BSV_STORE.",
+            else f"Create one: bsv-store init {path}; or name another with --store or {STORE_VARIABLE}.",
         ) from error
     except OSError as error:
         raise StoreUnreachableError(f"the store {path} cannot be read: {error}") from error

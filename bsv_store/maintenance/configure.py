@@ -13,7 +13,7 @@ from bsv_store.config.values import checked_value, parsed
 from bsv_store.errors import InputError
 from bsv_store.vocabulary import SETTINGS
 from bsv_store.volumes.files import StoreFiles
-from bsv_store.volumes.groups import group_id
+from bsv_store.volumes.groups import require_membership
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
@@ -37,7 +37,7 @@ def configure(database: Database, files: StoreFiles, name: str, value: object) -
     if value is not None:
         new = checked_value(row, parsed(row, value) if isinstance(value, str) else value, origin="the argument")
     if row.type == "group" and new is not None:
-        group_id(str(new))
+        require_membership(str(new))
     with database.writing() as connection:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})

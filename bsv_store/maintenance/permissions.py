@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import stat
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bsv_store.catalog.activity import record_activity
-from bsv_store.config import CATALOG_FILE, FOLDERS, STORE_FILE, StoreConfig
+from bsv_store.config import FOLDERS, StoreConfig
+from bsv_store.errors import BsvStoreWarning, ReadOnlyStoreError
 from bsv_store.volumes.groups import group_id, group_name, has_groups, owner_name, set_group
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
-
-_FILES = (STORE_FILE, CATALOG_FILE, f"{CATALOG_FILE}-journal", f"{CATALOG_FILE}-wal", f"{CATALOG_FILE}-shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def check_permissions(root: Path, config: StoreConfig, *, whole: bool = True) ->
     root : pathlib.Path
     config : StoreConfig
     whole : bool
-        False checks only the top: the folder, the folders in it, ``store.toml`` and the catalog.
+        False checks only the top: the folder, and the files and folders of the store that are directly in it.
 
     Raises
     ------
@@ -118,15 +118,28 @@ def apply_permissions(root: Path, config: StoreConfig, database: Database) -> Pe
     done = replace(report, is_applied=True, changes=changes)
     changed = len(changes) - len(done.remaining)
     if changed:
-        with database.writing() as connection:
-            record_activity(connection, "configured", "permissions", {"changed": changed, "group": report.group})
+        _record(database, changed, report.group)
     return done
+
+
+def _record(database: Database, changed: int, group: str) -> None:
+    # Afterwards, because the permissions of the catalog may have been wrong.
+    try:
+        with database.writing() as connection:
+            record_activity(connection, "configured", "permissions", {"changed": changed, "group": group})
+    except ReadOnlyStoreError as error:
+        warnings.warn(
+            BsvStoreWarning(f"the changes were made, but not recorded: {error.message}", hint=error.hint), stacklevel=4
+        )
 
 
 def _correct(path: Path, change: PermissionChange, group: int) -> str | None:
     """Correct one file or folder; returns the reason if that is not possible."""
     try:
         found = path.lstat()
+    except FileNotFoundError:
+        return None
+    try:
         if stat.S_ISLNK(found.st_mode):
             return "it was replaced by a symbolic link"
         if found.st_gid != group:
@@ -141,22 +154,24 @@ def _correct(path: Path, change: PermissionChange, group: int) -> str | None:
         # Moved to the trash, or a temporary that is complete.
         return None
     except OSError as error:
+        if found.st_uid == os.geteuid() and found.st_gid != group:
+            return f"{error.strerror}: you are not a member of the group {change.wanted_group}"
         return f"{error.strerror}: the owner is {change.owner}"
     return None
 
 
 def _entries(root: Path, *, whole: bool) -> Iterator[tuple[Path, os.stat_result]]:
-    """The store's files and folders; no symbolic links, and no files in ``tmp``, which may be incomplete."""
+    """The store's files and folders: no symbolic links, no foreign folders, no files in ``tmp`` (may be incomplete)."""
     yield root, root.stat()
-    for name in (*_FILES, *FOLDERS):
-        path = root / name
+    for path in root.iterdir():
         try:
             found = path.lstat()
         except FileNotFoundError:
             continue
-        if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode):
+        is_folder = stat.S_ISDIR(found.st_mode) and path.name in FOLDERS
+        if is_folder or stat.S_ISREG(found.st_mode):
             yield path, found
-        if whole and stat.S_ISDIR(found.st_mode) and name != "tmp":
+        if whole and is_folder and path.name != "tmp":
             yield from _below(path)
 
 

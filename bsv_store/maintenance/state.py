@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, DateTime, func, select
 
-from bsv_store.catalog.database.models import Claim
+from bsv_store.catalog.database.models import Base, Claim
 from bsv_store.maintenance.inventory import Folder, found_files
 from bsv_store.owner import has_ended
 
@@ -28,14 +28,11 @@ class FolderState:
     size_bytes : int
     oldest_at : datetime.datetime or None
         Last modification of the oldest file; aware UTC, by the clock of the file server.
-    expired : int
-        Number of files older than the setting ``trash_days``.
     """
 
     files: int
     size_bytes: int
     oldest_at: datetime | None
-    expired: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +49,22 @@ class ClaimState:
 
     live: int
     ended: int
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationState:
+    """What is known about the last verification of stored objects.
+
+    Attributes
+    ----------
+    never : int
+        Number of objects that were never verified.
+    oldest_at : datetime.datetime or None
+        When the object was verified whose last verification is the longest ago; None if none was.
+    """
+
+    never: int
+    oldest_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,35 +92,47 @@ class Upkeep:
     temporary, trash : FolderState
         The folders ``tmp`` and ``trash``.
     claims : ClaimState
+    verification : VerificationState or None
+        None if this version of the schema does not record verifications.
     disk : DiskState
     """
 
     temporary: FolderState
     trash: FolderState
     claims: ClaimState
+    verification: VerificationState | None
     disk: DiskState
 
 
-def upkeep(connection: Connection, files: StoreFiles, *, trash_days: int) -> Upkeep:
-    """The state of a store. The folders ``volumes`` and ``datasets`` are not listed, so that it takes little time."""
+def upkeep(connection: Connection, files: StoreFiles, *, objects: int) -> Upkeep:
+    """The state of a store.
+
+    The folders ``volumes`` and ``datasets`` are not listed, so that it takes little time.
+
+    Parameters
+    ----------
+    connection : Connection
+    files : StoreFiles
+    objects : int
+        Number of volumes, annotations and results in the catalog.
+    """
     return Upkeep(
-        _folder_state(files, "tmp", trash_days),
-        _folder_state(files, "trash", trash_days),
+        _folder_state(files, "tmp"),
+        _folder_state(files, "trash"),
         _claim_state(connection),
+        _verification_state(connection, objects),
         _disk_state(files),
     )
 
 
-def _folder_state(files: StoreFiles, name: Folder, days: int) -> FolderState:
-    count, size, expired = 0, 0, 0
+def _folder_state(files: StoreFiles, name: Folder) -> FolderState:
+    count, size = 0, 0
     oldest: datetime | None = None
-    limit = datetime.now(UTC) - timedelta(days=days)
     for file in found_files(files, name):
         count += 1
         size += file.size_bytes
-        expired += file.modified_at < limit
         oldest = file.modified_at if oldest is None else min(oldest, file.modified_at)
-    return FolderState(count, size, oldest, expired)
+    return FolderState(count, size, oldest)
 
 
 def _claim_state(connection: Connection) -> ClaimState:
@@ -120,11 +145,21 @@ def _claim_state(connection: Connection) -> ClaimState:
     )
     live, ended = 0, 0
     for owner, is_valid in connection.execute(select(Claim.owner, Claim.expires_at >= now)):
-        if is_valid and not has_ended(owner):
+        # HOST/PROCESS/TOKEN
+        if is_valid and not has_ended(owner.rpartition("/")[0].rpartition("/")[2]):
             live += 1
         else:
             ended += 1
     return ClaimState(live, ended)
+
+
+def _verification_state(connection: Connection, objects: int) -> VerificationState | None:
+    table = Base.metadata.tables.get("verification")
+    if table is None:
+        return None
+    last = select(func.max(table.c.verified_at).label("at")).group_by(table.c.object_key).subquery()
+    verified, oldest = connection.execute(select(func.count(), func.min(last.c.at)).select_from(last)).one()
+    return VerificationState(max(0, objects - verified), oldest)
 
 
 def _disk_state(files: StoreFiles) -> DiskState:

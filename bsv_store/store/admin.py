@@ -513,7 +513,8 @@ class Admin:
         Raises
         ------
         InputError
-            If the name or the value is not valid, or it is not a setting of a store.
+            If the name or the value is not valid, or it is not a setting of a store; if the group does not exist, or
+            this user is not a member.
         ReadOnlyStoreError
             If the store cannot be written to.
         """

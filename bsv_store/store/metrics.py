@@ -71,12 +71,21 @@ def _metrics(status: StoreStatus) -> Iterable[Metric]:
     yield Metric(
         "bsv_store_folder_bytes", "Size of a folder.", tuple(({"folder": n}, float(s.size_bytes)) for n, s in folders)
     )
-    yield Metric(
-        "bsv_store_folder_oldest_timestamp_seconds",
-        "Modification time of the oldest file in a folder.",
-        tuple(({"folder": n}, s.oldest_at.timestamp()) for n, s in folders if s.oldest_at is not None),
-    )
-    yield _one("bsv_store_trash_expired_files", "Files in the trash for longer than trash_days.", upkeep.trash.expired)
+    if upkeep.temporary.oldest_at is not None:
+        # Files in the trash keep the time at which they were stored, which says nothing.
+        yield _one(
+            "bsv_store_tmp_oldest_timestamp_seconds",
+            "Modification time of the oldest temporary file.",
+            upkeep.temporary.oldest_at.timestamp(),
+        )
+    if upkeep.verification is not None:
+        yield _one("bsv_store_unverified_objects", "Objects that were never verified.", upkeep.verification.never)
+        if upkeep.verification.oldest_at is not None:
+            yield _one(
+                "bsv_store_oldest_verification_timestamp_seconds",
+                "Time of the last verification of the object that was not verified for the longest time.",
+                upkeep.verification.oldest_at.timestamp(),
+            )
     yield Metric(
         "bsv_store_claims",
         "Claims of jobs on objects: live, or left by jobs that ended.",

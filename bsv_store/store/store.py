@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bsv_store import check
 from bsv_store._version import __version__
-from bsv_store.config import read_store_config, setting, sql_timeout
+from bsv_store.config import read_store_config, sql_timeout
 from bsv_store.errors import StoreMismatchError
 from bsv_store.store.connection import check_store, connect
 from bsv_store.vocabulary import MISSING_POLICIES, VOLUME_KINDS
@@ -228,11 +228,12 @@ class Store:
         from bsv_store.catalog.tables.status import catalog_status
         from bsv_store.maintenance.state import upkeep
 
-        trash_days = setting("trash_days", store=self.config).value
-        assert isinstance(trash_days, int)
         with self.database.reading() as connection:
             catalog = catalog_status(connection)
-            state = upkeep(connection, self.files, trash_days=trash_days)
+            objects = (
+                sum(each.volumes for each in catalog.volumes) + len(catalog.annotations) + catalog.dataset_versions
+            )
+            state = upkeep(connection, self.files, objects=objects)
         return StoreStatus(
             self.path,
             self.origin,

@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import Column, MetaData, String, Table, insert
 
 from bsv_store import open_store
-from bsv_store.catalog.database.models import Claim
+from bsv_store.catalog.database.models import Base, Claim
+from bsv_store.catalog.database.models.base import UtcDateTime
 from bsv_store.config.files import user_file
+from bsv_store.owner import process_owner
 from bsv_store.store.metrics import Metric, _exposition
 from bsv_store.text import size_text
 from tests.cli.conftest import ATLAS, VISP
@@ -92,17 +94,58 @@ def test_leftovers_claims_and_disk_space_are_counted(run: Runner, own_filled: Pa
     with open_store(own_filled) as store, store.database.writing() as connection:
         times = {"claimed_at": datetime(2020, 1, 1, tzinfo=UTC)}
         later, earlier = datetime(2100, 1, 1, tzinfo=UTC), datetime(2020, 1, 2, tzinfo=UTC)
-        for key, expires in (("volume/a/100/1", later), ("volume/a/100/2", later), ("volume/a/100/3", earlier)):
-            owner = {"owner": "elsewhere/1/x", "token": 1, "expires_at": expires}
-            connection.execute(insert(Claim).values(object_key=key, **owner, **times))
+        place, _, _ = process_owner().split("-")
+        for number, (owner, expires) in enumerate(
+            [
+                ("elsewhere/1/x", later),
+                (f"host/{process_owner()}/x", later),
+                ("elsewhere/1/x", earlier),
+                # A process of this host that has ended.
+                (f"host/{place}-999999999-1/x", later),
+            ]
+        ):
+            values = {"object_key": str(number), "owner": owner, "token": 1, "expires_at": expires, **times}
+            connection.execute(insert(Claim).values(**values))
     shown = run("status", "--format", "json", store=own_filled).succeeded().json["upkeep"]
-    assert (shown["trash"]["files"], shown["trash"]["size_bytes"], shown["trash"]["expired"]) == (1, 1000, 0)
+    assert (shown["trash"]["files"], shown["trash"]["size_bytes"]) == (1, 1000)
     assert (shown["temporary"]["files"], shown["temporary"]["size_bytes"]) == (1, 10)
-    assert shown["claims"] == {"live": 2, "ended": 1}
+    assert shown["claims"] == {"live": 2, "ended": 2}
     assert 0 < shown["disk"]["free_bytes"] <= shown["disk"]["total_bytes"]
     facts = dict(line.split(maxsplit=1) for line in run("status", store=own_filled).out.split("\n\n")[0].splitlines())
     assert facts["Trash"] == "1 file, 1.0 kB"
-    assert facts["Claims"] == "2 of running jobs, 1 left by jobs that ended"
+    assert facts["Claims"] == "2 of running jobs, 2 left by jobs that ended"
+
+
+def test_verifications_are_shown_where_the_schema_records_them(
+    run: Runner, own_filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = MetaData()
+    table = Base.metadata.tables.get("verification")
+    with open_store(own_filled) as store:
+        if table is None:
+            columns = Column("object_key", String), Column("depth", String), Column("verified_at", UtcDateTime)
+            table = Table("verification", metadata, *columns)
+            monkeypatch.setattr(Base, "metadata", metadata)
+            with store.database.writing() as connection:
+                table.create(connection)
+    monkeypatch.setattr(Base, "metadata", table.metadata)
+    assert run("status", "--format", "json", store=own_filled).json["upkeep"]["verification"]["never"] == 6
+    rows = [
+        ("a", "quick", 2020),
+        ("a", "deep", 2022),
+        ("b", "quick", 2021),
+        *((each, "quick", 2023) for each in "cdef"),
+    ]
+    with open_store(own_filled) as store, store.database.writing() as connection:
+        for key, depth, year in rows:
+            at = datetime(year, 1, 1, tzinfo=UTC)
+            known = {"object_key": key, "depth": depth, "verified_at": at, "content_hash": "", "outcome": "intact"}
+            connection.execute(insert(table).values({n: v for n, v in known.items() if n in table.c}))
+    shown = run("status", "--format", "json", store=own_filled).json["upkeep"]["verification"]
+    assert (shown["never"], shown["oldest_at"]) == (0, "2021-01-01T00:00:00+00:00")
+    assert "Verified     all since 2021-01-01" in run("status", store=own_filled).out
+    samples = parsed(run("status", "--format", "prometheus", store=own_filled).out)
+    assert samples["bsv_store_unverified_objects", frozenset()] == 0
 
 
 # -- Prometheus -------------------------------------------------------------------------------------------------------

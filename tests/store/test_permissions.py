@@ -85,7 +85,7 @@ def test_the_group_of_the_store_is_given_to_everything(filled: Store) -> None:
     assert (filled.path / "volumes/new/file").stat().st_gid == number
 
 
-def test_links_temporaries_and_foreign_files_are_left_alone(store: Store, tmp_path: Path) -> None:
+def test_links_temporaries_and_foreign_folders_are_left_alone(store: Store, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "file").write_bytes(b"")
@@ -94,8 +94,7 @@ def test_links_temporaries_and_foreign_files_are_left_alone(store: Store, tmp_pa
     (store.path / "datasets" / "folder").symlink_to(outside)
     (store.path / "tmp" / "running.tmp").write_bytes(b"")
     (store.path / "tmp" / "running.tmp").chmod(0o600)
-    (store.path / "README").write_bytes(b"")
-    (store.path / "README").chmod(0o600)
+    (store.path / "foreign").mkdir(0o700)
     before = modes(tmp_path)
     assert store.admin.permissions(apply=True).changes == ()
     assert modes(tmp_path) == before
@@ -117,6 +116,30 @@ def test_what_another_user_owns_remains_with_the_reason(store: Store, monkeypatc
     (remaining,) = report.remaining
     assert remaining.path == "volumes"
     assert str(remaining.problem).startswith("Operation not permitted: the owner is ")
+
+
+def test_changes_that_cannot_be_recorded_are_made_with_a_warning(store: Store) -> None:
+    (store.path / "volumes").chmod(0o700)
+    with open_store(store.path, read_only=True) as reader:
+        with pytest.warns(BsvStoreWarning, match="were made, but not recorded"):
+            report = reader.admin.permissions(apply=True)
+        assert (len(report.changes), report.remaining) == (1, ())
+        assert reader.admin.permissions().changes == ()
+
+
+@needs_root
+def test_a_group_of_which_the_owner_is_not_a_member_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, _ = other_group()
+    store.admin.configure("group", name)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", refuse)
+    report = store.admin.permissions(apply=True)
+    assert {each.problem for each in report.remaining} == {
+        f"Operation not permitted: you are not a member of the group {name}"
+    }
 
 
 def test_a_group_that_this_computer_does_not_know_is_an_error(store: Store) -> None:

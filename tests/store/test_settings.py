@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -236,14 +235,3 @@ def test_the_timeout_of_queries_applies_to_all_users_of_the_store(store: Store) 
     with pytest.raises(QueryError, match=r"0\.05"):
         store.sql(slow, allow_superuser=True)
     assert store.sql("select 1 as one", timeout_s=20, allow_superuser=True)["one"][0] == 1
-
-
-def test_files_are_counted_as_expired_by_the_setting(store: Store) -> None:
-    old = store.path / "trash" / "old"
-    old.write_bytes(b"12345")
-    os.utime(old, (10**9, 10**9))
-    state = store.status().upkeep.trash
-    assert (state.files, state.size_bytes, state.expired) == (1, 5, 1)
-    store.admin.configure("trash_days", 36_500)
-    with open_store(store.path) as again:
-        assert again.status().upkeep.trash.expired == 0

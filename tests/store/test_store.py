@@ -26,7 +26,7 @@ def test_status_names_the_current_list_not_the_last_ingested(store: Store, data:
 
 def test_status_prints_as_a_summary(store: Store) -> None:
     lines = str(store.status()).splitlines()
-    assert lines[0] == f"Store     {store.path}"
+    assert lines[0] == f"Store     {store.path} (from argument)"
     assert [line.split()[0] for line in lines[1:]] == ["Database", "Structures", "Experiments", "Unionizes", "Datasets"]
     assert "Unionizes    0 rows of 0 experiments" in lines
     assert repr(store.status().catalog) == "<CatalogStatus: 0 experiments, 0 volumes, 0 dataset versions>"

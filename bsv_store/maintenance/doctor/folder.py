@@ -20,7 +20,7 @@ from bsv_store.errors import BsvStoreError
 from bsv_store.maintenance.doctor.file_systems import file_system_of
 from bsv_store.maintenance.doctor.finding import Detail, Finding
 from bsv_store.maintenance.permissions import check_permissions
-from bsv_store.owner import current_user
+from bsv_store.owner import current_user, process_owner
 from bsv_store.text import size_text
 from bsv_store.vocabulary import DoctorCheck
 from bsv_store.volumes.files import sync_folder
@@ -153,7 +153,7 @@ def _trials(folder: Path) -> Iterator[Finding]:
 def _trial_folder(folder: Path) -> Iterator[Path]:
     inside = folder / "tmp"
     base = inside if inside.is_dir() and os.access(inside, os.W_OK) else folder
-    trial = base / f"{os.getpid()}-{secrets.token_hex(8)}.tmp"
+    trial = base / f"doctor-{process_owner()}-{secrets.token_hex(4)}"
     trial.mkdir()
     try:
         yield trial

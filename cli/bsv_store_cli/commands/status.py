@@ -20,6 +20,7 @@ from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
     from bsv_store.catalog.tables.status import CatalogStatus
+    from bsv_store.maintenance.state import VerificationState
     from bsv_store.store.store import StoreStatus
 
 _VOLUME_TABLE = (
@@ -196,14 +197,21 @@ def _state(state: StoreStatus) -> list[tuple[str, str]]:
 
     upkeep = state.upkeep
     trash, temporary, claims, disk = upkeep.trash, upkeep.temporary, upkeep.claims, upkeep.disk
-    kept = f", {trash.expired:,} of them longer than trash_days" if trash.expired else ""
     ended = f", {claims.ended:,} left by jobs that ended" if claims.ended else ""
     return [
-        ("Trash", f"{number_of(trash.files, 'file')}, {size_text(trash.size_bytes)}{kept}"),
+        ("Trash", f"{number_of(trash.files, 'file')}, {size_text(trash.size_bytes)}"),
         ("Temporary", f"{number_of(temporary.files, 'file')}, {size_text(temporary.size_bytes)}"),
         ("Claims", f"{claims.live:,} of running jobs{ended}"),
+        *_verified(upkeep.verification),
         ("Disk", f"{size_text(disk.free_bytes)} of {size_text(disk.total_bytes)} free"),
     ]
+
+
+def _verified(state: VerificationState | None) -> list[tuple[str, str]]:
+    if state is None:
+        return []
+    oldest = f"all since {state.oldest_at:%Y-%m-%d}" if state.oldest_at and not state.never else None
+    return [("Verified", oldest or f"{number_of(state.never, 'object')} never verified")]
 
 
 def _lists(catalog: CatalogStatus) -> list[dict[str, Any]]:
