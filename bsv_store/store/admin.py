@@ -359,7 +359,7 @@ class Admin:
         """The downloads that runs have claimed, one row each, by object.
 
         Other runs wait for a claimed object until it is stored or the claim expires. The claim of a process that has
-        certainly ended is taken over at once.
+        certainly ended is taken over at once. The connections to a server, which all runs share, are claimed too.
 
         Returns
         -------

@@ -32,7 +32,8 @@ def claims() -> None:
     """List the downloads that runs have claimed, or break claims.
 
     A run claims each object before it downloads it, and other runs wait for it. A claim is taken over at once if its
-    process has certainly ended, otherwise when it expires, a minute after its process last renewed it.
+    process has certainly ended, otherwise when it expires, a minute after its process last renewed it. The objects
+    connection/HOST/NUMBER are the connections to a server, which all runs share.
     """
 
 
