@@ -225,7 +225,7 @@ def test_a_withdrawn_experiment_is_marked(run: Runner, own_filled: Path) -> None
     _withdraw(own_filled, VISP[0])
     assert str(VISP[0]) not in run("select", store=own_filled).succeeded().out
     shown = run("select", "--include-withdrawn", store=own_filled).succeeded()
-    assert "withdrawn" in shown.out.splitlines()[0].split()
+    assert shown.out.splitlines()[0].endswith("withdrawn")
     assert {row[0]: row[-1] for row in shown.cells[2:]}[str(VISP[0])] == "yes"
 
 
