@@ -315,7 +315,7 @@ def test_json_need_not_be_canonical() -> None:
         ('{"version":2}', "Upgrade"),
         ('{"version":true}', "version"),
         ('{"version":"1"}', "version"),
-        ('{"version":1,"inject_in":["VISp"]}', "Did you mean injected_in"),
+        ('{"version":1,"inject_in":["VISp"]}', "Did you mean 'injected_in'"),
         ('{"version":1,"sex":["M"],"sex":["F"]}', "'sex' twice"),
         ('{"version":1,"radius_um":NaN,"near":[1,2,3]}', "NaN is not a finite number"),
         ('{"version":1,"radius_um":1e999,"near":[1,2,3]}', "must be a finite number, got inf"),

@@ -203,7 +203,7 @@ def test_a_mask_becomes_a_file(run: Runner, annotated: Path, tmp_path: Path) -> 
     allen = tmp_path / "allen.nrrd"
     run("volume", "mask", "CP", "-o", allen, "--like-allen", store=annotated).succeeded()
     assert b"space directions: (100,0,0) (0,100,0) (0,0,100)\n" in allen.read_bytes()[:1000]
-    run("volume", "mask", "CP", "-o", tmp_path / "x.npy", "--like-allen", store=annotated).refused(2, "like_allen")
+    run("volume", "mask", "CP", "-o", tmp_path / "x.npy", "--like-allen", store=annotated).refused(2, "--like-allen")
     run("volume", "mask", "CP", "-o", tmp_path / "CP.tif", store=annotated).refused(2, "CP.tif")
     run("volume", "mask", "Cp", "-o", tmp_path / "x.npy", store=annotated).refused(2, "Cp", "CP")
     run("volume", "mask", "VIS", "--no-descendants", "-o", tmp_path / "x.npy", store=annotated).refused(2, "no voxel")

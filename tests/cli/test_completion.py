@@ -233,7 +233,7 @@ def test_keys_complete_in_the_shell(named: Path, typing: Path, shell: completion
             ("bsv-store dataset show visual@pa\t\n", "dataset show visual@paper"),
             ("bsv-store select --injected-in LOB\t\n", "select --injected-in LOB4, 5"),
             ("bsv-store select --injected-in=VISp2\t\n", "select --injected-in=VISp2/3"),
-            ("bsv-store select --li\twild\t\n", "select --line wild-type"),
+            ("bsv-store select --lin\twild\t\n", "select --line wild-type"),
             ("bsv-store help datas\tci\t\n", "help dataset cite"),
         ):
             assert terminal.answer(keys) == expected
@@ -258,23 +258,25 @@ class Terminal:
         """The arguments of the program after these keys."""
         for part in keys.replace("\t", "\t\0").split("\0"):
             self.send(part)
-            seen = self.output()
+            seen = self.output(until=":END" if part.endswith("\n") else None)
         start, end = seen.rfind("ARGS:"), seen.rfind(":END")
         assert 0 <= start < end, seen
         return seen[start + 5 : end]
 
-    def output(self) -> str:
-        """What the shell prints until it has been quiet for a while."""
+    def output(self, *, until: str | None = None) -> str:
+        """What the shell prints until it has been quiet for a while, or a text is there."""
         seen = ""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
+            if until is not None and until in seen:
+                break
             if select.select([self._terminal], [], [], 0.25 if seen else 5)[0]:
                 try:
                     seen += os.read(self._terminal, 65536).decode(errors="replace")
                 except OSError as error:
                     # The shell has ended.
                     raise AssertionError(seen) from error
-            else:
+            elif until is None:
                 break
         return seen
 

@@ -67,7 +67,9 @@ def test_export_is_like_allens_files_on_request(run: Runner, filled: Path, tmp_p
     found, header = nrrd.read(str(target))
     np.testing.assert_array_equal(found, ATLAS.volume(VISP[0]))
     np.testing.assert_array_equal(header["space directions"], np.diag([100.0] * 3))
-    run("volume", "export", VISP[0], tmp_path / "x.nii", "--like-allen", store=filled).refused(2, "like_allen", ".nrrd")
+    run("volume", "export", VISP[0], tmp_path / "x.nii", "--like-allen", store=filled).refused(
+        2, "--like-allen", ".nrrd"
+    )
 
 
 def test_export_does_not_replace_a_file_unasked(run: Runner, filled: Path, tmp_path: Path) -> None:

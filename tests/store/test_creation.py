@@ -47,7 +47,7 @@ def start(folder: Path, url: str | None, **environment: str) -> subprocess.Popen
 
 
 def test_new_store_opens_empty(tmp_path: Path, database_url: str | None) -> None:
-    create_store(tmp_path / "lab" / "store", database=database_url).close()
+    create_store(tmp_path / "lab" / "store", database=database_url, parents=True).close()
     with open_store(tmp_path / "lab" / "store") as store:
         assert store.status().catalog.experiments == 0
         assert store.status().schema_revision == schema.HEAD

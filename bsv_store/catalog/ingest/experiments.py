@@ -140,6 +140,7 @@ def _ingest(
         action=action,
     )
     records = write_revisions(connection, experiments.kind, snapshot_id, payloads)
+    remarkable = _remarkable(connection, experiments)
     return IngestReport(
         "experiments",
         experiments.kind,
@@ -152,8 +153,8 @@ def _ingest(
         completed=len(completed),
         records=records,
         historic=len(outcome.historic),
-        notes=_kept_by_other_kinds(state, experiments, payloads),
-        **_remarkable(connection, experiments),
+        notes=() if remarkable["newer_list"] else _kept_by_other_kinds(state, experiments, payloads),
+        **remarkable,
     )
 
 
@@ -162,7 +163,7 @@ def _kept_by_other_kinds(
 ) -> tuple[str, ...]:
     """A remark about current experiments that the list does not have, if there are any."""
     kept = [key for key, each in state.experiments.items() if not each.withdrawn and key not in payloads]
-    if not kept:
+    if not kept or EXPERIMENT_SOURCE_KINDS[experiments.kind].is_historic:
         return ()
     are = "is" if len(kept) == 1 else "are"
     return (

@@ -305,7 +305,7 @@ class Criteria:
         for name in values:
             if name not in CRITERIA:
                 near = near_names(str(name), CRITERIA)
-                hint = f"Did you mean {listed(near)}?" if near else f"Criteria are {', '.join(CRITERIA)}."
+                hint = f"Did you mean {listed(map(shown, near))}?" if near else f"Criteria are {', '.join(CRITERIA)}."
                 raise SelectionError(f"a selection has no criterion {shown(name)}", hint=hint)
         checked = {
             name: _canonical(CRITERIA[name], spell(name), value) for name, value in values.items() if value is not None

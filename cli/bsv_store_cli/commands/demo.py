@@ -69,6 +69,7 @@ def demo(keep: Path | None, experiments: int) -> None:
     folder = keep if keep is not None else Path(tempfile.mkdtemp(prefix="bsv-store-demo-"))
     if keep is not None and folder.exists():
         raise StoreExistsError(f"the folder {folder} exists", hint="Name a new folder for --keep.")
+    folder.mkdir(parents=True, exist_ok=True)
     store, figure = folder / "store", folder / _FIGURE
     _say("SYNTHETIC DATA: structures, experiments and volumes are computed by formulas, without biological meaning.")
     with SyntheticServer(SyntheticAtlas(experiments=experiments)) as server:

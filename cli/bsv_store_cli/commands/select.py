@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 _TABLE_LIMIT = 50
 _TABLE = (
     *experiment_columns(),
-    Column("withdrawn", "withdrawn", optional=True),
     Column("sex", "sex", spare=True),
     Column("product_id", "product", spare=True),
+    Column("withdrawn", "withdrawn", optional=True),
 )
 
 
