@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from bsv_store import check
 from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.verify import unionize_damage
-from bsv_store.errors import DamagedCatalogError, DamagedFileError, InputError, ReadOnlyStoreError
+from bsv_store.errors import DamagedFileError, InputError, ReadOnlyStoreError
 from bsv_store.maintenance.catalog_checks import (
     count_findings,
     rule_findings,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from bsv_store.volumes.stored_object import StoredObject
 
 # Objects that a thread checks before the next ones are assigned: fewer make the threads wait for each other.
-_BATCH = 16
+_BATCH = 32
 _MAX_WORKERS = 64
 _DEFAULT_WORKERS = 4
 # Objects are replaced while the store is verified; one that was replaced is checked again, at most so often.
@@ -170,7 +170,7 @@ class _Run:
         """Verify everything that was not found intact after a time."""
         start = time.monotonic()
         # The files first: a file that is published meanwhile is then listed by the catalog, not an orphan.
-        found = {each.path: each for each in found_files(self.files)}
+        found = {each.path: each for each in found_files(self.files, "volumes", "datasets", "tmp")}
         read = self.depth != "quick"
         with self.database.reading() as connection:
             expected, is_complete = self._expected(connection)
@@ -336,11 +336,11 @@ class _Run:
     def _check_batch(self, checker: ObjectChecker, batch: Sequence[StoredObject | _Table]) -> list[_Checked]:
         """Check some items, in a thread."""
         results: list[_Checked] = []
-        if isinstance(batch[0], _Table):
-            for item in batch:
-                if isinstance(item, _Table) and not self._is_late():
-                    results.append(_Checked(item, _table_check(self.database, item)))
-                    self.progress.advance(1)
+        tables = [item for item in batch if isinstance(item, _Table)]
+        if tables:
+            if not self._is_late():
+                results += _table_checks(self.database, tables)
+                self.progress.advance(len(tables))
             return results
         for item in batch:
             if isinstance(item, _Table) or self._is_late():
@@ -437,10 +437,8 @@ def _batches(items: Sequence[StoredObject | _Table]) -> Iterator[list[StoredObje
         yield batch
 
 
-def _table_check(database: Database, item: _Table) -> ObjectCheck:
-    try:
-        with database.reading() as connection:
-            problems = unionize_damage(connection, item.experiment_id)
-    except DamagedCatalogError as error:
-        problems = [error.message]
-    return ObjectCheck((unionize_finding(item.experiment_id, problems),) if problems else ())
+def _table_checks(database: Database, tables: Sequence[_Table]) -> Iterator[_Checked]:
+    damaged = unionize_damage(database, [each.experiment_id for each in tables])
+    for each in tables:
+        problems = damaged.get(each.experiment_id)
+        yield _Checked(each, ObjectCheck((unionize_finding(each.experiment_id, problems),) if problems else ()))
