@@ -95,25 +95,46 @@ def damaged_halves(connection: Connection, experiment_id: int) -> list[UnionizeP
     DamagedCatalogError
         If a row has a value that its column cannot have.
     """
+    return damaged_tables(connection, [experiment_id]).get(experiment_id, [])
+
+
+def damaged_tables(connection: Connection, experiment_ids: Collection[int]) -> dict[int, list[UnionizePart]]:
+    """The halves of tables whose rows differ from what was stored, by experiment; intact tables are absent.
+
+    Raises
+    ------
+    DamagedCatalogError
+        If a row has a value that its column cannot have.
+    """
     with damaged_values("unionize"):
-        return _damaged_halves(connection, experiment_id)
+        return _damaged_tables(connection, sorted(experiment_ids))
 
 
-def _damaged_halves(connection: Connection, experiment_id: int) -> list[UnionizePart]:
-    seal = select(UnionizeSeal.part, UnionizeSeal.hashes).where(UnionizeSeal.experiment_id == experiment_id)
-    sealed = {row.part: row.hashes for row in connection.execute(seal)}
-    coverage = select(UnionizeCoverage.part, UnionizeCoverage.row_count, UnionizeCoverage.content_sha256)
-    own_coverage = coverage.where(UnionizeCoverage.experiment_id == experiment_id)
-    recorded = {row.part: (row.row_count, row.content_sha256) for row in connection.execute(own_coverage)}
-    rows = _rows_of(connection, experiment_id)
-    damaged: list[UnionizePart] = []
-    for part, row in UNIONIZE_PARTS.items():
-        half = rows[rows["is_injection"] == row.is_injection]
-        if part not in sealed and part not in recorded and not len(half):
-            continue
-        content = len(half), hashlib.sha256(half.tobytes()).hexdigest()
-        if sealed.get(part) != _hashes(half) or recorded.get(part) != content:
-            damaged.append(row.name)
+def _damaged_tables(connection: Connection, ids: list[int]) -> dict[int, list[UnionizePart]]:
+    seal = select(UnionizeSeal.experiment_id, UnionizeSeal.part, UnionizeSeal.hashes)
+    sealed: dict[_Half, bytes] = {
+        (row[0], row[1]): row[2] for row in connection.execute(seal.where(UnionizeSeal.experiment_id.in_(ids)))
+    }
+    coverage = select(
+        *(UnionizeCoverage.experiment_id, UnionizeCoverage.part),
+        *(UnionizeCoverage.row_count, UnionizeCoverage.content_sha256),
+    )
+    recorded: dict[_Half, tuple[int, str | None]] = {
+        (row[0], row[1]): (row[2], row[3])
+        for row in connection.execute(coverage.where(UnionizeCoverage.experiment_id.in_(ids)))
+    }
+    rows = _rows_of(connection, ids)
+    edges = np.searchsorted(rows["experiment_id"], [(each, each + 1) for each in ids])
+    damaged: dict[int, list[UnionizePart]] = {}
+    for experiment_id, (first, last) in zip(ids, edges.tolist(), strict=True):
+        own = rows[first:last]
+        for part, row in UNIONIZE_PARTS.items():
+            half, key = own[own["is_injection"] == row.is_injection], (experiment_id, part)
+            if key not in sealed and key not in recorded and not len(half):
+                continue
+            content = len(half), hashlib.sha256(half.tobytes()).hexdigest()
+            if sealed.get(key) != _hashes(half) or recorded.get(key) != content:
+                damaged.setdefault(experiment_id, []).append(row.name)
     return damaged
 
 
@@ -124,7 +145,7 @@ def reseal_unionizes(connection: Connection) -> None:
     for row in connection.execute(select(UnionizeCoverage.experiment_id, UnionizeCoverage.part)):
         halves.setdefault(row.experiment_id, []).append(row.part)
     for experiment_id, parts in sorted(halves.items()):
-        rows = _rows_of(connection, experiment_id)
+        rows = _rows_of(connection, [experiment_id])
         sealed = [
             (experiment_id, part, _hashes(rows[rows["is_injection"] == UNIONIZE_PARTS[part].is_injection]))
             for part in sorted(parts)
@@ -132,12 +153,13 @@ def reseal_unionizes(connection: Connection) -> None:
         upsert_rows(connection, table_of(UnionizeSeal), _SEAL_COLUMNS, sealed)
 
 
-def _rows_of(connection: Connection, experiment_id: int) -> NDArray[Any]:
-    """The rows of an experiment, by structure, hemisphere and half."""
+def _rows_of(connection: Connection, experiment_ids: Collection[int]) -> NDArray[Any]:
+    """The rows of experiments, by experiment, structure, hemisphere and half."""
     table = table_of(Unionize)
-    own = select(*(table.c[name] for name in UNIONIZE_COLUMNS)).where(table.c.experiment_id == experiment_id)
-    rows = _array(connection.execute(own).all(), _ROWS)
-    return rows[np.lexsort([rows[name] for name in ("is_injection", "hemisphere_id", "structure_id")])]
+    query = select(*(table.c[name] for name in UNIONIZE_COLUMNS))
+    rows = _array(connection.execute(query.where(table.c.experiment_id.in_(experiment_ids))).all(), _ROWS)
+    order = ("is_injection", "hemisphere_id", "structure_id", "experiment_id")
+    return rows[np.lexsort([rows[name] for name in order])]
 
 
 def _packed(columns: Mapping[str, NDArray[Any]]) -> NDArray[Any]:

@@ -22,7 +22,7 @@ from bsv_store.catalog.ingest.hemisphere import experiments_with_wrong_sides
 from bsv_store.catalog.ingest.revisions import damaged_revisions, damaged_snapshots
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
 from bsv_store.catalog.structures import find_structures
-from bsv_store.catalog.unionize_seals import check_unionizes, damaged_halves
+from bsv_store.catalog.unionize_seals import check_unionizes, damaged_halves, damaged_tables
 from bsv_store.errors import BsvStoreError, DamagedCatalogError
 from bsv_store.progress import NO_PROGRESS
 from bsv_store.text import listed
@@ -241,9 +241,16 @@ def _epoch(connection: Connection) -> list[str]:
     return [] if seals.epoch(connection) is not None else ["the time when all rows were sealed is missing"]
 
 
-def unionize_damage(connection: Connection, experiment_id: int) -> list[str]:
-    """The damage of the unionize table of an experiment."""
-    return [each.problem for each in _found("", partial(_damaged_table, experiment_id), connection)]
+def unionize_damage(database: Database, experiment_ids: Collection[int]) -> dict[int, list[str]]:
+    """The damage of the unionize tables of experiments, by experiment; intact tables are absent."""
+    try:
+        with database.reading() as connection:
+            return {key: list(parts) for key, parts in damaged_tables(connection, experiment_ids).items()}
+    except DamagedCatalogError as error:
+        if len(experiment_ids) == 1:
+            return {key: [error.message] for key in experiment_ids}
+    # One of them cannot be read.
+    return {key: found for each in experiment_ids for key, found in unionize_damage(database, [each]).items()}
 
 
 def _damaged_table(experiment_id: int, connection: Connection) -> list[str]:

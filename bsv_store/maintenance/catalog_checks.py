@@ -26,6 +26,7 @@ from bsv_store.catalog.database.models import (
     TransgenicLine,
     UnionizeCoverage,
     UnionizeSeal,
+    VolumeBlockHashes,
 )
 from bsv_store.catalog.database.models import DatasetVersion as VersionRow
 from bsv_store.catalog.verify import VOLUMES, catalog_checks
@@ -106,6 +107,18 @@ def damaged_volume_rows(connection: Connection) -> list[str]:
 def _volume_key(seal_key: str) -> str:
     experiment_id, kind, spacing_um = seal_key.split("/")
     return f"volume/{kind}/{spacing_um}/{experiment_id}"
+
+
+def block_hash_contents(connection: Connection) -> dict[str, str]:
+    """A hash of the recorded block hashes of each volume that has them, by key of the volume."""
+    query = select(
+        *(StoredVolume.experiment_id, StoredVolume.kind, StoredVolume.spacing_um),
+        VolumeBlockHashes.hashes,
+    ).join(VolumeBlockHashes.__table__, VolumeBlockHashes.volume_id == StoredVolume.id)
+    return {
+        volume_key(experiment_id, kind=kind, spacing_um=spacing_um): xxhash.xxh3_128_hexdigest(hashes)
+        for experiment_id, kind, spacing_um, hashes in connection.execute(query)
+    }
 
 
 # -- unionize tables --------------------------------------------------------------------------------------------------

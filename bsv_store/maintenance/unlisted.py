@@ -94,7 +94,7 @@ def unlisted_findings(
     Parameters
     ----------
     found : iterable of FoundFile
-        The files that the catalog does not list; those in ``trash/`` are ignored.
+        The files in ``volumes/``, ``datasets/`` and ``tmp/`` that the catalog does not list.
     listed_keys : collection of str
         The keys of all objects in the catalog.
     claimed : collection of str
@@ -106,8 +106,6 @@ def unlisted_findings(
     """
     now = datetime.fromtimestamp(time.time(), UTC)
     for file in found:
-        if file.path.startswith("trash/"):
-            continue
         if file.path.startswith("tmp/"):
             if now - file.modified_at > _ABANDONED_AFTER:
                 problem = f"left by a run that was aborted; last changed {file.modified_at:%Y-%m-%d %H:%M} UTC"
@@ -116,7 +114,7 @@ def unlisted_findings(
         named = named_file(file.path) if file.is_regular else None
         if named is None:
             problem = "bsv-store has no files with such names; nothing reads it"
-            yield Finding(file.path, file.path, "foreign_file", problem, "Move it out of the store's folder.")
+            yield Finding(file.path, file.path, "foreign_file", problem, f"Move {file.path} out of the store's folder.")
         elif named.key not in claimed:
             yield from _orphan(files, named, listed_keys, experiment_ids, read=read)
 
@@ -138,7 +136,7 @@ def _orphan(
             return
     if named.key.startswith("volume/") and int(named.key.rpartition("/")[2]) not in experiment_ids:
         problem = "a volume of an experiment that the catalog does not have, as of another store"
-        yield Finding(named.path, named.path, "foreign_file", problem, "Move it out of the store's folder.")
+        yield Finding(named.path, named.path, "foreign_file", problem, f"Move {named.path} out of the store's folder.")
     elif named.key in listed_keys:
         problem = f"an earlier file of {named.key}, or one that an aborted run stored"
         yield Finding(named.path, named.path, "orphan", problem, _COLLECT)
@@ -152,7 +150,8 @@ def _orphan(
 
 def folder_findings(files: StoreFiles, found: Iterable[FoundFile]) -> Iterator[Finding]:
     """The folders of the store whose permissions lock other users out."""
-    folders = {str(folder) for file in found for folder in PurePosixPath(file.path).parents} - {"."}
+    own = {file.path.rpartition("/")[0] for file in found}
+    folders = own | {str(parent) for folder in own for parent in PurePosixPath(folder).parents} - {"."}
     for folder in sorted(folders | {"volumes", "datasets", "tmp", "trash"}):
         try:
             mode = files.path(folder).stat().st_mode

@@ -6,6 +6,7 @@ for the object, so it does not count for a file that has replaced it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -102,17 +103,20 @@ class Recorder:
     database : Database
     """
 
-    _BATCH = 500
+    _BATCH = 5_000
+    # So that a run that is killed loses little.
+    _SECONDS = 10.0
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._pending: list[Verified] = []
+        self._flushed = time.monotonic()
         self.is_recording = not database.read_only
 
     def add(self, results: Iterable[Verified]) -> None:
         """Record results, now or with later ones."""
         self._pending += results
-        if len(self._pending) >= self._BATCH:
+        if len(self._pending) >= self._BATCH or time.monotonic() - self._flushed > self._SECONDS:
             self.flush()
 
     def flush(self, *, is_last: bool = False) -> None:
@@ -124,6 +128,7 @@ class Recorder:
             If the database is busy at the end of the run.
         """
         pending, self._pending = self._pending, []
+        self._flushed = time.monotonic()
         if pending and self.is_recording:
             try:
                 with self._database.writing() as connection:

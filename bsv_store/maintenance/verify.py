@@ -17,8 +17,9 @@ from sqlalchemy import Connection
 from bsv_store import check
 from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.verify import unionize_damage
-from bsv_store.errors import DamagedCatalogError, DamagedFileError, InputError, ReadOnlyStoreError
+from bsv_store.errors import DamagedFileError, InputError, ReadOnlyStoreError
 from bsv_store.maintenance.catalog_checks import (
+    block_hash_contents,
     count_findings,
     rule_findings,
     seal_findings,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from bsv_store.volumes.stored_object import StoredObject
 
 # Objects that a thread checks before the next ones are assigned: fewer make the threads wait for each other.
-_BATCH = 16
+_BATCH = 32
 _MAX_WORKERS = 64
 _DEFAULT_WORKERS = 4
 # Objects are replaced while the store is verified; one that was replaced is checked again, at most so often.
@@ -141,11 +142,6 @@ class _Checked:
     result: ObjectCheck
 
 
-def content_hash(stored: StoredObject) -> str:
-    """What identifies the content of an object in the record of verifications."""
-    return f"{stored.file_sha256}/{stored.array_sha256}"
-
-
 @dataclass(slots=True)
 class _Run:
     """One run of `verify_store`."""
@@ -160,6 +156,8 @@ class _Run:
     findings: list[Finding] = field(default_factory=list)
     checked: int = 0
     size_bytes: int = 0
+    # Hash of the block hashes of volumes that have them, by key.
+    blocks: dict[str, str] = field(default_factory=dict)
     # Hash of the bytes that were found -> objects with these bytes.
     owners: dict[str, str] = field(default_factory=dict)
     # Keys of volumes whose row is not the sealed one, and keys of objects that were decoded before.
@@ -170,11 +168,12 @@ class _Run:
         """Verify everything that was not found intact after a time."""
         start = time.monotonic()
         # The files first: a file that is published meanwhile is then listed by the catalog, not an orphan.
-        found = {each.path: each for each in found_files(self.files)}
+        found = {each.path: each for each in found_files(self.files, "volumes", "datasets", "tmp")}
         read = self.depth != "quick"
         with self.database.reading() as connection:
             expected, is_complete = self._expected(connection)
             tables = self._tables(connection)
+            self.blocks = block_hash_contents(connection)
             claimed, ids = claimed_keys(connection), known_ids(connection)
         listed = {each.key for each in expected}
         self.owners = {each.file_sha256: each.key for each in expected}
@@ -245,7 +244,7 @@ class _Run:
                     else quick_finding(self.files, stored)
                 )
                 if problem is None:
-                    results.append(Verified(stored.key, "quick", content_hash(stored)))
+                    results.append(Verified(stored.key, "quick", self._content(stored)))
                 else:
                     suspects.append(stored)
             self.progress.advance(len(expected))
@@ -264,7 +263,7 @@ class _Run:
         skipped = 0
         never = datetime.min.replace(tzinfo=UTC)
         for number, item in enumerate(items):
-            value = item.content_hash if isinstance(item, _Table) else content_hash(item)
+            value = item.content_hash if isinstance(item, _Table) else self._content(item)
             # Unionize tables are not decoded.
             depth = "deep" if isinstance(item, _Table) else self.depth
             last = history.intact_since(item.key, depth, value)
@@ -276,6 +275,10 @@ class _Run:
             wanted.append((last or never, number, item))
         return [item for _, _, item in sorted(wanted, key=lambda each: each[:2])], skipped
 
+    def _content(self, stored: StoredObject) -> str:
+        """What identifies the content of an object in the record of verifications."""
+        return "/".join([stored.file_sha256, stored.array_sha256, self.blocks.get(stored.key, "")])
+
     def _is_proven(self, stored: StoredObject, history: History) -> bool:
         """Whether the recorded hash of the content need not be proved by decoding the file.
 
@@ -284,7 +287,7 @@ class _Run:
         """
         if stored.kind == "volume" and not Grid(volume_of_key(stored.key)[2]).is_large:
             return stored.key not in self.unsealed
-        return history.was_decoded(stored.key, content_hash(stored))
+        return history.was_decoded(stored.key, self._content(stored))
 
     def _check_all(self, items: Sequence[StoredObject | _Table]) -> int:
         """Check items in several threads; returns the number of those that were not checked in time."""
@@ -336,11 +339,11 @@ class _Run:
     def _check_batch(self, checker: ObjectChecker, batch: Sequence[StoredObject | _Table]) -> list[_Checked]:
         """Check some items, in a thread."""
         results: list[_Checked] = []
-        if isinstance(batch[0], _Table):
-            for item in batch:
-                if isinstance(item, _Table) and not self._is_late():
-                    results.append(_Checked(item, _table_check(self.database, item)))
-                    self.progress.advance(1)
+        tables = [item for item in batch if isinstance(item, _Table)]
+        if tables:
+            if not self._is_late():
+                results += _table_checks(self.database, tables)
+                self.progress.advance(len(tables))
             return results
         for item in batch:
             if isinstance(item, _Table) or self._is_late():
@@ -373,7 +376,7 @@ class _Run:
         depths: list[VerifyDepth] = [self.depth]
         if result.was_decoded and self.depth == "deep":
             depths.append("decode")
-        value = content_hash(stored)
+        value = self._content(stored)
         self.recorder.add(Verified(stored.key, depth, value, damage) for depth in depths)
 
     def _confirm(self, suspects: list[tuple[StoredObject, ObjectCheck]], checker: ObjectChecker) -> None:
@@ -388,7 +391,7 @@ class _Run:
                 now = current.get(stored.key)
                 if now is None:
                     continue
-                if content_hash(now) == content_hash(stored) and now.path == stored.path:
+                if self._content(now) == self._content(stored) and now.path == stored.path:
                     self._report(stored, result)
                 else:
                     again.append((now, checker.check(now, self.depth, is_proven=True)))
@@ -437,10 +440,8 @@ def _batches(items: Sequence[StoredObject | _Table]) -> Iterator[list[StoredObje
         yield batch
 
 
-def _table_check(database: Database, item: _Table) -> ObjectCheck:
-    try:
-        with database.reading() as connection:
-            problems = unionize_damage(connection, item.experiment_id)
-    except DamagedCatalogError as error:
-        problems = [error.message]
-    return ObjectCheck((unionize_finding(item.experiment_id, problems),) if problems else ())
+def _table_checks(database: Database, tables: Sequence[_Table]) -> Iterator[_Checked]:
+    damaged = unionize_damage(database, [each.experiment_id for each in tables])
+    for each in tables:
+        problems = damaged.get(each.experiment_id)
+        yield _Checked(each, ObjectCheck((unionize_finding(each.experiment_id, problems),) if problems else ()))

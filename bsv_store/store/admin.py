@@ -250,7 +250,7 @@ class Admin:
             10 um, whose rows are not sealed completely, are decoded once for each content.
         decode : bool
             As ``deep``; also decode every volume, compare its array with the recorded hash, and check that it is
-            plausible, as `Volumes.check` does. Takes some ten times as long.
+            plausible, as `Volumes.check` does. Takes about twenty times as long.
         since : datetime.timedelta, optional
             Skip objects that were deeply verified and found intact within this time. Only with ``deep`` or ``decode``.
         time_limit : datetime.timedelta, optional

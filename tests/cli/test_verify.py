@@ -51,6 +51,15 @@ def test_a_note_alone_has_exit_code_0(run: Runner, own_filled: Path) -> None:
     assert "0 problems found, 1 note" in done.err
 
 
+def test_a_long_table_is_cut_with_a_note(run: Runner, own_filled: Path) -> None:
+    for number in range(50):
+        (own_filled / "volumes" / f"{number}.txt").write_text("mine")
+    done = run("verify", store=own_filled).succeeded()
+    assert done.out.count("foreign file") == 40
+    assert "10 more rows: --format csv prints all." in done.err
+    assert len(run("verify", "--format", "csv", store=own_filled).succeeded().rows) == 50
+
+
 def test_what_is_left_by_a_time_limit_is_said(run: Runner, own_filled: Path) -> None:
     done = run("verify", "--deep", "--time-limit", "0s", store=own_filled).succeeded()
     assert re.search(r"\d+ left for the next run", done.err)

@@ -6,7 +6,9 @@ import hashlib
 import os
 import random
 import sqlite3
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +23,7 @@ from bsv_store.errors import InputError
 from bsv_store.maintenance.inventory import expected_objects
 from bsv_store.maintenance.object_checks import ObjectCheck, ObjectChecker
 from bsv_store.vocabulary import FINDING_KINDS
+from bsv_store.volumes import grid
 from tests.datasets.world import add_volume, voxels
 from tests.sealing import sealed_changes
 
@@ -231,6 +234,17 @@ def test_rows_of_a_version_that_differ_from_its_file_are_found(whole: Store, col
     assert kinds >= {{"content_sha256": "damaged_content", "fingerprint": "wrong_fingerprint"}[column]}
 
 
+def test_damaged_block_hashes_of_a_large_volume_are_found(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Volumes at 100 um are then stored as those at 25 um.
+    monkeypatch.setattr(grid, "LARGE_VOXELS", 1)
+    add_volume(filled, 2, array=voxels(2, seed=5))
+    assert filled.admin.verify(deep=True).is_intact
+    zeros = "zeroblob(32)" if filled.database.is_sqlite else "decode(repeat('00', 32), 'hex')"
+    change(filled, f"UPDATE volume_block_hashes SET hashes = {zeros}")
+    report = filled.admin.verify(deep=True, since=DAY)
+    assert found(report) == {("volume/projection_density/100/2", "damaged_content")}
+
+
 # -- the catalog ------------------------------------------------------------------------------------------------------
 
 
@@ -416,6 +430,30 @@ def test_runs_are_recorded_as_activity_if_deep_or_with_damage(whole: Store) -> N
     whole.admin.verify(deep=True)
     row = whole.admin.activity().iloc[0]
     assert (row["action"], row["details"]["depth"], row["details"]["problems"]) == ("verified", "deep", 0)
+
+
+# -- other processes write meanwhile ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"deep": True}])
+def test_volumes_that_are_replaced_meanwhile_are_no_damage(filled: Store, options: dict[str, bool]) -> None:
+    is_over = threading.Event()
+
+    def replace() -> None:
+        for seed in range(1, 1_000):
+            if is_over.is_set():
+                return
+            add_volume(filled, 1 + seed % 7, array=voxels(seed, seed=1))
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(replace)
+        try:
+            reports = [filled.admin.verify(**options) for _ in range(8)]
+        finally:
+            is_over.set()
+        writing.result()
+    assert [each.damage for each in reports] == [()] * 8
+    assert filled.admin.verify(deep=True).is_intact
 
 
 # -- vocabulary -------------------------------------------------------------------------------------------------------

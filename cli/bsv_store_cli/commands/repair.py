@@ -11,21 +11,21 @@ from bsv_store.vocabulary import FINDING_KINDS, REPAIR_ACTIONS
 from bsv_store_cli.help import Command
 from bsv_store_cli.options.network import quiet_retries
 from bsv_store_cli.options.quantities import Duration
-from bsv_store_cli.output.formats import format_option, print_rows
+from bsv_store_cli.output.formats import format_option
+from bsv_store_cli.output.long_lists import print_list, print_some
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.progress import progress_bar
 from bsv_store_cli.output.tables import Column
 from bsv_store_cli.session import opened_store
 
 _COLUMNS = ("object", "path", "finding", "problem", "action", "how", "outcome", "result")
-_TABLE = (
+_STEP = (
     Column("object", "object", whole=True),
     Column("finding", "finding", lambda kind: FINDING_KINDS[kind].words),
     Column("action", "action", lambda action: REPAIR_ACTIONS[action].words),
-    Column("outcome", "outcome"),
-    Column("how", "how", whole=True),
-    Column("result", "result", optional=True),
 )
+_PLAN = (*_STEP, Column("how", "how", whole=True))
+_RESULT = (*_STEP, Column("outcome", "outcome"), Column("result", "result", optional=True, whole=True))
 
 
 @click.command(cls=Command)
@@ -72,11 +72,11 @@ def repair(
             workers=workers,
             progress=progress,
         )
-    print_rows([asdict(step) for step in report.steps], output_format, columns=_COLUMNS, table=_TABLE)
+    rows = [asdict(step) for step in report.steps]
+    print_some(rows, output_format, columns=_COLUMNS, table=_RESULT if apply else _PLAN)
     note(report.summary())
     if report.left:
-        left = [f"  {finding}\n    {report.why_left(finding)}" for finding in report.left]
-        note("Left:\n" + "\n".join(left))
+        print_list("Left:", (f"{finding}\n    {report.why_left(finding)}" for finding in report.left))
     if report.left or (report.steps and not apply):
         if not apply and any(step.action != "none" for step in report.steps):
             note("Carry out the plan: bsv-store repair --apply")

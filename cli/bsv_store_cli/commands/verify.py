@@ -11,7 +11,8 @@ import click
 from bsv_store.vocabulary import FINDING_KINDS
 from bsv_store_cli.help import Command
 from bsv_store_cli.options.quantities import Duration
-from bsv_store_cli.output.formats import format_option, print_rows
+from bsv_store_cli.output.formats import format_option
+from bsv_store_cli.output.long_lists import print_list, print_some
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.progress import progress_bar
 from bsv_store_cli.output.tables import Column
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
     from bsv_store.maintenance.findings import Finding
 
-COLUMNS = ("object", "path", "kind", "is_damage", "problem", "remedy")
-TABLE = (
+_COLUMNS = ("object", "path", "kind", "is_damage", "problem", "remedy")
+_TABLE = (
     Column("object", "object", whole=True),
     Column("kind", "finding", lambda kind: FINDING_KINDS[kind].words),
     Column("problem", "problem", whole=True),
@@ -78,10 +79,9 @@ def verify(
         report = store.admin.verify(
             deep=deep, decode=decode, since=since, time_limit=time_limit, workers=workers, progress=progress
         )
-    print_rows(finding_rows(report.findings), output_format, columns=COLUMNS, table=TABLE)
+    print_some(finding_rows(report.findings), output_format, columns=_COLUMNS, table=_TABLE)
     note(report.summary())
     if report.findings:
-        remedies = dict.fromkeys(line for each in report.findings for line in each.remedy.splitlines())
-        note("What to do:\n" + "\n".join(f"  {remedy}" for remedy in remedies))
+        print_list("What to do:", (line for each in report.findings for line in each.remedy.splitlines()))
     if report.damage:
         click.get_current_context().exit(1)
