@@ -82,10 +82,14 @@ def test_without_structures_nothing_can_be_checked(store: Store) -> None:
         known_structure_ids(connection)
 
 
+# Created by revisions after the one of this test.
+NEWER = {"activity", "catalog_change_base", "volume_use"}
+
+
 def test_the_revision_goes_down_and_up_and_keeps_every_other_row(filled: Store) -> None:
     # The others came with later revisions.
     tables = {"catalog_change", "dataset_answer", "dataset_version", "seal", "unionize_revision", "unionize_seal"}
-    others = sorted(set(Base.metadata.tables) - tables - {"annotation", "volume_block_hashes"})
+    others = sorted(set(Base.metadata.tables) - tables - {"annotation", "volume_block_hashes"} - NEWER)
     later = {"unionize_coverage": "remark", "dataset_member": "divisor_source"}
     before = dump(filled.database, *others, without=later)
     assert sum(map(len, before.values())) > 100
