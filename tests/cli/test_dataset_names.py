@@ -43,11 +43,13 @@ def test_what_cannot_be_a_tag_is_refused(run: Runner, filled: Path, tag: str) ->
 
 
 def test_delete_wants_to_know_which_version(run: Runner, two: Path) -> None:
-    run("dataset", "delete", "visual", store=two).refused(2, "name the version", "visual@3")
+    run("dataset", "delete", "visual", store=two).refused(2, "name the version", "visual@1, visual@2.")
     run("dataset", "tag", "visual@1", "keep", store=two).succeeded()
     run("dataset", "delete", "visual@1", store=two).refused(2, "keep")
     done = run("dataset", "delete", "visual@latest", store=two).succeeded()
-    assert done.err == "Deleted visual@2; its file is in the trash of the store.\n"
+    assert done.err == (
+        "Deleted visual@2; its file is in the trash of the store.\nTo restore it: bsv-store untrash visual@2\n"
+    )
     with open_store(two) as store:
         assert [(each.latest, each.versions) for each in store.datasets.list()] == [(1, 1)]
     run("dataset", "delete", "visual@2", store=two).refused(2, "no version 2")

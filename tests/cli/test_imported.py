@@ -21,7 +21,7 @@ def bundle(run: Runner, own_filled: Path, tmp_path: Path) -> Path:
     """The bundle of a version that is not in the store."""
     path = tmp_path / "a.bsv.zip"
     run("dataset", "export", "visual@1", path, store=own_filled).succeeded()
-    run("dataset", "delete", "visual@1", store=own_filled).succeeded()
+    run("dataset", "delete", "--force", "visual@1", store=own_filled).succeeded()
     return path
 
 

@@ -103,8 +103,8 @@ def test_a_bundle_goes_to_another_store(versions: Datasets, tmp_path: Path) -> N
     with create_store(tmp_path / "other") as other:
         fill(other, volumes=())
         taken = other.datasets.import_bundle(bundle, name="theirs")
-        assert (taken.ref, taken.fingerprint) == ("theirs@1", versions.get("test@2").fingerprint)
-        assert other.datasets.import_bundle(bundle).ref == "test@1"
+        assert (taken.ref, taken.fingerprint) == ("theirs@2", versions.get("test@2").fingerprint)
+        assert other.datasets.import_bundle(bundle).ref == "test@2"
 
 
 def test_who_may_only_read_can_look_and_nothing_else(filled_location: Path, versions: Datasets, tmp_path: Path) -> None:

@@ -250,10 +250,10 @@ def test_a_read_only_store_records_nothing(filled: Store) -> None:
 
 def test_use_does_not_change_the_state_of_the_catalog(filled: Store) -> None:
     ask(filled)
+    filled.volume(6)
+    assert 6 in uses(filled)
     with counted() as work:
-        filled.volume(6)
         assert not ask(filled).was_computed
-    assert any(each.startswith("INSERT INTO volume_use") for each in work.statements)
     assert not any("FROM experiment" in each for each in work.statements)
 
 

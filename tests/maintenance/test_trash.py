@@ -485,11 +485,12 @@ def test_untagging_another_users_tag_asks_on_a_terminal(
     with filled.database.writing() as connection:
         connection.execute(table_of(DatasetTag).update().values(created_by="somebody"))
     asked: list[str] = []
-    monkeypatch.setattr(
-        "bsv_store_cli.commands.dataset.tag.confirmed", lambda problem, _question: bool(asked.append(problem)) or answer
-    )
-    assert run("dataset", "untag", "test", "paper", store=filled.path).code == (0 if answer else 2)
-    assert asked == ["the tag 'paper' of test@1 was set by somebody."]
+    monkeypatch.setattr("bsv_store_cli.output.messages.is_interactive", lambda: True)
+    monkeypatch.setattr("click.confirm", lambda question, **_options: bool(asked.append(question)) or answer)
+    done = run("dataset", "untag", "test", "paper", store=filled.path)
+    assert done.code == (0 if answer else 2)
+    assert asked == ["Remove it?"]
+    assert "the tag 'paper' of test@1 was set by somebody." in done.err
 
 
 def test_a_replaced_volume_keeps_the_version_that_was_computed_from_it(filled: Store) -> None:
