@@ -113,9 +113,9 @@ def test_nothing_existing_is_changed(filled: Store, target: str, tmp_path: Path,
         assert not (tmp_path / "new").exists()
         url = empty_database("postgres")
         assert url is not None
-        from sqlalchemy import create_engine
+        from sqlalchemy import NullPool, create_engine
 
-        with create_engine(url).begin() as connection:
+        with create_engine(url, poolclass=NullPool).begin() as connection:
             connection.execute(text("CREATE TABLE theirs (x integer)"))
         with pytest.raises(StoreExistsError, match="is not empty"):
             restore_store(target, tmp_path / "new", database=url)
@@ -220,3 +220,24 @@ def test_verify_finds_every_damage_and_the_next_backup_repairs_it(filled: Store,
     assert deep.discarded == 2
     assert filled.admin.backup(target).snapshot.new_files == 3
     assert verify_backup(target, deep=True).findings == ()
+
+
+def test_a_target_that_cannot_be_written_is_verified_and_restored(
+    filled: Store, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bsv_store.maintenance.backup.target import LocalTarget
+
+    filled.admin.backup(target)
+    before = checks.contents(Path(target))
+
+    def refused(_self: LocalTarget, name: str, *_blocks: object) -> None:
+        raise BackupError(f"{name}: Read-only file system")
+
+    monkeypatch.setattr(LocalTarget, "write", refused)
+    monkeypatch.setattr(LocalTarget, "remove", refused)
+    assert verify_backup(target, deep=True).findings == ()
+    restore_store(target, tmp_path / "new")
+    checks.assert_intact(tmp_path / "new")
+    assert checks.contents(Path(target)) == before
+    with pytest.raises(BackupError, match="Read-only"):
+        filled.admin.backup(target)
