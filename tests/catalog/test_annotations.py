@@ -82,7 +82,6 @@ def test_without_structures_nothing_can_be_checked(store: Store) -> None:
         known_structure_ids(connection)
 
 
-# Created by revisions after the one of this test.
 def test_the_revision_goes_down_and_up_and_keeps_every_other_row(filled: Store) -> None:
     # The others came with later revisions.
     tables = {"activity", "catalog_change", "dataset_answer", "dataset_version", "schema_history", "seal"}

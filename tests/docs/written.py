@@ -9,32 +9,6 @@ import click
 
 from bsv_store_cli.main import cli
 
-# Documented commands and options that do not exist yet; tests skip what needs them. Each entry is what `unknown` says,
-# and an entry for something that exists fails a test, so this must be empty before a release.
-PENDING: frozenset[str] = frozenset(
-    {
-        "--log-file",
-        "backup",
-        "claims",
-        "config",
-        "db check",
-        "db downgrade",
-        "db history",
-        "db upgrade --dry-run",
-        "db grant --reader",
-        "db grant --writer",
-        "doctor",
-        "gc",
-        "quota",
-        "repair",
-        "status --format prometheus",
-        "store",
-        "trash",
-        "untrash",
-        "verify",
-    }
-)
-
 
 def unknown(line: str) -> str | None:
     """The first part of a command line that does not exist: a command, an option or a choice; None if it is complete.
