@@ -130,6 +130,11 @@ def test_every_block_runs(
         server = request.getfixturevalue("postgres")
         for name in sorted(set(re.findall(r"postgresql://bsv@dbhost/(\w+)", PAGE))):
             databases[name] = server.create_database(f"runbook_{database}_{name}")
+        accounts = sorted(set(re.findall(r"--(?:reader|writer|admin) (\w+)", " ".join(WRITTEN))))
+        with server.connect() as connection:
+            for account in accounts:
+                connection.execute(f"DROP ROLE IF EXISTS {account}")
+                connection.execute(f"CREATE ROLE {account} LOGIN")
     monkeypatch.chdir(tmp_path)
     program = tmp_path / "bin" / "bsv-store"
     program.parent.mkdir()
