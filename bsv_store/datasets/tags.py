@@ -41,9 +41,9 @@ def tag_version(database: Database, ref: str, tag: str, *, created_by: str, move
                     hint="Move it (--move, move=True), or choose another tag.",
                 )
             table.set_tag(connection, dataset_id, tag, identifier, created_by=created_by)
-            moved_from = None if tagged is None else f"{wanted.name}@{tagged[1]}"
-            ref_now = table.read_record(connection, identifier).ref
-            record_activity(connection, "tagged", ref_now, {"tag": tag, "moved_from": moved_from})
+            moved = {} if tagged is None else {"moved_from": f"{wanted.name}@{tagged[1]}"}
+            tagged_ref = table.read_record(connection, identifier).ref
+            record_activity(connection, "tagged", tagged_ref, {"tag": tag, **moved})
         checkpoint("tag:written")
         version = table.read_record(connection, identifier)
     checkpoint("tag:committed")
