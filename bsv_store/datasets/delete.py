@@ -51,8 +51,8 @@ def delete_version(database: Database, files: StoreFiles, ref: str, *, force: bo
         size_bytes = connection.scalar(select(DatasetVersion.size_bytes).where(DatasetVersion.id == identifier)) or 0
         rows = deleted_rows(connection, identifier, version)
         table.delete_version_rows(connection, identifier)
-        details = {"tags": ", ".join(version.tags) or None, "force": force, "fingerprint": version.fingerprint}
-        record_activity(connection, "deleted", version.ref, details)
+        tags = {"tags": ", ".join(version.tags)} if version.tags else {}
+        record_activity(connection, "deleted", version.ref, {"fingerprint": version.fingerprint, **tags})
         # Before the commit, so that the rows are never lost. The record of a deletion that fails is removed by `gc`.
         item = files.record_trash(version.relative_path, "deleted", size_bytes=size_bytes, rows=rows)
         checkpoint("delete:removed")

@@ -213,8 +213,8 @@ class _Plan:
             done += [Garbage("changes", None, changes, 0, None)] if changes else []
             if done:
                 removed = Counter(f"{each.kind} files" for each in done if each.path is not None)
-                details = {**removed, "claims": expired, "changes": changes}
-                record_activity(connection, "collected", None, details)
+                rows = {name: count for name, count in (("claims", expired), ("changes", changes)) if count}
+                record_activity(connection, "collected", None, {**removed, **rows})
             checkpoint("gc:recorded")
         checkpoint("gc:committed")
         return done

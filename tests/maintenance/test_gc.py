@@ -16,7 +16,7 @@ from bsv_store.acquisition.work.claims import LEASE_S, Claims
 from bsv_store.datasets.answers import catalog_state
 from bsv_store.errors import InputError, ReadOnlyStoreError
 from bsv_store.maintenance.gc import GRACE
-from bsv_store.owner import process_owner
+from bsv_store.owner import is_running, process_owner
 from tests.cli.running import Runner
 from tests.datasets.test_region_summary import blocks
 from tests.datasets.world import add_annotation, add_volume, ask
@@ -173,6 +173,13 @@ def test_a_read_only_store_is_planned_but_not_changed(filled: Store) -> None:
         assert set(found(reader)) == {"orphan"}
         with pytest.raises(ReadOnlyStoreError):
             reader.admin.collect_garbage(apply=True)
+
+
+@pytest.mark.parametrize("kind", ["this process", "ended", "elsewhere", "unreadable"])
+def test_only_a_process_of_this_host_is_certain_to_run(kind: str) -> None:
+    ended = process_owner().rpartition("-")[0] + "-1"
+    owner = {"this process": process_owner(), "ended": ended, "elsewhere": f"{'0' * 16}-1-1", "unreadable": ""}[kind]
+    assert is_running(owner) is (kind == "this process")
 
 
 def test_collecting_is_recorded_and_a_plan_is_not(filled: Store) -> None:
