@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import IntegrityError
 
+from bsv_store.catalog.database.driver_errors import MOVED
 from bsv_store.errors import BusyError, InputError
 from bsv_store.text import shown
 
@@ -33,6 +34,8 @@ def refusing_concurrent_change(what: str) -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
+        if MOVED in str(error.orig):
+            raise
         raise BusyError(
             f"another process changed {what} at the same moment", hint="Check the result, and retry."
         ) from error

@@ -191,7 +191,7 @@ def _copy_to_sqlite(files: StoreFiles, config: StoreConfig, old: Connection, che
     if existing.exists():
         with closing(Database(existing, read_only=True)) as found, found.reading() as connection:
             revision = schema.current_revision(connection)
-            if revision is not None and not _is_replaceable(connection, revision, config):
+            if revision is None or not _is_replaceable(connection, revision, config):
                 raise StoreExistsError(
                     f"{existing} has a catalog that is not a former one of this store",
                     hint="Move it out of the folder.",

@@ -148,3 +148,9 @@ def flip(path: Path, offset: int = -9) -> None:
     data = bytearray(path.read_bytes())
     data[offset] ^= 1
     path.write_bytes(data)
+
+
+def prune_to_one(target: str) -> None:
+    from bsv_store.store.restoring import prune_backup
+
+    prune_backup(target, keep_last=1, apply=True)
