@@ -111,7 +111,7 @@ def work(location: Path, url: str, stop: Path, kind: str) -> None:
                 if number > 1:
                     replace_file(store)
             else:
-                volumes = store.sql("SELECT experiment_id FROM volumes WHERE kind = 'projection_density'")
+                volumes = store.sql("SELECT experiment_id FROM volume WHERE kind = 'projection_density'")
                 some = sorted(map(int, volumes.experiment_id))[: 2 + number % 3]
                 version = store.aggregate(Selection(ids=some), name=f"busy-{number % 2}")
                 store.datasets.delete(version.ref)
