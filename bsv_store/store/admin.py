@@ -69,7 +69,7 @@ class Admin:
         InputError
             If the target is not valid, has other files, or is inside the store.
         BusyError
-            If the target is being pruned.
+            If the target is being pruned, or files are purged faster than they are backed up.
         NoSpaceError, BackupError
             If it cannot be written.
         StoreError

@@ -37,8 +37,24 @@ class _RestartedError(Exception):
     """Other processes wrote while the copy was made."""
 
 
-def copy_catalog(database: Database, path: Path, *, check_abort: Callable[[], None] = do_nothing) -> tuple[str, ...]:
+def copy_catalog(
+    database: Database,
+    path: Path,
+    *,
+    on_snapshot: Callable[[Connection], None],
+    check_abort: Callable[[], None] = do_nothing,
+) -> tuple[str, ...]:
     """Copy the catalog to a new SQLite file; returns the statements for the indexes that the copy does not have.
+
+    Parameters
+    ----------
+    database : Database
+    path : pathlib.Path
+    on_snapshot : callable
+        Called with a connection that sees the state to be copied, before the rows are copied, which takes much longer
+        on Postgres than on SQLite. Not called on SQLite.
+    check_abort : callable
+        Called regularly; may raise to stop.
 
     Raises
     ------
@@ -48,7 +64,7 @@ def copy_catalog(database: Database, path: Path, *, check_abort: Callable[[], No
     if isinstance(database.target, Path):
         _copy_sqlite(database.target, path, read_only=database.read_only, check_abort=check_abort)
         return ()
-    return _copy_postgres(database, path, check_abort)
+    return _copy_postgres(database, path, on_snapshot, check_abort)
 
 
 def _copy_sqlite(source: Path, path: Path, *, read_only: bool, check_abort: Callable[[], None]) -> None:
@@ -95,7 +111,9 @@ def _copy_pages(
     original.backup(copy, pages=_PAGES, progress=step)
 
 
-def _copy_postgres(database: Database, path: Path, check_abort: Callable[[], None]) -> tuple[str, ...]:
+def _copy_postgres(
+    database: Database, path: Path, on_snapshot: Callable[[Connection], None], check_abort: Callable[[], None]
+) -> tuple[str, ...]:
     path.touch()
     with new_sqlite_catalog(path) as copy:
         large = table_of(Unionize).name
@@ -104,6 +122,7 @@ def _copy_postgres(database: Database, path: Path, check_abort: Callable[[], Non
         for name, _ in indexes:
             copy.exec_driver_sql(f'DROP INDEX "{name}"')
         with database.reading() as connection:
+            on_snapshot(connection)
             copy_rows(connection, copy, check_abort=check_abort)
     return tuple(sql for _, sql in indexes)
 

@@ -6,11 +6,14 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from bsv_store.errors import BackupError
 
 FORMAT = 1
+# Why the store did not have a file.
+ProblemKind = Literal["missing", "damaged"]
+
 # Enough of the id to show on a screen.
 SHORT = 8
 
@@ -66,13 +69,12 @@ class Problem:
     path : str
     key : str
         Of the object; see `StoredObject`.
-    problem : str
-        ``missing`` or ``damaged``.
+    problem : ProblemKind
     """
 
     path: str
     key: str
-    problem: str
+    problem: ProblemKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Take a snapshot of a store while it is in use.
 
-The database is copied first, then the files that this copy expects. Files are immutable, and their names contain a hash
-of their content: a file either has the expected bytes, or it was removed. Removed files are in the trash. If one was
-purged from there, the database is copied again, and the new copy does not expect the file unless the store is damaged.
+First the files are copied that the database expects now, which may take hours. Then the database is copied, and what
+this copy expects beyond that. Files are immutable, and their names contain a hash of their content: a file either has
+the expected bytes, or it was removed. Removed files are in the trash. If one was purged from there, the database is
+copied again, and the new copy does not expect the file unless the store is damaged.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
@@ -28,10 +29,18 @@ from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import Dataset, StoreInfo
 from bsv_store.checkpoints import checkpoint
 from bsv_store.config import CATALOG_FILE, FOLDERS, STORE_FILE
-from bsv_store.errors import BackupError, DamagedFileError, StoreError
+from bsv_store.errors import BackupError, BusyError, DamagedFileError, StoreError
 from bsv_store.maintenance.backup.database_copy import copy_catalog, row_counts
 from bsv_store.maintenance.backup.lock import Lock, locked
-from bsv_store.maintenance.backup.manifest import BackedUpFile, DatabaseCopy, Problem, Snapshot, decoded, encoded
+from bsv_store.maintenance.backup.manifest import (
+    BackedUpFile,
+    DatabaseCopy,
+    Problem,
+    ProblemKind,
+    Snapshot,
+    decoded,
+    encoded,
+)
 from bsv_store.maintenance.backup.repository import (
     PART_BYTES,
     Repository,
@@ -50,6 +59,8 @@ if TYPE_CHECKING:
 
 # How often the database is copied again because a file was purged meanwhile.
 _ATTEMPTS = 4
+# Seconds for which a list of the trash is used, since a damaged store may have thousands of missing files.
+_TRASH_S = 0.2
 _RESULT_ENDING = ".nc"
 # Files of the store's folder that a restored store gets anew.
 _NOT_COPIED = (STORE_FILE, "init.toml", TOKEN_FILE)
@@ -80,10 +91,6 @@ class BackupReport:
     duration_s: float
 
 
-class _PurgedError(Exception):
-    """Files that the copied database expects exist neither in their place nor in the trash."""
-
-
 @dataclass(slots=True)
 class _Run:
     """A backup that is being made."""
@@ -93,15 +100,30 @@ class _Run:
     lock: Lock
     progress: Progress
     check_abort: Callable[[], None]
-    new_files: int = 0
+    added: set[str] = field(default_factory=set)
     new_bytes: int = 0
-    unmodified: int = 0
     from_trash: int = 0
+    attempts: int = 0
+    _trash: tuple[float, list[str]] = (0.0, [])
 
     def alive(self) -> None:
         """Called between blocks: stop if the user interrupted, and refresh the lock."""
         self.check_abort()
         self.lock.refresh()
+
+    def put(self, sha256: str, size_bytes: int, blocks: Iterator[bytes]) -> None:
+        """Write an object that the target does not have."""
+        self.repository.put(sha256, size_bytes, blocks)
+        self.added.add(sha256)
+        self.new_bytes += size_bytes
+
+    def trash(self) -> list[str]:
+        """Paths of the files in the trash; the list is not older than `_TRASH_S`."""
+        listed_at, paths = self._trash
+        if not listed_at or time.monotonic() - listed_at > _TRASH_S:
+            paths = [found.path for found in found_files(self.files, "trash") if found.is_regular]
+            self._trash = (time.monotonic(), paths)
+        return paths
 
 
 def create_snapshot(
@@ -118,22 +140,34 @@ def create_snapshot(
     repository = create_repository(target, outside=files.root)
     with locked(repository.target, "backup") as lock:
         run = _Run(files, repository, lock, progress, check_abort)
-        for attempt in range(1, _ATTEMPTS + 1):
+        with database.reading() as connection:
+            expected = list(expected_objects(connection))
+        _copy_available(run, expected)
+        for _ in range(_ATTEMPTS):
+            run.attempts += 1
             with tempfile.TemporaryDirectory(prefix="bsv-backup-", dir=_large_folder(repository)) as folder:
                 path = Path(folder) / CATALOG_FILE
                 at = datetime.now(UTC)
                 begun = time.monotonic()
                 progress.start(0, "copying the database")
-                indexes = copy_catalog(database, path, check_abort=run.alive)
+                indexes = copy_catalog(
+                    database,
+                    path,
+                    on_snapshot=lambda connection: _copy_available(run, list(expected_objects(connection))),
+                    check_abort=run.alive,
+                )
                 copy = _store_database(run, path, indexes, has_rows=not database.is_sqlite)
                 progress.finish()
                 database_s = time.monotonic() - begun
                 checkpoint("backup:database")
-                try:
-                    values = _copy_files(run, path, retry=attempt < _ATTEMPTS)
-                except _PurgedError:
-                    continue
+                values, problems = _copy_files(run, path)
+            if not _purged(database, problems):
                 break
+        else:
+            raise BusyError(
+                f"files were deleted and purged while {_ATTEMPTS} backups were attempted, so none is complete",
+                hint="Purge less often, or keep files in the trash for some days.",
+            )
         values |= {
             "store_id": config.store_id,
             "store_path": str(files.root),
@@ -146,11 +180,39 @@ def create_snapshot(
             "directory_mode": config.directory_mode,
             "format_version": config.format_version,
             "database": copy,
-            "new_files": run.new_files,
+            "problems": problems,
+            "new_files": len({each.sha256 for each in (*values["files"], *values["beside"])} & run.added),
             "new_bytes": run.new_bytes,
         }
         snapshot = _save(run, values)
-    return BackupReport(snapshot, run.unmodified, run.from_trash, attempt, database_s, time.monotonic() - started)
+    return BackupReport(
+        snapshot,
+        len(snapshot.files) + len(snapshot.beside) - snapshot.new_files,
+        run.from_trash,
+        run.attempts,
+        database_s,
+        time.monotonic() - started,
+    )
+
+
+def _copy_available(run: _Run, expected: list[StoredObject]) -> None:
+    """Copy files; those that are not there, or damaged, are left to the last pass."""
+    run.progress.start(len(expected), "copying files")
+    try:
+        for each in expected:
+            _copy_object(run, each)
+            checkpoint("backup:file")
+    finally:
+        run.progress.finish()
+
+
+def _purged(database: Database, problems: list[Problem]) -> bool:
+    """Whether files are missing because they were deleted and purged; the others are missing from the store itself."""
+    missing = {each.path for each in problems if each.problem == "missing"}
+    if not missing:
+        return False
+    with database.reading() as connection:
+        return not missing <= {each.path for each in expected_objects(connection)}
 
 
 def _large_folder(repository: Repository) -> Path | None:
@@ -172,8 +234,7 @@ def _store_database(run: _Run, path: Path, indexes: tuple[str, ...], *, has_rows
             sha256 = hashlib.sha256(part).hexdigest()
             parts.append((sha256, len(part)))
             if not run.repository.has(sha256, len(part)):
-                run.repository.put(sha256, len(part), iter([part]))
-                run.new_bytes += len(part)
+                run.put(sha256, len(part), iter([part]))
     rows: dict[str, int] = {}
     if has_rows:
         with closing(Database(path, read_only=True)) as copy, copy.reading() as connection:
@@ -181,8 +242,8 @@ def _store_database(run: _Run, path: Path, indexes: tuple[str, ...], *, has_rows
     return DatabaseCopy(sum(size for _, size in parts), whole.hexdigest(), tuple(parts), indexes, rows)
 
 
-def _copy_files(run: _Run, catalog: Path, *, retry: bool) -> dict[str, object]:
-    """Copy the files that the copied catalog expects; returns what the manifest says about them."""
+def _copy_files(run: _Run, catalog: Path) -> tuple[dict[str, Any], list[Problem]]:
+    """Copy the files that the copied catalog expects; returns what the manifest says about it, and problems."""
     with closing(Database(catalog, read_only=True)) as database, database.reading() as connection:
         revision = schema.current_revision(connection)
         if connection.execute(select(StoreInfo.store_id)).scalar() is None:
@@ -191,59 +252,52 @@ def _copy_files(run: _Run, catalog: Path, *, retry: bool) -> dict[str, object]:
         # Versions with the same bytes share a file.
         expected = {each.path: each for each in expected_objects(connection)}
     copied, problems = [], []
-    run.progress.start(len(expected), "copying files")
+    run.progress.start(len(expected), "checking files")
     try:
         for each in expected.values():
             if (problem := _copy_object(run, each)) is None:
                 copied.append(BackedUpFile(each.path, each.size_bytes, each.file_sha256))
-            elif retry and problem == "missing":
-                raise _PurgedError
             else:
                 problems.append(Problem(each.path, each.key, problem))
-            checkpoint("backup:file")
         beside = list(_copy_beside(run))
     finally:
         run.progress.finish()
-    return {
+    values = {
         "revision": revision,
         "files": copied,
         "beside": beside,
-        "problems": problems,
         "last_numbers": {str(name): int(number) for name, number in names},
     }
+    return values, problems
 
 
-def _copy_object(run: _Run, wanted: StoredObject) -> str | None:
+def _copy_object(run: _Run, wanted: StoredObject) -> ProblemKind | None:
     """Copy a file if the target does not have it; returns the problem if the store does not have it."""
-    if run.repository.has(wanted.file_sha256, wanted.size_bytes):
-        run.unmodified += 1
-        run.progress.advance()
-        return None
-    problem = "missing"
-    for path in _candidates(run.files, wanted.path):
-        try:
-            run.repository.put(wanted.file_sha256, wanted.size_bytes, _read(run, path, wanted))
-        except FileNotFoundError:
-            continue
-        except DamagedFileError:
-            problem = "damaged"
-            continue
-        run.new_files += 1
-        run.new_bytes += wanted.size_bytes
-        run.from_trash += path.parent.name == "trash"
-        run.progress.advance()
-        return None
+    problem: ProblemKind | None = None
+    if not run.repository.has(wanted.file_sha256, wanted.size_bytes):
+        problem = "missing"
+        for path in _candidates(run, wanted.path):
+            try:
+                run.put(wanted.file_sha256, wanted.size_bytes, _read(run, path, wanted))
+            except FileNotFoundError:
+                continue
+            except DamagedFileError:
+                problem = "damaged"
+                continue
+            run.from_trash += path.parent.name == "trash"
+            problem = None
+            break
     run.progress.advance()
     return problem
 
 
-def _candidates(files: StoreFiles, relative: str) -> Iterator[Path]:
+def _candidates(run: _Run, relative: str) -> Iterator[Path]:
     """The file, and if it is not there, what has its name in the trash. Looked up when it is needed."""
-    path = files.path(relative)
+    path = run.files.path(relative)
     yield path
-    for found in found_files(files, "trash"):
-        if found.is_regular and found.path.endswith(path.name):
-            yield files.path(found.path)
+    for found in run.trash():
+        if found.endswith(path.name):
+            yield run.files.path(found)
     # It may have been taken out of the trash, or published again, while the trash was listed.
     yield path
 
@@ -274,9 +328,7 @@ def _copy_beside(run: _Run) -> Iterator[BackedUpFile]:
             continue
         sha256 = hashlib.sha256(data).hexdigest()
         if not run.repository.has(sha256, len(data)):
-            run.repository.put(sha256, len(data), iter([data]))
-            run.new_files += 1
-            run.new_bytes += len(data)
+            run.put(sha256, len(data), iter([data]))
         yield BackedUpFile(path.relative_to(run.files.root).as_posix(), len(data), sha256)
 
 

@@ -30,9 +30,7 @@ def test_a_copied_folder_does_not_share_the_catalog_on_postgres(filled_location:
         # The copy has a catalog of its own.
         open_store(copy).close()
         return
-    with pytest.raises(
-        StoreMismatchError, match=r"copy is a copy of .*store, whose catalog"
-    ):
+    with pytest.raises(StoreMismatchError, match=r"copy is a copy of .*store, whose catalog"):
         open_store(copy)
     with pytest.raises(StoreMismatchError):
         open_store(copy, read_only=True)

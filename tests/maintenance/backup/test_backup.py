@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +15,11 @@ from bsv_store.maintenance.backup import snapshot as snapshot_module
 from bsv_store.store.restoring import list_backups, restore_store, verify_backup
 from tests.datasets.world import ask
 from tests.maintenance.backup import checks
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from bsv_store.catalog.database.engine import Database
 
 
 def test_a_second_backup_copies_only_what_is_new(filled: Store, target: str) -> None:
@@ -50,32 +57,61 @@ def test_a_read_only_store_can_be_backed_up(filled_location: Path, target: str) 
 
 
 def test_deleted_files_come_from_the_trash(filled: Store, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    version = ask(filled, Selection(ids=[1, 2]))
-    monkeypatch.setattr(snapshot_module, "checkpoint", once("backup:database", lambda: delete(filled, version.ref)))
+    copy_then(lambda ref: delete(filled, ref), filled, monkeypatch)
     report = filled.admin.backup(target)
     assert (report.from_trash, report.attempts, report.snapshot.problems) == (1, 1, ())
-    assert version.relative_path in {each.path for each in report.snapshot.files}
+    assert any(each.path.startswith("datasets/test/") for each in report.snapshot.files)
     assert verify_backup(target, deep=True).findings == ()
 
 
 def test_the_database_is_copied_again_if_files_were_purged(
     filled: Store, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    version = ask(filled, Selection(ids=[1, 2]))
-
-    def delete_for_good() -> None:
-        delete(filled, version.ref)
-        checks.purge(filled.path)
-
-    monkeypatch.setattr(snapshot_module, "checkpoint", once("backup:database", delete_for_good))
+    copy_then(lambda ref: delete(filled, ref, purge=True), filled, monkeypatch)
     report = filled.admin.backup(target)
     assert (report.from_trash, report.attempts, report.snapshot.problems) == (0, 2, ())
-    assert version.relative_path not in {each.path for each in report.snapshot.files}
+    assert not any(each.path.startswith("datasets/") for each in report.snapshot.files)
     assert verify_backup(target, deep=True).findings == ()
 
 
-def delete(store: Store, ref: str) -> None:
+def test_no_snapshot_is_saved_if_files_are_purged_all_the_time(
+    filled: Store, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_then(lambda ref: delete(filled, ref, purge=True), filled, monkeypatch, times=99)
+    with pytest.raises(BusyError, match="purged while 4 backups were attempted"):
+        filled.admin.backup(target)
+    assert list_backups(target) == ([], [])
+
+
+def copy_then(do: Callable[[str], None], store: Store, monkeypatch: pytest.MonkeyPatch, *, times: int = 1) -> None:
+    """Let a version be computed just before the database is copied, and something happen to it just after that."""
+    plain = snapshot_module.copy_catalog
+    calls = 0
+
+    def copy(database: Database, path: Path, **options: Any) -> tuple[str, ...]:
+        nonlocal calls
+        calls += 1
+        if calls > times:
+            return plain(database, path, **options)
+        ref = ask(store, Selection(ids=[1, 2])).ref
+
+        def on_snapshot(connection: Connection) -> None:
+            # Only the first statement of a transaction fixes the state that it sees.
+            connection.exec_driver_sql("SELECT 1")
+            do(ref)
+
+        indexes = plain(database, path, **{**options, "on_snapshot": on_snapshot})
+        if database.is_sqlite:
+            do(ref)
+        return indexes
+
+    monkeypatch.setattr(snapshot_module, "copy_catalog", copy)
+
+
+def delete(store: Store, ref: str, *, purge: bool = False) -> None:
     store.datasets.delete(ref)
+    if purge:
+        checks.purge(store.path)
 
 
 def once(name: str, do: object) -> object:
