@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from bsv_store.catalog.activity import current_user
-from bsv_store.errors import BusyError
+from bsv_store.errors import BackupError, BusyError
 from bsv_store.maintenance.backup.target import Target
 from bsv_store.owner import has_ended, process_owner
 
@@ -28,6 +28,7 @@ _REFRESH_S = 60.0
 _STALE = timedelta(minutes=30)
 
 Purpose = Literal["backup", "restore", "verify", "prune"]
+_READING: tuple[Purpose, ...] = ("restore", "verify")
 
 
 @dataclass(slots=True)
@@ -38,11 +39,12 @@ class Lock:
     name: str
     purpose: Purpose
     started_at: datetime
+    is_written: bool = True
     _written: float = field(default=0.0)
 
     def refresh(self) -> None:
         """Rewrite the lock if a minute has passed. Called during long operations."""
-        if self._written and time.monotonic() - self._written < _REFRESH_S:
+        if not self.is_written or (self._written and time.monotonic() - self._written < _REFRESH_S):
             return
         values = {
             "owner": process_owner(),
@@ -67,12 +69,19 @@ def locked(target: Target, purpose: Purpose) -> Iterator[Lock]:
     """
     lock = Lock(target, f"{LOCKS}/{secrets.token_hex(12)}.json", purpose, datetime.now(UTC))
     # First write, then look: of two processes, at least one sees the other.
-    lock.refresh()
+    try:
+        lock.refresh()
+    except BackupError:
+        if purpose not in _READING:
+            raise
+        # A target that is mounted read-only can be read, and is not being pruned from here.
+        lock.is_written = False
     try:
         _refuse_conflicts(lock)
         yield lock
     finally:
-        target.remove(lock.name)
+        if lock.is_written:
+            target.remove(lock.name)
 
 
 def _refuse_conflicts(lock: Lock) -> None:
@@ -85,6 +94,8 @@ def _refuse_conflicts(lock: Lock) -> None:
             # Its process has just ended.
             continue
         if _is_stale(other):
+            if not lock.is_written:
+                continue
             with contextlib.suppress(FileNotFoundError):
                 lock.target.remove(name)
         elif "prune" in (lock.purpose, other["purpose"]):

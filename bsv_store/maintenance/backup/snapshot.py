@@ -284,7 +284,7 @@ def _copy_object(run: _Run, wanted: StoredObject) -> ProblemKind | None:
             except DamagedFileError:
                 problem = "damaged"
                 continue
-            run.from_trash += path.parent.name == "trash"
+            run.from_trash += path.relative_to(run.files.root).parts[0] == "trash"
             problem = None
             break
     run.progress.advance()

@@ -220,3 +220,24 @@ def test_verify_finds_every_damage_and_the_next_backup_repairs_it(filled: Store,
     assert deep.discarded == 2
     assert filled.admin.backup(target).snapshot.new_files == 3
     assert verify_backup(target, deep=True).findings == ()
+
+
+def test_a_target_that_cannot_be_written_is_verified_and_restored(
+    filled: Store, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bsv_store.maintenance.backup.target import LocalTarget
+
+    filled.admin.backup(target)
+    before = checks.contents(Path(target))
+
+    def refused(_self: LocalTarget, name: str, *_blocks: object) -> None:
+        raise BackupError(f"{name}: Read-only file system")
+
+    monkeypatch.setattr(LocalTarget, "write", refused)
+    monkeypatch.setattr(LocalTarget, "remove", refused)
+    assert verify_backup(target, deep=True).findings == ()
+    restore_store(target, tmp_path / "new")
+    checks.assert_intact(tmp_path / "new")
+    assert checks.contents(Path(target)) == before
+    with pytest.raises(BackupError, match="Read-only"):
+        filled.admin.backup(target)

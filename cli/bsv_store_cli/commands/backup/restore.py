@@ -52,6 +52,8 @@ def restore(target: str, folder: Path, snapshot: str | None, database: str | Non
         f"The restored store has the id of the original ({found.store_id}). If both are used, datasets with the same "
         "name and number may differ: use only one of them to compute."
     )
+    if report.database != "sqlite":
+        note(f"Give other accounts of the server access to it: bsv-store --store {report.path} db grant ACCOUNT")
     row = {
         **{"path": str(report.path), "database": report.database, "snapshot": found.id, "files": report.files},
         **{"size_bytes": report.size_bytes, "compared_rows": report.compared_rows, "store_id": found.store_id},
