@@ -113,9 +113,9 @@ def test_nothing_existing_is_changed(filled: Store, target: str, tmp_path: Path,
         assert not (tmp_path / "new").exists()
         url = empty_database("postgres")
         assert url is not None
-        from sqlalchemy import create_engine
+        from sqlalchemy import NullPool, create_engine
 
-        with create_engine(url).begin() as connection:
+        with create_engine(url, poolclass=NullPool).begin() as connection:
             connection.execute(text("CREATE TABLE theirs (x integer)"))
         with pytest.raises(StoreExistsError, match="is not empty"):
             restore_store(target, tmp_path / "new", database=url)
