@@ -33,7 +33,7 @@ class _ViewBase(DeclarativeBase):
 
 
 class Structure(_TableBase):
-    """A node of the structure graph (graph 1, adult mouse)."""
+    """A structure of the ontology (the API's structure graph 1, adult mouse)."""
 
     __table__ = tables.Structure.__table__
 

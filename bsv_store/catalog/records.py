@@ -25,7 +25,7 @@ _LISTED_AS = "listed_as"
 
 @dataclass(frozen=True, slots=True)
 class StructureRecord:
-    """One node of the structure graph."""
+    """One structure of the ontology."""
 
     id: int
     acronym: str
@@ -39,7 +39,7 @@ class StructureRecord:
 
 @dataclass(frozen=True, slots=True)
 class Ontology:
-    """A complete structure graph that is one tree; parents come before their children.
+    """A complete ontology, which is one tree; parents come before their children.
 
     Attributes
     ----------

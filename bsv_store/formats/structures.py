@@ -1,4 +1,4 @@
-"""The structure graph in its four forms: the API's nested and flat ones, AllenSDK's structures.json, allenCCF's CSV."""
+"""The ontology in its four forms: the API's nested and flat ones, AllenSDK's structures.json, allenCCF's CSV."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Node:
 
 
 def read_structures(body: bytes, *, what: str) -> Ontology:
-    """The structure graph in a file or reply of any of the four forms, validated to be one tree.
+    """The ontology in a file or reply of any of the four forms, validated to be one tree.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def read_structures(body: bytes, *, what: str) -> Ontology:
     EnvelopeError
         If the reply reports failure or is one page of several.
     FormatError
-        If it is not a structure graph, or not one tree: a cycle, two roots, a missing parent, duplicate ids or
+        If it is not an ontology, or not one tree: a cycle, two roots, a missing parent, duplicate ids or
         acronyms, colors that are not six hexadecimal digits, hidden characters in names, another graph than the adult
         mouse.
     """
@@ -70,7 +70,7 @@ def _from_csv(body: bytes, *, what: str) -> Iterator[_Node]:
     header, rows = csv_rows(body, what=what)
     if missing := [name for name in _CSV_COLUMNS if name not in header]:
         raise FormatError(
-            f"{what} is not a structure graph: it is missing the columns {', '.join(missing)}",
+            f"{what} is not an ontology: it is missing the columns {', '.join(missing)}",
             hint="Expected are structures.json, the API's structure graph, or the allenCCF structure tree CSV.",
         )
     for row in rows:
@@ -264,7 +264,7 @@ def _check_tree(by_id: Mapping[int, StructureRecord], *, what: str) -> None:
     if roots != [ROOT_STRUCTURE_ID]:
         raise FormatError(
             f"{what} has the root {roots[0]}; that of the adult mouse graph is {ROOT_STRUCTURE_ID}",
-            hint="Load the whole structure graph 1.",
+            hint="Load the whole ontology, structure graph 1 of the API.",
         )
 
 

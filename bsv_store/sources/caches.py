@@ -89,7 +89,7 @@ class CacheScan:
     folder : Path
     layout : CacheLayout
     structures, experiments : Path or None
-        The structure graph and the experiment list; a cache of Brain Street View has neither.
+        The ontology and the experiment list; a cache of Brain Street View has neither.
     unionizes, volumes : tuple of CacheFile
         Sorted by experiment id, then by name.
     annotations : tuple of CachedAnnotation

@@ -1,4 +1,4 @@
-"""Ingest structure graphs: structures, their closure and their sets."""
+"""Ingest ontologies: structures, their closure and their sets."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PLAUSIBLE_LOSS = 0.02
 _PLAUSIBLE_COUNT = 20
 
 _OTHER_ONTOLOGY = (
-    "The store has another structure graph (of another release, or of the synthetic atlas). "
+    "The store has another ontology (of another release, or of the synthetic atlas). "
     "Create a separate store for this one: `bsv-store init FOLDER`."
 )
 
@@ -70,7 +70,7 @@ def ingest_structures(
     allow_shrinking: bool = False,
     action: Action | None = None,
 ) -> IngestReport:
-    """Ingest a structure graph, and report what it changed.
+    """Ingest an ontology, and report what it changed.
 
     The newest graph is the current one; structures that are missing from it are marked as withdrawn and retain
     their position. A graph is older than the current one if its date is, if only the current one has a date, or, if

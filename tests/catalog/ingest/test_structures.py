@@ -263,7 +263,7 @@ def test_another_ontology_is_refused(small_atlas: Database, root: int) -> None:
     with pytest.raises(InputError) as caught:
         ingest_structures(small_atlas, other, source="synthetic")
 
-    assert "another structure graph" in str(caught.value)
+    assert "another ontology" in str(caught.value)
     assert dump(small_atlas, *STRUCTURES, "source_snapshot") == before
 
 
