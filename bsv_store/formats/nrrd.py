@@ -170,9 +170,13 @@ def opened_nrrd(source: bytes | Path, *, what: str) -> Iterator[NrrdBlocks]:
 def _opened(source: bytes | Path, *, what: str) -> BinaryIO:
     """The file, decompressed if the whole file is compressed with gzip."""
     stream: BinaryIO = io.BytesIO(source) if isinstance(source, bytes) else open_input(source, what=what)
-    is_packed = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-    stream.seek(0)
-    return unpacked(stream, what=what) if is_packed else stream
+    try:
+        is_packed = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+        stream.seek(0)
+        return unpacked(stream, what=what) if is_packed else stream
+    except BaseException:
+        stream.close()
+        raise
 
 
 def _blocks(stream: BinaryIO, header: NrrdHeader, *, what: str) -> Iterator[tuple[int, NDArray[Any]]]:
