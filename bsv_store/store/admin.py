@@ -97,7 +97,7 @@ class Admin:
     # -- disk space ---------------------------------------------------------------------------------------------------
 
     def collect_garbage(
-        self, *, apply: bool = False, grace: timedelta | None = None, trash_days: int = 30
+        self, *, apply: bool = False, grace: timedelta | None = None, trash_days: int | None = None
     ) -> GarbageReport:
         """Find what the store does not need, and collect it.
 
@@ -112,8 +112,8 @@ class Admin:
             Collect; otherwise only a plan is made.
         grace : datetime.timedelta, optional
             Leave younger files; by default 1 day. Ages are those of the file server's clock.
-        trash_days : int
-            Days that a file stays in the trash.
+        trash_days : int, optional
+            Days that a file stays in the trash; by default the setting ``trash_days`` of the store, or else 30.
 
         Returns
         -------
@@ -133,21 +133,32 @@ class Admin:
             self._files,
             apply=check.boolean("apply", apply),
             grace=GRACE if grace is None else grace,
-            trash_days=trash_days,
+            trash_days=self._trash_days(trash_days),
         )
 
-    def trash(self, *, trash_days: int = 30) -> tuple[TrashItem, ...]:
+    def trash(self, *, trash_days: int | None = None) -> tuple[TrashItem, ...]:
         """The items in the trash, oldest first.
 
         Parameters
         ----------
-        trash_days : int
-            Days that a file stays in the trash, from which ``days_left`` of the items is computed.
+        trash_days : int, optional
+            Days that a file stays in the trash, from which ``days_left`` of the items is computed; by default the setting
+            ``trash_days`` of the store, or else 30.
         """
         from bsv_store.maintenance.trash import current_time, trash_items
 
-        days = check.whole_number("trash_days", trash_days, least=0)
+        days = self._trash_days(trash_days)
         return tuple(trash_items(self._files, current_time(self._database, self._files), trash_days=days))
+
+    def _trash_days(self, argument: int | None) -> int:
+        """Days that a file stays in the trash: the argument, else the setting."""
+        from bsv_store.config import setting
+
+        if argument is not None:
+            return check.whole_number("trash_days", argument, least=0)
+        value = setting("trash_days", store=self._files.root).value
+        assert isinstance(value, int)
+        return value
 
     def untrash(self, items: str | Sequence[str]) -> tuple[Untrashed, ...]:
         """Restore items from the trash.

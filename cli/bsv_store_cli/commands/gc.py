@@ -29,14 +29,12 @@ _TABLE = (
 @click.option(
     "--trash-days",
     type=click.IntRange(min=0),
-    default=30,
-    show_default=True,
     metavar="N",
-    help="Delete trashed files after N days.",
+    help="Delete trashed files after N days.  [default: the setting trash_days, or 30]",
 )
 @click.option("--files", "show_files", is_flag=True, help="List every file; JSON and CSV always do.")
 @format_option
-def gc(apply: bool, grace: timedelta, trash_days: int, show_files: bool, output_format: str) -> None:
+def gc(apply: bool, grace: timedelta, trash_days: int | None, show_files: bool, output_format: str) -> None:
     """Collect what the store does not need.
 
     Files that the catalog does not name move to the trash, and are deleted when their days there have passed. Temporary

@@ -26,13 +26,11 @@ _TABLE = (
 @click.option(
     "--trash-days",
     type=click.IntRange(min=0),
-    default=30,
-    show_default=True,
     metavar="N",
-    help="Days that files stay in the trash.",
+    help="Days that files stay in the trash.  [default: the setting trash_days, or 30]",
 )
 @format_option
-def trash(trash_days: int, output_format: str) -> None:
+def trash(trash_days: int | None, output_format: str) -> None:
     """List the trash: deleted dataset versions, replaced volumes, files without a row.
 
     `untrash` restores items, `gc --apply` deletes those without days left.
