@@ -142,8 +142,8 @@ class Admin:
         Parameters
         ----------
         trash_days : int, optional
-            Days that a file stays in the trash, from which ``days_left`` of the items is computed; by default the setting
-            ``trash_days`` of the store, or else 30.
+            Days that a file stays in the trash, from which ``days_left`` of the items is computed; by default the
+            setting ``trash_days`` of the store, or else 30.
         """
         from bsv_store.maintenance.trash import current_time, trash_items
 
