@@ -63,7 +63,8 @@ def test_a_host_that_refuses_connections_stops_the_run(many: Store, nowhere: str
 class Failing(Task[int]):
     """A task whose downloads all fail at once."""
 
-    what = "nothing"
+    what = subject = "nothing"
+    action = "fetched"
     host = "nowhere"
     connections = 1
 
