@@ -10,10 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bsv_store.catalog.annotations import stored_annotations
-from bsv_store.catalog.volumes import stored_volumes
 from bsv_store.config import FOLDERS
-from bsv_store.datasets.listing import stored_results
 from bsv_store.datasets.numbers import NUMBERS_FOLDER
 
 if TYPE_CHECKING:
@@ -55,6 +52,11 @@ class FoundFile:
 
 def expected_objects(connection: Connection) -> Iterator[StoredObject]:
     """All files that the database expects: volumes, annotations, results of dataset versions."""
+    # Imported here, because listing files, as `status` does, needs no NumPy.
+    from bsv_store.catalog.annotations import stored_annotations
+    from bsv_store.catalog.volumes import stored_volumes
+    from bsv_store.datasets.listing import stored_results
+
     yield from stored_volumes(connection)
     yield from stored_annotations(connection)
     yield from stored_results(connection)

@@ -35,7 +35,7 @@ class RepairStep:
     Attributes
     ----------
     object : str
-        Key of the object, see `Finding`.
+        Key of the object, see ``Finding``.
     path : str or None
         Of its file.
     finding : FindingKind

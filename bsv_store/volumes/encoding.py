@@ -53,7 +53,7 @@ class VolumeLayout:
         Byte offset of the float32 values; None if dense or chunked.
     no_data_voxels : int
     block_hashes : bytes or None
-        For a file of slabs, the hashes of its blocks, see `bsv_store.volumes.blocks`; None if not recorded.
+        For a file of slabs, the hashes of its blocks, see ``volumes/blocks.py``; None if not recorded.
     """
 
     grid: Grid

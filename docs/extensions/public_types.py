@@ -15,6 +15,7 @@ from sphinx.util.docutils import SphinxDirective
 
 import bsv_store
 from bsv_store import compat
+from bsv_store.store import doctor, opening, restoring, schema_changes
 from bsv_store.store.store import Store
 
 
@@ -34,6 +35,7 @@ def find_types(internal: Collection[str]) -> list[type]:
     public = [getattr(bsv_store, name) for name in bsv_store.__all__ if not name.startswith("_")]
     public += [getattr(compat, name) for name in compat.__all__]
     public += namespaces()
+    public += administration()
     seen: set[type] = set()
     waiting: list[Any] = list(public)
     while waiting:
@@ -51,6 +53,17 @@ def namespaces() -> list[type]:
         typing.get_type_hints(member.func)["return"]
         for member in vars(Store).values()
         if isinstance(member, cached_property)
+    ]
+
+
+def administration() -> list[Any]:
+    """The public functions for stores that cannot be opened, and their administration."""
+    modules = (doctor, opening, restoring, schema_changes)
+    return [
+        member
+        for module in modules
+        for name, member in vars(module).items()
+        if inspect.isfunction(member) and member.__module__ == module.__name__ and not name.startswith("_")
     ]
 
 

@@ -68,7 +68,7 @@ class Problem:
     ----------
     path : str
     key : str
-        Of the object; see `StoredObject`.
+        Of the object; see StoredObject.
     problem : ProblemKind
     """
 
