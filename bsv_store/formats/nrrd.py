@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.errors import FormatError, FrameError
+from bsv_store.errors import FormatError, FrameError, InputError
 from bsv_store.formats.fields import DAMAGED_HINT, checked_text
 from bsv_store.formats.input_file import GZIP_MAGIC, open_input, unpacked
 from bsv_store.formats.nrrd_header import NrrdHeader, true_frame
@@ -174,6 +174,9 @@ def _opened(source: bytes | Path, *, what: str) -> BinaryIO:
         is_packed = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
         stream.seek(0)
         return unpacked(stream, what=what) if is_packed else stream
+    except OSError as error:
+        stream.close()
+        raise InputError(f"{what} cannot be read: {error.strerror or error}") from error
     except BaseException:
         stream.close()
         raise
