@@ -27,7 +27,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"formats"}),
     frozenset({"catalog"}),
     frozenset({"volumes"}),
-    frozenset({"config", "checkpoints", "owner", "program", "progress"}),
+    frozenset({"config", "checkpoints", "file_systems", "owner", "program", "progress"}),
     frozenset({"check", "quantities"}),
     frozenset({"errors", "text", "vocabulary", "_version"}),
 )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bsv_store.maintenance.trash import TrashItem, Untrashed
     from bsv_store.maintenance.verify_report import VerifyReport
     from bsv_store.store.doctor import Diagnosis
-    from bsv_store.vocabulary import Action
+    from bsv_store.vocabulary import Action, JournalMode
     from bsv_store.volumes.files import StoreFiles
 
 
@@ -479,6 +479,44 @@ class Admin:
             changes = recorded_changes(connection)
         columns = list(SchemaChange.__dataclass_fields__)
         return pd.DataFrame([[getattr(each, name) for name in columns] for each in changes], columns=columns)
+
+    def journal_mode(self) -> JournalMode | None:
+        """How SQLite protects the catalog: 'rollback' or 'wal'. None on Postgres."""
+        from bsv_store.catalog.database.journal_mode import journal_mode
+
+        return journal_mode(self._database)
+
+    def set_journal_mode(self, mode: JournalMode) -> None:
+        """Choose how SQLite protects the catalog, for all users of the store.
+
+        With the rollback journal, which is the default, readers and writers wait for each other. With the write-ahead
+        log (WAL), only writers wait. It needs a local file system, and SQLite 3.51.3 or newer on the computers of all
+        users, because earlier versions can damage a catalog in that mode.
+
+        Parameters
+        ----------
+        mode : {'rollback', 'wal'}
+
+        Raises
+        ------
+        InputError
+            If the mode is not valid, the database is Postgres, or the file system is not known to be local.
+        StoreUnreachableError
+            If this version of SQLite is not safe with WAL.
+        ReadOnlyStoreError
+            If the store cannot be written to.
+        BusyError
+            If the catalog stays in use. The mode is unchanged.
+        """
+        from bsv_store.catalog.activity import record_activity
+        from bsv_store.catalog.database.journal_mode import journal_mode, set_journal_mode
+
+        before = journal_mode(self._database)
+        set_journal_mode(self._database, mode)
+        after = journal_mode(self._database)
+        if after != before:
+            with self._database.writing() as connection:
+                record_activity(connection, "configured", "journal", {"journal": after})
 
     # -- settings and environment --------------------------------------------------------------------------------------
 

@@ -52,7 +52,7 @@ from bsv_store.errors import (
     StoreError,
     StoreExistsError,
 )
-from bsv_store.maintenance.doctor.file_systems import file_system_of
+from bsv_store.file_systems import file_system_of
 from bsv_store.maintenance.folder_link import TOKEN_FILE, link_folder
 from bsv_store.store.known_servers import remember_server
 from bsv_store.text import listed, masked, shown

@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import text
 
-from bsv_store import Store, open_store
+from bsv_store import Store, file_systems, open_store
 from bsv_store.catalog.database import driver_errors, journal_mode, private_copy, sqlite, sqlite_errors
 from bsv_store.catalog.database.journal_mode import set_journal_mode
 from bsv_store.catalog.database.sqlite import long_run
@@ -460,11 +460,15 @@ def test_wal_is_refused_on_a_file_system_that_is_not_local(
 ) -> None:
     mounts = tmp_path / "mounts"
     point = str(filled.path).replace("/store", "").replace(" ", r"\040")
-    mounts.write_text(f"/dev/vda / ext4 rw 0 0\nserver:/lab {point} {kind} rw 0 0\ntmpfs /dev/shm tmpfs rw 0 0\n")
-    monkeypatch.setattr(journal_mode, "_MOUNTS", mounts)
+    mounts.write_text(
+        "25 1 254:0 / / rw shared:1 - ext4 /dev/vda rw\n"
+        f"36 25 0:40 / {point} rw shared:2 - {kind} server:/lab rw\n"
+        "37 25 0:41 / /dev/shm rw shared:3 - tmpfs tmpfs rw\n"
+    )
+    monkeypatch.setattr(file_systems, "MOUNTS", mounts)
     with pytest.raises(InputError, match=f"on the file system {kind}"):
         set_journal_mode(filled.database, "wal")
-    monkeypatch.setattr(journal_mode, "_MOUNTS", tmp_path / "missing")
+    monkeypatch.setattr(file_systems, "MOUNTS", tmp_path / "missing")
     with pytest.raises(InputError, match="unknown file system"):
         set_journal_mode(filled.database, "wal")
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from bsv_store import Store, create_store
+from bsv_store import Store, create_store, file_systems
 from bsv_store.config.files import user_file
 from bsv_store.errors import BsvStoreWarning
-from bsv_store.maintenance.doctor import environment, file_systems, folder, upstream
+from bsv_store.maintenance.doctor import environment, folder, upstream
 from bsv_store.maintenance.doctor.finding import Finding
 from bsv_store.store.doctor import Diagnosis, diagnose
 from bsv_store.vocabulary import DOCTOR_CHECKS, DOCTOR_OUTCOMES

@@ -7,8 +7,6 @@ folder; accounts without it read private copies. The mode is stored in the catal
 
 from __future__ import annotations
 
-import os
-import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -20,15 +18,8 @@ from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.sqlite import CatalogConnection, connect_sqlite
 from bsv_store.catalog.database.sqlite_errors import refuse_unsafe_wal
 from bsv_store.errors import InputError, StoreError
+from bsv_store.file_systems import file_system_of
 from bsv_store.vocabulary import JOURNAL_MODES, JournalMode
-
-LOCAL_FILE_SYSTEMS = frozenset(
-    {"apfs", "bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "hfs", "jfs", "overlay", "reiserfs", "tmpfs"}
-    | {"ufs", "xfs", "zfs"}
-)
-"""File systems whose memory maps all processes share, by their names in ``/proc/mounts``."""
-
-_MOUNTS = Path("/proc/self/mounts")
 
 
 def journal_mode(database: Database) -> JournalMode | None:
@@ -94,28 +85,10 @@ def _set(connection: CatalogConnection, wanted: str) -> None:
     connection.wait_for(step)
 
 
-def file_system_type(path: Path) -> str | None:
-    """The name of the file system that contains a path, such as 'ext4' or 'nfs4'. None if it cannot be determined."""
-    try:
-        lines = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:
-        return None
-    real = Path(os.path.realpath(path))
-    found: str | None = None
-    depth = -1
-    for line in lines:
-        point, kind = line.split()[1:3]
-        mount = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), point))
-        # A later mount hides an earlier one at the same place.
-        if (mount == real or mount in real.parents) and len(mount.parts) >= depth:
-            found, depth = kind, len(mount.parts)
-    return found
-
-
 def _refuse_remote(path: Path) -> None:
-    kind = file_system_type(path)
-    if kind not in LOCAL_FILE_SYSTEMS:
-        where = "on an unknown file system" if kind is None else f"on the file system {kind}"
+    found = file_system_of(path)
+    if found is None or not found.is_local:
+        where = "on an unknown file system" if found is None else f"on the file system {found.kind}"
         raise InputError(
             f"{path} is {where}; SQLite's write-ahead log (WAL) corrupts databases on file systems that are not local",
             hint="Keep the rollback journal, or use Postgres.",

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bsv_store.errors import BsvStoreError
+from bsv_store.file_systems import file_system_of
 from bsv_store.maintenance.doctor.environment import SAFE_WAL
-from bsv_store.maintenance.doctor.file_systems import file_system_of
 from bsv_store.maintenance.doctor.finding import Finding
 from bsv_store.text import duration_text
 from bsv_store.vocabulary import DoctorCheck

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bsv_store.config import SQLITE, StoreConfig
 from bsv_store.errors import BsvStoreError
-from bsv_store.maintenance.doctor.file_systems import file_system_of
+from bsv_store.file_systems import file_system_of
 from bsv_store.maintenance.doctor.finding import Detail, Finding
 from bsv_store.maintenance.permissions import check_permissions
 from bsv_store.owner import current_user, process_owner

@@ -40,6 +40,11 @@ _SHARED: Mapping[str, str] = {
     "fuse.s3fs": "S3",
     "fuse.rclone": "rclone",
 }
+# Kinds whose memory maps all processes share, as the write-ahead log of SQLite requires.
+_LOCAL = frozenset(
+    {"apfs", "bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "hfs", "jfs", "overlay", "reiserfs", "tmpfs"}
+    | {"ufs", "xfs", "zfs"}
+)
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
@@ -55,6 +60,8 @@ class FileSystem:
         The usual name.
     is_shared : bool
         Whether it is a network or cluster file system, whose locks may not reach all hosts.
+    is_local : bool
+        Whether it is known to be local. Some file systems are neither known to be local nor shared.
     is_read_only : bool
     mounted_at : str
     source : str
@@ -64,6 +71,7 @@ class FileSystem:
     kind: str
     words: str
     is_shared: bool
+    is_local: bool
     is_read_only: bool
     mounted_at: str
     source: str
@@ -88,7 +96,9 @@ def file_system_of(folder: Path) -> FileSystem | None:
             kind = origin[0]
             options = {*fields[5].split(","), *(origin[2].split(",") if len(origin) > 2 else ())}
             words = _SHARED.get(kind, kind)
-            found = FileSystem(kind, words, kind in _SHARED, "ro" in options, str(mount), _unescaped(origin[1]))
+            found = FileSystem(
+                kind, words, kind in _SHARED, kind in _LOCAL, "ro" in options, str(mount), _unescaped(origin[1])
+            )
     return found
 
 
