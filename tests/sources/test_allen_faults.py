@@ -13,7 +13,7 @@ import pytest
 from bsv_store.errors import NotFoundUpstreamError, UpstreamError
 from bsv_store.sources.allen import AllenClient
 from bsv_store.sources.allen.gate import Clock
-from bsv_store.sources.allen.transfer import _retry_after_s
+from bsv_store.sources.allen.retry import retry_after_s
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import (
     CutChunks,
@@ -272,7 +272,7 @@ def test_too_long_a_wait_is_an_error_that_says_how_long(server: SyntheticServer,
     [(None, None), ("7", 7.0), (" 0 ", 0.0), ("soon", None), ("-3", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
 )
 def test_retry_after_is_a_number_or_a_date(header: str | None, seconds: float | None) -> None:
-    assert _retry_after_s(header) == seconds
+    assert retry_after_s(header) == seconds
 
 
 def test_no_more_requests_run_at_a_time_than_allowed(server: SyntheticServer) -> None:

@@ -26,10 +26,10 @@ from bsv_store.formats.structures import read_structures
 from bsv_store.formats.unionizes import BOTH_PARTS, unionize_table_from_rows
 from bsv_store.sources.allen import addresses, credentials
 from bsv_store.sources.allen.gate import Clock
+from bsv_store.sources.allen.retry import RetryPolicy
 from bsv_store.sources.allen.transfer import (
     RETRY_HINT,
     Request,
-    RetryPolicy,
     Transfer,
     ignore_bytes,
 )

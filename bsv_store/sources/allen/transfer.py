@@ -21,8 +21,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakSet
@@ -44,6 +42,7 @@ from bsv_store.sources.allen.gate import Clock, HostGate
 from bsv_store.sources.allen.reasons import network_reason, unreachable_reason
 from bsv_store.sources.allen.redirects import MAX_REDIRECTS, RedirectError, redirect_target
 from bsv_store.sources.allen.resume import PartialBody
+from bsv_store.sources.allen.retry import MAX_BACKOFF_S, MAX_PAUSE_S, RetryPolicy, retry_after_s
 from bsv_store.text import shown
 from bsv_store.volumes.files import is_no_space
 
@@ -56,8 +55,6 @@ T = TypeVar("T")
 
 _CHUNK_BYTES = 256 * 1024
 _SNIFF_BYTES = 256
-_MAX_BACKOFF_S = 8.0
-_MAX_PAUSE_S = 120.0
 _TRANSIENT = frozenset((408, 425, 429))
 _ABSENT = frozenset((404, 410))
 # If a host has never responded, it is not tried again after this many failed connections of all threads, for this time.
@@ -72,32 +69,6 @@ NETWORK_HINT = (
 
 def ignore_bytes(_count: int) -> None:
     """Do nothing: the default of callbacks that count received bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """Timeouts, retries and the number of connections.
-
-    Attributes
-    ----------
-    connect_timeout_s, read_timeout_s : float
-        Maximum time without a response.
-    deadline_s : float
-        Maximum time for one object, all attempts together. The timeouts alone do not stop a very slow body.
-    attempts : int
-        Maximum number of attempts.
-    backoff_s : float
-        First delay between two attempts. It doubles with each attempt; jitter spreads the retries of many clients.
-    connections : int
-        Maximum number of simultaneous requests to one host.
-    """
-
-    connect_timeout_s: float = 10.0
-    read_timeout_s: float = 60.0
-    deadline_s: float = 600.0
-    attempts: int = 4
-    backoff_s: float = 1.0
-    connections: int = 4
 
 
 @dataclass(slots=True)
@@ -210,7 +181,7 @@ class Transfer:
             attempts=policy.attempts,
             timeout=longest,
             wait_initial=policy.backoff_s,
-            wait_max=_MAX_BACKOFF_S,
+            wait_max=MAX_BACKOFF_S,
             wait_jitter=policy.backoff_s,
         )
         try:
@@ -356,8 +327,8 @@ class Transfer:
             raise _RetryError(reason)
         if status < 500 and status not in _TRANSIENT:
             raise UpstreamError(state.message(reason), hint=NETWORK_HINT)
-        if (pause := _retry_after_s(response.headers.get("Retry-After"))) is not None:
-            if pause > min(_MAX_PAUSE_S, state.deadline - self._clock.now()):
+        if (pause := retry_after_s(response.headers.get("Retry-After"))) is not None:
+            if pause > min(MAX_PAUSE_S, state.deadline - self._clock.now()):
                 raise UpstreamError(
                     state.message(f"{reason} and asked to wait {pause:.0f} s"), hint=f"After that time: {RETRY_HINT}"
                 )
@@ -494,19 +465,3 @@ def _digest(sink: BinaryIO) -> int:
     while block := sink.read(_CHUNK_BYTES):
         value = zlib.crc32(block, value)
     return value
-
-
-def _retry_after_s(header: str | None) -> float | None:
-    """The delay in seconds of a Retry-After header, which is a number or an HTTP date; None if it is not valid."""
-    if header is None:
-        return None
-    text = header.strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        date = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, (date - datetime.now(UTC)).total_seconds())

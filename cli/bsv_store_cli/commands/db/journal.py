@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def journal(mode: JournalMode | None) -> None:
     """Show or choose how SQLite protects the catalog.
 
-    With the rollback journal, the default, readers and writers wait for each other. With the write-ahead log (wal), only
-    writers wait; it needs a local file system, and SQLite 3.51.3 or newer for all users of the store.
+    With the rollback journal, the default, readers and writers wait for each other. With the write-ahead log (wal),
+    only writers wait; it needs a local file system, and SQLite 3.51.3 or newer for all users of the store.
     """
     with opened_store() as store:
         if mode is not None:
