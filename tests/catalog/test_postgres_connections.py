@@ -286,11 +286,9 @@ def test_a_service_names_the_server(tmp_path: Path, postgres: PostgresServer, mo
     create_store(tmp_path / "store", database=f"postgresql:///{name}?service=lab").close()
     open_store(tmp_path / "store").close()
     monkeypatch.setenv("PGSERVICE", "lab")
-    (tmp_path / "two").mkdir()
-    toml = (tmp_path / "store" / "store.toml").read_text()
-    body = toml.replace("?service=lab", "").partition("checksum = ")[0]
-    (tmp_path / "two" / "store.toml").write_text(body)
-    open_store(tmp_path / "two").close()
+    file = tmp_path / "store" / "store.toml"
+    file.write_text(file.read_text().replace("?service=lab", "").partition("checksum = ")[0])
+    open_store(tmp_path / "store").close()
     postgres.drop_database(name)
 
 

@@ -18,14 +18,14 @@ from bsv_store.errors import (
     UnknownExperimentError,
     UnknownStructureError,
 )
+from bsv_store.owner import current_user
 from tests.catalog.small_catalog import CURRENT_IDS, fill
 
 VISUAL = Selection(injected_in="VIS", line="wild-type")
 
 
 @pytest.fixture
-def filled(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setenv("LOGNAME", "ada")
+def filled(store: Store) -> Store:
     with store.database.writing() as connection:
         fill(connection)
     return store
@@ -42,7 +42,7 @@ def test_a_name_means_what_was_saved(filled: Store) -> None:
         1,
         VISUAL,
         "for the paper",
-        "ada",
+        current_user(),
     )
     assert abs((saved.saved_at - before).total_seconds()) < 60
     assert filled.catalog.selection("visual") == VISUAL
@@ -52,7 +52,7 @@ def test_a_name_means_what_was_saved(filled: Store) -> None:
 def test_a_new_meaning_needs_replace_and_keeps_the_old(filled: Store) -> None:
     filled.catalog.save_selection("visual", VISUAL)
     other = Selection(injected_in="VISp")
-    with pytest.raises(InputError, match=r"'visual' is in use .* ada"):
+    with pytest.raises(InputError, match=f"'visual' is in use .* {current_user()}"):
         filled.catalog.save_selection("visual", other)
     assert filled.catalog.selection("visual") == VISUAL
     assert filled.catalog.save_selection("visual", other, replace=True).number == 2
@@ -238,7 +238,12 @@ def test_lifting_ends_an_exclusion_and_keeps_it_on_record(filled: Store) -> None
     assert filled.catalog.exclusions() == []
     filled.catalog.exclude([101], "again")
     (first, second) = filled.catalog.exclusions(history=True)
-    assert (first.reason, first.lifted_by, second.reason, second.lifted_by) == ("bad section", "ada", "again", None)
+    assert (first.reason, first.lifted_by, second.reason, second.lifted_by) == (
+        "bad section",
+        current_user(),
+        "again",
+        None,
+    )
     assert first.lifted_at is not None
     assert first.lifted_at.tzinfo is not None
     assert filled.catalog.exclusions() == [second]
