@@ -1,7 +1,7 @@
 """Revision 0017: the link between a database and the folder of its store."""
 
-STATEMENTS: tuple[str, ...] = ()
+STATEMENTS: tuple[str, ...] = ("INSERT INTO store_link (id, folder, moved_to) VALUES (1, NULL, NULL)",)
 AT_HEAD: dict[str, list[tuple[object, ...]]] = {
-    "SELECT count(*) FROM store_link WHERE moved_to IS NOT NULL": [(0,)],
+    "SELECT id, moved_to FROM store_link": [(1, None)],
 }
 NOT_RESTORED: tuple[str, ...] = ()
