@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ from sqlalchemy import text
 from bsv_store import create_store, open_store
 from bsv_store.catalog.database import privileges, schema
 from bsv_store.catalog.database.postgres import normalized_url, with_schema
+from bsv_store.config import read_store_config
 from bsv_store.errors import AccessDeniedError, ReadOnlyStoreError, StoreError, StoreExistsError
+from bsv_store.maintenance.folder_link import TOKEN_FILE
 from bsv_store.store.opening import upgrade_store
 from bsv_store.store.schema_changes import check_schema, downgrade_store, grant_access, schema_history
 from tests.postgres import OWNER, PostgresServer
-from tests.stores import rename_database
 
 BEFORE = schema.KNOWN_REVISIONS[-2]
 
@@ -68,9 +70,11 @@ def folder_of(tmp_path: Path, lab: Lab) -> Callable[[str], Path]:
     def make(account: str) -> Path:
         location = tmp_path / account
         location.mkdir()
-        text = (tmp_path / "store" / "store.toml").read_text()
-        (location / "store.toml").write_text(text)
-        rename_database(location, f"{OWNER}@", f"{account}@")
+        config = read_store_config(tmp_path / "store")
+        url = config.database.replace(f"{OWNER}@", f"{account}@")
+        (location / "store.toml").write_text(replace(config, database=url).to_toml())
+        # The same file, so that the folder is not taken for a copy.
+        (location / TOKEN_FILE).hardlink_to(tmp_path / "store" / TOKEN_FILE)
         return location
 
     return make
@@ -82,11 +86,11 @@ def test_an_account_without_create_is_told_the_grant_and_leaves_nothing(tmp_path
     with pytest.raises(
         AccessDeniedError, match=f"account {account} may not create tables in the schema public"
     ) as caught:
-        create_store(folder, database=lab.url_of(account))
+        create_store(folder, database=lab.url_of(account), parents=True)
     assert "does not have the privilege CREATE" in caught.value.message
     assert not folder.parent.exists()
     lab.run_hint(caught.value)
-    create_store(folder, database=lab.url_of(account)).close()
+    create_store(folder, database=lab.url_of(account), parents=True).close()
 
 
 def test_an_account_without_plpgsql_is_told_the_grant_and_leaves_nothing(
@@ -99,10 +103,10 @@ def test_an_account_without_plpgsql_is_told_the_grant_and_leaves_nothing(
     (tmp_path / "empty").mkdir()
     with monkeypatch.context() as patch:
         patch.setattr(privileges, "require_creation", lambda _connection: None)
-        for folder in ("new/store", "empty"):
+        for folder in ("new", "empty"):
             with pytest.raises(ReadOnlyStoreError, match=r"may not change the database .*plpgsql"):
                 create_store(tmp_path / folder, database=lab.url)
-    assert not (tmp_path / "new" / "store").exists()
+    assert not (tmp_path / "new").exists()
     assert list((tmp_path / "empty").iterdir()) == []
     lab.run_hint(caught.value)
     create_store(tmp_path / "store", database=lab.url).close()
@@ -143,7 +147,7 @@ def test_a_denied_read_is_called_a_denied_read(tmp_path: Path, lab: Lab, folder_
     with pytest.raises(AccessDeniedError, match="may not read") as caught:
         open_store(location)
     assert "db grant --reader" in str(caught.value.hint)
-    lab.run(f"GRANT SELECT ON bsv_store_version, store_info TO {account}")
+    lab.run(f"GRANT SELECT ON bsv_store_version, store_info, store_link TO {account}")
     with open_store(location) as store:
         with pytest.raises(AccessDeniedError, match=r"may not read .*: permission denied for table"):
             store.status()
