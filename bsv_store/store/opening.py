@@ -12,7 +12,7 @@ from bsv_store.catalog.database import schema
 from bsv_store.catalog.database.engine import Database
 from bsv_store.config import STORE_FILE, has_checksum, locate_store, read_located_config, read_store_config
 from bsv_store.progress import NO_PROGRESS, Progress
-from bsv_store.store.connection import check_store, check_store_id, connect
+from bsv_store.store.connection import check_identity, check_store, connect
 from bsv_store.store.store import Store
 
 
@@ -203,7 +203,7 @@ def upgrade_store(
     files = StoreFiles(folder, config.file_mode, config.directory_mode)
     copy = None
     with closing(connect(folder, config, read_only=False)) as database:
-        check_store_id(folder, config, database)
+        check_identity(folder, config, database)
         if make_backup and state.revision != schema.HEAD:
             from bsv_store.store.catalog_copy import copy_catalog
 

@@ -14,7 +14,7 @@ from bsv_store import check
 from bsv_store.catalog.database import schema
 from bsv_store.config import StoreConfig, locate_store, read_located_config
 from bsv_store.errors import InputError, SchemaTooNewError
-from bsv_store.store.connection import check_store_id, connect
+from bsv_store.store.connection import check_identity, connect
 from bsv_store.text import shown
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _database(path: Path | str | None, *, read_only: bool) -> Iterator[tuple[Dat
     location = locate_store(path)
     config = read_located_config(location)
     with closing(connect(location.path, config, read_only=read_only)) as database:
-        check_store_id(location.path, config, database)
+        check_identity(location.path, config, database)
         yield database, location.path, config
 
 

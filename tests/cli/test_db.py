@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from bsv_store import __version__, open_store
 from bsv_store.catalog.database import schema
-from bsv_store.maintenance.folder_link import recorded_identity
+from bsv_store.maintenance.folder_link import recorded_identity, set_link
 from tests.cli.running import Runner
 
 
@@ -136,6 +137,25 @@ def test_the_schema_of_the_database_of_another_store_is_not_changed(run: Runner,
         run("db", *arguments, *yes, store=store_location).refused(3, "its database belongs to store")
     file.write_text(mine)
     assert run("db", "current", store=store_location).succeeded().cells[0] == ["store", before]
+
+
+def test_the_schema_of_a_catalog_that_was_moved_away_is_not_changed(run: Runner, store_location: Path) -> None:
+    with open_store(store_location) as store, store.database.writing() as connection:
+        set_link(connection, moved_to="postgresql://host/lab")
+    for arguments in (("downgrade", "0001"), ("stamp", "0001"), ("upgrade",)):
+        run("db", *arguments, "--yes", store=store_location).refused(3, "was moved to postgresql://host/lab")
+    assert run("db", "current", store=store_location).succeeded().cells[0] == ["store", schema.HEAD]
+
+
+def test_the_schema_is_not_changed_from_a_copy_of_the_folder(
+    run: Runner, store_location: Path, tmp_path: Path, database: str
+) -> None:
+    if database == "sqlite":
+        pytest.skip("a SQLite catalog lies in the folder")
+    shutil.copytree(store_location, tmp_path / "copy")
+    for arguments in (("downgrade", "0001"), ("stamp", "0001"), ("upgrade",)):
+        run("db", *arguments, "--yes", store=tmp_path / "copy").refused(3, "is a copy of")
+    run("status", store=store_location).succeeded()
 
 
 def test_an_upgrade_that_was_killed_before_the_folder_was_linked_is_completed(
