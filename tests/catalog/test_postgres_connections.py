@@ -334,6 +334,7 @@ class _Error(psycopg.Error):
         ("28P01", "", StoreUnreachableError),
         ("3D000", "", StoreUnreachableError),
         ("XX001", "SELECT 1", DamagedCatalogError),
+        ("XX000", "GRANT", StoreUnreachableError),
         ("23505", "INSERT INTO x", InputError),
     ],
 )

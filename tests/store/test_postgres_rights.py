@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from bsv_store.catalog.database.postgres import normalized_url, with_schema
 from bsv_store.config import read_store_config
 from bsv_store.errors import AccessDeniedError, ReadOnlyStoreError, StoreError, StoreExistsError
 from bsv_store.maintenance.folder_link import TOKEN_FILE
+from bsv_store.store import creation
 from bsv_store.store.opening import upgrade_store
 from bsv_store.store.schema_changes import check_schema, downgrade_store, grant_access, schema_history
 from tests.postgres import OWNER, PostgresServer
@@ -200,6 +203,32 @@ def test_grants_on_tables_of_other_applications_are_left_alone(tmp_path: Path, l
                 connection.execute(f"SELECT * FROM {table}".encode())
     assert check_schema(store).differences == ()
     lab.run(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_simultaneous_grants_wait_for_each_other(tmp_path: Path, lab: Lab) -> None:
+    create_store(tmp_path / "store", database=lab.url).close()
+    account = lab.account()
+    start = threading.Barrier(3)
+
+    def grant() -> str:
+        start.wait()
+        return grant_access(tmp_path / "store", writers=[account], apply=True).reader_role
+
+    with ThreadPoolExecutor(3) as pool:
+        roles = {future.result() for future in [pool.submit(grant) for _ in range(3)]}
+    (reader,) = roles
+    for role in (reader.replace("_reader_", "_writer_"), reader):
+        lab.run(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_a_database_that_another_store_takes_meanwhile_leaves_no_folder(
+    tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_store(tmp_path / "first", database=lab.url).close()
+    monkeypatch.setattr(creation, "_refuse_occupied_database", lambda _database, _path: None)
+    with pytest.raises(StoreExistsError, match="already has the catalog of store"):
+        create_store(tmp_path / "second", database=lab.url)
+    assert not (tmp_path / "second").exists()
 
 
 def test_tables_with_our_names_are_refused_and_a_schema_of_its_own_works(tmp_path: Path, lab: Lab) -> None:

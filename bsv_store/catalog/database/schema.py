@@ -41,7 +41,7 @@ VERSION_TABLE = "bsv_store_version"
 _MARKER = "store_info"
 
 _PACKAGE = Path(__file__).resolve().parents[2]
-# An arbitrary number, the same in all processes, for the advisory lock that lets one migration run at a time.
+# An arbitrary number, the same in all processes, for the advisory lock of `lock_schema`.
 _ADVISORY_LOCK = 0x62737673746F7265
 # Alembic has one context per process; two threads in it crashed the interpreter.
 _one_migration_at_a_time = threading.Lock()
@@ -366,11 +366,16 @@ def _refuse_damage(connection: Connection, revision: str) -> None:
         )
 
 
+def lock_schema(connection: Connection) -> None:
+    """Wait until no other process changes the schema or its grants, until the end of the transaction. On Postgres."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+
+
 @contextmanager
 def _locked_transaction(database: Database, connection: Connection) -> Iterator[None]:
     with connection.execution_options(bsv_begin="IMMEDIATE").begin():
         if not database.is_sqlite:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+            lock_schema(connection)
         yield
 
 
