@@ -131,6 +131,8 @@ class Recorder:
         self._flushed = time.monotonic()
         if pending and self.is_recording:
             try:
+                # First, because a refused insert of many rows makes the driver print a message.
+                self._database.require_writable()
                 with self._database.writing() as connection:
                     _record(connection, pending)
             except ReadOnlyStoreError:

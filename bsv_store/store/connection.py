@@ -58,6 +58,28 @@ def check_store(path: Path, config: StoreConfig, database: Database) -> None:
             StoreLink.__table__, StoreLink.id == StoreInfo.id
         )
         store_id, folder, moved_to = connection.execute(query).first() or (None, None, None)
+    _compare(path, config, store_id, folder, moved_to)
+
+
+def check_identity(path: Path, config: StoreConfig, database: Database) -> None:
+    """Check that a database belongs to the folder, whatever the revision of its schema.
+
+    Raises
+    ------
+    StoreMismatchError
+        As for `check_store`, as far as the revision records it.
+    """
+    with database.reading() as connection:
+        if not schema.has_tables(connection):
+            return
+        store_id = connection.execute(select(StoreInfo.store_id)).scalar()
+        folder, moved_to = None, None
+        if schema.has_columns_of(connection, StoreLink):
+            folder, moved_to = connection.execute(select(StoreLink.folder, StoreLink.moved_to)).first() or (None, None)
+    _compare(path, config, store_id, folder, moved_to)
+
+
+def _compare(path: Path, config: StoreConfig, store_id: str | None, folder: str | None, moved_to: str | None) -> None:
     if store_id != config.store_id:
         raise StoreMismatchError(
             f"the folder {path} is store {config.store_id}, but its database belongs to store {store_id}",

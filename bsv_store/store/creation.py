@@ -22,14 +22,9 @@ from bsv_store._version import __version__
 from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.database import privileges, schema
 from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.database.libpq import DEFAULT_SCHEMA, environment_settings
 from bsv_store.catalog.database.models import StoreInfo
-from bsv_store.catalog.database.postgres import (
-    DEFAULT_SCHEMA,
-    environment_settings,
-    normalized_url,
-    schema_in_url,
-    with_schema,
-)
+from bsv_store.catalog.database.postgres import normalized_url, schema_in_url, with_schema
 from bsv_store.check import boolean
 from bsv_store.checkpoints import checkpoint
 from bsv_store.config import (
@@ -130,7 +125,7 @@ def make_store(
                     _fill_catalog(server, path, config)
                     with server.writing() as connection:
                         link_folder(connection, files)
-            except (AccessDeniedError, ReadOnlyStoreError):
+            except (AccessDeniedError, ReadOnlyStoreError, StoreExistsError):
                 # Not after other errors, which a second attempt may survive: it completes what is there.
                 _remove_unfinished(path, is_new=is_new)
                 raise

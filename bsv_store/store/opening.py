@@ -9,9 +9,10 @@ from pathlib import Path
 
 from bsv_store import check
 from bsv_store.catalog.database import schema
+from bsv_store.catalog.database.engine import Database
 from bsv_store.config import STORE_FILE, has_checksum, locate_store, read_located_config, read_store_config
 from bsv_store.progress import NO_PROGRESS, Progress
-from bsv_store.store.connection import check_store, connect
+from bsv_store.store.connection import check_identity, check_store, connect
 from bsv_store.store.store import Store
 
 
@@ -101,6 +102,16 @@ def schema_state(path: Path | str | None = None) -> SchemaState:
     return SchemaState(revision, schema.HEAD)
 
 
+def _is_linked(database: Database) -> bool:
+    """Whether the database knows its folder. SQLite does not need to."""
+    from bsv_store.maintenance.folder_link import recorded_identity
+
+    if database.is_sqlite:
+        return True
+    with database.reading() as connection:
+        return recorded_identity(connection) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class UpgradeReport:
     """Result of an upgrade.
@@ -166,6 +177,10 @@ def upgrade_store(
     ------
     SchemaTooNewError
         If a later version of the package created the store.
+    NotAStoreError
+        If the database has no catalog.
+    StoreMismatchError
+        If the database belongs to another store.
     DamagedCatalogError
         If rows of the catalog differ from what was stored. Nothing is changed then.
     AccessDeniedError
@@ -180,14 +195,16 @@ def upgrade_store(
     from bsv_store.volumes.files import StoreFiles
 
     state = schema_state(path)
-    if state.revision is not None and state.revision not in schema.KNOWN_REVISIONS:
+    if state.revision not in schema.KNOWN_REVISIONS:
+        # Raises the error that says why.
         open_store(path).close()
     folder = locate_store(path).path
     config = read_store_config(folder)
     files = StoreFiles(folder, config.file_mode, config.directory_mode)
     copy = None
     with closing(connect(folder, config, read_only=False)) as database:
-        if make_backup and state.revision not in (None, schema.HEAD):
+        check_identity(folder, config, database)
+        if make_backup and state.revision != schema.HEAD:
             from bsv_store.store.catalog_copy import copy_catalog
 
             copy = copy_catalog(database, files, None if backup is None else check.path("backup", backup))
@@ -196,6 +213,8 @@ def upgrade_store(
         # Accounts that may not change the schema can compute missing hashes.
         if state.revision != schema.HEAD:
             schema.upgrade(database, force=force)
+        # Also if an upgrade was killed before this step.
+        if not _is_linked(database):
             with database.writing() as connection:
                 link_folder(connection, files)
     if not has_checksum(folder):

@@ -14,7 +14,7 @@ from bsv_store import check
 from bsv_store.catalog.database import schema
 from bsv_store.config import StoreConfig, locate_store, read_located_config
 from bsv_store.errors import InputError, SchemaTooNewError
-from bsv_store.store.connection import check_store, connect
+from bsv_store.store.connection import check_identity, connect
 from bsv_store.text import shown
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def _database(path: Path | str | None, *, read_only: bool) -> Iterator[tuple[Dat
     location = locate_store(path)
     config = read_located_config(location)
     with closing(connect(location.path, config, read_only=read_only)) as database:
+        check_identity(location.path, config, database)
         yield database, location.path, config
 
 
@@ -54,8 +55,10 @@ def check_schema(path: Path | str | None = None) -> SchemaCheck:
     """
     from bsv_store.catalog.database.schema_check import check_definitions
 
-    with _database(path, read_only=True) as (database, folder, config):
-        check_store(folder, config, database)
+    with _database(path, read_only=True) as (database, folder, _):
+        with database.reading() as connection:
+            # Not `check_store`, because tables may be missing.
+            schema.check_schema(connection, f"bsv-store --store {folder} db upgrade")
         return check_definitions(database)
 
 
@@ -191,7 +194,7 @@ def stamp_store(path: Path | str | None = None, *, revision: str) -> str | None:
     with _database(path, read_only=False) as (database, _, _):
         with database.reading() as connection:
             before = schema.current_revision(connection)
-            if before is None:
+            if before is None and not schema.has_tables(connection):
                 schema.check_schema(connection, "bsv-store db upgrade")
         schema.stamp(database, revision)
     return before

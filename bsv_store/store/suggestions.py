@@ -82,14 +82,18 @@ def _is_unused_wal(catalog: Path) -> bool:
 
 def _from_postgres(url: str, query: str) -> list[tuple[Any, Any]]:
     import psycopg
-    from psycopg.conninfo import make_conninfo
+    from psycopg.conninfo import conninfo_to_dict
 
-    uri = url.replace("postgresql+psycopg://", "postgresql://", 1)
+    from bsv_store.catalog.database import libpq
+
+    parameters = conninfo_to_dict(url.replace("postgresql+psycopg://", "postgresql://", 1))
+    options, methods = str(parameters.pop("options", "")), str(parameters.pop("require_auth", ""))
+    arguments = {**parameters, **libpq.connect_arguments(methods), "connect_timeout": _CONNECT_S}
     # A key press must not send a password in the clear or as MD5, whatever server the folder names.
-    if "require_auth=" not in uri:
-        uri = make_conninfo(uri, require_auth="none,scram-sha-256,gss,sspi")
-    with closing(psycopg.connect(uri, connect_timeout=_CONNECT_S, prepare_threshold=None)) as connection:
+    if not libpq.is_strict(methods) or "require_auth" not in arguments:
+        return []
+    with closing(psycopg.connect("", **arguments)) as connection:
         connection.read_only = True
-        connection.execute(f"SET LOCAL statement_timeout = {_STATEMENT_MS}")
-        connection.execute(f"SET LOCAL lock_timeout = {_STATEMENT_MS}")
+        connection.execute(libpq.settings_statement(options, _STATEMENT_MS / 1000).encode())
+        connection.execute(f"SET LOCAL statement_timeout = {_STATEMENT_MS}; SET LOCAL lock_timeout = {_STATEMENT_MS}")
         return connection.execute(query.encode()).fetchall()

@@ -138,13 +138,16 @@ def test_arrays_come_back_as_they_went_in(connection: Connection, monkeypatch: p
     assert [row[:4] for row in stored(connection)] == list(zip(*lists, strict=True))
 
 
-def test_statistics_are_kept_in_the_database(connection: Connection) -> None:
-    insert_rows(connection, TABLE, NAMES, ROWS)
-    refresh_statistics(connection)
-    query = "SELECT count(*) FROM pg_stats WHERE tablename = 'group'"
-    if connection.dialect.name == "sqlite":
-        query = "SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'group'"
-    assert connection.exec_driver_sql(query).scalar_one() > 0
+def test_statistics_are_those_of_the_tables_of_the_store(store: Store) -> None:
+    with store.database.writing() as connection:
+        connection.exec_driver_sql("CREATE TABLE of_another_program AS SELECT 1 AS number")
+        refresh_statistics(connection)
+        query = "SELECT tablename FROM pg_stats WHERE schemaname = current_schema()"
+        if store.database.is_sqlite:
+            query = "SELECT tbl FROM sqlite_stat1"
+        found = set(connection.exec_driver_sql(query).scalars())
+    assert "store_info" in found
+    assert "of_another_program" not in found
 
 
 def has_statistics(database: Database) -> bool:

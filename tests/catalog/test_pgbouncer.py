@@ -14,6 +14,7 @@ from bsv_store import Selection, Store, create_store, open_store
 from bsv_store.catalog.database import schema
 from bsv_store.store.opening import upgrade_store
 from bsv_store.store.schema_changes import check_schema, downgrade_store, grant_access
+from bsv_store.store.suggestions import stored_names
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from tests.pgbouncer import PgBouncer, program
 from tests.postgres import OWNER, PostgresServer
@@ -73,7 +74,7 @@ def test_a_store_behind_a_pooler_of_transactions(tmp_path: Path, pooled_url: str
             thread.join()
         assert errors == []
         assert store.sql("SELECT count(*) AS n FROM experiments")["n"].tolist() == [6]
-        assert store.catalog.verify().is_intact
+        assert stored_names(store.path, "datasets") == [("all", None)]
         role = grant_access(store.path, apply=True).reader_role
         for _ in range(3):
             assert store.sql("SELECT current_user AS account")["account"].tolist() == [role]

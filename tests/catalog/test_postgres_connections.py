@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from bsv_store.errors import (
     ReadOnlyStoreError,
     StoreUnreachableError,
 )
+from bsv_store.store import suggestions
 from bsv_store.text import masked
 from tests.cli.running import Runner
 from tests.error_texts import every_text
@@ -177,12 +179,12 @@ def test_a_home_that_cannot_be_written_to_costs_nothing_but_the_memory(
 
 
 @pytest.fixture
-def fake_server() -> Iterator[tuple[int, list[bytes]]]:
-    """A server that asks for the password in clear, and what it received."""
+def fake_server() -> Iterator[tuple[int, queue.Queue[bytes]]]:
+    """A server that asks for the password in clear, and what it received on each connection."""
     import socket
     import threading
 
-    received: list[bytes] = []
+    received: queue.Queue[bytes] = queue.Queue()
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -198,7 +200,7 @@ def fake_server() -> Iterator[tuple[int, list[bytes]]]:
                     connection.sendall(b"N")
                     first = connection.recv(1024)
                 connection.sendall(b"R\0\0\0\x08\0\0\0\x03")
-                received.append(connection.recv(1024))
+                received.put(connection.recv(1024))
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -210,7 +212,7 @@ def fake_server() -> Iterator[tuple[int, list[bytes]]]:
 
 @pytest.mark.skipif(psycopg.pq.version() < 160_000, reason="libpq 16 and later have require_auth")
 def test_a_server_that_asks_for_the_password_in_clear_does_not_get_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_server: tuple[int, list[bytes]]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_server: tuple[int, queue.Queue[bytes]]
 ) -> None:
     port, received = fake_server
     url = f"postgresql://anna@127.0.0.1:{port}/lab?gssencmode=disable&sslmode=disable"
@@ -220,17 +222,20 @@ def test_a_server_that_asks_for_the_password_in_clear_does_not_get_it(
         warnings.simplefilter("ignore", BsvStoreWarning)
         with pytest.raises(StoreUnreachableError):
             open_store(folder)
-        assert received
-        assert not [each for each in received if b"hunter2" in each]
+        assert b"hunter2" not in received.get(timeout=30)
+        assert suggestions.stored_names(folder, "datasets") == []
+        assert b"hunter2" not in received.get(timeout=30)
         # The user can allow it for all servers; a store.toml cannot.
         monkeypatch.setenv("PGREQUIREAUTH", "password")
         with pytest.raises(StoreUnreachableError):
             open_store(folder)
-        assert [each for each in received if b"hunter2" in each]
+        assert b"hunter2" in received.get(timeout=30)
         monkeypatch.delenv("PGREQUIREAUTH")
         for methods in ("password", "md5,scram-sha-256", "!gss"):
             with pytest.raises(NotAStoreError, match="show the password"):
                 open_store(strangers_store(tmp_path / quote(methods), f"{url}&require_auth={methods}"))
+            assert suggestions.stored_names(tmp_path / quote(methods), "datasets") == []
+    assert received.empty()
     for methods in ("scram-sha-256", "none,gss", "!password,!md5,!none"):
         assert normalized_url(f"{url}&require_auth={methods}")
 
@@ -329,6 +334,7 @@ class _Error(psycopg.Error):
         ("28P01", "", StoreUnreachableError),
         ("3D000", "", StoreUnreachableError),
         ("XX001", "SELECT 1", DamagedCatalogError),
+        ("XX000", "GRANT", StoreUnreachableError),
         ("23505", "INSERT INTO x", InputError),
     ],
 )

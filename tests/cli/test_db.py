@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from bsv_store import __version__, open_store
 from bsv_store.catalog.database import schema
+from bsv_store.maintenance.folder_link import recorded_identity, set_link
 from tests.cli.running import Runner
 
 
@@ -110,6 +113,61 @@ def test_a_stamp_changes_the_revision_and_no_table(run: Runner, store_location: 
         ("stamped", before, schema.HEAD),
     ]
     run("db", "stamp", "9999", "--yes", store=store_location).refused(2, "unknown", schema.HEAD)
+
+
+def test_a_stamp_replaces_the_lost_table_of_the_revision(run: Runner, store_location: Path) -> None:
+    with open_store(store_location) as store, store.database.writing() as connection:
+        connection.exec_driver_sql(f"DROP TABLE {schema.VERSION_TABLE}")
+    for command in (("status",), ("db", "upgrade", "--yes")):
+        run(*command, store=store_location).refused(3, f"not {schema.VERSION_TABLE}", "bsv-store db stamp REVISION")
+    run("db", "stamp", schema.HEAD, "--yes", store=store_location).succeeded()
+    run("db", "check", store=store_location).succeeded()
+    run("status", store=store_location).succeeded()
+
+
+def test_the_schema_of_the_database_of_another_store_is_not_changed(run: Runner, store_location: Path) -> None:
+    before = schema.KNOWN_REVISIONS[-2]
+    run("db", "downgrade", before, "--yes", store=store_location).succeeded()
+    file = store_location / "store.toml"
+    mine = file.read_text()
+    body = mine.partition("checksum = ")[0]
+    file.write_text(re.sub('(?<=store_id = ").{4}', "0000", body))
+    for arguments in (("upgrade",), ("upgrade", "--dry-run"), ("downgrade", "0001"), ("stamp", schema.HEAD)):
+        yes = [] if "--dry-run" in arguments else ["--yes"]
+        run("db", *arguments, *yes, store=store_location).refused(3, "its database belongs to store")
+    file.write_text(mine)
+    assert run("db", "current", store=store_location).succeeded().cells[0] == ["store", before]
+
+
+def test_the_schema_of_a_catalog_that_was_moved_away_is_not_changed(run: Runner, store_location: Path) -> None:
+    with open_store(store_location) as store, store.database.writing() as connection:
+        set_link(connection, moved_to="postgresql://host/lab")
+    for arguments in (("downgrade", "0001"), ("stamp", "0001"), ("upgrade",)):
+        run("db", *arguments, "--yes", store=store_location).refused(3, "was moved to postgresql://host/lab")
+    assert run("db", "current", store=store_location).succeeded().cells[0] == ["store", schema.HEAD]
+
+
+def test_the_schema_is_not_changed_from_a_copy_of_the_folder(
+    run: Runner, store_location: Path, tmp_path: Path, database: str
+) -> None:
+    if database == "sqlite":
+        pytest.skip("a SQLite catalog lies in the folder")
+    shutil.copytree(store_location, tmp_path / "copy")
+    for arguments in (("downgrade", "0001"), ("stamp", "0001"), ("upgrade",)):
+        run("db", *arguments, "--yes", store=tmp_path / "copy").refused(3, "is a copy of")
+    run("status", store=store_location).succeeded()
+
+
+def test_an_upgrade_that_was_killed_before_the_folder_was_linked_is_completed(
+    run: Runner, store_location: Path, database: str
+) -> None:
+    if database == "sqlite":
+        pytest.skip("a SQLite catalog lies in the folder")
+    with open_store(store_location) as store, store.database.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM store_link")
+    run("db", "upgrade", store=store_location).succeeded()
+    with open_store(store_location) as store, store.database.reading() as connection:
+        assert recorded_identity(connection) is not None
 
 
 @pytest.mark.parametrize("revision", ["base", "12", "9999", schema.HEAD])

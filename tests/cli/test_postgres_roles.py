@@ -13,8 +13,9 @@ import pytest
 from bsv_store import open_store
 from bsv_store.catalog.database import schema
 from bsv_store.catalog.database.reader import reader_role, writer_role
+from bsv_store.store.suggestions import stored_names
 from bsv_store_synthetic import SyntheticServer
-from tests.cli.running import Runner
+from tests.cli.running import Outcome, Runner
 from tests.postgres import OWNER, PostgresServer
 from tests.stores import rename_database
 
@@ -23,12 +24,13 @@ BEFORE = schema.KNOWN_REVISIONS[-2]
 
 @dataclass
 class Shared:
-    """A filled store on Postgres, and folders with other accounts in their URL."""
+    """A filled store on Postgres whose URL names no account."""
 
     location: Path
     server: PostgresServer
     name: str
-    folder: Path
+    run: Runner
+    patch: pytest.MonkeyPatch
     accounts: list[str] = field(default_factory=list)
 
     def account(self) -> str:
@@ -37,24 +39,25 @@ class Shared:
             connection.execute(f"CREATE ROLE {self.accounts[-1]} LOGIN".encode())
         return self.accounts[-1]
 
-    def location_of(self, account: str) -> Path:
-        made = self.folder / account
-        shutil.copytree(self.location, made)
-        rename_database(made, f"{OWNER}@", f"{account}@")
-        return made
+    def run_as(self, account: str, *arguments: str) -> Outcome:
+        """Run a command as an account."""
+        self.patch.setenv("PGUSER", account)
+        return self.run(*arguments, store=self.location)
 
 
 @pytest.fixture
 def shared(
-    postgres: PostgresServer, _filled_postgres: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresServer, _filled_postgres: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Runner
 ) -> Iterator[Shared]:
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("PGUSER", OWNER)
     location, name = tmp_path / "store", f"test_{uuid.uuid4().hex}"
     shutil.copytree(_filled_postgres, location)
     postgres.create_database(name, template="test_cli_filled")
-    rename_database(location, "test_cli_filled", name)
-    made = Shared(location, postgres, name, tmp_path)
+    rename_database(location, f"{OWNER}@/test_cli_filled", f"/{name}")
+    made = Shared(location, postgres, name, run, monkeypatch)
     yield made
+    monkeypatch.setenv("PGUSER", OWNER)
     with open_store(location) as store, store.database.reading() as connection:
         made.accounts += [writer_role(connection), reader_role(connection)]
     with postgres.connect(name) as connection:
@@ -97,7 +100,17 @@ READING: tuple[tuple[str, ...], ...] = (
     ("dataset", "rebuild", "visual", "--check"),
     ("dataset", "stale"),
     ("activity",),
+    ("status", "--format", "prometheus"),
+    ("verify", "--deep"),
+    ("repair",),
+    ("gc",),
+    ("trash",),
+    ("quota", "--max-bytes", "1TB"),
+    ("claims", "list"),
+    ("config", "show"),
+    ("store", "permissions"),
     ("db", "current"),
+    ("db", "journal"),
     ("db", "history"),
 )
 WRITING: tuple[tuple[str, ...], ...] = (
@@ -111,62 +124,59 @@ WRITING: tuple[tuple[str, ...], ...] = (
 )
 
 
-def test_a_reader_runs_every_command_that_reads_and_none_that_writes(
-    run: Runner, shared: Shared, server: SyntheticServer
-) -> None:
+def test_a_reader_runs_every_command_that_reads_and_none_that_writes(shared: Shared, server: SyntheticServer) -> None:
     account = shared.account()
-    location = shared.location_of(account)
-    run("status", store=location).refused(3, "may not read", "db grant --reader")
-    printed = run("db", "grant", "--reader", account, store=shared.location).succeeded()
+    shared.run_as(account, "status").refused(3, "may not read", "db grant --reader")
+    printed = shared.run_as(OWNER, "db", "grant", "--reader", account).succeeded()
     assert printed.out.splitlines()[0].startswith("CREATE ROLE bsv_store_reader_")
-    run("status", store=location).refused(3, "may not read")
+    shared.run_as(account, "status").refused(3, "may not read")
     # As an administrator would who pipes the statements to psql.
     with shared.server.connect(shared.name) as connection:
         connection.execute(printed.out.encode())
     # The tables of an upgrade are readable too.
-    run("db", "downgrade", BEFORE, "--yes", store=shared.location).succeeded()
-    run("db", "upgrade", store=shared.location).succeeded()
+    shared.run_as(OWNER, "db", "downgrade", BEFORE, "--yes").succeeded()
+    shared.run_as(OWNER, "db", "upgrade").succeeded()
     for command in READING:
-        run(*command, store=location).succeeded()
+        assert "psycopg" not in shared.run_as(account, *command).succeeded().err
+    assert dict(stored_names(shared.location, "datasets")).keys() == {"visual"}
     for command in WRITING:
-        run(*command, store=location).refused(3, "this account")
-    run("db", "upgrade", store=location).succeeded()
-    run("db", "downgrade", BEFORE, "--yes", store=location).refused(3, f"belong to {OWNER}", f"GRANT {OWNER} TO")
+        shared.run_as(account, *command).refused(3, "this account")
+    shared.run_as(account, "db", "upgrade").succeeded()
+    shared.run_as(account, "db", "downgrade", BEFORE, "--yes").refused(3, f"belong to {OWNER}", f"GRANT {OWNER} TO")
 
 
-def test_a_writer_does_everything_but_change_the_schema(run: Runner, shared: Shared, server: SyntheticServer) -> None:
+def test_a_writer_does_everything_but_change_the_schema(shared: Shared, server: SyntheticServer) -> None:
     account = shared.account()
-    location = shared.location_of(account)
-    run("db", "grant", "--writer", account, "--apply", store=shared.location).succeeded()
-    granted = run("activity", "--format", "json", store=shared.location).succeeded().json[0]
+    shared.run_as(OWNER, "db", "grant", "--writer", account, "--apply").succeeded()
+    granted = shared.run_as(OWNER, "activity", "--format", "json").succeeded().json[0]
     assert (granted["action"], granted["details"]) == ("granted", {"writers": account})
-    run("db", "downgrade", BEFORE, "--yes", store=shared.location).succeeded()
-    run("db", "upgrade", store=shared.location).succeeded()
-    for command in (*READING, *WRITING, ("exclude", "remove", "9100000004")):
-        run(*command, store=location).succeeded()
-    done = run("sql", "select current_user as account", "--format", "csv", store=location).succeeded()
+    shared.run_as(OWNER, "db", "downgrade", BEFORE, "--yes").succeeded()
+    shared.run_as(OWNER, "db", "upgrade").succeeded()
+    # What a reader runs is tested with a reader.
+    for command in (("status",), ("verify",), *WRITING, ("exclude", "remove", "9100000004")):
+        shared.run_as(account, *command).succeeded()
+    done = shared.run_as(account, "sql", "select current_user as account", "--format", "csv").succeeded()
     assert done.rows[0]["account"].startswith("bsv_store_reader_")
     for arguments in (("downgrade", BEFORE), ("stamp", BEFORE)):
-        run("db", *arguments, "--yes", store=location).refused(3, f"its tables belong to {OWNER}")
+        shared.run_as(account, "db", *arguments, "--yes").refused(3, f"its tables belong to {OWNER}")
 
 
-def test_an_administrator_changes_the_schema_and_grants(run: Runner, shared: Shared) -> None:
+def test_an_administrator_changes_the_schema_and_grants(shared: Shared) -> None:
     admin, reader = shared.account(), shared.account()
-    location = shared.location_of(admin)
-    # Nobody can make others members of themselves, so this is for an administrator of the server.
-    refused = run("db", "grant", "--admin", admin, "--apply", store=shared.location).refused(3, f"GRANT {OWNER} TO")
+    # An account cannot make others members of itself, so this is for an administrator of the server.
+    refused = shared.run_as(OWNER, "db", "grant", "--admin", admin, "--apply").refused(3, f"GRANT {OWNER} TO")
     with shared.server.connect(shared.name) as connection:
         for statement in refused.err.splitlines():
             if statement.endswith(";"):
                 connection.execute(statement.encode())
-    run("db", "downgrade", BEFORE, "--yes", store=location).succeeded()
-    run("db", "upgrade", store=location).succeeded()
-    run("db", "check", store=location).succeeded()
-    done = run("db", "history", "--format", "json", store=location).succeeded().json
+    shared.run_as(admin, "db", "downgrade", BEFORE, "--yes").succeeded()
+    shared.run_as(admin, "db", "upgrade").succeeded()
+    shared.run_as(admin, "db", "check").succeeded()
+    done = shared.run_as(admin, "db", "history", "--format", "json").succeeded().json
     assert done[-1]["database_role"] == admin
-    printed = run("db", "grant", "--reader", reader, store=location).succeeded().out
+    printed = shared.run_as(admin, "db", "grant", "--reader", reader).succeeded().out
     assert f" TO {reader};" in printed
-    run("db", "grant", "--reader", "no_such_account", store=location).refused(2, "no account 'no_such_account'")
+    shared.run_as(admin, "db", "grant", "--reader", "no_such_account").refused(2, "no account 'no_such_account'")
 
 
 def test_grant_needs_postgres(run: Runner, tmp_path: Path) -> None:

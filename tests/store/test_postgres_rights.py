@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +16,13 @@ from sqlalchemy import text
 from bsv_store import create_store, open_store
 from bsv_store.catalog.database import privileges, schema
 from bsv_store.catalog.database.postgres import normalized_url, with_schema
+from bsv_store.config import read_store_config
 from bsv_store.errors import AccessDeniedError, ReadOnlyStoreError, StoreError, StoreExistsError
+from bsv_store.maintenance.folder_link import TOKEN_FILE
+from bsv_store.store import creation
 from bsv_store.store.opening import upgrade_store
 from bsv_store.store.schema_changes import check_schema, downgrade_store, grant_access, schema_history
 from tests.postgres import OWNER, PostgresServer
-from tests.stores import rename_database
 
 BEFORE = schema.KNOWN_REVISIONS[-2]
 
@@ -68,9 +73,11 @@ def folder_of(tmp_path: Path, lab: Lab) -> Callable[[str], Path]:
     def make(account: str) -> Path:
         location = tmp_path / account
         location.mkdir()
-        text = (tmp_path / "store" / "store.toml").read_text()
-        (location / "store.toml").write_text(text)
-        rename_database(location, f"{OWNER}@", f"{account}@")
+        config = read_store_config(tmp_path / "store")
+        url = config.database.replace(f"{OWNER}@", f"{account}@")
+        (location / "store.toml").write_text(replace(config, database=url).to_toml())
+        # The same file, so that the folder is not taken for a copy.
+        (location / TOKEN_FILE).hardlink_to(tmp_path / "store" / TOKEN_FILE)
         return location
 
     return make
@@ -82,11 +89,11 @@ def test_an_account_without_create_is_told_the_grant_and_leaves_nothing(tmp_path
     with pytest.raises(
         AccessDeniedError, match=f"account {account} may not create tables in the schema public"
     ) as caught:
-        create_store(folder, database=lab.url_of(account))
+        create_store(folder, database=lab.url_of(account), parents=True)
     assert "does not have the privilege CREATE" in caught.value.message
     assert not folder.parent.exists()
     lab.run_hint(caught.value)
-    create_store(folder, database=lab.url_of(account)).close()
+    create_store(folder, database=lab.url_of(account), parents=True).close()
 
 
 def test_an_account_without_plpgsql_is_told_the_grant_and_leaves_nothing(
@@ -99,10 +106,10 @@ def test_an_account_without_plpgsql_is_told_the_grant_and_leaves_nothing(
     (tmp_path / "empty").mkdir()
     with monkeypatch.context() as patch:
         patch.setattr(privileges, "require_creation", lambda _connection: None)
-        for folder in ("new/store", "empty"):
+        for folder in ("new", "empty"):
             with pytest.raises(ReadOnlyStoreError, match=r"may not change the database .*plpgsql"):
                 create_store(tmp_path / folder, database=lab.url)
-    assert not (tmp_path / "new" / "store").exists()
+    assert not (tmp_path / "new").exists()
     assert list((tmp_path / "empty").iterdir()) == []
     lab.run_hint(caught.value)
     create_store(tmp_path / "store", database=lab.url).close()
@@ -128,7 +135,7 @@ def test_only_the_owner_and_its_members_can_upgrade(tmp_path: Path, lab: Lab, fo
         upgrade_store(location)
     lab.run_hint(caught.value)
     upgrade_store(location)
-    assert check_schema(tmp_path / "store").differences == ()
+    assert check_schema(location).differences == ()
     # All tables have one owner, and the history knows who it was.
     with lab.server.connect(lab.name) as connection:
         owners = connection.execute("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'").fetchall()
@@ -143,7 +150,7 @@ def test_a_denied_read_is_called_a_denied_read(tmp_path: Path, lab: Lab, folder_
     with pytest.raises(AccessDeniedError, match="may not read") as caught:
         open_store(location)
     assert "db grant --reader" in str(caught.value.hint)
-    lab.run(f"GRANT SELECT ON bsv_store_version, store_info TO {account}")
+    lab.run(f"GRANT SELECT ON bsv_store_version, store_info, store_link TO {account}")
     with open_store(location) as store:
         with pytest.raises(AccessDeniedError, match=r"may not read .*: permission denied for table"):
             store.status()
@@ -196,6 +203,32 @@ def test_grants_on_tables_of_other_applications_are_left_alone(tmp_path: Path, l
                 connection.execute(f"SELECT * FROM {table}".encode())
     assert check_schema(store).differences == ()
     lab.run(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_simultaneous_grants_wait_for_each_other(tmp_path: Path, lab: Lab) -> None:
+    create_store(tmp_path / "store", database=lab.url).close()
+    account = lab.account()
+    start = threading.Barrier(3)
+
+    def grant() -> str:
+        start.wait()
+        return grant_access(tmp_path / "store", writers=[account], apply=True).reader_role
+
+    with ThreadPoolExecutor(3) as pool:
+        roles = {future.result() for future in [pool.submit(grant) for _ in range(3)]}
+    (reader,) = roles
+    for role in (reader.replace("_reader_", "_writer_"), reader):
+        lab.run(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_a_database_that_another_store_takes_meanwhile_leaves_no_folder(
+    tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_store(tmp_path / "first", database=lab.url).close()
+    monkeypatch.setattr(creation, "_refuse_occupied_database", lambda _database, _path: None)
+    with pytest.raises(StoreExistsError, match="already has the catalog of store"):
+        create_store(tmp_path / "second", database=lab.url)
+    assert not (tmp_path / "second").exists()
 
 
 def test_tables_with_our_names_are_refused_and_a_schema_of_its_own_works(tmp_path: Path, lab: Lab) -> None:

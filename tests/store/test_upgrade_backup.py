@@ -61,9 +61,8 @@ def test_a_sqlite_catalog_is_copied_before_an_upgrade(old: Path, database: Datab
     assert len(list((old / "backups").iterdir())) == 1
 
 
-def test_a_sqlite_catalog_is_copied_to_the_named_file(old: Path, database: DatabaseKind, tmp_path: Path) -> None:
-    if database == "postgres":
-        pytest.skip("see the test of pg_dump")
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_sqlite_catalog_is_copied_to_the_named_file(old: Path, tmp_path: Path) -> None:
     target = tmp_path / "copy.db"
     target.write_text("important")
     with pytest.raises(InputError, match="exists already"):
@@ -76,11 +75,8 @@ def test_a_sqlite_catalog_is_copied_to_the_named_file(old: Path, database: Datab
     assert revision_in(tmp_path / "other.db") == schema.HEAD
 
 
-def test_without_room_for_a_copy_nothing_is_changed(
-    old: Path, database: DatabaseKind, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if database == "postgres":
-        pytest.skip("no copy is made")
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_without_space_for_a_copy_nothing_is_changed(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(old)._replace(free=1000)
     monkeypatch.setattr(catalog_copy.shutil, "disk_usage", lambda _path: usage)
     with pytest.raises(NoSpaceError, match="for a copy of the catalog"):
@@ -89,9 +85,8 @@ def test_without_room_for_a_copy_nothing_is_changed(
     assert list((old / "backups").iterdir()) == []
 
 
-def test_a_damaged_file_is_not_upgraded(old: Path, database: DatabaseKind) -> None:
-    if database == "postgres":
-        pytest.skip("Postgres checks its pages itself")
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_damaged_file_is_not_upgraded(old: Path) -> None:
     with (old / "catalog.db").open("r+b") as file:
         file.seek(8 * 4096)
         file.write(bytes(range(256)) * 64)
@@ -101,6 +96,7 @@ def test_a_damaged_file_is_not_upgraded(old: Path, database: DatabaseKind) -> No
 
 
 @pytest.mark.skipif(os.name == "nt" or os.getuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_folder_without_write_access_is_named(old: Path) -> None:
     old.chmod(0o555)
     with pytest.raises(ReadOnlyStoreError):
@@ -108,11 +104,10 @@ def test_a_folder_without_write_access_is_named(old: Path) -> None:
     old.chmod(0o755)
 
 
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
 def test_pg_dump_makes_the_backup_on_postgres(
-    old: Path, database: DatabaseKind, postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    old: Path, postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if database == "sqlite":
-        pytest.skip("SQLite has no pg_dump")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="pg_dump and pg_restore are not installed"):
         upgrade_store(old, backup=tmp_path / "a.dump")

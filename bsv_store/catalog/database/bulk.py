@@ -202,11 +202,18 @@ def delete_rows(connection: Connection, table: Table, columns: Sequence[str], ro
 
 
 def refresh_statistics(connection: Connection) -> None:
-    """Update the statistics of the query planner, which pays after many rows were written."""
+    """Update the statistics of the query planner for the tables of the store, and no others.
+
+    This pays after many rows were written.
+    """
+    tables = [_quoted(connection, name) for name in sorted(Base.metadata.tables)]
     if connection.dialect.name == "sqlite":
         # Enough to tell selective indexes from others. Reading all rows of a full catalog would take seconds.
         connection.exec_driver_sql("PRAGMA analysis_limit = 1000")
-    connection.exec_driver_sql("ANALYZE")
+        for table in tables:
+            connection.exec_driver_sql(f"ANALYZE {table}")
+    else:
+        connection.exec_driver_sql(f"ANALYZE {', '.join(tables)}")
 
 
 def refresh_statistics_after(database: Database, rows: int) -> None:

@@ -73,7 +73,10 @@ _POSTGRES_CAUSES: dict[str, _Cause] = {
     "53": "unreachable",
     "57": "unreachable",
     "58": "unreachable",
-    "XX": "damaged",
+    # Internal errors without these codes are also raised for simultaneous changes ("tuple concurrently updated").
+    "XX001": "damaged",
+    "XX002": "damaged",
+    "XX": "unreachable",
 }
 _READS = re.compile(r"\s*(SELECT|WITH|TABLE|VALUES|SHOW|FETCH|COPY\s+\S+\s+TO)\b", re.IGNORECASE)
 # Locks on rows need the privilege to change them.

@@ -1,23 +1,24 @@
-"""Connections to Postgres: the database URL, and the parameters and settings of a connection.
-
-Settings (``search_path``, ``lock_timeout``, ...) are not sent at the start of a connection but set at the start of each
-transaction, because a connection pooler refuses the first and gives each transaction another session of the server.
-"""
+"""Database URLs of Postgres, and how connections and transactions start; see `bsv_store.catalog.database.libpq` too."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError
 
-from bsv_store._version import __version__
+from bsv_store.catalog.database import libpq
 from bsv_store.catalog.database.driver_errors import BUSY_TIMEOUT_S
+from bsv_store.catalog.database.libpq import (
+    DEFAULT_SCHEMA,
+    is_strict,
+    schema_in,
+    settings_of,
+    settings_statement,
+)
 from bsv_store.errors import InputError
-from bsv_store.program import program_name
 from bsv_store.text import names_secret, shown
 
 # libpq parameters that contain a password, or name a file that does.
@@ -60,13 +61,6 @@ _URL_SETTINGS = frozenset(
 
 _URL_HINT = "Use postgresql://user@host/database, or omit it for SQLite inside the store's folder."
 
-DEFAULT_SCHEMA = "public"
-# With these methods, a server that a store.toml names learns the password of the user, or can compute it.
-_WEAK_METHODS = ("password", "md5")
-_REQUIRE_AUTH = ",".join(f"!{method}" for method in _WEAK_METHODS)
-# The first libpq with the parameter require_auth.
-_LIBPQ_16 = 160_000
-
 
 def normalized_url(url: str) -> URL:
     """The database URL with the driver of bsv-store and without a password.
@@ -93,7 +87,7 @@ def normalized_url(url: str) -> URL:
                 f"the database URL must not have the parameter {shown(name)}",
                 hint=f"Valid parameters: {', '.join(sorted(_URL_PARAMETERS))}.",
             )
-    if not _is_strict(_text(parsed, "require_auth")):
+    if not is_strict(_text(parsed, "require_auth")):
         raise InputError(
             "the database URL allows authentication methods that show the password to the server",
             hint="Leave out require_auth. Users who trust the server set PGREQUIREAUTH, for example to password.",
@@ -144,32 +138,7 @@ def _parsed_url(url: object) -> URL | None:
     return parsed if all(part is None or str(part).isprintable() for part in parts) else None
 
 
-def _is_strict(methods: str) -> bool:
-    """Whether a list of authentication methods excludes those that show the password."""
-    listed = [each.strip() for each in methods.split(",") if each.strip()]
-    if any(each.startswith("!") for each in listed):
-        return {f"!{method}" for method in _WEAK_METHODS} <= set(listed)
-    return not set(_WEAK_METHODS) & set(listed)
-
-
 # -- settings ---------------------------------------------------------------------------------------------------------
-
-# -c name=value, -cname=value or --name=value, separated by spaces; a backslash escapes a space.
-_OPTION = re.compile(r"\s*(?:-c\s*|--)(?P<name>[A-Za-z][\w.-]*)=(?P<value>(?:\\.|[^\s\\])*)(?:\s+|$)", re.DOTALL)
-_IDENTIFIER = re.compile(r'\s*(?:(?P<plain>[^\W\d][\w$]*)|"(?P<quoted>(?:[^"]|"")+)")\s*')
-
-
-def settings_of(options: str) -> dict[str, str] | None:
-    """The settings in a text like ``-c search_path=atlas``, as in ``PGOPTIONS``; None if it has something else."""
-    settings: dict[str, str] = {}
-    place = 0
-    while place < len(options.rstrip()):
-        match = _OPTION.match(options, place)
-        if match is None:
-            return None
-        settings[match["name"].lower().replace("-", "_")] = re.sub(r"\\(.)", r"\1", match["value"])
-        place = match.end()
-    return settings
 
 
 def _check_options(options: str) -> None:
@@ -180,26 +149,17 @@ def _check_options(options: str) -> None:
             hint=f"Use options=-csearch_path=SCHEMA. Valid settings: {', '.join(sorted(_URL_SETTINGS))}.",
         )
     path = settings.get("search_path")
-    if path is not None and _schema_in(path) is None:
+    if path is not None and schema_in(path) is None:
         raise InputError(
             "the search_path in the database URL must name the schema of the store and no other",
             hint="For example options=-csearch_path=atlas.",
         )
 
 
-def _schema_in(path: str) -> str | None:
-    """The only schema of a search path; None if it names several, a schema of the system or a variable."""
-    match = _IDENTIFIER.fullmatch(path)
-    if match is None:
-        return None
-    name = match["plain"].lower() if match["plain"] else match["quoted"].replace('""', '"')
-    return None if name.startswith(("pg_", "$")) or name == "information_schema" else name
-
-
 def schema_in_url(url: URL) -> str | None:
     """The schema that a database URL names, if any."""
     settings = settings_of(_text(url, "options")) or {}
-    return _schema_in(settings["search_path"]) if "search_path" in settings else None
+    return schema_in(settings["search_path"]) if "search_path" in settings else None
 
 
 def schema_of(url: URL) -> str:
@@ -224,25 +184,6 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def environment_settings() -> Mapping[str, str]:
-    """The settings in ``PGOPTIONS``; none if it has anything else, which libpq then sends itself."""
-    return settings_of(os.environ.get("PGOPTIONS", "")) or {}
-
-
-def settings_for(url: URL) -> dict[str, str]:
-    """The settings of each transaction, as values in SQL: ours, those of ``PGOPTIONS``, those of the URL.
-
-    The schema is that of the store: neither ``PGOPTIONS`` nor the account decides where its tables are.
-    """
-    named = {
-        "lock_timeout": str(int(BUSY_TIMEOUT_S * 1000)),
-        **environment_settings(),
-        **(settings_of(_text(url, "options")) or {}),
-    }
-    values = {name: "'" + value.replace("'", "''") + "'" for name, value in named.items()}
-    return values | {"search_path": quoted(schema_of(url))}
-
-
 def begin_with_settings(url: URL) -> Callable[[Connection], None]:
     """A function that starts a transaction with the settings of the URL."""
     schema = schema_of(url)
@@ -250,10 +191,8 @@ def begin_with_settings(url: URL) -> Callable[[Connection], None]:
     def begin(connection: Connection) -> None:
         # For SQLAlchemy's inspection, which would use the schema of the account.
         connection.dialect.default_schema_name = schema
-        settings = settings_for(url)
         # Without parameters, so that the driver sends all statements at once.
-        statements = "; ".join(f"SET LOCAL {name} = {value}" for name, value in settings.items())
-        connection.exec_driver_sql(statements.replace("%", "%%"))
+        connection.exec_driver_sql(settings_statement(_text(url, "options"), BUSY_TIMEOUT_S).replace("%", "%%"))
 
     return begin
 
@@ -268,23 +207,7 @@ def connection_url(url: URL) -> URL:
 
 def connect_arguments(url: URL) -> dict[str, Any]:
     """Arguments of the driver for each connection."""
-    from psycopg import pq
-
-    arguments: dict[str, Any] = {
-        "fallback_application_name": f"bsv-store {__version__} {program_name()}",
-        # A pooler gives each transaction another session, which does not have the statements prepared before.
-        "prepare_threshold": None,
-    }
-    if not os.environ.get("PGCONNECT_TIMEOUT"):
-        arguments["connect_timeout"] = 10
-    if settings_of(os.environ.get("PGOPTIONS", "")) is not None:
-        # Otherwise libpq would send them at the start of the connection.
-        arguments["options"] = ""
-    if pq.version() >= _LIBPQ_16:
-        # What the user says goes before what a store.toml says, which may be a stranger's.
-        required = os.environ.get("PGREQUIREAUTH") or _text(url, "require_auth") or _REQUIRE_AUTH
-        arguments["require_auth"] = required
-    return arguments
+    return libpq.connect_arguments(_text(url, "require_auth"))
 
 
 def server_of(url: URL) -> str | None:

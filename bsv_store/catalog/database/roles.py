@@ -59,6 +59,8 @@ def grants(
             hint="Give the account permission to read the store's folder instead.",
         )
     with database.writing() if apply else database.reading() as connection:
+        if apply:
+            schema.lock_schema(connection)
         for account in (*readers, *writers, *admins):
             if not _exists(connection, account):
                 raise InputError(

@@ -37,9 +37,11 @@ HEAD = "0017"
 # Revisions of earlier releases. A store at one of them can be upgraded.
 KNOWN_REVISIONS: tuple[str, ...] = (*(f"{number:04}" for number in range(1, 17)), HEAD)
 VERSION_TABLE = "bsv_store_version"
+# A table that all revisions have.
+_MARKER = "store_info"
 
 _PACKAGE = Path(__file__).resolve().parents[2]
-# An arbitrary number, the same in all processes, for the advisory lock that lets one migration run at a time.
+# An arbitrary number, the same in all processes, for the advisory lock of `lock_schema`.
 _ADVISORY_LOCK = 0x62737673746F7265
 # Alembic has one context per process; two threads in it crashed the interpreter.
 _one_migration_at_a_time = threading.Lock()
@@ -63,6 +65,12 @@ def check_schema(connection: Connection, upgrade_command: str) -> None:
     if revision is None:
         if connection.dialect.name == "postgresql":
             privileges.require_usage(connection)
+        if has_tables(connection):
+            raise NotAStoreError(
+                f"the database has the tables of a catalog, but not {VERSION_TABLE} with their schema revision",
+                hint="Restore the database from a backup; or record the revision, if you know it: bsv-store db stamp "
+                "REVISION, then bsv-store db check",
+            )
         raise NotAStoreError(
             "the database has no bsv-store catalog", hint="Create a store with `bsv-store init`, or check the URL."
         )
@@ -80,13 +88,22 @@ def check_schema(connection: Connection, upgrade_command: str) -> None:
 def current_revision(connection: Connection) -> str | None:
     """The revision of the database, None if it has no catalog."""
     # Not SQLAlchemy's inspection, whose queries take longer to compile than all else in opening a store.
-    lookup = f"SELECT to_regclass('{VERSION_TABLE}')"
-    if connection.dialect.name == "sqlite":
-        lookup = f"SELECT name FROM sqlite_master WHERE type = 'table' AND name = '{VERSION_TABLE}'"
-    if connection.exec_driver_sql(lookup).scalar() is None:
+    if not _has_table(connection, VERSION_TABLE):
         return None
     revision: str | None = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar()
     return revision
+
+
+def has_tables(connection: Connection) -> bool:
+    """Whether the database has the tables of a catalog, of whatever revision."""
+    return _has_table(connection, _MARKER)
+
+
+def _has_table(connection: Connection, name: str) -> bool:
+    lookup = f"SELECT to_regclass('{name}')"
+    if connection.dialect.name == "sqlite":
+        lookup = f"SELECT name FROM sqlite_master WHERE type = 'table' AND name = '{name}'"
+    return connection.exec_driver_sql(lookup).scalar() is not None
 
 
 def relation_names() -> frozenset[str]:
@@ -186,6 +203,11 @@ class _Stamp:
 
     def run(self, config: Config) -> None:
         connection = config.attributes["connection"]
+        # The table may have been lost.
+        connection.exec_driver_sql(
+            f"CREATE TABLE IF NOT EXISTS {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL,"
+            f" CONSTRAINT {VERSION_TABLE}_pkc PRIMARY KEY (version_num))"
+        )
         connection.exec_driver_sql(f"DELETE FROM {VERSION_TABLE}")
         connection.execute(text(f"INSERT INTO {VERSION_TABLE} VALUES (:revision)"), {"revision": self.revision})
 
@@ -263,7 +285,9 @@ def _migrate(database: Database, change: _Change, statements: list[str] | None =
             driver.execute("PRAGMA foreign_keys = OFF")
         with _locked_transaction(private, connection):
             before = current_revision(connection)
-            with _access_kept(private, connection, before, creates=not isinstance(change, _Stamp)):
+            if before is None and isinstance(change, _Upgrade) and has_tables(connection):
+                check_schema(connection, "")
+            with _access_kept(private, connection, creates=not isinstance(change, _Stamp)):
                 if not change.force and before is not None:
                     _refuse_damage(connection, before)
                 with contextlib.nullcontext() if statements is None else recorded(connection, statements):
@@ -277,13 +301,13 @@ def _migrate(database: Database, change: _Change, statements: list[str] | None =
 
 
 @contextmanager
-def _access_kept(database: Database, connection: Connection, before: str | None, *, creates: bool) -> Iterator[None]:
+def _access_kept(database: Database, connection: Connection, *, creates: bool) -> Iterator[None]:
     """Act as the owner of the tables on Postgres, and grant again what other roles had before the change."""
     if database.is_sqlite:
         yield
         return
-    if before is not None:
-        privileges.become_owner(connection, VERSION_TABLE)
+    if has_tables(connection):
+        privileges.become_owner(connection, _MARKER)
     if creates:
         privileges.require_creation(connection)
     had = privileges.access(connection)
@@ -342,11 +366,16 @@ def _refuse_damage(connection: Connection, revision: str) -> None:
         )
 
 
+def lock_schema(connection: Connection) -> None:
+    """Wait until no other process changes the schema or its grants, until the end of the transaction. On Postgres."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+
+
 @contextmanager
 def _locked_transaction(database: Database, connection: Connection) -> Iterator[None]:
     with connection.execution_options(bsv_begin="IMMEDIATE").begin():
         if not database.is_sqlite:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+            lock_schema(connection)
         yield
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
@@ -55,16 +55,17 @@ def build_on_sqlite(folder: Path) -> dict[str, Path]:
     return catalogs
 
 
-def build_on_postgres(server: PostgresServer) -> dict[str, str]:
-    """The catalog of each revision, as the name of a database."""
+def build_on_postgres(server: PostgresServer, *, twice: Collection[str]) -> dict[str, list[str]]:
+    """The catalog of each revision, as the names of one database, or of two."""
     url = normalized_url(server.create_database("revisions_chain"))
     catalogs = {}
     for revision in MODULES:
         with closing(Database(url, pooled=False)) as database:
             schema.upgrade(database, revision, force=True)
             fill(database, revision)
-        catalogs[revision] = f"revisions_{revision}"
-        server.create_database(catalogs[revision], template="revisions_chain")
+        catalogs[revision] = [f"revisions_{revision}_{number}" for number in range(1 + (revision in twice))]
+        for name in catalogs[revision]:
+            server.create_database(name, template="revisions_chain")
     return catalogs
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -24,8 +23,12 @@ from tests.conftest import DatabaseKind
 from tests.postgres import PostgresServer
 
 PAST = [revision for revision in MODULES if revision != schema.HEAD]
+# Of the stores that a second test uses.
+DAMAGED, STAMPED = "0012", "0007"
 # Every upgrade and downgrade adds rows to them.
 GROWING = {"activity", "catalog_change", "schema_history"}
+# One worker builds the stores, once.
+pytestmark = pytest.mark.xdist_group("revisions")
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +37,8 @@ def _sqlite_catalogs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
 
 
 @pytest.fixture(scope="session")
-def _postgres_catalogs(postgres: PostgresServer) -> dict[str, str]:
-    return build_on_postgres(postgres)
+def _postgres_catalogs(postgres: PostgresServer) -> dict[str, list[str]]:
+    return build_on_postgres(postgres, twice=(DAMAGED, STAMPED))
 
 
 @pytest.fixture
@@ -49,8 +52,9 @@ def old_store(revision: str, database: DatabaseKind, request: pytest.FixtureRequ
         yield location
         return
     server: PostgresServer = request.getfixturevalue("postgres")
-    name = f"test_{uuid.uuid4().hex}"
-    make_folder(location, server.create_database(name, template=catalogs[revision]))
+    # Copying it again would take longer than the upgrade.
+    name = catalogs[revision].pop()
+    make_folder(location, server.url(name))
     yield location
     server.drop_database(name)
 
@@ -107,7 +111,7 @@ def test_a_store_of_a_past_revision_is_upgraded_and_downgraded_without_loss(old_
             assert found_rows[table] == contents, table
 
 
-@pytest.mark.parametrize("revision", ["0012"])
+@pytest.mark.parametrize("revision", [DAMAGED])
 def test_a_damaged_store_is_not_upgraded_unless_told_to(old_store: Path) -> None:
     with closing(connect(old_store, read_store_config(old_store), read_only=False)) as database:
         with database.writing() as connection:
@@ -127,7 +131,7 @@ def test_a_damaged_store_is_not_upgraded_unless_told_to(old_store: Path) -> None
         assert found["injection_volume"].tolist() == [7.0]
 
 
-@pytest.mark.parametrize("revision", ["0007"])
+@pytest.mark.parametrize("revision", [STAMPED])
 def test_a_wrong_stamp_is_found_by_the_check(old_store: Path) -> None:
     stamp_store(old_store, revision=schema.HEAD)
     problems = {(each.kind, each.name, each.problem) for each in check_schema(old_store).differences}
