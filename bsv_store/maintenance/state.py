@@ -6,6 +6,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, func, select
@@ -15,6 +16,7 @@ from bsv_store.catalog.database.models import Verification
 from bsv_store.maintenance.inventory import Folder, found_files
 from bsv_store.maintenance.verified import INTACT
 from bsv_store.vocabulary import VERIFY_DEPTHS
+from bsv_store.volumes.trash import item_of_record
 
 if TYPE_CHECKING:
     from bsv_store.volumes.files import StoreFiles
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FolderState:
-    """The files in one of the store's folders.
+    """The files in one of the store's folders, without the records of the trash.
 
     Attributes
     ----------
@@ -133,6 +135,9 @@ def _folder_state(files: StoreFiles, name: Folder) -> FolderState:
     count, size = 0, 0
     oldest: datetime | None = None
     for file in found_files(files, name):
+        if name == "trash" and item_of_record(PurePosixPath(file.path).name):
+            # Describes another file.
+            continue
         count += 1
         size += file.size_bytes
         oldest = file.modified_at if oldest is None else min(oldest, file.modified_at)
