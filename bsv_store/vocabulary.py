@@ -1092,7 +1092,7 @@ SETTINGS: Mapping[str, SettingRow] = _rows(
         SettingRow(
             "log_level",
             "log_level",
-            "the least severe records of the log",
+            "the lowest level of the records in the log",
             "info",
             "--log-level",
             "BSV_STORE_LOG_LEVEL",

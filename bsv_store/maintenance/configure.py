@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from bsv_store.catalog.activity import record_activity
-from bsv_store.check import choice
+from bsv_store.check import choice, row_named
 from bsv_store.config import STORE_FILE, Setting, read_store_config, setting
 from bsv_store.config.values import checked_value, parsed
 from bsv_store.errors import InputError
-from bsv_store.vocabulary import SETTINGS
+from bsv_store.vocabulary import SETTINGS, SettingRow
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.groups import require_membership
 
@@ -24,7 +24,8 @@ _ADVISORY_LOCK = 0x62737673736574
 
 def configure(database: Database, files: StoreFiles, name: str, value: object) -> Setting:
     """See `Admin.configure`."""
-    row = choice("the setting", name, SETTINGS)
+    in_store: dict[str, SettingRow] = {each.name: each for each in SETTINGS.values() if each.in_store}
+    row = row_named(str(name), SETTINGS) or choice("the setting", name, in_store)
     if not row.in_store:
         places = " or ".join(
             [
@@ -32,7 +33,7 @@ def configure(database: Database, files: StoreFiles, name: str, value: object) -
                 *(["the configuration file (see `bsv-store config show`)"] if row.in_files else []),
             ]
         )
-        raise InputError(f"{row.name} is not a setting of a store", hint=f"Set it in {places}.")
+        raise InputError(f"{row.name!r} is not a setting of a store", hint=f"Set it in {places}.")
     new = None
     if value is not None:
         new = checked_value(row, parsed(row, value) if isinstance(value, str) else value, origin="the argument")

@@ -6,13 +6,17 @@ import os
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, DateTime, func, select
+from sqlalchemy import Connection, func, select
 
-from bsv_store.catalog.database.models import Base, Claim
+from bsv_store.acquisition.work.claims import held_claims
+from bsv_store.catalog.database.models import Verification
 from bsv_store.maintenance.inventory import Folder, found_files
-from bsv_store.owner import has_ended
+from bsv_store.maintenance.verified import INTACT
+from bsv_store.vocabulary import VERIFY_DEPTHS
+from bsv_store.volumes.trash import item_of_record
 
 if TYPE_CHECKING:
     from bsv_store.volumes.files import StoreFiles
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FolderState:
-    """The files in one of the store's folders.
+    """The files in one of the store's folders, without the records of the trash.
 
     Attributes
     ----------
@@ -58,12 +62,15 @@ class VerificationState:
     Attributes
     ----------
     never : int
-        Number of objects that were never verified.
+        Number of volumes, annotations and results that were never verified.
+    damaged : int
+        Number of objects, including unionize tables, that were found damaged and not found intact since.
     oldest_at : datetime.datetime or None
-        When the object was verified whose last verification is the longest ago; None if none was.
+        When the volume, annotation or result was verified whose last verification is the longest ago; None if none was.
     """
 
     never: int
+    damaged: int
     oldest_at: datetime | None
 
 
@@ -92,15 +99,14 @@ class Upkeep:
     temporary, trash : FolderState
         The folders ``tmp`` and ``trash``.
     claims : ClaimState
-    verification : VerificationState or None
-        None if this version of the schema does not record verifications.
+    verification : VerificationState
     disk : DiskState
     """
 
     temporary: FolderState
     trash: FolderState
     claims: ClaimState
-    verification: VerificationState | None
+    verification: VerificationState
     disk: DiskState
 
 
@@ -129,6 +135,9 @@ def _folder_state(files: StoreFiles, name: Folder) -> FolderState:
     count, size = 0, 0
     oldest: datetime | None = None
     for file in found_files(files, name):
+        if name == "trash" and item_of_record(PurePosixPath(file.path).name):
+            # Describes another file.
+            continue
         count += 1
         size += file.size_bytes
         oldest = file.modified_at if oldest is None else min(oldest, file.modified_at)
@@ -136,30 +145,38 @@ def _folder_state(files: StoreFiles, name: Folder) -> FolderState:
 
 
 def _claim_state(connection: Connection) -> ClaimState:
-    is_sqlite = connection.dialect.name == "sqlite"
-    # Leases are by the clock of the database.
-    now = (
-        func.strftime("%Y-%m-%d %H:%M:%f000", "now", type_=Claim.__table__.c.expires_at.type)
-        if is_sqlite
-        else func.clock_timestamp(type_=DateTime(timezone=True))
-    )
-    live, ended = 0, 0
-    for owner, is_valid in connection.execute(select(Claim.owner, Claim.expires_at >= now)):
-        # HOST/PROCESS/TOKEN
-        if is_valid and not has_ended(owner.rpartition("/")[0].rpartition("/")[2]):
-            live += 1
-        else:
-            ended += 1
-    return ClaimState(live, ended)
+    held = held_claims(connection)
+    ended = sum(claim.state == "ended" or claim.expires_in_s < 0 for claim in held)
+    return ClaimState(len(held) - ended, ended)
 
 
-def _verification_state(connection: Connection, objects: int) -> VerificationState | None:
-    table = Base.metadata.tables.get("verification")
-    if table is None:
-        return None
-    last = select(func.max(table.c.verified_at).label("at")).group_by(table.c.object_key).subquery()
+def _verification_state(connection: Connection, objects: int) -> VerificationState:
+    row = Verification
+    # Unionize tables are verified, too, but not by a quick run.
+    has_file = row.object_key.not_like("unionizes/%")
+    last = select(func.max(row.verified_at).label("at")).where(has_file).group_by(row.object_key).subquery()
     verified, oldest = connection.execute(select(func.count(), func.min(last.c.at)).select_from(last)).one()
-    return VerificationState(max(0, objects - verified), oldest)
+    return VerificationState(max(0, objects - verified), _damaged(connection), oldest)
+
+
+def _damaged(connection: Connection) -> int:
+    """The number of objects that were found damaged, and not found intact since, at the same depth or a deeper one."""
+    depths = list(VERIFY_DEPTHS)
+    columns = Verification.object_key, Verification.depth, Verification.verified_at
+    damaged = connection.execute(select(*columns).where(Verification.outcome != INTACT)).all()
+    if not damaged:
+        return 0
+    intact = connection.execute(select(*columns).where(Verification.outcome == INTACT)).all()
+    since: dict[str, list[tuple[int, datetime]]] = {}
+    for key, depth, at in intact:
+        since.setdefault(key, []).append((depths.index(depth), at))
+    return len(
+        {
+            key
+            for key, depth, at in damaged
+            if not any(deep >= depths.index(depth) and later > at for deep, later in since.get(key, ()))
+        }
+    )
 
 
 def _disk_state(files: StoreFiles) -> DiskState:

@@ -78,14 +78,22 @@ def _metrics(status: StoreStatus) -> Iterable[Metric]:
             "Modification time of the oldest temporary file.",
             upkeep.temporary.oldest_at.timestamp(),
         )
-    if upkeep.verification is not None:
-        yield _one("bsv_store_unverified_objects", "Objects that were never verified.", upkeep.verification.never)
-        if upkeep.verification.oldest_at is not None:
-            yield _one(
-                "bsv_store_oldest_verification_timestamp_seconds",
-                "Time of the last verification of the object that was not verified for the longest time.",
-                upkeep.verification.oldest_at.timestamp(),
-            )
+    yield _one(
+        "bsv_store_unverified_objects",
+        "Volumes, annotations and results that were never verified.",
+        upkeep.verification.never,
+    )
+    yield _one(
+        "bsv_store_damaged_objects",
+        "Objects that were found damaged and not found intact since.",
+        upkeep.verification.damaged,
+    )
+    if upkeep.verification.oldest_at is not None:
+        yield _one(
+            "bsv_store_oldest_verification_timestamp_seconds",
+            "Time of the last verification of the object that was not verified for the longest time.",
+            upkeep.verification.oldest_at.timestamp(),
+        )
     yield Metric(
         "bsv_store_claims",
         "Claims of jobs on objects: live, or left by jobs that ended.",

@@ -6,6 +6,7 @@ import json
 import logging
 import logging.handlers
 import os
+import shlex
 import socket
 import sys
 import time
@@ -58,7 +59,7 @@ class CommandLog:
         _ROOT.addHandler(self._handler)
         _ROOT.setLevel(level.text.upper())
         self._started = time.monotonic()
-        LOG.info("started: bsv-store %s", " ".join(arguments), extra={"event": "start", "arguments": [*arguments]})
+        LOG.info("started: bsv-store %s", shlex.join(arguments), extra={"event": "start", "arguments": [*arguments]})
 
     def end(self, code: int) -> None:
         """Record the end of the command, and close the log."""

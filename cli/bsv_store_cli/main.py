@@ -138,7 +138,7 @@ class _LazyGroup(Group):
 @click.option(
     "--log-level",
     type=RowChoice(LOG_LEVELS),
-    help="Least severe records of the log; without --log-file, it goes to standard error.  [default: info]",
+    help="Lowest level of the records in the log; without --log-file, it goes to standard error.  [default: info]",
 )
 @click.option("--log-format", type=RowChoice(LOG_FORMATS), help="Format of the log.  [default: text]")
 @click.pass_context

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import click
 
 from bsv_store import __version__
+from bsv_store.vocabulary import SETTINGS
 from bsv_store_cli.help import contexts_below
 from bsv_store_cli.main import cli
 
@@ -23,9 +24,7 @@ _ESCAPES = str.maketrans({"\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "
 _EXIT_CODES = re.compile(r"\s*Exit codes: (.+)\.\s*$", re.DOTALL)
 
 _ENVIRONMENT = (
-    ("BSV_STORE", "Folder of the store, unless --store is given."),
-    ("BSV_STORE_API_URL, BSV_STORE_DOWNLOAD_URL", "Mirrors of Allen's servers."),
-    ("BSV_STORE_NETRC", "A netrc file with the passwords of mirrors."),
+    *((row.variable, f"Sets {row.words}.") for row in SETTINGS.values() if row.variable),
     ("PGPASSWORD, PGPASSFILE", "Password of the database on Postgres, or a file with it."),
     ("https_proxy, no_proxy, REQUESTS_CA_BUNDLE", "Proxies and certificates."),
 )
@@ -33,8 +32,9 @@ _FILES = (
     ("store.toml", "In the folder of the store: its id, and the address of its database."),
     (
         "~/.config/bsv-store/config.toml",
-        "The key store names the folder of the store. On macOS in ~/Library/Preferences.",
+        "The settings of the user. `bsv-store config show --origin` prints its path on other systems.",
     ),
+    ("/etc/bsv-store/config.toml", "The settings of all users of the computer."),
 )
 
 

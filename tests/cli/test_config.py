@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,10 @@ def test_set_and_restore(run: Runner, store_location: Path) -> None:
     run("config", "set", "file_mode", "--default", store=store_location).succeeded()
     assert (store_location / "store.toml").read_bytes() == before
     shown = run("activity", "--format", "json", store=store_location).succeeded().json
-    assert [each["subject"] for each in shown] == ["file_mode", "sql_timeout", "file_mode", "sql_timeout"]
+    configured = [each for each in shown if each["action"] == "configured"]
+    assert [each["subject"] for each in configured] == ["file_mode", "sql_timeout", "file_mode", "sql_timeout"]
+    rows = run("activity", "--format", "csv", store=store_location).succeeded().rows
+    assert [json.loads(each["details"]) for each in rows] == [each["details"] for each in shown]
 
 
 @pytest.mark.parametrize(

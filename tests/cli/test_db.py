@@ -89,9 +89,11 @@ def test_a_dry_run_prints_the_statements_and_changes_nothing(run: Runner, store_
     up = run("db", "upgrade", "--dry-run", store=store_location).succeeded()
     assert f"SET version_num='{head}'" in up.out
     assert "CREATE TABLE" in up.out
+    assert "%%" not in up.out
     assert run("db", "current", store=store_location).succeeded().cells[0] == ["store", before]
     run("db", "upgrade", store=store_location).succeeded()
     run("db", "check", store=store_location).succeeded()
+    assert run("db", "upgrade", "--dry-run", store=store_location).succeeded().out == ""
 
 
 def test_where_there_is_no_terminal_nothing_is_asked(run: Runner, store_location: Path) -> None:

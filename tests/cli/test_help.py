@@ -143,6 +143,12 @@ GROUPS = [path for path, command in COMMANDS.items() if isinstance(command, clic
 
 
 @pytest.mark.parametrize("path", GROUPS, ids=" ".join)
+def test_the_help_of_a_group_does_not_cut_sentences(path: Path) -> None:
+    listed = CliRunner().invoke(cli, [*path, "--help"], prog_name="bsv-store").stdout.partition("Commands:")[2]
+    assert "..." not in listed
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=" ".join)
 def test_a_bare_group_prints_its_help(run: Runner, path: Path) -> None:
     bare = run(*path).succeeded()
     assert bare.out == run(*path, "--help").out

@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, MetaData, String, Table, insert
+from sqlalchemy import insert
 
 from bsv_store import open_store
-from bsv_store.catalog.database.models import Base, Claim
-from bsv_store.catalog.database.models.base import UtcDateTime
+from bsv_store.catalog.database.models import Claim, Verification
 from bsv_store.config.files import user_file
 from bsv_store.owner import process_owner
 from bsv_store.store.metrics import Metric, _exposition
@@ -40,6 +39,7 @@ def test_says_what_the_store_holds(run: Runner, filled: Path) -> None:
         "Trash": "0 files, 0 B",
         "Temporary": "0 files, 0 B",
         "Claims": "0 of running jobs",
+        "Verified": "6 objects never verified",
         "Disk": facts["Disk"],
     }
     assert facts["Disk"].endswith(" free")
@@ -90,6 +90,8 @@ def test_says_why_this_store_was_chosen(run: Runner, filled: Path, monkeypatch: 
 def test_leftovers_claims_and_disk_space_are_counted(run: Runner, own_filled: Path) -> None:
     (own_filled / "trash" / "deep").mkdir()
     (own_filled / "trash" / "deep" / "volume").write_bytes(bytes(1000))
+    # A record of the trash, which `trash` does not count either.
+    (own_filled / "trash" / "0123456789ab.json").write_bytes(b"{}")
     (own_filled / "tmp" / "left.tmp").write_bytes(bytes(10))
     with open_store(own_filled) as store, store.database.writing() as connection:
         times = {"claimed_at": datetime(2020, 1, 1, tzinfo=UTC)}
@@ -116,36 +118,52 @@ def test_leftovers_claims_and_disk_space_are_counted(run: Runner, own_filled: Pa
     assert facts["Claims"] == "2 of running jobs, 2 left by jobs that ended"
 
 
-def test_verifications_are_shown_where_the_schema_records_them(
-    run: Runner, own_filled: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    metadata = MetaData()
-    table = Base.metadata.tables.get("verification")
-    with open_store(own_filled) as store:
-        if table is None:
-            columns = Column("object_key", String), Column("depth", String), Column("verified_at", UtcDateTime)
-            table = Table("verification", metadata, *columns)
-            monkeypatch.setattr(Base, "metadata", metadata)
-            with store.database.writing() as connection:
-                table.create(connection)
-    monkeypatch.setattr(Base, "metadata", table.metadata)
-    assert run("status", "--format", "json", store=own_filled).json["upkeep"]["verification"]["never"] == 6
-    rows = [
-        ("a", "quick", 2020),
-        ("a", "deep", 2022),
-        ("b", "quick", 2021),
-        *((each, "quick", 2023) for each in "cdef"),
-    ]
-    with open_store(own_filled) as store, store.database.writing() as connection:
-        for key, depth, year in rows:
-            at = datetime(year, 1, 1, tzinfo=UTC)
-            known = {"object_key": key, "depth": depth, "verified_at": at, "content_hash": "", "outcome": "intact"}
-            connection.execute(insert(table).values({n: v for n, v in known.items() if n in table.c}))
-    shown = run("status", "--format", "json", store=own_filled).json["upkeep"]["verification"]
-    assert (shown["never"], shown["oldest_at"]) == (0, "2021-01-01T00:00:00+00:00")
-    assert "Verified     all since 2021-01-01" in run("status", store=own_filled).out
+def test_verifications_are_shown(run: Runner, own_filled: Path) -> None:
+    def shown() -> tuple[int, int, str | None]:
+        state = run("status", "--format", "json", store=own_filled).json["upkeep"]["verification"]
+        return state["never"], state["damaged"], state["oldest_at"]
+
+    assert shown() == (6, 0, None)
+    run("verify", "--deep", store=own_filled).succeeded()
+    never, damaged, oldest = shown()
+    assert (never, damaged) == (0, 0)
+    assert f"Verified     all since {str(oldest)[:10]}" in run("status", store=own_filled).out
     samples = parsed(run("status", "--format", "prometheus", store=own_filled).out)
     assert samples["bsv_store_unverified_objects", frozenset()] == 0
+    assert samples["bsv_store_damaged_objects", frozenset()] == 0
+
+
+def test_verified_unionize_tables_do_not_stand_for_files(run: Runner, own_filled: Path) -> None:
+    with open_store(own_filled) as store, store.database.writing() as connection:
+        for number in range(20):
+            key = f"unionizes/{number}"
+            connection.execute(insert(Verification).values(**_verification(key, "deep", "intact", 2020)))
+    state = run("status", "--format", "json", store=own_filled).json["upkeep"]["verification"]
+    assert (state["never"], state["oldest_at"]) == (6, None)
+
+
+def test_damage_is_counted_until_the_object_is_found_intact(run: Runner, own_filled: Path) -> None:
+    rows = [
+        ("volume/a", "deep", "damaged_content", 2020),
+        # Does not read the content.
+        ("volume/a", "quick", "intact", 2021),
+        ("volume/b", "deep", "damaged_content", 2020),
+        ("volume/b", "decode", "intact", 2021),
+        ("unionizes/1", "deep", "inconsistent_rows", 2020),
+    ]
+    with open_store(own_filled) as store, store.database.writing() as connection:
+        for row in rows:
+            connection.execute(insert(Verification).values(**_verification(*row)))
+    done = run("status", store=own_filled).succeeded()
+    assert "Verified     4 objects never verified; 2 objects found damaged" in done.out
+    assert "bsv-store repair" in done.err
+    samples = parsed(run("status", "--format", "prometheus", store=own_filled).out)
+    assert samples["bsv_store_damaged_objects", frozenset()] == 2
+
+
+def _verification(key: str, depth: str, outcome: str, year: int) -> dict[str, object]:
+    at = datetime(year, 1, 1, tzinfo=UTC)
+    return {"object_key": key, "depth": depth, "verified_at": at, "content_hash": "", "outcome": outcome}
 
 
 # -- Prometheus -------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import text
 
 from bsv_store import Store, create_store, file_systems
+from bsv_store.catalog.database import sqlite_errors
 from bsv_store.config.files import user_file
 from bsv_store.errors import BsvStoreWarning
 from bsv_store.maintenance.doctor import environment, folder, upstream
@@ -380,7 +381,7 @@ def test_the_rights_of_the_account_are_found(
         guest = as_account("doctor_guest")
         assert outcome(guest, "privileges") == "fault"
         assert "may not read" in found(guest, "privileges").found
-        assert "db grant doctor_guest" in str(found(guest, "privileges").remedy)
+        assert "db grant --reader doctor_guest --apply" in str(found(guest, "privileges").remedy)
         with closing(server.connect(name)) as connection:
             connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO doctor_guest")
         reader = as_account("doctor_guest")
@@ -403,12 +404,11 @@ def test_a_journal_left_by_a_killed_writer_and_wal_are_found(tmp_path: Path, mon
     (tmp_path / "store" / "catalog.db-journal").unlink()
     with closing(sqlite3.connect(catalog)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
-    monkeypatch.setattr(environment, "SAFE_WAL", (99, 0, 0))
-    monkeypatch.setattr("bsv_store.maintenance.doctor.database.SAFE_WAL", (99, 0, 0))
-    journal = found(diagnose(tmp_path / "store", offline=True), "journal")
-    assert journal.outcome == "fault"
-    assert "WAL mode can damage" in journal.found
-    monkeypatch.setattr("bsv_store.maintenance.doctor.database.SAFE_WAL", (1, 0, 0))
+    monkeypatch.setattr(sqlite_errors, "SAFE_WAL_VERSION", (99, 0, 0))
+    connection_found = found(diagnose(tmp_path / "store", offline=True), "connection")
+    assert connection_found.outcome == "fault"
+    assert "can corrupt the catalog" in connection_found.found
+    monkeypatch.setattr(sqlite_errors, "SAFE_WAL_VERSION", (1, 0, 0))
     assert outcome(diagnose(tmp_path / "store", offline=True), "journal") == "ok"
 
 

@@ -177,9 +177,10 @@ class _Upgrade:
     def run(self, config: Config) -> None:
         from alembic import command
 
-        command.upgrade(config, self.revision)
         connection = config.attributes["connection"]
-        if self.revision in ("head", HEAD) and connection.dialect.name == "postgresql":
+        before = current_revision(connection)
+        command.upgrade(config, self.revision)
+        if before != HEAD and self.revision in ("head", HEAD) and connection.dialect.name == "postgresql":
             _comment_on_views(connection)
 
 

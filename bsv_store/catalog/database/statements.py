@@ -36,7 +36,8 @@ def recorded(connection: Connection, statements: list[str]) -> Iterator[None]:
 def with_values(statement: str, values: Sequence[Any] | Mapping[str, Any] | None) -> str:
     """The statement with its values in place of the marks, with a semicolon at the end."""
     found = statement.strip().rstrip(";")
-    if values:
+    # With names, %% is an escape also where there are no values; with question marks it is text.
+    if values or isinstance(values, Mapping):
         order = iter(values if not isinstance(values, Mapping) else ())
 
         def value(match: re.Match[str]) -> str:
@@ -45,6 +46,8 @@ def with_values(statement: str, values: Sequence[Any] | Mapping[str, Any] | None
             if match["name"] is not None:
                 assert isinstance(values, Mapping)
                 return literal(values[match["name"]])
+            if isinstance(values, Mapping):
+                return match[0].replace("%%", "%")
             return literal(next(order)) if match[0] in ("?", "%s") else match[0]
 
         found = _MARK.sub(value, found)

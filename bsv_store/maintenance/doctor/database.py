@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from bsv_store.errors import BsvStoreError
 from bsv_store.file_systems import file_system_of
-from bsv_store.maintenance.doctor.environment import SAFE_WAL
 from bsv_store.maintenance.doctor.finding import Finding
 from bsv_store.text import duration_text
-from bsv_store.vocabulary import DoctorCheck
+from bsv_store.vocabulary import DoctorCheck, DoctorOutcome
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -114,13 +113,14 @@ def _postgres_settings(connection: Connection) -> Finding:
     values: dict[str, Any] = {name: value for name, value in rows}
     used = int(connection.exec_driver_sql("SELECT count(*) FROM pg_stat_activity").scalar_one())
     values["connections_in_use"] = used
-    faults, warnings = [], []
+    faults, warnings, remedies = [], [], []
     faults += [
         f"{name} is off: a power failure can damage the database"
         for name in ("fsync", "full_page_writes")
         if values.get(name) == "off"
     ]
     if values.get("server_encoding") != "UTF8":
+        remedies.append("Create a database with the encoding UTF8, and move the catalog: bsv-store store move.")
         faults.append(f"the encoding is {values.get('server_encoding')}, not UTF8: some names cannot be stored")
     if values.get("synchronous_commit") == "off":
         warnings.append("synchronous_commit is off: the last transactions can be lost in a power failure")
@@ -129,12 +129,10 @@ def _postgres_settings(connection: Connection) -> Finding:
     if (free := int(values["max_connections"]) - used) < _FEW_CONNECTIONS:
         warnings.append(f"only {free} of {values['max_connections']} connections are free")
     if faults or warnings:
-        remedy = (
-            "Set it in postgresql.conf or with ALTER SYSTEM. A database with another encoding must be created again."
-        )
-        return Finding(
-            "server_settings", "fault" if faults else "warning", "; ".join(faults + warnings), remedy, values
-        )
+        if len(faults) + len(warnings) > len(remedies):
+            remedies.append("Change settings in postgresql.conf or with ALTER SYSTEM.")
+        outcome: DoctorOutcome = "fault" if faults else "warning"
+        return Finding("server_settings", outcome, "; ".join(faults + warnings), " ".join(remedies), values)
     found = f"fsync on, encoding UTF8, {used} of {values['max_connections']} connections in use"
     return Finding("server_settings", "ok", found, None, values)
 
@@ -179,7 +177,7 @@ def _privileges(connection: Connection) -> Finding:
             "privileges",
             "fault",
             f"{role} may not read the catalog",
-            f"Ask the owner of the database: bsv-store db grant {role}",
+            f"Ask the owner of the database: bsv-store db grant --reader {role} --apply",
             details,
         )
     if is_standby or not may["insert"]:
@@ -205,13 +203,10 @@ def _journal(catalog: Path) -> Callable[[Connection], Finding]:
         if mode == "wal":
             place = file_system_of(catalog.parent)
             if place is not None and place.is_shared:
-                problem = f"WAL mode does not work on {place.words}"
-            elif sqlite3.sqlite_version_info < SAFE_WAL:
-                problem = f"WAL mode can damage the database with SQLite {sqlite3.sqlite_version}"
-            else:
-                return Finding("journal", "ok", "WAL mode", None, details)
-            remedy = f"With no job running: sqlite3 {catalog} 'PRAGMA journal_mode = DELETE'"
-            return Finding("journal", "fault", problem, remedy, details)
+                problem = f"the write-ahead log does not work on {place.words}"
+                remedy = "Stop all jobs, and run: bsv-store db journal rollback"
+                return Finding("journal", "fault", problem, remedy, details)
+            return Finding("journal", "ok", "write-ahead log", None, details)
         if size:
             return Finding(
                 "journal",

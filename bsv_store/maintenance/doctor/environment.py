@@ -10,17 +10,16 @@ from collections.abc import Iterator
 from importlib import metadata
 
 from bsv_store._version import __version__
+from bsv_store.catalog.database.sqlite_errors import SAFE_WAL_VERSION
 from bsv_store.maintenance.doctor.finding import Finding
 
 _REQUIREMENT = re.compile(
     r"(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*>=\s*(?P<least>[0-9.]+)(?:\s*;\s*(?P<marker>.*))?"
 )
-_EXTRAS = ("postgres", "plot", "xarray", "dask", "matlab", "zarr")
+_EXTRAS = ("postgres", "plot", "xarray", "dask", "matlab", "remote", "zarr")
 _LEAST_PYTHON = (3, 11)
 # Needed for RETURNING.
 _LEAST_SQLITE = (3, 35, 0)
-# The first release without the bug that damages databases in WAL mode.
-SAFE_WAL = (3, 51, 3)
 
 
 def environment_findings() -> Iterator[Finding]:
@@ -94,12 +93,13 @@ def _sqlite() -> Finding:
         return Finding(
             "sqlite", "fault", f"SQLite {version} is too old", "Use a Python with SQLite 3.35 or newer.", details
         )
-    if sqlite3.sqlite_version_info < SAFE_WAL:
+    if sqlite3.sqlite_version_info < SAFE_WAL_VERSION:
+        needed = ".".join(map(str, SAFE_WAL_VERSION))
         return Finding(
             "sqlite",
             "note",
-            f"SQLite {version}: up to 3.51.2, WAL mode can damage a database; stores use the rollback journal",
-            "Do not switch a catalog to WAL mode.",
+            f"SQLite {version}: a write-ahead log needs {needed}; the rollback journal, the default, works",
+            None,
             details,
         )
     return Finding("sqlite", "ok", f"SQLite {version}", None, details)

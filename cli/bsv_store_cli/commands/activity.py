@@ -12,6 +12,7 @@ from bsv_store_cli.help import Command, WordChoice
 from bsv_store_cli.options.limit import limit_and_format_options
 from bsv_store_cli.options.quantities import Duration
 from bsv_store_cli.output.formats import print_rows
+from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import Column, day_time
 from bsv_store_cli.session import opened_store
 
@@ -73,4 +74,6 @@ def activity(
     """  # noqa: D301 (click needs \b)
     with opened_store() as store:
         frame = store.admin.activity(user=user, action=action, since=since, limit=limit)
+    if frame.empty:
+        note("No such actions are recorded.")
     print_rows(frame.to_dict("records"), output_format, columns=tuple(frame.columns), table=_TABLE)

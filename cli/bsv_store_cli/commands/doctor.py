@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bsv_store_cli.help import Command
-from bsv_store_cli.options.network import OFFLINE
 from bsv_store_cli.output.formats import format_option, print_json, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import Column, number_of
@@ -27,7 +26,7 @@ _TABLE = (
 
 
 @click.command(cls=Command)
-@OFFLINE
+@click.option("--offline", is_flag=True, help="Do not contact Allen's servers.")
 @format_option
 def doctor(offline: bool, output_format: str) -> None:
     """Check folder, database, environment and servers, and say how to fix what is wrong.

@@ -59,14 +59,14 @@ _SHORTEST_S = 0.2
     flag_value="5",
     type=click.FloatRange(_SHORTEST_S),
     metavar="[SECONDS]",
-    help="Show it again and again, by default every 5 seconds, until Ctrl-C.",
+    help="Refresh at this interval, by default every 5 seconds, until Ctrl-C.",
 )
 @click.option(
     "--output",
     "output",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write to a file instead, which is replaced at once; for the textfile collector of Prometheus.",
+    help="Replace a file atomically instead of printing; for the textfile collector of Prometheus.",
 )
 @click.option(
     "--format",
@@ -181,6 +181,8 @@ def _print_for_people(state: StoreStatus) -> None:
     ]
     print_rows(annotations, "table", columns=(), table=_ANNOTATION_TABLE, title="Annotation")
     print_rows(_lists(catalog), "table", columns=(), table=_LIST_TABLE, title="Lists")
+    if state.upkeep.verification.damaged:
+        note("To see the damage and its remedy: bsv-store repair")
     if catalog.different_injection_volumes:
         note(
             f"The injection volumes of {number_of(len(catalog.different_injection_volumes), 'experiment')} differ "
@@ -202,16 +204,19 @@ def _state(state: StoreStatus) -> list[tuple[str, str]]:
         ("Trash", f"{number_of(trash.files, 'file')}, {size_text(trash.size_bytes)}"),
         ("Temporary", f"{number_of(temporary.files, 'file')}, {size_text(temporary.size_bytes)}"),
         ("Claims", f"{claims.live:,} of running jobs{ended}"),
-        *_verified(upkeep.verification),
+        ("Verified", _verified(upkeep.verification)),
         ("Disk", f"{size_text(disk.free_bytes)} of {size_text(disk.total_bytes)} free"),
     ]
 
 
-def _verified(state: VerificationState | None) -> list[tuple[str, str]]:
-    if state is None:
-        return []
-    oldest = f"all since {state.oldest_at:%Y-%m-%d}" if state.oldest_at and not state.never else None
-    return [("Verified", oldest or f"{number_of(state.never, 'object')} never verified")]
+def _verified(state: VerificationState) -> str:
+    if state.never:
+        text = f"{number_of(state.never, 'object')} never verified"
+    elif state.oldest_at is None:
+        text = "nothing to verify"
+    else:
+        text = f"all since {state.oldest_at:%Y-%m-%d}"
+    return f"{text}; {number_of(state.damaged, 'object')} found damaged" if state.damaged else text
 
 
 def _lists(catalog: CatalogStatus) -> list[dict[str, Any]]:
@@ -255,6 +260,8 @@ def _counts(state: StoreStatus) -> list[dict[str, Any]]:
         {"what": "temporary files", "count": upkeep.temporary.files, "size_bytes": upkeep.temporary.size_bytes},
         {"what": "claims of running jobs", "count": upkeep.claims.live},
         {"what": "claims of ended jobs", "count": upkeep.claims.ended},
+        {"what": "never verified", "count": upkeep.verification.never},
+        {"what": "found damaged", "count": upkeep.verification.damaged},
         {"what": "free disk space", "size_bytes": upkeep.disk.free_bytes},
     ]
     return [*({"what": what, "count": number} for what, number in counts.items()), *volumes, *annotations, *rest]

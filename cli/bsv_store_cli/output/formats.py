@@ -118,10 +118,16 @@ def _print_csv(rows: Rows, names: Sequence[str]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows([["" if row.get(name) is None else plain(row[name]) for name in names] for row in rows])
+    writer.writerows([[_field(row.get(name)) for name in names] for row in rows])
     # Unprintable characters could control a terminal; programs get every character.
     shown = printable(text.getvalue(), keep="\n") if sys.stdout.isatty() else text.getvalue()
     emit(shown.removesuffix("\n"))
+
+
+def _field(value: Any) -> Any:
+    """A value as a field of CSV; objects and lists as JSON."""
+    known = "" if value is None else plain(value)
+    return json.dumps(known) if isinstance(known, dict | list) else known
 
 
 def say(text: str) -> None:

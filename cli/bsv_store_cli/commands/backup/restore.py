@@ -54,7 +54,8 @@ def restore(target: str, folder: Path, snapshot: str | None, database: str | Non
     )
     if report.database != "sqlite":
         note(
-            f"Give other accounts of the server access to it: bsv-store --store {report.path} db grant --reader ACCOUNT"
+            "Give other accounts of the server access to it: "
+            f"bsv-store --store {report.path} db grant --writer ACCOUNT --apply"
         )
     row = {
         **{"path": str(report.path), "database": report.database, "snapshot": found.id, "files": report.files},
