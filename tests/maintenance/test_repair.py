@@ -134,7 +134,7 @@ def test_files_that_changed_places_are_put_back_without_a_download(whole: Store,
 
 def test_a_file_in_the_trash_is_used_instead_of_a_download(whole: Store, server: SyntheticServer) -> None:
     (key,) = volume_keys(whole, 1)
-    whole.files.trash(objects(whole)[key].path)
+    whole.files.trash(objects(whole)[key].path, "deleted")
     report = whole.admin.repair(apply=True)
     assert outcomes(report) == {key: ("restore_copy", "done")}
     assert_repaired(whole, report)

@@ -19,9 +19,11 @@ from bsv_store.catalog.database.models import StoreInfo
 from bsv_store.errors import BackupError, BsvStoreError
 from bsv_store.maintenance.backup.lock import Lock, locked
 from bsv_store.maintenance.backup.manifest import Snapshot
-from bsv_store.maintenance.backup.repository import Repository, object_name, open_repository
+from bsv_store.maintenance.backup.repository import DamagedObjectError, Repository, object_name, open_repository
 from bsv_store.maintenance.inventory import expected_objects
 from bsv_store.progress import NO_PROGRESS, Progress, do_nothing
+
+_UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,9 @@ def verify_target(
                 findings += _check_database(repository, each, lock, check_abort)
         discarded = 0
         if discard_damaged:
-            for sha256 in bad:
+            for sha256, problem in bad.items():
+                if problem == _UNREADABLE:
+                    continue
                 discarded += sha256 in sizes
                 repository.target.remove(object_name(sha256))
         used: set[str] = set()
@@ -126,7 +130,7 @@ def _read_all(
     progress: Progress,
     check_abort: Callable[[], None],
 ) -> dict[str, str]:
-    """Read and hash objects; returns the damaged ones."""
+    """Read and hash objects; returns what is wrong with those that are damaged or unreadable."""
     wanted = list(objects)
     bad = {}
 
@@ -140,8 +144,11 @@ def _read_all(
             try:
                 for _ in repository.blocks(sha256, size_bytes, alive=alive):
                     pass
-            except BackupError:
+            except DamagedObjectError:
                 bad[sha256] = "damaged"
+            except BackupError:
+                # The network or the disk failed, or access is denied: the bytes may be intact.
+                bad[sha256] = _UNREADABLE
             progress.advance(size_bytes=size_bytes)
     finally:
         progress.finish()

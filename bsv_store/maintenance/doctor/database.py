@@ -179,7 +179,7 @@ def _privileges(connection: Connection) -> Finding:
             "privileges",
             "fault",
             f"{role} may not read the catalog",
-            f"Ask the owner of the database: bsv-store db grant {role}",
+            f"Ask the owner of the database: bsv-store db grant --reader {role} --apply",
             details,
         )
     if is_standby or not may["insert"]:

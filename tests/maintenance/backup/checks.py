@@ -128,7 +128,7 @@ def replace_file(store: Store) -> None:
     with store.database.writing() as connection:
         before = record_volume(connection, published)
     if before is not None and before != published.path:
-        store.files.trash(before)
+        store.files.trash(before, "replaced")
 
 
 def purge(location: Path) -> None:

@@ -146,6 +146,8 @@ def test_files_beside_the_datasets_are_saved(filled: Store, target: str, tmp_pat
     (filled.path / "datasets" / "test" / "numbers.json").write_text('{"highest": 7}')
     (filled.path / "datasets" / "journal").write_text("test 7")
     (filled.path / "NOTES.txt").write_text("of the lab")
+    # Left by a restore that was killed at its very end.
+    (filled.path / "restore.json").write_text("{}")
     report = filled.admin.backup(target)
     beside = {each.path for each in report.snapshot.beside}
     assert beside == {"datasets/test/numbers.json", "datasets/journal", "NOTES.txt"}

@@ -116,6 +116,19 @@ def test_a_killed_move_is_completed_by_the_next(filled_location: Path, elsewhere
     checks.assert_intact(filled_location)
 
 
+@pytest.mark.parametrize("point", ["move:rows", "move:copied"])
+def test_a_killed_move_between_servers_leaves_the_store_as_it_was(
+    filled_location: Path, empty_database: NewDatabase, database: DatabaseKind, point: str
+) -> None:
+    if database == "sqlite":
+        pytest.skip("a store has one catalog.db")
+    url = empty_database("postgres") or ""
+    checks.killed(checks.move, filled_location, url, at=point)
+    checks.assert_usable(filled_location)
+    move_store(filled_location, database=url)
+    checks.assert_intact(filled_location)
+
+
 def test_a_copy_that_differs_is_not_used(
     filled_location: Path, elsewhere: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

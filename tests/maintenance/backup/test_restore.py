@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -220,6 +223,35 @@ def test_verify_finds_every_damage_and_the_next_backup_repairs_it(filled: Store,
     assert deep.discarded == 2
     assert filled.admin.backup(target).snapshot.new_files == 3
     assert verify_backup(target, deep=True).findings == ()
+
+
+@pytest.mark.parametrize("moment", ["open", "read"])
+def test_an_object_that_cannot_be_read_is_not_taken_for_damaged(
+    filled: Store, target: str, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    first = filled.admin.backup(target).snapshot.files[0]
+    before = checks.contents(Path(target))
+    plain = Path.open
+
+    class Broken(io.BytesIO):
+        def read(self, _size: int | None = -1, /) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
+    def opened(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name != first.sha256:
+            return plain(path, *arguments, **options)
+        if moment == "open":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return Broken()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", opened)
+        report = verify_backup(target, deep=True, discard_damaged=True)
+        assert [(each.path, each.problem) for each in report.findings] == [(first.path, "unreadable in the backup")]
+        assert report.discarded == 0
+        with pytest.raises(BackupError, match=r"cannot be used: (Permission denied|Input/output error)"):
+            restore_store(target, filled.path.parent / "new")
+    assert checks.contents(Path(target)) == before
 
 
 def test_a_target_that_cannot_be_written_is_verified_and_restored(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bsv_store import Selection, Store
+from bsv_store import Selection, Store, open_store
 from bsv_store.errors import BackupError, InputError
 from bsv_store.maintenance.backup.target import open_target
 from bsv_store.store.restoring import list_backups, prune_backup, restore_store, verify_backup
@@ -40,11 +40,9 @@ def test_a_backup_to_a_url_is_incremental_verified_pruned_and_restored(filled: S
     target = open_target(url)
     assert target.sizes("tmp") == {}
     restore_store(url, tmp_path / "new")
-    checks.assert_intact(tmp_path / "new")
-    from bsv_store import open_store
-
     with open_store(tmp_path / "new") as restored:
         assert checks.rows(restored) == before
+    checks.assert_intact(tmp_path / "new")
 
 
 def test_an_object_that_cannot_be_written_leaves_nothing(url: str) -> None:

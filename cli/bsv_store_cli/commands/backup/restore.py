@@ -53,7 +53,10 @@ def restore(target: str, folder: Path, snapshot: str | None, database: str | Non
         "name and number may differ: use only one of them to compute."
     )
     if report.database != "sqlite":
-        note(f"Give other accounts of the server access to it: bsv-store --store {report.path} db grant ACCOUNT")
+        note(
+            "Give other accounts of the server access to it: "
+            f"bsv-store --store {report.path} db grant --writer ACCOUNT --apply"
+        )
     row = {
         **{"path": str(report.path), "database": report.database, "snapshot": found.id, "files": report.files},
         **{"size_bytes": report.size_bytes, "compared_rows": report.compared_rows, "store_id": found.store_id},
