@@ -69,8 +69,8 @@ def verify_backup(
     snapshot : str, optional
         The beginning of an id, or 'latest'. By default all snapshots.
     deep : bool
-        Read every byte and check its hash; check each database, and that it expects the files of its snapshot. By
-        default only presence and sizes are checked.
+        Read every byte and check its hash; check each database for damaged rows, and that it expects the
+        files of its snapshot. By default only presence and sizes are checked.
     discard_damaged : bool
         Remove damaged objects from the target. The next backup stores them again if the store still has the files.
     progress : Progress

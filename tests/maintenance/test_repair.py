@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -281,6 +283,16 @@ def test_a_derived_annotation_is_derived_again(filled: Store) -> None:
     assert outcomes(report) == {"annotation/50": ("none", "left"), "annotation/100": ("derive", "failed")}
     reasons = {each.object: report.why_left(each) for each in report.left}
     assert "no finer annotation" in reasons["annotation/100"]
+
+
+def test_rows_about_the_use_of_volumes_that_do_not_exist_are_removed(whole: Store) -> None:
+    if not whole.database.is_sqlite:
+        pytest.skip("Postgres enforces foreign keys for every program")
+    with closing(sqlite3.connect(whole.path / "catalog.db")) as connection, connection:
+        connection.execute("INSERT INTO volume_use VALUES (999999, '2026-01-02')")
+    report = whole.admin.repair(apply=True, offline=True)
+    assert outcomes(report) == {"catalog/volume_use": ("correct", "done")}
+    assert_repaired(whole, report)
 
 
 # -- interrupted repairs ----------------------------------------------------------------------------------------------

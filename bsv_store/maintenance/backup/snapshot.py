@@ -28,6 +28,7 @@ from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import Dataset, StoreInfo
 from bsv_store.checkpoints import checkpoint
 from bsv_store.config import CATALOG_FILE, FOLDERS, STORE_FILE
+from bsv_store.datasets.numbers import NUMBERS_FOLDER
 from bsv_store.errors import BackupError, BusyError, DamagedFileError, StoreError, StoreUnreachableError
 from bsv_store.maintenance.backup.database_copy import copy_catalog, row_counts
 from bsv_store.maintenance.backup.lock import Lock, locked
@@ -362,6 +363,7 @@ def _beside(files: StoreFiles) -> Iterator[Path]:
     for found in sorted(found_files(files, "datasets"), key=lambda each: each.path):
         if found.is_regular and not found.path.endswith((_RESULT_ENDING, ".tmp")):
             yield files.path(found.path)
+    yield from sorted(files.path(NUMBERS_FOLDER).glob("*.json"))
     for path in sorted(files.root.iterdir()):
         is_ours = path.name in (*_NOT_COPIED, *FOLDERS) or path.name.startswith(CATALOG_FILE)
         if not is_ours and path.is_file() and not path.is_symlink():

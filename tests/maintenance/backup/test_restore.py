@@ -225,6 +225,16 @@ def test_verify_finds_every_damage_and_the_next_backup_repairs_it(filled: Store,
     assert verify_backup(target, deep=True).findings == ()
 
 
+def test_rows_that_were_damaged_in_the_store_are_found_in_the_backup(filled: Store, target: str) -> None:
+    with filled.database.writing() as connection:
+        connection.execute(text("UPDATE structure SET acronym = 'odd' WHERE id = (SELECT max(id) FROM structure)"))
+    filled.admin.backup(target)
+    assert verify_backup(target).findings == ()
+    (finding,) = verify_backup(target, deep=True).findings
+    assert finding.path == "catalog.db"
+    assert "1 row about structures" in finding.problem
+
+
 @pytest.mark.parametrize("moment", ["open", "read"])
 def test_an_object_that_cannot_be_read_is_not_taken_for_damaged(
     filled: Store, target: str, monkeypatch: pytest.MonkeyPatch, moment: str
