@@ -19,6 +19,7 @@ from sqlalchemy import delete, select, text, update
 
 from bsv_store import open_store
 from bsv_store.catalog.database.models import StoredVolume, Verification
+from bsv_store.datasets.numbers import reserving
 from bsv_store.errors import InputError
 from bsv_store.maintenance.inventory import expected_objects
 from bsv_store.maintenance.object_checks import ObjectCheck, ObjectChecker
@@ -490,6 +491,14 @@ def campaign(store: Store, flips: int, seed: int = 0) -> None:
 
 def test_flipped_bits_are_found_in_the_right_object(whole: Store) -> None:
     campaign(whole, 6)
+
+
+def test_a_number_that_an_older_catalog_does_not_know_is_noted(whole: Store) -> None:
+    with reserving(whole.files, "two") as numbers:
+        numbers.record(7)
+    (note,) = whole.admin.verify().findings
+    assert (note.path, note.is_damage) == ("datasets/.numbers/two.json", False)
+    assert "two@7 was assigned, but the highest number in the catalog is 1" in note.problem
 
 
 @pytest.mark.long

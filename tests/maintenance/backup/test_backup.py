@@ -160,7 +160,13 @@ def test_files_beside_the_datasets_are_saved(filled: Store, target: str, tmp_pat
         assert (tmp_path / "new" / name).read_bytes() == (filled.path / name).read_bytes()
 
 
-@pytest.mark.parametrize("point", ["backup:written@3", "backup:database", "backup:file@4", "backup:manifest"])
+_MORE_POINTS = ("backup:written@3", "backup:database")
+
+
+@pytest.mark.parametrize(
+    "point",
+    ["backup:file@4", "backup:manifest", *(pytest.param(each, marks=pytest.mark.long) for each in _MORE_POINTS)],
+)
 def test_a_killed_backup_leaves_no_snapshot_and_the_next_one_continues(
     filled_location: Path, target: str, point: str
 ) -> None:

@@ -87,10 +87,11 @@ def test_the_former_database_is_not_opened_by_an_old_store_toml(filled_location:
     checks.assert_intact(filled_location)
 
 
-POINTS = ("move:rows", "move:copied", "move:marked", "move:released", "move:switched")
+POINTS = ("move:copied", "move:marked")
+MORE_POINTS = ("move:rows", "move:released", "move:switched")
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", [*POINTS, *(pytest.param(each, marks=pytest.mark.long) for each in MORE_POINTS)])
 def test_a_killed_move_is_completed_by_the_next(filled_location: Path, elsewhere: str, point: str) -> None:
     with open_store(filled_location) as store:
         before, old = checks.rows(store), store.config.database
@@ -116,7 +117,7 @@ def test_a_killed_move_is_completed_by_the_next(filled_location: Path, elsewhere
     checks.assert_intact(filled_location)
 
 
-@pytest.mark.parametrize("point", ["move:rows", "move:copied"])
+@pytest.mark.parametrize("point", ["move:rows", pytest.param("move:copied", marks=pytest.mark.long)])
 def test_a_killed_move_between_servers_leaves_the_store_as_it_was(
     filled_location: Path, empty_database: NewDatabase, database: DatabaseKind, point: str
 ) -> None:
