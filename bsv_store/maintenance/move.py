@@ -202,8 +202,10 @@ def _copy_to_sqlite(files: StoreFiles, config: StoreConfig, old: Connection, che
         temporary.touch()
         with new_sqlite_catalog(temporary) as connection:
             rows = _copy_rows(old, connection, config, SQLITE, check_abort)
-        if existing.exists():
-            files.trash(CATALOG_FILE, "replaced")
+        # A journal that a crash left would be applied to the new file.
+        for name in (CATALOG_FILE, *(f"{CATALOG_FILE}-{suffix}" for suffix in ("journal", "wal", "shm"))):
+            if (files.root / name).exists():
+                files.trash(name, "replaced")
         files.publish_file(temporary, CATALOG_FILE)
     return rows
 

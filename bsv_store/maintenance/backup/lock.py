@@ -92,7 +92,10 @@ def _refuse_conflicts(lock: Lock) -> None:
         except FileNotFoundError:
             # Its process has just ended.
             continue
-        if _is_stale(other):
+        except ValueError:
+            # Locks are renamed when they are complete: this one was cut by a crash of the host.
+            other = None
+        if other is None or _is_stale(other):
             if not lock.is_written:
                 continue
             with contextlib.suppress(FileNotFoundError):

@@ -360,10 +360,10 @@ def _copy_mutable(run: _Run, path: Path) -> BackedUpFile | None:
 
 
 def _beside(files: StoreFiles) -> Iterator[Path]:
+    yield from sorted(files.path(NUMBERS_FOLDER).glob("*.json"))
     for found in sorted(found_files(files, "datasets"), key=lambda each: each.path):
         if found.is_regular and not found.path.endswith((_RESULT_ENDING, ".tmp")):
             yield files.path(found.path)
-    yield from sorted(files.path(NUMBERS_FOLDER).glob("*.json"))
     for path in sorted(files.root.iterdir()):
         is_ours = path.name in (*_NOT_COPIED, *FOLDERS) or path.name.startswith(CATALOG_FILE)
         if not is_ours and path.is_file() and not path.is_symlink():

@@ -64,6 +64,17 @@ def test_a_catalog_moves_back_to_where_it_was(filled_location: Path, elsewhere: 
     checks.assert_usable(filled_location)
 
 
+def test_a_journal_of_the_former_catalog_is_not_applied_to_the_new_one(
+    filled_location: Path, elsewhere: str, database: DatabaseKind
+) -> None:
+    if database == "sqlite":
+        pytest.skip("moves to Postgres")
+    (filled_location / "catalog.db-journal").write_bytes(b"of a catalog that is gone")
+    move_store(filled_location, database=elsewhere)
+    assert not (filled_location / "catalog.db-journal").exists()
+    checks.assert_intact(filled_location)
+
+
 def test_a_process_with_the_former_database_open_is_told(filled: Store, elsewhere: str) -> None:
     move_store(filled.path, database=elsewhere)
     for change in (lambda: filled.catalog.exclude([1], reason="late"), lambda: ask(filled, Selection(ids=[1, 2]))):

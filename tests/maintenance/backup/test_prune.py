@@ -105,6 +105,14 @@ def test_a_killed_prune_leaves_complete_snapshots(filled: Store, target: str, po
     assert verify_backup(target, deep=True).unused_objects == 0
 
 
+def test_a_lock_that_was_cut_by_a_crash_is_removed(filled: Store, target: str) -> None:
+    filled.admin.backup(target)
+    lock = Path(target) / "locks" / "0123456789ab.json"
+    lock.write_text('{"owner": ')
+    assert prune_backup(target, keep_last=1, apply=True).is_applied
+    assert not lock.exists()
+
+
 def test_nothing_is_removed_without_a_rule_or_beside_a_damaged_manifest(filled: Store, target: str) -> None:
     first = filled.admin.backup(target).snapshot
     filled.admin.backup(target)
