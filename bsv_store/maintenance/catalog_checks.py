@@ -101,7 +101,7 @@ def damaged_volume_rows(connection: Connection) -> list[str]:
     Raises
     ------
     DamagedCatalogError
-        If a value is not possible in its column, so that the rows cannot be told apart.
+        If a value is not possible in its column, so that the damaged rows cannot be identified.
     """
     differing = seals.differing(seals.stored_seals(connection, "volume"), seals.hashes_of_volumes(connection))
     return [_volume_key(key) for key in differing]

@@ -1,4 +1,4 @@
-"""What `repair` does about each finding: the plan, and the report of what came of it."""
+"""What `repair` does about each finding: the plan, and the report of the result."""
 
 from __future__ import annotations
 

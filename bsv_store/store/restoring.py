@@ -188,7 +188,7 @@ def prune_backup(
     keep_last : int
         Number of latest snapshots to keep.
     keep_daily, keep_weekly, keep_monthly, keep_yearly : int
-        Keep the latest snapshot of each of so many days, ISO weeks, months or years that have one. Times are UTC.
+        Number of days, ISO weeks, months or years with a snapshot, of which to keep the latest one. Times are UTC.
     apply : bool
         Remove them. By default only a plan is returned.
     check_abort : callable

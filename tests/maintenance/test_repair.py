@@ -17,6 +17,7 @@ from bsv_store.acquisition.annotation import derive_annotations
 from bsv_store.errors import DamagedFileError, ReadOnlyStoreError
 from bsv_store.vocabulary import REPAIR_ACTIONS
 from tests.datasets.world import VISP, add_annotation, add_volume
+from tests.maintenance.databases import sqlite_first
 
 from .killing import killed_repair
 from .test_verify import change, flip, objects, path_of, replace_by_link, restrict, truncate, volume_keys
@@ -49,6 +50,7 @@ def contents(store: Store) -> dict[str, bytes]:
 # -- the plan ---------------------------------------------------------------------------------------------------------
 
 
+@sqlite_first
 def test_without_apply_nothing_is_changed(whole: Store) -> None:
     one, other = volume_keys(whole, 2)
     flip(path_of(whole, one))
@@ -62,11 +64,13 @@ def test_without_apply_nothing_is_changed(whole: Store) -> None:
     assert whole.admin.repair().steps == report.steps
 
 
+@sqlite_first
 def test_a_store_in_order_needs_no_repair(whole: Store) -> None:
     assert whole.admin.repair().summary() == "Nothing to repair."
     assert whole.admin.repair(apply=True).steps == ()
 
 
+@sqlite_first
 def test_what_was_verified_recently_is_not_read_again(whole: Store) -> None:
     (key,) = volume_keys(whole, 1)
     flip(path_of(whole, key))
@@ -103,7 +107,7 @@ def test_files_of_every_kind_of_object_are_repaired(
     report = whole.admin.repair(apply=True)
     assert set(outcomes(report)) == set(keys)
     if replace_by_link in damages:
-        # The file that the link named lies there still, and is nobody's.
+        # The target of the link is still there, and is not a file of the store.
         assert {each.kind for each in report.after.findings} == {"foreign_file"}  # type: ignore[union-attr]
         for path in whole.path.rglob("elsewhere"):
             path.unlink()
@@ -111,6 +115,7 @@ def test_files_of_every_kind_of_object_are_repaired(
     assert arrays(whole) == before
 
 
+@sqlite_first
 def test_damaged_files_are_moved_to_the_trash_and_recorded(whole: Store, server: SyntheticServer) -> None:
     (key,) = volume_keys(whole, 1)
     path = path_of(whole, key)
@@ -125,6 +130,7 @@ def test_damaged_files_are_moved_to_the_trash_and_recorded(whole: Store, server:
     assert activity.iloc[0]["details"] == {"done": 1, "failed": 0, "left": 0}
 
 
+@sqlite_first
 def test_files_that_changed_places_are_put_back_without_a_download(whole: Store, server: SyntheticServer) -> None:
     one, other = volume_keys(whole, 2)
     before = contents(whole)
@@ -139,6 +145,7 @@ def test_files_that_changed_places_are_put_back_without_a_download(whole: Store,
     assert server.requests.all == ()
 
 
+@sqlite_first
 def test_a_file_in_the_trash_is_used_instead_of_a_download(whole: Store, server: SyntheticServer) -> None:
     (key,) = volume_keys(whole, 1)
     whole.files.trash(objects(whole)[key].path, "deleted")
@@ -151,6 +158,7 @@ def test_a_file_in_the_trash_is_used_instead_of_a_download(whole: Store, server:
 # -- rows -------------------------------------------------------------------------------------------------------------
 
 
+@sqlite_first
 def test_a_file_whose_row_is_lost_is_recorded_without_a_download(whole: Store, server: SyntheticServer) -> None:
     (key,) = volume_keys(whole, 1)
     before = objects(whole)[key]
@@ -188,6 +196,7 @@ def test_a_row_that_has_become_that_of_another_experiment_is_replaced(whole: Sto
     assert one in objects(whole)
 
 
+@sqlite_first
 def test_a_row_and_its_file_that_are_both_lost_are_downloaded(whole: Store, server: SyntheticServer) -> None:
     (key,) = volume_keys(whole, 1)
     before = objects(whole)[key]
@@ -215,6 +224,7 @@ def test_a_version_number_is_not_assigned_twice_after_a_repair(whole: Store) -> 
     assert_repaired(whole, report)
 
 
+@sqlite_first
 def test_damage_without_an_automatic_repair_is_left_with_its_remedy(whole: Store) -> None:
     change(whole, "UPDATE source_snapshot SET row_count = 3")
     report = whole.admin.repair(apply=True, offline=True)
@@ -226,6 +236,7 @@ def test_damage_without_an_automatic_repair_is_left_with_its_remedy(whole: Store
 # -- what is needed for a repair is missing ---------------------------------------------------------------------------
 
 
+@sqlite_first
 def test_offline_says_what_is_left_and_why(whole: Store) -> None:
     (key,) = volume_keys(whole, 1)
     path_of(whole, key).unlink()
@@ -241,10 +252,11 @@ def test_rows_without_bytes_are_removed_only_when_told(whole: Store) -> None:
     report = whole.admin.repair(apply=True, offline=True, drop_missing=True)
     assert outcomes(report) == {key: ("drop", "done")}
     assert key not in objects(whole)
-    # The averages of which it was a part are told.
+    # Averages that include it have changed inputs.
     assert {each.kind for each in whole.admin.verify(deep=True).findings} <= {"changed_inputs"}
 
 
+@sqlite_first
 def test_a_tagged_version_is_not_removed(whole: Store) -> None:
     path_of(whole, "version/visual@1").unlink()
     for key in volume_keys(whole, 9):
@@ -255,6 +267,7 @@ def test_a_tagged_version_is_not_removed(whole: Store) -> None:
     assert "version/visual@1" in objects(whole)
 
 
+@sqlite_first
 def test_a_result_that_is_another_one_today_is_not_restored(whole: Store) -> None:
     path_of(whole, "version/two@1").unlink()
     change(whole, f"UPDATE dataset_version SET content_sha256 = '{'0' * 64}' WHERE path LIKE '%two%'")
@@ -263,6 +276,7 @@ def test_a_result_that_is_another_one_today_is_not_restored(whole: Store) -> Non
     assert "the result is another one" in report.why_left(report.left[0])
 
 
+@sqlite_first
 def test_an_annotation_from_a_file_is_left_with_the_command(filled: Store) -> None:
     file = add_annotation(filled, annotation())
     flip(filled.path / file.path)
@@ -277,6 +291,7 @@ def annotation(shape: tuple[int, int, int] = (132, 80, 114)) -> np.ndarray:
     return ids
 
 
+@sqlite_first
 def test_a_derived_annotation_is_derived_again(filled: Store) -> None:
     add_annotation(filled, annotation((264, 160, 228)))
     derive_annotations(filled.database, filled.files)
@@ -339,6 +354,7 @@ def test_a_repair_that_is_killed_is_completed_by_the_next(
 # -- hints ------------------------------------------------------------------------------------------------------------
 
 
+@sqlite_first
 def test_an_error_about_a_damaged_file_names_this_command(filled: Store) -> None:
     version = filled.aggregate([1, 2], name="two")
     flip(filled.path / objects(filled)["volume/projection_density/100/3"].path)
@@ -352,6 +368,7 @@ def test_an_error_about_a_damaged_file_names_this_command(filled: Store) -> None
         assert "bsv-store repair --apply" in caught.value.hint
 
 
+@sqlite_first
 def test_an_implausible_volume_is_downloaded_again(whole: Store, server: SyntheticServer) -> None:
     one, other = (int(key.rpartition("/")[2]) for key in volume_keys(whole, 2))
     right = objects(whole)[f"volume/projection_density/100/{other}"].array_sha256

@@ -65,7 +65,7 @@ _ATTEMPTS = 4
 # Seconds for which a list of the trash is used, since a damaged store may have thousands of missing files.
 _TRASH_S = 0.2
 _RESULT_ENDING = ".nc"
-# Files of the store's folder that a restored store gets anew.
+# Files of the store's folder that are written again for a restored store.
 _NOT_COPIED = (STORE_FILE, "init.toml", TOKEN_FILE, RESTORE_MARKER)
 
 
@@ -324,7 +324,7 @@ def _read(run: _Run, path: Path, wanted: StoredObject) -> Iterator[bytes]:
 
 
 def _copy_beside(run: _Run) -> Iterator[BackedUpFile]:
-    """Copy what lies beside the datasets and in the store's folder itself, such as the record of version numbers."""
+    """Copy the files beside the datasets, such as the records of version numbers, and in the store's folder itself."""
     for path in _beside(run.files):
         run.alive()
         found = _copy_mutable(run, path)

@@ -132,7 +132,7 @@ def replace_file(store: Store) -> None:
 
 
 def purge(location: Path) -> None:
-    """Remove what lies in the trash, as a garbage collection without grace does."""
+    """Remove all files in the trash, as a garbage collection without grace does."""
     for path in (location / "trash").iterdir():
         path.unlink(missing_ok=True)
 

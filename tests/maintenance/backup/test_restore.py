@@ -19,6 +19,7 @@ from bsv_store.store.restoring import restore_store, verify_backup
 from tests.conftest import DatabaseKind
 from tests.datasets.world import ask
 from tests.maintenance.backup import checks
+from tests.maintenance.databases import sqlite_first
 
 NewDatabase = Callable[[DatabaseKind], str | None]
 
@@ -123,6 +124,7 @@ def test_nothing_existing_is_changed(filled: Store, target: str, tmp_path: Path,
             restore_store(target, tmp_path / "new", database=url)
 
 
+@sqlite_first
 @pytest.mark.parametrize("what", ["file", "database", "manifest"])
 def test_no_damaged_byte_is_restored(filled: Store, target: str, tmp_path: Path, what: str) -> None:
     snapshot = filled.admin.backup(target).snapshot
@@ -155,6 +157,7 @@ def test_the_copy_on_postgres_is_compared_with_the_original(
         open_store(tmp_path / "new")
 
 
+@sqlite_first
 def test_version_numbers_of_later_snapshots_are_not_assigned_again(filled: Store, target: str, tmp_path: Path) -> None:
     ask(filled, Selection(ids=[1, 2]))
     (filled.path / "datasets" / "journal").write_text("1")
@@ -209,6 +212,7 @@ def test_an_old_snapshot_is_upgraded_and_a_later_one_refused(
         restore_store(target, tmp_path / "newer")
 
 
+@sqlite_first
 def test_verify_finds_every_damage_and_the_next_backup_repairs_it(filled: Store, target: str) -> None:
     snapshot = filled.admin.backup(target).snapshot
     flipped, cut, gone = (Path(target) / "objects" / each.sha256[:2] / each.sha256 for each in snapshot.files[:3])
@@ -234,6 +238,7 @@ def test_rows_that_were_damaged_in_the_store_are_found_in_the_backup(filled: Sto
     assert "1 row about structures" in finding.problem
 
 
+@sqlite_first
 @pytest.mark.parametrize("moment", ["open", "read"])
 def test_an_object_that_cannot_be_read_is_not_taken_for_damaged(
     filled: Store, target: str, monkeypatch: pytest.MonkeyPatch, moment: str
@@ -263,6 +268,7 @@ def test_an_object_that_cannot_be_read_is_not_taken_for_damaged(
     assert checks.contents(Path(target)) == before
 
 
+@sqlite_first
 def test_a_target_that_cannot_be_written_is_verified_and_restored(
     filled: Store, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

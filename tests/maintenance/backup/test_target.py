@@ -14,6 +14,7 @@ from bsv_store.maintenance.backup.target import open_target
 from bsv_store.store.restoring import list_backups, prune_backup, restore_store, verify_backup
 from tests.datasets.world import ask
 from tests.maintenance.backup import checks
+from tests.maintenance.databases import sqlite_first
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -28,6 +29,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     MemoryFileSystem.store.clear()
 
 
+@sqlite_first
 def test_a_backup_to_a_url_is_incremental_verified_pruned_and_restored(filled: Store, url: str, tmp_path: Path) -> None:
     ask(filled, Selection(ids=[1, 2]))
     before = checks.rows(filled)
@@ -77,6 +79,7 @@ def test_what_is_no_target_is_refused(tmp_path: Path) -> None:
         list_backups("nosuchprotocol://host/backups")
 
 
+@sqlite_first
 def test_a_target_that_cannot_be_written_is_named(filled: Store, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(BackupError, match="cannot be used: Not a directory"):
