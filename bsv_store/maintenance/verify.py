@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from bsv_store import check
 from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.verify import unionize_damage
-from bsv_store.errors import DamagedFileError, InputError, ReadOnlyStoreError
+from bsv_store.errors import BusyError, DamagedFileError, InputError, ReadOnlyStoreError
 from bsv_store.maintenance.catalog_checks import (
     block_hash_contents,
     count_findings,
@@ -425,7 +425,7 @@ def _record_run(database: Database, report: VerifyReport) -> None:
         "remaining": report.remaining,
         "problems": len(report.damage),
     }
-    with contextlib.suppress(ReadOnlyStoreError), database.writing() as connection:
+    with contextlib.suppress(BusyError, ReadOnlyStoreError), database.writing() as connection:
         record_activity(connection, "verified", None, details)
 
 

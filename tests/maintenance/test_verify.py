@@ -20,7 +20,7 @@ from sqlalchemy import delete, select, text, update
 from bsv_store import open_store
 from bsv_store.catalog.database.models import StoredVolume, Verification
 from bsv_store.datasets.numbers import reserving
-from bsv_store.errors import InputError
+from bsv_store.errors import BusyError, InputError
 from bsv_store.maintenance.inventory import expected_objects
 from bsv_store.maintenance.object_checks import ObjectCheck, ObjectChecker
 from bsv_store.vocabulary import FINDING_KINDS
@@ -504,6 +504,21 @@ def campaign(store: Store, flips: int, seed: int = 0) -> None:
 @sqlite_first
 def test_flipped_bits_are_found_in_the_right_object(whole: Store) -> None:
     campaign(whole, 6)
+
+
+@sqlite_first
+def test_findings_are_reported_even_if_the_database_stays_busy(whole: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    (key,) = volume_keys(whole, 1)
+    flip(path_of(whole, key))
+
+    def busy(*_arguments: object) -> None:
+        raise BusyError("another job is writing")
+
+    monkeypatch.setattr("bsv_store.maintenance.verified._record", busy)
+    report = whole.admin.verify(deep=True)
+    assert [each.object for each in report.damage] == [key]
+    assert not report.was_recorded
+    assert "busy" in report.summary()
 
 
 def test_a_number_that_an_older_catalog_does_not_know_is_noted(whole: Store) -> None:
