@@ -15,6 +15,7 @@ from bsv_store.maintenance.backup import snapshot as snapshot_module
 from bsv_store.store.restoring import list_backups, restore_store, verify_backup
 from tests.datasets.world import ask
 from tests.maintenance.backup import checks
+from tests.maintenance.databases import sqlite_first
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -74,6 +75,7 @@ def test_the_database_is_copied_again_if_files_were_purged(
     assert verify_backup(target, deep=True).findings == ()
 
 
+@sqlite_first
 def test_no_snapshot_is_saved_if_files_are_purged_all_the_time(
     filled: Store, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +143,7 @@ def test_missing_and_damaged_files_are_reported_and_the_rest_is_saved(filled: St
     assert {each.path for each in verify_backup(target).findings} == set(paths[:2])
 
 
+@sqlite_first
 def test_files_beside_the_datasets_are_saved(filled: Store, target: str, tmp_path: Path) -> None:
     ask(filled, Selection(ids=[1, 2]))
     (filled.path / "datasets" / "test" / "numbers.json").write_text('{"highest": 7}')

@@ -22,6 +22,7 @@ from bsv_store.store.restoring import move_store
 from tests.conftest import DatabaseKind
 from tests.datasets.world import ask
 from tests.maintenance.backup import checks
+from tests.maintenance.databases import sqlite_first
 
 NewDatabase = Callable[[DatabaseKind], str | None]
 
@@ -47,6 +48,7 @@ def test_a_moved_catalog_has_the_same_rows(filled_location: Path, elsewhere: str
     checks.assert_usable(filled_location)
 
 
+@sqlite_first
 def test_a_catalog_moves_back_to_where_it_was(filled_location: Path, elsewhere: str) -> None:
     with open_store(filled_location) as store:
         first = store.config.database

@@ -48,6 +48,7 @@ def test_a_restored_store_has_the_same_rows_and_files(
     checks.assert_usable(tmp_path / "new")
 
 
+@sqlite_first
 def test_there_and_back_again_changes_nothing(
     filled: Store, tmp_path: Path, empty_database: NewDatabase, database: DatabaseKind
 ) -> None:
