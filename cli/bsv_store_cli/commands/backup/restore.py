@@ -54,8 +54,7 @@ def restore(target: str, folder: Path, snapshot: str | None, database: str | Non
     )
     if report.database != "sqlite":
         note(
-            "Give other accounts of the server access to it: "
-            f"bsv-store --store {report.path} db grant --writer ACCOUNT --apply"
+            f"Give other accounts of the server access to it: bsv-store --store {report.path} db grant --reader ACCOUNT"
         )
     row = {
         **{"path": str(report.path), "database": report.database, "snapshot": found.id, "files": report.files},

@@ -27,4 +27,4 @@ def move(database: str) -> None:
         note(f"Copied and compared {number_of(report.rows, 'row')}.")
     note(f"The catalog is now in {report.after}. The former one, in {report.before}, is not used any more.")
     if report.after != "sqlite":
-        note("Give other accounts of the server access to it: bsv-store db grant --writer ACCOUNT --apply")
+        note("Give other accounts of the server access to it: bsv-store db grant --reader ACCOUNT")
