@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +29,6 @@ _KEYS = ("store_id", "format_version", "database", "file_mode", "directory_mode"
 # Keys that are in the file only if they were set.
 _OPTIONAL = tuple(row.name for row in SETTINGS.values() if row.in_store and row.name not in _KEYS)
 _CHECKSUM = "checksum = "
-_RESTORE_HINT = "Restore it from a backup."
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +117,21 @@ def read_store_config(path: Path, name: str = STORE_FILE) -> StoreConfig:
         was_store = name == STORE_FILE and all((path / each).is_dir() for each in FOLDERS)
         raise NotAStoreError(
             f"{path} is not a bsv-store: {name} is missing",
-            hint=f"Write it again: bsv-store store attach {path}"
+            hint=_rewrite_hint(path)
             if was_store
             else f"Create one: bsv-store init {path}; or name another with --store or {STORE_VARIABLE}.",
         ) from error
     except OSError as error:
         raise StoreUnreachableError(f"the store {path} cannot be read: {error}") from error
     except ValueError as error:
-        raise NotAStoreError(f"{file} is damaged: {error}", hint=_RESTORE_HINT) from error
+        raise NotAStoreError(f"{file} is damaged: {error}", hint=_rewrite_hint(path)) from error
     if "checksum" in values:
         _verify_checksum(text, values.pop("checksum"), file)
     return _checked(values, file)
+
+
+def _rewrite_hint(folder: Path) -> str:
+    return f"Write it again: bsv-store store attach {shlex.quote(str(folder))}"
 
 
 def has_checksum(path: Path) -> bool:
@@ -144,7 +148,7 @@ def _verify_checksum(text: str, checksum: object, file: Path) -> None:
     if checksum != _checksum(body) or len(last.splitlines()) != 1:
         raise NotAStoreError(
             f"{file} is damaged or was edited: its checksum does not match",
-            hint="Restore it from a backup. If the change is intended, delete the checksum line and run: "
+            hint=f"{_rewrite_hint(file.parent)}\nIf the change is intended, delete the checksum line and run: "
             f"bsv-store --store {file.parent} db upgrade",
         )
 
@@ -158,16 +162,16 @@ def _checked(values: dict[str, Any], file: Path) -> StoreConfig:
         )
     for key in _KEYS:
         if key not in values:
-            raise NotAStoreError(f"{file} has no {key}", hint=_RESTORE_HINT)
+            raise NotAStoreError(f"{file} has no {key}", hint=_rewrite_hint(file.parent))
     for key, value in values.items():
         if key not in (*_KEYS, *_OPTIONAL):
             near = near_names(key, (*_KEYS, *_OPTIONAL), limit=1)
-            hint = near_key(key, [*_KEYS, *_OPTIONAL]) if near else _RESTORE_HINT
+            hint = near_key(key, [*_KEYS, *_OPTIONAL]) if near else _rewrite_hint(file.parent)
             raise NotAStoreError(f"{file} has an unknown key {shown(key)}", hint=hint)
         if (problem := _expected(key, value)) is not None:
             # The URL of a database, or of a server, may contain a password.
             got = "" if key in _ADDRESSES else f", got {shown(value)}"
-            raise NotAStoreError(f"{file}: {key} must be {problem}{got}", hint=_RESTORE_HINT)
+            raise NotAStoreError(f"{file}: {key} must be {problem}{got}", hint=_rewrite_hint(file.parent))
     config = StoreConfig(values["store_id"], values["format_version"], values["database"])
     for row in SETTINGS.values():
         if row.name in values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 from contextlib import closing
 from dataclasses import dataclass
@@ -78,7 +79,9 @@ def attach_folder(folder: Path, *, database: str | None = None, force: bool = Fa
             )
         if moved_to is not None:
             raise StoreMismatchError(
-                f"the catalog of the store was moved from {url} to {moved_to}", hint="Attach the folder to that one."
+                f"the catalog of the store was moved from {url} to {moved_to}",
+                hint="Attach the folder to that one: "
+                f"bsv-store store attach {folder} --database {shlex.quote(moved_to)}",
             )
         if missing * 2 > expected and not force:
             raise StoreMismatchError(

@@ -27,6 +27,7 @@ from bsv_store.catalog.database.models import (
     UnionizeCoverage,
     UnionizeSeal,
     VolumeBlockHashes,
+    VolumeUse,
 )
 from bsv_store.catalog.database.models import DatasetVersion as VersionRow
 from bsv_store.catalog.verify import VOLUMES, catalog_checks
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 CATALOG = "catalog"
 LAST_NUMBER = "the highest version number is lower than that of a version"
 """The problem that `repair` corrects in the row of the dataset."""
+VOLUME_USE = f"{CATALOG}/{VolumeUse.__tablename__}"
+"""The table whose rows without a volume `repair` removes: they say only when it was last read."""
 
 _COUNTED: Mapping[str, type[Base]] = {
     "exclusion": Exclusion,
@@ -98,7 +101,7 @@ def damaged_volume_rows(connection: Connection) -> list[str]:
     Raises
     ------
     DamagedCatalogError
-        If a value is not possible in its column, so that the rows cannot be told apart.
+        If a value is not possible in its column, so that the damaged rows cannot be identified.
     """
     differing = seals.differing(seals.stored_seals(connection, "volume"), seals.hashes_of_volumes(connection))
     return [_volume_key(key) for key in differing]
@@ -188,7 +191,8 @@ def _foreign_keys(connection: Connection) -> Iterator[Finding]:
         broken[table, parent] = broken.get((table, parent), 0) + 1
     for (table, parent), count in sorted(broken.items()):
         problem = f"{number_of(count, 'row')} of {table} refer to rows of {parent} that do not exist"
-        yield Finding(f"{CATALOG}/{table}", None, "broken_reference", problem, RESTORE)
+        remedy = REPAIR if f"{CATALOG}/{table}" == VOLUME_USE else RESTORE
+        yield Finding(f"{CATALOG}/{table}", None, "broken_reference", problem, remedy)
 
 
 def _unknown_experiments(connection: Connection) -> Iterator[Finding]:

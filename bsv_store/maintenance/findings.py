@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bsv_store.vocabulary import FINDING_KINDS, FindingKind
 
 REPAIR = "bsv-store repair --apply"
-RESTORE = "Restore the database from a backup: bsv-store backup restore"
+RESTORE = "Restore the store from a backup into a new folder: bsv-store backup restore TARGET FOLDER"
 
 
 @dataclass(frozen=True, slots=True)

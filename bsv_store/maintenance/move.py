@@ -36,7 +36,7 @@ from bsv_store.checkpoints import checkpoint
 from bsv_store.config import CATALOG_FILE, SQLITE, STORE_FILE, StoreConfig
 from bsv_store.errors import BusyError, InputError, StoreExistsError, StoreMismatchError
 from bsv_store.maintenance.backup.database_copy import new_sqlite_catalog
-from bsv_store.maintenance.folder_link import record_identity, set_link, write_token
+from bsv_store.maintenance.folder_link import read_identity, record_identity, set_link, write_token
 from bsv_store.maintenance.logical_copy import compare_rows, copy_rows
 from bsv_store.progress import do_nothing
 from bsv_store.text import number_of
@@ -152,7 +152,9 @@ def _copy_to_postgres(
 ) -> int:
     with _destination(files, after) as new:
         _prepare(new, config)
-        write_token(files)
+        if old.dialect.name == "sqlite" or read_identity(files.root) is None:
+            # A database on Postgres is linked by the token that is there, and is still in use if the move fails.
+            write_token(files)
         with new.writing() as connection:
             # Of a catalog that was moved from there before.
             connection.exec_driver_sql(f"DROP FUNCTION IF EXISTS {_REFUSAL}() CASCADE")
@@ -200,8 +202,10 @@ def _copy_to_sqlite(files: StoreFiles, config: StoreConfig, old: Connection, che
         temporary.touch()
         with new_sqlite_catalog(temporary) as connection:
             rows = _copy_rows(old, connection, config, SQLITE, check_abort)
-        if existing.exists():
-            files.trash(CATALOG_FILE, "replaced")
+        # A journal that a crash left would be applied to the new file.
+        for name in (CATALOG_FILE, *(f"{CATALOG_FILE}-{suffix}" for suffix in ("journal", "wal", "shm"))):
+            if (files.root / name).exists():
+                files.trash(name, "replaced")
         files.publish_file(temporary, CATALOG_FILE)
     return rows
 

@@ -19,7 +19,7 @@ from bsv_store.acquisition.sync import sync_unionizes
 from bsv_store.acquisition.tasks.orphans import OrphanVolumes
 from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.annotations import all_annotations, annotation_key
-from bsv_store.catalog.database.models import StoredAnnotation, StoredVolume
+from bsv_store.catalog.database.models import StoredAnnotation, StoredVolume, VolumeUse
 from bsv_store.catalog.ingest.hemisphere import lock_experiments
 from bsv_store.catalog.unused_files import trash_unused
 from bsv_store.catalog.volumes import find_volumes, record_volumes, remove_volume_rows, volume_key
@@ -29,7 +29,7 @@ from bsv_store.datasets.history.rebuild import rebuild_version
 from bsv_store.datasets.publish import require_writable
 from bsv_store.datasets.table import raise_last_number
 from bsv_store.errors import BsvStoreError
-from bsv_store.maintenance.catalog_checks import damaged_volume_rows
+from bsv_store.maintenance.catalog_checks import VOLUME_USE, damaged_volume_rows
 from bsv_store.maintenance.inventory import expected_objects, found_files
 from bsv_store.maintenance.object_checks import (
     file_sha256,
@@ -403,7 +403,10 @@ class _Repair:
 
     def _correct(self, step: RepairStep) -> str | None:
         with self.database.writing() as connection:
-            raise_last_number(connection, step.object.partition("/")[2])
+            if step.object == VOLUME_USE:
+                connection.execute(delete(VolumeUse).where(VolumeUse.volume_id.not_in(select(StoredVolume.id))))
+            else:
+                raise_last_number(connection, step.object.partition("/")[2])
         return None
 
     # -- rows without bytes -------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What `repair` does about each finding: the plan, and the report of what came of it."""
+"""What `repair` does about each finding: the plan, and the report of the result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from bsv_store.maintenance.catalog_checks import LAST_NUMBER
+from bsv_store.maintenance.catalog_checks import LAST_NUMBER, VOLUME_USE
 from bsv_store.maintenance.findings import Finding
 from bsv_store.maintenance.object_checks import ref_of_key
 from bsv_store.text import number_of
@@ -177,6 +177,8 @@ def _action(
         return "fetch", f"bsv-store sync unionizes --refresh --ids {finding.object.partition('/')[2]}"
     if name == "dataset" and finding.problem.startswith(LAST_NUMBER):
         return "correct", "raise the number to that of the newest version"
+    if finding.object == VOLUME_USE and kind == "broken_reference":
+        return "correct", "remove the rows of volumes that do not exist"
     return "none", finding.remedy
 
 

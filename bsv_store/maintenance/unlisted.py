@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, select
 
 from bsv_store.catalog.annotations import annotation_key
-from bsv_store.catalog.database.models import Claim, Experiment
+from bsv_store.catalog.database.models import Claim, Dataset, Experiment
 from bsv_store.catalog.volumes import volume_key
-from bsv_store.maintenance.findings import REPAIR, Finding
+from bsv_store.datasets.numbers import NUMBERS_FOLDER, given_numbers
+from bsv_store.maintenance.findings import REPAIR, RESTORE, Finding
 from bsv_store.maintenance.object_checks import file_sha256, missing_permissions, permissions_text
 from bsv_store.vocabulary import SPACINGS_UM, VOLUME_KINDS
 
 if TYPE_CHECKING:
+    from bsv_store.catalog.database.engine import Database
     from bsv_store.maintenance.inventory import FoundFile
     from bsv_store.volumes.files import StoreFiles
 
@@ -31,6 +33,7 @@ _RESULT = re.compile(rf"datasets/(?P<name>[^/]+)/{_HASH}\.(?P<hash>{_HASH})\.nc"
 # A running process writes to its temporary files.
 _ABANDONED_AFTER = timedelta(hours=1)
 _COLLECT = "bsv-store gc --apply"
+_LAST_NUMBERS = select(Dataset.name, Dataset.last_number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,22 @@ def _orphan(
     else:
         problem = f"the catalog does not list the file {named.path}, which an aborted run may have stored"
         yield Finding(named.key, named.path, "orphan", problem, REPAIR)
+
+
+def number_findings(database: Database, files: StoreFiles) -> Iterator[Finding]:
+    """The version numbers that were assigned according to the folder, but that the catalog does not know."""
+    given = given_numbers(files)
+    with database.reading() as connection:
+        known = {str(name).lower(): int(number) for name, number in connection.execute(_LAST_NUMBERS)}
+    for each in given:
+        last = known.get(each.name.lower(), 0)
+        if each.number > last:
+            problem = (
+                f"the version {each.name}@{each.number} was assigned, but the highest number in the catalog is {last}: "
+                "the catalog was restored from an older copy, or a process was killed. The number is not assigned again"
+            )
+            path = f"{NUMBERS_FOLDER}/{each.name.lower()}.json"
+            yield Finding(f"dataset/{each.name}", path, "orphan", problem, f"If versions are missing: {RESTORE}")
 
 
 def folder_findings(files: StoreFiles, found: Iterable[FoundFile]) -> Iterator[Finding]:

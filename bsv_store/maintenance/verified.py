@@ -122,10 +122,7 @@ class Recorder:
     def flush(self, *, is_last: bool = False) -> None:
         """Record what is pending; if the database is busy, try again with the next results.
 
-        Raises
-        ------
-        BusyError
-            If the database is busy at the end of the run.
+        If it is still busy at the end of the run, the results are not recorded: the report is worth more.
         """
         pending, self._pending = self._pending, []
         self._flushed = time.monotonic()
@@ -140,7 +137,7 @@ class Recorder:
                 self.is_recording = False
             except BusyError:
                 if is_last:
-                    raise
+                    self.is_recording = False
                 self._pending = [*pending, *self._pending]
 
     def forget(self, keys: Collection[str]) -> None:
@@ -150,7 +147,7 @@ class Recorder:
                 with self._database.writing() as connection:
                     for key in sorted(keys):
                         connection.execute(delete(Verification).where(Verification.object_key == key))
-            except ReadOnlyStoreError:
+            except (BusyError, ReadOnlyStoreError):
                 self.is_recording = False
 
 

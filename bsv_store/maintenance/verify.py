@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from bsv_store import check
 from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.verify import unionize_damage
-from bsv_store.errors import DamagedFileError, InputError, ReadOnlyStoreError
+from bsv_store.errors import BusyError, DamagedFileError, InputError, ReadOnlyStoreError
 from bsv_store.maintenance.catalog_checks import (
     block_hash_contents,
     count_findings,
@@ -30,7 +30,7 @@ from bsv_store.maintenance.catalog_checks import (
 from bsv_store.maintenance.findings import RESTORE, Finding
 from bsv_store.maintenance.inventory import expected_objects, found_files
 from bsv_store.maintenance.object_checks import ObjectCheck, ObjectChecker, finding_of, quick_finding, volume_of_key
-from bsv_store.maintenance.unlisted import claimed_keys, folder_findings, known_ids, unlisted_findings
+from bsv_store.maintenance.unlisted import claimed_keys, folder_findings, known_ids, number_findings, unlisted_findings
 from bsv_store.maintenance.verified import INTACT, History, Recorder, Verified
 from bsv_store.maintenance.verify_report import VerifyReport
 from bsv_store.plausibility.judge import Plausibility
@@ -73,7 +73,7 @@ def verify_store(
     threads = checked_workers(workers)
     for name, value in (("since", since), ("time_limit", time_limit)):
         if value is not None and depth == "quick":
-            raise InputError(f"{name} needs a deep verification", hint="For example: deep=True (--deep).")
+            raise InputError(f"{name} needs a deep verification", hint="For example: deep=True.")
         if value is not None and value < timedelta(0):
             raise InputError(f"{name} must not be negative, got {value}", hint="For example 7 days (7d).")
     run = _Run(database, files, depth, threads, progress or NO_PROGRESS, Recorder(database))
@@ -184,6 +184,7 @@ class _Run:
             self.findings += unlisted_findings(
                 self.files, unlisted, listed_keys=listed, claimed=claimed, experiment_ids=ids, read=read
             )
+        self.findings += number_findings(self.database, self.files)
         self.findings += folder_findings(self.files, found.values())
         skipped = remaining = 0
         if read:
@@ -424,7 +425,7 @@ def _record_run(database: Database, report: VerifyReport) -> None:
         "remaining": report.remaining,
         "problems": len(report.damage),
     }
-    with contextlib.suppress(ReadOnlyStoreError), database.writing() as connection:
+    with contextlib.suppress(BusyError, ReadOnlyStoreError), database.writing() as connection:
         record_activity(connection, "verified", None, details)
 
 

@@ -32,7 +32,7 @@ class VerifyReport:
         Number of bytes that were read and hashed.
     seconds : float
     was_recorded : bool
-        Whether the results were recorded; False if the store cannot be written.
+        Whether the results were recorded; False if the store is busy at the end, or cannot be written.
     """
 
     depth: VerifyDepth
@@ -77,7 +77,7 @@ class VerifyReport:
         if self.notes:
             parts.append(number_of(len(self.notes), "note"))
         if not self.was_recorded:
-            parts.append("not recorded, because the store cannot be written")
+            parts.append("not recorded, because the store is busy or cannot be written")
         return f"{', '.join(parts)}."
 
     def __str__(self) -> str:

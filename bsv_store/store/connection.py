@@ -36,7 +36,10 @@ def connect(path: Path, config: StoreConfig, *, read_only: bool) -> Database:
         return Database(url, read_only=read_only)
     catalog = path / CATALOG_FILE
     if not catalog.is_file():
-        raise StoreUnreachableError(f"the catalog {catalog} is missing", hint="Restore it from a backup.")
+        raise StoreUnreachableError(
+            f"the catalog {catalog} is missing",
+            hint="Restore the store into a new folder: bsv-store backup restore TARGET FOLDER",
+        )
     return Database(catalog, read_only=read_only)
 
 

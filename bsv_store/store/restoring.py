@@ -69,8 +69,8 @@ def verify_backup(
     snapshot : str, optional
         The beginning of an id, or 'latest'. By default all snapshots.
     deep : bool
-        Read every byte and check its hash; check each database, and that it expects the files of its snapshot. By
-        default only presence and sizes are checked.
+        Read every byte and check its hash; check each database for damaged rows, and that it expects the
+        files of its snapshot. By default only presence and sizes are checked.
     discard_damaged : bool
         Remove damaged objects from the target. The next backup stores them again if the store still has the files.
     progress : Progress
@@ -188,7 +188,7 @@ def prune_backup(
     keep_last : int
         Number of latest snapshots to keep.
     keep_daily, keep_weekly, keep_monthly, keep_yearly : int
-        Keep the latest snapshot of each of so many days, ISO weeks, months or years that have one. Times are UTC.
+        Number of days, ISO weeks, months or years with a snapshot, of which to keep the latest one. Times are UTC.
     apply : bool
         Remove them. By default only a plan is returned.
     check_abort : callable

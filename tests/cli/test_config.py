@@ -143,7 +143,7 @@ def test_the_doctor_prints_each_check_and_exits_with_one_if_there_is_a_fault(
     done = run("doctor", "--offline", store=store_location)
     assert done.code == 1
     assert "1 fault, " in done.err
-    assert "Restore it from a backup." in done.out
+    assert "Write it again: bsv-store store attach" in done.out
 
 
 def test_the_doctor_works_where_there_is_no_store(run: Runner, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ from bsv_store.acquisition.annotation import derive_annotations
 from bsv_store.errors import DamagedFileError, ReadOnlyStoreError
 from bsv_store.vocabulary import REPAIR_ACTIONS
 from tests.datasets.world import VISP, add_annotation, add_volume
+from tests.maintenance.databases import sqlite_first
 
 from .killing import killed_repair
 from .test_verify import change, flip, objects, path_of, replace_by_link, restrict, truncate, volume_keys
@@ -47,6 +50,7 @@ def contents(store: Store) -> dict[str, bytes]:
 # -- the plan ---------------------------------------------------------------------------------------------------------
 
 
+@sqlite_first
 def test_without_apply_nothing_is_changed(whole: Store) -> None:
     one, other = volume_keys(whole, 2)
     flip(path_of(whole, one))
@@ -60,11 +64,13 @@ def test_without_apply_nothing_is_changed(whole: Store) -> None:
     assert whole.admin.repair().steps == report.steps
 
 
+@sqlite_first
 def test_a_store_in_order_needs_no_repair(whole: Store) -> None:
     assert whole.admin.repair().summary() == "Nothing to repair."
     assert whole.admin.repair(apply=True).steps == ()
 
 
+@sqlite_first
 def test_what_was_verified_recently_is_not_read_again(whole: Store) -> None:
     (key,) = volume_keys(whole, 1)
     flip(path_of(whole, key))
@@ -85,18 +91,23 @@ def test_a_reader_gets_the_plan_but_cannot_carry_it_out(whole: Store) -> None:
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("damage", [flip, truncate, Path.unlink, replace_by_link, restrict])
+_DAMAGES: tuple[Callable[[Path], None], ...] = (flip, truncate, Path.unlink, replace_by_link, restrict)
+
+
+@pytest.mark.parametrize(
+    "damages", [_DAMAGES, *(pytest.param((each,) * 5, marks=pytest.mark.long) for each in _DAMAGES)]
+)
 def test_files_of_every_kind_of_object_are_repaired(
-    whole: Store, server: SyntheticServer, damage: Callable[[Path], None]
+    whole: Store, server: SyntheticServer, damages: tuple[Callable[[Path], None], ...]
 ) -> None:
     before = arrays(whole)
     keys = ["annotation/100", "version/two@1", "version/visual@1", *volume_keys(whole, 2)]
-    for key in keys:
+    for key, damage in zip(keys, damages, strict=True):
         damage(path_of(whole, key))
     report = whole.admin.repair(apply=True)
     assert set(outcomes(report)) == set(keys)
-    if damage is replace_by_link:
-        # The file that the link named lies there still, and is nobody's.
+    if replace_by_link in damages:
+        # The target of the link is still there, and is not a file of the store.
         assert {each.kind for each in report.after.findings} == {"foreign_file"}  # type: ignore[union-attr]
         for path in whole.path.rglob("elsewhere"):
             path.unlink()
@@ -104,6 +115,7 @@ def test_files_of_every_kind_of_object_are_repaired(
     assert arrays(whole) == before
 
 
+@sqlite_first
 def test_damaged_files_are_moved_to_the_trash_and_recorded(whole: Store, server: SyntheticServer) -> None:
     (key,) = volume_keys(whole, 1)
     path = path_of(whole, key)
@@ -118,6 +130,7 @@ def test_damaged_files_are_moved_to_the_trash_and_recorded(whole: Store, server:
     assert activity.iloc[0]["details"] == {"done": 1, "failed": 0, "left": 0}
 
 
+@sqlite_first
 def test_files_that_changed_places_are_put_back_without_a_download(whole: Store, server: SyntheticServer) -> None:
     one, other = volume_keys(whole, 2)
     before = contents(whole)
@@ -132,9 +145,10 @@ def test_files_that_changed_places_are_put_back_without_a_download(whole: Store,
     assert server.requests.all == ()
 
 
+@sqlite_first
 def test_a_file_in_the_trash_is_used_instead_of_a_download(whole: Store, server: SyntheticServer) -> None:
     (key,) = volume_keys(whole, 1)
-    whole.files.trash(objects(whole)[key].path)
+    whole.files.trash(objects(whole)[key].path, "deleted")
     report = whole.admin.repair(apply=True)
     assert outcomes(report) == {key: ("restore_copy", "done")}
     assert_repaired(whole, report)
@@ -144,6 +158,7 @@ def test_a_file_in_the_trash_is_used_instead_of_a_download(whole: Store, server:
 # -- rows -------------------------------------------------------------------------------------------------------------
 
 
+@sqlite_first
 def test_a_file_whose_row_is_lost_is_recorded_without_a_download(whole: Store, server: SyntheticServer) -> None:
     (key,) = volume_keys(whole, 1)
     before = objects(whole)[key]
@@ -155,15 +170,19 @@ def test_a_file_whose_row_is_lost_is_recorded_without_a_download(whole: Store, s
     assert server.requests.all == ()
 
 
-@pytest.mark.parametrize("column", ["array_sha256 = 'x'", "size_bytes = 1", "path = 'volumes/x'"])
-def test_a_damaged_row_is_written_again_from_its_file(whole: Store, column: str) -> None:
-    (key,) = volume_keys(whole, 1)
-    before = objects(whole)[key]
-    change(whole, f"UPDATE volume SET {column} WHERE path = '{before.path}'")
+def test_damaged_rows_are_written_again_from_their_files(whole: Store) -> None:
+    keys = volume_keys(whole, 3)
+    before = {key: objects(whole)[key] for key in keys}
+    changes = ("array_sha256 = 'x'", "size_bytes = 1", "path = 'volumes/x'")
+    for each, column in zip(before.values(), changes, strict=True):
+        change(whole, f"UPDATE volume SET {column} WHERE path = '{each.path}'")
     report = whole.admin.repair(apply=True, offline=True)
-    assert outcomes(report) == {key: ("record", "done")}
+    assert outcomes(report) == dict.fromkeys(keys, ("record", "done"))
     assert_repaired(whole, report)
-    assert (objects(whole)[key].path, objects(whole)[key].array_sha256) == (before.path, before.array_sha256)
+    after = objects(whole)
+    assert {key: (after[key].path, after[key].array_sha256) for key in keys} == {
+        key: (each.path, each.array_sha256) for key, each in before.items()
+    }
     assert list((whole.path / "trash").iterdir()) == []
 
 
@@ -177,6 +196,7 @@ def test_a_row_that_has_become_that_of_another_experiment_is_replaced(whole: Sto
     assert one in objects(whole)
 
 
+@sqlite_first
 def test_a_row_and_its_file_that_are_both_lost_are_downloaded(whole: Store, server: SyntheticServer) -> None:
     (key,) = volume_keys(whole, 1)
     before = objects(whole)[key]
@@ -204,6 +224,7 @@ def test_a_version_number_is_not_assigned_twice_after_a_repair(whole: Store) -> 
     assert_repaired(whole, report)
 
 
+@sqlite_first
 def test_damage_without_an_automatic_repair_is_left_with_its_remedy(whole: Store) -> None:
     change(whole, "UPDATE source_snapshot SET row_count = 3")
     report = whole.admin.repair(apply=True, offline=True)
@@ -215,6 +236,7 @@ def test_damage_without_an_automatic_repair_is_left_with_its_remedy(whole: Store
 # -- what is needed for a repair is missing ---------------------------------------------------------------------------
 
 
+@sqlite_first
 def test_offline_says_what_is_left_and_why(whole: Store) -> None:
     (key,) = volume_keys(whole, 1)
     path_of(whole, key).unlink()
@@ -230,10 +252,11 @@ def test_rows_without_bytes_are_removed_only_when_told(whole: Store) -> None:
     report = whole.admin.repair(apply=True, offline=True, drop_missing=True)
     assert outcomes(report) == {key: ("drop", "done")}
     assert key not in objects(whole)
-    # The averages of which it was a part are told.
+    # Averages that include it have changed inputs.
     assert {each.kind for each in whole.admin.verify(deep=True).findings} <= {"changed_inputs"}
 
 
+@sqlite_first
 def test_a_tagged_version_is_not_removed(whole: Store) -> None:
     path_of(whole, "version/visual@1").unlink()
     for key in volume_keys(whole, 9):
@@ -244,6 +267,7 @@ def test_a_tagged_version_is_not_removed(whole: Store) -> None:
     assert "version/visual@1" in objects(whole)
 
 
+@sqlite_first
 def test_a_result_that_is_another_one_today_is_not_restored(whole: Store) -> None:
     path_of(whole, "version/two@1").unlink()
     change(whole, f"UPDATE dataset_version SET content_sha256 = '{'0' * 64}' WHERE path LIKE '%two%'")
@@ -252,6 +276,7 @@ def test_a_result_that_is_another_one_today_is_not_restored(whole: Store) -> Non
     assert "the result is another one" in report.why_left(report.left[0])
 
 
+@sqlite_first
 def test_an_annotation_from_a_file_is_left_with_the_command(filled: Store) -> None:
     file = add_annotation(filled, annotation())
     flip(filled.path / file.path)
@@ -266,6 +291,7 @@ def annotation(shape: tuple[int, int, int] = (132, 80, 114)) -> np.ndarray:
     return ids
 
 
+@sqlite_first
 def test_a_derived_annotation_is_derived_again(filled: Store) -> None:
     add_annotation(filled, annotation((264, 160, 228)))
     derive_annotations(filled.database, filled.files)
@@ -283,10 +309,21 @@ def test_a_derived_annotation_is_derived_again(filled: Store) -> None:
     assert "no finer annotation" in reasons["annotation/100"]
 
 
+def test_rows_about_the_use_of_volumes_that_do_not_exist_are_removed(whole: Store) -> None:
+    if not whole.database.is_sqlite:
+        pytest.skip("Postgres enforces foreign keys for every program")
+    with closing(sqlite3.connect(whole.path / "catalog.db")) as connection, connection:
+        connection.execute("INSERT INTO volume_use VALUES (999999, '2026-01-02')")
+    report = whole.admin.repair(apply=True, offline=True)
+    assert outcomes(report) == {"catalog/volume_use": ("correct", "done")}
+    assert_repaired(whole, report)
+
+
 # -- interrupted repairs ----------------------------------------------------------------------------------------------
 
-_POINTS = ("repair:quarantined", "repair:copied", "repair:recorded", "fetch:published", "rebuild:published")
+_POINTS = ("repair:quarantined", "fetch:published")
 _MORE_POINTS = (
+    *("repair:copied", "repair:recorded", "rebuild:published"),
     *("repair:announced", "repair:quarantined@2", "repair:fetched", "repair:rebuilt", "fetch:downloaded"),
     *("fetch:recorded", "publish:written", "publish:renamed", "rebuild:checked", "rebuild:recorded"),
 )
@@ -317,6 +354,7 @@ def test_a_repair_that_is_killed_is_completed_by_the_next(
 # -- hints ------------------------------------------------------------------------------------------------------------
 
 
+@sqlite_first
 def test_an_error_about_a_damaged_file_names_this_command(filled: Store) -> None:
     version = filled.aggregate([1, 2], name="two")
     flip(filled.path / objects(filled)["volume/projection_density/100/3"].path)
@@ -330,6 +368,7 @@ def test_an_error_about_a_damaged_file_names_this_command(filled: Store) -> None
         assert "bsv-store repair --apply" in caught.value.hint
 
 
+@sqlite_first
 def test_an_implausible_volume_is_downloaded_again(whole: Store, server: SyntheticServer) -> None:
     one, other = (int(key.rpartition("/")[2]) for key in volume_keys(whole, 2))
     right = objects(whole)[f"volume/projection_density/100/{other}"].array_sha256

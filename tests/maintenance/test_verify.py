@@ -19,12 +19,14 @@ from sqlalchemy import delete, select, text, update
 
 from bsv_store import open_store
 from bsv_store.catalog.database.models import StoredVolume, Verification
-from bsv_store.errors import InputError
+from bsv_store.datasets.numbers import reserving
+from bsv_store.errors import BusyError, InputError
 from bsv_store.maintenance.inventory import expected_objects
 from bsv_store.maintenance.object_checks import ObjectCheck, ObjectChecker
 from bsv_store.vocabulary import FINDING_KINDS
 from bsv_store.volumes import grid
 from tests.datasets.world import add_volume, voxels
+from tests.maintenance.databases import sqlite_first
 from tests.sealing import sealed_changes
 
 if TYPE_CHECKING:
@@ -96,6 +98,7 @@ def restrict(path: Path) -> None:
     path.chmod(0o600)
 
 
+@sqlite_first
 @pytest.mark.parametrize(
     ("damage", "kind", "is_quick"),
     [
@@ -131,6 +134,7 @@ def test_an_unreadable_file_is_found(whole: Store) -> None:
     assert found(whole.admin.verify(deep=True)) == {(key, "unreadable"), (key, "wrong_permissions")}
 
 
+@sqlite_first
 def test_files_that_changed_places_are_named(whole: Store) -> None:
     one, other = volume_keys(whole, 2)
     first, second = path_of(whole, one), path_of(whole, other)
@@ -143,6 +147,7 @@ def test_files_that_changed_places_are_named(whole: Store) -> None:
     assert deep[one].problem == f"the file contains the bytes of {other}"
 
 
+@sqlite_first
 def test_a_file_of_another_store_in_the_place_of_ours_is_damage(whole: Store) -> None:
     (key,) = volume_keys(whole, 1)
     path = path_of(whole, key)
@@ -152,6 +157,7 @@ def test_a_file_of_another_store_in_the_place_of_ours_is_damage(whole: Store) ->
     assert found(whole.admin.verify(deep=True)) == {(key, "damaged_file")}
 
 
+@sqlite_first
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
@@ -188,6 +194,7 @@ def objects_path(store: Store, path: Path) -> str:
     return path.relative_to(store.path).as_posix()
 
 
+@sqlite_first
 def test_an_earlier_file_of_a_volume_is_an_orphan_to_collect(whole: Store) -> None:
     (key,) = volume_keys(whole, 1)
     path = path_of(whole, key)
@@ -204,6 +211,7 @@ def test_an_earlier_file_of_a_volume_is_an_orphan_to_collect(whole: Store) -> No
 # -- content ----------------------------------------------------------------------------------------------------------
 
 
+@sqlite_first
 def test_an_array_that_differs_from_its_recorded_hash_is_found_by_decoding(filled: Store) -> None:
     with sealed_changes(filled.database) as connection:
         connection.execute(update(StoredVolume).where(StoredVolume.experiment_id == 3).values(array_sha256="0" * 64))
@@ -218,6 +226,7 @@ def test_a_damaged_row_makes_a_deep_verification_decode_the_file(filled: Store) 
     assert found(filled.admin.verify(deep=True)) == {(key, "damaged_catalog"), (key, "damaged_content")}
 
 
+@sqlite_first
 def test_a_volume_that_contradicts_its_experiment_is_implausible(whole: Store) -> None:
     one, other = (int(key.rpartition("/")[2]) for key in volume_keys(whole, 2))
     array = whole.volumes.read(one)[:, :, ::-1]
@@ -234,6 +243,7 @@ def test_rows_of_a_version_that_differ_from_its_file_are_found(whole: Store, col
     assert kinds >= {{"content_sha256": "damaged_content", "fingerprint": "wrong_fingerprint"}[column]}
 
 
+@sqlite_first
 def test_damaged_block_hashes_of_a_large_volume_are_found(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     # Volumes at 100 um are then stored as those at 25 um.
     monkeypatch.setattr(grid, "LARGE_VOXELS", 1)
@@ -301,6 +311,7 @@ def test_rows_of_an_unknown_experiment_are_found(whole: Store) -> None:
     assert ("unionizes/7", "damaged_catalog") in kinds
 
 
+@sqlite_first
 def test_a_version_whose_volumes_have_been_replaced_is_a_note(filled: Store) -> None:
     filled.aggregate([1, 2, 3], name="visual")
     add_volume(filled, 2, array=voxels(2, seed=5))
@@ -310,6 +321,7 @@ def test_a_version_whose_volumes_have_been_replaced_is_a_note(filled: Store) -> 
     assert report.is_intact
 
 
+@sqlite_first
 def test_an_annotation_derived_from_one_that_is_gone_is_a_note(whole: Store) -> None:
     change(whole, "UPDATE annotation SET derived_from_um = 50, derived_from_sha256 = 'x'")
     assert ("annotation/100", "outdated_annotation") in found(whole.admin.verify(deep=True))
@@ -353,6 +365,7 @@ def test_what_was_verified_recently_is_skipped_unless_it_was_damaged(whole: Stor
     assert whole.admin.verify(deep=True, since=DAY).skipped == 0
 
 
+@sqlite_first
 def test_a_quick_verification_is_no_deep_one(whole: Store) -> None:
     whole.admin.verify()
     assert whole.admin.verify(deep=True, since=DAY).skipped == 0
@@ -488,8 +501,32 @@ def campaign(store: Store, flips: int, seed: int = 0) -> None:
         path.write_bytes(content)
 
 
+@sqlite_first
 def test_flipped_bits_are_found_in_the_right_object(whole: Store) -> None:
     campaign(whole, 6)
+
+
+@sqlite_first
+def test_findings_are_reported_even_if_the_database_stays_busy(whole: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    (key,) = volume_keys(whole, 1)
+    flip(path_of(whole, key))
+
+    def busy(*_arguments: object) -> None:
+        raise BusyError("another job is writing")
+
+    monkeypatch.setattr("bsv_store.maintenance.verified._record", busy)
+    report = whole.admin.verify(deep=True)
+    assert [each.object for each in report.damage] == [key]
+    assert not report.was_recorded
+    assert "busy" in report.summary()
+
+
+def test_a_number_that_an_older_catalog_does_not_know_is_noted(whole: Store) -> None:
+    with reserving(whole.files, "two") as numbers:
+        numbers.record(7)
+    (note,) = whole.admin.verify().findings
+    assert (note.path, note.is_damage) == ("datasets/.numbers/two.json", False)
+    assert "two@7 was assigned, but the highest number in the catalog is 1" in note.problem
 
 
 @pytest.mark.long

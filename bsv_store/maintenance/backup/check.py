@@ -19,9 +19,13 @@ from bsv_store.catalog.database.models import StoreInfo
 from bsv_store.errors import BackupError, BsvStoreError
 from bsv_store.maintenance.backup.lock import Lock, locked
 from bsv_store.maintenance.backup.manifest import Snapshot
-from bsv_store.maintenance.backup.repository import Repository, object_name, open_repository
+from bsv_store.maintenance.backup.repository import DamagedObjectError, Repository, object_name, open_repository
+from bsv_store.maintenance.catalog_checks import rule_findings, seal_findings
 from bsv_store.maintenance.inventory import expected_objects
 from bsv_store.progress import NO_PROGRESS, Progress, do_nothing
+from bsv_store.volumes.files import store_errors
+
+_UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,9 @@ def verify_target(
                 findings += _check_database(repository, each, lock, check_abort)
         discarded = 0
         if discard_damaged:
-            for sha256 in bad:
+            for sha256, problem in bad.items():
+                if problem == _UNREADABLE:
+                    continue
                 discarded += sha256 in sizes
                 repository.target.remove(object_name(sha256))
         used: set[str] = set()
@@ -126,7 +132,7 @@ def _read_all(
     progress: Progress,
     check_abort: Callable[[], None],
 ) -> dict[str, str]:
-    """Read and hash objects; returns the damaged ones."""
+    """Read and hash objects; returns what is wrong with those that are damaged or unreadable."""
     wanted = list(objects)
     bad = {}
 
@@ -140,8 +146,11 @@ def _read_all(
             try:
                 for _ in repository.blocks(sha256, size_bytes, alive=alive):
                     pass
-            except BackupError:
+            except DamagedObjectError:
                 bad[sha256] = "damaged"
+            except BackupError:
+                # The network or the disk failed, or access is denied: the bytes may be intact.
+                bad[sha256] = _UNREADABLE
             progress.advance(size_bytes=size_bytes)
     finally:
         progress.finish()
@@ -171,7 +180,7 @@ def _check_database(
     with tempfile.TemporaryDirectory(prefix="bsv-backup-") as folder:
         path = Path(folder) / "catalog.db"
         digest = hashlib.sha256()
-        with path.open("wb") as file:
+        with store_errors(path), path.open("wb") as file:
             for sha256, size_bytes in snapshot.database.parts:
                 for block in repository.blocks(sha256, size_bytes, alive=check_abort):
                     lock.refresh()
@@ -192,12 +201,18 @@ def _check_database(
                 expected = defaultdict(set)
                 for each in expected_objects(connection):
                     expected[each.path].add(each.file_sha256)
+            with closing(Database(path, read_only=True)) as database:
+                damaged = [
+                    BackupFinding(*what, f"{each.object}: {each.problem}; so in the store when the backup was taken")
+                    for each in (*seal_findings(database), *rule_findings(database))
+                    if each.is_damage
+                ]
         except BsvStoreError as error:
             return [BackupFinding(*what, error.message)]
     stored = {each.path: {each.sha256} for each in snapshot.files}
     known = {each.path for each in snapshot.problems}
     wrong = [path for path in expected.keys() | stored.keys() if path not in known]
-    return [
+    return damaged + [
         BackupFinding(snapshot.short_id, path, "the database expects another file")
         for path in sorted(wrong)
         if expected.get(path) != stored.get(path)

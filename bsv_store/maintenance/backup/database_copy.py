@@ -85,7 +85,8 @@ def _copy_sqlite(source: Path, path: Path, *, read_only: bool, check_abort: Call
             raise NoSpaceError(f"no disk space left for a copy of the catalog {source}") from error
         if "malformed" in text or "not a database" in text:
             raise DamagedCatalogError(
-                f"the catalog {source} is damaged: {error}", hint="Restore it: bsv-store backup restore"
+                f"the catalog {source} is damaged: {error}",
+                hint="Restore an earlier snapshot: bsv-store backup restore TARGET FOLDER --snapshot ID",
             ) from error
         raise StoreUnreachableError(f"the catalog {source} cannot be copied: {error}") from error
 

@@ -1,8 +1,8 @@
 """Locks of a backup target: any number of backups and restores may run, but a prune only alone.
 
 A lock is a file that its process rewrites every minute. It is ignored if its process is known to have ended, or if it
-was not rewritten for half an hour. Locks prevent that a prune removes objects which a running backup relies on; a
-backup also checks at its end that all of its objects exist.
+was not rewritten for half an hour. Locks keep a prune from removing objects on which a running backup relies; a backup
+also checks at its end that all of its objects exist.
 """
 
 from __future__ import annotations
@@ -92,7 +92,10 @@ def _refuse_conflicts(lock: Lock) -> None:
         except FileNotFoundError:
             # Its process has just ended.
             continue
-        if _is_stale(other):
+        except ValueError:
+            # Locks are renamed when they are complete: this one was cut by a crash of the host.
+            other = None
+        if other is None or _is_stale(other):
             if not lock.is_written:
                 continue
             with contextlib.suppress(FileNotFoundError):

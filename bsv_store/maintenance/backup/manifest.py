@@ -11,6 +11,8 @@ from typing import Any, Literal
 from bsv_store.errors import BackupError
 
 FORMAT = 1
+# Says what is being restored, in the folder of an incomplete restore.
+RESTORE_MARKER = "restore.json"
 # Why the store did not have a file.
 ProblemKind = Literal["missing", "damaged"]
 

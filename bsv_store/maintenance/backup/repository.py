@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from bsv_store.errors import BackupError, InputError
 from bsv_store.maintenance.backup.manifest import FORMAT, Snapshot, decoded
-from bsv_store.maintenance.backup.target import Target, open_target
+from bsv_store.maintenance.backup.target import Target, open_target, target_errors
 from bsv_store.progress import do_nothing
 from bsv_store.text import shown
 
@@ -23,6 +23,10 @@ _OBJECTS = "objects"
 _BLOCK_BYTES = 1 << 20
 # Parts of a database: small enough that an unchanged region of a large catalog is stored once.
 PART_BYTES = 4 << 20
+
+
+class DamagedObjectError(BackupError):
+    """An object of a backup target is missing, or does not have its bytes."""
 
 
 @dataclass(slots=True)
@@ -58,17 +62,26 @@ class Repository:
 
         Raises
         ------
-        BackupError
+        DamagedObjectError
             If the object is missing or damaged.
+        BackupError
+            If it cannot be read.
         """
         try:
             with self.target.opened(object_name(sha256)) as file:
-                yield from checked_blocks(file, sha256, size_bytes, alive=alive, error=self._damaged)
+                yield from checked_blocks(self._reader(file), sha256, size_bytes, alive=alive, error=self._damaged)
         except FileNotFoundError as error:
             raise self._damaged(sha256) from error
 
-    def _damaged(self, sha256: str) -> BackupError:
-        return BackupError(
+    def _reader(self, file: BinaryIO) -> Callable[[int], bytes]:
+        def read(size_bytes: int) -> bytes:
+            with target_errors(self.target):
+                return file.read(size_bytes)
+
+        return read
+
+    def _damaged(self, sha256: str) -> DamagedObjectError:
+        return DamagedObjectError(
             f"the object {sha256[:16]} in {self.target} is missing or damaged",
             hint="Find out which snapshots need it: bsv-store backup verify TARGET --deep. If the store still has the "
             "file, the next backup stores it again.",
@@ -198,16 +211,16 @@ def create_repository(location: str | os.PathLike[str], *, outside: Path) -> Rep
 
 
 def checked_blocks(
-    file: BinaryIO,
+    read: Callable[[int], bytes],
     sha256: str,
     size_bytes: int,
     *,
     error: Callable[[str], Exception],
     alive: Callable[[], None] = do_nothing,
 ) -> Iterator[bytes]:
-    """The bytes of a file in blocks; raises ``error(sha256)`` at the end if they do not have the size and hash."""
+    """The bytes that ``read`` returns, in blocks; raises ``error(sha256)`` at the end if size or hash differ."""
     digest, size = hashlib.sha256(), 0
-    while block := file.read(_BLOCK_BYTES):
+    while block := read(_BLOCK_BYTES):
         alive()
         digest.update(block)
         size += len(block)

@@ -30,7 +30,7 @@ from bsv_store.config import CATALOG_FILE, FOLDERS, FORMAT_VERSION, SQLITE, STOR
 from bsv_store.errors import BackupError, NoSpaceError, SchemaTooNewError, StoreExistsError
 from bsv_store.maintenance.backup.database_copy import create_indexes
 from bsv_store.maintenance.backup.lock import Lock, locked
-from bsv_store.maintenance.backup.manifest import BackedUpFile, Snapshot
+from bsv_store.maintenance.backup.manifest import RESTORE_MARKER, BackedUpFile, Snapshot
 from bsv_store.maintenance.backup.repository import Repository, open_repository
 from bsv_store.maintenance.folder_link import (
     read_identity,
@@ -49,7 +49,6 @@ from bsv_store.volumes.files import StoreFiles, hashes_of, store_errors
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-MARKER = "restore.json"
 _NEW_FOLDER = "Restore into a new or empty folder."
 
 
@@ -133,7 +132,7 @@ def restore_snapshot(
         with store_errors(folder):
             for name in ("", *FOLDERS):
                 files.make_folder(folder / name)
-        files.publish(MARKER, _marker(found, config))
+        files.publish(RESTORE_MARKER, _marker(found, config))
         later = _later_snapshots(repository, found)
         beside = _beside(found, later)
         _restore_files(run, [*found.files, *beside])
@@ -148,7 +147,7 @@ def restore_snapshot(
         checkpoint("restore:database")
         files.publish(STORE_FILE, config.to_toml().encode())
         checkpoint("restore:finished")
-        (folder / MARKER).unlink(missing_ok=True)
+        (folder / RESTORE_MARKER).unlink(missing_ok=True)
     return RestoreReport(
         found,
         folder,
@@ -178,7 +177,7 @@ def _marker(snapshot: Snapshot, config: StoreConfig) -> bytes:
 
 
 def _refuse_occupied(folder: Path, snapshot: Snapshot, config: StoreConfig) -> None:
-    marker = folder / MARKER
+    marker = folder / RESTORE_MARKER
     if marker.exists():
         if marker.read_bytes() != _marker(snapshot, config):
             raise StoreExistsError(

@@ -28,10 +28,12 @@ from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import Dataset, StoreInfo
 from bsv_store.checkpoints import checkpoint
 from bsv_store.config import CATALOG_FILE, FOLDERS, STORE_FILE
-from bsv_store.errors import BackupError, BusyError, DamagedFileError, StoreError
+from bsv_store.datasets.numbers import NUMBERS_FOLDER
+from bsv_store.errors import BackupError, BusyError, DamagedFileError, StoreError, StoreUnreachableError
 from bsv_store.maintenance.backup.database_copy import copy_catalog, row_counts
 from bsv_store.maintenance.backup.lock import Lock, locked
 from bsv_store.maintenance.backup.manifest import (
+    RESTORE_MARKER,
     BackedUpFile,
     DatabaseCopy,
     Problem,
@@ -49,6 +51,7 @@ from bsv_store.maintenance.backup.repository import (
 )
 from bsv_store.maintenance.folder_link import TOKEN_FILE
 from bsv_store.maintenance.inventory import expected_objects, found_files
+from bsv_store.maintenance.object_checks import file_sha256
 from bsv_store.owner import current_user
 from bsv_store.progress import NO_PROGRESS, Progress, do_nothing
 
@@ -62,8 +65,8 @@ _ATTEMPTS = 4
 # Seconds for which a list of the trash is used, since a damaged store may have thousands of missing files.
 _TRASH_S = 0.2
 _RESULT_ENDING = ".nc"
-# Files of the store's folder that a restored store gets anew.
-_NOT_COPIED = (STORE_FILE, "init.toml", TOKEN_FILE)
+# Files of the store's folder that are written again for a restored store.
+_NOT_COPIED = (STORE_FILE, "init.toml", TOKEN_FILE, RESTORE_MARKER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +311,9 @@ def _read(run: _Run, path: Path, wanted: StoredObject) -> Iterator[bytes]:
 
     try:
         with path.open("rb") as file:
-            for block in checked_blocks(file, wanted.file_sha256, wanted.size_bytes, alive=run.alive, error=damaged):
+            for block in checked_blocks(
+                file.read, wanted.file_sha256, wanted.size_bytes, alive=run.alive, error=damaged
+            ):
                 run.progress.advance(0, size_bytes=len(block))
                 yield block
     except FileNotFoundError:
@@ -319,20 +324,43 @@ def _read(run: _Run, path: Path, wanted: StoredObject) -> Iterator[bytes]:
 
 
 def _copy_beside(run: _Run) -> Iterator[BackedUpFile]:
-    """Copy what lies beside the datasets and in the store's folder itself, such as the record of version numbers."""
+    """Copy the files beside the datasets, such as the records of version numbers, and in the store's folder itself."""
     for path in _beside(run.files):
         run.alive()
+        found = _copy_mutable(run, path)
+        if found is not None:
+            yield found
+
+
+def _copy_mutable(run: _Run, path: Path) -> BackedUpFile | None:
+    """Copy a file that may be changed or removed meanwhile; None if it was removed."""
+
+    def changed(_sha256: str) -> DamagedFileError:
+        return DamagedFileError(f"the file {path} was changed while it was copied")
+
+    for attempt in range(_ATTEMPTS):
         try:
-            data = path.read_bytes()
+            sha256, size_bytes = file_sha256(path)
+            if not run.repository.has(sha256, size_bytes):
+                with path.open("rb") as file:
+                    run.put(sha256, size_bytes, checked_blocks(file.read, sha256, size_bytes, error=changed))
         except FileNotFoundError:
-            continue
-        sha256 = hashlib.sha256(data).hexdigest()
-        if not run.repository.has(sha256, len(data)):
-            run.put(sha256, len(data), iter([data]))
-        yield BackedUpFile(path.relative_to(run.files.root).as_posix(), len(data), sha256)
+            return None
+        except DamagedFileError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+        except OSError as error:
+            raise StoreUnreachableError(
+                f"the file {path} cannot be read: {error.strerror or error}",
+                hint="Back up as an account that can read all files of the store.",
+            ) from error
+        else:
+            return BackedUpFile(path.relative_to(run.files.root).as_posix(), size_bytes, sha256)
+    return None
 
 
 def _beside(files: StoreFiles) -> Iterator[Path]:
+    yield from sorted(files.path(NUMBERS_FOLDER).glob("*.json"))
     for found in sorted(found_files(files, "datasets"), key=lambda each: each.path):
         if found.is_regular and not found.path.endswith((_RESULT_ENDING, ".tmp")):
             yield files.path(found.path)

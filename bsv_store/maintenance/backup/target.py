@@ -92,7 +92,7 @@ class LocalTarget:
 
     def sizes(self, folder: str) -> dict[str, int]:
         """See `Target.sizes`."""
-        with _target_errors(self):
+        with target_errors(self):
             return dict(self._below(self.root / folder, folder))
 
     def _below(self, folder: Path, name: str) -> Iterator[tuple[str, int]]:
@@ -112,13 +112,13 @@ class LocalTarget:
 
     def read(self, name: str) -> bytes:
         """See `Target.read`."""
-        with _target_errors(self):
+        with target_errors(self):
             return (self.root / name).read_bytes()
 
     @contextmanager
     def opened(self, name: str) -> Iterator[BinaryIO]:
         """See `Target.opened`."""
-        with _target_errors(self):
+        with target_errors(self):
             file = (self.root / name).open("rb")
         with file:
             yield file
@@ -127,7 +127,7 @@ class LocalTarget:
         """See `Target.write`."""
         path = self.root / name
         temporary = self.root / TMP / _temporary(name)
-        with _target_errors(self):
+        with target_errors(self):
             for folder in (temporary.parent, path.parent):
                 folder.mkdir(parents=True, exist_ok=True)
             try:
@@ -145,7 +145,7 @@ class LocalTarget:
     def remove(self, name: str) -> None:
         """See `Target.remove`."""
         path = self.root / name
-        with _target_errors(self):
+        with target_errors(self):
             path.unlink(missing_ok=True)
             if path.parent.parent == self.root / TMP:
                 # The folder of a database that was being copied; not empty if there is more in it.
@@ -182,7 +182,7 @@ class FsspecTarget:
 
     def sizes(self, folder: str) -> dict[str, int]:
         """See `Target.sizes`."""
-        with _target_errors(self):
+        with target_errors(self):
             path = self._path(folder)
             self._files.invalidate_cache(path)
             if not self._files.exists(path):
@@ -193,13 +193,13 @@ class FsspecTarget:
 
     def read(self, name: str) -> bytes:
         """See `Target.read`."""
-        with _target_errors(self):
+        with target_errors(self):
             return cast("bytes", self._files.cat_file(self._path(name)))
 
     @contextmanager
     def opened(self, name: str) -> Iterator[BinaryIO]:
         """See `Target.opened`."""
-        with _target_errors(self):
+        with target_errors(self):
             file: Any = self._files.open(self._path(name), "rb")
         with file:
             yield file
@@ -208,7 +208,7 @@ class FsspecTarget:
         """See `Target.write`."""
         temporary = self._path(f"{TMP}/{_temporary(name)}")
         path = self._path(name)
-        with _target_errors(self):
+        with target_errors(self):
             for folder in (posixpath.dirname(temporary), posixpath.dirname(path)):
                 self._files.makedirs(folder, exist_ok=True)
             try:
@@ -223,7 +223,7 @@ class FsspecTarget:
 
     def remove(self, name: str) -> None:
         """See `Target.remove`."""
-        with _target_errors(self), contextlib.suppress(FileNotFoundError):
+        with target_errors(self), contextlib.suppress(FileNotFoundError):
             self._files.rm_file(self._path(name))
 
     def __str__(self) -> str:
@@ -236,7 +236,8 @@ def _temporary(name: str) -> str:
 
 
 @contextmanager
-def _target_errors(target: Target) -> Iterator[None]:
+def target_errors(target: Target) -> Iterator[None]:
+    """Translate what fails in a target: NoSpaceError or BackupError. FileNotFoundError is left as it is."""
     try:
         yield
     except (BsvStoreError, FileNotFoundError):

@@ -128,11 +128,11 @@ def replace_file(store: Store) -> None:
     with store.database.writing() as connection:
         before = record_volume(connection, published)
     if before is not None and before != published.path:
-        store.files.trash(before)
+        store.files.trash(before, "replaced")
 
 
 def purge(location: Path) -> None:
-    """Remove what lies in the trash, as a garbage collection without grace does."""
+    """Remove all files in the trash, as a garbage collection without grace does."""
     for path in (location / "trash").iterdir():
         path.unlink(missing_ok=True)
 

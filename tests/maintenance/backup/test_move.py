@@ -22,6 +22,7 @@ from bsv_store.store.restoring import move_store
 from tests.conftest import DatabaseKind
 from tests.datasets.world import ask
 from tests.maintenance.backup import checks
+from tests.maintenance.databases import sqlite_first
 
 NewDatabase = Callable[[DatabaseKind], str | None]
 
@@ -47,6 +48,7 @@ def test_a_moved_catalog_has_the_same_rows(filled_location: Path, elsewhere: str
     checks.assert_usable(filled_location)
 
 
+@sqlite_first
 def test_a_catalog_moves_back_to_where_it_was(filled_location: Path, elsewhere: str) -> None:
     with open_store(filled_location) as store:
         first = store.config.database
@@ -62,6 +64,17 @@ def test_a_catalog_moves_back_to_where_it_was(filled_location: Path, elsewhere: 
         assert checks.rows(store) == before
     checks.assert_intact(filled_location)
     checks.assert_usable(filled_location)
+
+
+def test_a_journal_of_the_former_catalog_is_not_applied_to_the_new_one(
+    filled_location: Path, elsewhere: str, database: DatabaseKind
+) -> None:
+    if database == "sqlite":
+        pytest.skip("moves to Postgres")
+    (filled_location / "catalog.db-journal").write_bytes(b"of a catalog that is gone")
+    move_store(filled_location, database=elsewhere)
+    assert not (filled_location / "catalog.db-journal").exists()
+    checks.assert_intact(filled_location)
 
 
 def test_a_process_with_the_former_database_open_is_told(filled: Store, elsewhere: str) -> None:
@@ -87,10 +100,11 @@ def test_the_former_database_is_not_opened_by_an_old_store_toml(filled_location:
     checks.assert_intact(filled_location)
 
 
-POINTS = ("move:rows", "move:copied", "move:marked", "move:released", "move:switched")
+POINTS = ("move:copied", "move:marked")
+MORE_POINTS = ("move:rows", "move:released", "move:switched")
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", [*POINTS, *(pytest.param(each, marks=pytest.mark.long) for each in MORE_POINTS)])
 def test_a_killed_move_is_completed_by_the_next(filled_location: Path, elsewhere: str, point: str) -> None:
     with open_store(filled_location) as store:
         before, old = checks.rows(store), store.config.database
@@ -113,6 +127,19 @@ def test_a_killed_move_is_completed_by_the_next(filled_location: Path, elsewhere
     with open_store(filled_location) as store:
         assert store.config.database == elsewhere
         assert checks.rows(store) == before
+    checks.assert_intact(filled_location)
+
+
+@pytest.mark.parametrize("point", ["move:rows", pytest.param("move:copied", marks=pytest.mark.long)])
+def test_a_killed_move_between_servers_leaves_the_store_as_it_was(
+    filled_location: Path, empty_database: NewDatabase, database: DatabaseKind, point: str
+) -> None:
+    if database == "sqlite":
+        pytest.skip("a store has one catalog.db")
+    url = empty_database("postgres") or ""
+    checks.killed(checks.move, filled_location, url, at=point)
+    checks.assert_usable(filled_location)
+    move_store(filled_location, database=url)
     checks.assert_intact(filled_location)
 
 

@@ -14,6 +14,7 @@ from bsv_store.maintenance.backup.prune import KeepRules, kept_by
 from bsv_store.store.restoring import list_backups, prune_backup, restore_store, verify_backup
 from tests.datasets.world import ask
 from tests.maintenance.backup import checks
+from tests.maintenance.databases import sqlite_first
 
 
 def snapshot(at: datetime, store: str = "a") -> Snapshot:
@@ -59,6 +60,7 @@ def test_each_store_has_its_own_count() -> None:
     assert sorted(kept(both, last=1)) == ["a 2026-03-31 12", "b 2026-03-31 12"]
 
 
+@sqlite_first
 def test_a_plan_changes_nothing_and_its_application_what_it_said(filled: Store, target: str, tmp_path: Path) -> None:
     ask(filled, Selection(ids=[1, 2]))
     filled.admin.backup(target)
@@ -79,6 +81,7 @@ def test_a_plan_changes_nothing_and_its_application_what_it_said(filled: Store, 
     checks.assert_intact(tmp_path / "new")
 
 
+@sqlite_first
 def test_leftovers_of_killed_backups_are_removed(filled: Store, target: str) -> None:
     filled.admin.backup(target)
     checks.killed(checks.back_up, filled.path, target, at="backup:database")
@@ -92,6 +95,7 @@ def test_leftovers_of_killed_backups_are_removed(filled: Store, target: str) -> 
     assert (check.findings, check.unused_objects) == ((), 0)
 
 
+@sqlite_first
 @pytest.mark.parametrize("point", ["prune:snapshot", "prune:object"])
 def test_a_killed_prune_leaves_complete_snapshots(filled: Store, target: str, point: str) -> None:
     for ids in ([1, 2], [1, 3], [2, 3]):
@@ -105,6 +109,16 @@ def test_a_killed_prune_leaves_complete_snapshots(filled: Store, target: str, po
     assert verify_backup(target, deep=True).unused_objects == 0
 
 
+@sqlite_first
+def test_a_lock_that_was_cut_by_a_crash_is_removed(filled: Store, target: str) -> None:
+    filled.admin.backup(target)
+    lock = Path(target) / "locks" / "0123456789ab.json"
+    lock.write_text('{"owner": ')
+    assert prune_backup(target, keep_last=1, apply=True).is_applied
+    assert not lock.exists()
+
+
+@sqlite_first
 def test_nothing_is_removed_without_a_rule_or_beside_a_damaged_manifest(filled: Store, target: str) -> None:
     first = filled.admin.backup(target).snapshot
     filled.admin.backup(target)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -16,6 +19,7 @@ from bsv_store.store.restoring import restore_store, verify_backup
 from tests.conftest import DatabaseKind
 from tests.datasets.world import ask
 from tests.maintenance.backup import checks
+from tests.maintenance.databases import sqlite_first
 
 NewDatabase = Callable[[DatabaseKind], str | None]
 
@@ -44,6 +48,7 @@ def test_a_restored_store_has_the_same_rows_and_files(
     checks.assert_usable(tmp_path / "new")
 
 
+@sqlite_first
 def test_there_and_back_again_changes_nothing(
     filled: Store, tmp_path: Path, empty_database: NewDatabase, database: DatabaseKind
 ) -> None:
@@ -61,24 +66,23 @@ def test_there_and_back_again_changes_nothing(
     checks.assert_intact(last)
 
 
-POINTS = ("restore:file@3", "publish:written@5", "restore:files", "restore:rows", "restore:database")
+POINTS = ("restore:file@3", "restore:rows", "restore:database")
+MORE_POINTS = ("publish:written@5", "restore:files", "restore:finished")
 
 
-@pytest.mark.parametrize("point", [*POINTS, "restore:finished"])
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize("point", [*POINTS, *(pytest.param(each, marks=pytest.mark.long) for each in MORE_POINTS)])
 def test_a_killed_restore_is_not_a_store_and_is_completed(
     filled_location: Path,
     target: str,
     tmp_path: Path,
     point: str,
-    kind: DatabaseKind,
     database: DatabaseKind,
     empty_database: NewDatabase,
 ) -> None:
-    if database != kind or (point == "restore:rows" and kind == "sqlite"):
-        pytest.skip("each kind once; SQLite is restored as a file")
+    if point == "restore:rows" and database == "sqlite":
+        pytest.skip("SQLite is restored as a file")
     checks.back_up(filled_location, target)
-    url = empty_database(kind)
+    url = empty_database(database)
     new = tmp_path / "new"
     checks.killed(checks.restore, target, new, url, at=point)
     if point != "restore:finished":
@@ -121,6 +125,7 @@ def test_nothing_existing_is_changed(filled: Store, target: str, tmp_path: Path,
             restore_store(target, tmp_path / "new", database=url)
 
 
+@sqlite_first
 @pytest.mark.parametrize("what", ["file", "database", "manifest"])
 def test_no_damaged_byte_is_restored(filled: Store, target: str, tmp_path: Path, what: str) -> None:
     snapshot = filled.admin.backup(target).snapshot
@@ -153,6 +158,7 @@ def test_the_copy_on_postgres_is_compared_with_the_original(
         open_store(tmp_path / "new")
 
 
+@sqlite_first
 def test_version_numbers_of_later_snapshots_are_not_assigned_again(filled: Store, target: str, tmp_path: Path) -> None:
     ask(filled, Selection(ids=[1, 2]))
     (filled.path / "datasets" / "journal").write_text("1")
@@ -207,6 +213,7 @@ def test_an_old_snapshot_is_upgraded_and_a_later_one_refused(
         restore_store(target, tmp_path / "newer")
 
 
+@sqlite_first
 def test_verify_finds_every_damage_and_the_next_backup_repairs_it(filled: Store, target: str) -> None:
     snapshot = filled.admin.backup(target).snapshot
     flipped, cut, gone = (Path(target) / "objects" / each.sha256[:2] / each.sha256 for each in snapshot.files[:3])
@@ -222,6 +229,47 @@ def test_verify_finds_every_damage_and_the_next_backup_repairs_it(filled: Store,
     assert verify_backup(target, deep=True).findings == ()
 
 
+def test_rows_that_were_damaged_in_the_store_are_found_in_the_backup(filled: Store, target: str) -> None:
+    with filled.database.writing() as connection:
+        connection.execute(text("UPDATE structure SET acronym = 'odd' WHERE id = (SELECT max(id) FROM structure)"))
+    filled.admin.backup(target)
+    assert verify_backup(target).findings == ()
+    (finding,) = verify_backup(target, deep=True).findings
+    assert finding.path == "catalog.db"
+    assert "1 row about structures" in finding.problem
+
+
+@sqlite_first
+@pytest.mark.parametrize("moment", ["open", "read"])
+def test_an_object_that_cannot_be_read_is_not_taken_for_damaged(
+    filled: Store, target: str, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    first = filled.admin.backup(target).snapshot.files[0]
+    before = checks.contents(Path(target))
+    plain = Path.open
+
+    class Broken(io.BytesIO):
+        def read(self, _size: int | None = -1, /) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
+    def opened(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name != first.sha256:
+            return plain(path, *arguments, **options)
+        if moment == "open":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return Broken()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", opened)
+        report = verify_backup(target, deep=True, discard_damaged=True)
+        assert [(each.path, each.problem) for each in report.findings] == [(first.path, "unreadable in the backup")]
+        assert report.discarded == 0
+        with pytest.raises(BackupError, match=r"cannot be used: (Permission denied|Input/output error)"):
+            restore_store(target, filled.path.parent / "new")
+    assert checks.contents(Path(target)) == before
+
+
+@sqlite_first
 def test_a_target_that_cannot_be_written_is_verified_and_restored(
     filled: Store, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from bsv_store import Selection, Store
+from bsv_store import Selection, Store, open_store
 from bsv_store.errors import BackupError, InputError
 from bsv_store.maintenance.backup.target import open_target
 from bsv_store.store.restoring import list_backups, prune_backup, restore_store, verify_backup
 from tests.datasets.world import ask
 from tests.maintenance.backup import checks
+from tests.maintenance.databases import sqlite_first
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -28,6 +29,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     MemoryFileSystem.store.clear()
 
 
+@sqlite_first
 def test_a_backup_to_a_url_is_incremental_verified_pruned_and_restored(filled: Store, url: str, tmp_path: Path) -> None:
     ask(filled, Selection(ids=[1, 2]))
     before = checks.rows(filled)
@@ -40,11 +42,9 @@ def test_a_backup_to_a_url_is_incremental_verified_pruned_and_restored(filled: S
     target = open_target(url)
     assert target.sizes("tmp") == {}
     restore_store(url, tmp_path / "new")
-    checks.assert_intact(tmp_path / "new")
-    from bsv_store import open_store
-
     with open_store(tmp_path / "new") as restored:
         assert checks.rows(restored) == before
+    checks.assert_intact(tmp_path / "new")
 
 
 def test_an_object_that_cannot_be_written_leaves_nothing(url: str) -> None:
@@ -79,6 +79,7 @@ def test_what_is_no_target_is_refused(tmp_path: Path) -> None:
         list_backups("nosuchprotocol://host/backups")
 
 
+@sqlite_first
 def test_a_target_that_cannot_be_written_is_named(filled: Store, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(BackupError, match="cannot be used: Not a directory"):
