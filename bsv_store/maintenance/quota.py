@@ -22,6 +22,7 @@ from bsv_store.catalog.database.models import (
     StoredVolume,
     VolumeUse,
 )
+from bsv_store.catalog.ingest.hemisphere import lock_experiments
 from bsv_store.catalog.unused_files import delete_unused
 from bsv_store.catalog.volume_use import today
 from bsv_store.catalog.volumes import remove_volumes, volume_key
@@ -112,7 +113,9 @@ class QuotaReport:
         else:
             lines.append("Nothing to delete." if self.excess_bytes == 0 else "No volume may be deleted.")
         if self.excess_bytes:
-            lines.append(f"The store remains {size_text(self.excess_bytes)} above the quota. Volumes that are kept:")
+            lines.append(f"The store remains {size_text(self.excess_bytes)} above the quota.")
+            if self.kept:
+                lines.append("Volumes that are kept:")
             lines += [f"{count:>8,}  {reason}" for reason, count in sorted(self.kept.items())]
             if self.trash_bytes:
                 trash = size_text(self.trash_bytes)
@@ -222,6 +225,8 @@ def _evict(database: Database, files: StoreFiles, chosen: Sequence[_Candidate], 
     for start in range(0, len(chosen), _BATCH):
         ids = [each.id for each in chosen[start : start + _BATCH]]
         with database.writing() as connection:
+            # So that no other process replaces the volumes until they are removed.
+            lock_experiments(connection, {each.experiment_id for each in chosen[start : start + _BATCH]})
             # Another process may have tagged, claimed or used them since the plan was made.
             batch, _ = _candidates(connection, unused_for, set(ids))
             remove_volumes(connection, [(each.experiment_id, each.kind, each.spacing_um) for each in batch])
