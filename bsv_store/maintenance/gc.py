@@ -7,7 +7,6 @@ that such a file has to be published again.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from bsv_store.maintenance.trash import TRASH_DAYS, current_time, read_trash, tr
 from bsv_store.owner import has_ended, is_running
 from bsv_store.text import duration_text, number_of, size_text
 from bsv_store.vocabulary import GARBAGE_KINDS
-from bsv_store.volumes.files import TEMPORARY_ENDING, store_errors
+from bsv_store.volumes.files import store_errors, temporary_owner
 from bsv_store.volumes.trash import object_key
 
 if TYPE_CHECKING:
@@ -43,7 +42,6 @@ GRACE = timedelta(days=1)
 """Age from which files without a row are collected. Longer than the lease of a claim."""
 assert timedelta(seconds=LEASE_S) < GRACE
 
-_TEMPORARY = re.compile(rf"tmp/(?P<owner>.+)-[0-9a-f]+{re.escape(TEMPORARY_ENDING)}")
 # Fewer counted changes are not worth a transaction.
 _KEPT_CHANGES = 100
 _LISTED = 10
@@ -186,8 +184,7 @@ class _Plan:
 
     def _find_temporaries(self) -> Iterator[FoundFile]:
         for found in sorted(found_files(self._files, "tmp"), key=lambda each: each.path):
-            match = _TEMPORARY.fullmatch(found.path)
-            owner = "" if match is None else match["owner"]
+            owner = temporary_owner(found.path.removeprefix("tmp/")) or ""
             if has_ended(owner) or (found.modified_at < self._before and not is_running(owner)):
                 yield found
 

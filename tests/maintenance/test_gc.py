@@ -113,15 +113,19 @@ def test_a_file_of_a_running_download_is_left(filled: Store) -> None:
 
 
 def test_temporaries_of_ended_processes_go_at_once_and_others_after_the_grace_period(filled: Store) -> None:
+    # The first temporary file of a process removes those of ended ones too.
+    filled.files.server_time()
     ended = process_owner().rpartition("-")[0] + "-1"
     elsewhere = f"{'0' * 16}-1-1"
     put(filled, f"tmp/{ended}-0123456789abcdef.tmp", timedelta(0))
     put(filled, f"tmp/{elsewhere}-0123456789abcdef.tmp", OLD)
     young = put(filled, f"tmp/{elsewhere}-1123456789abcdef.tmp", timedelta(hours=1))
     mine = put(filled, f"tmp/{process_owner()}-0123456789abcdef.tmp", OLD)
+    journal = put(filled, f"tmp/{process_owner()}-0123456789abcdef.tmp-journal", OLD)
     put(filled, "tmp/4711-0123456789abcdef.tmp", OLD)
     assert len(found(filled, apply=True)["temporary"]) == 3
-    assert sorted(path.name for path in (filled.path / "tmp").iterdir()) == sorted([young.name, mine.name])
+    left = sorted(path.name for path in (filled.path / "tmp").iterdir())
+    assert left == sorted([young.name, mine.name, journal.name])
 
 
 def test_a_temporary_file_is_named_after_its_process(filled: Store) -> None:
