@@ -29,6 +29,7 @@ from bsv_store.catalog.volumes import remove_volumes, volume_key
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.shared_uses import shared_uses
 from bsv_store.maintenance.inventory import found_files
+from bsv_store.maintenance.repair_plan import is_address
 from bsv_store.text import number_of, size_text
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 UNUSED_FOR = timedelta(days=1)
 """Volumes that were used or stored within this time are kept: a running average may read them."""
-_URLS = ("http://", "https://")
 _BATCH = 200
 
 
@@ -186,7 +186,7 @@ def _candidates(
             continue
         key = volume_key(row.experiment_id, kind=row.kind, spacing_um=row.spacing_um)
         last_used = max(row.fetched_at.date(), row.used_on or date.min)
-        if not row.source.startswith(_URLS):
+        if not is_address(row.source):
             kept["not downloaded, so the store cannot get them back by itself"] += 1
         elif row.experiment_id in withdrawn:
             kept["of experiments that Allen has withdrawn"] += 1

@@ -28,7 +28,6 @@ from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import Dataset, StoreInfo
 from bsv_store.checkpoints import checkpoint
 from bsv_store.config import CATALOG_FILE, FOLDERS, STORE_FILE
-from bsv_store.datasets.numbers import NUMBERS_FOLDER
 from bsv_store.errors import BackupError, BusyError, DamagedFileError, StoreError
 from bsv_store.maintenance.backup.database_copy import copy_catalog, row_counts
 from bsv_store.maintenance.backup.lock import Lock, locked
@@ -334,7 +333,6 @@ def _copy_beside(run: _Run) -> Iterator[BackedUpFile]:
 
 
 def _beside(files: StoreFiles) -> Iterator[Path]:
-    yield from sorted(files.path(NUMBERS_FOLDER).glob("*.json"))
     for found in sorted(found_files(files, "datasets"), key=lambda each: each.path):
         if found.is_regular and not found.path.endswith((_RESULT_ENDING, ".tmp")):
             yield files.path(found.path)

@@ -10,7 +10,6 @@ from sqlalchemy import text
 
 from bsv_store import Selection, Store, open_store
 from bsv_store.catalog.database import schema
-from bsv_store.datasets.numbers import given_numbers
 from bsv_store.errors import BackupError, NoSpaceError, NotAStoreError, SchemaTooNewError, StoreExistsError
 from bsv_store.maintenance.backup import restore as restore_module
 from bsv_store.store.restoring import restore_store, verify_backup
@@ -156,14 +155,16 @@ def test_the_copy_on_postgres_is_compared_with_the_original(
 
 def test_version_numbers_of_later_snapshots_are_not_assigned_again(filled: Store, target: str, tmp_path: Path) -> None:
     ask(filled, Selection(ids=[1, 2]))
+    (filled.path / "datasets" / "journal").write_text("1")
     first = filled.admin.backup(target).snapshot
     ask(filled, Selection(ids=[1, 3]))
     ask(filled, Selection(ids=[1, 3]), name="later")
+    (filled.path / "datasets" / "journal").write_text("2")
     filled.admin.backup(target)
     report = restore_store(target, tmp_path / "new", snapshot=first.id[:10])
     assert report.raised_numbers == {"test": 2, "later": 1}
+    assert (tmp_path / "new" / "datasets" / "journal").read_text() == "2"
     with open_store(tmp_path / "new") as restored:
-        assert given_numbers(restored.files) == given_numbers(filled.files)
         assert [summary.name for summary in restored.datasets.list()] == ["test"]
         assert ask(restored, Selection(ids=[1, 3])).number == 3
         assert ask(restored, Selection(ids=[1, 3]), name="later").number == 2
