@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bsv_store import check
 from bsv_store.catalog.activity import record_activity
-from bsv_store.catalog.unused_files import keep_files
+from bsv_store.catalog.unused_files import keep_files, used_paths
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.deleted_rows import restore_rows
 from bsv_store.datasets.numbers import reserving
@@ -95,9 +95,18 @@ def current_time(database: Database, files: StoreFiles) -> datetime:
     return datetime.now(UTC)
 
 
-def trash_items(files: StoreFiles, now: datetime, *, trash_days: float = TRASH_DAYS) -> list[TrashItem]:
+def trash_items(
+    database: Database, files: StoreFiles, now: datetime, *, trash_days: float = TRASH_DAYS
+) -> list[TrashItem]:
     """All items in the trash, oldest first."""
     records, found = read_trash(files)
+    if unmoved := [each for each in records.values() if each.rows is not None and each.item not in found]:
+        with database.reading() as connection:
+            used = used_paths(connection, [each.path for each in unmoved])
+        for record in unmoved:
+            if record.path in used:
+                # Not deleted yet, or restored: a process is about to remove the record, or was killed.
+                del records[record.item]
     items = [_with_record(record, found.pop(record.item, None), files, now, trash_days) for record in records.values()]
     items += [_without_record(item, path, now, trash_days) for item, path in found.items()]
     return sorted((each for each in items if each is not None), key=lambda each: (each.trashed_at, each.item))
@@ -109,6 +118,9 @@ def read_trash(files: StoreFiles) -> tuple[dict[str, TrashRecord], dict[str, Pat
     records: dict[str, TrashRecord] = {}
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.is_dir():
+            # Not of bsv-store.
+            continue
         if (item := item_of_record(path.name)) is None:
             found[item_of_file(path.name) or path.name] = path
             continue

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from bsv_store import Selection, Store, open_store
 from bsv_store.acquisition.work.claims import LEASE_S, Claims
 from bsv_store.datasets.answers import catalog_state
-from bsv_store.errors import InputError, ReadOnlyStoreError
+from bsv_store.errors import InputError, NoSpaceError, ReadOnlyStoreError
 from bsv_store.maintenance.gc import GRACE
 from bsv_store.owner import is_running, process_owner
 from tests.cli.running import Runner
@@ -196,6 +196,26 @@ def test_collecting_is_recorded_and_a_plan_is_not(filled: Store) -> None:
 
 
 # -- the state of the catalog -----------------------------------------------------------------------------------------
+
+
+def test_a_collection_that_fails_records_what_it_did(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(point: str) -> None:
+        if point == "gc:files":
+            raise NoSpaceError("the disk is full")
+
+    put(filled, "tmp/4711-0123456789abcdef.tmp", OLD)
+    monkeypatch.setattr("bsv_store.maintenance.gc.checkpoint", fails)
+    with pytest.raises(NoSpaceError, match="the disk is full"):
+        filled.admin.collect_garbage(apply=True)
+    last = filled.admin.activity(limit=1)
+    assert last["action"][0] == "collected"
+    assert last["details"][0] == {"temporary files": 1, "stopped by": "NoSpaceError"}
+
+
+def test_a_folder_in_the_trash_is_left(filled: Store) -> None:
+    (filled.path / "trash" / "0123456789ab-folder").mkdir(parents=True)
+    assert found(filled, apply=True, trash_days=0) == {}
+    assert filled.admin.trash() == ()
 
 
 def state_of(store: Store) -> int:

@@ -247,6 +247,7 @@ def test_a_killed_restore_is_completed_by_the_next(filled_location: Path, point:
         if not is_restored:
             assert [each.what for each in store.admin.trash()] == ["version/test@1"]
             store.admin.untrash("test@1")
+        assert store.admin.trash() == ()
         assert store.dataset("test@1").content_sha256 == version.content_sha256
         store.admin.collect_garbage(apply=True, grace=NONE)
         assert missing_files(store) == []
