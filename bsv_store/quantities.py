@@ -46,5 +46,8 @@ def parse_size(name: str, text: str) -> int:
     found = _QUANTITY.fullmatch(text.strip())
     unit = None if found is None else _BYTES.get(found[2].lower())
     if found is None or unit is None:
-        raise InputError(f"{name} must be a size, got {shown(text)}", hint="For example 800MB, 500GB or 1.5TB.")
+        raise InputError(
+            f"{name} must be a number of bytes or a number with a unit, got {shown(text)}",
+            hint="For example 800MB, 500GB or 1.5TB.",
+        )
     return round(float(found[1]) * unit)

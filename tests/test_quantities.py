@@ -34,5 +34,5 @@ def test_sizes(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "GB", "-1GB", "1XB", "1,5GB", "nan", "9" * 400])
 def test_invalid_sizes_are_refused(text: str) -> None:
-    with pytest.raises(InputError, match="max_bytes must be a size"):
+    with pytest.raises(InputError, match="max_bytes must be a number of bytes"):
         parse_size("max_bytes", text)

@@ -36,13 +36,13 @@ def record_use(database: Database, volumes: Iterable[VolumeFile]) -> None:
         return
     if any(each[1] != day for each in _recorded):
         _recorded.clear()
-    _recorded.update(keys)
     grids: dict[tuple[str, int], list[int]] = {}
     for _, _, kind, spacing_um, experiment_id in keys:
         grids.setdefault((kind, spacing_um), []).append(experiment_id)
     # Errors are ignored, because the record only improves the order of evictions.
     with contextlib.suppress(BsvStoreError):
         _record(database, grids)
+        _recorded.update(keys)
 
 
 def _record(database: Database, grids: dict[tuple[str, int], list[int]]) -> None:

@@ -255,25 +255,3 @@ def _value(row: Sequence[Any], grid: Grid) -> VolumeFile:
     # Access by position: access by name takes three times as long, which matters for thousands of rows.
     experiment_id, kind, path, source, fetched_at, *recorded = tuple(row)
     return VolumeFile(experiment_id, kind, path, VolumeLayout(grid, *recorded), source, fetched_at)
-
-
-def remove_volume_rows(connection: Connection, keys: Collection[tuple[int, str, int]]) -> list[str]:
-    """Delete the rows and seals of volumes, given as experiment id, kind and spacing in um.
-
-    Returns
-    -------
-    list of str
-        Paths of their files, which the caller moves to the trash after the commit.
-    """
-    paths: list[str] = []
-    for experiment_id, kind, spacing_um in keys:
-        same = (
-            StoredVolume.experiment_id == experiment_id,
-            StoredVolume.kind == kind,
-            StoredVolume.spacing_um == spacing_um,
-        )
-        paths += connection.scalars(select(StoredVolume.path).where(*same).with_for_update()).all()
-        connection.execute(delete(StoredVolume).where(*same))
-    sealed = [("volume", f"{experiment_id}/{kind}/{spacing_um}") for experiment_id, kind, spacing_um in keys]
-    delete_rows(connection, table_of(Seal), ("scope", "key"), sealed)
-    return paths

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from bsv_store.checkpoints import checkpoint
-from bsv_store.errors import BsvStoreWarning
+from bsv_store.errors import BsvStoreWarning, StoreError
 from bsv_store.volumes.files import store_errors
 
 if TYPE_CHECKING:
@@ -49,7 +49,13 @@ class GivenNumber:
 
 
 def given_number(files: StoreFiles, name: str) -> GivenNumber | None:
-    """The highest number given in a dataset, according to the folder; None if there is no valid record."""
+    """The highest number given in a dataset, according to the folder; None if there is no valid record.
+
+    Raises
+    ------
+    StoreError
+        If the record cannot be read.
+    """
     path = files.path(_path(name))
     try:
         content = json.loads(path.read_bytes())
@@ -59,6 +65,8 @@ def given_number(files: StoreFiles, name: str) -> GivenNumber | None:
         return GivenNumber(**value)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise StoreError(f"the record of version numbers {path} cannot be read: {error}") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         warnings.warn(
             BsvStoreWarning(
@@ -91,7 +99,7 @@ class Numbers:
         self._files = files
         self._name = name
         self._before: GivenNumber | None = None
-        self._is_changed = False
+        self._written: GivenNumber | None = None
 
     def reserve(self, last_number: int, fingerprint: str, content_sha256: str, *, wanted: int | None = None) -> int:
         """The number of a new version, recorded in the folder.
@@ -105,7 +113,7 @@ class Numbers:
         wanted : int, optional
             The number to give if no number as high has been given.
         """
-        before = self._before = given_number(self._files, self._name)
+        before = given_number(self._files, self._name)
         number = last_number + 1
         if before is not None and before.number > last_number:
             if (before.fingerprint, before.content_sha256) == (fingerprint, content_sha256):
@@ -114,21 +122,27 @@ class Numbers:
                 number = before.number + 1
                 _warn_of_older_database(self._name, last_number, before.number, number)
         number = max(number, wanted or 0)
-        self.record(number, fingerprint, content_sha256)
+        self._write(before, number, fingerprint, content_sha256)
         return number
 
     def record(self, number: int, fingerprint: str | None = None, content_sha256: str | None = None) -> None:
         """Record a number in the folder, unless a higher one is recorded."""
-        before = self._before or given_number(self._files, self._name)
-        if before is not None and before.number > number:
-            return
-        self._is_changed = True
-        _write(self._files, GivenNumber(self._name, number, fingerprint, content_sha256))
+        before = given_number(self._files, self._name)
+        if before is None or before.number <= number:
+            self._write(before, number, fingerprint, content_sha256)
+
+    def _write(
+        self, before: GivenNumber | None, number: int, fingerprint: str | None, content_sha256: str | None
+    ) -> None:
+        given = GivenNumber(self._name, number, fingerprint, content_sha256)
+        self._before, self._written = before, given
+        _write(self._files, given)
         checkpoint("number:recorded")
 
     def restore(self) -> None:
-        """Undo `reserve`, in the transaction, which is rolled back."""
-        if not self._is_changed:
+        """Undo `reserve` or `record`, in the transaction, which is rolled back."""
+        # If the connection was lost, so was the lock, and another process may have given a number.
+        if self._written is None or given_number(self._files, self._name) != self._written:
             return
         if self._before is not None:
             _write(self._files, self._before)

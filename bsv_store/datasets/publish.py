@@ -121,7 +121,7 @@ def publish(
         if is_new:
             record_activity(connection, "computed", stored.ref, _contents(version))
         elif confirmed is not None:
-            record_activity(connection, "verified", stored.ref, {"outcome": "identical"})
+            record_activity(connection, "verified", stored.ref, {"result": "identical"})
     checkpoint("version:committed")
     if stored.relative_path != path:
         trash_unused(database, files, [path], "duplicate")

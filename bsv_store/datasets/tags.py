@@ -14,6 +14,8 @@ from bsv_store.datasets.refs import check_name, check_tag, parse_ref
 from bsv_store.errors import InputError, UnknownDatasetError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from bsv_store.catalog.database.engine import Database
 
 
@@ -40,13 +42,22 @@ def tag_version(database: Database, ref: str, tag: str, *, created_by: str, move
                     f"the tag {tag!r} is on {wanted.name}@{tagged[1]}",
                     hint="Move it with move=True, or choose another tag.",
                 )
+            details = {"tag": tag}
+            if tagged is not None:
+                details |= {"moved from": f"{wanted.name}@{tagged[1]}", "set by": _set_by(connection, dataset_id, tag)}
             table.set_tag(connection, dataset_id, tag, identifier, created_by=created_by)
-            details = {"tag": tag} | ({} if tagged is None else {"moved from": f"{wanted.name}@{tagged[1]}"})
             record_activity(connection, "tagged", table.read_record(connection, identifier).ref, details)
         checkpoint("tag:written")
         version = table.read_record(connection, identifier)
     checkpoint("tag:committed")
     return version
+
+
+def _set_by(connection: Connection, dataset_id: int | None, tag: str) -> str:
+    """The user who set a tag that exists."""
+    same = DatasetTag.dataset_id == dataset_id, DatasetTag.tag == tag
+    found: str = connection.execute(select(DatasetTag.created_by).where(*same)).scalar_one()
+    return found
 
 
 class AnotherUsersTagError(InputError):
@@ -72,8 +83,7 @@ def remove_tag(database: Database, name: str, tag: str, *, removed_by: str, forc
         tagged = table.tagged_version(connection, dataset_id, tag)
         if dataset_id is None or tagged is None:
             raise UnknownDatasetError(f"the dataset {name!r} has no tag {tag!r}", hint="See `bsv-store dataset list`.")
-        same = DatasetTag.dataset_id == dataset_id, DatasetTag.tag == tag
-        set_by = connection.scalar(select(DatasetTag.created_by).where(*same))
+        set_by = _set_by(connection, dataset_id, tag)
         if set_by != removed_by and not force:
             raise AnotherUsersTagError(
                 f"the tag {tag!r} of {name}@{tagged[1]} was set by {set_by}",

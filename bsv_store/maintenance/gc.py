@@ -7,14 +7,14 @@ that such a file has to be published again.
 
 from __future__ import annotations
 
-import re
+import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from bsv_store import check
 from bsv_store.acquisition.work.claims import LEASE_S, delete_expired, expired_claims, live_keys
@@ -23,12 +23,13 @@ from bsv_store.catalog.database.models import CatalogChange
 from bsv_store.catalog.unused_files import forget_unmoved, trash_recorded, trash_unused
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.answers import remove_old_changes
+from bsv_store.errors import BsvStoreError
 from bsv_store.maintenance.inventory import FoundFile, expected_objects, found_files
 from bsv_store.maintenance.trash import TRASH_DAYS, current_time, read_trash, trash_items
 from bsv_store.owner import has_ended, is_running
 from bsv_store.text import duration_text, number_of, size_text
 from bsv_store.vocabulary import GARBAGE_KINDS
-from bsv_store.volumes.files import TEMPORARY_ENDING, store_errors
+from bsv_store.volumes.files import store_errors, temporary_owner
 from bsv_store.volumes.trash import object_key
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ GRACE = timedelta(days=1)
 """Age from which files without a row are collected. Longer than the lease of a claim."""
 assert timedelta(seconds=LEASE_S) < GRACE
 
-_TEMPORARY = re.compile(rf"tmp/(?P<owner>.+)-[0-9a-f]+{re.escape(TEMPORARY_ENDING)}")
 # Fewer counted changes are not worth a transaction.
 _KEPT_CHANGES = 100
 _LISTED = 10
@@ -162,7 +162,8 @@ class _Plan:
             changes = connection.execute(select(func.count()).select_from(CatalogChange)).scalar_one() - 1
         self._orphans = list(self._find_orphans(listed))
         self._temporaries = list(self._find_temporaries())
-        self._purged = [each for each in trash_items(files, now, trash_days=trash_days) if each.days_left <= 0]
+        trashed = trash_items(database, files, now, trash_days=trash_days)
+        self._purged = [each for each in trashed if each.days_left <= 0]
         self._leftovers = list(self._find_leftovers())
         self.garbage = [
             *(_file("orphan", each) for each in self._orphans),
@@ -186,8 +187,7 @@ class _Plan:
 
     def _find_temporaries(self) -> Iterator[FoundFile]:
         for found in sorted(found_files(self._files, "tmp"), key=lambda each: each.path):
-            match = _TEMPORARY.fullmatch(found.path)
-            owner = "" if match is None else match["owner"]
+            owner = temporary_owner(found.path.removeprefix("tmp/")) or ""
             if has_ended(owner) or (found.modified_at < self._before and not is_running(owner)):
                 yield found
 
@@ -203,21 +203,31 @@ class _Plan:
 
     def carry_out(self) -> list[Garbage]:
         """Remove what was found; returns what was removed."""
-        done = [*self._move_orphans(), *self._delete_temporaries(), *self._purge(), *self._delete_leftovers()]
-        checkpoint("gc:files")
+        done: list[Garbage] = []
+        try:
+            for part in (self._move_orphans, self._delete_temporaries, self._purge, self._delete_leftovers):
+                for each in part():
+                    done.append(each)
+            checkpoint("gc:files")
+            self._delete_rows(done)
+        except BaseException as error:
+            # The error is the one to report, also if the store fails again.
+            with contextlib.suppress(BsvStoreError), self._database.writing() as connection:
+                _record(connection, done, {}, stopped_by=type(error).__name__)
+            raise
+        checkpoint("gc:committed")
+        return done
+
+    def _delete_rows(self, done: list[Garbage]) -> None:
         with self._database.writing() as connection:
             expired = delete_expired(connection)
             planned = {each.kind for each in self.garbage}
             changes = remove_old_changes(connection) if "changes" in planned else 0
-            done += [Garbage("claims", None, expired, 0, None)] if expired else []
-            done += [Garbage("changes", None, changes, 0, None)] if changes else []
-            if done:
-                removed = Counter(f"{each.kind} files" for each in done if each.path is not None)
-                rows = {name: count for name, count in (("claims", expired), ("changes", changes)) if count}
-                record_activity(connection, "collected", None, {**removed, **rows})
+            rows = {name: count for name, count in (("claims", expired), ("changes", changes)) if count}
+            _record(connection, done, rows)
             checkpoint("gc:recorded")
-        checkpoint("gc:committed")
-        return done
+        done += [Garbage("claims", None, expired, 0, None)] if expired else []
+        done += [Garbage("changes", None, changes, 0, None)] if changes else []
 
     def _move_orphans(self) -> Iterator[Garbage]:
         by_path = {each.path: each for each in self._orphans}
@@ -252,6 +262,16 @@ class _Plan:
         for record in self._leftovers:
             if forget_unmoved(self._database, self._files, record):
                 yield Garbage("leftover", f"trash/{record.item}.json", 1, 0, record.trashed_at)
+
+
+def _record(
+    connection: Connection, done: Iterable[Garbage], rows: Mapping[str, int], *, stopped_by: str | None = None
+) -> None:
+    """Record what was collected, if anything was."""
+    removed = Counter(f"{each.kind} files" for each in done if each.path is not None)
+    if removed or rows:
+        ended = {} if stopped_by is None else {"stopped by": stopped_by}
+        record_activity(connection, "collected", None, {**removed, **rows, **ended})
 
 
 def _file(kind: GarbageKind, found: FoundFile) -> Garbage:

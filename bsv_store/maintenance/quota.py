@@ -22,12 +22,14 @@ from bsv_store.catalog.database.models import (
     StoredVolume,
     VolumeUse,
 )
+from bsv_store.catalog.ingest.hemisphere import lock_experiments
 from bsv_store.catalog.unused_files import delete_unused
 from bsv_store.catalog.volume_use import today
 from bsv_store.catalog.volumes import remove_volumes, volume_key
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.shared_uses import shared_uses
 from bsv_store.maintenance.inventory import found_files
+from bsv_store.maintenance.repair_plan import is_address
 from bsv_store.text import number_of, size_text
 
 if TYPE_CHECKING:
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 
 UNUSED_FOR = timedelta(days=1)
 """Volumes that were used or stored within this time are kept: a running average may read them."""
-_URLS = ("http://", "https://")
 _BATCH = 200
 
 
@@ -112,7 +113,9 @@ class QuotaReport:
         else:
             lines.append("Nothing to delete." if self.excess_bytes == 0 else "No volume may be deleted.")
         if self.excess_bytes:
-            lines.append(f"The store remains {size_text(self.excess_bytes)} above the quota. Volumes that are kept:")
+            lines.append(f"The store remains {size_text(self.excess_bytes)} above the quota.")
+            if self.kept:
+                lines.append("Volumes that are kept:")
             lines += [f"{count:>8,}  {reason}" for reason, count in sorted(self.kept.items())]
             if self.trash_bytes:
                 trash = size_text(self.trash_bytes)
@@ -183,7 +186,7 @@ def _candidates(
             continue
         key = volume_key(row.experiment_id, kind=row.kind, spacing_um=row.spacing_um)
         last_used = max(row.fetched_at.date(), row.used_on or date.min)
-        if not row.source.startswith(_URLS):
+        if not is_address(row.source):
             kept["not downloaded, so the store cannot get them back by itself"] += 1
         elif row.experiment_id in withdrawn:
             kept["of experiments that Allen has withdrawn"] += 1
@@ -222,6 +225,8 @@ def _evict(database: Database, files: StoreFiles, chosen: Sequence[_Candidate], 
     for start in range(0, len(chosen), _BATCH):
         ids = [each.id for each in chosen[start : start + _BATCH]]
         with database.writing() as connection:
+            # So that no other process replaces the volumes until they are removed.
+            lock_experiments(connection, {each.experiment_id for each in chosen[start : start + _BATCH]})
             # Another process may have tagged, claimed or used them since the plan was made.
             batch, _ = _candidates(connection, unused_for, set(ids))
             remove_volumes(connection, [(each.experiment_id, each.kind, each.spacing_um) for each in batch])

@@ -22,7 +22,7 @@ from bsv_store.catalog.annotations import all_annotations, annotation_key
 from bsv_store.catalog.database.models import StoredAnnotation, StoredVolume, VolumeUse
 from bsv_store.catalog.ingest.hemisphere import lock_experiments
 from bsv_store.catalog.unused_files import trash_unused
-from bsv_store.catalog.volumes import find_volumes, record_volumes, remove_volume_rows, volume_key
+from bsv_store.catalog.volumes import find_volumes, record_volumes, remove_volumes, volume_key
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.delete import delete_version
 from bsv_store.datasets.history.rebuild import rebuild_version
@@ -436,7 +436,7 @@ class _Repair:
                 key = volume_of_key(stored.key)
                 current = find_volumes(connection, [key[0]], kind=key[1], spacing_um=key[2]).get(key[0])
                 if current is not None and current.path == stored.path:
-                    remove_volume_rows(connection, [key])
+                    remove_volumes(connection, [key])
             else:
                 connection.execute(delete(StoredAnnotation).where(StoredAnnotation.path == stored.path))
             record_activity(connection, "repaired", stored.key, {"dropped": stored.path})

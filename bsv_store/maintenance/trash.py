@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bsv_store import check
 from bsv_store.catalog.activity import record_activity
-from bsv_store.catalog.unused_files import keep_files
+from bsv_store.catalog.unused_files import keep_files, used_paths
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.deleted_rows import restore_rows
 from bsv_store.datasets.numbers import reserving
@@ -95,9 +95,18 @@ def current_time(database: Database, files: StoreFiles) -> datetime:
     return datetime.now(UTC)
 
 
-def trash_items(files: StoreFiles, now: datetime, *, trash_days: float = TRASH_DAYS) -> list[TrashItem]:
+def trash_items(
+    database: Database, files: StoreFiles, now: datetime, *, trash_days: float = TRASH_DAYS
+) -> list[TrashItem]:
     """All items in the trash, oldest first."""
     records, found = read_trash(files)
+    if unmoved := [each for each in records.values() if each.rows is not None and each.item not in found]:
+        with database.reading() as connection:
+            used = used_paths(connection, [each.path for each in unmoved])
+        for record in unmoved:
+            if record.path in used:
+                # Not deleted yet, or restored: a process is about to remove the record, or was killed.
+                del records[record.item]
     items = [_with_record(record, found.pop(record.item, None), files, now, trash_days) for record in records.values()]
     items += [_without_record(item, path, now, trash_days) for item, path in found.items()]
     return sorted((each for each in items if each is not None), key=lambda each: (each.trashed_at, each.item))
@@ -109,6 +118,9 @@ def read_trash(files: StoreFiles) -> tuple[dict[str, TrashRecord], dict[str, Pat
     records: dict[str, TrashRecord] = {}
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.is_dir():
+            # Not of bsv-store.
+            continue
         if (item := item_of_record(path.name)) is None:
             found[item_of_file(path.name) or path.name] = path
             continue
@@ -212,9 +224,9 @@ def _restore(database: Database, files: StoreFiles, record: TrashRecord, path: P
 
 def _check_content(source: Path, record: TrashRecord) -> None:
     assert record.rows is not None
-    with store_errors(source), source.open("rb") as stream:
-        hashes = hashes_of(stream)
-    if hashes.sha256 != record.rows["version"]["file_sha256"]:
+    with store_errors(source):
+        sha256 = _sha256(source)
+    if sha256 != record.rows["version"]["file_sha256"]:
         raise DamagedFileError(
             f"the file {source} differs from what was stored; {record.key} was not restored",
             hint="Compute the average again: bsv-store aggregate",
@@ -228,7 +240,7 @@ def _restore_version(database: Database, files: StoreFiles, record: TrashRecord,
     with (
         database.writing() as connection,
         reserving(files, rows["name"]) as numbers,
-        _moving_back(files, record, path) as move,
+        _moving_back(files, record, path, replace=True) as move,
     ):
         keep_files(connection)
         lost = restore_rows(connection, rows, restored_by=current_user())
@@ -242,7 +254,7 @@ def _restore_version(database: Database, files: StoreFiles, record: TrashRecord,
 
 
 def _restore_file(database: Database, files: StoreFiles, record: TrashRecord, path: Path | None) -> str:
-    with database.writing() as connection, _moving_back(files, record, path) as move:
+    with database.writing() as connection, _moving_back(files, record, path, replace=False) as move:
         keep_files(connection)
         expected = [each for each in expected_objects(connection) if record.path == each.path or record.key == each.key]
         if expected:
@@ -258,20 +270,34 @@ def _restore_file(database: Database, files: StoreFiles, record: TrashRecord, pa
 
 
 class _Move:
-    """Moves a trashed file back, when called, and into the trash again."""
+    """Moves a trashed file back, when called, and into the trash again.
 
-    def __init__(self, files: StoreFiles, record: TrashRecord, path: Path | None) -> None:
+    No row names a file in its place. One that a killed or running process left there is kept if it has the same
+    content, otherwise replaced if ``replace`` is True, and an error if not.
+    """
+
+    def __init__(self, files: StoreFiles, record: TrashRecord, path: Path | None, *, replace: bool) -> None:
         self._target = files.path(record.path)
+        self._item = record.item
         self._path = path
+        self._replace = replace
         self._is_moved = False
 
     def __call__(self) -> None:
-        if self._path is None or self._target.exists():
+        if self._path is None:
             return
         with store_errors(self._target):
+            if self._target.exists():
+                if _sha256(self._target) == _sha256(self._path):
+                    return
+                if not self._replace:
+                    raise InputError(
+                        f"the item {self._item} was not restored: another file is in its place, {self._target}",
+                        hint="If no run is using it, move it to the trash: bsv-store gc --apply",
+                    )
             # New, so that the grace period of `collect_garbage` begins again.
             os.utime(self._path)
-            self._path.rename(self._target)
+            self._path.replace(self._target)
             self._is_moved = True
             sync_folder(self._target.parent)
 
@@ -280,9 +306,14 @@ class _Move:
             self._target.rename(self._path)
 
 
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashes_of(stream).sha256
+
+
 @contextlib.contextmanager
-def _moving_back(files: StoreFiles, record: TrashRecord, path: Path | None) -> Iterator[_Move]:
-    move = _Move(files, record, path)
+def _moving_back(files: StoreFiles, record: TrashRecord, path: Path | None, *, replace: bool) -> Iterator[_Move]:
+    move = _Move(files, record, path, replace=replace)
     try:
         yield move
     except BaseException:

@@ -148,7 +148,8 @@ class Admin:
         from bsv_store.maintenance.trash import current_time, trash_items
 
         days = self._trash_days(trash_days)
-        return tuple(trash_items(self._files, current_time(self._database, self._files), trash_days=days))
+        now = current_time(self._database, self._files)
+        return tuple(trash_items(self._database, self._files, now, trash_days=days))
 
     def _trash_days(self, argument: int | None) -> int:
         """Days that a file stays in the trash: the argument, else the setting."""

@@ -325,6 +325,8 @@ class StoreFiles:
                     self.forget_trash(item)
                 return False
             checkpoint("trash:moved")
+            # The new name first, so that a power failure cannot lose both.
+            sync_folder(target.parent)
             sync_folder(source.parent)
         return True
 

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from bsv_store import Selection, Store, open_store
 from bsv_store.acquisition.work.claims import LEASE_S, Claims
 from bsv_store.datasets.answers import catalog_state
-from bsv_store.errors import InputError, ReadOnlyStoreError
+from bsv_store.errors import InputError, NoSpaceError, ReadOnlyStoreError
 from bsv_store.maintenance.gc import GRACE
 from bsv_store.owner import is_running, process_owner
 from tests.cli.running import Runner
@@ -113,15 +113,19 @@ def test_a_file_of_a_running_download_is_left(filled: Store) -> None:
 
 
 def test_temporaries_of_ended_processes_go_at_once_and_others_after_the_grace_period(filled: Store) -> None:
+    # The first temporary file of a process removes those of ended ones too.
+    filled.files.server_time()
     ended = process_owner().rpartition("-")[0] + "-1"
     elsewhere = f"{'0' * 16}-1-1"
     put(filled, f"tmp/{ended}-0123456789abcdef.tmp", timedelta(0))
     put(filled, f"tmp/{elsewhere}-0123456789abcdef.tmp", OLD)
     young = put(filled, f"tmp/{elsewhere}-1123456789abcdef.tmp", timedelta(hours=1))
     mine = put(filled, f"tmp/{process_owner()}-0123456789abcdef.tmp", OLD)
+    journal = put(filled, f"tmp/{process_owner()}-0123456789abcdef.tmp-journal", OLD)
     put(filled, "tmp/4711-0123456789abcdef.tmp", OLD)
     assert len(found(filled, apply=True)["temporary"]) == 3
-    assert sorted(path.name for path in (filled.path / "tmp").iterdir()) == sorted([young.name, mine.name])
+    left = sorted(path.name for path in (filled.path / "tmp").iterdir())
+    assert left == sorted([young.name, mine.name, journal.name])
 
 
 def test_a_temporary_file_is_named_after_its_process(filled: Store) -> None:
@@ -192,6 +196,26 @@ def test_collecting_is_recorded_and_a_plan_is_not(filled: Store) -> None:
 
 
 # -- the state of the catalog -----------------------------------------------------------------------------------------
+
+
+def test_a_collection_that_fails_records_what_it_did(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(point: str) -> None:
+        if point == "gc:files":
+            raise NoSpaceError("the disk is full")
+
+    put(filled, "tmp/4711-0123456789abcdef.tmp", OLD)
+    monkeypatch.setattr("bsv_store.maintenance.gc.checkpoint", fails)
+    with pytest.raises(NoSpaceError, match="the disk is full"):
+        filled.admin.collect_garbage(apply=True)
+    last = filled.admin.activity(limit=1)
+    assert last["action"][0] == "collected"
+    assert last["details"][0] == {"temporary files": 1, "stopped by": "NoSpaceError"}
+
+
+def test_a_folder_in_the_trash_is_left(filled: Store) -> None:
+    (filled.path / "trash" / "0123456789ab-folder").mkdir(parents=True)
+    assert found(filled, apply=True, trash_days=0) == {}
+    assert filled.admin.trash() == ()
 
 
 def state_of(store: Store) -> int:

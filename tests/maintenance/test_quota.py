@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date, timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -155,6 +156,56 @@ def test_what_changed_since_the_plan_is_respected(downloaded: Store, monkeypatch
     monkeypatch.setattr(quota, "_evict", late)
     assert set(evicted(downloaded, apply=True, unused_for=NONE)) == set(IDS[:-1]) - {1, 2}
     assert downloaded.datasets.rebuild("test@paper").is_identical
+
+
+def test_a_volume_that_is_replaced_meanwhile_keeps_its_new_row(
+    downloaded: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bsv_store.catalog.ingest.hemisphere import lock_experiments
+    from bsv_store.catalog.volumes import record_volume
+    from bsv_store.maintenance import quota
+    from bsv_store.volumes.library import publish_volume
+    from bsv_store.volumes.volume import Volume
+    from tests.datasets.world import voxels
+
+    volume = Volume("projection_density", voxels(1, seed=5))
+    file = publish_volume(downloaded.files, volume, experiment_id=1, source=URL)
+    real = quota._candidates
+    threads: list[Thread] = []
+
+    def replace() -> None:
+        with open_store(downloaded.path) as other, other.database.writing() as connection:
+            lock_experiments(connection, [1])
+            record_volume(connection, file)
+
+    def meanwhile(connection: Any, unused_for: Any, ids: Any = None) -> Any:
+        found = real(connection, unused_for, ids)
+        if ids is not None:
+            threads.append(Thread(target=replace))
+            threads[0].start()
+            # It is to wait for this transaction.
+            threads[0].join(0.5)
+        return found
+
+    monkeypatch.setattr(quota, "_candidates", meanwhile)
+    downloaded.admin.enforce_quota(0, apply=True)
+    threads[0].join()
+    assert list(downloaded.sql("SELECT path FROM volume WHERE experiment_id = 1").path) == [file.path]
+    assert missing_files(downloaded) == []
+    assert downloaded.catalog.verify().is_intact
+
+
+def test_a_use_that_was_not_recorded_is_recorded_by_the_next_read(
+    filled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_arguments: Any) -> None:
+        raise BusyError("the database is locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(volume_use, "_record", busy)
+        filled.volume(1)
+    filled.volume(1)
+    assert list(uses(filled)) == [1]
 
 
 @pytest.mark.parametrize(("max_bytes", "options"), [(-1, {}), (1.5, {}), ("500GB", {}), (0, {"unused_for": 3})])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -118,7 +119,7 @@ def test_a_restored_version_is_as_before_with_its_number_checks_and_tags(filled:
     assert (again.number, again.checks, again.experiments) == (2, filled.dataset("test@2").checks, version.experiments)
     np.testing.assert_array_equal(again.mean, version.mean)
     assert list((filled.path / "trash").iterdir()) == []
-    assert actions(filled, "test@2") == ["computed", "tagged", "deleted", "untrashed"]
+    assert actions(filled, "test@2") == ["computed", "verified", "tagged", "deleted", "untrashed"]
     assert ask(filled, Selection(ids=[1, 2, 3])).number == 2
     assert filled.datasets.rebuild("test@2").is_identical
 
@@ -155,6 +156,38 @@ def test_a_damaged_file_is_not_restored(filled: Store) -> None:
     with pytest.raises(DamagedFileError, match="was not restored"):
         filled.admin.untrash("test@1")
     assert filled.datasets.list() == ()
+
+
+def damaged_copy(store: Store, path: Path) -> None:
+    """Put a damaged copy of a trashed file in its place."""
+    (trashed,) = (store.path / "trash").glob(f"*{path.suffix}")
+    path.write_bytes(trashed.read_bytes()[:-1] + b"x")
+
+
+def test_a_damaged_file_in_the_place_of_a_version_is_replaced(filled: Store) -> None:
+    version = ask(filled)
+    filled.datasets.delete("test@1")
+    damaged_copy(filled, version.path)
+    filled.admin.untrash("test@1")
+    assert filled.dataset("test@1").mean.max() > 0
+    assert filled.admin.verify(deep=True).is_intact
+    assert list((filled.path / "trash").iterdir()) == []
+
+
+def test_another_file_in_the_place_of_an_orphan_is_kept_and_so_is_the_item(filled: Store) -> None:
+    orphan = filled.path / "volumes" / "projection_density" / "100um" / "700.0123456789abcdef.h5"
+    orphan.write_bytes(b"content")
+    os.utime(orphan, (0, 0))
+    filled.admin.collect_garbage(apply=True, grace=NONE)
+    damaged_copy(filled, orphan)
+    (item,) = filled.admin.trash()
+    with pytest.raises(InputError, match="another file is in its place"):
+        filled.admin.untrash(item.item)
+    assert orphan.read_bytes() == b"contenx"
+    assert [each.item for each in filled.admin.trash()] == [item.item]
+    orphan.write_bytes(b"content")
+    filled.admin.untrash(item.item)
+    assert (orphan.read_bytes(), filled.admin.trash()) == (b"content", ())
 
 
 def test_an_orphan_moves_back_and_is_used_by_the_next_run(filled: Store) -> None:
@@ -214,6 +247,7 @@ def test_a_killed_restore_is_completed_by_the_next(filled_location: Path, point:
         if not is_restored:
             assert [each.what for each in store.admin.trash()] == ["version/test@1"]
             store.admin.untrash("test@1")
+        assert store.admin.trash() == ()
         assert store.dataset("test@1").content_sha256 == version.content_sha256
         store.admin.collect_garbage(apply=True, grace=NONE)
         assert missing_files(store) == []
@@ -277,7 +311,7 @@ def test_a_tag_of_another_user_is_removed_only_by_force(filled: Store) -> None:
     filled.datasets.untag("test", "paper", force=True)
     last = filled.admin.activity(limit=1)
     assert (last["action"][0], last["user_name"][0]) == ("untagged", current_user())
-    assert last["details"][0] == {"tag": "paper", "set_by": "somebody"}
+    assert last["details"][0] == {"tag": "paper", "set by": "somebody"}
 
 
 def test_a_name_without_a_version_is_refused_with_the_versions_that_exist(filled: Store) -> None:
@@ -369,6 +403,38 @@ def test_a_version_that_was_not_stored_leaves_no_number(filled: Store, monkeypat
             ask(filled, Selection(ids=[2]))
     assert [each.number for each in given_numbers(filled.files)] == [1]
     assert ask(filled, Selection(ids=[3])).number == 2
+
+
+def test_a_restore_that_fails_keeps_the_record_of_the_number(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(point: str) -> None:
+        if point == "untrash:moved":
+            raise InputError("refused")
+
+    three(filled)
+    filled.datasets.delete("test@3")
+    before = given_numbers(filled.files)
+    with monkeypatch.context() as patch:
+        patch.setattr("bsv_store.maintenance.trash.checkpoint", fails)
+        with pytest.raises(InputError, match="refused"):
+            filled.admin.untrash("test@3")
+    assert given_numbers(filled.files) == before
+    assert [each.what for each in filled.admin.trash()] == ["version/test@3"]
+
+
+def test_a_number_that_another_process_has_given_is_not_undone(filled: Store) -> None:
+    from bsv_store.datasets.numbers import reserving
+
+    def failing() -> None:
+        with reserving(filled.files, "test") as numbers:
+            numbers.reserve(0, "a", "b")
+            # As after a lost connection, which ends the lock.
+            with reserving(filled.files, "test") as other:
+                other.record(2, "c", "d")
+            raise InputError("refused")
+
+    with pytest.raises(InputError, match="refused"):
+        failing()
+    assert [each.number for each in given_numbers(filled.files)] == [2]
 
 
 def test_a_number_of_a_killed_process_is_skipped_by_another_result(filled_location: Path) -> None:

@@ -16,7 +16,9 @@ from bsv_store import Selection, Store, __version__, create_store
 from bsv_store.acquisition.tasks.volumes import VolumeTask
 from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.database.models import Activity
+from bsv_store.catalog.database.schema import HEAD
 from bsv_store.errors import BsvStoreError, InputError, NoSpaceError
+from bsv_store.owner import current_user
 from bsv_store.vocabulary import ACTIONS, Action
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Status
@@ -86,7 +88,7 @@ def test_a_new_store_has_recorded_its_creation(tmp_path: Path, database_url: str
     with create_store(tmp_path / "store", database=database_url) as store:
         ((action, subject, details),) = new_records(store, 0)
         kind = "SQLite" if database_url is None else "Postgres"
-        assert (action, subject, details) == ("created", str(tmp_path / "store"), {"database": kind})
+        assert (action, subject, details) == ("created", str(tmp_path / "store"), {"database": kind, "schema": HEAD})
 
 
 def test_downloads_are_recorded_with_their_counts(store: Store) -> None:
@@ -179,13 +181,16 @@ def test_changes_of_datasets_are_recorded(filled: Store, tmp_path: Path) -> None
     version = ask(filled, name="visual")
     bundle = version.export(tmp_path / "a.bsv.zip")
     datasets = filled.datasets
-    assert new_records(filled, 1)[-1] == ("computed", "visual@1", {"experiments": 5, "groups": 1})
+    assert new_records(filled, 1)[-2:] == [
+        ("computed", "visual@1", {"experiments": 5, "groups": 1}),
+        ("exported", "visual@1", {}),
+    ]
     for act, expected in (
         (lambda: ask(filled, name="visual", normalize="injection_volume"), ("computed", "visual@2")),
         (lambda: datasets.tag("visual@1", "fig"), ("tagged", "visual@1", {"tag": "fig"})),
         (
             lambda: datasets.tag("visual@2", "fig", move=True),
-            ("tagged", "visual@2", {"tag": "fig", "moved from": "visual@1"}),
+            ("tagged", "visual@2", {"tag": "fig", "moved from": "visual@1", "set by": current_user()}),
         ),
         (
             lambda: datasets.import_bundle(bundle, name="theirs"),
@@ -196,14 +201,15 @@ def test_changes_of_datasets_are_recorded(filled: Store, tmp_path: Path) -> None
         (found,) = recorded(filled, act)
         assert found[: len(expected)] == expected
     before = len(filled.admin.activity())
+    second = filled.dataset("visual@2")
     datasets.untag("visual", "fig")
     datasets.delete("visual@2")
     datasets.rebuild("visual@1")
     version.path.write_bytes(b"damaged")
     datasets.rebuild("visual@1")
     assert new_records(filled, before) == [
-        ("untagged", "visual@2", {"tag": "fig"}),
-        ("deleted", "visual@2", {}),
+        ("untagged", "visual@2", {"tag": "fig", "set by": current_user()}),
+        ("deleted", "visual@2", {"fingerprint": second.fingerprint}),
         ("verified", "visual@1", {"result": "identical", "file": "intact"}),
         ("repaired", "visual@1", {"replaced": "the result file"}),
         ("verified", "visual@1", {"result": "identical", "file": "damaged"}),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def _words(details: Mapping[str, Any]) -> str:
     """The details as a phrase, such as ``fetched 12 of 14, failed 2, 3 s``."""
-    from bsv_store.text import duration_text
+    from bsv_store.text import duration_text, size_text
 
     total = details.get("of")
     # As JSON, the names are sorted; the main count comes first, and how the run ended last.
@@ -35,6 +35,8 @@ def _words(details: Mapping[str, Any]) -> str:
         value = details[name]
         if name == "seconds":
             parts.append(duration_text(max(1.0, value)))
+        elif name == "size_bytes":
+            parts.append(size_text(value))
         elif value is True:
             parts.append(name)
         elif isinstance(value, int) and name in ACTIONS:
