@@ -6,17 +6,20 @@ import os
 import shutil
 import sqlite3
 import stat
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from bsv_store import Selection, Store, open_store
 from bsv_store.catalog.database import schema
+from bsv_store.config import read_store_config
 from bsv_store.errors import DamagedCatalogError, InputError, NoSpaceError, ReadOnlyStoreError, StoreError
 from bsv_store.store import catalog_copy
 from bsv_store.store.opening import upgrade_store
-from bsv_store.store.schema_changes import downgrade_store
+from bsv_store.store.schema_changes import check_schema, downgrade_store
 from tests.conftest import DatabaseKind
 from tests.postgres import PostgresServer
 
@@ -124,3 +127,13 @@ def test_pg_dump_makes_the_backup_on_postgres(
     assert stat.S_IMODE((tmp_path / "a.dump").stat().st_mode) == 0o664
     assert (tmp_path / "a.dump").read_bytes().startswith(b"PGDMP")
     assert not list(tmp_path.glob("*.partial"))
+    # As in docs/postgres.md.
+    name = str(make_url(read_store_config(old).database).database)
+    postgres.drop_database(name)
+    address = postgres.create_database(name).replace("+psycopg", "")
+    command = ["pg_restore", "--clean", "--if-exists", "--single-transaction", f"--dbname={address}"]
+    subprocess.run([*command, str(tmp_path / "a.dump")], check=True)
+    upgrade_store(old)
+    assert check_schema(old).differences == ()
+    with open_store(old) as store:
+        assert [each.name for each in store.catalog.selections()] == ["mine"]

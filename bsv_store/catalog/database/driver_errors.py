@@ -127,7 +127,7 @@ def _error_for(cause: _Cause, text: str, where: str, *, is_read: bool, is_sqlite
         return BusyError(f"deadlock with another job in the database {where}", hint="Run the command again.")
     if cause == "locked":
         return BusyError(
-            f"the database {where} stayed locked for {BUSY_TIMEOUT_S:.0f} s",
+            f"the database {where} stayed locked",
             hint="Another job is reading or writing; try again when it has finished.",
         )
     if cause == "canceled":

@@ -246,13 +246,28 @@ _POSTGRES_OBJECTS = """
 """
 
 
+# In a restored dump of pg_dump, Postgres places the casts of lists of values differently, with the same meaning.
+# The types of columns are compared separately.
+_CASTS = re.compile(r"::(?:character varying|text)\b(?:\[\])?")
+_NEEDLESS_PARENTHESES = re.compile(r"\(('(?:[^']|'')*'|ARRAY\[[^][]*\])\)")
+
+
+def _without_casts(definition: str, kind: str) -> str:
+    if kind not in ("constraint", "index", "view"):
+        return definition
+    definition = _CASTS.sub("", definition)
+    while (shorter := _NEEDLESS_PARENTHESES.sub(r"\1", definition)) != definition:
+        definition = shorter
+    return definition
+
+
 def _postgres_definitions(connection: Connection, name: str) -> _Definitions:
     ours = {schema.VERSION_TABLE, *Base.metadata.tables}
     # Some functions of Postgres qualify names although the schema is in the search path.
     qualifier = re.compile(rf"(?<!\w){re.escape(quoted(name))}\.")
     rows = connection.exec_driver_sql(_POSTGRES_OBJECTS, {"schema": quoted(name)}).all()
     return {
-        (kind, found): " ".join(qualifier.sub("", text).split())
+        (kind, found): _without_casts(" ".join(qualifier.sub("", text).split()), kind)
         for kind, found, relation, text in rows
         if text is not None and (kind in ("view", "comment", "function") or relation in ours)
     }
