@@ -23,7 +23,7 @@ from bsv_store.catalog.database.models import CatalogChange
 from bsv_store.catalog.unused_files import forget_unmoved, trash_recorded, trash_unused
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.answers import remove_old_changes
-from bsv_store.errors import BsvStoreError
+from bsv_store.errors import BsvStoreError, StoreError
 from bsv_store.maintenance.inventory import FoundFile, expected_objects, found_files
 from bsv_store.maintenance.trash import TRASH_DAYS, current_time, read_trash, trash_items
 from bsv_store.owner import has_ended, is_running
@@ -44,6 +44,9 @@ GRACE = timedelta(days=1)
 """Age from which files without a row are collected. Longer than the lease of a claim."""
 assert timedelta(seconds=LEASE_S) < GRACE
 
+# With more files than this, and more than this share of the files in the catalog, the catalog is probably too old.
+_MANY_ORPHANS = 100
+_MANY_ORPHANS_SHARE = 0.2
 # Fewer counted changes are not worth a transaction.
 _KEPT_CHANGES = 100
 _LISTED = 10
@@ -86,6 +89,8 @@ class GarbageReport:
         Numbers of files without a row that were left: younger than the grace period; claimed by a running download.
     grace : datetime.timedelta
     trash_days : float
+    many_orphans : str or None
+        Why the files without a row should be looked at before they are collected.
     """
 
     is_applied: bool
@@ -94,6 +99,7 @@ class GarbageReport:
     claimed: int
     grace: timedelta
     trash_days: int
+    many_orphans: str | None
 
     @property
     def freed_bytes(self) -> int:
@@ -122,6 +128,8 @@ class GarbageReport:
             lines.append(f"Left: {young} without a row, younger than the grace period of {grace}.")
         if self.claimed:
             lines.append(f"Left: {number_of(self.claimed, 'file')} of running downloads.")
+        if self.many_orphans and not self.is_applied:
+            lines.append(f"Attention: {self.many_orphans}. {_MANY_HINT}")
         return "\n".join(lines)
 
 
@@ -132,6 +140,7 @@ def collect_garbage(
     apply: bool = False,
     grace: timedelta = GRACE,
     trash_days: int = TRASH_DAYS,
+    allow_many: bool = False,
 ) -> GarbageReport:
     """See `Admin.collect_garbage`."""
     grace = check.duration("grace", grace)
@@ -140,8 +149,13 @@ def collect_garbage(
         database.require_writable()
     now = current_time(database, files)
     plan = _Plan(database, files, now, grace, days)
+    if apply and plan.many_orphans and not allow_many:
+        raise StoreError(plan.many_orphans, hint=f"{_MANY_HINT} If they are really not needed, use allow_many=True.")
     garbage = plan.carry_out() if apply else plan.garbage
-    return GarbageReport(apply, tuple(garbage), plan.young, plan.claimed, grace, days)
+    return GarbageReport(apply, tuple(garbage), plan.young, plan.claimed, grace, days, plan.many_orphans)
+
+
+_MANY_HINT = "If the database was restored from an older backup, adopt them: bsv-store repair --apply."
 
 
 class _Plan:
@@ -173,6 +187,14 @@ class _Plan:
             *([Garbage("claims", None, expired, 0, None)] if expired else []),
             *([Garbage("changes", None, changes, 0, None)] if changes >= _KEPT_CHANGES else []),
         ]
+
+    @property
+    def many_orphans(self) -> str | None:
+        """A sentence, if so many files have no row that the database is probably older than the folder."""
+        found, expected = len(self._orphans), len(self._expected)
+        if found <= _MANY_ORPHANS or found <= _MANY_ORPHANS_SHARE * expected:
+            return None
+        return f"{found:,} files in volumes/ and datasets/ are not in the catalog, which has {expected:,}"
 
     def _find_orphans(self, listed: list[FoundFile]) -> Iterator[FoundFile]:
         for found in sorted(listed, key=lambda each: each.path):

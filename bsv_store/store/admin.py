@@ -97,7 +97,12 @@ class Admin:
     # -- disk space ---------------------------------------------------------------------------------------------------
 
     def collect_garbage(
-        self, *, apply: bool = False, grace: timedelta | None = None, trash_days: int | None = None
+        self,
+        *,
+        apply: bool = False,
+        grace: timedelta | None = None,
+        trash_days: int | None = None,
+        allow_many: bool = False,
     ) -> GarbageReport:
         """Find what the store does not need, and collect it.
 
@@ -114,6 +119,9 @@ class Admin:
             Leave younger files; by default 1 day. Ages are those of the file server's clock.
         trash_days : int, optional
             Days that a file stays in the trash; by default the setting ``trash_days`` of the store, or else 30.
+        allow_many : bool
+            Collect also if very many files have no row. Then the database is probably older than the folder, and the
+            files are needed.
 
         Returns
         -------
@@ -123,6 +131,8 @@ class Admin:
         ------
         InputError
             If ``grace`` or ``trash_days`` is not valid.
+        StoreError
+            If ``apply`` is True and very many files have no row, unless ``allow_many``. Nothing is collected then.
         ReadOnlyStoreError
             If ``apply`` is True and the store cannot be written.
         """
@@ -134,6 +144,7 @@ class Admin:
             apply=check.boolean("apply", apply),
             grace=GRACE if grace is None else grace,
             trash_days=self._trash_days(trash_days),
+            allow_many=check.boolean("allow_many", allow_many),
         )
 
     def trash(self, *, trash_days: int | None = None) -> tuple[TrashItem, ...]:

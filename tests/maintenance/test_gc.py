@@ -14,7 +14,7 @@ from sqlalchemy import text
 from bsv_store import Selection, Store, open_store
 from bsv_store.acquisition.work.claims import LEASE_S, Claims
 from bsv_store.datasets.answers import catalog_state
-from bsv_store.errors import InputError, NoSpaceError, ReadOnlyStoreError
+from bsv_store.errors import InputError, NoSpaceError, ReadOnlyStoreError, StoreError
 from bsv_store.maintenance.gc import GRACE
 from bsv_store.owner import is_running, process_owner
 from tests.cli.running import Runner
@@ -348,3 +348,17 @@ def test_times_are_aware_utc(filled: Store) -> None:
     (each,) = filled.admin.collect_garbage().garbage
     assert each.modified_at is not None
     assert abs(each.modified_at - (datetime.now(UTC) - OLD)) < timedelta(hours=1)
+
+
+def test_very_many_files_without_a_row_are_not_collected_unless_allowed(filled: Store) -> None:
+    folder = filled.path / "volumes" / "projection_density" / "100um"
+    for number in range(101):
+        (folder / f"{number}.{number:016x}.h5").write_bytes(b"x")
+    plan = filled.admin.collect_garbage(grace=timedelta(0))
+    assert "Attention: 101 files in volumes/ and datasets/ are not in the catalog" in str(plan)
+    with pytest.raises(StoreError, match="101 files") as refused:
+        filled.admin.collect_garbage(apply=True, grace=timedelta(0))
+    assert "repair --apply" in str(refused.value.hint)
+    assert not list((filled.path / "trash").glob("*.h5"))
+    report = filled.admin.collect_garbage(apply=True, grace=timedelta(0), allow_many=True)
+    assert sum(each.kind == "orphan" for each in report.garbage) == 101

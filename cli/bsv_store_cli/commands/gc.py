@@ -32,9 +32,12 @@ _TABLE = (
     metavar="N",
     help="Delete trashed files after N days.  [default: the setting trash_days, or 30]",
 )
+@click.option("--allow-many", is_flag=True, help="Collect also if very many files are not in the catalog.")
 @click.option("--files", "show_files", is_flag=True, help="List every file; JSON and CSV always do.")
 @format_option
-def gc(apply: bool, grace: timedelta, trash_days: int | None, show_files: bool, output_format: str) -> None:
+def gc(
+    apply: bool, grace: timedelta, trash_days: int | None, allow_many: bool, show_files: bool, output_format: str
+) -> None:
     """Collect what the store does not need.
 
     Files that the catalog does not name move to the trash, and are deleted when their days there have passed. Temporary
@@ -49,7 +52,7 @@ def gc(apply: bool, grace: timedelta, trash_days: int | None, show_files: bool, 
     from bsv_store.text import size_text
 
     with opened_store() as store:
-        report = store.admin.collect_garbage(apply=apply, grace=grace, trash_days=trash_days)
+        report = store.admin.collect_garbage(apply=apply, grace=grace, trash_days=trash_days, allow_many=allow_many)
     rows = [
         {**{name: getattr(each, name) for name in _COLUMNS}, "size": size_text(each.size_bytes)}
         for each in report.garbage
