@@ -107,7 +107,7 @@ class GarbageReport:
         return sum(each.size_bytes for each in self.garbage if each.kind != "orphan")
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {number_of(len(self.garbage), 'entry')}, is_applied={self.is_applied}>"
+        return f"<{type(self).__name__}: {number_of(len(self.garbage), 'item')}, is_applied={self.is_applied}>"
 
     def __str__(self) -> str:
         counts: Counter[GarbageKind] = Counter()
