@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, select
 
 from bsv_store.catalog.annotations import annotation_key
-from bsv_store.catalog.database.models import Claim, Dataset, Experiment
+from bsv_store.catalog.database.models import Dataset, Experiment
 from bsv_store.catalog.volumes import volume_key
 from bsv_store.datasets.numbers import NUMBERS_FOLDER, given_numbers
 from bsv_store.maintenance.findings import REPAIR, RESTORE, Finding
@@ -73,11 +73,6 @@ def _is_spacing(um: str) -> bool:
     return int(um) in SPACINGS_UM
 
 
-def claimed_keys(connection: Connection) -> set[str]:
-    """The keys of objects that processes are downloading: their files may not be recorded yet."""
-    return set(connection.scalars(select(Claim.object_key)))
-
-
 def known_ids(connection: Connection) -> set[int]:
     """The ids of all experiments in the catalog."""
     return set(connection.scalars(select(Experiment.id)))
@@ -101,7 +96,7 @@ def unlisted_findings(
     listed_keys : collection of str
         The keys of all objects in the catalog.
     claimed : collection of str
-        The result of `claimed_keys`.
+        The keys of live claims.
     experiment_ids : collection of int
         The result of `known_ids`.
     read : bool

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection
 
 from bsv_store import check
+from bsv_store.acquisition.work.claims import live_keys
 from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.verify import unionize_damage
 from bsv_store.errors import BusyError, DamagedFileError, InputError, ReadOnlyStoreError
@@ -30,7 +31,7 @@ from bsv_store.maintenance.catalog_checks import (
 from bsv_store.maintenance.findings import RESTORE, Finding
 from bsv_store.maintenance.inventory import expected_objects, found_files
 from bsv_store.maintenance.object_checks import ObjectCheck, ObjectChecker, finding_of, quick_finding, volume_of_key
-from bsv_store.maintenance.unlisted import claimed_keys, folder_findings, known_ids, number_findings, unlisted_findings
+from bsv_store.maintenance.unlisted import folder_findings, known_ids, number_findings, unlisted_findings
 from bsv_store.maintenance.verified import INTACT, History, Recorder, Verified
 from bsv_store.maintenance.verify_report import VerifyReport
 from bsv_store.plausibility.judge import Plausibility
@@ -174,7 +175,7 @@ class _Run:
             expected, is_complete = self._expected(connection)
             tables = self._tables(connection)
             self.blocks = block_hash_contents(connection)
-            claimed, ids = claimed_keys(connection), known_ids(connection)
+            claimed, ids = live_keys(connection), known_ids(connection)
         listed = {each.key for each in expected}
         self.owners = {each.file_sha256: each.key for each in expected}
         self._check_catalog()
