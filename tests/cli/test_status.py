@@ -133,6 +133,16 @@ def test_verifications_are_shown(run: Runner, own_filled: Path) -> None:
     assert samples["bsv_store_damaged_objects", frozenset()] == 0
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_watching_ends_when_the_reader_has_finished(filled: Path) -> None:
+    words = command_line("status", "--watch", "0.2", store=filled)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env=child_environment()) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(timeout=20) == 0
+
+
 def test_verified_unionize_tables_do_not_stand_for_files(run: Runner, own_filled: Path) -> None:
     with open_store(own_filled) as store, store.database.writing() as connection:
         for number in range(20):

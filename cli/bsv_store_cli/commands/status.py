@@ -12,7 +12,7 @@ import click
 
 from bsv_store.errors import BsvStoreError, BusyError, StoreUnreachableError
 from bsv_store_cli.help import Command, WordChoice
-from bsv_store_cli.output.formats import emit, print_facts, print_json, print_rows
+from bsv_store_cli.output.formats import emit, is_discarded, print_facts, print_json, print_rows
 from bsv_store_cli.output.messages import complain, note
 from bsv_store_cli.output.reports import host
 from bsv_store_cli.output.tables import Column, count, day_time, number_of
@@ -87,7 +87,8 @@ def status(seconds: float | None, output: Path | None, output_format: str) -> No
         _print_once(output_format, output)
         return
     with contextlib.suppress(KeyboardInterrupt):
-        while True:
+        # A reader such as head may have finished.
+        while not is_discarded():
             if sys.stdout.isatty():
                 click.clear()
             try:

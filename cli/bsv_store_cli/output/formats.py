@@ -146,8 +146,18 @@ def emit(text: str) -> None:
         discard_output()
 
 
+_discarded = False
+
+
+def is_discarded() -> bool:
+    """Whether the reader of standard output has closed it."""
+    return _discarded
+
+
 def discard_output() -> None:
     """Discard everything written to standard output from now on, including at exit."""
+    global _discarded
+    _discarded = True
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
