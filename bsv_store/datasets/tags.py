@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
 
 
-def tag_version(database: Database, ref: str, tag: str, *, created_by: str, move: bool = False) -> table.VersionRecord:
+def tag_version(
+    database: Database, ref: str, tag: str, *, created_by: str, move: bool = False, force: bool = False
+) -> table.VersionRecord:
     """Tag a version; see `Datasets.tag`. Its recipe is not read, because it may be from another release.
 
     Raises
     ------
     InputError
         If the tag is not valid, or another version has it and ``move`` is False.
+    AnotherUsersTagError
+        If another user set the tag, and ``force`` is False.
     UnknownDatasetError
         If the store does not have the version.
     """
@@ -44,7 +48,10 @@ def tag_version(database: Database, ref: str, tag: str, *, created_by: str, move
                 )
             details = {"tag": tag}
             if tagged is not None:
-                details |= {"moved from": f"{wanted.name}@{tagged[1]}", "set by": _set_by(connection, dataset_id, tag)}
+                set_by = _set_by(connection, dataset_id, tag)
+                command = f"tag --move --force {ref} {tag}"
+                _require_own(set_by, created_by, force, f"{tag!r} of {wanted.name}@{tagged[1]}", command)
+                details |= {"moved from": f"{wanted.name}@{tagged[1]}", "set by": set_by}
             table.set_tag(connection, dataset_id, tag, identifier, created_by=created_by)
             record_activity(connection, "tagged", table.read_record(connection, identifier).ref, details)
         checkpoint("tag:written")
@@ -62,6 +69,13 @@ def _set_by(connection: Connection, dataset_id: int | None, tag: str) -> str:
 
 class AnotherUsersTagError(InputError):
     """The tag was set by another user."""
+
+
+def _require_own(set_by: str, user: str, force: bool, what: str, command: str) -> None:
+    if set_by != user and not force:
+        raise AnotherUsersTagError(
+            f"the tag {what} was set by {set_by}", hint=f"To change it nevertheless: bsv-store dataset {command}"
+        )
 
 
 def remove_tag(database: Database, name: str, tag: str, *, removed_by: str, force: bool = False) -> None:
@@ -84,11 +98,7 @@ def remove_tag(database: Database, name: str, tag: str, *, removed_by: str, forc
         if dataset_id is None or tagged is None:
             raise UnknownDatasetError(f"the dataset {name!r} has no tag {tag!r}", hint="See `bsv-store dataset list`.")
         set_by = _set_by(connection, dataset_id, tag)
-        if set_by != removed_by and not force:
-            raise AnotherUsersTagError(
-                f"the tag {tag!r} of {name}@{tagged[1]} was set by {set_by}",
-                hint=f"To remove it nevertheless: bsv-store dataset untag --force {name} {tag}",
-            )
+        _require_own(set_by, removed_by, force, f"{tag!r} of {name}@{tagged[1]}", f"untag --force {name} {tag}")
         table.delete_tag(connection, dataset_id, tag)
         record_activity(connection, "untagged", f"{name}@{tagged[1]}", {"tag": tag, "set by": set_by})
         checkpoint("untag:removed")

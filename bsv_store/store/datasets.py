@@ -262,7 +262,7 @@ class Datasets:
 
     # -- changes ----------------------------------------------------------------------------------------------------
 
-    def tag(self, ref: str | DatasetVersion, tag: str, *, move: bool = False) -> VersionRecord:
+    def tag(self, ref: str | DatasetVersion, tag: str, *, move: bool = False, force: bool = False) -> VersionRecord:
         """Tag a version. The current user is recorded.
 
         Parameters
@@ -271,6 +271,8 @@ class Datasets:
         tag : str
         move : bool
             Move the tag if another version of the dataset has it.
+        force : bool
+            Also move a tag that another user set.
 
         Returns
         -------
@@ -280,12 +282,13 @@ class Datasets:
         Raises
         ------
         InputError
-            If the tag is not valid, or another version has it and ``move`` is False.
+            If the tag is not valid, another version has it and ``move`` is False, or another user set it and ``force``
+            is False.
         """
         from bsv_store.datasets.tags import tag_version
         from bsv_store.owner import current_user
 
-        return tag_version(self._database, _text(ref), tag, created_by=current_user(), move=move)
+        return tag_version(self._database, _text(ref), tag, created_by=current_user(), move=move, force=force)
 
     def untag(self, name: str, tag: str, *, force: bool = False) -> None:
         """Remove a tag from a dataset. The version stays.

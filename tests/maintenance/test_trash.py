@@ -314,6 +314,23 @@ def test_a_tag_of_another_user_is_removed_only_by_force(filled: Store) -> None:
     assert last["details"][0] == {"tag": "paper", "set by": "somebody"}
 
 
+def test_a_tag_of_another_user_is_moved_only_by_force(run: Runner, filled: Store) -> None:
+    ask(filled)
+    ask(filled, Selection(ids=[1, 2]))
+    filled.datasets.tag("test@1", "paper")
+    with filled.database.writing() as connection:
+        connection.execute(table_of(DatasetTag).update().values(created_by="somebody"))
+    with pytest.raises(InputError, match="set by somebody"):
+        filled.datasets.tag("test@2", "paper", move=True)
+    move = ("dataset", "tag", "test@2", "paper", "--move")
+    run(*move, store=filled.path).refused(2, "set by somebody", "dataset tag --move --force test@2 paper")
+    assert filled.dataset("test@paper").number == 1
+    run(*move, "--yes", store=filled.path).succeeded()
+    assert filled.dataset("test@paper").number == 2
+    details = {"tag": "paper", "moved from": "test@1", "set by": "somebody"}
+    assert filled.admin.activity(limit=1)["details"][0] == details
+
+
 def test_a_name_without_a_version_is_refused_with_the_versions_that_exist(filled: Store) -> None:
     for identifier in (1, 2, 3):
         ask(filled, Selection(ids=[identifier]))

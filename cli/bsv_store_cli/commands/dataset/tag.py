@@ -15,7 +15,8 @@ from bsv_store_cli.session import opened_store
 @REF
 @click.argument("name", metavar="TAG", shell_complete=complete_tags)
 @click.option("--move", is_flag=True, help="Move the tag if another version of the dataset has it.")
-def tag(ref: str, name: str, move: bool) -> None:
+@click.option("--force", "--yes", is_flag=True, help="Also move a tag that another user set, without a question.")
+def tag(ref: str, name: str, move: bool, force: bool) -> None:
     """Tag a version, which can then be named NAME@TAG.
 
     A version with a tag cannot be deleted.
@@ -24,8 +25,15 @@ def tag(ref: str, name: str, move: bool) -> None:
     Example:
       bsv-store dataset tag visual-by-AP@2 figure-3
     """  # noqa: D301 (click wants the character)
+    from bsv_store.datasets.tags import AnotherUsersTagError
+
     with opened_store() as store:
-        version = store.datasets.tag(ref, name, move=move)
+        try:
+            version = store.datasets.tag(ref, name, move=move, force=force)
+        except AnotherUsersTagError as error:
+            if not confirmed(f"{error.message}.", "Move it?"):
+                raise
+            version = store.datasets.tag(ref, name, move=move, force=True)
     note(f"{version.name}@{name} is {version.ref}.")
 
 
