@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("bsv_store.cli")
 LOG_SETTINGS: tuple[SettingName, ...] = ("log_file", "log_level", "log_format")
 _ROOT = logging.getLogger("bsv_store")
+# SQLAlchemy logs an interrupt that arrives while it closes a connection, and raises it again; without a handler, Python
+# would print the record with its traceback.
+logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())
 # What every record has; the others are fields given with `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
