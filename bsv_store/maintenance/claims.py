@@ -31,7 +31,7 @@ def break_claims(
         )
     wanted = None if keys is None else _checked_keys(keys)
     with database.writing() as connection:
-        held = {claim.object_key: claim for claim in held_claims(connection)}
+        held = {claim.object_key: claim for claim in held_claims(connection, lock=True)}
         if wanted is None:
             broken = [claim for claim in held.values() if claim.state == "ended"]
         else:

@@ -166,10 +166,11 @@ class HeldClaim:
     expires_in_s: float
 
 
-def held_claims(connection: Connection) -> list[HeldClaim]:
-    """All claims in the database, by object."""
+def held_claims(connection: Connection, *, lock: bool = False) -> list[HeldClaim]:
+    """All claims in the database, by object; if ``lock``, nobody can take them over until the transaction ends."""
     now = connection.execute(select(_now(connection).label("now"))).scalar_one()
     query = select(_columns.object_key, _columns.owner, _columns.claimed_at, _columns.expires_at)
+    query = query.order_by(_columns.object_key)
     return [
         HeldClaim(
             key,
@@ -179,7 +180,7 @@ def held_claims(connection: Connection) -> list[HeldClaim]:
             claimed_at,
             (expires_at - now).total_seconds(),
         )
-        for key, owner, claimed_at, expires_at in connection.execute(query.order_by(_columns.object_key))
+        for key, owner, claimed_at, expires_at in connection.execute(query.with_for_update() if lock else query)
     ]
 
 
