@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import os
 import re
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -95,6 +96,16 @@ def test_the_check_for_nagios_tells_states_apart(check: Path, tmp_path: Path) ->
     store = tmp_path / "store"
     create_store(store).close()
     assert state(store) == (0, "BSV-STORE OK\n")
+    with sqlite3.connect(store / "catalog.db") as connection:
+        connection.execute(
+            "INSERT INTO verification (object_key, depth, content_hash, outcome, verified_at)"
+            " VALUES ('volume/projection_density/100/1', 'deep', '0', 'damaged', CURRENT_TIMESTAMP)"
+        )
+    connection.close()
+    assert state(store) == (2, "BSV-STORE CRITICAL - damaged objects: 1; run bsv-store repair\n")
+    with sqlite3.connect(store / "catalog.db") as connection:
+        connection.execute("DELETE FROM verification")
+    connection.close()
     (store / "volumes").chmod(0o700)
     code, text = state(store)
     assert (code, text.startswith("BSV-STORE WARNING - permissions,")) == (1, True), text
