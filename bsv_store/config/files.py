@@ -39,6 +39,9 @@ def system_file() -> Path:
 def file_values(file: Path) -> Mapping[str, Any]:
     """The keys and values of a configuration file; empty if it does not exist. Values are not yet checked.
 
+    A file in a folder that this user may not open does not exist for this user, as after ``sudo -u`` with the home folder
+    of another account.
+
     Raises
     ------
     InputError
@@ -49,6 +52,8 @@ def file_values(file: Path) -> Mapping[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
+        if isinstance(error, PermissionError) and not os.access(file.parent, os.X_OK):
+            return {}
         raise InputError(f"the configuration file {file} cannot be read: {error}") from error
     valid = [row.name for row in SETTINGS.values() if row.in_files]
     for key in values:
