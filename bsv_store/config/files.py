@@ -39,8 +39,8 @@ def system_file() -> Path:
 def file_values(file: Path) -> Mapping[str, Any]:
     """The keys and values of a configuration file; empty if it does not exist. Values are not yet checked.
 
-    A file in a folder that this user may not open does not exist for this user, as after ``sudo -u`` with the home folder
-    of another account.
+    A file in a folder that this user may not open does not exist for this user, as after ``sudo -u`` with the home
+    folder of another account.
 
     Raises
     ------

@@ -21,7 +21,7 @@ from bsv_store.vocabulary import LOG_FORMATS, LOG_LEVELS, SettingName
 from bsv_store_cli.help import Group, RowChoice
 from bsv_store_cli.logs import LOG, LOG_SETTINGS, CommandLog
 from bsv_store_cli.output.formats import discard_output
-from bsv_store_cli.output.messages import complain, in_options, note
+from bsv_store_cli.output.messages import complain, in_options, note, printable
 from bsv_store_cli.signals import Signals
 
 # Name of each command, which is also its module under bsv_store_cli.commands, and its line of help, by section of the
@@ -191,7 +191,7 @@ def _warnings_as_notes() -> Iterator[None]:
                 show(message, category, *rest, **more)
             elif str(message) not in printed:
                 printed.add(str(message))
-                LOG.warning("%s", message.message, extra={"event": "warning", "hint": message.hint})
+                LOG.warning("%s", printable(message.message), extra={"event": "warning", "hint": message.hint})
                 note(in_options(f"{message.message}." + (f"\n{message.hint}" if message.hint else "")))
 
         warnings.showwarning = print_warning
@@ -204,7 +204,7 @@ def _run(signals: Signals) -> int:
         code = cli.main(prog_name="bsv-store", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
-        LOG.error("%s", error.format_message(), extra={"event": "error", "kind": type(error).__name__})
+        LOG.error("%s", printable(error.format_message()), extra={"event": "error", "kind": type(error).__name__})
         _explain_usage(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
@@ -216,12 +216,14 @@ def _run(signals: Signals) -> int:
         return signals.exit_code
     except BsvStoreError as error:
         _trace()
-        LOG.error("%s", error.message, extra={"event": "error", "kind": type(error).__name__, "hint": error.hint})
+        LOG.error(
+            "%s", printable(error.message), extra={"event": "error", "kind": type(error).__name__, "hint": error.hint}
+        )
         complain(error.message, error.hint)
         return error.exit_code
     except OSError as error:
         _trace()
-        LOG.error("%s", error, extra={"event": "error", "kind": type(error).__name__})
+        LOG.error("%s", printable(str(error)), extra={"event": "error", "kind": type(error).__name__})
         return _explain_system(error)
     except Exception:  # noqa: BLE001 (an unexpected error must not exit with 1, which means findings)
         LOG.critical("bug in bsv-store", exc_info=True, extra={"event": "error"})
