@@ -4,6 +4,7 @@ import os
 import stat
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -31,6 +32,7 @@ from bsv_store_synthetic.faults import (
     EndlessRedirect,
     Failure,
     Fault,
+    Hang,
     Html,
     MakeReply,
     Redirect,
@@ -441,3 +443,30 @@ def test_a_read_only_store_is_used_but_not_written(
         with pytest.raises(ReadOnlyStoreError):
             reader.fetch([first, second], api_url=server.url)
     assert server.requests.total == 1
+
+
+def test_an_interrupt_while_a_download_is_submitted_does_not_wait_for_it(
+    catalog: Store, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.fail("download", Hang(), times=None)
+    submit = ThreadPoolExecutor.submit
+
+    def interrupted(self: ThreadPoolExecutor, /, *arguments: Any, **named: Any) -> Any:
+        submit(self, *arguments, **named)
+        assert server.requests.wait_for(1, seconds=30)
+        raise KeyboardInterrupt
+
+    aborted: list[None] = []
+    abort = AllenClient.abort
+
+    def counted(self: AllenClient) -> None:
+        aborted.append(None)
+        abort(self)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    monkeypatch.setattr(AllenClient, "abort", counted)
+    with pytest.raises(KeyboardInterrupt):
+        catalog.fetch(catalog.select(), api_url=server.url)
+    assert aborted
+    assert catalog.admin.claims().empty
+    assert not [each for each in threading.enumerate() if each.name.startswith("bsv-store-download")]

@@ -151,10 +151,10 @@ class SharedWork(Generic[T]):
             # Also after Ctrl-C or a signal.
             self.control.stop()
             pool.shutdown(wait=False, cancel_futures=True)
-            while under_way := [future for future in self._running if not future.done()]:
+            # Not the futures in `_running`: an interrupt while a download is submitted leaves one that is not there.
+            while not self.control.wait_until_idle(_MIN_POLL_S):
                 # Repeatedly: a worker may be about to open its connection.
                 self._task.abort()
-                wait(under_way, timeout=_MIN_POLL_S)
             pool.shutdown(wait=True)
 
     def _threads(self) -> int:
@@ -219,7 +219,8 @@ class SharedWork(Generic[T]):
         if self._stopped is not None:
             raise _NotAttemptedError
         try:
-            return self._task.download(ids, self.control)
+            with self.control.working():
+                return self._task.download(ids, self.control)
         except UnreachableUpstreamError as error:
             self._unreachable_in_a_row.append(error.reason)
             if self._unreachable_in_a_row.count(error.reason) >= _MAX_UNREACHABLE_IN_A_ROW:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -104,6 +105,8 @@ class RunControl:
         self._progress = progress
         self._stop = threading.Event()
         self._lock = threading.Lock()
+        self._idle = threading.Condition()
+        self._working = 0
         self.size_bytes = 0
 
     def on_bytes(self, count: int) -> None:
@@ -138,3 +141,28 @@ class RunControl:
     def wait(self, seconds: float) -> None:
         """Wait for this time, or until the run is stopped."""
         self._stop.wait(seconds)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """A block of a worker thread, for which `wait_until_idle` waits.
+
+        Raises
+        ------
+        StoppedError
+            If the run was stopped before the block.
+        """
+        with self._idle:
+            self._working += 1
+        try:
+            # After it is counted: a worker that passes the check is waited for.
+            self.raise_if_stopped()
+            yield
+        finally:
+            with self._idle:
+                self._working -= 1
+                self._idle.notify_all()
+
+    def wait_until_idle(self, seconds: float) -> bool:
+        """Wait until no worker thread is working; False if one still is after this time."""
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._working, timeout=seconds)
