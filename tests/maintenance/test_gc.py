@@ -364,3 +364,10 @@ def test_very_many_files_without_a_row_are_not_collected_unless_allowed(filled: 
     assert not list((filled.path / "trash").glob("*.h5"))
     report = filled.admin.collect_garbage(apply=True, allow_many=True)
     assert sum(each.kind == "orphan" for each in report.garbage) == 101
+
+
+def test_the_record_of_a_file_that_was_never_moved_is_a_leftover(filled: Store) -> None:
+    item = filled.files.record_trash("volumes/projection_density/100um/1.0.h5", "deleted", size_bytes=1)
+    report = filled.admin.collect_garbage(apply=True, grace=timedelta(0))
+    assert [(each.kind, each.path) for each in report.garbage if each.path] == [("leftover", f"trash/{item}.json")]
+    assert not list((filled.path / "trash").iterdir())

@@ -14,6 +14,7 @@ import xxhash
 
 from bsv_store.errors import BsvStoreError, DamagedFileError, NoSpaceError, ReadOnlyStoreError, StoreError
 from bsv_store.owner import current_user, process_owner
+from bsv_store.vocabulary import TrashReason
 from bsv_store.volumes import files as files_module
 from bsv_store.volumes.files import StoreFiles, temporary_owner
 from bsv_store.volumes.trash import read_record
@@ -150,16 +151,17 @@ def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_the_row(
     assert steps == ["content", "name", "folder"]
 
 
-def test_trash_moves_out_of_the_way_and_forgives_what_is_gone(files: StoreFiles) -> None:
+@pytest.mark.parametrize("reason", ["deleted", "replaced", "duplicate", "orphan", "damaged"])
+def test_trash_moves_out_of_the_way_and_forgives_what_is_gone(files: StoreFiles, reason: TrashReason) -> None:
     path = files.publish(NAME, DATA)
-    item = files.trash(NAME, "replaced")
-    assert files.trash(NAME, "replaced") is None
+    item = files.trash(NAME, reason)
+    assert files.trash(NAME, reason) is None
     assert not path.exists()
     record = files.root / f"trash/{item}.json"
     (found,) = set(everything(files.root)) - {record}
     assert found.read_bytes() == DATA
     read = read_record(record.read_bytes(), what=record.name)
-    assert (read.path, read.file_path, read.reason) == (NAME, f"trash/{found.name}", "replaced")
+    assert (read.path, read.file_path, read.reason) == (NAME, f"trash/{found.name}", reason)
     assert (read.size_bytes, read.trashed_by) == (len(DATA), current_user())
 
 
