@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bsv_store.vocabulary import MATRIX_LAYOUTS, MATRIX_ROWS, MATRIX_STATISTICS, MEASURED_HEMISPHERES, MEASURES
+from bsv_store.vocabulary import MATRIX_LAYOUTS, MATRIX_ROWS, MATRIX_STATISTICS, MEASURED_HEMISPHERES
 from bsv_store_cli.help import RowChoice, SectionedCommand
 from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.limit import limit_and_format_options
+from bsv_store_cli.options.measure import measure_option
 from bsv_store_cli.options.selection import selection_options
 from bsv_store_cli.output.formats import emit, frame_rows, print_rows
 from bsv_store_cli.output.messages import note
@@ -62,14 +63,7 @@ if TYPE_CHECKING:
     help="Hemisphere of the targets: ipsilateral, contralateral, left, right, both; repeatable."
     "  [default: ipsilateral and contralateral]",
 )
-@click.option(
-    "--measure",
-    type=RowChoice(MEASURES),
-    metavar="MEASURE",
-    default="normalized-projection-volume",
-    show_default=True,
-    help="Measure of the signal.",
-)
+@measure_option()
 @click.option(
     "--statistic",
     type=RowChoice(MATRIX_STATISTICS),

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bsv_store.vocabulary import INJECTION_SCOPES, MEASURED_HEMISPHERES, MEASURES
+from bsv_store.vocabulary import INJECTION_SCOPES, MEASURED_HEMISPHERES
 from bsv_store_cli.help import Group, RowChoice, SectionedCommand
 from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.limit import limit_and_format_options
+from bsv_store_cli.options.measure import measure_option
 from bsv_store_cli.options.selection import id_argument, selection_options
 from bsv_store_cli.options.volume import volume_options
 from bsv_store_cli.output.experiments import experiment_columns
@@ -55,17 +56,6 @@ _HEADINGS = {
     "normalized_projection_volume": "normalized",
     "distance_um": "distance um",
 }
-
-
-def _measure_option(default: str) -> Callable[[_Command], _Command]:
-    return click.option(
-        "--measure",
-        type=RowChoice(MEASURES),
-        metavar="MEASURE",
-        default=default.replace("_", "-"),
-        show_default=True,
-        help="Measure of the signal.",
-    )
 
 
 def _point(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
@@ -137,7 +127,7 @@ def source(
 
 @search.command(cls=SectionedCommand)
 @click.argument("structures", nargs=-1, required=True, metavar="ACRONYM...", shell_complete=complete_structures)
-@_measure_option("projection_volume")
+@measure_option("projection_volume")
 @click.option("--threshold", type=float, default=0.0, show_default=True, help="The measure must exceed it.")
 @_HEMISPHERE
 @selection_options
@@ -184,7 +174,7 @@ def injection(point: tuple[float, ...], selection: Selection, limit: int | None,
 @id_argument("experiment_id")
 @_DOMAIN
 @_STRUCTURE_SET
-@_measure_option("projection_density")
+@measure_option("projection_density")
 @_HEMISPHERE
 @selection_options
 @_LIMIT_AND_FORMAT

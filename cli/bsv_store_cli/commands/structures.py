@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES
+from bsv_store.vocabulary import MEASURED_HEMISPHERES
 from bsv_store_cli.help import Group, RowChoice
 from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.limit import limit_and_format_options
+from bsv_store_cli.options.measure import measure_option
 from bsv_store_cli.options.selection import ids_argument
 from bsv_store_cli.output.formats import format_option, frame_rows, print_rows, say
 from bsv_store_cli.output.messages import note
@@ -109,14 +110,7 @@ def sets(set_id: int | None, output_format: str) -> None:
     type=RowChoice(MEASURED_HEMISPHERES, ["left", "right", "both"]),
     help="Repeatable.  [default: left and right]",
 )
-@click.option(
-    "--measure",
-    type=RowChoice(MEASURES),
-    metavar="MEASURE",
-    default="normalized-projection-volume",
-    show_default=True,
-    help="Measure of the signal.",
-)
+@measure_option()
 @click.option("--threshold", type=float, default=0.01, show_default=True, help="The measure must exceed it.")
 @click.option("--include-excluded", is_flag=True, help="Include experiments on the exclusion list.")
 @limit_and_format_options(5, "Maximum number of structures per experiment.")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES
+from bsv_store.vocabulary import MEASURED_HEMISPHERES
 from bsv_store_cli.help import RowChoice
 from bsv_store_cli.options.limit import limit_and_format_options
+from bsv_store_cli.options.measure import measure_option
 from bsv_store_cli.output.formats import frame_rows, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import Column, count, number_of
@@ -23,14 +24,6 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 def ranking_options(limit_words: str) -> Callable[[_Command], _Command]:
     """Add ``--measure``, ``--hemisphere``, ``--limit`` and ``--format``."""
-    measure = click.option(
-        "--measure",
-        type=RowChoice(MEASURES),
-        metavar="MEASURE",
-        default="normalized-projection-volume",
-        show_default=True,
-        help="Measure of the signal.",
-    )
     hemisphere = click.option(
         "--hemisphere",
         type=RowChoice(MEASURED_HEMISPHERES, ["both", "ipsilateral", "contralateral"]),
@@ -40,7 +33,7 @@ def ranking_options(limit_words: str) -> Callable[[_Command], _Command]:
     )
 
     def decorate(command: _Command) -> _Command:
-        return measure(hemisphere(limit_and_format_options(20, limit_words)(command)))
+        return measure_option()(hemisphere(limit_and_format_options(20, limit_words)(command)))
 
     return decorate
 
