@@ -1,9 +1,11 @@
-"""The kind of file system of a folder."""
+"""What is in a folder, and the kind of its file system."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +77,27 @@ class FileSystem:
     is_read_only: bool
     mounted_at: str
     source: str
+
+
+def entries_below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Everything below a folder with its status, in no particular order; symbolic links are not followed.
+
+    An entry that disappears meanwhile is left out. A folder that does not exist has no entries.
+    """
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return
+    with entries:
+        for entry in entries:
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            path = Path(entry.path)
+            yield path, found
+            if stat.S_ISDIR(found.st_mode):
+                yield from entries_below(path)
 
 
 def file_system_of(folder: Path) -> FileSystem | None:

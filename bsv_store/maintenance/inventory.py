@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bsv_store.config import FOLDERS
 from bsv_store.datasets.numbers import NUMBERS_FOLDER
+from bsv_store.file_systems import entries_below
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -68,29 +67,9 @@ def found_files(files: StoreFiles, *folders: Folder) -> Iterator[FoundFile]:
     A file that disappears while the folders are listed is left out, and so are the records of version numbers.
     """
     for name in folders or FOLDERS:
-        for found in _files_below(files.root, files.root / name):
-            if not found.path.startswith(f"{NUMBERS_FOLDER}/"):
-                yield found
-
-
-def _files_below(root: Path, folder: Path) -> Iterator[FoundFile]:
-    try:
-        entries = os.scandir(folder)
-    except FileNotFoundError:
-        return
-    with entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _files_below(root, Path(entry.path))
+        for path, found in entries_below(files.root / name):
+            relative = path.relative_to(files.root).as_posix()
+            if stat.S_ISDIR(found.st_mode) or relative.startswith(f"{NUMBERS_FOLDER}/"):
                 continue
-            try:
-                found = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            yield FoundFile(
-                Path(entry.path).relative_to(root).as_posix(),
-                found.st_size,
-                found.st_mode,
-                found.st_gid,
-                datetime.fromtimestamp(found.st_mtime, UTC),
-            )
+            modified_at = datetime.fromtimestamp(found.st_mtime, UTC)
+            yield FoundFile(relative, found.st_size, found.st_mode, found.st_gid, modified_at)

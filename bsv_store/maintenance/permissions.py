@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bsv_store.catalog.activity import record_activity
 from bsv_store.config import FOLDERS, StoreConfig
 from bsv_store.errors import BsvStoreWarning, ReadOnlyStoreError
+from bsv_store.file_systems import entries_below
 from bsv_store.volumes.groups import group_id, group_name, has_groups, owner_name, set_group
 
 if TYPE_CHECKING:
@@ -172,22 +173,6 @@ def _entries(root: Path, *, whole: bool) -> Iterator[tuple[Path, os.stat_result]
         if is_folder or stat.S_ISREG(found.st_mode):
             yield path, found
         if whole and is_folder and path.name != "tmp":
-            yield from _below(path)
-
-
-def _below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    try:
-        entries = os.scandir(folder)
-    except FileNotFoundError:
-        return
-    with entries:
-        for entry in entries:
-            try:
-                found = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            if stat.S_ISDIR(found.st_mode):
-                yield Path(entry.path), found
-                yield from _below(Path(entry.path))
-            elif stat.S_ISREG(found.st_mode):
-                yield Path(entry.path), found
+            for inner, status in entries_below(path):
+                if stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode):
+                    yield inner, status

@@ -6,6 +6,7 @@ import contextlib
 import os
 import posixpath
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import BackupError, BsvStoreError, InputError, NoSpaceError
+from bsv_store.file_systems import entries_below
 from bsv_store.text import shown
 from bsv_store.volumes.files import is_no_space, sync_folder
 
@@ -93,22 +95,11 @@ class LocalTarget:
     def sizes(self, folder: str) -> dict[str, int]:
         """See `Target.sizes`."""
         with target_errors(self):
-            return dict(self._below(self.root / folder, folder))
-
-    def _below(self, folder: Path, name: str) -> Iterator[tuple[str, int]]:
-        try:
-            entries = os.scandir(folder)
-        except FileNotFoundError:
-            return
-        with entries:
-            for entry in entries:
-                inner = f"{name}/{entry.name}"
-                if entry.is_dir(follow_symlinks=False):
-                    yield from self._below(Path(entry.path), inner)
-                    continue
-                # A temporary file may be renamed while the folder is listed.
-                with contextlib.suppress(FileNotFoundError):
-                    yield inner, entry.stat(follow_symlinks=False).st_size
+            return {
+                path.relative_to(self.root).as_posix(): found.st_size
+                for path, found in entries_below(self.root / folder)
+                if not stat.S_ISDIR(found.st_mode)
+            }
 
     def read(self, name: str) -> bytes:
         """See `Target.read`."""
