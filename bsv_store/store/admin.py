@@ -520,15 +520,9 @@ class Admin:
         BusyError
             If the catalog stays in use. The mode is unchanged.
         """
-        from bsv_store.catalog.activity import record_activity
-        from bsv_store.catalog.database.journal_mode import journal_mode, set_journal_mode
+        from bsv_store.catalog.database.journal_mode import set_journal_mode
 
-        before = journal_mode(self._database)
         set_journal_mode(self._database, mode)
-        after = journal_mode(self._database)
-        if after != before:
-            with self._database.writing() as connection:
-                record_activity(connection, "configured", "journal", {"journal": after})
 
     # -- settings and environment --------------------------------------------------------------------------------------
 

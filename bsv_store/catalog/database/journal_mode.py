@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bsv_store import check
+from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.database.driver_errors import translated
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.sqlite import CatalogConnection, connect_sqlite
@@ -38,25 +39,7 @@ def journal_mode(database: Database) -> JournalMode | None:
 
 
 def set_journal_mode(database: Database, mode: JournalMode) -> None:
-    """Set the journal of a catalog, for all who use the store. Waits until no other connection uses the catalog.
-
-    Parameters
-    ----------
-    database : Database
-        On SQLite.
-    mode : {'rollback', 'wal'}
-
-    Raises
-    ------
-    InputError
-        If the mode is not valid, the database is Postgres, or the file system is not known to be local.
-    StoreUnreachableError
-        If this version of SQLite is not safe with WAL.
-    ReadOnlyStoreError
-        If this account has no write access.
-    BusyError
-        If the catalog stays in use. The mode is unchanged.
-    """
+    """See `bsv_store.store.admin.Admin.set_journal_mode`. Waits until no other connection uses the catalog."""
     name = check.choice("journal", mode, JOURNAL_MODES).name
     if not isinstance(database.target, Path):
         raise InputError("the database of this store is Postgres, which has no journal mode")
@@ -73,6 +56,8 @@ def set_journal_mode(database: Database, mode: JournalMode) -> None:
             _set(connection, "wal" if name == "wal" else "delete")
     except sqlite3.Error as error:
         raise translated(error, str(database)) from error
+    with database.writing() as transaction:
+        record_activity(transaction, "configured", "journal", {"journal": name})
 
 
 def _set(connection: CatalogConnection, wanted: str) -> None:
