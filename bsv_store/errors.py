@@ -47,9 +47,11 @@ Warnings::
 
     BsvStoreWarning
     ├── FolderWarning                    the folder may be a copy of the one that belongs to the database
-    ├── LeftOutWarning                   experiments were left out of a result
-    │   ├── MissingUnionizesWarning      their unionize tables are not in the store
-    │   └── UnknownHemisphereWarning     ipsilateral or contralateral; their injected hemisphere is not known
+    ├── ExperimentsWarning               about some experiments
+    │   ├── LeftOutWarning               they were left out of a result
+    │   │   ├── MissingUnionizesWarning  their unionize tables are not in the store
+    │   │   └── UnknownHemisphereWarning ipsilateral or contralateral; their injected hemisphere is not known
+    │   └── DamagedVolumeWarning         their damaged volumes were fetched again
     ├── WaitingWarning                   another job is using the catalog
     └── PrivateCopyWarning               the catalog is read from a private copy
 """
@@ -275,8 +277,8 @@ class FolderWarning(BsvStoreWarning):
     """The folder of a store may be a copy of the one that belongs to its database."""
 
 
-class LeftOutWarning(BsvStoreWarning):
-    """Experiments were left out of a result.
+class ExperimentsWarning(BsvStoreWarning):
+    """A warning about some experiments.
 
     Parameters
     ----------
@@ -287,24 +289,18 @@ class LeftOutWarning(BsvStoreWarning):
     def __init__(self, message: str, *, hint: str | None = None, experiment_ids: Collection[int] = ()) -> None:
         super().__init__(message, hint=hint)
         self.experiment_ids = tuple(sorted(experiment_ids))
+
+
+class LeftOutWarning(ExperimentsWarning):
+    """Experiments were left out of a result."""
 
 
 class MissingUnionizesWarning(LeftOutWarning):
     """Experiments were left out of a result because their unionize tables are not in the store."""
 
 
-class DamagedVolumeWarning(BsvStoreWarning):
-    """Damaged volumes were fetched again.
-
-    Parameters
-    ----------
-    experiment_ids : collection of int
-        Ids of the experiments; stored as an ascending tuple.
-    """
-
-    def __init__(self, message: str, *, hint: str | None = None, experiment_ids: Collection[int] = ()) -> None:
-        super().__init__(message, hint=hint)
-        self.experiment_ids = tuple(sorted(experiment_ids))
+class DamagedVolumeWarning(ExperimentsWarning):
+    """Damaged volumes were fetched again."""
 
 
 class UnknownHemisphereWarning(LeftOutWarning):

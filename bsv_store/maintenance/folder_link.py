@@ -14,6 +14,7 @@ import os
 import secrets
 import socket
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -104,12 +105,22 @@ def record_identity(connection: Connection, files: StoreFiles) -> None:
     """Record the identity of a folder that has a token file."""
     identity = read_identity(files.root)
     assert identity is not None
-    set_link(connection, folder=json.dumps(asdict(identity)))
+    _set(connection, {"folder": json.dumps(asdict(identity))})
 
 
-def set_link(connection: Connection, **values: str | None) -> None:
+def set_moved_to(connection: Connection, url: str | None) -> None:
+    """Record which database has the catalog instead of this one; None: this one has it."""
+    _set(connection, {"moved_to": url})
+
+
+def unlink_folder(connection: Connection) -> None:
+    """Remove the link of a copied catalog to the folder of the original."""
+    _set(connection, {"folder": None})
+
+
+def _set(connection: Connection, values: Mapping[str, str | None]) -> None:
     """Set columns of the single row of ``store_link``."""
-    if connection.execute(update(StoreLink.__table__).values(**values)).rowcount == 0:
+    if connection.execute(update(StoreLink.__table__).values(values)).rowcount == 0:
         connection.execute(insert(StoreLink.__table__).values(id=1, **values))
 
 

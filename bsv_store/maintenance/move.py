@@ -36,7 +36,7 @@ from bsv_store.checkpoints import checkpoint
 from bsv_store.config import CATALOG_FILE, SQLITE, STORE_FILE, StoreConfig
 from bsv_store.errors import BusyError, InputError, StoreExistsError, StoreMismatchError
 from bsv_store.maintenance.backup.database_copy import new_sqlite_catalog
-from bsv_store.maintenance.folder_link import read_identity, record_identity, set_link, write_token
+from bsv_store.maintenance.folder_link import read_identity, record_identity, set_moved_to, unlink_folder, write_token
 from bsv_store.maintenance.logical_copy import compare_rows, copy_rows
 from bsv_store.progress import do_nothing
 from bsv_store.text import number_of
@@ -91,7 +91,7 @@ def move_catalog(
     with _destination(files, after) as destination, destination.writing() as connection:
         if connection.scalar(select(StoreInfo.store_id)) != config.store_id:
             raise StoreMismatchError(f"the database {destination} has the catalog of another store")
-        set_link(connection, moved_to=None)
+        set_moved_to(connection, None)
     checkpoint("move:released")
     files.publish(STORE_FILE, replace(config, database=after).to_toml().encode())
     checkpoint("move:switched")
@@ -125,7 +125,7 @@ def _copy(files: StoreFiles, config: StoreConfig, source: Database, after: str, 
         else:
             rows = _copy_to_postgres(files, config, old, after, check_abort)
         checkpoint("move:copied")
-        set_link(old, moved_to=after)
+        set_moved_to(old, after)
         _refuse_changes(old)
     return rows
 
@@ -216,7 +216,8 @@ def _copy_rows(
     copy_rows(old, new, check_abort=check_abort)
     checkpoint("move:rows")
     rows = compare_rows(old, new, check_abort=check_abort)
-    set_link(new, folder=None, moved_to=config.database)
+    unlink_folder(new)
+    set_moved_to(new, config.database)
     record_activity(new, "moved", after, {"from": config.database, "rows": rows})
     return rows
 

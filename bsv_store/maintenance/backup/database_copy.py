@@ -80,10 +80,10 @@ def _copy_sqlite(source: Path, path: Path, *, read_only: bool, check_abort: Call
                 _copy_pages(original, copy, check_abort, max_restarts=None)
                 original.execute("COMMIT")
     except sqlite3.Error as error:
-        text = str(error)
-        if "full" in text:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
             raise NoSpaceError(f"no disk space left for a copy of the catalog {source}") from error
-        if "malformed" in text or "not a database" in text:
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise DamagedCatalogError(
                 f"the catalog {source} is damaged: {error}",
                 hint="Restore an earlier snapshot: bsv-store backup restore TARGET FOLDER --snapshot ID",

@@ -36,7 +36,8 @@ from bsv_store.maintenance.folder_link import (
     read_identity,
     record_identity,
     recorded_identity,
-    set_link,
+    set_moved_to,
+    unlink_folder,
     write_token,
 )
 from bsv_store.maintenance.inventory import expected_objects
@@ -347,7 +348,8 @@ def _adjust(run: _Run, connection: Connection, numbers: Mapping[str, int]) -> No
     """Turn a copied catalog into that of the restored store."""
     # Their processes work for the original store.
     connection.execute(delete(Claim))
-    set_link(connection, folder=None, moved_to=None)
+    unlink_folder(connection)
+    set_moved_to(connection, None)
     raise_last_numbers(connection, numbers)
     _require_expected(run, connection)
     record_activity(
