@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 import os
-import shutil
 import socket
 import sqlite3
 import uuid
@@ -17,7 +16,7 @@ import hypothesis
 import pytest
 
 from tests.postgres import PostgresServer
-from tests.stores import rename_database
+from tests.stores import copied_store
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -233,17 +232,11 @@ def _create_store(folder: Path, url: str | None) -> Path:
 @pytest.fixture
 def store_location(database: DatabaseKind, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """The folder of a new empty store, on either database. All stores of a session have the same id."""
-    location = tmp_path / "store"
-    shutil.copytree(request.getfixturevalue(f"_{database}_template"), location)
-    if database == "sqlite":
+    database_name = None if database == "sqlite" else _TEMPLATE_DATABASE
+    with copied_store(
+        request.getfixturevalue(f"_{database}_template"), tmp_path / "store", request, database=database_name
+    ) as location:
         yield location
-        return
-    server: PostgresServer = request.getfixturevalue("postgres")
-    name = _database_name()
-    server.create_database(name, template=_TEMPLATE_DATABASE)
-    rename_database(location, _TEMPLATE_DATABASE, name)
-    yield location
-    server.drop_database(name)
 
 
 @pytest.fixture

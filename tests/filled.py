@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +10,7 @@ import pytest
 
 from bsv_store import create_store, open_store
 from tests.datasets.world import fill
-from tests.stores import rename_database
+from tests.stores import copied_store
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -41,17 +39,11 @@ def _make(folder: Path, url: str | None) -> Path:
 @pytest.fixture
 def filled_location(database: DatabaseKind, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """The folder of a store with seven experiments, their injection rows and 100 um volumes."""
-    location = tmp_path / "store"
-    shutil.copytree(request.getfixturevalue(f"_filled_{database}"), location)
-    if database == "sqlite":
+    database_name = None if database == "sqlite" else _TEMPLATE
+    with copied_store(
+        request.getfixturevalue(f"_filled_{database}"), tmp_path / "store", request, database=database_name
+    ) as location:
         yield location
-        return
-    server: PostgresServer = request.getfixturevalue("postgres")
-    name = f"test_{uuid.uuid4().hex}"
-    server.create_database(name, template=_TEMPLATE)
-    rename_database(location, _TEMPLATE, name)
-    yield location
-    server.drop_database(name)
 
 
 @pytest.fixture

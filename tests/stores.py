@@ -1,11 +1,43 @@
-"""Changes of the folder of a store, for tests."""
+"""Copies of stores, for tests."""
 
 from __future__ import annotations
 
 import contextlib
-from contextlib import closing
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.postgres import PostgresServer
+
+
+@contextmanager
+def copied_store(
+    template: Path, location: Path, request: pytest.FixtureRequest, *, database: str | None
+) -> Iterator[Path]:
+    """A copy of a store for one test.
+
+    Parameters
+    ----------
+    database : str or None
+        Name of the template's Postgres database, which is copied too; None on SQLite.
+    """
+    shutil.copytree(template, location)
+    if database is None:
+        yield location
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = f"test_{uuid.uuid4().hex}"
+    server.create_database(name, template=database)
+    rename_database(location, database, name)
+    yield location
+    server.drop_database(name)
 
 
 def rename_database(folder: Path, before: str, after: str) -> None:

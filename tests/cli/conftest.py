@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from tests.cli.running import Runner
 from tests.conftest import DatabaseKind
 from tests.postgres import PostgresServer
-from tests.stores import rename_database
+from tests.stores import copied_store
 
 ATLAS = SyntheticAtlas(experiments=12)
 WILD_TYPE_VISP = (9100000001, 9100000003, 9100000007)
@@ -83,14 +81,6 @@ def filled(database: DatabaseKind, request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def own_filled(filled: Path, database: DatabaseKind, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A copy of the filled store for one test."""
-    location = tmp_path / "store"
-    shutil.copytree(filled, location)
-    if database == "sqlite":
+    database_name = None if database == "sqlite" else _FILLED_DATABASE
+    with copied_store(filled, tmp_path / "store", request, database=database_name) as location:
         yield location
-        return
-    postgres: PostgresServer = request.getfixturevalue("postgres")
-    name = f"test_{uuid.uuid4().hex}"
-    postgres.create_database(name, template=_FILLED_DATABASE)
-    rename_database(location, _FILLED_DATABASE, name)
-    yield location
-    postgres.drop_database(name)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +12,7 @@ from bsv_store import Selection, by_coordinate, create_store, open_store
 from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from tests.cli.running import Runner
-from tests.stores import rename_database
+from tests.stores import copied_store
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -72,17 +70,11 @@ def _fill(location: Path, database: str | None) -> Path:
 @pytest.fixture
 def whole_location(database: DatabaseKind, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """The folder of that store, for one test."""
-    location = tmp_path / "store"
-    shutil.copytree(request.getfixturevalue(f"_whole_{database}"), location)
-    if database == "sqlite":
+    database_name = None if database == "sqlite" else _TEMPLATE
+    with copied_store(
+        request.getfixturevalue(f"_whole_{database}"), tmp_path / "store", request, database=database_name
+    ) as location:
         yield location
-        return
-    postgres: PostgresServer = request.getfixturevalue("postgres")
-    name = f"test_{uuid.uuid4().hex}"
-    postgres.create_database(name, template=_TEMPLATE)
-    rename_database(location, _TEMPLATE, name)
-    yield location
-    postgres.drop_database(name)
 
 
 @pytest.fixture
