@@ -3,9 +3,9 @@
 A file is published before its row is committed, so a file without a row may be about to get one. Two rules make it safe
 to remove such a file at any time:
 
-- Whoever removes it does so in a transaction that excludes those that record files, after checking that no row names it
+- It is removed in a transaction that excludes those that record files, after a check that no row names it
   (`trash_unused`, `delete_unused`).
-- Whoever records a file calls `keep_files` in the transaction, and then checks that the file is there.
+- A transaction that records a file calls `keep_files`, and then checks that the file is there.
 
 Whichever transaction comes first, the other one sees what it did.
 """
