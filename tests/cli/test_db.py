@@ -10,7 +10,7 @@ import pytest
 
 from bsv_store import __version__, open_store
 from bsv_store.catalog.database import schema
-from bsv_store.maintenance.folder_link import recorded_identity, set_link
+from bsv_store.maintenance.folder_link import recorded_identity, set_moved_to
 from tests.cli.running import Runner
 
 
@@ -143,7 +143,7 @@ def test_the_schema_of_the_database_of_another_store_is_not_changed(run: Runner,
 
 def test_the_schema_of_a_catalog_that_was_moved_away_is_not_changed(run: Runner, store_location: Path) -> None:
     with open_store(store_location) as store, store.database.writing() as connection:
-        set_link(connection, moved_to="postgresql://host/lab")
+        set_moved_to(connection, "postgresql://host/lab")
     for arguments in (("downgrade", "0001"), ("stamp", "0001"), ("upgrade",)):
         run("db", *arguments, "--yes", store=store_location).refused(3, "was moved to postgresql://host/lab")
     assert run("db", "current", store=store_location).succeeded().cells[0] == ["store", schema.HEAD]
