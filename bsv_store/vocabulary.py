@@ -1510,3 +1510,69 @@ ANNOTATION_ORIGINS: Mapping[str, WordRow[AnnotationOrigin]] = _rows(
     ],
 )
 """How an annotation relates to Allen's of 2017, most trusted first."""
+
+# -- figures ----------------------------------------------------------------------------------------------------------
+
+Theme = Literal["light", "dark"]
+
+
+@dataclass(frozen=True, slots=True)
+class ThemeRow:
+    """The colors of a figure.
+
+    Attributes
+    ----------
+    background, ink, muted, line : str
+        Background; titles and labels; notes; outlines of structures.
+    no_data : str
+        Voxels without data, as opposed to 0.
+    warning : str
+        Warnings, and nothing else.
+    signal : str
+        Matplotlib's color map for values from 0.
+    difference : str
+        Matplotlib's color map for values of both signs.
+    """
+
+    name: Theme
+    words: str
+    background: str
+    ink: str
+    muted: str
+    line: str
+    no_data: str
+    warning: str
+    signal: str
+    difference: str
+    synonyms: tuple[str, ...] = ()
+
+
+THEMES: Mapping[str, ThemeRow] = _rows(
+    Theme,
+    [
+        ThemeRow(
+            name="light",
+            words="on white, for papers",
+            background="#ffffff",
+            ink="#1a1a1a",
+            muted="#6b7280",
+            line="#6b7280",
+            no_data="#c3c8d0",
+            warning="#b42318",
+            signal="magma_r",
+            difference="RdBu_r",
+        ),
+        ThemeRow(
+            name="dark",
+            words="on black, for slides",
+            background="#0b0d10",
+            ink="#f3f4f6",
+            muted="#9aa4b2",
+            line="#9aa4b2",
+            no_data="#4b5563",
+            warning="#ff8a80",
+            signal="inferno",
+            difference="berlin",
+        ),
+    ],
+)

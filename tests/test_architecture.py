@@ -22,7 +22,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"models", "store"}),
     frozenset({"maintenance"}),
     frozenset({"acquisition", "datasets"}),
-    frozenset({"plausibility"}),
+    frozenset({"figures", "plausibility"}),
     frozenset({"atlas", "averaging", "sources"}),
     frozenset({"formats"}),
     frozenset({"catalog"}),

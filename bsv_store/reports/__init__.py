@@ -6,20 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bsv_store.check import path as checked_path
 from bsv_store.check import several
 from bsv_store.errors import InputError
-from bsv_store.formats.output_file import atomic_output
-from bsv_store.reports.axes import draw_axes
-from bsv_store.reports.panels import VIEWS, PlottedGroup, PlottedVersion, figure_class, scene_of
-from bsv_store.reports.sheet import SHEET_VIEWS, draw_sheet
+from bsv_store.figures.axes import draw_axes
+from bsv_store.figures.panels import VIEWS, PlottedGroup, PlottedVersion, scene_of
+from bsv_store.figures.sheet import SHEET_VIEWS, draw_sheet
+from bsv_store.figures.style import SUFFIXES, check_path, figure_class, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["SUFFIXES", "PlottedGroup", "PlottedVersion", "draw_groups", "plot_groups"]
-
-SUFFIXES = (".png", ".pdf", ".svg")
 
 # More groups are drawn as a sheet of small tiles without axes.
 _MAX_WITH_AXES = 10
@@ -69,13 +66,8 @@ def plot_groups(
     DamagedFileError
         If the result file in the store is missing or damaged.
     """
-    target = checked_path("path", path)
-    if target.suffix.lower() not in SUFFIXES:
-        raise InputError(f"path must end in {', '.join(SUFFIXES)}, got {target.name!r}")
-    figure = draw_groups(version, groups=groups, subtitle=subtitle)
-    with atomic_output(target, overwrite=overwrite) as temporary:
-        figure.savefig(temporary, dpi=150, facecolor="white")
-    return target
+    check_path(path)
+    return save_figure(draw_groups(version, groups=groups, subtitle=subtitle), path, overwrite=overwrite)
 
 
 def draw_groups(version: PlottedVersion, *, groups: Sequence[int] | None = None, subtitle: str | None = None) -> Figure:

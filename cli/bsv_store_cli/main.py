@@ -49,7 +49,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
     "Compute and publish": {
         "aggregate": "Average volumes by group, as a dataset version.",
         "dataset": "List, show, measure and export dataset versions.",
-        "plot": "Draw a dataset version.",
+        "plot": "Draw figures: projections, slices, maps, rankings.",
     },
     "Share": {
         "selection": "Save selections under names for all users of the store.",

@@ -63,7 +63,7 @@ def test_names_come_from_the_store(named: Path) -> None:
         assert suggested(*words, "VIS", store=named) == acronyms, words
     assert suggested("aggregate", "--region", "higher=VISp+CP", store=named) == ["higher=VISp+CP"]
     assert suggested("dataset", "show", "v", store=named) == ["visual", "visual@1", "visual@latest", "visual@paper"]
-    assert suggested("plot", "visual@p", store=named) == ["visual@paper"]
+    assert suggested("plot", "projections", "visual@p", store=named) == ["visual@paper"]
     assert suggested("dataset", "untag", "visual", "", store=named) == ["paper"]
     assert suggested("dataset", "untag", "", store=named) == ["visual"]
     assert suggested("select", "--named", "", store=named) == ["visual-areas"]

@@ -44,7 +44,7 @@ def test_the_whole_path(shown: Outcome, tmp_path: Path) -> None:
         "without computing",
         "visual-by-AP@1 (already in the store)",
         "$ bsv-store dataset regions visual-by-AP --structure LGd --structure CP",
-        "$ bsv-store plot visual-by-AP",
+        "$ bsv-store plot projections visual-by-AP",
         "$ bsv-store sql",
         "$ bsv-store status",
         f"The figure is {folder / 'visual-by-AP.png'}",

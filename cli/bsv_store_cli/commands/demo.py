@@ -40,7 +40,7 @@ The same with the real Allen API takes seven commands, in a new shell without th
   bsv-store aggregate --injected-in VISp --injected-in VISl --line wild-type \\
       --group-by AP --bins 5 --normalize injection-volume --name visual-by-AP --fetch
   bsv-store dataset regions visual-by-AP --limit 10
-  bsv-store plot visual-by-AP visual-by-AP.png"""
+  bsv-store plot projections visual-by-AP visual-by-AP.png"""
 
 
 @click.command(cls=Command)
@@ -105,7 +105,7 @@ def _use_store(figure: Path) -> None:
     _say("6. Measure the projections in structures. The annotation assigns each voxel to a structure.")
     _run("dataset", "regions", "visual-by-AP", "--structure", "LGd", "--structure", "CP", "--hemisphere", "right")
     _say("7. Plot the average, query the catalog, and show the status of the store.")
-    _run("plot", "visual-by-AP", str(figure), "--subtitle", "SYNTHETIC DATA, not real")
+    _run("plot", "projections", "visual-by-AP", str(figure), "--subtitle", "SYNTHETIC DATA, not real")
     _run("sql", "select primary_structure, count(*) as experiments from experiments group by 1 order by 2 desc, 1")
     _run("status")
 

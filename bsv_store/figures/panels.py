@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.averaging.grouping.assignment import CROSSED
-from bsv_store.errors import InputError
+from bsv_store.figures.style import figure_class
 from bsv_store.text import number_of
 from bsv_store.vocabulary import Axis
 from bsv_store.volumes.grid import EXTENT_UM, Grid
@@ -319,18 +319,3 @@ def finish(
 def text_width(size: tuple[float, float], middle: float) -> float:
     """Width in inches of text centered at ``middle`` that stays inside the figure."""
     return 2 * min(middle, 1 - middle) * size[0]
-
-
-def figure_class() -> Any:
-    """Matplotlib's ``Figure`` class, which does not use pyplot's global state.
-
-    Raises
-    ------
-    InputError
-        If Matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError("Matplotlib is not installed", hint="Install it: pip install 'bsv-store[plot]'") from error
-    return Figure

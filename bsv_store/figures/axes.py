@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bsv_store.reports.panels import (
+from bsv_store.figures.panels import (
     AXIS_NAMES,
     EXTENT_MM,
     NO_EXPERIMENTS,
@@ -14,7 +14,6 @@ from bsv_store.reports.panels import (
     Scene,
     View,
     bin_lines,
-    figure_class,
     finish,
     heading_height,
     outline_of,
@@ -22,6 +21,7 @@ from bsv_store.reports.panels import (
     text_width,
     titles_of,
 )
+from bsv_store.figures.style import figure_class
 from bsv_store.volumes.grid import MIDLINE_UM
 
 if TYPE_CHECKING:

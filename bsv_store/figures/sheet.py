@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.reports.panels import (
+from bsv_store.figures.panels import (
     EXTENT_MM,
     NO_EXPERIMENTS,
     OUTLINE_COLOR,
@@ -15,7 +15,6 @@ from bsv_store.reports.panels import (
     Panels,
     Scene,
     bin_lines,
-    figure_class,
     finish,
     heading_height,
     outline_of,
@@ -23,6 +22,7 @@ from bsv_store.reports.panels import (
     text_width,
     titles_of,
 )
+from bsv_store.figures.style import figure_class
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""``bsv-store plot``."""
+"""``bsv-store plot projections``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bsv_store_cli.session import opened_store
 @click.option("--group", "groups", type=int, multiple=True, metavar="N", help="Draw only this group; repeatable.")
 @click.option("--subtitle", metavar="TEXT", help="Line of text below the title.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
-def plot(ref: str, target: Path, groups: tuple[int, ...], subtitle: str | None, overwrite: bool) -> None:
+def projections(ref: str, target: Path, groups: tuple[int, ...], subtitle: str | None, overwrite: bool) -> None:
     """Draw the groups of a dataset version into FILE (.png, .pdf or .svg).
 
     Up to ten groups are drawn in three views with axes, more as a sheet of tiles.

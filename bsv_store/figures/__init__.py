@@ -1,0 +1,1 @@
+"""Drawing: figures from arrays and tables, with Matplotlib (extra ``plot``)."""

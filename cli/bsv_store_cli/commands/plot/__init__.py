@@ -1,0 +1,20 @@
+"""``bsv-store plot``."""
+
+from __future__ import annotations
+
+import click
+
+from bsv_store_cli.commands.plot.projections import projections
+from bsv_store_cli.help import Group
+
+
+@click.group(cls=Group)
+def plot() -> None:
+    """Draw figures into .png, .pdf or .svg files.
+
+    Requires Matplotlib: pip install 'bsv-store[plot]'
+    """
+
+
+for _command in (projections,):
+    plot.add_command(_command)
