@@ -12,6 +12,7 @@ from bsv_store.config.store_file import (
     StoreConfig,
     has_checksum,
     read_store_config,
+    salvage_settings,
 )
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "locate_store",
     "read_located_config",
     "read_store_config",
+    "salvage_settings",
     "setting",
     "sql_timeout",
 ]

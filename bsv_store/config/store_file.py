@@ -130,6 +130,21 @@ def read_store_config(path: Path, name: str = STORE_FILE) -> StoreConfig:
     return _checked(values, file)
 
 
+def salvage_settings(folder: Path, new: StoreConfig) -> StoreConfig:
+    """``new`` with the valid settings of a ``store.toml`` that is damaged or was edited.
+
+    Its id and database are not taken over, and nothing of a file that is not TOML.
+    """
+    try:
+        values = tomllib.loads((folder / STORE_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return new
+    for row in SETTINGS.values():
+        if row.in_store and row.name in values and expected(row, values[row.name]) is None:
+            new = new.with_setting(row.name, values[row.name])
+    return new
+
+
 def _rewrite_hint(folder: Path) -> str:
     return f"Write it again: bsv-store store attach {shlex.quote(str(folder))}"
 

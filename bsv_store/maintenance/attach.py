@@ -16,7 +16,15 @@ from bsv_store.catalog.database import schema
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import StoreInfo, StoreLink
 from bsv_store.catalog.database.postgres import normalized_url
-from bsv_store.config import CATALOG_FILE, FOLDERS, SQLITE, STORE_FILE, StoreConfig, read_store_config
+from bsv_store.config import (
+    CATALOG_FILE,
+    FOLDERS,
+    SQLITE,
+    STORE_FILE,
+    StoreConfig,
+    read_store_config,
+    salvage_settings,
+)
 from bsv_store.errors import InputError, NotAStoreError, StoreMismatchError, StoreUnreachableError
 from bsv_store.maintenance.folder_link import link_folder
 from bsv_store.maintenance.inventory import expected_objects
@@ -90,7 +98,9 @@ def attach_folder(folder: Path, *, database: str | None = None, force: bool = Fa
             )
         if config is None:
             file_mode, directory_mode = _modes(folder)
-            new = StoreConfig(store_id, database=url, file_mode=file_mode, directory_mode=directory_mode)
+            new = salvage_settings(
+                folder, StoreConfig(store_id, database=url, file_mode=file_mode, directory_mode=directory_mode)
+            )
         else:
             new = config
         files = StoreFiles(folder, new.file_mode, new.directory_mode)

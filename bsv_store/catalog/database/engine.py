@@ -81,7 +81,7 @@ class Database:
         self.pooled = pooled
         self.is_sqlite = isinstance(target, Path)
         # Whether this account is known to have write access, so that the check is made only once.
-        self._has_written = False
+        self._may_insert = False
         self._copy: _CopyInUse | None = None
         self._copy_lock = threading.Lock()
         pool: dict[str, Any] = {
@@ -146,7 +146,6 @@ class Database:
                 # 0 means no timeout.
                 connection.exec_driver_sql("SET LOCAL lock_timeout = 1")
             yield connection
-        self._has_written = True
 
     def require_writable(self) -> None:
         """Check that this user may write to the database, before work is done that could not be stored.
@@ -159,13 +158,14 @@ class Database:
             If the database cannot be reached, or stays locked.
         """
         self._refuse_reader()
-        if not (self.is_sqlite or self._has_written):
+        if not (self.is_sqlite or self._may_insert):
             with self.reading() as connection:
                 may_insert = connection.exec_driver_sql(
                     "SELECT NOT pg_is_in_recovery() AND has_table_privilege('experiment', 'INSERT')"
                 ).scalar()
             if not may_insert:
                 raise ReadOnlyStoreError(f"this account has no write access to the database {self}", hint=READER_HINT)
+            self._may_insert = True
 
     def _refuse_reader(self) -> None:
         if self.read_only:

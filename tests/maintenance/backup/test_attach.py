@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,17 @@ def test_a_lost_store_toml_is_written_again(filled_location: Path, state: str) -
     assert (report.was_written, report.store_id) == (True, config.store_id)
     assert file.read_bytes() == before
     checks.assert_intact(filled_location)
+
+
+def test_settings_survive_in_a_store_toml_that_was_edited(filled_location: Path) -> None:
+    with open_store(filled_location) as store:
+        store.admin.configure("trash_days", 90)
+        config = store.config
+    file = filled_location / "store.toml"
+    file.write_text(file.read_text().replace("store_id", "store"))
+    attach_store(filled_location, database=None if config.database == "sqlite" else config.database)
+    with open_store(filled_location) as store:
+        assert store.config == replace(config, trash_days=90)
 
 
 def test_the_folder_of_another_store_is_not_attached(
