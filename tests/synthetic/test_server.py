@@ -361,7 +361,6 @@ def test_annotation_file_is_unsigned_int(server: SyntheticServer, spacing: int) 
     # The shapes are the same at every spacing: only voxels on their edges differ.
     inner = array[step // 2 :: step, step // 2 :: step, step // 2 :: step]
     assert (inner == ATLAS.annotation).mean() > 0.97
-    np.testing.assert_array_equal(array[step - 1 :: step, step - 1 :: step, step - 1 :: step], ATLAS.annotation)
 
 
 @pytest.mark.parametrize(
