@@ -1576,3 +1576,60 @@ THEMES: Mapping[str, ThemeRow] = _rows(
         ),
     ],
 )
+
+
+# -- published tables -------------------------------------------------------------------------------------------------
+
+PublishedTable = Literal["knox_2019_table_1", "allensdk_notebook", "oh_2014"]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedTableRow:
+    """Published counts that ``reproduce`` compares with the catalog.
+
+    Attributes
+    ----------
+    words : str
+        What is counted.
+    citation : str
+        Where the counts were published.
+    source : str
+        Where they, and the lists of experiments behind them, can be read.
+    """
+
+    name: PublishedTable
+    words: str
+    citation: str
+    source: str
+    synonyms: tuple[str, ...] = ()
+
+
+PUBLISHED_TABLES: Mapping[str, PublishedTableRow] = _rows(
+    PublishedTable,
+    [
+        PublishedTableRow(
+            "knox_2019_table_1",
+            "wild-type experiments by major division, without 63 that the authors excluded",
+            "Knox JE et al. (2019). High-resolution data-driven model of the mouse connectome. Network Neuroscience "
+            "3(1), 217-236. doi:10.1162/netn_a_00066",
+            "Table 1; docs/experiments_exclude.json and docs/experiments_included.json in "
+            "https://github.com/AllenInstitute/mouse_connectivity_models",
+            ("knox_2019", "knox"),
+        ),
+        PublishedTableRow(
+            "allensdk_notebook",
+            "experiments that AllenSDK's notebook on mouse connectivity counts",
+            "Allen Institute for Brain Science. AllenSDK, notebook mouse_connectivity.",
+            "https://allensdk.readthedocs.io/en/latest/_static/examples/nb/mouse_connectivity.html",
+            ("allensdk",),
+        ),
+        PublishedTableRow(
+            "oh_2014",
+            "wild-type injections of the first connectome",
+            "Oh SW et al. (2014). A mesoscale connectome of the mouse brain. Nature 508, 207-214. "
+            "doi:10.1038/nature13186",
+            "Supplementary Table 2",
+            ("oh",),
+        ),
+    ],
+)

@@ -23,7 +23,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"maintenance"}),
     frozenset({"acquisition", "datasets"}),
     frozenset({"figures", "plausibility"}),
-    frozenset({"atlas", "averaging", "sources"}),
+    frozenset({"atlas", "averaging", "reproduce", "sources"}),
     frozenset({"formats"}),
     frozenset({"catalog"}),
     frozenset({"volumes"}),

@@ -74,6 +74,7 @@ ELSEWHERE = {
     "DATASET_STANDINGS": "datasets/test_imported.py",
     "DIVISOR_SOURCES": "datasets/test_aggregate.py",
     "EXPERIMENT_SOURCE_KINDS": "catalog/ingest/test_experiments.py",
+    "PUBLISHED_TABLES": "reproduce/test_reproduce.py",
     "SCHEMA_ACTIONS": "catalog/test_schema_history.py",
     "SEXES": "catalog/ingest/test_experiments.py",
     "SNAPSHOT_CONTENTS": "cli/test_sync.py",

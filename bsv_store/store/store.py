@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bsv_store.datasets.workers import Executor
     from bsv_store.maintenance.state import Upkeep
     from bsv_store.progress import Progress
+    from bsv_store.reproduce import Reproduction
     from bsv_store.store.admin import Admin
     from bsv_store.store.atlas import Atlas
     from bsv_store.store.catalog import Catalog
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         HemisphereRule,
         MissingPolicy,
         Normalization,
+        PublishedTable,
         ResultDtype,
         Statistic,
         VolumeKind,
@@ -297,6 +299,32 @@ class Store:
 
         with self.database.reading() as connection:
             return experiments_frame(connection, selection_or_all(selection), missing=missing)
+
+    def reproduce(self, name: PublishedTable) -> Reproduction:
+        """Published counts of experiments beside those of this catalog, with the reason for each difference.
+
+        The lab's exclusion list does not matter here; withdrawn experiments are not counted.
+
+        Parameters
+        ----------
+        name : {'knox_2019_table_1', 'allensdk_notebook', 'oh_2014'}
+            The table: a row of `bsv_store.vocabulary.PUBLISHED_TABLES`, with its citation.
+
+        Raises
+        ------
+        InputError
+            If there is no such table.
+        MissingDataError
+            If the store has no experiments, or another ontology than Allen's.
+
+        Examples
+        --------
+        >>> print(store.reproduce("knox-2019-table-1"))  # doctest: +SKIP
+        """
+        from bsv_store.reproduce import reproduce
+
+        with self.database.reading() as connection:
+            return reproduce(connection, name)
 
     def sql(
         self,

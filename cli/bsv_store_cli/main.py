@@ -43,6 +43,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "structures": "Find structures; show subtrees and sets; rank by signal.",
         "matrix": "Tabulate signal by source and target structure.",
         "catalog": "Count selected experiments; list and compare snapshots.",
+        "reproduce": "Compare published counts with the catalog.",
         "volume": "Show, check and export volumes; mask and measure structures.",
         "sql": "Query the catalog with SQL, read-only.",
     },

@@ -133,7 +133,7 @@ def plan(seed: int, number: int) -> Plan:
 
 def _coordinate(structure_id: int, side: str, key: int, number: int) -> tuple[int, int, int]:
     """A point in um in the interior of the structure, on the given side; multiples of 10."""
-    candidates = anatomy.interior_of(structure_id)
+    candidates = anatomy.interior_of(structure_id, depth=2)
     ml = candidates % anatomy.GRID.shape[2]
     if side == "midline":
         candidates = candidates[ml == anatomy.GRID.midline - 1]

@@ -35,6 +35,7 @@ root|FFFFFF||root
      MO|209E58||Somatomotor areas
       MOp|20A05C|s|Primary motor area
       MOs|22A460|s|Secondary motor area
+     SSp|18806A|s|Primary somatosensory area
      VISC|12AC84|s|Visceral area
      AUD|04968A||Auditory areas
       AUDp|02948E|s|Primary auditory area
@@ -45,24 +46,39 @@ root|FFFFFF||root
        VISp2/3|008890||Primary visual area, layer 2/3
        VISp5|008A8C||Primary visual area, layer 5
       VISpm|0C9096|s|Posteromedial visual area
+     RSP|1AA698|s|Retrosplenial area
+    OLF|9AD2BC||Olfactory areas
+     MOB|9AD2C0|s|Main olfactory bulb
+     PIR|6ACBB8|s|Piriform area
     HPF|7CD24C||Hippocampal formation
      CA1|7AD04A|s|Field CA1
+     DG|7ED04C|s|Dentate gyrus
+     ENT|32B824|s|Entorhinal area
+    CTXsp|8ADA86|s|Cortical subplate
    CNU|96D4F4||Cerebral nuclei
     CP|94CEF0|s|Caudoputamen
+    ACB|80CAF6|s|Nucleus accumbens
+    PAL|8498D0|s|Pallidum
   BS|FE7E82||Brain stem
    TH|FE7082||Thalamus
     CM|FE9EA4|s|Central medial nucleus of the thalamus
     LGd|FE8890|s|Dorsal part of the lateral geniculate complex
     LP|FE8E9C|s|Lateral posterior nucleus of the thalamus
+    PO|FE90A0|s|Posterior complex of the thalamus
     VPM|FE7884|s|Ventral posteromedial nucleus of the thalamus
    HY|E4463A|s|Hypothalamus
    MB|FE62FA||Midbrain
+    IC|FE7CFC|s|Inferior colliculus
+    MRN|FE90FC|s|Midbrain reticular nucleus
     PAG|FE8EFC|s|Periaqueductal gray
     SCs|FE78FC|s|Superior colliculus, sensory related
    P|FE9A72|s|Pons
+   MY|FE98CE|s|Medulla
   CB|EEF080||Cerebellum
+   AN|F0EE5E|s|Ansiform lobule
    LOB4, 5|FEFA90|s|Lobules IV, V
  fiber tracts|CACACA||fiber tracts
+  arb|C6CACA||arbor vitae
   cc|CCCACC||corpus callosum
   cm|C8CACC||commissural bundle of the midbrain
  retina|7C3080|-|retina

@@ -1,4 +1,4 @@
-"""The volumes of a synthetic experiment: injection site, signal in target structures, weak tracts between them.
+"""The volumes of a synthetic experiment: injection site and projections, with noise.
 
 Only sums, products, quotients and comparisons are used, in a fixed order. IEEE arithmetic defines their results, so
 the arrays are identical on every machine.
@@ -6,31 +6,18 @@ the arrays are identical on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, assert_never
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.vocabulary import VolumeKind
-from bsv_store_synthetic import anatomy, noise, ontology
+from bsv_store_synthetic import anatomy, noise, projections
 from bsv_store_synthetic.anatomy import GRID
 from bsv_store_synthetic.experiments import Plan, Site, plan
-
-_VISUAL: Final = ("VISp", "VISl", "VISpm", "VISal", "LP", "LGd", "SCs", "CP", "MOs")
-_TARGETS: Final[dict[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("VISp", "VISl", "VISpm", "VISal"), _VISUAL),
-    "MOp": ("MOs", "CP", "VPM", "P", "SCs", "VISC", "HY"),
-    "AUDp": ("VISl", "CP", "LP", "PAG", "VISC", "LGd"),
-    "VISC": ("MOp", "CP", "VPM", "HY", "PAG", "P"),
-    "CP": ("VPM", "PAG", "HY", "SCs", "CM"),
-    "LP": (*_VISUAL[:4], "CP", "CA1"),
-    "LGd": ("VISp", "VISl", "SCs", "LP", "HY"),
-    "SCs": ("LP", "LGd", "PAG", "P", "CM", "LOB4, 5"),
-}
-_TRACT_STEPS: Final = 9
+from bsv_store_synthetic.projections import ball
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +87,10 @@ def data_mask(seed: int, number: int) -> NDArray[np.float32]:
     plane = mask[first]
     plane[...] = noise.field(noise.key_of(key, "rim"), np.arange(plane.size)).reshape(plane.shape)
     center = (2_500.0 + 8_000 * noise.draw(key, "tear"), 6_300.0, 11_400 * noise.draw(key, "tear side"))
-    for box, profile in _balls([(center, 700.0, 1.0)]):
-        view = mask[box]
-        # Fractional at the rim, 0 in the middle.
-        np.minimum(view, np.clip(1.25 - 2.5 * profile, 0, 1).astype(np.float32), out=view)
+    box, profile = ball(center, 700)
+    view = mask[box]
+    # Fractional at the rim, 0 in the middle.
+    np.minimum(view, np.clip(1.25 - 2.5 * profile, 0, 1).astype(np.float32), out=view)
     return mask
 
 
@@ -111,9 +98,7 @@ def data_mask(seed: int, number: int) -> NDArray[np.float32]:
 def signal_of(seed: int, number: int) -> Signal:
     """The signal of an experiment by its number; the last 32 are cached (about 2 MB each)."""
     experiment = plan(seed, number)
-    strength = np.zeros(GRID.shape, np.float64)
-    for box, profile in _balls(_blobs(experiment)):
-        strength[box] += profile * profile
+    strength = projections.strength(experiment)
     mask = data_mask(seed, number)
     fraction = np.zeros(GRID.shape, np.float64)
     for site in experiment.sites:
@@ -148,60 +133,11 @@ def _textured(
 
 
 def _add_site(fraction: NDArray[np.float64], site: Site) -> None:
-    for box, profile in _balls([(site.center_um, site.radius_um, 1.0)]):
-        view = fraction[box]
-        np.maximum(view, np.minimum(1, profile * 2.5), out=view)
-        first = box[2].start
-        if not site.hemispheres[0]:
-            view[..., : max(0, GRID.midline - first)] = 0
-        if not site.hemispheres[1]:
-            view[..., max(0, GRID.midline - first) :] = 0
-
-
-_Ball = tuple[tuple[float, float, float], float, float]
-
-
-def _blobs(experiment: Plan) -> Iterator[_Ball]:
-    """Center, radius and amplitude of each ball of signal: around the sites, in targets, along tracts."""
-    primary = ontology.structure(experiment.primary_structure_id)
-    for site in experiment.sites:
-        yield site.center_um, 2.4 * site.radius_um, 0.8
-    main = experiment.sites[0]
-    injected_right = main.center_um[2] >= GRID.midline * GRID.spacing_um
-    for rank, acronym in enumerate((primary.acronym, *_TARGETS[primary.acronym])):
-        for crossing in (False, True):
-            if rank == 0 and not crossing:
-                continue
-            key = noise.key_of(experiment.key, "target", acronym, int(crossing))
-            target = ontology.structure(acronym)
-            if target.id == primary.id and rank > 0:
-                continue
-            center = anatomy.center_um(target.id, right=injected_right != crossing)
-            jittered = tuple(c + 500 * (noise.draw(key, axis) - 0.5) for axis, c in enumerate(center))
-            goal = (jittered[0], jittered[1], jittered[2])
-            amplitude = (0.25 if crossing else 1.0) * (0.3 + noise.draw(key, "amplitude"))
-            yield goal, (700 if crossing else 940) + 450 * noise.draw(key, "radius"), amplitude
-            yield from _tract(main.center_um, goal, amplitude / 20)
-
-
-def _tract(start: tuple[float, float, float], end: tuple[float, float, float], amplitude: float) -> Iterator[_Ball]:
-    """Small balls along a curved path between two points."""
-    for step in range(1, _TRACT_STEPS):
-        part = step / _TRACT_STEPS
-        ap, dv, ml = (a + (b - a) * part for a, b in zip(start, end, strict=True))
-        yield (ap, dv + 2_000 * part * (1 - part), ml), 360.0, amplitude
-
-
-def _balls(balls: list[_Ball] | Iterator[_Ball]) -> Iterator[tuple[tuple[slice, slice, slice], NDArray[np.float64]]]:
-    """The box of each ball on the grid with its profile: the amplitude at the center, 0 at the radius."""
-    spacing = GRID.spacing_um
-    for center, radius, amplitude in balls:
-        box: list[slice] = []
-        squares: list[NDArray[np.float64]] = []
-        for c, count in zip(center, GRID.shape, strict=True):
-            first, last = max(0, int((c - radius) // spacing)), min(count, int((c + radius) // spacing) + 1)
-            offset = ((np.arange(first, last) + 0.5) * spacing - c) / radius
-            box.append(slice(first, max(first, last)))
-            squares.append(offset * offset)
-        inside = 1 - (squares[0][:, None, None] + squares[1][None, :, None] + squares[2][None, None, :])
-        yield (box[0], box[1], box[2]), np.maximum(inside, 0) * amplitude
+    box, profile = ball(site.center_um, site.radius_um)
+    view = fraction[box]
+    np.maximum(view, np.minimum(1, profile * 2.5), out=view)
+    first = box[2].start
+    if not site.hemispheres[0]:
+        view[..., : max(0, GRID.midline - first)] = 0
+    if not site.hemispheres[1]:
+        view[..., max(0, GRID.midline - first) :] = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections.abc import Iterator
 from typing import Literal, get_args
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.grid import Grid
+from bsv_store_synthetic import anatomy
 from bsv_store_synthetic.anatomy import GRID
 from bsv_store_synthetic.atlas import SyntheticAtlas
 
@@ -64,7 +66,7 @@ def grid_nrrd(atlas: SyntheticAtlas, experiment_id: int, kind: VolumeKind, spaci
 
 
 def annotation_nrrd(spacing_um: int) -> bytes:
-    """An NRRD file of the annotation, unsigned int.
+    """An NRRD file of the annotation, unsigned int; at 10 um with the voxels of 50 um, repeated.
 
     Raises
     ------
@@ -73,7 +75,8 @@ def annotation_nrrd(spacing_um: int) -> bytes:
     """
     if spacing_um not in ANNOTATION_SPACINGS_UM:
         raise KeyError(spacing_um)
-    return nrrd(SyntheticAtlas().annotation, spacing_um, dtype="u4")
+    sampled = 50 if spacing_um == 10 else spacing_um
+    return _nrrd(anatomy.planes(sampled), spacing_um, dtype="u4", repeat=sampled // spacing_um)
 
 
 def nrrd(array: NDArray[np.generic], spacing_um: int, *, dtype: Literal["f4", "f8", "u4"]) -> bytes:
@@ -87,8 +90,14 @@ def nrrd(array: NDArray[np.generic], spacing_um: int, *, dtype: Literal["f4", "f
     dtype : str
         Data type in the file, little-endian.
     """
+    planes = iter(np.moveaxis(array, 2, 0))
+    return _nrrd(planes, spacing_um, dtype=dtype, repeat=GRID.spacing_um // spacing_um)
+
+
+def _nrrd(
+    planes: Iterator[NDArray[np.generic]], spacing_um: int, *, dtype: Literal["f4", "f8", "u4"], repeat: int
+) -> bytes:
     grid = Grid(spacing_um)
-    repeat = GRID.spacing_um // spacing_um
     header = (
         "NRRD0004\n"
         "# Complete NRRD file format specification at:\n"
@@ -106,8 +115,8 @@ def nrrd(array: NDArray[np.generic], spacing_um: int, *, dtype: Literal["f4", "f
     # Plane by plane: at 25 um the whole body takes 0.6 GB. wbits=31 selects gzip, with a time stamp of 0.
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, 31)
     parts = [header.encode("ascii")]
-    for plane in np.moveaxis(array.astype(f"<{dtype}"), 2, 0):
-        data = np.repeat(np.repeat(plane.T, repeat, 0), repeat, 1).tobytes()
+    for plane in planes:
+        data = np.repeat(np.repeat(plane.T.astype(f"<{dtype}"), repeat, 0), repeat, 1).tobytes()
         parts.extend(packer.compress(data) for _ in range(repeat))
     return b"".join((*parts, packer.flush()))
 
