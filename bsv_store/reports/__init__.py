@@ -12,11 +12,21 @@ from bsv_store.figures.axes import draw_axes
 from bsv_store.figures.panels import VIEWS, PlottedGroup, PlottedVersion, scene_of
 from bsv_store.figures.sheet import SHEET_VIEWS, draw_sheet
 from bsv_store.figures.style import SUFFIXES, check_path, figure_class, save_figure
+from bsv_store.reports.injections import injection_map
+from bsv_store.reports.ranking import ranked_targets
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["SUFFIXES", "PlottedGroup", "PlottedVersion", "draw_groups", "plot_groups"]
+__all__ = [
+    "SUFFIXES",
+    "PlottedGroup",
+    "PlottedVersion",
+    "draw_groups",
+    "injection_map",
+    "plot_groups",
+    "ranked_targets",
+]
 
 # More groups are drawn as a sheet of small tiles without axes.
 _MAX_WITH_AXES = 10
