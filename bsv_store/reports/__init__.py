@@ -13,6 +13,7 @@ from bsv_store.figures.panels import VIEWS, PlottedGroup, PlottedVersion, scene_
 from bsv_store.figures.sheet import SHEET_VIEWS, draw_sheet
 from bsv_store.figures.style import SUFFIXES, check_path, figure_class, save_figure
 from bsv_store.reports.injections import injection_map
+from bsv_store.reports.matrix import matrix_map
 from bsv_store.reports.ranking import ranked_targets
 
 if TYPE_CHECKING:
