@@ -214,7 +214,7 @@ def _draw_color_bar(page: Page, image: Any, left: float, top: float, height: flo
     lines = wrapped(quantity, max(height, 32.0), SMALL_SIZE, lines=2)
     bar.set_label("\n".join(lines), fontsize=SMALL_SIZE, color=page.colors.ink, labelpad=2)
     bar.ax.tick_params(which="both", labelsize=SMALL_SIZE, length=1.5, width=0.5, pad=1, colors=page.colors.ink)
-    bar.outline.set(edgecolor=page.colors.line, linewidth=0.5)  # type: ignore[operator]
+    bar.outline.set(edgecolor=page.colors.line, linewidth=0.5)
     bar.ax.minorticks_off()
 
 
