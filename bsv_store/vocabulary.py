@@ -1633,3 +1633,38 @@ PUBLISHED_TABLES: Mapping[str, PublishedTableRow] = _rows(
         ),
     ],
 )
+
+# What determines the color of injection sites.
+InjectionColor = Literal["group", "structure", "line"]
+# The order of rows and columns of the matrix heat map.
+MatrixOrder = Literal["ontology", "cluster"]
+MatrixScale = Literal["linear", "log"]
+# How signal is drawn in the 3-D view.
+SignalStyle = Literal["surface", "points"]
+
+INJECTION_COLORS: Mapping[str, WordRow[InjectionColor]] = _rows(
+    InjectionColor,
+    [
+        WordRow("group", "group of a dataset version or of a grouping", ("groups",)),
+        WordRow("structure", "primary injection structure, in Allen's colors", ("structures", "region")),
+        WordRow("line", "transgenic line", ("lines",)),
+    ],
+)
+MATRIX_ORDERS: Mapping[str, WordRow[MatrixOrder]] = _rows(
+    MatrixOrder,
+    [
+        WordRow("ontology", "order of the ontology, with separators between divisions"),
+        WordRow("cluster", "similar rows and columns side by side (average linkage of correlations)", ("clustered",)),
+    ],
+)
+MATRIX_SCALES: Mapping[str, WordRow[MatrixScale]] = _rows(
+    MatrixScale,
+    [WordRow("linear", "linear from 0"), WordRow("log", "logarithmic; 0 has the color of the lowest value")],
+)
+SIGNAL_STYLES: Mapping[str, WordRow[SignalStyle]] = _rows(
+    SignalStyle,
+    [
+        WordRow("surface", "surfaces of equal signal", ("surfaces", "isosurface")),
+        WordRow("points", "points in the voxels with signal", ("point",)),
+    ],
+)

@@ -12,11 +12,27 @@ from bsv_store.figures.axes import draw_axes
 from bsv_store.figures.panels import VIEWS, PlottedGroup, PlottedVersion, scene_of
 from bsv_store.figures.sheet import SHEET_VIEWS, draw_sheet
 from bsv_store.figures.style import SUFFIXES, check_path, figure_class, save_figure
+from bsv_store.reports.injections import injection_map
+from bsv_store.reports.matrix import matrix_map
+from bsv_store.reports.ranking import ranked_targets
+from bsv_store.reports.region_values import region_values
+from bsv_store.reports.view3d import view_3d
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["SUFFIXES", "PlottedGroup", "PlottedVersion", "draw_groups", "plot_groups"]
+__all__ = [
+    "SUFFIXES",
+    "PlottedGroup",
+    "PlottedVersion",
+    "draw_groups",
+    "injection_map",
+    "matrix_map",
+    "plot_groups",
+    "ranked_targets",
+    "region_values",
+    "view_3d",
+]
 
 # More groups are drawn as a sheet of small tiles without axes.
 _MAX_WITH_AXES = 10

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import click
 
+from bsv_store_cli.commands.plot.injections import injections
+from bsv_store_cli.commands.plot.matrix import matrix
 from bsv_store_cli.commands.plot.projections import projections
+from bsv_store_cli.commands.plot.targets import targets
+from bsv_store_cli.commands.plot.view3d import view_3d
 from bsv_store_cli.help import Group
 
 
 @click.group(cls=Group)
 def plot() -> None:
-    """Draw figures into .png, .pdf or .svg files.
+    """Draw figures into .png, .pdf or .svg files, and a 3-D view into an .html file.
 
-    Requires Matplotlib: pip install 'bsv-store[plot]'
+    Figures require Matplotlib: pip install 'bsv-store[plot]'
     """
 
 
-for _command in (projections,):
+for _command in (injections, matrix, projections, targets, view_3d):
     plot.add_command(_command)

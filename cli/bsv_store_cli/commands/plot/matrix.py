@@ -1,0 +1,147 @@
+"""``bsv-store plot matrix``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bsv_store.vocabulary import (
+    MATRIX_ORDERS,
+    MATRIX_ROWS,
+    MATRIX_SCALES,
+    MATRIX_STATISTICS,
+    MEASURED_HEMISPHERES,
+)
+from bsv_store_cli.help import RowChoice, SectionedCommand
+from bsv_store_cli.options.completion import complete_structures
+from bsv_store_cli.options.figure import figure_options
+from bsv_store_cli.options.measure import measure_option
+from bsv_store_cli.options.selection import selection_options
+from bsv_store_cli.output.figures import write_figure
+
+if TYPE_CHECKING:
+    from bsv_store.catalog.selection.selection import Selection
+    from bsv_store.vocabulary import (
+        MatrixOrder,
+        MatrixRows,
+        MatrixScale,
+        MatrixStatistic,
+        Measure,
+        MeasuredHemisphere,
+        Theme,
+    )
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
+@selection_options
+@click.option(
+    "--rows",
+    "matrix_rows",
+    type=RowChoice(MATRIX_ROWS),
+    default="sources",
+    show_default=True,
+    help="One row per source structure, or per experiment.",
+)
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    metavar="ACRONYM",
+    shell_complete=complete_structures,
+    help="Pool experiments by these; repeatable.",
+)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="ACRONYM",
+    shell_complete=complete_structures,
+    help="Only these targets; repeatable.",
+)
+@click.option(
+    "--structure-set",
+    type=int,
+    metavar="ID",
+    help="Targets are the structures of this set.  [default: 167587189, the summary structures]",
+)
+@click.option(
+    "--hemisphere",
+    "hemispheres",
+    multiple=True,
+    metavar="SIDE",
+    type=RowChoice(MEASURED_HEMISPHERES),
+    help="Hemisphere of the targets: ipsilateral, contralateral, left, right, both; repeatable."
+    "  [default: ipsilateral and contralateral]",
+)
+@measure_option()
+@click.option(
+    "--statistic",
+    type=RowChoice(MATRIX_STATISTICS),
+    default="mean",
+    show_default=True,
+    help="Over the experiments of a source; n is their number.",
+)
+@click.option(
+    "--order", type=RowChoice(MATRIX_ORDERS), default="ontology", show_default=True, help="Of the rows and columns."
+)
+@click.option("--scale", type=RowChoice(MATRIX_SCALES), default="linear", show_default=True, help="Of the colors.")
+@click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="Only the N targets with the largest values.  [default: all]"
+)
+@figure_options
+def matrix(
+    target: Path,
+    selection: Selection,
+    matrix_rows: MatrixRows,
+    sources: tuple[str, ...],
+    targets: tuple[str, ...],
+    structure_set: int | None,
+    hemispheres: tuple[MeasuredHemisphere, ...],
+    measure: Measure,
+    statistic: MatrixStatistic,
+    order: MatrixOrder,
+    scale: MatrixScale,
+    limit: int | None,
+    title: str | None,
+    width_mm: float,
+    theme: Theme,
+    footer: bool,
+    dpi: int,
+    overwrite: bool,
+) -> None:
+    """Draw the projection matrix as a heat map into FILE (.png, .pdf or .svg).
+
+    The numbers are those of `bsv-store matrix`. Sources without data are left out.
+
+    \b
+    Example:
+      bsv-store plot matrix matrix.pdf --injected-in Isocortex --scale log --limit 60
+    """  # noqa: D301 (click wants the character)
+    from bsv_store.reports import matrix_map
+
+    write_figure(
+        target,
+        lambda store: matrix_map(
+            store,
+            selection,
+            rows=matrix_rows,
+            sources=sources or None,
+            targets=targets or None,
+            structure_set=structure_set,
+            hemisphere=hemispheres or ("ipsilateral", "contralateral"),
+            measure=measure,
+            statistic=statistic,
+            order=order,
+            scale=scale,
+            limit=limit,
+            title=title,
+            width_mm=width_mm,
+            theme=theme,
+            footer=footer,
+        ),
+        dpi=dpi,
+        overwrite=overwrite,
+    )
