@@ -23,10 +23,10 @@ from bsv_store.vocabulary import ClusterStatistic
 _EXTENT_POWER = 0.5
 _HEIGHT_POWER = 2.0
 _STEPS = 100
-# Relative: the enhanced statistic is a sum of up to 100 terms.
-_TFCE_TIE = 1e-5
+# Relative: rounding in float64 is below it, so that ties are ties.
+_TIE = 1e-9
 _MAPS_AT_ONCE = 16
-_VOXELS_AT_ONCE = 16_384
+_VOXELS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ def compare_clusters(
         case _:
             assert_never(kind)
     observed = enhanced(_grid(around, np.nan_to_num(kernel.t))).reshape(-1)[around.index]
-    null = _null(kernel, enhanced, around, workers, progress)
-    limits = np.abs(observed) * (1 - _TFCE_TIE)
+    null = largest_of_relabelings(kernel, enhanced, around, workers, progress)
+    limits = np.abs(observed) * (1 - _TIE)
     p_all = p_of_counts(counts_at_least(null, limits), len(null), exact=kernel.relabelings.exact)
     p: NDArray[np.float32] = np.where(np.isnan(kernel.t), np.nan, p_all).astype(np.float32)
     if kind == "extent":
@@ -121,14 +121,25 @@ def compare_clusters(
     return Clusters(None, observed, p, None)
 
 
-def _null(
+def largest_of_relabelings(
     kernel: VoxelKernel,
     enhanced: Callable[[Float64Array], Float64Array],
     around: Neighborhood,
     workers: int,
     progress: Progress,
 ) -> Float64Array:
-    """The largest absolute value of the enhanced map of each relabeling."""
+    """The largest absolute value over the voxels of the enhanced map of each relabeling.
+
+    Parameters
+    ----------
+    kernel : VoxelKernel
+        Whose statistics are computed.
+    enhanced : callable
+        Gives the enhanced map of a map of t.
+    around : Neighborhood
+    workers : int
+    progress : Progress
+    """
     tested = np.flatnonzero(~np.isnan(kernel.t))
     null = np.zeros(len(kernel.relabelings))
     if not tested.size:
@@ -136,7 +147,7 @@ def _null(
     planes = [kernel.unit_planes(tested[part]) for part in _parts(len(tested), _VOXELS_AT_ONCE)]
     progress.start(len(null), "comparing clusters")
     try:
-        with ThreadPoolExecutor(workers) as executor:
+        with extra.one_blas_thread(), ThreadPoolExecutor(workers) as executor:
             for part in _parts(len(null), _MAPS_AT_ONCE):
                 maps = np.concatenate([kernel.maps(part, units) for units in planes], axis=1)
                 null[part] = list(executor.map(lambda t: _largest(enhanced, around, tested, t), maps))
@@ -192,16 +203,17 @@ def enhance(t: Float64Array) -> Float64Array:
     Smith SM, Nichols TE (2009) Threshold-free cluster enhancement. NeuroImage 44:83-98.
     """
     found = np.zeros(t.shape)
-    step = float(np.abs(t).max()) / _STEPS
-    if step == 0:
+    # The last one is the largest |t| itself, without rounding.
+    heights = np.linspace(0.0, np.abs(t).max(), _STEPS + 1)[1:]
+    if heights[0] == 0:
         return found
     for sign in (1.0, -1.0):
         signed = sign * t
-        for number in range(1, _STEPS + 1):
-            above = signed >= step * number
+        for height in heights:
+            above = signed >= height
             if not above.any():
                 break
-            found += sign * step * _sizes(above) ** _EXTENT_POWER * (step * number) ** _HEIGHT_POWER
+            found += sign * heights[0] * _sizes(above) ** _EXTENT_POWER * height**_HEIGHT_POWER
     return found
 
 

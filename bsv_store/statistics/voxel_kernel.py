@@ -146,23 +146,24 @@ class VoxelKernel:
         planes : list of ndarray
             `unit_planes` of the voxels.
         """
-        sums, others = self._products(part, planes)
+        order = self.relabelings.order[part]
+        sums, others = self._products([row[order] for row in self.design.rows], planes)
         negative = sums < 0
         found = self.design.extremeness(sums, others).astype(np.float64)
         t = self.design.t_of(np.minimum(found, 1 - np.finfo(np.float32).eps))
         return np.where(negative, -t, t)
 
     def unit_planes(self, columns: NDArray[np.intp]) -> list[FloatArray]:
-        """What is multiplied with the rows of the design: the unit residuals, and for Welch's t their squares."""
-        return self._planes(self.design.units(self.values[:, columns].astype(np.float64)))
+        """What `maps` multiplies with the rows of the design: unit residuals, for Welch's t also their squares."""
+        return self._planes(self.design.units(self.values[:, columns].astype(np.float64)), np.float64)
 
-    def _planes(self, units: Float64Array) -> list[FloatArray]:
-        single = units.astype(self.dtype)
+    def _planes(self, units: Float64Array, dtype: type[np.floating]) -> list[FloatArray]:
+        rounded = units.astype(dtype)
         match self.design.statistic:
             case "student":
-                return [single]
+                return [rounded]
             case "welch":
-                return [single, np.square(single)]
+                return [rounded, np.square(rounded)]
             case _:
                 assert_never(self.design.statistic)
 
@@ -170,27 +171,28 @@ class VoxelKernel:
     def _rows(self) -> list[FloatArray]:
         return [row.astype(self.dtype)[self.relabelings.order] for row in self.design.rows]
 
-    def _products(self, part: slice, planes: list[FloatArray]) -> tuple[FloatArray, list[FloatArray]]:
-        sums = self._rows[0][part] @ planes[0]
+    def _products(self, rows: list[FloatArray], planes: list[FloatArray]) -> tuple[FloatArray, list[FloatArray]]:
+        """The arguments of `Design.extremeness`, each of shape (relabelings, voxels)."""
+        sums = rows[0] @ planes[0]
         match self.design.statistic:
             case "student":
-                return sums, [row[part] @ planes[0] for row in self._rows[1:]]
+                return sums, [row @ planes[0] for row in rows[1:]]
             case "welch":
-                return sums, [self._rows[0][part] @ planes[1]]
+                return sums, [rows[0] @ planes[1]]
             case _:
                 assert_never(self.design.statistic)
 
     def _counts(self, columns: NDArray[np.intp]) -> NDArray[np.int64]:
         """For each voxel, how many relabelings are at least as extreme; the largest are recorded."""
         units = self.design.units(self.values[:, columns].astype(np.float64))
-        planes = self._planes(units)
+        planes = self._planes(units, self.dtype)
         limits, error = self.limits[columns], self._error
         surely, perhaps = (limits + error).astype(self.dtype), (limits - error).astype(self.dtype)
         by_voxel = np.ascontiguousarray(units.T)
         counts = np.zeros(len(columns), np.int64)
         mask = np.empty((_RELABELINGS_AT_ONCE, len(columns)), np.bool_)
         for part in _slices(len(self.relabelings), _RELABELINGS_AT_ONCE):
-            found = self.design.extremeness(*self._products(part, planes))
+            found = self.design.extremeness(*self._products([row[part] for row in self._rows], planes))
             self._record_largest(part, found, by_voxel)
             at_least = _count(found, surely, mask)
             doubtful = np.flatnonzero(_count(found, perhaps, mask) != at_least)
