@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from bsv_store.statistics import extra
 from bsv_store.statistics.corrections import counts_at_least, p_of_counts
 from bsv_store.statistics.design import Float64Array, FloatArray
 from bsv_store.statistics.voxel_kernel import VoxelKernel
+from bsv_store.text import shown
 from bsv_store.vocabulary import ClusterStatistic
 
 # Weights of extent and height (Smith and Nichols 2009), and steps between 0 and the largest |t| of a map.
@@ -64,7 +66,14 @@ def neighborhood(shape_and_index: tuple[tuple[int, ...], ArrayLike] | None, voxe
     """
     if shape_and_index is None:
         raise InputError("clusters require shape_and_index", hint="The shape of the grid and the index of each voxel.")
-    shape, given = shape_and_index
+    try:
+        given_shape, given = shape_and_index
+        shape = tuple(operator.index(each) for each in given_shape)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"shape_and_index must be a shape and an array, got {shown(shape_and_index)}",
+            hint="For example ((132, 80, 114), index).",
+        ) from error
     index = np.asarray(given)
     size = int(np.prod(shape))
     if index.shape != (voxels,) or not np.issubdtype(index.dtype, np.integer):

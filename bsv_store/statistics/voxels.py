@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from bsv_store.check import choice, whole_number
 from bsv_store.errors import InputError
 from bsv_store.progress import NO_PROGRESS, Progress
+from bsv_store.statistics import extra
 from bsv_store.statistics.clusters import Clusters, Neighborhood, compare_clusters, neighborhood
 from bsv_store.statistics.corrections import counts_at_least, critical_value, p_of_counts
 from bsv_store.statistics.design import Float64Array, make_design
@@ -165,6 +166,7 @@ def compare_voxels(
     (of_permutations,) = seed_sequences(seed, 1)
     around: Neighborhood | None = None
     if kind != "none":
+        extra.ndimage()
         around = neighborhood(shape_and_index, table.shape[1])
 
     orders = relabelings(groups, exchange_all=design.covariates > 0, limit=limit, seed=of_permutations)

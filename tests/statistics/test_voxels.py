@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,11 @@ def test_a_seed_gives_the_same_bytes_for_all_blocks_and_workers(options: Any) ->
     assert len({str(each.thresholds) for each in results}) == 1
     other = compared(values, permutations=500, seed=SEED + 1, **options)
     assert other.p_max_t.tobytes() != results[0].p_max_t.tobytes()
+
+
+def test_voxels_without_clusters_need_no_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    assert np.isfinite(compared().p_max_t).all()
 
 
 def test_thresholds_divide_corrected_p_values() -> None:
