@@ -11,6 +11,7 @@ import pytest
 from bsv_store.errors import InputError
 from bsv_store.statistics import VoxelTest, compare_features, compare_voxels
 from bsv_store.statistics.relabelings import relabelings
+from bsv_store.statistics.voxel_kernel import VoxelKernel
 from tests.statistics import reference
 
 ANIMALS = 24
@@ -112,6 +113,24 @@ def test_a_seed_gives_the_same_bytes_for_all_blocks_and_workers(options: Any) ->
     assert len({str(each.thresholds) for each in results}) == 1
     other = compared(values, permutations=500, seed=SEED + 1, **options)
     assert other.p_max_t.tobytes() != results[0].p_max_t.tobytes()
+
+
+def test_another_rounding_gives_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.hstack([sparse(), np.random.default_rng(4).random((ANIMALS, 2_000), np.float32)])
+    exact = compared(values, permutations=500)
+    products = VoxelKernel._products
+    noise = np.random.default_rng(5)
+
+    def rounded(self: VoxelKernel, rows: Any, planes: Any) -> Any:
+        sums, others = products(self, rows, planes)
+        assert sums.dtype == np.float32
+        sums += noise.uniform(-0.5, 0.5, sums.shape).astype(np.float32) * self.tie / 2.5
+        return sums, others
+
+    monkeypatch.setattr(VoxelKernel, "_products", rounded)
+    other = compared(values, permutations=500)
+    for name in ("p_permutation", "p_max_t", "max_t"):
+        assert getattr(other, name).tobytes() == getattr(exact, name).tobytes(), name
 
 
 def test_voxels_without_clusters_need_no_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
