@@ -130,7 +130,7 @@ class VoxelKernel:
             self.counts[columns] = self._counts(columns)
             advance(len(columns))
 
-        self._for_each(compare, _slices(len(distinct), self._block))
+        self._for_each(compare, _wide_slices(len(distinct), self._block))
         self.counts[tested] = self.counts[distinct][kind]
         self.limits[tested] = self.limits[distinct][kind]
 
@@ -275,3 +275,14 @@ def _single_error(design: Design) -> float | None:
 def _slices(total: int, size: int) -> Iterator[slice]:
     for first in range(0, total, size):
         yield slice(first, min(first + size, total))
+
+
+def _wide_slices(total: int, size: int) -> Iterator[slice]:
+    """Slices of at least two columns, since NumPy sums a single column in another order, with other last bits."""
+    first = 0
+    while first < total:
+        stop = first + max(size, 2)
+        if stop >= total - 1:
+            stop = total
+        yield slice(first, stop)
+        first = stop

@@ -142,6 +142,13 @@ def test_the_formula_of_intervals_is_that_of_scipy() -> None:
     np.testing.assert_allclose(upper, expected.high, rtol=1e-10)
 
 
+def test_an_interval_of_draws_on_one_side_is_not_known() -> None:
+    found = compared(bootstrap=1)
+    assert np.isnan(found.lower).all()
+    assert np.isnan(found.upper).all()
+    assert np.isfinite(found.p_max_t).all()
+
+
 def test_intervals_contain_the_true_difference() -> None:
     random = np.random.default_rng(9)
     found = compared(random.normal(1, 1, (20, 400)), random.normal(0, 2, (25, 400)), bootstrap=999)

@@ -106,7 +106,7 @@ def test_a_seed_gives_the_same_bytes_for_all_blocks_and_workers(options: Any) ->
     values = np.hstack([sparse(), random.random((ANIMALS, 900), np.float32)])
     results = [
         compared(values, permutations=500, block=block, workers=workers, **options)
-        for block, workers in ((None, 1), (None, 2), (7, 3), (64, 1))
+        for block, workers in ((None, 1), (None, 2), (7, 3), (1, 1), (2, 1))
     ]
     for name in ("t", "difference", "p_permutation", "p_max_t", "max_t"):
         assert len({getattr(each, name).tobytes() for each in results}) == 1, name
