@@ -192,7 +192,10 @@ def extents(t: Float64Array, *, threshold: float) -> Float64Array:
     """
     found = np.zeros(t.shape)
     for signed in (t, -t):
-        found += _sizes(signed > threshold)
+        labels, _ = extra.ndimage().label(signed > threshold)
+        sizes = np.bincount(labels.reshape(-1))
+        sizes[0] = 0
+        found += sizes[labels]
     return found
 
 
@@ -211,27 +214,25 @@ def enhance(t: Float64Array) -> Float64Array:
     ----------
     Smith SM, Nichols TE (2009) Threshold-free cluster enhancement. NeuroImage 44:83-98.
     """
-    found = np.zeros(t.shape)
+    found = np.zeros(t.size)
     # The last one is the largest |t| itself, without rounding.
     heights = np.linspace(0.0, np.abs(t).max(), _STEPS + 1)[1:]
     if heights[0] == 0:
-        return found
+        return found.reshape(t.shape)
     for sign in (1.0, -1.0):
         signed = sign * t
+        flat = signed.reshape(-1)
+        # The voxels above a height are among those above the one before it.
+        above = np.flatnonzero(flat >= heights[0])
         for height in heights:
-            above = signed >= height
-            if not above.any():
+            above = above[flat[above] >= height]
+            if not above.size:
                 break
-            found += sign * heights[0] * _sizes(above) ** _EXTENT_POWER * height**_HEIGHT_POWER
-    return found
-
-
-def _sizes(mask: NDArray[np.bool_]) -> Float64Array:
-    labels, _ = extra.ndimage().label(mask)
-    sizes = np.bincount(labels.reshape(-1)).astype(np.float64)
-    sizes[0] = 0.0
-    found: Float64Array = sizes[labels]
-    return found
+            labels, _ = extra.ndimage().label(signed >= height)
+            label = labels.reshape(-1)[above]
+            share = sign * heights[0] * height**_HEIGHT_POWER * np.bincount(label) ** _EXTENT_POWER
+            found[above] += share[label]
+    return found.reshape(t.shape)
 
 
 def _parts(total: int, size: int) -> Iterable[slice]:
