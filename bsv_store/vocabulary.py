@@ -1668,3 +1668,56 @@ SIGNAL_STYLES: Mapping[str, WordRow[SignalStyle]] = _rows(
         WordRow("points", "points in the voxels with signal", ("point",)),
     ],
 )
+
+# -- statistical tests ------------------------------------------------------------------------------------------------
+
+TwoSampleStatistic = Literal["welch", "student"]
+EffectSize = Literal["hedges_g", "cohens_d"]
+ClusterStatistic = Literal["none", "extent", "tfce"]
+
+
+@dataclass(frozen=True, slots=True)
+class TwoSampleStatisticRow:
+    """A statistic that compares two groups.
+
+    Attributes
+    ----------
+    words : str
+    methods : str
+        As in the methods section of a paper.
+    allows_covariates : bool
+    """
+
+    name: TwoSampleStatistic
+    words: str
+    methods: str
+    allows_covariates: bool
+    synonyms: tuple[str, ...] = ()
+
+
+TWO_SAMPLE_STATISTICS: Mapping[str, TwoSampleStatisticRow] = _rows(
+    TwoSampleStatistic,
+    [
+        TwoSampleStatisticRow(
+            "welch", "Welch's t, for groups of unequal variance", "Welch's t test", False, ("unequal",)
+        ),
+        TwoSampleStatisticRow(
+            "student", "Student's t, with the pooled variance", "Student's t test", True, ("pooled",)
+        ),
+    ],
+)
+EFFECT_SIZES: Mapping[str, WordRow[EffectSize]] = _rows(
+    EffectSize,
+    [
+        WordRow("hedges_g", "difference in pooled standard deviations, corrected for small samples", ("hedges", "g")),
+        WordRow("cohens_d", "difference in pooled standard deviations", ("cohen", "d")),
+    ],
+)
+CLUSTER_STATISTICS: Mapping[str, WordRow[ClusterStatistic]] = _rows(
+    ClusterStatistic,
+    [
+        WordRow("none", "single voxels only"),
+        WordRow("extent", "number of voxels of a cluster above a threshold of t", ("cluster_extent", "size")),
+        WordRow("tfce", "threshold-free cluster enhancement"),
+    ],
+)

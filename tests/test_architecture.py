@@ -23,7 +23,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"maintenance"}),
     frozenset({"acquisition", "datasets"}),
     frozenset({"figures", "plausibility"}),
-    frozenset({"atlas", "averaging", "reproduce", "sources"}),
+    frozenset({"atlas", "averaging", "reproduce", "sources", "statistics"}),
     frozenset({"formats"}),
     frozenset({"catalog"}),
     frozenset({"volumes"}),
@@ -36,7 +36,7 @@ LEVELS: tuple[frozenset[str], ...] = (
 PUBLIC_NAMES = "bsv_store"
 
 # Extras for users; the others are for those who work on the package.
-USER_EXTRAS = ("postgres", "plot", "xarray", "dask", "matlab", "remote", "zarr")
+USER_EXTRAS = ("postgres", "plot", "xarray", "dask", "matlab", "stats", "remote", "zarr")
 
 MAX_LINES = 500
 # Modules that may be longer, with the reason.

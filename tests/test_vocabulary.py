@@ -78,6 +78,9 @@ ELSEWHERE = {
     "SCHEMA_ACTIONS": "catalog/test_schema_history.py",
     "SEXES": "catalog/ingest/test_experiments.py",
     "SNAPSHOT_CONTENTS": "cli/test_sync.py",
+    "TWO_SAMPLE_STATISTICS": "statistics/test_features.py",
+    "EFFECT_SIZES": "statistics/test_features.py",
+    "CLUSTER_STATISTICS": "statistics/test_clusters.py",
 }
 
 

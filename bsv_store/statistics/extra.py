@@ -1,0 +1,53 @@
+"""The packages that the extra ``stats`` installs, loaded when they are first needed."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from bsv_store.errors import InputError
+
+_HINT = "Install it: pip install 'bsv-store[stats]'"
+
+
+def special() -> Any:
+    """The module ``scipy.special``.
+
+    Raises
+    ------
+    InputError
+        If SciPy is not installed.
+    """
+    try:
+        from scipy import special as module
+    except ImportError as error:
+        raise InputError("p values of t require SciPy, which is not installed", hint=_HINT) from error
+    return module
+
+
+def ndimage() -> Any:
+    """The module ``scipy.ndimage``.
+
+    Raises
+    ------
+    InputError
+        If SciPy is not installed.
+    """
+    try:
+        from scipy import ndimage as module
+    except ImportError as error:
+        raise InputError("clusters of voxels require SciPy, which is not installed", hint=_HINT) from error
+    return module
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """A context in which each matrix product uses one thread, so that threads that compute products do not compete.
+
+    Without threadpoolctl nothing is limited: the results are the same, and take up to three times as much CPU time.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return nullcontext()
+    limits: AbstractContextManager[Any] = threadpool_limits(limits=1, user_api="blas")
+    return limits
