@@ -378,6 +378,10 @@ MEASURES: Mapping[str, MeasureRow] = _rows(
     ],
 )
 
+# -- structures -------------------------------------------------------------------------------------------------------
+
+StructureKey = Literal["any", "acronym", "id", "name"]
+
 # -- the projection matrix --------------------------------------------------------------------------------------------
 
 MatrixStatistic = Literal["mean", "median", "n"]
@@ -397,6 +401,15 @@ class WordRow(Generic[_NameT]):
     synonyms: tuple[str, ...] = ()
 
 
+STRUCTURE_KEYS: Mapping[str, WordRow[StructureKey]] = _rows(
+    StructureKey,
+    [
+        WordRow("any", "ids, acronyms or full names"),
+        WordRow("acronym", "acronyms"),
+        WordRow("id", "Allen's ids"),
+        WordRow("name", "full names"),
+    ],
+)
 MATRIX_STATISTICS: Mapping[str, WordRow[MatrixStatistic]] = _rows(
     MatrixStatistic,
     [

@@ -74,6 +74,7 @@ ELSEWHERE = {
     "DIVISOR_SOURCES": "datasets/test_aggregate.py",
     "EXPERIMENT_SOURCE_KINDS": "catalog/ingest/test_experiments.py",
     "SCHEMA_ACTIONS": "catalog/test_schema_history.py",
+    "STRUCTURE_KEYS": "catalog/test_structure_lookup.py",
     "SEXES": "catalog/ingest/test_experiments.py",
     "SNAPSHOT_CONTENTS": "cli/test_sync.py",
 }

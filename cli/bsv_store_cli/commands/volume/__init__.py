@@ -11,7 +11,7 @@ import click
 
 from bsv_store.formats.table import IMAGE_FORMATS
 from bsv_store_cli.commands.volume.check import check
-from bsv_store_cli.commands.volume.structures import mask, regions
+from bsv_store_cli.commands.volume.structures import mask, masks, regions
 from bsv_store_cli.help import Group
 from bsv_store_cli.options.completion import complete_experiment
 from bsv_store_cli.options.export import format_lines, like_allen_option
@@ -76,5 +76,5 @@ def _of_known_experiment(store: Store, experiment_id: int) -> Iterator[None]:
         raise
 
 
-for _command in (check, mask, regions):
+for _command in (check, mask, masks, regions):
     volume.add_command(_command)

@@ -1,4 +1,4 @@
-"""``bsv-store volume mask`` and ``bsv-store volume regions``."""
+"""``bsv-store volume mask``, ``volume masks`` and ``volume regions``."""
 
 from __future__ import annotations
 
@@ -28,6 +28,16 @@ if TYPE_CHECKING:
 _STRUCTURES = click.argument(
     "structures", nargs=-1, required=True, metavar="ACRONYM...", shell_complete=complete_structures
 )
+_HEMISPHERE = click.option(
+    "--hemisphere",
+    type=RowChoice(MEASURED_HEMISPHERES, [row.name for row in MEASURED_HEMISPHERES.values() if not row.is_relative]),
+    default="both",
+    show_default=True,
+    help="Hemisphere of the structures.",
+)
+_DESCENDANTS = click.option(
+    "--descendants/--no-descendants", default=True, help="Include descendants (default), or not."
+)
 _TABLE = (
     Column("experiment_id", "experiment"),
     Column("structure", "structure"),
@@ -56,14 +66,8 @@ Example:
     "-o", "--output", "target", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write."
 )
 @spacing_option
-@click.option(
-    "--hemisphere",
-    type=RowChoice(MEASURED_HEMISPHERES, [row.name for row in MEASURED_HEMISPHERES.values() if not row.is_relative]),
-    default="both",
-    show_default=True,
-    help="Hemisphere of the structures.",
-)
-@click.option("--descendants/--no-descendants", default=True, help="Include descendants (default), or not.")
+@_HEMISPHERE
+@_DESCENDANTS
 @like_allen_option
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def mask(
@@ -87,6 +91,60 @@ def mask(
             overwrite=overwrite,
         )
     note(f"Wrote {target}.")
+
+
+_MASKS_HELP = f"""Write the mask of each structure to a file of its own in FOLDER, named ID_ACRONYM.
+
+Needs the annotation at that spacing, which is read once. The endings select the format.
+
+{format_lines(IMAGE_FORMATS)}
+
+\b
+Example:
+  bsv-store volume masks CP TH VISp -o masks --ending .nii.gz
+"""
+
+
+@click.command(cls=Command, help=_MASKS_HELP)
+@_STRUCTURES
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FOLDER",
+    help="Existing folder for the files.",
+)
+@click.option("--ending", default=".nrrd", show_default=True, help="Ending of the files.")
+@spacing_option
+@_HEMISPHERE
+@_DESCENDANTS
+@like_allen_option
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
+def masks(
+    structures: tuple[str, ...],
+    folder: Path,
+    ending: str,
+    spacing_um: int,
+    hemisphere: MeasuredHemisphere,
+    descendants: bool,
+    like_allen: bool,
+    overwrite: bool,
+) -> None:
+    """Write the mask of each structure to a file in FOLDER."""
+    with opened_store() as store:
+        written = store.atlas.export_masks(
+            structures,
+            folder,
+            ending=ending,
+            spacing_um=spacing_um,
+            hemisphere=hemisphere,
+            include_descendants=descendants,
+            like_allen=like_allen,
+            overwrite=overwrite,
+        )
+    note("\n".join(f"Wrote {path}." for path in written))
 
 
 @click.command(cls=SectionedCommand)
