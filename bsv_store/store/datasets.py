@@ -12,6 +12,7 @@ from bsv_store.datasets.version import DatasetVersion
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bsv_store.averaging.stack import VolumeStack
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.structures import StructureRef
     from bsv_store.datasets.history.compare import VersionDiff
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from bsv_store.datasets.history.stale import StaleReport
     from bsv_store.datasets.listing import DatasetSummary
     from bsv_store.datasets.share.citation import Citation
-    from bsv_store.datasets.stack import VolumeStack
     from bsv_store.datasets.table import VersionRecord
     from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress

@@ -113,3 +113,17 @@ def test_voxels_of_real_structures_are_counted(real: Store) -> None:
     assert counts.loc["retina"].voxels == 0
     assert counts.loc["VISp"].direct_voxels == 0
     assert counts.loc["VISp"].voxels == real.atlas.mask("VISp", spacing_um=25).sum()
+
+
+def test_the_centroid_of_a_real_injection_lies_near_its_coordinate(real: Store) -> None:
+    (row,) = real.volumes.injection_centroids([EXPERIMENT]).itertuples()
+    density = real.volume(EXPERIMENT, kind="injection_density").astype(np.float64)
+    expected = [
+        (np.array(np.nonzero(density))[axis] + 0.5) @ density[density > 0] * 100 / density.sum() for axis in range(3)
+    ]
+    assert [row.centroid_ap, row.centroid_dv, row.centroid_ml] == pytest.approx(expected)
+    assert row.distance_um < 500
+    # In the ventral posteromedial nucleus of the thalamus.
+    ids = real.atlas.annotation()
+    at = tuple(int(value // 100) for value in (row.centroid_ap, row.centroid_dv, row.centroid_ml))
+    assert real.atlas.descends_from(int(ids[at]), "TH")
