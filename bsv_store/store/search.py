@@ -51,8 +51,10 @@ class Search:
     ) -> pd.DataFrame:
         """Experiments injected in the structures or their descendants, those with the most signal first.
 
-        Column: projection_volume (mm3 outside the injection site, in the domain; NaN where the store does not have the
-        experiment's unionize table). Which experiments are found does not depend on unionize tables.
+        Columns: injection_overlap (share of the injection volume inside the structures, 0 to 1; NaN where the store
+        does not have the unionize rows inside the injection site) and projection_volume (mm3 outside the injection
+        site, in the domain; NaN where the store does not have the experiment's unionize table). Which experiments are
+        found does not depend on unionize tables.
 
         Parameters
         ----------
