@@ -13,14 +13,21 @@ from bsv_store.atlas.annotation import annotation_facts, named_structures, refer
 from bsv_store.atlas.masks import StructureVoxels
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
-from bsv_store.catalog.missing import available_volumes
+from bsv_store.catalog.missing import available_volumes, nothing_left
+from bsv_store.catalog.normalization import known_divisors
 from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, subtree
 from bsv_store.catalog.without_unionizes import report_unknown_sides
 from bsv_store.check import choice, several
 from bsv_store.errors import InputError
 from bsv_store.progress import NO_PROGRESS, Progress
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES, VOLUME_KINDS, MeasuredHemisphere
+from bsv_store.vocabulary import (
+    MEASURED_HEMISPHERES,
+    MISSING_POLICIES,
+    NORMALIZATIONS,
+    VOLUME_KINDS,
+    MeasuredHemisphere,
+)
 from bsv_store.volumes.annotation import opened_annotation
 from bsv_store.volumes.library import read_slab
 
@@ -45,6 +52,7 @@ def structure_signal(
     kind: str = "projection_density",
     spacing_um: int = 100,
     hemisphere: str | Sequence[str] = "both",
+    normalize: str = "none",
     missing: str = "error",
     progress: Progress | None = None,
 ) -> pd.DataFrame:
@@ -55,6 +63,7 @@ def structure_signal(
     if not sides:
         raise InputError("hemisphere must not be empty", hint="For example 'both'.")
     wanted = choice("kind", kind, VOLUME_KINDS).name
+    normalization = choice("normalize", normalize, NORMALIZATIONS)
     with database.reading() as connection:
         rows = named_structures(find_structures(connection, references(structures)))
         members = {row.id: [below.id for below in subtree(connection, row.id)] for row in rows}
@@ -62,6 +71,13 @@ def structure_signal(
         found, left_out = available_volumes(
             connection, selection, ids, kind=wanted, spacing_um=spacing_um, missing=policy
         )
+        divisors, without_divisor = known_divisors(
+            connection, selection, sorted(found), normalize=normalization.name, missing=policy
+        )
+        left_out |= without_divisor
+        found = {each: file for each, file in found.items() if each not in left_out}
+        if not found:
+            raise nothing_left(selection, left_out, kinds=(wanted,), spacing_um=spacing_um)
         query = select(Experiment.id, Experiment.injected_hemisphere).where(id_in(connection, Experiment.id, ids))
         injected: dict[int, str | None] = dict(connection.execute(query).all())
     annotation_file = stored_annotation(database, spacing_um)
@@ -69,7 +85,8 @@ def structure_signal(
         voxels = StructureVoxels(annotation, members)
     table = _Table(rows, sides)
     for identifier, volume in _volumes(files, found, voxels.planes, progress or NO_PROGRESS):
-        table.add(identifier, *voxels.sums(volume), injected[identifier])
+        sums, counts = voxels.sums(volume)
+        table.add(identifier, sums / divisors.get(identifier, 1.0), counts, injected[identifier])
     frame = table.frame()
     frame.attrs["without_volume"] = sorted(left_out)
     frame.attrs["left_out"] = dict(sorted(left_out.items()))
@@ -77,6 +94,7 @@ def structure_signal(
     without_side = sorted(each for each in found if is_relative and injected[each] is None and each not in left_out)
     report_unknown_sides(without_side, sides, missing="leave_out")
     frame.attrs["without_hemisphere"] = without_side
+    frame.attrs["unit"] = f"{VOLUME_KINDS[wanted].unit}{normalization.unit_suffix}"
     frame.attrs.update(annotation_facts(annotation_file))
     return frame
 

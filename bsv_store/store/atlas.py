@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bsv_store.catalog.structure_lookup import OverlappingStructures
     from bsv_store.catalog.structures import StructureRef, StructureRow
     from bsv_store.progress import Progress
-    from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy, StructureKey, VolumeKind
+    from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy, Normalization, StructureKey, VolumeKind
     from bsv_store.volumes.files import StoreFiles
 
 
@@ -497,6 +497,7 @@ class Atlas:
         kind: VolumeKind = "projection_density",
         spacing_um: int = 100,
         hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] = "both",
+        normalize: Normalization = "none",
         missing: MissingPolicy = "error",
         progress: Progress | None = None,
     ) -> pd.DataFrame:
@@ -516,11 +517,13 @@ class Atlas:
             Of the volumes and of the annotation.
         hemisphere : {'both', 'left', 'right', 'ipsilateral', 'contralateral'}, or a sequence of them
             Of the structure.
+        normalize : Normalization
+            As for averages: 'injection_volume' divides mean and sum by the experiment's injection volume in mm3.
         missing : {'error', 'leave_out'}
-            What to do about experiments whose volume is not in the store. ``frame.attrs["without_volume"]`` lists the
-            ids of those left out, ``frame.attrs["left_out"]`` the reason for each.
-            ``frame.attrs["without_hemisphere"]`` lists those whose injected hemisphere is needed and not known, as an
-            `UnknownHemisphereWarning` does.
+            What to do about experiments whose volume, or injection volume if it is needed, is not in the store.
+            ``frame.attrs["without_volume"]`` lists the ids of those left out, ``frame.attrs["left_out"]`` the reason
+            for each. ``frame.attrs["without_hemisphere"]`` lists those whose injected hemisphere is needed and not
+            known, as an `UnknownHemisphereWarning` does.
         progress : Progress, optional
 
         Returns
@@ -529,8 +532,8 @@ class Atlas:
             Columns experiment_id, structure_id, structure (acronym), hemisphere, voxels (of the structure, with data),
             mean and sum; by experiment id, ontology order and hemisphere. Mean and sum are NaN without voxels, as of a
             structure that is too small for the spacing, and where the hemisphere depends on an injected hemisphere that
-            is not known. ``frame.attrs["annotation"]`` names the annotation,
-            ``frame.attrs["annotation_sha256"]`` is the hash of its array.
+            is not known. ``frame.attrs["unit"]`` is the unit of the mean, ``frame.attrs["annotation"]`` names the
+            annotation, ``frame.attrs["annotation_sha256"]`` is the hash of its array.
 
         Raises
         ------
@@ -552,6 +555,7 @@ class Atlas:
             kind=kind,
             spacing_um=spacing_um,
             hemisphere=hemisphere,
+            normalize=normalize,
             missing=missing,
             progress=progress,
         )

@@ -138,7 +138,9 @@ class Datasets:
         structure_set: int | None = None,
         groups: int | Sequence[int] | None = None,
         hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] | None = None,
+        over_animals: bool = False,
         limit: int | None = None,
+        progress: Progress | None = None,
     ) -> pd.DataFrame:
         """Mean of each group of a version over structures, according to the store's annotation.
 
@@ -152,22 +154,30 @@ class Datasets:
         groups : int or sequence of int, optional
             Group numbers; by default all groups.
         hemisphere : {'left', 'right', 'both'}, or a sequence of them, optional
-            For a folded version 'contralateral', 'ipsilateral' or 'both'. By default all.
+            For a folded version 'contralateral', 'ipsilateral' or 'both'; with ``over_animals`` all five. By default
+            all.
+        over_animals : bool
+            Compute each animal's mean over the structure, from its volume after normalization, hemisphere rule and
+            masks, and then the statistics over the animals of the group. Reads the volumes of the members.
         limit : int, optional
             Maximum number of structures per group and hemisphere, those with the largest mean first.
+        progress : Progress, optional
+            For ``over_animals``.
 
         Returns
         -------
         pandas.DataFrame
             Columns group (number), group_label, structure_id, structure (acronym), name, hemisphere, voxels (with a
             value) and mean (NaN without voxels), by group, ontology order and hemisphere. Groups without experiments
-            have no voxel with a value. ``frame.attrs["annotation"]`` names the annotation,
-            ``frame.attrs["annotation_sha256"]`` is the hash of its array.
+            have no voxel with a value. ``over_animals`` adds n (animals with a value), sd and sem (divisor n - 1; NaN
+            for one animal), and voxels is the largest number of an animal. ``frame.attrs["annotation"]`` names the
+            annotation, ``frame.attrs["annotation_sha256"]`` is the hash of its array.
 
         Raises
         ------
         MissingDataError
-            If the store has no annotation at the version's spacing. The hint is the command that downloads it.
+            If the store has no annotation at the version's spacing, or does not have the volumes that are needed. The
+            hint is the command that downloads them.
         UnknownStructureError, InputError
             If a structure, set, group or hemisphere does not exist.
         DamagedFileError
@@ -183,7 +193,54 @@ class Datasets:
             structure_set=structure_set,
             groups=groups,
             hemisphere=hemisphere,
+            over_animals=over_animals,
             limit=limit,
+            progress=progress,
+        )
+
+    def animal_regions(
+        self,
+        ref: str | DatasetVersion,
+        *,
+        structures: StructureRef | Sequence[StructureRef] | None = None,
+        structure_set: int | None = None,
+        groups: int | Sequence[int] | None = None,
+        hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] | None = None,
+        progress: Progress | None = None,
+    ) -> pd.DataFrame:
+        """Mean of each animal of a version over structures, after normalization, hemisphere rule and masks.
+
+        Parameters
+        ----------
+        ref, structures, structure_set, groups
+            As for `regions`.
+        hemisphere : {'left', 'right', 'both', 'ipsilateral', 'contralateral'}, or a sequence of them, optional
+            For a folded version only the last three. By default all.
+        progress : Progress, optional
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns experiment_id, group, group_label, structure_id, structure, name, hemisphere, voxels (with a value)
+            and mean (weighted by the data mask if the version is), by experiment id, ontology order and hemisphere.
+            The mean is NaN without voxels, and where it depends on an injected hemisphere that is not known.
+
+        Raises
+        ------
+        MissingDataError, UnknownStructureError, InputError, DamagedFileError
+            As `regions` does.
+        """
+        from bsv_store.datasets.region_summary import animal_region_table
+
+        return animal_region_table(
+            self._database,
+            self._files,
+            self.get(ref),
+            structures=structures,
+            structure_set=structure_set,
+            groups=groups,
+            hemisphere=hemisphere,
+            progress=progress,
         )
 
     # -- comparison and verification --------------------------------------------------------------------------------

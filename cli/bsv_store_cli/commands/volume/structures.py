@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bsv_store.formats.table import IMAGE_FORMATS
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES, NORMALIZATIONS
 from bsv_store_cli.help import Command, RowChoice, SectionedCommand
 from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.export import format_lines, like_allen_option
@@ -23,7 +23,7 @@ from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
-    from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy, VolumeKind
+    from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy, Normalization, VolumeKind
 
 _STRUCTURES = click.argument(
     "structures", nargs=-1, required=True, metavar="ACRONYM...", shell_complete=complete_structures
@@ -159,6 +159,13 @@ def masks(
     help="Hemisphere of the structures; repeatable.  [default: both]",
 )
 @click.option(
+    "--normalize",
+    type=RowChoice(NORMALIZATIONS),
+    default="none",
+    show_default=True,
+    help=f"Divide mean and sum: {', '.join(NORMALIZATIONS).replace('_', '-')}.",
+)
+@click.option(
     "--missing",
     type=RowChoice(MISSING_POLICIES),
     default="error",
@@ -172,6 +179,7 @@ def regions(
     kind: VolumeKind,
     spacing_um: int,
     hemispheres: tuple[MeasuredHemisphere, ...],
+    normalize: Normalization,
     missing: MissingPolicy,
     output_format: str,
 ) -> None:
@@ -192,10 +200,12 @@ def regions(
             kind=kind,
             spacing_um=spacing_um,
             hemisphere=hemispheres or "both",
+            normalize=normalize,
             missing=missing,
             progress=progress,
         )
     print_by_annotation(frame, output_format, table=_TABLE)
     without = len(frame.attrs["without_volume"])
     left_out = f"; {without:,} left out" if without else ""
-    note(f"{number_of(frame['experiment_id'].nunique(), 'experiment')}{left_out}")
+    unit = f"; mean: {frame.attrs['unit']}" if normalize != "none" else ""
+    note(f"{number_of(frame['experiment_id'].nunique(), 'experiment')}{left_out}{unit}")
