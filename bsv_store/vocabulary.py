@@ -382,6 +382,10 @@ MEASURES: Mapping[str, MeasureRow] = _rows(
 
 StructureKey = Literal["any", "acronym", "id", "name"]
 
+# -- signal above a threshold -----------------------------------------------------------------------------------------
+
+ThresholdRule = Literal["absolute", "percentile", "z_score"]
+
 # -- the projection matrix --------------------------------------------------------------------------------------------
 
 MatrixStatistic = Literal["mean", "median", "n"]
@@ -408,6 +412,14 @@ STRUCTURE_KEYS: Mapping[str, WordRow[StructureKey]] = _rows(
         WordRow("acronym", "acronyms"),
         WordRow("id", "Allen's ids"),
         WordRow("name", "full names"),
+    ],
+)
+THRESHOLD_RULES: Mapping[str, WordRow[ThresholdRule]] = _rows(
+    ThresholdRule,
+    [
+        WordRow("absolute", "the value itself", ("value",)),
+        WordRow("percentile", "a percentile of the values, 0 to 100", ("quantile",)),
+        WordRow("z_score", "standard deviations above the mean of the values", ("zscore",)),
     ],
 )
 MATRIX_STATISTICS: Mapping[str, WordRow[MatrixStatistic]] = _rows(

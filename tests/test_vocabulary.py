@@ -75,6 +75,7 @@ ELSEWHERE = {
     "EXPERIMENT_SOURCE_KINDS": "catalog/ingest/test_experiments.py",
     "SCHEMA_ACTIONS": "catalog/test_schema_history.py",
     "STRUCTURE_KEYS": "catalog/test_structure_lookup.py",
+    "THRESHOLD_RULES": "atlas/test_thresholds.py",
     "SEXES": "catalog/ingest/test_experiments.py",
     "SNAPSHOT_CONTENTS": "cli/test_sync.py",
 }

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, assert_never
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 
 from bsv_store.atlas.annotation import annotation_facts, stored_annotation
-from bsv_store.atlas.masks import StructureVoxels
+from bsv_store.atlas.masks import StructureVoxels, hemisphere_columns
 from bsv_store.averaging.hemisphere import is_mirrored
 from bsv_store.averaging.stack import StackedVolume
 from bsv_store.catalog.database.id_lists import id_in
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from bsv_store.progress import Progress
     from bsv_store.vocabulary import Hemisphere, HemisphereRule
     from bsv_store.volumes.files import StoreFiles
-
-_LEFT, _RIGHT = 0, 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +91,7 @@ def animal_means(
     mean, counts = np.full(shape, np.nan), np.zeros(shape, np.int64)
     for number, (member, totals) in enumerate(_totals(files, inputs, voxels, progress or NO_PROGRESS)):
         for place, hemisphere in enumerate(hemispheres):
-            columns = _columns(hemisphere, sides[member.experiment_id])
+            columns = hemisphere_columns(hemisphere, sides[member.experiment_id])
             if columns is None:
                 continue
             weight = totals.weight[:, columns].sum(axis=1)
@@ -171,21 +169,6 @@ def _injected_sides(connection: Connection, inputs: Inputs) -> dict[int, Hemisph
         side: Hemisphere = "right" if mirrored_side == "left" else "left"
         return dict.fromkeys(ids, side)
     return {member.experiment_id: member.injected or current.get(member.experiment_id) for member in inputs.members}
-
-
-def _columns(hemisphere: MeasuredHemisphere, injected: Hemisphere | None) -> list[int] | None:
-    """The columns (left, right) of a hemisphere; None if it depends on an injected hemisphere that is not known."""
-    if hemisphere == "both":
-        return [_LEFT, _RIGHT]
-    if hemisphere == "left":
-        return [_LEFT]
-    if hemisphere == "right":
-        return [_RIGHT]
-    if hemisphere == "ipsilateral" or hemisphere == "contralateral":
-        if injected is None:
-            return None
-        return [_LEFT if (hemisphere == "ipsilateral") == (injected == "left") else _RIGHT]
-    assert_never(hemisphere)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

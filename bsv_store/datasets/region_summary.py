@@ -45,8 +45,8 @@ def region_summary(
     """Mean of each group over structures; see `Datasets.regions`."""
     import pandas as pd
 
-    numbers = _groups(version, groups)
-    sides = _hemispheres(version, hemisphere, over_animals=boolean("over_animals", over_animals))
+    numbers = chosen_groups(version, groups)
+    sides = chosen_hemispheres(version, hemisphere, over_animals=boolean("over_animals", over_animals))
     if limit is not None:
         whole_number("limit", limit, least=1)
     if structure_set is not None:
@@ -63,7 +63,7 @@ def region_summary(
         return frame if limit is None else _strongest(frame, sides, limit)
     annotation_file = stored_annotation(database, version.recipe.spacing_um)
     with opened_annotation(files, annotation_file) as annotation, version.open() as file:
-        chosen: Any = _ChosenGroups(file["mean"], numbers)
+        chosen: Any = ChosenGroups(file["mean"], numbers)
         table = region_means(chosen, annotation, members, hemisphere_rule=version.recipe.hemisphere_rule)
     frame = pd.DataFrame(table.columns())
     frame.attrs.update(annotation_facts(annotation_file))
@@ -72,9 +72,7 @@ def region_summary(
     frame.insert(1, "group_label", [version.groups[number].label for number in frame["group"]])
     frame.insert(3, "structure", [by_id[identifier].acronym for identifier in table.structure_id.tolist()])
     frame.insert(4, "name", [by_id[identifier].name for identifier in table.structure_id.tolist()])
-    # The mean of an empty group is stored as 0, as in Brain Street View, but a 0 here would mean "no projection".
-    is_empty = frame["group"].isin([group.number for group in version.empty_groups])
-    frame.loc[is_empty, "voxels"], frame.loc[is_empty, "mean"] = 0, np.nan
+    frame = without_empty_groups(frame, version)
     frame = frame[frame["hemisphere"].isin(sides)].reset_index(drop=True)
     return frame if limit is None else _strongest(frame, sides, limit)
 
@@ -93,8 +91,8 @@ def animal_region_table(
     """Mean of each animal over structures; see `Datasets.animal_regions`."""
     import pandas as pd
 
-    numbers = _groups(version, groups)
-    sides = _hemispheres(version, hemisphere, over_animals=True)
+    numbers = chosen_groups(version, groups)
+    sides = chosen_hemispheres(version, hemisphere, over_animals=True)
     with database.reading() as connection:
         rows = _structures(connection, structures, structure_set)
         members = {row.id: [below.id for below in subtree(connection, row.id)] for row in rows}
@@ -133,7 +131,17 @@ def _keys(
     }
 
 
-class _ChosenGroups:
+def without_empty_groups(frame: pd.DataFrame, version: DatasetVersion) -> pd.DataFrame:
+    """The table, in which groups without experiments have no voxel and no mean.
+
+    Their mean is stored as 0, as in Brain Street View, but a 0 here would mean "no projection".
+    """
+    is_empty = frame["group"].isin([group.number for group in version.empty_groups])
+    frame.loc[is_empty, "voxels"], frame.loc[is_empty, "mean"] = 0, np.nan
+    return frame
+
+
+class ChosenGroups:
     """Some groups of the mean in an open file, numbered from 0, for `region_means`."""
 
     def __init__(self, mean: Any, numbers: Sequence[int]) -> None:
@@ -156,7 +164,14 @@ def _strongest(frame: pd.DataFrame, sides: Sequence[str], limit: int) -> pd.Data
     return ordered.groupby(["group", "_side"], sort=False).head(limit).drop(columns="_side").reset_index(drop=True)
 
 
-def _groups(version: DatasetVersion, groups: int | Sequence[int] | None) -> list[int]:
+def chosen_groups(version: DatasetVersion, groups: int | Sequence[int] | None) -> list[int]:
+    """The numbers of groups of a version, ascending, by default all.
+
+    Raises
+    ------
+    InputError
+        If one does not exist.
+    """
     known = range(len(version.groups))
     if groups is None:
         return list(known)
@@ -170,9 +185,16 @@ def _groups(version: DatasetVersion, groups: int | Sequence[int] | None) -> list
     return sorted(set(numbers))
 
 
-def _hemispheres(
+def chosen_hemispheres(
     version: DatasetVersion, hemisphere: str | Sequence[str] | None, *, over_animals: bool
 ) -> list[MeasuredHemisphere]:
+    """Hemispheres of a version, in a fixed order, by default all.
+
+    Raises
+    ------
+    InputError
+        If the version does not have one of them.
+    """
     rule = version.recipe.hemisphere_rule
     names: list[MeasuredHemisphere] = [*half_names(rule), "both"]
     # The mean of a group does not have them, unless all injections are on one side.

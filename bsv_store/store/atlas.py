@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bsv_store import check
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bsv_store.atlas.label_image import LabelFiles
+    from bsv_store.atlas.parcellation import Bins, Labels
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.search.structures import FoundStructures, StructureSetRow
     from bsv_store.catalog.selection.selection import SelectionLike
@@ -552,6 +553,74 @@ class Atlas:
             self._files,
             as_selection(selection),
             structures,
+            kind=kind,
+            spacing_um=spacing_um,
+            hemisphere=hemisphere,
+            normalize=normalize,
+            missing=missing,
+            progress=progress,
+        )
+
+    def subregions(
+        self,
+        selection: SelectionLike,
+        structures: StructureRef | Sequence[StructureRef] | None = None,
+        *,
+        bins: Bins | None = None,
+        labels: Labels | None = None,
+        label_names: Mapping[int, str] | Path | str | None = None,
+        kind: VolumeKind = "projection_density",
+        spacing_um: int = 100,
+        hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] = "both",
+        normalize: Normalization = "none",
+        missing: MissingPolicy = "error",
+        progress: Progress | None = None,
+    ) -> pd.DataFrame:
+        """Mean and sum of each selected experiment's volume in subdivisions of structures.
+
+        Parameters
+        ----------
+        selection : Selection or experiment ids
+        structures : str, int or sequence of them, optional
+            What is divided, descendants included. Without it, the whole label image is used.
+        bins : mapping of {'AP', 'DV', 'ML'} to int or sequence of float, optional
+            For each axis the number of bins of equal width over the extent of the structures, or the edges in um. A
+            voxel belongs to the bin of its center. ML is the distance from the midline, so that both hemispheres have
+            the same bins. Bins of several axes are crossed.
+        labels : ndarray of int, shape (ap, dv, ml), or path, optional
+            A parcellation instead of bins; 0 = in no subregion. A path names an ``.nrrd`` or ``.npy`` file.
+        label_names : mapping of int to str, or path, optional
+            The names of the labels, or a label description of ITK-SNAP or 3D Slicer, see `export_labels`.
+        kind, spacing_um, hemisphere, normalize, missing, progress
+            As for `signal`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns experiment_id, label (number), subregion (name), for bins the bounds such as ap_lower and ap_upper
+            (um), hemisphere, voxels (with data), mean and sum; by experiment id, label and hemisphere. The attributes
+            are those of `signal`.
+
+        Raises
+        ------
+        InputError
+            If not exactly one of bins and labels is given, or one is not valid.
+        FrameError
+            If the label image is not on the grid of the volumes.
+        MissingDataError, EmptySelectionError, UnknownStructureError, DamagedFileError
+            As `signal` does.
+        """
+        from bsv_store.atlas.subregions import subregion_signal
+        from bsv_store.catalog.selection.selection import as_selection
+
+        return subregion_signal(
+            self._database,
+            self._files,
+            as_selection(selection),
+            structures,
+            bins=bins,
+            labels=labels,
+            label_names=label_names,
             kind=kind,
             spacing_um=spacing_um,
             hemisphere=hemisphere,

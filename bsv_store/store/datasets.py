@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,8 @@ from bsv_store.datasets.version import DatasetVersion
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bsv_store.atlas.parcellation import Bins, Labels
+    from bsv_store.atlas.thresholds import ThresholdedVolume
     from bsv_store.averaging.stack import VolumeStack
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.structures import StructureRef
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from bsv_store.datasets.table import VersionRecord
     from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
-    from bsv_store.vocabulary import MeasuredHemisphere
+    from bsv_store.vocabulary import MeasuredHemisphere, Statistic, ThresholdRule
     from bsv_store.volumes.files import StoreFiles
 
 
@@ -241,6 +243,99 @@ class Datasets:
             groups=groups,
             hemisphere=hemisphere,
             progress=progress,
+        )
+
+    def threshold(
+        self,
+        ref: str | DatasetVersion,
+        threshold: float,
+        *,
+        group: int = 0,
+        statistic: Statistic = "mean",
+        rule: ThresholdRule = "absolute",
+        within: StructureRef | Sequence[StructureRef] | None = None,
+        positive_only: bool = False,
+    ) -> ThresholdedVolume:
+        """The voxels of a group of a version above a threshold, as a mask and by structure.
+
+        Parameters
+        ----------
+        ref : str or DatasetVersion
+        threshold : float
+        group : int
+            Number of the group.
+        statistic : {'mean', 'sum', 'sd', 'sem', 'min', 'max', 'n'}
+            One of the version's statistics.
+        rule, within, positive_only
+            As for `Volumes.threshold`.
+
+        Returns
+        -------
+        ThresholdedVolume
+
+        Raises
+        ------
+        InputError, MissingDataError, UnknownStructureError
+            If an argument is not valid, or the annotation is needed and missing.
+        """
+        from bsv_store.atlas.thresholds import thresholded
+
+        version = self.get(ref)
+        return thresholded(
+            self._database,
+            self._files,
+            version.statistic(statistic, group=group),
+            threshold,
+            title=f"{statistic} of {version.ref}, group {group}",
+            rule=rule,
+            within=within,
+            positive_only=positive_only,
+        )
+
+    def subregions(
+        self,
+        ref: str | DatasetVersion,
+        structures: StructureRef | Sequence[StructureRef] | None = None,
+        *,
+        bins: Bins | None = None,
+        labels: Labels | None = None,
+        label_names: Mapping[int, str] | Path | str | None = None,
+        groups: int | Sequence[int] | None = None,
+        hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] | None = None,
+    ) -> pd.DataFrame:
+        """Mean of each group of a version over subdivisions of structures.
+
+        Parameters
+        ----------
+        ref : str or DatasetVersion
+        structures, bins, labels, label_names
+            As for `Atlas.subregions`.
+        groups, hemisphere
+            As for `regions`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns group, group_label, label (number), subregion (name), for bins the bounds such as ap_lower and
+            ap_upper (um), hemisphere, voxels (with a value) and mean; by group, label and hemisphere.
+
+        Raises
+        ------
+        InputError, FrameError, MissingDataError, UnknownStructureError, DamagedFileError
+            As `Atlas.subregions` and `regions` do.
+        """
+        from bsv_store.datasets.subregions import subregion_means
+
+        return subregion_means(
+            self._database,
+            self._files,
+            self.get(ref),
+            structures,
+            bins=bins,
+            labels=labels,
+            label_names=label_names,
+            groups=groups,
+            hemisphere=hemisphere,
         )
 
     # -- comparison and verification --------------------------------------------------------------------------------

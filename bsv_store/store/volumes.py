@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bsv_store import check
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from bsv_store.atlas.thresholds import ThresholdedVolume
     from bsv_store.averaging.stack import VolumeStack
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.selection.selection import SelectionLike
+    from bsv_store.catalog.structures import StructureRef
     from bsv_store.plausibility.stored import VolumeCheckReport
     from bsv_store.progress import Progress
-    from bsv_store.vocabulary import HemisphereRule, MissingPolicy, Normalization, VolumeKind
+    from bsv_store.vocabulary import HemisphereRule, MissingPolicy, Normalization, ThresholdRule, VolumeKind
     from bsv_store.volumes.files import StoreFiles
     from bsv_store.volumes.library import VolumeFile
 
@@ -248,6 +251,59 @@ class Volumes:
             dtype=volume.dtype,
             like_allen=like_allen,
             overwrite=overwrite,
+        )
+
+    def threshold(
+        self,
+        experiment_id: int,
+        threshold: float,
+        *,
+        rule: ThresholdRule = "absolute",
+        within: StructureRef | Sequence[StructureRef] | None = None,
+        positive_only: bool = False,
+        kind: VolumeKind = "projection_density",
+        spacing_um: int = 100,
+        hemisphere_rule: HemisphereRule = "none",
+    ) -> ThresholdedVolume:
+        """The voxels of a volume above a threshold, as a mask and by structure.
+
+        Parameters
+        ----------
+        experiment_id : int
+        threshold : float
+        rule : {'absolute', 'percentile', 'z_score'}
+            What the threshold is: a value; a percentile of the values, 0 to 100; or a number of standard deviations
+            above their mean.
+        within : str, int or sequence of them, optional
+            Only voxels of these structures, descendants included. By default all voxels with data, also outside the
+            brain.
+        positive_only : bool
+            Compute percentiles, means and standard deviations over voxels above 0. Most voxels of a volume are 0.
+        kind, spacing_um, hemisphere_rule
+            As for `read`.
+
+        Returns
+        -------
+        ThresholdedVolume
+            ``mask`` is a bool array of shape (ap, dv, ml), ``cutoff`` the value that its voxels exceed;
+            ``regions()`` is a table by structure; ``export()`` writes the mask.
+
+        Raises
+        ------
+        MissingDataError, DamagedFileError, InputError
+            As `read` does; or if the threshold or a structure is not valid.
+        """
+        from bsv_store.atlas.thresholds import thresholded
+
+        return thresholded(
+            self._database,
+            self._files,
+            self.read(experiment_id, kind=kind, spacing_um=spacing_um, hemisphere_rule=hemisphere_rule),
+            threshold,
+            title=f"{kind} of experiment {experiment_id}",
+            rule=rule,
+            within=within,
+            positive_only=positive_only,
         )
 
     def check(

@@ -13,6 +13,8 @@ from bsv_store.formats.table import IMAGE_FORMATS
 from bsv_store_cli.commands.volume.centroid import centroid
 from bsv_store_cli.commands.volume.check import check
 from bsv_store_cli.commands.volume.structures import mask, masks, regions
+from bsv_store_cli.commands.volume.subregions import subregions
+from bsv_store_cli.commands.volume.threshold import threshold
 from bsv_store_cli.help import Group
 from bsv_store_cli.options.completion import complete_experiment
 from bsv_store_cli.options.export import format_lines, like_allen_option
@@ -90,5 +92,5 @@ def _of_known_experiment(store: Store, experiment_id: int) -> Iterator[None]:
         raise
 
 
-for _command in (centroid, check, mask, masks, regions):
+for _command in (centroid, check, mask, masks, regions, subregions, threshold):
     volume.add_command(_command)
