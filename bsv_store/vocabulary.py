@@ -391,6 +391,7 @@ ThresholdRule = Literal["absolute", "percentile", "z_score"]
 MatrixStatistic = Literal["mean", "median", "n"]
 MatrixLayout = Literal["wide", "transposed", "long"]
 MatrixRows = Literal["sources", "experiments"]
+AnimalWeight = Literal["none", "injection_overlap"]
 
 
 _NameT = TypeVar("_NameT", bound=str)
@@ -435,6 +436,13 @@ MATRIX_ROWS: Mapping[str, WordRow[MatrixRows]] = _rows(
     [
         WordRow("sources", "one row per source structure", ("source",)),
         WordRow("experiments", "one row per experiment", ("experiment",)),
+    ],
+)
+ANIMAL_WEIGHTS: Mapping[str, WordRow[AnimalWeight]] = _rows(
+    AnimalWeight,
+    [
+        WordRow("none", "every animal counts the same", ("equal",)),
+        WordRow("injection_overlap", "share of the injection volume inside the source structure", ("overlap",)),
     ],
 )
 MATRIX_LAYOUTS: Mapping[str, WordRow[MatrixLayout]] = _rows(

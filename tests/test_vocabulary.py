@@ -50,6 +50,7 @@ def _lists() -> dict[str, Mapping[str, Any]]:
 
 # Lists whose rows are tested beside the code that reads them, with the module of the tests.
 ELSEWHERE = {
+    "ANIMAL_WEIGHTS": "catalog/test_projection_profile.py",
     "ACTIONS": "store/test_activity.py",
     "MATRIX_LAYOUTS": "catalog/test_matrix.py",
     "JOURNAL_MODES": "catalog/test_sqlite.py",
