@@ -378,11 +378,20 @@ MEASURES: Mapping[str, MeasureRow] = _rows(
     ],
 )
 
+# -- structures -------------------------------------------------------------------------------------------------------
+
+StructureKey = Literal["any", "acronym", "id", "name"]
+
+# -- signal above a threshold -----------------------------------------------------------------------------------------
+
+ThresholdRule = Literal["absolute", "percentile", "z_score"]
+
 # -- the projection matrix --------------------------------------------------------------------------------------------
 
 MatrixStatistic = Literal["mean", "median", "n"]
 MatrixLayout = Literal["wide", "transposed", "long"]
 MatrixRows = Literal["sources", "experiments"]
+AnimalWeight = Literal["none", "injection_overlap"]
 
 
 _NameT = TypeVar("_NameT", bound=str)
@@ -397,6 +406,23 @@ class WordRow(Generic[_NameT]):
     synonyms: tuple[str, ...] = ()
 
 
+STRUCTURE_KEYS: Mapping[str, WordRow[StructureKey]] = _rows(
+    StructureKey,
+    [
+        WordRow("any", "ids, acronyms or full names"),
+        WordRow("acronym", "acronyms"),
+        WordRow("id", "Allen's ids"),
+        WordRow("name", "full names"),
+    ],
+)
+THRESHOLD_RULES: Mapping[str, WordRow[ThresholdRule]] = _rows(
+    ThresholdRule,
+    [
+        WordRow("absolute", "the value itself", ("value",)),
+        WordRow("percentile", "a percentile of the values, 0 to 100", ("quantile",)),
+        WordRow("z_score", "standard deviations above the mean of the values", ("zscore",)),
+    ],
+)
 MATRIX_STATISTICS: Mapping[str, WordRow[MatrixStatistic]] = _rows(
     MatrixStatistic,
     [
@@ -410,6 +436,13 @@ MATRIX_ROWS: Mapping[str, WordRow[MatrixRows]] = _rows(
     [
         WordRow("sources", "one row per source structure", ("source",)),
         WordRow("experiments", "one row per experiment", ("experiment",)),
+    ],
+)
+ANIMAL_WEIGHTS: Mapping[str, WordRow[AnimalWeight]] = _rows(
+    AnimalWeight,
+    [
+        WordRow("none", "every animal counts the same", ("equal",)),
+        WordRow("injection_overlap", "share of the injection volume inside the source structure", ("overlap",)),
     ],
 )
 MATRIX_LAYOUTS: Mapping[str, WordRow[MatrixLayout]] = _rows(

@@ -51,6 +51,7 @@ def _lists() -> dict[str, Mapping[str, Any]]:
 # Lists whose rows are tested beside the code that reads them, with the module of the tests.
 ELSEWHERE = {
     "THEMES": "figures/test_style.py",
+    "ANIMAL_WEIGHTS": "catalog/test_projection_profile.py",
     "ACTIONS": "store/test_activity.py",
     "MATRIX_LAYOUTS": "catalog/test_matrix.py",
     "JOURNAL_MODES": "catalog/test_sqlite.py",
@@ -76,6 +77,8 @@ ELSEWHERE = {
     "EXPERIMENT_SOURCE_KINDS": "catalog/ingest/test_experiments.py",
     "PUBLISHED_TABLES": "reproduce/test_reproduce.py",
     "SCHEMA_ACTIONS": "catalog/test_schema_history.py",
+    "STRUCTURE_KEYS": "catalog/test_structure_lookup.py",
+    "THRESHOLD_RULES": "atlas/test_thresholds.py",
     "SEXES": "catalog/ingest/test_experiments.py",
     "SNAPSHOT_CONTENTS": "cli/test_sync.py",
     "TWO_SAMPLE_STATISTICS": "statistics/test_features.py",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.layout import slab_ranges
 from bsv_store.volumes.volume import SparseArray
 
+_LEFT, _RIGHT = 0, 1
 _ABSOLUTE = {name: row for name, row in MEASURED_HEMISPHERES.items() if not row.is_relative}
 
 
@@ -55,6 +56,21 @@ def mask_of(annotation: Any, ids: Collection[int], *, hemisphere: MeasuredHemisp
         other = slice(grid.midline, None) if hemisphere == "left" else slice(None, grid.midline)
         mask[..., other] = False
     return mask
+
+
+def hemisphere_columns(side: MeasuredHemisphere, injected: str | None) -> list[int] | None:
+    """The columns (left, right) of a hemisphere; None if it depends on an unknown injected hemisphere."""
+    if side == "both":
+        return [_LEFT, _RIGHT]
+    if side == "left":
+        return [_LEFT]
+    if side == "right":
+        return [_RIGHT]
+    if side == "ipsilateral" or side == "contralateral":
+        if injected is None:
+            return None
+        return [_LEFT if (side == "ipsilateral") == (injected == "left") else _RIGHT]
+    assert_never(side)
 
 
 class StructureVoxels:

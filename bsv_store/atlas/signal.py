@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, assert_never
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 
 from bsv_store.atlas.annotation import annotation_facts, named_structures, references, stored_annotation
-from bsv_store.atlas.masks import StructureVoxels
+from bsv_store.atlas.masks import StructureVoxels, hemisphere_columns
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
-from bsv_store.catalog.missing import available_volumes
+from bsv_store.catalog.missing import available_volumes, nothing_left
+from bsv_store.catalog.normalization import known_divisors
 from bsv_store.catalog.selection.resolve import resolve_nonempty
-from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, subtree
+from bsv_store.catalog.structures import StructureRef, find_structures, subtree
 from bsv_store.catalog.without_unionizes import report_unknown_sides
 from bsv_store.check import choice, several
 from bsv_store.errors import InputError
 from bsv_store.progress import NO_PROGRESS, Progress
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES, VOLUME_KINDS, MeasuredHemisphere
+from bsv_store.vocabulary import (
+    MEASURED_HEMISPHERES,
+    MISSING_POLICIES,
+    NORMALIZATIONS,
+    VOLUME_KINDS,
+    MeasuredHemisphere,
+)
 from bsv_store.volumes.annotation import opened_annotation
 from bsv_store.volumes.library import read_slab
 
@@ -33,8 +40,6 @@ if TYPE_CHECKING:
     from bsv_store.volumes.library import VolumeFile
     from bsv_store.volumes.volume import SparseArray
 
-_LEFT, _RIGHT = 0, 1
-
 
 def structure_signal(
     database: Database,
@@ -45,31 +50,101 @@ def structure_signal(
     kind: str = "projection_density",
     spacing_um: int = 100,
     hemisphere: str | Sequence[str] = "both",
+    normalize: str = "none",
     missing: str = "error",
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Mean and sum of each selected experiment's volume over the voxels of structures; see `Atlas.signal`."""
+    with database.reading() as connection:
+        rows = named_structures(find_structures(connection, references(structures)))
+        members = {row.id: [below.id for below in subtree(connection, row.id)] for row in rows}
+
+    def regions() -> Regions:
+        file = stored_annotation(database, spacing_um)
+        keys = {
+            "structure_id": np.array([row.id for row in rows], np.int64),
+            "structure": np.array([row.acronym for row in rows], object),
+        }
+        with opened_annotation(files, file) as annotation:
+            return Regions(keys, StructureVoxels(annotation, members), annotation_facts(file))
+
+    return signal_in(
+        database,
+        files,
+        selection,
+        regions,
+        kind=kind,
+        spacing_um=spacing_um,
+        hemisphere=hemisphere,
+        normalize=normalize,
+        missing=missing,
+        progress=progress,
+    )
+
+
+class Regions(NamedTuple):
+    """Parts of the grid in which signal is measured.
+
+    Attributes
+    ----------
+    keys : dict of str to ndarray, each of shape (regions,)
+        The columns that name them.
+    voxels : StructureVoxels
+    facts : dict of str to str
+        For the ``attrs`` of the table.
+    """
+
+    keys: Mapping[str, NDArray[Any]]
+    voxels: StructureVoxels
+    facts: Mapping[str, str]
+
+
+def signal_in(
+    database: Database,
+    files: StoreFiles,
+    selection: Selection,
+    regions: Callable[[], Regions],
+    *,
+    kind: str,
+    spacing_um: int,
+    hemisphere: str | Sequence[str],
+    normalize: str,
+    missing: str,
+    progress: Progress | None,
+) -> pd.DataFrame:
+    """Mean and sum of each selected experiment's volume in regions; see `Atlas.signal`.
+
+    Parameters
+    ----------
+    regions : callable
+        Called after the selection was checked, because it reads the annotation.
+    """
     policy = choice("missing", missing, MISSING_POLICIES).name
     named = several("hemisphere", hemisphere, such_as="'both' or ['ipsilateral', 'contralateral']")
     sides = tuple(choice("hemisphere", each, MEASURED_HEMISPHERES).name for each in named)
     if not sides:
         raise InputError("hemisphere must not be empty", hint="For example 'both'.")
     wanted = choice("kind", kind, VOLUME_KINDS).name
+    normalization = choice("normalize", normalize, NORMALIZATIONS)
     with database.reading() as connection:
-        rows = named_structures(find_structures(connection, references(structures)))
-        members = {row.id: [below.id for below in subtree(connection, row.id)] for row in rows}
         ids = resolve_nonempty(connection, selection)
         found, left_out = available_volumes(
             connection, selection, ids, kind=wanted, spacing_um=spacing_um, missing=policy
         )
+        divisors, without_divisor = known_divisors(
+            connection, selection, sorted(found), normalize=normalization.name, missing=policy
+        )
+        left_out |= without_divisor
+        found = {each: file for each, file in found.items() if each not in left_out}
+        if not found:
+            raise nothing_left(selection, left_out, kinds=(wanted,), spacing_um=spacing_um)
         query = select(Experiment.id, Experiment.injected_hemisphere).where(id_in(connection, Experiment.id, ids))
         injected: dict[int, str | None] = dict(connection.execute(query).all())
-    annotation_file = stored_annotation(database, spacing_um)
-    with opened_annotation(files, annotation_file) as annotation:
-        voxels = StructureVoxels(annotation, members)
-    table = _Table(rows, sides)
+    keys, voxels, facts = regions()
+    table = _Table(keys, sides)
     for identifier, volume in _volumes(files, found, voxels.planes, progress or NO_PROGRESS):
-        table.add(identifier, *voxels.sums(volume), injected[identifier])
+        sums, counts = voxels.sums(volume)
+        table.add(identifier, sums / divisors.get(identifier, 1.0), counts, injected[identifier])
     frame = table.frame()
     frame.attrs["without_volume"] = sorted(left_out)
     frame.attrs["left_out"] = dict(sorted(left_out.items()))
@@ -77,7 +152,8 @@ def structure_signal(
     without_side = sorted(each for each in found if is_relative and injected[each] is None and each not in left_out)
     report_unknown_sides(without_side, sides, missing="leave_out")
     frame.attrs["without_hemisphere"] = without_side
-    frame.attrs.update(annotation_facts(annotation_file))
+    frame.attrs["unit"] = f"{VOLUME_KINDS[wanted].unit}{normalization.unit_suffix}"
+    frame.attrs.update(facts)
     return frame
 
 
@@ -95,10 +171,10 @@ def _volumes(
 
 
 class _Table:
-    """Rows by experiment, structure and hemisphere."""
+    """Rows by experiment, region and hemisphere."""
 
-    def __init__(self, structures: Sequence[StructureRow], sides: Sequence[MeasuredHemisphere]) -> None:
-        self._structures = structures
+    def __init__(self, keys: Mapping[str, NDArray[Any]], sides: Sequence[MeasuredHemisphere]) -> None:
+        self._keys = keys
         self._sides = sides
         self._experiments: list[int] = []
         self._sums: list[NDArray[np.float64]] = []
@@ -107,14 +183,14 @@ class _Table:
     def add(
         self, experiment_id: int, sums: NDArray[np.float64], voxels: NDArray[np.int64], injected: str | None
     ) -> None:
-        """Add the sums of an experiment on the left and on the right of each structure."""
+        """Add the sums of an experiment on the left and on the right of each region."""
         self._experiments.append(experiment_id)
-        columns = [_columns(side, injected) for side in self._sides]
+        columns = [hemisphere_columns(side, injected) for side in self._sides]
         unknown = np.array([column is None for column in columns])
         chosen = [column or [] for column in columns]
         total = np.stack([sums[:, each].sum(axis=1) for each in chosen], axis=1)
         counts = np.stack([voxels[:, each].sum(axis=1) for each in chosen], axis=1)
-        # Nothing is known of a structure without a voxel at this spacing, or without data.
+        # Nothing is known of a region without a voxel at this spacing, or without data.
         self._sums.append(np.where(unknown | (counts == 0), np.nan, total))
         self._voxels.append(counts)
 
@@ -122,31 +198,15 @@ class _Table:
         """All rows."""
         import pandas as pd
 
-        shape = (len(self._structures), len(self._sides))
-        number, structure, side = (each.reshape(-1) for each in np.indices((len(self._experiments), *shape)))
+        shape = self._sums[0].shape
+        number, region, side = (each.reshape(-1) for each in np.indices((len(self._experiments), *shape)))
         total, voxels = np.stack(self._sums).reshape(-1), np.stack(self._voxels).reshape(-1)
         columns: Mapping[str, Any] = {
             "experiment_id": np.array(self._experiments, np.int64)[number],
-            "structure_id": np.array([row.id for row in self._structures], np.int64)[structure],
-            "structure": np.array([row.acronym for row in self._structures], object)[structure],
+            **{name: own[region] for name, own in self._keys.items()},
             "hemisphere": np.array(self._sides, object)[side],
             "voxels": voxels,
             "mean": total / np.where(voxels > 0, voxels, np.nan),
             "sum": total,
         }
         return pd.DataFrame(columns)
-
-
-def _columns(side: MeasuredHemisphere, injected: str | None) -> list[int] | None:
-    """The columns (left, right) of a hemisphere; None if it depends on an unknown injected hemisphere."""
-    if side == "both":
-        return [_LEFT, _RIGHT]
-    if side == "left":
-        return [_LEFT]
-    if side == "right":
-        return [_RIGHT]
-    if side == "ipsilateral" or side == "contralateral":
-        if injected is None:
-            return None
-        return [_LEFT if (side == "ipsilateral") == (injected == "left") else _RIGHT]
-    assert_never(side)

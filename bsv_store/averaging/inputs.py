@@ -24,10 +24,10 @@ from bsv_store.averaging.members import (
     members_from_json,
     members_to_json,
 )
-from bsv_store.averaging.normalization import Divisor, divisors
 from bsv_store.averaging.recipe import Recipe, canonical_json
 from bsv_store.catalog.ingest.hemisphere import sides_in_tables
 from bsv_store.catalog.missing import excluded_reasons, leave_out, nothing_left, without_volume
+from bsv_store.catalog.normalization import Divisor, divisors
 from bsv_store.catalog.selection.commands import sync_command
 from bsv_store.catalog.selection.resolve import resolve_with_exclusions
 from bsv_store.catalog.structures import ancestry as read_ancestry

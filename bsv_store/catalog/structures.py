@@ -91,8 +91,13 @@ def find_structures(
         found.update({row.acronym: row for row in _rows(connection, chunk)})
     unknown = [ref for ref in dict.fromkeys(wanted) if ref not in found]
     if unknown:
-        raise _unknown(connection, unknown)
+        raise unknown_structures(all_structures(connection), unknown)
     return tuple(found[ref] for ref in wanted)
+
+
+def all_structures(connection: Connection) -> tuple[StructureRow, ...]:
+    """All structures of the catalog, in graph order."""
+    return tuple(_rows(connection))
 
 
 def search(connection: Connection, text: str, *, limit: int | None = None) -> tuple[StructureRow, ...]:
@@ -229,15 +234,24 @@ def _rows(connection: Connection, *conditions: ColumnElement[bool]) -> Iterator[
         yield StructureRow(*row)
 
 
-def _unknown(connection: Connection, unknown: Sequence[StructureRef]) -> UnknownStructureError:
-    rows = list(_rows(connection))
+def unknown_structures(
+    rows: Sequence[StructureRow], unknown: Sequence[StructureRef], *, key: str = ""
+) -> UnknownStructureError:
+    """The error for structures that are not among all structures of the catalog.
+
+    Parameters
+    ----------
+    key : str
+        What they were looked up by, such as 'name'.
+    """
     if not rows:
         return UnknownStructureError(
             f"no structure {shown(unknown[0])}: the catalog has no structures yet",
             hint="Ingest the ontology first: `bsv-store sync structures`, or `bsv-store ingest structures FILE`.",
         )
     noun = "structure" if len(unknown) == 1 else "structures"
-    message = f"the ontology has no {noun} {listed(shown(ref) for ref in unknown)}"
+    by = f" with the {key}" if key else ""
+    message = f"the ontology has no {noun}{by} {listed((shown(ref) for ref in unknown), limit=20)}"
     return UnknownStructureError(message, hint=_suggestion(rows, unknown))
 
 

@@ -106,7 +106,7 @@ def _relative(hemispheres: Iterable[MeasuredHemisphere]) -> list[MeasuredHemisph
 
 
 def report_undecided(connection: Connection, selection: Selection, *, missing: MissingPolicy) -> None:
-    """Warn about experiments that may belong to a selection by their targets, which are not known.
+    """Warn about experiments that may belong to a selection by their unionize tables, which are not in the store.
 
     Raises
     ------
@@ -121,8 +121,8 @@ def report_undecided(connection: Connection, selection: Selection, *, missing: M
             MissingUnionizesWarning,
             unknown.unmeasured,
             f"{len(unknown.unmeasured):,} more experiments may match: their unionize tables are not in the store",
-            "Download them: bsv-store sync unionizes, with the same options but without --projecting-to\n"
-            "(with --all if there are no other options).",
+            "Download them: bsv-store sync unionizes, with the same options but without those that need these tables,\n"
+            "such as --projecting-to (with --all if there are no other options).",
             missing=missing,
         )
     if unknown.without_side:
@@ -130,7 +130,7 @@ def report_undecided(connection: Connection, selection: Selection, *, missing: M
             UnknownHemisphereWarning,
             unknown.without_side,
             f"{len(unknown.without_side):,} more experiments may match: their injected hemisphere is not known",
-            "Choose the target hemisphere both, left or right to include them.",
+            "Choose the target hemisphere both, left or right to include them; they have no laterality index.",
             missing=missing,
         )
 

@@ -1,4 +1,4 @@
-"""Means of a version over structures, as a table."""
+"""Means of a version over structures, as tables: of its groups, over the animals of its groups, of its animals."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from bsv_store.atlas.annotation import annotation_facts, named_structures, refer
 from bsv_store.averaging.hemisphere import half_names
 from bsv_store.catalog.search.signal import SUMMARY_STRUCTURE_SET_ID
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, structure_set, subtree
-from bsv_store.check import choice, several, whole_number
+from bsv_store.check import boolean, choice, several, whole_number
+from bsv_store.datasets.animal_regions import animal_means, statistics_of
 from bsv_store.datasets.region_means import region_means
 from bsv_store.errors import InputError
-from bsv_store.vocabulary import HEMISPHERE_RULES, MEASURED_HEMISPHERES
+from bsv_store.vocabulary import HEMISPHERE_RULES, MEASURED_HEMISPHERES, MeasuredHemisphere
 from bsv_store.volumes.annotation import opened_annotation
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from bsv_store.catalog.database.engine import Database
     from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.progress import Progress
     from bsv_store.volumes.files import StoreFiles
 
 
@@ -36,13 +38,15 @@ def region_summary(
     structure_set: int | None = None,
     groups: int | Sequence[int] | None = None,
     hemisphere: str | Sequence[str] | None = None,
+    over_animals: bool = False,
     limit: int | None = None,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Mean of each group over structures; see `Datasets.regions`."""
     import pandas as pd
 
-    numbers = _groups(version, groups)
-    sides = _hemispheres(version, hemisphere)
+    numbers = chosen_groups(version, groups)
+    sides = chosen_hemispheres(version, hemisphere, over_animals=boolean("over_animals", over_animals))
     if limit is not None:
         whole_number("limit", limit, least=1)
     if structure_set is not None:
@@ -50,9 +54,16 @@ def region_summary(
     with database.reading() as connection:
         rows = _structures(connection, structures, structure_set)
         members = {row.id: [below.id for below in subtree(connection, row.id)] for row in rows}
+    if over_animals:
+        means = animal_means(database, files, version, members, sides, progress=progress)
+        found = statistics_of(means, numbers)
+        columns = {name: getattr(found, name).reshape(-1) for name in ("voxels", "n", "mean", "sd", "sem")}
+        frame = pd.DataFrame({**_keys(version, rows, numbers, sides), **columns})
+        frame.attrs.update(means.facts)
+        return frame if limit is None else _strongest(frame, sides, limit)
     annotation_file = stored_annotation(database, version.recipe.spacing_um)
     with opened_annotation(files, annotation_file) as annotation, version.open() as file:
-        chosen: Any = _ChosenGroups(file["mean"], numbers)
+        chosen: Any = ChosenGroups(file["mean"], numbers)
         table = region_means(chosen, annotation, members, hemisphere_rule=version.recipe.hemisphere_rule)
     frame = pd.DataFrame(table.columns())
     frame.attrs.update(annotation_facts(annotation_file))
@@ -61,14 +72,76 @@ def region_summary(
     frame.insert(1, "group_label", [version.groups[number].label for number in frame["group"]])
     frame.insert(3, "structure", [by_id[identifier].acronym for identifier in table.structure_id.tolist()])
     frame.insert(4, "name", [by_id[identifier].name for identifier in table.structure_id.tolist()])
-    # The mean of an empty group is stored as 0, as in Brain Street View, but a 0 here would mean "no projection".
-    is_empty = frame["group"].isin([group.number for group in version.empty_groups])
-    frame.loc[is_empty, "voxels"], frame.loc[is_empty, "mean"] = 0, np.nan
+    frame = without_empty_groups(frame, version)
     frame = frame[frame["hemisphere"].isin(sides)].reset_index(drop=True)
     return frame if limit is None else _strongest(frame, sides, limit)
 
 
-class _ChosenGroups:
+def animal_region_table(
+    database: Database,
+    files: StoreFiles,
+    version: DatasetVersion,
+    *,
+    structures: StructureRef | Sequence[StructureRef] | None = None,
+    structure_set: int | None = None,
+    groups: int | Sequence[int] | None = None,
+    hemisphere: str | Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Mean of each animal over structures; see `Datasets.animal_regions`."""
+    import pandas as pd
+
+    numbers = chosen_groups(version, groups)
+    sides = chosen_hemispheres(version, hemisphere, over_animals=True)
+    with database.reading() as connection:
+        rows = _structures(connection, structures, structure_set)
+        members = {row.id: [below.id for below in subtree(connection, row.id)] for row in rows}
+    means = animal_means(database, files, version, members, sides, progress=progress)
+    chosen = np.isin(means.group, numbers)
+    ids, own = means.experiment_ids[chosen], means.group[chosen]
+    per_animal = len(rows) * len(sides)
+    keys = _keys(version, rows, own.tolist(), sides)
+    frame = pd.DataFrame(
+        {
+            "experiment_id": np.repeat(ids, per_animal),
+            **keys,
+            "voxels": means.voxels[chosen].reshape(-1),
+            "mean": means.mean[chosen].reshape(-1),
+        }
+    )
+    frame.attrs.update(means.facts)
+    return frame
+
+
+def _keys(
+    version: DatasetVersion, rows: Sequence[StructureRow], groups: Sequence[int], sides: Sequence[str]
+) -> dict[str, Any]:
+    """The first columns, of all combinations of group, structure and hemisphere."""
+    group, structure, side = (
+        each.reshape(-1) for each in np.indices((len(groups), len(rows), len(sides)), dtype=np.int64)
+    )
+    labels = {number: version.groups[number].label for number in groups}
+    return {
+        "group": np.array(groups, np.int64)[group],
+        "group_label": np.array([labels[number] for number in groups], object)[group],
+        "structure_id": np.array([row.id for row in rows], np.int64)[structure],
+        "structure": np.array([row.acronym for row in rows], object)[structure],
+        "name": np.array([row.name for row in rows], object)[structure],
+        "hemisphere": np.array(sides, object)[side],
+    }
+
+
+def without_empty_groups(frame: pd.DataFrame, version: DatasetVersion) -> pd.DataFrame:
+    """The table, in which groups without experiments have no voxel and no mean.
+
+    Their mean is stored as 0, as in Brain Street View, but a 0 here would mean "no projection".
+    """
+    is_empty = frame["group"].isin([group.number for group in version.empty_groups])
+    frame.loc[is_empty, "voxels"], frame.loc[is_empty, "mean"] = 0, np.nan
+    return frame
+
+
+class ChosenGroups:
     """Some groups of the mean in an open file, numbered from 0, for `region_means`."""
 
     def __init__(self, mean: Any, numbers: Sequence[int]) -> None:
@@ -91,7 +164,14 @@ def _strongest(frame: pd.DataFrame, sides: Sequence[str], limit: int) -> pd.Data
     return ordered.groupby(["group", "_side"], sort=False).head(limit).drop(columns="_side").reset_index(drop=True)
 
 
-def _groups(version: DatasetVersion, groups: int | Sequence[int] | None) -> list[int]:
+def chosen_groups(version: DatasetVersion, groups: int | Sequence[int] | None) -> list[int]:
+    """The numbers of groups of a version, ascending, by default all.
+
+    Raises
+    ------
+    InputError
+        If one does not exist.
+    """
     known = range(len(version.groups))
     if groups is None:
         return list(known)
@@ -105,17 +185,31 @@ def _groups(version: DatasetVersion, groups: int | Sequence[int] | None) -> list
     return sorted(set(numbers))
 
 
-def _hemispheres(version: DatasetVersion, hemisphere: str | Sequence[str] | None) -> list[str]:
+def chosen_hemispheres(
+    version: DatasetVersion, hemisphere: str | Sequence[str] | None, *, over_animals: bool
+) -> list[MeasuredHemisphere]:
+    """Hemispheres of a version, in a fixed order, by default all.
+
+    Raises
+    ------
+    InputError
+        If the version does not have one of them.
+    """
     rule = version.recipe.hemisphere_rule
-    names = [*half_names(rule), "both"]
+    names: list[MeasuredHemisphere] = [*half_names(rule), "both"]
+    # The mean of a group does not have them, unless all injections are on one side.
+    if over_animals and not HEMISPHERE_RULES[rule].is_folded:
+        names += ["ipsilateral", "contralateral"]
     if hemisphere is None:
-        return list(names)
+        return names
     wanted = [
         choice("hemisphere", each, MEASURED_HEMISPHERES).name
         for each in several("hemisphere", hemisphere, such_as="'both'")
     ]
     state = "folded" if HEMISPHERE_RULES[rule].is_folded else "not folded"
     hint = f"It is {state}: its hemispheres are {', '.join(names)}."
+    if not over_animals and not HEMISPHERE_RULES[rule].is_folded:
+        hint += " Use over_animals=True for ipsilateral and contralateral."
     if not wanted:
         raise InputError("hemisphere must not be empty", hint=hint)
     unknown = [each for each in wanted if each not in names]

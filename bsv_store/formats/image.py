@@ -1,4 +1,4 @@
-"""Images for export to files: a volume, a mask or the mean of a dataset version."""
+"""Images for export to files: a volume, a mask, labels or the mean of a dataset version."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.layout import ml_blocks
 
-ImageDtype = Literal["float32", "float64", "bool"]
+ImageDtype = Literal["float32", "float64", "bool", "uint16"]
 Slabs = Iterable[tuple[int, NDArray[Any]]]
 """First AP plane and voxels, shape (planes, dv, ml), of consecutive slabs of AP planes; all of the grid together."""
 
@@ -25,7 +25,7 @@ class Image:
     Attributes
     ----------
     grid : Grid
-    dtype : {'float32', 'float64', 'bool'}
+    dtype : {'float32', 'float64', 'bool', 'uint16'}
     slabs : callable
         Takes the number of a group, from 0, and returns its slabs. Called several times by formats that store the
         first axis fastest. NaN = no data.
@@ -33,7 +33,7 @@ class Image:
         What the image shows, in one line.
     name : str
         A short name, such as that of the dataset version.
-    content : {'volume', 'mask', 'mean'}
+    content : {'volume', 'mask', 'mean', 'labels'}
     groups : tuple of str, optional
         Labels of the groups; None for an image without a group axis.
     is_computed : bool
@@ -49,7 +49,7 @@ class Image:
     slabs: Callable[[int], Slabs]
     title: str
     name: str
-    content: Literal["volume", "mask", "mean"]
+    content: Literal["volume", "mask", "mean", "labels"]
     groups: tuple[str, ...] | None = None
     is_computed: bool = False
     like_allen: bool = False

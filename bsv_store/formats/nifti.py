@@ -26,7 +26,7 @@ _NO_EXTENSION, _HAS_EXTENSION = bytes(4), b"\1\0\0\0"
 _EXTENSION_START = struct.Struct("<2i")
 _EXTENSION_MULTIPLE = 16
 _COMMENT = 6
-_DATATYPES = {"uint8": (2, 8), "float32": (16, 32), "float64": (64, 64)}
+_DATATYPES = {"uint8": (2, 8), "float32": (16, 32), "float64": (64, 64), "uint16": (512, 16)}
 _MILLIMETER = 2
 # "Aligned": the CCF is not a scanner space, and has no code of its own.
 _ALIGNED = 2

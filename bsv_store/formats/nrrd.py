@@ -42,7 +42,7 @@ _BLOCK_BYTES = 8 * 1024 * 1024
 _GZIP_WBITS = 31
 
 # For writing: names of number types, and ML planes that are compressed at a time.
-_TYPE_NAMES = {"float32": "float", "float64": "double", "uint8": "unsigned char"}
+_TYPE_NAMES = {"float32": "float", "float64": "double", "uint8": "unsigned char", "uint16": "unsigned short"}
 _PLANES = 16
 # Averages have few zeros, so a higher compression level takes longer and saves little.
 _LEVEL, _COMPUTED_LEVEL = 6, 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bsv_store import check
@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from bsv_store.atlas.label_image import LabelFiles
+    from bsv_store.atlas.parcellation import Bins, Labels
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.search.structures import FoundStructures, StructureSetRow
     from bsv_store.catalog.selection.selection import SelectionLike
+    from bsv_store.catalog.structure_lookup import OverlappingStructures
     from bsv_store.catalog.structures import StructureRef, StructureRow
     from bsv_store.progress import Progress
-    from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy, VolumeKind
+    from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy, Normalization, StructureKey, VolumeKind
     from bsv_store.volumes.files import StoreFiles
 
 
@@ -41,6 +44,96 @@ class Atlas:
         self._files = files
 
     # -- structures -----------------------------------------------------------------------------------------------
+
+    def structures(
+        self, structures: StructureRef | Sequence[StructureRef], *, by: StructureKey = "any"
+    ) -> tuple[StructureRow, ...]:
+        """The structures with these ids, acronyms or full names, in the order given, with repetitions.
+
+        Parameters
+        ----------
+        structures : str, int or sequence of them
+            Case matters. A string of digits is an id.
+        by : {'any', 'acronym', 'id', 'name'}
+            What the values are. With 'any', a string is an acronym, or else a full name.
+
+        Raises
+        ------
+        UnknownStructureError
+            If the ontology does not have all of them; the message names the unknown ones.
+        InputError
+            If a value cannot be what ``by`` says.
+        """
+        from bsv_store.catalog.structure_lookup import look_up
+
+        with self._database.reading() as connection:
+            return look_up(connection, structures, by=by)
+
+    def acronym_map(self) -> dict[str, int]:
+        """The id of each structure by its acronym, in ontology order."""
+        from bsv_store.catalog.structure_lookup import acronym_map
+
+        with self._database.reading() as connection:
+            return acronym_map(connection)
+
+    def name_map(self) -> dict[int, str]:
+        """The full name of each structure by its id, in ontology order."""
+        from bsv_store.catalog.structure_lookup import name_map
+
+        with self._database.reading() as connection:
+            return name_map(connection)
+
+    def color_map(self) -> dict[int, tuple[int, int, int]]:
+        """Allen's color of each structure by its id: red, green and blue, 0 to 255; in ontology order."""
+        from bsv_store.catalog.structure_lookup import color_map
+
+        with self._database.reading() as connection:
+            return color_map(connection)
+
+    def descends_from(self, structure: StructureRef, ancestor: StructureRef) -> bool:
+        """Whether a structure lies inside another one in the ontology, or is the same.
+
+        Parameters
+        ----------
+        structure, ancestor : str or int
+        """
+        from bsv_store.catalog.structure_lookup import descends_from
+
+        with self._database.reading() as connection:
+            return descends_from(connection, structure, ancestor)
+
+    def structure_path(self, structure: StructureRef) -> tuple[StructureRow, ...]:
+        """The structures from the root down to a structure, itself included.
+
+        Parameters
+        ----------
+        structure : str or int
+        """
+        from bsv_store.catalog.structure_lookup import structure_path
+
+        with self._database.reading() as connection:
+            return structure_path(connection, structure)
+
+    def overlapping_structures(
+        self, structures: StructureRef | Sequence[StructureRef]
+    ) -> tuple[OverlappingStructures, ...]:
+        """The pairs of structures of which one contains the other; empty if no voxel would be counted twice.
+
+        In an ontology, two structures share voxels only if one is an ancestor of the other.
+
+        Parameters
+        ----------
+        structures : str, int or sequence of them
+
+        Returns
+        -------
+        tuple of OverlappingStructures
+            Pairs (``outer``, ``inner``) of structures, in ontology order.
+        """
+        from bsv_store.catalog.structure_lookup import overlapping
+
+        with self._database.reading() as connection:
+            return overlapping(connection, structures)
 
     def find_structures(self, text: str, *, limit: int | None = None) -> FoundStructures:
         """Structures whose acronym or name contains a text, best first; if there are none, those with similar names.
@@ -206,6 +299,197 @@ class Atlas:
             overwrite=overwrite,
         )
 
+    def masks(
+        self,
+        structures: StructureRef | Sequence[StructureRef],
+        *,
+        spacing_um: int = 100,
+        hemisphere: MeasuredHemisphere = "both",
+        include_descendants: bool = True,
+    ) -> Iterator[tuple[StructureRow, NDArray[np.bool_]]]:
+        """The mask of each of several structures, one after the other; the annotation is read once.
+
+        Parameters
+        ----------
+        structures : str, int or sequence of them
+        spacing_um, hemisphere, include_descendants
+            As for `mask`.
+
+        Yields
+        ------
+        structure : StructureRow
+            In the order given, without repetitions.
+        mask : ndarray of bool, shape (ap, dv, ml)
+
+        Raises
+        ------
+        MissingDataError, UnknownStructureError, InputError
+            As `mask` does, before the first mask; the message names all structures without a voxel.
+
+        Examples
+        --------
+        >>> masks = {row.acronym: mask for row, mask in store.atlas.masks(["CP", "TH"])}  # doctest: +SKIP
+        """
+        from bsv_store.atlas.many_masks import StructureMasks
+
+        return iter(
+            StructureMasks(
+                self._database,
+                self._files,
+                structures,
+                spacing_um=spacing_um,
+                hemisphere=hemisphere,
+                descendants=include_descendants,
+            )
+        )
+
+    def export_masks(
+        self,
+        structures: StructureRef | Sequence[StructureRef],
+        folder: Path | str,
+        *,
+        ending: str = ".nrrd",
+        spacing_um: int = 100,
+        hemisphere: MeasuredHemisphere = "both",
+        include_descendants: bool = True,
+        like_allen: bool = False,
+        overwrite: bool = False,
+    ) -> tuple[Path, ...]:
+        """Write the mask of each structure to a file of its own, ``<id>_<acronym><ending>``.
+
+        Parameters
+        ----------
+        structures : str, int or sequence of them
+        folder : path
+            It must exist.
+        ending : str
+            Names the format, see `export_mask`.
+        spacing_um, hemisphere, include_descendants, like_allen, overwrite
+            As for `export_mask`.
+
+        Returns
+        -------
+        tuple of pathlib.Path
+            In the order of the structures.
+
+        Raises
+        ------
+        MissingDataError, UnknownStructureError, InputError
+            As `export_mask` does; nothing is written then.
+        """
+        from bsv_store.atlas.many_masks import export_masks
+
+        return export_masks(
+            self._database,
+            self._files,
+            structures,
+            check.path("folder", folder),
+            ending=check.text("ending", ending, such_as=".nrrd"),
+            spacing_um=spacing_um,
+            hemisphere=hemisphere,
+            descendants=include_descendants,
+            like_allen=like_allen,
+            overwrite=overwrite,
+        )
+
+    def voxel_counts(
+        self,
+        structures: StructureRef | Sequence[StructureRef] | None = None,
+        *,
+        structure_set: int | None = None,
+        spacing_um: int = 100,
+    ) -> pd.DataFrame:
+        """Numbers of voxels of structures, according to the store's annotation.
+
+        Parameters
+        ----------
+        structures : str, int or sequence of them, optional
+            By default all structures of the ontology.
+        structure_set : int, optional
+            Or the structures of a set, by Allen's id.
+        spacing_um : {10, 25, 50, 100}
+            Edge of a voxel in um.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns structure_id, structure (acronym), name, direct_voxels (assigned to the structure itself), voxels
+            (including descendants), left_voxels and right_voxels (of these), volume (of these, CCF mm3), in ontology
+            order. ``frame.attrs["annotation"]`` names the annotation, ``frame.attrs["annotation_sha256"]`` is the hash
+            of its array.
+
+        Raises
+        ------
+        MissingDataError
+            If the store does not have the annotation.
+        UnknownStructureError, InputError
+            If a structure or set does not exist.
+        DamagedFileError
+            If the annotation differs from what was stored.
+        """
+        from bsv_store.atlas.voxel_counts import voxel_counts
+
+        return voxel_counts(self._database, self._files, structures, structure_set=structure_set, spacing_um=spacing_um)
+
+    def export_labels(
+        self,
+        target: Path | str,
+        *,
+        structures: StructureRef | Sequence[StructureRef] | None = None,
+        structure_set: int | None = None,
+        spacing_um: int = 100,
+        like_allen: bool = False,
+        overwrite: bool = False,
+    ) -> LabelFiles:
+        """Write the annotation as a label image with a label description for ITK-SNAP and a color table for 3D Slicer.
+
+        Labels are numbers from 1 in ontology order, because ITK-SNAP cannot show ids above 65,535; 0 is the background.
+        Their names are ``ACRONYM (full name)``, their colors Allen's. The two tables are written beside the image, with
+        the endings ``.label.txt`` and ``.ctbl``.
+
+        Parameters
+        ----------
+        target : path
+            The image; its ending names the format, see `export_mask`. Voxels are uint16.
+        structures : str, int or sequence of them, optional
+            Structures with a label. A voxel has that of the finest of them that contains it, or 0. By default each
+            structure to which the annotation assigns voxels has a label.
+        structure_set : int, optional
+            Or the structures of a set, by Allen's id.
+        spacing_um : {10, 25, 50, 100}
+            Edge of a voxel in um.
+        like_allen : bool
+            Write the directions of Allen's files to an ``.nrrd`` file, see `Volumes.export`.
+        overwrite : bool
+            Replace existing files.
+
+        Returns
+        -------
+        LabelFiles
+            The paths, the labels, and Allen's id of each label.
+
+        Raises
+        ------
+        MissingDataError
+            If the store does not have the annotation.
+        UnknownStructureError, InputError
+            If a structure or set does not exist, or a file cannot be written.
+        DamagedFileError
+            If the annotation differs from what was stored.
+        """
+        from bsv_store.atlas.label_image import export_labels
+
+        return export_labels(
+            self._database,
+            self._files,
+            check.path("target", target),
+            structures=structures,
+            structure_set=structure_set,
+            spacing_um=spacing_um,
+            like_allen=like_allen,
+            overwrite=overwrite,
+        )
+
     def signal(
         self,
         selection: SelectionLike,
@@ -214,6 +498,7 @@ class Atlas:
         kind: VolumeKind = "projection_density",
         spacing_um: int = 100,
         hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] = "both",
+        normalize: Normalization = "none",
         missing: MissingPolicy = "error",
         progress: Progress | None = None,
     ) -> pd.DataFrame:
@@ -233,11 +518,13 @@ class Atlas:
             Of the volumes and of the annotation.
         hemisphere : {'both', 'left', 'right', 'ipsilateral', 'contralateral'}, or a sequence of them
             Of the structure.
+        normalize : Normalization
+            As for averages: 'injection_volume' divides mean and sum by the experiment's injection volume in mm3.
         missing : {'error', 'leave_out'}
-            What to do about experiments whose volume is not in the store. ``frame.attrs["without_volume"]`` lists the
-            ids of those left out, ``frame.attrs["left_out"]`` the reason for each.
-            ``frame.attrs["without_hemisphere"]`` lists those whose injected hemisphere is needed and not known, as an
-            `UnknownHemisphereWarning` does.
+            What to do about experiments whose volume, or injection volume if it is needed, is not in the store.
+            ``frame.attrs["without_volume"]`` lists the ids of those left out, ``frame.attrs["left_out"]`` the reason
+            for each. ``frame.attrs["without_hemisphere"]`` lists those whose injected hemisphere is needed and not
+            known, as an `UnknownHemisphereWarning` does.
         progress : Progress, optional
 
         Returns
@@ -246,8 +533,8 @@ class Atlas:
             Columns experiment_id, structure_id, structure (acronym), hemisphere, voxels (of the structure, with data),
             mean and sum; by experiment id, ontology order and hemisphere. Mean and sum are NaN without voxels, as of a
             structure that is too small for the spacing, and where the hemisphere depends on an injected hemisphere that
-            is not known. ``frame.attrs["annotation"]`` names the annotation,
-            ``frame.attrs["annotation_sha256"]`` is the hash of its array.
+            is not known. ``frame.attrs["unit"]`` is the unit of the mean, ``frame.attrs["annotation"]`` names the
+            annotation, ``frame.attrs["annotation_sha256"]`` is the hash of its array.
 
         Raises
         ------
@@ -269,6 +556,75 @@ class Atlas:
             kind=kind,
             spacing_um=spacing_um,
             hemisphere=hemisphere,
+            normalize=normalize,
+            missing=missing,
+            progress=progress,
+        )
+
+    def subregions(
+        self,
+        selection: SelectionLike,
+        structures: StructureRef | Sequence[StructureRef] | None = None,
+        *,
+        bins: Bins | None = None,
+        labels: Labels | None = None,
+        label_names: Mapping[int, str] | Path | str | None = None,
+        kind: VolumeKind = "projection_density",
+        spacing_um: int = 100,
+        hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] = "both",
+        normalize: Normalization = "none",
+        missing: MissingPolicy = "error",
+        progress: Progress | None = None,
+    ) -> pd.DataFrame:
+        """Mean and sum of each selected experiment's volume in subdivisions of structures.
+
+        Parameters
+        ----------
+        selection : Selection or experiment ids
+        structures : str, int or sequence of them, optional
+            What is divided, descendants included. Without it, the whole label image is used.
+        bins : mapping of {'AP', 'DV', 'ML'} to int or sequence of float, optional
+            For each axis the number of bins of equal width over the extent of the structures, or the edges in um. A
+            voxel belongs to the bin of its center. ML is the distance from the midline, so that both hemispheres have
+            the same bins. Bins of several axes are crossed.
+        labels : ndarray of int, shape (ap, dv, ml), or path, optional
+            A parcellation instead of bins; 0 = in no subregion. A path names an ``.nrrd`` or ``.npy`` file.
+        label_names : mapping of int to str, or path, optional
+            The names of the labels, or a label description of ITK-SNAP or 3D Slicer, see `export_labels`.
+        kind, spacing_um, hemisphere, normalize, missing, progress
+            As for `signal`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns experiment_id, label (number), subregion (name), for bins the bounds such as ap_lower and ap_upper
+            (um), hemisphere, voxels (with data), mean and sum; by experiment id, label and hemisphere. The attributes
+            are those of `signal`.
+
+        Raises
+        ------
+        InputError
+            If not exactly one of bins and labels is given, or one is not valid.
+        FrameError
+            If the label image is not on the grid of the volumes.
+        MissingDataError, EmptySelectionError, UnknownStructureError, DamagedFileError
+            As `signal` does.
+        """
+        from bsv_store.atlas.subregions import subregion_signal
+        from bsv_store.catalog.selection.selection import as_selection
+
+        return subregion_signal(
+            self._database,
+            self._files,
+            as_selection(selection),
+            structures,
+            bins=bins,
+            labels=labels,
+            label_names=label_names,
+            kind=kind,
+            spacing_um=spacing_um,
+            hemisphere=hemisphere,
+            normalize=normalize,
             missing=missing,
             progress=progress,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,9 @@ from bsv_store.datasets.version import DatasetVersion
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bsv_store.atlas.parcellation import Bins, Labels
+    from bsv_store.atlas.thresholds import ThresholdedVolume
+    from bsv_store.averaging.stack import VolumeStack
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.structures import StructureRef
     from bsv_store.datasets.history.compare import VersionDiff
@@ -20,11 +23,10 @@ if TYPE_CHECKING:
     from bsv_store.datasets.history.stale import StaleReport
     from bsv_store.datasets.listing import DatasetSummary
     from bsv_store.datasets.share.citation import Citation
-    from bsv_store.datasets.stack import VolumeStack
     from bsv_store.datasets.table import VersionRecord
     from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
-    from bsv_store.vocabulary import MeasuredHemisphere
+    from bsv_store.vocabulary import MeasuredHemisphere, Statistic, ThresholdRule
     from bsv_store.volumes.files import StoreFiles
 
 
@@ -138,7 +140,9 @@ class Datasets:
         structure_set: int | None = None,
         groups: int | Sequence[int] | None = None,
         hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] | None = None,
+        over_animals: bool = False,
         limit: int | None = None,
+        progress: Progress | None = None,
     ) -> pd.DataFrame:
         """Mean of each group of a version over structures, according to the store's annotation.
 
@@ -152,22 +156,30 @@ class Datasets:
         groups : int or sequence of int, optional
             Group numbers; by default all groups.
         hemisphere : {'left', 'right', 'both'}, or a sequence of them, optional
-            For a folded version 'contralateral', 'ipsilateral' or 'both'. By default all.
+            For a folded version 'contralateral', 'ipsilateral' or 'both'; with ``over_animals`` all five. By default
+            all.
+        over_animals : bool
+            Compute each animal's mean over the structure, from its volume after normalization, hemisphere rule and
+            masks, and then the statistics over the animals of the group. Reads the volumes of the members.
         limit : int, optional
             Maximum number of structures per group and hemisphere, those with the largest mean first.
+        progress : Progress, optional
+            For ``over_animals``.
 
         Returns
         -------
         pandas.DataFrame
             Columns group (number), group_label, structure_id, structure (acronym), name, hemisphere, voxels (with a
             value) and mean (NaN without voxels), by group, ontology order and hemisphere. Groups without experiments
-            have no voxel with a value. ``frame.attrs["annotation"]`` names the annotation,
-            ``frame.attrs["annotation_sha256"]`` is the hash of its array.
+            have no voxel with a value. ``over_animals`` adds n (animals with a value), sd and sem (divisor n - 1; NaN
+            for one animal), and voxels is the largest number of an animal. ``frame.attrs["annotation"]`` names the
+            annotation, ``frame.attrs["annotation_sha256"]`` is the hash of its array.
 
         Raises
         ------
         MissingDataError
-            If the store has no annotation at the version's spacing. The hint is the command that downloads it.
+            If the store has no annotation at the version's spacing, or does not have the volumes that are needed. The
+            hint is the command that downloads them.
         UnknownStructureError, InputError
             If a structure, set, group or hemisphere does not exist.
         DamagedFileError
@@ -183,7 +195,147 @@ class Datasets:
             structure_set=structure_set,
             groups=groups,
             hemisphere=hemisphere,
+            over_animals=over_animals,
             limit=limit,
+            progress=progress,
+        )
+
+    def animal_regions(
+        self,
+        ref: str | DatasetVersion,
+        *,
+        structures: StructureRef | Sequence[StructureRef] | None = None,
+        structure_set: int | None = None,
+        groups: int | Sequence[int] | None = None,
+        hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] | None = None,
+        progress: Progress | None = None,
+    ) -> pd.DataFrame:
+        """Mean of each animal of a version over structures, after normalization, hemisphere rule and masks.
+
+        Parameters
+        ----------
+        ref, structures, structure_set, groups
+            As for `regions`.
+        hemisphere : {'left', 'right', 'both', 'ipsilateral', 'contralateral'}, or a sequence of them, optional
+            For a folded version only the last three. By default all.
+        progress : Progress, optional
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns experiment_id, group, group_label, structure_id, structure, name, hemisphere, voxels (with a value)
+            and mean (weighted by the data mask if the version is), by experiment id, ontology order and hemisphere.
+            The mean is NaN without voxels, and where it depends on an injected hemisphere that is not known.
+
+        Raises
+        ------
+        MissingDataError, UnknownStructureError, InputError, DamagedFileError
+            As `regions` does.
+        """
+        from bsv_store.datasets.region_summary import animal_region_table
+
+        return animal_region_table(
+            self._database,
+            self._files,
+            self.get(ref),
+            structures=structures,
+            structure_set=structure_set,
+            groups=groups,
+            hemisphere=hemisphere,
+            progress=progress,
+        )
+
+    def threshold(
+        self,
+        ref: str | DatasetVersion,
+        threshold: float,
+        *,
+        group: int = 0,
+        statistic: Statistic = "mean",
+        rule: ThresholdRule = "absolute",
+        within: StructureRef | Sequence[StructureRef] | None = None,
+        positive_only: bool = False,
+    ) -> ThresholdedVolume:
+        """The voxels of a group of a version above a threshold, as a mask and by structure.
+
+        Parameters
+        ----------
+        ref : str or DatasetVersion
+        threshold : float
+        group : int
+            Number of the group.
+        statistic : {'mean', 'sum', 'sd', 'sem', 'min', 'max', 'n'}
+            One of the version's statistics.
+        rule, within, positive_only
+            As for `Volumes.threshold`.
+
+        Returns
+        -------
+        ThresholdedVolume
+
+        Raises
+        ------
+        InputError, MissingDataError, UnknownStructureError
+            If an argument is not valid, or the annotation is needed and missing.
+        """
+        from bsv_store.atlas.thresholds import thresholded
+
+        version = self.get(ref)
+        return thresholded(
+            self._database,
+            self._files,
+            version.statistic(statistic, group=group),
+            threshold,
+            title=f"{statistic} of {version.ref}, group {group}",
+            rule=rule,
+            within=within,
+            positive_only=positive_only,
+        )
+
+    def subregions(
+        self,
+        ref: str | DatasetVersion,
+        structures: StructureRef | Sequence[StructureRef] | None = None,
+        *,
+        bins: Bins | None = None,
+        labels: Labels | None = None,
+        label_names: Mapping[int, str] | Path | str | None = None,
+        groups: int | Sequence[int] | None = None,
+        hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] | None = None,
+    ) -> pd.DataFrame:
+        """Mean of each group of a version over subdivisions of structures.
+
+        Parameters
+        ----------
+        ref : str or DatasetVersion
+        structures, bins, labels, label_names
+            As for `Atlas.subregions`.
+        groups, hemisphere
+            As for `regions`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns group, group_label, label (number), subregion (name), for bins the bounds such as ap_lower and
+            ap_upper (um), hemisphere, voxels (with a value) and mean; by group, label and hemisphere.
+
+        Raises
+        ------
+        InputError, FrameError, MissingDataError, UnknownStructureError, DamagedFileError
+            As `Atlas.subregions` and `regions` do.
+        """
+        from bsv_store.datasets.subregions import subregion_means
+
+        return subregion_means(
+            self._database,
+            self._files,
+            self.get(ref),
+            structures,
+            bins=bins,
+            labels=labels,
+            label_names=label_names,
+            groups=groups,
+            hemisphere=hemisphere,
         )
 
     # -- comparison and verification --------------------------------------------------------------------------------

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.selection.selection import SelectionLike
     from bsv_store.catalog.structures import StructureRef
-    from bsv_store.vocabulary import InjectionScope, Measure, MeasuredHemisphere, MissingPolicy, VolumeKind
+    from bsv_store.vocabulary import (
+        AnimalWeight,
+        InjectionScope,
+        Measure,
+        MeasuredHemisphere,
+        MissingPolicy,
+        VolumeKind,
+    )
     from bsv_store.volumes.files import StoreFiles
 
 
@@ -51,8 +58,10 @@ class Search:
     ) -> pd.DataFrame:
         """Experiments injected in the structures or their descendants, those with the most signal first.
 
-        Column: projection_volume (mm3 outside the injection site, in the domain; NaN where the store does not have the
-        experiment's unionize table). Which experiments are found does not depend on unionize tables.
+        Columns: injection_overlap (share of the injection volume inside the structures, 0 to 1; NaN where the store
+        does not have the unionize rows inside the injection site) and projection_volume (mm3 outside the injection
+        site, in the domain; NaN where the store does not have the experiment's unionize table). Which experiments are
+        found does not depend on unionize tables.
 
         Parameters
         ----------
@@ -143,6 +152,7 @@ class Search:
         include_fiber_tracts: bool = False,
         measure: Measure = "normalized_projection_volume",
         hemisphere: MeasuredHemisphere = "both",
+        weight_by: AnimalWeight = "none",
         limit: int | None = None,
         missing: MissingPolicy = "leave_out",
     ) -> pd.DataFrame:
@@ -169,6 +179,10 @@ class Search:
         measure : Measure
         hemisphere : {'both', 'ipsilateral', 'contralateral'}
             Hemisphere whose mean determines the order.
+        weight_by : {'none', 'injection_overlap'}
+            With 'injection_overlap' an animal's weight is the share of its injection volume inside its primary
+            structure. Mean and standard error are then those of weighted averages (docs/averages.md), and animals of
+            weight 0 do not count.
         limit : int, optional
             Maximum number of rows to return.
         missing : {'leave_out', 'error'}
@@ -182,8 +196,8 @@ class Search:
             One row for each structure: structure (acronym), structure_id, structure_name; mean and sem of the measure
             over both hemispheres, ipsilateral_mean, ipsilateral_sem, contralateral_mean, contralateral_sem; n, the
             number of animals. The standard error is NaN for one animal. ``frame.attrs`` has the ``measure``, its
-            ``unit``, and the ids of the experiments ``without_unionizes`` and ``without_hemisphere`` that were left
-            out.
+            ``unit``, ``weight_by``, and the ids of the experiments ``without_unionizes`` and ``without_hemisphere``
+            that were left out.
 
         Raises
         ------
@@ -205,6 +219,7 @@ class Search:
                 include_fiber_tracts=include_fiber_tracts,
                 measure=measure,
                 hemisphere=hemisphere,
+                weight_by=weight_by,
                 limit=limit,
                 missing=missing,
             )
@@ -217,6 +232,7 @@ class Search:
         sources: StructureRef | Sequence[StructureRef] | None = None,
         measure: Measure = "normalized_projection_volume",
         hemisphere: MeasuredHemisphere = "both",
+        weight_by: AnimalWeight = "none",
         limit: int | None = None,
         missing: MissingPolicy = "leave_out",
     ) -> pd.DataFrame:
@@ -233,6 +249,10 @@ class Search:
         measure : Measure
         hemisphere : {'both', 'ipsilateral', 'contralateral'}
             Hemisphere of the target whose mean determines the order.
+        weight_by : {'none', 'injection_overlap'}
+            With 'injection_overlap' an animal's weight is the share of its injection volume inside the source.
+            Mean and standard error are then those of weighted averages (docs/averages.md), and animals of weight 0 do
+            not count.
         limit : int, optional
             Maximum number of rows to return.
         missing : {'leave_out', 'error'}
@@ -260,6 +280,7 @@ class Search:
                 sources=sources,
                 measure=measure,
                 hemisphere=hemisphere,
+                weight_by=weight_by,
                 limit=limit,
                 missing=missing,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bsv_store import check
@@ -11,13 +12,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
+    from bsv_store.atlas.thresholds import ThresholdedVolume
+    from bsv_store.averaging.stack import VolumeStack
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.selection.selection import SelectionLike
+    from bsv_store.catalog.structures import StructureRef
     from bsv_store.plausibility.stored import VolumeCheckReport
     from bsv_store.progress import Progress
-    from bsv_store.vocabulary import VolumeKind
+    from bsv_store.vocabulary import HemisphereRule, MissingPolicy, Normalization, ThresholdRule, VolumeKind
     from bsv_store.volumes.files import StoreFiles
     from bsv_store.volumes.library import VolumeFile
 
@@ -38,8 +43,13 @@ class Volumes:
         self._files = files
 
     def read(
-        self, experiment_id: int, *, kind: VolumeKind = "projection_density", spacing_um: int = 100
-    ) -> NDArray[np.float32]:
+        self,
+        experiment_id: int,
+        *,
+        kind: VolumeKind = "projection_density",
+        spacing_um: int = 100,
+        hemisphere_rule: HemisphereRule = "none",
+    ) -> NDArray[np.floating[Any]]:
         """The volume of an experiment. Every byte of its file is checked.
 
         Parameters
@@ -48,22 +58,137 @@ class Volumes:
         kind : VolumeKind
         spacing_um : {10, 25, 50, 100}
             Edge of a voxel in um.
+        hemisphere_rule : HemisphereRule
+            As for averages: 'flip_to_right' mirrors the volume if the left hemisphere was injected.
 
         Returns
         -------
         ndarray of float32, shape (ap, dv, ml)
-            C order; NaN = no data. 4.8 MB at 100 um, 308 MB at 25 um, 4.8 GB at 10 um.
+            C order; NaN = no data. 4.8 MB at 100 um, 308 MB at 25 um, 4.8 GB at 10 um. It is float64 if the hemisphere
+            rule subtracts.
 
         Raises
         ------
         MissingDataError
             If the store does not have it.
+        InputError
+            If the hemisphere rule needs the injected hemisphere, which is not known.
         DamagedFileError
             If its file differs from what was published.
         """
+        from bsv_store.averaging.single_volumes import with_rule
         from bsv_store.volumes.library import read_array
 
-        return read_array(self._files, self._file(experiment_id, kind, spacing_um))
+        file = self._file(experiment_id, kind, spacing_um)
+        with self._database.reading() as connection:
+            volume = with_rule(connection, file, hemisphere_rule)
+        return volume.transformed(read_array(self._files, file))
+
+    def stack(
+        self,
+        selection: SelectionLike,
+        *,
+        kind: VolumeKind = "projection_density",
+        spacing_um: int = 100,
+        hemisphere_rule: HemisphereRule = "none",
+        normalize: Normalization = "none",
+        missing: MissingPolicy = "error",
+    ) -> VolumeStack:
+        """The volumes of the selected experiments as one lazy array of shape (experiments, ap, dv, ml).
+
+        Nothing is read before the array is indexed. ``stack.to_dask()`` is a dask array (extra ``dask``).
+
+        Parameters
+        ----------
+        selection : Selection or experiment ids
+        kind : VolumeKind
+        spacing_um : {10, 25, 50, 100}
+            Edge of a voxel in um.
+        hemisphere_rule : HemisphereRule
+            As for averages, applied to each volume when it is read.
+        normalize : Normalization
+            As for averages.
+        missing : {'error', 'leave_out'}
+            What to do about experiments that do not have a volume, a divisor or an injected hemisphere that is needed.
+
+        Returns
+        -------
+        VolumeStack
+            ``experiment_ids`` names the first axis, ascending; ``left_out`` has the reason for each experiment that is
+            not in it.
+
+        Raises
+        ------
+        MissingDataError
+            If volumes are missing. The hint is the command that fetches them.
+        EmptySelectionError
+            If no experiment matches.
+        """
+        from bsv_store.averaging.single_volumes import experiment_stack
+        from bsv_store.catalog.selection.selection import as_selection
+
+        return experiment_stack(
+            self._database,
+            self._files,
+            as_selection(selection),
+            kind=kind,
+            spacing_um=spacing_um,
+            hemisphere_rule=hemisphere_rule,
+            normalize=normalize,
+            missing=missing,
+        )
+
+    def injection_centroids(
+        self,
+        selection: SelectionLike,
+        *,
+        spacing_um: int = 100,
+        missing: MissingPolicy = "error",
+        progress: Progress | None = None,
+    ) -> pd.DataFrame:
+        """The centroid of each selected injection: the mean of the voxel centers, weighted by injection density.
+
+        The injection coordinate of Allen's list is the densest voxel at 10 um instead. The centroid of an injection in
+        both hemispheres lies between them.
+
+        Parameters
+        ----------
+        selection : Selection or experiment ids
+        spacing_um : {10, 25, 50, 100}
+            Of the volumes of the kind injection_density.
+        missing : {'error', 'leave_out'}
+            What to do about experiments whose volume is not in the store. ``frame.attrs["without_volume"]`` lists the
+            ids of those left out, ``frame.attrs["left_out"]`` the reason for each.
+        progress : Progress, optional
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns experiment_id, primary_structure, injection_ap, injection_dv, injection_ml (of the list, um), voxels
+            (with density), density_sum, centroid_ap, centroid_dv, centroid_ml (um), left_share (share of the density in
+            the left hemisphere) and distance_um (of the centroid from the coordinate of the list), by experiment id.
+            The centroid is NaN without density.
+
+        Raises
+        ------
+        MissingDataError
+            If volumes are missing. The hint is the command that fetches them.
+        EmptySelectionError
+            If no experiment matches.
+        DamagedFileError
+            If the file of a volume differs from what was published.
+        """
+        from bsv_store.atlas.centroids import injection_centroids
+        from bsv_store.catalog.selection.selection import as_selection
+
+        return injection_centroids(
+            self._database,
+            self._files,
+            as_selection(selection),
+            spacing_um=spacing_um,
+            missing=missing,
+            progress=progress,
+        )
 
     def describe(
         self, experiment_id: int, *, kind: VolumeKind = "projection_density", spacing_um: int = 100
@@ -81,6 +206,7 @@ class Volumes:
         *,
         kind: VolumeKind = "projection_density",
         spacing_um: int = 100,
+        hemisphere_rule: HemisphereRule = "none",
         like_allen: bool = False,
         overwrite: bool = False,
     ) -> None:
@@ -95,6 +221,8 @@ class Volumes:
         kind : VolumeKind
         spacing_um : {10, 25, 50, 100}
             Edge of a voxel in um.
+        hemisphere_rule : HemisphereRule
+            As for `read`.
         like_allen : bool
             Write the same directions as Allen's files to an ``.nrrd`` file. They are not the true directions, so
             viewers align the file with Allen's files, but not with NIfTI files.
@@ -108,10 +236,75 @@ class Volumes:
         InputError
             If the ending is unknown or does not support ``like_allen``, the file exists, or its folder does not exist.
         """
+        from bsv_store.averaging.single_volumes import with_rule
         from bsv_store.formats.volume_export import export_volume
 
         file = self._file(experiment_id, kind, spacing_um)
-        export_volume(self._files, file, check.path("target", target), like_allen=like_allen, overwrite=overwrite)
+        with self._database.reading() as connection:
+            volume = with_rule(connection, file, hemisphere_rule)
+        export_volume(
+            self._files,
+            file,
+            check.path("target", target),
+            transformed=None if volume.hemisphere_rule == "none" else volume.transformed,
+            facts={} if volume.hemisphere_rule == "none" else {"hemisphere_rule": volume.hemisphere_rule},
+            dtype=volume.dtype,
+            like_allen=like_allen,
+            overwrite=overwrite,
+        )
+
+    def threshold(
+        self,
+        experiment_id: int,
+        threshold: float,
+        *,
+        rule: ThresholdRule = "absolute",
+        within: StructureRef | Sequence[StructureRef] | None = None,
+        positive_only: bool = False,
+        kind: VolumeKind = "projection_density",
+        spacing_um: int = 100,
+        hemisphere_rule: HemisphereRule = "none",
+    ) -> ThresholdedVolume:
+        """The voxels of a volume above a threshold, as a mask and by structure.
+
+        Parameters
+        ----------
+        experiment_id : int
+        threshold : float
+        rule : {'absolute', 'percentile', 'z_score'}
+            What the threshold is: a value; a percentile of the values, 0 to 100; or a number of standard deviations
+            above their mean.
+        within : str, int or sequence of them, optional
+            Only voxels of these structures, descendants included. By default all voxels with data, also outside the
+            brain.
+        positive_only : bool
+            Compute percentiles, means and standard deviations over voxels above 0. Most voxels of a volume are 0.
+        kind, spacing_um, hemisphere_rule
+            As for `read`.
+
+        Returns
+        -------
+        ThresholdedVolume
+            ``mask`` is a bool array of shape (ap, dv, ml), ``cutoff`` the value that its voxels exceed;
+            ``regions()`` is a table by structure; ``export()`` writes the mask.
+
+        Raises
+        ------
+        MissingDataError, DamagedFileError, InputError
+            As `read` does; or if the threshold or a structure is not valid.
+        """
+        from bsv_store.atlas.thresholds import thresholded
+
+        return thresholded(
+            self._database,
+            self._files,
+            self.read(experiment_id, kind=kind, spacing_um=spacing_um, hemisphere_rule=hemisphere_rule),
+            threshold,
+            title=f"{kind} of experiment {experiment_id}",
+            rule=rule,
+            within=within,
+            positive_only=positive_only,
+        )
 
     def check(
         self,

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bsv_store import Selection, Store, create_store
+from bsv_store.formats.label_files import Label, read_labels
 
 EXPERIMENT = 158375425
 # Allen books a pixel as 1.225e-9 mm3: unionize volumes are so much larger than those of the voxels.
@@ -90,3 +91,39 @@ def test_signal_of_a_real_experiment_from_voxels_lies_where_the_masked_array_say
     (total,) = frame.query("structure == 'root' and hemisphere == 'both'")["sum"]
     # 3.7 % of the signal lies outside the annotation.
     assert 1 - total / density.sum(dtype=np.float64) == pytest.approx(0.037, abs=0.005)
+
+
+def test_the_real_annotation_is_labelled(real: Store, tmp_path: Path) -> None:
+    written = real.atlas.export_labels(tmp_path / "ccf.npy", structure_set=167587189)
+    image, ids = np.load(written.image), real.atlas.annotation()
+    assert (len(written.labels), image.max()) == (316, 316)
+    place = written.structure_ids.index(672)
+    assert written.labels[place] == Label(place + 1, "CP (Caudoputamen)", (0x98, 0xD6, 0xF9))
+    np.testing.assert_array_equal(image == place + 1, ids == 672)
+    assert read_labels(written.label_description) == read_labels(written.color_table) == written.labels
+
+
+def test_voxels_of_real_structures_are_counted(real: Store) -> None:
+    counts = real.atlas.voxel_counts(spacing_um=25).set_index("structure")
+    assert len(counts) == 1327
+    root = counts.loc["root"]
+    assert (root.voxels, root.direct_voxels) == (32_387_385, 227_252)
+    assert counts.direct_voxels.sum() == root.voxels
+    assert counts.loc["CP"].volume == pytest.approx(26.0193, abs=5e-5)
+    assert counts.loc["retina"].voxels == 0
+    assert counts.loc["VISp"].direct_voxels == 0
+    assert counts.loc["VISp"].voxels == real.atlas.mask("VISp", spacing_um=25).sum()
+
+
+def test_the_centroid_of_a_real_injection_lies_near_its_coordinate(real: Store) -> None:
+    (row,) = real.volumes.injection_centroids([EXPERIMENT]).itertuples()
+    density = real.volume(EXPERIMENT, kind="injection_density").astype(np.float64)
+    expected = [
+        (np.array(np.nonzero(density))[axis] + 0.5) @ density[density > 0] * 100 / density.sum() for axis in range(3)
+    ]
+    assert [row.centroid_ap, row.centroid_dv, row.centroid_ml] == pytest.approx(expected)
+    assert row.distance_um < 500
+    # In the ventral posteromedial nucleus of the thalamus.
+    ids = real.atlas.annotation()
+    at = tuple(int(value // 100) for value in (row.centroid_ap, row.centroid_dv, row.centroid_ml))
+    assert real.atlas.descends_from(int(ids[at]), "TH")

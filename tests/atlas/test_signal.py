@@ -162,3 +162,15 @@ def test_a_damaged_volume_is_not_left_out_as_a_missing_one(annotated: Store) -> 
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DamagedFileError):
         annotated.atlas.signal(Selection(ids=[1, 2]), "VISp", missing="leave_out")
+
+
+def test_means_are_divided_by_the_injection_volume(annotated: Store) -> None:
+    plain = annotated.atlas.signal(VISUAL, "VISp")
+    normalized = annotated.atlas.signal(VISUAL, "VISp", normalize="injection_volume")
+    volumes = np.array([BY_ID[identifier].volume for identifier in plain.experiment_id])
+    np.testing.assert_allclose(normalized["mean"], plain["mean"] / volumes)
+    np.testing.assert_allclose(normalized["sum"], plain["sum"] / volumes)
+    assert normalized.voxels.to_list() == plain.voxels.to_list()
+    assert normalized.attrs["unit"].endswith("per mm³ injected")
+    with pytest.raises(InputError, match="normalize must be one of none, injection_volume"):
+        annotated.atlas.signal(VISUAL, "VISp", normalize="volume")  # type: ignore[arg-type]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -111,3 +113,49 @@ def test_wrong_arguments_are_refused(small_store: Store) -> None:
         small_store.search.targets_of(SOME, structure_set=SET, within="nowhere")
     with pytest.raises(InputError, match="limit"):
         small_store.search.targets_of(SOME, limit=0)
+
+
+@pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
+def test_animals_are_weighted_by_the_overlap_of_their_injection(atlas_psu: Store) -> None:
+    selection = Selection(injected_in="VIS", with_unionizes=True)
+    plain = atlas_psu.search.targets_of(selection, targets=["CP", "LP"], weight_by="none")
+    weighted = atlas_psu.search.targets_of(selection, targets=["CP", "LP"], weight_by="injection_overlap")
+    values = atlas_psu.catalog.matrix(
+        selection,
+        rows="experiments",
+        targets=["CP", "LP"],
+        hemisphere="ipsilateral",
+        measure="normalized_projection_volume",
+    )
+    experiments = atlas_psu.experiments(selection).set_index("experiment_id")
+    weight = 1 - experiments.injection_outside_primary.loc[values.index].to_numpy()
+    assert (weight > 0).all()
+    for name in ("CP", "LP"):
+        own = values[name].to_numpy()
+        mean = np.average(own, weights=weight)
+        variance = (weight * (own - mean) ** 2).sum() / (weight.sum() - (weight**2).sum() / weight.sum())
+        sem = np.sqrt(variance * (weight**2).sum()) / weight.sum()
+        row = weighted.set_index("structure").loc[name]
+        assert (row["ipsilateral_mean"], row["ipsilateral_sem"]) == pytest.approx((mean, sem))
+    assert not np.allclose(plain["mean"], weighted["mean"])
+    assert weighted.attrs["weight_by"] == "injection_overlap"
+
+
+@pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
+def test_sources_are_weighted_by_the_overlap_with_the_source(atlas_psu: Store) -> None:
+    options: dict[str, Any] = {"selection": Selection(with_unionizes=True), "sources": ["VIS", "HY"]}
+    frame = atlas_psu.search.sources_of("CP", weight_by="injection_overlap", **options).set_index("structure")
+    overlap = atlas_psu.search.sources("HY", selection=options["selection"]).set_index("experiment_id")
+    weight = overlap["injection_overlap"].sort_index()
+    assert (weight < 1).any()
+    values = atlas_psu.catalog.matrix(
+        Selection(ids=weight.index.tolist()),
+        rows="experiments",
+        targets="CP",
+        hemisphere="both",
+        measure="normalized_projection_volume",
+    )
+    expected = np.average(values["CP"].loc[weight.index], weights=weight)
+    assert (frame.loc["HY", "mean"], frame.loc["HY", "n"]) == (pytest.approx(expected), (weight > 0).sum())
+    with pytest.raises(InputError, match="weight_by must be one of none, injection_overlap"):
+        atlas_psu.search.sources_of("CP", weight_by="volume")  # type: ignore[arg-type]

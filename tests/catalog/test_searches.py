@@ -38,7 +38,7 @@ def pairs(frame: pd.DataFrame, column: str) -> list[tuple[int, Any]]:
 
 def test_source_search_ranks_by_signal_and_puts_the_unknown_last(small_store: Store) -> None:
     frame = small_store.search.sources("VISp")
-    assert tuple(frame.columns) == (*FOUND_COLUMNS, "projection_volume")
+    assert tuple(frame.columns) == (*FOUND_COLUMNS, "injection_overlap", "projection_volume")
     assert pairs(frame, "projection_volume")[:3] == [(101, 2.0), (201, 2.0), (102, 1.0)]
     assert frame["experiment_id"].tolist()[3:] == [1, 204]
     assert frame["projection_volume"].isna().tolist() == [False] * 3 + [True] * 2

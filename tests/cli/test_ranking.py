@@ -54,3 +54,10 @@ def test_the_matrix_is_limited_in_tables_only(run: Runner, filled: Path) -> None
     transposed = run("matrix", *IDS, "--layout", "transposed", "--format", "csv", store=filled).succeeded().rows
     assert len(transposed) == len(wide[0]) - 1 > 8
     assert {row["hemisphere"] for row in transposed} == {"ipsilateral", "contralateral"}
+
+
+def test_animals_are_weighted_on_request(run: Runner, filled: Path) -> None:
+    for command in (("targets", "--injected-in", "VISp"), ("sources", "CP")):
+        done = run(*command, "--weight-by", "injection-overlap", store=filled).succeeded()
+        assert "weighted by injection_overlap" in done.err
+        assert "weighted" not in run(*command, store=filled).succeeded().err

@@ -114,3 +114,25 @@ def test_volumes_that_contradict_their_experiment_are_found(run: Runner, own_fil
     run("volume", "check", "--kind", "data-mask", "--spacing", "25", store=own_filled).succeeded()
     shown = run("volume", "check", "--ids", VISP[0], "--format", "json", store=own_filled)
     assert (shown.code, shown.json["checked"]) == (1, 1)
+
+
+def test_export_flips_on_request(run: Runner, filled: Path, tmp_path: Path) -> None:
+    done = run("select", "--injected-in", "VISp", "--injected-hemisphere", "left", "--format", "csv", store=filled)
+    left = int(done.succeeded().rows[0]["experiment_id"])
+    target = tmp_path / "x.npy"
+    run("volume", "export", left, target, "--hemisphere-rule", "flip-to-right", store=filled).succeeded()
+    np.testing.assert_array_equal(np.load(target), ATLAS.volume(left)[..., ::-1])
+
+
+def test_centroids_of_injections(run: Runner, own_filled: Path) -> None:
+    run("volume", "centroid", "--ids", VISP[0], store=own_filled).refused(2, "injection_density", "bsv-store fetch")
+    density = np.zeros((132, 80, 114), np.float32)
+    density[80, 20, 30:34] = 0.5
+    with open_store(own_filled) as store:
+        file = publish_volume(store.files, Volume("injection_density", density), experiment_id=VISP[0], source="test")
+        with store.database.writing() as connection:
+            record_volume(connection, file)
+    done = run("volume", "centroid", "--all", "--missing", "leave-out", "--format", "csv", store=own_filled).succeeded()
+    (row,) = done.rows
+    assert (row["experiment_id"], row["centroid_ap"], row["centroid_ml"]) == (str(VISP[0]), "8050.0", "3200.0")
+    assert "1 experiment; 11 left out" in done.err

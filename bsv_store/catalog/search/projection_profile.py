@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, StructureAncestor
+from bsv_store.catalog.injection_overlap import injection_overlaps
 from bsv_store.catalog.search.found import check_limit
 from bsv_store.catalog.search.matrix import experiments_by_source
 from bsv_store.catalog.search.signal import find_targets, read_signal
@@ -20,13 +21,19 @@ from bsv_store.catalog.tables.frames import uncovered_among
 from bsv_store.catalog.without_unionizes import report_left_out, report_undecided, report_without_side
 from bsv_store.check import boolean, choice
 from bsv_store.errors import MissingDataError
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES, MISSING_POLICIES, MeasuredHemisphereRow
+from bsv_store.vocabulary import (
+    ANIMAL_WEIGHTS,
+    MEASURED_HEMISPHERES,
+    MEASURES,
+    MISSING_POLICIES,
+    MeasuredHemisphereRow,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bsv_store.catalog.selection.selection import Selection
-    from bsv_store.vocabulary import Measure, MeasuredHemisphere, MissingPolicy
+    from bsv_store.vocabulary import AnimalWeight, Measure, MeasuredHemisphere, MissingPolicy
 
 # The hemispheres of the columns, with the prefixes of their names.
 _PREFIXES: Mapping[MeasuredHemisphere, str] = {
@@ -51,14 +58,16 @@ def ranked_targets(
     include_fiber_tracts: bool = False,
     measure: Measure = "normalized_projection_volume",
     hemisphere: MeasuredHemisphere = "both",
+    weight_by: AnimalWeight = "none",
     limit: int | None = None,
     missing: MissingPolicy = "leave_out",
 ) -> pd.DataFrame:
     """See :meth:`bsv_store.store.search.Search.targets_of`."""
     order = _checked(hemisphere, limit)
+    weighting = choice("weight_by", weight_by, ANIMAL_WEIGHTS).name
     with_sources = boolean("include_sources", include_sources)
     with_tracts = boolean("include_fiber_tracts", include_fiber_tracts)
-    ids, attributes = _with_tables(connection, resolve_nonempty(connection, selection), selection, missing)
+    ids, attributes = _with_tables(connection, resolve_nonempty(connection, selection), selection, missing, weighting)
     rows = find_targets(connection, targets, structure_set)
     if targets is None:
         left_out = set() if with_sources else _overlapping_sources(connection, ids)
@@ -68,7 +77,9 @@ def ranked_targets(
         inside = descendant_ids(connection, [find_structure(connection, within).id])
         rows = tuple(row for row in rows if row.id in inside)
     values = _values(connection, ids, rows, measure)
-    return _ranked(rows, _statistics(values), order, limit, {**attributes, "measure": measure})
+    weights = _weights(connection, _primaries(connection, ids), weighting)
+    columns = _statistics(values, np.array([weights[each] for each in ids]))
+    return _ranked(rows, columns, order, limit, {**attributes, "measure": measure, "weight_by": weighting})
 
 
 def ranked_sources(
@@ -79,20 +90,31 @@ def ranked_sources(
     sources: StructureRef | Sequence[StructureRef] | None = None,
     measure: Measure = "normalized_projection_volume",
     hemisphere: MeasuredHemisphere = "both",
+    weight_by: AnimalWeight = "none",
     limit: int | None = None,
     missing: MissingPolicy = "leave_out",
 ) -> pd.DataFrame:
     """See :meth:`bsv_store.store.search.Search.sources_of`."""
     order = _checked(hemisphere, limit)
+    weighting = choice("weight_by", weight_by, ANIMAL_WEIGHTS).name
     targeted = find_targets(connection, [find_structure(connection, target).id], None)
     source_of = dict(experiments_by_source(connection, selection, sources))
-    ids, attributes = _with_tables(connection, sorted(source_of), selection, missing)
+    ids, attributes = _with_tables(connection, sorted(source_of), selection, missing, weighting)
     values = _values(connection, ids, targeted, measure)
     rows = sorted({source_of[each] for each in ids}, key=lambda row: (row.graph_order, row.id))
     source_ids = np.array([source_of[each].id for each in ids], dtype=np.int64)
-    parts = [_statistics({side: own[source_ids == row.id] for side, own in values.items()}) for row in rows]
+    found = _weights(connection, {each: source_of[each].id for each in ids}, weighting)
+    weights = np.array([found[each] for each in ids])
+    parts = []
+    for row in rows:
+        own = source_ids == row.id
+        parts.append(_statistics({side: each[own] for side, each in values.items()}, weights[own]))
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return _ranked(rows, columns, order, limit, {**attributes, "measure": measure})
+    # An animal of weight 0 does not count.
+    counted = columns["n"] > 0
+    rows = [row for row, is_counted in zip(rows, counted, strict=True) if is_counted]
+    columns = {name: own[counted] for name, own in columns.items()}
+    return _ranked(rows, columns, order, limit, {**attributes, "measure": measure, "weight_by": weighting})
 
 
 def _checked(hemisphere: MeasuredHemisphere, limit: int | None) -> MeasuredHemisphere:
@@ -101,7 +123,11 @@ def _checked(hemisphere: MeasuredHemisphere, limit: int | None) -> MeasuredHemis
 
 
 def _with_tables(
-    connection: Connection, ids: Collection[int], selection: Selection, missing: MissingPolicy
+    connection: Connection,
+    ids: Collection[int],
+    selection: Selection,
+    missing: MissingPolicy,
+    weight_by: AnimalWeight,
 ) -> tuple[list[int], dict[str, Any]]:
     """The experiments with unionize table and known injected hemisphere, ascending; the others, which are reported.
 
@@ -111,25 +137,45 @@ def _with_tables(
         If none is left.
     """
     policy = choice("missing", missing, MISSING_POLICIES).name
-    without = uncovered_among(connection, ids, "projection")
+    without = set(uncovered_among(connection, ids, "projection"))
+    if weight_by == "injection_overlap":
+        without |= set(uncovered_among(connection, ids, "injection"))
     report_undecided(connection, selection, missing=policy)
     report_left_out(without, missing=policy)
     without_side = report_without_side(connection, ids, ["ipsilateral"], missing=policy)
-    known = sorted(set(ids) - set(without) - set(without_side))
+    known = sorted(set(ids) - without - set(without_side))
     if not known:
         raise MissingDataError(
             f"none of the {len(ids):,} selected experiments has a unionize table in the store and a known injected "
             "hemisphere",
             hint="Download the tables: bsv-store sync unionizes, with the same selection or --all.",
         )
-    return known, {"without_unionizes": list(without), "without_hemisphere": without_side}
+    return known, {"without_unionizes": sorted(without), "without_hemisphere": without_side}
+
+
+def _primaries(connection: Connection, ids: Collection[int]) -> dict[int, int]:
+    """The id of the primary injection structure by experiment id."""
+    query = select(Experiment.id, Experiment.primary_structure_id).where(id_in(connection, Experiment.id, ids))
+    return {key: value for key, value in connection.execute(query)}
+
+
+def _weights(connection: Connection, source_of: Mapping[int, int], weight_by: AnimalWeight) -> dict[int, float]:
+    """The weight of each experiment, given the id of its source."""
+    if weight_by == "none":
+        return dict.fromkeys(source_of, 1.0)
+    if weight_by == "injection_overlap":
+        weights = dict.fromkeys(source_of, 0.0)
+        for source in sorted(set(source_of.values())):
+            overlaps = injection_overlaps(connection, [source])
+            shares = {key: value for key, value in connection.execute(overlaps)}
+            weights |= {each: shares.get(each, 0.0) for each, own in source_of.items() if own == source}
+        return weights
+    assert_never(weight_by)
 
 
 def _overlapping_sources(connection: Connection, ids: Collection[int]) -> set[int]:
     """The primary injection structures of the experiments, what they contain, and what contains them."""
-    sources = set(
-        connection.scalars(select(Experiment.primary_structure_id).where(id_in(connection, Experiment.id, ids)))
-    )
+    sources = set(_primaries(connection, ids).values())
     above = select(StructureAncestor.ancestor_id).where(id_in(connection, StructureAncestor.descendant_id, sources))
     return set(descendant_ids(connection, sources)) | set(connection.scalars(above))
 
@@ -141,16 +187,27 @@ def _values(
     return {side: read_signal(connection, ids, rows, measure=measure, hemisphere=side).values for side in _PREFIXES}
 
 
-def _statistics(values: Mapping[MeasuredHemisphere, NDArray[np.float64]]) -> dict[str, NDArray[Any]]:
-    """Mean and standard error over the first axis, and the number of animals."""
+def _statistics(
+    values: Mapping[MeasuredHemisphere, NDArray[np.float64]], weights: NDArray[np.float64]
+) -> dict[str, NDArray[Any]]:
+    """Weighted mean and standard error over the first axis, and the number of animals with a weight above 0.
+
+    The formulas are those of averages: docs/averages.md.
+    """
+    used = weights > 0
+    weight = weights[used]
+    count, total, squares = int(used.sum()), weight.sum(), (weight**2).sum()
     columns: dict[str, NDArray[Any]] = {}
-    for side, own in values.items():
-        count = len(own)
-        mean = own.mean(axis=0)
-        sem = own.std(axis=0, ddof=1) / np.sqrt(count) if count > 1 else np.full(own.shape[1], np.nan)
+    for side, everything in values.items():
+        own = everything[used]
+        mean = sem = np.full(own.shape[1], np.nan)
+        if count:
+            mean = (weight[:, None] * own).sum(axis=0) / total
+        if count > 1:
+            variance = (weight[:, None] * (own - mean) ** 2).sum(axis=0) / (total - squares / total)
+            sem = np.sqrt(variance * squares) / total
         columns |= {f"{_PREFIXES[side]}mean": mean, f"{_PREFIXES[side]}sem": sem}
-    shape = values["both"].shape
-    return {**columns, "n": np.full(shape[1], shape[0], dtype=np.int64)}
+    return {**columns, "n": np.full(values["both"].shape[1], count, dtype=np.int64)}
 
 
 def _ranked(

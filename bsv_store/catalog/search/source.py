@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 from sqlalchemy import Connection, select
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import StructureAncestor
+from bsv_store.catalog.injection_overlap import injection_overlaps
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
 from bsv_store.catalog.search.found import check_limit, find_named, found_frame, search_among
 from bsv_store.catalog.search.signal import find_targets, read_signal
@@ -47,7 +49,11 @@ def search_sources(
     side = choice("hemisphere", hemisphere, MEASURED_HEMISPHERES).name
     without_side = report_without_side(connection, ids, [side], missing="leave_out")
     signal = read_signal(connection, ids, measured, measure="projection_volume", hemisphere=side)
-    own = {"projection_volume": signal.values.sum(axis=1)}
+    shares = {key: value for key, value in connection.execute(injection_overlaps(connection, named))}
+    own = {
+        "injection_overlap": np.array([shares.get(each, np.nan) for each in signal.experiment_ids.tolist()]),
+        "projection_volume": signal.values.sum(axis=1),
+    }
     frame = found_frame(connection, signal.experiment_ids, own, limit=limit)
     frame.attrs["without_hemisphere"] = without_side
     return frame

@@ -9,83 +9,31 @@ This module imports neither NumPy nor SQLAlchemy, so that ``--help`` can read th
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from numbers import Integral, Real
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Self, assert_never
+from typing import TYPE_CHECKING, Any, Self
 
-from bsv_store.check import choice
-from bsv_store.errors import InputError, SelectionError
-from bsv_store.text import MAX_ID, MAX_NAME_LENGTH, as_reference, can_be_name, folded, listed, near_names, shown
-from bsv_store.vocabulary import AXES, HEMISPHERES, INJECTION_SCOPES, MEASURED_HEMISPHERES, MEASURES, SEXES
-from bsv_store.volumes.grid import Grid
+from bsv_store.catalog.selection.canonical import canonical
+from bsv_store.catalog.selection.criterion import Criterion
+from bsv_store.errors import SelectionError
+from bsv_store.text import listed, near_names, shown
+from bsv_store.vocabulary import (
+    HEMISPHERES,
+    INJECTION_SCOPES,
+    MEASURED_HEMISPHERES,
+    MEASURES,
+    SEXES,
+    VOLUME_KINDS,
+)
 
 if TYPE_CHECKING:
+    from bsv_store.catalog.selection.canonical import Box, Point
     from bsv_store.catalog.structures import StructureRef
-    from bsv_store.vocabulary import Hemisphere, InjectionScope, Measure, MeasuredHemisphere, Row
+    from bsv_store.vocabulary import Hemisphere, InjectionScope, Measure, MeasuredHemisphere, VolumeKind
 
 WILD_TYPE = "wild-type"
 ANY_CRE = "any-cre"
-
-Interval = tuple[float, float]
-Box = tuple[Interval | None, Interval | None, Interval | None]
-Point = tuple[float, float, float]
-
-Form = Literal["structures", "names", "ids", "choice", "flag", "number", "point", "box"]
-"""The type of a criterion: any of several structures, names or ids; or one value."""
-
-Section = Literal["injection", "mouse", "projection", "name"]
-"""The section of the help in which a criterion is listed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Criterion:
-    """The properties of a criterion, except its name, its default and, unless ``column`` is set, its SQL.
-
-    Attributes
-    ----------
-    form : Form
-        Determines the check of the value and the kind of option.
-    section : Section
-        Of the help.
-    words : str
-        Help text of the option.
-    metavar : str or None
-        Placeholder for the value in the help.
-    option : str or None
-        The option, if it is not the name of the criterion with hyphens.
-    rows : mapping of str to row, optional
-        The closed list of a choice, or of names.
-    spellings : mapping of str to str, optional
-        Names by their other spellings, folded (:func:`bsv_store.text.folded`).
-    column : str or None
-        Column of the view ``experiments`` that the value is compared with.
-    bound : {'lowest', 'highest'} or None
-        Whether a number is an inclusive limit of the column.
-    belongs_to : str or None
-        The criterion that this one qualifies; it has no meaning without it.
-    may_be_empty : bool
-        Whether an empty list means no restriction. For other criteria an empty list is an error.
-    """
-
-    form: Form
-    section: Section
-    words: str
-    metavar: str | None = None
-    option: str | None = None
-    rows: Mapping[str, Row] | None = None
-    spellings: Mapping[str, str] = field(default_factory=dict)
-    column: str | None = None
-    bound: Literal["lowest", "highest"] | None = None
-    belongs_to: str | None = None
-    may_be_empty: bool = False
-
-    @property
-    def metadata(self) -> Mapping[str, Criterion]:
-        """Metadata for the dataclass field."""
-        return {"criterion": self}
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +137,29 @@ class Criteria:
             words="Largest injection volume, mm3.",
         ).metadata,
     )
+    min_injection_overlap: float | None = field(
+        default=None,
+        metadata=Criterion(
+            form="number",
+            section="injection",
+            metavar="SHARE",
+            range=(0.0, 1.0),
+            belongs_to="injected_in",
+            words="Smallest share of the injection volume inside the structures of --injected-in, 0 to 1.",
+        ).metadata,
+    )
+    max_injection_outside_primary: float | None = field(
+        default=None,
+        metadata=Criterion(
+            form="number",
+            section="injection",
+            metavar="SHARE",
+            column="injection_outside_primary",
+            bound="highest",
+            range=(0.0, 1.0),
+            words="Largest share of the injection volume outside the primary structure, 0 to 1.",
+        ).metadata,
+    )
     box: Box | None = field(
         default=None,
         metadata=Criterion(
@@ -259,6 +230,60 @@ class Criteria:
             words=f"Hemisphere of the target: {listed(MEASURED_HEMISPHERES)}.",
         ).metadata,
     )
+    min_laterality_index: float | None = field(
+        default=None,
+        metadata=Criterion(
+            form="number",
+            section="projection",
+            metavar="X",
+            column="laterality_index",
+            bound="lowest",
+            range=(-1.0, 1.0),
+            words="Smallest (ipsilateral - contralateral) / (ipsilateral + contralateral) of the projection, -1 to 1.",
+        ).metadata,
+    )
+    max_laterality_index: float | None = field(
+        default=None,
+        metadata=Criterion(
+            form="number",
+            section="projection",
+            metavar="X",
+            column="laterality_index",
+            bound="highest",
+            range=(-1.0, 1.0),
+            words="Largest of this index.",
+        ).metadata,
+    )
+    with_volume: VolumeKind | None = field(
+        default=None,
+        metadata=Criterion(
+            form="choice",
+            section="store",
+            metavar="KIND",
+            rows=VOLUME_KINDS,
+            words=f"The store has a volume of this kind: {listed(VOLUME_KINDS, limit=len(VOLUME_KINDS))}.",
+        ).metadata,
+    )
+    with_volume_spacing_um: int = field(
+        default=100,
+        metadata=Criterion(
+            form="spacing",
+            section="store",
+            metavar="UM",
+            option="--with-volume-spacing",
+            belongs_to="with_volume",
+            words="Edge of its voxels, um.",
+        ).metadata,
+    )
+    with_unionizes: bool | None = field(
+        default=None,
+        metadata=Criterion(
+            form="flag",
+            section="store",
+            option="--with-unionizes/--without-unionizes",
+            words="The store has the whole unionize table, or not.",
+        ).metadata,
+    )
     ids: tuple[int, ...] | None = field(
         default=None,
         metadata=Criterion(
@@ -308,7 +333,7 @@ class Criteria:
                 hint = f"Did you mean {listed(map(shown, near))}?" if near else f"Criteria are {', '.join(CRITERIA)}."
                 raise SelectionError(f"a selection has no criterion {shown(name)}", hint=hint)
         checked = {
-            name: _canonical(CRITERIA[name], spell(name), value) for name, value in values.items() if value is not None
+            name: canonical(CRITERIA[name], spell(name), value) for name, value in values.items() if value is not None
         }
         if checked.get("ids") is not None:
             # Experiments named by id are selected, withdrawn or not, so the flag has no effect and is removed.
@@ -336,6 +361,14 @@ def default_of(name: str) -> Any:
 
 _DEFAULTS = {each.name: each.default for each in fields(Criteria)}
 
+# Pairs of criteria that are the lowest and the highest value of a column.
+_LIMITS = [
+    (least, most)
+    for least, low in CRITERIA.items()
+    for most, high in CRITERIA.items()
+    if low.column is not None and low.column == high.column and (low.bound, high.bound) == ("lowest", "highest")
+]
+
 
 def companions(name: str) -> tuple[str, ...]:
     """The criteria that belong to a criterion."""
@@ -360,135 +393,7 @@ def _check_together(criteria: Criteria, spell: Callable[[str], str]) -> None:
                 f"{spell(name)} has no meaning without {spell(base)}",
                 hint=f"For example {base}='VISp' (--{base.replace('_', '-')} VISp).",
             )
-    low, high = criteria.min_injection_volume, criteria.max_injection_volume
-    if low is not None and high is not None and low > high:
-        raise SelectionError(f"{spell('min_injection_volume')} {low} is above {spell('max_injection_volume')} {high}")
-
-
-# -- checks -----------------------------------------------------------------------------------------------------------
-
-
-def _canonical(criterion: Criterion, name: str, value: Any) -> Any:
-    """The checked value in its canonical form."""
-    form = criterion.form
-    if form == "structures":
-        found = {_structure(name, each) for each in _several(name, value, criterion)}
-        return tuple(sorted(found, key=lambda ref: (isinstance(ref, str), ref)))
-    if form == "ids":
-        return tuple(sorted({_id(name, each) for each in _several(name, value, criterion)})) or None
-    if form == "names":
-        given = _several(name, value, criterion)
-        if criterion.rows is not None:
-            return tuple(sorted({choice(name, each, criterion.rows, error=SelectionError).name for each in given}))
-        names = [_name(name, each) for each in given]
-        return tuple(sorted({criterion.spellings.get(folded(each), each) for each in names}))
-    if form == "choice":
-        assert criterion.rows is not None
-        return choice(name, value, criterion.rows, error=SelectionError).name
-    if form == "flag":
-        return _flag(name, value)
-    if form == "number":
-        return _amount(name, value)
-    if form == "point":
-        return _point(name, value)
-    if form == "box":
-        return _box(name, value)
-    assert_never(form)
-
-
-def _several(name: str, value: Any, criterion: Criterion) -> list[Any]:
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        return [value]
-    values = list(value)
-    if not values and not criterion.may_be_empty:
-        raise SelectionError(f"{name} must not be empty", hint="Omit it for no restriction.")
-    return values
-
-
-def _structure(name: str, value: Any) -> StructureRef:
-    reference = as_reference(_name(name, value)) if isinstance(value, str) else value
-    return reference if isinstance(reference, str) else _id(name, reference)
-
-
-def _id(name: str, value: Any) -> int:
-    number = 0 if isinstance(value, bool) or not isinstance(value, Integral) else int(value)
-    if not 0 < number <= MAX_ID:
-        raise SelectionError(f"{name}: {shown(value)} is not a valid id", hint="Ids are positive integers.")
-    return number
-
-
-def _name(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise SelectionError(f"{name} must be a string, got {shown(value)}")
-    if not can_be_name(value):
-        raise SelectionError(
-            f"{name}: {shown(value)} is not a valid name",
-            hint=f"Names have 1 to {MAX_NAME_LENGTH} printable characters.",
-        )
-    return str(value)
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise SelectionError(f"{name} must be True or False, got {shown(value)}")
-    return value
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise SelectionError(f"{name} must be a number, got {shown(value)}")
-    try:
-        number = float(value)
-    except OverflowError as error:
-        raise SelectionError(f"{name} must be a finite number, got {shown(value)}") from error
-    if not math.isfinite(number):
-        raise SelectionError(f"{name} must be a finite number, got {number}")
-    return number + 0.0  # -0.0 becomes 0.0
-
-
-def _amount(name: str, value: Any) -> float:
-    number = _number(name, value)
-    if number < 0:
-        raise SelectionError(f"{name} must not be negative, got {number}")
-    return number
-
-
-_ORDER = "In the order AP, DV, ML, in um."
-
-
-def _triple(name: str, value: Any, what: str) -> list[Any]:
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise SelectionError(f"{name} must be {what}, got {shown(value)}", hint=_ORDER)
-    values = list(value)
-    if len(values) != 3:
-        raise SelectionError(f"{name} must have 3 parts, got {len(values)}", hint=_ORDER)
-    return values
-
-
-def _point(name: str, value: Any) -> Point:
-    ap, dv, ml = (_number(name, item) for item in _triple(name, value, "a point"))
-    try:
-        Grid(10).voxel(ap, dv, ml)
-    except InputError as error:
-        raise SelectionError(f"{name}: {error.message}", hint=_ORDER) from error
-    return ap, dv, ml
-
-
-def _box(name: str, value: Any) -> Box | None:
-    parts = _triple(name, value, "a box")
-    ap, dv, ml = (_interval(f"{name} along {axis}", part) for axis, part in zip(AXES, parts, strict=True))
-    return None if ap is dv is ml is None else (ap, dv, ml)
-
-
-def _interval(name: str, value: Any) -> Interval | None:
-    if value is None:
-        return None
-    ends = [] if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable) else list(value)
-    if len(ends) != 2:
-        raise SelectionError(
-            f"{name} must be a pair of numbers or None, got {shown(value)}", hint="Use (lowest, highest) in um."
-        )
-    low, high = (_number(name, end) for end in ends)
-    if low > high:
-        raise SelectionError(f"{name}: {low:g} is above {high:g}", hint="Use (lowest, highest) in um.")
-    return low, high
+    for least, most in _LIMITS:
+        low, high = getattr(criteria, least), getattr(criteria, most)
+        if low is not None and high is not None and low > high:
+            raise SelectionError(f"{spell(least)} {low} is above {spell(most)} {high}")

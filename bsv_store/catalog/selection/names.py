@@ -15,7 +15,8 @@ from bsv_store.catalog.database.models import (
     StructureAncestor,
     TransgenicLine,
 )
-from bsv_store.catalog.selection.criteria import ANY_CRE, CRITERIA, WILD_TYPE, Criteria, Criterion
+from bsv_store.catalog.selection.criteria import ANY_CRE, CRITERIA, WILD_TYPE, Criteria
+from bsv_store.catalog.selection.criterion import Criterion
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, unmeasured_structures
 from bsv_store.catalog.tables.views import view

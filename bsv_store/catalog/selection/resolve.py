@@ -42,22 +42,23 @@ from bsv_store.catalog.database.models import (
     Unionize,
 )
 from bsv_store.catalog.hemispheres import hemisphere_ids
+from bsv_store.catalog.injection_overlap import injection_overlaps
 from bsv_store.catalog.selection.criteria import (
     ANY_CRE,
     CRITERIA,
     WILD_TYPE,
     Criteria,
-    Criterion,
     companions,
 )
+from bsv_store.catalog.selection.criterion import Criterion
 from bsv_store.catalog.selection.exclusions import excluded, excluded_ids
+from bsv_store.catalog.selection.in_store import UNIONIZE_PART_OF, needs_side, with_unionizes, with_volume
 from bsv_store.catalog.selection.names import looked_up
 from bsv_store.catalog.selection.selection import Node, Selection
 from bsv_store.catalog.structures import StructureRef
 from bsv_store.catalog.tables.views import view
 from bsv_store.errors import EmptySelectionError, ExcludedExperimentError
 from bsv_store.text import listed
-from bsv_store.vocabulary import MEASURED_HEMISPHERES
 
 _SQUARE_UNDERFLOWS = 1e-150
 
@@ -165,7 +166,7 @@ class Undecided(NamedTuple):
 
 
 def undecided(connection: Connection, selection: Selection) -> Undecided:
-    """The experiments for which ``projecting_to`` cannot be judged, and that may change what is selected.
+    """The experiments for which a criterion that needs unionize rows cannot be judged, and that may change the result.
 
     If more were known of them, they may belong to the selection, or (under ``-``) no longer belong to it.
 
@@ -174,12 +175,18 @@ def undecided(connection: Connection, selection: Selection) -> Undecided:
     UnknownStructureError, UnknownExperimentError, ExcludedExperimentError, SelectionError
         See `compile_selection`.
     """
-    if all(leaf.projecting_to is None for leaf in selection.leaves()):
+    parts = {
+        part
+        for leaf in selection.leaves()
+        for name in leaf.to_dict()
+        if (part := UNIONIZE_PART_OF.get(name)) is not None
+    }
+    if not parts:
         return Undecided((), ())
     compiler = check_selection(connection, selection)
     at_most = compiler.condition(selection.node, match_unknown=True, invert_subtracted=True)
     at_least = compiler.condition(selection.node, match_unknown=False, invert_subtracted=True)
-    is_measured = Experiment.id.in_(covered("projection"))
+    is_measured = and_(true(), *(Experiment.id.in_(covered(part)) for part in sorted(parts)))
     query = select(Experiment.id, is_measured).where(at_most, not_(func.coalesce(at_least, false())))
     rows = connection.execute(query.order_by(Experiment.id)).all()
     unmeasured = tuple(key for key, measured in rows if not measured)
@@ -285,15 +292,15 @@ class _Compiler:
             yield Experiment.id.not_in(excluded_ids())
         for name, criterion in CRITERIA.items():
             value = getattr(leaf, name)
-            if value is None or name in QUALIFIERS:
+            if value is None or (name in QUALIFIERS and name not in CONDITIONS):
                 continue
             if criterion.column is None:
                 condition = CONDITIONS[name](self, leaf)
             else:
                 condition = _compared(criterion, criterion.column, value)
-            if name == "projecting_to" and match_unknown:
-                condition = or_(condition, Experiment.id.not_in(covered("projection")))
-                if MEASURED_HEMISPHERES[leaf.target_hemisphere].is_relative:
+            if match_unknown and name in UNIONIZE_PART_OF:
+                condition = or_(condition, Experiment.id.not_in(covered(UNIONIZE_PART_OF[name])))
+                if needs_side(name, leaf):
                     condition = or_(condition, Experiment.injected_hemisphere.is_(None))
             yield condition
 
@@ -304,15 +311,20 @@ class _Compiler:
         inside = select(StructureAncestor.descendant_id).where(
             id_in(self.connection, StructureAncestor.ancestor_id, self._ids(leaf.injected_in or ()))
         )
-        primary = Experiment.primary_structure_id.in_(inside)
-        if leaf.injection == "primary":
-            return primary
+        condition: ColumnElement[bool] = Experiment.primary_structure_id.in_(inside)
         if leaf.injection == "any":
             touched = select(ExperimentInjectionStructure.experiment_id).where(
                 ExperimentInjectionStructure.structure_id.in_(inside)
             )
-            return or_(primary, Experiment.id.in_(touched))
-        assert_never(leaf.injection)
+            condition = or_(condition, Experiment.id.in_(touched))
+        elif leaf.injection != "primary":
+            assert_never(leaf.injection)
+        return condition
+
+    def injection_overlap(self, leaf: Criteria) -> ColumnElement[bool]:
+        shares = injection_overlaps(self.connection, self._ids(leaf.injected_in or ())).subquery()
+        enough = select(shares.c.experiment_id).where(shares.c.injection_overlap >= leaf.min_injection_overlap)
+        return Experiment.id.in_(enough)
 
     def projecting_to(self, leaf: Criteria) -> ColumnElement[bool]:
         measure = Unionize.__table__.c[leaf.target_measure]
@@ -363,7 +375,7 @@ def _comparison(criterion: Criterion, column: ColumnElement[Any], value: Any) ->
         return column.is_(value)
     if form == "number":
         return and_(column <= value if criterion.bound == "highest" else column >= value)
-    if form == "structures" or form == "point" or form == "box":
+    if form == "structures" or form == "spacing" or form == "point" or form == "box":
         raise TypeError(f"criteria of the form {form} need a condition of their own")
     assert_never(form)
 
@@ -409,10 +421,13 @@ def _near(_: _Compiler, leaf: Criteria) -> ColumnElement[bool]:
 CONDITIONS: Mapping[str, Callable[[_Compiler, Criteria], ColumnElement[bool]]] = MappingProxyType(
     {
         "injected_in": _Compiler.injected_in,
+        "min_injection_overlap": _Compiler.injection_overlap,
         "line": _line,
         "box": _box,
         "near": _near,
         "projecting_to": _Compiler.projecting_to,
+        "with_volume": lambda _, leaf: with_volume(leaf),
+        "with_unionizes": lambda _, leaf: with_unionizes(leaf),
         "ids": _Compiler.ids,
         "exclude_ids": _Compiler.exclude_ids,
     }
@@ -422,7 +437,7 @@ CONDITIONS: Mapping[str, Callable[[_Compiler, Criteria], ColumnElement[bool]]] =
 QUALIFIERS = frozenset(
     {"include_withdrawn", "include_excluded", *(name for name, each in CRITERIA.items() if each.belongs_to is not None)}
 )
-"""The criteria that have no condition of their own."""
+"""The criteria that qualify another one, or the whole part."""
 
 
 # -- why nothing matches ----------------------------------------------------------------------------------------------
@@ -443,7 +458,7 @@ def _why_leaf_empty(connection: Connection, leaf: Criteria) -> str:
     if unknown.unmeasured:
         return (
             f"The unionize tables of {len(unknown.unmeasured):,} experiments that match otherwise are not in the store:"
-            " `bsv-store sync unionizes` with the same selection, without --projecting-to."
+            " `bsv-store sync unionizes` with the same selection, without the criteria that need these tables."
         )
     if unknown.without_side:
         return (

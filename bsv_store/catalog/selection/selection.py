@@ -25,7 +25,7 @@ from bsv_store.catalog.selection.criteria import Criteria
 from bsv_store.catalog.structures import StructureRef
 from bsv_store.errors import SelectionError
 from bsv_store.text import shown
-from bsv_store.vocabulary import Hemisphere, InjectionScope, Measure, MeasuredHemisphere
+from bsv_store.vocabulary import Hemisphere, InjectionScope, Measure, MeasuredHemisphere, VolumeKind
 
 VERSION = 1
 
@@ -77,9 +77,14 @@ class Selection:
         Whether the other hemisphere has at least 1 % of the injection. Experiments for which this is not known match
         neither True nor False.
     min_injection_volume, max_injection_volume : float
-        Limits of the injection volume in mm3, both included.
-        Minimum injection volume in mm3, from the experiment list. Averages divide by that in the unionize rows; the two
-        are equal unless only one was updated (``store.status().catalog.different_injection_volumes``).
+        Limits of the injection volume in mm3, from the experiment list, both included. Averages divide by that in the
+        unionize rows; the two are equal unless only one was updated
+        (``store.status().catalog.different_injection_volumes``).
+    min_injection_overlap : float
+        Smallest share of the injection volume inside the structures of ``injected_in``, 0 to 1, from the unionize rows
+        inside the injection site. Experiments without these rows do not match.
+    max_injection_outside_primary : float
+        Largest share of the injection volume outside the primary injection structure, 0 to 1, from the same rows.
     box : ((float, float), (float, float), (float, float))
         Lowest and highest AP, DV and ML of the injection coordinate in um, both included. None instead of a pair leaves
         an axis unrestricted.
@@ -96,6 +101,17 @@ class Selection:
         The measure must exceed it; 0 selects any signal.
     target_hemisphere : {'both', 'left', 'right', 'ipsilateral', 'contralateral'}
         Hemisphere of the target; the last two are relative to the injected hemisphere.
+    min_laterality_index, max_laterality_index : float
+        Limits, both included, of the laterality index (ipsilateral - contralateral) / (ipsilateral + contralateral) of
+        the projection volume outside the injection site: 1 = ipsilateral only, -1 = contralateral only. It is the index
+        of Seghier (2008, Magn. Reson. Imaging 26, 594-601) with the injected hemisphere in place of the left one.
+        Experiments without a unionize table or a known injected hemisphere do not match.
+    with_volume : VolumeKind
+        Only experiments whose volume of this kind is in the store. What is selected then depends on the store.
+    with_volume_spacing_um : {10, 25, 50, 100}
+        Edge of the voxels of that volume in um.
+    with_unionizes : bool
+        Whether the store has the experiment's unionize table, both the rows inside and those outside the injection.
     ids : int or list of int
         Only these experiments. Withdrawn ones are selected; one on the exclusion list is an error.
     exclude_ids : int or list of int
@@ -144,6 +160,8 @@ class Selection:
         bilateral: bool | None = None,
         min_injection_volume: float | None = None,
         max_injection_volume: float | None = None,
+        min_injection_overlap: float | None = None,
+        max_injection_outside_primary: float | None = None,
         box: Sequence[Sequence[float] | None] | None = None,
         near: Sequence[float] | None = None,
         radius_um: float | None = None,
@@ -151,6 +169,11 @@ class Selection:
         target_measure: Measure = "projection_volume",
         target_threshold: float = 0.0,
         target_hemisphere: MeasuredHemisphere = "both",
+        min_laterality_index: float | None = None,
+        max_laterality_index: float | None = None,
+        with_volume: VolumeKind | None = None,
+        with_volume_spacing_um: int = 100,
+        with_unionizes: bool | None = None,
         ids: int | Iterable[int] | None = None,
         exclude_ids: int | Iterable[int] | None = None,
         include_withdrawn: bool = False,

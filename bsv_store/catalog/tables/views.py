@@ -96,6 +96,18 @@ _EXPERIMENTS = _described(
             "Projection volume outside the injection site, mm3, both hemispheres: from Allen's list (sum), "
             "otherwise from the unionize rows of the root; null = neither is in the store",
         ),
+        (
+            "injection_outside_primary",
+            "float",
+            "Share of the injection volume outside the primary structure, 0 to 1, from the unionize rows of the root "
+            "and of that structure; null = unknown",
+        ),
+        (
+            "laterality_index",
+            "float",
+            "(ipsilateral - contralateral) / (ipsilateral + contralateral) of the projection volume outside the "
+            "injection site, -1 to 1, from the unionize rows of the root; null = unknown",
+        ),
         ("withdrawn", "boolean", "Not in the current list: the newest API list, or else the newest CSV export"),
     ),
 )

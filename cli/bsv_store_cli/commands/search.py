@@ -52,6 +52,7 @@ _STRUCTURE_SET = click.option(
 _LIMIT_AND_FORMAT = limit_and_format_options(20, "Maximum number of experiments to print.")
 
 _HEADINGS = {
+    "injection_overlap": "overlap",
     "projection_volume": "signal mm3",
     "normalized_projection_volume": "normalized",
     "distance_um": "distance um",

@@ -13,7 +13,7 @@ from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
-    from bsv_store.vocabulary import Measure, MeasuredHemisphere
+    from bsv_store.vocabulary import AnimalWeight, Measure, MeasuredHemisphere
 
 
 @click.command(cls=SectionedCommand)
@@ -27,6 +27,7 @@ def sources(
     sources: tuple[str, ...],
     measure: Measure,
     hemisphere: MeasuredHemisphere,
+    weight_by: AnimalWeight,
     limit: int | None,
     output_format: str,
 ) -> None:
@@ -45,6 +46,7 @@ def sources(
             sources=sources or None,
             measure=measure,
             hemisphere=hemisphere,
+            weight_by=weight_by,
             limit=limit,
         )
     print_ranking(frame, "source", output_format)

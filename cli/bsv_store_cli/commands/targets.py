@@ -13,7 +13,7 @@ from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
-    from bsv_store.vocabulary import Measure, MeasuredHemisphere
+    from bsv_store.vocabulary import AnimalWeight, Measure, MeasuredHemisphere
 
 
 @click.command(cls=SectionedCommand)
@@ -39,6 +39,7 @@ def targets(
     include_fiber_tracts: bool,
     measure: Measure,
     hemisphere: MeasuredHemisphere,
+    weight_by: AnimalWeight,
     limit: int | None,
     output_format: str,
 ) -> None:
@@ -60,6 +61,7 @@ def targets(
             include_fiber_tracts=include_fiber_tracts,
             measure=measure,
             hemisphere=hemisphere,
+            weight_by=weight_by,
             limit=limit,
         )
     print_ranking(frame, "target", output_format)

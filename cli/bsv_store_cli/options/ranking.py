@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bsv_store.vocabulary import MEASURED_HEMISPHERES
+from bsv_store.vocabulary import ANIMAL_WEIGHTS, MEASURED_HEMISPHERES
 from bsv_store_cli.help import RowChoice
 from bsv_store_cli.options.limit import limit_and_format_options
 from bsv_store_cli.options.measure import measure_option
@@ -23,7 +23,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def ranking_options(limit_words: str) -> Callable[[_Command], _Command]:
-    """Add ``--measure``, ``--hemisphere``, ``--limit`` and ``--format``."""
+    """Add ``--measure``, ``--hemisphere``, ``--weight-by``, ``--limit`` and ``--format``."""
     hemisphere = click.option(
         "--hemisphere",
         type=RowChoice(MEASURED_HEMISPHERES, ["both", "ipsilateral", "contralateral"]),
@@ -32,8 +32,16 @@ def ranking_options(limit_words: str) -> Callable[[_Command], _Command]:
         help="Hemisphere of the target by which the structures are sorted.",
     )
 
+    weight = click.option(
+        "--weight-by",
+        type=RowChoice(ANIMAL_WEIGHTS),
+        default="none",
+        show_default=True,
+        help="; ".join(f"{row.name.replace('_', '-')}: {row.words}" for row in ANIMAL_WEIGHTS.values()) + ".",
+    )
+
     def decorate(command: _Command) -> _Command:
-        return measure_option()(hemisphere(limit_and_format_options(20, limit_words)(command)))
+        return measure_option()(hemisphere(weight(limit_and_format_options(20, limit_words)(command))))
 
     return decorate
 
@@ -60,10 +68,11 @@ def print_ranking(frame: pd.DataFrame, what: str, output_format: str) -> None:
     ]
     print_rows(shown if output_format == "table" else rows, output_format, columns=list(frame.columns), table=table)
     is_cut = len(frame) == click.get_current_context().params.get("limit")
+    weighted = "" if frame.attrs["weight_by"] == "none" else f", weighted by {frame.attrs['weight_by']}"
     unit = f", {frame.attrs['unit']}" if frame.attrs["unit"] else ""
     note(
         f"{number_of(len(frame), what)}{', possibly more (--limit)' if is_cut else ''}; "
-        f"{frame.attrs['measure']}{unit}, mean ± SEM over n animals"
+        f"{frame.attrs['measure']}{unit}, mean ± SEM over n animals{weighted}"
     )
 
 

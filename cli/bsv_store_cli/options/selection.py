@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, assert_never
 
 import click
 
-from bsv_store.catalog.selection.criteria import CRITERIA, Criteria, Criterion, Section, default_of
+from bsv_store.catalog.selection.criteria import CRITERIA, Criteria, default_of
+from bsv_store.catalog.selection.criterion import Criterion, Section
 from bsv_store_cli.help import RowChoice, SectionOption
 from bsv_store_cli.options.completion import (
     Completer,
@@ -35,6 +36,7 @@ _HEADINGS: Mapping[Section, str] = {
     "injection": "Which experiments, by injection",
     "mouse": "Which experiments, by mouse",
     "projection": "Which experiments, by projection",
+    "store": "Which experiments, by what is in the store",
     "name": "Which experiments, by name",
 }
 
@@ -153,6 +155,8 @@ def _kind(criterion: Criterion, *, is_switch: bool) -> Mapping[str, Any]:
         return {"is_flag": True} if is_switch else {"default": None}
     if form == "number":
         return {"type": float}
+    if form == "spacing":
+        return {"type": int}
     if form == "point":
         return {"callback": _numbers}
     if form == "box":

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from bsv_store.vocabulary import SPACINGS_UM, VOLUME_KINDS, VolumeKind
+from bsv_store.vocabulary import HEMISPHERE_RULES, SPACINGS_UM, VOLUME_KINDS, VolumeKind
 from bsv_store_cli.help import RowChoice, WordChoice
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -41,3 +41,12 @@ def spacing_option(command: _Command) -> _Command:
         help="Edge of a voxel, um.",
     )
     return spacing(command)
+
+
+hemisphere_rule_option = click.option(
+    "--hemisphere-rule",
+    type=RowChoice(HEMISPHERE_RULES),
+    default="none",
+    show_default=True,
+    help=f"Transform the volume: {', '.join(HEMISPHERE_RULES).replace('_', '-')}.",
+)

@@ -15,7 +15,9 @@ from bsv_store_cli.commands.dataset.lineage import lineage
 from bsv_store_cli.commands.dataset.rebuild import rebuild
 from bsv_store_cli.commands.dataset.regions import regions
 from bsv_store_cli.commands.dataset.stale import stale
+from bsv_store_cli.commands.dataset.subregions import subregions
 from bsv_store_cli.commands.dataset.tag import tag, untag
+from bsv_store_cli.commands.dataset.threshold import threshold
 from bsv_store_cli.help import Group
 from bsv_store_cli.options.dataset import REF
 from bsv_store_cli.options.export import format_lines, like_allen_option
@@ -110,5 +112,5 @@ def export(ref: str, target: Path, group: str | None, each_group: bool, like_all
         note(f"Wrote {path}.")
 
 
-for _command in (cite, delete, diff, import_, lineage, rebuild, regions, stale, tag, untag):
+for _command in (cite, delete, diff, import_, lineage, rebuild, regions, stale, subregions, tag, threshold, untag):
     dataset.add_command(_command)

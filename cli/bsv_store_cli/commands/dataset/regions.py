@@ -13,6 +13,7 @@ from bsv_store_cli.options.dataset import REF
 from bsv_store_cli.output.datasets import note_empty_groups
 from bsv_store_cli.output.formats import format_option
 from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.progress import progress_bar
 from bsv_store_cli.output.reports import print_by_annotation
 from bsv_store_cli.output.tables import Column, count, number_of
 from bsv_store_cli.session import opened_store
@@ -27,6 +28,7 @@ _TABLE = (
     Column("voxels", "voxels", count),
     Column("mean", "mean"),
 )
+_STATISTICS = (Column("sd", "sd"), Column("sem", "sem"), Column("n", "n", count))
 
 
 @click.command(cls=Command)
@@ -50,6 +52,11 @@ _TABLE = (
     type=RowChoice(MEASURED_HEMISPHERES),
     help="Repeatable. For a folded version: ipsilateral, contralateral or both.  [default: all]",
 )
+@click.option(
+    "--over-animals",
+    is_flag=True,
+    help="Mean, sd and sem over the animals of each group, from their volumes; all hemispheres.",
+)
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="The N structures with the largest mean.")
 @format_option
 def regions(
@@ -58,6 +65,7 @@ def regions(
     structure_set: int | None,
     groups: tuple[int, ...],
     hemispheres: tuple[MeasuredHemisphere, ...],
+    over_animals: bool,
     limit: int | None,
     output_format: str,
 ) -> None:
@@ -69,8 +77,9 @@ def regions(
     Examples:
       bsv-store dataset regions visual-by-AP@2 --structure CP --structure TH
       bsv-store dataset regions visual-by-AP --group 0 --hemisphere right --limit 10
+      bsv-store dataset regions visual-by-AP --structure CP --over-animals --hemisphere ipsilateral
     """  # noqa: D301 (click wants the character)
-    with opened_store() as store:
+    with opened_store() as store, progress_bar() as progress:
         version = store.dataset(ref)
         frame = store.datasets.regions(
             version,
@@ -78,9 +87,11 @@ def regions(
             structure_set=structure_set,
             groups=groups or None,
             hemisphere=hemispheres or None,
+            over_animals=over_animals,
             limit=limit,
+            progress=progress,
         )
-    print_by_annotation(frame, output_format, table=_TABLE)
+    print_by_annotation(frame, output_format, table=(*_TABLE, *_STATISTICS) if over_animals else _TABLE)
     note_empty_groups(group for group in version.empty_groups if group.number in set(frame["group"]))
     structure_count, group_count = frame["structure_id"].nunique(), frame["group"].nunique()
     note(f"{number_of(structure_count, 'structure')} in {number_of(group_count, 'group')}")

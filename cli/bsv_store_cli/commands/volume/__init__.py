@@ -10,24 +10,27 @@ from typing import TYPE_CHECKING
 import click
 
 from bsv_store.formats.table import IMAGE_FORMATS
+from bsv_store_cli.commands.volume.centroid import centroid
 from bsv_store_cli.commands.volume.check import check
-from bsv_store_cli.commands.volume.structures import mask, regions
+from bsv_store_cli.commands.volume.structures import mask, masks, regions
+from bsv_store_cli.commands.volume.subregions import subregions
+from bsv_store_cli.commands.volume.threshold import threshold
 from bsv_store_cli.help import Group
 from bsv_store_cli.options.completion import complete_experiment
 from bsv_store_cli.options.export import format_lines, like_allen_option
-from bsv_store_cli.options.volume import volume_options
+from bsv_store_cli.options.volume import hemisphere_rule_option, volume_options
 from bsv_store_cli.output.formats import format_option, print_facts, print_json, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
     from bsv_store.store.store import Store
-    from bsv_store.vocabulary import VolumeKind
+    from bsv_store.vocabulary import HemisphereRule, VolumeKind
 
 
 @click.group(cls=Group)
 def volume() -> None:
-    """Show, check or export volumes; export masks of structures; measure signal in structures."""
+    """Show, check or export volumes; export masks of structures; measure signal and injections."""
 
 
 @volume.command()
@@ -50,15 +53,28 @@ def show(experiment_id: int, kind: VolumeKind, spacing_um: int, output_format: s
 @click.argument("experiment_id", type=click.IntRange(min=1), shell_complete=complete_experiment)
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
 @volume_options
+@hemisphere_rule_option
 @like_allen_option
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def export(
-    experiment_id: int, target: Path, kind: VolumeKind, spacing_um: int, like_allen: bool, overwrite: bool
+    experiment_id: int,
+    target: Path,
+    kind: VolumeKind,
+    spacing_um: int,
+    hemisphere_rule: HemisphereRule,
+    like_allen: bool,
+    overwrite: bool,
 ) -> None:
     """Write a volume to FILE."""
     with opened_store() as store, _of_known_experiment(store, experiment_id):
         store.volumes.export(
-            experiment_id, target, kind=kind, spacing_um=spacing_um, like_allen=like_allen, overwrite=overwrite
+            experiment_id,
+            target,
+            kind=kind,
+            spacing_um=spacing_um,
+            hemisphere_rule=hemisphere_rule,
+            like_allen=like_allen,
+            overwrite=overwrite,
         )
     note(f"Wrote {target}.")
 
@@ -76,5 +92,5 @@ def _of_known_experiment(store: Store, experiment_id: int) -> Iterator[None]:
         raise
 
 
-for _command in (check, mask, regions):
+for _command in (centroid, check, mask, masks, regions, subregions, threshold):
     volume.add_command(_command)

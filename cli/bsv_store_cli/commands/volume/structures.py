@@ -1,4 +1,4 @@
-"""``bsv-store volume mask`` and ``bsv-store volume regions``."""
+"""``bsv-store volume mask``, ``volume masks`` and ``volume regions``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bsv_store.formats.table import IMAGE_FORMATS
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES, NORMALIZATIONS
 from bsv_store_cli.help import Command, RowChoice, SectionedCommand
 from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.export import format_lines, like_allen_option
@@ -23,10 +23,20 @@ from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
-    from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy, VolumeKind
+    from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy, Normalization, VolumeKind
 
 _STRUCTURES = click.argument(
     "structures", nargs=-1, required=True, metavar="ACRONYM...", shell_complete=complete_structures
+)
+_HEMISPHERE = click.option(
+    "--hemisphere",
+    type=RowChoice(MEASURED_HEMISPHERES, [row.name for row in MEASURED_HEMISPHERES.values() if not row.is_relative]),
+    default="both",
+    show_default=True,
+    help="Hemisphere of the structures.",
+)
+_DESCENDANTS = click.option(
+    "--descendants/--no-descendants", default=True, help="Include descendants (default), or not."
 )
 _TABLE = (
     Column("experiment_id", "experiment"),
@@ -56,14 +66,8 @@ Example:
     "-o", "--output", "target", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write."
 )
 @spacing_option
-@click.option(
-    "--hemisphere",
-    type=RowChoice(MEASURED_HEMISPHERES, [row.name for row in MEASURED_HEMISPHERES.values() if not row.is_relative]),
-    default="both",
-    show_default=True,
-    help="Hemisphere of the structures.",
-)
-@click.option("--descendants/--no-descendants", default=True, help="Include descendants (default), or not.")
+@_HEMISPHERE
+@_DESCENDANTS
 @like_allen_option
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def mask(
@@ -89,6 +93,60 @@ def mask(
     note(f"Wrote {target}.")
 
 
+_MASKS_HELP = f"""Write the mask of each structure to a file of its own in FOLDER, named ID_ACRONYM.
+
+Needs the annotation at that spacing, which is read once. The endings select the format.
+
+{format_lines(IMAGE_FORMATS)}
+
+\b
+Example:
+  bsv-store volume masks CP TH VISp -o masks --ending .nii.gz
+"""
+
+
+@click.command(cls=Command, help=_MASKS_HELP)
+@_STRUCTURES
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FOLDER",
+    help="Existing folder for the files.",
+)
+@click.option("--ending", default=".nrrd", show_default=True, help="Ending of the files.")
+@spacing_option
+@_HEMISPHERE
+@_DESCENDANTS
+@like_allen_option
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
+def masks(
+    structures: tuple[str, ...],
+    folder: Path,
+    ending: str,
+    spacing_um: int,
+    hemisphere: MeasuredHemisphere,
+    descendants: bool,
+    like_allen: bool,
+    overwrite: bool,
+) -> None:
+    """Write the mask of each structure to a file in FOLDER."""
+    with opened_store() as store:
+        written = store.atlas.export_masks(
+            structures,
+            folder,
+            ending=ending,
+            spacing_um=spacing_um,
+            hemisphere=hemisphere,
+            include_descendants=descendants,
+            like_allen=like_allen,
+            overwrite=overwrite,
+        )
+    note("\n".join(f"Wrote {path}." for path in written))
+
+
 @click.command(cls=SectionedCommand)
 @_STRUCTURES
 @required_selection_options
@@ -99,6 +157,13 @@ def mask(
     multiple=True,
     type=RowChoice(MEASURED_HEMISPHERES),
     help="Hemisphere of the structures; repeatable.  [default: both]",
+)
+@click.option(
+    "--normalize",
+    type=RowChoice(NORMALIZATIONS),
+    default="none",
+    show_default=True,
+    help=f"Divide mean and sum: {', '.join(NORMALIZATIONS).replace('_', '-')}.",
 )
 @click.option(
     "--missing",
@@ -114,6 +179,7 @@ def regions(
     kind: VolumeKind,
     spacing_um: int,
     hemispheres: tuple[MeasuredHemisphere, ...],
+    normalize: Normalization,
     missing: MissingPolicy,
     output_format: str,
 ) -> None:
@@ -134,10 +200,12 @@ def regions(
             kind=kind,
             spacing_um=spacing_um,
             hemisphere=hemispheres or "both",
+            normalize=normalize,
             missing=missing,
             progress=progress,
         )
     print_by_annotation(frame, output_format, table=_TABLE)
     without = len(frame.attrs["without_volume"])
     left_out = f"; {without:,} left out" if without else ""
-    note(f"{number_of(frame['experiment_id'].nunique(), 'experiment')}{left_out}")
+    unit = f"; mean: {frame.attrs['unit']}" if normalize != "none" else ""
+    note(f"{number_of(frame['experiment_id'].nunique(), 'experiment')}{left_out}{unit}")

@@ -1,0 +1,91 @@
+"""Volumes of experiments outside of datasets: with hemisphere rule and normalization, one or many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from bsv_store.averaging.stack import StackedVolume, VolumeStack
+from bsv_store.catalog.database.id_lists import id_in
+from bsv_store.catalog.database.models import Experiment
+from bsv_store.catalog.missing import available_volumes, leave_out, nothing_left
+from bsv_store.catalog.normalization import known_divisors
+from bsv_store.catalog.selection.resolve import resolve_nonempty
+from bsv_store.check import choice
+from bsv_store.errors import InputError
+from bsv_store.vocabulary import HEMISPHERE_RULES, MISSING_POLICIES, NORMALIZATIONS, VOLUME_KINDS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from bsv_store.catalog.database.engine import Database
+    from bsv_store.catalog.selection.selection import Selection
+    from bsv_store.vocabulary import Hemisphere, HemisphereRule
+    from bsv_store.volumes.files import StoreFiles
+    from bsv_store.volumes.library import VolumeFile
+
+
+def with_rule(connection: Connection, file: VolumeFile, hemisphere_rule: object) -> StackedVolume:
+    """A volume with a hemisphere rule.
+
+    Raises
+    ------
+    InputError
+        If there is no such rule, or the rule needs the injected hemisphere and it is not known.
+    """
+    rule = choice("hemisphere_rule", hemisphere_rule, HEMISPHERE_RULES).name
+    injected = _injected(connection, [file.experiment_id])[file.experiment_id]
+    if HEMISPHERE_RULES[rule].needs_side and injected is None:
+        raise InputError(f"{_no_side(rule)}: experiment {file.experiment_id}", hint=_NO_SIDE_HINT)
+    return StackedVolume(file, rule, injected)
+
+
+_NO_SIDE_HINT = "Use the hemisphere rule 'none'."
+
+
+def _no_side(rule: HemisphereRule) -> str:
+    return f"the injected hemisphere, which the hemisphere rule {rule} needs, is not known"
+
+
+def _injected(connection: Connection, experiment_ids: Iterable[int]) -> dict[int, Hemisphere | None]:
+    query = select(Experiment.id, Experiment.injected_hemisphere)
+    rows: Iterable[Any] = connection.execute(query.where(id_in(connection, Experiment.id, experiment_ids)))
+    return dict(tuple(row) for row in rows)
+
+
+def experiment_stack(
+    database: Database,
+    files: StoreFiles,
+    selection: Selection,
+    *,
+    kind: str,
+    spacing_um: int,
+    hemisphere_rule: str,
+    normalize: str,
+    missing: str,
+) -> VolumeStack:
+    """See :meth:`bsv_store.store.volumes.Volumes.stack`."""
+    wanted = choice("kind", kind, VOLUME_KINDS).name
+    policy = choice("missing", missing, MISSING_POLICIES).name
+    rule = choice("hemisphere_rule", hemisphere_rule, HEMISPHERE_RULES).name
+    normalization = choice("normalize", normalize, NORMALIZATIONS).name
+    with database.reading() as connection:
+        ids = resolve_nonempty(connection, selection)
+        found, left_out = available_volumes(
+            connection, selection, ids, kind=wanted, spacing_um=spacing_um, missing=policy
+        )
+        injected = _injected(connection, found)
+        if HEMISPHERE_RULES[rule].needs_side:
+            without = sorted(each for each in found if injected[each] is None)
+            left_out |= leave_out(without, _no_side(rule), missing=policy, hint=_NO_SIDE_HINT)
+        known = known_divisors(
+            connection, selection, sorted(set(found) - set(left_out)), normalize=normalization, missing=policy
+        )
+        left_out |= known.left_out
+    members = sorted(set(found) - set(left_out))
+    if not members:
+        raise nothing_left(selection, left_out, kinds=(wanted,), spacing_um=spacing_um)
+    volumes = [StackedVolume(found[each], rule, injected[each], known.values.get(each)) for each in members]
+    return VolumeStack(files, volumes, spacing_um=spacing_um, dtype=volumes[0].dtype, left_out=left_out)

@@ -1,0 +1,70 @@
+"""Means of a version over subdivisions of a structure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bsv_store.atlas.annotation import annotation_facts, stored_annotation
+from bsv_store.atlas.parcellation import Bins, Labels, parcellation
+from bsv_store.atlas.subregions import arrays_of
+from bsv_store.datasets.region_means import region_means
+from bsv_store.datasets.region_summary import ChosenGroups, chosen_groups, chosen_hemispheres, without_empty_groups
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+    from bsv_store.catalog.database.engine import Database
+    from bsv_store.catalog.structures import StructureRef
+    from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.volumes.files import StoreFiles
+
+
+def subregion_means(
+    database: Database,
+    files: StoreFiles,
+    version: DatasetVersion,
+    structures: StructureRef | Sequence[StructureRef] | None,
+    *,
+    bins: Bins | None,
+    labels: Labels | None,
+    label_names: Mapping[int, str] | Path | str | None,
+    groups: int | Sequence[int] | None,
+    hemisphere: str | Sequence[str] | None,
+) -> pd.DataFrame:
+    """Mean of each group over subregions; see `Datasets.subregions`."""
+    import pandas as pd
+
+    numbers = chosen_groups(version, groups)
+    sides = chosen_hemispheres(version, hemisphere, over_animals=False)
+    spacing_um = version.recipe.spacing_um
+    found = parcellation(
+        database, files, structures, bins=bins, labels=labels, label_names=label_names, spacing_um=spacing_um
+    )
+    with version.open() as file:
+        chosen: Any = ChosenGroups(file["mean"], numbers)
+        table = region_means(chosen, found.labels, found.members, hemisphere_rule=version.recipe.hemisphere_rule)
+    place = np.searchsorted(np.array(found.numbers, np.int64), table.structure_id)
+    group = np.array(numbers, np.int64)[table.group]
+    frame = pd.DataFrame(
+        {
+            "group": group,
+            "group_label": np.array([version.groups[number].label for number in group.tolist()], object),
+            "label": table.structure_id,
+            **{name: own[place] for name, own in arrays_of(found).items()},
+            "hemisphere": table.hemisphere.astype(object),
+            "voxels": table.voxels,
+            "mean": table.mean,
+        }
+    )
+    if structures is not None:
+        frame.attrs.update(annotation_facts(stored_annotation(database, spacing_um)))
+    frame = without_empty_groups(frame, version)
+    attributes = frame.attrs
+    frame = frame[frame["hemisphere"].isin(sides)].reset_index(drop=True)
+    frame.attrs.update(attributes)
+    return frame
