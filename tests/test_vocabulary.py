@@ -52,7 +52,11 @@ def _lists() -> dict[str, Mapping[str, Any]]:
 ELSEWHERE = {
     "THEMES": "figures/test_style.py",
     "ACTIONS": "store/test_activity.py",
+    "INJECTION_COLORS": "reports/test_charts.py",
     "MATRIX_LAYOUTS": "catalog/test_matrix.py",
+    "MATRIX_ORDERS": "reports/test_charts.py",
+    "MATRIX_SCALES": "reports/test_charts.py",
+    "SIGNAL_STYLES": "reports/test_view3d.py",
     "JOURNAL_MODES": "catalog/test_sqlite.py",
     "GARBAGE_KINDS": "maintenance/test_gc.py",
     "OWNER_STATES": "acquisition/test_claims.py",

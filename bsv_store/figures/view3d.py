@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bsv_store._version import __version__
 from bsv_store.check import path as checked_path
 from bsv_store.errors import InputError
-from bsv_store.figures.panels import EXTENT_MM
+from bsv_store.figures.silhouettes import EXTENT_MM
 from bsv_store.figures.style import theme_row
 from bsv_store.formats.output_file import atomic_output
 

@@ -16,8 +16,8 @@ from bsv_store.catalog.structures import ancestry
 from bsv_store.check import boolean, choice, whole_number
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import EmptySelectionError, InputError
-from bsv_store.figures.brain import PLANES, section
 from bsv_store.figures.injections import Backdrop, Category, Sites, draw_injections
+from bsv_store.figures.silhouettes import PLANES, section
 from bsv_store.figures.style import PAGE_MM, figure_class
 from bsv_store.reports.anatomy import color_of, divisions, outlined, rows_of, stored_brain, stored_surface
 from bsv_store.reports.words import selection_words
@@ -112,7 +112,7 @@ def injection_map(
     backdrop = _backdrop(store, points)
     if not backdrop.silhouettes:
         notes.append("No outlines: the store has no annotation.")
-    else:
+    elif any(backdrop.sections.values()):
         notes.append("Thin lines: major divisions in the plane through the median of the sites.")
     what = f"{version.ref}" if version is not None else selection_words(selection)
     return draw_injections(

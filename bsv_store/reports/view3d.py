@@ -22,14 +22,13 @@ from bsv_store.figures.surface import coarser, smoothed, surface
 from bsv_store.figures.view3d import Item, Points, check_html_path, encoded_bytes, view_html, write_view
 from bsv_store.formats.output_file import check_target
 from bsv_store.reports.anatomy import color_of, stored_brain
-from bsv_store.text import listed
 from bsv_store.vocabulary import SIGNAL_STYLES, VOLUME_KINDS
 from bsv_store.volumes.grid import EXTENT_UM
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import SelectionLike
     from bsv_store.catalog.structures import StructureRef
-    from bsv_store.figures.brain import Brain
+    from bsv_store.figures.silhouettes import BrainShape
     from bsv_store.store.store import Store
     from bsv_store.vocabulary import SignalStyle, Theme, VolumeKind
 
@@ -162,7 +161,7 @@ def view_3d_html(
         volume_kind = choice("kind", kind, VOLUME_KINDS).name
         signals = list(_experiment_signals(store, source, volume_kind, spacing_um))
         name, quantity, fingerprint = (
-            listed(signal.label for signal in signals),
+            (f"Experiment {signals[0].label}" if len(signals) == 1 else f"{len(signals)} experiments"),
             describe_unit(volume_kind, "none"),
             None,
         )
@@ -299,7 +298,7 @@ def _mixed(color: str) -> str:
 # -- anatomy ----------------------------------------------------------------------------------------------------------
 
 
-def _anatomy(store: Store, brain: Brain | None, regions: Sequence[StructureRef], theme: Theme) -> list[Item]:
+def _anatomy(store: Store, brain: BrainShape | None, regions: Sequence[StructureRef], theme: Theme) -> list[Item]:
     """The surfaces of regions and brain."""
     if brain is None:
         if regions:
