@@ -133,11 +133,11 @@ def draw_injections(
         (CORONAL, "Coronal", MARGIN_MM, 0.0),
         (SAGITTAL, "Sagittal", second, 0.0),
         (HORIZONTAL, "Horizontal", MARGIN_MM, _CAPTION + upper + 2),
-        (HORIZONTAL, "Surface from above", second + (right - left) / 2, _CAPTION + upper + 2),
+        (HORIZONTAL, "From above", second + (right - left) / 2, _CAPTION + upper + 2),
     )
     order = _drawing_order(sites.volumes)
     for view, caption, x, y in places:
-        is_surface = caption.startswith("Surface")
+        is_surface = caption == "From above"
         page.text(x, y, caption, size=LABEL_SIZE, color=page.colors.ink)
         axes = page.axes(x, y + _CAPTION, EXTENT_MM[view.right] * scale, EXTENT_MM[view.down] * scale)
         _prepare(axes, view, page)
@@ -268,7 +268,7 @@ class _Legend:
         axes.set_axis_off()
         axes.set_label("legend")
         heading: dict[str, Any] = {"fontsize": LABEL_SIZE, "color": page.colors.ink, "va": "top"}
-        style: dict[str, Any] = {"fontsize": SMALL_SIZE, "color": page.colors.ink, "va": "center"}
+        style: dict[str, Any] = {"fontsize": SMALL_SIZE, "color": page.colors.ink, "va": "center", "parse_math": False}
         axes.text(0, 0, self._sites.legend_title, **heading)
         for number, entry in enumerate(self.entries):
             column, row = divmod(number, self._rows)

@@ -69,9 +69,16 @@ class Item:
 
 
 def view_html(
-    items: Sequence[Item], *, title: str, notes: Sequence[str], fingerprint: str | None, theme: Theme, footer: bool
+    items: Sequence[Item],
+    *,
+    sides: tuple[str, str] = ("L", "R"),
+    title: str,
+    notes: Sequence[str],
+    fingerprint: str | None,
+    theme: Theme,
+    footer: bool,
 ) -> str:
-    """The page."""
+    """The page; ``sides`` are the labels of the left and the right half."""
     colors = theme_row(theme)
     mark = [f"Fingerprint {fingerprint[:12]}."] if fingerprint else []
     scene = {
@@ -79,6 +86,7 @@ def view_html(
         "footer": " ".join([*notes, *mark]) if footer else "",
         "background": colors.background,
         "extent": EXTENT_MM,
+        "sides": sides,
         "items": [_encoded(item) for item in items],
     }
     variables = {

@@ -17,10 +17,11 @@ from bsv_store.check import boolean, choice, whole_number
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import EmptySelectionError, InputError
 from bsv_store.figures.injections import Backdrop, Category, Sites, draw_injections
+from bsv_store.figures.layout import checked_width
 from bsv_store.figures.silhouettes import PLANES, section
 from bsv_store.figures.style import PAGE_MM, figure_class
 from bsv_store.reports.anatomy import color_of, divisions, outlined, rows_of, stored_brain, stored_surface
-from bsv_store.reports.words import selection_words
+from bsv_store.reports.words import selection_words, title_or
 from bsv_store.text import number_of
 from bsv_store.vocabulary import INJECTION_COLORS
 
@@ -87,7 +88,7 @@ def injection_map(
     """
     figure_class()
     limit = whole_number("legend_limit", legend_limit, least=2)
-    with_footer = boolean("footer", footer)
+    with_footer, width = boolean("footer", footer), checked_width(width_mm)
     version = groups if isinstance(groups, DatasetVersion) else None
     chosen = choice(
         "color", color or ("structure" if groups is None else "group"), INJECTION_COLORS
@@ -118,10 +119,10 @@ def injection_map(
     return draw_injections(
         sites,
         backdrop,
-        title=f"Injection sites: {what}" if title is None else title,
+        title=title_or(title, f"Injection sites: {what}"),
         notes=notes,
         fingerprint=None if version is None else version.fingerprint,
-        width_mm=width_mm,
+        width_mm=width,
         theme=theme,
         footer=with_footer,
     )

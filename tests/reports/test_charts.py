@@ -137,6 +137,21 @@ def test_a_store_without_annotation_has_no_outlines(store: Store, tmp_path_facto
     assert "No outlines: the store has no annotation." in said(figure)
 
 
+@pytest.mark.parametrize("draw", [injection_map, ranked_targets, matrix_map])
+def test_titles_and_widths_are_checked_and_written_as_they_are(store: Store, draw: Any) -> None:
+    figure = draw(store, [101], title="$5 for VISp_1", width_mm=40)
+    assert figure.texts[0].get_text() == "$5 for VISp_1"
+    assert not figure.texts[0].get_parse_math()
+    assert figure.get_size_inches()[0] == pytest.approx(40 / 25.4)
+    for width_mm in (5, "wide", float("nan"), True):
+        with pytest.raises(InputError, match="width_mm must be a number from 40 to 1000"):
+            draw(store, [101], width_mm=width_mm)
+    with pytest.raises(InputError, match="title must be a string, got 5"):
+        draw(store, [101], title=5)
+    with pytest.raises(InputError, match="theme"):
+        draw(store, [101], theme="pink")
+
+
 # -- ranked targets ---------------------------------------------------------------------------------------------------
 
 

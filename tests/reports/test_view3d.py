@@ -88,7 +88,9 @@ def test_points_lie_in_the_voxels_above_the_level(store: Store, tmp_path: Path) 
     assert len(points) == 1000
     assert (points >= np.array([8, 4, 8]) - 1e-3).all()
     assert (points <= np.array([9, 5, 9]) + 1e-3).all()
-    assert "101" not in items(view_3d(store, 101, tmp_path / "b.html", level=0.9))
+    silent = view_3d(store, 101, tmp_path / "b.html", level=0.9)
+    assert "101" not in items(silent)
+    assert "No signal at this level: 101." in scene_of(silent)["footer"]
 
 
 def test_a_single_group_has_two_levels_which_the_page_names(store: Store, tmp_path: Path) -> None:
@@ -105,6 +107,12 @@ def test_negative_values_are_items_of_their_own(store: Store, tmp_path: Path) ->
     found = items(view_3d(store, name, tmp_path / "a.html", level=0.2))
     assert positions(found["all (n = 1)"]).mean(axis=0) == pytest.approx([6.5, 4.5, 8.5], abs=0.05)
     assert positions(found["all (n = 1), negative"]).mean(axis=0) == pytest.approx([8.5, 4.5, 8.5], abs=0.05)
+
+
+def test_halves_of_a_folded_version_are_contralateral_and_ipsilateral(store: Store, tmp_path: Path) -> None:
+    folded = store.aggregate([101], name="folded", hemisphere_rule="fold_ipsilateral")
+    assert scene_of(view_3d(store, folded, tmp_path / "a.html"))["sides"] == ["contra", "ipsi"]
+    assert scene_of(view_3d(store, 101, tmp_path / "b.html"))["sides"] == ["L", "R"]
 
 
 def test_titles_cannot_break_the_page(store: Store, tmp_path: Path) -> None:
@@ -125,8 +133,9 @@ def test_what_cannot_be_drawn_is_an_error(store: Store, version: DatasetVersion,
         view_3d(store, version, target, groups=[2])
     with pytest.raises(InputError, match="groups needs a dataset version"):
         view_3d(store, 101, target, groups=[0])
-    with pytest.raises(InputError, match=r"level must be a positive number, got -1"):
-        view_3d(store, 101, target, level=-1)
+    for level in (-1, True, float("nan"), "high"):
+        with pytest.raises(InputError, match="level must be a positive number"):
+            view_3d(store, 101, target, level=level)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="style"):
         view_3d(store, 101, target, style="cloud")  # type: ignore[arg-type]
     with pytest.raises(UnknownStructureError, match="XX"):

@@ -155,7 +155,7 @@
 
   // -- drawing -------------------------------------------------------------------------------------------------------
   const [ap, dv, ml] = scene.extent;
-  const ENDS = [["A", [0, 0, -ap / 2 - 0.6]], ["P", [0, 0, ap / 2 + 0.6]], ["L", [-ml / 2 - 0.6, 0, 0]], ["R", [ml / 2 + 0.6, 0, 0]],
+  const ENDS = [["A", [0, 0, -ap / 2 - 0.6]], ["P", [0, 0, ap / 2 + 0.6]], [scene.sides[0], [-ml / 2 - 0.6, 0, 0]], [scene.sides[1], [ml / 2 + 0.6, 0, 0]],
     ["D", [0, dv / 2 + 0.6, 0]], ["V", [0, -dv / 2 - 0.6, 0]]].map(([letter, at]) => {
     const element = document.createElement("div");
     element.className = "end";
