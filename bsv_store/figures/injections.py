@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.figures.brain import CORONAL, HORIZONTAL, PLANES, SAGITTAL, Region
+from bsv_store.averaging.grouping.assignment import CROSSED
 from bsv_store.figures.layout import MARGIN_MM, Page, line_mm, new_page, text_mm, wrapped
-from bsv_store.figures.panels import EXTENT_MM, View
+from bsv_store.figures.silhouettes import CORONAL, EXTENT_MM, HORIZONTAL, SAGITTAL, Region, View
 from bsv_store.figures.style import GROUP_COLORS, LABEL_SIZE, SMALL_SIZE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from bsv_store.figures.brain import Line
+    from bsv_store.figures.silhouettes import Line
     from bsv_store.vocabulary import Theme
 
 _GAP = 5.0
@@ -133,11 +133,11 @@ def draw_injections(
         (CORONAL, "Coronal", MARGIN_MM, 0.0),
         (SAGITTAL, "Sagittal", second, 0.0),
         (HORIZONTAL, "Horizontal", MARGIN_MM, _CAPTION + upper + 2),
-        (HORIZONTAL, "Surface from above", second + (right - left) / 2, _CAPTION + upper + 2),
+        (HORIZONTAL, "From above", second + (right - left) / 2, _CAPTION + upper + 2),
     )
     order = _drawing_order(sites.volumes)
     for view, caption, x, y in places:
-        is_surface = caption.startswith("Surface")
+        is_surface = caption == "From above"
         page.text(x, y, caption, size=LABEL_SIZE, color=page.colors.ink)
         axes = page.axes(x, y + _CAPTION, EXTENT_MM[view.right] * scale, EXTENT_MM[view.down] * scale)
         _prepare(axes, view, page)
@@ -232,6 +232,8 @@ class _Legend:
         self._column = width / columns
         self._line = line_mm(SMALL_SIZE) + 0.35
         self.entries = _entries(sites, theme)
+        self._labels = [_label_lines(entry, self._column) for entry in self.entries]
+        self._entry_height = self._line * max((len(lines) for lines in self._labels), default=1)
         known = sites.volumes[np.isfinite(sites.volumes) & (sites.volumes > 0)]
         median = float(np.median(known)) if known.size else 1.0
         count = max(len(sites.volumes), 1)
@@ -246,7 +248,7 @@ class _Legend:
         self._rows = -(-len(self.entries) // columns)
         self._step = max(self._line, *(self._radius(volume) * 2 + 0.6 for volume in self.sizes), 0.0)
         heading = 1.6 * self._line
-        self._sizes_top = heading + self._rows * self._line + 2.0
+        self._sizes_top = heading + self._rows * self._entry_height + 2.0
         self.height = self._sizes_top + heading + (self._step if columns > 1 else self._size_rows * self._step)
 
     def areas(self, volumes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -266,24 +268,15 @@ class _Legend:
         axes.set_axis_off()
         axes.set_label("legend")
         heading: dict[str, Any] = {"fontsize": LABEL_SIZE, "color": page.colors.ink, "va": "top"}
-        style: dict[str, Any] = {"fontsize": SMALL_SIZE, "color": page.colors.ink, "va": "center"}
+        style: dict[str, Any] = {"fontsize": SMALL_SIZE, "color": page.colors.ink, "va": "center", "parse_math": False}
         axes.text(0, 0, self._sites.legend_title, **heading)
         for number, entry in enumerate(self.entries):
             column, row = divmod(number, self._rows)
-            x, y = column * self._column, 1.6 * self._line + (row + 0.5) * self._line
+            x, y = column * self._column, 1.6 * self._line + (row + 0.5) * self._entry_height
             edge = page.colors.ink if entry.has_edge else page.colors.background
-            axes.scatter(
-                [x + 1.3],
-                [y],
-                s=16 * _AREA_FACTORS[entry.marker],
-                c=entry.color,
-                marker=entry.marker,
-                edgecolors=edge,
-                linewidths=0.4,
-            )
-            count = f"  {len(entry.members):,}"
-            room = self._column - 4.5 - text_mm(len(count), SMALL_SIZE)
-            axes.text(x + 3.4, y, wrapped(entry.label, room, SMALL_SIZE, lines=1)[0] + count, **style)
+            area = 16 * _AREA_FACTORS[entry.marker]
+            axes.scatter([x + 1.3], [y], s=area, c=entry.color, marker=entry.marker, edgecolors=edge, linewidths=0.4)
+            axes.text(x + 3.4, y, "\n".join(self._labels[number]), linespacing=1.05, **style)
         self._draw_sizes(axes, page, heading, style)
 
     def _draw_sizes(self, axes: Axes, page: Page, heading: dict[str, Any], style: dict[str, Any]) -> None:
@@ -304,6 +297,16 @@ class _Legend:
                 linewidths=0.6,
             )  # fmt: skip
             axes.text(x + 2 * widest + 1.5, y, label, **style)
+
+
+def _label_lines(entry: _Entry, width: float) -> list[str]:
+    """The label with its number of experiments, in one or two lines; two factors are on separate lines."""
+    count = f"  {len(entry.members):,}"
+    room = width - 4.5 - text_mm(len(count), SMALL_SIZE)
+    lines = wrapped(entry.label, room, SMALL_SIZE, lines=2)
+    if len(lines) > 1 and CROSSED in entry.label:
+        lines = [wrapped(part, room, SMALL_SIZE, lines=1)[0] for part in entry.label.split(CROSSED, 1)]
+    return [*lines[:-1], lines[-1] + count]
 
 
 def _entries(sites: Sites, theme: Theme) -> tuple[_Entry, ...]:
@@ -348,6 +351,3 @@ def _round(value: float) -> float:
     base = 10 ** np.floor(np.log10(value))
     nearest = min((1, 2, 5, 10), key=lambda step: abs(np.log(step * base / value)))
     return float(f"{nearest * base:.3g}")
-
-
-__all__ = ["PLANES", "Backdrop", "Category", "Sites", "draw_injections", "sequence_of"]

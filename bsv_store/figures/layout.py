@@ -5,9 +5,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from bsv_store.errors import InputError
 from bsv_store.figures.style import MM_PER_INCH, SMALL_SIZE, TITLE_SIZE, add_footer, describe, new_figure, theme_row
+from bsv_store.text import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,9 +18,27 @@ if TYPE_CHECKING:
     from bsv_store.vocabulary import Theme, ThemeRow
 
 MARGIN_MM = 2.0
+_MIN_WIDTH_MM, _MAX_WIDTH_MM = 40.0, 1000.0
 _POINT_MM = MM_PER_INCH / 72
 # Of DejaVu Sans, as a fraction of the font size.
 _CHARACTER_WIDTH, _LINE_HEIGHT = 0.56, 1.3
+
+
+def checked_width(width_mm: Any) -> float:
+    """The width of a figure, before its parts are placed.
+
+    Raises
+    ------
+    InputError
+        If it is not a number from 40 to 1000.
+    """
+    is_number = isinstance(width_mm, int | float) and not isinstance(width_mm, bool)
+    if not is_number or not _MIN_WIDTH_MM <= width_mm <= _MAX_WIDTH_MM:
+        raise InputError(
+            f"width_mm must be a number from {_MIN_WIDTH_MM:.0f} to {_MAX_WIDTH_MM:.0f}, got {shown(width_mm)}",
+            hint="A column is about 85 mm wide, a page about 180 mm.",
+        )
+    return float(width_mm)
 
 
 def text_mm(characters: float, size: float) -> float:
@@ -66,10 +86,10 @@ class Page:
         axes.set_facecolor("none")
         return axes
 
-    def text(self, left: float, top: float, text: str, *, size: float, color: str, align: str = "left") -> None:
-        """A text whose upper corner is at a position in mm; ``top`` counts from the top of the body."""
+    def text(self, left: float, top: float, text: str, *, size: float, color: str) -> None:
+        """A text whose upper left corner is at a position in mm; ``top`` counts from the top of the body."""
         x, y = left / self.width_mm, 1 - (self.top_mm + top) / self.height_mm
-        self.figure.text(x, y, text, fontsize=size, color=color, ha=align, va="top")
+        self.figure.text(x, y, text, fontsize=size, color=color, va="top", parse_math=False)
 
 
 def new_page(
@@ -99,8 +119,8 @@ def new_page(
             "\n".join(title_lines),
             fontsize=TITLE_SIZE,
             color=colors.ink,
-            ha="left",
             va="top",
+            parse_math=False,
         )
     if note_lines:
         add_footer(figure, "\n".join(note_lines), theme=theme)

@@ -23,7 +23,7 @@ _STRIP, _GAP, _WIDE_MM = 1.6, 0.5, 120.0
 _BAR_MM, _BAR_WIDTH = 14.0, 2.4
 _BODY_MM, _MIN_CELL, _MAX_CELL = 170.0, 0.45, 4.5
 # A label needs this height in mm. If fewer than one in four labels can be drawn, none is.
-_LABEL_MM, _MAX_STEP = 1.9, 4
+_LABEL_MM, _MAX_STEP = 2.0, 4
 _QUANTILE = 0.99
 _CAPTIONS = {"both": "both hemispheres"}
 
@@ -71,18 +71,19 @@ def draw_matrix(
 ) -> Figure:
     """One panel for each hemisphere, side by side or, if the figure is narrow, one below the other."""
     across = len(panels) if width_mm >= _WIDE_MM else 1
+    strip = _STRIP if any(rows.divisions) or any(columns.divisions) else 0.0
     down = -(-len(panels) // across)
     cell = float(np.clip(_BODY_MM / down / len(rows.labels), _MIN_CELL, _MAX_CELL))
     row_step = _step(cell)
-    left = MARGIN_MM + _STRIP + _GAP + _label_width(rows.labels, row_step)
+    left = MARGIN_MM + strip + _GAP + _label_width(rows.labels, row_step)
     gap = 3.0
-    width = (width_mm - left - _BAR_MM - MARGIN_MM - (across - 1) * (_STRIP + gap)) / across
+    width = (width_mm - left - _BAR_MM - MARGIN_MM - (across - 1) * (strip + gap)) / across
     wide_cell = min(width / len(columns.labels), 2 * _MAX_CELL)
     width = wide_cell * len(columns.labels)
     column_step = _step(wide_cell)
     below = _label_width(columns.labels, column_step)
     height, caption = cell * len(rows.labels), line_mm(LABEL_SIZE) + 0.8
-    block = caption + _STRIP + _GAP + height + below + 3.5
+    block = caption + strip + _GAP + height + below + 3.5
     key = _Key((*rows.divisions, *columns.divisions), width_mm - 2 * MARGIN_MM)
     limits = _limits(list(panels.values()), scale)
     page = new_page(
@@ -96,22 +97,22 @@ def draw_matrix(
     )
     image = None
     for number, (name, values) in enumerate(panels.items()):
-        x = left + (number % across) * (width + _STRIP + gap)
+        x = left + (number % across) * (width + strip + gap)
         y = (number // across) * block
         page.text(x, y, _CAPTIONS.get(name, name), size=LABEL_SIZE, color=page.colors.ink)
-        axes = page.axes(x, y + caption + _STRIP + _GAP, width, height)
+        axes = page.axes(x, y + caption + strip + _GAP, width, height)
         axes.set_label(name)
         image = _draw_cells(axes, values, scale, limits, page)
         if separators:
             _separate(axes, rows, columns, page)
         is_first = number % across == 0
-        _draw_labels(axes, rows if is_first else None, columns, row_step, column_step, page)
-        strip = page.axes(x - _GAP - _STRIP, y + caption + _STRIP + _GAP, _STRIP, height)
-        _draw_strip(strip, rows.divisions, page, vertical=True)
-        strip = page.axes(x, y + caption, width, _STRIP)
-        _draw_strip(strip, columns.divisions, page, vertical=False)
-    bar_left = left + across * width + (across - 1) * (_STRIP + gap) + 2.0
-    _draw_color_bar(page, image, bar_left, caption + _STRIP + _GAP, min(height, 45.0), quantity)
+        _draw_labels(axes, rows if is_first else None, columns, row_step, column_step, strip, page)
+        if strip:
+            side = page.axes(x - _GAP - strip, y + caption + strip + _GAP, strip, height)
+            _draw_strip(side, rows.divisions, page, vertical=True)
+            _draw_strip(page.axes(x, y + caption, width, strip), columns.divisions, page, vertical=False)
+    bar_left = left + across * width + (across - 1) * (strip + gap) + 2.0
+    _draw_color_bar(page, image, bar_left, caption + strip + _GAP, float(np.clip(height, 14.0, 45.0)), quantity)
     key.draw(page, down * block)
     return page.figure
 
@@ -178,7 +179,13 @@ def _separate(axes: Axes, rows: MatrixAxis, columns: MatrixAxis, page: Page) -> 
 
 
 def _draw_labels(
-    axes: Axes, rows: MatrixAxis | None, columns: MatrixAxis, row_step: int | None, column_step: int | None, page: Page
+    axes: Axes,
+    rows: MatrixAxis | None,
+    columns: MatrixAxis,
+    row_step: int | None,
+    column_step: int | None,
+    strip: float,
+    page: Page,
 ) -> None:
     style: dict[str, Any] = {"fontsize": SMALL_SIZE, "color": page.colors.ink}
     at = [] if column_step is None else list(range(0, len(columns.labels), column_step))
@@ -187,7 +194,7 @@ def _draw_labels(
     axes.set_xlabel(columns.name, fontsize=SMALL_SIZE, labelpad=1, color=page.colors.muted)
     at = [] if row_step is None or rows is None else list(range(0, len(rows.labels), row_step))
     axes.set_yticks(at, [] if rows is None else [rows.labels[number] for number in at], **style)
-    axes.tick_params(axis="y", pad=1 + (_STRIP + _GAP) * 72 / 25.4)
+    axes.tick_params(axis="y", pad=1 + (strip + _GAP) * 72 / 25.4)
 
 
 def _draw_strip(axes: Axes, divisions: Sequence[Division | None], page: Page, *, vertical: bool) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bsv_store._version import __version__
 from bsv_store.check import path as checked_path
 from bsv_store.errors import InputError
-from bsv_store.figures.panels import EXTENT_MM
+from bsv_store.figures.silhouettes import EXTENT_MM
 from bsv_store.figures.style import theme_row
 from bsv_store.formats.output_file import atomic_output
 
@@ -69,9 +69,16 @@ class Item:
 
 
 def view_html(
-    items: Sequence[Item], *, title: str, notes: Sequence[str], fingerprint: str | None, theme: Theme, footer: bool
+    items: Sequence[Item],
+    *,
+    sides: tuple[str, str] = ("L", "R"),
+    title: str,
+    notes: Sequence[str],
+    fingerprint: str | None,
+    theme: Theme,
+    footer: bool,
 ) -> str:
-    """The page."""
+    """The page; ``sides`` are the labels of the left and the right half."""
     colors = theme_row(theme)
     mark = [f"Fingerprint {fingerprint[:12]}."] if fingerprint else []
     scene = {
@@ -79,6 +86,7 @@ def view_html(
         "footer": " ".join([*notes, *mark]) if footer else "",
         "background": colors.background,
         "extent": EXTENT_MM,
+        "sides": sides,
         "items": [_encoded(item) for item in items],
     }
     variables = {

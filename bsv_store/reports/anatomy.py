@@ -14,7 +14,7 @@ from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import StructureAncestor
 from bsv_store.catalog.search.structures import structure_sets
 from bsv_store.catalog.structures import StructureRow, find_structures, structure_set
-from bsv_store.figures.brain import Brain, Region, brain_of, surface_from_above
+from bsv_store.figures.silhouettes import BrainShape, Region, brain_of, surface_from_above
 
 if TYPE_CHECKING:
     from bsv_store.store.store import Store
@@ -29,7 +29,7 @@ SUMMARY_SET_ID = 167587189
 # Outlines need no finer annotation, and those at 25 and 10 um take long to read.
 _PREFERRED_UM = (50, 100, 25, 10)
 _KEPT_BRAINS = 4
-_brains: dict[str, Brain] = {}
+_brains: dict[str, BrainShape] = {}
 _surfaces: dict[tuple[str, int], list[Region]] = {}
 
 
@@ -51,7 +51,7 @@ def color_of(row: StructureRow) -> str:
     return f"#{row.color_hex_triplet.lower()}"
 
 
-def stored_brain(store: Store) -> Brain | None:
+def stored_brain(store: Store) -> BrainShape | None:
     """The brain of the store's annotation; None if the store does not have one. Kept in memory.
 
     Raises
@@ -115,7 +115,7 @@ def divisions(store: Store, set_id: int = DIVISION_SET_ID) -> tuple[Division, ..
 
 
 def outlined(parts: Iterable[Division]) -> list[tuple[str, str, frozenset[int]]]:
-    """The structures as `bsv_store.figures.brain.section` takes them."""
+    """The structures as `bsv_store.figures.silhouettes.section` takes them."""
     return [(part.row.acronym, part.color, part.ids) for part in parts]
 
 

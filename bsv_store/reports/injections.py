@@ -16,11 +16,12 @@ from bsv_store.catalog.structures import ancestry
 from bsv_store.check import boolean, choice, whole_number
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import EmptySelectionError, InputError
-from bsv_store.figures.brain import PLANES, section
 from bsv_store.figures.injections import Backdrop, Category, Sites, draw_injections
+from bsv_store.figures.layout import checked_width
+from bsv_store.figures.silhouettes import PLANES, section
 from bsv_store.figures.style import PAGE_MM, figure_class
 from bsv_store.reports.anatomy import color_of, divisions, outlined, rows_of, stored_brain, stored_surface
-from bsv_store.reports.words import selection_words
+from bsv_store.reports.words import selection_words, title_or
 from bsv_store.text import number_of
 from bsv_store.vocabulary import INJECTION_COLORS
 
@@ -87,7 +88,7 @@ def injection_map(
     """
     figure_class()
     limit = whole_number("legend_limit", legend_limit, least=2)
-    with_footer = boolean("footer", footer)
+    with_footer, width = boolean("footer", footer), checked_width(width_mm)
     version = groups if isinstance(groups, DatasetVersion) else None
     chosen = choice(
         "color", color or ("structure" if groups is None else "group"), INJECTION_COLORS
@@ -112,16 +113,16 @@ def injection_map(
     backdrop = _backdrop(store, points)
     if not backdrop.silhouettes:
         notes.append("No outlines: the store has no annotation.")
-    else:
+    elif any(backdrop.sections.values()):
         notes.append("Thin lines: major divisions in the plane through the median of the sites.")
     what = f"{version.ref}" if version is not None else selection_words(selection)
     return draw_injections(
         sites,
         backdrop,
-        title=f"Injection sites: {what}" if title is None else title,
+        title=title_or(title, f"Injection sites: {what}"),
         notes=notes,
         fingerprint=None if version is None else version.fingerprint,
-        width_mm=width_mm,
+        width_mm=width,
         theme=theme,
         footer=with_footer,
     )

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from bsv_store.check import boolean, choice, several, whole_number
 from bsv_store.errors import MissingDataError
 from bsv_store.figures.cluster import similar_together
+from bsv_store.figures.layout import checked_width
 from bsv_store.figures.matrix import Division, MatrixAxis, draw_matrix
 from bsv_store.figures.style import PAGE_MM, figure_class
 from bsv_store.reports.anatomy import divisions, rows_of
-from bsv_store.reports.words import selection_words
+from bsv_store.reports.words import selection_words, title_or
 from bsv_store.text import number_of
 from bsv_store.vocabulary import MATRIX_ORDERS, MATRIX_SCALES, MATRIX_STATISTICS, MEASURES
 
@@ -97,7 +98,7 @@ def matrix_map(
         If an argument is not valid, or Matplotlib is not installed.
     """
     figure_class()
-    with_footer = boolean("footer", footer)
+    with_footer, width = boolean("footer", footer), checked_width(width_mm)
     chosen = choice("order", order, MATRIX_ORDERS).name
     color_scale = choice("scale", scale, MATRIX_SCALES).name
     count = None if limit is None else whole_number("limit", limit, least=1)
@@ -140,9 +141,9 @@ def matrix_map(
         quantity=_quantity(
             choice("measure", measure, MEASURES).name, None if rows == "experiments" else chosen_statistic
         ),
-        title=f"Projection matrix: {selection_words(selection)}" if title is None else title,
+        title=title_or(title, f"Projection matrix: {selection_words(selection)}"),
         notes=notes,
-        width_mm=width_mm,
+        width_mm=width,
         theme=theme,
         footer=with_footer,
     )

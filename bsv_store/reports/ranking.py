@@ -11,10 +11,11 @@ import numpy as np
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.check import boolean, whole_number
 from bsv_store.errors import BsvStoreWarning, InputError
+from bsv_store.figures.layout import checked_width
 from bsv_store.figures.ranking import RankedStructure, Ranking, Side, draw_ranking
 from bsv_store.figures.style import PAGE_MM, figure_class
 from bsv_store.reports.anatomy import color_of, rows_of
-from bsv_store.reports.words import selection_words
+from bsv_store.reports.words import selection_words, title_or
 from bsv_store.text import number_of
 from bsv_store.vocabulary import MEASURES
 
@@ -84,7 +85,7 @@ def ranked_targets(
         If an argument is not valid, no structure is left, or Matplotlib is not installed.
     """
     figure_class()
-    with_footer = boolean("footer", footer)
+    with_footer, width = boolean("footer", footer), checked_width(width_mm)
     count = whole_number("limit", limit, least=1)
     selections = _labeled(selection)
     first = next(iter(selections.values()))
@@ -114,9 +115,9 @@ def ranked_targets(
         structures,
         rankings,
         quantity=f"{name} ({row.unit})" if row.unit else name,
-        title=f"Strongest targets: {', '.join(selections)}" if title is None else title,
+        title=title_or(title, f"Strongest targets: {', '.join(selections)}"),
         notes=_notes(frames, hemisphere),
-        width_mm=width_mm,
+        width_mm=width,
         theme=theme,
         footer=with_footer,
     )

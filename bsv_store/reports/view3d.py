@@ -22,14 +22,15 @@ from bsv_store.figures.surface import coarser, smoothed, surface
 from bsv_store.figures.view3d import Item, Points, check_html_path, encoded_bytes, view_html, write_view
 from bsv_store.formats.output_file import check_target
 from bsv_store.reports.anatomy import color_of, stored_brain
-from bsv_store.text import listed
-from bsv_store.vocabulary import SIGNAL_STYLES, VOLUME_KINDS
+from bsv_store.reports.words import title_or
+from bsv_store.text import listed, shown
+from bsv_store.vocabulary import HEMISPHERE_RULES, SIGNAL_STYLES, VOLUME_KINDS
 from bsv_store.volumes.grid import EXTENT_UM
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import SelectionLike
     from bsv_store.catalog.structures import StructureRef
-    from bsv_store.figures.brain import Brain
+    from bsv_store.figures.silhouettes import BrainShape
     from bsv_store.store.store import Store
     from bsv_store.vocabulary import SignalStyle, Theme, VolumeKind
 
@@ -73,7 +74,8 @@ def view_3d(
 
     Drag to turn, scroll or pinch to zoom, drag with Shift or with two fingers to move. Each group or experiment has its
     color and can be switched off in the legend. The surface of the brain and of regions comes from the store's
-    annotation and is absent without one. The letters A, P, L, R, D and V mark the directions. Files are smaller than
+    annotation and is absent without one. The letters A, P, L, R, D and V mark the directions; the
+    halves of a folded version are labeled contra and ipsi. Files are smaller than
     5 MB; where necessary, surfaces are computed from voxels of 200 or 400 um.
 
     Parameters
@@ -156,13 +158,15 @@ def view_3d_html(
         version = store.dataset(source)
         signals = list(_group_signals(version, groups, theme))
         name, quantity, fingerprint = version.ref, version.quantity, version.fingerprint
+        is_folded = HEMISPHERE_RULES[version.recipe.hemisphere_rule].is_folded
     else:
         if groups is not None:
             raise InputError("groups needs a dataset version as source", hint="Leave it out for experiments.")
+        is_folded = False
         volume_kind = choice("kind", kind, VOLUME_KINDS).name
         signals = list(_experiment_signals(store, source, volume_kind, spacing_um))
         name, quantity, fingerprint = (
-            listed(signal.label for signal in signals),
+            (f"Experiment {signals[0].label}" if len(signals) == 1 else f"{len(signals)} experiments"),
             describe_unit(volume_kind, "none"),
             None,
         )
@@ -175,9 +179,14 @@ def view_3d_html(
         notes.append(f"Computed from voxels of {used_um} µm.")
     if brain is None:
         notes.append("No brain surface: the store has no annotation.")
+    drawn = {item.name for item in items}
+    silent = [signal.label for signal in signals if not drawn & {signal.label, _negative(signal.label)}]
+    if silent:
+        notes.append(f"No signal at this level: {listed(silent)}.")
     return view_html(
         [*items, *outer],
-        title=name if title is None else title,
+        sides=("contra", "ipsi") if is_folded else ("L", "R"),
+        title=title_or(title, name),
         notes=notes,
         fingerprint=fingerprint,
         theme=theme,
@@ -193,7 +202,9 @@ def _group_signals(version: DatasetVersion, groups: Sequence[int] | None, theme:
     numbers = list(known) if groups is None else several("groups", groups, such_as="[0, 2]")
     for number in numbers:
         if number not in known:
-            raise InputError(f"{version.ref} has no group {number}", hint=f"Valid groups are 0 to {len(known) - 1}.")
+            raise InputError(
+                f"{version.ref} has no group {shown(number)}", hint=f"Valid groups are 0 to {len(known) - 1}."
+            )
     _check_count(len(numbers), "groups")
     is_sequence = len(version.axes) == 1 and len({group.lower for group in version.groups}) == len(version.groups)
     colors = sequence_of(len(numbers), theme) if is_sequence and len(numbers) > 1 else _palette(len(numbers))
@@ -239,9 +250,13 @@ def _levels(signals: Sequence[_Signal], level: float | Sequence[float] | None) -
         high = float(np.quantile(values, _SCALE_QUANTILE))
         return tuple(part * high for part in (_LEVELS if len(signals) == 1 else _LEVELS[:1]))
     given = several("level", [level] if isinstance(level, int | float) else level, such_as="0.1 or [0.1, 0.4]")
-    if not given or not all(isinstance(each, int | float) and np.isfinite(each) and each > 0 for each in given):
+    if not given or not all(_is_number(each) and np.isfinite(each) and each > 0 for each in given):
         raise InputError(f"level must be a positive number, got {level!r}", hint="For example 0.1 or [0.1, 0.4].")
     return tuple(sorted({float(each) for each in given}))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _level_note(style: SignalStyle, levels: Sequence[float], quantity: str) -> str:
@@ -267,7 +282,7 @@ def _items(signal: _Signal, levels: Sequence[float], style: SignalStyle, factor:
     spacing_mm = signal.spacing_um * factor / 1000
     found = []
     for sign in (1, -1) if (values < 0).any() else (1,):
-        name = signal.label if sign > 0 else f"{signal.label}, negative"
+        name = signal.label if sign > 0 else _negative(signal.label)
         color = signal.color if sign > 0 else _mixed(signal.color)
         if style == "points":
             found.append(Item(name, color, _points(sign * values, levels, spacing_mm)))
@@ -281,6 +296,11 @@ def _items(signal: _Signal, levels: Sequence[float], style: SignalStyle, factor:
         else:
             assert_never(style)
     return found
+
+
+def _negative(label: str) -> str:
+    """The name of the item with the negative values of a group."""
+    return f"{label}, negative"
 
 
 def _points(values: NDArray[np.float32], levels: Sequence[float], spacing_mm: float) -> Points:
@@ -299,7 +319,7 @@ def _mixed(color: str) -> str:
 # -- anatomy ----------------------------------------------------------------------------------------------------------
 
 
-def _anatomy(store: Store, brain: Brain | None, regions: Sequence[StructureRef], theme: Theme) -> list[Item]:
+def _anatomy(store: Store, brain: BrainShape | None, regions: Sequence[StructureRef], theme: Theme) -> list[Item]:
     """The surfaces of regions and brain."""
     if brain is None:
         if regions:

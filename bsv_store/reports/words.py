@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from bsv_store.catalog.selection.criteria import Criteria
 from bsv_store.catalog.selection.selection import Combination, selection_or_all
-from bsv_store.text import listed, number_of
+from bsv_store.errors import InputError
+from bsv_store.text import listed, number_of, shown
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import SelectionLike
@@ -32,3 +33,18 @@ def _words(node: Criteria | Combination) -> str:
     if criteria:
         parts.append(f"{len(criteria)} more criteria" if len(criteria) > 1 else "1 more criterion")
     return ", ".join(parts) if parts else "all experiments"
+
+
+def title_or(title: object, default: str) -> str:
+    """The title of a figure: the reader's, which may be empty, or the default.
+
+    Raises
+    ------
+    InputError
+        If it is not a string.
+    """
+    if title is None:
+        return default
+    if not isinstance(title, str):
+        raise InputError(f"title must be a string, got {shown(title)}", hint="'' for none.")
+    return title

@@ -119,7 +119,7 @@ def test_readme_documents_every_command() -> None:
     rows = re.findall(r"^\| `bsv-store ([^`]+)` \|", text, re.MULTILINE)
     documented: dict[str, set[str]] = {}
     for row in rows:
-        documented.setdefault(row.split()[0], set()).update(re.findall(r"[a-z]+", row))
+        documented.setdefault(row.split()[0], set()).update(re.findall(r"[a-z0-9]+", row))
     assert set(documented) == {path[0] for path in LEAVES}
     missing = [path for path in LEAVES if not set(path) <= documented[path[0]]]
     assert not missing

@@ -137,12 +137,16 @@
     // A narrow window shows the whole width.
     const zoom = Math.min(1, aspect / 1.05);
     const distance = camera.distance / zoom;
+    // There, the legend is below.
+    const lift = aspect < 0.8 ? 3 : 0;
     return {
       // Rows: what points right, up and to the camera; stored by column.
-      view: new Float32Array([cy, -sp * sy, cp * sy, 0, 0, cp, sp, 0, -sy, -sp * cy, cp * cy, 0, camera.x, camera.y, -distance, 1]),
+      view: new Float32Array([cy, -sp * sy, cp * sy, 0, 0, cp, sp, 0, -sy, -sp * cy, cp * cy, 0, camera.x, camera.y + lift, -distance, 1]),
       projection: new Float32Array([f / aspect, 0, 0, 0, 0, f, 0, 0, 0, 0, (far + near) / (near - far), -1, 0, 0, (2 * far * near) / (near - far), 0]),
     };
   }
+
+  const aspectOf = (width, height) => width / height;
 
   function project(m, p) {
     const e = [0, 1, 2].map((r) => m.view[r] * p[0] + m.view[4 + r] * p[1] + m.view[8 + r] * p[2] + m.view[12 + r]);
@@ -151,7 +155,7 @@
 
   // -- drawing -------------------------------------------------------------------------------------------------------
   const [ap, dv, ml] = scene.extent;
-  const ENDS = [["A", [0, 0, -ap / 2 - 0.6]], ["P", [0, 0, ap / 2 + 0.6]], ["L", [-ml / 2 - 0.6, 0, 0]], ["R", [ml / 2 + 0.6, 0, 0]],
+  const ENDS = [["A", [0, 0, -ap / 2 - 0.6]], ["P", [0, 0, ap / 2 + 0.6]], [scene.sides[0], [-ml / 2 - 0.6, 0, 0]], [scene.sides[1], [ml / 2 + 0.6, 0, 0]],
     ["D", [0, dv / 2 + 0.6, 0]], ["V", [0, -dv / 2 - 0.6, 0]]].map(([letter, at]) => {
     const element = document.createElement("div");
     element.className = "end";
@@ -215,7 +219,9 @@
     gl.depthMask(true);
     gl.bindVertexArray(null);
     for (const { element, at } of ENDS) {
-      const [x, y] = project(m, at);
+      const [x, y] = project(m, at), [u, v] = project(m, at.map((each) => -each));
+      // Along the line of sight both ends are at the same place.
+      element.hidden = Math.hypot((x - u) * aspectOf(width, height), y - v) < 0.12;
       element.style.left = `${(x + 1) / 2 * width}px`;
       element.style.top = `${(1 - y) / 2 * height}px`;
     }

@@ -9,11 +9,25 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.figures.panels import EXTENT_MM, View
 from bsv_store.figures.style import figure_class
+from bsv_store.volumes.grid import EXTENT_UM
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+EXTENT_MM = (EXTENT_UM[0] / 1000, EXTENT_UM[1] / 1000, EXTENT_UM[2] / 1000)
+"""Extent of the CCF along AP, DV and ML."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view: the axis along the line of sight, and the axes that point right and down (0 = AP, 1 = DV, 2 = ML)."""
+
+    name: str
+    along: int
+    right: int
+    down: int
+
 
 CORONAL = View("coronal", 0, 2, 1)
 SAGITTAL = View("sagittal", 2, 0, 1)
@@ -37,7 +51,7 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Brain:
+class BrainShape:
     """The brain as an annotation has it.
 
     Attributes
@@ -52,11 +66,11 @@ class Brain:
     silhouettes: Mapping[str, tuple[Line, ...]]
 
 
-def brain_of(annotation: NDArray[np.uint32]) -> Brain:
+def brain_of(annotation: NDArray[np.uint32]) -> BrainShape:
     """The brain with its silhouettes in the three planes."""
     inside = annotation != 0
     silhouettes = {view.name: mask_outline(_turned(inside.any(axis=view.along), view), view) for view in PLANES}
-    return Brain(annotation, silhouettes)
+    return BrainShape(annotation, silhouettes)
 
 
 def mask_outline(mask: NDArray[np.bool_], view: View, *, axes: Axes | None = None) -> tuple[Line, ...]:
@@ -80,12 +94,14 @@ def mask_outline(mask: NDArray[np.bool_], view: View, *, axes: Axes | None = Non
     return tuple(line for line in lines if len(line) and float(np.ptp(line, axis=0).max()) >= _MIN_RING_MM)
 
 
-def section(brain: Brain, view: View, at_mm: float, groups: Sequence[tuple[str, str, frozenset[int]]]) -> list[Region]:
+def section(
+    brain: BrainShape, view: View, at_mm: float, groups: Sequence[tuple[str, str, frozenset[int]]]
+) -> list[Region]:
     """The outlines of structures in the plane at a position along the line of sight.
 
     Parameters
     ----------
-    brain : Brain
+    brain : BrainShape
     view : View
     at_mm : float
     groups : sequence of (acronym, color, ids)
@@ -97,7 +113,7 @@ def section(brain: Brain, view: View, at_mm: float, groups: Sequence[tuple[str, 
     return _regions(plane, view, groups)
 
 
-def surface_from_above(brain: Brain, groups: Sequence[tuple[str, str, frozenset[int]]]) -> list[Region]:
+def surface_from_above(brain: BrainShape, groups: Sequence[tuple[str, str, frozenset[int]]]) -> list[Region]:
     """The structures that are seen from above, with their outlines."""
     inside = brain.annotation != 0
     first = inside.argmax(axis=1)

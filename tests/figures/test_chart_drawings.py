@@ -1,0 +1,114 @@
+"""The drawings of maps and rankings from arrays: what is where, and reference images."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bsv_store.figures.injections import Backdrop, Category, Sites, draw_injections
+from bsv_store.figures.matrix import Division, MatrixAxis, draw_matrix
+from bsv_store.figures.silhouettes import CORONAL, HORIZONTAL, SAGITTAL, brain_of, section, surface_from_above
+from bsv_store.vocabulary import MatrixScale, Theme
+from bsv_store.volumes.grid import Grid
+from tests.figures.chart_images import looks_like_reference
+
+pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
+
+
+def annotation() -> NDArray[np.uint32]:
+    """A box AP 3-10, DV 1-6, ML 2-10 mm of structure 5, with structure 7 in its right half below DV 3 mm."""
+    ids = np.zeros(Grid(100).shape, np.uint32)
+    ids[30:100, 10:60, 20:100] = 5
+    ids[30:100, 30:60, 57:100] = 7
+    return ids
+
+
+GROUPS = [("A", "#70ff71", frozenset({5})), ("B", "#ff7080", frozenset({7, 8})), ("C", "#000000", frozenset({9}))]
+
+
+def bounds(lines: tuple[NDArray[np.float64], ...]) -> list[float]:
+    points = np.concatenate(lines)
+    return [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
+
+
+def test_silhouettes_and_sections_lie_where_the_annotation_is() -> None:
+    brain = brain_of(annotation())
+    near = {"abs": 0.06}
+    # Left, top, right and bottom in mm.
+    assert bounds(brain.silhouettes["coronal"]) == pytest.approx([2, 1, 10, 6], **near)
+    assert bounds(brain.silhouettes["sagittal"]) == pytest.approx([3, 1, 10, 6], **near)
+    assert bounds(brain.silhouettes["horizontal"]) == pytest.approx([2, 3, 10, 10], **near)
+    found = {region.acronym: bounds(region.outlines) for region in section(brain, CORONAL, 5.0, GROUPS)}
+    assert found["B"] == pytest.approx([5.7, 3, 10, 6], **near)
+    assert set(found) == {"A", "B"}
+    assert section(brain, SAGITTAL, 1.0, GROUPS) == []
+    assert [region.acronym for region in section(brain, HORIZONTAL, 2.0, GROUPS)] == ["A"]
+    assert [region.acronym for region in surface_from_above(brain, GROUPS)] == ["A"]
+
+
+def sites(count: int = 30) -> Sites:
+    random = np.random.default_rng(3)
+    points = random.uniform([3.5, 1.5, 2.5], [9.5, 5.5, 9.5], (count, 3))
+    groups = tuple(Category(f"AP {n} mm", np.flatnonzero(np.arange(count) % 4 == n)) for n in range(3))
+    rest = Category("others (2)", np.flatnonzero(np.arange(count) % 4 == 3))
+    volumes = random.uniform(0.01, 0.6, count)
+    volumes[5] = np.nan
+    return Sites(points, volumes, groups, rest, True, "Group")
+
+
+@pytest.mark.parametrize(("theme", "width_mm"), [("light", 180.0), ("dark", 85.0)])
+def test_the_injection_map_looks_like_its_reference(theme: Theme, width_mm: float) -> None:
+    brain = brain_of(annotation())
+    backdrop = Backdrop(
+        brain.silhouettes,
+        {view.name: section(brain, view, 5.0, GROUPS) for view in (CORONAL, SAGITTAL, HORIZONTAL)},
+        surface_from_above(brain, GROUPS),
+    )
+    figure = draw_injections(
+        sites(), backdrop, title="Sites", notes=["n = 30."], fingerprint="0123456789abcdef", width_mm=width_mm,
+        theme=theme, footer=True,
+    )  # fmt: skip
+    assert looks_like_reference(figure, f"injections_{theme}")
+
+
+def axis(name: str, count: int) -> MatrixAxis:
+    divisions = (Division(0, "Isocortex", "#70ff71"), Division(1, "TH", "#ff7080"), None)
+    return MatrixAxis(name, tuple(f"{name[0].upper()}{n}" for n in range(count)),
+                      tuple(divisions[min(3 * n // count, 2)] for n in range(count)))  # fmt: skip
+
+
+@pytest.mark.parametrize(("theme", "scale", "width_mm"), [("light", "linear", 180.0), ("dark", "log", 85.0)])
+def test_the_matrix_looks_like_its_reference(theme: Theme, scale: MatrixScale, width_mm: float) -> None:
+    values = np.random.default_rng(1).exponential(size=(2, 9, 20)) ** 3
+    values[0, 4, 5:8] = np.nan
+    values[1] /= 5
+    figure = draw_matrix(
+        {"ipsilateral": values[0], "contralateral": values[1]}, axis("source", 9), axis("target", 20), scale=scale,
+        separators=True, quantity="projection volume (mm3), mean", title="Matrix", notes=["A note."],
+        width_mm=width_mm, theme=theme, footer=True,
+    )  # fmt: skip
+    assert looks_like_reference(figure, f"matrix_{theme}")
+
+
+def test_labels_of_a_matrix_are_thinned_out_or_left_out_where_they_do_not_fit() -> None:
+    texts = {}
+    for count in (20, 60, 400):
+        figure = draw_matrix(
+            {"both": np.ones((4, count))}, axis("source", 4), axis("target", count), scale="linear", separators=True,
+            quantity="n", title="", notes=[], width_mm=85, theme="light", footer=True,
+        )  # fmt: skip
+        (axes,) = [each for each in figure.axes if each.get_label() == "both"]
+        texts[count] = [text.get_text() for text in axes.get_xticklabels()]
+        said = " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
+        assert ("is labeled" in said) == (count == 60)
+        assert ("400 targets, too many for labels" in said) == (count == 400)
+        figure.canvas.draw()
+        # The box of a text has the height of 'lp', those of capitals and digits are lower.
+        boxes = [text.get_window_extent().shrunk(0.75, 1) for text in axes.get_xticklabels()]
+        assert not any(box.overlaps(other) for box, other in pairwise(boxes))
+    assert texts[20] == [f"T{n}" for n in range(20)]
+    assert 10 < len(texts[60]) < 60
+    assert texts[400] == []
