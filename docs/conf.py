@@ -30,7 +30,7 @@ extensions = [
     "command_help",
     "public_types",
 ]
-exclude_patterns = ["extensions"]
+exclude_patterns = ["extensions", "notebooks/*.ipynb"]
 # Every reference must be resolved. References to other projects stay text, since the build opens no connection.
 nitpicky = True
 nitpick_ignore_regex = [

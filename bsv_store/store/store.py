@@ -308,7 +308,7 @@ class Store:
         Parameters
         ----------
         name : {'knox_2019_table_1', 'allensdk_notebook', 'oh_2014'}
-            The table: a row of `bsv_store.vocabulary.PUBLISHED_TABLES`, with its citation.
+            The table: a row of ``bsv_store.vocabulary.PUBLISHED_TABLES``, with its citation.
 
         Raises
         ------

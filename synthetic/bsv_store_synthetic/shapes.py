@@ -123,7 +123,7 @@ class Brain:
         fissure = 400 / (1 + (side / 280) ** 2)
         hull = _rounded(side, dv, top + fissure, middle, bottom, width) < 1
         # Behind the thalamus the hemispheres part and cover the brain stem like a hood.
-        x, y, z = np.minimum(ap - 10_200, 0) / 2_100, (dv - 5_600) / 1_950, side / 2_700
+        x, y, z = np.minimum(ap - 10_200, 0) / 2_100, (dv - 5_900) / 2_250, side / 2_700
         hood = x * x + y * y + z * z >= 1
         hull &= _CEREBRUM.covers(ap) & (side > 1.2 * (ap - 9_300)) & hood
         stem = (_rounded(side, dv, *_STEM.section(ap)) < 1) & _STEM.covers(ap)

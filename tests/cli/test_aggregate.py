@@ -31,8 +31,8 @@ def test_prints_the_groups(run: Runner, own_filled: Path) -> None:
     ]
     head, _, *rows = table.splitlines()
     assert head.split() == ["group", "label", "center", "um", "n"]
-    # 7,250 and 7,750; 9,100, 9,450 and 9,820.
-    assert [row.split()[-2:] for row in rows] == [["7500.0", "2"], ["9456.7", "3"]]
+    # 8,050 and 8,350; 9,200, 9,550 and 9,920.
+    assert [row.split()[-2:] for row in rows] == [["8200.0", "2"], ["9556.7", "3"]]
     assert done.err == ""
 
 
@@ -40,8 +40,8 @@ def test_bins_without_experiments_are_named(run: Runner, own_filled: Path) -> No
     five = [*VISP_BY_AP[:-4], "--bins", "5", "--name", "five"]
     for output_format in ("table", "csv"):
         done = run(*five, "--format", output_format, store=own_filled).succeeded()
-        # No experiment between 7,750 and 9,100: two bins of 514 um.
-        assert done.err == "Bins without experiments, which are not groups: AP 7,764 to 8,792 um.\n"
+        # No experiment between 8,350 and 9,200: two bins of 374 um.
+        assert done.err == "Bins without experiments, which are not groups: AP 8,424 to 9,172 um.\n"
 
 
 def test_the_same_question_again_is_answered_by_the_store(run: Runner, own_filled: Path) -> None:
@@ -57,8 +57,8 @@ def test_the_same_question_again_is_answered_by_the_store(run: Runner, own_fille
 def test_csv_has_the_groups_with_their_edges(run: Runner, own_filled: Path) -> None:
     rows = run(*VISP_BY_AP, "--format", "csv", store=own_filled).succeeded().rows
     assert [(row["group"], row["lower_um"], row["upper_um"], row["n"]) for row in rows] == [
-        ("0", "7250.0", "8535.0", "2"),
-        ("1", "8535.0", "9820.0", "3"),
+        ("0", "8050.0", "8985.0", "2"),
+        ("1", "8985.0", "9920.0", "3"),
     ]
 
 

@@ -33,6 +33,8 @@ def test_the_whole_path(shown: Outcome, tmp_path: Path) -> None:
         "$ bsv-store sync annotation",
         "$ bsv-store select --injected-in VISp --injected-in VISl --line wild-type",
         "9100000001  VISp       wild-type",
+        "$ bsv-store sync unionizes",
+        "$ bsv-store targets",
         "$ bsv-store aggregate",
         "--fetch",
         "visual-by-AP@1 (computed now)",
@@ -52,14 +54,14 @@ def test_the_whole_path(shown: Outcome, tmp_path: Path) -> None:
         f"export BSV_STORE={folder / 'store'}",
         "export BSV_STORE_API_URL=http://127.0.0.1:8080 BSV_STORE_DOWNLOAD_URL=http://127.0.0.1:8080",
         "bsv-store aggregate --all --group-by line --name by-line --fetch",
-        "with the real Allen API takes seven commands",
+        "with the real Allen API takes nine commands",
     ]
     position = 0
     for step in steps:
         assert step in shown.out[position:], f"{step!r} is not shown, or not in its place:\n{shown.out}"
         position = shown.out.index(step, position) + len(step)
     against_allen = [line for line in shown.out[position:].splitlines() if line.startswith("  bsv-store ")]
-    assert len(against_allen) == 7
+    assert len(against_allen) == 9
     assert "  bsv-store sync annotation" in against_allen
     assert "5 fetched" in shown.err
     assert "127.0.0.1" not in shown.out[position:]

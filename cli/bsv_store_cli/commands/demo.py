@@ -29,7 +29,7 @@ To fetch more data into it, start the server of the package bsv_store_synthetic 
   bsv-store aggregate --all --group-by line --name by-line --fetch"""
 
 _AGAINST_ALLEN = """\
-The same with the real Allen API takes seven commands, in a new shell without these variables:
+The same with the real Allen API takes nine commands, in a new shell without these variables:
 
   export BSV_STORE=/lab/share/bsv
 
@@ -37,6 +37,8 @@ The same with the real Allen API takes seven commands, in a new shell without th
   bsv-store sync structures
   bsv-store sync experiments
   bsv-store sync annotation
+  bsv-store sync unionizes --injected-in VISp --injected-in VISl --line wild-type
+  bsv-store targets --injected-in VISp --injected-in VISl --line wild-type --limit 8
   bsv-store aggregate --injected-in VISp --injected-in VISl --line wild-type \\
       --group-by AP --bins 5 --normalize injection-volume --name visual-by-AP --fetch
   bsv-store dataset regions visual-by-AP --limit 10
@@ -93,18 +95,21 @@ def _fill_store() -> None:
     _run("sync", "annotation")
     _say("2. Select the wild-type mice injected in two visual areas.")
     _run("select", *_SELECTION)
-    _say("3. Average them by the position of the injection, anterior to posterior. Missing data are fetched first.")
+    _say("3. Where do they project? The unionize tables have the signal of each experiment by structure.")
+    _run("sync", "unionizes", *_SELECTION)
+    _run("targets", *_SELECTION, "--limit", "8")
+    _say("4. Average them by the position of the injection, anterior to posterior. Missing data are fetched first.")
     _run("aggregate", *_SELECTION, *_RECIPE, "--fetch")
 
 
 def _use_store(figure: Path) -> None:
-    _say("4. Show the groups with their members, and the exact recipe.")
+    _say("5. Show the groups with their members, and the exact recipe.")
     _run("dataset", "show", "visual-by-AP", "--members")
-    _say("5. Repeat the same average: it comes from the store, without computing.")
+    _say("6. Repeat the same average: it comes from the store, without computing.")
     _run("aggregate", *_SELECTION, *_RECIPE)
-    _say("6. Measure the projections in structures. The annotation assigns each voxel to a structure.")
+    _say("7. Measure the projections in structures. The annotation assigns each voxel to a structure.")
     _run("dataset", "regions", "visual-by-AP", "--structure", "LGd", "--structure", "CP", "--hemisphere", "right")
-    _say("7. Plot the average, query the catalog, and show the status of the store.")
+    _say("8. Plot the average, query the catalog, and show the status of the store.")
     _run("plot", "projections", "visual-by-AP", str(figure), "--subtitle", "SYNTHETIC DATA, not real")
     _run("sql", "select primary_structure, count(*) as experiments from experiments group by 1 order by 2 desc, 1")
     _run("status")
