@@ -51,6 +51,8 @@ def _lists() -> dict[str, Mapping[str, Any]]:
 # Lists whose rows are tested beside the code that reads them, with the module of the tests.
 ELSEWHERE = {
     "THEMES": "figures/test_style.py",
+    "PLANES": "reports/test_voxel_figures.py",
+    "COLOR_SCALES": "reports/test_voxel_figures.py",
     "ACTIONS": "store/test_activity.py",
     "MATRIX_LAYOUTS": "catalog/test_matrix.py",
     "JOURNAL_MODES": "catalog/test_sqlite.py",

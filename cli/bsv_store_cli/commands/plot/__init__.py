@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import click
 
+from bsv_store_cli.commands.plot.overlay import overlay
 from bsv_store_cli.commands.plot.projections import projections
+from bsv_store_cli.commands.plot.regions import regions
+from bsv_store_cli.commands.plot.slices import slices
 from bsv_store_cli.help import Group
 
 
@@ -16,5 +19,5 @@ def plot() -> None:
     """
 
 
-for _command in (projections,):
+for _command in (slices, projections, regions, overlay):
     plot.add_command(_command)
