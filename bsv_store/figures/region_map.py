@@ -160,7 +160,7 @@ def draw_region_map(
     notes = [f"{fact}." for fact in values.facts]
     notes.append(f"{orientation.words.capitalize()}{'; ' + chosen.why if chosen.why else ''}.")
     notes += [found[0].words.replace(", the 1 quantile of the non-zero values", "")] if shared else scale_notes(None, 1)
-    notes += annotation_notes(brain, 0)
+    notes += annotation_notes(brain, outlines, "structures with a value" if outlines is None else None)
     if any(bool(np.isnan(each).any()) for each in known):
         notes.append("Gray: no data (not 0).")
     sheet = Sheet(

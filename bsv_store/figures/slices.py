@@ -240,11 +240,11 @@ def scale_notes(scale: Scale | None, quantile: float) -> list[str]:
     return [f"Each row has its own color scale, to the {quantile:g} quantile of its non-zero values."]
 
 
-def annotation_notes(brain: Brain, outlines: Outlines) -> list[str]:
-    """What the footer says about the outlines."""
+def annotation_notes(brain: Brain, outlines: Outlines, words: str | None = None) -> list[str]:
+    """What the footer says about the outlines; ``words`` name them if ``outlines`` does not."""
     if brain.file is None:
         return [NO_ANNOTATION]
-    _, words = brain.outlined(outlines)
+    words = brain.outlined(outlines)[1] if words is None else words
     return [f"Outlines: {words}, annotation at {brain.file.grid.spacing_um} µm (CCFv3, 2017)."]
 
 

@@ -283,14 +283,14 @@ def source_of_volumes(
         SourceRow("" if len(ids) == 1 else names[each], None, reader(file))
         for each, file in zip(ids, found, strict=True)
     ]
-    title = names[ids[0]] if len(ids) == 1 else f"{row.words.capitalize()} of {len(ids)} experiments"
+    title = names[ids[0]] if len(ids) == 1 else f"{row.words[0].upper()}{row.words[1:]} of {len(ids)} experiments"
     return Source(
         title=title,
         quantity=f"{row.words} ({row.unit})",
         rows=tuple(rows),
         grid=grid,
         halves=("left", "right"),
-        facts=(f"{row.words}, {spacing_um} µm, hemispheres as imaged",),
+        facts=(f"{row.words[0].upper()}{row.words[1:]}, {spacing_um} µm, hemispheres as imaged",),
         fingerprint=found[0].layout.array_sha256 if len(ids) == 1 else None,
     )
 
