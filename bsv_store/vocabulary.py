@@ -1754,3 +1754,46 @@ CLUSTER_STATISTICS: Mapping[str, WordRow[ClusterStatistic]] = _rows(
         WordRow("tfce", "threshold-free cluster enhancement"),
     ],
 )
+
+Plane = Literal["coronal", "sagittal", "horizontal"]
+ColorScale = Literal["linear", "log", "power"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneRow:
+    """An orientation of planes, and how they are drawn.
+
+    Attributes
+    ----------
+    across : Axis
+        The axis along which the position of a plane is given.
+    right, down : Axis
+        The axes that point to the right and down in a figure: the left hemisphere is on the left, anterior is up or
+        on the left.
+    """
+
+    name: Plane
+    words: str
+    across: Axis
+    right: Axis
+    down: Axis
+    synonyms: tuple[str, ...] = ()
+
+
+PLANES: Mapping[str, PlaneRow] = _rows(
+    Plane,
+    [
+        PlaneRow("coronal", "coronal planes, dorsal up", "AP", "ML", "DV", synonyms=("frontal",)),
+        PlaneRow("sagittal", "sagittal planes, anterior on the left", "ML", "AP", "DV"),
+        PlaneRow("horizontal", "horizontal planes, anterior up", "DV", "ML", "AP", synonyms=("axial", "transverse")),
+    ],
+)
+
+COLOR_SCALES: Mapping[str, WordRow[ColorScale]] = _rows(
+    ColorScale,
+    [
+        WordRow("linear", "colors proportional to the values"),
+        WordRow("log", "colors proportional to the logarithm of the values", ("logarithmic",)),
+        WordRow("power", "colors proportional to a power of the values, which shows weak signal", ("gamma",)),
+    ],
+)

@@ -52,6 +52,8 @@ def _lists() -> dict[str, Mapping[str, Any]]:
 ELSEWHERE = {
     "THEMES": "figures/test_style.py",
     "ANIMAL_WEIGHTS": "catalog/test_projection_profile.py",
+    "PLANES": "reports/test_voxel_figures.py",
+    "COLOR_SCALES": "reports/test_voxel_figures.py",
     "ACTIONS": "store/test_activity.py",
     "INJECTION_COLORS": "reports/test_charts.py",
     "MATRIX_LAYOUTS": "catalog/test_matrix.py",

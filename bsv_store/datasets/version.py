@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,15 +34,18 @@ if TYPE_CHECKING:
     import h5py
     import pandas as pd
     import xarray as xr
+    from matplotlib.figure import Figure
 
     from bsv_store.averaging.members import Member
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.catalog.database.engine import Database
+    from bsv_store.catalog.structures import StructureRef
     from bsv_store.datasets.groups import GroupInfo
     from bsv_store.datasets.history.checks import VersionCheck
     from bsv_store.datasets.origin import Origin, Twin
     from bsv_store.datasets.slices import Box
-    from bsv_store.vocabulary import Axis, Statistic
+    from bsv_store.figures.brain import Outlines
+    from bsv_store.vocabulary import Axis, ColorScale, Plane, Statistic, Theme
     from bsv_store.volumes.files import StoreFiles
 
 
@@ -379,7 +382,70 @@ class DatasetVersion:
         }
         return pd.DataFrame(frame)
 
-    # -- files and texts ----------------------------------------------------------------------------------------------
+    # -- figures, files and texts -------------------------------------------------------------------------------------
+
+    def plot(
+        self,
+        *,
+        groups: int | Sequence[int] | None = None,
+        minus: int | None = None,
+        statistic: Statistic = "mean",
+        plane: Plane = "coronal",
+        through: StructureRef | Sequence[StructureRef] | None = None,
+        at_mm: float | Sequence[float] | None = None,
+        count: int | None = None,
+        outlines: Outlines = None,
+        emphasize: StructureRef | Sequence[StructureRef] | None = None,
+        smooth_um: float = 0,
+        scale: ColorScale | None = None,
+        vmin: float | None = None,
+        vmax: float | None = None,
+        shared: bool = True,
+        title: str | None = None,
+        width_mm: float = 180,
+        theme: Theme = "light",
+        footer: bool = True,
+    ) -> Figure:
+        """Slices of the groups, one row per group, with outlines of structures. Needs the extra ``plot``.
+
+        Parameters are those of :func:`bsv_store.reports.slices`, which has more.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        InputError
+            If Matplotlib is not installed, or an argument is not valid.
+        MissingDataError
+            If the store does not have the annotation that an argument needs.
+        DamagedFileError
+            If a file in the store is missing or damaged.
+        """
+        from bsv_store.figures.brain import Brain
+        from bsv_store.figures.slices import draw_slices
+        from bsv_store.figures.sources import source_of_version
+
+        return draw_slices(
+            source_of_version(self, groups=groups, minus=minus, statistic=statistic),
+            Brain(self.database, self.files),
+            plane=plane,
+            through=through,
+            at_mm=at_mm,
+            count=count,
+            outlines=outlines,
+            emphasize=emphasize,
+            smooth_um=smooth_um,
+            scale=scale,
+            vmin=vmin,
+            vmax=vmax,
+            shared=shared,
+            title=title,
+            width_mm=width_mm,
+            theme=theme,
+            footer=footer,
+        )
 
     def export(
         self,

@@ -1,141 +1,149 @@
-"""Figures of many groups: a sheet of tiles, each with a view from above and one from the front."""
+"""What is on a figure of panels: one row per group, one column per plane or view."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.figures.panels import (
-    EXTENT_MM,
-    NO_EXPERIMENTS,
-    OUTLINE_COLOR,
-    VIEWS,
-    Panels,
-    Scene,
-    bin_lines,
-    finish,
-    heading_height,
-    outline_of,
-    show,
-    text_width,
-    titles_of,
-)
-from bsv_store.figures.style import figure_class
-
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.path import Path
 
-SHEET_VIEWS = VIEWS[:2]
-
-_Segment = NDArray[np.float64]
-# Up to this number of groups, tiles are larger.
-_LARGE_TILES = 40
-_ASPECT = 1.4
+    from bsv_store.figures.contours import Lines
+    from bsv_store.figures.scale import Scale
 
 
-class _Layout:
-    """Positions of the tiles, in inches from the top left."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """An emphasized structure in a plane.
 
-    margin_left, margin_right, margin_bottom = 0.3, 1.25, 0.5
-    gap, view_gap = 0.14, 0.05
+    Attributes
+    ----------
+    label : str
+    area : matplotlib.path.Path
+        In mm.
+    edge, fill : color
+    at : (float, float) or None
+        Where its label is written, in mm; None for no label.
+    room : (float, float, float)
+        Width, top and bottom edge of the part that is labeled, in mm. A label that does not fit is written above or
+        below it.
+    """
 
-    def __init__(self, scene: Scene) -> None:
-        groups = len(scene.panels)
-        large = groups <= _LARGE_TILES
-        self.width = 1.6 if large else 1.15
-        self.font_size = 7.5 if large else 6.0
-        self.line = 1.25 * self.font_size / 72
-        # Characters are about half as wide as high.
-        self.characters = int(self.width / (0.56 * self.font_size / 72))
-        self.titles = titles_of(scene, self.characters)
-        self.heights = [self.width * EXTENT_MM[view.down] / EXTENT_MM[view.right] for view in SHEET_VIEWS]
-        self.title = 3 * self.line + 0.04
-        tile_height = self.title + sum(self.heights) + self.view_gap + self.gap
-        tile_width = self.width + self.gap
-        self.columns = max(1, min(groups, round((_ASPECT * groups * tile_height / tile_width) ** 0.5)))
-        rows = -(-groups // self.columns)
-        self.tile = (tile_width, tile_height)
-        right = self.margin_left + self.columns * tile_width
-        width = right + self.margin_right
-        self.middle = (self.margin_left + right) / 2 / width
-        self.margin_top = heading_height(scene, text_width((width, 1), self.middle)) + 0.15
-        self.size = (width, self.margin_top + rows * tile_height + self.margin_bottom)
-        tall = min(rows * tile_height - self.title - self.gap, 4.5)
-        bottom = self.size[1] - self.margin_top - self.title - tall
-        self.bar = ((right + 0.05) / self.size[0], bottom / self.size[1], 0.16 / self.size[0], tall / self.size[1])
-
-    def corner(self, number: int) -> tuple[float, float]:
-        """Left and top edge of a tile."""
-        row, column = divmod(number, self.columns)
-        return self.margin_left + column * self.tile[0], self.margin_top + row * self.tile[1]
+    label: str
+    area: Path
+    edge: Any
+    fill: Any
+    at: tuple[float, float] | None
+    room: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
-def draw_sheet(scene: Scene) -> Figure:
-    """The figure; all tiles share one Axes, since hundreds of Axes would take minutes and gigabytes."""
-    layout = _Layout(scene)
-    figure: Figure = figure_class()(figsize=layout.size)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    outlines = [outline_of(signal, view) for signal, view in zip(scene.outlines, SHEET_VIEWS, strict=True)]
-    lines: list[_Segment] = []
-    dashes: list[_Segment] = []
-    image = None
-    for number, panels in enumerate(scene.panels):
-        left, top = layout.corner(number)
-        _title(axes, layout, layout.titles[number], left, top)
-        top += layout.title
-        for row, view in enumerate(SHEET_VIEWS):
-            extent = (left, left + layout.width, top + layout.heights[row], top)
-            image = show(axes, scene, panels.images[row], extent, aspect="auto")
-            scale = layout.width / EXTENT_MM[view.right]
-            lines += [np.array([left, top]) + scale * segment for segment in outlines[row]]
-            dashes += _edges(scene, panels, row, left, top, scale)
-            if panels.group.n == 0:
-                at = (left + layout.width / 2, top + 0.92 * layout.heights[row])
-                axes.text(
-                    *at, NO_EXPERIMENTS, color=scene.line_color, fontsize=layout.font_size, ha="center", va="bottom"
-                )
-            top += layout.heights[row] + layout.view_gap
-    _add_lines(axes, lines, color=OUTLINE_COLOR, linewidths=0.5)
-    _add_lines(axes, dashes, color=scene.line_color, linewidths=0.5, linestyles=(0, (4, 3)), alpha=0.8)
-    _orient(axes, layout, scene.line_color)
-    axes.set_xlim(0, layout.size[0])
-    axes.set_ylim(layout.size[1], 0)
-    notes = ["Tiles: from above (anterior up, left on the left) and from the front (dorsal up); bar: 5 mm."]
-    finish(figure, scene, image, size=layout.size, bar=layout.bar, middle=layout.middle, notes=notes)
-    return figure
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """An image: values on a color scale, or colors.
+
+    Attributes
+    ----------
+    values : ndarray, shape (down, right), or (down, right, 4)
+    extent : (float, float, float, float)
+        Left, right, bottom and top in mm.
+    norm, colors : Normalize, Colormap
+        None for an array of colors.
+    """
+
+    values: NDArray[Any]
+    extent: tuple[float, float, float, float]
+    norm: Any = None
+    colors: Any = None
 
 
-def _title(axes: Axes, layout: _Layout, text: str, left: float, top: float) -> None:
-    bottom = top + layout.title - 0.04
-    axes.text(left, bottom, text, fontsize=layout.font_size, ha="left", va="bottom", linespacing=1.1)
+@dataclass(frozen=True, slots=True, eq=False)
+class Panel:
+    """A column: a plane or a view, the same for all rows.
+
+    Attributes
+    ----------
+    title : str
+    box : (float, float, float, float)
+        Left, right, bottom and top of what is shown, in mm; bottom is the larger one.
+    ends : (str, str)
+        Names of the left and right end.
+    brain, borders : lines
+        Outline of the brain, and borders of structures.
+    shapes : sequence of Shape
+    background : Layer or None
+        The template.
+    """
+
+    title: str
+    box: tuple[float, float, float, float]
+    ends: tuple[str, str]
+    brain: Lines = field(default_factory=list)
+    borders: Lines = field(default_factory=list)
+    shapes: Sequence[Shape] = ()
+    background: Layer | None = None
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height in mm of brain."""
+        left, right, bottom, top = self.box
+        return right - left, bottom - top
 
 
-def _edges(scene: Scene, panels: Panels, row: int, left: float, top: float, scale: float) -> list[_Segment]:
-    view = SHEET_VIEWS[row]
-    width, height = scale * EXTENT_MM[view.right], scale * EXTENT_MM[view.down]
-    segments = []
-    for direction, at_mm in bin_lines(scene, view, panels.group):
-        at = scale * at_mm
-        ends = [(at, 0.0), (at, height)] if direction == "x" else [(0.0, at), (width, at)]
-        segments.append(np.array([left, top]) + np.array(ends))
-    return segments
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """A row: its label, the layers of each panel, and its color scale if it has one of its own.
+
+    Attributes
+    ----------
+    label : str
+        '' for none.
+    layers : sequence of sequence of Layer
+        For each panel, from back to front.
+    scale : Scale or None
+        Drawn at the end of the row.
+    note : str
+        Written into the first panel, such as 'no experiments'.
+    edges : sequence of sequence of (str, float)
+        For each panel, dashed lines: 'x' or 'y', and the position in mm.
+    """
+
+    label: str
+    layers: Sequence[Sequence[Layer]]
+    scale: Scale | None = None
+    note: str = ""
+    edges: Sequence[Sequence[tuple[str, float]]] = ()
 
 
-def _add_lines(axes: Axes, segments: list[_Segment], **style: Any) -> None:
-    from matplotlib.collections import LineCollection
+@dataclass(frozen=True, slots=True, eq=False)
+class Sheet:
+    """Everything on a figure.
 
-    axes.add_collection(LineCollection(segments, **style))
+    Attributes
+    ----------
+    title : str
+    panels, rows : sequence
+    scale : Scale or None
+        Shared by all rows.
+    quantity : str
+        Label of the color scale.
+    legend : sequence of (color, str)
+        Swatches with a text, below the title.
+    notes : sequence of str
+        For the footer.
+    warnings : sequence of str
+        Below the title, in the color of warnings.
+    fingerprint : str or None
+    """
 
-
-def _orient(axes: Axes, layout: _Layout, ink: str) -> None:
-    """Label the first tile with directions and a scale bar of 5 mm."""
-    left, top = layout.corner(0)
-    top, bottom = top + layout.title, top + layout.title + layout.heights[0]
-    for text, x, align in (("L", left + 0.03, "left"), ("R", left + layout.width - 0.03, "right")):
-        axes.text(x, top + 0.02, text, color=ink, fontsize=layout.font_size, ha=align, va="top", alpha=0.8)
-    length = 5 * layout.width / EXTENT_MM[2]
-    axes.plot([left + 0.05, left + 0.05 + length], [bottom - 0.05] * 2, color=ink, linewidth=1.5)
+    title: str
+    panels: Sequence[Panel]
+    rows: Sequence[Row]
+    quantity: str
+    scale: Scale | None = None
+    legend: Sequence[tuple[Any, str]] = ()
+    notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    fingerprint: str | None = None

@@ -13,7 +13,7 @@ from bsv_store._version import __version__
 from bsv_store.check import choice
 from bsv_store.check import path as checked_path
 from bsv_store.errors import InputError
-from bsv_store.formats.output_file import atomic_output
+from bsv_store.formats.output_file import atomic_output, check_target
 from bsv_store.vocabulary import THEMES
 
 if TYPE_CHECKING:
@@ -107,17 +107,25 @@ def add_footer(figure: Figure, text: str, *, theme: Theme = "light") -> None:
     figure.text(0.01, 0.006, text, fontsize=SMALL_SIZE, color=theme_row(theme).muted, ha="left", va="bottom", wrap=True)
 
 
-def check_path(path: Path | str) -> Path:
+def check_path(path: Path | str, *, overwrite: bool | None = None) -> Path:
     """The path of a figure, whose suffix selects the format.
+
+    Parameters
+    ----------
+    path : path
+    overwrite : bool, optional
+        If given, also check whether the file may be written, before the work of drawing.
 
     Raises
     ------
     InputError
-        If it does not end in .png, .pdf or .svg.
+        If it does not end in .png, .pdf or .svg, or the file may not be written.
     """
     target = checked_path("path", path)
     if target.suffix.lower() not in SUFFIXES:
         raise InputError(f"path must end in {', '.join(SUFFIXES)}, got {target.name!r}")
+    if overwrite is not None:
+        check_target(target, overwrite=overwrite)
     return target
 
 

@@ -110,7 +110,7 @@ def _use_store(figure: Path) -> None:
     _say("7. Measure the projections in structures. The annotation assigns each voxel to a structure.")
     _run("dataset", "regions", "visual-by-AP", "--structure", "LGd", "--structure", "CP", "--hemisphere", "right")
     _say("8. Plot the average, query the catalog, and show the status of the store.")
-    _run("plot", "projections", "visual-by-AP", str(figure), "--subtitle", "SYNTHETIC DATA, not real")
+    _run("plot", "projections", "visual-by-AP", str(figure), "--title", "SYNTHETIC DATA: wild type, VISp and VISl")
     _run("sql", "select primary_structure, count(*) as experiments from experiments group by 1 order by 2 desc, 1")
     _run("status")
 

@@ -6,7 +6,10 @@ import click
 
 from bsv_store_cli.commands.plot.injections import injections
 from bsv_store_cli.commands.plot.matrix import matrix
+from bsv_store_cli.commands.plot.overlay import overlay
 from bsv_store_cli.commands.plot.projections import projections
+from bsv_store_cli.commands.plot.regions import regions
+from bsv_store_cli.commands.plot.slices import slices
 from bsv_store_cli.commands.plot.targets import targets
 from bsv_store_cli.commands.plot.view3d import view_3d
 from bsv_store_cli.help import Group
@@ -20,5 +23,5 @@ def plot() -> None:
     """
 
 
-for _command in (injections, matrix, projections, targets, view_3d):
+for _command in (slices, projections, regions, overlay, injections, targets, matrix, view_3d):
     plot.add_command(_command)

@@ -3,29 +3,84 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bsv_store_cli.help import Command
 from bsv_store_cli.options.completion import complete_versions
+from bsv_store_cli.options.figure import figure_options
+from bsv_store_cli.options.planes import (
+    emphasize_option,
+    given,
+    group_options,
+    quantile_option,
+    scale_options,
+    source_of_text,
+)
+from bsv_store_cli.options.volume import volume_options
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import opened_store
 
+if TYPE_CHECKING:
+    from bsv_store.vocabulary import ColorScale, Theme, VolumeKind
+
 
 @click.command(cls=Command)
-@click.argument("ref", metavar="NAME[@VERSION]", shell_complete=complete_versions)
+@click.argument("source", metavar="NAME[@VERSION]|EXPERIMENT_ID", shell_complete=complete_versions)
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
-@click.option("--group", "groups", type=int, multiple=True, metavar="N", help="Draw only this group; repeatable.")
-@click.option("--subtitle", metavar="TEXT", help="Line of text below the title.")
-@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
-def projections(ref: str, target: Path, groups: tuple[int, ...], subtitle: str | None, overwrite: bool) -> None:
-    """Draw the groups of a dataset version into FILE (.png, .pdf or .svg).
+@group_options
+@volume_options
+@emphasize_option
+@scale_options("linear")
+@quantile_option
+@figure_options
+def projections(
+    source: str,
+    target: Path,
+    groups: list[int] | None,
+    minus: int | None,
+    kind: VolumeKind,
+    spacing_um: int,
+    emphasize: list[str] | None,
+    scale: ColorScale | None,
+    vmin: float | None,
+    vmax: float | None,
+    shared: bool,
+    quantile: float,
+    title: str | None,
+    width_mm: float,
+    theme: Theme,
+    footer: bool,
+    dpi: int,
+    overwrite: bool,
+) -> None:
+    """Draw maximum projections of a dataset version or of experiments (ids separated by commas) into FILE.
 
-    Up to ten groups are drawn in three views with axes, more as a sheet of tiles.
-    Requires Matplotlib: pip install 'bsv-store[plot]'
+    FILE ends in .png, .pdf or .svg. One row per group or experiment, seen from above, from the front and from the left.
     """
-    from bsv_store.reports import plot_groups
+    from bsv_store import reports
+    from bsv_store.figures.style import check_path
 
+    check_path(target, overwrite=overwrite)
     with opened_store() as store:
-        plot_groups(store.dataset(ref), target, groups=groups or None, subtitle=subtitle, overwrite=overwrite)
+        figure = reports.projections(
+            store,
+            source_of_text(source),
+            groups=groups,
+            minus=minus,
+            kind=given("kind", kind),
+            spacing_um=given("spacing_um", spacing_um),
+            emphasize=emphasize,
+            scale=scale or "linear",
+            vmin=vmin,
+            vmax=vmax,
+            shared=shared,
+            quantile=quantile,
+            title=title,
+            width_mm=width_mm,
+            theme=theme,
+            footer=footer,
+        )
+    reports.save(figure, target, dpi=dpi, overwrite=overwrite)
     note(f"Wrote {target}.")

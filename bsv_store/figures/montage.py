@@ -1,0 +1,429 @@
+"""Sheets of panels: one row per group, one column per plane or view, with title, scales, legend and footer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bsv_store.figures.style import (
+    LABEL_SIZE,
+    MM_PER_INCH,
+    SMALL_SIZE,
+    TITLE_SIZE,
+    describe,
+    new_figure,
+    theme_row,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from bsv_store.figures.contours import Lines
+    from bsv_store.figures.scale import Scale
+    from bsv_store.figures.sheet import Layer, Panel, Row, Shape, Sheet
+    from bsv_store.vocabulary import Theme, ThemeRow
+
+SCALE_BAR_MM = 1.0
+
+# All sizes on paper are in mm.
+_EDGE = 2.0
+_GAP = 1.2
+_LABEL_LINE = 3.1
+_PANEL_TITLE = 2.9
+_TITLE_LINE = 4.2
+_SMALL_LINE = 2.6
+_BAR_HEIGHT, _BAR_BLOCK = 1.8, 9.5
+_ROW_BAR = 11.0
+_POINT = MM_PER_INCH / 72
+_MAX_HEIGHT_MM = 240.0
+_TICK_SIZE = 5.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """How rows and panels are arranged.
+
+    Attributes
+    ----------
+    blocks : int
+        Columns of rows side by side.
+    lines : int
+        Lines over which the panels of a row are spread.
+    mm : float
+        mm on paper per mm of brain.
+    height : float
+        Of all rows.
+    """
+
+    blocks: int
+    lines: int
+    mm: float
+    height: float
+
+
+def draw(
+    sheet: Sheet, *, width_mm: float, theme: Theme, footer: bool, line_scale: float = 1.0, labels_each_row: bool = False
+) -> Figure:
+    """The figure of a sheet."""
+    colors = theme_row(theme)
+    inner = width_mm - 2 * _EDGE
+    title = _wrapped(sheet.title, inner, TITLE_SIZE, bold=True)
+    legend = _legend_lines(sheet.legend, inner)
+    warnings = [line for text in sheet.warnings for line in _wrapped(text, inner, LABEL_SIZE)]
+    top = _EDGE + len(title) * _TITLE_LINE + (len(legend) + len(warnings)) * _LABEL_LINE + 0.8
+    notes = _wrapped(" ".join(sheet.notes), inner, SMALL_SIZE) if footer else []
+    bottom = _EDGE + len(notes) * _SMALL_LINE + (_BAR_BLOCK if sheet.scale is not None else 0.5)
+    grid = _arranged(sheet, inner, top + bottom)
+    height = top + grid.height + bottom
+    figure = new_figure(width_mm=width_mm, height_mm=height, theme=theme)
+    paper = _Paper(figure, width_mm, height)
+    at = _EDGE
+    for line in title:
+        paper.text(_EDGE, at, line, size=TITLE_SIZE, color=colors.ink, weight="bold")
+        at += _TITLE_LINE
+    for line in warnings:
+        paper.text(_EDGE, at, line, size=LABEL_SIZE, color=colors.warning)
+        at += _LABEL_LINE
+    for entries in legend:
+        _draw_legend(paper, entries, at, colors)
+        at += _LABEL_LINE
+    _draw_rows(paper, sheet, grid, top, colors, line_scale=line_scale)
+    if sheet.scale is not None:
+        below = top + grid.height + 3.2
+        _draw_bar(paper, sheet.scale, sheet.quantity, (_EDGE + 1, below, min(60.0, 0.6 * inner)), colors)
+    # Not `add_footer`: lines that Matplotlib wraps again at another resolution would cover the color scale.
+    for number, line in enumerate(notes):
+        at = height - _EDGE - (len(notes) - number) * _SMALL_LINE
+        paper.text(_EDGE, at, line, size=SMALL_SIZE, color=colors.muted)
+    describe(figure, title=sheet.title, fingerprint=sheet.fingerprint)
+    return figure
+
+
+class _Paper:
+    """A figure addressed in mm from its top left corner."""
+
+    def __init__(self, figure: Figure, width: float, height: float) -> None:
+        self.figure = figure
+        self.width, self.height = width, height
+
+    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
+        """New axes."""
+        return self.figure.add_axes(
+            (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height)
+        )
+
+    def text(self, left: float, top: float, text: str, *, size: float, color: Any, weight: str = "normal") -> None:
+        """Write text below and to the right of a point."""
+        x, y = left / self.width, 1 - top / self.height
+        self.figure.text(x, y, text, fontsize=size, color=color, ha="left", va="top", fontweight=weight)
+
+
+def _arranged(sheet: Sheet, inner: float, other: float) -> _Grid:
+    """The arrangement with the largest panels that fits on the page; otherwise the lowest one."""
+    count = len(sheet.rows)
+    row_bar = _ROW_BAR if any(row.scale is not None for row in sheet.rows) else 0.0
+    # A single row does not need a whole page.
+    limit = (0.85 * (inner + 2 * _EDGE) + 20 if count == 1 else max(_MAX_HEIGHT_MM, 1.35 * inner)) - other
+    best: _Grid | None = None
+    for blocks in range(1, min(count, 40) + 1):
+        for lines in range(1, (len(sheet.panels) if count == 1 else 1) + 1):
+            columns = -(-len(sheet.panels) // lines)
+            # No line more than needed, and no large gap at the end of the last one.
+            if -(-len(sheet.panels) // columns) != lines or 3 * (columns * lines - len(sheet.panels)) > columns:
+                continue
+            candidate = _candidate(sheet, inner, blocks, lines, row_bar)
+            if candidate.mm <= 0:
+                continue
+            if best is None or _is_better(candidate, best, limit):
+                best = candidate
+    if best is None:
+        return _Grid(1, 1, 0.1, 10.0)
+    return best
+
+
+def _is_better(one: _Grid, other: _Grid, limit: float) -> bool:
+    """Whether an arrangement fits and has larger panels, or comes nearer to the height of the page."""
+    if one.height <= limit:
+        return other.height > limit or one.mm > other.mm
+    return one.height < other.height
+
+
+def _candidate(sheet: Sheet, inner: float, blocks: int, lines: int, row_bar: float) -> _Grid:
+    columns = -(-len(sheet.panels) // lines)
+    parts = [sheet.panels[at : at + columns] for at in range(0, len(sheet.panels), columns)]
+    free = (inner - (blocks - 1) * 2 * _GAP) / blocks - row_bar - (columns - 1) * _GAP
+    mm = free / max(sum(panel.size[0] for panel in part) for part in parts)
+    each = sum(max(panel.size[1] for panel in part) * mm + _GAP for part in parts)
+    rows = -(-len(sheet.rows) // blocks)
+    label = _LABEL_LINE if any(row.label for row in sheet.rows) else 0.0
+    titles = _PANEL_TITLE * len(parts)
+    return _Grid(blocks, lines, mm, titles + rows * (each + label))
+
+
+def _draw_rows(paper: _Paper, sheet: Sheet, grid: _Grid, top: float, colors: ThemeRow, *, line_scale: float) -> None:
+    columns = -(-len(sheet.panels) // grid.lines)
+    parts = [range(at, min(at + columns, len(sheet.panels))) for at in range(0, len(sheet.panels), columns)]
+    per_block = -(-len(sheet.rows) // grid.blocks)
+    block_width = (paper.width - 2 * _EDGE + 2 * _GAP) / grid.blocks
+    has_labels = any(row.label for row in sheet.rows)
+    for number, row in enumerate(sheet.rows):
+        block, place = divmod(number, per_block)
+        left = _EDGE + block * block_width
+        if place == 0:
+            at = top
+        if has_labels:
+            size = LABEL_SIZE if block_width > 50 else SMALL_SIZE
+            text = _shortened(row.label, block_width - 2 * _GAP, size, bold=True)
+            paper.text(left, at, text, size=size, color=colors.ink, weight="bold")
+            at += _LABEL_LINE
+        for part in parts:
+            across = left
+            if place == 0:
+                at += _PANEL_TITLE
+            tall = max(sheet.panels[index].size[1] for index in part) * grid.mm
+            for index in part:
+                panel = sheet.panels[index]
+                width, height = (side * grid.mm for side in panel.size)
+                axes = paper.axes(across, at, width, height)
+                is_first = place == 0
+                _draw_panel(axes, panel, row, index, colors, mm=grid.mm, line_scale=line_scale, is_first=is_first)
+                if is_first:
+                    _title(axes, panel, colors, width)
+                if number == 0 and index == 0:
+                    _scale_bar(axes, panel, colors, grid.mm)
+                across += width + _GAP
+            if row.scale is not None and part is parts[0]:
+                _draw_row_bar(paper, row.scale, (across + 0.6, at, tall), colors)
+            at += tall + _GAP
+
+
+def _title(axes: Axes, panel: Panel, colors: ThemeRow, width: float) -> None:
+    """The title of a panel above it, between the names of its ends."""
+    size = SMALL_SIZE if width > 14 else 4.5
+    style: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "fontsize": size, "clip_on": False}
+    axes.text(0.5, 1.0, panel.title, color=colors.ink, ha="center", **style)
+    # Too little space for all three in narrow panels.
+    if _length(f"{panel.title}  {2 * max(panel.ends, key=len)}", size) < width:
+        axes.text(0.0, 1.0, panel.ends[0], color=colors.muted, ha="left", **style)
+        axes.text(1.0, 1.0, panel.ends[1], color=colors.muted, ha="right", **style)
+
+
+def _draw_panel(
+    axes: Axes,
+    panel: Panel,
+    row: Row,
+    index: int,
+    colors: ThemeRow,
+    *,
+    mm: float,
+    line_scale: float,
+    is_first: bool,
+) -> None:
+    from matplotlib.patches import PathPatch
+
+    left, right, bottom, top = panel.box
+    axes.set_xlim(left, right)
+    axes.set_ylim(bottom, top)
+    axes.set_axis_off()
+    axes.set_aspect("equal", adjustable="box")
+    width = min(1.0, max(0.45, mm / 3.5)) * line_scale
+    if panel.background is not None:
+        _show(axes, panel.background, zorder=0)
+    for shape in panel.shapes:
+        # Not `add_patch`, which takes long to find limits that are already set.
+        axes.add_artist(PathPatch(shape.area, facecolor=shape.fill, edgecolor="none", zorder=1))
+    for layer in row.layers[index]:
+        _show(axes, layer, zorder=2)
+    if panel.borders:
+        _add_lines(axes, panel.borders, colors.line, 0.3 * width)
+    if panel.brain:
+        _add_lines(axes, panel.brain, colors.line, 0.7 * width)
+    for shape in panel.shapes:
+        axes.add_artist(PathPatch(shape.area, facecolor="none", edgecolor=shape.edge, linewidth=0.9 * width, zorder=4))
+    if is_first:
+        _label_shapes(axes, panel, colors, mm)
+    if row.edges:
+        for direction, at in row.edges[index]:
+            style: dict[str, Any] = {"color": colors.muted, "linewidth": 0.5, "linestyle": (0, (4, 3)), "zorder": 5}
+            (axes.axvline if direction == "x" else axes.axhline)(at, **style)
+    if row.note and index == 0:
+        axes.text(
+            (left + right) / 2, (top + bottom) / 2, row.note, color=colors.ink, fontsize=SMALL_SIZE, ha="center",
+            va="center", zorder=6,
+        )  # fmt: skip
+
+
+def _add_lines(axes: Axes, lines: Lines, color: str, width: float) -> None:
+    from matplotlib.collections import LineCollection
+
+    axes.add_collection(LineCollection(lines, colors=color, linewidths=width, zorder=3), autolim=False)
+
+
+def _label_shapes(axes: Axes, panel: Panel, colors: ThemeRow, mm: float) -> None:
+    """Write the labels of structures inside them, or above or below; one that would cover another is left out."""
+    size = SMALL_SIZE if mm > 1.8 else 4.5
+    tall = 1.1 * size * _POINT / mm
+    taken: list[tuple[float, float, float, float]] = []
+    for shape in panel.shapes:
+        if shape.at is None:
+            continue
+        wide = _length(shape.label, size) / mm
+        (x, y), (width, top, bottom) = shape.at, shape.room
+        places = [y] if wide <= width else []
+        places += [top - 0.3 / mm - tall / 2, bottom + 0.3 / mm + tall / 2]
+        for middle in places:
+            box = (x - wide / 2, x + wide / 2, middle - tall / 2, middle + tall / 2)
+            is_free = not any(_overlap(box, other) for other in taken)
+            if is_free and box[2] >= panel.box[3] and box[3] <= panel.box[2]:
+                taken.append(box)
+                _label(axes, shape, (x, middle), size, colors)
+                break
+
+
+def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    """Whether two boxes (left, right, top, bottom) overlap."""
+    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
+
+
+def _label(axes: Axes, shape: Shape, at: tuple[float, float], size: float, colors: ThemeRow) -> None:
+    from matplotlib.patheffects import withStroke
+
+    style: dict[str, Any] = {"fontsize": size, "ha": "center", "va": "center", "zorder": 6}
+    # The halo is a text of its own, since text with an effect is written to SVG files as shapes.
+    halo = axes.text(*at, shape.label, color=colors.background, **style)
+    halo.set_path_effects([withStroke(linewidth=1.2, foreground=colors.background)])
+    axes.text(*at, shape.label, color=shape.edge, **style)
+
+
+def _show(axes: Axes, layer: Layer, *, zorder: float) -> None:
+    axes.imshow(
+        layer.values,
+        extent=layer.extent,
+        norm=layer.norm,
+        cmap=layer.colors,
+        interpolation="nearest",
+        aspect="auto",
+        zorder=zorder,
+        # Images must not change what part of the brain is shown.
+        clip_on=True,
+    )
+    axes.set_autoscale_on(False)
+
+
+def _scale_bar(axes: Axes, panel: Panel, colors: ThemeRow, mm: float) -> None:
+    left, _, bottom, _ = panel.box
+    style: dict[str, Any] = {"color": colors.ink, "zorder": 7}
+    x, y = left + 0.6 / mm, bottom - 0.7 / mm
+    axes.plot([x, x + SCALE_BAR_MM], [y, y], linewidth=1.2, solid_capstyle="butt", gid="scale-bar", **style)
+    size = SMALL_SIZE if mm > 1.8 else 4.5
+    axes.text(x, y - 0.5 / mm, f"{SCALE_BAR_MM:g} mm", fontsize=size, ha="left", va="bottom", **style)
+
+
+# -- color scales and legend --------------------------------------------------------------------------------------
+
+
+def _draw_bar(paper: _Paper, scale: Scale, quantity: str, where: tuple[float, float, float], colors: ThemeRow) -> None:
+    left, top, width = where
+    axes = paper.axes(left, top, width, _BAR_HEIGHT)
+    _gradient(axes, scale, (0, 1, 0, 1), colors)
+    axes.set_yticks([])
+    ticks = scale.ticks()
+    axes.set_xticks([float(scale.norm(tick)) for tick in ticks], [f"{tick:.2g}" for tick in ticks])
+    first, *_, last = axes.get_xticklabels()
+    first.set_horizontalalignment("left")
+    last.set_horizontalalignment("right")
+    axes.tick_params(axis="x", labelsize=SMALL_SIZE, length=1.5, pad=1, color=colors.ink, labelcolor=colors.ink)
+    axes.set_title(quantity, fontsize=SMALL_SIZE, color=colors.ink, loc="left", pad=1.5)
+
+
+def _draw_row_bar(paper: _Paper, scale: Scale, where: tuple[float, float, float], colors: ThemeRow) -> None:
+    left, top, height = where
+    tall = min(height, 20.0)
+    axes = paper.axes(left, top + (height - tall) / 2, 1.4, tall)
+    _gradient(axes, scale, (0, 1, 0, 1), colors, is_vertical=True)
+    axes.set_xticks([])
+    axes.yaxis.tick_right()
+    ticks = scale.ticks() if tall > 12 else [scale.low, scale.high]
+    axes.set_yticks([float(scale.norm(tick)) for tick in ticks], [f"{tick:.2g}" for tick in ticks])
+    axes.tick_params(axis="y", labelsize=_TICK_SIZE, length=1.2, pad=1, color=colors.ink, labelcolor=colors.ink)
+
+
+def _gradient(
+    axes: Axes,
+    scale: Scale,
+    extent: tuple[float, float, float, float],
+    colors: ThemeRow,
+    *,
+    is_vertical: bool = False,
+) -> None:
+    import numpy as np
+
+    line = scale.colors(np.linspace(0, 1, 256))[None]
+    image = np.swapaxes(line, 0, 1) if is_vertical else line
+    axes.imshow(image, extent=extent, origin="lower", aspect="auto", interpolation="bilinear")
+    axes.set_facecolor(colors.background)
+    for spine in axes.spines.values():
+        spine.set(linewidth=0.4, color=colors.muted)
+
+
+_SWATCH = 2.0
+
+
+def _legend_lines(legend: Sequence[tuple[Any, str]], width: float) -> list[list[tuple[Any, str, float]]]:
+    """Entries with their left edge, in lines."""
+    lines: list[list[tuple[Any, str, float]]] = []
+    at = width + 1
+    for color, text in legend:
+        text = _shortened(text, width - 2 * _SWATCH, LABEL_SIZE)
+        needed = 1.5 * _SWATCH + _length(text, LABEL_SIZE) + 2
+        if at + needed > width:
+            lines.append([])
+            at = 0.0
+        lines[-1].append((color, text, _EDGE + at))
+        at += needed
+    return lines
+
+
+def _draw_legend(paper: _Paper, entries: Sequence[tuple[Any, str, float]], top: float, colors: ThemeRow) -> None:
+    from matplotlib.patches import Rectangle
+
+    for color, text, left in entries:
+        corner = (left / paper.width, 1 - (top + 0.5 + _SWATCH) / paper.height)
+        paper.figure.add_artist(
+            Rectangle(corner, _SWATCH / paper.width, _SWATCH / paper.height, facecolor=color, edgecolor="none")
+        )
+        paper.text(left + 1.5 * _SWATCH, top + 0.2, text, size=LABEL_SIZE, color=colors.ink)
+
+
+# -- texts --------------------------------------------------------------------------------------------------------
+
+
+def _length(text: str, size: float, *, bold: bool = False) -> float:
+    """The width of a text on paper."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=size, weight="bold" if bold else "normal")
+    return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) * _POINT
+
+
+def _wrapped(text: str, width: float, size: float, *, bold: bool = False) -> list[str]:
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        # Hinted letters are a little wider than their outlines.
+        if lines and _length(longer, size, bold=bold) <= 0.97 * width:
+            lines[-1] = longer
+        else:
+            lines.append(_shortened(word, width, size, bold=bold))
+    return lines
+
+
+def _shortened(text: str, width: float, size: float, *, bold: bool = False) -> str:
+    if _length(text, size, bold=bold) <= width:
+        return text
+    while len(text) > 1 and _length(f"{text}…", size, bold=bold) > width:
+        text = text[:-1]
+    return f"{text.rstrip()}…"

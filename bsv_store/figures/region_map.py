@@ -1,0 +1,239 @@
+"""Planes whose structures are filled by a value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bsv_store.check import without
+from bsv_store.errors import InputError
+from bsv_store.figures.brain import AnnotatedPlane, Brain, relabelled
+from bsv_store.figures.montage import draw
+from bsv_store.figures.planes import (
+    Chosen,
+    anatomy_of,
+    box_around,
+    checked_count,
+    ends_of,
+    explicit_planes,
+    extent_of,
+    legend_of,
+    panel_of,
+    plane_row,
+    planes_through,
+    spread_over,
+    title_of,
+)
+from bsv_store.figures.scale import QUANTILE, check_scale, scale_of
+from bsv_store.figures.sheet import Layer, Row, Sheet
+from bsv_store.figures.slices import annotation_notes, default_count, fingerprint_notes, scale_notes
+from bsv_store.figures.style import PAGE_MM, figure_class, theme_row
+from bsv_store.text import shown
+from bsv_store.volumes.grid import MIDLINE_UM
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from bsv_store.catalog.structures import StructureRef
+    from bsv_store.figures.brain import Outlines
+    from bsv_store.figures.scale import Scale
+    from bsv_store.vocabulary import ColorScale, MeasuredHemisphere, Plane, PlaneRow, Theme
+
+Values = Mapping[int, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RegionRow:
+    """The values of one row of the figure, by structure id; NaN = no data.
+
+    Attributes
+    ----------
+    label : str
+    left, right : mapping of int to float
+        For the left and the right half of the brain.
+    """
+
+    label: str
+    left: Values
+    right: Values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RegionValues:
+    """What a region map shows.
+
+    Attributes
+    ----------
+    title, quantity : str
+    rows : tuple of RegionRow
+    halves : (str, str)
+        Names of the left and right half.
+    facts : tuple of str
+        For the footer.
+    fingerprint : str or None
+    """
+
+    title: str
+    quantity: str
+    rows: tuple[RegionRow, ...]
+    halves: tuple[MeasuredHemisphere, MeasuredHemisphere]
+    facts: tuple[str, ...] = ()
+    fingerprint: str | None = None
+
+    @property
+    def structure_ids(self) -> list[int]:
+        """All structures that have a value in any row."""
+        return sorted({each for row in self.rows for half in (row.left, row.right) for each in half})
+
+
+def checked_values(values: Mapping[Any, Any], brain: Brain) -> dict[int, float]:
+    """Values by structure id.
+
+    Raises
+    ------
+    InputError, UnknownStructureError
+        If there are none, one is not a number, or a structure does not exist.
+    """
+    if not values:
+        raise InputError("values must not be empty", hint="For example {'VISp': 0.8, 'LGd': 0.3}.")
+    found = {}
+    for structure, value in values.items():
+        if isinstance(value, bool | str) or not isinstance(value, int | float | np.number):
+            raise InputError(f"the value of {structure} must be a number, got {shown(value)}")
+        if math.isinf(value):
+            raise InputError(f"the value of {structure} must be finite, got {value}")
+        found[brain.named(structure)[0].id] = float(value)
+    return found
+
+
+def draw_region_map(
+    values: RegionValues,
+    brain: Brain,
+    *,
+    plane: Plane = "coronal",
+    through: StructureRef | Sequence[StructureRef] | None = None,
+    at_mm: float | Sequence[float] | None = None,
+    count: int | None = None,
+    outlines: Outlines = None,
+    emphasize: StructureRef | Sequence[StructureRef] | None = None,
+    scale: ColorScale = "linear",
+    vmin: float | None = None,
+    vmax: float | None = None,
+    shared: bool = True,
+    title: str | None = None,
+    width_mm: float = PAGE_MM,
+    theme: Theme = "light",
+    footer: bool = True,
+) -> Figure:
+    """The figure of `bsv_store.reports.region_map`."""
+    figure_class()
+    theme_row(theme)
+    orientation = plane_row(plane)
+    name, vmin, vmax, _ = check_scale(scale, vmin=vmin, vmax=vmax, quantile=QUANTILE)
+    brain.require("region_map")
+    chosen = _choose(values, brain, orientation, through=through, at_mm=at_mm, count=count)
+    annotated = brain.planes(orientation, [mm * 1000 + 0.5 for mm in chosen.at_mm])
+    labels, _ = brain.outlined(values.structure_ids)
+    images = [[_filled(each, row, labels, orientation, at) for each, at in zip(annotated, chosen.at_mm, strict=True)]
+              for row in values.rows]  # fmt: skip
+    known = [np.array([*row.left.values(), *row.right.values()]) for row in values.rows]
+    is_signed = any(bool((each < 0).any()) for each in known)
+    found = [
+        # Values of structures have no outliers to be cut off.
+        scale_of(arrays, theme=theme, scale=name, vmin=vmin, vmax=vmax, quantile=1.0, is_signed=is_signed)
+        for arrays in ([known] if shared else [[each] for each in known])
+    ]
+    scales = found * len(images) if shared else found
+    anatomy = anatomy_of(brain, values.structure_ids if outlines is None else outlines, emphasize)
+    box = box_around(annotated, orientation)
+    ends = ends_of(orientation, values.halves)
+    panels = [
+        panel_of(each, anatomy, title=title_of(orientation, at, values.halves), ends=ends, box=box, theme=theme)
+        for each, at in zip(annotated, chosen.at_mm, strict=True)
+    ]
+    extent = extent_of(orientation)
+    notes = [f"{fact}." for fact in values.facts]
+    notes.append(f"{orientation.words.capitalize()}{'; ' + chosen.why if chosen.why else ''}.")
+    notes += [found[0].words.replace(", the 1 quantile of the non-zero values", "")] if shared else scale_notes(None, 1)
+    notes += annotation_notes(brain, outlines, "structures with a value" if outlines is None else None)
+    if any(bool(np.isnan(each).any()) for each in known):
+        notes.append("Gray: no data (not 0).")
+    sheet = Sheet(
+        title=values.title if title is None else title,
+        panels=panels,
+        rows=[
+            Row(
+                row.label,
+                [[Layer(_colored(image, own), extent)] for image in of_row],
+                scale=None if shared else own,
+            )
+            for row, of_row, own in zip(values.rows, images, scales, strict=True)
+        ],
+        quantity=values.quantity,
+        scale=found[0] if shared else None,
+        legend=legend_of(brain, emphasize, theme),
+        notes=[*notes, *fingerprint_notes(values.fingerprint)],
+        fingerprint=values.fingerprint,
+    )
+    return draw(sheet, width_mm=width_mm, theme=theme, footer=footer)
+
+
+def _choose(
+    values: RegionValues,
+    brain: Brain,
+    plane: PlaneRow,
+    *,
+    through: StructureRef | Sequence[StructureRef] | None,
+    at_mm: float | Sequence[float] | None,
+    count: int | None,
+) -> Chosen:
+    """The planes: at positions, through structures, or where the values are large."""
+    if at_mm is not None:
+        without("at_mm", "through", through is not None)
+        without("at_mm", "count", count is not None)
+        return explicit_planes(plane, at_mm)
+    number = default_count(len(values.rows)) if count is None else checked_count(count)
+    side: MeasuredHemisphere = "right" if plane.across == "ML" else "both"
+    if through is not None:
+        return planes_through(plane, through, number, brain, side=side)
+    labels, _ = brain.outlined(values.structure_ids)
+    strength = dict.fromkeys(values.structure_ids, 0.0)
+    for row in values.rows:
+        for half in (row.left, row.right):
+            for each, value in half.items():
+                strength[each] += 0.0 if math.isnan(value) else abs(value)
+    if not any(strength.values()):
+        strength = dict.fromkeys(strength, 1.0)
+    weights = {each: strength[label] for each, label in labels.items() if label}
+    profile, spacing_um = brain.profile(weights, plane.across)
+    if plane.across == "ML":
+        profile[: profile.size // 2] = 0
+    return Chosen(plane, spread_over(profile, spacing_um, number), "planes where the values are")
+
+
+def _filled(
+    annotated: AnnotatedPlane, row: RegionRow, labels: Mapping[int, int], plane: PlaneRow, at_mm: float
+) -> NDArray[np.float64]:
+    """The value of every voxel; infinity where its structure has none."""
+    of = relabelled(annotated.ids, labels)
+    images = []
+    for half in (row.left, row.right):
+        known = {**dict.fromkeys(np.unique(of).tolist(), math.inf), **half, 0: math.inf}
+        images.append(relabelled(of, known, np.float64))
+    if plane.across == "ML":
+        return images[0 if at_mm * 1000 < MIDLINE_UM else 1]
+    # ML points to the right in the other planes.
+    middle = of.shape[1] // 2
+    return np.concatenate([images[0][:, :middle], images[1][:, middle:]], axis=1)
+
+
+def _colored(values: NDArray[np.float64], scale: Scale) -> NDArray[np.float64]:
+    """Colors; transparent where there is no value."""
+    colors = np.array(scale.colors(scale.norm(np.ma.masked_invalid(values))))
+    colors[np.isinf(values), 3] = 0
+    return colors

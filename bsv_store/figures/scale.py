@@ -1,0 +1,198 @@
+"""Color scales: limits from the values, weak signal visible, transparent where there is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bsv_store.check import choice
+from bsv_store.errors import InputError
+from bsv_store.figures.style import theme_row
+from bsv_store.text import shown
+from bsv_store.vocabulary import COLOR_SCALES
+
+if TYPE_CHECKING:
+    from bsv_store.vocabulary import ColorScale, Theme
+
+QUANTILE = 0.998
+EXPONENT = 0.5
+# A logarithmic scale shows this many orders of magnitude if its lower end is not given.
+_DECADES = 3
+# Pale colors at the lower end of a color map cannot be told from the background, so they are left out.
+_FIRST_COLOR = 0.12
+# Below this fraction of the scale, colors fade into the background.
+_FADE = 0.16
+_COLORS = 512
+_TICK_GAP = 0.14
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scale:
+    """A color scale.
+
+    Attributes
+    ----------
+    norm : matplotlib.colors.Normalize
+        From values to 0..1.
+    colors : matplotlib.colors.Colormap
+        Transparent at 0, opaque gray where there is no data.
+    low, high : float
+        Its ends.
+    is_signed : bool
+        Whether it is centered on 0.
+    words : str
+        How colors follow from values, for the footer.
+    """
+
+    norm: Any
+    colors: Any
+    low: float
+    high: float
+    is_signed: bool
+    words: str
+
+    def ticks(self) -> list[float]:
+        """Values to be labeled, evenly spread over the colors and rounded."""
+        inner = [float(self.norm.inverse(at)) for at in (0.25, 0.5, 0.75)]
+        rounded = sorted({float(f"{value:.1g}") for value in inner if self.low < value < self.high})
+        # Labels closer than this would touch.
+        far = [value for value in rounded if _TICK_GAP < float(self.norm(value)) < 1 - _TICK_GAP]
+        return [self.low, *far, self.high]
+
+
+def check_scale(
+    scale: ColorScale, *, vmin: float | None, vmax: float | None, quantile: float
+) -> tuple[ColorScale, float | None, float | None, float]:
+    """The checked arguments of a color scale.
+
+    Raises
+    ------
+    InputError
+        If the name is not valid, a limit is not finite, ``vmax`` is not above 0, or the quantile is not above 0 and at
+        most 1.
+    """
+    name = choice("scale", scale, COLOR_SCALES).name
+    for argument, value in (("vmin", vmin), ("vmax", vmax), ("quantile", quantile)):
+        if value is not None and (isinstance(value, bool | str) or not math.isfinite(value)):
+            raise InputError(f"{argument} must be a finite number, got {shown(value)}")
+    if not 0 < quantile <= 1:
+        raise InputError(f"quantile must be above 0 and at most 1, got {quantile:g}", hint="For example 0.998.")
+    if vmax is not None and vmax <= 0:
+        raise InputError(f"vmax must be above 0, got {vmax:g}")
+    if name == "log" and vmin is not None and vmin <= 0:
+        raise InputError(f"vmin of a logarithmic scale must be above 0, got {vmin:g}")
+    return name, vmin, vmax, quantile
+
+
+def has_both_signs(arrays: Iterable[NDArray[Any]]) -> bool:
+    """Whether any value is negative."""
+    return any(bool((array < 0).any()) for array in arrays)
+
+
+def scale_of(
+    arrays: Iterable[NDArray[Any]],
+    *,
+    theme: Theme = "light",
+    scale: ColorScale = "power",
+    vmin: float | None = None,
+    vmax: float | None = None,
+    quantile: float = QUANTILE,
+    is_signed: bool = False,
+) -> Scale:
+    """The color scale of some values.
+
+    Parameters
+    ----------
+    arrays : iterable of ndarray
+        The values; NaN = no data.
+    theme : {'light', 'dark'}
+    scale : {'linear', 'log', 'power'}
+    vmin, vmax : float, optional
+        Ends of the scale. By default 0 and the quantile of the absolute values that are not 0. A signed scale ends at
+        ``-vmax``.
+    quantile : float
+    is_signed : bool
+        Center the scale on 0.
+
+    Raises
+    ------
+    InputError
+        If ``vmin`` is not below the upper end.
+    """
+    high, found = vmax, ""
+    if high is None:
+        parts = [np.abs(array[np.isfinite(array) & (array != 0)]) for array in arrays]
+        values = np.concatenate(parts) if parts else np.empty(0)
+        high = float(np.quantile(values, quantile)) if values.size else 1.0
+        found = f", the {quantile:g} quantile of the non-zero values"
+    low = -high if is_signed else (vmin if vmin is not None else 0.0)
+    if scale == "log" and not is_signed and vmin is None:
+        low = high / 10**_DECADES
+    if low >= high:
+        raise InputError(
+            f"vmin must be below vmax, got {low:g} and {high:g}", hint="Without vmax the scale ends at the quantile."
+        )
+    norm = _norm(scale, low, high, is_signed=is_signed)
+    how = {"linear": "Linear", "log": "Logarithmic", "power": "Square-root"}[scale]
+    ends = f"from {_number(low)} to {_number(high)}" if low else f"to {_number(high)}"
+    words = f"{how} color scale {ends}{found}."
+    return Scale(norm, _colors(theme, is_signed=is_signed), low, high, is_signed, words)
+
+
+def _norm(scale: ColorScale, low: float, high: float, *, is_signed: bool) -> Any:
+    from matplotlib import colors
+
+    if scale == "linear":
+        return colors.Normalize(low, high, clip=True)
+    if scale == "log":
+        if is_signed:
+            return colors.SymLogNorm(high / 10**_DECADES, vmin=low, vmax=high, clip=True)
+        return colors.LogNorm(low, high, clip=True)
+    if scale == "power":
+        if is_signed:
+            return colors.FuncNorm((_signed_root, _signed_square), low, high, clip=True)
+        return colors.PowerNorm(EXPONENT, low, high, clip=True)
+    assert_never(scale)
+
+
+def _signed_root(values: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(np.sign(values) * np.abs(values) ** EXPONENT)
+
+
+def _signed_square(values: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(np.sign(values) * np.abs(values) ** (1 / EXPONENT))
+
+
+def _colors(theme: Theme, *, is_signed: bool) -> Any:
+    """The theme's color map, fading out toward 0."""
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    row = theme_row(theme)
+    at = np.linspace(0, 1, _COLORS)
+    if is_signed:
+        table = colormaps[row.difference](at)
+        strength = np.abs(2 * at - 1)
+    else:
+        table = colormaps[row.signal](_FIRST_COLOR + (1 - _FIRST_COLOR) * at)
+        strength = at
+    table[:, 3] = np.clip(strength / _FADE, 0, 1)
+    return ListedColormap(table).with_extremes(bad=row.no_data)
+
+
+def faded(color: str, theme: Theme) -> Any:
+    """A color map of one color, transparent at 0."""
+    from matplotlib.colors import ListedColormap, to_rgba
+
+    table = np.tile(to_rgba(color), (_COLORS, 1))
+    table[:, 3] = np.linspace(0, 1, _COLORS)
+    return ListedColormap(table).with_extremes(bad=(0, 0, 0, 0))
+
+
+def _number(value: float) -> str:
+    return f"{value:.2g}"

@@ -1,0 +1,258 @@
+"""Montages of slices: rows are groups or experiments, columns are planes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bsv_store.check import without
+from bsv_store.figures.brain import AnnotatedPlane, Brain
+from bsv_store.figures.montage import draw
+from bsv_store.figures.planes import (
+    Chosen,
+    anatomy_of,
+    box_around,
+    checked_count,
+    checked_smoothing,
+    ends_of,
+    explicit_planes,
+    extent_of,
+    legend_of,
+    outline_of_data,
+    panel_of,
+    plane_row,
+    planes_by_signal,
+    planes_through,
+    read_plane,
+    sampled,
+    stronger_side,
+    title_of,
+)
+from bsv_store.figures.scale import QUANTILE, Scale, check_scale, has_both_signs, scale_of
+from bsv_store.figures.sheet import Layer, Panel, Row, Sheet
+from bsv_store.figures.style import PAGE_MM, figure_class, theme_row
+from bsv_store.figures.template import template_planes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+    from bsv_store.catalog.structures import StructureRef
+    from bsv_store.figures.brain import Outlines
+    from bsv_store.figures.sources import Source
+    from bsv_store.vocabulary import ColorScale, Plane, PlaneRow, Theme
+
+DEFAULT_PLANES = 6
+NO_EXPERIMENTS = "no experiments"
+NO_ANNOTATION = "Outline: all voxels with signal, because the store has no annotation."
+
+
+def draw_slices(
+    source: Source,
+    brain: Brain,
+    *,
+    plane: Plane = "coronal",
+    through: StructureRef | Sequence[StructureRef] | None = None,
+    at_mm: float | Sequence[float] | None = None,
+    count: int | None = None,
+    outlines: Outlines = None,
+    emphasize: StructureRef | Sequence[StructureRef] | None = None,
+    smooth_um: float = 0,
+    region_only: StructureRef | Sequence[StructureRef] | None = None,
+    template: Path | str | None = None,
+    scale: ColorScale | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    shared: bool = True,
+    quantile: float = QUANTILE,
+    title: str | None = None,
+    width_mm: float = PAGE_MM,
+    theme: Theme = "light",
+    footer: bool = True,
+) -> Figure:
+    """The figure of `bsv_store.reports.slices`."""
+    # Raises if Matplotlib is missing or an argument is not valid, before any work.
+    figure_class()
+    theme_row(theme)
+    orientation, smooth = plane_row(plane), checked_smoothing(smooth_um)
+    chosen_scale, vmin, vmax, quantile = check_scale(scale or "power", vmin=vmin, vmax=vmax, quantile=quantile)
+    if not brain.has_annotation:
+        for argument, value in (("emphasize", emphasize), ("region_only", region_only), ("outlines", outlines)):
+            if value is not None:
+                brain.require(argument)
+    chosen = choose(source, brain, orientation, through=through, at_mm=at_mm, count=count)
+    annotated = brain.planes(orientation, chosen.centers_um(source.grid)) if brain.has_annotation else []
+    values = _values(source, chosen, smooth)
+    if region_only is not None:
+        wanted = brain.leaves(region_only)
+        inside = [np.isin(sampled(each, values[0][0].shape), wanted) for each in annotated]
+        values = [[np.where(mask, each, 0) for each, mask in zip(row, inside, strict=True)] for row in values]
+    is_signed = has_both_signs(each for row in values for each in row)
+    name = "linear" if scale is None and is_signed else chosen_scale
+
+    def scale_for(rows: Sequence[Sequence[NDArray[Any]]]) -> Scale:
+        arrays = [each for row in rows for each in row]
+        return scale_of(arrays, theme=theme, scale=name, vmin=vmin, vmax=vmax, quantile=quantile, is_signed=is_signed)
+
+    scales = [scale_for(values)] * len(values) if shared else [scale_for([row]) for row in values]
+    panels = _panels(
+        source, brain, chosen, annotated, values, outlines=outlines, emphasize=emphasize, theme=theme,
+        template=template,
+    )  # fmt: skip
+    notes = _notes(source, brain, chosen, values, scales[0] if shared else None, quantile, outlines, smooth)
+    extent = extent_of(orientation)
+    rows = [
+        Row(
+            row_label(each.label, each.n),
+            [[Layer(image, extent, own.norm, own.colors)] for image in images],
+            scale=None if shared else own,
+            note=NO_EXPERIMENTS if each.is_empty else "",
+        )
+        for each, images, own in zip(source.rows, values, scales, strict=True)
+    ]
+    sheet = Sheet(
+        title=source.title if title is None else title,
+        panels=panels,
+        rows=rows,
+        quantity=source.quantity,
+        scale=scales[0] if shared else None,
+        legend=legend_of(brain, emphasize, theme),
+        notes=notes,
+        fingerprint=source.fingerprint,
+    )
+    return draw(sheet, width_mm=width_mm, theme=theme, footer=footer)
+
+
+def choose(
+    source: Source,
+    brain: Brain,
+    plane: PlaneRow,
+    *,
+    through: StructureRef | Sequence[StructureRef] | None,
+    at_mm: float | Sequence[float] | None,
+    count: int | None,
+) -> Chosen:
+    """The planes of a figure: at positions, through structures, or where the signal is.
+
+    Raises
+    ------
+    InputError
+        If arguments are combined that exclude each other, or one is not valid.
+    """
+    if at_mm is not None:
+        without("at_mm", "through", through is not None)
+        without("at_mm", "count", count is not None)
+        return explicit_planes(plane, at_mm)
+    number = default_count(len(source.rows)) if count is None else checked_count(count)
+    if through is None:
+        return planes_by_signal(plane, number, source)
+    side = stronger_side(source) if plane.across == "ML" else "both"
+    return planes_through(plane, through, number, brain, side=side)
+
+
+def default_count(rows: int) -> int:
+    """The number of planes with which rows fill a page."""
+    if rows <= 8:
+        return DEFAULT_PLANES
+    return 4 if rows <= 12 else 3
+
+
+def _values(source: Source, chosen: Chosen, smooth_um: float) -> list[list[NDArray[Any]]]:
+    """For each row its planes."""
+    indices = chosen.indices(source.grid)
+    return [
+        [read_plane(row, source.grid, chosen.plane, index, smooth_um=smooth_um) for index in indices]
+        for row in source.rows
+    ]
+
+
+def _panels(
+    source: Source,
+    brain: Brain,
+    chosen: Chosen,
+    annotated: Sequence[AnnotatedPlane],
+    values: Sequence[Sequence[NDArray[Any]]],
+    *,
+    outlines: Outlines,
+    emphasize: StructureRef | Sequence[StructureRef] | None,
+    theme: Theme,
+    template: Path | str | None,
+) -> list[Panel]:
+    plane = chosen.plane
+    ends = ends_of(plane, source.halves)
+    titles = [title_of(plane, at, source.halves) for at in chosen.at_mm]
+    columns = list(zip(*values, strict=True))
+    backgrounds: Sequence[Layer | None] = [None] * len(titles)
+    if template is not None:
+        backgrounds = template_planes(template, plane, chosen.centers_um(source.grid), theme=theme)
+    if not annotated:
+        box = extent_of(plane)
+        return [
+            Panel(title, box, ends, outline_of_data(column, source.grid.spacing_um), background=background)
+            for title, column, background in zip(titles, columns, backgrounds, strict=True)
+        ]
+    anatomy = anatomy_of(brain, outlines, emphasize)
+    box = box_around(annotated, plane)
+    return [
+        panel_of(
+            each,
+            anatomy,
+            title=title,
+            ends=ends,
+            box=box,
+            theme=theme,
+            signal=np.sum([np.abs(np.nan_to_num(part)) for part in column], axis=0),
+            background=background,
+        )
+        for each, title, column, background in zip(annotated, titles, columns, backgrounds, strict=True)
+    ]
+
+
+def _notes(
+    source: Source,
+    brain: Brain,
+    chosen: Chosen,
+    values: Sequence[Sequence[NDArray[Any]]],
+    scale: Scale | None,
+    quantile: float,
+    outlines: Outlines,
+    smooth_um: float,
+) -> list[str]:
+    notes = [f"{fact}." for fact in source.facts]
+    notes.append(f"{chosen.plane.words.capitalize()}{'; ' + chosen.why if chosen.why else ''}.")
+    notes += scale_notes(scale, quantile)
+    if smooth_um:
+        notes.append(f"Smoothed with a Gaussian of {smooth_um:g} µm (sd).")
+    notes += annotation_notes(brain, outlines)
+    if any(bool(np.isnan(each).any()) for row in values for each in row):
+        notes.append("Gray: no data (not 0).")
+    return [*notes, *fingerprint_notes(source.fingerprint)]
+
+
+def scale_notes(scale: Scale | None, quantile: float) -> list[str]:
+    """What the footer says about the color scale."""
+    if scale is not None:
+        return [scale.words]
+    return [f"Each row has its own color scale, to the {quantile:g} quantile of its non-zero values."]
+
+
+def annotation_notes(brain: Brain, outlines: Outlines, words: str | None = None) -> list[str]:
+    """What the footer says about the outlines; ``words`` name them if ``outlines`` does not."""
+    if brain.file is None:
+        return [NO_ANNOTATION]
+    words = brain.outlined(outlines)[1] if words is None else words
+    return [f"Outlines: {words}, annotation at {brain.file.grid.spacing_um} µm (CCFv3, 2017)."]
+
+
+def fingerprint_notes(fingerprint: str | None) -> list[str]:
+    """The start of the fingerprint, for the footer."""
+    return [] if fingerprint is None else [f"Fingerprint {fingerprint[:12]}."]
+
+
+def row_label(label: str, n: int | None) -> str:
+    """The label of a row with the number of experiments."""
+    return label if n is None else f"{label}  (n = {n})"

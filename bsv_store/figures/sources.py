@@ -1,0 +1,353 @@
+"""What is drawn: groups of a dataset version, differences of groups, single volumes, arrays."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from bsv_store.averaging.hemisphere import half_names
+from bsv_store.catalog.tables.views import view
+from bsv_store.catalog.volume_lookup import stored_volume
+from bsv_store.check import choice, several
+from bsv_store.errors import InputError
+from bsv_store.text import shown
+from bsv_store.vocabulary import STATISTICS, VOLUME_KINDS, MeasuredHemisphere
+from bsv_store.volumes.grid import EXTENT_UM, Grid
+from bsv_store.volumes.layout import slab_ranges
+from bsv_store.volumes.library import read_slab
+from bsv_store.volumes.volume import SparseArray
+
+if TYPE_CHECKING:
+    from bsv_store.averaging.recipe import Recipe
+    from bsv_store.catalog.database.engine import Database
+    from bsv_store.vocabulary import Axis, Statistic, VolumeKind
+    from bsv_store.volumes.files import StoreFiles
+
+Box = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+
+# More rows are not readable on any page.
+MAX_ROWS = 400
+_MEMORY_BYTES = 1 << 28
+
+
+class PlottedGroup(Protocol):
+    """What a figure needs to know about a group."""
+
+    @property
+    def label(self) -> str:
+        """Label of the group."""
+
+    @property
+    def n(self) -> int:
+        """Number of experiments."""
+
+    @property
+    def lower(self) -> float | None:
+        """Lower edge of the coordinate bin in um."""
+
+    @property
+    def upper(self) -> float | None:
+        """Upper edge of the coordinate bin in um."""
+
+
+class PlottedVersion(Protocol):
+    """What a figure needs to know about a dataset version."""
+
+    @property
+    def ref(self) -> str:
+        """Name and number, such as visual@1."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of recipe and inputs."""
+
+    @property
+    def quantity(self) -> str:
+        """Description of the values, with their unit."""
+
+    @property
+    def rules(self) -> Sequence[str]:
+        """Normalization, hemisphere rule and masks, in words."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe."""
+
+    @property
+    def axis(self) -> Axis | None:
+        """Axis of the coordinate bins, if any."""
+
+    @property
+    def grid(self) -> Grid:
+        """The voxel grid."""
+
+    @property
+    def groups(self) -> Sequence[PlottedGroup]:
+        """The groups."""
+
+    def statistic(self, name: Statistic, *, group: int | None = None, box: Box | None = None) -> NDArray[Any]:
+        """A statistic of a group, shape (ap, dv, ml) of the box."""
+
+
+Read = Callable[[int, int, int], NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceRow:
+    """One group or experiment: a row of a figure.
+
+    Attributes
+    ----------
+    label : str
+        '' if the figure has one row that needs no label.
+    n : int or None
+        Number of experiments; None for a single one.
+    read : callable
+        ``read(axis, first, last)`` returns the planes [first, last) along an axis, all of the other axes, shape
+        (ap, dv, ml).
+    edges_mm : tuple of (Axis, float)
+        Edges of the coordinate bin.
+    """
+
+    label: str
+    n: int | None
+    read: Read
+    edges_mm: tuple[tuple[Axis, float], ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is a group without experiments."""
+        return self.n == 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """What a figure of voxels shows.
+
+    Attributes
+    ----------
+    title : str
+        The default title.
+    quantity : str
+        Description of the values, with their unit.
+    rows : tuple of SourceRow
+    grid : Grid
+    halves : (str, str)
+        Names of the left and right half: 'left' and 'right', or 'contralateral' and 'ipsilateral'.
+    facts : tuple of str
+        Rules and provenance, for the footer.
+    fingerprint : str or None
+    """
+
+    title: str
+    quantity: str
+    rows: tuple[SourceRow, ...]
+    grid: Grid
+    halves: tuple[MeasuredHemisphere, MeasuredHemisphere]
+    facts: tuple[str, ...]
+    fingerprint: str | None
+
+    def slabs(self, row: SourceRow) -> Iterator[tuple[int, NDArray[Any]]]:
+        """First AP plane and values of consecutive slabs."""
+        for first, last in slab_ranges(self.grid):
+            yield first, row.read(0, first, last)
+
+
+def source_of_version(
+    version: PlottedVersion,
+    *,
+    groups: int | Sequence[int] | None = None,
+    minus: int | None = None,
+    statistic: Statistic = "mean",
+) -> Source:
+    """The groups of a version; with ``minus``, the difference of each group and that one.
+
+    Raises
+    ------
+    InputError
+        If the version or a group does not exist, or there are too many groups.
+    """
+    if not hasattr(version, "groups"):
+        raise InputError(
+            f"version must be a DatasetVersion, got {version!r}", hint="For example store.dataset('visual')."
+        )
+    name = choice("statistic", statistic, STATISTICS).name
+    numbers = _checked_groups(version, groups, minus)
+    memory = _Memory(version.grid)
+
+    def reader(number: int) -> Read:
+        def read_all(part: tuple[int, int, int]) -> NDArray[Any]:
+            axis, first, last = part
+            um = version.grid.spacing_um
+            box = [(0.0, float(extent)) for extent in EXTENT_UM]
+            box[axis] = (float(first * um), float(last * um))
+            return version.statistic(name, group=number, box=(box[0], box[1], box[2]))
+
+        return memory.reader(read_all)
+
+    readers = {number: reader(number) for number in (*numbers, *(() if minus is None else (minus,)))}
+    rows = []
+    for number in numbers:
+        group = version.groups[number]
+        edges = tuple(
+            (version.axis, edge / 1000)
+            for edge in (group.lower, group.upper)
+            if edge is not None and version.axis is not None
+        )
+        if minus is None:
+            rows.append(SourceRow(group.label, group.n, readers[number], edges))
+            continue
+        other = version.groups[minus]
+        label = f"{group.label} (n = {group.n}) − {other.label} (n = {other.n})"
+        rows.append(SourceRow(label, None, _difference(readers[number], readers[minus]), edges))
+    count = sum(group.n for group in version.groups)
+    what = "difference of means" if minus is not None else STATISTICS[name].name
+    return Source(
+        title=f"{version.ref}: {what} of {VOLUME_KINDS[version.recipe.kind].words} (n = {count})",
+        quantity=version.quantity if minus is None else f"difference of {version.quantity}",
+        rows=tuple(rows),
+        grid=version.grid,
+        halves=half_names(version.recipe.hemisphere_rule),
+        facts=(f"{version.ref}: {', '.join(version.rules)}, {version.grid.spacing_um} µm",),
+        fingerprint=version.fingerprint,
+    )
+
+
+def _difference(first: Read, second: Read) -> Read:
+    return lambda axis, start, stop: first(axis, start, stop) - second(axis, start, stop)
+
+
+def _checked_groups(version: PlottedVersion, groups: int | Sequence[int] | None, minus: int | None) -> list[int]:
+    known = range(len(version.groups))
+    numbers = list(known) if groups is None else several("groups", groups, such_as="[0, 2]")
+    for number in (*numbers, *(() if minus is None else (minus,))):
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number not in known:
+            raise InputError(
+                f"{version.ref} has no group {shown(number)}", hint=f"Valid groups are 0 to {len(known) - 1}."
+            )
+    if minus is not None and groups is None:
+        numbers.remove(minus)
+    if not numbers or len(numbers) > MAX_ROWS:
+        raise InputError(
+            f"{len(numbers)} groups cannot be drawn in one figure",
+            hint=f"Choose 1 to {MAX_ROWS} groups (--group N, groups=[...]).",
+        )
+    return numbers
+
+
+def source_of_volumes(
+    database: Database,
+    files: StoreFiles,
+    experiment_ids: int | Sequence[int],
+    *,
+    kind: VolumeKind = "projection_density",
+    spacing_um: int = 100,
+) -> Source:
+    """The volumes of experiments, one row each.
+
+    Raises
+    ------
+    UnknownExperimentError, MissingDataError
+        If the catalog does not have an experiment, or the store not its volume.
+    InputError
+        If the kind, the spacing or an id is not valid, or there are none or too many.
+    """
+    row = choice("kind", kind, VOLUME_KINDS)
+    ids = list(dict.fromkeys(several("experiment_ids", experiment_ids, such_as="158375425 or [158375425, 100141219]")))
+    if not ids or len(ids) > MAX_ROWS:
+        raise InputError(f"{len(ids)} experiments cannot be drawn in one figure", hint=f"Choose 1 to {MAX_ROWS}.")
+    grid = Grid(spacing_um)
+    found = [stored_volume(database, each, kind=row.name, spacing_um=spacing_um) for each in ids]
+    names = _experiment_names(database, ids)
+    memory = _Memory(grid)
+
+    def reader(file: Any) -> Read:
+        def read_all(part: tuple[int, int, int]) -> NDArray[Any]:
+            axis, first, last = part
+            if axis == 0:
+                return _dense(read_slab(files, file, first, last), first, last)
+            where = (slice(None), *(slice(first, last) if other == axis else slice(None) for other in (1, 2)))
+            return np.concatenate(
+                [_dense(read_slab(files, file, *slab), *slab)[where] for slab in slab_ranges(file.layout.grid)]
+            )
+
+        return memory.reader(read_all)
+
+    rows = [
+        SourceRow("" if len(ids) == 1 else names[each], None, reader(file))
+        for each, file in zip(ids, found, strict=True)
+    ]
+    title = names[ids[0]] if len(ids) == 1 else f"{row.words[0].upper()}{row.words[1:]} of {len(ids)} experiments"
+    return Source(
+        title=title,
+        quantity=f"{row.words} ({row.unit})",
+        rows=tuple(rows),
+        grid=grid,
+        halves=("left", "right"),
+        facts=(f"{row.words[0].upper()}{row.words[1:]}, {spacing_um} µm, hemispheres as imaged",),
+        fingerprint=found[0].layout.array_sha256 if len(ids) == 1 else None,
+    )
+
+
+def _dense(voxels: SparseArray | NDArray[np.float32], first: int, last: int) -> NDArray[np.float32]:
+    return voxels.dense_planes(first, last) if isinstance(voxels, SparseArray) else voxels
+
+
+def _experiment_names(database: Database, ids: Sequence[int]) -> dict[int, str]:
+    """Experiments in words, such as 'VPM, wild type (experiment 158375425)'."""
+    table = view("experiments")
+    columns = (table.c.experiment_id, table.c.primary_structure, table.c.transgenic_line)
+    with database.reading() as connection:
+        found = connection.execute(select(*columns).where(table.c.experiment_id.in_(ids))).all()
+    return {
+        each: f"Injection in {structure or 'an unknown structure'}, {line or 'wild type'} (experiment {each})"
+        for each, structure, line in found
+    }
+
+
+class _Memory:
+    """The volumes read last, up to a total size."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._kept: OrderedDict[int, NDArray[Any]] = OrderedDict()
+
+    def reader(self, read: Callable[[tuple[int, int, int]], NDArray[Any]]) -> Read:
+        """A reader that reads a volume of 100 or 50 um completely, and of finer ones only the planes asked for."""
+        if self._grid.is_large:
+            return lambda axis, first, last: read((axis, first, last))
+        key = id(read)
+
+        def from_memory(axis: int, first: int, last: int) -> NDArray[Any]:
+            if key not in self._kept:
+                self._kept[key] = read((0, 0, self._grid.shape[0]))
+                while len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > _MEMORY_BYTES:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            where = tuple(slice(first, last) if number == axis else slice(None) for number in range(3))
+            return self._kept[key][where]
+
+        return from_memory
+
+
+def mean_of_volumes(source: Source) -> SourceRow:
+    """The mean of all rows of a source; a voxel without data in some volumes has the mean of the others."""
+
+    def read(axis: int, first: int, last: int) -> NDArray[Any]:
+        shape = [last - first if number == axis else count for number, count in enumerate(source.grid.shape)]
+        total, count = np.zeros(shape), np.zeros(shape)
+        for row in source.rows:
+            values = row.read(axis, first, last)
+            known = np.isfinite(values)
+            total += np.where(known, values, 0)
+            count += known
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(total / count)
+
+    return SourceRow("", len(source.rows), read)
