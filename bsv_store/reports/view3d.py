@@ -39,6 +39,8 @@ _BRAIN_UM = 200
 # For all signal together; brain and regions take about 0.7 MB.
 _BUDGET = 3_600_000
 _MAX_GROUPS = 40
+# Gray that is mixed into the palette when it is used again, and its share.
+_TINTS = ((0, 0.0), (255, 0.5), (0, 0.45))
 _SCALE_QUANTILE = 0.998
 # Fractions of the value at that quantile: of several groups only the first.
 _LEVELS = (0.15, 0.5)
@@ -233,7 +235,11 @@ def _check_count(count: int, what: str) -> None:
 
 
 def _palette(count: int) -> list[str]:
-    return [GROUP_COLORS[(number + 1) % len(GROUP_COLORS)] for number in range(count)]
+    """The palette, then its colors lighter and darker: groups have no other difference in space."""
+    return [
+        _mixed(GROUP_COLORS[(number + 1) % len(GROUP_COLORS)], *_TINTS[number // len(GROUP_COLORS) % len(_TINTS)])
+        for number in range(count)
+    ]
 
 
 def _signal(label: str, color: str, values: NDArray[Any], spacing_um: int) -> _Signal:
@@ -283,7 +289,7 @@ def _items(signal: _Signal, levels: Sequence[float], style: SignalStyle, factor:
     found = []
     for sign in (1, -1) if (values < 0).any() else (1,):
         name = signal.label if sign > 0 else _negative(signal.label)
-        color = signal.color if sign > 0 else _mixed(signal.color)
+        color = signal.color if sign > 0 else _complement(signal.color)
         if style == "points":
             found.append(Item(name, color, _points(sign * values, levels, spacing_mm)))
         elif style == "surface":
@@ -311,9 +317,18 @@ def _points(values: NDArray[np.float32], levels: Sequence[float], spacing_mm: fl
     return Points((at + spread) * spacing_mm, strengths.astype(np.float64))
 
 
-def _mixed(color: str) -> str:
-    """The complement of a color, for negative values."""
-    return "#" + "".join(f"{255 - int(color[at : at + 2], 16):02x}" for at in (1, 3, 5))
+def _channels(color: str) -> list[int]:
+    return [int(color[at : at + 2], 16) for at in (1, 3, 5)]
+
+
+def _mixed(color: str, other: int, share: float) -> str:
+    """A color mixed with a shade of gray, 0 to 255."""
+    return "#" + "".join(f"{round((1 - share) * each + share * other):02x}" for each in _channels(color))
+
+
+def _complement(color: str) -> str:
+    """The color of the negative values of a group."""
+    return "#" + "".join(f"{255 - each:02x}" for each in _channels(color))
 
 
 # -- anatomy ----------------------------------------------------------------------------------------------------------

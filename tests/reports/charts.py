@@ -29,22 +29,27 @@ VOLUMES = (101, 102, 103)
 def small_store(folder: Path) -> Iterator[Store]:
     """The catalog of `small_catalog` with sets and colors of structures, an annotation and two volumes."""
     with create_store(folder) as store:
-        with store.database.writing() as connection:
-            small_catalog.fill(connection)
-        with sealed_changes(store.database) as connection:
-            for set_id, members in ((DIVISION_SET_ID, (ISOCORTEX, TH)), (SUMMARY_SET_ID, (VISP, VISL, VISPM, TH, CP))):
-                connection.execute(insert(StructureSet), [{"id": set_id, "name": None}])
-                connection.execute(
-                    insert(StructureSetMember),
-                    [{"structure_set_id": set_id, "structure_id": member} for member in members],
-                )
-            for identifier, color in COLORS.items():
-                change = update(Structure).where(Structure.id == identifier)
-                connection.execute(change.values(color_hex_triplet=color))
-        add_annotation(store, annotation())
-        for identifier in VOLUMES:
-            add_volume(store, identifier, array=signal(identifier))
+        fill(store)
         yield store
+
+
+def fill(store: Store) -> None:
+    """Write all of it into an empty store."""
+    with store.database.writing() as connection:
+        small_catalog.fill(connection)
+    with sealed_changes(store.database) as connection:
+        for set_id, members in ((DIVISION_SET_ID, (ISOCORTEX, TH)), (SUMMARY_SET_ID, (VISP, VISL, VISPM, TH, CP))):
+            connection.execute(insert(StructureSet), [{"id": set_id, "name": None}])
+            connection.execute(
+                insert(StructureSetMember),
+                [{"structure_set_id": set_id, "structure_id": member} for member in members],
+            )
+        for identifier, color in COLORS.items():
+            change = update(Structure).where(Structure.id == identifier)
+            connection.execute(change.values(color_hex_triplet=color))
+    add_annotation(store, annotation())
+    for identifier in VOLUMES:
+        add_volume(store, identifier, array=signal(identifier))
 
 
 def annotation() -> NDArray[np.uint32]:

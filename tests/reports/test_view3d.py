@@ -23,6 +23,7 @@ from bsv_store.errors import (
 )
 from bsv_store.figures.silhouettes import EXTENT_MM
 from bsv_store.reports import region_values, view_3d
+from bsv_store.reports.view3d import _palette
 from tests.browser import opened_page
 from tests.reports.charts import small_store
 
@@ -113,6 +114,10 @@ def test_halves_of_a_folded_version_are_contralateral_and_ipsilateral(store: Sto
     folded = store.aggregate([101], name="folded", hemisphere_rule="fold_ipsilateral")
     assert scene_of(view_3d(store, folded, tmp_path / "a.html"))["sides"] == ["contra", "ipsi"]
     assert scene_of(view_3d(store, 101, tmp_path / "b.html"))["sides"] == ["L", "R"]
+
+
+def test_twenty_experiments_have_different_colors() -> None:
+    assert len(set(_palette(18))) == 18
 
 
 def test_titles_cannot_break_the_page(store: Store, tmp_path: Path) -> None:
