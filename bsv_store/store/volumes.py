@@ -149,7 +149,8 @@ class Volumes:
         """The centroid of each selected injection: the mean of the voxel centers, weighted by injection density.
 
         The injection coordinate of Allen's list is the densest voxel at 10 um instead. The centroid of an injection in
-        both hemispheres lies between them.
+        both hemispheres lies between them. AllenSDK's function takes the lower corners of voxels, and weights by
+        density times injection fraction, although the density counts only the part of a voxel inside the injection.
 
         Parameters
         ----------
@@ -300,7 +301,7 @@ class Volumes:
             self._files,
             self.read(experiment_id, kind=kind, spacing_um=spacing_um, hemisphere_rule=hemisphere_rule),
             threshold,
-            title=f"{kind} of experiment {experiment_id}",
+            title=f"{check.choice('kind', kind, VOLUME_KINDS).name} of experiment {experiment_id}",
             rule=rule,
             within=within,
             positive_only=positive_only,

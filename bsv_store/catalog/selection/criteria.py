@@ -261,7 +261,7 @@ class Criteria:
             section="store",
             metavar="KIND",
             rows=VOLUME_KINDS,
-            words=f"The store has a volume of this kind: {listed(VOLUME_KINDS, limit=len(VOLUME_KINDS))}.",
+            words=f"The store has a volume of this kind: {', '.join(VOLUME_KINDS).replace('_', '-')}.",
         ).metadata,
     )
     with_volume_spacing_um: int = field(

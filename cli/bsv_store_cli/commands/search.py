@@ -17,7 +17,7 @@ from bsv_store_cli.options.volume import volume_options
 from bsv_store_cli.output.experiments import experiment_columns
 from bsv_store_cli.output.formats import frame_rows, print_rows
 from bsv_store_cli.output.messages import note
-from bsv_store_cli.output.tables import Column, number_of
+from bsv_store_cli.output.tables import Column, cell, fixed, number_of
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
@@ -75,7 +75,10 @@ def _print(frame: pd.DataFrame, output_format: str) -> None:
     names = [str(name) for name in frame.columns]
     common = experiment_columns()
     # The columns of the search come last.
-    own = [Column(name, _HEADINGS.get(name, name)) for name in names[names.index("injection_ml") + 1 :]]
+    own = [
+        Column(name, _HEADINGS.get(name, name), fixed(2) if name == "injection_overlap" else cell)
+        for name in names[names.index("injection_ml") + 1 :]
+    ]
     print_rows(frame_rows(frame), output_format, columns=names, table=[*common, *own])
     is_cut = len(frame) == click.get_current_context().params.get("limit")
     note(f"{number_of(len(frame), 'experiment')}{', possibly more (--limit)' if is_cut else ''}")

@@ -213,7 +213,7 @@ def voxels(references: tuple[str, ...], structure_set: int | None, spacing_um: i
 @click.option("--structure-set", type=int, metavar="ID", help="Or the structures of this set.")
 @spacing_option
 @like_allen_option
-@click.option("--overwrite", is_flag=True, help="Replace existing files.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def labels(
     target: Path,
     references: tuple[str, ...],

@@ -93,7 +93,7 @@ def mask(
     note(f"Wrote {target}.")
 
 
-_MASKS_HELP = f"""Write the mask of each structure to a file of its own in FOLDER, named ID_ACRONYM.
+_MASKS_HELP = f"""Write the mask of each structure to a FILE of its own in FOLDER, named ID_ACRONYM.
 
 Needs the annotation at that spacing, which is read once. The endings select the format.
 
@@ -121,7 +121,7 @@ Example:
 @_HEMISPHERE
 @_DESCENDANTS
 @like_allen_option
-@click.option("--overwrite", is_flag=True, help="Replace existing files.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 def masks(
     structures: tuple[str, ...],
     folder: Path,
