@@ -184,7 +184,7 @@ class Brain:
         with self._opened(file) as ids:
             for first, last in slab_ranges(file.grid):
                 part = relabelled(ids[first:last], weights, np.float64).sum(axis=others)
-                total[first : last if number == 0 else None] += part
+                total[slice(first, last) if number == 0 else slice(None)] += part
         if not total.any():
             raise InputError(
                 f"the annotation at {file.grid.spacing_um} um has no voxel in the structures",

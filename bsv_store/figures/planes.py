@@ -138,7 +138,7 @@ def planes_by_signal(plane: PlaneRow, count: int, source: Source) -> Chosen:
         profile = np.zeros(source.grid.shape[axis])
         for first, values in source.slabs(row):
             strength = np.abs(np.nan_to_num(values)).sum(axis=others)
-            profile[first : first + len(values) if axis == 0 else None] += strength
+            profile[slice(first, first + len(values)) if axis == 0 else slice(None)] += strength
         total += profile / (profile.sum() or 1.0)
     if not total.any():
         middle = EXTENT_MM[plane.across] * 500

@@ -34,6 +34,64 @@ def test_refuses_what_it_cannot_draw(run: Runner, filled: Path, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_draws_slices_regions_and_overlays(run: Runner, annotated: Path, tmp_path: Path) -> None:
+    for arguments in (
+        ("slices", "lines", "a.svg", "--group", 0, "--statistic", "mean", "--at-mm", "8.8,9.0", "--emphasize", "VISp"),
+        (
+            "slices",
+            "1,3",
+            "b.svg",
+            "--plane",
+            "sagittal",
+            "--through",
+            "VISp",
+            "--count",
+            2,
+            "--outlines",
+            3,
+            "--per-row",
+        ),
+        ("projections", 1, "c.svg", "--title", "One mouse", "--theme", "dark", "--no-footer"),
+        ("overlay", "right=1", "left=3,5", "d.svg", "--at-mm", 9, "--color", "red", "--color", "blue"),
+        ("regions", tmp_path / "table.csv", "e.svg", "--at-mm", 9, "--column", "mean"),
+    ):
+        (tmp_path / "table.csv").write_text("structure,mean\nVISp,0.5\n", encoding="utf-8")
+        what, *sources = (each if isinstance(each, Path) else str(each) for each in arguments)
+        name = next(str(each) for each in sources if str(each).endswith(".svg"))
+        placed = [tmp_path / each if each == name else each for each in sources]
+        run("plot", what, *placed, "--width-mm", 85, store=annotated).succeeded()
+        assert "<svg" in (tmp_path / name).read_text(encoding="utf-8")
+    texts = {name: (tmp_path / f"{name}.svg").read_text(encoding="utf-8") for name in "abcde"}
+    assert ">AP 8.8 mm</text>" in texts["a"]
+    assert ">VISp</text>" in texts["a"]
+    assert "Each row has" in texts["b"]
+    assert ">One mouse</text>" in texts["c"]
+    assert "Fingerprint" not in texts["c"].split("</metadata>")[1]
+    assert ">left  (n = 2)</text>" in texts["d"]
+
+
+def test_refuses_arguments_before_it_draws(run: Runner, filled: Path, tmp_path: Path) -> None:
+    target = tmp_path / "x.png"
+    run("plot", "slices", "visual", target, "--at-mm", "x", store=filled).refused(2, "not a list of numbers")
+    run("plot", "slices", "visual", target, "--at-mm", "5200", store=filled).refused(2, "--at-mm", "For example 5.2")
+    run("plot", "slices", "visual", target, "--kind", "data-mask", store=filled).refused(2, "a dataset version")
+    run("plot", "slices", "visual", target, "--through", "VISp", store=filled).refused(2, "sync annotation")
+    run("plot", "overlay", "a=1", "2", target, store=filled).refused(2, "Label all sources or none")
+    run("plot", "overlay", "a=1", "a=2", target, store=filled).refused(2, "Labels must differ")
+    run("plot", "regions", tmp_path / "nix.csv", target, store=filled).refused(2, "nix.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with an annotation and the version lines@1."""
+    from bsv_store import create_store
+    from tests.reports.conftest import fill_with_versions
+
+    location = tmp_path_factory.mktemp("annotated") / "store"
+    with create_store(location) as store:
+        fill_with_versions(store)
+    return location
 # -- maps, rankings and views -----------------------------------------------------------------------------------------
 
 

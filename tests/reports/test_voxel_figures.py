@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,8 @@ from bsv_store.figures.slices import draw_slices
 from bsv_store.figures.sources import Source, SourceRow
 from bsv_store.vocabulary import THEMES, Plane
 from bsv_store.volumes.grid import Grid
-from tests.datasets.world import SHAPE, add_volume, fill
-from tests.reports.conftest import LEFT_SIGNAL, RIGHT_SIGNAL, fill_with_blocks, volume
+from tests.datasets.world import SHAPE, add_annotation, add_volume, fill
+from tests.reports.conftest import LEFT_SIGNAL, RIGHT_SIGNAL, annotation, fill_with_blocks, volume
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -349,6 +350,36 @@ def test_a_group_without_experiments_is_gray_and_labeled(blocks: Store) -> None:
     for figure in (draw_projections(empty, brain), draw_slices(empty, brain, at_mm=[9.0])):
         assert np.isnan(np.asarray(figure.axes[0].images[0].get_array())).all()
         assert "no experiments" in texts_of(figure)
+
+
+@pytest.mark.parametrize("plane", ["coronal", "sagittal", "horizontal"])
+def test_volumes_and_annotations_that_are_read_in_slabs(fine: Store, plane: Plane) -> None:
+    array = volume((RIGHT_SIGNAL, 0.8)).repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    row = SourceRow("", None, lambda axis, first, last: _part(array, axis, first, last))
+    fine_source = replace(source(1), rows=(row,), grid=Grid(50))
+    assert len(list(fine_source.slabs(row))) > 1
+    brain = Brain(fine.database, fine.files)
+    expected = {"coronal": (ML, DV), "sagittal": (AP, DV), "horizontal": (ML, AP)}[plane]
+    for chosen in ({"count": 2}, {"count": 1, "through": "VISp"}):
+        figure = draw_slices(fine_source, brain, plane=plane, emphasize="VISp", **chosen)  # type: ignore[arg-type]
+        axes = figure.axes[0]
+        assert middle_of_signal(axes) == pytest.approx(expected)
+        assert axes.patches[0].get_path().contains_point(expected)
+    views = draw_projections(fine_source, brain, emphasize="VISp").axes[:3]
+    for axes, middle in zip(views, ((ML, AP), (ML, DV), (AP, DV)), strict=True):
+        assert middle_of_signal(axes) == pytest.approx(middle)
+        assert axes.patches[0].get_path().contains_point(middle)
+    mapped = reports.region_map(fine, {"VISp": 1.0}, plane=plane, count=1).axes[0]
+    assert color_at(mapped, expected)[3] == 1
+
+
+@pytest.fixture(scope="module")
+def fine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store with the annotation at 50 um, whose files are read in several slabs."""
+    with create_store(tmp_path_factory.mktemp("fine") / "store") as store:
+        fill(store, volumes=())
+        add_annotation(store, annotation().repeat(2, 0).repeat(2, 1).repeat(2, 2))
+        yield store
 
 
 # -- page ---------------------------------------------------------------------------------------------------------

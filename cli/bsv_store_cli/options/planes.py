@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from bsv_store.vocabulary import COLOR_SCALES, PLANES
+from bsv_store.vocabulary import COLOR_SCALES, PLANES, STATISTICS
 from bsv_store_cli.help import RowChoice
 from bsv_store_cli.options.completion import complete_structures
 
@@ -19,7 +19,7 @@ _Value = TypeVar("_Value")
 
 
 def group_options(command: _Command) -> _Command:
-    """Add ``--group``, received as ``groups`` (None if not given), and ``--minus``."""
+    """Add ``--group``, received as ``groups`` (None if not given), ``--minus`` and ``--statistic``."""
     return _with(
         command,
         click.option(
@@ -32,6 +32,14 @@ def group_options(command: _Command) -> _Command:
             help="Draw only this group of a version; repeatable.",
         ),
         click.option("--minus", type=int, metavar="N", help="Draw the difference of each group and this one."),
+        click.option(
+            "--statistic",
+            type=RowChoice(STATISTICS),
+            default="mean",
+            show_default=True,
+            metavar="NAME",
+            help="Statistic of a version to draw.",
+        ),
     )
 
 

@@ -23,7 +23,7 @@ from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
-    from bsv_store.vocabulary import ColorScale, Theme, VolumeKind
+    from bsv_store.vocabulary import ColorScale, Statistic, Theme, VolumeKind
 
 
 @click.command(cls=Command)
@@ -40,6 +40,7 @@ def projections(
     target: Path,
     groups: list[int] | None,
     minus: int | None,
+    statistic: Statistic,
     kind: VolumeKind,
     spacing_um: int,
     emphasize: list[str] | None,
@@ -69,6 +70,7 @@ def projections(
             source_of_text(source),
             groups=groups,
             minus=minus,
+            statistic=statistic,
             kind=given("kind", kind),
             spacing_um=given("spacing_um", spacing_um),
             emphasize=emphasize,

@@ -25,7 +25,7 @@ from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
-    from bsv_store.vocabulary import ColorScale, Plane, Theme, VolumeKind
+    from bsv_store.vocabulary import ColorScale, Plane, Statistic, Theme, VolumeKind
 
 
 @click.command(cls=Command)
@@ -44,6 +44,7 @@ def slices(
     target: Path,
     groups: list[int] | None,
     minus: int | None,
+    statistic: Statistic,
     kind: VolumeKind,
     spacing_um: int,
     plane: Plane,
@@ -81,6 +82,7 @@ def slices(
             source_of_text(source),
             groups=groups,
             minus=minus,
+            statistic=statistic,
             kind=given("kind", kind),
             spacing_um=given("spacing_um", spacing_um),
             plane=plane,
