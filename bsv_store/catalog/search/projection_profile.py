@@ -59,14 +59,15 @@ def ranked_targets(
     with_sources = boolean("include_sources", include_sources)
     with_tracts = boolean("include_fiber_tracts", include_fiber_tracts)
     ids, attributes = _with_tables(connection, resolve_nonempty(connection, selection), selection, missing)
-    rows = find_targets(connection, targets, structure_set)
-    if targets is None:
-        left_out = set() if with_sources else _overlapping_sources(connection, ids)
-        left_out |= set() if with_tracts else descendant_ids(connection, _NOT_GREY_MATTER)
-        rows = tuple(row for row in rows if row.id not in left_out)
-    if within is not None:
-        inside = descendant_ids(connection, [find_structure(connection, within).id])
-        rows = tuple(row for row in rows if row.id in inside)
+    rows = targets_to_rank(
+        connection,
+        ids,
+        targets=targets,
+        structure_set=structure_set,
+        within=within,
+        include_sources=with_sources,
+        include_fiber_tracts=with_tracts,
+    )
     values = _values(connection, ids, rows, measure)
     return _ranked(rows, _statistics(values), order, limit, {**attributes, "measure": measure})
 
@@ -123,6 +124,28 @@ def _with_tables(
             hint="Download the tables: bsv-store sync unionizes, with the same selection or --all.",
         )
     return known, {"without_unionizes": list(without), "without_hemisphere": without_side}
+
+
+def targets_to_rank(
+    connection: Connection,
+    experiment_ids: Collection[int],
+    *,
+    targets: StructureRef | Sequence[StructureRef] | None,
+    structure_set: int | None,
+    within: StructureRef | None,
+    include_sources: bool,
+    include_fiber_tracts: bool,
+) -> tuple[StructureRow, ...]:
+    """The targets of experiments to list, in graph order; parameters are those of `ranked_targets`."""
+    rows = find_targets(connection, targets, structure_set)
+    if targets is None:
+        left_out = set() if include_sources else _overlapping_sources(connection, experiment_ids)
+        left_out |= set() if include_fiber_tracts else descendant_ids(connection, _NOT_GREY_MATTER)
+        rows = tuple(row for row in rows if row.id not in left_out)
+    if within is not None:
+        inside = descendant_ids(connection, [find_structure(connection, within).id])
+        rows = tuple(row for row in rows if row.id in inside)
+    return rows
 
 
 def _overlapping_sources(connection: Connection, ids: Collection[int]) -> set[int]:
