@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import aggregation, catalog, fetch, kernel, parts, startup, verify
+from benchmarks import aggregation, catalog, fetch, kernel, parts, permutations, startup, verify
 from benchmarks.notes import note
 
 
@@ -38,6 +38,8 @@ def main() -> None:
     of_kernel = kernel.run()
     note("parts of volumes, and 25 um")
     of_parts = parts.run()
+    note("permutation tests of all voxels")
+    of_permutations = permutations.run(full=arguments.full)
     note("verifying")
     of_verify = verify.run(full=arguments.full)
     results = {
@@ -45,6 +47,7 @@ def main() -> None:
         "aggregation": [each.to_dict() for each in averages],
         "kernel": of_kernel,
         "parts": of_parts,
+        "permutations": of_permutations,
         "catalog": of_catalog,
         "fetch": of_fetch,
         "startup": of_startup,
@@ -55,6 +58,7 @@ def main() -> None:
     print(aggregation.table(averages))
     print(kernel.table(of_kernel))
     print(parts.table(of_parts))
+    print(permutations.table(of_permutations))
     print(catalog.table(of_catalog))
     print(fetch.table(of_fetch))
     print(startup.table(of_startup))

@@ -27,7 +27,7 @@ CLASSES = (
     "bsv_store.store.volumes.Volumes",
     "bsv_store.store.datasets.Datasets",
 )
-MODULES = ("bsv_store", "bsv_store.compat", "bsv_store.models", "bsv_store.reports")
+MODULES = ("bsv_store", "bsv_store.compat", "bsv_store.models", "bsv_store.reports", "bsv_store.statistics")
 
 
 def text() -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bsv_store.averaging.comparison.design import warn_if_small
 from bsv_store.averaging.grouping.grouping import SelectionGrouping, by_selection
 from bsv_store.catalog.selection.selection import Selection, as_selection
+from bsv_store.check import several
 from bsv_store.datasets.groups import GroupInfo, group_number
 from bsv_store.errors import EmptySelectionError, RecipeError
 from bsv_store.text import shown
@@ -45,9 +46,9 @@ def two_sides(
     sides = (a, b)
     given = [side.label if isinstance(side, GroupInfo) else own for side, own in zip(sides, _LABELS, strict=True)]
     if labels is not None:
-        if isinstance(labels, str) or len(labels) != len(sides) or not all(isinstance(each, str) for each in labels):
+        given = several("labels", labels, such_as="['VISp', 'VISl']", error=RecipeError)
+        if len(given) != len(sides) or not all(isinstance(each, str) for each in given):
             raise RecipeError(f"labels must be two strings, got {shown(labels)}", hint="For example ['VISp', 'VISl'].")
-        given = list(labels)
     if given[0] == given[1]:
         raise RecipeError(
             f"the two sides of a comparison have the same label {shown(given[0])}",

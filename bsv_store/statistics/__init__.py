@@ -1,4 +1,7 @@
-"""Tests of two groups of animals: by feature (such as structures) and by voxel, with permutations."""
+"""Tests of two groups of animals, by feature (such as structures) and by voxel, with permutations.
+
+They take arrays and know nothing of the store. p values of t and clusters require the extra ``stats`` (SciPy).
+"""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from bsv_store.statistics.design import Design, Float64Array
 
 _DRAWS_AT_ONCE = 1_000
 _FEATURES_AT_ONCE = 1_000
+_ROUNDING = 1e-12
 
 
 def difference_interval(
@@ -23,7 +24,7 @@ def difference_interval(
     seed: np.random.SeedSequence,
     advance: Callable[[int], None],
 ) -> tuple[Float64Array, Float64Array]:
-    """The limits of the BCa interval of the difference of each feature.
+    """The limits of the BCa interval of the difference of each feature; NaN if all draws lie on one side of it.
 
     Animals are drawn with replacement within each group. With covariates, the residuals of the model are drawn, since a
     draw of animals may not determine its coefficients.
@@ -42,7 +43,9 @@ def difference_interval(
     ----------
     Efron B (1987) Better bootstrap confidence intervals. J Am Stat Assoc 82:171-185.
     """
-    residuals = _within_groups(design, values)
+    observed = design.observed(values)
+    # Without what rounding leaves of constant features.
+    residuals = np.where(np.isnan(observed.t), 0.0, _within_groups(design, values))
     weights = _drawn_weights(design, draws, np.random.Generator(np.random.PCG64(seed)), advance)
     lower, upper = np.empty(values.shape[1]), np.empty(values.shape[1])
     for first in range(0, values.shape[1], _FEATURES_AT_ONCE):
@@ -50,8 +53,7 @@ def difference_interval(
         lower[part], upper[part] = _bca(
             design.weights[:, np.newaxis] * residuals[:, part], weights, residuals[:, part], confidence
         )
-    difference = design.observed(values).difference
-    return difference + lower, difference + upper
+    return observed.difference + lower, observed.difference + upper
 
 
 def _within_groups(design: Design, values: Float64Array) -> Float64Array:
@@ -93,11 +95,15 @@ def _bca(
 ) -> tuple[Float64Array, Float64Array]:
     """The limits relative to the estimate; see `difference_interval`."""
     special = extra.special()
-    drawn = np.sort(weights @ residuals, axis=0)
+    # Not a BLAS product, whose last bits depend on the number of its threads.
+    drawn = np.einsum("dn,nf->df", weights, residuals)
     draws = len(drawn)
+    spread = np.sqrt((influences**2).sum(axis=0))
+    # A draw of every animal once is the estimate, except for rounding.
+    drawn[np.abs(drawn) <= _ROUNDING * spread] = 0.0
+    drawn.sort(axis=0)
     below = (drawn < 0).sum(axis=0)
     not_above = (drawn <= 0).sum(axis=0)
-    spread = np.sqrt((influences**2).sum(axis=0))
     varies = spread > 0
     with np.errstate(invalid="ignore", divide="ignore"):
         bias = special.ndtri((below + not_above) / (2 * draws))
@@ -106,7 +112,8 @@ def _bca(
         for tail in ((1 - confidence) / 2, (1 + confidence) / 2):
             shifted = bias + special.ndtri(tail)
             share = special.ndtr(bias + shifted / (1 - skewness * shifted))
-            limits.append(np.where(varies, _quantiles(drawn, np.nan_to_num(share)), 0.0))
+            found = np.where(np.isnan(share), np.nan, _quantiles(drawn, np.nan_to_num(share)))
+            limits.append(np.where(varies, found, 0.0))
     return limits[0], limits[1]
 
 

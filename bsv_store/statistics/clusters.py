@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,16 +18,17 @@ from bsv_store.statistics import extra
 from bsv_store.statistics.corrections import counts_at_least, p_of_counts
 from bsv_store.statistics.design import Float64Array, FloatArray
 from bsv_store.statistics.voxel_kernel import VoxelKernel
+from bsv_store.text import shown
 from bsv_store.vocabulary import ClusterStatistic
 
 # Weights of extent and height (Smith and Nichols 2009), and steps between 0 and the largest |t| of a map.
 _EXTENT_POWER = 0.5
 _HEIGHT_POWER = 2.0
 _STEPS = 100
-# Relative: the enhanced statistic is a sum of up to 100 terms.
-_TFCE_TIE = 1e-5
+# Relative: rounding in float64 is below it, so that ties are ties.
+_TIE = 1e-9
 _MAPS_AT_ONCE = 16
-_VOXELS_AT_ONCE = 16_384
+_VOXELS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,14 @@ def neighborhood(shape_and_index: tuple[tuple[int, ...], ArrayLike] | None, voxe
     """
     if shape_and_index is None:
         raise InputError("clusters require shape_and_index", hint="The shape of the grid and the index of each voxel.")
-    shape, given = shape_and_index
+    try:
+        given_shape, given = shape_and_index
+        shape = tuple(operator.index(each) for each in given_shape)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"shape_and_index must be a shape and an array, got {shown(shape_and_index)}",
+            hint="For example ((132, 80, 114), index).",
+        ) from error
     index = np.asarray(given)
     size = int(np.prod(shape))
     if index.shape != (voxels,) or not np.issubdtype(index.dtype, np.integer):
@@ -112,8 +121,8 @@ def compare_clusters(
         case _:
             assert_never(kind)
     observed = enhanced(_grid(around, np.nan_to_num(kernel.t))).reshape(-1)[around.index]
-    null = _null(kernel, enhanced, around, workers, progress)
-    limits = np.abs(observed) * (1 - _TFCE_TIE)
+    null = largest_of_relabelings(kernel, enhanced, around, workers, progress)
+    limits = np.abs(observed) * (1 - _TIE)
     p_all = p_of_counts(counts_at_least(null, limits), len(null), exact=kernel.relabelings.exact)
     p: NDArray[np.float32] = np.where(np.isnan(kernel.t), np.nan, p_all).astype(np.float32)
     if kind == "extent":
@@ -121,14 +130,25 @@ def compare_clusters(
     return Clusters(None, observed, p, None)
 
 
-def _null(
+def largest_of_relabelings(
     kernel: VoxelKernel,
     enhanced: Callable[[Float64Array], Float64Array],
     around: Neighborhood,
     workers: int,
     progress: Progress,
 ) -> Float64Array:
-    """The largest absolute value of the enhanced map of each relabeling."""
+    """The largest absolute value over the voxels of the enhanced map of each relabeling.
+
+    Parameters
+    ----------
+    kernel : VoxelKernel
+        Whose statistics are computed.
+    enhanced : callable
+        Gives the enhanced map of a map of t.
+    around : Neighborhood
+    workers : int
+    progress : Progress
+    """
     tested = np.flatnonzero(~np.isnan(kernel.t))
     null = np.zeros(len(kernel.relabelings))
     if not tested.size:
@@ -136,7 +156,7 @@ def _null(
     planes = [kernel.unit_planes(tested[part]) for part in _parts(len(tested), _VOXELS_AT_ONCE)]
     progress.start(len(null), "comparing clusters")
     try:
-        with ThreadPoolExecutor(workers) as executor:
+        with extra.one_blas_thread(), ThreadPoolExecutor(workers) as executor:
             for part in _parts(len(null), _MAPS_AT_ONCE):
                 maps = np.concatenate([kernel.maps(part, units) for units in planes], axis=1)
                 null[part] = list(executor.map(lambda t: _largest(enhanced, around, tested, t), maps))
@@ -172,7 +192,10 @@ def extents(t: Float64Array, *, threshold: float) -> Float64Array:
     """
     found = np.zeros(t.shape)
     for signed in (t, -t):
-        found += _sizes(signed > threshold)
+        labels, _ = extra.ndimage().label(signed > threshold)
+        sizes = np.bincount(labels.reshape(-1))
+        sizes[0] = 0
+        found += sizes[labels]
     return found
 
 
@@ -191,26 +214,25 @@ def enhance(t: Float64Array) -> Float64Array:
     ----------
     Smith SM, Nichols TE (2009) Threshold-free cluster enhancement. NeuroImage 44:83-98.
     """
-    found = np.zeros(t.shape)
-    step = float(np.abs(t).max()) / _STEPS
-    if step == 0:
-        return found
+    found = np.zeros(t.size)
+    # The last one is the largest |t| itself, without rounding.
+    heights = np.linspace(0.0, np.abs(t).max(), _STEPS + 1)[1:]
+    if heights[0] == 0:
+        return found.reshape(t.shape)
     for sign in (1.0, -1.0):
         signed = sign * t
-        for number in range(1, _STEPS + 1):
-            above = signed >= step * number
-            if not above.any():
+        flat = signed.reshape(-1)
+        # The voxels above a height are among those above the one before it.
+        above = np.flatnonzero(flat >= heights[0])
+        for height in heights:
+            above = above[flat[above] >= height]
+            if not above.size:
                 break
-            found += sign * step * _sizes(above) ** _EXTENT_POWER * (step * number) ** _HEIGHT_POWER
-    return found
-
-
-def _sizes(mask: NDArray[np.bool_]) -> Float64Array:
-    labels, _ = extra.ndimage().label(mask)
-    sizes = np.bincount(labels.reshape(-1)).astype(np.float64)
-    sizes[0] = 0.0
-    found: Float64Array = sizes[labels]
-    return found
+            labels, _ = extra.ndimage().label(signed >= height)
+            label = labels.reshape(-1)[above]
+            share = sign * heights[0] * height**_HEIGHT_POWER * np.bincount(label) ** _EXTENT_POWER
+            found[above] += share[label]
+    return found.reshape(t.shape)
 
 
 def _parts(total: int, size: int) -> Iterable[slice]:

@@ -1,7 +1,8 @@
-"""SciPy, which the extra ``stats`` installs, loaded when it is first needed."""
+"""The packages that the extra ``stats`` installs, loaded when they are first needed."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from bsv_store.errors import InputError
@@ -37,3 +38,16 @@ def ndimage() -> Any:
     except ImportError as error:
         raise InputError("clusters of voxels require SciPy, which is not installed", hint=_HINT) from error
     return module
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """A context in which each matrix product uses one thread, so that threads that compute products do not compete.
+
+    Without threadpoolctl nothing is limited: the results are the same, and take up to three times as much CPU time.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return nullcontext()
+    limits: AbstractContextManager[Any] = threadpool_limits(limits=1, user_api="blas")
+    return limits

@@ -40,7 +40,7 @@ class TwoGroupTest:
         ``mean_a - mean_b``; with covariates, the coefficient of the group in the linear model.
     effect_size : ndarray
         The difference in standard deviations within the groups, pooled; with covariates, in standard deviations of the
-        residuals.
+        residuals. Hedges' g is NaN for one degree of freedom.
     t : ndarray
     p : ndarray
         Two-sided p of t under the assumption of normality.
@@ -51,7 +51,8 @@ class TwoGroupTest:
     p_max_t : ndarray
         p by permutation, corrected for the number of features: the probability of a family-wise error.
     lower, upper : ndarray
-        Bootstrap interval (BCa) of the difference.
+        Bootstrap interval (BCa) of the difference. NaN if all draws lie on one side of the difference, as happens with
+        very few draws.
     n_a, n_b : int
         Numbers of animals.
     permutations : int

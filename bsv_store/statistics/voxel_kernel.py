@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.errors import InputError
+from bsv_store.statistics import extra
 from bsv_store.statistics.design import Design, Float64Array, FloatArray
 from bsv_store.statistics.relabelings import Relabelings
 
@@ -25,7 +26,7 @@ _RELABELINGS_AT_ONCE = 240
 _PREPARED_AT_ONCE = 4096
 _PAIRS_AT_ONCE = 8192
 # Tolerance for ties, in units of the largest error of rounding.
-_TIE = 4.0
+_TIE = 2.5
 _DOUBLE_ERROR = 1e-12
 # Digits in which two voxels with the same statistics for all labels are equal.
 _KEY_DIGITS = 9
@@ -129,7 +130,7 @@ class VoxelKernel:
             self.counts[columns] = self._counts(columns)
             advance(len(columns))
 
-        self._for_each(compare, _slices(len(distinct), self._block))
+        self._for_each(compare, _wide_slices(len(distinct), self._block))
         self.counts[tested] = self.counts[distinct][kind]
         self.limits[tested] = self.limits[distinct][kind]
 
@@ -145,23 +146,24 @@ class VoxelKernel:
         planes : list of ndarray
             `unit_planes` of the voxels.
         """
-        sums, others = self._products(part, planes)
+        order = self.relabelings.order[part]
+        sums, others = self._products([row[order] for row in self.design.rows], planes)
         negative = sums < 0
         found = self.design.extremeness(sums, others).astype(np.float64)
         t = self.design.t_of(np.minimum(found, 1 - np.finfo(np.float32).eps))
         return np.where(negative, -t, t)
 
     def unit_planes(self, columns: NDArray[np.intp]) -> list[FloatArray]:
-        """What is multiplied with the rows of the design: the unit residuals, and for Welch's t their squares."""
-        return self._planes(self.design.units(self.values[:, columns].astype(np.float64)))
+        """What `maps` multiplies with the rows of the design: unit residuals, for Welch's t also their squares."""
+        return self._planes(self.design.units(self.values[:, columns].astype(np.float64)), np.float64)
 
-    def _planes(self, units: Float64Array) -> list[FloatArray]:
-        single = units.astype(self.dtype)
+    def _planes(self, units: Float64Array, dtype: type[np.floating]) -> list[FloatArray]:
+        rounded = units.astype(dtype)
         match self.design.statistic:
             case "student":
-                return [single]
+                return [rounded]
             case "welch":
-                return [single, np.square(single)]
+                return [rounded, np.square(rounded)]
             case _:
                 assert_never(self.design.statistic)
 
@@ -169,27 +171,28 @@ class VoxelKernel:
     def _rows(self) -> list[FloatArray]:
         return [row.astype(self.dtype)[self.relabelings.order] for row in self.design.rows]
 
-    def _products(self, part: slice, planes: list[FloatArray]) -> tuple[FloatArray, list[FloatArray]]:
-        sums = self._rows[0][part] @ planes[0]
+    def _products(self, rows: list[FloatArray], planes: list[FloatArray]) -> tuple[FloatArray, list[FloatArray]]:
+        """The arguments of `Design.extremeness`, each of shape (relabelings, voxels)."""
+        sums = rows[0] @ planes[0]
         match self.design.statistic:
             case "student":
-                return sums, [row[part] @ planes[0] for row in self._rows[1:]]
+                return sums, [row @ planes[0] for row in rows[1:]]
             case "welch":
-                return sums, [self._rows[0][part] @ planes[1]]
+                return sums, [rows[0] @ planes[1]]
             case _:
                 assert_never(self.design.statistic)
 
     def _counts(self, columns: NDArray[np.intp]) -> NDArray[np.int64]:
         """For each voxel, how many relabelings are at least as extreme; the largest are recorded."""
         units = self.design.units(self.values[:, columns].astype(np.float64))
-        planes = self._planes(units)
+        planes = self._planes(units, self.dtype)
         limits, error = self.limits[columns], self._error
         surely, perhaps = (limits + error).astype(self.dtype), (limits - error).astype(self.dtype)
         by_voxel = np.ascontiguousarray(units.T)
         counts = np.zeros(len(columns), np.int64)
         mask = np.empty((_RELABELINGS_AT_ONCE, len(columns)), np.bool_)
         for part in _slices(len(self.relabelings), _RELABELINGS_AT_ONCE):
-            found = self.design.extremeness(*self._products(part, planes))
+            found = self.design.extremeness(*self._products([row[part] for row in self._rows], planes))
             self._record_largest(part, found, by_voxel)
             at_least = _count(found, surely, mask)
             doubtful = np.flatnonzero(_count(found, perhaps, mask) != at_least)
@@ -231,7 +234,7 @@ class VoxelKernel:
         return found
 
     def _for_each(self, task: Callable[[slice], None], parts: Iterator[slice]) -> None:
-        with ThreadPoolExecutor(self._workers) as executor:
+        with extra.one_blas_thread(), ThreadPoolExecutor(self._workers) as executor:
             running = [executor.submit(task, part) for part in parts]
             try:
                 for each in running:
@@ -251,22 +254,20 @@ def _count(found: FloatArray, limits: FloatArray, mask: NDArray[np.bool_]) -> ND
 def _single_error(design: Design) -> float | None:
     """A bound for the error of the extremeness in float32; None if float32 is not precise enough.
 
-    Rounding errors of a sum of products of two unit vectors grow with the square root of their length. The bound is
-    several times the largest error of random vectors.
+    Rounding errors of a sum of products of two unit vectors grow with the square root of their length. Measured on
+    dense and sparse data of 20 to 2,000 animals, the largest was a third of this bound.
     """
-    error = float(np.finfo(np.float32).eps) * (4 + 2 * sqrt(len(design.in_a)))
+    error = float(np.finfo(np.float32).eps) * 4 * (1 + sqrt(len(design.in_a)))
     match design.statistic:
         case "student":
-            if not design.covariates:
-                return error
-            # The extremeness is a quotient, by the square root of what the relabeled covariates leave unexplained.
+            # A quotient, by the square root of what the relabeled covariates leave unexplained.
             leverage = float((design.basis**2).sum(axis=1).max())
-            return 4 * error if design.df >= 18 and leverage < 0.9 else None
+            return error if not design.covariates or (design.df >= 18 and leverage < 0.75) else None
         case "welch":
+            # A quotient, whose denominator has the variances within and between the groups with these weights.
             n_a, n_b = design.n_a, design.n_b
-            weights = [design.df / (n * (n - 1)) for n in (n_a, n_b)]
-            ratio = max(*weights, 1 / n_a + 1 / n_b) / min(*weights, 1 / n_a + 1 / n_b)
-            return 4 * error if ratio <= 4 else None
+            weights = [*(design.df / (n * (n - 1)) for n in (n_a, n_b)), 1 / n_a + 1 / n_b]
+            return error if max(weights) <= 16 * min(weights) else None
         case _:
             assert_never(design.statistic)
 
@@ -274,3 +275,14 @@ def _single_error(design: Design) -> float | None:
 def _slices(total: int, size: int) -> Iterator[slice]:
     for first in range(0, total, size):
         yield slice(first, min(first + size, total))
+
+
+def _wide_slices(total: int, size: int) -> Iterator[slice]:
+    """Slices of at least two columns, since NumPy sums a single column in another order, with other last bits."""
+    first = 0
+    while first < total:
+        stop = first + max(size, 2)
+        if stop >= total - 1:
+            stop = total
+        yield slice(first, stop)
+        first = stop

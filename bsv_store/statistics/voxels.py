@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from bsv_store.check import choice, whole_number
 from bsv_store.errors import InputError
 from bsv_store.progress import NO_PROGRESS, Progress
+from bsv_store.statistics import extra
 from bsv_store.statistics.clusters import Clusters, Neighborhood, compare_clusters, neighborhood
 from bsv_store.statistics.corrections import counts_at_least, critical_value, p_of_counts
 from bsv_store.statistics.design import Float64Array, make_design
@@ -113,7 +114,8 @@ def compare_voxels(
         With covariates, only ``'student'``. Welch's t takes about twice the time.
     cluster : {'none', 'extent', 'tfce'}, optional
         ``'extent'``: clusters of voxels that share a face and whose t exceeds a threshold with the same sign.
-        ``'tfce'``: threshold-free cluster enhancement. Both require SciPy (extra ``stats``) and take much longer.
+        ``'tfce'``: threshold-free cluster enhancement. Both require SciPy (extra ``stats``) and take longer: for all
+        voxels of the brain at 100 um about 0.1 s and 1.5 s of CPU for each relabeling.
     cluster_threshold_p : float, optional
         Two-sided p of Student's t at the threshold of clusters.
     shape_and_index : tuple, optional
@@ -165,6 +167,7 @@ def compare_voxels(
     (of_permutations,) = seed_sequences(seed, 1)
     around: Neighborhood | None = None
     if kind != "none":
+        extra.ndimage()
         around = neighborhood(shape_and_index, table.shape[1])
 
     orders = relabelings(groups, exchange_all=design.covariates > 0, limit=limit, seed=of_permutations)

@@ -88,6 +88,8 @@ READERS = Environment(
     ("SimpleITK==2.5.7", "h5netcdf==1.8.2", "h5py==3.16.0", "netCDF4==1.7.4", "nibabel==5.4.2", "xarray==2026.2.0"),
 )
 
+STATISTICS = Environment("nilearn and statsmodels", ".venv-statistics", ("nilearn==0.14.1", "statsmodels==0.15.0"))
+
 
 def bsv_catalog() -> Path:
     """Where Brain Street View's loader looks for the list of experiments: beside the package; its wheel lacks it."""
@@ -97,7 +99,7 @@ def bsv_catalog() -> Path:
 
 
 def main() -> None:
-    for environment in (ALLENSDK, BRAIN_STREET_VIEW, READERS):
+    for environment in (ALLENSDK, BRAIN_STREET_VIEW, READERS, STATISTICS):
         reason = environment.make()
         sys.stderr.write(f"{reason or f'{environment.client} is in {environment.folder}'}\n")
 

@@ -57,20 +57,21 @@ def print_structure_comparison(frame: pd.DataFrame, output_format: str) -> None:
         Column("side", "side", optional=True),
         Column("mean_a", heads[0], _short),
         Column("mean_b", heads[1], _short),
-        Column("interval", "difference", right=True),
+        Column("difference", "difference", _short),
+        Column("interval", f"{facts['confidence']:.0%} interval", right=True, spare=True),
         Column(
             "effect_size", {"hedges_g": "g", "cohens_d": "d"}[facts["effect_size"]], lambda value: _number(value, ".2f")
         ),
         Column("p_permutation", "p", _p),
-        Column("p_max_t", "corrected", _p),
+        Column("p_max_t", "p max-t", _p),
         Column("structure_name", "name", spare=True),
     )
     has_sides = len(facts["hemisphere"]) > 1
     shown = [
         {
             **row,
-            "side": row["hemisphere"] if has_sides else None,
-            "interval": f"{_short(row['difference'])} [{_short(row['lower'])}, {_short(row['upper'])}]",
+            "side": row["hemisphere"].replace("lateral", "") if has_sides else None,
+            "interval": f"[{_number(row['lower'], '.2g')}, {_number(row['upper'], '.2g')}]",
         }
         for row in rows
     ]
@@ -87,11 +88,12 @@ def _note_facts(facts: dict[str, Any], *, shown: int) -> None:
     note(f"{number_of(facts['tests'], 'test')}{f', {shown} shown (--limit)' if is_cut else ''}{without}.")
     unit = f", {facts['unit']}" if facts["unit"] else ""
     note(f"Values: {facts['measure']}{unit}; {', '.join(facts['hemisphere'])}.")
-    note(f"Difference: a - b, with its {facts['confidence']:.0%} bootstrap interval.")
+    note("Difference: a - b, with its bootstrap interval.")
     permutations = number_of(facts["permutations"], "permutation")
     kind = f"all {permutations}" if facts["exact"] else f"{permutations}, seed {facts['seed']}"
     covariates = f", covariates {', '.join(facts['covariates'])}" if facts["covariates"] else ""
-    note(f"p: {facts['test']}{covariates}, two-sided, {kind}; corrected by the maximum of |t|.")
+    note(f"p: {facts['test']}{covariates}, two-sided, {kind}.")
+    note("p max-t: corrected for all tests by the maximum of |t|.")
     if facts["without_unionizes"]:
         note(f"{number_of(len(facts['without_unionizes']), 'experiment')} had no table.")
 
