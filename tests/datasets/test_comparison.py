@@ -240,6 +240,18 @@ def test_groups_of_a_version_are_compared_with_its_rules(filled: Store) -> None:
         filled.datasets.compare_groups(version, 2, 2, name="ap")
 
 
+def test_averages_are_grouped_by_selections(filled: Store) -> None:
+    areas = by_selection(
+        {"VISp": Selection(injected_in="VISp"), "line": Selection(line="Rbp4-Cre_KL100") - Selection(ids=A)}
+    )
+    version = ask(filled, Selection(), areas, name="areas")
+    assert [(group.label, group.experiment_ids) for group in version.groups] == [("VISp", (1, 2, 3)), ("line", (5,))]
+    assert [each.experiment_id for each in version.left_out] == [4, 6, 7]
+    assert filled.dataset("areas").recipe.grouping == areas
+    with pytest.raises(RecipeError, match="'a', 'b' have 2 experiments in common: 1, 2"):
+        ask(filled, Selection(), by_selection({"a": [1, 2, 4], "b": Selection(injected_in="VISp")}), name="areas")
+
+
 def test_any_grouping_of_two_groups_can_be_compared(filled: Store) -> None:
     from bsv_store.datasets.aggregate import aggregate
 
