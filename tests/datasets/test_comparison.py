@@ -24,6 +24,7 @@ from bsv_store.errors import (
     FormatError,
     InputError,
     MissingDataError,
+    NotReproducibleError,
     RecipeError,
 )
 from bsv_store.vocabulary import COMPARISON_MAPS, COVARIATES, TWO_SAMPLE_STATISTICS
@@ -216,6 +217,17 @@ def test_a_bundle_with_an_impossible_p_is_refused(filled: Store, tmp_path: Path)
     bundle = changed(compared(filled).export(tmp_path / "c.bsv.zip"), forged(edit))
     with create_store(tmp_path / "other") as other, pytest.raises(FormatError, match="p_max_t has values outside"):
         other.datasets.import_bundle(bundle)
+
+
+def test_a_bundle_with_another_map_is_not_reproducible(filled: Store, tmp_path: Path) -> None:
+    def edit(file: h5py.File) -> None:
+        file["difference"][50, 40, 60] += 0.25
+
+    bundle = changed(compared(filled).export(tmp_path / "c.bsv.zip"), forged(edit))
+    with create_store(tmp_path / "other") as other:
+        fill(other)
+        with pytest.raises(NotReproducibleError, match=r"differs in 1 voxels, by up to 0\.25"):
+            other.datasets.import_bundle(bundle)
 
 
 def test_groups_of_a_version_are_compared_with_its_rules(filled: Store) -> None:

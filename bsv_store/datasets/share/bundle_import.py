@@ -166,7 +166,7 @@ def _not_reproducible(source: Path, bundle: Bundle, result: EncodedResult) -> No
     ):
         largest, voxels = difference(theirs, ours, bundle.version.recipe, len(bundle.version.groups))
     return NotReproducibleError(
-        f"the result in {source} is not reproducible: recomputed from the same inputs in this store, the mean differs "
+        f"the result in {source} is not reproducible: recomputed from the same inputs in this store, it differs "
         f"in {voxels:,} voxels, by up to {largest:g}",
         hint="Nothing was imported. The bundle was damaged or changed, or computed by different software. Compute the "
         "average here: bsv-store aggregate",
