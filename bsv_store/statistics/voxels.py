@@ -111,7 +111,7 @@ def compare_voxels(
     covariates : array_like of shape (animals, covariates), optional
         The residuals of the model without the groups are permuted (Freedman and Lane).
     statistic : {'student', 'welch'}, optional
-        With covariates, only ``'student'``. Welch's t takes about twice the time.
+        With covariates, only ``'student'``. Welch's t and covariates take about twice the time.
     cluster : {'none', 'extent', 'tfce'}, optional
         ``'extent'``: clusters of voxels that share a face and whose t exceeds a threshold with the same sign.
         ``'tfce'``: threshold-free cluster enhancement. Both require SciPy (extra ``stats``) and take longer: for all
@@ -144,7 +144,9 @@ def compare_voxels(
     by more than a tolerance of about 2e-5 for 300 animals. Ties therefore always count; the effect on other p values is
     that they may be larger, by about 0.1 %.
 
-    The corrected p compares ``|t|`` with the largest ``|t|`` over all voxels of each relabeling.
+    The corrected p compares ``|t|`` with the largest ``|t|`` over all voxels of each relabeling. Like every permutation
+    test, it assumes that without an effect the animals of both groups are exchangeable. If the variances may differ,
+    and the groups differ in size, use ``statistic="welch"``, which is valid approximately.
 
     References
     ----------

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 from bsv_store.errors import InputError
-from bsv_store.statistics import TwoGroupTest, benjamini_hochberg, compare_features
+from bsv_store.statistics import TwoGroupTest, benjamini_hochberg, compare_features, compare_voxels
 from bsv_store.vocabulary import EFFECT_SIZES, TWO_SAMPLE_STATISTICS
 from tests.statistics import reference
 
@@ -258,3 +261,29 @@ def test_progress_counts_relabelings_and_draws() -> None:
     progress = Counted()
     compared(progress=progress)
     assert (progress.total, progress.done, progress.ended) == (198, 198, 1)
+
+
+def test_real_tables_give_the_tests_of_scipy(data: Path) -> None:
+    files = sorted(data.glob("allensdk_cache/experiment_*/structure_unionizes.csv"))
+    tables = []
+    for file in files:
+        rows = pd.read_csv(file, usecols=["hemisphere_id", "is_injection", "structure_id", "projection_density"])
+        rows = rows[(rows.hemisphere_id == 3) & ~rows.is_injection]
+        tables.append(rows.set_index("structure_id").projection_density)
+    # Structures that an experiment does not name have no signal in it.
+    densities = pd.concat(tables, axis=1).fillna(0.0).to_numpy().T
+    assert densities.shape[0] == len(files) > 30
+    assert densities.shape[1] > 500
+    a, b = densities[::2], densities[1::2]
+    with np.errstate(invalid="ignore"), warnings.catch_warnings(action="ignore"):
+        expected = stats.ttest_ind(a, b, equal_var=False)
+    found = compared(a, b)
+    tested = np.isfinite(found.t)
+    assert tested.mean() > 0.9
+    np.testing.assert_allclose(found.t[tested], expected.statistic[tested], rtol=1e-12)
+    np.testing.assert_allclose(found.p[tested], expected.pvalue[tested], rtol=1e-12)
+    for each in (found.p_permutation, found.p_max_t, found.p_fdr, found.lower, found.upper):
+        assert np.isfinite(each[tested]).all()
+    assert ((densities[:, ~tested] == densities[0, ~tested]).all(axis=0)).all()
+    by_voxel = compare_voxels(densities, np.arange(len(densities)) % 2 == 0, seed=1, permutations=99)
+    np.testing.assert_array_equal(np.isfinite(by_voxel.t), tested)
