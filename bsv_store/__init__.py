@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 from bsv_store._version import __version__
 
 if TYPE_CHECKING:
-    from bsv_store.averaging.grouping.grouping import by_coordinate, by_field, by_region, crossed, no_grouping
+    from bsv_store.averaging.grouping.grouping import (
+        by_coordinate,
+        by_field,
+        by_region,
+        by_selection,
+        crossed,
+        no_grouping,
+    )
     from bsv_store.catalog.selection.selection import Selection
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.store.opening import create_store, open_store
@@ -31,6 +38,7 @@ _HOMES = {
     "by_coordinate": "bsv_store.averaging.grouping",
     "by_field": "bsv_store.averaging.grouping",
     "by_region": "bsv_store.averaging.grouping",
+    "by_selection": "bsv_store.averaging.grouping",
     "create_store": "bsv_store.store.opening",
     "crossed": "bsv_store.averaging.grouping",
     "no_grouping": "bsv_store.averaging.grouping",
@@ -46,6 +54,7 @@ __all__ = [
     "by_coordinate",
     "by_field",
     "by_region",
+    "by_selection",
     "create_store",
     "crossed",
     "no_grouping",

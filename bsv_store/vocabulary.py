@@ -781,6 +781,95 @@ BIN_METHODS: Mapping[str, BinMethodRow] = _rows(
     ],
 )
 
+# -- comparisons ------------------------------------------------------------------------------------------------------
+
+Covariate = Literal["injection_volume", "injection_ap", "injection_dv", "injection_ml"]
+ComparisonMap = Literal["difference", "t", "p_permutation", "p_max_t", "p_cluster", "p_tfce"]
+ComparisonOrder = Literal["p", "effect_size", "difference"]
+
+
+@dataclass(frozen=True, slots=True)
+class CovariateRow:
+    """A property of experiments that a comparison can take into account.
+
+    Attributes
+    ----------
+    axis : Axis or None
+        Axis of an injection coordinate; None for other properties.
+    """
+
+    name: Covariate
+    words: str
+    unit: str
+    axis: Axis | None = None
+    synonyms: tuple[str, ...] = ()
+
+
+COVARIATES: Mapping[str, CovariateRow] = _rows(
+    Covariate,
+    [
+        CovariateRow("injection_volume", "injection volume", "mm3", synonyms=("volume",)),
+        CovariateRow("injection_ap", "AP injection coordinate", "um", "AP", ("ap",)),
+        CovariateRow("injection_dv", "DV injection coordinate", "um", "DV", ("dv",)),
+        CovariateRow("injection_ml", "ML injection coordinate", "um", "ML", ("ml",)),
+    ],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonMapRow:
+    """A map of a comparison: one value for each voxel, without groups.
+
+    Attributes
+    ----------
+    has_unit : bool
+        Whether it has the unit of the volumes.
+    is_probability : bool
+        Whether values lie in [0, 1].
+    cluster : ClusterStatistic or None
+        The method for which it exists; None for all.
+    """
+
+    name: ComparisonMap
+    words: str
+    has_unit: bool = False
+    is_probability: bool = False
+    cluster: ClusterStatistic | None = None
+    synonyms: tuple[str, ...] = ()
+
+
+COMPARISON_MAPS: Mapping[str, ComparisonMapRow] = _rows(
+    ComparisonMap,
+    [
+        ComparisonMapRow("difference", "mean of the first group minus mean of the second", has_unit=True),
+        ComparisonMapRow("t", "t statistic of the difference"),
+        ComparisonMapRow("p_permutation", "two-sided p by permutation, not corrected", is_probability=True),
+        ComparisonMapRow(
+            "p_max_t",
+            "two-sided p by permutation, corrected for all tested voxels by the maximum statistic",
+            is_probability=True,
+        ),
+        ComparisonMapRow(
+            "p_cluster",
+            "p of the extent of the cluster, corrected for all clusters",
+            is_probability=True,
+            cluster="extent",
+        ),
+        ComparisonMapRow(
+            "p_tfce", "p of threshold-free cluster enhancement, corrected", is_probability=True, cluster="tfce"
+        ),
+    ],
+)
+
+COMPARISON_ORDERS: Mapping[str, WordRow[ComparisonOrder]] = _rows(
+    ComparisonOrder,
+    [
+        WordRow("p", "smallest p by permutation first, then the largest effect", ("p_permutation",)),
+        WordRow("effect_size", "largest absolute effect size first", ("effect",)),
+        WordRow("difference", "largest absolute difference first"),
+    ],
+)
+
 # -- catalog ----------------------------------------------------------------------------------------------------------
 
 SnapshotContent = Literal["structures", "experiments", "unionizes"]

@@ -1,7 +1,7 @@
-"""The tables of docs/averages.md, from the rows of `bsv_store.vocabulary`.
+"""The tables of docs/averages.md and docs/comparisons.md, from the rows of `bsv_store.vocabulary`.
 
-``python -m bsv_store.averaging.guide docs/averages.md`` updates the page. Each table is between the lines
-``<!-- table: NAME -->`` and ``<!-- end -->``.
+``python -m bsv_store.averaging.guide docs/averages.md docs/comparisons.md`` updates the pages. Each table is between
+the lines ``<!-- table: NAME -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 
 from bsv_store.vocabulary import (
     BILATERAL_RULES,
+    COMPARISON_MAPS,
+    COVARIATES,
     GROUPING_FIELDS,
     HEMISPHERE_RULES,
     MISSING_POLICIES,
@@ -49,6 +51,17 @@ def tables() -> Mapping[str, str]:
             (
                 (row.name, row.words, f"group `{row.null_label}`" if row.null_label else "left out")
                 for row in GROUPING_FIELDS.values()
+            ),
+        ),
+        "covariates": _table(
+            ("`covariates`", "value of an experiment"),
+            ((row.name, f"{row.words} ({row.unit})") for row in COVARIATES.values()),
+        ),
+        "comparison_maps": _table(
+            ("map", "value of a voxel", "with"),
+            (
+                (row.name, row.words, "every comparison" if row.cluster is None else f'`cluster="{row.cluster}"`')
+                for row in COMPARISON_MAPS.values()
             ),
         ),
     }

@@ -6,25 +6,29 @@ recorded hashes identify the content.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, assert_never
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, assert_never
 
-from bsv_store.averaging.grouping.assignment import Assignment, CoordinateRange, Group, LeftOut, assign
+import numpy as np
+
+from bsv_store.averaging.comparison.design import (
+    CovariateValues,
+    check_design,
+    check_groups,
+    known_covariates,
+)
+from bsv_store.averaging.grouping.assignment import Assignment, Group, LeftOut, assign
 from bsv_store.averaging.grouping.facts import ExperimentFacts, experiment_facts
-from bsv_store.averaging.grouping.grouping import CrossedGrouping, Grouping, RegionGrouping, axes_of
+from bsv_store.averaging.grouping.grouping import CrossedGrouping, Grouping, RegionGrouping
+from bsv_store.averaging.grouping.membership import read_membership
 from bsv_store.averaging.members import (
     Member,
-    ids_by_group,
     in_order,
-    is_finite_number,
-    members_from_json,
-    members_to_json,
 )
-from bsv_store.averaging.recipe import Recipe, canonical_json
+from bsv_store.averaging.normalization import Divisor, divisors
+from bsv_store.averaging.recipe import Recipe
+from bsv_store.averaging.recorded import RecordedInputs
 from bsv_store.catalog.ingest.hemisphere import sides_in_tables
 from bsv_store.catalog.missing import excluded_reasons, leave_out, nothing_left, without_volume
 from bsv_store.catalog.normalization import Divisor, divisors
@@ -33,14 +37,14 @@ from bsv_store.catalog.selection.resolve import resolve_with_exclusions
 from bsv_store.catalog.structures import ancestry as read_ancestry
 from bsv_store.catalog.verify import check_inputs
 from bsv_store.catalog.volumes import find_volumes
-from bsv_store.errors import FormatError, RecipeError
-from bsv_store.text import listed_ids, shown
-from bsv_store.vocabulary import AXES, HEMISPHERE_RULES, NORMALIZATIONS
+from bsv_store.errors import RecipeError
+from bsv_store.text import listed_ids
+from bsv_store.vocabulary import COVARIATES, HEMISPHERE_RULES, NORMALIZATIONS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from bsv_store.vocabulary import DivisorSource, Hemisphere, VolumeKind
+    from bsv_store.vocabulary import Covariate, DivisorSource, Hemisphere, VolumeKind
     from bsv_store.volumes.library import VolumeFile
 
 ALGORITHM_VERSION = 2
@@ -109,12 +113,15 @@ class Inputs:
         Ascending by experiment id, the order in which they are added.
     left_out : tuple of LeftOut
         Ascending by experiment id.
+    covariates : mapping of covariate to tuple of float
+        Of the recipe's comparison; values in the order of the members.
     """
 
     recipe: Recipe
     groups: tuple[Group, ...]
     members: tuple[MemberInput, ...]
     left_out: tuple[LeftOut, ...]
+    covariates: CovariateValues = field(default_factory=dict)
 
     def files(self) -> list[VolumeFile]:
         """The files that are read for all members."""
@@ -127,7 +134,7 @@ class Inputs:
 
     def recorded(self) -> RecordedInputs:
         """The recorded form of these inputs, without the files."""
-        return RecordedInputs(self.recipe, self.groups, self.experiments(), ALGORITHM_VERSION)
+        return RecordedInputs(self.recipe, self.groups, self.experiments(), ALGORITHM_VERSION, self.covariates)
 
     def to_json(self) -> str:
         """Canonical JSON of `RecordedInputs.to_dict`, whose hash is the fingerprint."""
@@ -138,149 +145,6 @@ class Inputs:
         return self.recorded().fingerprint()
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedInputs:
-    """The inputs of a version as they are recorded, without the files.
-
-    Attributes
-    ----------
-    recipe : Recipe
-    groups : tuple of Group
-    members : tuple of Member
-        All selected experiments, ascending by id, including those left out.
-    algorithm_version : int
-    """
-
-    recipe: Recipe
-    groups: tuple[Group, ...]
-    members: tuple[Member, ...]
-    algorithm_version: int
-
-    def experiments(self) -> tuple[Member, ...]:
-        """All selected experiments, ascending by id: the members and those left out."""
-        return self.members
-
-    def to_dict(self) -> dict[str, Any]:
-        """Recipe, groups, members and algorithm version as plain JSON values: the content of the fingerprint."""
-        groups = [{"label": group.label, "ranges": [asdict(part) for part in group.ranges]} for group in self.groups]
-        return {
-            "algorithm_version": self.algorithm_version,
-            "recipe": self.recipe.to_dict(),
-            "groups": groups,
-            **members_to_json(self.members),
-        }
-
-    def to_json(self) -> str:
-        """Canonical JSON of `to_dict`: the text whose hash is the fingerprint."""
-        return canonical_json(self.to_dict())
-
-    def fingerprint(self) -> str:
-        """SHA-256 of the canonical JSON, hexadecimal."""
-        return fingerprint_of(self.to_json())
-
-    @classmethod
-    def from_json(cls, text: str) -> RecordedInputs:
-        """The inputs from the result of `to_json`.
-
-        Raises
-        ------
-        FormatError
-            If the text is not exactly what `to_json` writes for valid inputs.
-        RecipeError, InputError
-            If the recipe is not valid.
-        """
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise FormatError(f"the inputs are not valid JSON: {error}") from error
-        if not isinstance(value, dict) or set(value) != _PARTS:
-            raise FormatError(f"the inputs must have exactly the keys {', '.join(sorted(_PARTS))}")
-        version = value["algorithm_version"]
-        if type(version) is not int or not 1 <= version <= _MAX_VERSION:
-            raise FormatError(f"the algorithm version must be a positive integer, got {shown(version)}")
-        recipe = Recipe.from_json(value["recipe"]) if isinstance(value["recipe"], dict) else None
-        if recipe is None:
-            raise FormatError("the recipe of the inputs must be a JSON object")
-        members = members_from_json(value)
-        found = cls(recipe, recorded_groups(value["groups"], members), members, version)
-        _check_recorded(found)
-        # The same values in another form, such as another order of keys, would have another fingerprint.
-        if found.to_json() != text:
-            raise FormatError("the inputs must be canonical JSON as written by bsv-store")
-        return found
-
-
-_PARTS = {"algorithm_version", "recipe", "groups", "members", "left_out"}
-_MAX_VERSION = 1_000_000
-
-
-def recorded_groups(value: Any, members: Sequence[Member]) -> tuple[Group, ...]:
-    """The groups from their recorded form, with the ids of their members.
-
-    Raises
-    ------
-    FormatError
-        If the form is not valid, or a member is in an unknown group.
-    """
-    ids = ids_by_group(members)
-    if not isinstance(value, list) or any(number >= len(value) for number in ids):
-        raise FormatError("the groups must be a list that contains the group of each member")
-    return tuple(_recorded_group(number, entry, ids.get(number, [])) for number, entry in enumerate(value))
-
-
-def _recorded_group(number: int, entry: Any, ids: Sequence[int]) -> Group:
-    if not isinstance(entry, dict) or set(entry) != {"label", "ranges"} or not isinstance(entry["ranges"], list):
-        raise FormatError(f"group {number} must have a label and ranges")
-    label = entry["label"]
-    if not isinstance(label, str) or not label or not label.isprintable():
-        raise FormatError(f"the label of group {number} must be a single line of text, got {shown(label)}")
-    for part in entry["ranges"]:
-        if not isinstance(part, dict) or set(part) != _RANGE_PARTS or part["axis"] not in AXES:
-            raise FormatError(f"a range of group {number} must have {', '.join(sorted(_RANGE_PARTS))}")
-        for name in sorted(_RANGE_PARTS - {"axis"}):
-            if part[name] is not None and not is_finite_number(part[name]):
-                raise FormatError(f"{name} of group {number} must be a number, got {shown(part[name])}")
-    return Group(number, label, tuple(ids), tuple(CoordinateRange(**part) for part in entry["ranges"]))
-
-
-_RANGE_PARTS = {each.name for each in fields(CoordinateRange)}
-
-
-def _check_recorded(inputs: RecordedInputs) -> None:
-    """Check that the inputs can be those of an average.
-
-    Raises
-    ------
-    FormatError
-    """
-    ids = [member.experiment_id for member in inputs.members]
-    if twice := sorted({each for each, following in pairwise(ids) if each == following}):
-        raise FormatError(f"experiments occur more than once: {listed_ids(twice)}")
-    if all(member.group is None for member in inputs.members):
-        raise FormatError("the inputs have no members")
-    labels = [group.label for group in inputs.groups]
-    if len(set(labels)) != len(labels):
-        raise FormatError("two groups have the same label")
-    axes = axes_of(inputs.recipe.grouping)
-    for group in inputs.groups:
-        if tuple(part.axis for part in group.ranges) != axes:
-            raise FormatError(f"the ranges of group {group.number} do not match the grouping of the recipe")
-    recipe = inputs.recipe
-    for member in inputs.members:
-        if member.group is None:
-            continue
-        has_masks = member.injection_fraction_sha256 is not None, member.data_mask_sha256 is not None
-        if has_masks != (recipe.exclude_injection, recipe.weight_by_data_mask):
-            raise FormatError(f"the masks of experiment {member.experiment_id} do not match the recipe")
-        if (member.injected_hemisphere is not None) != HEMISPHERE_RULES[recipe.hemisphere_rule].needs_side:
-            raise FormatError(f"the injected hemisphere of experiment {member.experiment_id} does not match the recipe")
-
-
-def fingerprint_of(text: str) -> str:
-    """The fingerprint of the canonical JSON of inputs."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def check_recipe_inputs(connection: Connection, recipe: Recipe) -> None:
     """Check that the rows of the catalog that an average reads are undamaged.
 
@@ -289,7 +153,8 @@ def check_recipe_inputs(connection: Connection, recipe: Recipe) -> None:
     DamagedCatalogError
         If a row differs from what was stored, is missing, or was added by another program.
     """
-    targets = [ref for leaf in recipe.selection.leaves() for ref in leaf.projecting_to or ()]
+    leaves = [leaf for selection in recipe.selections for leaf in selection.leaves()]
+    targets = [ref for leaf in leaves for ref in leaf.projecting_to or ()]
     check_inputs(connection, kinds=recipe.kinds, spacing_um=recipe.spacing_um, targets=targets)
 
 
@@ -314,7 +179,8 @@ def gather_inputs(
     MissingDataError
         If data are missing and the recipe does not leave such experiments out, or no experiment remains.
     RecipeError
-        If an injection is bilateral and the recipe's rule is 'error', or no experiment belongs to a group.
+        If an injection is bilateral and the recipe's rule is 'error', no experiment belongs to a group, or the groups
+        cannot be compared and the recipe has a comparison.
     EmptySelectionError
         If no experiment is selected.
     UnknownStructureError, UnknownExperimentError, SelectionError
@@ -326,6 +192,7 @@ def gather_inputs(
     selected, excluded = resolve_with_exclusions(connection, recipe.selection)
     experiments = experiment_facts(connection, selected)
     ancestry = read_ancestry(connection) if _uses_regions(recipe.grouping) else {}
+    membership = read_membership(connection, recipe.grouping, allow_empty=recipe.comparison is None)
     # Reasons are part of the fingerprint: a changed exclusion list gives a new version.
     reasons = {**excluded_reasons(excluded), **(unusable or {})}
     required = _RequiredData(connection, recipe)
@@ -333,7 +200,7 @@ def gather_inputs(
         remaining = [each for each in experiments if each.experiment_id not in reasons]
         if not remaining:
             raise nothing_left(recipe.selection, reasons, kinds=recipe.kinds, spacing_um=recipe.spacing_um)
-        assignment = assign(recipe.grouping, remaining, ancestry)
+        assignment = assign(recipe.grouping, remaining, ancestry, membership)
         placed = assignment.group_of()
         missing = required.missing([each for each in remaining if each.experiment_id in placed])
         if not placed:
@@ -347,7 +214,11 @@ def gather_inputs(
     members = [required.member(each, group) for each, group in sorted(placed.items())]
     left_out = [*assignment.left_out, *(LeftOut(each, reason) for each, reason in reasons.items())]
     left_out.sort(key=lambda left: left.experiment_id)
-    return Inputs(recipe, assignment.groups, tuple(members), tuple(left_out))
+    covariates = required.covariates(sorted(placed))
+    if recipe.comparison is not None:
+        check_groups(assignment.groups)
+        check_design(np.array([member.group == 0 for member in members]), covariates)
+    return Inputs(recipe, assignment.groups, tuple(members), tuple(left_out), covariates)
 
 
 def _first_reason(assignment: Assignment) -> str:
@@ -365,6 +236,8 @@ class _RequiredData:
         self._volumes: dict[VolumeKind, dict[int, VolumeFile]] = {kind: {} for kind in recipe.kinds}
         self._divisors: dict[int, Divisor] | None = None
         self._sides: dict[int, Hemisphere | None] = {}
+        names = () if recipe.comparison is None else recipe.comparison.covariates
+        self._covariates: dict[Covariate, dict[int, float]] = {name: {} for name in names}
         self._known: set[int] = set()
 
     def missing(self, experiments: Sequence[ExperimentFacts]) -> dict[int, str]:
@@ -384,6 +257,7 @@ class _RequiredData:
             self._without_divisor(ids),
             self._without_side(ids),
             self._bilateral(experiments),
+            self._without_covariate(ids),
         ):
             reasons = {**found, **reasons}
         return reasons
@@ -403,6 +277,10 @@ class _RequiredData:
             divisor_source=divisor.source,
         )
 
+    def covariates(self, experiment_ids: Sequence[int]) -> CovariateValues:
+        """The covariates of experiments whose data are complete, in their order."""
+        return {name: tuple(known[each] for each in experiment_ids) for name, known in self._covariates.items()}
+
     def _look_up(self, experiments: Sequence[ExperimentFacts]) -> None:
         new = [each for each in experiments if each.experiment_id not in self._known]
         ids = [each.experiment_id for each in new]
@@ -412,6 +290,8 @@ class _RequiredData:
         found_divisors = divisors(self._connection, self.recipe.normalize, ids)
         if found_divisors is not None:
             self._divisors = {**(self._divisors or {}), **found_divisors}
+        for name, values in known_covariates(self._connection, tuple(self._covariates), new).items():
+            self._covariates[name].update(values)
         if self._rule.needs_side:
             self._sides.update({each.experiment_id: each.injected_hemisphere for each in new})
 
@@ -450,6 +330,15 @@ class _RequiredData:
         if found_by_sync:
             hint = f"Sync the unionize tables: {sync_command(self.recipe.selection, found_by_sync)}"
         return leave_out(absent, "the injected hemisphere is not known", missing=self.recipe.missing, hint=hint)
+
+    def _without_covariate(self, ids: Sequence[int]) -> dict[int, str]:
+        reasons = dict[int, str]()
+        for name, known in self._covariates.items():
+            absent = [each for each in ids if each not in known]
+            problem = f"the {COVARIATES[name].words} is not known"
+            left = leave_out(absent, problem, missing=self.recipe.missing, hint=f"Leave out the covariate {name}.")
+            reasons = {**left, **reasons}
+        return reasons
 
     def _bilateral(self, experiments: Sequence[ExperimentFacts]) -> dict[int, str]:
         recipe, rule = self.recipe, self.recipe.bilateral_rule

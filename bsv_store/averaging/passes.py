@@ -7,7 +7,7 @@ the passes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -122,22 +122,38 @@ def add_all(
 ) -> dict[int, tuple[str, str | None]]:
     """Add the members of a pass in their order; returns message and hint of those with damaged files."""
     damaged: dict[int, tuple[str, str | None]] = {}
-    members = iter(work.members)
-    for batch in read_in_batches(files, [member.files() for member in work.members], *work.planes):
+    for batch in member_volumes(files, work):
         volumes = []
-        for content, member in zip(batch, members, strict=False):
-            if isinstance(content, DamagedFileError):
-                # As text, since pickling an error loses its cause.
-                damaged[member.experiment_id] = content.message, content.hint
-            else:
-                volumes.append(_member_volume(member, content, work.groups.start))
+        for member, found in batch:
+            if isinstance(found, MemberVolume):
+                volumes.append(found)
                 if observe is not None:
-                    observe(member, content[0])
+                    observe(member, found.voxels)
+            else:
+                damaged[member.experiment_id] = found
         # After damage the other files are read only to report all damaged files at once.
         if not damaged:
             accumulator.add_all(volumes)
             progress.advance(len(volumes))
     return damaged
+
+
+def member_volumes(
+    files: StoreFiles, work: Pass
+) -> Iterator[list[tuple[MemberInput, MemberVolume | tuple[str, str | None]]]]:
+    """The members of a pass in their order, in batches, each with its volume, or message and hint of a damaged file.
+
+    The arrays of a batch are valid until the next batch is requested, which reuses their memory.
+    """
+    members = iter(work.members)
+    for batch in read_in_batches(files, [member.files() for member in work.members], *work.planes):
+        yield [
+            # As text, since pickling an error loses its cause.
+            (member, (content.message, content.hint))
+            if isinstance(content, DamagedFileError)
+            else (member, _member_volume(member, content, work.groups.start))
+            for content, member in zip(batch, members, strict=False)
+        ]
 
 
 def _member_volume(member: MemberInput, content: list[Voxels], first_group: int) -> MemberVolume:

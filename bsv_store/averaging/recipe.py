@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from bsv_store.averaging.grouping.grouping import Grouping, NoGrouping, grouping_from_json
+from bsv_store.averaging.comparison.comparison import Comparison
+from bsv_store.averaging.grouping.grouping import Grouping, NoGrouping, grouping_from_json, selections_of
 from bsv_store.averaging.kernel.statistics import checked_statistics
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.check import choice
@@ -20,6 +21,7 @@ from bsv_store.vocabulary import (
     RESULT_DTYPES,
     VOLUME_KINDS,
     BilateralRule,
+    ComparisonMap,
     HemisphereRule,
     MissingPolicy,
     Normalization,
@@ -69,6 +71,8 @@ class Recipe:
         needs.
     dtype : ResultDtype
         Of the result. Sums are float64 in any case.
+    comparison : Comparison or None
+        How the two groups of the grouping are compared by voxel; None = they are not.
 
     Raises
     ------
@@ -88,6 +92,7 @@ class Recipe:
     statistics: tuple[Statistic, ...] = ("mean",)
     missing: MissingPolicy = "error"
     dtype: ResultDtype = "float32"
+    comparison: Comparison | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.selection, Selection):
@@ -97,7 +102,7 @@ class Recipe:
         if not isinstance(self.grouping, Grouping):
             raise RecipeError(
                 f"grouping must be a Grouping, got {self.grouping!r}",
-                hint="Use by_coordinate, by_region, by_field or crossed.",
+                hint="Use by_coordinate, by_region, by_field, by_selection or crossed.",
             )
         Grid(self.spacing_um)
         checked = {
@@ -107,9 +112,36 @@ class Recipe:
         for name in ("exclude_injection", "weight_by_data_mask"):
             if not isinstance(getattr(self, name), bool):
                 raise RecipeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        self._check_comparison()
         for name, value in checked.items():
             # The object is frozen; this is the only place that sets a value.
             object.__setattr__(self, name, value)
+
+    def _check_comparison(self) -> None:
+        if self.comparison is None:
+            return
+        if not isinstance(self.comparison, Comparison):
+            raise RecipeError(
+                f"comparison must be a Comparison or None, got {self.comparison!r}",
+                hint="For example Comparison(permutations=10_000, seed=0).",
+            )
+        if isinstance(self.grouping, NoGrouping):
+            raise RecipeError(
+                "a comparison needs two groups of experiments",
+                hint="For example grouping=by_selection({'a': Selection(...), 'b': Selection(...)}).",
+            )
+        if self.weight_by_data_mask:
+            raise RecipeError("a comparison cannot be weighted by the data mask", hint="Leave out weight_by_data_mask.")
+
+    @property
+    def selections(self) -> tuple[Selection, ...]:
+        """All selections: of the experiments, and of the groups if the grouping is by selections."""
+        return (self.selection, *(group.selection for group in selections_of(self.grouping)))
+
+    @property
+    def maps(self) -> tuple[ComparisonMap, ...]:
+        """The maps of the comparison; none without a comparison."""
+        return () if self.comparison is None else self.comparison.maps
 
     @property
     def kinds(self) -> tuple[VolumeKind, ...]:
@@ -127,6 +159,10 @@ class Recipe:
         values["selection"] = self.selection.to_dict()
         values["grouping"] = self.grouping.to_dict()
         values["statistics"] = list(self.statistics)
+        # Left out if there is none, so that recipes of averages have the same text as before there were comparisons.
+        del values["comparison"]
+        if self.comparison is not None:
+            values["comparison"] = self.comparison.to_dict()
         values["recipe_version"] = RECIPE_VERSION
         return values
 
@@ -162,6 +198,8 @@ class Recipe:
                 values["grouping"] = grouping_from_json(values["grouping"])
             if "statistics" in values:
                 values["statistics"] = tuple(values["statistics"])
+            if values.get("comparison") is not None:
+                values["comparison"] = Comparison.from_dict(values["comparison"])
             return cls(**values)
         except (TypeError, AttributeError) as error:
             raise RecipeError(f"a part of the recipe has the wrong type: {error}") from error

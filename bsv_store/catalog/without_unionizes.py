@@ -79,6 +79,24 @@ def report_without_side(
     return found
 
 
+def report_without_covariate(experiment_ids: Collection[int], words: str, *, missing: MissingPolicy) -> None:
+    """Warn that these experiments are left out of a result, because the value of a covariate is not known.
+
+    Raises
+    ------
+    MissingDataError
+        If there are any and the policy is 'error'.
+    """
+    if experiment_ids:
+        _report(
+            LeftOutWarning,
+            experiment_ids,
+            f"{len(experiment_ids):,} of the selected experiments are left out: their {words} is not known",
+            "Leave out the covariate to include them.",
+            missing=missing,
+        )
+
+
 def report_unknown_sides(
     experiment_ids: Collection[int], hemispheres: Iterable[MeasuredHemisphere], *, missing: MissingPolicy
 ) -> None:
@@ -143,12 +161,12 @@ def _report(
         raise MissingDataError(named, hint=f"{hint}\nOr leave such experiments out (missing='leave_out').")
     if missing == "leave_out":
         warning = kind(named, hint=hint, experiment_ids=experiment_ids)
-        warnings.warn(warning, stacklevel=_caller_level())
+        warnings.warn(warning, stacklevel=caller_level())
         return
     assert_never(missing)
 
 
-def _caller_level() -> int:
+def caller_level() -> int:
     """The ``stacklevel`` of the first caller outside the package, for the calling function's `warnings.warn`."""
     level = 1
     frame = sys._getframe(1)

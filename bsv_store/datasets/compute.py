@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bsv_store.averaging.inputs import Inputs
     from bsv_store.averaging.passes import Averages, Pass
     from bsv_store.averaging.recipe import Recipe
+    from bsv_store.datasets.result.file import ResultWriter
     from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
     from bsv_store.volumes.files import StoreFiles
@@ -69,7 +70,7 @@ def compute(
     executor: Executor | None = None,
     workers: int | None = None,
 ) -> EncodedResult:
-    """Compute the result file of these inputs. Every byte that is read is checked.
+    """Compute the result file of these inputs, with the comparison of the recipe. Every byte that is read is checked.
 
     Memory is bounded: groups are computed together as far as they fit, and slab by slab if a single one does not fit.
     The result does not depend on the passes, nor on the process or machine that computes them.
@@ -100,9 +101,25 @@ def compute(
                 if averages.damaged:
                     raise damaged_inputs(averages.damaged)
                 writer.write(averages.arrays, first_group=each.groups.start, first_plane=each.planes[0])
-            return writer.finish()
         finally:
             progress.finish()
+        if inputs.recipe.comparison is not None:
+            _compare(files, inputs, writer, progress, workers)
+        return writer.finish()
+
+
+def _compare(files: StoreFiles, inputs: Inputs, writer: ResultWriter, progress: Progress, workers: int | None) -> None:
+    """Write the maps of the comparison of the two groups. It runs in this process, also with an executor."""
+    # Imported here, since most results have no comparison.
+    from bsv_store.averaging.comparison.voxels import ComparedValues, compare_groups, values_to_compare
+
+    tested = values_to_compare(files, inputs, progress)
+    if not isinstance(tested, ComparedValues):
+        raise damaged_inputs(tested)
+    compared = compare_groups(inputs, tested, progress, workers=workers)
+    for name, values in compared.maps.items():
+        writer.write_map(name, values)
+    writer.describe_map("t", compared.facts)
 
 
 def _averages(

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from bsv_store.averaging.grouping.assignment import CoordinateRange
     from bsv_store.averaging.grouping.grouping import Grouping
-    from bsv_store.averaging.inputs import Inputs, RecordedInputs
+    from bsv_store.averaging.inputs import Inputs
+    from bsv_store.averaging.recorded import RecordedInputs
     from bsv_store.vocabulary import Axis
 
 # Maximum number of groups listed in an error.

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bsv_store.averaging.grouping.assignment import Group, LeftOut
-from bsv_store.averaging.inputs import Inputs, MemberInput, check_recipe_inputs, gather_inputs, recorded_groups
+from bsv_store.averaging.inputs import Inputs, MemberInput, check_recipe_inputs, gather_inputs
 from bsv_store.averaging.members import Member, members_from_json, members_to_json
+from bsv_store.averaging.recorded import recorded_groups
 from bsv_store.catalog.selection.commands import fetch_command
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.datasets.result.contents import read_inputs
@@ -19,6 +20,7 @@ from bsv_store.text import listed_ids
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from bsv_store.averaging.comparison.design import CovariateValues
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.datasets.groups import GroupInfo
     from bsv_store.datasets.version import DatasetVersion
@@ -79,11 +81,24 @@ def _ranges_of(version: DatasetVersion, group: GroupInfo) -> list[dict[str, Any]
 
 def _from_content(connection: Connection, recipe: Recipe, content: Mapping[str, Any]) -> Inputs:
     experiments = members_from_json(content)
-    return inputs_with_files(connection, recipe, recorded_groups(content["groups"], experiments), experiments)
+    names = () if recipe.comparison is None else recipe.comparison.covariates
+    if names and "covariates" not in content:
+        raise MissingDataError(
+            f"the values of the covariates {', '.join(names)} that the version was computed with have changed, and "
+            "only its result file, which is missing or damaged, contains them",
+            hint="Compute the comparison again.",
+        )
+    covariates = {name: tuple(content["covariates"][name]) for name in names}
+    groups = recorded_groups(content["groups"], experiments)
+    return inputs_with_files(connection, recipe, groups, experiments, covariates)
 
 
 def inputs_with_files(
-    connection: Connection, recipe: Recipe, groups: tuple[Group, ...], experiments: Sequence[Member]
+    connection: Connection,
+    recipe: Recipe,
+    groups: tuple[Group, ...],
+    experiments: Sequence[Member],
+    covariates: CovariateValues,
 ) -> Inputs:
     """Recorded inputs with the files of their members.
 
@@ -94,7 +109,7 @@ def inputs_with_files(
     """
     members = [member for member in experiments if member.group is not None]
     left_out = tuple(LeftOut(each.experiment_id, each.reason or "") for each in experiments if each.group is None)
-    return Inputs(recipe, groups, _with_files(connection, recipe, members), left_out)
+    return Inputs(recipe, groups, _with_files(connection, recipe, members), left_out, covariates)
 
 
 def _with_files(connection: Connection, recipe: Recipe, members: Sequence[Member]) -> tuple[MemberInput, ...]:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from bsv_store.averaging.grouping.grouping import axes_of
 from bsv_store.averaging.members import members_frame
 from bsv_store.averaging.units import describe_unit, rule_texts, unit_text
-from bsv_store.check import choice
+from bsv_store.datasets.arrays import checked_array
+from bsv_store.datasets.comparison_summary import ComparisonSummary, comparison_summary
 from bsv_store.datasets.groups import empty_ranges
 from bsv_store.datasets.listing import has_version
 from bsv_store.datasets.result.file import checked_stream, open_result
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from bsv_store.datasets.origin import Origin, Twin
     from bsv_store.datasets.slices import Box
     from bsv_store.figures.brain import Outlines
-    from bsv_store.vocabulary import Axis, ColorScale, Plane, Statistic, Theme
+    from bsv_store.vocabulary import Axis, ColorScale, ComparisonMap, Plane, Statistic, Theme
     from bsv_store.volumes.files import StoreFiles
 
 
@@ -222,40 +223,39 @@ class DatasetVersion:
         """
         return self.statistic("mean")
 
-    def statistic(self, name: Statistic, *, group: int | None = None, box: Box | None = None) -> NDArray[Any]:
-        """A statistic of each group and voxel.
+    def statistic(
+        self, name: Statistic | ComparisonMap, *, group: int | None = None, box: Box | None = None
+    ) -> NDArray[Any]:
+        """A statistic of each group and voxel, or a map of a comparison, which has no groups.
 
         The first read in a process checks the whole file. After that, as long as the file does not change, only the
         requested part is read.
 
         Parameters
         ----------
-        name : {'mean', 'sum', 'sd', 'sem', 'min', 'max', 'n'}
-            One of the recipe's statistics.
+        name : {'mean', 'sum', 'sd', 'sem', 'min', 'max', 'n', 'difference', 't', 'p_permutation', 'p_max_t', ...}
+            One of the recipe's statistics, or of the maps of its comparison (``bsv_store.vocabulary.COMPARISON_MAPS``).
         group : int, optional
-            Number of a group; by default all groups.
+            Number of a group; by default all groups. Not for maps.
         box : ((float, float), (float, float), (float, float)), optional
             Minimum and maximum AP, DV and ML in um: only voxels whose centers are in it, see `Grid.centers_um`.
 
         Returns
         -------
-        ndarray, shape (groups, ap, dv, ml), or (ap, dv, ml) with ``group``
-            The recipe's dtype, uint32 for 'n'; read-only.
+        ndarray, shape (groups, ap, dv, ml), or (ap, dv, ml) with ``group`` and for maps
+            The recipe's dtype, uint32 for 'n', float32 for maps, where NaN = not tested; read-only.
 
         Raises
         ------
         InputError
-            If the version does not have the statistic or group, or the box is not valid or contains no voxel.
+            If the version does not have the statistic, map or group, or the box is not valid or contains no voxel.
         DamagedFileError
             If the result file is missing or differs from what was published.
         """
-        statistic = choice("name", name, STATISTICS).name
-        if statistic not in self.recipe.statistics:
-            raise InputError(
-                f"{self.ref} does not have the statistic {statistic!r}",
-                hint=f"It has {', '.join(self.recipe.statistics)}. Aggregate again with "
-                f"statistics=[{statistic!r}] (--statistic {statistic}).",
-            )
+        statistic = checked_array(name, self.recipe, what=self.ref)
+        has_groups = statistic in STATISTICS
+        if not has_groups and group is not None:
+            raise InputError(f"{statistic} has no groups, got group={group!r}", hint="Leave out group.")
         if group is not None and group not in range(len(self.groups)):
             raise InputError(f"{self.ref} has no group {group!r}", hint=f"Its groups are 0 to {len(self.groups) - 1}.")
         if group is None and box is None:
@@ -269,13 +269,13 @@ class DatasetVersion:
                 self._unless_deleted(),
                 unchanged(self.path, size_bytes=size_bytes, file_sha256=self.file_sha256, what=ref) as hashed,
             ):
-                key = (first, *where)
+                key = (first, *where) if has_groups else where
                 values = read_part(self.path, statistic, key, hashed=hashed, size_bytes=size_bytes, what=ref)
         values.setflags(write=False)
         return values
 
     def values_in(
-        self, mask: NDArray[np.bool_], name: Statistic = "mean", *, group: int | None = None
+        self, mask: NDArray[np.bool_], name: Statistic | ComparisonMap = "mean", *, group: int | None = None
     ) -> NDArray[np.floating[Any]]:
         """A statistic at the voxels of a mask. Only the bounding box of the mask is read.
 
@@ -283,14 +283,14 @@ class DatasetVersion:
         ----------
         mask : ndarray of bool, shape (ap, dv, ml)
             On the version's grid, such as ``store.atlas.mask("CP")``.
-        name : {'mean', 'sum', 'sd', 'sem', 'min', 'max', 'n'}
-            One of the recipe's statistics.
+        name : {'mean', 'sum', 'sd', 'sem', 'min', 'max', 'n', 'difference', 't', 'p_permutation', 'p_max_t', ...}
+            One of the recipe's statistics, or of the maps of its comparison.
         group : int, optional
-            Number of a group; by default all groups.
+            Number of a group; by default all groups. Not for maps.
 
         Returns
         -------
-        ndarray, shape (groups, voxels), or (voxels,) with ``group``
+        ndarray, shape (groups, voxels), or (voxels,) with ``group`` and for maps
             In C order of the grid; NaN = no data.
 
         Raises
@@ -307,6 +307,23 @@ class DatasetVersion:
         box = [(float(along[0]), float(along[-1])) for along in centers]
         values: NDArray[Any] = self.statistic(name, group=group, box=box)[..., mask[where]]
         return values
+
+    def comparison_summary(self, alpha: float = 0.05) -> ComparisonSummary:
+        """The outcome of a comparison: numbers of tested and significant voxels, permutations, critical values of t.
+
+        Parameters
+        ----------
+        alpha : float
+            Level of significance, corrected for all tested voxels.
+
+        Raises
+        ------
+        InputError
+            If the version is not a comparison, or alpha is not between 0 and 1.
+        DamagedFileError
+            If the result file is missing or differs from what was published.
+        """
+        return comparison_summary(self, alpha)
 
     @contextmanager
     def open(self) -> Iterator[h5py.File]:
@@ -332,9 +349,9 @@ class DatasetVersion:
         -------
         xarray.Dataset
             The content of the result file: dimensions group, ap, dv, ml (um) and member; a variable for each
-            statistic; the facts about groups and members as coordinates, such as ``group_n`` (number of experiments)
-            and ``member_divisor``; recipe and provenance as attributes. The attribute ``dataset`` names the version,
-            ``empty_groups`` the groups without experiments.
+            statistic, and for each map of a comparison; the facts about groups and members as coordinates, such as
+            ``group_n`` (number of experiments) and ``member_divisor``; recipe and provenance as attributes. The
+            attribute ``dataset`` names the version, ``empty_groups`` the groups without experiments.
 
         Raises
         ------
@@ -351,7 +368,7 @@ class DatasetVersion:
         # Files of earlier versions have a scalar, and do not state which variables are coordinates.
         if dataset["inputs"].ndim == 0:
             dataset["inputs"] = dataset["inputs"].expand_dims("document")
-        coordinates = [name for name in dataset.data_vars if name not in self.recipe.statistics]
+        coordinates = [name for name in dataset.data_vars if name not in (*self.recipe.statistics, *self.recipe.maps)]
         return dataset.set_coords(coordinates).assign_attrs(
             dataset=self.ref, empty_groups=[group.label for group in self.empty_groups]
         )
@@ -363,7 +380,8 @@ class DatasetVersion:
         -------
         pandas.DataFrame
             One row for each group and voxel whose mean is not 0 (NaN, no data, included), in C order: columns group
-            (label, categorical), ap, dv, ml (voxel centers, um), and one column for each statistic.
+            (label, categorical), ap, dv, ml (voxel centers, um), and one column for each statistic. Maps of a
+            comparison, which have no groups, are not included.
 
         Raises
         ------
@@ -451,6 +469,7 @@ class DatasetVersion:
         self,
         target: Path | str,
         *,
+        statistic: Statistic | ComparisonMap = "mean",
         group: int | str | None = None,
         like_allen: bool = False,
         overwrite: bool = False,
@@ -464,6 +483,9 @@ class DatasetVersion:
         ----------
         target : path
             Its ending names the format; ``bsv_store.datasets.share.export.VERSION_FORMATS`` lists all.
+        statistic : Statistic or ComparisonMap
+            What an image shows: one of the recipe's statistics, or of the maps of its comparison, which are
+            three-dimensional images. Image formats only; the others that have arrays have all of them.
         group : int or str, optional
             Number or label of a group. Writes a three-dimensional image of its mean, as required by viewers such as
             Fiji. Image formats only. By default all groups are written, in image formats along a fourth axis.
@@ -488,18 +510,29 @@ class DatasetVersion:
             If the file cannot be written; an existing file is not changed.
         """
         with self._unless_deleted():
-            path = export_version(self, target, group=group, like_allen=like_allen, overwrite=overwrite)
+            path = export_version(
+                self, target, statistic=statistic, group=group, like_allen=like_allen, overwrite=overwrite
+            )
         record_shared_use(self.database, self.ref, "exported")
         return path
 
-    def export_groups(self, target: Path | str, *, like_allen: bool = False, overwrite: bool = False) -> list[Path]:
-        """Write the mean of each group to a separate three-dimensional image file.
+    def export_groups(
+        self,
+        target: Path | str,
+        *,
+        statistic: Statistic = "mean",
+        like_allen: bool = False,
+        overwrite: bool = False,
+    ) -> list[Path]:
+        """Write the mean or another statistic of each group to a separate three-dimensional image file.
 
         Parameters
         ----------
         target : path
             Path from which the file names are derived: ``result.nii.gz`` writes ``result-group0.nii.gz``,
             ``result-group1.nii.gz`` and so on, with leading zeros for more than ten groups. Image formats only.
+        statistic : Statistic
+            One of the recipe's statistics.
         like_allen, overwrite
             As for `export`.
 
@@ -514,7 +547,7 @@ class DatasetVersion:
             See `export`. If one of the files exists and ``overwrite`` is False, none is written.
         """
         with self._unless_deleted():
-            paths = export_groups(self, target, like_allen=like_allen, overwrite=overwrite)
+            paths = export_groups(self, target, statistic=statistic, like_allen=like_allen, overwrite=overwrite)
         record_shared_use(self.database, self.ref, "exported")
         return paths
 

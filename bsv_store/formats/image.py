@@ -1,4 +1,4 @@
-"""Images for export to files: a volume, a mask, labels or the mean of a dataset version."""
+"""Images for export to files: a volume, a mask, labels, or a statistic of a dataset version."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Image:
         What the image shows, in one line.
     name : str
         A short name, such as that of the dataset version.
-    content : {'volume', 'mask', 'mean', 'labels'}
+    content : {'volume', 'mask', 'mean', 'statistic', 'labels'}
     groups : tuple of str, optional
         Labels of the groups; None for an image without a group axis.
     is_computed : bool
@@ -49,7 +49,7 @@ class Image:
     slabs: Callable[[int], Slabs]
     title: str
     name: str
-    content: Literal["volume", "mask", "mean", "labels"]
+    content: Literal["volume", "mask", "mean", "statistic", "labels"]
     groups: tuple[str, ...] | None = None
     is_computed: bool = False
     like_allen: bool = False

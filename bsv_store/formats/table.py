@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bsv_store.formats.image import Image
 
 ContentT = TypeVar("ContentT")
-ExportOption = Literal["like_allen", "group"]
+ExportOption = Literal["like_allen", "group", "statistic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class FileFormat(Generic[ContentT]):
     marker : str, optional
         For a format that is a folder: a file that every such folder contains. Only folders with it are overwritten.
     options : frozenset of ExportOption
-        Supported export options: "like_allen" (the directions of Allen's files), "group" (a single group of a dataset
-        version).
+        Supported export options: "like_allen" (the directions of Allen's files), "group" and "statistic" (a single
+        group of a dataset version, and another array than its mean).
     """
 
     ending: str

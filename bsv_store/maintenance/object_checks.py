@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 import xxhash
 
-from bsv_store.averaging.inputs import fingerprint_of
 from bsv_store.averaging.members import members_from_json
 from bsv_store.averaging.recipe import Recipe
+from bsv_store.averaging.recorded import fingerprint_of
 from bsv_store.catalog.annotations import find_annotation
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.datasets.refs import parse_ref
@@ -309,7 +309,8 @@ def _problems_of_version(stored: StoredObject, version: DatasetVersion, *, decod
             problem = "the inputs in the file do not have the recorded fingerprint"
             return [_finding(stored, "wrong_fingerprint", problem, RESTORE)]
         found += [_finding(stored, "inconsistent_rows", problem, RESTORE) for problem in _contradictions(version, text)]
-        if decode and content_hash(file, version.recipe.statistics) != version.content_sha256:
+        recipe = version.recipe
+        if decode and content_hash(file, recipe.statistics, recipe.maps) != version.content_sha256:
             found.append(_finding(stored, "damaged_content", "the decoded arrays are not the ones that were stored"))
     return found
 

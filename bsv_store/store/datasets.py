@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bsv_store import check
 from bsv_store.datasets.version import DatasetVersion
+from bsv_store.vocabulary import MISSING_POLICIES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,15 @@ if TYPE_CHECKING:
     from bsv_store.datasets.table import VersionRecord
     from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
-    from bsv_store.vocabulary import MeasuredHemisphere, Statistic, ThresholdRule
+    from bsv_store.vocabulary import (
+        ClusterStatistic,
+        Covariate,
+        MeasuredHemisphere,
+        MissingPolicy,
+        Statistic,
+        ThresholdRule,
+        TwoSampleStatistic,
+    )
     from bsv_store.volumes.files import StoreFiles
 
 
@@ -131,6 +140,72 @@ class Datasets:
 
         version = self.get(ref)
         return version.cite(annotation=annotation_name(self._database, version.recipe.spacing_um))
+
+    def compare_groups(
+        self,
+        ref: str | DatasetVersion,
+        a: int | str,
+        b: int | str,
+        *,
+        name: str,
+        test: TwoSampleStatistic | None = None,
+        covariates: Covariate | Sequence[Covariate] = (),
+        permutations: int = 10_000,
+        seed: int = 0,
+        cluster: ClusterStatistic = "none",
+        cluster_threshold_p: float = 0.001,
+        missing: MissingPolicy = "error",
+        progress: Progress | None = None,
+        executor: Executor | None = None,
+        workers: int | None = None,
+    ) -> DatasetVersion:
+        """Compare two groups of a version at each voxel, with the members and the rules of the version.
+
+        Parameters
+        ----------
+        ref : str or DatasetVersion
+        a, b : int or str
+            Numbers or labels of the groups; the difference is a minus b.
+        name : str
+            Dataset that the new version belongs to.
+        test, covariates, permutations, seed, cluster, cluster_threshold_p, progress, executor, workers
+            As for `Store.compare_voxels`.
+        missing : {'error', 'leave_out'}
+            What to do about members whose volume or covariate is not in the store any more.
+
+        Returns
+        -------
+        DatasetVersion
+            As from `Store.compare_voxels`. The members are those of the version, also if its selection would now give
+            others.
+
+        Raises
+        ------
+        InputError
+            If the version does not have one of the groups.
+        RecipeError, MissingDataError, DamagedFileError
+            As for `Store.compare_voxels`.
+        """
+        from bsv_store.averaging.comparison.comparison import Comparison, checked_covariates, checked_test
+        from bsv_store.datasets.aggregate import aggregate
+        from bsv_store.datasets.comparison import comparison_of_groups, warn_if_few
+
+        names = checked_covariates(covariates)
+        comparison = Comparison(
+            permutations=permutations,
+            seed=seed,
+            test=checked_test(test, names),
+            covariates=names,
+            cluster=cluster,
+            cluster_threshold_p=cluster_threshold_p,
+        )
+        policy = check.choice("missing", missing, MISSING_POLICIES).name
+        recipe = comparison_of_groups(self.get(ref), a, b, comparison, missing=policy)
+        version = aggregate(
+            self._database, self._files, recipe, name=name, progress=progress, executor=executor, workers=workers
+        )
+        warn_if_few(version)
+        return version
 
     def regions(
         self,

@@ -30,10 +30,13 @@ if TYPE_CHECKING:
     from bsv_store.acquisition.plan import Plan
     from bsv_store.acquisition.sync import UnionizeSyncReport
     from bsv_store.averaging.grouping import Grouping
+    from bsv_store.averaging.recipe import Recipe
     from bsv_store.catalog.ingest import IngestReport
     from bsv_store.catalog.selection.selection import SelectionLike
+    from bsv_store.catalog.structures import StructureRef
     from bsv_store.catalog.tables.status import CatalogStatus
     from bsv_store.config import StoreConfig
+    from bsv_store.datasets.groups import GroupInfo
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.datasets.workers import Executor
     from bsv_store.maintenance.state import Upkeep
@@ -47,12 +50,19 @@ if TYPE_CHECKING:
     from bsv_store.store.volumes import Volumes
     from bsv_store.vocabulary import (
         BilateralRule,
+        ClusterStatistic,
+        ComparisonOrder,
+        Covariate,
+        EffectSize,
         HemisphereRule,
+        Measure,
+        MeasuredHemisphere,
         MissingPolicy,
         Normalization,
         PublishedTable,
         ResultDtype,
         Statistic,
+        TwoSampleStatistic,
         VolumeKind,
     )
     from bsv_store.volumes.files import StoreFiles
@@ -903,8 +913,8 @@ class Store:
         name : str
             Dataset that the version belongs to.
         group_by : Grouping or str, optional
-            `by_coordinate`, `by_region`, `by_field`, `crossed`, or a name: an axis ('AP', 'DV', 'ML') for five bins of
-            equal width, or a field such as 'line'. By default all experiments are in one group.
+            `by_coordinate`, `by_region`, `by_field`, `by_selection`, `crossed`, or a name: an axis ('AP', 'DV', 'ML')
+            for five bins of equal width, or a field such as 'line'. By default all experiments are in one group.
         kind : VolumeKind
         spacing_um : {10, 25, 50, 100}
             Edge of a voxel in um.
@@ -952,14 +962,9 @@ class Store:
             If the file of an input is missing or differs from what was stored, and was not fetched again. Also with
             ``missing='leave_out'``: a damaged volume is not a missing one.
         """
-        from functools import partial
-
-        from bsv_store.acquisition.fill import fetch_damaged as replace_damaged
         from bsv_store.averaging.grouping.grouping import as_grouping
         from bsv_store.averaging.recipe import Recipe
         from bsv_store.catalog.selection.selection import as_selection
-        from bsv_store.catalog.without_unionizes import report_undecided
-        from bsv_store.datasets.aggregate import aggregate
 
         recipe = Recipe(
             selection=as_selection(selection),
@@ -975,9 +980,295 @@ class Store:
             missing=missing,
             dtype=dtype,
         )
-        if any(leaf.projecting_to is not None for leaf in recipe.selection.leaves()):
+        return self._computed(
+            recipe,
+            name=name,
+            fetch_damaged=fetch_damaged,
+            api_url=api_url,
+            progress=progress,
+            executor=executor,
+            workers=workers,
+        )
+
+    def compare_voxels(
+        self,
+        a: SelectionLike | GroupInfo,
+        b: SelectionLike | GroupInfo,
+        *,
+        name: str,
+        labels: Sequence[str] | None = None,
+        kind: VolumeKind = "projection_density",
+        spacing_um: int = 100,
+        normalize: Normalization = "none",
+        hemisphere_rule: HemisphereRule = "none",
+        bilateral_rule: BilateralRule = "larger_side",
+        exclude_injection: bool = False,
+        statistics: Statistic | Sequence[Statistic] = ("mean",),
+        missing: MissingPolicy = "error",
+        dtype: ResultDtype = "float32",
+        test: TwoSampleStatistic | None = None,
+        covariates: Covariate | Sequence[Covariate] = (),
+        permutations: int = 10_000,
+        seed: int = 0,
+        cluster: ClusterStatistic = "none",
+        cluster_threshold_p: float = 0.001,
+        fetch_damaged: bool = False,
+        api_url: str | None = None,
+        progress: Progress | None = None,
+        executor: Executor | None = None,
+        workers: int | None = None,
+    ) -> DatasetVersion:
+        """Compare the volumes of two groups of experiments at each voxel, as a version of a dataset.
+
+        The version has the averages of the two groups, as `aggregate` computes them, and maps without groups: the
+        difference, t and p, see ``bsv_store.vocabulary.COMPARISON_MAPS``. Each experiment is one animal. p is
+        two-sided, by permutation of the animals between the groups; ``p_max_t`` is corrected for all tested voxels by
+        the maximum of the absolute t. Tested are the voxels where every experiment has data and at least one has
+        signal. The maps are NaN elsewhere, except that the difference is 0 where no experiment has signal.
+
+        If a version of the dataset has the same recipe and inputs, it is returned without computing anything.
+
+        Parameters
+        ----------
+        a, b : Selection, experiment ids, or GroupInfo
+            The two groups; the difference is a minus b. A group of a version (``version.groups[0]``) stands for its
+            members; `Datasets.compare_groups` also uses the rules of the version.
+        name : str
+            Dataset that the version belongs to.
+        labels : sequence of two str, optional
+            Labels of the groups; by default 'a' and 'b', or those of the groups of a version.
+        kind, spacing_um, normalize, hemisphere_rule, bilateral_rule, exclude_injection, statistics, missing, dtype
+            As for `aggregate`. Voxels that are inside the injection site of one of the experiments are not tested if
+            injection sites are excluded.
+        test : {'welch', 'student'}, optional
+            Welch's or Student's t. By default 'welch', with covariates 'student', the only one that allows them.
+        covariates : str or sequence of str
+            Names of ``bsv_store.vocabulary.COVARIATES``, such as 'injection_volume', that are taken into account by the
+            procedure of Freedman and Lane: the difference is that at equal values of the covariates.
+        permutations : int
+            Number of permutations. If there are fewer distinct ones, p is exact.
+        seed : int
+            Of the random permutations; the same seed gives the same result.
+        cluster : {'none', 'extent', 'tfce'}
+            Also compute p of the extent of clusters, or of threshold-free cluster enhancement. Needs the extra
+            ``stats``.
+        cluster_threshold_p : float
+            Uncorrected p at which voxels form clusters, for 'extent'.
+        fetch_damaged, api_url, progress
+            As for `aggregate`.
+        executor, workers
+            As for `aggregate`, for the averages. The test runs in this process with as many threads as workers, by
+            default one for each processor.
+
+        Returns
+        -------
+        DatasetVersion
+            ``version.statistic("difference")`` has shape (ap, dv, ml).
+
+        Raises
+        ------
+        RecipeError
+            If a part of the recipe is not valid, an experiment is in both groups, a group has fewer than two
+            experiments with data, or a covariate is constant or collinear with the groups.
+        EmptySelectionError
+            If no experiment matches one of the selections.
+        MissingDataError
+            If inputs are missing and ``missing`` is 'error'. The hint is the command that fetches them.
+        DamagedFileError
+            If the file of an input is missing or differs from what was stored, and was not fetched again.
+
+        Warns
+        -----
+        BsvStoreWarning
+            If the groups are too small for any difference to have a p of 0.05.
+        """
+        from bsv_store.averaging.comparison.comparison import Comparison, checked_covariates, checked_test
+        from bsv_store.averaging.recipe import Recipe
+        from bsv_store.datasets.comparison import two_sides, union_of, warn_if_few
+
+        sides = two_sides(a, b, labels)
+        names = checked_covariates(covariates)
+        recipe = Recipe(
+            selection=union_of(sides),
+            kind=kind,
+            spacing_um=spacing_um,
+            grouping=sides,
+            normalize=normalize,
+            hemisphere_rule=hemisphere_rule,
+            bilateral_rule=bilateral_rule,
+            exclude_injection=exclude_injection,
+            statistics=tuple(check.several("statistics", statistics, such_as="['mean', 'sd']")),
+            missing=missing,
+            dtype=dtype,
+            comparison=Comparison(
+                permutations=permutations,
+                seed=seed,
+                test=checked_test(test, names),
+                covariates=names,
+                cluster=cluster,
+                cluster_threshold_p=cluster_threshold_p,
+            ),
+        )
+        version = self._computed(
+            recipe,
+            name=name,
+            fetch_damaged=fetch_damaged,
+            api_url=api_url,
+            progress=progress,
+            executor=executor,
+            workers=workers,
+        )
+        warn_if_few(version)
+        return version
+
+    def compare_structures(
+        self,
+        a: SelectionLike | GroupInfo,
+        b: SelectionLike | GroupInfo,
+        *,
+        labels: Sequence[str] | None = None,
+        targets: StructureRef | Sequence[StructureRef] | None = None,
+        structure_set: int | None = None,
+        within: StructureRef | None = None,
+        include_sources: bool = False,
+        include_fiber_tracts: bool = False,
+        measure: Measure = "normalized_projection_volume",
+        hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] = "both",
+        test: TwoSampleStatistic | None = None,
+        effect_size: EffectSize = "hedges_g",
+        covariates: Covariate | Sequence[Covariate] = (),
+        permutations: int = 10_000,
+        bootstrap: int = 10_000,
+        confidence: float = 0.95,
+        seed: int = 0,
+        sort_by: ComparisonOrder = "p",
+        limit: int | None = None,
+        missing: MissingPolicy = "leave_out",
+        progress: Progress | None = None,
+    ) -> pd.DataFrame:
+        """Compare the signal of two groups of experiments in each structure, from their unionize tables.
+
+        Each experiment is one animal. Signal inside the injection site is not included. Tests are two-sided.
+
+        Parameters
+        ----------
+        a, b : Selection, experiment ids, or GroupInfo
+            The two groups; the difference is a minus b. A group of a version (``version.groups[0]``) stands for its
+            members.
+        labels : sequence of two str, optional
+            Labels of the groups; by default 'a' and 'b', or those of the groups of a version.
+        targets, structure_set, within, include_sources, include_fiber_tracts, measure
+            As for `Search.targets_of`.
+        hemisphere : MeasuredHemisphere or sequence of them
+            'both', 'left', 'right', or 'ipsilateral' and 'contralateral', relative to the injected hemisphere. With
+            several, each structure has a row for each of them, and corrections are for all rows.
+        test, covariates, permutations, seed
+            As for `compare_voxels`.
+        effect_size : {'hedges_g', 'cohens_d'}
+        bootstrap : int
+            Number of draws for the interval of the difference.
+        confidence : float
+            Of the interval.
+        sort_by : {'p', 'effect_size', 'difference'}
+            What the rows are sorted by: p by permutation, or the absolute effect size or difference.
+        limit : int, optional
+            Maximum number of rows to return. All structures are tested in any case.
+        missing : {'leave_out', 'error'}
+            What to do about experiments whose unionize table is not in the store, or whose injected hemisphere or
+            covariate is needed and not known: leave them out with a warning, or raise `MissingDataError`.
+        progress : Progress, optional
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each structure with signal in one of the animals, and hemisphere. Columns structure,
+            structure_id, structure_name, hemisphere, mean_a, mean_b, difference, lower and upper (bootstrap interval
+            of the difference), effect_size, t, p (of t under normality), p_permutation, p_fdr (p corrected by the
+            procedure of Benjamini and Hochberg), p_max_t (p by permutation, corrected by the maximum of the absolute
+            t).
+            The attributes ``frame.attrs`` are the arguments that determine the result, ``labels``, ``n`` (of each
+            group), ``experiment_ids`` (of each group), ``tests`` (number of rows that the corrections are for),
+            ``permutations`` (computed ones), ``exact`` (whether these are all distinct ones), ``without_signal``
+            (structures that were not tested), ``without_unionizes``, ``without_hemisphere`` and ``without_covariate``
+            (ids of experiments that were left out), ``recipe`` (canonical JSON) and ``fingerprint`` (SHA-256 of recipe,
+            members, covariates and values: equal for equal results).
+
+        Raises
+        ------
+        RecipeError
+            If an argument is not valid, an experiment is in both groups, a group has fewer than two experiments with
+            data, or a covariate is constant or collinear with the groups.
+        EmptySelectionError
+            If no experiment matches one of the selections.
+        UnknownStructureError
+            If the ontology does not have a structure.
+        MissingDataError
+            If data are missing and ``missing`` is 'error', or no experiment is left.
+        InputError
+            If SciPy (extra ``stats``) is not installed.
+
+        Warns
+        -----
+        MissingUnionizesWarning, UnknownHemisphereWarning, LeftOutWarning
+            If experiments were left out.
+        BsvStoreWarning
+            If the groups are too small for any difference to have a p of 0.05.
+        """
+        from bsv_store.averaging.comparison.structures import compare_structures
+        from bsv_store.datasets.comparison import two_sides
+
+        sides = two_sides(a, b, labels)
+        with self.database.reading() as connection:
+            return compare_structures(
+                connection,
+                sides,
+                targets=targets,
+                structure_set=structure_set,
+                within=within,
+                include_sources=include_sources,
+                include_fiber_tracts=include_fiber_tracts,
+                measure=measure,
+                hemisphere=hemisphere,
+                test=test,
+                effect_size=effect_size,
+                covariates=covariates,
+                permutations=permutations,
+                bootstrap=bootstrap,
+                confidence=confidence,
+                seed=seed,
+                sort_by=sort_by,
+                limit=limit,
+                missing=missing,
+                progress=progress,
+            )
+
+    def _computed(
+        self,
+        recipe: Recipe,
+        *,
+        name: str,
+        fetch_damaged: bool,
+        api_url: str | None,
+        progress: Progress | None,
+        executor: Executor | None,
+        workers: int | None,
+    ) -> DatasetVersion:
+        from functools import partial
+
+        from bsv_store.acquisition.fill import fetch_damaged as replace_damaged
+        from bsv_store.catalog.without_unionizes import report_undecided
+        from bsv_store.datasets.aggregate import aggregate
+
+        undecided = [
+            selection
+            for selection in recipe.selections
+            if any(leaf.projecting_to is not None for leaf in selection.leaves())
+        ]
+        if undecided:
             with self.database.reading() as connection:
-                report_undecided(connection, recipe.selection, missing="leave_out")
+                # The groups of a comparison are parts of its selection.
+                for selection in undecided[:1] if recipe.comparison is not None else undecided:
+                    report_undecided(connection, selection, missing="leave_out")
         replace = partial(
             replace_damaged,
             self.database,

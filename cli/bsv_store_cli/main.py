@@ -49,6 +49,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
     },
     "Compute and publish": {
         "aggregate": "Average volumes by group, as a dataset version.",
+        "compare": "Compare two groups by structure, or by voxel as a version.",
         "dataset": "List, show, measure and export dataset versions.",
         "plot": "Draw figures: projections, slices, maps, rankings.",
     },

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bsv_store import by_coordinate, by_field, by_region, crossed, no_grouping
+from bsv_store import Selection, by_coordinate, by_field, by_region, by_selection, crossed, no_grouping
 from bsv_store.averaging.grouping.assignment import Assignment, LeftOut, assign
 from bsv_store.averaging.grouping.facts import ExperimentFacts
 from bsv_store.averaging.grouping.grouping import Grouping
@@ -326,3 +326,25 @@ def test_experiment_given_twice_is_an_error() -> None:
 def test_no_group_at_all_is_an_error_with_the_reason() -> None:
     with pytest.raises(RecipeError, match="sex is not known"):
         assign(by_field("sex"), [subject(7)])
+
+
+# -- selections ---------------------------------------------------------------------------------------------------
+
+TWO = by_selection({"front": Selection(injected_in="VISp"), "back": Selection(injected_in="VISl"), "none": [9]})
+
+
+def test_selections_make_one_group_each_and_empty_ones_stay() -> None:
+    membership = {"front": frozenset({100, 102}), "back": frozenset({101}), "none": frozenset[int]()}
+    found = assign(TWO, along_ap(1, 2, 3, 4), membership=membership)
+    assert [(group.label, group.experiment_ids) for group in found.groups] == [
+        ("front", (100, 102)),
+        ("back", (101,)),
+        ("none", ()),
+    ]
+    assert found.left_out == (LeftOut(103, "in none of the selections to group by"),)
+
+
+def test_an_experiment_in_two_of_the_selections_is_named() -> None:
+    membership = {"front": frozenset({100, 102}), "back": frozenset({101, 102}), "none": frozenset({103})}
+    with pytest.raises(RecipeError, match="'front', 'back' have 1 experiment in common: 102"):
+        assign(TWO, along_ap(1, 2, 3, 4), membership=membership)

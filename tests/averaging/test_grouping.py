@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bsv_store import by_coordinate, by_field, by_region, crossed, no_grouping
+from bsv_store import Selection, by_coordinate, by_field, by_region, by_selection, crossed, no_grouping
 from bsv_store.averaging.grouping.grouping import Grouping, grouping_from_json
 from bsv_store.errors import RecipeError
 
@@ -18,7 +18,9 @@ EVERY_KIND = [
     by_region(["VISp", ["VISl", "VISam"]]),
     by_region({"primary": "VISp", "CUL4, 5": ["CUL4, 5", "ähnlich"]}),
     by_field("line"),
+    by_selection({"visual": Selection(injected_in="VIS", line="wild-type"), "two & more": [1, 2]}),
     crossed(by_coordinate("AP", bins=3), by_field("injected_hemisphere")),
+    crossed(by_selection({"a": 1}), by_field("sex")),
 ]
 
 
@@ -58,6 +60,11 @@ def test_json_is_canonical() -> None:
         '{"by":"region","groups":[{"label":"a","regions":["VISp"]},{"label":"a","regions":["VISl"]}]}',
         '{"by":"region","groups":[{"label":"a","regions":[3]}]}',
         '{"by":"region"}',
+        '{"by":"selection"}',
+        '{"by":"selection","groups":[]}',
+        '{"by":"selection","groups":[{"label":"a"}]}',
+        '{"by":"selection","groups":[{"label":"","selection":{"version":1}}]}',
+        '{"by":"selection","groups":[{"label":"a","selection":{"version":1}},{"label":"a","selection":{"version":1}}]}',
         '{"by":"crossed","first":{"by":"none"}}',
         '{"by":"crossed","first":{"by":"none"},"second":4}',
     ],

@@ -7,17 +7,22 @@ from dataclasses import fields
 import click
 import pytest
 
+from bsv_store.averaging.comparison.comparison import Comparison
 from bsv_store.averaging.recipe import Recipe
 from bsv_store.catalog.selection.criteria import CRITERIA
 from bsv_store.vocabulary import MEASURES
-from bsv_store_cli.commands import aggregate, select
+from bsv_store_cli.commands import aggregate, compare, select
 from bsv_store_cli.help import RowChoice, WordChoice
 
 
 def test_every_part_of_a_recipe_has_an_option() -> None:
     # Selection and grouping have many options each.
     options = {option.name for option in aggregate.aggregate.params}
-    assert {part.name for part in fields(Recipe)} - {"selection", "grouping"} <= options
+    assert {part.name for part in fields(Recipe)} - {"selection", "grouping", "comparison"} <= options
+    # Comparisons are not weighted.
+    of_comparisons = {option.name for option in compare.compare.params}
+    parts = {part.name for recipe in (Recipe, Comparison) for part in fields(recipe)}
+    assert parts - {"selection", "grouping", "comparison", "weight_by_data_mask"} <= of_comparisons
 
 
 def test_every_criterion_of_a_selection_has_an_option() -> None:

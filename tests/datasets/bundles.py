@@ -13,10 +13,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from bsv_store.averaging.inputs import fingerprint_of
 from bsv_store.averaging.recipe import canonical_json
+from bsv_store.averaging.recorded import fingerprint_of
 from bsv_store.datasets.result.contents import read_inputs
 from bsv_store.datasets.result.file import content_hash
+from bsv_store.vocabulary import COMPARISON_MAPS
 
 Parts = dict[str, bytes]
 Change = Callable[[Parts], None]
@@ -68,8 +69,9 @@ def forged(edit: Callable[[h5py.File], None]) -> Change:
                 # Hashing so many groups would take days.
                 found["content_sha256"] = "0" * 64
                 return
+            maps = [name for name in COMPARISON_MAPS if name in file]
             try:
-                found["content_sha256"] = content_hash(file, json.loads(text)["recipe"]["statistics"])
+                found["content_sha256"] = content_hash(file, json.loads(text)["recipe"]["statistics"], maps)
             except (KeyError, ValueError, TypeError, IndexError, AttributeError, MemoryError):
                 # The arrays are such that they cannot be hashed.
                 found["content_sha256"] = "0" * 64

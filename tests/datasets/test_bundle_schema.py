@@ -358,7 +358,7 @@ def test_deeply_nested_json_is_refused(other: Store, bundle: Path, tmp_path: Pat
     refused(other, changed(path, nested), "not a readable bundle")
 
     def change(parts: dict[str, bytes]) -> None:
-        from bsv_store.averaging.inputs import fingerprint_of
+        from bsv_store.averaging.recorded import fingerprint_of
         from tests.datasets.bundles import edit_result
 
         edit_result(nested_inputs)(parts)

@@ -15,7 +15,9 @@ from bsv_store.averaging.guide import tables, updated
 from bsv_store.vocabulary import HEMISPHERE_RULES
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "averages.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = (DOCS / "averages.md").read_text(encoding="utf-8")
+COMPARISONS = (DOCS / "comparisons.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -50,5 +52,6 @@ def test_plain_numpy_gives_the_same_mean(store: Store, rule: str, masks: dict[st
 
 
 def test_the_tables_are_current() -> None:
-    assert updated(PAGE) == PAGE, "run: python -m bsv_store.averaging.guide docs/averages.md"
-    assert all(f"<!-- table: {name} -->" in PAGE for name in tables())
+    for page in (PAGE, COMPARISONS):
+        assert updated(page) == page, "run: python -m bsv_store.averaging.guide docs/averages.md docs/comparisons.md"
+    assert all(f"<!-- table: {name} -->" in PAGE + COMPARISONS for name in tables())

@@ -19,8 +19,10 @@ from bsv_store.averaging.grouping.grouping import (
     Grouping,
     NoGrouping,
     RegionGrouping,
+    SelectionGrouping,
 )
 from bsv_store.errors import EmptySelectionError, InputError, RecipeError, UnknownStructureError
+from bsv_store.text import listed, listed_ids, number_of
 from bsv_store.vocabulary import GROUPING_FIELDS, Axis
 
 SINGLE_GROUP_LABEL = "all"
@@ -30,6 +32,9 @@ CROSSED = " & "
 
 Ancestry = Mapping[str, Sequence[str]]
 """For each structure of the ontology: acronym -> acronyms from itself up to the root, nearest first."""
+
+Membership = Mapping[str, frozenset[int]]
+"""For each group of a `SelectionGrouping`: label -> ids of the selected experiments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +158,10 @@ class _Factor:
 
 
 def assign(
-    grouping: Grouping, experiments: Sequence[ExperimentFacts], ancestry: Ancestry = MappingProxyType({})
+    grouping: Grouping,
+    experiments: Sequence[ExperimentFacts],
+    ancestry: Ancestry = MappingProxyType({}),
+    membership: Membership = MappingProxyType({}),
 ) -> Assignment:
     """The groups into which a grouping divides experiments.
 
@@ -164,6 +172,8 @@ def assign(
         With unique ids. Their order is preserved within groups.
     ancestry : mapping of str to sequence of str
         Acronym of every structure -> acronyms from itself up to the root. Needed for grouping by region only.
+    membership : mapping of str to set of int
+        Label -> ids of the selected experiments. Needed for grouping by selection only.
 
     Returns
     -------
@@ -178,13 +188,11 @@ def assign(
     UnknownStructureError
         If a listed region, or an experiment's primary structure, is not in the ontology.
     RecipeError
-        If no experiment belongs to a group.
+        If no experiment belongs to a group, or one is in several of the selections to group by.
     """
     _check_experiments(experiments)
-    if isinstance(grouping, CrossedGrouping):
-        factors = [_factor(part, experiments, ancestry) for part in (grouping.first, grouping.second)]
-    else:
-        factors = [_factor(grouping, experiments, ancestry)]
+    parts = (grouping.first, grouping.second) if isinstance(grouping, CrossedGrouping) else (grouping,)
+    factors = [_factor(part, experiments, ancestry, membership) for part in parts]
     members, left_out = _placed(factors, experiments)
     if not members:
         raise RecipeError(
@@ -236,17 +244,22 @@ def _placed(
     return members, left_out
 
 
-def _factor(grouping: Grouping, experiments: Sequence[ExperimentFacts], ancestry: Ancestry) -> _Factor:
+def _factor(
+    grouping: Grouping, experiments: Sequence[ExperimentFacts], ancestry: Ancestry, membership: Membership
+) -> _Factor:
     if isinstance(grouping, CoordinateGrouping):
         return _by_coordinate(grouping, experiments)
     if isinstance(grouping, RegionGrouping):
         return _by_region(grouping, experiments, ancestry)
     if isinstance(grouping, FieldGrouping):
         return _by_field(grouping, experiments)
+    if isinstance(grouping, SelectionGrouping):
+        return _by_selection(grouping, experiments, membership)
     if isinstance(grouping, NoGrouping):
         return _Factor([SINGLE_GROUP_LABEL], [0] * len(experiments))
     raise RecipeError(
-        f"{type(grouping).__name__} is not a valid grouping", hint="Use by_coordinate, by_region, by_field or crossed."
+        f"{type(grouping).__name__} is not a valid grouping",
+        hint="Use by_coordinate, by_region, by_field, by_selection or crossed.",
     )
 
 
@@ -304,3 +317,27 @@ def _by_field(grouping: FieldGrouping, experiments: Sequence[ExperimentFacts]) -
     unknown = f"the {row.name.replace('_', ' ')} is not known"
     places: list[int | str] = [unknown if value is None else number_of[value] for value in values]
     return _Factor([f"{row.label_prefix}{value}" for value in ordered], places)
+
+
+def _by_selection(
+    grouping: SelectionGrouping, experiments: Sequence[ExperimentFacts], membership: Membership
+) -> _Factor:
+    labels = [group.label for group in grouping.groups]
+    places: list[int | str] = []
+    for experiment in experiments:
+        found = [number for number, label in enumerate(labels) if experiment.experiment_id in membership[label]]
+        if len(found) > 1:
+            both = [each.experiment_id for each in experiments if _is_in_all(each, found, labels, membership)]
+            raise RecipeError(
+                f"{listed(repr(labels[number]) for number in found)} have {number_of(len(both), 'experiment')} in "
+                f"common: {listed_ids(both)}",
+                hint="Subtract one selection from the other, or leave these experiments out of one of them.",
+            )
+        places.append(found[0] if found else "in none of the selections to group by")
+    return _Factor(labels, places, keep_empty=True)
+
+
+def _is_in_all(
+    experiment: ExperimentFacts, numbers: Sequence[int], labels: Sequence[str], membership: Membership
+) -> bool:
+    return all(experiment.experiment_id in membership[labels[number]] for number in numbers)

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from bsv_store.catalog.selection.selection import Selection, SelectionLike, as_selection
 from bsv_store.check import choice, several
 from bsv_store.errors import RecipeError
+from bsv_store.text import shown
 from bsv_store.vocabulary import (
     AXES,
     BIN_METHODS,
@@ -29,6 +31,7 @@ from bsv_store.vocabulary import (
 )
 
 DEFAULT_BINS = 5
+_MAX_LABEL = 200
 
 
 class Grouping(ABC):
@@ -109,6 +112,26 @@ class FieldGrouping(Grouping):
     def to_dict(self) -> dict[str, Any]:
         """The grouping as plain JSON values."""
         return {"by": "field", "field": self.field}
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionGroup:
+    """The experiments of a selection as a group, with its label."""
+
+    label: str
+    selection: Selection
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionGrouping(Grouping):
+    """One group for each of some selections."""
+
+    groups: tuple[SelectionGroup, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The grouping as plain JSON values."""
+        groups = [{"label": group.label, "selection": group.selection.to_dict()} for group in self.groups]
+        return {"by": "selection", "groups": groups}
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +264,48 @@ def by_field(field: str) -> FieldGrouping:
     return FieldGrouping(choice("field", field, GROUPING_FIELDS, error=RecipeError).name)
 
 
+def by_selection(selections: Mapping[str, SelectionLike]) -> SelectionGrouping:
+    """Grouping by selections, one group each.
+
+    Experiments that are in none of the selections are left out. An experiment in more than one is an error when the
+    grouping is applied. Selections without experiments are groups too.
+
+    Parameters
+    ----------
+    selections : mapping of str to Selection or experiment ids
+        The label of each group, and which experiments belong to it.
+
+    Returns
+    -------
+    SelectionGrouping
+
+    Raises
+    ------
+    RecipeError
+        If there is no selection, or a label is not a line of text.
+
+    Examples
+    --------
+    >>> lateral = Selection(injected_in="VISl")
+    >>> [group.label for group in by_selection({"primary": Selection(injected_in="VISp"), "lateral": lateral}).groups]
+    ['primary', 'lateral']
+    """
+    given: Any = selections
+    if not isinstance(given, Mapping) or not given:
+        raise RecipeError(
+            f"selections must be a mapping of labels to selections, got {shown(given)}",
+            hint="For example by_selection({'primary': Selection(injected_in='VISp'), 'lateral': [100141219]}).",
+        )
+    for label in given:
+        if not isinstance(label, str) or not label.strip() or not label.isprintable() or len(label) > _MAX_LABEL:
+            raise RecipeError(
+                f"the label of a selection must be a line of at most {_MAX_LABEL} characters, got {shown(label)}"
+            )
+    return SelectionGrouping(
+        tuple(SelectionGroup(label, as_selection(selection)) for label, selection in selections.items())
+    )
+
+
 def crossed(first: Grouping, second: Grouping) -> CrossedGrouping:
     """Grouping by two factors at once.
 
@@ -250,7 +315,7 @@ def crossed(first: Grouping, second: Grouping) -> CrossedGrouping:
     Parameters
     ----------
     first, second : Grouping
-        Coordinate, region or field groupings, of different axes or fields.
+        Coordinate, region, field or selection groupings, of different axes or fields.
 
     Returns
     -------
@@ -262,10 +327,10 @@ def crossed(first: Grouping, second: Grouping) -> CrossedGrouping:
         If the two cannot be crossed.
     """
     for factor in (first, second):
-        if not isinstance(factor, CoordinateGrouping | RegionGrouping | FieldGrouping):
+        if not isinstance(factor, CoordinateGrouping | RegionGrouping | FieldGrouping | SelectionGrouping):
             raise RecipeError(
                 f"{type(factor).__name__} cannot be crossed with another grouping",
-                hint="Use two of by_coordinate, by_region and by_field.",
+                hint="Use two of by_coordinate, by_region, by_field and by_selection.",
             )
     if _factor_name(first) == _factor_name(second):
         raise RecipeError(f"{_factor_name(first)} cannot be crossed with itself", hint="Use two different factors.")
@@ -317,7 +382,7 @@ def as_grouping(value: Grouping | str | Sequence[str] | None) -> Grouping:
         return crossed(as_grouping(factors[0]), as_grouping(factors[1]))
     raise RecipeError(
         f"group_by must be a grouping or a name, got {value!r}",
-        hint="Use by_coordinate, by_region, by_field or crossed, or a name such as 'AP' or 'line'.",
+        hint="Use by_coordinate, by_region, by_field, by_selection or crossed, or a name such as 'AP' or 'line'.",
     )
 
 
@@ -326,6 +391,13 @@ def coordinates_of(grouping: Grouping) -> tuple[CoordinateGrouping, ...]:
     if isinstance(grouping, CrossedGrouping):
         return coordinates_of(grouping.first) + coordinates_of(grouping.second)
     return (grouping,) if isinstance(grouping, CoordinateGrouping) else ()
+
+
+def selections_of(grouping: Grouping) -> tuple[SelectionGroup, ...]:
+    """The selections of a grouping, in order; none if it does not group by selections."""
+    if isinstance(grouping, CrossedGrouping):
+        return selections_of(grouping.first) + selections_of(grouping.second)
+    return grouping.groups if isinstance(grouping, SelectionGrouping) else ()
 
 
 def axes_of(grouping: Grouping) -> tuple[Axis, ...]:
@@ -345,13 +417,18 @@ def _from_parts(by: object, parts: dict[str, Any]) -> Grouping:
             raise KeyError("groups")
         _refuse_repeated("group label", [group["label"] for group in parts["groups"]])
         return by_region({group["label"]: group["regions"] for group in parts["groups"]})
+    if by == "selection":
+        if set(parts) != {"groups"} or any(set(group) != {"label", "selection"} for group in parts["groups"]):
+            raise KeyError("groups")
+        _refuse_repeated("group label", [group["label"] for group in parts["groups"]])
+        return by_selection({group["label"]: Selection.from_dict(group["selection"]) for group in parts["groups"]})
     if by == "crossed":
         if set(parts) != {"first", "second"}:
             raise KeyError("first, second")
         return crossed(grouping_from_json(parts["first"]), grouping_from_json(parts["second"]))
     raise RecipeError(
         f"a grouping cannot be by {by!r}",
-        hint="Valid values are 'none', 'coordinate', 'region', 'field' and 'crossed'.",
+        hint="Valid values are 'none', 'coordinate', 'region', 'field', 'selection' and 'crossed'.",
     )
 
 
@@ -394,7 +471,9 @@ def _refuse_repeated(what: str, names: Sequence[str]) -> None:
 
 
 def _factor_name(grouping: Grouping) -> str:
-    """The axis or field of a factor, or "region"."""
+    """The axis or field of a factor, "region" or "selection"."""
     if isinstance(grouping, CoordinateGrouping):
         return grouping.axis
-    return grouping.field if isinstance(grouping, FieldGrouping) else "region"
+    if isinstance(grouping, FieldGrouping):
+        return grouping.field
+    return "selection" if isinstance(grouping, SelectionGrouping) else "region"

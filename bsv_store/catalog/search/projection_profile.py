@@ -68,14 +68,15 @@ def ranked_targets(
     with_sources = boolean("include_sources", include_sources)
     with_tracts = boolean("include_fiber_tracts", include_fiber_tracts)
     ids, attributes = _with_tables(connection, resolve_nonempty(connection, selection), selection, missing, weighting)
-    rows = find_targets(connection, targets, structure_set)
-    if targets is None:
-        left_out = set() if with_sources else _overlapping_sources(connection, ids)
-        left_out |= set() if with_tracts else descendant_ids(connection, _NOT_GREY_MATTER)
-        rows = tuple(row for row in rows if row.id not in left_out)
-    if within is not None:
-        inside = descendant_ids(connection, [find_structure(connection, within).id])
-        rows = tuple(row for row in rows if row.id in inside)
+    rows = targets_to_rank(
+        connection,
+        ids,
+        targets=targets,
+        structure_set=structure_set,
+        within=within,
+        include_sources=with_sources,
+        include_fiber_tracts=with_tracts,
+    )
     values = _values(connection, ids, rows, measure)
     weights = _weights(connection, _primaries(connection, ids), weighting)
     columns = _statistics(values, np.array([weights[each] for each in ids]))
@@ -171,6 +172,28 @@ def _weights(connection: Connection, source_of: Mapping[int, int], weight_by: An
             weights |= {each: shares.get(each, 0.0) for each, own in source_of.items() if own == source}
         return weights
     assert_never(weight_by)
+
+
+def targets_to_rank(
+    connection: Connection,
+    experiment_ids: Collection[int],
+    *,
+    targets: StructureRef | Sequence[StructureRef] | None,
+    structure_set: int | None,
+    within: StructureRef | None,
+    include_sources: bool,
+    include_fiber_tracts: bool,
+) -> tuple[StructureRow, ...]:
+    """The targets of experiments to list, in graph order; parameters are those of `ranked_targets`."""
+    rows = find_targets(connection, targets, structure_set)
+    if targets is None:
+        left_out = set() if include_sources else _overlapping_sources(connection, experiment_ids)
+        left_out |= set() if include_fiber_tracts else descendant_ids(connection, _NOT_GREY_MATTER)
+        rows = tuple(row for row in rows if row.id not in left_out)
+    if within is not None:
+        inside = descendant_ids(connection, [find_structure(connection, within).id])
+        rows = tuple(row for row in rows if row.id in inside)
+    return rows
 
 
 def _overlapping_sources(connection: Connection, ids: Collection[int]) -> set[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.vocabulary import ComparisonMap
 
 # Voxels compared at once: a whole group at 100 and 50 um. In float64, with temporary arrays, about 500 MB.
 _BLOCK_VOXELS = 10_000_000
@@ -36,14 +37,14 @@ class RecipeChange:
 
 @dataclass(frozen=True, slots=True)
 class VoxelDifference:
-    """The difference between the means of a group.
+    """The difference between the means of a group, or between the maps of two comparisons.
 
     Attributes
     ----------
     label : str
-        Of the group.
+        Of the group, or name of the map.
     largest : float
-        Largest absolute difference, in the unit of the mean.
+        Largest absolute difference, in the unit of the mean or map.
     at_um : tuple of float
         AP, DV and ML of the center of that voxel.
     first, second : float
@@ -52,6 +53,8 @@ class VoxelDifference:
         Pearson's, over the voxels with data in both; NaN if one of the two is constant.
     voxels : int
         Number of voxels that differ, including those with data in only one of the two.
+    is_map : bool
+        Whether it is about a map of a comparison instead of a group.
     """
 
     label: str
@@ -61,6 +64,7 @@ class VoxelDifference:
     second: float
     correlation: float
     voxels: int
+    is_map: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -76,7 +80,8 @@ class VersionDiff:
     only_first, only_second : tuple of str
         Labels of groups that only one of the two has.
     voxels : tuple of VoxelDifference
-        One for each group that both have, with or without a difference.
+        One for each group that both have, with or without a difference, then one for each map of a comparison that both
+        have.
     note : str or None
         Why voxels were not compared.
     """
@@ -112,7 +117,8 @@ class VersionDiff:
         for each in self.voxels:
             at = ", ".join(f"{axis} {place:,.0f}" for axis, place in zip(AXES, each.at_um, strict=True))
             found = f"differences at {number_of(each.voxels, 'voxel')}, the largest {each.largest:.3g} at {at} um"
-            lines.append(f"group {each.label}: {found if each.voxels else 'all voxels are equal'}")
+            kind = "map" if each.is_map else "group"
+            lines.append(f"{kind} {each.label}: {found if each.voxels else 'all voxels are equal'}")
         return "\n".join(lines)
 
 
@@ -121,6 +127,19 @@ class Planes(Protocol):
 
     def __getitem__(self, planes: slice, /) -> NDArray[Any]:
         """These planes, shape (planes, dv, ml)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapPlanes:
+    """A map of a comparison in an open result file, read on request."""
+
+    file: h5py.File
+    name: ComparisonMap
+
+    def __getitem__(self, planes: slice, /) -> NDArray[Any]:
+        """These AP planes, shape (planes, dv, ml)."""
+        values: NDArray[Any] = self.file[self.name][planes]
+        return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +185,14 @@ def diff_versions(first: DatasetVersion, second: DatasetVersion) -> VersionDiff:
 def _voxel_differences(
     first: DatasetVersion, second: DatasetVersion, pairs: list[tuple[str, int, int]]
 ) -> tuple[VoxelDifference, ...]:
+    maps = [name for name in first.recipe.maps if name in second.recipe.maps]
     with first.open() as one, second.open() as other:
-        return tuple(
+        of_groups = [
             voxel_difference(GroupPlanes(one, left), GroupPlanes(other, right), first.grid, label)
             for label, left, right in pairs
-        )
+        ]
+        of_maps = [voxel_difference(MapPlanes(one, name), MapPlanes(other, name), first.grid, name) for name in maps]
+    return (*of_groups, *(replace(each, is_map=True) for each in of_maps))
 
 
 def voxel_difference(first: Planes, second: Planes, grid: Grid, label: str = "all") -> VoxelDifference:
@@ -251,9 +273,9 @@ class _Moments:
 def _recipe_changes(first: Recipe, second: Recipe) -> tuple[RecipeChange, ...]:
     before, after = first.to_dict(), second.to_dict()
     return tuple(
-        RecipeChange(part, canonical_json(before[part]), canonical_json(after[part]))
-        for part in before
-        if before[part] != after[part]
+        RecipeChange(part, canonical_json(before.get(part)), canonical_json(after.get(part)))
+        for part in dict.fromkeys([*before, *after])
+        if before.get(part) != after.get(part)
     )
 
 

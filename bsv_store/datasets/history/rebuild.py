@@ -13,7 +13,7 @@ from bsv_store.catalog.volume_use import record_use
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.compute import DamagedInputsError, compute, temporary_result
 from bsv_store.datasets.history.checks import FileState, NewCheck
-from bsv_store.datasets.history.compare import GroupPlanes, voxel_difference
+from bsv_store.datasets.history.compare import GroupPlanes, MapPlanes, Planes, voxel_difference
 from bsv_store.datasets.original_inputs import content_of_file, original_inputs
 from bsv_store.datasets.publish import require_writable
 from bsv_store.datasets.result.contents import software
@@ -23,16 +23,17 @@ from bsv_store.datasets.workers import checked_workers
 from bsv_store.errors import MissingDataError, ReadOnlyStoreError, StoreError
 from bsv_store.owner import current_user
 from bsv_store.text import listed_ids
+from bsv_store.volumes.grid import Grid
 
 if TYPE_CHECKING:
     import h5py
 
+    from bsv_store.averaging.recipe import Recipe
     from bsv_store.catalog.database.engine import Database
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
     from bsv_store.volumes.files import StoreFiles
-    from bsv_store.volumes.grid import Grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,9 @@ class RebuildReport:
     is_identical : bool
         Whether all arrays are identical.
     largest_difference : float or None
-        Largest absolute difference of a mean, in the unit of the mean; None if the stored result cannot be read.
+        Largest absolute difference of a mean or map, each in its unit; None if the stored result cannot be read.
     voxels : int or None
-        Number of voxels of all groups whose mean differs.
+        Number of voxels of all groups whose mean differs, and of all maps that differ.
     was_restored : bool
         Whether a damaged file was replaced by an identical one.
     was_recorded : bool
@@ -156,7 +157,7 @@ def compared(version: DatasetVersion, result: EncodedResult, state: FileState | 
     voxels: int | None = 0 if identical else None
     if not identical and state == "intact":
         with version.open() as stored, result.open() as stream, h5py.File(stream, "r") as computed:
-            largest, voxels = difference(stored, computed, len(version.groups), version.grid)
+            largest, voxels = difference(stored, computed, version.recipe, len(version.groups))
     return NewCheck(
         software=software(),
         outcome="identical" if identical else "different",
@@ -166,11 +167,15 @@ def compared(version: DatasetVersion, result: EncodedResult, state: FileState | 
     )
 
 
-def difference(first: h5py.File, second: h5py.File, groups: int, grid: Grid) -> tuple[float, int]:
-    """The largest difference of the means in two open result files, and the number of voxels that differ."""
+def difference(first: h5py.File, second: h5py.File, recipe: Recipe, groups: int) -> tuple[float, int]:
+    """The largest difference of the means and maps in two open result files, and the number of voxels that differ."""
     largest, voxels = 0.0, 0
-    for number in range(groups):
-        found = voxel_difference(GroupPlanes(first, number), GroupPlanes(second, number), grid)
+    pairs: list[tuple[Planes, Planes]] = [
+        *((GroupPlanes(first, number), GroupPlanes(second, number)) for number in range(groups)),
+        *((MapPlanes(first, name), MapPlanes(second, name)) for name in recipe.maps),
+    ]
+    for one, other in pairs:
+        found = voxel_difference(one, other, Grid(recipe.spacing_um))
         largest, voxels = max(largest, found.largest), voxels + found.voxels
     return largest, voxels
 

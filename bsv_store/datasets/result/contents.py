@@ -16,7 +16,8 @@ from bsv_store.volumes.grid import FRAME, ORIENTATION, Grid
 if TYPE_CHECKING:
     import h5py
 
-    from bsv_store.averaging.inputs import Inputs, RecordedInputs
+    from bsv_store.averaging.inputs import Inputs
+    from bsv_store.averaging.recorded import RecordedInputs
 
 
 def software() -> str:
@@ -38,9 +39,10 @@ def write_description(file: h5py.File, inputs: Inputs | RecordedInputs) -> None:
     from bsv_store._version import __version__
 
     recipe = inputs.recipe
+    title = "Group averages" if recipe.comparison is None else "Comparison of two groups"
     text = {
         "Conventions": "CF-1.10",
-        "title": f"Group averages of {describe_unit(recipe.kind, recipe.normalize)}, mouse brain",
+        "title": f"{title} of {describe_unit(recipe.kind, recipe.normalize)}, mouse brain",
         "source": "Allen Mouse Brain Connectivity Atlas, aggregated by bsv-store",
         "references": "https://connectivity.brain-map.org; Oh et al. 2014, doi:10.1038/nature13186",
         "frame": FRAME,

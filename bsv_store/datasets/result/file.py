@@ -7,6 +7,7 @@ and 10 um in a temporary file. Layout::
                                                               group_label (group, label_length)
     ap (ap)  dv (dv)  ml (ml)      voxel centers, um
     mean (group, ap, dv, ml)       and the other statistics of the recipe
+    difference (ap, dv, ml)        and the other maps of a comparison, if the recipe has one
     member (member)                experiment ids             member_group (-1 = left out), member_divisor,
                                                               member_injected_hemisphere, member_array_sha256,
                                                               member_left_out_reason (member)
@@ -44,7 +45,7 @@ from bsv_store.datasets.result.contents import (
     write_members,
 )
 from bsv_store.errors import DamagedFileError, StoreError
-from bsv_store.vocabulary import STATISTICS, Statistic
+from bsv_store.vocabulary import COMPARISON_MAPS, STATISTICS, ComparisonMap, Statistic
 from bsv_store.volumes.files import hashes_of, store_errors
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.hdf5 import FILE_FORMAT, GuardedFile, written_hdf5
@@ -54,14 +55,18 @@ if TYPE_CHECKING:
 
     import h5py
 
-    from bsv_store.averaging.inputs import Inputs, RecordedInputs
+    from bsv_store.averaging.inputs import Inputs
     from bsv_store.averaging.recipe import Recipe
+    from bsv_store.averaging.recorded import RecordedInputs
     from bsv_store.volumes.files import StoreFiles
 
 _DIMENSIONS = ("group", "ap", "dv", "ml")
+# In the place of the number of the group, in the content hash of a map.
+_NO_GROUP = "all"
 # A compromise between reading small boxes and the number of chunks.
 _CHUNK_BYTES = 1_250_000
 _UINT32 = np.dtype("<u4")
+_MAP_TYPE = np.dtype("<f4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,8 @@ class ResultWriter:
     """A writer of a result file. Statistics are written group by group, in slabs of AP planes in ascending order.
 
     ``content_sha256`` is the SHA-256 of one line ``<statistic> <group> <SHA-256 of the array>`` for each statistic, in
-    the order of the recipe, and group; the arrays little-endian, C order.
+    the order of the recipe, and group, then one line ``<map> all <SHA-256 of the array>`` for each map of a comparison;
+    the arrays little-endian, C order.
     """
 
     def __init__(
@@ -120,9 +126,10 @@ class ResultWriter:
         self._guard = guard
         recipe = inputs.recipe
         self._grid = Grid(recipe.spacing_um)
-        self._hashes = {
+        self._hashes: dict[tuple[str, int | str], Any] = {
             (name, group): hashlib.sha256() for name in recipe.statistics for group in range(len(inputs.groups))
         }
+        self._hashes |= {(name, _NO_GROUP): hashlib.sha256() for name in recipe.maps}
         self._float_type = np.dtype(recipe.dtype).newbyteorder("<")
         write_description(file, inputs)
         write_axes(file, self._grid, [group.label for group in inputs.groups])
@@ -131,6 +138,8 @@ class ResultWriter:
         write_inputs(file, inputs)
         for name in recipe.statistics:
             self._create(name, len(inputs.groups), recipe)
+        for each in recipe.maps:
+            self._create_map(each, recipe)
 
     @property
     def planes_per_chunk(self) -> int:
@@ -154,6 +163,26 @@ class ResultWriter:
                 block = np.ascontiguousarray(values[place], dtype=dataset.dtype)
                 dataset[first_group + place, first_plane : first_plane + len(block)] = block
                 self._hashes[name, first_group + place].update(block.data)
+
+    def write_map(self, name: ComparisonMap, values: NDArray[np.floating[Any]]) -> None:
+        """Write a map of the comparison; array of shape (ap, dv, ml), NaN = not tested.
+
+        Raises
+        ------
+        OSError
+            If an earlier write failed.
+        """
+        if self._guard is not None:
+            self._guard.check()
+        dataset = self._file[name]
+        block = np.ascontiguousarray(values, dtype=dataset.dtype)
+        dataset[:] = block
+        self._hashes[name, _NO_GROUP].update(block.data)
+
+    def describe_map(self, name: ComparisonMap, facts: Mapping[str, float]) -> None:
+        """Add attributes to a map: facts about the test, which are not part of the content hash."""
+        for key, value in facts.items():
+            self._file[name].attrs[key] = np.int64(value) if isinstance(value, int) else np.float64(value)
 
     def finish(self) -> EncodedResult:
         """Close the file and return it.
@@ -188,6 +217,26 @@ class ResultWriter:
         quantity, unit = describe_unit(recipe.kind, recipe.normalize), cf_unit(recipe.kind, recipe.normalize)
         describe_variable(dataset, long_name=f"{name} of {quantity}", units=unit if row.has_unit else "1")
         dataset.attrs["_FillValue"] = dtype.type(np.nan)
+
+    def _create_map(self, name: ComparisonMap, recipe: Recipe) -> None:
+        row = COMPARISON_MAPS[name]
+        dataset = self._file.create_dataset(
+            name,
+            shape=self._grid.shape,
+            dtype=_MAP_TYPE,
+            chunks=(self.planes_per_chunk, *self._grid.shape[1:]),
+            compression="gzip",
+            compression_opts=1,
+            fletcher32=True,
+        )
+        for axis, scale in enumerate(_DIMENSIONS[1:]):
+            dataset.dims[axis].attach_scale(self._file[scale])
+        quantity, unit = describe_unit(recipe.kind, recipe.normalize), cf_unit(recipe.kind, recipe.normalize)
+        words = f"{row.words}, {quantity}" if row.has_unit else row.words
+        describe_variable(dataset, long_name=words, units=unit if row.has_unit else "1")
+        dataset.attrs["_FillValue"] = _MAP_TYPE.type(np.nan)
+        if row.is_probability:
+            dataset.attrs["valid_range"] = np.array([0, 1], _MAP_TYPE)
 
 
 @contextmanager
@@ -244,9 +293,9 @@ def _sealed_memory(memory: io.BytesIO) -> tuple[memoryview, int, str]:
     return image, len(image), hashlib.sha256(image).hexdigest()
 
 
-def content_hash(file: h5py.File, statistics: Sequence[str]) -> str:
+def content_hash(file: h5py.File, statistics: Sequence[str], maps: Sequence[str]) -> str:
     """The content hash of the arrays of an open result file; see `ResultWriter`."""
-    hashes = {}
+    hashes: dict[tuple[str, int | str], Any] = {}
     for name in statistics:
         dataset = file[name]
         for group in range(dataset.shape[0]):
@@ -254,10 +303,12 @@ def content_hash(file: h5py.File, statistics: Sequence[str]) -> str:
             for slab in range(0, dataset.shape[1], dataset.chunks[1]):
                 block = np.ascontiguousarray(dataset[group, slab : slab + dataset.chunks[1]])
                 hashes[name, group].update(block.data)
+    for each in maps:
+        hashes[each, _NO_GROUP] = hashlib.sha256(np.ascontiguousarray(file[each][:]).data)
     return _hash_of_hashes(hashes)
 
 
-def _hash_of_hashes(hashes: Mapping[Any, Any]) -> str:
+def _hash_of_hashes(hashes: Mapping[tuple[str, int | str], Any]) -> str:
     lines = "".join(f"{name} {group} {each.hexdigest()}\n" for (name, group), each in hashes.items())
     return hashlib.sha256(lines.encode()).hexdigest()
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bsv_store._version import __version__
-from bsv_store.averaging.inputs import fingerprint_of
+from bsv_store.averaging.recorded import fingerprint_of
 from bsv_store.datasets.groups import groups_of
 from bsv_store.datasets.new_version import NewVersion
 from bsv_store.datasets.refs import check_name
@@ -40,7 +40,7 @@ from bsv_store.volumes.files import store_errors
 if TYPE_CHECKING:
     import h5py
 
-    from bsv_store.averaging.inputs import RecordedInputs
+    from bsv_store.averaging.recorded import RecordedInputs
     from bsv_store.datasets.share.source import VersionSource
 
 BUNDLE_VERSION = 1
@@ -235,7 +235,7 @@ def _verified(path: Path, manifest: Mapping[str, Any], file: h5py.File) -> tuple
     if inputs.algorithm_version != manifest["algorithm_version"]:
         raise FormatError(f"the algorithm versions in the manifest and the inputs of {path} differ", hint=EXPORT_HINT)
     check_structure(file, inputs, path)
-    content_sha256 = content_hash(file, inputs.recipe.statistics)
+    content_sha256 = content_hash(file, inputs.recipe.statistics, inputs.recipe.maps)
     if content_sha256 != manifest["content_sha256"]:
         raise FormatError(f"the arrays in {path} do not match their hash", hint=EXPORT_HINT)
     check_values(file, inputs, path)

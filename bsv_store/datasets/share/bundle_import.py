@@ -31,7 +31,6 @@ from bsv_store.errors import MissingDataError, NotReproducibleError, ReadOnlySto
 from bsv_store.owner import current_user
 from bsv_store.text import listed_ids
 from bsv_store.volumes.files import store_errors
-from bsv_store.volumes.grid import Grid
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -143,7 +142,9 @@ def _check(
         return NewCheck(software=software(), outcome="inputs missing", file_state="intact", note=note)
     try:
         with database.reading() as connection:
-            inputs = inputs_with_files(connection, recorded.recipe, recorded.groups, recorded.members)
+            inputs = inputs_with_files(
+                connection, recorded.recipe, recorded.groups, recorded.members, recorded.covariates
+            )
         record_use(database, inputs.files())
         with temporary_result(files, inputs.recipe) as path:
             result = compute(files, inputs, progress, path=path, executor=executor, workers=workers)
@@ -157,16 +158,15 @@ def _check(
 def _not_reproducible(source: Path, bundle: Bundle, result: EncodedResult) -> NotReproducibleError:
     import h5py
 
-    grid, groups = Grid(bundle.version.recipe.spacing_um), len(bundle.version.groups)
     with (
         bundle.result.open() as one,
         result.open() as other,
         h5py.File(one, "r") as theirs,
         h5py.File(other, "r") as ours,
     ):
-        largest, voxels = difference(theirs, ours, groups, grid)
+        largest, voxels = difference(theirs, ours, bundle.version.recipe, len(bundle.version.groups))
     return NotReproducibleError(
-        f"the result in {source} is not reproducible: recomputed from the same inputs in this store, the mean differs "
+        f"the result in {source} is not reproducible: recomputed from the same inputs in this store, it differs "
         f"in {voxels:,} voxels, by up to {largest:g}",
         hint="Nothing was imported. The bundle was damaged or changed, or computed by different software. Compute the "
         "average here: bsv-store aggregate",

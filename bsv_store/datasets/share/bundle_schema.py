@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bsv_store.averaging.inputs import RecordedInputs
+from bsv_store.averaging.recorded import RecordedInputs
 from bsv_store.datasets.result.contents import read_inputs as recorded_text
 from bsv_store.datasets.result.file import ResultWriter
 from bsv_store.errors import FormatError, FrameError
 from bsv_store.text import listed, shown
-from bsv_store.vocabulary import HEMISPHERE_RULES, STATISTICS
+from bsv_store.vocabulary import COMPARISON_MAPS, HEMISPHERE_RULES, STATISTICS
 from bsv_store.volumes.grid import FRAME
 from bsv_store.volumes.hdf5 import FILE_FORMAT
 
@@ -187,7 +187,13 @@ def check_structure(file: h5py.File, inputs: RecordedInputs, path: Path) -> None
         if file.attrs.get("algorithm_version") != inputs.algorithm_version:
             raise _wrong(path, "its algorithm version differs from that of the inputs")
         for name in model:
-            _check_dataset(_dataset(file, name, path), model[name], name, path, is_array=name in STATISTICS)
+            _check_dataset(
+                _dataset(file, name, path),
+                model[name],
+                name,
+                path,
+                is_array=name in STATISTICS or name in COMPARISON_MAPS,
+            )
 
 
 def _check_dataset(found: h5py.Dataset, expected: h5py.Dataset, name: str, path: Path, *, is_array: bool) -> None:
@@ -230,6 +236,12 @@ def check_values(file: h5py.File, inputs: RecordedInputs, path: Path) -> None:
                     raise _wrong(path, f"{name} of group {group.number} has infinite values")
                 elif not may_be_negative and (block < 0).any():
                     raise _wrong(path, f"{name} of group {group.number} has negative values")
+    for each in inputs.recipe.maps:
+        values = file[each][:]
+        if np.isinf(values).any():
+            raise _wrong(path, f"{each} has infinite values")
+        if COMPARISON_MAPS[each].is_probability and ((values < 0) | (values > 1)).any():
+            raise _wrong(path, f"{each} has values outside 0 to 1")
 
 
 def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:

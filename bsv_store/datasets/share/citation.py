@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bsv_store._version import __version__
+from bsv_store.datasets.share.comparison_text import comparison_methods
 from bsv_store.text import number_of
 from bsv_store.vocabulary import HEMISPHERE_RULES, NORMALIZATIONS, VOLUME_KINDS
 from bsv_store.volumes.grid import FRAME
@@ -124,6 +125,8 @@ def _methods(version: VersionSource, count: int, annotation: str | None) -> str:
         sentences.append("Voxels of the injection sites were left out.")
     if recipe.weight_by_data_mask:
         sentences.append("Voxels were weighted by the fraction of them that had data.")
+    if (comparison := comparison_methods(version)) is not None:
+        sentences.append(comparison)
     if version.left_out:
         sentences.append(f"{_further(len(version.left_out))} left out.")
     if annotation is not None:

@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bsv_store.check import path as checked_path
+from bsv_store.datasets.arrays import checked_array
 from bsv_store.datasets.groups import group_number
+from bsv_store.errors import InputError
 from bsv_store.formats.output_file import check_target
 from bsv_store.formats.table import IMAGE_FORMATS, FileFormat, checked_format, write_file
+from bsv_store.vocabulary import COMPARISON_MAPS
 
 if TYPE_CHECKING:
     from bsv_store.datasets.share.source import VersionSource
     from bsv_store.formats.image import Image
     from bsv_store.formats.table import ExportOption
+    from bsv_store.vocabulary import ComparisonMap, Statistic
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class VersionExport:
     Attributes
     ----------
     version : VersionSource
+    statistic : Statistic or ComparisonMap
+        What images show.
     group : int or None
         Number of the single group to write; None writes all groups.
     like_allen : bool
@@ -32,6 +38,7 @@ class VersionExport:
     """
 
     version: VersionSource
+    statistic: Statistic | ComparisonMap = "mean"
     group: int | None = None
     like_allen: bool = False
 
@@ -40,23 +47,40 @@ def export_version(
     version: VersionSource,
     target: Path | str,
     *,
+    statistic: Statistic | ComparisonMap = "mean",
     group: int | str | None = None,
     like_allen: bool = False,
     overwrite: bool = False,
 ) -> Path:
     """See `DatasetVersion.export`."""
     path = checked_path("target", target)
-    checked_format(path, VERSION_FORMATS, options={"like_allen": like_allen, "group": group is not None})
+    chosen = checked_array(statistic, version.recipe, what=version.ref)
+    used: dict[ExportOption, bool] = {
+        "like_allen": like_allen,
+        "group": group is not None,
+        "statistic": chosen != "mean",
+    }
+    checked_format(path, VERSION_FORMATS, options=used)
+    if chosen in COMPARISON_MAPS and group is not None:
+        raise InputError(f"{chosen} has no groups, got group={group!r}", hint="Leave out group.")
     number = None if group is None else group_number(version.groups, group, what=version.ref)
-    write_file(VersionExport(version, number, like_allen), path, VERSION_FORMATS, overwrite=overwrite)
+    write_file(VersionExport(version, chosen, number, like_allen), path, VERSION_FORMATS, overwrite=overwrite)
     return path
 
 
 def export_groups(
-    version: VersionSource, target: Path | str, *, like_allen: bool = False, overwrite: bool = False
+    version: VersionSource,
+    target: Path | str,
+    *,
+    statistic: Statistic = "mean",
+    like_allen: bool = False,
+    overwrite: bool = False,
 ) -> list[Path]:
     """See `DatasetVersion.export_groups`."""
     path = checked_path("target", target)
+    array = checked_array(statistic, version.recipe, what=version.ref)
+    if array in COMPARISON_MAPS:
+        raise InputError(f"{array} has no groups", hint="Export it as one file.")
     chosen = checked_format(path, VERSION_FORMATS, options={"like_allen": like_allen, "group": True})
     ending = len(chosen.ending)
     # Viewers recognize OME-Zarr by the complete ending `.ome.zarr`.
@@ -69,7 +93,7 @@ def export_groups(
     for each in paths:
         check_target(each, overwrite=overwrite, marker=chosen.marker)
     for group, each in zip(version.groups, paths, strict=True):
-        write_file(VersionExport(version, group.number, like_allen), each, VERSION_FORMATS, overwrite=overwrite)
+        write_file(VersionExport(version, array, group.number, like_allen), each, VERSION_FORMATS, overwrite=overwrite)
     return paths
 
 
@@ -116,24 +140,26 @@ def _write_bundle(export: VersionExport, path: Path) -> None:
     write_bundle(export.version, path)
 
 
-def _mean_as(image_format: FileFormat[Image]) -> FileFormat[VersionExport]:
-    """The format that holds the mean of a version as an image."""
+def _image_as(image_format: FileFormat[Image]) -> FileFormat[VersionExport]:
+    """The format that holds the mean of a version, or another of its arrays, as an image."""
 
     def write(export: VersionExport, path: Path) -> None:
-        from bsv_store.datasets.share.image import mean_image
+        from bsv_store.datasets.share.image import version_image
 
-        with mean_image(export.version, group=export.group, like_allen=export.like_allen) as image:
+        with version_image(
+            export.version, statistic=export.statistic, group=export.group, like_allen=export.like_allen
+        ) as image:
             image_format.write(image, path)
 
-    group: ExportOption = "group"
-    words, options = f"the mean: {image_format.words}", image_format.options | {group}
+    own: frozenset[ExportOption] = frozenset({"group", "statistic"})
+    words, options = f"the mean: {image_format.words}", image_format.options | own
     return FileFormat(image_format.ending, words, write, image_format.marker, options)
 
 
 VERSION_FORMATS: tuple[FileFormat[VersionExport], ...] = (
     FileFormat(".nc", "netCDF-4, the result file of the store", _write_netcdf),
-    *map(_mean_as, IMAGE_FORMATS),
-    FileFormat(".npz", "NumPy arrays: every statistic, axes, groups, recipe", _write_npz),
+    *map(_image_as, IMAGE_FORMATS),
+    FileFormat(".npz", "NumPy arrays: every statistic and map, axes, groups, recipe", _write_npz),
     FileFormat(".csv", "the members, including those left out", _write_members),
     FileFormat(".bib", "references", _write_references),
     FileFormat(".txt", "draft of the citation", _write_citation),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def write_npz(version: VersionSource, path: Path) -> None:
-    """Write every statistic, the axes in um, the groups, the recipe and the fingerprint."""
+    """Write every statistic and map, the axes in um, the groups, the recipe and the fingerprint."""
     groups = version.groups
     facts: dict[str, Any] = {f"{axis.lower()}_um": version.grid.centers_um(axis) for axis in AXES}
     facts["group_label"] = np.array([group.label for group in groups])
@@ -36,6 +36,9 @@ def write_npz(version: VersionSource, path: Path) -> None:
             slabs = (slab for group in range(len(groups)) for _, slab in group_slabs(dataset, group))
             with archive.open(f"{statistic}.npy", "w", force_zip64=True) as member:
                 write_array(member, slabs, dtype=dataset.dtype, shape=dataset.shape)
+        for each in version.recipe.maps:
+            with archive.open(f"{each}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, result[each][:], allow_pickle=False)
         for name, value in facts.items():
             with archive.open(f"{name}.npy", "w") as member:
                 np.lib.format.write_array(member, np.asanyarray(value), allow_pickle=False)

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 import click
 
-from bsv_store.vocabulary import (
-    BILATERAL_RULES,
-    HEMISPHERE_RULES,
-    MISSING_POLICIES,
-    NORMALIZATIONS,
-    RESULT_DTYPES,
-    STATISTICS,
-)
-from bsv_store_cli.help import RowChoice, SectionedCommand, SectionOption
+from bsv_store_cli.help import SectionedCommand
+from bsv_store_cli.options.averaging import averaging_options, missing_option
 from bsv_store_cli.options.dataset import COMPUTING_WORKERS
 from bsv_store_cli.options.grouping import grouping_options
 from bsv_store_cli.options.network import quiet_retries
@@ -45,62 +37,14 @@ if TYPE_CHECKING:
         VolumeKind,
     )
 
-_option = functools.partial(click.option, cls=SectionOption, section="How to average")
+_SECTION = "How to average"
 
 
 @click.command(cls=SectionedCommand)
 @required_selection_options
 @grouping_options
-@_option(
-    "--normalize",
-    type=RowChoice(NORMALIZATIONS),
-    default="none",
-    show_default=True,
-    help="What each volume is divided by.",
-)
-@_option(
-    "--hemisphere-rule",
-    type=RowChoice(HEMISPHERE_RULES),
-    metavar="RULE",
-    default="none",
-    show_default=True,
-    help=f"How the injected hemisphere is used: {', '.join(HEMISPHERE_RULES).replace('_', '-')}.",
-)
-@_option(
-    "--bilateral-rule",
-    type=RowChoice(BILATERAL_RULES),
-    default="larger-side",
-    show_default=True,
-    help="Experiments injected on both sides, if the hemisphere rule needs one side.",
-)
-@_option(
-    "--exclude-injection",
-    is_flag=True,
-    help="Do not count voxels inside the injection site (injection fraction above 0).",
-)
-@_option("--weight-by-data-mask", is_flag=True, help="Weight each voxel by the fraction of it that has data.")
-@_option(
-    "--statistic",
-    "statistics",
-    multiple=True,
-    type=RowChoice(STATISTICS),
-    metavar="NAME",
-    help=f"Per voxel: {', '.join(STATISTICS)}; repeatable. The mean is always computed.",
-)
-@_option(
-    "--missing",
-    type=RowChoice(MISSING_POLICIES),
-    default="error",
-    show_default=True,
-    help="Experiments without a volume, divisor or injected hemisphere that is needed.",
-)
-@_option(
-    "--dtype",
-    type=RowChoice(RESULT_DTYPES),
-    default="float32",
-    show_default=True,
-    help="Of the result. Sums are float64 in any case.",
-)
+@averaging_options(_SECTION)
+@missing_option(_SECTION, words="Experiments without a volume, divisor or injected hemisphere that is needed.")
 @click.option("--name", required=True, metavar="NAME", help="Dataset that the version belongs to.")
 @volume_options
 @click.option(

@@ -53,7 +53,7 @@ def id_list(context: click.Context, parameter: click.Parameter, value: tuple[str
     for each in value:
         try:
             if each.startswith("@"):
-                found += read_ids(_file_content(each), what=_name_of(each))
+                found += read_ids(file_content(each), what=name_of(each))
             else:
                 found += ids_in_text(each)
         except InputError as error:
@@ -249,25 +249,24 @@ def _text_or_file(value: str) -> str:
         return value
     from bsv_store.formats.fields import decoded
 
-    return decoded(_file_content(value), what=_name_of(value))
+    return decoded(file_content(value), what=name_of(value))
 
 
-def _name_of(value: str) -> str:
+def name_of(value: str) -> str:
+    """The name of the file of ``@FILE`` for messages."""
     from bsv_store.formats.input_file import shown_path
 
     return "standard input" if value == "@-" else shown_path(Path(value[1:]))
 
 
-def _file_content(value: str) -> bytes:
+def file_content(value: str) -> bytes:
     """The content of the file of ``@FILE``, or of standard input for ``@-``."""
     from bsv_store.formats.id_list import MAX_BYTES
     from bsv_store.formats.input_file import decompressed, read_input_file, read_stream
 
     if value == "@-":
         return read_stream(stdin_bytes(), what="standard input", max_bytes=MAX_BYTES)
-    return decompressed(
-        read_input_file(Path(value[1:]), max_bytes=MAX_BYTES), what=_name_of(value), max_bytes=MAX_BYTES
-    )
+    return decompressed(read_input_file(Path(value[1:]), max_bytes=MAX_BYTES), what=name_of(value), max_bytes=MAX_BYTES)
 
 
 def stdin_bytes() -> BinaryIO:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bsv_store_cli.output.formats import frame_rows, print_facts, print_json, print_rows
 from bsv_store_cli.output.messages import note
-from bsv_store_cli.output.tables import Column, day_time, fixed
+from bsv_store_cli.output.tables import Column, day_time, fixed, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -95,6 +95,7 @@ def print_version(version: DatasetVersion, output_format: str, *, members: bool 
             ("Selection", recipe.selection.to_json()),
             ("Grouping", recipe.grouping.to_json()),
             ("Rules", _rules(version) or None),
+            ("Comparison", None if recipe.comparison is None else comparison_text(version)),
             ("Created", f"{version.created_at:%Y-%m-%d %H:%M:%S}Z by {version.created_by}"),
             ("Software", version.software),
             ("Fingerprint", version.fingerprint),
@@ -155,12 +156,29 @@ def _values(version: DatasetVersion) -> str:
 
 def _rules(version: DatasetVersion) -> str:
     """The parts of the recipe that differ from the defaults, except those with a line of their own."""
-    own_line = {"kind", "spacing_um", "normalize", "selection", "grouping", "statistics"}
+    own_line = {"kind", "spacing_um", "normalize", "selection", "grouping", "statistics", "comparison"}
     values = version.recipe.to_dict()
     parts = (part for part in fields(version.recipe) if part.name not in own_line and part.default is not MISSING)
     return ", ".join(
-        f"{part.name.replace('_', ' ')}: {values[part.name]}" for part in parts if values[part.name] != part.default
+        f"{part.name.replace('_', ' ')}: {values[part.name]}" for part in parts if values.get(part.name) != part.default
     )
+
+
+def comparison_text(version: DatasetVersion) -> str:
+    """How the groups of a version were compared, in one line."""
+    comparison = version.recipe.comparison
+    assert comparison is not None
+    first, second = (group.label for group in version.groups)
+    parts = [
+        f"{first} minus {second}",
+        f"{comparison.test}, {number_of(comparison.permutations, 'permutation')}",
+        f"seed {comparison.seed}",
+    ]
+    if comparison.covariates:
+        parts.append(f"covariates {', '.join(comparison.covariates)}")
+    if comparison.cluster != "none":
+        parts.append(f"clusters: {comparison.cluster}")
+    return "; ".join(parts)
 
 
 def _print_checks(version: DatasetVersion) -> None:

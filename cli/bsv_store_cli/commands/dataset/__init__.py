@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bsv_store.datasets.share.export import VERSION_FORMATS
+from bsv_store.vocabulary import COMPARISON_MAPS, STATISTICS
 from bsv_store_cli.commands.dataset.cite import cite
 from bsv_store_cli.commands.dataset.delete import delete
 from bsv_store_cli.commands.dataset.diff import diff
@@ -18,7 +20,7 @@ from bsv_store_cli.commands.dataset.stale import stale
 from bsv_store_cli.commands.dataset.subregions import subregions
 from bsv_store_cli.commands.dataset.tag import tag, untag
 from bsv_store_cli.commands.dataset.threshold import threshold
-from bsv_store_cli.help import Group
+from bsv_store_cli.help import Group, RowChoice
 from bsv_store_cli.options.dataset import REF
 from bsv_store_cli.options.export import format_lines, like_allen_option
 from bsv_store_cli.output.datasets import print_version
@@ -92,22 +94,40 @@ def show(ref: str, members: bool, output_format: str) -> None:
 @dataset.command(help=f"Write a version to FILE, whose ending selects the format.\n\n{format_lines(VERSION_FORMATS)}")
 @REF
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
+@click.option(
+    "--statistic",
+    type=RowChoice({**STATISTICS, **COMPARISON_MAPS}),
+    metavar="NAME",
+    default="mean",
+    show_default=True,
+    help=f"What an image shows: {', '.join(STATISTICS)}; of a comparison {', '.join(COMPARISON_MAPS)}.",
+)
 @click.option("--group", metavar="NAME|N", help="Write only the mean of this group, as a 3-D image.")
 @click.option(
     "--each-group", is_flag=True, help="Write the mean of each group to a separate file: FILE-group0, FILE-group1, ..."
 )
 @like_allen_option
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
-def export(ref: str, target: Path, group: str | None, each_group: bool, like_allen: bool, overwrite: bool) -> None:
+def export(
+    ref: str,
+    target: Path,
+    statistic: Any,
+    group: str | None,
+    each_group: bool,
+    like_allen: bool,
+    overwrite: bool,
+) -> None:
     """Write a version to FILE."""
     if each_group and group is not None:
         raise click.UsageError("--group and --each-group cannot be combined")
     with opened_store() as store:
         version = store.dataset(ref)
         if each_group:
-            written = version.export_groups(target, like_allen=like_allen, overwrite=overwrite)
+            written = version.export_groups(target, statistic=statistic, like_allen=like_allen, overwrite=overwrite)
         else:
-            written = [version.export(target, group=group, like_allen=like_allen, overwrite=overwrite)]
+            written = [
+                version.export(target, statistic=statistic, group=group, like_allen=like_allen, overwrite=overwrite)
+            ]
     for path in written:
         note(f"Wrote {path}.")
 

@@ -1,0 +1,314 @@
+"""The comparison of two groups by structure: a table of tests, with the animals as replicates."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bsv_store.averaging.comparison.comparison import (
+    checked_covariates,
+    checked_permutations,
+    checked_seed,
+    checked_test,
+)
+from bsv_store.averaging.comparison.design import (
+    check_design,
+    check_groups,
+    covariate_matrix,
+    known_covariates,
+    warn_if_small,
+)
+from bsv_store.averaging.grouping.assignment import assign
+from bsv_store.averaging.grouping.facts import experiment_facts
+from bsv_store.averaging.grouping.membership import read_membership
+from bsv_store.averaging.recipe import canonical_json
+from bsv_store.catalog.search.found import check_limit
+from bsv_store.catalog.search.projection_profile import targets_to_rank
+from bsv_store.catalog.search.signal import read_signal
+from bsv_store.catalog.tables.frames import uncovered_among
+from bsv_store.catalog.without_unionizes import (
+    report_left_out,
+    report_undecided,
+    report_without_covariate,
+    report_without_side,
+)
+from bsv_store.check import boolean, choice, several, whole_number
+from bsv_store.errors import InputError, MissingDataError
+from bsv_store.statistics import compare_features
+from bsv_store.vocabulary import (
+    COMPARISON_ORDERS,
+    COVARIATES,
+    EFFECT_SIZES,
+    MEASURED_HEMISPHERES,
+    MEASURES,
+    MISSING_POLICIES,
+    ComparisonOrder,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sqlalchemy import Connection
+
+    from bsv_store.averaging.comparison.design import CovariateValues
+    from bsv_store.averaging.grouping.assignment import Group
+    from bsv_store.averaging.grouping.grouping import SelectionGrouping
+    from bsv_store.catalog.structures import StructureRef, StructureRow
+    from bsv_store.progress import Progress
+    from bsv_store.statistics import TwoGroupTest
+    from bsv_store.vocabulary import (
+        Covariate,
+        EffectSize,
+        Measure,
+        MeasuredHemisphere,
+        MissingPolicy,
+        TwoSampleStatistic,
+    )
+
+_RECIPE_VERSION = 1
+
+
+def compare_structures(
+    connection: Connection,
+    sides: SelectionGrouping,
+    *,
+    targets: StructureRef | Sequence[StructureRef] | None = None,
+    structure_set: int | None = None,
+    within: StructureRef | None = None,
+    include_sources: bool = False,
+    include_fiber_tracts: bool = False,
+    measure: Measure = "normalized_projection_volume",
+    hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] = "both",
+    test: TwoSampleStatistic | None = None,
+    effect_size: EffectSize = "hedges_g",
+    covariates: Covariate | Sequence[Covariate] = (),
+    permutations: int = 10_000,
+    bootstrap: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    sort_by: ComparisonOrder = "p",
+    limit: int | None = None,
+    missing: MissingPolicy = "leave_out",
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """See `Store.compare_structures`."""
+    check_limit(limit)
+    order = choice("sort_by", sort_by, COMPARISON_ORDERS).name
+    names = checked_covariates(covariates)
+    recipe: dict[str, Any] = {
+        "compare": "structures",
+        "version": _RECIPE_VERSION,
+        "groups": sides.to_dict()["groups"],
+        "measure": choice("measure", measure, MEASURES).name,
+        "hemisphere": list(_hemispheres(hemisphere)),
+        "test": checked_test(test, names),
+        "effect_size": choice("effect_size", effect_size, EFFECT_SIZES).name,
+        "covariates": list(names),
+        "permutations": checked_permutations(permutations),
+        "bootstrap": whole_number("bootstrap", bootstrap, least=1),
+        "confidence": confidence,
+        "seed": checked_seed(seed),
+        "missing": choice("missing", missing, MISSING_POLICIES).name,
+    }
+    animals = _animals(connection, sides, recipe)
+    rows = targets_to_rank(
+        connection,
+        animals.ids,
+        targets=targets,
+        structure_set=structure_set,
+        within=within,
+        include_sources=boolean("include_sources", include_sources),
+        include_fiber_tracts=boolean("include_fiber_tracts", include_fiber_tracts),
+    )
+    if not rows:
+        raise InputError("there are no structures to compare", hint="Name others, or a larger region for within.")
+    recipe["structures"] = [row.id for row in rows]
+    features = [(side, row) for side in recipe["hemisphere"] for row in rows]
+    values = np.hstack(
+        [
+            read_signal(connection, animals.ids, rows, measure=recipe["measure"], hemisphere=side).values
+            for side in recipe["hemisphere"]
+        ]
+    )
+    # A structure without signal in any animal cannot be tested.
+    has_signal = (values != 0).any(axis=0)
+    if not has_signal.any():
+        raise InputError("none of the structures has signal in any of the animals", hint="Compare other structures.")
+    a, b = values[animals.in_a][:, has_signal], values[~animals.in_a][:, has_signal]
+    found = compare_features(
+        a,
+        b,
+        statistic=recipe["test"],
+        effect_size=recipe["effect_size"],
+        permutations=recipe["permutations"],
+        bootstrap=recipe["bootstrap"],
+        confidence=recipe["confidence"],
+        seed=recipe["seed"],
+        covariates=animals.covariate_rows(),
+        progress=progress,
+    )
+    warn_if_small(found.n_a, found.n_b, recipe["permutations"], has_covariates=bool(names))
+    tested = [feature for feature, is_tested in zip(features, has_signal, strict=True) if is_tested]
+    untested = [feature for feature, is_tested in zip(features, has_signal, strict=True) if not is_tested]
+    frame = _frame(tested, found, order, limit)
+    frame.attrs.update(
+        {
+            **{
+                key: value for key, value in recipe.items() if key not in ("compare", "version", "groups", "structures")
+            },
+            "labels": [group.label for group in animals.groups],
+            "n": [group.n for group in animals.groups],
+            "experiment_ids": [list(group.experiment_ids) for group in animals.groups],
+            "unit": MEASURES[recipe["measure"]].unit,
+            "tests": len(tested),
+            "permutations": found.permutations,
+            "exact": found.exact,
+            "without_signal": [f"{row.acronym} ({side})" for side, row in untested],
+            **animals.left_out,
+            "recipe": canonical_json(recipe),
+            "fingerprint": _fingerprint(recipe, animals, values),
+        }
+    )
+    return frame
+
+
+def _hemispheres(
+    hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere],
+) -> tuple[MeasuredHemisphere, ...]:
+    named = several("hemisphere", hemisphere, such_as="'both' or ['ipsilateral', 'contralateral']")
+    if not named:
+        raise InputError("hemisphere must not be empty", hint="For example ['ipsilateral', 'contralateral'].")
+    return tuple(dict.fromkeys(choice("hemisphere", side, MEASURED_HEMISPHERES).name for side in named))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Animals:
+    """The experiments that are compared.
+
+    Attributes
+    ----------
+    ids : list of int
+        Ascending.
+    in_a : ndarray of bool, shape (experiments,)
+        Which of them are in the first group.
+    groups : tuple of Group
+    covariates : mapping of covariate to tuple of float
+        In the order of the ids.
+    left_out : mapping of str to list of int
+        Ids of the others by what is missing.
+    """
+
+    ids: list[int]
+    in_a: NDArray[np.bool_]
+    groups: tuple[Group, ...]
+    covariates: CovariateValues
+    left_out: Mapping[str, list[int]]
+
+    def covariate_rows(self) -> NDArray[np.float64] | None:
+        """The covariates, first of the first group, then of the second; None if there are none."""
+        columns = covariate_matrix(self.covariates)
+        return None if columns is None else np.concatenate([columns[self.in_a], columns[~self.in_a]])
+
+
+def _animals(connection: Connection, sides: SelectionGrouping, recipe: Mapping[str, Any]) -> _Animals:
+    missing, names = recipe["missing"], recipe["covariates"]
+    for side in sides.groups:
+        report_undecided(connection, side.selection, missing=missing)
+    membership = read_membership(connection, sides, allow_empty=False)
+    facts = experiment_facts(connection, frozenset().union(*membership.values()))
+    # Before anything is left out, so that an experiment in both groups is always an error.
+    assign(sides, facts, membership=membership)
+    selected = [each.experiment_id for each in facts]
+    without_table = uncovered_among(connection, selected, "projection")
+    report_left_out(without_table, missing=missing)
+    without_side = report_without_side(connection, selected, recipe["hemisphere"], missing=missing)
+    left = {*without_table, *without_side}
+    known = known_covariates(connection, names, [each for each in facts if each.experiment_id not in left])
+    without_covariate = set[int]()
+    for name, values in known.items():
+        absent = [each for each in selected if each not in values and each not in left]
+        report_without_covariate(absent, COVARIATES[name].words, missing=missing)
+        without_covariate |= set(absent)
+    remaining = [each for each in facts if each.experiment_id not in left | without_covariate]
+    if not remaining:
+        raise MissingDataError(
+            f"none of the {len(selected):,} selected experiments has the data that the comparison needs",
+            hint="Download the unionize tables: bsv-store sync unionizes, with the same selections or --all.",
+        )
+    assignment = assign(sides, remaining, membership=membership)
+    check_groups(assignment.groups)
+    ids = [each.experiment_id for each in remaining]
+    first = set(assignment.groups[0].experiment_ids)
+    in_a = np.array([each in first for each in ids])
+    covariates = {name: tuple(known[name][each] for each in ids) for name in names}
+    check_design(in_a, covariates)
+    return _Animals(
+        ids,
+        in_a,
+        assignment.groups,
+        covariates,
+        {
+            "without_unionizes": list(without_table),
+            "without_hemisphere": without_side,
+            "without_covariate": sorted(without_covariate),
+        },
+    )
+
+
+def _frame(
+    features: Sequence[tuple[MeasuredHemisphere, StructureRow]],
+    test: TwoGroupTest,
+    order: ComparisonOrder,
+    limit: int | None,
+) -> pd.DataFrame:
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        {
+            "structure": pd.Series([row.acronym for _, row in features], dtype=object),
+            "structure_id": np.array([row.id for _, row in features], dtype=np.int64),
+            "structure_name": pd.Series([row.name for _, row in features], dtype=object),
+            "hemisphere": pd.Series([side for side, _ in features], dtype=object),
+            "mean_a": test.mean_a,
+            "mean_b": test.mean_b,
+            "difference": test.difference,
+            "lower": test.lower,
+            "upper": test.upper,
+            "effect_size": test.effect_size,
+            "t": test.t,
+            "p": test.p,
+            "p_permutation": test.p_permutation,
+            "p_fdr": test.p_fdr,
+            "p_max_t": test.p_max_t,
+        }
+    )
+    return frame.iloc[_order(test, order)[:limit]].reset_index(drop=True)
+
+
+def _order(test: TwoGroupTest, order: ComparisonOrder) -> NDArray[np.intp]:
+    """The order of the rows; NaN last, ties in graph order."""
+    effect = np.abs(test.effect_size)
+    largest_effect = np.where(np.isnan(effect), np.inf, -effect)
+    if order == "p":
+        p = np.where(np.isnan(test.p_permutation), np.inf, test.p_permutation)
+        return np.lexsort((largest_effect, p))
+    if order == "effect_size":
+        return np.argsort(largest_effect, kind="stable")
+    if order == "difference":
+        return np.argsort(-np.abs(test.difference), kind="stable")
+    assert_never(order)
+
+
+def _fingerprint(recipe: Mapping[str, Any], animals: _Animals, values: NDArray[np.float64]) -> str:
+    """SHA-256 of recipe, members, covariates and values: equal for equal results."""
+    content = {
+        "recipe": recipe,
+        "groups": [sorted(group.experiment_ids) for group in animals.groups],
+        "covariates": {name: list(known) for name, known in animals.covariates.items()},
+        "values": hashlib.sha256(np.ascontiguousarray(values, dtype="<f8").data).hexdigest(),
+    }
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()

@@ -1,0 +1,106 @@
+"""Comparisons of two selections, or of two groups of a version, by voxel: the recipe of the version that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bsv_store.averaging.comparison.design import warn_if_small
+from bsv_store.averaging.grouping.grouping import SelectionGrouping, by_selection
+from bsv_store.catalog.selection.selection import Selection, as_selection
+from bsv_store.check import several
+from bsv_store.datasets.groups import GroupInfo, group_number
+from bsv_store.errors import EmptySelectionError, RecipeError
+from bsv_store.text import shown
+
+if TYPE_CHECKING:
+    from bsv_store.averaging.comparison.comparison import Comparison
+    from bsv_store.averaging.recipe import Recipe
+    from bsv_store.catalog.selection.selection import SelectionLike
+    from bsv_store.datasets.share.source import VersionSource
+    from bsv_store.vocabulary import MissingPolicy
+
+_LABELS = ("a", "b")
+
+
+def two_sides(
+    a: SelectionLike | GroupInfo, b: SelectionLike | GroupInfo, labels: Sequence[str] | None = None
+) -> SelectionGrouping:
+    """The grouping into the two sides of a comparison.
+
+    Parameters
+    ----------
+    a, b : Selection, experiment ids, or GroupInfo
+        Of a group of a version, its members.
+    labels : sequence of two str, optional
+        By default the labels of the groups, and 'a' and 'b' for selections.
+
+    Raises
+    ------
+    RecipeError
+        If the labels are not two different lines of text.
+    EmptySelectionError
+        If a group has no members.
+    """
+    sides = (a, b)
+    given = [side.label if isinstance(side, GroupInfo) else own for side, own in zip(sides, _LABELS, strict=True)]
+    if labels is not None:
+        given = several("labels", labels, such_as="['VISp', 'VISl']", error=RecipeError)
+        if len(given) != len(sides) or not all(isinstance(each, str) for each in given):
+            raise RecipeError(f"labels must be two strings, got {shown(labels)}", hint="For example ['VISp', 'VISl'].")
+    if given[0] == given[1]:
+        raise RecipeError(
+            f"the two sides of a comparison have the same label {shown(given[0])}",
+            hint="Give other labels, for example labels=['young', 'old'].",
+        )
+    return by_selection({label: _selection(side) for label, side in zip(given, sides, strict=True)})
+
+
+def _selection(side: SelectionLike | GroupInfo, *, include_excluded: bool = False) -> Selection:
+    if not isinstance(side, GroupInfo):
+        return as_selection(side)
+    if not side.experiment_ids:
+        raise EmptySelectionError(f"the group {side.label!r} has no experiments", hint="Compare other groups.")
+    return Selection(ids=side.experiment_ids, include_excluded=include_excluded)
+
+
+def union_of(sides: SelectionGrouping) -> Selection:
+    """The experiments of both sides."""
+    first, second = (group.selection for group in sides.groups)
+    return first | second
+
+
+def comparison_of_groups(
+    version: VersionSource, a: int | str, b: int | str, comparison: Comparison, *, missing: MissingPolicy
+) -> Recipe:
+    """The recipe that compares two groups of a version, with the members and the rules of the version.
+
+    Raises
+    ------
+    InputError
+        If the version does not have a group, or it is the same one.
+    RecipeError
+        If the version has a rule that comparisons do not have.
+    """
+    first, second = (version.groups[group_number(version.groups, group, what=version.ref)] for group in (a, b))
+    if first == second:
+        raise RecipeError(f"the group {first.label!r} cannot be compared with itself", hint="Name two groups.")
+    # The members of the version may be on the exclusion list.
+    with_excluded = any(leaf.include_excluded for leaf in version.recipe.selection.leaves())
+    sides = by_selection({group.label: _selection(group, include_excluded=with_excluded) for group in (first, second)})
+    return replace(
+        version.recipe,
+        selection=union_of(sides),
+        grouping=sides,
+        missing=missing,
+        comparison=comparison,
+    )
+
+
+def warn_if_few(version: VersionSource) -> None:
+    """Warn if the groups of a comparison are too small for any difference to have a p of 0.05."""
+    comparison = version.recipe.comparison
+    if comparison is not None:
+        n_a, n_b = (group.n for group in version.groups)
+        warn_if_small(n_a, n_b, comparison.permutations, has_covariates=bool(comparison.covariates))

@@ -1,0 +1,112 @@
+"""Printing comparisons of two groups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bsv_store_cli.output.datasets import comparison_text, print_answer
+from bsv_store_cli.output.formats import frame_rows, print_facts, print_rows, say
+from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.tables import Column, count, number_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bsv_store.datasets.version import DatasetVersion
+
+# Longer labels would make the table wider than a terminal.
+_MAX_LABEL = 10
+
+
+def print_voxel_comparison(version: DatasetVersion, output_format: str) -> None:
+    """Print the version, then the outcome: numbers of tested and significant voxels, and the critical value of t."""
+    print_answer(version, output_format)
+    if output_format != "table":
+        return
+    summary = version.comparison_summary()
+    first, second = (group.label for group in version.groups)
+    computed = number_of(summary.permutations, "permutation")
+    critical = summary.critical_t.get(summary.alpha)
+    is_known = critical is not None and critical == critical
+    say("")
+    print_facts(
+        [
+            ("Comparison", comparison_text(version)),
+            ("Permutations", f"all {summary.permutations:,} distinct ones" if summary.exact else f"{computed}, random"),
+            ("Tested", number_of(summary.tested_voxels, "voxel")),
+            (
+                f"p <= {summary.alpha:g}",
+                f"{first} higher: {count(summary.higher)}; {second} higher: {count(summary.lower)}",
+            ),
+            ("Critical |t|", f"{critical:.3g}" if is_known else None),
+        ]
+    )
+    note("p is corrected for all tested voxels by the maximum of |t|.")
+    note(f"Maps: {', '.join(version.recipe.maps)}.")
+
+
+def print_structure_comparison(frame: pd.DataFrame, output_format: str) -> None:
+    """Print a table of structures, and notes about the test."""
+    facts = frame.attrs
+    rows = frame_rows(frame)
+    labels = facts["labels"]
+    is_short = all(len(label) <= _MAX_LABEL for label in labels)
+    heads = labels if is_short else ["mean a", "mean b"]
+    table = (
+        Column("structure", "structure"),
+        Column("side", "side", optional=True),
+        Column("mean_a", heads[0], _short),
+        Column("mean_b", heads[1], _short),
+        Column("difference", "difference", _short),
+        Column("interval", f"{facts['confidence']:.0%} interval", right=True, spare=True),
+        Column(
+            "effect_size", {"hedges_g": "g", "cohens_d": "d"}[facts["effect_size"]], lambda value: _number(value, ".2f")
+        ),
+        Column("p_permutation", "p", _p),
+        Column("p_max_t", "p max-t", _p),
+        Column("structure_name", "name", spare=True),
+    )
+    has_sides = len(facts["hemisphere"]) > 1
+    shown = [
+        {
+            **row,
+            "side": row["hemisphere"].replace("lateral", "") if has_sides else None,
+            "interval": f"[{_number(row['lower'], '.2g')}, {_number(row['upper'], '.2g')}]",
+        }
+        for row in rows
+    ]
+    print_rows(shown if output_format == "table" else rows, output_format, columns=list(frame.columns), table=table)
+    _note_facts(facts, shown=len(frame))
+
+
+def _note_facts(facts: dict[str, Any], *, shown: int) -> None:
+    sides = zip("ab", facts["labels"], facts["n"], strict=True)
+    groups = ", ".join(f"{side}: n = {n}" if label == side else f"{side}: {label}, n = {n}" for side, label, n in sides)
+    note(f"{groups}.")
+    is_cut = shown < facts["tests"]
+    without = f"; {len(facts['without_signal'])} without signal are not tested" if facts["without_signal"] else ""
+    note(f"{number_of(facts['tests'], 'test')}{f', {shown} shown (--limit)' if is_cut else ''}{without}.")
+    unit = f", {facts['unit']}" if facts["unit"] else ""
+    note(f"Values: {facts['measure']}{unit}; {', '.join(facts['hemisphere'])}.")
+    note("Difference: a - b, with its bootstrap interval.")
+    permutations = number_of(facts["permutations"], "permutation")
+    kind = f"all {permutations}" if facts["exact"] else f"{permutations}, seed {facts['seed']}"
+    covariates = f", covariates {', '.join(facts['covariates'])}" if facts["covariates"] else ""
+    note(f"p: {facts['test']}{covariates}, two-sided, {kind}.")
+    note("p max-t: corrected for all tests by the maximum of |t|.")
+    if facts["without_unionizes"]:
+        note(f"{number_of(len(facts['without_unionizes']), 'experiment')} had no table.")
+
+
+def _short(value: float | None) -> str:
+    return _number(value, ".3g")
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
