@@ -26,7 +26,6 @@ from bsv_store.averaging.members import (
     Member,
     in_order,
 )
-from bsv_store.averaging.normalization import Divisor, divisors
 from bsv_store.averaging.recipe import Recipe
 from bsv_store.averaging.recorded import RecordedInputs
 from bsv_store.catalog.ingest.hemisphere import sides_in_tables

@@ -92,6 +92,8 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with create_store(location) as store:
         fill_with_versions(store)
     return location
+
+
 # -- maps, rankings and views -----------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.averaging.normalization import divisors
+from bsv_store.catalog.normalization import divisors
 from bsv_store.catalog.without_unionizes import caller_level
 from bsv_store.errors import BsvStoreWarning, FormatError, RecipeError
 from bsv_store.text import listed, number_of, shown
