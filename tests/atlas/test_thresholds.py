@@ -45,6 +45,12 @@ def test_the_cutoff_follows_the_rule(annotated: Store, rule: Any, threshold: flo
     np.testing.assert_array_equal(found.mask, values > found.cutoff)
 
 
+def test_voxels_must_exceed_the_cutoff(annotated: Store) -> None:
+    highest = float(voxels(1).max())
+    assert not annotated.volumes.threshold(1, highest).mask.any()
+    assert annotated.volumes.threshold(1, np.nextafter(np.float32(highest), np.float32(0))).mask.sum() == 1
+
+
 def test_a_threshold_may_be_limited_to_structures(annotated: Store) -> None:
     found = annotated.volumes.threshold(1, 50, rule="percentile", within=["VIS"], positive_only=True)
     inside = np.isin(blocks(), [VISP, VISL])
