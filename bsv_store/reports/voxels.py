@@ -97,7 +97,8 @@ def slices(
         How values become colors. By default 'power', the square root, which shows weak axons without saturating the
         injection site; 'linear' for values of both signs.
     vmin, vmax : float, optional
-        Ends of the color scale; by default 0 and the quantile.
+        Ends of the color scale; by default 0 and the quantile. The scale of values of both signs goes from ``-vmax`` to
+        ``vmax``.
     shared : bool
         One color scale for all rows; otherwise each row has its own.
     quantile : float

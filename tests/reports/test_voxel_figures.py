@@ -365,12 +365,19 @@ def test_volumes_and_annotations_that_are_read_in_slabs(fine: Store, plane: Plan
         axes = figure.axes[0]
         assert middle_of_signal(axes) == pytest.approx(expected)
         assert axes.patches[0].get_path().contains_point(expected)
-    views = draw_projections(fine_source, brain, emphasize="VISp").axes[:3]
+    mapped = reports.region_map(fine, {"VISp": 1.0}, plane=plane, count=1).axes[0]
+    assert color_at(mapped, expected)[3] == 1
+
+
+def test_projections_of_volumes_that_are_read_in_slabs(fine: Store) -> None:
+    array = volume((RIGHT_SIGNAL, 0.8)).repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    row = SourceRow("", None, lambda axis, first, last: _part(array, axis, first, last))
+    views = draw_projections(
+        replace(source(1), rows=(row,), grid=Grid(50)), Brain(fine.database, fine.files), emphasize="VISp"
+    ).axes[:3]
     for axes, middle in zip(views, ((ML, AP), (ML, DV), (AP, DV)), strict=True):
         assert middle_of_signal(axes) == pytest.approx(middle)
         assert axes.patches[0].get_path().contains_point(middle)
-    mapped = reports.region_map(fine, {"VISp": 1.0}, plane=plane, count=1).axes[0]
-    assert color_at(mapped, expected)[3] == 1
 
 
 @pytest.fixture(scope="module")
