@@ -19,7 +19,7 @@ from bsv_store.catalog.structures import StructureRef, StructureRow, find_struct
 from bsv_store.catalog.without_unionizes import report_unknown_sides
 from bsv_store.check import choice, several
 from bsv_store.errors import InputError
-from bsv_store.progress import NO_PROGRESS, Progress
+from bsv_store.progress import Progress, shown_progress
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES, VOLUME_KINDS, MeasuredHemisphere
 from bsv_store.volumes.annotation import opened_annotation
 from bsv_store.volumes.library import read_slab
@@ -68,7 +68,7 @@ def structure_signal(
     with opened_annotation(files, annotation_file) as annotation:
         voxels = StructureVoxels(annotation, members)
     table = _Table(rows, sides)
-    for identifier, volume in _volumes(files, found, voxels.planes, progress or NO_PROGRESS):
+    for identifier, volume in _volumes(files, found, voxels.planes, shown_progress(progress)):
         table.add(identifier, *voxels.sums(volume), injected[identifier])
     frame = table.frame()
     frame.attrs["without_volume"] = sorted(left_out)

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from bsv_store.catalog.database.engine import Database
-    from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.datasets.share.source import VersionSource
     from bsv_store.volumes.files import StoreFiles
 
 
 def region_summary(
     database: Database,
     files: StoreFiles,
-    version: DatasetVersion,
+    version: VersionSource,
     *,
     structures: StructureRef | Sequence[StructureRef] | None = None,
     structure_set: int | None = None,
@@ -91,7 +91,7 @@ def _strongest(frame: pd.DataFrame, sides: Sequence[str], limit: int) -> pd.Data
     return ordered.groupby(["group", "_side"], sort=False).head(limit).drop(columns="_side").reset_index(drop=True)
 
 
-def _groups(version: DatasetVersion, groups: int | Sequence[int] | None) -> list[int]:
+def _groups(version: VersionSource, groups: int | Sequence[int] | None) -> list[int]:
     known = range(len(version.groups))
     if groups is None:
         return list(known)
@@ -105,7 +105,7 @@ def _groups(version: DatasetVersion, groups: int | Sequence[int] | None) -> list
     return sorted(set(numbers))
 
 
-def _hemispheres(version: DatasetVersion, hemisphere: str | Sequence[str] | None) -> list[str]:
+def _hemispheres(version: VersionSource, hemisphere: str | Sequence[str] | None) -> list[str]:
     rule = version.recipe.hemisphere_rule
     names = [*half_names(rule), "both"]
     if hemisphere is None:
