@@ -41,7 +41,7 @@ class Provenance:
     exported_as : str or None
         Name and number in the store that exported the version, if it was imported.
     experiment_list : str or None
-        The experiment list with its date, such as 'list of 2020-07-01 (Allen API, stored on 2026-03-04)'.
+        The experiment list with its date, such as 'Allen API of 2020-07-01, stored on 2026-03-04'.
     ontology : str or None
         The structure ontology, in the same form.
     annotation : str or None
@@ -112,20 +112,12 @@ def lists_of(connection: Connection, until: datetime) -> tuple[SnapshotSource, .
 def _experiment_list(lists: Sequence[SnapshotSource]) -> str | None:
     """The current list, and the other one that fills in its missing values."""
     by_kind = {each.kind: each for each in lists if each.what == "experiments"}
-    current = [kind for kind, row in EXPERIMENT_SOURCE_KINDS.items() if kind in by_kind and not row.is_historic]
-    if not current:
-        return None
-    first = current[0]
-    text = _snapshot_words(by_kind[first], EXPERIMENT_SOURCE_KINDS[first].methods)
-    others = [kind for kind in current[1:] if EXPERIMENT_SOURCE_KINDS[kind].fills_gaps]
-    filled = "".join(
-        f", missing values from the {_snapshot_words(by_kind[kind], EXPERIMENT_SOURCE_KINDS[kind].methods)}"
-        for kind in others
-    )
-    return text + filled
+    kinds = [row for name, row in EXPERIMENT_SOURCE_KINDS.items() if name in by_kind and not row.is_historic]
+    used = [row for at, row in enumerate(kinds) if at == 0 or row.fills_gaps]
+    texts = [_snapshot_words(by_kind[row.name], row.methods) for row in used]
+    return "; missing values from ".join(texts) or None
 
 
 def _snapshot_words(snapshot: SnapshotSource, kind: str) -> str:
-    what = "list" if snapshot.what == "experiments" else "ontology"
     of_date = "" if snapshot.upstream_date is None else f" of {snapshot.upstream_date}"
-    return f"{what}{of_date} ({kind}, stored on {snapshot.taken_at:%Y-%m-%d})"
+    return f"{kind}{of_date}, stored on {snapshot.taken_at:%Y-%m-%d}"

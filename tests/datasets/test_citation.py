@@ -79,8 +79,8 @@ def test_the_methods_name_the_list_that_was_current_when_the_version_was_compute
     version = ask(filled)
     before = version.cite().methods
     assert re.search(
-        r"from the experiment list \(Allen API, stored on \d{4}-\d\d-\d\d\), missing values from the list of "
-        r"2020-07-01 \(CSV export of the Allen web site, stored on \d{4}-\d\d-\d\d\): experiments injected in VIS",
+        r"from the experiment list \(Allen API, stored on \d{4}-\d\d-\d\d; missing values from CSV export of the "
+        r"Allen web site of 2020-07-01, stored on \d{4}-\d\d-\d\d\): experiments injected in VIS",
         before,
     )
     change_experiments(filled, FACTS[:5])

@@ -177,7 +177,7 @@ def test_the_page_says_what_was_done_and_from_what(version: DatasetVersion, chec
     assert version.cite().methods in text
     for fact in (version.fingerprint, version.content_sha256, version.software, version.quantity):
         assert fact in text
-    assert "list (Allen API, stored on" in text
+    assert "experiment list (Allen API, stored on" in text
 
 
 def test_the_page_lists_members_and_those_left_out(version: DatasetVersion, checked: _Checker) -> None:
@@ -201,6 +201,7 @@ def test_an_animal_with_another_profile_is_an_outlier(checked: _Checker) -> None
     found = re.findall(r"(\d+): profile correlates little with its group \(robust z = (-[\d.]+)\)", text)
     assert [identifier for identifier, _ in found] == ["17"]
     assert float(found[0][1]) < -3.5
+    assert f"profile z = {found[0][1]}" in text
     assert "The profiles of 6 of 6 animals were compared." in text
 
 

@@ -143,7 +143,7 @@ def _methods(version: VersionSource, count: int, provenance: Provenance, annotat
 
 
 def _selected(version: VersionSource, provenance: Provenance) -> str:
-    source = "" if provenance.experiment_list is None else f" from the experiment {provenance.experiment_list}"
+    source = "" if provenance.experiment_list is None else f" from the experiment list ({provenance.experiment_list})"
     return (
         f"We selected {number_of(len(version.experiments), 'experiment')} of the Allen Mouse Brain Connectivity Atlas "
         f"(Oh et al. 2014; Harris et al. 2019; Wang et al. 2020){source}: "

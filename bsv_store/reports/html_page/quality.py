@@ -55,6 +55,16 @@ class AnimalQuality:
     signal_z: float | None
 
     @property
+    def remark(self) -> str:
+        """The z-scores that make the animal an outlier; '' if it is none."""
+        scores = (("profile", self.correlation_z), ("signal", self.signal_z))
+        return ", ".join(
+            f"{name} z = {z:+.1f}"
+            for name, z in scores
+            if z is not None and (z < -LIMIT or (name == "signal" and z > LIMIT))
+        )
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """Why the animal is an outlier, in words; empty if it is none."""
         found = []

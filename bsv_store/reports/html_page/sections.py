@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -245,7 +244,7 @@ def members(facts: PageFacts) -> Markup:
                     number(member.divisor),
                     number(found.signal),
                     number(found.correlation, ".3f"),
-                    "; ".join([*found.problems, *(["no longer in the list"] if known["withdrawn"] else [])]),
+                    ", ".join([*filter(None, [found.remark]), *(["not in the list"] if known["withdrawn"] else [])]),
                 ],
                 is_outlier=bool(found.problems),
             )
@@ -277,7 +276,7 @@ def methods(facts: PageFacts) -> Markup:
         element("p", citation.methods),
         element("p", citation.acknowledgement),
         _folded("References (BibTeX)", citation.bibtex),
-        _folded("Recipe (JSON)", json.dumps(recipe.to_dict(), indent=2, ensure_ascii=False)),
+        _folded("Recipe (JSON)", recipe.to_json()),
     )
 
 
