@@ -229,6 +229,8 @@ def test_bad_arguments_are_refused_before_any_work(store: Store, written: Path, 
         reports.page(store, "visual", written)
     with pytest.raises(InputError, match="title must be a single line"):
         reports.page(store, "visual", tmp_path / "a.html", title="a\nb")
+    with pytest.raises(InputError, match="title must be a single line"):
+        reports.page(store, "visual", tmp_path / "a.html", title=" ")
     with pytest.raises(InputError, match="has no dataset 'nothing'"):
         reports.page(store, "nothing", tmp_path / "a.html")
     assert not [*tmp_path.iterdir()]

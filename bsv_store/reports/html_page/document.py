@@ -79,8 +79,10 @@ def page(
     target = checked_path("path", path)
     if target.suffix.lower() not in SUFFIXES:
         raise InputError(f"path must end in {' or '.join(SUFFIXES)}, got {target.name!r}")
-    if title is not None and not text("title", title, such_as="Visual areas by AP").isprintable():
-        raise InputError(f"title must be a single line of text, got {shown(title)}")
+    if title is not None:
+        words = text("title", title, such_as="Visual areas by AP")
+        if not words.strip() or not words.isprintable():
+            raise InputError(f"title must be a single line of text, got {shown(title)}")
     # Before any work; the figures take seconds.
     check_target(target, overwrite=boolean("overwrite", overwrite))
     facts = page_facts(store, store.dataset(version))
