@@ -11,6 +11,7 @@ from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from bsv_store import DatasetVersion, Selection, create_store, reports
 from bsv_store.catalog.ingest import ingest_structures, ingest_unionizes
 from bsv_store.catalog.records import UNIONIZE_FIELDS, Ontology, StructureRecord, UnionizeTable
 from bsv_store.errors import InputError
+from bsv_store.reports.html_page import sections
+from bsv_store.reports.html_page.figures import PageFigure
 from bsv_store.reports.html_page.markup import Markup, element
 from bsv_store.reports.html_page.quality import robust_z
 from tests.datasets.world import (
@@ -240,6 +243,15 @@ def test_elements_escape_text_and_attributes() -> None:
     assert element("p", "<b>", Markup("<i>"), ["&", None], title='"', hidden=True, lang=None) == (
         '<p title="&quot;" hidden>&lt;b&gt;<i>&amp;</p>'
     )
+
+
+def test_figures_follow_the_theme_and_missing_ones_say_why() -> None:
+    both = PageFigure("Slices", "Planes.", "planes", {"light": "data:,light", "dark": "data:,dark"}, 4, 3)
+    missing = PageFigure("Targets", "No tables.", "bars", {})
+    html = sections.figures(SimpleNamespace(figures=(both, missing)))  # type: ignore[arg-type]
+    assert 'srcset="data:,dark" media="screen and (prefers-color-scheme: dark)"' in html
+    assert '<img src="data:,light" alt="planes" width="4" height="3">' in html
+    assert '<p class="warning">No tables.</p>' in html
 
 
 # -- in a browser ---------------------------------------------------------------------------------------------------

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from bsv_store.reports.groups import draw_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from matplotlib.figure import Figure
 
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.store.store import Store
+    from bsv_store.vocabulary import Theme
 
 _DPI = 200
 
@@ -28,11 +29,11 @@ class PageFigure:
     ----------
     heading : str
     caption : str
-        One or two sentences.
+        One or two sentences; or why there is no figure.
     description : str
         Replaces the image for readers who do not see it.
-    image : str
-        Data URI of a PNG.
+    images : mapping of Theme to str
+        Data URI of a PNG for each theme; empty if the store does not have the data for it.
     width, height : int
         Pixels.
     """
@@ -40,9 +41,9 @@ class PageFigure:
     heading: str
     caption: str
     description: str
-    image: str
-    width: int
-    height: int
+    images: Mapping[Theme, str]
+    width: int = 0
+    height: int = 0
 
 
 def page_figures(store: Store, version: DatasetVersion) -> Iterator[PageFigure]:
@@ -72,4 +73,4 @@ def _page_figure(heading: str, caption: str, description: str, figure: Figure) -
     # Bytes 16 to 24 of a PNG are its width and height.
     width, height = (int.from_bytes(content[at : at + 4]) for at in (16, 20))
     image = f"data:image/png;base64,{base64.b64encode(content).decode()}"
-    return PageFigure(heading, caption, description, image, width, height)
+    return PageFigure(heading, caption, description, {"light": image}, width, height)

@@ -20,6 +20,7 @@ from bsv_store.volumes.grid import AXES, FRAME
 if TYPE_CHECKING:
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.reports.html_page.facts import PageFacts
+    from bsv_store.reports.html_page.figures import PageFigure
 
 _COORDINATES = {axis: f"injection_{axis.lower()}" for axis in AXES}
 
@@ -72,24 +73,20 @@ def _warnings(facts: PageFacts) -> list[str]:
 
 def figures(facts: PageFacts) -> Markup:
     """The figures with their captions."""
-    return joined(
-        joined(
-            element("h3", each.heading),
-            element(
-                "figure",
-                element(
-                    "div",
-                    element("img", src=each.image, alt=each.description, width=each.width, height=each.height),
-                    class_="picture",
-                    tabindex=0,
-                    role="region",
-                    aria_label=each.heading,
-                ),
-                element("figcaption", each.caption),
-            ),
-        )
-        for each in facts.figures
+    return joined(joined(element("h3", each.heading), _figure(each)) for each in facts.figures)
+
+
+def _figure(figure: PageFigure) -> Markup:
+    if not figure.images:
+        return element("p", figure.caption, class_="warning")
+    dark = figure.images.get("dark")
+    picture = element(
+        "picture",
+        None if dark is None else element("source", srcset=dark, media="screen and (prefers-color-scheme: dark)"),
+        element("img", src=figure.images["light"], alt=figure.description, width=figure.width, height=figure.height),
     )
+    frame = element("div", picture, class_="picture", tabindex=0, role="region", aria_label=figure.heading)
+    return element("figure", frame, element("figcaption", figure.caption))
 
 
 def targets(facts: PageFacts) -> Markup:
