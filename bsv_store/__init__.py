@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     )
     from bsv_store.catalog.selection.selection import Selection
     from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.progress import NO_PROGRESS
     from bsv_store.store.opening import create_store, open_store
     from bsv_store.store.store import Store
     from bsv_store.volumes.grid import to_brainglobe
 
 _HOMES = {
+    "NO_PROGRESS": "bsv_store.progress",
     "DatasetVersion": "bsv_store.datasets.version",
     "Selection": "bsv_store.catalog.selection.selection",
     "Store": "bsv_store.store.store",
@@ -47,6 +49,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "NO_PROGRESS",
     "DatasetVersion",
     "Selection",
     "Store",

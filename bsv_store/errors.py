@@ -38,6 +38,7 @@
     ├── UpstreamError                6   the Allen API failed
     │   ├── NotFoundUpstreamError
     │   ├── UnreachableUpstreamError
+    │   ├── NothingDownloadedError   every requested download failed
     │   └── IncompleteReplyError     a reply with an incomplete unionize table
     └── NoSpaceError                 7
 
@@ -59,6 +60,7 @@ Warnings::
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 
 class BsvStoreError(Exception):
@@ -241,6 +243,22 @@ class UnreachableUpstreamError(UpstreamError):
     def __init__(self, message: str, *, hint: str | None = None, reason: str = "") -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
+
+
+class NothingDownloadedError(UpstreamError):
+    """Every requested download failed.
+
+    Parameters
+    ----------
+    message : str
+    hint : str, optional
+    reports : tuple
+        The reports of the run, each with the reason for every experiment: ``error.reports[0].reasons``.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, reports: tuple[Any, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.reports = reports
 
 
 class IncompleteReplyError(UpstreamError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # More than twice the length of Allen's longest structure name (104).
 MAX_NAME_LENGTH = 256
@@ -78,6 +78,13 @@ def listed(values: Iterable[object], *, limit: int = 5, separator: str = ", ") -
     items = list(values)
     text = separator.join(str(item) for item in items[:limit])
     return text if len(items) <= limit else f"{text} and {len(items) - limit:,} more"
+
+
+def joined(values: Sequence[str], conjunction: str) -> str:
+    """The values in a sentence: ``a``, ``a and b``, ``a, b and c``."""
+    if len(values) < 2:
+        return "".join(values)
+    return f"{', '.join(values[:-1])} {conjunction} {values[-1]}"
 
 
 def listed_ids(ids: Iterable[int]) -> str:

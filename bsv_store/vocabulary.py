@@ -542,7 +542,7 @@ class HemisphereRuleRow:
     words : str
         As an item in a list of rules.
     methods : str
-        A sentence for the methods text of a citation; '' for none.
+        A sentence for the methods text of a citation.
     formula : str
         The result for a volume ``v`` at voxel ``x``, whose mirrored voxel is ``m(x)``; for documents.
     needs_side : bool
@@ -569,7 +569,9 @@ class HemisphereRuleRow:
 HEMISPHERE_RULES: Mapping[str, HemisphereRuleRow] = _rows(
     HemisphereRule,
     [
-        HemisphereRuleRow("none", "hemispheres as imaged", "", "`v(x)`", needs_side=False),
+        HemisphereRuleRow(
+            "none", "hemispheres as imaged", "Hemispheres were left as imaged.", "`v(x)`", needs_side=False
+        ),
         HemisphereRuleRow(
             "subtract_contralateral",
             "other hemisphere subtracted",
@@ -606,19 +608,35 @@ HEMISPHERE_RULES: Mapping[str, HemisphereRuleRow] = _rows(
 
 @dataclass(frozen=True, slots=True)
 class BilateralRuleRow:
-    """What to do about experiments injected on both sides, if the hemisphere rule needs one side."""
+    """What to do about experiments injected on both sides, if the hemisphere rule needs one side.
+
+    Attributes
+    ----------
+    methods : str
+        A sentence for the methods text of a citation; '' for none.
+    """
 
     name: BilateralRule
     words: str
+    methods: str = ""
     synonyms: tuple[str, ...] = ()
 
 
 BILATERAL_RULES: Mapping[str, BilateralRuleRow] = _rows(
     BilateralRule,
     [
-        BilateralRuleRow("larger_side", "the side with the larger part of the injection counts"),
+        BilateralRuleRow(
+            "larger_side",
+            "the side with the larger part of the injection counts",
+            "The injected side was the hemisphere with the larger part of the injection.",
+        ),
         BilateralRuleRow("error", "an error"),
-        BilateralRuleRow("leave_out", "left out, with the reason", ("skip",)),
+        BilateralRuleRow(
+            "leave_out",
+            "left out, with the reason",
+            "Experiments injected in both hemispheres were left out.",
+            ("skip",),
+        ),
     ],
 )
 
@@ -776,7 +794,7 @@ BIN_METHODS: Mapping[str, BinMethodRow] = _rows(
     BinMethod,
     [
         BinMethodRow("equal_width", "bins of equal width"),
-        BinMethodRow("quantile", "bins with equal numbers of experiments", ("quantiles",)),
+        BinMethodRow("quantile", "bins with about equal numbers of experiments", ("quantiles",)),
         BinMethodRow("edges", "bins between given edges"),
     ],
 )
@@ -873,7 +891,7 @@ COMPARISON_ORDERS: Mapping[str, WordRow[ComparisonOrder]] = _rows(
 # -- catalog ----------------------------------------------------------------------------------------------------------
 
 SnapshotContent = Literal["structures", "experiments", "unionizes"]
-ExperimentSourceKind = Literal["api", "csv", "csv_2016"]
+ExperimentSourceKind = Literal["api", "csv", "csv_2016", "bundle"]
 UnionizePart = Literal["injection", "projection"]
 Sex = Literal["M", "F"]
 
@@ -893,25 +911,45 @@ class ExperimentSourceKindRow:
 
     Attributes
     ----------
+    methods : str
+        Origin of the list, for the methods text of a citation.
     fills_gaps : bool
         Whether its values replace missing values of a more trusted list, because both use the same registration.
     is_historic : bool
         Whether its coordinates are of an older registration, so that it is never the current list.
+    is_partial : bool
+        Whether it has some experiments only, so that a missing one says nothing. Its experiments are current until the
+        store has a complete list.
     """
 
     name: ExperimentSourceKind
     words: str
+    methods: str
     fills_gaps: bool = False
     is_historic: bool = False
+    is_partial: bool = False
     synonyms: tuple[str, ...] = ()
 
 
 EXPERIMENT_SOURCE_KINDS: Mapping[str, ExperimentSourceKindRow] = _rows(
     ExperimentSourceKind,
     [
-        ExperimentSourceKindRow("api", "ApiConnectivity or the source search of the Allen API"),
-        ExperimentSourceKindRow("csv", "CSV export of the Allen web site in CCFv3 coordinates", fills_gaps=True),
-        ExperimentSourceKindRow("csv_2016", "CSV export of 2016 in the older registration", is_historic=True),
+        ExperimentSourceKindRow("api", "ApiConnectivity or the source search of the Allen API", "Allen API"),
+        ExperimentSourceKindRow(
+            "csv",
+            "CSV export of the Allen web site in CCFv3 coordinates",
+            "CSV export of the Allen web site",
+            fills_gaps=True,
+        ),
+        ExperimentSourceKindRow(
+            "csv_2016",
+            "CSV export of 2016 in the older registration",
+            "CSV export of the Allen web site, 2016",
+            is_historic=True,
+        ),
+        ExperimentSourceKindRow(
+            "bundle", "experiments of an imported dataset version", "imported bundle", is_partial=True
+        ),
     ],
 )
 
@@ -1113,6 +1151,7 @@ SettingName = Literal[
     "log_file",
     "log_level",
     "log_format",
+    "progress",
     "group",
     "file_mode",
     "directory_mode",
@@ -1120,11 +1159,12 @@ SettingName = Literal[
     "sql_timeout",
 ]
 SettingType = Literal[
-    "path", "url", "log_level", "log_format", "group", "file_mode", "directory_mode", "days", "seconds"
+    "path", "url", "log_level", "log_format", "progress", "group", "file_mode", "directory_mode", "days", "seconds"
 ]
 SettingPlace = Literal["argument", "environment", "store.toml", "user file", "system file", "default"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
+ProgressDisplay = Literal["auto", "on", "off"]
 
 LOG_LEVELS: Mapping[str, WordRow[LogLevel]] = _rows(
     LogLevel,
@@ -1138,6 +1178,15 @@ LOG_LEVELS: Mapping[str, WordRow[LogLevel]] = _rows(
 
 LOG_FORMATS: Mapping[str, WordRow[LogFormat]] = _rows(
     LogFormat, [WordRow("text", "one line for each record"), WordRow("json", "one JSON object for each record")]
+)
+
+PROGRESS_DISPLAYS: Mapping[str, WordRow[ProgressDisplay]] = _rows(
+    ProgressDisplay,
+    [
+        WordRow("auto", "in notebooks and terminals"),
+        WordRow("on", "always"),
+        WordRow("off", "never"),
+    ],
 )
 
 SETTING_PLACES: Mapping[str, WordRow[SettingPlace]] = _rows(
@@ -1228,6 +1277,9 @@ SETTINGS: Mapping[str, SettingRow] = _rows(
             "--log-format",
             "BSV_STORE_LOG_FORMAT",
             in_files=True,
+        ),
+        SettingRow(
+            "progress", "progress", "where progress bars are shown", "auto", None, "BSV_STORE_PROGRESS", in_files=True
         ),
         SettingRow("group", "group", "the group of all files and folders", None, None, None, in_store=True),
         SettingRow("file_mode", "file_mode", "the permissions of files", "0664", None, None, in_store=True),

@@ -27,8 +27,9 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"formats"}),
     frozenset({"catalog"}),
     frozenset({"statistics", "volumes"}),
-    frozenset({"config", "checkpoints", "file_systems", "owner", "program", "progress"}),
-    frozenset({"check", "quantities"}),
+    frozenset({"progress"}),
+    frozenset({"config", "checkpoints", "file_systems", "owner", "program"}),
+    frozenset({"check", "html", "quantities"}),
     frozenset({"errors", "text", "vocabulary", "_version"}),
 )
 

@@ -69,6 +69,7 @@ ELSEWHERE = {
     "SETTING_PLACES": "store/test_settings.py",
     "LOG_LEVELS": "store/test_settings.py",
     "LOG_FORMATS": "store/test_settings.py",
+    "PROGRESS_DISPLAYS": "test_progress.py",
     "DOCTOR_CHECKS": "store/test_doctor.py",
     "DOCTOR_OUTCOMES": "store/test_doctor.py",
     "FINDING_KINDS": "maintenance/test_verify.py",

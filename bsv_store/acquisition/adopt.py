@@ -37,9 +37,10 @@ from bsv_store.formats.matlab import read_injection_info
 from bsv_store.formats.nrrd import read_nrrd, spool_nrrd
 from bsv_store.formats.structures import read_structures
 from bsv_store.formats.unionizes import read_unionizes
+from bsv_store.html import text_card
 from bsv_store.plausibility.facts import facts_of
 from bsv_store.plausibility.judge import Plausibility, Verdict
-from bsv_store.progress import NO_PROGRESS, Progress
+from bsv_store.progress import Progress, shown_progress
 from bsv_store.sources.caches import CachedAnnotation, CacheFile, CacheScan, scan_cache
 from bsv_store.text import listed, number_of, size_text
 from bsv_store.vocabulary import VOLUME_KINDS, CacheLayout
@@ -117,6 +118,9 @@ class AdoptReport:
             for reason, found in by_reason.items()
         )
 
+    def _repr_html_(self) -> str:
+        return text_card("Adopted cache", self.summary())
+
     def summary(self) -> str:
         """The result in one sentence."""
         lists = [
@@ -174,7 +178,7 @@ def adopt_cache(
             volumes=tuple(file for file in scan.volumes if file.experiment_id in experiment_ids),
         )
     shrinking = boolean("allow_shrinking", allow_shrinking)
-    return _Adoption(database, files, scan, progress or NO_PROGRESS, shrinking).run()
+    return _Adoption(database, files, scan, shown_progress(progress), shrinking).run()
 
 
 def _by_evidence(file: CacheFile) -> tuple[int, bool, Path]:

@@ -25,6 +25,7 @@ from bsv_store.catalog.unused_files import keep_files, trash_unused
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import FrameError, InputError, MissingDataError
 from bsv_store.formats.annotation import read_annotation_nrrd
+from bsv_store.html import text_card
 from bsv_store.progress import Progress, do_nothing
 from bsv_store.sources.allen import AllenClient
 from bsv_store.sources.caches import CCF_YEAR, annotation_year
@@ -88,6 +89,9 @@ class AnnotationReport:
     name: str
     derived_um: tuple[int, ...] = ()
     remarks: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        return text_card("Annotation", self.summary())
 
     def summary(self) -> str:
         """The result in a few sentences."""

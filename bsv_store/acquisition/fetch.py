@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bsv_store.acquisition.presence import check_complete, check_known, present_volumes
 from bsv_store.acquisition.tasks.volumes import VolumeTask
 from bsv_store.acquisition.work.connections import checked_workers
-from bsv_store.acquisition.work.outcome import Failure, failures_text, reasons
+from bsv_store.acquisition.work.outcome import Failure, failures_text, reasons, report_card
 from bsv_store.acquisition.work.sharing import SharedWork
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.sqlite import long_run
@@ -66,6 +66,9 @@ class FetchReport:
     def reasons(self) -> dict[int, str]:
         """Reason by experiment id, for the experiments whose data are still missing."""
         return reasons(self.failed, self.not_attempted, self.stopped)
+
+    def _repr_html_(self) -> str:
+        return report_card(self.what, self.summary(), self.reasons)
 
     def summary(self) -> str:
         """The result in one sentence."""

@@ -24,7 +24,8 @@ from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import SourceSnapshot, StoredVolume
 from bsv_store.check import boolean, whole_number, without
 from bsv_store.errors import NoSpaceError
-from bsv_store.progress import NO_PROGRESS, Progress
+from bsv_store.html import card, table
+from bsv_store.progress import Progress, shown_progress
 from bsv_store.text import duration_text, number_of, size_text
 from bsv_store.vocabulary import VOLUME_KINDS, VolumeKind
 from bsv_store.volumes.files import StoreFiles
@@ -97,6 +98,9 @@ class Plan:
     refresh: bool = False
     postponed: int = 0
     damaged: tuple[VolumeFile, ...] = ()
+
+    def _repr_html_(self) -> str:
+        return plan_card([self])
 
     @property
     def experiment_ids(self) -> tuple[int, ...]:
@@ -198,6 +202,9 @@ class FillPlan:
         """Whether the disk has space for the data of all parts, the temporary files, and a margin."""
         return not self.requests or self.store_bytes + self.scratch_bytes + _MARGIN_BYTES <= self.free_bytes
 
+    def _repr_html_(self) -> str:
+        return plan_card(self.parts)
+
     def summary(self) -> str:
         """One line for each part, and one for the total if there are several."""
         lines = [part.summary() for part in self.parts]
@@ -221,6 +228,25 @@ class FillPlan:
                 f"but only {size_text(self.free_bytes)} are free",
                 hint=f"Free some disk space, or fetch fewer experiments at a time{fewer}.",
             )
+
+
+def plan_card(parts: Sequence[Plan]) -> str:
+    """The HTML of plans that are carried out one after the other."""
+    rows = [
+        [
+            part.what,
+            len(part.present),
+            len(part.missing),
+            size_text(part.download_bytes),
+            size_text(part.store_bytes),
+            "not known" if part.seconds is None else duration_text(part.seconds),
+        ]
+        for part in parts
+    ]
+    columns = ["what", "present", "missing", "download", "in the store", "time"]
+    whole = FillPlan(tuple(parts))
+    notes = [] if not parts or whole.fits_on_disk else ["The disk does not have enough space."]
+    return card("Plan of a download", table(columns, rows), kind="estimates", notes=notes)
 
 
 def plan_volumes(
@@ -277,7 +303,7 @@ def plan_volumes(
             spacing_um=spacing_um,
             verify=verify,
             workers=workers,
-            progress=progress or NO_PROGRESS,
+            progress=shown_progress(progress),
         )
         present = present_volumes(database, files, ids, kind=kind, spacing_um=spacing_um)
         present -= {file.experiment_id for file in damaged}

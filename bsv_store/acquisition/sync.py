@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from bsv_store.acquisition.presence import check_complete, check_known, experiments_with_unionizes
 from bsv_store.acquisition.tasks.unionizes import UNIONIZE_BATCH, UnionizeTask
-from bsv_store.acquisition.work.outcome import Failure, failures_text, reasons
+from bsv_store.acquisition.work.outcome import Failure, failures_text, reasons, report_card
 from bsv_store.acquisition.work.sharing import SharedWork
 from bsv_store.catalog.database.bulk import refresh_statistics_after
 from bsv_store.catalog.database.engine import Database
@@ -59,6 +59,9 @@ class UnionizeSyncReport:
     def reasons(self) -> dict[int, str]:
         """Reason by experiment id, for the experiments whose data are still missing."""
         return reasons(self.failed, self.not_attempted, self.stopped)
+
+    def _repr_html_(self) -> str:
+        return report_card(self.what, self.summary(), self.reasons)
 
     def summary(self) -> str:
         """The result in one sentence."""

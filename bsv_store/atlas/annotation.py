@@ -56,13 +56,6 @@ def stored_annotation(database: Database, spacing_um: int) -> AnnotationFile:
     raise MissingDataError(f"the store has no annotation at {spacing_um} um", hint=hint)
 
 
-def annotation_name(database: Database, spacing_um: int) -> str | None:
-    """The name of the annotation at a spacing; None if the store does not have one."""
-    with database.reading() as connection:
-        found = find_annotation(connection, spacing_um)
-    return None if found is None else found.name
-
-
 def annotation_facts(file: AnnotationFile) -> dict[str, str]:
     """The facts about the annotation in the ``attrs`` of tables by structure."""
     return {"annotation": file.name, "annotation_sha256": file.array_sha256}

@@ -20,7 +20,7 @@ from bsv_store.catalog.structures import StructureRef, find_structures, subtree
 from bsv_store.catalog.without_unionizes import report_unknown_sides
 from bsv_store.check import choice, several
 from bsv_store.errors import InputError
-from bsv_store.progress import NO_PROGRESS, Progress
+from bsv_store.progress import Progress, shown_progress
 from bsv_store.vocabulary import (
     MEASURED_HEMISPHERES,
     MISSING_POLICIES,
@@ -142,7 +142,7 @@ def signal_in(
         injected: dict[int, str | None] = dict(connection.execute(query).all())
     keys, voxels, facts = regions()
     table = _Table(keys, sides)
-    for identifier, volume in _volumes(files, found, voxels.planes, progress or NO_PROGRESS):
+    for identifier, volume in _volumes(files, found, voxels.planes, shown_progress(progress)):
         sums, counts = voxels.sums(volume)
         table.add(identifier, sums / divisors.get(identifier, 1.0), counts, injected[identifier])
     frame = table.frame()

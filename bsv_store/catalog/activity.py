@@ -51,6 +51,14 @@ def record_activity(
     )
 
 
+def activity_details(connection: Connection, action: Action, subject: str) -> Details:
+    """The details of the latest action of this kind on a subject; empty if there is none."""
+    same = Activity.action == action, Activity.subject == subject
+    found = connection.scalar(select(Activity.details).where(*same).order_by(Activity.id.desc()).limit(1))
+    details: Details = json.loads(found or "{}")
+    return details
+
+
 @dataclass(frozen=True, slots=True)
 class ActivityRecord:
     """One recorded action.

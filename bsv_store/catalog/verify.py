@@ -24,7 +24,7 @@ from bsv_store.catalog.records import ROOT_STRUCTURE_ID
 from bsv_store.catalog.structures import find_structures
 from bsv_store.catalog.unionize_seals import check_unionizes, damaged_halves, damaged_tables
 from bsv_store.errors import BsvStoreError, DamagedCatalogError
-from bsv_store.progress import NO_PROGRESS
+from bsv_store.progress import shown_progress
 from bsv_store.text import listed
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class CatalogCheck:
 
 def verify_catalog(database: Database, *, progress: Progress | None = None) -> CatalogCheck:
     """Check everything in the catalog that is sealed; see `Catalog.verify`."""
-    watched = progress or NO_PROGRESS
+    watched = shown_progress(progress)
     damage: list[CatalogDamage] = []
     # Short transactions, because on SQLite others cannot write while one reads. Each check is consistent in itself.
     for check in catalog_checks(database.is_sqlite):

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from bsv_store.check import row_named
 from bsv_store.errors import InputError
 from bsv_store.text import shown
-from bsv_store.vocabulary import LOG_FORMATS, LOG_LEVELS, SETTINGS, SettingRow
+from bsv_store.vocabulary import LOG_FORMATS, LOG_LEVELS, PROGRESS_DISPLAYS, SETTINGS, SettingRow
 
 Value = str | int | float
 
@@ -45,6 +45,8 @@ def checked_value(row: SettingRow, value: object, *, origin: str) -> Value:
         return _row_name(value, LOG_LEVELS)
     if row.type == "log_format":
         return _row_name(value, LOG_FORMATS)
+    if row.type == "progress":
+        return _row_name(value, PROGRESS_DISPLAYS)
     if row.type == "seconds":
         return float(value)  # type: ignore[arg-type]  # checked above
     return os.fspath(value) if isinstance(value, os.PathLike) else value  # type: ignore[return-value]  # checked above
@@ -86,6 +88,9 @@ def expected(row: SettingRow, value: Any) -> str | None:
         return None if isinstance(value, str) and row_named(value, LOG_LEVELS) else f"one of {', '.join(LOG_LEVELS)}"
     if kind == "log_format":
         return None if isinstance(value, str) and row_named(value, LOG_FORMATS) else f"one of {', '.join(LOG_FORMATS)}"
+    if kind == "progress":
+        known = isinstance(value, str) and row_named(value, PROGRESS_DISPLAYS)
+        return None if known else f"one of {', '.join(PROGRESS_DISPLAYS)}"
     if kind == "group":
         is_group = isinstance(value, str) and re.fullmatch(r"[^\s:,/\\]{1,64}", value) and value.isprintable()
         return None if is_group else "the name of a group of the operating system, or its number in quotes"

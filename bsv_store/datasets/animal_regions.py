@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from bsv_store.averaging.inputs import Inputs, MemberInput
     from bsv_store.catalog.database.engine import Database
-    from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.datasets.share.source import VersionSource
     from bsv_store.progress import Progress
     from bsv_store.vocabulary import Hemisphere, HemisphereRule
     from bsv_store.volumes.files import StoreFiles
@@ -59,7 +59,7 @@ class AnimalMeans:
 def animal_means(
     database: Database,
     files: StoreFiles,
-    version: DatasetVersion,
+    version: VersionSource,
     structures: Mapping[int, Sequence[int]],
     hemispheres: Sequence[MeasuredHemisphere],
     *,

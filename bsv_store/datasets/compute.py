@@ -12,7 +12,7 @@ from bsv_store.averaging import passes
 from bsv_store.datasets.result.file import EncodedResult, result_writer
 from bsv_store.datasets.workers import checked_workers, in_order, pool
 from bsv_store.errors import DamagedFileError
-from bsv_store.progress import NO_PROGRESS
+from bsv_store.progress import shown_progress
 from bsv_store.text import listed_ids
 from bsv_store.volumes.grid import Grid
 
@@ -91,7 +91,7 @@ def compute(
     NoSpaceError, StoreError
         If the result cannot be written.
     """
-    progress = progress or NO_PROGRESS
+    progress = shown_progress(progress)
     at_once = checked_workers(workers, executor)
     with result_writer(inputs, path) as writer:
         work = passes.cut(inputs, writer.planes_per_chunk, workers=at_once)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bsv_store.errors import InputError
-from bsv_store.text import shown
+from bsv_store.html import card
+from bsv_store.text import listed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -56,6 +57,20 @@ class GroupInfo:
     second_lower: float | None = None
     second_upper: float | None = None
     second_center: float | None = None
+
+    def _repr_html_(self) -> str:
+        edges = [(self.lower, self.upper, self.center), (self.second_lower, self.second_upper, self.second_center)]
+        ranges = [
+            f"{low:,.10g} to {high:,.10g} um{'' if center is None else f', mean of the members {center:,.0f} um'}"
+            for low, high, center in edges
+            if low is not None and high is not None
+        ]
+        facts = [
+            ("Number", self.number),
+            ("Bin", "; ".join(ranges)),
+            ("Experiments", f"{self.n:,}: {listed(self.experiment_ids, limit=10)}" if self.n else "none"),
+        ]
+        return card(self.label, kind="group", facts=facts)
 
     @classmethod
     def of(cls, number: int, label: str, ranges: Sequence[CoordinateRange], experiment_ids: Iterable[int]) -> GroupInfo:

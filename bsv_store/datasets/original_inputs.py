@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from bsv_store.averaging.comparison.design import CovariateValues
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.datasets.groups import GroupInfo
-    from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.datasets.share.source import VersionSource
     from bsv_store.vocabulary import VolumeKind
     from bsv_store.volumes.library import VolumeFile
 
 
-def content_of_file(version: DatasetVersion) -> dict[str, Any] | None:
+def content_of_file(version: VersionSource) -> dict[str, Any] | None:
     """The inputs in the result file, as JSON values; None if the file is damaged."""
     try:
         with version.open() as file:
@@ -39,7 +39,7 @@ def content_of_file(version: DatasetVersion) -> dict[str, Any] | None:
         return None
 
 
-def original_inputs(connection: Connection, version: DatasetVersion, content: dict[str, Any] | None) -> Inputs:
+def original_inputs(connection: Connection, version: VersionSource, content: dict[str, Any] | None) -> Inputs:
     """The inputs of a version: from its file, else the current ones if they are the same, else from the catalog.
 
     Parameters
@@ -62,13 +62,13 @@ def original_inputs(connection: Connection, version: DatasetVersion, content: di
     return _from_content(connection, version.recipe, _content_of_rows(version))
 
 
-def _content_of_rows(version: DatasetVersion) -> dict[str, Any]:
+def _content_of_rows(version: VersionSource) -> dict[str, Any]:
     """The inputs as the catalog recorded them: everything that the arrays depend on."""
     groups = [{"label": group.label, "ranges": _ranges_of(version, group)} for group in version.groups]
     return {"groups": groups, **members_to_json(version.experiments)}
 
 
-def _ranges_of(version: DatasetVersion, group: GroupInfo) -> list[dict[str, Any]]:
+def _ranges_of(version: VersionSource, group: GroupInfo) -> list[dict[str, Any]]:
     edges = (
         (group.lower, group.upper, group.center),
         (group.second_lower, group.second_upper, group.second_center),

@@ -24,9 +24,10 @@ from bsv_store.errors import (
     ReadOnlyStoreError,
     StoreUnreachableError,
 )
+from bsv_store.text import listed, number_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
     from bsv_store.datasets.history.checks import NewCheck
     from bsv_store.datasets.new_version import NewVersion
+    from bsv_store.datasets.provenance import Provenance
     from bsv_store.datasets.result.file import EncodedResult
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.volumes.files import StoreFiles
@@ -139,6 +141,8 @@ def publish_import(
     trust: bool,
     check: NewCheck,
     number: int,
+    provenance: Provenance,
+    tags: Sequence[str],
 ) -> DatasetVersion:
     """Publish an imported result as a version of a dataset, with the outcome of its check.
 
@@ -149,6 +153,10 @@ def publish_import(
     ----------
     number : int
         Of the version in the store that exported it.
+    provenance : Provenance
+        Recorded with the import.
+    tags : sequence of str
+        Set on the new version, unless another version of the dataset has them; then there is a warning.
 
     Raises
     ------
@@ -158,7 +166,7 @@ def publish_import(
         See `publish`.
     """
     path = result_path(name, version.fingerprint, result.file_sha256)
-    given = number
+    given, refused = number, list[str]()
     # A higher one, which no store reaches, would use up the numbers of the dataset.
     wanted = number if number <= _MAX_KEPT_NUMBER else None
     with (
@@ -175,10 +183,16 @@ def publish_import(
                 connection, files, dataset, version, result, path, number=given, imported_by=imported_by
             )
             table.insert_check(connection, identifier, check, checked_by=imported_by)
+            refused = _set_tags(connection, dataset[0], identifier, tags, imported_by)
         is_trusted = trust and table.set_trusted(connection, identifier, trusted_by=imported_by)
         stored = table.read_version(database, connection, files, identifier)
         if is_new:
-            details = {**_contents(version), "check": check.outcome, **({"trusted": True} if is_trusted else {})}
+            details = {
+                **_contents(version),
+                **provenance.to_details(),
+                "check": check.outcome,
+                **({"trusted": True} if is_trusted else {}),
+            }
             if given != number:
                 details["number in the bundle"] = number
             record_activity(connection, "imported", stored.ref, details)
@@ -195,7 +209,26 @@ def publish_import(
             ),
             stacklevel=2,
         )
+    if refused:
+        warnings.warn(
+            BsvStoreWarning(
+                f"{stored.ref} did not get {number_of(len(refused), 'tag')} of the bundle, because other versions of "
+                f"the dataset have them: {listed(refused)}"
+            ),
+            stacklevel=2,
+        )
     return stored
+
+
+def _set_tags(
+    connection: Connection, dataset_id: int, identifier: int, tags: Sequence[str], created_by: str
+) -> list[str]:
+    """Tag a version; returns the tags that other versions of the dataset have."""
+    refused = [tag for tag in tags if table.tagged_version(connection, dataset_id, tag) is not None]
+    for tag in tags:
+        if tag not in refused:
+            table.set_tag(connection, dataset_id, tag, identifier, created_by=created_by)
+    return refused
 
 
 def _contents(version: NewVersion) -> Details:

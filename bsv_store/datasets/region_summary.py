@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from bsv_store.catalog.database.engine import Database
-    from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.datasets.share.source import VersionSource
     from bsv_store.progress import Progress
     from bsv_store.volumes.files import StoreFiles
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def region_summary(
     database: Database,
     files: StoreFiles,
-    version: DatasetVersion,
+    version: VersionSource,
     *,
     structures: StructureRef | Sequence[StructureRef] | None = None,
     structure_set: int | None = None,
@@ -80,7 +80,7 @@ def region_summary(
 def animal_region_table(
     database: Database,
     files: StoreFiles,
-    version: DatasetVersion,
+    version: VersionSource,
     *,
     structures: StructureRef | Sequence[StructureRef] | None = None,
     structure_set: int | None = None,
@@ -114,7 +114,7 @@ def animal_region_table(
 
 
 def _keys(
-    version: DatasetVersion, rows: Sequence[StructureRow], groups: Sequence[int], sides: Sequence[str]
+    version: VersionSource, rows: Sequence[StructureRow], groups: Sequence[int], sides: Sequence[str]
 ) -> dict[str, Any]:
     """The first columns, of all combinations of group, structure and hemisphere."""
     group, structure, side = (
@@ -131,7 +131,7 @@ def _keys(
     }
 
 
-def without_empty_groups(frame: pd.DataFrame, version: DatasetVersion) -> pd.DataFrame:
+def without_empty_groups(frame: pd.DataFrame, version: VersionSource) -> pd.DataFrame:
     """The table, in which groups without experiments have no voxel and no mean.
 
     Their mean is stored as 0, as in Brain Street View, but a 0 here would mean "no projection".
@@ -164,7 +164,7 @@ def _strongest(frame: pd.DataFrame, sides: Sequence[str], limit: int) -> pd.Data
     return ordered.groupby(["group", "_side"], sort=False).head(limit).drop(columns="_side").reset_index(drop=True)
 
 
-def chosen_groups(version: DatasetVersion, groups: int | Sequence[int] | None) -> list[int]:
+def chosen_groups(version: VersionSource, groups: int | Sequence[int] | None) -> list[int]:
     """The numbers of groups of a version, ascending, by default all.
 
     Raises
@@ -186,7 +186,7 @@ def chosen_groups(version: DatasetVersion, groups: int | Sequence[int] | None) -
 
 
 def chosen_hemispheres(
-    version: DatasetVersion, hemisphere: str | Sequence[str] | None, *, over_animals: bool
+    version: VersionSource, hemisphere: str | Sequence[str] | None, *, over_animals: bool
 ) -> list[MeasuredHemisphere]:
     """Hemispheres of a version, in a fixed order, by default all.
 

@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.averaging.grouping.grouping import axes_of
+from bsv_store.averaging.grouping.words import grouping_words
 from bsv_store.averaging.members import members_frame
 from bsv_store.averaging.units import describe_unit, rule_texts, unit_text
+from bsv_store.catalog.selection.words import selection_words
 from bsv_store.datasets.arrays import checked_array
 from bsv_store.datasets.comparison_summary import ComparisonSummary, comparison_summary
 from bsv_store.datasets.groups import empty_ranges
 from bsv_store.datasets.listing import has_version
+from bsv_store.datasets.provenance import Provenance, provenance_of
 from bsv_store.datasets.result.file import checked_stream, open_result
 from bsv_store.datasets.result.verified import read_part, unchanged
 from bsv_store.datasets.share.citation import Citation, citation_of
@@ -25,6 +28,7 @@ from bsv_store.datasets.share.export import export_groups, export_version
 from bsv_store.datasets.shared_uses import record_shared_use
 from bsv_store.datasets.slices import box_slices, mask_slices
 from bsv_store.errors import DamagedFileError, InputError, UnknownDatasetError
+from bsv_store.html import card, table
 from bsv_store.vocabulary import STATISTICS
 from bsv_store.volumes.grid import AXES, Grid
 
@@ -46,7 +50,7 @@ if TYPE_CHECKING:
     from bsv_store.datasets.origin import Origin, Twin
     from bsv_store.datasets.slices import Box
     from bsv_store.figures.brain import Outlines
-    from bsv_store.vocabulary import Axis, ColorScale, ComparisonMap, Plane, Statistic, Theme
+    from bsv_store.vocabulary import Axis, ColorScale, ComparisonMap, MeasuredHemisphere, Plane, Statistic, Theme
     from bsv_store.volumes.files import StoreFiles
 
 
@@ -464,6 +468,58 @@ class DatasetVersion:
             theme=theme,
             footer=footer,
         )
+    def targets(
+        self,
+        *,
+        structures: StructureRef | Sequence[StructureRef] | None = None,
+        structure_set: int | None = None,
+        groups: int | Sequence[int] | None = None,
+        hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] | None = "both",
+        limit: int = 10,
+    ) -> pd.DataFrame:
+        """The structures with the largest mean of each group, strongest first.
+
+        The store must have the annotation at the version's spacing. The structures of the injection are among them,
+        unless the recipe excludes the injection sites.
+
+        Parameters
+        ----------
+        structures, structure_set, groups, hemisphere
+            As for `Datasets.regions`.
+        limit : int
+            Maximum number of structures per group and hemisphere.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As for `Datasets.regions`.
+
+        Raises
+        ------
+        MissingDataError
+            If the store has no annotation at the version's spacing. The hint is the command that downloads it.
+        InputError
+            If the version was pickled, so that its store is not known, or an argument is not valid.
+        """
+        from bsv_store.datasets.region_summary import region_summary
+
+        if self.database is None:
+            raise InputError(
+                f"this copy of {self.ref} is not connected to its store",
+                hint=f"Look it up again: store.dataset({self.ref!r}).",
+            )
+        return region_summary(
+            self.database,
+            self.files,
+            self,
+            structures=structures,
+            structure_set=structure_set,
+            groups=groups,
+            hemisphere=hemisphere,
+            limit=limit,
+        )
+
+    # -- files and texts ----------------------------------------------------------------------------------------------
 
     def export(
         self,
@@ -558,11 +614,27 @@ class DatasetVersion:
         ----------
         annotation : str, optional
             Name of the annotation used for means over structures, such as
-            ``store.datasets.regions(...).attrs["annotation"]``. `Datasets.cite` uses that of the store.
+            ``store.datasets.regions(...).attrs["annotation"]``. By default the store's at the version's spacing.
         """
         citation = citation_of(self, annotation=annotation)
         record_shared_use(self.database, self.ref, "cited")
         return citation
+
+    def provenance(self) -> Provenance:
+        """The experiment list, ontology and annotation behind the version, in words.
+
+        For an imported version what its bundle says. Nothing is known of a version that was pickled.
+        """
+        if self.database is None:
+            return Provenance()
+        with self.database.reading() as connection:
+            return provenance_of(
+                connection,
+                self.ref,
+                created_at=self.created_at,
+                is_imported=self.origin.imported_at is not None,
+                spacing_um=self.recipe.spacing_um,
+            )
 
     @contextmanager
     def _unless_deleted(self) -> Iterator[None]:
@@ -591,6 +663,23 @@ class DatasetVersion:
     def __getstate__(self) -> dict[str, Any]:
         """The state without the database connection, which cannot be pickled."""
         return {**self.__dict__, "database": None}
+
+    def _repr_html_(self) -> str:
+        facts = [
+            ("Quantity", self.quantity),
+            ("Rules", ", ".join(self.rules)),
+            ("Selection", selection_words(self.recipe.selection)),
+            ("Grouping", grouping_words(self.recipe.grouping)),
+            ("Experiments", f"{len(self.experiments) - len(self.left_out):,}, {len(self.left_out):,} left out"),
+            ("Grid", f"{self.recipe.spacing_um} um, {' × '.join(map(str, self.grid.shape))} voxels"),
+            ("Statistics", ", ".join(self.recipe.statistics)),
+            ("Tags", ", ".join(self.tags)),
+            ("Computed", f"{self.created_at:%Y-%m-%d %H:%M} UTC by {self.created_by}"),
+            ("Fingerprint", self.fingerprint),
+        ]
+        rows = [[group.number, group.label, group.n] for group in self.groups]
+        doubt = [] if self.origin.can_answer else [str(self.origin)]
+        return card(self.ref, table(["group", "label", "n"], rows), kind="dataset version", facts=facts, notes=doubt)
 
     def __repr__(self) -> str:
         groups, members = len(self.groups), len(self.experiments) - len(self.left_out)

@@ -49,7 +49,7 @@ from bsv_store.maintenance.repair_plan import (
 from bsv_store.maintenance.unlisted import named_file
 from bsv_store.maintenance.verify import checked_workers, database_time, verify_since
 from bsv_store.plausibility.judge import Plausibility
-from bsv_store.progress import NO_PROGRESS
+from bsv_store.progress import shown_progress
 from bsv_store.vocabulary import VerifyDepth
 from bsv_store.volumes.files import store_errors
 
@@ -82,7 +82,7 @@ def repair_store(
     """See `Admin.repair`."""
     apply, drop_missing = check.boolean("apply", apply), check.boolean("drop_missing", drop_missing)
     workers = checked_workers(workers)
-    progress = progress or NO_PROGRESS
+    progress = shown_progress(progress)
     if apply:
         require_writable(database, files)
     started = database_time(database)

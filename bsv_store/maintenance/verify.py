@@ -35,7 +35,7 @@ from bsv_store.maintenance.unlisted import folder_findings, known_ids, number_fi
 from bsv_store.maintenance.verified import INTACT, History, Recorder, Verified
 from bsv_store.maintenance.verify_report import VerifyReport
 from bsv_store.plausibility.judge import Plausibility
-from bsv_store.progress import NO_PROGRESS
+from bsv_store.progress import shown_progress
 from bsv_store.vocabulary import VerifyDepth
 from bsv_store.volumes.grid import Grid
 
@@ -77,7 +77,7 @@ def verify_store(
             raise InputError(f"{name} needs a deep verification", hint="For example: deep=True.")
         if value is not None and value < timedelta(0):
             raise InputError(f"{name} must not be negative, got {value}", hint="For example 7 days (7d).")
-    run = _Run(database, files, depth, threads, progress or NO_PROGRESS, Recorder(database))
+    run = _Run(database, files, depth, threads, shown_progress(progress), Recorder(database))
     run.deadline = None if time_limit is None else time.monotonic() + time_limit.total_seconds()
     with database.reading() as connection:
         history = History(connection)
@@ -98,7 +98,7 @@ def verify_since(
     progress: Progress | None = None,
 ) -> VerifyReport:
     """Verify everything that was not found intact after a time of the database's clock, as a part of a repair."""
-    run = _Run(database, files, depth, checked_workers(workers), progress or NO_PROGRESS, Recorder(database))
+    run = _Run(database, files, depth, checked_workers(workers), shown_progress(progress), Recorder(database))
     with database.reading() as connection:
         history = History(connection)
     return run.verify(history, verified_after)

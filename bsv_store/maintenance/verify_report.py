@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bsv_store.html import text_card
 from bsv_store.text import number_of, size_text
 from bsv_store.vocabulary import VerifyDepth
 
@@ -79,6 +80,9 @@ class VerifyReport:
         if not self.was_recorded:
             parts.append("not recorded, because the store is busy or cannot be written")
         return f"{', '.join(parts)}."
+
+    def _repr_html_(self) -> str:
+        return text_card("Verification", str(self))
 
     def __str__(self) -> str:
         return "\n".join([self.summary(), *map(str, self.findings)])

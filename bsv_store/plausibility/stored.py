@@ -12,7 +12,7 @@ from bsv_store.catalog.database.models import StoredVolume
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.errors import DamagedFileError
 from bsv_store.plausibility.judge import Plausibility, Verdict
-from bsv_store.progress import NO_PROGRESS, Progress
+from bsv_store.progress import Progress, shown_progress
 from bsv_store.text import number_of
 from bsv_store.vocabulary import VOLUME_KINDS, VolumeKind
 from bsv_store.volumes.files import refresh_command
@@ -89,7 +89,7 @@ def check_volumes(
     progress: Progress | None = None,
 ) -> VolumeCheckReport:
     """See :meth:`bsv_store.store.volumes.Volumes.check`."""
-    progress = progress or NO_PROGRESS
+    progress = shown_progress(progress)
     with database.reading() as connection:
         rows = connection.execute(
             select(StoredVolume.experiment_id, StoredVolume.kind, StoredVolume.spacing_um).order_by(

@@ -1,7 +1,11 @@
-"""Figures of dataset versions, experiments and tables. Requires the extra ``plot`` (Matplotlib)."""
+"""Figures of dataset versions, experiments and tables, and the report on a version as an HTML page.
+
+Requires the extra ``plot`` (Matplotlib).
+"""
 
 from __future__ import annotations
 
+from bsv_store.reports.html_page.document import page
 from bsv_store.reports.injections import injection_map
 from bsv_store.reports.matrix import matrix_map
 from bsv_store.reports.ranking import ranked_targets
@@ -13,6 +17,7 @@ __all__ = [
     "injection_map",
     "matrix_map",
     "overlay",
+    "page",
     "projections",
     "ranked_targets",
     "region_map",

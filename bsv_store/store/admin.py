@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bsv_store import check
 from bsv_store.errors import InputError
-from bsv_store.progress import NO_PROGRESS, Progress, do_nothing
+from bsv_store.progress import Progress, do_nothing, shown_progress
 from bsv_store.text import shown
 from bsv_store.vocabulary import ACTIONS
 
@@ -53,7 +53,7 @@ class Admin:
         self,
         target: str | os.PathLike[str],
         *,
-        progress: Progress = NO_PROGRESS,
+        progress: Progress | None = None,
         check_abort: Callable[[], None] = do_nothing,
     ) -> BackupReport:
         """Back up the store while it is in use.
@@ -68,7 +68,7 @@ class Admin:
         target : path or str
             A new, empty or earlier used folder, or a URL of fsspec such as ``s3://bucket/backups``. Several stores may
             share a target.
-        progress : Progress
+        progress : Progress, optional
         check_abort : callable
             Called regularly; may raise to stop.
 
@@ -91,7 +91,12 @@ class Admin:
         from bsv_store.maintenance.backup.snapshot import create_snapshot
 
         return create_snapshot(
-            self._config, self._database, self._files, target, progress=progress, check_abort=check_abort
+            self._config,
+            self._database,
+            self._files,
+            target,
+            progress=shown_progress(progress),
+            check_abort=check_abort,
         )
 
     # -- disk space ---------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +45,7 @@ class Datasets:
 
     A ``ref`` is a version itself or one of ``name@3``, ``name@tag``, ``name@latest``, or ``name`` for the latest. A
     version that the store does not have raises `UnknownDatasetError`; the hint suggests similar names.
+    ``store.datasets["name@3"]`` is the same as ``store.dataset("name@3")``, and the Tab key completes it in notebooks.
 
     Parameters
     ----------
@@ -54,6 +56,17 @@ class Datasets:
     def __init__(self, database: Database, files: StoreFiles) -> None:
         self._database = database
         self._files = files
+
+    def __getitem__(self, ref: str) -> DatasetVersion:
+        return self.get(ref)
+
+    def _ipython_key_completions_(self) -> builtins.list[str]:
+        """What the Tab key offers after ``store.datasets["``."""
+        rows = self.versions()
+        versions = list(zip(rows["name"], rows["number"], rows["tags"], strict=True))
+        tagged = [(name, tag) for name, _, tags in versions if tags for tag in tags.split(", ")]
+        numbered = [(name, str(number)) for name, number, _ in versions]
+        return [*dict.fromkeys(rows["name"]), *(f"{name}@{which}" for name, which in [*numbered, *tagged])]
 
     # -- look up ----------------------------------------------------------------------------------------------------
 
@@ -120,7 +133,7 @@ class Datasets:
         return volume_stack(self._database, self._files, self.get(ref), processed=processed)
 
     def cite(self, ref: str | DatasetVersion) -> Citation:
-        """Draft citation of a version, which also names the store's annotation for means over structures.
+        """Draft citation of a version: methods, acknowledgement, references, experiment ids.
 
         Parameters
         ----------
@@ -136,10 +149,7 @@ class Datasets:
         UnknownDatasetError
             If there is no such version.
         """
-        from bsv_store.atlas.annotation import annotation_name
-
-        version = self.get(ref)
-        return version.cite(annotation=annotation_name(self._database, version.recipe.spacing_um))
+        return self.get(ref).cite()
 
     def compare_groups(
         self,
@@ -588,6 +598,10 @@ class Datasets:
         `Store.aggregate` does not return it. If the dataset already has a version with the same fingerprint and
         content, that version is returned.
 
+        The bundle also has the tags of the version, its experiments as in the experiment list, the ontology, and the
+        name and date of the list. Experiments that the catalog does not have are stored as a list of the kind 'bundle':
+        they are current until the store has an experiment list of Allen, which replaces them.
+
         Parameters
         ----------
         path : path
@@ -613,8 +627,8 @@ class Datasets:
             If its coordinates are in another frame.
         NotReproducibleError
             If the store has the volumes, and recomputing the version gives a different result. Nothing is stored then.
-        UnknownExperimentError
-            If experiments of the version are not in the catalog.
+        InputError
+            If the store has another ontology, such as that of a synthetic atlas.
         NoSpaceError, ReadOnlyStoreError, StoreError
             If the store cannot be written. Nothing is stored then.
         """

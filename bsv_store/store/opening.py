@@ -11,7 +11,7 @@ from bsv_store import check
 from bsv_store.catalog.database import schema
 from bsv_store.catalog.database.engine import Database
 from bsv_store.config import STORE_FILE, has_checksum, locate_store, read_located_config, read_store_config
-from bsv_store.progress import NO_PROGRESS, Progress
+from bsv_store.progress import Progress, shown_progress
 from bsv_store.store.connection import check_identity, check_store, connect
 from bsv_store.store.store import Store
 
@@ -143,7 +143,7 @@ def upgrade_store(
     backup: Path | str | None = None,
     make_backup: bool = True,
     force: bool = False,
-    progress: Progress = NO_PROGRESS,
+    progress: Progress | None = None,
     on_backup: Callable[[Path], None] | None = None,
 ) -> UpgradeReport:
     """Upgrade the schema of a store in one transaction, then compute missing block hashes of its volumes.
@@ -164,7 +164,7 @@ def upgrade_store(
         False makes no copy.
     force : bool
         Upgrade a catalog with damaged rows too, and accept them as they are. Damage cannot be detected afterwards.
-    progress : Progress
+    progress : Progress, optional
         Of the last step.
     on_backup : callable, optional
         Called with the path of the copy before the upgrade starts.
@@ -220,5 +220,5 @@ def upgrade_store(
     if not has_checksum(folder):
         files.publish(STORE_FILE, config.to_toml().encode())
     with closing(open_store(folder)) as store:
-        hashed, damaged = complete_block_hashes(store.database, store.files, progress=progress)
+        hashed, damaged = complete_block_hashes(store.database, store.files, progress=shown_progress(progress))
     return UpgradeReport(state.revision, schema.HEAD, hashed, tuple(damaged), copy)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bsv_store import check
 from bsv_store.config import locate_store, read_located_config
 from bsv_store.maintenance.attach import AttachReport, attach_folder
-from bsv_store.progress import NO_PROGRESS, Progress, do_nothing
+from bsv_store.progress import Progress, do_nothing, shown_progress
 from bsv_store.store.connection import connect
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def verify_backup(
     snapshot: str | None = None,
     deep: bool = False,
     discard_damaged: bool = False,
-    progress: Progress = NO_PROGRESS,
+    progress: Progress | None = None,
     check_abort: Callable[[], None] = do_nothing,
 ) -> BackupCheck:
     """Check that the snapshots in a backup target can be restored.
@@ -73,7 +73,7 @@ def verify_backup(
         files of its snapshot. By default only presence and sizes are checked.
     discard_damaged : bool
         Remove damaged objects from the target. The next backup stores them again if the store still has the files.
-    progress : Progress
+    progress : Progress, optional
     check_abort : callable
         Called regularly; may raise to stop.
 
@@ -97,7 +97,7 @@ def verify_backup(
         snapshot=snapshot,
         deep=deep,
         discard_damaged=discard_damaged,
-        progress=progress,
+        progress=shown_progress(progress),
         check_abort=check_abort,
     )
 
@@ -108,7 +108,7 @@ def restore_store(
     *,
     snapshot: str | None = None,
     database: str | None = None,
-    progress: Progress = NO_PROGRESS,
+    progress: Progress | None = None,
     check_abort: Callable[[], None] = do_nothing,
 ) -> RestoreReport:
     """Restore a snapshot into a new folder. Existing stores are never changed.
@@ -131,7 +131,7 @@ def restore_store(
     database : str, optional
         URL of an empty Postgres database, without a password. By default SQLite in the folder. The database of the
         original store does not matter.
-    progress : Progress
+    progress : Progress, optional
     check_abort : callable
         Called regularly; may raise to stop.
 
@@ -161,7 +161,7 @@ def restore_store(
         locate_store(path).path,
         snapshot=snapshot,
         database=database,
-        progress=progress,
+        progress=shown_progress(progress),
         check_abort=check_abort,
     )
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from bsv_store import check
 from bsv_store._version import __version__
 from bsv_store.config import read_store_config, sql_timeout
-from bsv_store.errors import StoreMismatchError
+from bsv_store.errors import BsvStoreError, StoreMismatchError
+from bsv_store.html import card, text_card
 from bsv_store.store.connection import check_store, connect
+from bsv_store.text import masked
 from bsv_store.vocabulary import MISSING_POLICIES, VOLUME_KINDS
 
 if TYPE_CHECKING:
@@ -119,6 +121,9 @@ class StoreStatus:
     catalog: CatalogStatus
     upkeep: Upkeep
 
+    def _repr_html_(self) -> str:
+        return text_card("Status of the store", str(self))
+
     def __str__(self) -> str:
         from bsv_store.text import fact_lines
 
@@ -183,6 +188,22 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        from bsv_store.catalog.tables.status import content_counts
+
+        facts: list[tuple[str, object]] = [
+            ("Folder", self.path),
+            ("Database", masked(self.config.database)),
+            ("Access", "read-only" if self.database.read_only else "read and write"),
+        ]
+        try:
+            with self.database.reading() as connection:
+                facts += content_counts(connection)
+            notes = ["store.status() says more; store.experiments(), store.datasets.list() list the content."]
+        except BsvStoreError as error:
+            notes = [error.message]
+        return card("bsv-store", kind=f"store {self.config.store_id}", facts=facts, notes=notes)
 
     def __reduce__(self) -> tuple[Callable[..., Store], tuple[Path, str, bool, str]]:
         # A copy opens the store again by its path, also in another process.
@@ -627,11 +648,14 @@ class Store:
         ------
         InputError
             If ``limit`` is combined with ``refresh`` or ``offline``.
+        NothingDownloadedError
+            If every download failed, and the store has none of the tables; with the report.
         MissingDataError
             If ``offline`` and tables are missing; the message names the experiments.
         """
         from bsv_store.acquisition.clients import client_unless
         from bsv_store.acquisition.sync import sync_unionizes
+        from bsv_store.acquisition.work.outcome import require_any_success
 
         if limit is None:
             ids = self.select(selection)
@@ -639,7 +663,9 @@ class Store:
             check.without("limit", "offline", offline)
             ids = self.plan_sync_unionizes(selection, refresh=refresh, limit=limit).experiment_ids
         with client_unless(offline, api_url, store=self.path) as client:
-            return sync_unionizes(self.database, client, ids, refresh=refresh, progress=progress)
+            report = sync_unionizes(self.database, client, ids, refresh=refresh, progress=progress)
+        require_any_success([report])
+        return report
 
     def plan_sync_unionizes(
         self, selection: SelectionLike | None = None, *, refresh: bool = False, limit: int | None = None
@@ -725,6 +751,8 @@ class Store:
         api_url : str, optional
             By default the setting ``api_url``, which is Allen's address unless it was set.
         progress : Progress, optional
+            By default a bar in notebooks and terminals, see the setting ``progress``; `bsv_store.NO_PROGRESS` shows
+            none.
 
         Raises
         ------
@@ -733,6 +761,8 @@ class Store:
         InputError
             If ``limit`` is combined with ``refresh``, because the next call would download the same data again, or with
             ``offline``; or ``verify`` with ``refresh``.
+        NothingDownloadedError
+            If every download failed, and the store has none of the volumes; with the report.
         MissingDataError
             If ``offline`` and volumes are missing; the message names the experiments.
         DamagedFileError
@@ -741,6 +771,7 @@ class Store:
         from bsv_store.acquisition.clients import client_unless
         from bsv_store.acquisition.fetch import fetch_volumes
         from bsv_store.acquisition.work.connections import checked_workers
+        from bsv_store.acquisition.work.outcome import require_any_success
 
         damaged: tuple[VolumeFile, ...] = ()
         if limit is not None:
@@ -760,7 +791,7 @@ class Store:
             )
             ids, damaged = plan.experiment_ids, plan.damaged
         with client_unless(offline, api_url, store=self.path, connections=checked_workers(workers)) as client:
-            return fetch_volumes(
+            report = fetch_volumes(
                 self.database,
                 self.files,
                 client,
@@ -772,6 +803,8 @@ class Store:
                 damaged=damaged,
                 progress=progress,
             )
+        require_any_success([report])
+        return report
 
     def plan_fetch(
         self,
@@ -844,10 +877,13 @@ class Store:
             If no experiment matches.
         NoSpaceError
             If the disk does not have enough space for everything. Nothing is downloaded then.
+        NothingDownloadedError
+            If every download failed, and the store has nothing of it; with the reports.
         MissingDataError
             If ``offline`` and something is missing; the message names the experiments.
         """
         from bsv_store.acquisition.fill import fill, plan_fill
+        from bsv_store.acquisition.work.outcome import require_any_success
         from bsv_store.averaging.recipe import Recipe
         from bsv_store.catalog.selection.selection import as_selection
 
@@ -869,7 +905,7 @@ class Store:
         )
         if not offline:
             plan.require_disk_space()
-        return fill(
+        reports = fill(
             self.database,
             self.files,
             plan,
@@ -878,6 +914,8 @@ class Store:
             api_url=api_url,
             progress=progress,
         )
+        require_any_success(reports)
+        return reports
 
     # -- results --------------------------------------------------------------------------------------------------
 

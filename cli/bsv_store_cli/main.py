@@ -52,6 +52,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "compare": "Compare two groups by structure, or by voxel as a version.",
         "dataset": "List, show, measure and export dataset versions.",
         "plot": "Draw figures: projections, slices, maps, rankings.",
+        "report": "Write the report on a dataset version as an HTML page.",
     },
     "Share": {
         "selection": "Save selections under names for all users of the store.",

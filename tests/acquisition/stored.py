@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from sqlalchemy import Connection, select
 
 from bsv_store.catalog.database.models import StoredVolume
 from bsv_store.catalog.volumes import find_volumes
+from bsv_store.errors import NothingDownloadedError
 from bsv_store.volumes.library import VolumeFile
 
 if TYPE_CHECKING:
@@ -17,6 +20,13 @@ if TYPE_CHECKING:
 def count(store: Store, table: str) -> int:
     """Number of rows of a table or view."""
     return int(store.sql(f"SELECT count(*) AS n FROM {table}")["n"].item())
+
+
+def reports_of_failure(run: Callable[[], object]) -> tuple[Any, ...]:
+    """The reports of a run in which everything fails, which raises."""
+    with pytest.raises(NothingDownloadedError, match="nothing was downloaded") as caught:
+        run()
+    return caught.value.reports
 
 
 def all_volumes(connection: Connection) -> list[VolumeFile]:

@@ -41,7 +41,7 @@ from bsv_store_synthetic.faults import (
     Substitute,
 )
 from bsv_store_synthetic.replies import Reply, Request
-from tests.acquisition.stored import all_volumes, count
+from tests.acquisition.stored import all_volumes, count, reports_of_failure
 
 from .conftest import Recorder
 
@@ -304,7 +304,7 @@ def test_voxels_that_are_not_densities_are_refused(
 
     first = atlas.experiment_ids[0]
     server.fail(f"download/{first}", Substitute(spoil), times=None)
-    report = catalog.fetch([first], api_url=server.url)
+    (report,) = reports_of_failure(lambda: catalog.fetch([first], api_url=server.url))
     assert [failure.experiment_id for failure in report.failed] == [first]
     assert "the same bytes were received twice" in report.failed[0].reason
     assert server.requests.total == 2
@@ -335,7 +335,7 @@ def test_a_server_that_answers_nothing_is_left_alone(
     monkeypatch.setattr(SharedWork, "_handle_error", handle_and_count)
     with SyntheticServer(atlas) as server:
         server.fail("download", StatusInTurn(500), times=None)
-        report = catalog.fetch(atlas.experiment_ids, workers=1, api_url=server.url)
+        (report,) = reports_of_failure(lambda: catalog.fetch(atlas.experiment_ids, workers=1, api_url=server.url))
         assert server.requests.total < len(atlas.experiment_ids)
     assert len(report.failed) + len(report.not_attempted) == len(atlas.experiment_ids)
     assert report.not_attempted

@@ -17,6 +17,7 @@ from bsv_store.catalog.database.models import Claim
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Gate, Hang, Status
 from bsv_store_synthetic.replies import Request
+from tests.acquisition.stored import reports_of_failure
 from tests.processes import Child
 
 if TYPE_CHECKING:
@@ -154,7 +155,8 @@ def test_without_claims_every_byte_is_still_correct(
 def test_a_failure_does_not_hold_others_up(catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer) -> None:
     first = atlas.experiment_ids[0]
     server.fail(f"download/{first}", Status(404))
-    assert catalog.fetch([first], api_url=server.url).failed
+    (report,) = reports_of_failure(lambda: catalog.fetch([first], api_url=server.url))
+    assert report.failed
     assert catalog.fetch([first], api_url=server.url).fetched == (first,)
 
 

@@ -20,7 +20,7 @@ from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Status
 from tests.cli.running import Runner
 
-from .stored import count
+from .stored import count, reports_of_failure
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -51,7 +51,7 @@ def reason_of(url: str, words: str = "Connection refused") -> str:
 
 
 def test_a_host_that_refuses_connections_stops_the_run(many: Store, nowhere: str) -> None:
-    report = many.fetch(MANY.experiment_ids, api_url=nowhere)
+    (report,) = reports_of_failure(lambda: many.fetch(MANY.experiment_ids, api_url=nowhere))
     assert report.failed == ()
     assert report.not_attempted == MANY.experiment_ids
     assert report.stopped == reason_of(nowhere)
@@ -113,11 +113,11 @@ def test_a_worker_that_is_ahead_of_its_run_begins_no_download_after_the_stop(
 
 
 def test_unionize_tables_stop_too(many: Store, nowhere: str) -> None:
-    report = many.sync_unionizes(api_url=nowhere)
+    (report,) = reports_of_failure(lambda: many.sync_unionizes(api_url=nowhere))
     assert report.stopped == reason_of(nowhere)
     assert report.not_attempted == MANY.experiment_ids
     # One batch is too few to stop the run; its experiments are counted all the same.
-    report = many.sync_unionizes(MANY.experiment_ids[:2], api_url=nowhere)
+    (report,) = reports_of_failure(lambda: many.sync_unionizes(MANY.experiment_ids[:2], api_url=nowhere))
     assert (report.failed, report.not_attempted) == ((), MANY.experiment_ids[:2])
     assert count(many, "claim") == 0
 
@@ -130,7 +130,7 @@ def test_names_and_timeouts_stop_the_run_too(many: Store, monkeypatch: pytest.Mo
         raise TimeoutError("timed out")
 
     monkeypatch.setattr("urllib3.util.connection.socket.getaddrinfo", fail)
-    report = many.fetch(MANY.experiment_ids, api_url="http://mirror.invalid")
+    (report,) = reports_of_failure(lambda: many.fetch(MANY.experiment_ids, api_url="http://mirror.invalid"))
     assert report.stopped == reason_of("mirror.invalid", words)
     assert report.not_attempted == MANY.experiment_ids
 
@@ -155,7 +155,7 @@ def test_the_command_line_says_it_once_within_seconds(
 
 
 def test_a_host_that_comes_back_is_used_by_the_next_run(many: Store, nowhere: str) -> None:
-    many.fetch(MANY.experiment_ids, api_url=nowhere)
+    reports_of_failure(lambda: many.fetch(MANY.experiment_ids, api_url=nowhere))
     with SyntheticServer(MANY) as server:
         report = many.fetch(MANY.experiment_ids[:4], api_url=server.url)
     assert report.fetched == MANY.experiment_ids[:4]
@@ -201,7 +201,9 @@ def test_inputs_of_an_average_that_has_become_impossible_are_not_fetched(many: S
 def test_no_volume_is_fetched_if_a_table_failed_and_all_are_needed(many: Store) -> None:
     with SyntheticServer(MANY) as server:
         server.fail("ProjectionStructureUnionize", Status(400), times=None)
-        tables, volumes = many.fetch_inputs(MANY.experiment_ids, missing="error", api_url=server.url)
+        tables, volumes = reports_of_failure(
+            lambda: many.fetch_inputs(MANY.experiment_ids, missing="error", api_url=server.url)
+        )
         assert server.requests.count("grid_data") == 0
     assert len(tables.reasons) == 33
     assert volumes.not_attempted == MANY.experiment_ids

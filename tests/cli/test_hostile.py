@@ -117,7 +117,7 @@ USUAL = {
 # Those would take seconds, or never end.
 LEFT_OUT = {"demo"}
 ENDLESS = {"--watch"}
-SLOW = {"plot"}
+SLOW = {"plot", "report"}
 
 
 class Campaign:

@@ -38,6 +38,7 @@ def test_an_import_that_cannot_be_checked_says_so_everywhere(run: Runner, withou
     assert "bsv-store dataset rebuild visual@2" in done.err
     shown = run("dataset", "show", "visual", store=without_volumes).succeeded()
     assert f"imported by {current_user()}" in " ".join(shown.out.split())
+    assert "Exported as visual@1" in " ".join(shown.out.split())
     listed = run("dataset", "list", "--format", "csv", store=without_volumes).succeeded()
     assert listed.rows[0]["standing"] == "imported, not checked"
     assert "imported, not checked" in run("dataset", "cite", "visual", store=without_volumes).succeeded().out

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import hashlib
+import json
+import pickle
 import shutil
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 import pytest
+from pandas.testing import assert_frame_equal
 
-from bsv_store import Selection, by_coordinate, create_store, crossed, open_store
+from bsv_store import Selection, by_coordinate, create_store, crossed, open_store, reports
 from bsv_store.datasets.result.contents import read_inputs
 from bsv_store.errors import (
     BsvStoreWarning,
@@ -19,10 +24,9 @@ from bsv_store.errors import (
     FrameError,
     InputError,
     ReadOnlyStoreError,
-    UnknownExperimentError,
 )
 from tests.datasets.bundles import changed, edit_result, set_manifest
-from tests.datasets.world import IDS, add_volume, ask, remove_volume
+from tests.datasets.world import FACTS, IDS, add_volume, ask, change_experiments, remove_volume
 
 if TYPE_CHECKING:
     from bsv_store import DatasetVersion, Store
@@ -49,7 +53,9 @@ def bundle(_filled_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> by
     folder = tmp_path_factory.mktemp("bundle")
     shutil.copytree(_filled_sqlite, folder / "store")
     with open_store(folder / "store") as store:
-        return answer(store).export(folder / "a.bsv.zip").read_bytes()
+        answer(store)
+        store.datasets.tag("test@1", "figure-2")
+        return store.dataset("test@1").export(folder / "a.bsv.zip").read_bytes()
 
 
 @pytest.fixture
@@ -130,6 +136,7 @@ def test_a_bundle_explains_itself(version: DatasetVersion, tmp_path: Path) -> No
         assert archive.namelist() == [
             "bundle.json",
             "README.txt",
+            "catalog.json",
             "members.csv",
             "citation.txt",
             "references.bib",
@@ -140,11 +147,92 @@ def test_a_bundle_explains_itself(version: DatasetVersion, tmp_path: Path) -> No
         assert "experiment_id" in archive.read("members.csv").decode()
 
 
-def test_a_catalog_without_the_experiments_refuses(version: DatasetVersion, tmp_path: Path) -> None:
-    empty = create_store(tmp_path / "empty")
-    with pytest.raises(UnknownExperimentError, match="1, 2, 3, 4, 5, 6, 7"):
-        take(empty, version.export(tmp_path / "a.bsv.zip"))
-    assert list((empty.path / "datasets").iterdir()) == []
+@pytest.fixture
+def empty(store: Store) -> Store:
+    """A store without a catalog, on both databases."""
+    return store
+
+
+def source_kinds(store: Store) -> dict[int, str]:
+    """The kind of list that each experiment is from."""
+    frame = store.sql("SELECT id, source_kind FROM experiment")
+    return dict(zip(frame["id"].tolist(), frame["source_kind"], strict=True))
+
+
+def test_an_empty_store_shows_plots_and_cites_the_version(bundle: bytes, empty: Store, tmp_path: Path) -> None:
+    (tmp_path / "a.bsv.zip").write_bytes(bundle)
+    version = take(empty, tmp_path / "a.bsv.zip")
+    assert version.ref == "test@1"
+    assert version.tags == ("figure-2",)
+    assert [summary.name for summary in empty.datasets.list()] == ["test"]
+    assert reports.draw_groups(version).axes
+    methods = empty.dataset("test@figure-2").cite().methods
+    # The list of the store that exported it, not of this one.
+    assert "from the experiment list (Allen API, stored on" in methods
+    assert empty.admin.verify().is_intact
+
+
+def test_experiments_of_a_bundle_are_selectable_and_marked(bundle: bytes, empty: Store, tmp_path: Path) -> None:
+    (tmp_path / "a.bsv.zip").write_bytes(bundle)
+    take(empty, tmp_path / "a.bsv.zip")
+    assert empty.select(Selection(injected_in="VIS", line="wild-type")) == (1, 2, 4)
+    assert empty.experiments().set_index("experiment_id").loc[3, "transgenic_line"] == "Rbp4-Cre_KL100"
+    assert source_kinds(empty) == dict.fromkeys(IDS, "bundle")
+
+
+def test_a_later_list_replaces_the_experiments_of_a_bundle(bundle: bytes, empty: Store, tmp_path: Path) -> None:
+    (tmp_path / "a.bsv.zip").write_bytes(bundle)
+    take(empty, tmp_path / "a.bsv.zip")
+    listed = [replace(fact, ap=7000) for fact in FACTS[:5]]
+    change_experiments(empty, listed)
+    found = empty.experiments(Selection(include_withdrawn=True)).set_index("experiment_id")
+    assert empty.select() == (1, 2, 3, 4, 5)
+    assert source_kinds(empty) == {**dict.fromkeys(IDS[:5], "api"), **dict.fromkeys(IDS[5:], "bundle")}
+    assert list(found["injection_ap"][:5]) == [7000] * 5
+    assert empty.dataset("test").groups[0].n > 0
+    assert empty.admin.verify().is_intact
+
+
+def test_a_bundle_changes_nothing_that_a_real_list_has(bundle: bytes, other: Store, tmp_path: Path) -> None:
+    (tmp_path / "a.bsv.zip").write_bytes(bundle)
+    with open_store(other.path) as store:
+        change_experiments(store, [replace(fact, ap=7000) for fact in FACTS[:6]])
+        before = store.experiments()
+        remove_volume(store, 1)
+        take(store, tmp_path / "a.bsv.zip")
+        assert_frame_equal(store.experiments(), before)
+        # The list does not have the last one, which is therefore not current.
+        assert store.select() == (1, 2, 3, 4, 5, 6)
+
+
+def test_an_import_states_the_original_name_and_passes_it_on(bundle: bytes, empty: Store, tmp_path: Path) -> None:
+    (tmp_path / "a.bsv.zip").write_bytes(bundle)
+    renamed = take(empty, tmp_path / "a.bsv.zip", name="mine")
+    assert renamed.provenance().exported_as == "test@1"
+    assert f"(dataset mine@1, exported as test@1, fingerprint {renamed.fingerprint})" in renamed.cite().methods
+    third = create_store(tmp_path / "third")
+    again = take(third, renamed.export(tmp_path / "b.bsv.zip"))
+    assert again.ref == "mine@1"
+    assert again.provenance() == renamed.provenance()
+    third.close()
+
+
+def test_a_tag_that_another_version_has_stays_there(bundle: bytes, other: Store, tmp_path: Path) -> None:
+    (tmp_path / "a.bsv.zip").write_bytes(bundle)
+    remove_volume(other, 1)
+    ask(other, Selection(ids=[2]), name="mine")
+    other.datasets.tag("mine@1", "figure-2")
+    with pytest.warns(BsvStoreWarning) as caught:
+        version = take(other, tmp_path / "a.bsv.zip", name="mine")
+    assert any("did not get 1 tag of the bundle" in str(each.message) for each in caught)
+    assert version.tags == ()
+    assert other.dataset("mine@figure-2").number == 1
+
+
+def test_a_pickled_version_is_not_bundled_without_its_catalog(version: DatasetVersion, tmp_path: Path) -> None:
+    copied = pickle.loads(pickle.dumps(version))
+    with pytest.raises(InputError, match="not connected to its store"):
+        copied.export(tmp_path / "a.bsv.zip")
 
 
 def test_a_bad_name_is_refused(bundle: bytes, other: Store, tmp_path: Path) -> None:
@@ -161,7 +249,7 @@ def test_the_result_file_is_never_in_memory(
     path = tmp_path / "a.bsv.zip"
     path.write_bytes(bundle)
     content_sha256 = take(other, path).content_sha256
-    other.datasets.delete("test@1")
+    other.datasets.delete("test@1", force=True)
     # Computing it again takes more memory than reading it.
     remove_volume(other, 1)
     # The arrays are hashed in chunks of 1.2 MB, which is nearly as much as this whole file.
@@ -230,6 +318,18 @@ def _no_inputs(file: h5py.File) -> None:
     del file["inputs"]
 
 
+def _catalog(**values: Any) -> Callable[[dict[str, bytes]], None]:
+    """Change values of the first experiment, and give the manifest the right hash."""
+
+    def change(parts: dict[str, bytes]) -> None:
+        value = json.loads(parts["catalog.json"])
+        value["experiments"][0].update(values)
+        parts["catalog.json"] = json.dumps(value).encode()
+        set_manifest(catalog_sha256=hashlib.sha256(parts["catalog.json"]).hexdigest())(parts)
+
+    return change
+
+
 def _drop(name: str) -> Callable[[dict[str, bytes]], None]:
     def change(parts: dict[str, bytes]) -> None:
         del parts[name]
@@ -254,6 +354,17 @@ def _drop(name: str) -> Callable[[dict[str, bytes]], None]:
         (set_manifest(name="../../etc"), InputError, "not a valid dataset name"),
         (set_manifest(created_at="yesterday"), FormatError, "yesterday"),
         (set_manifest(created_by=None), FormatError, "created_by"),
+        (set_manifest(tags=["a b"]), InputError, "tag"),
+        (set_manifest(tags=[1]), FormatError, "tags"),
+        (set_manifest(provenance={"ontology": "x"}), FormatError, "provenance"),
+        (set_manifest(catalog_sha256="0" * 64), FormatError, "catalog.json in .* differs"),
+        (_catalog(id=99), FormatError, "does not have the experiments"),
+        (_catalog(injection_ap="far"), FormatError, "not an integer"),
+        (_catalog(injection_ap=True), FormatError, "injection_ap is True"),
+        (_catalog(primary_structure_id=12), FormatError, "structure that is not in its ontology"),
+        (_catalog(strain=5), FormatError, "not text"),
+        (_catalog(lines="x"), FormatError, "must be a list"),
+        (_catalog(evil=1), FormatError, "must have exactly"),
         (_drop("result.nc"), FormatError, "not a readable bundle"),
         (_drop("bundle.json"), FormatError, "not a readable bundle"),
         (lambda parts: parts.update({"bundle.json": b"[]"}), FormatError, "not a JSON object"),

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import json
+import re
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bsv_store import Selection, by_coordinate
-from tests.datasets.world import IDS, ask
+from bsv_store import Selection, by_coordinate, by_region, crossed
+from bsv_store.catalog.ingest import ingest_experiments
+from bsv_store.catalog.selection.criteria import CRITERIA
+from bsv_store.catalog.selection.words import PHRASES, selection_words
+from bsv_store.datasets.share.references import Reference
+from tests.datasets.world import FACTS, IDS, ask, change_experiments, experiment_list
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -16,27 +23,124 @@ def test_a_citation_says_what_the_data_are_and_that_it_must_be_checked(filled: S
         Selection(ids=IDS),
         normalize="injection_volume",
         hemisphere_rule="subtract_contralateral",
+        statistics=["mean", "sem"],
         name="visual",
     )
     citation = version.cite()
     assert citation.experiment_ids == IDS
     text = str(citation)
     assert text.startswith("Check this text before you publish it")
-    assert "of 7 experiments" in citation.methods
+    assert "We selected 7 experiments" in citation.methods
+    assert "experiments chosen by id (7 ids)" in citation.methods
     assert "divided by the injection volume" in citation.methods
     assert "the mirrored voxel of the other side was subtracted" in citation.methods
+    assert "The injected side was the hemisphere with the larger part of the injection." in citation.methods
+    assert "mean and standard error of the mean of the 7 experiments were computed for each voxel" in citation.methods
+    assert "left out" not in citation.methods
     assert version.fingerprint in citation.methods
+    assert version.software in citation.methods
     assert "Allen Mouse Brain Connectivity Atlas" in citation.acknowledgement
     assert "1, 2, 3, 4, 5, 6, 7" in text
 
 
-def test_a_citation_mentions_groups_without_experiments(filled: Store) -> None:
+def test_the_methods_name_the_groups_with_their_bins_and_numbers_of_experiments(filled: Store) -> None:
     version = ask(filled, grouping=by_coordinate("AP", edges=[1000, 2000, 9500]))
-    assert "in 2 groups (1 of them without experiments)." in version.cite().methods
+    assert (
+        "grouped by the AP injection coordinate (anterior to posterior) in 2 bins with the edges 1,000, 2,000 and "
+        "9,500 um: 2 groups, "
+    ) in version.cite().methods
+    labels = [group.label for group in version.groups]
+    assert f"{labels[0]} (n = 0) and {labels[1]} (n = 5)." in version.cite().methods
+
+
+def test_the_methods_count_the_experiments_left_out_by_reason(filled: Store) -> None:
+    grouping = crossed(by_region({"visual": ["VISp", "VISl"]}), by_coordinate("AP", edges=[7900, 8200]))
+    filled.catalog.exclude([2], "bad section")
+    version = ask(filled, Selection(), grouping)
+    methods = version.cite().methods
+    assert "We selected 7 experiments" in methods
+    assert "6 experiments were left out: " in methods
+    # Two experiments, with other coordinates: one reason.
+    assert "2 (AP coordinate outside the bin edges)" in methods
+    assert "1 (excluded: bad section)" in methods
+    assert (
+        "1 (primary injection structure outside the listed regions; the AP injection coordinate is not known)"
+    ) in methods
+    assert "by the primary injection structure: visual (VISp and VISl) (descendants included) and by the AP" in methods
+
+
+def test_the_methods_name_the_list_that_was_current_when_the_version_was_computed(filled: Store) -> None:
+    ingest_experiments(
+        filled.database,
+        type(experiment_list(FACTS))("csv", experiment_list(FACTS).experiments, 7, date(2020, 7, 1)),
+        source="list.csv",
+        allow_shrinking=True,
+    )
+    version = ask(filled)
+    before = version.cite().methods
+    assert re.search(
+        r"from the experiment list \(Allen API, stored on \d{4}-\d\d-\d\d; missing values from CSV export of the "
+        r"Allen web site of 2020-07-01, stored on \d{4}-\d\d-\d\d\): experiments injected in VIS",
+        before,
+    )
+    change_experiments(filled, FACTS[:5])
+    assert filled.dataset("test@1").cite().methods == before
+
+
+def test_selections_are_put_into_words() -> None:
+    one = Selection(
+        injected_in=["VISp", "VISl"],
+        line=["wild-type", "Rbp4-Cre_KL100"],
+        sex="F",
+        bilateral=False,
+        min_injection_volume=0.1,
+    )
+    assert selection_words(one) == (
+        "experiments injected in VISl or VISp (the primary injection structure; descendants included), in wild-type "
+        "mice or mice of the line Rbp4-Cre_KL100, in female mice, with less than 1 % of the injection in the other "
+        "hemisphere and with an injection volume of at least 0.1 mm³"
+    )
+    two = Selection(near=(8000, 1500, 8500), radius_um=500) - Selection(
+        projecting_to="CP", target_measure="projection_density", target_threshold=0.01, target_hemisphere="ipsilateral"
+    )
+    assert selection_words(two) == (
+        "experiments with the injection coordinate within 500 um of AP 8,000, DV 1,500, ML 8,500 um, except "
+        "experiments with a projection density of more than 0.01 outside the injection site in CP (injected hemisphere)"
+    )
+    three = Selection(
+        injected_in="VISp",
+        min_injection_overlap=0.5,
+        max_injection_outside_primary=0.2,
+        min_laterality_index=0.1,
+        with_volume="projection_density",
+        with_unionizes=False,
+    )
+    assert selection_words(three) == (
+        "experiments injected in VISp (the primary injection structure; descendants included; at least 0.5 of the "
+        "injection volume inside), with at most 0.2 of the injection volume outside the primary structure, with a "
+        "laterality index of the projection of at least 0.1, with a volume of projection density at 100 um in the "
+        "store and without a complete table of signal by structure in the store"
+    )
+    assert selection_words(Selection()) == "all experiments that are neither withdrawn nor on the exclusion list"
+    box = Selection(box=((1000, 2000), None, (5700, 11000)), ids=[5, 3])
+    assert selection_words(box | Selection(sex="M")) == (
+        "the union of [experiments with the injection coordinate at AP 1,000 to 2,000 um and ML 5,700 to 11,000 um and "
+        "chosen by id (3, 5)] and [experiments in male mice]"
+    )
+
+
+def test_every_criterion_has_words_of_its_own() -> None:
+    in_code = {"injected_in", "line", "box", "near", "projecting_to", "ids", "exclude_ids"}
+    generic = {
+        name
+        for name, criterion in CRITERIA.items()
+        if name not in PHRASES and criterion.belongs_to is None and name not in in_code
+    }
+    assert not generic
 
 
 def test_the_references_are_bibtex(filled: Store) -> None:
-    version = ask(filled)
+    version = ask(filled, name="my_visual")
     bibtex = version.cite().bibtex
     assert bibtex.count("{") == bibtex.count("}")
     assert [line.split("{")[0] for line in bibtex.splitlines() if line.startswith("@")] == [
@@ -47,9 +151,36 @@ def test_the_references_are_bibtex(filled: Store) -> None:
     ]
     assert "10.1038/nature13186" in bibtex
     assert version.content_sha256 in bibtex
+    assert r"my\_visual@1" in bibtex
+
+
+def test_the_references_are_ris(filled: Store) -> None:
+    version = ask(filled)
+    records = [each for each in version.cite().ris.split("ER  - \r\n") if each.strip()]
+    assert [record.strip().splitlines()[0] for record in records] == ["TY  - DATA", *["TY  - JOUR"] * 3]
+    assert all(re.fullmatch(r"[A-Z][A-Z0-9]  - .*", line) for each in records for line in each.split("\r\n") if line)
+    assert f"N1  - Fingerprint {version.fingerprint}" in records[0]
+    assert "SP  - 207\r\nEP  - 214" in records[1]
+    assert "{" not in version.cite().ris
+
+
+def test_characters_with_a_meaning_in_tex_are_escaped() -> None:
+    entry = Reference("a", "50% of {A}_b & c", 2026, note="a\\b~c^d{", howpublished="x#y$").bibtex()
+    assert r"50\% of {A}\_b \& c" in entry
+    assert r"a\textbackslash{}b\textasciitilde{}c\textasciicircum{}d\{" in entry
+    assert r"x\#y\$" in entry
+
+
+def test_all_parts_are_json(filled: Store) -> None:
+    citation = ask(filled).cite()
+    found = json.loads(json.dumps(citation.to_dict()))
+    assert found["methods"] == citation.methods
+    assert found["experiment_ids"] == list(citation.experiment_ids)
+    assert found["ris"] == citation.ris
 
 
 def test_citations_are_exported(filled: Store, tmp_path: Path) -> None:
     version = ask(filled)
     assert version.export(tmp_path / "a.bib").read_text("utf-8") == version.cite().bibtex
+    assert version.export(tmp_path / "a.ris").read_bytes().decode() == version.cite().ris
     assert version.export(tmp_path / "a.txt").read_text("utf-8") == str(version.cite())

@@ -181,6 +181,7 @@ def test_files_and_caches_are_recorded(store: Store, tmp_path: Path) -> None:
 def test_changes_of_datasets_are_recorded(filled: Store, tmp_path: Path) -> None:
     version = ask(filled, name="visual")
     bundle = version.export(tmp_path / "a.bsv.zip")
+    sources = {"exported as": version.ref, **version.provenance().to_details()}
     datasets = filled.datasets
     assert new_records(filled, 1)[-2:] == [
         ("computed", "visual@1", {"experiments": 5, "groups": 1}),
@@ -195,7 +196,7 @@ def test_changes_of_datasets_are_recorded(filled: Store, tmp_path: Path) -> None
         ),
         (
             lambda: datasets.import_bundle(bundle, name="theirs"),
-            ("imported", "theirs@1", {"experiments": 5, "groups": 1, "check": "identical"}),
+            ("imported", "theirs@1", {"experiments": 5, "groups": 1, "check": "identical", **sources}),
         ),
         (lambda: datasets.import_bundle(bundle, name="theirs", trust=True), ("trusted", "theirs@1", {})),
     ):

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+from bsv_store.errors import NothingDownloadedError
+from bsv_store.html import card, paragraph, table
+from bsv_store.text import listed, number_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +60,58 @@ def reasons(failed: Iterable[Failure], not_attempted: Iterable[int], stopped: st
     """Reason by experiment id, for the experiments whose data a run did not store."""
     return {each.experiment_id: each.reason for each in failed} | dict.fromkeys(
         not_attempted, f"not attempted: {stopped}"
+    )
+
+
+def report_card(what: str, summary: str, missed: Mapping[int, str]) -> str:
+    """The HTML of a report: its summary, and the experiments whose data are still missing."""
+    rows = [[str(identifier), reason] for identifier, reason in sorted(missed.items())]
+    return card(what, paragraph(summary), table(["experiment", "reason"], rows), kind="report of a download")
+
+
+class Report(Protocol):
+    """What the reports of downloads have in common."""
+
+    @property
+    def what(self) -> str:
+        """The objects that were requested."""
+
+    @property
+    def fetched(self) -> tuple[int, ...]:
+        """Experiments whose data this run stored."""
+
+    @property
+    def present(self) -> tuple[int, ...]:
+        """Experiments whose data were in the store already."""
+
+    @property
+    def reasons(self) -> dict[int, str]:
+        """Reason by experiment id, for the experiments whose data are still missing."""
+
+
+def require_any_success(reports: Sequence[Report], *, is_shown: bool = False) -> None:
+    """Raise if data were requested, and the store has nothing of it.
+
+    Parameters
+    ----------
+    reports : sequence of Report
+    is_shown : bool
+        Whether the user has seen the reports, so that the error does not repeat a reason.
+
+    Raises
+    ------
+    NothingDownloadedError
+        The reports are attached to it.
+    """
+    failed = [report for report in reports if report.reasons]
+    if not failed or any(report.fetched or report.present or getattr(report, "recovered", ()) for report in reports):
+        return
+    what = listed([report.what for report in failed])
+    reasons_of_first = failed[0].reasons
+    first = min(reasons_of_first)
+    reason = "" if is_shown else f"; {first}: {reasons_of_first[first]}"
+    raise NothingDownloadedError(
+        f"nothing was downloaded ({what}): {number_of(len(reasons_of_first), 'experiment')} failed{reason}",
+        hint="Run it again later." if is_shown else "The exception has the reports with all reasons: error.reports.",
+        reports=tuple(reports),
     )

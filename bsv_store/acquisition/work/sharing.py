@@ -23,7 +23,7 @@ from bsv_store.acquisition.work.task import RunControl, Task
 from bsv_store.catalog.activity import Details
 from bsv_store.catalog.database.engine import Database
 from bsv_store.errors import InputError, NotFoundUpstreamError, UnreachableUpstreamError, UpstreamError
-from bsv_store.progress import NO_PROGRESS, Progress
+from bsv_store.progress import Progress, shown_progress
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ class SharedWork(Generic[T]):
         self._task = task
         self._workers = checked_workers(workers)
         self._stop_at_failure = stop_at_failure
-        self._progress = progress or NO_PROGRESS
+        self._progress = shown_progress(progress)
         self._claims = Claims(database)
         self.control = RunControl(self._progress)
         self._waiting: deque[int] = deque()

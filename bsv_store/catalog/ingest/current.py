@@ -2,6 +2,7 @@
 
 The record of an experiment is that of the newest list of the most trusted kind that has it. Missing values are filled
 in from the newest CSV export, which uses the same registration; never from the 2016 export, which uses an older one.
+The experiments of imported bundles are current only until the store has a complete list.
 Sexes are normalized to M, F or unknown here, so the history retains the original values of the lists.
 """
 
@@ -129,11 +130,24 @@ def current_state(history: History) -> CurrentState:
     for kind in EXPERIMENT_SOURCE_KINDS:
         for experiment_id, latest_record in history.latest.get(kind, {}).items():
             if experiment_id not in experiments:
-                withdrawn = EXPERIMENT_SOURCE_KINDS[kind].is_historic or latest_record.rank != history.newest[kind]
+                withdrawn = _is_withdrawn(history, kind, latest_record.rank)
                 record = _filled(history, kind, latest_record.record)
                 experiments[experiment_id] = _current(record, kind, withdrawn, details)
     used = {name for experiment in experiments.values() for name in experiment.line_names}
     return CurrentState(experiments, {name: details[name] for name in sorted(used)})
+
+
+def _is_withdrawn(history: History, kind: str, rank: Rank) -> bool:
+    row = EXPERIMENT_SOURCE_KINDS[kind]
+    if row.is_partial:
+        return has_complete_list(history)
+    return row.is_historic or rank != history.newest[kind]
+
+
+def has_complete_list(history: History) -> bool:
+    """Whether there is a list that says which experiments are current."""
+    rows = (EXPERIMENT_SOURCE_KINDS[kind] for kind in history.newest)
+    return any(not row.is_partial and not row.is_historic for row in rows)
 
 
 def sex_of(record: ExperimentRecord) -> Sex | None:
@@ -149,7 +163,8 @@ def _normalized(record: ExperimentRecord) -> ExperimentRecord:
 
 def _filled(history: History, kind: str, record: ExperimentRecord) -> ExperimentRecord:
     record = _normalized(record)
-    if kind in _FILLING_KINDS or EXPERIMENT_SOURCE_KINDS[kind].is_historic:
+    row = EXPERIMENT_SOURCE_KINDS[kind]
+    if kind in _FILLING_KINDS or row.is_historic or row.is_partial:
         return record
     others = [
         _normalized(found.record) for name in _FILLING_KINDS if (found := history.latest.get(name, {}).get(record.id))

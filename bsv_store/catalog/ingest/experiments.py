@@ -90,7 +90,7 @@ def ingest_experiments(
         If a structure is not in the store's ontology, or a value cannot be stored. Nothing is written then.
     """
     boolean("allow_shrinking", allow_shrinking)
-    _check(experiments, source)
+    check_experiments(experiments, source)
     payloads = payloads_of(experiments.experiments)
     content = content_sha256(payloads)
     with database.reading() as connection:
@@ -162,8 +162,9 @@ def _kept_by_other_kinds(
     state: CurrentState, experiments: ExperimentList, payloads: Mapping[int, tuple[str, str]]
 ) -> tuple[str, ...]:
     """A remark about current experiments that the list does not have, if there are any."""
+    row = EXPERIMENT_SOURCE_KINDS[experiments.kind]
     kept = [key for key, each in state.experiments.items() if not each.withdrawn and key not in payloads]
-    if not kept or EXPERIMENT_SOURCE_KINDS[experiments.kind].is_historic:
+    if not kept or row.is_historic or row.is_partial:
         return ()
     are = "is" if len(kept) == 1 else "are"
     return (
@@ -206,7 +207,13 @@ def _remarkable(connection: Connection, experiments: ExperimentList) -> _Remarka
 _UNKNOWN_SEX = ("unknown", "u", "na", "n/a", "none")
 
 
-def _check(experiments: ExperimentList, source: str) -> None:
+def check_experiments(experiments: ExperimentList, source: str) -> None:
+    """Check that a list is not empty, and that both databases can store its values.
+
+    Raises
+    ------
+    InputError
+    """
     if experiments.kind not in EXPERIMENT_SOURCE_KINDS:
         valid = ", ".join(EXPERIMENT_SOURCE_KINDS)
         raise InputError(f"{source}: {experiments.kind!r} is not a kind of list", hint=f"Valid kinds are {valid}.")
@@ -257,7 +264,11 @@ def _structure_ids(experiments: ExperimentList) -> set[int]:
 def _check_whole(history: History, experiments: ExperimentList, source: str) -> None:
     kind = experiments.kind
     newest = history.newest.get(kind)
-    if newest is None or rank_of(experiments.upstream_date, sys.maxsize) < newest:
+    if (
+        EXPERIMENT_SOURCE_KINDS[kind].is_partial
+        or newest is None
+        or rank_of(experiments.upstream_date, sys.maxsize) < newest
+    ):
         return
     before = {key for key, latest_record in history.latest[kind].items() if latest_record.rank == newest}
     lost = len(before - {record.id for record in experiments.experiments})
@@ -270,7 +281,8 @@ def _check_whole(history: History, experiments: ExperimentList, source: str) -> 
 
 
 def _check_size(history: History, experiments: ExperimentList, source: str) -> None:
-    if any(history.latest.values()) or EXPERIMENT_SOURCE_KINDS[experiments.kind].is_historic:
+    row = EXPERIMENT_SOURCE_KINDS[experiments.kind]
+    if row.is_historic or row.is_partial or any(history.latest[kind] for kind in history.latest if _is_complete(kind)):
         return
     if len(experiments.experiments) < PLAUSIBLE_SIZE:
         raise IncompleteListError(
@@ -278,6 +290,10 @@ def _check_size(history: History, experiments: ExperimentList, source: str) -> N
             "list about 3,000, and the store has no other list",
             hint=f"Ingest the complete list, not a search result. {_ALLOW}",
         )
+
+
+def _is_complete(kind: str) -> bool:
+    return not EXPERIMENT_SOURCE_KINDS[kind].is_partial
 
 
 _ALLOW = "If it is complete, accept it with allow_shrinking=True."

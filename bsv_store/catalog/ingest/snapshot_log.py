@@ -15,8 +15,9 @@ from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.models import SourceSnapshot
 from bsv_store.catalog.database.models.base import now
 from bsv_store.errors import InputError
+from bsv_store.html import card
 from bsv_store.text import listed, listed_ids, number_of, shown
-from bsv_store.vocabulary import Action, SnapshotContent
+from bsv_store.vocabulary import SNAPSHOT_CONTENTS, Action, SnapshotContent
 
 # An arbitrary number, the same in all processes; migrations use a different one.
 _ADVISORY_LOCK = 0x696E67657374
@@ -79,6 +80,10 @@ class IngestReport:
     newer_list: date | None = None
     different_volumes: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        facts = [(name.capitalize(), f"{getattr(self, name):,}") for name in ("rows", "added", "changed", "withdrawn")]
+        return card(SNAPSHOT_CONTENTS[self.what].words, kind="ingested", facts=facts, notes=self.remarks())
 
     @property
     def written(self) -> int:

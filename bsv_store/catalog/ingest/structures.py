@@ -26,8 +26,9 @@ from bsv_store.errors import IncompleteListError, InputError
 from bsv_store.text import listed, number_of
 from bsv_store.vocabulary import Action
 
-# A fallback until a better graph is ingested: acronyms and names in this CSV have no commas.
-STAND_IN_KIND = "csv"
+# Fallbacks until a better graph is ingested: acronyms and names in the CSV have no commas; a bundle has the graph of
+# another store.
+STAND_IN_KINDS = ("csv", "bundle")
 # A graph that was older than the current one when it was ingested.
 OLDER_KIND = "older"
 # Allen only adds structures, so a graph that lost more than these is probably incomplete.
@@ -85,7 +86,7 @@ def ingest_structures(
     source : str
         URL or file name.
     kind : str
-        ``api``, ``file`` or ``csv`` (the format of allenCCF, without the commas of acronyms and names).
+        ``api``, ``file``, ``csv`` (the format of allenCCF, without the commas of acronyms and names) or ``bundle``.
     upstream_date : datetime.date, optional
         Date of the graph at its source, if known.
     allow_shrinking : bool
@@ -102,7 +103,7 @@ def ingest_structures(
         If it is not a tree, or is not the ontology of the store. Nothing is written then.
     """
     boolean("allow_shrinking", allow_shrinking)
-    _check(ontology, source)
+    check_ontology(ontology, source)
     content_sha256 = _content_sha256(ontology)
     with database.writing() as connection:
         wait_for_turn(connection)
@@ -113,7 +114,7 @@ def ingest_structures(
         if not allow_shrinking:
             _check_whole(before, lost, source)
         newest = _newest_date(connection)
-        is_fallback = kind == STAND_IN_KIND and _has_better(connection)
+        is_fallback = kind in STAND_IN_KINDS and _has_better(connection)
         is_older = not is_fallback and (
             (newest is not None and (upstream_date is None or upstream_date < newest))
             or (upstream_date is None and bool(lost) and not allow_shrinking)
@@ -191,13 +192,19 @@ def _why_older(source: str, newest: date | None, lost: Sequence[str]) -> str:
 def _newest_date(connection: Connection) -> date | None:
     """The newest upstream date of the graphs that became the current one."""
     query = select(func.max(SourceSnapshot.upstream_date)).where(
-        SourceSnapshot.what == "structures", SourceSnapshot.kind.not_in([STAND_IN_KIND, OLDER_KIND])
+        SourceSnapshot.what == "structures", SourceSnapshot.kind.not_in([*STAND_IN_KINDS, OLDER_KIND])
     )
     newest: date | None = connection.execute(query).scalar_one()
     return newest
 
 
-def _check(ontology: Ontology, source: str) -> None:
+def check_ontology(ontology: Ontology, source: str) -> None:
+    """Check that an ontology is one tree, and that both databases can store its values.
+
+    Raises
+    ------
+    InputError
+    """
     if not ontology.structures:
         raise InputError(f"{source} contains no structure")
     seen: set[int] = set()
@@ -229,7 +236,7 @@ def _content_sha256(ontology: Ontology) -> str:
 
 def _has_better(connection: Connection) -> bool:
     query = select(SourceSnapshot.id).where(
-        SourceSnapshot.what == "structures", SourceSnapshot.kind.not_in([STAND_IN_KIND, OLDER_KIND])
+        SourceSnapshot.what == "structures", SourceSnapshot.kind.not_in([*STAND_IN_KINDS, OLDER_KIND])
     )
     return connection.execute(query.limit(1)).scalar() is not None
 

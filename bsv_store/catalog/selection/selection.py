@@ -24,6 +24,7 @@ from typing import Any, Literal
 from bsv_store.catalog.selection.criteria import Criteria
 from bsv_store.catalog.structures import StructureRef
 from bsv_store.errors import SelectionError
+from bsv_store.html import card, preformatted
 from bsv_store.text import shown
 from bsv_store.vocabulary import Hemisphere, InjectionScope, Measure, MeasuredHemisphere, VolumeKind
 
@@ -195,6 +196,9 @@ class Selection:
     def __repr__(self) -> str:
         return _shown(self.node)
 
+    def _repr_html_(self) -> str:
+        return card("Selection", preformatted(repr(self)), kind="", notes=[SELECTION_NOTE])
+
     @classmethod
     def of(cls, node: Node) -> Selection:
         """The selection with criteria or a combination in canonical form."""
@@ -289,6 +293,8 @@ def selection_or_all(value: SelectionLike | None) -> Selection:
     """
     return Selection() if value is None else as_selection(value)
 
+
+SELECTION_NOTE = "store.experiments(selection) lists the experiments."
 
 _FORM = 'For example {"version":1,"injected_in":["VISp"],"line":"wild-type"}.'
 

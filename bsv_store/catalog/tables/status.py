@@ -20,8 +20,15 @@ from bsv_store.catalog.database.models import (
 from bsv_store.catalog.ranks import snapshot_rank
 from bsv_store.catalog.tables.frames import differing_injection_volumes
 from bsv_store.catalog.tables.views import view
+from bsv_store.html import text_card
 from bsv_store.text import fact_lines, number_of, size_text
 from bsv_store.vocabulary import DATASET_STANDINGS
+
+
+def content_counts(connection: Connection) -> list[tuple[str, str]]:
+    """The numbers of experiments, volumes and dataset versions, with their names."""
+    counted = (("Experiments", Experiment), ("Volumes", StoredVolume), ("Dataset versions", DatasetVersion))
+    return [(name, f"{connection.scalar(select(func.count()).select_from(model)):,}") for name, model in counted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,9 @@ class CatalogStatus:
             f"<{type(self).__name__}: {number_of(self.experiments, 'experiment')}, {number_of(volumes, 'volume')}, "
             f"{number_of(self.dataset_versions, 'dataset version')}>"
         )
+
+    def _repr_html_(self) -> str:
+        return text_card("Content of the store", str(self))
 
     def __str__(self) -> str:
         withdrawn = f", {self.withdrawn_experiments:,} of them withdrawn" if self.withdrawn_experiments else ""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bsv_store.averaging.recipe import canonical_json
 from bsv_store.datasets.history.changes import MemberChanges, Membership, compare_members
+from bsv_store.html import text_card
 from bsv_store.text import listed, number_of
 from bsv_store.volumes.grid import AXES, Grid
 
@@ -104,6 +105,9 @@ class VersionDiff:
     def __repr__(self) -> str:
         found = "equal" if self.is_equal else "different"
         return f"<{type(self).__name__} of {self.first} and {self.second}: {found}>"
+
+    def _repr_html_(self) -> str:
+        return text_card("Differences", str(self))
 
     def __str__(self) -> str:
         if self.is_equal:

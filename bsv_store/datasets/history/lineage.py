@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import Connection, select
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import SourceSnapshot, UnionizeCoverage
-from bsv_store.catalog.ranks import snapshot_rank
 from bsv_store.catalog.volumes import find_volumes
+from bsv_store.datasets.provenance import SnapshotSource, lists_of
+from bsv_store.html import text_card
 from bsv_store.text import fact_lines, number_of
 
 if TYPE_CHECKING:
@@ -53,18 +54,6 @@ class MemberSource:
     injection_rows: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotSource:
-    """A list or ontology that was current when the version was created."""
-
-    what: str
-    kind: str
-    source: str
-    upstream_date: date | None
-    taken_at: datetime
-    content_sha256: str
-
-
 @dataclass(frozen=True, slots=True, repr=False)
 class Lineage:
     """The lineage of a version. ``print()`` shows a short summary.
@@ -92,6 +81,9 @@ class Lineage:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.ref}: {number_of(len(self.members), 'volume')}>"
+
+    def _repr_html_(self) -> str:
+        return text_card("Lineage", str(self))
 
     def __str__(self) -> str:
         changed = [member for member in self.members if member.state != "in the store"]
@@ -128,7 +120,7 @@ def lineage_of(database: Database, version: DatasetVersion) -> Lineage:
     with database.reading() as connection:
         volumes = find_volumes(connection, ids, kind=recipe.kind, spacing_um=recipe.spacing_um)
         injection_rows = _injection_rows(connection, ids)
-        snapshots = _snapshots(connection, version.created_at)
+        snapshots = lists_of(connection, version.created_at)
     labels = {group.number: group.label for group in version.groups}
     return Lineage(
         version.ref,
@@ -170,22 +162,3 @@ def _injection_rows(connection: Connection, ids: Sequence[int]) -> dict[int, str
         .where(UnionizeCoverage.part == "injection", id_in(connection, UnionizeCoverage.experiment_id, ids))
     )
     return dict(connection.execute(query).all())
-
-
-def _snapshots(connection: Connection, until: datetime) -> tuple[SnapshotSource, ...]:
-    query = (
-        select(SourceSnapshot)
-        .with_only_columns(
-            SourceSnapshot.id,
-            SourceSnapshot.what,
-            SourceSnapshot.kind,
-            SourceSnapshot.source,
-            SourceSnapshot.upstream_date,
-            SourceSnapshot.taken_at,
-            SourceSnapshot.content_sha256,
-        )
-        .where(SourceSnapshot.what.in_(["structures", "experiments"]), SourceSnapshot.taken_at <= until)
-    )
-    ranked = sorted(connection.execute(query), key=lambda row: snapshot_rank(row.what, row.upstream_date, row.id))
-    newest = {(row.what, row.kind): SnapshotSource(*row[1:]) for row in ranked}
-    return tuple(newest[key] for key in sorted(newest))

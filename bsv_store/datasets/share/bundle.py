@@ -1,8 +1,9 @@
 """Bundles: one file with everything about a version, for import into another store or for an archive.
 
-A zip file with ``bundle.json`` (origin, hashes), ``result.nc`` (the result file, which contains recipe, inputs and
-members), ``members.csv``, ``citation.txt``, ``references.bib`` and ``README.txt``. Reading a bundle checks everything:
-the hash of the file, the fingerprint of the inputs, the content hash of the arrays.
+A zip file with ``bundle.json`` (origin, tags, hashes), ``result.nc`` (the result file, which contains recipe, inputs
+and members), ``catalog.json`` (the experiments and the ontology), ``members.csv``, ``citation.txt``,
+``references.bib`` and ``README.txt``. Reading a bundle checks everything: the hashes of the files, the fingerprint of
+the inputs, the content hash of the arrays.
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ import json
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bsv_store._version import __version__
 from bsv_store.averaging.recorded import fingerprint_of
+from bsv_store.catalog.portable import PortableCatalog, portable_from_json, portable_json
 from bsv_store.datasets.groups import groups_of
 from bsv_store.datasets.new_version import NewVersion
-from bsv_store.datasets.refs import check_name
+from bsv_store.datasets.provenance import Provenance
+from bsv_store.datasets.refs import check_name, check_tag
 from bsv_store.datasets.result.file import EncodedResult, checked_stream, content_hash
 from bsv_store.datasets.share.bundle_schema import (
+    CATALOG,
     EXPORT_HINT,
     MANIFEST,
     RESULT,
@@ -33,7 +37,7 @@ from bsv_store.datasets.share.bundle_schema import (
     read_inputs,
 )
 from bsv_store.datasets.share.citation import citation_of
-from bsv_store.errors import BsvStoreError, FormatError
+from bsv_store.errors import BsvStoreError, FormatError, InputError
 from bsv_store.formats.input_file import require_regular_file
 from bsv_store.volumes.files import store_errors
 
@@ -53,6 +57,7 @@ This file holds one dataset version of a bsv-store: group averages of volumes of
 Atlas, with everything that is needed to interpret them.
 
 result.nc       the averages: netCDF-4 (HDF5); open it with xarray, h5py, MATLAB's h5read, R's rhdf5 ...
+catalog.json    the experiments as in the experiment list, and the structure ontology
 members.csv     the experiments, their groups, and those that were left out with the reason
 citation.txt    a draft of the citation for a paper; check it before you publish it
 references.bib  the references
@@ -74,6 +79,10 @@ class Bundle:
     inputs : RecordedInputs
     result : EncodedResult
         A temporary file.
+    catalog : PortableCatalog
+        The experiments and the ontology.
+    provenance : Provenance
+    tags : tuple of str
     """
 
     name: str
@@ -81,16 +90,30 @@ class Bundle:
     version: NewVersion
     inputs: RecordedInputs
     result: EncodedResult
+    catalog: PortableCatalog
+    provenance: Provenance
+    tags: tuple[str, ...]
 
 
 def write_bundle(version: VersionSource, path: Path) -> None:
-    """Write a version to a bundle; the same version gives the same bytes.
+    """Write a version to a bundle; the same version and catalog give the same bytes.
 
     Raises
     ------
+    InputError
+        If the version was pickled, so that its catalog is not known.
     DamagedFileError
         If the result file in the store differs from what was published.
     """
+    database = version.database
+    if database is None:
+        raise InputError(
+            f"this copy of {version.ref} is not connected to its store, so its experiments are not known",
+            hint=f"Look it up again: store.dataset({version.ref!r}).",
+        )
+    with database.reading() as connection:
+        catalog = portable_json(connection, [each.experiment_id for each in version.experiments])
+    provenance = version.provenance()
     manifest = {
         "bundle_version": BUNDLE_VERSION,
         "name": version.name,
@@ -103,11 +126,15 @@ def write_bundle(version: VersionSource, path: Path) -> None:
         "created_at": version.created_at.isoformat(),
         "created_by": version.created_by,
         "software": version.software,
+        "tags": list(version.tags),
+        "provenance": asdict(replace(provenance, exported_as=provenance.exported_as or version.ref)),
+        "catalog_sha256": hashlib.sha256(catalog.encode()).hexdigest(),
     }
     citation = citation_of(version)
     texts = {
         MANIFEST: json.dumps(manifest, indent=2),
         "README.txt": _README,
+        CATALOG: catalog,
         "members.csv": version.members.to_csv(index=False, lineterminator="\n"),
         "citation.txt": str(citation),
         "references.bib": citation.bibtex,
@@ -149,12 +176,13 @@ def read_bundle(path: Path, temporary: Path) -> Bundle:
         with zipfile.ZipFile(path) as archive:
             check_archive(archive, path)
             manifest = check_manifest(json.loads(archive.read(MANIFEST)), path, version=BUNDLE_VERSION)
+            catalog = _catalog(archive, manifest, path)
             _extract(archive, manifest, path, temporary)
     except _UNREADABLE as error:
         if isinstance(error, BsvStoreError):
             raise
         raise FormatError(f"{path} is not a readable bundle: {error}", hint=EXPORT_HINT) from error
-    return _checked(path, manifest, temporary)
+    return _checked(path, manifest, temporary, catalog)
 
 
 # The exceptions of the zip and JSON readers on damaged files.
@@ -169,6 +197,13 @@ _UNREADABLE = (
     RuntimeError,
     MemoryError,
 )
+
+
+def _catalog(archive: zipfile.ZipFile, manifest: Mapping[str, Any], path: Path) -> PortableCatalog:
+    content = archive.read(CATALOG)
+    if hashlib.sha256(content).hexdigest() != manifest["catalog_sha256"]:
+        raise FormatError(f"the {CATALOG} in {path} differs from what was exported", hint=EXPORT_HINT)
+    return portable_from_json(content.decode(), f"the {CATALOG} in {path}")
 
 
 def _extract(archive: zipfile.ZipFile, manifest: Mapping[str, Any], path: Path, temporary: Path) -> None:
@@ -188,10 +223,11 @@ def _extract(archive: zipfile.ZipFile, manifest: Mapping[str, Any], path: Path, 
         raise FormatError(f"the result file in {path} differs from what was exported", hint=EXPORT_HINT)
 
 
-def _checked(path: Path, manifest: Mapping[str, Any], result: Path) -> Bundle:
+def _checked(path: Path, manifest: Mapping[str, Any], result: Path, catalog: PortableCatalog) -> Bundle:
     import h5py
 
     name = check_name(manifest["name"])
+    tags = tuple(check_tag(tag) for tag in manifest["tags"])
     try:
         # Its bytes were checked when it was extracted.
         with result.open("rb") as stream, h5py.File(stream, "r") as file:
@@ -213,8 +249,15 @@ def _checked(path: Path, manifest: Mapping[str, Any], result: Path) -> Bundle:
         software=manifest["software"],
         created_at=manifest["created_at"],
     )
+    described, selected = (
+        {each.id for each in catalog.experiments.experiments},
+        {each.experiment_id for each in inputs.experiments()},
+    )
+    if described != selected:
+        raise FormatError(f"the {CATALOG} in {path} does not have the experiments of the version", hint=EXPORT_HINT)
     encoded = EncodedResult(result, manifest["size_bytes"], manifest["file_sha256"], content_sha256)
-    return Bundle(name, manifest["number"], version, inputs, encoded)
+    provenance = Provenance(**manifest["provenance"])
+    return Bundle(name, manifest["number"], version, inputs, encoded, catalog, provenance, tags)
 
 
 def _other_release(software: str) -> str:

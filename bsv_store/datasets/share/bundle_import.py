@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +14,10 @@ from sqlalchemy import select
 from bsv_store.averaging.inputs import ALGORITHM_VERSION
 from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.database.id_lists import id_in
-from bsv_store.catalog.database.models import Experiment
+from bsv_store.catalog.database.models import Experiment, Structure
 from bsv_store.catalog.database.sqlite import long_run
+from bsv_store.catalog.ingest import ingest_experiments, ingest_structures
+from bsv_store.catalog.records import ExperimentList
 from bsv_store.catalog.volume_use import record_use
 from bsv_store.check import path as checked_path
 from bsv_store.datasets.compute import DamagedInputsError, compute, temporary_result
@@ -27,16 +29,13 @@ from bsv_store.datasets.refs import DatasetRef, check_name
 from bsv_store.datasets.result.contents import software
 from bsv_store.datasets.share.bundle import Bundle, read_bundle
 from bsv_store.datasets.table import read_version, set_trusted, version_id
-from bsv_store.errors import MissingDataError, NotReproducibleError, ReadOnlyStoreError, UnknownExperimentError
+from bsv_store.errors import MissingDataError, NotReproducibleError, ReadOnlyStoreError
 from bsv_store.owner import current_user
-from bsv_store.text import listed_ids
 from bsv_store.volumes.files import store_errors
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from bsv_store.averaging.members import Member
     from bsv_store.catalog.database.engine import Database
+    from bsv_store.catalog.records import ExperimentRecord
     from bsv_store.datasets.result.file import EncodedResult
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.datasets.workers import Executor
@@ -68,6 +67,7 @@ def import_bundle(
                 return _trusted(database, files, existing) if trust else existing
             require_writable(database, files)
             check = _check(database, files, bundle, source, progress, executor, workers)
+            _ingest_catalog(database, bundle)
             return publish_import(
                 database,
                 files,
@@ -78,6 +78,8 @@ def import_bundle(
                 trust=trust,
                 check=check,
                 number=bundle.number,
+                provenance=bundle.provenance,
+                tags=bundle.tags,
             )
 
 
@@ -106,7 +108,6 @@ def _existing(database: Database, files: StoreFiles, bundle: Bundle, name: str) 
     """The version of the dataset with the same fingerprint and content, if there is one."""
     version, result = bundle.version, bundle.result
     with database.reading() as connection:
-        _check_experiments(connection, version.experiments)
         identifier = same_version(connection, name, version.fingerprint, result.content_sha256)
         return None if identifier is None else read_version(database, connection, files, identifier)
 
@@ -173,12 +174,28 @@ def _not_reproducible(source: Path, bundle: Bundle, result: EncodedResult) -> No
     )
 
 
-def _check_experiments(connection: Connection, experiments: Sequence[Member]) -> None:
-    ids = {member.experiment_id for member in experiments}
-    known = set(connection.scalars(select(Experiment.id).where(id_in(connection, Experiment.id, ids))))
-    unknown = ids - known
-    if unknown:
-        raise UnknownExperimentError(
-            f"the catalog does not have experiments of the dataset: {listed_ids(unknown)}",
-            hint="Update the experiment list: bsv-store sync experiments",
-        )
+def _ingest_catalog(database: Database, bundle: Bundle) -> None:
+    """Store the experiments that the catalog does not have, and the ontology if theirs is not known.
+
+    They are marked as from a bundle: any list or ontology of Allen replaces them.
+    """
+    records = bundle.catalog.experiments.experiments
+    with database.reading() as connection:
+        ids = [record.id for record in records]
+        known = set(connection.scalars(select(Experiment.id).where(id_in(connection, Experiment.id, ids))))
+        structures = set(connection.scalars(select(Structure.id)))
+    missing = tuple(record for record in records if record.id not in known)
+    if not structures or not all(structures.issuperset(_structures_of(record)) for record in missing):
+        ingest_structures(database, bundle.catalog.ontology, source=_source(bundle), kind="bundle")
+    if missing:
+        found = ExperimentList("bundle", missing, len(missing))
+        ingest_experiments(database, found, source=_source(bundle), action="ingested")
+
+
+def _structures_of(record: ExperimentRecord) -> set[int]:
+    return {record.primary_structure_id, *record.injection_structure_ids}
+
+
+def _source(bundle: Bundle) -> str:
+    original = bundle.provenance.exported_as or f"{bundle.name}@{bundle.number}"
+    return f"bundle of {original}, fingerprint {bundle.version.fingerprint[:12]}"

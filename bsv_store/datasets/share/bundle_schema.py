@@ -11,12 +11,14 @@ import re
 import stat
 import zipfile
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bsv_store.averaging.recorded import RecordedInputs
+from bsv_store.datasets.provenance import Provenance
 from bsv_store.datasets.result.contents import read_inputs as recorded_text
 from bsv_store.datasets.result.file import ResultWriter
 from bsv_store.errors import FormatError, FrameError
@@ -34,7 +36,8 @@ EXPORT_HINT = "Export it again from the original store: bsv-store dataset export
 
 MANIFEST = "bundle.json"
 RESULT = "result.nc"
-TEXTS = ("README.txt", "members.csv", "citation.txt", "references.bib")
+CATALOG = "catalog.json"
+TEXTS = ("README.txt", CATALOG, "members.csv", "citation.txt", "references.bib")
 
 _MANIFEST_BYTES = 100_000
 _TEXT_BYTES = 100_000_000
@@ -51,7 +54,12 @@ _TYPES: Mapping[str, type] = {
     "created_at": str,
     "created_by": str,
     "software": str,
+    "tags": list,
+    "provenance": dict,
+    "catalog_sha256": str,
 }
+_HASHES = ("fingerprint", "content_sha256", "file_sha256", "catalog_sha256")
+_PROVENANCE = {each.name for each in fields(Provenance)}
 _SHA256 = re.compile("[0-9a-f]{64}")
 _MAX_TEXT = 1_000
 # The lower bound is before the first release; clocks of other machines may be some hours ahead.
@@ -119,9 +127,18 @@ def check_manifest(value: Any, path: Path, *, version: int) -> dict[str, Any]:
 def _is_plausible(key: str, value: Any) -> bool:
     if isinstance(value, int):
         return 1 <= value < 2**63
-    if key in ("fingerprint", "content_sha256", "file_sha256"):
+    if key in _HASHES:
         return _SHA256.fullmatch(value) is not None
-    return 0 < len(value) <= _MAX_TEXT and bool(value.isprintable())
+    if isinstance(value, list):
+        return len(value) <= _MAX_TEXT and all(isinstance(each, str) and _is_line(each) for each in value)
+    if isinstance(value, dict):
+        texts = [each for each in value.values() if each is not None]
+        return set(value) == _PROVENANCE and all(isinstance(each, str) and _is_line(each) for each in texts)
+    return _is_line(value)
+
+
+def _is_line(value: str) -> bool:
+    return 0 < len(value) <= _MAX_TEXT and value.isprintable()
 
 
 def _past_time(text: str, path: Path) -> datetime:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bsv_store._version import __version__
+from bsv_store.averaging.grouping.words import grouping_words
+from bsv_store.catalog.selection.words import selection_words
 from bsv_store.datasets.share.comparison_text import comparison_methods
-from bsv_store.text import number_of
-from bsv_store.vocabulary import HEMISPHERE_RULES, NORMALIZATIONS, VOLUME_KINDS
+from bsv_store.datasets.share.left_out import counted_reasons
+from bsv_store.datasets.share.references import PAPERS, Reference, bibtex, ris
+from bsv_store.html import card, folded, paragraph, preformatted
+from bsv_store.text import joined, number_of
+from bsv_store.vocabulary import BILATERAL_RULES, HEMISPHERE_RULES, NORMALIZATIONS, STATISTICS, VOLUME_KINDS
 from bsv_store.volumes.grid import FRAME
 
 if TYPE_CHECKING:
+    from bsv_store.datasets.groups import GroupInfo
+    from bsv_store.datasets.provenance import Provenance
     from bsv_store.datasets.share.source import VersionSource
 
 CHECK_FIRST = (
@@ -19,37 +25,9 @@ CHECK_FIRST = (
     "and terms of use (https://alleninstitute.org/legal/citation-policy/), which may have changed."
 )
 
-_REFERENCES = """\
-@article{oh2014mesoscale,
-  title   = {A mesoscale connectome of the mouse brain},
-  author  = {Oh, Seung Wook and Harris, Julie A. and Ng, Lydia and Winslow, Brent and others},
-  journal = {Nature},
-  volume  = {508},
-  pages   = {207--214},
-  year    = {2014},
-  doi     = {10.1038/nature13186}
-}
-
-@article{harris2019hierarchical,
-  title   = {Hierarchical organization of cortical and thalamic connectivity},
-  author  = {Harris, Julie A. and Mihalas, Stefan and Hirokawa, Karla E. and Whitesell, Jennifer D. and others},
-  journal = {Nature},
-  volume  = {575},
-  pages   = {195--202},
-  year    = {2019},
-  doi     = {10.1038/s41586-019-1716-z}
-}
-
-@article{wang2020allen,
-  title   = {The {Allen} {Mouse} {Brain} {Common} {Coordinate} {Framework}: A {3D} Reference Atlas},
-  author  = {Wang, Quanxin and Ding, Song-Lin and Li, Yang and Royall, Josh and others},
-  journal = {Cell},
-  volume  = {181},
-  pages   = {936--953},
-  year    = {2020},
-  doi     = {10.1016/j.cell.2020.04.007}
-}
-"""
+# More groups are summarized.
+_LISTED_GROUPS = 12
+_LISTED_REASONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +41,8 @@ class Citation:
         A warning that the version was imported and not recomputed in this store; None otherwise.
     methods, acknowledgement : str
         Drafts in complete sentences.
-    bibtex : str
-        The version and the papers about the atlas.
+    references : tuple of Reference
+        The version, then the papers about the atlas.
     experiment_ids : tuple of int
         Of the members, ascending.
     """
@@ -75,8 +53,46 @@ class Citation:
     origin: str | None
     methods: str
     acknowledgement: str
-    bibtex: str
+    references: tuple[Reference, ...]
     experiment_ids: tuple[int, ...]
+
+    @property
+    def bibtex(self) -> str:
+        """The references as BibTeX."""
+        return bibtex(self.references)
+
+    @property
+    def ris(self) -> str:
+        """The references in the format RIS, which EndNote, Zotero and Mendeley import."""
+        return ris(self.references)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All parts as plain JSON values; the references as BibTeX and RIS."""
+        return {
+            "dataset": self.ref,
+            "fingerprint": self.fingerprint,
+            "content_sha256": self.content_sha256,
+            "origin": self.origin,
+            "methods": self.methods,
+            "acknowledgement": self.acknowledgement,
+            "experiment_ids": list(self.experiment_ids),
+            "bibtex": self.bibtex,
+            "ris": self.ris,
+            "check_first": CHECK_FIRST,
+        }
+
+    def _repr_html_(self) -> str:
+        ids = ", ".join(map(str, self.experiment_ids))
+        return card(
+            self.ref,
+            paragraph(self.methods),
+            paragraph(self.acknowledgement),
+            folded(f"{number_of(len(self.experiment_ids), 'experiment')} (Allen section data sets)", paragraph(ids)),
+            folded("BibTeX", preformatted(self.bibtex)),
+            folded("RIS", preformatted(self.ris.replace("\r\n", "\n"))),
+            kind="draft of a citation",
+            notes=[each for each in (self.origin, CHECK_FIRST) if each is not None],
+        )
 
     def __str__(self) -> str:
         ids = ", ".join(map(str, self.experiment_ids))
@@ -88,17 +104,17 @@ class Citation:
 
 
 def citation_of(version: VersionSource, *, annotation: str | None = None) -> Citation:
-    """Draft citation of a version. ``annotation`` is the name of the annotation used for means over structures."""
+    """Draft citation of a version; ``annotation`` replaces that of the version's provenance."""
     ids = tuple(member.experiment_id for member in version.experiments if member.group is not None)
     return Citation(
         version.ref,
         version.fingerprint,
         version.content_sha256,
         _origin(version),
-        _methods(version, len(ids), annotation),
+        _methods(version, len(ids), version.provenance(), annotation),
         "We used data of the Allen Mouse Brain Connectivity Atlas, Allen Institute for Brain Science, "
         "available from https://connectivity.brain-map.org.",
-        f"{_own_entry(version)}\n{_REFERENCES}",
+        (_own_reference(version), *PAPERS),
         ids,
     )
 
@@ -111,42 +127,112 @@ def _origin(version: VersionSource) -> str | None:
     )
 
 
-def _further(count: int) -> str:
-    return f"{number_of(count, 'further experiment')} {'was' if count == 1 else 'were'}"
+def _methods(version: VersionSource, count: int, provenance: Provenance, annotation: str | None) -> str:
+    """The methods text, in the order of the work: selection, processing, averages, data and software."""
+    used = annotation or provenance.annotation
+    sentences = [
+        _selected(version, provenance),
+        _left_out(version),
+        _processed(version),
+        _rules(version),
+        _divisors(version),
+        _averaged(version, count),
+        comparison_methods(version) or "",
+        f"Means over structures were computed with the annotation {used}." if used is not None else "",
+        _computed(version, provenance),
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _methods(version: VersionSource, count: int, annotation: str | None) -> str:
+def _selected(version: VersionSource, provenance: Provenance) -> str:
+    source = "" if provenance.experiment_list is None else f" from the experiment list ({provenance.experiment_list})"
+    return (
+        f"We selected {number_of(len(version.experiments), 'experiment')} of the Allen Mouse Brain Connectivity Atlas "
+        f"(Oh et al. 2014; Harris et al. 2019; Wang et al. 2020){source}: "
+        f"{selection_words(version.recipe.selection)}."
+    )
+
+
+def _left_out(version: VersionSource) -> str:
+    counted = counted_reasons(version.left_out)
+    if not counted:
+        return ""
+    texts = [f"{number} ({reason})" for reason, number in counted[:_LISTED_REASONS]]
+    if rest := sum(number for _, number in counted[_LISTED_REASONS:]):
+        texts.append(f"{rest} for other reasons")
+    were = "was" if len(version.left_out) == 1 else "were"
+    return f"{number_of(len(version.left_out), 'experiment')} {were} left out: {joined(texts, 'and')}."
+
+
+def _processed(version: VersionSource) -> str:
     recipe = version.recipe
-    groups = f"{len(version.groups)} groups" if len(version.groups) > 1 else "one group"
-    if version.empty_groups:
-        groups += f" ({len(version.empty_groups)} of them without experiments)"
-    sentences = [HEMISPHERE_RULES[recipe.hemisphere_rule].methods]
+    return (
+        f"Volumes of {VOLUME_KINDS[recipe.kind].words} at {recipe.spacing_um} um in the {FRAME}"
+        f"{NORMALIZATIONS[recipe.normalize].methods or ', not normalized,'} were used."
+    )
+
+
+def _rules(version: VersionSource) -> str:
+    recipe = version.recipe
+    rule = HEMISPHERE_RULES[recipe.hemisphere_rule]
+    sentences = [rule.methods]
+    if rule.needs_side:
+        sentences.append(BILATERAL_RULES[recipe.bilateral_rule].methods)
     if recipe.exclude_injection:
         sentences.append("Voxels of the injection sites were left out.")
     if recipe.weight_by_data_mask:
         sentences.append("Voxels were weighted by the fraction of them that had data.")
-    if (comparison := comparison_methods(version)) is not None:
-        sentences.append(comparison)
-    if version.left_out:
-        sentences.append(f"{_further(len(version.left_out))} left out.")
-    if annotation is not None:
-        sentences.append(f"Means over structures were computed with the annotation {annotation}.")
-    rules = "".join(f" {sentence}" for sentence in sentences if sentence)
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _divisors(version: VersionSource) -> str:
+    divisor = NORMALIZATIONS[version.recipe.normalize].divisor
+    listed = sum(member.divisor_source == "list" for member in version.experiments)
+    if divisor is None or not listed:
+        return ""
+    return f"The {divisor} of {number_of(listed, 'experiment')} was taken from the experiment list."
+
+
+def _averaged(version: VersionSource, count: int) -> str:
+    """The statistics, and the groups with their numbers of experiments."""
+    others = [STATISTICS[name].words for name in version.recipe.statistics if name != "mean"]
+    what = joined(["mean", *others], "and")
+    words = grouping_words(version.recipe.grouping)
+    were = "was" if not others else "were"
+    experiments = number_of(count, "experiment")
+    if words is None:
+        return f"The {what} of the {experiments} {were} computed for each voxel."
     return (
-        f"Volumes of {VOLUME_KINDS[recipe.kind].words} at {recipe.spacing_um} um in the {FRAME} of "
-        f"{number_of(count, 'experiment')} of the Allen Mouse Brain Connectivity Atlas "
-        "(Oh et al. 2014; Harris et al. 2019; Wang et al. 2020)"
-        f"{NORMALIZATIONS[recipe.normalize].methods} were averaged in {groups}.{rules} "
-        f"Computed with bsv-store (dataset {version.ref}, fingerprint {version.fingerprint})."
+        f"The {what} of {experiments} {were} computed for each voxel and group. Experiments were grouped {words}: "
+        f"{_groups(version.groups)}."
     )
 
 
-def _own_entry(version: VersionSource) -> str:
+def _groups(groups: tuple[GroupInfo, ...]) -> str:
+    filled = [group for group in groups if group.n]
+    empty = len(groups) - len(filled)
+    if len(groups) <= _LISTED_GROUPS:
+        listed = [f"{group.label} (n = {group.n})" for group in groups]
+        return f"{number_of(len(groups), 'group')}, {joined(listed, 'and')}"
+    numbers = [group.n for group in filled]
+    without = f", {number_of(empty, 'group')} without experiments" if empty else ""
+    return f"{number_of(len(filled), 'group')} with {min(numbers)} to {max(numbers)} experiments{without}"
+
+
+def _computed(version: VersionSource, provenance: Provenance) -> str:
+    original = provenance.exported_as
+    known_as = "" if original is None or original == version.ref else f", exported as {original}"
     return (
-        f"@misc{{bsvstore_{version.fingerprint[:12]},\n"
-        f"  title        = {{Group averages {version.ref} of the Allen Mouse Brain Connectivity Atlas}},\n"
-        f"  howpublished = {{Computed with bsv-store {__version__}}},\n"
-        f"  year         = {{{version.created_at.year}}},\n"
-        f"  note         = {{Fingerprint {version.fingerprint}, content SHA-256 {version.content_sha256}}}\n"
-        "}\n"
+        f"Averages were computed on {version.created_at:%Y-%m-%d} with {version.software} "
+        f"(dataset {version.ref}{known_as}, fingerprint {version.fingerprint})."
+    )
+
+
+def _own_reference(version: VersionSource) -> Reference:
+    return Reference(
+        f"bsvstore_{version.fingerprint[:12]}",
+        f"Group averages {version.ref} of the Allen Mouse Brain Connectivity Atlas",
+        version.created_at.year,
+        howpublished=f"Computed with {version.software.split(',')[0]}",
+        note=f"Fingerprint {version.fingerprint}, content SHA-256 {version.content_sha256}",
     )

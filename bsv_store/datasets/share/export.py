@@ -128,6 +128,12 @@ def _write_references(export: VersionExport, path: Path) -> None:
     path.write_text(citation_of(export.version).bibtex, encoding="utf-8")
 
 
+def _write_ris(export: VersionExport, path: Path) -> None:
+    from bsv_store.datasets.share.citation import citation_of
+
+    path.write_text(citation_of(export.version).ris, encoding="utf-8", newline="")
+
+
 def _write_citation(export: VersionExport, path: Path) -> None:
     from bsv_store.datasets.share.citation import citation_of
 
@@ -161,7 +167,8 @@ VERSION_FORMATS: tuple[FileFormat[VersionExport], ...] = (
     *map(_image_as, IMAGE_FORMATS),
     FileFormat(".npz", "NumPy arrays: every statistic and map, axes, groups, recipe", _write_npz),
     FileFormat(".csv", "the members, including those left out", _write_members),
-    FileFormat(".bib", "references", _write_references),
+    FileFormat(".bib", "references, BibTeX", _write_references),
+    FileFormat(".ris", "references, RIS", _write_ris),
     FileFormat(".txt", "draft of the citation", _write_citation),
     FileFormat(".bsv.zip", "everything, for import into another store", _write_bundle),
 )

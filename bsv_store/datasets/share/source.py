@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
     from bsv_store.averaging.members import Member
     from bsv_store.averaging.recipe import Recipe
+    from bsv_store.catalog.database.engine import Database
     from bsv_store.datasets.groups import GroupInfo
     from bsv_store.datasets.origin import Origin
+    from bsv_store.datasets.provenance import Provenance
+    from bsv_store.vocabulary import Axis
     from bsv_store.volumes.grid import Grid
 
 
@@ -73,6 +76,10 @@ class VersionSource(Protocol):
         """All groups."""
 
     @property
+    def axes(self) -> tuple[Axis, ...]:
+        """Axes of the coordinate bins."""
+
+    @property
     def empty_groups(self) -> tuple[GroupInfo, ...]:
         """Groups without experiments."""
 
@@ -97,6 +104,14 @@ class VersionSource(Protocol):
         """Quantity and unit of the mean."""
 
     @property
+    def tags(self) -> tuple[str, ...]:
+        """When it was looked up."""
+
+    @property
+    def database(self) -> Database | None:
+        """The database of its store; None for a pickled version."""
+
+    @property
     def path(self) -> Path:
         """The result file."""
 
@@ -113,3 +128,6 @@ class VersionSource(Protocol):
 
     def group_ranges(self) -> dict[str, NDArray[np.float64]]:
         """Edges and centers of the groups."""
+
+    def provenance(self) -> Provenance:
+        """The lists, the ontology and the annotation behind it."""

@@ -153,14 +153,16 @@ def create_snapshot(
                 at = datetime.now(UTC)
                 begun = time.monotonic()
                 progress.start(0, "copying the database")
-                indexes = copy_catalog(
-                    database,
-                    path,
-                    on_snapshot=lambda connection: _copy_available(run, list(expected_objects(connection))),
-                    check_abort=run.alive,
-                )
-                copy = _store_database(run, path, indexes, has_rows=not database.is_sqlite)
-                progress.finish()
+                try:
+                    indexes = copy_catalog(
+                        database,
+                        path,
+                        on_snapshot=lambda connection: _copy_available(run, list(expected_objects(connection))),
+                        check_abort=run.alive,
+                    )
+                    copy = _store_database(run, path, indexes, has_rows=not database.is_sqlite)
+                finally:
+                    progress.finish()
                 database_s = time.monotonic() - begun
                 checkpoint("backup:database")
                 values, problems = _copy_files(run, path)

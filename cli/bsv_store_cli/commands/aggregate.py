@@ -84,20 +84,25 @@ def aggregate(
       bsv-store aggregate --injected-in VISp --line wild-type --group-by AP --bins 5
         --normalize injection-volume --name visual-by-AP
     """  # noqa: D301 (click wants the character)
+    from bsv_store.errors import NothingDownloadedError
+
     with opened_store() as store:
         if fetch_first:
             quiet_retries()
             with progress_bar() as progress:
-                reports = store.fetch_inputs(
-                    selection,
-                    kind=kind,
-                    spacing_um=spacing_um,
-                    exclude_injection=exclude_injection,
-                    weight_by_data_mask=weight_by_data_mask,
-                    missing=missing,
-                    api_url=api_url,
-                    progress=progress,
-                )
+                try:
+                    reports = store.fetch_inputs(
+                        selection,
+                        kind=kind,
+                        spacing_um=spacing_um,
+                        exclude_injection=exclude_injection,
+                        weight_by_data_mask=weight_by_data_mask,
+                        missing=missing,
+                        api_url=api_url,
+                        progress=progress,
+                    )
+                except NothingDownloadedError as error:
+                    reports = error.reports
             _accept(reports, missing)
         with progress_bar() as progress:
             version = store.aggregate(

@@ -82,6 +82,7 @@ def fetch(
     """  # noqa: D301 (click needs \b)
     # Imported here, so that --help stays fast.
     from bsv_store.acquisition.fill import fill, plan_fill
+    from bsv_store.acquisition.work.outcome import require_any_success
 
     check_network_options(offline=offline, refresh=refresh, verify=verify, limit=limit)
     with opened_store() as store:
@@ -112,5 +113,6 @@ def fetch(
     for report in reports:
         note(report.summary())
     print_outcome(reports, output_format)
+    require_any_success(reports, is_shown=True)
     if any(report.reasons for report in reports):
         click.get_current_context().exit(6)

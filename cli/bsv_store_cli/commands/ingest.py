@@ -187,8 +187,7 @@ def _ingest_each(
     with opened_store() as store:
         try:
             with progress_bar() as progress:
-                if progress is not None:
-                    progress.start(len(files), "files")
+                progress.start(len(files), "files")
                 for file in files:
                     try:
                         done.append(ingest_one(store, file, allow_shrinking))
@@ -196,8 +195,7 @@ def _ingest_each(
                         parts.append((file, error))
                     except InputError as error:
                         refused.append(error)
-                    if progress is not None:
-                        progress.advance()
+                    progress.advance()
             # Asked after the progress bar is closed, which would hide the question.
             for file, part in parts:
                 if is_confirmed_complete(part):

@@ -107,6 +107,7 @@ def unionizes(
     """
     # Imported here, so that --help stays fast.
     from bsv_store.acquisition.fill import fill, plan_fill
+    from bsv_store.acquisition.work.outcome import require_any_success
 
     check_network_options(offline=offline, refresh=refresh, limit=limit)
     with opened_store() as store:
@@ -121,6 +122,7 @@ def unionizes(
             (report,) = fill(store.database, store.files, plan, offline=offline, api_url=api_url, progress=progress)
     note(report.summary())
     print_outcome([report], output_format)
+    require_any_success([report], is_shown=True)
     if report.reasons:
         click.get_current_context().exit(6)
 

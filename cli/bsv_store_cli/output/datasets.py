@@ -90,6 +90,7 @@ def print_version(version: DatasetVersion, output_format: str, *, members: bool 
             ("Dataset", version.ref),
             ("Tags", ", ".join(version.tags) or None),
             ("Origin", None if version.origin.imported_at is None else str(version.origin)),
+            ("Exported as", version.provenance().exported_as),
             ("Values", _values(version)),
             ("Statistics", ", ".join(recipe.statistics)),
             ("Selection", recipe.selection.to_json()),

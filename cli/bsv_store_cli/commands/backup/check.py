@@ -24,14 +24,11 @@ def verify(target: str, snapshot: str | None, deep: bool, discard_damaged: bool,
 
     By default only the presence and size of their objects is checked. Exit code 1: something is missing or damaged.
     """
-    from bsv_store.progress import NO_PROGRESS
     from bsv_store.store.restoring import verify_backup
     from bsv_store.text import size_text
 
-    with progress_bar() as bar:
-        report = verify_backup(
-            target, snapshot=snapshot, deep=deep, discard_damaged=discard_damaged, progress=bar or NO_PROGRESS
-        )
+    with progress_bar() as progress:
+        report = verify_backup(target, snapshot=snapshot, deep=deep, discard_damaged=discard_damaged, progress=progress)
     if output_format == "json":
         print_json(report)
     else:

@@ -31,10 +31,8 @@ def create(target: str, output_format: str) -> None:
 
     Exit code 1: the snapshot was saved, but the store does not have some of its files intact.
     """
-    from bsv_store.progress import NO_PROGRESS
-
-    with opened_store() as store, progress_bar() as bar:
-        report = store.admin.backup(target, progress=bar or NO_PROGRESS)
+    with opened_store() as store, progress_bar() as progress:
+        report = store.admin.backup(target, progress=progress)
     _summarize(report)
     row = {**snapshot_row(report.snapshot), **{name: getattr(report, name) for name in _FACTS}}
     if output_format == "json":

@@ -29,12 +29,11 @@ def restore(target: str, folder: Path, snapshot: str | None, database: str | Non
     Every byte is checked. If the restore is interrupted, run it again. A store on Postgres can be restored to SQLite,
     and vice versa.
     """
-    from bsv_store.progress import NO_PROGRESS
     from bsv_store.store.restoring import restore_store
     from bsv_store.text import size_text
 
-    with progress_bar() as bar:
-        report = restore_store(target, folder, snapshot=snapshot, database=database, progress=bar or NO_PROGRESS)
+    with progress_bar() as progress:
+        report = restore_store(target, folder, snapshot=snapshot, database=database, progress=progress)
     found = report.snapshot
     note(
         f"Restored snapshot {found.short_id} of {found.created_at:%Y-%m-%d %H:%M}Z: "

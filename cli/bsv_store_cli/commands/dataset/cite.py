@@ -6,7 +6,7 @@ import click
 
 from bsv_store_cli.help import Command, WordChoice
 from bsv_store_cli.options.dataset import REF
-from bsv_store_cli.output.formats import emit, frame_rows, print_rows, say
+from bsv_store_cli.output.formats import emit, frame_rows, print_json, print_rows, say
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import opened_store
 
@@ -16,10 +16,10 @@ from bsv_store_cli.session import opened_store
 @click.option(
     "--format",
     "citation_format",
-    type=WordChoice(["text", "bibtex", "csv"]),
+    type=WordChoice(["text", "bibtex", "ris", "json", "csv"]),
     default="text",
     show_default=True,
-    help="The whole draft, the references, or the table of the members.",
+    help="The whole draft, the references, all parts as JSON, or the table of the members.",
 )
 def cite(ref: str, citation_format: str) -> None:
     """Print a draft of how to cite a version.
@@ -39,6 +39,10 @@ def cite(ref: str, citation_format: str) -> None:
         note(citation.origin)
     if citation_format == "bibtex":
         emit(citation.bibtex.rstrip("\n"))
+    elif citation_format == "ris":
+        emit(citation.ris.rstrip("\r\n"))
+    elif citation_format == "json":
+        print_json(citation.to_dict())
     else:
         members = version.members.drop(columns="left_out_reason")
         rows = [{**row, "dataset": version.ref} for row in frame_rows(members) if row["group"] is not None]

@@ -50,7 +50,6 @@ def upgrade(backup: Path | None, no_backup: bool, dry_run: bool, force: bool, ye
     Rows are checked before. Afterwards, block hashes that are not yet recorded are computed for volumes at 25 and 10
     um, which reads these files once. If this is interrupted, run the command again.
     """
-    from bsv_store.progress import NO_PROGRESS
     from bsv_store.store.opening import schema_state, upgrade_store
     from bsv_store.store.schema_changes import upgrade_statements
 
@@ -61,13 +60,13 @@ def upgrade(backup: Path | None, no_backup: bool, dry_run: bool, force: bool, ye
     state = schema_state(store_folder())
     if state.revision not in (None, state.head):
         _require_backup(f"The schema will be upgraded from {state.revision} to {state.head}.", backup, no_backup or yes)
-    with progress_bar() as bar:
+    with progress_bar() as progress:
         report = upgrade_store(
             store_folder(),
             backup=backup,
             make_backup=not no_backup,
             force=force,
-            progress=bar or NO_PROGRESS,
+            progress=progress,
             on_backup=_note_backup,
         )
     before, after = report.before, report.after

@@ -1,0 +1,134 @@
+"""References as BibTeX and RIS."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A work to cite.
+
+    Attributes
+    ----------
+    key : str
+        BibTeX key.
+    title : str
+        Plain text; words whose capitals BibTeX must keep are in braces.
+    year : int
+    authors : tuple of str
+        'Family, Given'.
+    and_others : bool
+        Whether there are more authors.
+    journal, volume, pages, doi, howpublished, note : str or None
+    """
+
+    key: str
+    title: str
+    year: int
+    authors: tuple[str, ...] = ()
+    and_others: bool = False
+    journal: str | None = None
+    volume: str | None = None
+    pages: str | None = None
+    doi: str | None = None
+    howpublished: str | None = None
+    note: str | None = None
+
+    def bibtex(self) -> str:
+        """The BibTeX entry."""
+        authors = [*self.authors, *(["others"] if self.and_others else [])]
+        values = (
+            ("title", _escaped(self.title, keep_braces=True)),
+            ("author", " and ".join(map(_escaped, authors))),
+            ("howpublished", _escaped(self.howpublished)),
+            ("journal", _escaped(self.journal)),
+            ("volume", self.volume),
+            ("pages", None if self.pages is None else self.pages.replace("-", "--")),
+            ("year", str(self.year)),
+            ("doi", self.doi),
+            ("note", _escaped(self.note)),
+        )
+        lines = [f"  {name:<12} = {{{value}}}" for name, value in values if value]
+        kind = "misc" if self.journal is None else "article"
+        return f"@{kind}{{{self.key},\n" + ",\n".join(lines) + "\n}\n"
+
+    def ris(self) -> str:
+        """The RIS record, with CRLF line ends."""
+        first, _, last = (self.pages or "").partition("-")
+        values = [
+            ("TY", "DATA" if self.journal is None else "JOUR"),
+            ("ID", self.key),
+            *(("AU", author) for author in self.authors),
+            ("TI", re.sub("[{}]", "", self.title)),
+            ("JO", self.journal),
+            ("VL", self.volume),
+            ("SP", first),
+            ("EP", last),
+            ("PY", str(self.year)),
+            ("DO", self.doi),
+            ("PB", self.howpublished),
+            ("N1", self.note),
+        ]
+        lines = [f"{tag}  - {' '.join(value.split())}" for tag, value in values if value]
+        return "\r\n".join([*lines, "ER  - "]) + "\r\n"
+
+
+def bibtex(references: Iterable[Reference]) -> str:
+    """All entries, separated by empty lines."""
+    return "\n".join(each.bibtex() for each in references)
+
+
+def ris(references: Iterable[Reference]) -> str:
+    """All records, separated by empty lines."""
+    return "\r\n".join(each.ris() for each in references)
+
+
+_SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
+    each: f"\\{each}" for each in "&%$#_{}"
+}
+
+
+def _escaped(text: str | None, *, keep_braces: bool = False) -> str:
+    kept = "{}" if keep_braces else ""
+    return "".join(each if each in kept else _SPECIAL.get(each, each) for each in text or "")
+
+
+PAPERS = (
+    Reference(
+        "oh2014mesoscale",
+        "A mesoscale connectome of the mouse brain",
+        2014,
+        ("Oh, Seung Wook", "Harris, Julie A.", "Ng, Lydia", "Winslow, Brent"),
+        and_others=True,
+        journal="Nature",
+        volume="508",
+        pages="207-214",
+        doi="10.1038/nature13186",
+    ),
+    Reference(
+        "harris2019hierarchical",
+        "Hierarchical organization of cortical and thalamic connectivity",
+        2019,
+        ("Harris, Julie A.", "Mihalas, Stefan", "Hirokawa, Karla E.", "Whitesell, Jennifer D."),
+        and_others=True,
+        journal="Nature",
+        volume="575",
+        pages="195-202",
+        doi="10.1038/s41586-019-1716-z",
+    ),
+    Reference(
+        "wang2020allen",
+        "The {Allen} {Mouse} {Brain} {Common} {Coordinate} {Framework}: A {3D} Reference Atlas",
+        2020,
+        ("Wang, Quanxin", "Ding, Song-Lin", "Li, Yang", "Royall, Josh"),
+        and_others=True,
+        journal="Cell",
+        volume="181",
+        pages="936-953",
+        doi="10.1016/j.cell.2020.04.007",
+    ),
+)
+"""The papers about the atlas."""

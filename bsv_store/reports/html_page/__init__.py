@@ -1,0 +1,1 @@
+"""The report on a dataset version as an HTML page."""

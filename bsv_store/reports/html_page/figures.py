@@ -1,0 +1,112 @@
+"""The figures of a page: every call of a figure function is here."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bsv_store.catalog.selection.selection import Selection
+from bsv_store.errors import EmptySelectionError, MissingDataError, UnknownStructureError
+from bsv_store.reports.injections import injection_map
+from bsv_store.reports.ranking import ranked_targets
+from bsv_store.reports.voxels import projections, slices
+from bsv_store.vocabulary import THEMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from matplotlib.figure import Figure
+
+    from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.store.store import Store
+    from bsv_store.vocabulary import Theme
+
+_DPI = 200
+
+
+@dataclass(frozen=True, slots=True)
+class PageFigure:
+    """A figure of a page.
+
+    Attributes
+    ----------
+    heading : str
+    caption : str
+        One or two sentences; or why there is no figure.
+    description : str
+        Replaces the image for readers who do not see it.
+    images : mapping of Theme to str
+        Data URI of a PNG for each theme; empty if the store does not have the data for it.
+    width, height : int
+        Pixels.
+    """
+
+    heading: str
+    caption: str
+    description: str
+    images: Mapping[Theme, str]
+    width: int = 0
+    height: int = 0
+
+
+def page_figures(store: Store, version: DatasetVersion) -> Iterator[PageFigure]:
+    """The figures of a version, in the order of the page.
+
+    Raises
+    ------
+    InputError
+        If Matplotlib is not installed.
+    DamagedFileError
+        If the result file is missing or damaged.
+    """
+    members = Selection(ids=[each for group in version.groups for each in group.experiment_ids], include_excluded=True)
+    yield _figure(
+        "Slices",
+        f"Mean {version.quantity} of each group in coronal planes, on a common scale.",
+        f"Coronal planes through the means of the groups of {version.ref}",
+        lambda theme: slices(store, version, theme=theme, footer=False),
+    )
+    yield _figure(
+        "Maximum projections",
+        f"Mean {version.quantity} of each group as maximum projections on a common scale. A projection shows the "
+        "strongest voxel along each line of sight, and not at which depth it lies.",
+        f"Maximum projections of the groups of {version.ref}",
+        lambda theme: projections(store, version, theme=theme, footer=False),
+    )
+    yield _figure(
+        "Injection sites",
+        "Injection coordinates of the members, by group; the area of a symbol is proportional to the injection volume.",
+        f"Map of the injection sites of {version.ref}",
+        lambda theme: injection_map(store, groups=version, theme=theme, footer=False),
+    )
+    yield _figure(
+        "Ranked targets",
+        "Targets by normalized projection volume outside the injection sites: mean, standard error and single animals, "
+        "from the unionize tables of all members together.",
+        f"Bars of the strongest targets of the members of {version.ref}",
+        lambda theme: ranked_targets(store, members, theme=theme, footer=False),
+    )
+
+
+def _figure(heading: str, caption: str, description: str, draw: Callable[[Theme], Figure]) -> PageFigure:
+    images: dict[Theme, str] = {}
+    width = height = 0
+    try:
+        for row in THEMES.values():
+            content = _png(draw(row.name))
+            # Bytes 16 to 24 of a PNG are its width and height.
+            width, height = (int.from_bytes(content[at : at + 4]) for at in (16, 20))
+            images[row.name] = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    except (MissingDataError, UnknownStructureError, EmptySelectionError) as error:
+        # The store has no annotation or tables for this figure.
+        return PageFigure(heading, f"No figure: {error.message}. {error.hint or ''}".strip(), description, {})
+    return PageFigure(heading, caption, description, images, width, height)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None}, facecolor=figure.get_facecolor())
+    return buffer.getvalue()

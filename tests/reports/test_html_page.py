@@ -1,0 +1,348 @@
+"""The report on a version as a page: its content, valid HTML, and its behavior in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from bsv_store import DatasetVersion, Selection, create_store, reports
+from bsv_store.catalog.ingest import ingest_structures, ingest_unionizes
+from bsv_store.catalog.records import UNIONIZE_FIELDS, Ontology, StructureRecord, UnionizeTable
+from bsv_store.errors import InputError
+from bsv_store.reports.html_page import sections
+from bsv_store.reports.html_page.figures import PageFigure
+from bsv_store.reports.html_page.markup import Markup, element
+from bsv_store.reports.html_page.quality import robust_z
+from tests.datasets.world import (
+    MOP,
+    SHAPE,
+    STRUCTURES,
+    VISL,
+    VISP,
+    Fact,
+    add_annotation,
+    ask,
+    fill,
+    fill_with,
+    remove_volume,
+)
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+SUMMARY_SET = 167587189
+HOSTILE = "<img src=x onerror=alert(1)>\"'&"
+# The last one projects to another structure.
+ANIMALS = tuple(Fact(id_, VISP, 8000 + 10 * id_, 0.0, 0.1 + id_ / 1000, line=HOSTILE) for id_ in range(11, 18))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with create_store(tmp_path_factory.mktemp("page") / "store") as made:
+        fill_with(made, ANIMALS)
+        records = tuple(
+            StructureRecord(
+                id_, acronym, f"the <b>{acronym}", parent, order, "FF8800", (SUMMARY_SET,) if parent else ()
+            )
+            for order, (id_, acronym, parent) in enumerate(STRUCTURES)
+        )
+        ingest_structures(made.database, Ontology(records, {SUMMARY_SET: "summary"}), source="test")
+        ids = np.zeros(SHAPE, np.uint32)
+        ids[60:90, 10:40, 20:90] = VISP
+        ids[20:50, 10:40, 20:90] = MOP
+        add_annotation(made, ids)
+        _add_profiles(made)
+        yield made
+
+
+def _add_profiles(store: Store) -> None:
+    """Unionize rows outside the injection: strong in VISl, for the last animal in MOp."""
+    rows: list[dict[str, Any]] = []
+    for fact in ANIMALS:
+        strong = MOP if fact is ANIMALS[-1] else VISL
+        for structure, *_ in STRUCTURES:
+            for hemisphere in (1, 2, 3):
+                density = (0.5 if structure == strong else 0.1) * hemisphere + 0.001 * ((fact.id * structure) % 7)
+                values = {"projection_density": density, "volume": 1.0, "sum_pixels": 1.0}
+                key = {"experiment_id": fact.id, "structure_id": structure, "hemisphere_id": hemisphere}
+                rows.append({**key, **values, "id": len(rows) + 1_000})
+    rows.sort(key=lambda row: (row["experiment_id"], row["structure_id"], row["hemisphere_id"]))
+    columns = {name: np.array([row.get(name, 0) for row in rows], dtype=kind) for _, name, kind in UNIONIZE_FIELDS}
+    ingest_unionizes(store.database, UnionizeTable(columns, frozenset({"projection"})), source="test", kind="file")
+
+
+@pytest.fixture(scope="module")
+def version(store: Store) -> DatasetVersion:
+    remove_volume(store, 16)
+    return ask(store, Selection(injected_in="VIS"), name="visual", missing="leave_out")
+
+
+@pytest.fixture(scope="module")
+def written(store: Store, version: DatasetVersion, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return reports.page(store, version, tmp_path_factory.mktemp("out") / "a.html", title=f"Visual {HOSTILE}")
+
+
+class _Checker(HTMLParser):
+    """Checks nesting, ids, references to ids, images and labels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.problems: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.headings: list[int] = []
+        self.sources: list[str] = []
+        self.text: list[str] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.add(tag)
+        if len(given) != len(attrs):
+            self.problems.append(f"{tag} has an attribute twice")
+        if any(name.startswith("on") for name in given):
+            self.problems.append(f"{tag} has a handler")
+        self.ids += [value for name, value in attrs if name == "id" and value]
+        self.links += [(value or "")[1:] for name, value in attrs if name == "href" and (value or "").startswith("#")]
+        self.links += [value for name, value in attrs if name == "aria-labelledby" and value]
+        self.sources += [value or "" for name, value in attrs if name in ("src", "srcset", "data")]
+        self.sources += [value or "" for name, value in attrs if name == "href" and not (value or "").startswith("#")]
+        if tag == "img" and not given.get("alt"):
+            self.problems.append("an image has no text")
+        if tag == "input" and "label" not in self.open:
+            self.problems.append("an input has no label")
+        if tag == "th" and given.get("scope") not in ("row", "col"):
+            self.problems.append("a heading of a table has no scope")
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag not in ("img", "input", "meta", "br", "source"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.problems.append(f"</{tag}> is out of place")
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] not in (["style"], ["script"]):
+            self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def checked(written: Path) -> _Checker:
+    checker = _Checker()
+    checker.feed(written.read_text("utf-8"))
+    checker.close()
+    return checker
+
+
+def test_the_page_is_valid_and_accessible(written: Path, checked: _Checker) -> None:
+    text = written.read_text("utf-8")
+    assert text.startswith('<!DOCTYPE html>\n<html lang="en">')
+    assert not checked.problems
+    assert not checked.open
+    assert len(set(checked.ids)) == len(checked.ids)
+    assert set(checked.links) <= set(checked.ids)
+    assert checked.headings[0] == 1
+    assert checked.headings.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(checked.headings, checked.headings[1:], strict=False))
+
+
+def test_nothing_is_loaded_from_elsewhere(written: Path, checked: _Checker) -> None:
+    assert checked.sources
+    assert all(source.startswith("data:image/png;base64,") for source in checked.sources)
+    assert "url(" not in written.read_text("utf-8")
+    assert checked.tags.isdisjoint({"link", "iframe", "object", "embed", "base", "form"})
+
+
+def test_values_are_escaped(checked: _Checker) -> None:
+    text = "".join(checked.text)
+    assert f"Visual {HOSTILE}" in text
+    assert HOSTILE in text.split("Members")[-1]
+    assert "the <b>VISp" in text
+    assert "b" not in checked.tags
+
+
+def test_the_page_says_what_was_done_and_from_what(version: DatasetVersion, checked: _Checker) -> None:
+    text = " ".join(checked.text)
+    assert version.cite().methods in text
+    for fact in (version.fingerprint, version.content_sha256, version.software, version.quantity):
+        assert fact in text
+    assert "experiment list (Allen API, stored on" in text
+
+
+def test_the_page_lists_members_and_those_left_out(version: DatasetVersion, checked: _Checker) -> None:
+    text = " ".join(checked.text)
+    assert f"1: {version.left_out[0].reason}" in text
+    assert [member.experiment_id for member in version.left_out] == [16]
+    for member in version.experiments:
+        assert str(member.experiment_id) in text
+
+
+def test_the_page_ranks_structures(checked: _Checker, store: Store, version: DatasetVersion) -> None:
+    text = " ".join(checked.text)
+    strongest = version.targets(limit=2)
+    assert list(strongest["structure"])
+    positions = [text.index(f"the <b>{acronym}") for acronym in strongest["structure"]]
+    assert positions == sorted(positions)
+
+
+def test_an_animal_with_another_profile_is_an_outlier(checked: _Checker) -> None:
+    text = " ".join(checked.text)
+    found = re.findall(r"(\d+): profile correlates little with its group \(robust z = (-[\d.]+)\)", text)
+    assert [identifier for identifier, _ in found] == ["17"]
+    assert float(found[0][1]) < -3.5
+    assert f"profile z = {found[0][1]}" in text
+    assert "The profiles of 6 of 6 animals were compared." in text
+
+
+def test_robust_z_scores_are_those_of_the_median() -> None:
+    values = [1.0, 2.0, 3.0, 4.0, 100.0, None]
+    scale = 1.4826 * 1.0
+    assert robust_z(values) == [pytest.approx((v - 3) / scale) if v is not None else None for v in values]
+    assert robust_z([1.0, 2.0, 3.0, None]) == [None] * 4
+    assert robust_z([1.0] * 5 + [2.0]) == [None] * 6
+
+
+def test_a_store_without_an_annotation_says_so(tmp_path: Path) -> None:
+    with create_store(tmp_path / "store") as store:
+        fill(store)
+        target = reports.page(store, ask(store).ref, tmp_path / "a.html")
+    text = unescape(target.read_text("utf-8"))
+    assert "sync annotation --spacing 100" in text or "structure set" in text
+    assert "The profiles of 0 of 5 animals were compared." in text
+
+
+def test_bad_arguments_are_refused_before_any_work(store: Store, written: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"must end in \.html or \.htm"):
+        reports.page(store, "visual", tmp_path / "a.pdf")
+    with pytest.raises(InputError, match="exists"):
+        reports.page(store, "visual", written)
+    with pytest.raises(InputError, match="title must be a single line"):
+        reports.page(store, "visual", tmp_path / "a.html", title="a\nb")
+    with pytest.raises(InputError, match="title must be a single line"):
+        reports.page(store, "visual", tmp_path / "a.html", title=" ")
+    with pytest.raises(InputError, match="has no dataset 'nothing'"):
+        reports.page(store, "nothing", tmp_path / "a.html")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_elements_escape_text_and_attributes() -> None:
+    assert element("p", "<b>", Markup("<i>"), ["&", None], title='"', hidden=True, lang=None) == (
+        '<p title="&quot;" hidden>&lt;b&gt;<i>&amp;</p>'
+    )
+
+
+def test_figures_follow_the_theme_and_missing_ones_say_why() -> None:
+    both = PageFigure("Slices", "Planes.", "planes", {"light": "data:,light", "dark": "data:,dark"}, 4, 3)
+    missing = PageFigure("Targets", "No tables.", "bars", {})
+    html = sections.figures(SimpleNamespace(figures=(both, missing)))  # type: ignore[arg-type]
+    assert 'srcset="data:,dark" media="screen and (prefers-color-scheme: dark)"' in html
+    assert '<img src="data:,light" alt="planes" width="4" height="3">' in html
+    assert '<p class="warning">No tables.</p>' in html
+
+
+# -- in a browser ---------------------------------------------------------------------------------------------------
+
+# Sorts the members by AP, filters them, and leaves what it saw in an attribute.
+_PROBE = """
+<script>
+const seen = { violations: 0 };
+document.addEventListener("securitypolicyviolation", () => { seen.violations += 1; });
+const table = document.getElementById("members");
+const column = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent.startsWith("AP"));
+const values = () => [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[0].textContent);
+const button = table.tHead.rows[0].cells[column].querySelector("button");
+button.click();
+seen.descending = values();
+seen.sort = table.tHead.rows[0].cells[column].getAttribute("aria-sort");
+button.click();
+seen.ascending = values();
+const filter = document.getElementById("members-filter");
+if (filter) {
+  filter.value = "nothing has this";
+  filter.dispatchEvent(new Event("input"));
+  seen.none = values();
+  filter.value = "13 visp";
+  filter.dispatchEvent(new Event("input"));
+  seen.filtered = values();
+  seen.state = document.getElementById("members-state").textContent;
+}
+seen.requests = performance.getEntriesByType("resource").map((each) => each.name);
+seen.overflow = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+seen.images = [...document.images].every((image) => image.complete && image.naturalWidth > 0);
+document.documentElement.dataset.seen = JSON.stringify(seen);
+</script>
+"""
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no browser: the Debian package chromium is not installed")
+    return found
+
+
+def _browse(chromium: str, page: Path, folder: Path, *, width: int) -> tuple[dict[str, Any], str]:
+    """What the probe saw in a page, and the messages of the console."""
+    probed = folder / "probed.html"
+    probed.write_text(page.read_text("utf-8").replace("</body>", f"{_PROBE}</body>"), encoding="utf-8")
+    done = subprocess.run(
+        [
+            chromium,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            f"--user-data-dir={folder / 'profile'}",
+            f"--window-size={width},900",
+            "--enable-logging=stderr",
+            "--dump-dom",
+            probed.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    found = re.search(r'data-seen="([^"]*)"', done.stdout)
+    assert found, done.stderr
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return json.loads(unescape(found[1])), "\n".join(console)
+
+
+@pytest.mark.parametrize("width", [500, 1400])
+def test_a_browser_shows_sorts_and_filters_it(chromium: str, written: Path, tmp_path: Path, width: int) -> None:
+    seen, console = _browse(chromium, written, tmp_path, width=width)
+    assert console == ""
+    assert (seen["requests"], seen["violations"]) == ([], 0)
+    assert seen["images"]
+    assert seen["overflow"] == 0
+    assert seen["sort"] == "descending"
+    assert seen["descending"] == ["17", "15", "14", "13", "12", "11"]
+    assert seen["ascending"] == ["11", "12", "13", "14", "15", "17"]
+
+
+def test_a_browser_filters_long_tables(chromium: str, tmp_path: Path) -> None:
+    with create_store(tmp_path / "store") as store:
+        facts = [replace(ANIMALS[0], id=id_, ap=7000 + 100 * id_) for id_ in range(11, 20)]
+        fill_with(store, facts)
+        page = reports.page(store, ask(store, Selection()), tmp_path / "a.html")
+    seen, console = _browse(chromium, page, tmp_path, width=800)
+    assert console == ""
+    assert seen["none"] == []
+    assert seen["filtered"] == ["13"]
+    assert seen["state"] == "1 of 9 rows"
