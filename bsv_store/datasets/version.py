@@ -411,7 +411,7 @@ class DatasetVersion:
         *,
         groups: int | Sequence[int] | None = None,
         minus: int | None = None,
-        statistic: Statistic = "mean",
+        statistic: Statistic | ComparisonMap = "mean",
         plane: Plane = "coronal",
         through: StructureRef | Sequence[StructureRef] | None = None,
         at_mm: float | Sequence[float] | None = None,
@@ -468,6 +468,7 @@ class DatasetVersion:
             theme=theme,
             footer=footer,
         )
+
     def targets(
         self,
         *,

@@ -14,10 +14,17 @@ from sqlalchemy import select
 from bsv_store.averaging.hemisphere import half_names
 from bsv_store.catalog.tables.views import view
 from bsv_store.catalog.volume_lookup import stored_volume
-from bsv_store.check import choice, several
+from bsv_store.check import choice, several, without
 from bsv_store.errors import InputError
 from bsv_store.text import shown
-from bsv_store.vocabulary import STATISTICS, VOLUME_KINDS, MeasuredHemisphere
+from bsv_store.vocabulary import (
+    COMPARISON_MAPS,
+    STATISTICS,
+    VOLUME_KINDS,
+    ComparisonMapRow,
+    MeasuredHemisphere,
+    StatisticRow,
+)
 from bsv_store.volumes.grid import EXTENT_UM, Grid
 from bsv_store.volumes.layout import slab_ranges
 from bsv_store.volumes.library import read_slab
@@ -26,7 +33,7 @@ from bsv_store.volumes.volume import SparseArray
 if TYPE_CHECKING:
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.catalog.database.engine import Database
-    from bsv_store.vocabulary import Axis, Statistic, VolumeKind
+    from bsv_store.vocabulary import Axis, ComparisonMap, Statistic, VolumeKind
     from bsv_store.volumes.files import StoreFiles
 
 Box = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
@@ -91,8 +98,10 @@ class PlottedVersion(Protocol):
     def groups(self) -> Sequence[PlottedGroup]:
         """The groups."""
 
-    def statistic(self, name: Statistic, *, group: int | None = None, box: Box | None = None) -> NDArray[Any]:
-        """A statistic of a group, shape (ap, dv, ml) of the box."""
+    def statistic(
+        self, name: Statistic | ComparisonMap, *, group: int | None = None, box: Box | None = None
+    ) -> NDArray[Any]:
+        """A statistic of a group, or a map of a comparison, shape (ap, dv, ml) of the box."""
 
 
 Read = Callable[[int, int, int], NDArray[Any]]
@@ -164,9 +173,9 @@ def source_of_version(
     *,
     groups: int | Sequence[int] | None = None,
     minus: int | None = None,
-    statistic: Statistic = "mean",
+    statistic: Statistic | ComparisonMap = "mean",
 ) -> Source:
-    """The groups of a version; with ``minus``, the difference of each group and that one.
+    """The groups of a version; with ``minus``, the difference of each group and that one; or a map of a comparison.
 
     Raises
     ------
@@ -177,17 +186,19 @@ def source_of_version(
         raise InputError(
             f"version must be a DatasetVersion, got {version!r}", hint="For example store.dataset('visual')."
         )
-    name = choice("statistic", statistic, STATISTICS).name
+    rows_by_name: dict[str, StatisticRow | ComparisonMapRow] = {**STATISTICS, **COMPARISON_MAPS}
+    row = choice("statistic", statistic, rows_by_name)
+    if isinstance(row, ComparisonMapRow):
+        without("groups", f"statistic={row.name!r}", groups is not None)
+        without("minus", f"statistic={row.name!r}", minus is not None)
+        return _source_of_map(version, row)
+    name = row.name
     numbers = _checked_groups(version, groups, minus)
     memory = _Memory(version.grid)
 
     def reader(number: int) -> Read:
         def read_all(part: tuple[int, int, int]) -> NDArray[Any]:
-            axis, first, last = part
-            um = version.grid.spacing_um
-            box = [(0.0, float(extent)) for extent in EXTENT_UM]
-            box[axis] = (float(first * um), float(last * um))
-            return version.statistic(name, group=number, box=(box[0], box[1], box[2]))
+            return version.statistic(name, group=number, box=_box(version.grid, part))
 
         return memory.reader(read_all)
 
@@ -217,6 +228,39 @@ def source_of_version(
         facts=(f"{version.ref}: {', '.join(version.rules)}, {version.grid.spacing_um} µm",),
         fingerprint=version.fingerprint,
     )
+
+
+def _source_of_map(version: PlottedVersion, row: ComparisonMapRow) -> Source:
+    """A map of a comparison as one row; p is shown as -log10 p, and voxels that were not tested as 0."""
+
+    def read(part: tuple[int, int, int]) -> NDArray[Any]:
+        values = np.nan_to_num(version.statistic(row.name, box=_box(version.grid, part)), nan=1.0 if is_p else 0.0)
+        # The smallest p that permutations can give is above 0.
+        return np.asarray(-np.log10(np.maximum(values, np.finfo(np.float32).tiny)) if is_p else values)
+
+    is_p = row.is_probability
+    first, second = version.groups[:2]
+    words = f"-log10 of {row.words}" if is_p else row.words
+    return Source(
+        title=f"{version.ref}: {first.label} (n = {first.n}) − {second.label} (n = {second.n})",
+        quantity=f"{words}; {version.quantity}" if row.has_unit else words,
+        rows=(SourceRow("", None, _Memory(version.grid).reader(read)),),
+        grid=version.grid,
+        halves=half_names(version.recipe.hemisphere_rule),
+        facts=(
+            f"{version.ref}: {', '.join(version.rules)}, {version.grid.spacing_um} µm",
+            "Voxels that were not tested have no color",
+        ),
+        fingerprint=version.fingerprint,
+    )
+
+
+def _box(grid: Grid, part: tuple[int, int, int]) -> Box:
+    """The box of the planes [first, last) along an axis, um."""
+    axis, first, last = part
+    box = [(0.0, float(extent)) for extent in EXTENT_UM]
+    box[axis] = (float(first * grid.spacing_um), float(last * grid.spacing_um))
+    return box[0], box[1], box[2]
 
 
 def _difference(first: Read, second: Read) -> Read:

@@ -22,7 +22,7 @@ from bsv_store.text import shown
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
     from bsv_store.store.store import Store
-    from bsv_store.vocabulary import MeasuredHemisphere, Statistic, VolumeKind
+    from bsv_store.vocabulary import ComparisonMap, MeasuredHemisphere, Statistic, VolumeKind
 
 SourceRef = str | int | DatasetVersion | Sequence[int]
 """A dataset version or its reference such as 'visual@1', an experiment id, or several."""
@@ -49,7 +49,7 @@ def source_of(
     *,
     groups: int | Sequence[int] | None,
     minus: int | None,
-    statistic: Statistic,
+    statistic: Statistic | ComparisonMap,
     kind: VolumeKind | None,
     spacing_um: int | None,
 ) -> Source:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bsv_store.figures.brain import Outlines
     from bsv_store.reports.sources import SourceRef
     from bsv_store.store.store import Store
-    from bsv_store.vocabulary import ColorScale, Plane, Statistic, Theme, VolumeKind
+    from bsv_store.vocabulary import ColorScale, ComparisonMap, Plane, Statistic, Theme, VolumeKind
 
 
 def slices(
@@ -31,7 +31,7 @@ def slices(
     *,
     groups: int | Sequence[int] | None = None,
     minus: int | None = None,
-    statistic: Statistic = "mean",
+    statistic: Statistic | ComparisonMap = "mean",
     kind: VolumeKind | None = None,
     spacing_um: int | None = None,
     plane: Plane = "coronal",
@@ -68,8 +68,8 @@ def slices(
         Numbers of the groups of a version; by default all.
     minus : int, optional
         Number of a group that is subtracted from each of the others.
-    statistic : {'mean', 'sum', 'sd', 'sem', 'min', 'max', 'n'}
-        Of a version.
+    statistic : {'mean', 'sum', 'sd', 'sem', 'min', 'max', 'n', 'difference', 't', 'p_permutation', 'p_max_t', ...}
+        Of a version, or a map of its comparison, which has no groups; p is drawn as -log10 p.
     kind : VolumeKind, optional
         Of the volumes of experiments; by default 'projection_density'.
     spacing_um : {10, 25, 50, 100}, optional
@@ -163,7 +163,7 @@ def projections(
     *,
     groups: int | Sequence[int] | None = None,
     minus: int | None = None,
-    statistic: Statistic = "mean",
+    statistic: Statistic | ComparisonMap = "mean",
     kind: VolumeKind | None = None,
     spacing_um: int | None = None,
     emphasize: StructureRef | Sequence[StructureRef] | None = None,

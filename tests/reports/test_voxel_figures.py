@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from bsv_store import Selection, Store, create_store, reports
-from bsv_store.errors import InputError, MissingDataError, UnknownStructureError
+from bsv_store.errors import BsvStoreWarning, InputError, MissingDataError, UnknownStructureError
 from bsv_store.figures.brain import Brain
 from bsv_store.figures.overlay import blended
 from bsv_store.figures.projections import draw_projections
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 # The middle of the right signal in mm: AP, DV, ML.
 AP, DV, ML = 9.0, 1.5, 8.6
+DV_ML_RIGHT, DV_ML_LEFT = RIGHT_SIGNAL[1:], LEFT_SIGNAL[1:]
 
 
 def texts_of(figure: Figure) -> list[str]:
@@ -190,6 +191,26 @@ def test_a_difference_has_a_scale_around_zero(blocks: Store) -> None:
     assert image.norm.vmin == -image.norm.vmax
     assert image.norm(0.0) == pytest.approx(0.5)
     assert any(" − " in text for text in texts_of(figure))
+
+
+def test_maps_of_a_comparison_are_drawn(blocks: Store) -> None:
+    with pytest.warns(BsvStoreWarning, match="smallest possible"):
+        version = blocks.compare_voxels([1, 2, 4], [3, 5], name="sides", permutations=10)
+    figure = reports.slices(blocks, version, statistic="difference", at_mm=9.0)
+    image = figure.axes[0].images[0]
+    values = np.asarray(image.get_array())
+    assert values[DV_ML_RIGHT].min() == pytest.approx(0.8)
+    assert values[DV_ML_LEFT].max() == pytest.approx(-0.4)
+    assert image.norm.vmin == -image.norm.vmax
+    assert "sides@1: a (n = 3) − b (n = 2)" in texts_of(figure)
+    p = np.asarray(reports.slices(blocks, version, statistic="p_max_t", at_mm=9.0).axes[0].images[0].get_array())
+    assert p.min() >= 0
+    assert p[0, 0] == 0
+    assert reports.projections(blocks, version, statistic="t").axes[0].images
+    with pytest.raises(InputError, match="groups cannot be combined"):
+        reports.slices(blocks, version, statistic="t", groups=[0])
+    with pytest.raises(InputError, match="statistic must be one of"):
+        reports.slices(blocks, version, statistic="u")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("scale", ["linear", "log", "power"])

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from bsv_store.vocabulary import COLOR_SCALES, PLANES, STATISTICS
+from bsv_store.vocabulary import COLOR_SCALES, COMPARISON_MAPS, PLANES, STATISTICS
 from bsv_store_cli.help import RowChoice
 from bsv_store_cli.options.completion import complete_structures
 
@@ -34,11 +34,11 @@ def group_options(command: _Command) -> _Command:
         click.option("--minus", type=int, metavar="N", help="Draw the difference of each group and this one."),
         click.option(
             "--statistic",
-            type=RowChoice(STATISTICS),
+            type=RowChoice({**STATISTICS, **COMPARISON_MAPS}),
             default="mean",
             show_default=True,
             metavar="NAME",
-            help="Statistic of a version to draw.",
+            help="Statistic of a version to draw, or a map of a comparison.",
         ),
     )
 

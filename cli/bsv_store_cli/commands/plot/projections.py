@@ -23,7 +23,7 @@ from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
-    from bsv_store.vocabulary import ColorScale, Statistic, Theme, VolumeKind
+    from bsv_store.vocabulary import ColorScale, ComparisonMap, Statistic, Theme, VolumeKind
 
 
 @click.command(cls=Command)
@@ -40,7 +40,7 @@ def projections(
     target: Path,
     groups: list[int] | None,
     minus: int | None,
-    statistic: Statistic,
+    statistic: Statistic | ComparisonMap,
     kind: VolumeKind,
     spacing_um: int,
     emphasize: list[str] | None,

@@ -25,7 +25,7 @@ from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
-    from bsv_store.vocabulary import ColorScale, Plane, Statistic, Theme, VolumeKind
+    from bsv_store.vocabulary import ColorScale, ComparisonMap, Plane, Statistic, Theme, VolumeKind
 
 
 @click.command(cls=Command)
@@ -44,7 +44,7 @@ def slices(
     target: Path,
     groups: list[int] | None,
     minus: int | None,
-    statistic: Statistic,
+    statistic: Statistic | ComparisonMap,
     kind: VolumeKind,
     spacing_um: int,
     plane: Plane,
