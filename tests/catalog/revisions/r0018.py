@@ -1,4 +1,4 @@
-"""Revision 0019: the laterality index and the share of the injection outside the primary structure."""
+"""Revision 0018: the laterality index and the share of the injection outside the primary structure."""
 
 STATEMENTS: tuple[str, ...] = (
     "INSERT INTO experiment VALUES (119, 'mouse-119', 5, 385, NULL, NULL, 'M', 0.119, 8000, 1500, 8500, 1.0,"

@@ -1,6 +1,6 @@
 """Add the laterality index and the share of the injection outside the primary structure to the view experiments.
 
-Revision ID: 0019
+Revision ID: 0018
 Revises: 0017
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "0019"
+revision = "0018"
 down_revision = "0017"
 branch_labels = None
 depends_on = None
