@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -87,12 +88,23 @@ class _CommandOrGroup(click.Command):
         if not ctx.resilient_parsing:
             if nul := next((each for each in args if "\0" in each), None):
                 raise click.UsageError(f"arguments must not contain a NUL character, got {shown(nul)}", ctx)
+            if odd := next((each for each in args if not _is_encodable(each)), None):
+                raise click.UsageError(f"arguments must be text, got {shown(odd)}", ctx)
             _, _, order = self.make_parser(ctx).parse_args(args=list(args))
             for option, times in Counter(each for each in order if isinstance(each, click.Option)).items():
                 is_repeatable = option.multiple or option.count or (option.is_flag and not option.secondary_opts)
                 if times > 1 and not is_repeatable and option.expose_value:
                     raise click.UsageError(f"{option.opts[-1]} takes one value, got {times}", ctx)
         return super().parse_args(ctx, args)
+
+
+def _is_encodable(text: str) -> bool:
+    """Whether the operating system can get the text, for example as a path. No shell passes another one."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Command(_CommandOrGroup):

@@ -119,6 +119,8 @@ def test_too_few_animals_are_warned_about(small_store: Store) -> None:
         ({"seed": 0.5}, InputError, "seed must be an integer"),
         ({"seed": None}, InputError, "seed must be an integer"),
         ({"confidence": 95}, InputError, "confidence must be a number between 0 and 1"),
+        ({"bootstrap": 2**40}, RecipeError, "bootstrap must be at most 1,000,000"),
+        ({"permutations": 2**40}, RecipeError, "permutations must be at most 1,000,000"),
         ({"sort_by": "name"}, InputError, "sort_by must be one of"),
         ({"limit": 0}, InputError, "limit"),
         ({"within": "CP", "targets": "CM"}, InputError, "no structures to compare"),

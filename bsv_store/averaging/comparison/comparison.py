@@ -67,7 +67,7 @@ class Comparison:
             )
         covariates = checked_covariates(self.covariates)
         checked = {
-            "permutations": checked_permutations(self.permutations),
+            "permutations": checked_draws("permutations", self.permutations),
             "seed": checked_seed(self.seed),
             "test": checked_test(self.test, covariates),
             "covariates": covariates,
@@ -155,18 +155,19 @@ def checked_seed(seed: int) -> int:
     return number
 
 
-MAX_PERMUTATIONS = 10_000_000
+# More take hours and gigabytes of memory, and give no digit more.
+MAX_DRAWS = 1_000_000
 
 
-def checked_permutations(permutations: int) -> int:
-    """The number of permutations, at least 1.
+def checked_draws(name: str, count: int) -> int:
+    """The number of random draws, such as permutations: from 1 to `MAX_DRAWS`.
 
     Raises
     ------
     InputError
         If it is not valid.
     """
-    number = whole_number("permutations", permutations, least=1)
-    if number > MAX_PERMUTATIONS:
-        raise RecipeError(f"permutations must be at most {MAX_PERMUTATIONS:,}, got {shown(number)}")
+    number = whole_number(name, count, least=1)
+    if number > MAX_DRAWS:
+        raise RecipeError(f"{name} must be at most {MAX_DRAWS:,}, got {shown(number)}")
     return number

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bsv_store.averaging.comparison.comparison import (
     checked_covariates,
-    checked_permutations,
+    checked_draws,
     checked_seed,
     checked_test,
 )
@@ -37,7 +37,7 @@ from bsv_store.catalog.without_unionizes import (
     report_without_covariate,
     report_without_side,
 )
-from bsv_store.check import boolean, choice, several, whole_number
+from bsv_store.check import boolean, choice, several
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.statistics import compare_features
 from bsv_store.vocabulary import (
@@ -108,8 +108,8 @@ def compare_structures(
         "test": checked_test(test, names),
         "effect_size": choice("effect_size", effect_size, EFFECT_SIZES).name,
         "covariates": list(names),
-        "permutations": checked_permutations(permutations),
-        "bootstrap": whole_number("bootstrap", bootstrap, least=1),
+        "permutations": checked_draws("permutations", permutations),
+        "bootstrap": checked_draws("bootstrap", bootstrap),
         "confidence": confidence,
         "seed": checked_seed(seed),
         "missing": choice("missing", missing, MISSING_POLICIES).name,

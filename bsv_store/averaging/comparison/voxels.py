@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -175,7 +176,8 @@ def compare_groups(
         cluster=comparison.cluster,
         cluster_threshold_p=comparison.cluster_threshold_p,
         shape_and_index=None if comparison.cluster == "none" else (grid.shape, tested.index),
-        workers=workers,
+        # More threads than processors are not faster.
+        workers=None if workers is None else min(workers, os.cpu_count() or 1),
         progress=progress,
     )
     maps: dict[ComparisonMap, NDArray[np.float32]] = {}
