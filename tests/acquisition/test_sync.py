@@ -167,7 +167,7 @@ def test_an_experiment_without_rows_upstream_is_reported(
 @pytest.mark.parametrize(
     ("dropped", "reason"),
     [
-        (lambda row: row["structure_id"] == 997, "of 38 measured structures: root"),
+        (lambda row: row["structure_id"] == 997, "of 54 measured structures: root"),
         (lambda row: row["structure_id"] % 2, "measured structures: "),
         (
             lambda row: row["structure_id"] == 997 and row["is_injection"],
