@@ -115,7 +115,7 @@ def test_the_unionize_table_tells_amount_and_side(store: Store, tmp_path: Path) 
 def test_the_annotation_tells_where_the_signal_is(store: Store, tmp_path: Path, kind: VolumeKind) -> None:
     fill_catalog(store, tmp_path, tables=(FIRST,), annotation=True)
     right = true_volume(FIRST, kind)
-    reason = refused_reason(store, tmp_path / "wrong", kind, reversed_ap(right))
+    reason = refused_reason(store, tmp_path / "wrong", kind, np.ascontiguousarray(right[:, ::-1]))
     figures = r"[\d.]+% of its signal is in \w+, \w+ \(annotation at 100 um from .*\), but [\d.]+% in the unionize"
     assert re.search(figures, reason), reason
     assert store.adopt(write_cache(tmp_path / "right", FIRST, {kind: right})).volumes == 1
