@@ -122,12 +122,24 @@ def test_the_annotation_tells_where_the_signal_is(store: Store, tmp_path: Path, 
 
 
 def test_the_volume_of_another_experiment_on_the_same_side_is_refused(store: Store, tmp_path: Path) -> None:
-    """Every other experiment of the atlas that is injected on the same side."""
+    """Every other experiment of the atlas that is injected on the same side.
+
+    One in the same structure with nearly the same amount of signal cannot be told apart by its projections.
+    """
     fill_catalog(store, tmp_path, tables=(FIRST,), annotation=True)
     others = [i for i in ATLAS.experiment_ids if i != FIRST and ATLAS.experiment(i).injected_hemisphere == "right"]
-    assert len(others) >= 4
+    amounts = {
+        i: ATLAS.experiment(i).projection_volume + ATLAS.experiment(i).injection_volume for i in (FIRST, *others)
+    }
+    primaries = {i: ATLAS.experiment(i).primary_structure_id for i in (FIRST, *others)}
+    alike = {
+        i for i in others if primaries[i] == primaries[FIRST] and amounts[i] == pytest.approx(amounts[FIRST], rel=0.1)
+    }
+    assert len(others) - len(alike) >= 4
     for kind in ("projection_density", "injection_density"):
         for i in others:
+            if kind == "projection_density" and i in alike:
+                continue
             reason = refused_reason(store, tmp_path / f"{kind}-{i}", VOLUME_KINDS[kind].name, true_volume(i, kind))
             assert f"of experiment {FIRST}" in reason
 
