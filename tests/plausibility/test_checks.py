@@ -115,19 +115,31 @@ def test_the_unionize_table_tells_amount_and_side(store: Store, tmp_path: Path) 
 def test_the_annotation_tells_where_the_signal_is(store: Store, tmp_path: Path, kind: VolumeKind) -> None:
     fill_catalog(store, tmp_path, tables=(FIRST,), annotation=True)
     right = true_volume(FIRST, kind)
-    reason = refused_reason(store, tmp_path / "wrong", kind, reversed_ap(right))
+    reason = refused_reason(store, tmp_path / "wrong", kind, np.ascontiguousarray(right[:, ::-1]))
     figures = r"[\d.]+% of its signal is in \w+, \w+ \(annotation at 100 um from .*\), but [\d.]+% in the unionize"
     assert re.search(figures, reason), reason
     assert store.adopt(write_cache(tmp_path / "right", FIRST, {kind: right})).volumes == 1
 
 
 def test_the_volume_of_another_experiment_on_the_same_side_is_refused(store: Store, tmp_path: Path) -> None:
-    """Every other experiment of the atlas that is injected on the same side."""
+    """Every other experiment of the atlas that is injected on the same side.
+
+    One in the same structure with nearly the same amount of signal cannot be told apart by its projections.
+    """
     fill_catalog(store, tmp_path, tables=(FIRST,), annotation=True)
     others = [i for i in ATLAS.experiment_ids if i != FIRST and ATLAS.experiment(i).injected_hemisphere == "right"]
-    assert len(others) >= 4
+    amounts = {
+        i: ATLAS.experiment(i).projection_volume + ATLAS.experiment(i).injection_volume for i in (FIRST, *others)
+    }
+    primaries = {i: ATLAS.experiment(i).primary_structure_id for i in (FIRST, *others)}
+    alike = {
+        i for i in others if primaries[i] == primaries[FIRST] and amounts[i] == pytest.approx(amounts[FIRST], rel=0.1)
+    }
+    assert len(others) - len(alike) >= 4
     for kind in ("projection_density", "injection_density"):
         for i in others:
+            if kind == "projection_density" and i in alike:
+                continue
             reason = refused_reason(store, tmp_path / f"{kind}-{i}", VOLUME_KINDS[kind].name, true_volume(i, kind))
             assert f"of experiment {FIRST}" in reason
 
