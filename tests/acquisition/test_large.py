@@ -23,7 +23,7 @@ from bsv_store.volumes.volume import SparseArray
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire_volumes
 from bsv_store_synthetic.faults import Substitute, Truncate
 from tests.acquisition.interrupts import interrupt_at
-from tests.acquisition.stored import all_volumes
+from tests.acquisition.stored import all_volumes, reports_of_failure
 from tests.processes import Child
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def test_a_faulty_body_is_refused_and_leaves_nothing(
         "NaN in the last plane": Substitute(last_plane_nan(body)),
     }
     server.fail(f"/{IDS[0]}", faults[how], times=None)
-    report = catalog.fetch(IDS[:1], kind=KIND, api_url=server.url)
+    (report,) = reports_of_failure(lambda: catalog.fetch(IDS[:1], kind=KIND, api_url=server.url))
     assert len(report.failed) == 1
     assert stored(catalog) == []
     assert leftovers(catalog) == []
