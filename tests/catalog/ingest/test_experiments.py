@@ -57,22 +57,22 @@ def stored(database: Database, experiment_id: int = 1) -> dict[str, Any]:
 # -- bundles ------------------------------------------------------------------------------------------------------
 
 
-def test_experiments_of_bundles_are_current_until_there_is_a_complete_list(atlas: Database) -> None:
+def test_experiments_of_bundles_are_current_until_there_is_a_complete_list(small_atlas: Database) -> None:
     one, two = experiment(1, strain="from a bundle"), experiment(2)
-    ingest_experiments(atlas, a_list(one, kind="bundle", day=None), source="a")
-    ingest_experiments(atlas, a_list(two, kind="bundle", day=None), source="b")
-    assert [stored(atlas, key)["withdrawn"] for key in (1, 2)] == [False, False]
-    ingest_experiments(atlas, a_list(experiment(1)), source="c", allow_shrinking=True)
-    found = stored(atlas, 1)
+    ingest_experiments(small_atlas, a_list(one, kind="bundle", day=None), source="a")
+    ingest_experiments(small_atlas, a_list(two, kind="bundle", day=None), source="b")
+    assert [stored(small_atlas, key)["withdrawn"] for key in (1, 2)] == [False, False]
+    ingest_experiments(small_atlas, a_list(experiment(1)), source="c", allow_shrinking=True)
+    found = stored(small_atlas, 1)
     # Its values are not filled in either.
     assert (found["source_kind"], found["strain"], bool(found["withdrawn"])) == ("api", None, False)
-    assert (stored(atlas, 2)["source_kind"], bool(stored(atlas, 2)["withdrawn"])) == ("bundle", True)
+    assert (stored(small_atlas, 2)["source_kind"], bool(stored(small_atlas, 2)["withdrawn"])) == ("bundle", True)
 
 
-def test_a_bundle_is_not_a_list_to_compare_with(atlas: Database) -> None:
-    ingest_experiments(atlas, a_list(experiment(1), kind="bundle", day=None), source="a")
+def test_a_bundle_is_not_a_list_to_compare_with(small_atlas: Database) -> None:
+    ingest_experiments(small_atlas, a_list(experiment(1), kind="bundle", day=None), source="a")
     with pytest.raises(IncompleteListError, match="the store has no other list"):
-        ingest_experiments(atlas, a_list(experiment(1), experiment(2)), source="c", may_be_part=True)
+        ingest_experiments(small_atlas, a_list(experiment(1), experiment(2)), source="c", may_be_part=True)
 
 
 # -- the real lists -----------------------------------------------------------------------------------------------
