@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bsv_store.acquisition.presence import present_volumes
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.compat.pooled import injection_tables
-from bsv_store.errors import NotACacheError
+from bsv_store.errors import NotACacheError, NothingDownloadedError
 
 if TYPE_CHECKING:
+    from bsv_store.acquisition.fetch import FetchReport
+    from bsv_store.acquisition.sync import UnionizeSyncReport
     from bsv_store.compat.request import Request
     from bsv_store.store.store import Store
 
@@ -46,18 +48,28 @@ def fetch_missing(
     ids = set(request.experiment_ids)
     without_tables, without_volumes = (ids, ids) if reload else _missing(store, request)
     if without_tables:
-        tables = store.sync_unionizes(_only(without_tables, request), refresh=reload, api_url=api_url)
-        failures |= tables.reasons
-    if without_volumes:
-        volumes = store.fetch(
-            _only(without_volumes, request),
-            kind=request.recipe.kind,
-            spacing_um=request.recipe.spacing_um,
-            refresh=reload,
-            api_url=api_url,
+        failures |= _failures(
+            lambda: store.sync_unionizes(_only(without_tables, request), refresh=reload, api_url=api_url)
         )
-        failures |= volumes.reasons
+    if without_volumes:
+        failures |= _failures(
+            lambda: store.fetch(
+                _only(without_volumes, request),
+                kind=request.recipe.kind,
+                spacing_um=request.recipe.spacing_um,
+                refresh=reload,
+                api_url=api_url,
+            )
+        )
     return failures
+
+
+def _failures(run: Callable[[], FetchReport | UnionizeSyncReport]) -> Mapping[int, str]:
+    """The reason of each failed download. The caller decides what they mean, also if all failed."""
+    try:
+        return run().reasons
+    except NothingDownloadedError as error:
+        return {identifier: reason for report in error.reports for identifier, reason in report.reasons.items()}
 
 
 def _missing(store: Store, request: Request) -> tuple[set[int], set[int]]:

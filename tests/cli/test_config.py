@@ -147,7 +147,7 @@ def test_the_doctor_prints_each_check_and_exits_with_one_if_there_is_a_fault(
 
 
 def test_the_doctor_works_where_there_is_no_store(run: Runner, tmp_path: Path) -> None:
-    done = run("doctor", "--offline", store=tmp_path / "none")
+    done = run("doctor", "--offline", "--format", "json", store=tmp_path / "none")
     assert done.code == 1
-    assert "which is not a store" in done.out
+    assert any("which is not a store" in each["found"] for each in done.json["findings"])
     assert list(tmp_path.iterdir()) == []

@@ -34,7 +34,7 @@ def test_table_shows_one_line_for_each_experiment(run: Runner, filled: Path) -> 
         "wild-type",
         "right",
         f"{first.injection_volume:.4f}",
-        "7250",
+        str(first.injection_ap),
         str(first.injection_dv),
         str(first.injection_ml),
         "M",
