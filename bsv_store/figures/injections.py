@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bsv_store.averaging.grouping.assignment import CROSSED
 from bsv_store.figures.layout import MARGIN_MM, Page, line_mm, new_page, text_mm, wrapped
 from bsv_store.figures.silhouettes import CORONAL, EXTENT_MM, HORIZONTAL, SAGITTAL, Region, View
-from bsv_store.figures.style import GROUP_COLORS, LABEL_SIZE, SMALL_SIZE
+from bsv_store.figures.style import GROUP_COLORS, LABEL_SIZE, SMALL_SIZE, WIDE_MM
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _GAP = 5.0
 _CAPTION = 4.0
 _LEGEND = 46.0
-_WIDE_MM = 120.0
 _BAR_MM = 2.0
 # Directions, at positions that the brain leaves free: fractions of width and height.
 _LETTERS = {
@@ -113,7 +112,7 @@ def draw_injections(
     footer: bool,
 ) -> Figure:
     """The map: coronal, sagittal and horizontal projections and the view from above, with legends."""
-    wide = width_mm >= _WIDE_MM
+    wide = width_mm >= WIDE_MM
     scale = (width_mm - 2 * MARGIN_MM - _GAP - (_LEGEND + _GAP if wide else 0)) / (EXTENT_MM[2] + EXTENT_MM[0])
     left, right = EXTENT_MM[2] * scale, EXTENT_MM[0] * scale
     upper, lower = EXTENT_MM[1] * scale, EXTENT_MM[0] * scale
@@ -302,7 +301,7 @@ class _Legend:
 def _label_lines(entry: _Entry, width: float) -> list[str]:
     """The label with its number of experiments, in one or two lines; two factors are on separate lines."""
     count = f"  {len(entry.members):,}"
-    room = width - 4.5 - text_mm(len(count), SMALL_SIZE)
+    room = width - 4.5 - text_mm(count, SMALL_SIZE)
     lines = wrapped(entry.label, room, SMALL_SIZE, lines=2)
     if len(lines) > 1 and CROSSED in entry.label:
         lines = [wrapped(part, room, SMALL_SIZE, lines=1)[0] for part in entry.label.split(CROSSED, 1)]

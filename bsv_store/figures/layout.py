@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bsv_store.check import boolean
 from bsv_store.errors import InputError
-from bsv_store.figures.style import MM_PER_INCH, SMALL_SIZE, TITLE_SIZE, add_footer, describe, new_figure, theme_row
+from bsv_store.figures.style import MM_PER_INCH, SMALL_SIZE, TITLE_SIZE, check_width, describe, new_figure, theme_row
 from bsv_store.text import shown
 
 if TYPE_CHECKING:
@@ -18,32 +18,37 @@ if TYPE_CHECKING:
     from bsv_store.vocabulary import Theme, ThemeRow
 
 MARGIN_MM = 2.0
-_MIN_WIDTH_MM, _MAX_WIDTH_MM = 40.0, 1000.0
 _POINT_MM = MM_PER_INCH / 72
-# Of DejaVu Sans, as a fraction of the font size.
-_CHARACTER_WIDTH, _LINE_HEIGHT = 0.56, 1.3
+_LINE_HEIGHT = 1.3
+# Between the body and the footer.
+_NOTE_GAP = 1.2
+# Letters on a screen are a little wider than their outlines.
+_HINTING = 1.04
 
 
-def checked_width(width_mm: Any) -> float:
-    """The width of a figure, before its parts are placed.
+def title_or(title: object, default: str) -> str:
+    """The title of a figure: the reader's, which may be empty, or the default.
 
     Raises
     ------
     InputError
-        If it is not a number from 40 to 1000.
+        If it is not a string.
     """
-    is_number = isinstance(width_mm, int | float) and not isinstance(width_mm, bool)
-    if not is_number or not _MIN_WIDTH_MM <= width_mm <= _MAX_WIDTH_MM:
-        raise InputError(
-            f"width_mm must be a number from {_MIN_WIDTH_MM:.0f} to {_MAX_WIDTH_MM:.0f}, got {shown(width_mm)}",
-            hint="A column is about 85 mm wide, a page about 180 mm.",
-        )
-    return float(width_mm)
+    if title is None:
+        return default
+    if not isinstance(title, str):
+        raise InputError(f"title must be a string, got {shown(title)}", hint="'' for none.")
+    return title
 
 
-def text_mm(characters: float, size: float) -> float:
-    """Approximate width in mm of a line of text; ``size`` in points."""
-    return characters * _CHARACTER_WIDTH * size * _POINT_MM
+def text_mm(text: str, size: float, *, bold: bool = False) -> float:
+    """Width in mm of a line of text; ``size`` in points."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=size, weight="bold" if bold else "normal")
+    width = text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
+    return float(width) * _POINT_MM * _HINTING
 
 
 def line_mm(size: float) -> float:
@@ -51,10 +56,26 @@ def line_mm(size: float) -> float:
     return _LINE_HEIGHT * size * _POINT_MM
 
 
-def wrapped(text: str, width_mm: float, size: float, *, lines: int | None = None) -> list[str]:
-    """The lines of a text that fit a width in mm."""
-    width = max(8, int(width_mm / text_mm(1, size)))
-    return textwrap.wrap(text, width, max_lines=lines, placeholder=" …", break_on_hyphens=False)
+def shortened(text: str, width_mm: float, size: float, *, bold: bool = False) -> str:
+    """A text that fits a width in mm, with an ellipsis where it is cut off."""
+    if text_mm(text, size, bold=bold) <= width_mm:
+        return text
+    while len(text) > 1 and text_mm(f"{text}…", size, bold=bold) > width_mm:
+        text = text[:-1]
+    return f"{text.rstrip()}…"
+
+
+def wrapped(text: str, width_mm: float, size: float, *, lines: int | None = None, bold: bool = False) -> list[str]:
+    """The lines of a text that fit a width in mm; the last of a limited number of lines is shortened."""
+    found: list[str] = []
+    for word in text.split():
+        longer = f"{found[-1]} {word}" if found else word
+        is_last = lines is not None and len(found) == lines
+        if found and (is_last or text_mm(longer, size, bold=bold) <= width_mm):
+            found[-1] = longer
+        else:
+            found.append(word)
+    return [shortened(line, width_mm, size, bold=bold) for line in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +107,77 @@ class Page:
         axes.set_facecolor("none")
         return axes
 
-    def text(self, left: float, top: float, text: str, *, size: float, color: str) -> None:
+    def text(self, left: float, top: float, text: str, *, size: float, color: Any, bold: bool = False) -> None:
         """A text whose upper left corner is at a position in mm; ``top`` counts from the top of the body."""
         x, y = left / self.width_mm, 1 - (self.top_mm + top) / self.height_mm
-        self.figure.text(x, y, text, fontsize=size, color=color, va="top", parse_math=False)
+        weight = "bold" if bold else "normal"
+        self.figure.text(x, y, text, fontsize=size, color=color, va="top", parse_math=False, fontweight=weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Title and footer of a figure, whose body is not known yet.
+
+    Attributes
+    ----------
+    title : str
+    fingerprint : str or None
+    width_mm : float
+    title_lines, note_lines : list of str
+    """
+
+    title: str
+    fingerprint: str | None
+    width_mm: float
+    title_lines: list[str]
+    note_lines: list[str]
+
+    @property
+    def inner_mm(self) -> float:
+        """Width without the margins."""
+        return self.width_mm - 2 * MARGIN_MM
+
+    @property
+    def top_mm(self) -> float:
+        """Height above the body."""
+        return MARGIN_MM + len(self.title_lines) * line_mm(TITLE_SIZE) + (1.0 if self.title_lines else 0.0)
+
+    @property
+    def bottom_mm(self) -> float:
+        """Height below the body."""
+        notes = len(self.note_lines) * line_mm(SMALL_SIZE) + _NOTE_GAP if self.note_lines else 0.0
+        return notes + MARGIN_MM
+
+    def page(self, body_mm: float, *, theme: Theme) -> Page:
+        """The figure with a body of a height in mm."""
+        colors = theme_row(theme)
+        height = self.top_mm + body_mm + self.bottom_mm
+        figure = new_figure(width_mm=self.width_mm, height_mm=height, theme=theme)
+        page = Page(figure, colors, self.width_mm, height, self.top_mm)
+        for number, line in enumerate(self.title_lines):
+            at = MARGIN_MM + number * line_mm(TITLE_SIZE) - self.top_mm
+            page.text(MARGIN_MM, at, line, size=TITLE_SIZE, color=colors.ink, bold=True)
+        for number, line in enumerate(self.note_lines):
+            at = body_mm + _NOTE_GAP + number * line_mm(SMALL_SIZE)
+            page.text(MARGIN_MM, at, line, size=SMALL_SIZE, color=colors.muted)
+        describe(figure, title=self.title, fingerprint=self.fingerprint)
+        return page
+
+
+def new_frame(*, width_mm: float, title: str, notes: Sequence[str], fingerprint: str | None, footer: bool) -> Frame:
+    """Title and footer; the footer has the notes and the start of the fingerprint, and is empty without ``footer``.
+
+    Raises
+    ------
+    InputError
+        If the width is not 40 to 1000 mm, or ``footer`` is not a bool.
+    """
+    inner = check_width(width_mm) - 2 * MARGIN_MM
+    mark = [f"Fingerprint {fingerprint[:12]}."] if fingerprint else []
+    words = " ".join([*notes, *mark]) if boolean("footer", footer) else ""
+    return Frame(
+        title, fingerprint, width_mm, wrapped(title, inner, TITLE_SIZE, bold=True), wrapped(words, inner, SMALL_SIZE)
+    )
 
 
 def new_page(
@@ -103,26 +191,5 @@ def new_page(
     footer: bool,
 ) -> Page:
     """A figure whose body has a height in mm, with title, and with the notes as footer if ``footer``."""
-    colors = theme_row(theme)
-    inner = width_mm - 2 * MARGIN_MM
-    title_lines = wrapped(title, inner, TITLE_SIZE)
-    top = MARGIN_MM + len(title_lines) * line_mm(TITLE_SIZE) + (1.5 if title_lines else 0)
-    mark = [f"Fingerprint {fingerprint[:12]}."] if fingerprint else []
-    note_lines = wrapped(" ".join([*notes, *mark]), inner, SMALL_SIZE) if footer else []
-    height = top + body_mm + len(note_lines) * line_mm(SMALL_SIZE) + (2.0 if note_lines else 1.0)
-    figure = new_figure(width_mm=width_mm, height_mm=height, theme=theme)
-    page = Page(figure, colors, width_mm, height, top)
-    if title_lines:
-        figure.text(
-            MARGIN_MM / width_mm,
-            1 - MARGIN_MM / height,
-            "\n".join(title_lines),
-            fontsize=TITLE_SIZE,
-            color=colors.ink,
-            va="top",
-            parse_math=False,
-        )
-    if note_lines:
-        add_footer(figure, "\n".join(note_lines), theme=theme)
-    describe(figure, title=title, fingerprint=fingerprint)
-    return page
+    frame = new_frame(width_mm=width_mm, title=title, notes=notes, fingerprint=fingerprint, footer=footer)
+    return frame.page(body_mm, theme=theme)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.figures.layout import MARGIN_MM, Page, line_mm, new_page, text_mm, wrapped
-from bsv_store.figures.style import LABEL_SIZE, SMALL_SIZE
+from bsv_store.figures.style import LABEL_SIZE, SMALL_SIZE, WIDE_MM
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from bsv_store.vocabulary import MatrixScale, Theme
 
-_STRIP, _GAP, _WIDE_MM = 1.6, 0.5, 120.0
+_STRIP, _GAP = 1.6, 0.5
 _BAR_MM, _BAR_WIDTH = 14.0, 2.4
 _BODY_MM, _MIN_CELL, _MAX_CELL = 170.0, 0.45, 4.5
 # A label needs this height in mm. If fewer than one in four labels can be drawn, none is.
@@ -70,7 +70,7 @@ def draw_matrix(
     footer: bool,
 ) -> Figure:
     """One panel for each hemisphere, side by side or, if the figure is narrow, one below the other."""
-    across = len(panels) if width_mm >= _WIDE_MM else 1
+    across = len(panels) if width_mm >= WIDE_MM else 1
     strip = _STRIP if any(rows.divisions) or any(columns.divisions) else 0.0
     down = -(-len(panels) // across)
     cell = float(np.clip(_BODY_MM / down / len(rows.labels), _MIN_CELL, _MAX_CELL))
@@ -124,7 +124,7 @@ def _step(cell: float) -> int | None:
 
 
 def _label_width(labels: Sequence[str], step: int | None) -> float:
-    return 1.0 if step is None else 1.5 + max(text_mm(len(label), SMALL_SIZE) for label in labels[::step])
+    return 1.0 if step is None else 1.5 + max(text_mm(label, SMALL_SIZE) for label in labels[::step])
 
 
 def _label_notes(axis: MatrixAxis, step: int | None) -> list[str]:
@@ -234,7 +234,7 @@ class _Key:
         self._places: list[tuple[float, float, Division]] = []
         x, y = 0.0, 1.0
         for division in known:
-            needed = 4.5 + text_mm(len(division.acronym), SMALL_SIZE)
+            needed = 4.5 + text_mm(division.acronym, SMALL_SIZE)
             if x + needed > width:
                 x, y = 0.0, y + line_mm(SMALL_SIZE)
             self._places.append((x, y, division))

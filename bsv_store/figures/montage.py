@@ -6,15 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bsv_store.figures.style import (
-    LABEL_SIZE,
-    MM_PER_INCH,
-    SMALL_SIZE,
-    TITLE_SIZE,
-    describe,
-    new_figure,
-    theme_row,
-)
+from bsv_store.figures.layout import MARGIN_MM, Page, new_frame, shortened, text_mm, wrapped
+from bsv_store.figures.style import LABEL_SIZE, MM_PER_INCH, SMALL_SIZE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,12 +21,9 @@ if TYPE_CHECKING:
 SCALE_BAR_MM = 1.0
 
 # All sizes on paper are in mm.
-_EDGE = 2.0
 _GAP = 1.2
 _LABEL_LINE = 3.1
 _PANEL_TITLE = 2.9
-_TITLE_LINE = 4.2
-_SMALL_LINE = 2.6
 _BAR_HEIGHT, _BAR_BLOCK = 1.8, 9.5
 _ROW_BAR = 11.0
 _POINT = MM_PER_INCH / 72
@@ -67,57 +57,27 @@ def draw(
     sheet: Sheet, *, width_mm: float, theme: Theme, footer: bool, line_scale: float = 1.0, labels_each_row: bool = False
 ) -> Figure:
     """The figure of a sheet."""
-    colors = theme_row(theme)
-    inner = width_mm - 2 * _EDGE
-    title = _wrapped(sheet.title, inner, TITLE_SIZE, bold=True)
-    legend = _legend_lines(sheet.legend, inner)
-    warnings = [line for text in sheet.warnings for line in _wrapped(text, inner, LABEL_SIZE)]
-    top = _EDGE + len(title) * _TITLE_LINE + (len(legend) + len(warnings)) * _LABEL_LINE + 0.8
-    notes = _wrapped(" ".join(sheet.notes), inner, SMALL_SIZE) if footer else []
-    bottom = _EDGE + len(notes) * _SMALL_LINE + (_BAR_BLOCK if sheet.scale is not None else 0.5)
-    grid = _arranged(sheet, inner, top + bottom)
-    height = top + grid.height + bottom
-    figure = new_figure(width_mm=width_mm, height_mm=height, theme=theme)
-    paper = _Paper(figure, width_mm, height)
-    at = _EDGE
-    for line in title:
-        paper.text(_EDGE, at, line, size=TITLE_SIZE, color=colors.ink, weight="bold")
-        at += _TITLE_LINE
+    frame = new_frame(
+        width_mm=width_mm, title=sheet.title, notes=sheet.notes, fingerprint=sheet.fingerprint, footer=footer
+    )
+    legend = _legend_lines(sheet.legend, frame.inner_mm)
+    warnings = [line for text in sheet.warnings for line in wrapped(text, frame.inner_mm, LABEL_SIZE)]
+    top = (len(legend) + len(warnings)) * _LABEL_LINE + (0.8 if legend or warnings else 0.0)
+    bar = _BAR_BLOCK if sheet.scale is not None else 0.5
+    grid = _arranged(sheet, frame.inner_mm, frame.top_mm + top + bar + frame.bottom_mm)
+    page = frame.page(top + grid.height + bar, theme=theme)
+    at = 0.0
     for line in warnings:
-        paper.text(_EDGE, at, line, size=LABEL_SIZE, color=colors.warning)
+        page.text(MARGIN_MM, at, line, size=LABEL_SIZE, color=page.colors.warning)
         at += _LABEL_LINE
     for entries in legend:
-        _draw_legend(paper, entries, at, colors)
+        _draw_legend(page, entries, at)
         at += _LABEL_LINE
-    _draw_rows(paper, sheet, grid, top, colors, line_scale=line_scale)
+    _draw_rows(page, sheet, grid, top, line_scale=line_scale)
     if sheet.scale is not None:
         below = top + grid.height + 3.2
-        _draw_bar(paper, sheet.scale, sheet.quantity, (_EDGE + 1, below, min(60.0, 0.6 * inner)), colors)
-    # Not `add_footer`: lines that Matplotlib wraps again at another resolution would cover the color scale.
-    for number, line in enumerate(notes):
-        at = height - _EDGE - (len(notes) - number) * _SMALL_LINE
-        paper.text(_EDGE, at, line, size=SMALL_SIZE, color=colors.muted)
-    describe(figure, title=sheet.title, fingerprint=sheet.fingerprint)
-    return figure
-
-
-class _Paper:
-    """A figure addressed in mm from its top left corner."""
-
-    def __init__(self, figure: Figure, width: float, height: float) -> None:
-        self.figure = figure
-        self.width, self.height = width, height
-
-    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        """New axes."""
-        return self.figure.add_axes(
-            (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height)
-        )
-
-    def text(self, left: float, top: float, text: str, *, size: float, color: Any, weight: str = "normal") -> None:
-        """Write text below and to the right of a point."""
-        x, y = left / self.width, 1 - top / self.height
-        self.figure.text(x, y, text, fontsize=size, color=color, ha="left", va="top", fontweight=weight)
+        _draw_bar(page, sheet.scale, sheet.quantity, (MARGIN_MM + 1, below, min(60.0, 0.6 * frame.inner_mm)))
+    return page.figure
 
 
 def _arranged(sheet: Sheet, inner: float, other: float) -> _Grid:
@@ -125,7 +85,7 @@ def _arranged(sheet: Sheet, inner: float, other: float) -> _Grid:
     count = len(sheet.rows)
     row_bar = _ROW_BAR if any(row.scale is not None for row in sheet.rows) else 0.0
     # A single row does not need a whole page.
-    limit = (0.85 * (inner + 2 * _EDGE) + 20 if count == 1 else max(_MAX_HEIGHT_MM, 1.35 * inner)) - other
+    limit = (0.85 * (inner + 2 * MARGIN_MM) + 20 if count == 1 else max(_MAX_HEIGHT_MM, 1.35 * inner)) - other
     best: _Grid | None = None
     for blocks in range(1, min(count, 40) + 1):
         for lines in range(1, (len(sheet.panels) if count == 1 else 1) + 1):
@@ -162,21 +122,22 @@ def _candidate(sheet: Sheet, inner: float, blocks: int, lines: int, row_bar: flo
     return _Grid(blocks, lines, mm, titles + rows * (each + label))
 
 
-def _draw_rows(paper: _Paper, sheet: Sheet, grid: _Grid, top: float, colors: ThemeRow, *, line_scale: float) -> None:
+def _draw_rows(page: Page, sheet: Sheet, grid: _Grid, top: float, *, line_scale: float) -> None:
+    colors = page.colors
     columns = -(-len(sheet.panels) // grid.lines)
     parts = [range(at, min(at + columns, len(sheet.panels))) for at in range(0, len(sheet.panels), columns)]
     per_block = -(-len(sheet.rows) // grid.blocks)
-    block_width = (paper.width - 2 * _EDGE + 2 * _GAP) / grid.blocks
+    block_width = (page.width_mm - 2 * MARGIN_MM + 2 * _GAP) / grid.blocks
     has_labels = any(row.label for row in sheet.rows)
     for number, row in enumerate(sheet.rows):
         block, place = divmod(number, per_block)
-        left = _EDGE + block * block_width
+        left = MARGIN_MM + block * block_width
         if place == 0:
             at = top
         if has_labels:
             size = LABEL_SIZE if block_width > 50 else SMALL_SIZE
-            text = _shortened(row.label, block_width - 2 * _GAP, size, bold=True)
-            paper.text(left, at, text, size=size, color=colors.ink, weight="bold")
+            text = shortened(row.label, block_width - 2 * _GAP, size, bold=True)
+            page.text(left, at, text, size=size, color=colors.ink, bold=True)
             at += _LABEL_LINE
         for part in parts:
             across = left
@@ -186,7 +147,7 @@ def _draw_rows(paper: _Paper, sheet: Sheet, grid: _Grid, top: float, colors: The
             for index in part:
                 panel = sheet.panels[index]
                 width, height = (side * grid.mm for side in panel.size)
-                axes = paper.axes(across, at, width, height)
+                axes = page.axes(across, at, width, height)
                 is_first = place == 0
                 _draw_panel(axes, panel, row, index, colors, mm=grid.mm, line_scale=line_scale, is_first=is_first)
                 if is_first:
@@ -195,7 +156,7 @@ def _draw_rows(paper: _Paper, sheet: Sheet, grid: _Grid, top: float, colors: The
                     _scale_bar(axes, panel, colors, grid.mm)
                 across += width + _GAP
             if row.scale is not None and part is parts[0]:
-                _draw_row_bar(paper, row.scale, (across + 0.6, at, tall), colors)
+                _draw_row_bar(page, row.scale, (across + 0.6, at, tall))
             at += tall + _GAP
 
 
@@ -205,7 +166,7 @@ def _title(axes: Axes, panel: Panel, colors: ThemeRow, width: float) -> None:
     style: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "fontsize": size, "clip_on": False}
     axes.text(0.5, 1.0, panel.title, color=colors.ink, ha="center", **style)
     # Too little space for all three in narrow panels.
-    if _length(f"{panel.title}  {2 * max(panel.ends, key=len)}", size) < width:
+    if text_mm(f"{panel.title}  {2 * max(panel.ends, key=len)}", size) < width:
         axes.text(0.0, 1.0, panel.ends[0], color=colors.muted, ha="left", **style)
         axes.text(1.0, 1.0, panel.ends[1], color=colors.muted, ha="right", **style)
 
@@ -269,7 +230,7 @@ def _label_shapes(axes: Axes, panel: Panel, colors: ThemeRow, mm: float) -> None
     for shape in panel.shapes:
         if shape.at is None:
             continue
-        wide = _length(shape.label, size) / mm
+        wide = text_mm(shape.label, size) / mm
         (x, y), (width, top, bottom) = shape.at, shape.room
         places = [y] if wide <= width else []
         places += [top - 0.3 / mm - tall / 2, bottom + 0.3 / mm + tall / 2]
@@ -324,9 +285,10 @@ def _scale_bar(axes: Axes, panel: Panel, colors: ThemeRow, mm: float) -> None:
 # -- color scales and legend --------------------------------------------------------------------------------------
 
 
-def _draw_bar(paper: _Paper, scale: Scale, quantity: str, where: tuple[float, float, float], colors: ThemeRow) -> None:
+def _draw_bar(page: Page, scale: Scale, quantity: str, where: tuple[float, float, float]) -> None:
+    colors = page.colors
     left, top, width = where
-    axes = paper.axes(left, top, width, _BAR_HEIGHT)
+    axes = page.axes(left, top, width, _BAR_HEIGHT)
     _gradient(axes, scale, (0, 1, 0, 1), colors)
     axes.set_yticks([])
     ticks = scale.ticks()
@@ -338,10 +300,11 @@ def _draw_bar(paper: _Paper, scale: Scale, quantity: str, where: tuple[float, fl
     axes.set_title(quantity, fontsize=SMALL_SIZE, color=colors.ink, loc="left", pad=1.5)
 
 
-def _draw_row_bar(paper: _Paper, scale: Scale, where: tuple[float, float, float], colors: ThemeRow) -> None:
+def _draw_row_bar(page: Page, scale: Scale, where: tuple[float, float, float]) -> None:
+    colors = page.colors
     left, top, height = where
     tall = min(height, 20.0)
-    axes = paper.axes(left, top + (height - tall) / 2, 1.4, tall)
+    axes = page.axes(left, top + (height - tall) / 2, 1.4, tall)
     _gradient(axes, scale, (0, 1, 0, 1), colors, is_vertical=True)
     axes.set_xticks([])
     axes.yaxis.tick_right()
@@ -376,54 +339,22 @@ def _legend_lines(legend: Sequence[tuple[Any, str]], width: float) -> list[list[
     lines: list[list[tuple[Any, str, float]]] = []
     at = width + 1
     for color, text in legend:
-        text = _shortened(text, width - 2 * _SWATCH, LABEL_SIZE)
-        needed = 1.5 * _SWATCH + _length(text, LABEL_SIZE) + 2
+        text = shortened(text, width - 2 * _SWATCH, LABEL_SIZE)
+        needed = 1.5 * _SWATCH + text_mm(text, LABEL_SIZE) + 3
         if at + needed > width:
             lines.append([])
             at = 0.0
-        lines[-1].append((color, text, _EDGE + at))
+        lines[-1].append((color, text, MARGIN_MM + at))
         at += needed
     return lines
 
 
-def _draw_legend(paper: _Paper, entries: Sequence[tuple[Any, str, float]], top: float, colors: ThemeRow) -> None:
+def _draw_legend(page: Page, entries: Sequence[tuple[Any, str, float]], top: float) -> None:
     from matplotlib.patches import Rectangle
 
     for color, text, left in entries:
-        corner = (left / paper.width, 1 - (top + 0.5 + _SWATCH) / paper.height)
-        paper.figure.add_artist(
-            Rectangle(corner, _SWATCH / paper.width, _SWATCH / paper.height, facecolor=color, edgecolor="none")
+        corner = (left / page.width_mm, 1 - (page.top_mm + top + 0.5 + _SWATCH) / page.height_mm)
+        page.figure.add_artist(
+            Rectangle(corner, _SWATCH / page.width_mm, _SWATCH / page.height_mm, facecolor=color, edgecolor="none")
         )
-        paper.text(left + 1.5 * _SWATCH, top + 0.2, text, size=LABEL_SIZE, color=colors.ink)
-
-
-# -- texts --------------------------------------------------------------------------------------------------------
-
-
-def _length(text: str, size: float, *, bold: bool = False) -> float:
-    """The width of a text on paper."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import text_to_path
-
-    font = FontProperties(size=size, weight="bold" if bold else "normal")
-    return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) * _POINT
-
-
-def _wrapped(text: str, width: float, size: float, *, bold: bool = False) -> list[str]:
-    lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        # Hinted letters are a little wider than their outlines.
-        if lines and _length(longer, size, bold=bold) <= 0.97 * width:
-            lines[-1] = longer
-        else:
-            lines.append(_shortened(word, width, size, bold=bold))
-    return lines
-
-
-def _shortened(text: str, width: float, size: float, *, bold: bool = False) -> str:
-    if _length(text, size, bold=bold) <= width:
-        return text
-    while len(text) > 1 and _length(f"{text}…", size, bold=bold) > width:
-        text = text[:-1]
-    return f"{text.rstrip()}…"
+        page.text(left + 1.5 * _SWATCH, top + 0.2, text, size=LABEL_SIZE, color=page.colors.ink)

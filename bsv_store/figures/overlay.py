@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bsv_store.errors import InputError
 from bsv_store.figures.brain import Brain
+from bsv_store.figures.layout import title_or
 from bsv_store.figures.montage import draw
 from bsv_store.figures.planes import (
     anatomy_of,
@@ -82,7 +83,7 @@ def draw_overlay(
                 brain.require(argument)
     if count is None and at_mm is None:
         count = DEFAULT_PLANES
-    chosen = choose(source, brain, orientation, through=through, at_mm=at_mm, count=count)
+    chosen = choose(source, brain, orientation, through=through, at_mm=at_mm, count=count, width_mm=width_mm)
     indices = chosen.indices(source.grid)
     values = [
         [read_plane(each.row, source.grid, orientation, index, smooth_um=smooth) for index in indices]
@@ -140,7 +141,7 @@ def draw_overlay(
         *legend_of(brain, emphasize, theme),
     ]
     sheet = Sheet(
-        title=source.title if title is None else title,
+        title=title_or(title, source.title),
         panels=panels,
         rows=[Row("", layers)],
         quantity="",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.figures.brain import AnnotatedPlane, Brain, upright
+from bsv_store.figures.layout import title_or
 from bsv_store.figures.montage import draw
 from bsv_store.figures.planes import (
     Anatomy,
@@ -22,7 +23,7 @@ from bsv_store.figures.planes import (
 )
 from bsv_store.figures.scale import QUANTILE, check_scale, has_both_signs, scale_of
 from bsv_store.figures.sheet import Layer, Panel, Row, Sheet
-from bsv_store.figures.slices import NO_ANNOTATION, NO_EXPERIMENTS, fingerprint_notes, row_label, scale_notes
+from bsv_store.figures.slices import NO_ANNOTATION, NO_EXPERIMENTS, row_label, scale_notes
 from bsv_store.figures.style import PAGE_MM, figure_class, theme_row
 from bsv_store.vocabulary import PLANES, PlaneRow
 from bsv_store.volumes.grid import AXES
@@ -104,7 +105,7 @@ def draw_projections(
         for number, view in enumerate(views)
     ]
     sheet = Sheet(
-        title=source.title if title is None else title,
+        title=title_or(title, source.title),
         panels=panels,
         rows=rows,
         quantity=source.quantity,
@@ -189,4 +190,4 @@ def _notes(
         notes.append("Gray: no data (not 0).")
     if any(row.edges_mm for row in source.rows):
         notes.append("Dashed: edges of the bin.")
-    return [*notes, *fingerprint_notes(source.fingerprint)]
+    return notes

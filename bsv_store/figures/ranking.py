@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.figures.layout import MARGIN_MM, line_mm, new_page, text_mm, wrapped
-from bsv_store.figures.style import LABEL_SIZE, SMALL_SIZE
+from bsv_store.figures.style import LABEL_SIZE, SMALL_SIZE, WIDE_MM
 from bsv_store.vocabulary import Theme
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ _OUTSIDE_MM = 11.0
 OUTSIDE_NOTE = "Triangles: animals beyond the axis, with their values."
 _GAP = 3.5
 _SWATCH = 2.2
-_WIDE_MM = 120.0
 _AXIS_MM = 7.5
 _MAX_DOTS = 60
 # Animals beyond this quantile may lie outside of the axis, if the largest is more than twice as large.
@@ -91,12 +90,14 @@ def draw_ranking(
     labels = _labels(structures, width_mm, len(rankings))
     row = max(line_mm(SMALL_SIZE) + 0.9, 4.2 if len(structures) <= 25 else 3.4)
     bars = row * len(structures)
-    left = MARGIN_MM + _SWATCH + 1.2 + max(text_mm(len(label), SMALL_SIZE) for label in labels) + 1.0
+    left = MARGIN_MM + _SWATCH + 1.2 + max(text_mm(label, SMALL_SIZE) for label in labels) + 1.0
     limit = _limit(rankings)
     has_outside = any((side.animals > limit).any() for each in rankings for side in each.sides.values())
     gap = _OUTSIDE_MM if has_outside else _GAP
     width = (width_mm - left - MARGIN_MM - gap * len(rankings)) / len(rankings)
-    heads = [wrapped(f"{each.label} (n = {each.n})", width + gap - 1, LABEL_SIZE, lines=2) for each in rankings]
+    heads = [
+        wrapped(f"{each.label} (n = {each.n})", width + gap - 1, LABEL_SIZE, lines=2, bold=True) for each in rankings
+    ]
     head = max(len(lines) for lines in heads) * line_mm(LABEL_SIZE) + 1.0 if len(rankings) > 1 else 0.0
     key = line_mm(SMALL_SIZE) + 1.5
     page = new_page(
@@ -112,7 +113,7 @@ def draw_ranking(
     for number, ranking in enumerate(rankings):
         x = left + number * (width + gap)
         if len(rankings) > 1:
-            page.text(x, key, "\n".join(heads[number]), size=LABEL_SIZE, color=page.colors.ink)
+            page.text(x, key, "\n".join(heads[number]), size=LABEL_SIZE, color=page.colors.ink, bold=True)
         axes = page.axes(x, key + head, width, bars)
         _draw_panel(axes, ranking, len(structures), limit, page.colors)
         axes.set_xlabel(quantity if number == 0 or len(rankings) <= 3 else "", fontsize=SMALL_SIZE, labelpad=1.5)
@@ -124,7 +125,7 @@ def draw_ranking(
 
 def _labels(structures: Sequence[RankedStructure], width_mm: float, panels: int) -> list[str]:
     """Acronyms, with names where there is space."""
-    if width_mm < _WIDE_MM or panels > 3:
+    if width_mm < WIDE_MM or panels > 3:
         return [each.acronym for each in structures]
     names = [wrapped(each.name, 48.0, SMALL_SIZE, lines=1)[0] for each in structures]
     return [f"{name}  {each.acronym}" for name, each in zip(names, structures, strict=True)]
@@ -216,7 +217,7 @@ def _draw_key(page: Page) -> None:
     for text, color in zip(("ipsilateral", "contralateral"), _COLORS[page.colors.name], strict=True):
         axes.scatter([x + 1.0], [0.5], s=18, marker="s", c=color, alpha=0.7, linewidths=0)
         axes.text(x + 2.6, 0.5, text, fontsize=SMALL_SIZE, color=page.colors.ink, va="center")
-        x += 5.0 + text_mm(len(text), SMALL_SIZE)
+        x += 5.0 + text_mm(text, SMALL_SIZE)
     words = "bar: mean ± SEM   dot: animal"
     axes.text(x, 0.5, words, fontsize=SMALL_SIZE, color=page.colors.muted, va="center")
 

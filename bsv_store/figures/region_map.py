@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bsv_store.check import without
 from bsv_store.errors import InputError
 from bsv_store.figures.brain import AnnotatedPlane, Brain, relabelled
+from bsv_store.figures.layout import title_or
 from bsv_store.figures.montage import draw
 from bsv_store.figures.planes import (
     Chosen,
@@ -31,7 +32,7 @@ from bsv_store.figures.planes import (
 )
 from bsv_store.figures.scale import QUANTILE, check_scale, scale_of
 from bsv_store.figures.sheet import Layer, Row, Sheet
-from bsv_store.figures.slices import annotation_notes, default_count, fingerprint_notes, scale_notes
+from bsv_store.figures.slices import annotation_notes, default_count, scale_notes
 from bsv_store.figures.style import PAGE_MM, figure_class, theme_row
 from bsv_store.text import shown
 from bsv_store.volumes.grid import MIDLINE_UM
@@ -136,7 +137,7 @@ def draw_region_map(
     orientation = plane_row(plane)
     name, vmin, vmax, _ = check_scale(scale, vmin=vmin, vmax=vmax, quantile=QUANTILE)
     brain.require("region_map")
-    chosen = _choose(values, brain, orientation, through=through, at_mm=at_mm, count=count)
+    chosen = _choose(values, brain, orientation, through=through, at_mm=at_mm, count=count, width_mm=width_mm)
     annotated = brain.planes(orientation, [mm * 1000 + 0.5 for mm in chosen.at_mm])
     labels, _ = brain.outlined(values.structure_ids)
     images = [[_filled(each, row, labels, orientation, at) for each, at in zip(annotated, chosen.at_mm, strict=True)]
@@ -164,7 +165,7 @@ def draw_region_map(
     if any(bool(np.isnan(each).any()) for each in known):
         notes.append("Gray: no data (not 0).")
     sheet = Sheet(
-        title=values.title if title is None else title,
+        title=title_or(title, values.title),
         panels=panels,
         rows=[
             Row(
@@ -177,7 +178,7 @@ def draw_region_map(
         quantity=values.quantity,
         scale=found[0] if shared else None,
         legend=legend_of(brain, emphasize, theme),
-        notes=[*notes, *fingerprint_notes(values.fingerprint)],
+        notes=notes,
         fingerprint=values.fingerprint,
     )
     return draw(sheet, width_mm=width_mm, theme=theme, footer=footer)
@@ -191,13 +192,14 @@ def _choose(
     through: StructureRef | Sequence[StructureRef] | None,
     at_mm: float | Sequence[float] | None,
     count: int | None,
+    width_mm: float,
 ) -> Chosen:
     """The planes: at positions, through structures, or where the values are large."""
     if at_mm is not None:
         without("at_mm", "through", through is not None)
         without("at_mm", "count", count is not None)
         return explicit_planes(plane, at_mm)
-    number = default_count(len(values.rows)) if count is None else checked_count(count)
+    number = default_count(len(values.rows), width_mm) if count is None else checked_count(count)
     side: MeasuredHemisphere = "right" if plane.across == "ML" else "both"
     if through is not None:
         return planes_through(plane, through, number, brain, side=side)

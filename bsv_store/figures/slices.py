@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bsv_store.check import without
 from bsv_store.figures.brain import AnnotatedPlane, Brain
+from bsv_store.figures.layout import title_or
 from bsv_store.figures.montage import draw
 from bsv_store.figures.planes import (
     Chosen,
@@ -33,7 +34,7 @@ from bsv_store.figures.planes import (
 )
 from bsv_store.figures.scale import QUANTILE, Scale, check_scale, has_both_signs, scale_of
 from bsv_store.figures.sheet import Layer, Panel, Row, Sheet
-from bsv_store.figures.style import PAGE_MM, figure_class, theme_row
+from bsv_store.figures.style import PAGE_MM, WIDE_MM, figure_class, theme_row
 from bsv_store.figures.template import template_planes
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def draw_slices(
         for argument, value in (("emphasize", emphasize), ("region_only", region_only), ("outlines", outlines)):
             if value is not None:
                 brain.require(argument)
-    chosen = choose(source, brain, orientation, through=through, at_mm=at_mm, count=count)
+    chosen = choose(source, brain, orientation, through=through, at_mm=at_mm, count=count, width_mm=width_mm)
     annotated = brain.planes(orientation, chosen.centers_um(source.grid)) if brain.has_annotation else []
     values = _values(source, chosen, smooth)
     if region_only is not None:
@@ -115,7 +116,7 @@ def draw_slices(
         for each, images, own in zip(source.rows, values, scales, strict=True)
     ]
     sheet = Sheet(
-        title=source.title if title is None else title,
+        title=title_or(title, source.title),
         panels=panels,
         rows=rows,
         quantity=source.quantity,
@@ -135,6 +136,7 @@ def choose(
     through: StructureRef | Sequence[StructureRef] | None,
     at_mm: float | Sequence[float] | None,
     count: int | None,
+    width_mm: float,
 ) -> Chosen:
     """The planes of a figure: at positions, through structures, or where the signal is.
 
@@ -147,18 +149,21 @@ def choose(
         without("at_mm", "through", through is not None)
         without("at_mm", "count", count is not None)
         return explicit_planes(plane, at_mm)
-    number = default_count(len(source.rows)) if count is None else checked_count(count)
+    number = default_count(len(source.rows), width_mm) if count is None else checked_count(count)
     if through is None:
         return planes_by_signal(plane, number, source)
     side = stronger_side(source) if plane.across == "ML" else "both"
     return planes_through(plane, through, number, brain, side=side)
 
 
-def default_count(rows: int) -> int:
-    """The number of planes with which rows fill a page."""
-    if rows <= 8:
+def default_count(rows: int, width_mm: float) -> int:
+    """The number of planes with which rows fill a page and panels are legible."""
+    if rows == 1:
+        # Its planes are spread over several lines.
         return DEFAULT_PLANES
-    return 4 if rows <= 12 else 3
+    if rows <= 8 and width_mm >= WIDE_MM:
+        return DEFAULT_PLANES
+    return 4 if rows <= 12 and width_mm >= WIDE_MM else 3
 
 
 def _values(source: Source, chosen: Chosen, smooth_um: float) -> list[list[NDArray[Any]]]:
@@ -230,7 +235,7 @@ def _notes(
     notes += annotation_notes(brain, outlines)
     if any(bool(np.isnan(each).any()) for row in values for each in row):
         notes.append("Gray: no data (not 0).")
-    return [*notes, *fingerprint_notes(source.fingerprint)]
+    return notes
 
 
 def scale_notes(scale: Scale | None, quantile: float) -> list[str]:
@@ -246,11 +251,6 @@ def annotation_notes(brain: Brain, outlines: Outlines, words: str | None = None)
         return [NO_ANNOTATION]
     words = brain.outlined(outlines)[1] if words is None else words
     return [f"Outlines: {words}, annotation at {brain.file.grid.spacing_um} µm (CCFv3, 2017)."]
-
-
-def fingerprint_notes(fingerprint: str | None) -> list[str]:
-    """The start of the fingerprint, for the footer."""
-    return [] if fingerprint is None else [f"Fingerprint {fingerprint[:12]}."]
 
 
 def row_label(label: str, n: int | None) -> str:

@@ -19,13 +19,14 @@ from bsv_store.errors import InputError
 from bsv_store.text import shown
 from bsv_store.vocabulary import (
     COMPARISON_MAPS,
+    HEMISPHERE_RULES,
     STATISTICS,
     VOLUME_KINDS,
     ComparisonMapRow,
     MeasuredHemisphere,
     StatisticRow,
 )
-from bsv_store.volumes.grid import EXTENT_UM, Grid
+from bsv_store.volumes.grid import EXTENT_UM, MIDLINE_UM, Grid
 from bsv_store.volumes.layout import slab_ranges
 from bsv_store.volumes.library import read_slab
 from bsv_store.volumes.volume import SparseArray
@@ -62,6 +63,14 @@ class PlottedGroup(Protocol):
     def upper(self) -> float | None:
         """Upper edge of the coordinate bin in um."""
 
+    @property
+    def second_lower(self) -> float | None:
+        """Lower edge along the second axis in um, if two coordinates are crossed."""
+
+    @property
+    def second_upper(self) -> float | None:
+        """Upper edge along the second axis in um, if two coordinates are crossed."""
+
 
 class PlottedVersion(Protocol):
     """What a figure needs to know about a dataset version."""
@@ -87,8 +96,8 @@ class PlottedVersion(Protocol):
         """The recipe."""
 
     @property
-    def axis(self) -> Axis | None:
-        """Axis of the coordinate bins, if any."""
+    def axes(self) -> Sequence[Axis]:
+        """Axes of the coordinate bins: none, one or two."""
 
     @property
     def grid(self) -> Grid:
@@ -122,17 +131,16 @@ class SourceRow:
         (ap, dv, ml).
     edges_mm : tuple of (Axis, float)
         Edges of the coordinate bin.
+    is_empty : bool
+        Whether it is a group without experiments, or a difference with one: the stored values are 0, but there are
+        no data.
     """
 
     label: str
     n: int | None
     read: Read
     edges_mm: tuple[tuple[Axis, float], ...] = ()
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether it is a group without experiments."""
-        return self.n == 0
+    is_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,17 +214,14 @@ def source_of_version(
     rows = []
     for number in numbers:
         group = version.groups[number]
-        edges = tuple(
-            (version.axis, edge / 1000)
-            for edge in (group.lower, group.upper)
-            if edge is not None and version.axis is not None
-        )
+        edges = _edges_mm(version, group)
         if minus is None:
-            rows.append(SourceRow(group.label, group.n, readers[number], edges))
+            rows.append(SourceRow(group.label, group.n, readers[number], edges, is_empty=group.n == 0))
             continue
         other = version.groups[minus]
         label = f"{group.label} (n = {group.n}) − {other.label} (n = {other.n})"
-        rows.append(SourceRow(label, None, _difference(readers[number], readers[minus]), edges))
+        is_empty = group.n == 0 or other.n == 0
+        rows.append(SourceRow(label, None, _difference(readers[number], readers[minus]), edges, is_empty=is_empty))
     count = sum(group.n for group in version.groups)
     what = "difference of means" if minus is not None else STATISTICS[name].name
     return Source(
@@ -253,6 +258,22 @@ def _source_of_map(version: PlottedVersion, row: ComparisonMapRow) -> Source:
         ),
         fingerprint=version.fingerprint,
     )
+
+
+def _edges_mm(version: PlottedVersion, group: PlottedGroup) -> tuple[tuple[Axis, float], ...]:
+    """The edges of the coordinate bins of a group; those along ML are mirrored as the injections are."""
+    bounds = ((group.lower, group.upper), (group.second_lower, group.second_upper))
+    mirrored = HEMISPHERE_RULES[version.recipe.hemisphere_rule].mirrored_side
+    edges: list[tuple[Axis, float]] = []
+    for axis, pair in zip(version.axes, bounds, strict=False):
+        for edge in pair:
+            if edge is None:
+                continue
+            at = edge
+            if axis == "ML" and mirrored is not None:
+                at = (max if mirrored == "left" else min)(edge, 2 * MIDLINE_UM - edge)
+            edges.append((axis, at / 1000))
+    return tuple(dict.fromkeys(edges))
 
 
 def _box(grid: Grid, part: tuple[int, int, int]) -> Box:

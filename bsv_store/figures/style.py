@@ -1,4 +1,4 @@
-"""Style of all figures: themes, sizes, group colors, titles and footers, and saving.
+"""Style of all figures: themes, sizes, group colors, and saving.
 
 Sizes are those of printed figures: a column of a journal is about 85 mm wide, a page about 180 mm. Fonts are therefore
 6 to 9 points.
@@ -14,6 +14,7 @@ from bsv_store.check import choice
 from bsv_store.check import path as checked_path
 from bsv_store.errors import InputError
 from bsv_store.formats.output_file import atomic_output, check_target
+from bsv_store.text import shown
 from bsv_store.vocabulary import THEMES
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".pdf", ".svg")
 DPI = 300
-COLUMN_MM, PAGE_MM = 85.0, 180.0
+PAGE_MM = 180.0
+# Narrower figures, such as a column of 85 mm, have fewer parts side by side.
+WIDE_MM = 120.0
 MM_PER_INCH = 25.4
 
 TITLE_SIZE, LABEL_SIZE, SMALL_SIZE = 9.0, 7.0, 6.0
@@ -78,6 +81,23 @@ def _inline(base: Any) -> Any:
     return InlineFigure
 
 
+def check_width(width_mm: Any) -> float:
+    """The width of a figure.
+
+    Raises
+    ------
+    InputError
+        If it is not a number from 40 to 1000.
+    """
+    is_number = isinstance(width_mm, int | float) and not isinstance(width_mm, bool)
+    if not is_number or not _MIN_WIDTH_MM <= width_mm <= _MAX_WIDTH_MM:
+        raise InputError(
+            f"width_mm must be a number from {_MIN_WIDTH_MM:.0f} to {_MAX_WIDTH_MM:.0f}, got {shown(width_mm)}",
+            hint="A column is about 85 mm wide, a page about 180 mm.",
+        )
+    return float(width_mm)
+
+
 def new_figure(*, width_mm: float = PAGE_MM, height_mm: float, theme: Theme = "light") -> Figure:
     """An empty figure of a size in mm, with the background of a theme.
 
@@ -86,13 +106,8 @@ def new_figure(*, width_mm: float = PAGE_MM, height_mm: float, theme: Theme = "l
     InputError
         If Matplotlib is not installed, the theme does not exist or the width is not 40 to 1000 mm.
     """
-    if not _MIN_WIDTH_MM <= width_mm <= _MAX_WIDTH_MM:
-        raise InputError(
-            f"width_mm must be from {_MIN_WIDTH_MM:.0f} to {_MAX_WIDTH_MM:.0f}, got {width_mm}",
-            hint="A column is about 85 mm wide, a page about 180 mm.",
-        )
     figure: Figure = figure_class()(
-        figsize=(width_mm / MM_PER_INCH, height_mm / MM_PER_INCH), facecolor=theme_row(theme).background
+        figsize=(check_width(width_mm) / MM_PER_INCH, height_mm / MM_PER_INCH), facecolor=theme_row(theme).background
     )
     return figure
 
@@ -100,11 +115,6 @@ def new_figure(*, width_mm: float = PAGE_MM, height_mm: float, theme: Theme = "l
 def describe(figure: Figure, *, title: str, fingerprint: str | None) -> None:
     """Record what the metadata of the file will say: the title, and the fingerprint of the data if there is one."""
     figure._bsv_store = {"title": title, "fingerprint": fingerprint}  # type: ignore[attr-defined]
-
-
-def add_footer(figure: Figure, text: str, *, theme: Theme = "light") -> None:
-    """Write notes and the fingerprint in small gray letters at the bottom left."""
-    figure.text(0.01, 0.006, text, fontsize=SMALL_SIZE, color=theme_row(theme).muted, ha="left", va="bottom", wrap=True)
 
 
 def check_path(path: Path | str, *, overwrite: bool | None = None) -> Path:

@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 from bsv_store.averaging.grouping.assignment import assign
 from bsv_store.averaging.grouping.facts import experiment_facts
 from bsv_store.averaging.grouping.grouping import Grouping, as_grouping, axes_of
+from bsv_store.catalog.selection.criteria import WILD_TYPE
 from bsv_store.catalog.structures import ancestry
 from bsv_store.check import boolean, choice, whole_number
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import EmptySelectionError, InputError
 from bsv_store.figures.injections import Backdrop, Category, Sites, draw_injections
-from bsv_store.figures.layout import checked_width
+from bsv_store.figures.layout import title_or
 from bsv_store.figures.silhouettes import PLANES, section
-from bsv_store.figures.style import PAGE_MM, figure_class
+from bsv_store.figures.style import PAGE_MM, check_width, figure_class
 from bsv_store.reports.anatomy import color_of, divisions, outlined, rows_of, stored_brain, stored_surface
-from bsv_store.reports.words import selection_words, title_or
+from bsv_store.reports.words import selection_title
 from bsv_store.text import number_of
 from bsv_store.vocabulary import INJECTION_COLORS
 
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import SelectionLike
     from bsv_store.store.store import Store
     from bsv_store.vocabulary import InjectionColor, Theme
-
-WILD_TYPE = "wild-type"
 
 
 def injection_map(
@@ -88,7 +87,7 @@ def injection_map(
     """
     figure_class()
     limit = whole_number("legend_limit", legend_limit, least=2)
-    with_footer, width = boolean("footer", footer), checked_width(width_mm)
+    with_footer, width = boolean("footer", footer), check_width(width_mm)
     version = groups if isinstance(groups, DatasetVersion) else None
     chosen = choice(
         "color", color or ("structure" if groups is None else "group"), INJECTION_COLORS
@@ -115,7 +114,7 @@ def injection_map(
         notes.append("No outlines: the store has no annotation.")
     elif any(backdrop.sections.values()):
         notes.append("Thin lines: major divisions in the plane through the median of the sites.")
-    what = f"{version.ref}" if version is not None else selection_words(selection)
+    what = f"{version.ref}" if version is not None else selection_title(selection)
     return draw_injections(
         sites,
         backdrop,

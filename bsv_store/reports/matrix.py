@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from bsv_store.check import boolean, choice, several, whole_number
 from bsv_store.errors import MissingDataError
 from bsv_store.figures.cluster import similar_together
-from bsv_store.figures.layout import checked_width
+from bsv_store.figures.layout import title_or
 from bsv_store.figures.matrix import Division, MatrixAxis, draw_matrix
-from bsv_store.figures.style import PAGE_MM, figure_class
+from bsv_store.figures.style import PAGE_MM, check_width, figure_class
 from bsv_store.reports.anatomy import divisions, rows_of
-from bsv_store.reports.words import selection_words, title_or
+from bsv_store.reports.words import selection_title
 from bsv_store.text import number_of
 from bsv_store.vocabulary import MATRIX_ORDERS, MATRIX_SCALES, MATRIX_STATISTICS, MEASURES
 
@@ -98,7 +98,7 @@ def matrix_map(
         If an argument is not valid, or Matplotlib is not installed.
     """
     figure_class()
-    with_footer, width = boolean("footer", footer), checked_width(width_mm)
+    with_footer, width = boolean("footer", footer), check_width(width_mm)
     chosen = choice("order", order, MATRIX_ORDERS).name
     color_scale = choice("scale", scale, MATRIX_SCALES).name
     count = None if limit is None else whole_number("limit", limit, least=1)
@@ -141,7 +141,7 @@ def matrix_map(
         quantity=_quantity(
             choice("measure", measure, MEASURES).name, None if rows == "experiments" else chosen_statistic
         ),
-        title=title_or(title, f"Projection matrix: {selection_words(selection)}"),
+        title=title_or(title, f"Projection matrix: {selection_title(selection)}"),
         notes=notes,
         width_mm=width,
         theme=theme,

@@ -11,11 +11,11 @@ import numpy as np
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.check import boolean, whole_number
 from bsv_store.errors import BsvStoreWarning, InputError
-from bsv_store.figures.layout import checked_width
+from bsv_store.figures.layout import title_or
 from bsv_store.figures.ranking import RankedStructure, Ranking, Side, draw_ranking
-from bsv_store.figures.style import PAGE_MM, figure_class
+from bsv_store.figures.style import PAGE_MM, check_width, figure_class
 from bsv_store.reports.anatomy import color_of, rows_of
-from bsv_store.reports.words import selection_words, title_or
+from bsv_store.reports.words import selection_title
 from bsv_store.text import number_of
 from bsv_store.vocabulary import MEASURES
 
@@ -85,7 +85,7 @@ def ranked_targets(
         If an argument is not valid, no structure is left, or Matplotlib is not installed.
     """
     figure_class()
-    with_footer, width = boolean("footer", footer), checked_width(width_mm)
+    with_footer, width = boolean("footer", footer), check_width(width_mm)
     count = whole_number("limit", limit, least=1)
     selections = _labeled(selection)
     first = next(iter(selections.values()))
@@ -125,7 +125,7 @@ def ranked_targets(
 
 def _labeled(selection: SelectionLike | Mapping[str, SelectionLike] | None) -> dict[str, SelectionLike | None]:
     if not isinstance(selection, Mapping):
-        return {selection_words(selection): selection}
+        return {selection_title(selection): selection}
     if not 1 <= len(selection) <= _MAX_SELECTIONS:
         raise InputError(
             f"1 to {_MAX_SELECTIONS} selections can be drawn side by side, got {len(selection)}",

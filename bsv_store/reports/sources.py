@@ -230,32 +230,52 @@ def _of_table(table: pd.DataFrame, brain: Brain, column: str | None) -> RegionVa
     quantity = _quantity(table, column)
     title = "Values by structure" if measure is None else f"{quantity[:1].upper()}{quantity[1:]} by structure"
     if column is None and {"ipsilateral_mean", "contralateral_mean"} <= set(table.columns):
-        left, right = (
-            checked_values(dict(zip(table[key], table[name], strict=True)), brain)
-            for name in ("contralateral_mean", "ipsilateral_mean")
-        )
+        left, right = (_by_structure(table, key, name, brain) for name in ("contralateral_mean", "ipsilateral_mean"))
         return RegionValues(title, quantity, (RegionRow("", left, right),), _FOLDED)
     name = _column(table, column, key)
     rows = []
     halves = _SIDES
     parts = [("", table)]
     if "group_label" in table.columns:
-        parts = [(str(label), part) for label, part in table.groupby("group_label", sort=False)]
+        parts = [(str(label), part) for label, part in table.groupby("group_label", sort=False, dropna=False)]
     for label, part in parts:
         if "hemisphere" not in part.columns:
-            rows.append(row_of(label, checked_values(dict(zip(part[key], part[name], strict=True)), brain)))
+            rows.append(row_of(label, _by_structure(part, key, name, brain)))
             continue
         by_side = {
-            side: checked_values(dict(zip(of_side[key], of_side[name], strict=True)), brain)
-            for side, of_side in part.groupby("hemisphere")
+            str(side): _by_structure(of_side, key, name, brain)
+            for side, of_side in part.groupby("hemisphere", dropna=False)
         }
-        sides = next((pair for pair in (_SIDES, _FOLDED) if set(pair) <= set(by_side)), None)
+        sides = next((pair for pair in (_SIDES, _FOLDED) if set(pair) & set(by_side)), None)
         if sides is not None:
             halves = sides
-            rows.append(RegionRow(label, by_side[sides[0]], by_side[sides[1]]))
+            # A half that the table does not have is not filled.
+            rows.append(RegionRow(label, by_side.get(sides[0], {}), by_side.get(sides[1], {})))
+        elif "both" in by_side:
+            rows.append(row_of(label, by_side["both"]))
         else:
-            rows.append(row_of(label, by_side["both"] if "both" in by_side else next(iter(by_side.values()))))
+            raise InputError(
+                f"the column hemisphere must be one of {', '.join((*_SIDES, *_FOLDED, 'both'))}, "
+                f"got {shown(next(iter(by_side), None))}"
+            )
     return RegionValues(title, quantity or name.replace("_", " "), tuple(rows), halves)
+
+
+def _by_structure(table: pd.DataFrame, key: str, name: str, brain: Brain) -> dict[int, float]:
+    """A column by structure id.
+
+    Raises
+    ------
+    InputError
+        If a structure has several rows, of which none is the one to draw.
+    """
+    repeated = table.loc[table[key].duplicated(), key]
+    if len(repeated):
+        raise InputError(
+            f"the table has several rows for the structure {repeated.iloc[0]}",
+            hint="Choose one experiment, group or hemisphere, or average them first.",
+        )
+    return checked_values(dict(zip(table[key], table[name], strict=True)), brain)
 
 
 def _column(table: pd.DataFrame, column: str | None, key: str) -> str:

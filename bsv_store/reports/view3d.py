@@ -17,12 +17,12 @@ from bsv_store.check import boolean, choice, several
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.figures.injections import sequence_of
+from bsv_store.figures.layout import title_or
 from bsv_store.figures.style import GROUP_COLORS
 from bsv_store.figures.surface import coarser, smoothed, surface
 from bsv_store.figures.view3d import Item, Points, check_html_path, encoded_bytes, view_html, write_view
 from bsv_store.formats.output_file import check_target
 from bsv_store.reports.anatomy import color_of, stored_brain
-from bsv_store.reports.words import title_or
 from bsv_store.text import listed, shown
 from bsv_store.vocabulary import HEMISPHERE_RULES, SIGNAL_STYLES, VOLUME_KINDS
 from bsv_store.volumes.grid import EXTENT_UM

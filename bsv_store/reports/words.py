@@ -1,4 +1,4 @@
-"""Words for titles and notes of figures."""
+"""Words for selections in titles of figures."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 from bsv_store.catalog.selection.criteria import Criteria
 from bsv_store.catalog.selection.selection import Combination, selection_or_all
-from bsv_store.errors import InputError
-from bsv_store.text import listed, number_of, shown
+from bsv_store.text import listed, number_of
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import SelectionLike
 
 
-def selection_words(selection: SelectionLike | None) -> str:
+def selection_title(selection: SelectionLike | None) -> str:
     """A selection in a few words, such as 'VISp, wild-type'; 'all experiments' without criteria."""
     return _words(selection_or_all(selection).node)
 
@@ -33,18 +32,3 @@ def _words(node: Criteria | Combination) -> str:
     if criteria:
         parts.append(f"{len(criteria)} more criteria" if len(criteria) > 1 else "1 more criterion")
     return ", ".join(parts) if parts else "all experiments"
-
-
-def title_or(title: object, default: str) -> str:
-    """The title of a figure: the reader's, which may be empty, or the default.
-
-    Raises
-    ------
-    InputError
-        If it is not a string.
-    """
-    if title is None:
-        return default
-    if not isinstance(title, str):
-        raise InputError(f"title must be a string, got {shown(title)}", hint="'' for none.")
-    return title

@@ -52,7 +52,7 @@ def test_draws_slices_regions_and_overlays(run: Runner, annotated: Path, tmp_pat
             "--per-row",
         ),
         ("projections", 1, "c.svg", "--title", "One mouse", "--theme", "dark", "--no-footer"),
-        ("overlay", "right=1", "left=3,5", "d.svg", "--at-mm", 9, "--color", "red", "--color", "blue"),
+        ("overlay", "right=1", "left=3,5", "d.svg", "--at-mm", 9, "--color", "red", "--color", "blue", "--vmax", 0.5),
         ("regions", tmp_path / "table.csv", "e.svg", "--at-mm", 9, "--column", "mean"),
     ):
         (tmp_path / "table.csv").write_text("structure,mean\nVISp,0.5\n", encoding="utf-8")
@@ -68,6 +68,7 @@ def test_draws_slices_regions_and_overlays(run: Runner, annotated: Path, tmp_pat
     assert ">One mouse</text>" in texts["c"]
     assert "Fingerprint" not in texts["c"].split("</metadata>")[1]
     assert ">left  (n = 2)</text>" in texts["d"]
+    assert "Full color at 0.5, 0.5." in texts["d"]
 
 
 def test_refuses_arguments_before_it_draws(run: Runner, filled: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_every_call_is_valid() -> None:
                 names = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg is not None}
                 inspect.signature(function).bind(*node.args, **names)
                 found.append(function.__name__)
-    assert set(found) == {"slices", "projections", "region_map", "overlay", "save"} - {"projections"}
+    assert set(found) == set(reports.__all__) - {"page", "projections"}
 
 
 def test_every_command_is_valid() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bsv_store.errors import InputError
-from bsv_store.figures.style import add_footer, describe, new_figure, save_figure
+from bsv_store.figures.style import describe, new_figure, save_figure
 from bsv_store.vocabulary import THEMES, Theme
 
 pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
@@ -28,7 +28,7 @@ def test_a_figure_has_the_width_that_was_asked_for_and_is_shown_in_notebooks() -
     figure = new_figure(width_mm=85, height_mm=40)
     assert figure.get_size_inches() == pytest.approx((85 / 25.4, 40 / 25.4))
     assert figure._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
-    with pytest.raises(InputError, match="width_mm must be from 40 to 1000, got 5"):
+    with pytest.raises(InputError, match="width_mm must be a number from 40 to 1000, got 5"):
         new_figure(width_mm=5, height_mm=40)
     with pytest.raises(InputError, match="theme"):
         new_figure(height_mm=40, theme="pink")  # type: ignore[arg-type]
@@ -40,7 +40,6 @@ def test_files_name_title_and_fingerprint_and_are_reproducible(tmp_path: Path, s
     for name in ("a", "b"):
         figure = new_figure(height_mm=40)
         figure.text(0.5, 0.5, "VISp")
-        add_footer(figure, "a note")
         describe(figure, title="Where does VISp project?", fingerprint="0123")
         contents.append(save_figure(figure, tmp_path / f"{name}{suffix}").read_bytes())
     assert contents[0] == contents[1]

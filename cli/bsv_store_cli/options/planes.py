@@ -134,6 +134,23 @@ def smooth_option(command: _Command) -> _Command:
     )(command)
 
 
+def scale_option(default: str) -> Callable[[_Command], _Command]:
+    """Add ``--scale``, which is None if not given; the help says that the default is ``default``."""
+    return click.option(
+        "--scale",
+        type=RowChoice(COLOR_SCALES),
+        metavar="SCALE",
+        help=f"Color scale: {', '.join(COLOR_SCALES)}.  [default: {default}]",
+    )
+
+
+def vmax_option(command: _Command) -> _Command:
+    """Add ``--vmax``."""
+    return click.option(
+        "--vmax", type=float, metavar="X", help="Upper end of the color scale.  [default: a quantile of the values]"
+    )(command)
+
+
 def scale_options(default: str) -> Callable[[_Command], _Command]:
     """Add ``--scale``, ``--vmin``, ``--vmax`` and ``--shared/--per-row``.
 
@@ -146,14 +163,9 @@ def scale_options(default: str) -> Callable[[_Command], _Command]:
     def decorated(command: _Command) -> _Command:
         return _with(
             command,
-            click.option(
-                "--scale",
-                type=RowChoice(COLOR_SCALES),
-                metavar="SCALE",
-                help=f"Color scale: {', '.join(COLOR_SCALES)}.  [default: {default}]",
-            ),
+            scale_option(default),
             click.option("--vmin", type=float, metavar="X", help="Lower end of the color scale.  [default: 0]"),
-            click.option("--vmax", type=float, metavar="X", help="Upper end of the color scale."),
+            vmax_option,
             click.option("--shared/--per-row", default=True, help="One color scale for all rows, or one for each."),
         )
 

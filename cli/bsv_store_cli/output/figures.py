@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 def write_figure(target: Path, draw: Callable[[Store], Figure], *, dpi: int, overwrite: bool) -> None:
     """Draw a figure and write it; the file is checked first, because drawing may take long."""
     from bsv_store.figures.style import check_path, save_figure
-    from bsv_store.formats.output_file import check_target
 
-    check_target(check_path(target), overwrite=overwrite)
+    check_path(target, overwrite=overwrite)
     with opened_store() as store:
         figure = draw(store)
     save_figure(figure, target, dpi=dpi, overwrite=overwrite)

@@ -19,6 +19,9 @@ from bsv_store_cli.help import Group
 def plot() -> None:
     """Draw figures into .png, .pdf or .svg files, and a 3-D view into an .html file.
 
+    What is drawn comes first and FILE last, as in `plot slices visual@1 FILE`. Commands that draw a selection have
+    options for it instead: `plot injections FILE --injected-in VIS`.
+
     Figures require Matplotlib: pip install 'bsv-store[plot]'
     """
 

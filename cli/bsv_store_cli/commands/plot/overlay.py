@@ -14,17 +14,18 @@ from bsv_store_cli.options.planes import (
     given,
     plane_options,
     quantile_option,
+    scale_option,
     smooth_option,
     source_of_text,
     structure_options,
+    vmax_option,
 )
 from bsv_store_cli.options.volume import volume_options
-from bsv_store_cli.output.messages import note
-from bsv_store_cli.session import opened_store
+from bsv_store_cli.output.figures import write_figure
 
 if TYPE_CHECKING:
     from bsv_store.reports.sources import SourceRef
-    from bsv_store.vocabulary import Plane, Theme, VolumeKind
+    from bsv_store.vocabulary import ColorScale, Plane, Theme, VolumeKind
 
 
 @click.command(cls=Command)
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 @plane_options
 @structure_options
 @smooth_option
+@scale_option("power")
+@vmax_option
 @click.option("--shared/--per-source", default=False, help="One scale for all sources, or one for each (the default).")
 @quantile_option
 @figure_options
@@ -51,6 +54,8 @@ def overlay(
     outlines: int | list[str | int] | None,
     emphasize: list[str] | None,
     smooth_um: float,
+    scale: ColorScale | None,
+    vmax: float | None,
     shared: bool,
     quantile: float,
     title: str | None,
@@ -64,11 +69,13 @@ def overlay(
 
     A SOURCE is a dataset version, whose groups have their own colors, or experiment ids separated by commas, of which
     the mean is drawn. Name it in the legend with LABEL=SOURCE.
-    """
-    from bsv_store import reports
-    from bsv_store.figures.style import check_path
 
-    check_path(target, overwrite=overwrite)
+    \b
+    Example:
+      bsv-store plot overlay VISp=visual@1 VPM=158375425 overlay.png --through SSp
+    """  # noqa: D301 (click wants the character)
+    from bsv_store import reports
+
     parts = [text.rpartition("=") for text in sources]
     refs = [source_of_text(ref) for _, _, ref in parts]
     labels = [label for label, _, _ in parts]
@@ -77,8 +84,9 @@ def overlay(
     if len(set(labels)) != len(labels) and any(labels):
         raise click.UsageError("Labels must differ.")
     named: Mapping[str, SourceRef] | Sequence[SourceRef] = dict(zip(labels, refs, strict=True)) if all(labels) else refs
-    with opened_store() as store:
-        figure = reports.overlay(
+    write_figure(
+        target,
+        lambda store: reports.overlay(
             store,
             named,
             colors=list(colors) or None,
@@ -91,12 +99,15 @@ def overlay(
             outlines=outlines,
             emphasize=emphasize,
             smooth_um=smooth_um,
+            scale=scale or "power",
+            vmax=vmax,
             shared=shared,
             quantile=quantile,
             title=title,
             width_mm=width_mm,
             theme=theme,
             footer=footer,
-        )
-    reports.save(figure, target, dpi=dpi, overwrite=overwrite)
-    note(f"Wrote {target}.")
+        ),
+        dpi=dpi,
+        overwrite=overwrite,
+    )

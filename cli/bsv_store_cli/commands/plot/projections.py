@@ -19,8 +19,7 @@ from bsv_store_cli.options.planes import (
     source_of_text,
 )
 from bsv_store_cli.options.volume import volume_options
-from bsv_store_cli.output.messages import note
-from bsv_store_cli.session import opened_store
+from bsv_store_cli.output.figures import write_figure
 
 if TYPE_CHECKING:
     from bsv_store.vocabulary import ColorScale, ComparisonMap, Statistic, Theme, VolumeKind
@@ -59,13 +58,16 @@ def projections(
     """Draw maximum projections of a dataset version or of experiments (ids separated by commas) into FILE.
 
     FILE ends in .png, .pdf or .svg. One row per group or experiment, seen from above, from the front and from the left.
-    """
-    from bsv_store import reports
-    from bsv_store.figures.style import check_path
 
-    check_path(target, overwrite=overwrite)
-    with opened_store() as store:
-        figure = reports.projections(
+    \b
+    Example:
+      bsv-store plot projections visual@1 projections.png --emphasize VISp
+    """  # noqa: D301 (click wants the character)
+    from bsv_store import reports
+
+    write_figure(
+        target,
+        lambda store: reports.projections(
             store,
             source_of_text(source),
             groups=groups,
@@ -83,6 +85,7 @@ def projections(
             width_mm=width_mm,
             theme=theme,
             footer=footer,
-        )
-    reports.save(figure, target, dpi=dpi, overwrite=overwrite)
-    note(f"Wrote {target}.")
+        ),
+        dpi=dpi,
+        overwrite=overwrite,
+    )

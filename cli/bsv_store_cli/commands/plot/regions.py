@@ -11,8 +11,7 @@ from bsv_store_cli.help import Command
 from bsv_store_cli.options.completion import complete_versions
 from bsv_store_cli.options.figure import figure_options
 from bsv_store_cli.options.planes import plane_options, scale_options, structure_options
-from bsv_store_cli.output.messages import note
-from bsv_store_cli.session import opened_store
+from bsv_store_cli.output.figures import write_figure
 
 if TYPE_CHECKING:
     from bsv_store.vocabulary import ColorScale, Plane, Theme
@@ -53,13 +52,16 @@ def regions(
 
     The values are means of a dataset version by structure, or those of a table with a column structure or
     structure_id, such as `bsv-store targets --format csv` prints.
-    """
-    from bsv_store import reports
-    from bsv_store.figures.style import check_path
 
-    check_path(target, overwrite=overwrite)
-    with opened_store() as store:
-        figure = reports.region_map(
+    \b
+    Example:
+      bsv-store plot regions visual@1 regions.png --at-mm 8.2,9.0
+    """  # noqa: D301 (click wants the character)
+    from bsv_store import reports
+
+    write_figure(
+        target,
+        lambda store: reports.region_map(
             store,
             Path(source) if source.lower().endswith(".csv") else source,
             column=column,
@@ -78,6 +80,7 @@ def regions(
             width_mm=width_mm,
             theme=theme,
             footer=footer,
-        )
-    reports.save(figure, target, dpi=dpi, overwrite=overwrite)
-    note(f"Wrote {target}.")
+        ),
+        dpi=dpi,
+        overwrite=overwrite,
+    )

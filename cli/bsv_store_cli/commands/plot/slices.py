@@ -21,8 +21,7 @@ from bsv_store_cli.options.planes import (
     structure_options,
 )
 from bsv_store_cli.options.volume import volume_options
-from bsv_store_cli.output.messages import note
-from bsv_store_cli.session import opened_store
+from bsv_store_cli.output.figures import write_figure
 
 if TYPE_CHECKING:
     from bsv_store.vocabulary import ColorScale, ComparisonMap, Plane, Statistic, Theme, VolumeKind
@@ -71,13 +70,16 @@ def slices(
     """Draw slices of a dataset version or of experiments (ids separated by commas) into FILE.
 
     FILE ends in .png, .pdf or .svg. One row per group or experiment, one column per plane, with outlines of structures.
-    """
-    from bsv_store import reports
-    from bsv_store.figures.style import check_path
 
-    check_path(target, overwrite=overwrite)
-    with opened_store() as store:
-        figure = reports.slices(
+    \b
+    Example:
+      bsv-store plot slices visual@1 slices.png --through VISp --emphasize VISp
+    """  # noqa: D301 (click wants the character)
+    from bsv_store import reports
+
+    write_figure(
+        target,
+        lambda store: reports.slices(
             store,
             source_of_text(source),
             groups=groups,
@@ -103,6 +105,7 @@ def slices(
             width_mm=width_mm,
             theme=theme,
             footer=footer,
-        )
-    reports.save(figure, target, dpi=dpi, overwrite=overwrite)
-    note(f"Wrote {target}.")
+        ),
+        dpi=dpi,
+        overwrite=overwrite,
+    )
