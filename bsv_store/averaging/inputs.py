@@ -153,8 +153,7 @@ def check_recipe_inputs(connection: Connection, recipe: Recipe) -> None:
         If a row differs from what was stored, is missing, or was added by another program.
     """
     leaves = [leaf for selection in recipe.selections for leaf in selection.leaves()]
-    targets = [ref for leaf in leaves for ref in leaf.projecting_to or ()]
-    check_inputs(connection, kinds=recipe.kinds, spacing_um=recipe.spacing_um, targets=targets)
+    check_inputs(connection, kinds=recipe.kinds, spacing_um=recipe.spacing_um, leaves=leaves)
 
 
 def gather_inputs(

@@ -21,7 +21,7 @@ from bsv_store.catalog.database.models import (
 from bsv_store.catalog.ingest.hemisphere import experiments_with_wrong_sides
 from bsv_store.catalog.ingest.revisions import damaged_revisions, damaged_snapshots
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
-from bsv_store.catalog.structures import find_structures
+from bsv_store.catalog.selection.in_store import unionizes_read, volumes_read
 from bsv_store.catalog.unionize_seals import check_unionizes, damaged_halves, damaged_tables
 from bsv_store.errors import BsvStoreError, DamagedCatalogError
 from bsv_store.progress import shown_progress
@@ -30,7 +30,7 @@ from bsv_store.text import listed
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.database.models import Base
-    from bsv_store.catalog.structures import StructureRef
+    from bsv_store.catalog.selection.criteria import Criteria
     from bsv_store.progress import Progress
 
 # Experiments whose unionize tables are checked in one transaction, which takes about a third of a second.
@@ -55,7 +55,7 @@ _SMALL_TABLES = (
 
 
 def check_inputs(
-    connection: Connection, *, kinds: Collection[str], spacing_um: int, targets: Collection[StructureRef] = ()
+    connection: Connection, *, kinds: Collection[str], spacing_um: int, leaves: Collection[Criteria] = ()
 ) -> None:
     """Check all rows that determine the selection, groups, hemispheres, divisors and volumes of an average.
 
@@ -64,8 +64,8 @@ def check_inputs(
     kinds : collection of VolumeKind
         Kinds of volumes that are read.
     spacing_um : int
-    targets : collection of str or int
-        Structures for which the selection has a projection criterion.
+    leaves : collection of Criteria
+        The parts of the selections, which may depend on unionize rows and on what the store has.
 
     Raises
     ------
@@ -81,10 +81,13 @@ def check_inputs(
     seals.check_ontology(connection)
     seals.check_rows(connection, Exclusion)
     seals.check_volumes(connection, kinds, spacing_um)
-    check_unionizes(connection, [ROOT_STRUCTURE_ID], "injection")
-    if targets:
-        ids = [row.id for row in find_structures(connection, list(targets))]
-        check_unionizes(connection, ids, "projection")
+    for volumes in sorted(volumes_read(leaves)):
+        seals.check_volumes(connection, [volumes.kind], volumes.spacing_um)
+    structures = unionizes_read(connection, leaves)
+    # The root is read for divisors and injected hemispheres.
+    check_unionizes(connection, structures["injection"] | {ROOT_STRUCTURE_ID}, "injection")
+    if structures["projection"]:
+        check_unionizes(connection, structures["projection"], "projection")
     _check_sides(connection)
 
 

@@ -39,11 +39,13 @@ def two_sides(
     Raises
     ------
     RecipeError
-        If the labels are not two different lines of text.
+        If the labels are not two different lines of text, or both sides are the same group.
     EmptySelectionError
         If a group has no members.
     """
     sides = (a, b)
+    if isinstance(a, GroupInfo) and a == b:
+        raise _same_group(a)
     given = [side.label if isinstance(side, GroupInfo) else own for side, own in zip(sides, _LABELS, strict=True)]
     if labels is not None:
         given = several("labels", labels, such_as="['VISp', 'VISl']", error=RecipeError)
@@ -55,6 +57,10 @@ def two_sides(
             hint="Give other labels, for example labels=['young', 'old'].",
         )
     return by_selection({label: _selection(side) for label, side in zip(given, sides, strict=True)})
+
+
+def _same_group(group: GroupInfo) -> RecipeError:
+    return RecipeError(f"the group {group.label!r} cannot be compared with itself", hint="Name two groups.")
 
 
 def _selection(side: SelectionLike | GroupInfo, *, include_excluded: bool = False) -> Selection:
@@ -85,7 +91,7 @@ def comparison_of_groups(
     """
     first, second = (version.groups[group_number(version.groups, group, what=version.ref)] for group in (a, b))
     if first == second:
-        raise RecipeError(f"the group {first.label!r} cannot be compared with itself", hint="Name two groups.")
+        raise _same_group(first)
     # The members of the version may be on the exclusion list.
     with_excluded = any(leaf.include_excluded for leaf in version.recipe.selection.leaves())
     sides = by_selection({group.label: _selection(group, include_excluded=with_excluded) for group in (first, second)})

@@ -1294,14 +1294,11 @@ class Store:
         from functools import partial
 
         from bsv_store.acquisition.fill import fetch_damaged as replace_damaged
+        from bsv_store.catalog.selection.in_store import needs_unionizes
         from bsv_store.catalog.without_unionizes import report_undecided
         from bsv_store.datasets.aggregate import aggregate
 
-        undecided = [
-            selection
-            for selection in recipe.selections
-            if any(leaf.projecting_to is not None for leaf in selection.leaves())
-        ]
+        undecided = [selection for selection in recipe.selections if any(map(needs_unionizes, selection.leaves()))]
         if undecided:
             with self.database.reading() as connection:
                 # The groups of a comparison are parts of its selection.

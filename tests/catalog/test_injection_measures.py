@@ -11,7 +11,7 @@ import pytest
 from bsv_store import Selection, Store
 from bsv_store.catalog.selection.resolve import undecided
 from bsv_store.errors import MissingDataError, MissingUnionizesWarning, SelectionError
-from tests.datasets.world import add_volume, remove_volume
+from tests.datasets.world import add_volume, fill, remove_volume
 
 pytestmark = pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
 
@@ -122,6 +122,18 @@ def test_what_the_store_has_is_a_criterion(filled: Store) -> None:
     add_volume(filled, 2)
     again = filled.aggregate(Selection(with_volume="projection_density"), name="available")
     assert (again.was_computed, len(again.members)) == (True, 7)
+
+
+@pytest.mark.parametrize(
+    "criteria",
+    [{"injected_in": "VISp", "min_injection_overlap": 0.0}, {"max_injection_outside_primary": 1.0}],
+    ids=["overlap", "outside"],
+)
+def test_averages_warn_about_experiments_that_tables_may_add(store: Store, criteria: dict[str, Any]) -> None:
+    fill(store, unionizes=(1, 2))
+    with pytest.warns(MissingUnionizesWarning, match="more experiments may match"):
+        version = store.aggregate(Selection(**criteria), name="test")
+    assert list(version.members.experiment_id) == [1, 2]
 
 
 def test_a_table_is_complete_with_both_of_its_parts(atlas_psu: Store) -> None:

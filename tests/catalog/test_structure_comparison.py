@@ -62,6 +62,13 @@ def test_several_hemispheres_are_one_family_of_tests(small_store: Store) -> None
     assert (together[alone.index] >= alone).all()
 
 
+def test_confidence_may_be_a_number_of_numpy_and_is_checked_before_the_tables(small_store: Store) -> None:
+    frame = compared(small_store, confidence=np.float32(0.5))
+    assert json.loads(frame.attrs["recipe"])["confidence"] == 0.5
+    with pytest.raises(InputError, match="confidence must be a number between 0 and 1, got 1"):
+        compared(small_store, (1, 2), confidence=1)
+
+
 def test_the_fingerprint_identifies_result_and_inputs(small_store: Store) -> None:
     frame = compared(small_store, labels=["one", "other"], seed=3)
     recipe = json.loads(frame.attrs["recipe"])

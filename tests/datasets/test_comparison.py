@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from bsv_store import Selection, by_coordinate, by_field, by_selection, create_s
 from bsv_store.averaging.comparison.comparison import Comparison
 from bsv_store.averaging.hemisphere import process_volume
 from bsv_store.averaging.recipe import Recipe
+from bsv_store.datasets.share.references import comparison_papers
 from bsv_store.errors import (
     BsvStoreWarning,
     EmptySelectionError,
@@ -143,6 +145,26 @@ def test_a_replaced_volume_or_covariate_makes_a_comparison_stale(filled: Store) 
     add_volume(filled, 4)
     change_experiments(filled, [replace(fact, ap=9100) if fact.id == 4 else fact for fact in FACTS])
     assert any("covariates" in reason for reason in filled.datasets.stale(version)[0].reasons)
+
+
+def test_the_citation_has_the_papers_about_the_methods_that_were_used(filled: Store) -> None:
+    permuted = ["westfall1993resampling", "nichols2002nonparametric"]
+    citation = compared(filled, covariates="injection_ap").cite()
+    assert [each.key for each in citation.references[4:]] == [*permuted, "freedman1983nonstochastic"]
+    assert "@book{westfall1993resampling" in citation.bibtex
+    assert "TY  - BOOK" in citation.ris
+    assert "{Comparison of two groups test@1 of" in citation.bibtex
+    assert len(filled.aggregate(Selection(ids=A), name="average").cite().references) == 4
+    papers = comparison_papers(Comparison(cluster="tfce"))
+    assert [each.key for each in papers] == [*permuted, "smith2009threshold"]
+
+
+def test_a_group_is_not_compared_with_itself(filled: Store) -> None:
+    version = filled.aggregate(Selection(ids=[*A, *B]), group_by=by_coordinate("AP", bins=2), name="bins")
+    group = version.groups[0]
+    for compare in (filled.compare_structures, partial(filled.compare_voxels, name="test")):
+        with pytest.raises(RecipeError, match="cannot be compared with itself"):
+            compare(group, group)
 
 
 def test_two_comparisons_differ_in_their_maps(filled: Store) -> None:

@@ -183,6 +183,21 @@ def test_an_import_without_its_volumes_is_not_stale_but_not_known(lacking: Store
     assert (report.state, report.is_stale) == ("stale", True)
 
 
+@pytest.mark.parametrize("kept", [IDS[1:], ()], ids=["one missing", "all missing"])
+def test_an_import_that_asks_for_volumes_of_the_store_is_not_known_without_them(
+    filled: Store, tmp_path: Path, kept: tuple[int, ...]
+) -> None:
+    bundle = ask(filled, Selection(with_volume="projection_density"), name="here").export(tmp_path / "a.bsv.zip")
+    for identifier in set(IDS) - set(kept):
+        remove_volume(filled, identifier)
+    filled.datasets.import_bundle(bundle, name="there")
+    (report,) = filled.datasets.stale("there@1")
+    assert (report.state, report.is_stale) == ("inputs missing", False)
+    assert "is not in the store" in report.reasons[0]
+    (report,) = filled.datasets.stale("here@1")
+    assert report.is_stale
+
+
 def test_a_version_computed_here_without_its_volumes_is_stale(filled: Store) -> None:
     answer(filled)
     remove_volume(filled, WITHOUT)

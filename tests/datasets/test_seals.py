@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import shutil
 import sqlite3
 import struct
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -177,6 +178,40 @@ def test_rows_that_another_program_changed_are_refused(whole: Store, statement: 
         with pytest.raises(DamagedCatalogError, match="the catalog is damaged"):
             whole.datasets.rebuild(right.ref)
     assert whole.datasets.list()[0].versions == 1
+
+
+_COLUMNS = ", ".join(column for _, column, _ in UNIONIZE_FIELDS)
+_ADDED_INJECTION = (
+    f"INSERT INTO unionize ({_COLUMNS}) SELECT {re.sub('structure_id', str(VISP), _COLUMNS, count=1)} FROM unionize"
+    " WHERE structure_id = 997 AND hemisphere_id = 3 AND is_injection AND experiment_id = 1"
+)
+OF_CRITERIA: dict[str, tuple[dict[str, Any], str]] = {
+    "injection overlap": ({"injected_in": "VISp", "min_injection_overlap": 0.0}, _ADDED_INJECTION),
+    "injection outside": ({"max_injection_outside_primary": 1.0}, _ADDED_INJECTION),
+    "laterality": (
+        {"min_laterality_index": -1.0},
+        "UPDATE unionize SET projection_volume = 9 WHERE structure_id = 997 AND NOT is_injection AND hemisphere_id = 1",
+    ),
+    "volume": ({"with_volume": "data_mask"}, "DELETE FROM volume WHERE kind = 'data_mask' AND experiment_id = 1"),
+    "table": (
+        {"with_unionizes": True},
+        "DELETE FROM unionize_coverage WHERE experiment_id = 1 AND part = 'projection'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("criteria", "statement"), OF_CRITERIA.values(), ids=OF_CRITERIA)
+def test_rows_that_decide_a_criterion_are_checked(whole: Store, criteria: dict[str, Any], statement: str) -> None:
+    for each in (1, 2):
+        add_volume(whole, each, kind="data_mask")
+    selection = Selection(**criteria)
+    assert whole.aggregate(selection, name="test").members.experiment_id.iloc[0] == 1
+    with whole.database.writing() as connection:
+        assert connection.execute(text(statement)).rowcount > 0
+    with pytest.raises(DamagedCatalogError, match="the catalog is damaged"):
+        whole.aggregate(selection, name="another")
+    # Rows that the selection does not depend on are not read.
+    whole.aggregate(Selection(ids=[1]), name="by-id")
 
 
 @pytest.mark.parametrize(

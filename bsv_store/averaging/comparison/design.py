@@ -28,8 +28,9 @@ CovariateValues = Mapping[Covariate, tuple[float, ...]]
 
 _LEAST = 2
 _LEVEL = 0.05
-# Relative size of the part of a covariate that the groups do not explain, below which it is rounding.
-_COLLINEAR = 1e-9
+# Relative size of the part of a covariate that the groups do not explain, below which it cannot be used. The tests, for
+# which the volumes are read first, refuse 1e-4.
+_COLLINEAR = 2e-4
 
 
 def known_covariates(

@@ -40,6 +40,7 @@ from bsv_store.catalog.without_unionizes import (
 from bsv_store.check import boolean, choice, several
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.statistics import compare_features
+from bsv_store.statistics.features import checked_share
 from bsv_store.vocabulary import (
     COMPARISON_ORDERS,
     COVARIATES,
@@ -110,7 +111,7 @@ def compare_structures(
         "covariates": list(names),
         "permutations": checked_draws("permutations", permutations),
         "bootstrap": checked_draws("bootstrap", bootstrap),
-        "confidence": confidence,
+        "confidence": checked_share("confidence", confidence),
         "seed": checked_seed(seed),
         "missing": choice("missing", missing, MISSING_POLICIES).name,
     }
@@ -164,7 +165,7 @@ def compare_structures(
             "n": [group.n for group in animals.groups],
             "experiment_ids": [list(group.experiment_ids) for group in animals.groups],
             "unit": MEASURES[recipe["measure"]].unit,
-            "tests": len(tested),
+            "tests": int(np.count_nonzero(~np.isnan(found.t))),
             "permutations": found.permutations,
             "exact": found.exact,
             "without_signal": [f"{row.acronym} ({side})" for side, row in untested],

@@ -1,20 +1,22 @@
-"""Criteria and what the store must have of an experiment to decide them; conditions on what it has."""
+"""Criteria and the rows that decide them; conditions on what the store has of an experiment."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, not_, select, true
+from sqlalchemy import ColumnElement, Connection, and_, not_, select, true
 
 from bsv_store.catalog.coverage import covered
 from bsv_store.catalog.database.models import Experiment, StoredVolume
+from bsv_store.catalog.records import ROOT_STRUCTURE_ID
 from bsv_store.catalog.selection.criteria import CRITERIA
+from bsv_store.catalog.structures import find_structures
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, UNIONIZE_PARTS
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.criteria import Criteria
-    from bsv_store.vocabulary import UnionizePart
+    from bsv_store.vocabulary import UnionizePart, VolumeKind
 
 UNIONIZE_PART_OF: Mapping[str, UnionizePart] = {
     "min_injection_overlap": "injection",
@@ -45,3 +47,49 @@ def with_unionizes(leaf: Criteria) -> ColumnElement[bool]:
     """Whether the store has the whole unionize table, or not."""
     complete = and_(true(), *(Experiment.id.in_(covered(row.name)) for row in UNIONIZE_PARTS.values()))
     return complete if leaf.with_unionizes else not_(complete)
+
+
+def needs_unionizes(leaf: Criteria) -> bool:
+    """Whether a part of a selection has a criterion that unionize rows decide."""
+    return not UNIONIZE_PART_OF.keys().isdisjoint(leaf.to_dict())
+
+
+def unionizes_read(connection: Connection, leaves: Collection[Criteria]) -> dict[UnionizePart, set[int]]:
+    """The structures whose unionize rows decide the criteria of the parts of a selection, by half of the table.
+
+    Raises
+    ------
+    UnknownStructureError
+        If the ontology does not have a structure.
+    """
+    structures: dict[UnionizePart, set[int]] = {row.name: set() for row in UNIONIZE_PARTS.values()}
+    for leaf in leaves:
+        if leaf.projecting_to is not None:
+            structures["projection"].update(row.id for row in find_structures(connection, leaf.projecting_to))
+        if leaf.min_injection_overlap is not None:
+            structures["injection"].update(row.id for row in find_structures(connection, leaf.injected_in or ()))
+        if leaf.max_injection_outside_primary is not None:
+            structures["injection"].update(connection.scalars(select(Experiment.primary_structure_id).distinct()))
+        given = leaf.to_dict()
+        for name, part in UNIONIZE_PART_OF.items():
+            if name in given:
+                structures[part].add(ROOT_STRUCTURE_ID)
+        if leaf.with_unionizes is not None:
+            # Any structure: the tables that the store has are checked too.
+            for found in structures.values():
+                found.add(ROOT_STRUCTURE_ID)
+    return structures
+
+
+class VolumesRead(NamedTuple):
+    """Volumes whose rows decide a criterion."""
+
+    kind: VolumeKind
+    spacing_um: int
+
+
+def volumes_read(leaves: Collection[Criteria]) -> set[VolumesRead]:
+    """The volumes whose presence decides the criteria of the parts of a selection."""
+    return {
+        VolumesRead(leaf.with_volume, leaf.with_volume_spacing_um) for leaf in leaves if leaf.with_volume is not None
+    }

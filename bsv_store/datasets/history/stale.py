@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from bsv_store.averaging.inputs import ALGORITHM_VERSION, gather_inputs
+from bsv_store.catalog.missing import without_volume
+from bsv_store.catalog.volumes import find_volumes
 from bsv_store.datasets.history.changes import MemberChanges, Membership, compare_members
 from bsv_store.datasets.table import find_version, latest_versions, read_version
 from bsv_store.errors import InputError, MissingDataError, StoreError
@@ -98,8 +100,11 @@ def _report(connection: Connection, version: DatasetVersion) -> StaleReport:
     try:
         inputs = gather_inputs(connection, lenient)
     except InputError as error:
-        if isinstance(error, MissingDataError) and not version.origin.can_answer:
-            return StaleReport.of(version, "inputs missing", members, [*reasons, f"not known: {error.message}"])
+        if not version.origin.can_answer:
+            # A selection may be empty because it asks for volumes that the store does not have.
+            message = error.message if isinstance(error, MissingDataError) else _missing(connection, version)
+            if message is not None:
+                return StaleReport.of(version, "inputs missing", members, [*reasons, f"not known: {message}"])
         reasons.append(f"no result now: {error.message}")
         return StaleReport.of(version, "stale", members, reasons)
     members = compare_members(Membership.of_version(version), Membership.of_inputs(inputs))
@@ -119,8 +124,14 @@ def _report(connection: Connection, version: DatasetVersion) -> StaleReport:
 
 def _missing(connection: Connection, version: DatasetVersion) -> str | None:
     """Description of the inputs of a version that are missing from the store; None if there are none."""
+    recipe = version.recipe
+    ids = [member.experiment_id for member in version.experiments if member.group is not None]
     try:
-        gather_inputs(connection, replace(version.recipe, missing="error"))
+        for kind in recipe.kinds:
+            found = find_volumes(connection, ids, kind=kind, spacing_um=recipe.spacing_um)
+            absent = [each for each in ids if each not in found]
+            without_volume(recipe.selection, absent, kind=kind, spacing_um=recipe.spacing_um, missing="error")
+        gather_inputs(connection, replace(recipe, missing="error"))
     except MissingDataError as error:
         return error.message
     except InputError:

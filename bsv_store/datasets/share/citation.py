@@ -9,7 +9,7 @@ from bsv_store.averaging.grouping.words import grouping_words
 from bsv_store.catalog.selection.words import selection_words
 from bsv_store.datasets.share.comparison_text import comparison_methods
 from bsv_store.datasets.share.left_out import counted_reasons
-from bsv_store.datasets.share.references import PAPERS, Reference, bibtex, ris
+from bsv_store.datasets.share.references import PAPERS, Reference, bibtex, comparison_papers, ris
 from bsv_store.html import card, folded, paragraph, preformatted
 from bsv_store.text import joined, number_of
 from bsv_store.vocabulary import BILATERAL_RULES, HEMISPHERE_RULES, NORMALIZATIONS, STATISTICS, VOLUME_KINDS
@@ -42,7 +42,7 @@ class Citation:
     methods, acknowledgement : str
         Drafts in complete sentences.
     references : tuple of Reference
-        The version, then the papers about the atlas.
+        The version, the papers about the atlas, and those about the methods of a comparison.
     experiment_ids : tuple of int
         Of the members, ascending.
     """
@@ -114,7 +114,7 @@ def citation_of(version: VersionSource, *, annotation: str | None = None) -> Cit
         _methods(version, len(ids), version.provenance(), annotation),
         "We used data of the Allen Mouse Brain Connectivity Atlas, Allen Institute for Brain Science, "
         "available from https://connectivity.brain-map.org.",
-        (_own_reference(version), *PAPERS),
+        (_own_reference(version), *PAPERS, *comparison_papers(version.recipe.comparison)),
         ids,
     )
 
@@ -229,9 +229,10 @@ def _computed(version: VersionSource, provenance: Provenance) -> str:
 
 
 def _own_reference(version: VersionSource) -> Reference:
+    what = "Group averages" if version.recipe.comparison is None else "Comparison of two groups"
     return Reference(
         f"bsvstore_{version.fingerprint[:12]}",
-        f"Group averages {version.ref} of the Allen Mouse Brain Connectivity Atlas",
+        f"{what} {version.ref} of the Allen Mouse Brain Connectivity Atlas",
         version.created_at.year,
         howpublished=f"Computed with {version.software.split(',')[0]}",
         note=f"Fingerprint {version.fingerprint}, content SHA-256 {version.content_sha256}",

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bsv_store.averaging.comparison.comparison import Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,8 @@ class Reference:
         'Family, Given'.
     and_others : bool
         Whether there are more authors.
-    journal, volume, pages, doi, howpublished, note : str or None
+    journal, volume, pages, doi, howpublished, publisher, note : str or None
+        A work with a journal is an article, one with a publisher a book, others are data.
     """
 
     key: str
@@ -35,7 +40,15 @@ class Reference:
     pages: str | None = None
     doi: str | None = None
     howpublished: str | None = None
+    publisher: str | None = None
     note: str | None = None
+
+    @property
+    def _kind(self) -> tuple[str, str]:
+        """The type of the entry in BibTeX and in RIS."""
+        if self.journal is not None:
+            return "article", "JOUR"
+        return ("misc", "DATA") if self.publisher is None else ("book", "BOOK")
 
     def bibtex(self) -> str:
         """The BibTeX entry."""
@@ -44,6 +57,7 @@ class Reference:
             ("title", _escaped(self.title, keep_braces=True)),
             ("author", " and ".join(map(_escaped, authors))),
             ("howpublished", _escaped(self.howpublished)),
+            ("publisher", _escaped(self.publisher)),
             ("journal", _escaped(self.journal)),
             ("volume", self.volume),
             ("pages", None if self.pages is None else self.pages.replace("-", "--")),
@@ -52,14 +66,13 @@ class Reference:
             ("note", _escaped(self.note)),
         )
         lines = [f"  {name:<12} = {{{value}}}" for name, value in values if value]
-        kind = "misc" if self.journal is None else "article"
-        return f"@{kind}{{{self.key},\n" + ",\n".join(lines) + "\n}\n"
+        return f"@{self._kind[0]}{{{self.key},\n" + ",\n".join(lines) + "\n}\n"
 
     def ris(self) -> str:
         """The RIS record, with CRLF line ends."""
         first, _, last = (self.pages or "").partition("-")
         values = [
-            ("TY", "DATA" if self.journal is None else "JOUR"),
+            ("TY", self._kind[1]),
             ("ID", self.key),
             *(("AU", author) for author in self.authors),
             ("TI", re.sub("[{}]", "", self.title)),
@@ -69,7 +82,7 @@ class Reference:
             ("EP", last),
             ("PY", str(self.year)),
             ("DO", self.doi),
-            ("PB", self.howpublished),
+            ("PB", self.publisher or self.howpublished),
             ("N1", self.note),
         ]
         lines = [f"{tag}  - {' '.join(value.split())}" for tag, value in values if value]
@@ -132,3 +145,53 @@ PAPERS = (
     ),
 )
 """The papers about the atlas."""
+
+_PERMUTATION = (
+    Reference(
+        "westfall1993resampling",
+        "Resampling-Based Multiple Testing: Examples and Methods for p-Value Adjustment",
+        1993,
+        ("Westfall, Peter H.", "Young, S. Stanley"),
+        publisher="Wiley",
+    ),
+    Reference(
+        "nichols2002nonparametric",
+        "Nonparametric permutation tests for functional neuroimaging: A primer with examples",
+        2002,
+        ("Nichols, Thomas E.", "Holmes, Andrew P."),
+        journal="Human Brain Mapping",
+        volume="15",
+        pages="1-25",
+        doi="10.1002/hbm.1058",
+    ),
+)
+_COVARIATES = Reference(
+    "freedman1983nonstochastic",
+    "A nonstochastic interpretation of reported significance levels",
+    1983,
+    ("Freedman, David", "Lane, David"),
+    journal="Journal of Business & Economic Statistics",
+    volume="1",
+    pages="292-298",
+    doi="10.1080/07350015.1983.10509354",
+)
+_TFCE = Reference(
+    "smith2009threshold",
+    "Threshold-free cluster enhancement: Addressing problems of smoothing, threshold dependence and localisation in "
+    "cluster inference",
+    2009,
+    ("Smith, Stephen M.", "Nichols, Thomas E."),
+    journal="NeuroImage",
+    volume="44",
+    pages="83-98",
+    doi="10.1016/j.neuroimage.2008.03.061",
+)
+
+
+def comparison_papers(comparison: Comparison | None) -> tuple[Reference, ...]:
+    """The papers about the methods of a comparison; empty without one."""
+    if comparison is None:
+        return ()
+    with_covariates = (_COVARIATES,) if comparison.covariates else ()
+    with_clusters = (_TFCE,) if comparison.cluster == "tfce" else ()
+    return (*_PERMUTATION, *with_covariates, *with_clusters)

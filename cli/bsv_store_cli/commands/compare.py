@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 from click.core import ParameterSource
@@ -389,5 +389,6 @@ def _sides(
         first, second = (version.groups[group_number(version.groups, each, what=version.ref)] for each in groups)
         return first, second, None
     one, other = (side_of(context, text) for text in sides)
-    default: Any = (one.name or "a", other.name or "b")
-    return one.selection, other.selection, labels or default
+    default = (one.name or "a", other.name or "b")
+    # A selection may be saved as 'b', or be given twice.
+    return one.selection, other.selection, labels or (default if default[0] != default[1] else None)

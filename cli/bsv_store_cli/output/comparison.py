@@ -71,7 +71,7 @@ def print_structure_comparison(frame: pd.DataFrame, output_format: str) -> None:
         {
             **row,
             "side": row["hemisphere"].replace("lateral", "") if has_sides else None,
-            "interval": f"[{_number(row['lower'], '.2g')}, {_number(row['upper'], '.2g')}]",
+            "interval": _interval(row["lower"], row["upper"]),
         }
         for row in rows
     ]
@@ -96,6 +96,10 @@ def _note_facts(facts: dict[str, Any], *, shown: int) -> None:
     note("p max-t: corrected for all tests by the maximum of |t|.")
     if facts["without_unionizes"]:
         note(f"{number_of(len(facts['without_unionizes']), 'experiment')} had no table.")
+
+
+def _interval(lower: float | None, upper: float | None) -> str:
+    return "" if lower is None or upper is None else f"[{lower:.2g}, {upper:.2g}]"
 
 
 def _short(value: float | None) -> str:
