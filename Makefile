@@ -25,7 +25,7 @@ _ := $(shell test -x $(BIN)/python || rm -f $(DEMO) $(DEV) $(DOCS); test -x $(VE
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(DEMO) ## run a complete example on synthetic data, from an empty store to a versioned average
+demo: $(DEMO) ## run a complete example on synthetic data, from an empty store to figures and a report
 	$(BIN)/bsv-store demo $(ARGS)
 
 test: $(DEV) ## run all ordinary tests, on SQLite and Postgres

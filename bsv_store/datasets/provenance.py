@@ -11,6 +11,7 @@ from bsv_store.catalog.activity import activity_details
 from bsv_store.catalog.annotations import find_annotation
 from bsv_store.catalog.database.models import SourceSnapshot
 from bsv_store.catalog.ranks import snapshot_rank
+from bsv_store.sources.allen.addresses import ALLEN_HOSTS
 from bsv_store.vocabulary import EXPERIMENT_SOURCE_KINDS
 
 if TYPE_CHECKING:
@@ -83,7 +84,9 @@ def provenance_of(
     annotation = find_annotation(connection, spacing_um)
     return Provenance(
         experiment_list=_experiment_list(lists),
-        ontology=next((_snapshot_words(each, each.kind) for each in lists if each.what == "structures"), None),
+        ontology=next(
+            (_snapshot_words(each, _ontology_words(each.kind)) for each in lists if each.what == "structures"), None
+        ),
         annotation=None if annotation is None else annotation.name,
         annotation_sha256=None if annotation is None else annotation.array_sha256,
     )
@@ -118,6 +121,13 @@ def _experiment_list(lists: Sequence[SnapshotSource]) -> str | None:
     return "; missing values from ".join(texts) or None
 
 
-def _snapshot_words(snapshot: SnapshotSource, kind: str) -> str:
+def _ontology_words(kind: str) -> str:
+    row = EXPERIMENT_SOURCE_KINDS.get(kind)
+    return kind if row is None else row.methods
+
+
+def _snapshot_words(snapshot: SnapshotSource, words: str) -> str:
     of_date = "" if snapshot.upstream_date is None else f" of {snapshot.upstream_date}"
-    return f"{kind}{of_date}, stored on {snapshot.taken_at:%Y-%m-%d}"
+    # A mirror or a synthetic atlas answers in the format of the Allen API.
+    via = f" via {snapshot.source}" if snapshot.kind == "api" and snapshot.source not in ALLEN_HOSTS else ""
+    return f"{words}{via}{of_date}, stored on {snapshot.taken_at:%Y-%m-%d}"

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import update
+
 from bsv_store import Selection, by_coordinate, by_region, crossed
+from bsv_store.catalog.database.models import SourceSnapshot
 from bsv_store.catalog.ingest import ingest_experiments
 from bsv_store.catalog.selection.criteria import CRITERIA
 from bsv_store.catalog.selection.words import PHRASES, selection_words
@@ -79,11 +82,15 @@ def test_the_methods_name_the_list_that_was_current_when_the_version_was_compute
     version = ask(filled)
     before = version.cite().methods
     assert re.search(
-        r"from the experiment list \(Allen API, stored on \d{4}-\d\d-\d\d; missing values from CSV export of the "
+        r"from the experiment list \(Allen API via test, stored on \d{4}-\d\d-\d\d; missing values from CSV export of the "
         r"Allen web site of 2020-07-01, stored on \d{4}-\d\d-\d\d\): experiments injected in VIS",
         before,
     )
     change_experiments(filled, FACTS[:5])
+    # Times are stored in seconds.
+    later = datetime.now(UTC) + timedelta(seconds=2)
+    with filled.database.writing() as connection:
+        connection.execute(update(SourceSnapshot).where(SourceSnapshot.source == "test 2").values(taken_at=later))
     assert filled.dataset("test@1").cite().methods == before
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bsv_store.averaging.grouping.words import grouping_words
 from bsv_store.catalog.selection.words import selection_words
-from bsv_store.datasets.share.comparison_text import comparison_methods
+from bsv_store.datasets.share.comparison_text import comparison_methods, comparison_references
 from bsv_store.datasets.share.left_out import counted_reasons
 from bsv_store.datasets.share.references import PAPERS, Reference, bibtex, ris
 from bsv_store.html import card, folded, paragraph, preformatted
@@ -42,7 +42,7 @@ class Citation:
     methods, acknowledgement : str
         Drafts in complete sentences.
     references : tuple of Reference
-        The version, then the papers about the atlas.
+        The version, then the papers about the atlas and those about the methods of a comparison.
     experiment_ids : tuple of int
         Of the members, ascending.
     """
@@ -114,7 +114,7 @@ def citation_of(version: VersionSource, *, annotation: str | None = None) -> Cit
         _methods(version, len(ids), version.provenance(), annotation),
         "We used data of the Allen Mouse Brain Connectivity Atlas, Allen Institute for Brain Science, "
         "available from https://connectivity.brain-map.org.",
-        (_own_reference(version), *PAPERS),
+        (_own_reference(version), *PAPERS, *comparison_references(version.recipe.comparison)),
         ids,
     )
 
@@ -203,8 +203,8 @@ def _averaged(version: VersionSource, count: int) -> str:
     if words is None:
         return f"The {what} of the {experiments} {were} computed for each voxel."
     return (
-        f"The {what} of {experiments} {were} computed for each voxel and group. Experiments were grouped {words}: "
-        f"{_groups(version.groups)}."
+        f"The {experiments} {'was' if count == 1 else 'were'} grouped {words}: "
+        f"{_groups(version.groups)}. The {what} {were} computed for each voxel and group."
     )
 
 
@@ -231,7 +231,7 @@ def _computed(version: VersionSource, provenance: Provenance) -> str:
 def _own_reference(version: VersionSource) -> Reference:
     return Reference(
         f"bsvstore_{version.fingerprint[:12]}",
-        f"Group averages {version.ref} of the Allen Mouse Brain Connectivity Atlas",
+        f"{'Group averages' if version.recipe.comparison is None else 'Comparison of groups'} {version.ref} of the Allen Mouse Brain Connectivity Atlas",
         version.created_at.year,
         howpublished=f"Computed with {version.software.split(',')[0]}",
         note=f"Fingerprint {version.fingerprint}, content SHA-256 {version.content_sha256}",

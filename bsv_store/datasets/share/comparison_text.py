@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
+from bsv_store.datasets.share.references import FREEDMAN_LANE, PERMUTATION_TESTS, TFCE
 from bsv_store.text import number_of
 from bsv_store.vocabulary import COVARIATES, TWO_SAMPLE_STATISTICS
 
 if TYPE_CHECKING:
     from bsv_store.averaging.comparison.comparison import Comparison
+    from bsv_store.datasets.share.references import Reference
     from bsv_store.datasets.share.source import VersionSource
 
 
@@ -28,6 +30,18 @@ def comparison_methods(version: VersionSource) -> str | None:
     ]
     sentences += _clusters(comparison)
     return " ".join(sentences)
+
+
+def comparison_references(comparison: Comparison | None) -> tuple[Reference, ...]:
+    """The papers that the methods text of a comparison names; none if the groups were not compared."""
+    if comparison is None:
+        return ()
+    found = list(PERMUTATION_TESTS)
+    if comparison.covariates:
+        found.append(FREEDMAN_LANE)
+    if comparison.cluster == "tfce":
+        found.append(TFCE)
+    return tuple(found)
 
 
 def _covariates(comparison: Comparison) -> str:

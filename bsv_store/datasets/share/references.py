@@ -132,3 +132,49 @@ PAPERS = (
     ),
 )
 """The papers about the atlas."""
+
+PERMUTATION_TESTS = (
+    Reference(
+        "westfall1993resampling",
+        "Resampling-Based Multiple Testing: Examples and Methods for p-Value Adjustment",
+        1993,
+        ("Westfall, Peter H.", "Young, S. Stanley"),
+        howpublished="New York: Wiley",
+    ),
+    Reference(
+        "nichols2002nonparametric",
+        "Nonparametric permutation tests for functional neuroimaging: a primer with examples",
+        2002,
+        ("Nichols, Thomas E.", "Holmes, Andrew P."),
+        journal="Human Brain Mapping",
+        volume="15",
+        pages="1-25",
+        doi="10.1002/hbm.1058",
+    ),
+)
+"""For p values that are corrected by the maximum statistic."""
+
+FREEDMAN_LANE = Reference(
+    "freedman1983nonstochastic",
+    "A nonstochastic interpretation of reported significance levels",
+    1983,
+    ("Freedman, David", "Lane, David"),
+    journal="Journal of Business & Economic Statistics",
+    volume="1",
+    pages="292-298",
+    doi="10.1080/07350015.1983.10509354",
+)
+"""For comparisons with covariates."""
+
+TFCE = Reference(
+    "smith2009threshold",
+    "Threshold-free cluster enhancement: addressing problems of smoothing, threshold dependence and localisation in "
+    "cluster inference",
+    2009,
+    ("Smith, Stephen M.", "Nichols, Thomas E."),
+    journal="NeuroImage",
+    volume="44",
+    pages="83-98",
+    doi="10.1016/j.neuroimage.2008.03.061",
+)
+"""For threshold-free cluster enhancement."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.errors import EmptySelectionError, MissingDataError, UnknownStructureError
+from bsv_store.errors import EmptySelectionError, LeftOutWarning, MissingDataError, UnknownStructureError
 from bsv_store.reports.injections import injection_map
 from bsv_store.reports.ranking import ranked_targets
 from bsv_store.reports.voxels import projections, slices
@@ -95,15 +96,24 @@ def _figure(heading: str, caption: str, description: str, draw: Callable[[Theme]
     images: dict[Theme, str] = {}
     width = height = 0
     try:
-        for row in THEMES.values():
-            content = _png(draw(row.name))
-            # Bytes 16 to 24 of a PNG are its width and height.
-            width, height = (int.from_bytes(content[at : at + 4]) for at in (16, 20))
-            images[row.name] = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", LeftOutWarning)
+            for row in THEMES.values():
+                content = _png(draw(row.name))
+                # Bytes 16 to 24 of a PNG are its width and height.
+                width, height = (int.from_bytes(content[at : at + 4]) for at in (16, 20))
+                images[row.name] = f"data:image/png;base64,{base64.b64encode(content).decode()}"
     except (MissingDataError, UnknownStructureError, EmptySelectionError) as error:
         # The store has no annotation or tables for this figure.
         return PageFigure(heading, f"No figure: {error.message}. {error.hint or ''}".strip(), description, {})
-    return PageFigure(heading, caption, description, images, width, height)
+    # The page is the place for them; each theme gives the same ones.
+    remarks: dict[str, None] = {}
+    for each in caught:
+        if isinstance(each.message, LeftOutWarning):
+            remarks[f"{each.message.message}."] = None
+        else:
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+    return PageFigure(heading, " ".join([caption, *remarks]), description, images, width, height)
 
 
 def _png(figure: Figure) -> bytes:
