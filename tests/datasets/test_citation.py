@@ -82,7 +82,7 @@ def test_the_methods_name_the_list_that_was_current_when_the_version_was_compute
     version = ask(filled)
     before = version.cite().methods
     assert re.search(
-        r"from the experiment list \(Allen API via test, stored on \d{4}-\d\d-\d\d; missing values from CSV export of the "
+        r"from the experiment list \(Allen API, stored on \d{4}-\d\d-\d\d; missing values from CSV export of the "
         r"Allen web site of 2020-07-01, stored on \d{4}-\d\d-\d\d\): experiments injected in VIS",
         before,
     )
@@ -92,6 +92,14 @@ def test_the_methods_name_the_list_that_was_current_when_the_version_was_compute
     with filled.database.writing() as connection:
         connection.execute(update(SourceSnapshot).where(SourceSnapshot.source == "test 2").values(taken_at=later))
     assert filled.dataset("test@1").cite().methods == before
+
+
+def test_the_methods_name_a_server_that_is_not_allens(filled: Store) -> None:
+    ours, allens = "http://127.0.0.1:8080/api/v2/data/query.json", "https://api.brain-map.org/api/v2/data/query.json"
+    ingest_experiments(filled.database, experiment_list(FACTS[:6]), source=ours, allow_shrinking=True)
+    assert "(Allen API via 127.0.0.1, stored on" in ask(filled).cite().methods
+    ingest_experiments(filled.database, experiment_list(FACTS), source=allens)
+    assert "(Allen API, stored on" in ask(filled, name="other").cite().methods
 
 
 def test_selections_are_put_into_words() -> None:

@@ -180,7 +180,7 @@ def test_the_page_says_what_was_done_and_from_what(version: DatasetVersion, chec
     assert version.cite().methods in text
     for fact in (version.fingerprint, version.content_sha256, version.software, version.quantity):
         assert fact in text
-    assert "experiment list (Allen API via test, stored on" in text
+    assert "experiment list (Allen API, stored on" in text
 
 
 def test_the_page_lists_members_and_those_left_out(version: DatasetVersion, checked: _Checker) -> None:

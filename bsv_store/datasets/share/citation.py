@@ -229,9 +229,10 @@ def _computed(version: VersionSource, provenance: Provenance) -> str:
 
 
 def _own_reference(version: VersionSource) -> Reference:
+    what = "Group averages" if version.recipe.comparison is None else "Comparison of groups"
     return Reference(
         f"bsvstore_{version.fingerprint[:12]}",
-        f"{'Group averages' if version.recipe.comparison is None else 'Comparison of groups'} {version.ref} of the Allen Mouse Brain Connectivity Atlas",
+        f"{what} {version.ref} of the Allen Mouse Brain Connectivity Atlas",
         version.created_at.year,
         howpublished=f"Computed with {version.software.split(',')[0]}",
         note=f"Fingerprint {version.fingerprint}, content SHA-256 {version.content_sha256}",
