@@ -14,10 +14,11 @@ from bsv_store.errors import EmptySelectionError, LeftOutWarning, MissingDataErr
 from bsv_store.reports.injections import injection_map
 from bsv_store.reports.ranking import ranked_targets
 from bsv_store.reports.voxels import projections, slices
+from bsv_store.text import joined
 from bsv_store.vocabulary import THEMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from matplotlib.figure import Figure
 
@@ -53,8 +54,8 @@ class PageFigure:
     height: int = 0
 
 
-def page_figures(store: Store, version: DatasetVersion) -> Iterator[PageFigure]:
-    """The figures of a version, in the order of the page.
+def page_figures(store: Store, version: DatasetVersion, *, emphasize: Sequence[str] = ()) -> Iterator[PageFigure]:
+    """The figures of a version, in the order of the page; slices emphasize these structures.
 
     Raises
     ------
@@ -64,11 +65,12 @@ def page_figures(store: Store, version: DatasetVersion) -> Iterator[PageFigure]:
         If the result file is missing or damaged.
     """
     members = Selection(ids=[each for group in version.groups for each in group.experiment_ids], include_excluded=True)
+    emphasized = f" Emphasized: {joined(list(emphasize), 'and')}." if emphasize else ""
     yield _figure(
         "Slices",
-        f"Mean {version.quantity} of each group in coronal planes, on a common scale.",
+        f"Mean {version.quantity} of each group in coronal planes, on a common scale.{emphasized}",
         f"Coronal planes through the means of the groups of {version.ref}",
-        lambda theme: slices(store, version, theme=theme, footer=False),
+        lambda theme: slices(store, version, emphasize=list(emphasize) or None, theme=theme, footer=False),
     )
     yield _figure(
         "Maximum projections",
