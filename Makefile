@@ -20,13 +20,22 @@ _ := $(shell test -x $(BIN)/python || rm -f $(DEMO) $(DEV) $(DOCS); test -x $(VE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-long test-integration test-lowest check format docs man bench bench-full clean
+.PHONY: help demo picture test test-long test-integration test-lowest check format docs man bench bench-full clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(DEMO) ## run a complete example on synthetic data, from an empty store to a versioned average
+demo: $(DEMO) ## run a complete example on synthetic data, from an empty store to figures and a report
 	$(BIN)/bsv-store demo $(ARGS)
+
+picture: $(DEMO) ## draw the picture of the README from the synthetic atlas
+	rm -rf build/picture
+	$(BIN)/bsv-store demo --keep build/picture
+	BSV_STORE=build/picture/store $(BIN)/bsv-store aggregate --injected-in VISp --injected-in VISl --line wild-type \
+	  --normalize injection-volume --hemisphere-rule fold-ipsilateral --name visual
+	BSV_STORE=build/picture/store $(BIN)/bsv-store plot slices visual docs/static/visual-cortex.png --overwrite \
+	  --at-mm 5.4,6.3,7.3,7.9,8.4,9.2 --emphasize VISp --emphasize CP --emphasize LGd --emphasize SCs \
+	  --smooth-um 50 --theme dark --title '' --no-footer --dpi 110
 
 test: $(DEV) ## run all ordinary tests, on SQLite and Postgres
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "$(ORDINARY)" $(ARGS)

@@ -165,6 +165,7 @@ def test_installed_package_runs_the_demo(installation: Installation) -> None:
     assert "synthetic" in out.lower()
     assert list(kept.rglob("store.toml"))
     assert list(kept.rglob("*.png"))
+    assert (kept / "report.html").is_file()
 
 
 # -- the entry point of the container ---------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, select
 
@@ -11,6 +12,7 @@ from bsv_store.catalog.activity import activity_details
 from bsv_store.catalog.annotations import find_annotation
 from bsv_store.catalog.database.models import SourceSnapshot
 from bsv_store.catalog.ranks import snapshot_rank
+from bsv_store.sources.allen.addresses import ALLEN_HOSTS
 from bsv_store.vocabulary import EXPERIMENT_SOURCE_KINDS
 
 if TYPE_CHECKING:
@@ -81,9 +83,10 @@ def provenance_of(
         return Provenance(**{name: text for name, text in texts.items() if isinstance(text, str)})
     lists = lists_of(connection, created_at)
     annotation = find_annotation(connection, spacing_um)
+    ontology = next((each for each in lists if each.what == "structures"), None)
     return Provenance(
         experiment_list=_experiment_list(lists),
-        ontology=next((_snapshot_words(each, each.kind) for each in lists if each.what == "structures"), None),
+        ontology=None if ontology is None else _snapshot_words(ontology, _ontology_words(ontology.kind)),
         annotation=None if annotation is None else annotation.name,
         annotation_sha256=None if annotation is None else annotation.array_sha256,
     )
@@ -118,6 +121,14 @@ def _experiment_list(lists: Sequence[SnapshotSource]) -> str | None:
     return "; missing values from ".join(texts) or None
 
 
-def _snapshot_words(snapshot: SnapshotSource, kind: str) -> str:
+def _ontology_words(kind: str) -> str:
+    row = EXPERIMENT_SOURCE_KINDS.get(kind)
+    return kind if row is None else row.methods
+
+
+def _snapshot_words(snapshot: SnapshotSource, words: str) -> str:
     of_date = "" if snapshot.upstream_date is None else f" of {snapshot.upstream_date}"
-    return f"{kind}{of_date}, stored on {snapshot.taken_at:%Y-%m-%d}"
+    host = urlsplit(snapshot.source).hostname if "://" in snapshot.source else None
+    # A mirror or a synthetic atlas answers in the format of the Allen API.
+    via = "" if host is None or host in ALLEN_HOSTS else f" via {host}"
+    return f"{words}{via}{of_date}, stored on {snapshot.taken_at:%Y-%m-%d}"

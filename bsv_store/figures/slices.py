@@ -36,6 +36,7 @@ from bsv_store.figures.scale import QUANTILE, Scale, check_scale, has_both_signs
 from bsv_store.figures.sheet import Layer, Panel, Row, Sheet
 from bsv_store.figures.style import PAGE_MM, WIDE_MM, figure_class, theme_row
 from bsv_store.figures.template import template_planes
+from bsv_store.vocabulary import ANNOTATION_ORIGINS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -250,7 +251,8 @@ def annotation_notes(brain: Brain, outlines: Outlines, words: str | None = None)
     if brain.file is None:
         return [NO_ANNOTATION]
     words = brain.outlined(outlines)[1] if words is None else words
-    return [f"Outlines: {words}, annotation at {brain.file.grid.spacing_um} µm (CCFv3, 2017)."]
+    origin = "CCFv3, 2017" if brain.file.origin == "allen" else ANNOTATION_ORIGINS[brain.file.origin].words
+    return [f"Outlines: {words}, annotation at {brain.file.grid.spacing_um} µm ({origin})."]
 
 
 def row_label(label: str, n: int | None) -> str:

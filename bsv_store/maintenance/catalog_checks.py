@@ -328,7 +328,10 @@ def _inputs(connection: Connection) -> Iterator[Finding]:
             )
             continue
         used = averaged.get(identifier, [])
-        changed = [each for each, sha256 in used if stored.get((each, recipe.kind, recipe.spacing_um)) != sha256]
+        here = {each: stored.get((each, recipe.kind, recipe.spacing_um)) for each, _ in used}
+        # The volumes of an imported version may never have been in this store.
+        is_imported = version.imported_at is not None
+        changed = [each for each, sha256 in used if here[each] != sha256 and not (is_imported and here[each] is None)]
         if changed:
             problem = f"{len(changed):,} of {number_of(len(used), 'volume')} have been replaced or removed since"
             remedy = f"What has changed: bsv-store dataset stale {version.name}@{version.number}"

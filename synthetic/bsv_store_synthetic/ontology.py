@@ -20,18 +20,21 @@ Far above any of Allen's (below 700 million), but below 2**32: an annotation vol
 
 SUMMARY_SET = 167587189
 PSU_SET = 184527634
+DIVISION_SET = 687527670
 STRUCTURE_SETS = {
     SUMMARY_SET: "Synthetic summary structures",
     PSU_SET: "Synthetic structures with unionize records",
+    DIVISION_SET: "Synthetic major divisions",
 }
 
-# Indented by level. Columns: acronym | color | marks | name. "s": summary structure; "-": without voxels.
+# Indented by level. Columns: acronym | color | marks | name. "s": summary structure; "d": major division; "-": without
+# voxels.
 _TREE = """
 root|FFFFFF||root
  grey|C0D8E4||Basic cell groups and regions
   CH|B2EEFA||Cerebrum
    CTX|AEFAB8||Cerebral cortex
-    Isocortex|70FA74||Isocortex
+    Isocortex|70FA74|d|Isocortex
      MO|209E58||Somatomotor areas
       MOp|20A05C|s|Primary motor area
       MOs|22A460|s|Secondary motor area
@@ -47,34 +50,34 @@ root|FFFFFF||root
        VISp5|008A8C||Primary visual area, layer 5
       VISpm|0C9096|s|Posteromedial visual area
      RSP|1AA698|s|Retrosplenial area
-    OLF|9AD2BC||Olfactory areas
+    OLF|9AD2BC|d|Olfactory areas
      MOB|9AD2C0|s|Main olfactory bulb
      PIR|6ACBB8|s|Piriform area
-    HPF|7CD24C||Hippocampal formation
+    HPF|7CD24C|d|Hippocampal formation
      CA1|7AD04A|s|Field CA1
      DG|7ED04C|s|Dentate gyrus
      ENT|32B824|s|Entorhinal area
-    CTXsp|8ADA86|s|Cortical subplate
-   CNU|96D4F4||Cerebral nuclei
+    CTXsp|8ADA86|sd|Cortical subplate
+   CNU|96D4F4|d|Cerebral nuclei
     CP|94CEF0|s|Caudoputamen
     ACB|80CAF6|s|Nucleus accumbens
     PAL|8498D0|s|Pallidum
   BS|FE7E82||Brain stem
-   TH|FE7082||Thalamus
+   TH|FE7082|d|Thalamus
     CM|FE9EA4|s|Central medial nucleus of the thalamus
     LGd|FE8890|s|Dorsal part of the lateral geniculate complex
     LP|FE8E9C|s|Lateral posterior nucleus of the thalamus
     PO|FE90A0|s|Posterior complex of the thalamus
     VPM|FE7884|s|Ventral posteromedial nucleus of the thalamus
-   HY|E4463A|s|Hypothalamus
-   MB|FE62FA||Midbrain
+   HY|E4463A|sd|Hypothalamus
+   MB|FE62FA|d|Midbrain
     IC|FE7CFC|s|Inferior colliculus
     MRN|FE90FC|s|Midbrain reticular nucleus
     PAG|FE8EFC|s|Periaqueductal gray
     SCs|FE78FC|s|Superior colliculus, sensory related
-   P|FE9A72|s|Pons
-   MY|FE98CE|s|Medulla
-  CB|EEF080||Cerebellum
+   P|FE9A72|sd|Pons
+   MY|FE98CE|sd|Medulla
+  CB|EEF080|d|Cerebellum
    AN|F0EE5E|s|Ansiform lobule
    LOB4, 5|FEFA90|s|Lobules IV, V
  fiber tracts|CACACA||fiber tracts
@@ -100,7 +103,11 @@ def ontology() -> Ontology:
         # As in Allen's data, the root has unionize records without being a member of that set.
         sets = [
             number
-            for number, member in ((SUMMARY_SET, "s" in marks), (PSU_SET, level > 0 and "-" not in marks))
+            for number, member in (
+                (SUMMARY_SET, "s" in marks),
+                (PSU_SET, level > 0 and "-" not in marks),
+                (DIVISION_SET, "d" in marks),
+            )
             if member
         ]
         parent = path[level - 1] if level else None

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import update
+
 from bsv_store import Selection, by_coordinate, by_region, crossed
+from bsv_store.catalog.database.models import SourceSnapshot
 from bsv_store.catalog.ingest import ingest_experiments
 from bsv_store.catalog.selection.criteria import CRITERIA
 from bsv_store.catalog.selection.words import PHRASES, selection_words
@@ -84,7 +87,19 @@ def test_the_methods_name_the_list_that_was_current_when_the_version_was_compute
         before,
     )
     change_experiments(filled, FACTS[:5])
+    # Times are stored in seconds.
+    later = datetime.now(UTC) + timedelta(seconds=2)
+    with filled.database.writing() as connection:
+        connection.execute(update(SourceSnapshot).where(SourceSnapshot.source == "test 2").values(taken_at=later))
     assert filled.dataset("test@1").cite().methods == before
+
+
+def test_the_methods_name_a_server_that_is_not_allens(filled: Store) -> None:
+    ours, allens = "http://127.0.0.1:8080/api/v2/data/query.json", "https://api.brain-map.org/api/v2/data/query.json"
+    ingest_experiments(filled.database, experiment_list(FACTS[:6]), source=ours, allow_shrinking=True)
+    assert "(Allen API via 127.0.0.1, stored on" in ask(filled).cite().methods
+    ingest_experiments(filled.database, experiment_list(FACTS), source=allens)
+    assert "(Allen API, stored on" in ask(filled, name="other").cite().methods
 
 
 def test_selections_are_put_into_words() -> None:

@@ -451,7 +451,13 @@ def test_the_citation_says_how_groups_were_compared(filled: Store) -> None:
     assert "Student's t" in methods
     assert "injection volume" in methods
     assert "seed 4" in methods
-    assert "compared" not in filled.datasets.cite(ask(filled, name="average")).methods
+    average = filled.datasets.cite(ask(filled, name="average"))
+    assert "compared" not in average.methods
+    # Each paper in the text is in the references.
+    bibtex = filled.datasets.cite(version).bibtex
+    assert all(name in bibtex for name in ("Westfall", "Holmes", "Freedman"))
+    assert "Smith, Stephen" not in bibtex
+    assert "Westfall" not in average.bibtex
 
 
 def test_deep_verification_reads_the_maps(filled: Store) -> None:

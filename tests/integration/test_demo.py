@@ -1,4 +1,4 @@
-"""``bsv-store demo``: an empty folder to a versioned average and a picture, as a person sees it."""
+"""``bsv-store demo``: an empty folder to a versioned average, figures and a report, as a person sees it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from tests.cli.running import Outcome, Runner
 
 pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
 
+FIGURES = ("slices.png", "injections.png", "targets.png")
+
 
 @pytest.fixture
 def shown(run: Runner, tmp_path: Path) -> Outcome:
@@ -21,7 +23,7 @@ def shown(run: Runner, tmp_path: Path) -> Outcome:
 
 
 def test_the_whole_path(shown: Outcome, tmp_path: Path) -> None:
-    """One test, since the demo takes a second: what it prints, in order, and what it leaves."""
+    """One test, since the demo takes seconds: what it prints, in order, and what it leaves."""
     folder = tmp_path / "demo"
     steps = [
         "SYNTHETIC DATA",
@@ -46,27 +48,36 @@ def test_the_whole_path(shown: Outcome, tmp_path: Path) -> None:
         "without computing",
         "visual-by-AP@1 (already in the store)",
         "$ bsv-store dataset regions visual-by-AP --structure LGd --structure CP",
-        "$ bsv-store plot projections visual-by-AP",
         "$ bsv-store sql",
         "$ bsv-store status",
-        f"The figure is {folder / 'visual-by-AP.png'}",
+        "$ bsv-store plot slices visual-by-AP",
+        "--emphasize VISp --emphasize CP",
+        "$ bsv-store plot injections",
+        "$ bsv-store plot targets",
+        "$ bsv-store report visual-by-AP -o",
+        f"Open the report in a browser: {folder / 'report.html'}",
+        *(str(folder / name) for name in FIGURES),
         "-m bsv_store_synthetic --port 8080 --experiments 12 &",
         f"export BSV_STORE={folder / 'store'}",
         "export BSV_STORE_API_URL=http://127.0.0.1:8080 BSV_STORE_DOWNLOAD_URL=http://127.0.0.1:8080",
         "bsv-store aggregate --all --group-by line --name by-line --fetch",
-        "with the real Allen API takes nine commands",
+        "with the real Allen API takes twelve commands",
     ]
     position = 0
     for step in steps:
         assert step in shown.out[position:], f"{step!r} is not shown, or not in its place:\n{shown.out}"
         position = shown.out.index(step, position) + len(step)
     against_allen = [line for line in shown.out[position:].splitlines() if line.startswith("  bsv-store ")]
-    assert len(against_allen) == 9
+    assert len(against_allen) == 12
     assert "  bsv-store sync annotation" in against_allen
     assert "5 fetched" in shown.err
     assert "127.0.0.1" not in shown.out[position:]
 
-    assert (folder / "visual-by-AP.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert all((folder / name).read_bytes().startswith(b"\x89PNG\r\n\x1a\n") for name in FIGURES)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "<h1>SYNTHETIC DATA: wild type, VISp and VISl</h1>" in page
+    # Slices, projections, injections and targets, each for light and dark: none is missing for lack of data.
+    assert page.count('src="data:image/png') + page.count('srcset="data:image/png') == 8
     with open_store(folder / "store") as store:
         version = store.dataset("visual-by-AP")
         assert [group.n for group in version.groups] == [2, 1, 2]

@@ -32,7 +32,8 @@ def grouping_words(grouping: Grouping) -> str | None:
     if isinstance(grouping, FieldGrouping):
         return f"by {GROUPING_FIELDS[grouping.field].words}"
     if isinstance(grouping, CrossedGrouping):
-        return joined([words for part in (grouping.first, grouping.second) if (words := grouping_words(part))], "and")
+        parts = [words for part in (grouping.first, grouping.second) if (words := grouping_words(part))]
+        return joined(parts, "and") if parts else None
     if isinstance(grouping, SelectionGrouping):
         groups = joined([f"{each.label} ({selection_words(each.selection)})" for each in grouping.groups], "and")
         return f"by selection: {groups}"

@@ -203,8 +203,8 @@ def _averaged(version: VersionSource, count: int) -> str:
     if words is None:
         return f"The {what} of the {experiments} {were} computed for each voxel."
     return (
-        f"The {what} of {experiments} {were} computed for each voxel and group. Experiments were grouped {words}: "
-        f"{_groups(version.groups)}."
+        f"The {experiments} {'was' if count == 1 else 'were'} grouped {words}: "
+        f"{_groups(version.groups)}. The {what} {were} computed for each voxel and group."
     )
 
 

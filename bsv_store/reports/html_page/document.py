@@ -134,8 +134,3 @@ def document(facts: PageFacts, *, title: str | None = None) -> str:
         element("script", script),
     )
     return f"<!DOCTYPE html>\n{element('html', joined(head, body), lang='en')}\n"
-
-
-def _section(name: str, words: str, content: Markup) -> Markup:
-    title = f"{name}-title"
-    return element("section", element("h2", words, id=title), content, id=name, aria_labelledby=title)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Of all groups together.
 _MAX_TARGETS = 400
 _FEWEST_TARGETS = 5
+_EMPHASIZED_SOURCES = 2
+_EMPHASIZED_TARGETS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def page_facts(store: Store, version: DatasetVersion) -> PageFacts:
     return PageFacts(
         version,
         experiments,
-        tuple(page_figures(store, version)),
+        tuple(page_figures(store, version, emphasize=_emphasized(version, experiments, targets))),
         targets,
         targets_missing,
         {row.id: row.color_hex_triplet for row in root},
@@ -93,6 +95,19 @@ def page_facts(store: Store, version: DatasetVersion) -> PageFacts:
         store.datasets.lineage(version),
         store.datasets.stale(version)[0],
     )
+
+
+def _emphasized(version: DatasetVersion, experiments: pd.DataFrame, targets: pd.DataFrame | None) -> list[str]:
+    """The most frequent injected structures, and the strongest of the others over all groups."""
+    if targets is None or targets.empty:
+        return []
+    drawn = set(targets["structure"])
+    members = [each for group in version.groups for each in group.experiment_ids]
+    injected = experiments.reindex(members)["primary_structure"].value_counts()
+    sources = [name for name in injected.index if name in drawn]
+    strength = targets.assign(_strength=targets["both"].abs()).groupby("structure")["_strength"].max()
+    others = strength.drop(sources).sort_values(ascending=False, kind="stable")
+    return [*sources[:_EMPHASIZED_SOURCES], *others.index[:_EMPHASIZED_TARGETS]]
 
 
 def _targets(store: Store, version: DatasetVersion) -> tuple[pd.DataFrame | None, str | None]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.errors import EmptySelectionError, MissingDataError, UnknownStructureError
+from bsv_store.errors import EmptySelectionError, LeftOutWarning, MissingDataError, UnknownStructureError
 from bsv_store.reports.injections import injection_map
 from bsv_store.reports.ranking import ranked_targets
 from bsv_store.reports.voxels import projections, slices
+from bsv_store.text import joined
 from bsv_store.vocabulary import THEMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from matplotlib.figure import Figure
 
@@ -52,8 +54,8 @@ class PageFigure:
     height: int = 0
 
 
-def page_figures(store: Store, version: DatasetVersion) -> Iterator[PageFigure]:
-    """The figures of a version, in the order of the page.
+def page_figures(store: Store, version: DatasetVersion, *, emphasize: Sequence[str] = ()) -> Iterator[PageFigure]:
+    """The figures of a version, in the order of the page; slices emphasize these structures.
 
     Raises
     ------
@@ -63,11 +65,12 @@ def page_figures(store: Store, version: DatasetVersion) -> Iterator[PageFigure]:
         If the result file is missing or damaged.
     """
     members = Selection(ids=[each for group in version.groups for each in group.experiment_ids], include_excluded=True)
+    emphasized = f" Emphasized: {joined(list(emphasize), 'and')}." if emphasize else ""
     yield _figure(
         "Slices",
-        f"Mean {version.quantity} of each group in coronal planes, on a common scale.",
+        f"Mean {version.quantity} of each group in coronal planes, on a common scale.{emphasized}",
         f"Coronal planes through the means of the groups of {version.ref}",
-        lambda theme: slices(store, version, theme=theme, footer=False),
+        lambda theme: slices(store, version, emphasize=list(emphasize) or None, theme=theme, footer=False),
     )
     yield _figure(
         "Maximum projections",
@@ -95,15 +98,24 @@ def _figure(heading: str, caption: str, description: str, draw: Callable[[Theme]
     images: dict[Theme, str] = {}
     width = height = 0
     try:
-        for row in THEMES.values():
-            content = _png(draw(row.name))
-            # Bytes 16 to 24 of a PNG are its width and height.
-            width, height = (int.from_bytes(content[at : at + 4]) for at in (16, 20))
-            images[row.name] = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", LeftOutWarning)
+            for row in THEMES.values():
+                content = _png(draw(row.name))
+                # Bytes 16 to 24 of a PNG are its width and height.
+                width, height = (int.from_bytes(content[at : at + 4]) for at in (16, 20))
+                images[row.name] = f"data:image/png;base64,{base64.b64encode(content).decode()}"
     except (MissingDataError, UnknownStructureError, EmptySelectionError) as error:
         # The store has no annotation or tables for this figure.
         return PageFigure(heading, f"No figure: {error.message}. {error.hint or ''}".strip(), description, {})
-    return PageFigure(heading, caption, description, images, width, height)
+    # The page is the place for them; each theme gives the same ones.
+    remarks: dict[str, None] = {}
+    for each in caught:
+        if isinstance(each.message, LeftOutWarning):
+            remarks[f"{each.message.message}."] = None
+        else:
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+    return PageFigure(heading, " ".join([caption, *remarks]), description, images, width, height)
 
 
 def _png(figure: Figure) -> bytes:

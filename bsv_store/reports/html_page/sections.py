@@ -194,7 +194,7 @@ def _outliers(facts: PageFacts) -> Markup:
     elif judged:
         result = element("p", f"None of the {judged} judged animals is an outlier.")
     else:
-        result = element("p", "No group is large enough.")
+        result = element("p", f"No group has {MIN_ANIMALS} animals that can be compared.")
     profiles = f"The profiles of {compared} of {len(facts.quality)} animals were compared."
     return joined(
         result,

@@ -14,9 +14,13 @@ import click
 
 from bsv_store_cli.help import Command
 
+_NAME = "visual-by-AP"
 _SELECTION = ["--injected-in", "VISp", "--injected-in", "VISl", "--line", "wild-type"]
-_RECIPE = ["--group-by", "AP", "--bins", "3", "--normalize", "injection-volume", "--name", "visual-by-AP"]
-_FIGURE = "visual-by-AP.png"
+_RECIPE = ["--group-by", "AP", "--bins", "3", "--normalize", "injection-volume", "--name", _NAME]
+_EMPHASIZED = ["--emphasize", "VISp", "--emphasize", "CP"]
+_SYNTHETIC = "SYNTHETIC DATA: wild type, VISp and VISl"
+_REPORT = "report.html"
+_FIGURES = {"slices": "slices.png", "injections": "injections.png", "targets": "targets.png"}
 
 _CONTINUE = """\
 To fetch more data into it, start the server of the package bsv_store_synthetic again; it offers the same
@@ -29,7 +33,7 @@ To fetch more data into it, start the server of the package bsv_store_synthetic 
   bsv-store aggregate --all --group-by line --name by-line --fetch"""
 
 _AGAINST_ALLEN = """\
-The same with the real Allen API takes nine commands, in a new shell without these variables:
+The same with the real Allen API takes twelve commands, in a new shell without these variables:
 
   export BSV_STORE=/lab/share/bsv
 
@@ -42,7 +46,10 @@ The same with the real Allen API takes nine commands, in a new shell without the
   bsv-store aggregate --injected-in VISp --injected-in VISl --line wild-type \\
       --group-by AP --bins 5 --normalize injection-volume --name visual-by-AP --fetch
   bsv-store dataset regions visual-by-AP --limit 10
-  bsv-store plot projections visual-by-AP visual-by-AP.png"""
+  bsv-store plot slices visual-by-AP slices.png --emphasize VISp --emphasize CP
+  bsv-store plot injections injections.png --dataset visual-by-AP
+  bsv-store plot targets targets.png --injected-in VISp --injected-in VISl --line wild-type
+  bsv-store report visual-by-AP -o report.html"""
 
 
 @click.command(cls=Command)
@@ -50,7 +57,7 @@ The same with the real Allen API takes nine commands, in a new shell without the
     "--keep",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="New folder for the store and the figure.  [default: one in the system's temporary folder]",
+    help="New folder for the store, the figures and the report.  [default: one in the system's temporary folder]",
 )
 @click.option(
     "--experiments",
@@ -72,7 +79,7 @@ def demo(keep: Path | None, experiments: int) -> None:
     if keep is not None and folder.exists():
         raise StoreExistsError(f"the folder {folder} exists", hint="Name a new folder for --keep.")
     folder.mkdir(parents=True, exist_ok=True)
-    store, figure = folder / "store", folder / _FIGURE
+    store = folder / "store"
     _say("SYNTHETIC DATA: structures, experiments and volumes are computed by formulas, without biological meaning.")
     with SyntheticServer(SyntheticAtlas(experiments=experiments)) as server:
         _say(f"A server on this machine, {server.url}, offers them in the formats of the Allen API.")
@@ -80,8 +87,10 @@ def demo(keep: Path | None, experiments: int) -> None:
             _fill_store()
     _say("The server is stopped: everything below uses only the store.")
     with _environment(BSV_STORE=str(store)):
-        _use_store(figure)
-    _say(f"The figure is {figure}. To use the store: export BSV_STORE={store}")
+        _use_store(folder)
+    _say(f"Open the report in a browser: {folder / _REPORT}")
+    click.echo(f"Figures: {', '.join(str(folder / name) for name in _FIGURES.values())}")
+    click.echo(f"To use the store: export BSV_STORE={shlex.quote(str(store))}")
     python, location = shlex.quote(sys.executable), shlex.quote(str(store))
     click.echo(f"\n{_CONTINUE.format(experiments=experiments, python=python, store=location)}")
     click.echo(f"\n{_AGAINST_ALLEN}")
@@ -102,17 +111,24 @@ def _fill_store() -> None:
     _run("aggregate", *_SELECTION, *_RECIPE, "--fetch")
 
 
-def _use_store(figure: Path) -> None:
+def _use_store(folder: Path) -> None:
+    figures = {name: str(folder / file) for name, file in _FIGURES.items()}
+    title = ["--title", _SYNTHETIC]
     _say("5. Show the groups with their members, and the exact recipe.")
-    _run("dataset", "show", "visual-by-AP", "--members")
+    _run("dataset", "show", _NAME, "--members")
     _say("6. Repeat the same average: it comes from the store, without computing.")
     _run("aggregate", *_SELECTION, *_RECIPE)
     _say("7. Measure the projections in structures. The annotation assigns each voxel to a structure.")
-    _run("dataset", "regions", "visual-by-AP", "--structure", "LGd", "--structure", "CP", "--hemisphere", "right")
-    _say("8. Plot the average, query the catalog, and show the status of the store.")
-    _run("plot", "projections", "visual-by-AP", str(figure), "--title", "SYNTHETIC DATA: wild type, VISp and VISl")
+    _run("dataset", "regions", _NAME, "--structure", "LGd", "--structure", "CP", "--hemisphere", "right")
+    _say("8. Query the catalog, and show the status of the store.")
     _run("sql", "select primary_structure, count(*) as experiments from experiments group by 1 order by 2 desc, 1")
     _run("status")
+    _say("9. Draw the average in slices, the injection sites, and the strongest targets.")
+    _run("plot", "slices", _NAME, figures["slices"], *_EMPHASIZED, *title)
+    _run("plot", "injections", figures["injections"], "--dataset", _NAME, *title)
+    _run("plot", "targets", figures["targets"], *_SELECTION, *title)
+    _say("10. Write the report: figures, tables, methods text and provenance in one file.")
+    _run("report", _NAME, "-o", str(folder / _REPORT), "--title", _SYNTHETIC)
 
 
 def _say(text: str) -> None:
