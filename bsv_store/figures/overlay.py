@@ -30,7 +30,7 @@ from bsv_store.figures.scale import QUANTILE, check_scale, has_both_signs, scale
 from bsv_store.figures.sheet import Layer, Panel, Row, Sheet
 from bsv_store.figures.slices import DEFAULT_PLANES, annotation_notes, choose, row_label
 from bsv_store.figures.sources import Source, SourceRow
-from bsv_store.figures.style import GROUP_COLORS, PAGE_MM, figure_class, theme_row
+from bsv_store.figures.style import GROUP_COLORS, PAGE_MM, theme_row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,7 +72,6 @@ def draw_overlay(
     footer: bool = True,
 ) -> Figure:
     """The figure of `bsv_store.reports.overlay`; ``source`` has all rows, for choosing planes."""
-    figure_class()
     background = theme_row(theme).background
     orientation, smooth = plane_row(plane), checked_smoothing(smooth_um)
     name, _, vmax, quantile = check_scale(scale, vmin=None, vmax=vmax, quantile=quantile)

@@ -13,14 +13,15 @@ import pandas as pd
 from bsv_store.check import without
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import InputError
-from bsv_store.figures.brain import Brain
 from bsv_store.figures.overlay import OverlaidSource
 from bsv_store.figures.region_map import RegionRow, RegionValues, checked_values
 from bsv_store.figures.sources import Source, mean_of_volumes, source_of_version, source_of_volumes
+from bsv_store.reports.anatomy import brain_of
 from bsv_store.text import shown
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
+    from bsv_store.figures.brain import Brain
     from bsv_store.store.store import Store
     from bsv_store.vocabulary import ComparisonMap, MeasuredHemisphere, Statistic, VolumeKind
 
@@ -28,19 +29,6 @@ SourceRef = str | int | DatasetVersion | Sequence[int]
 """A dataset version or its reference such as 'visual@1', an experiment id, or several."""
 
 _DEFAULT_KIND: VolumeKind = "projection_density"
-
-
-def brain_of(store: Store) -> Brain:
-    """The annotation of a store.
-
-    Raises
-    ------
-    InputError
-        If it is not a store.
-    """
-    if not hasattr(store, "database"):
-        raise InputError(f"store must be a Store, got {shown(store)}", hint="For example open_store().")
-    return Brain(store.database, store.files)
 
 
 def source_of(

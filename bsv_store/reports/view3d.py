@@ -22,15 +22,14 @@ from bsv_store.figures.style import GROUP_COLORS
 from bsv_store.figures.surface import coarser, smoothed, surface
 from bsv_store.figures.view3d import Item, Points, check_html_path, encoded_bytes, view_html, write_view
 from bsv_store.formats.output_file import check_target
-from bsv_store.reports.anatomy import color_of, stored_brain
+from bsv_store.reports.anatomy import brain_of, color_of
 from bsv_store.text import listed, shown
 from bsv_store.vocabulary import HEMISPHERE_RULES, SIGNAL_STYLES, VOLUME_KINDS
-from bsv_store.volumes.grid import EXTENT_UM
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import SelectionLike
     from bsv_store.catalog.structures import StructureRef
-    from bsv_store.figures.silhouettes import BrainShape
+    from bsv_store.figures.brain import AnnotatedVolume
     from bsv_store.store.store import Store
     from bsv_store.vocabulary import SignalStyle, Theme, VolumeKind
 
@@ -173,7 +172,7 @@ def view_3d_html(
             None,
         )
     levels = _levels(signals, level)
-    brain = stored_brain(store)
+    brain = brain_of(store).voxels()
     outer = _anatomy(store, brain, several("regions", regions, such_as="'CP' or ['CP', 'TH']"), theme)
     items, used_um = _within_budget(signals, levels, chosen, theme)
     notes = [_level_note(chosen, levels, quantity)]
@@ -334,7 +333,7 @@ def _complement(color: str) -> str:
 # -- anatomy ----------------------------------------------------------------------------------------------------------
 
 
-def _anatomy(store: Store, brain: BrainShape | None, regions: Sequence[StructureRef], theme: Theme) -> list[Item]:
+def _anatomy(store: Store, brain: AnnotatedVolume | None, regions: Sequence[StructureRef], theme: Theme) -> list[Item]:
     """The surfaces of regions and brain."""
     if brain is None:
         if regions:
@@ -343,8 +342,7 @@ def _anatomy(store: Store, brain: BrainShape | None, regions: Sequence[Structure
                 hint="Download it: bsv-store sync annotation.",
             )
         return []
-    ids = brain.annotation
-    spacing_um = EXTENT_UM[0] // ids.shape[0]
+    ids, spacing_um = brain.ids, brain.spacing_um
     items = []
     with store.database.reading() as connection:
         rows = find_structures(connection, list(regions)) if regions else ()

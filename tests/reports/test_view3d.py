@@ -21,7 +21,7 @@ from bsv_store.errors import (
     UnknownDatasetError,
     UnknownStructureError,
 )
-from bsv_store.figures.silhouettes import EXTENT_MM
+from bsv_store.figures.brain import EXTENT_MM
 from bsv_store.reports import region_values, view_3d
 from bsv_store.reports.view3d import _palette
 from tests.browser import opened_page
@@ -51,7 +51,7 @@ def scene_of(path: Path) -> Any:
 def positions(item: dict[str, Any]) -> NDArray[np.float64]:
     """AP, DV, ML in mm."""
     fractions = np.frombuffer(base64.b64decode(item["positions"]), "<u2").reshape(-1, 3) / 65535
-    return np.asarray(fractions * EXTENT_MM)
+    return np.asarray(fractions * [*EXTENT_MM.values()])
 
 
 def items(path: Path) -> dict[str, dict[str, Any]]:
