@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 SourceRef = str | int | DatasetVersion | Sequence[int]
 """A dataset version or its reference such as 'visual@1', an experiment id, or several."""
 
-_DEFAULT_KIND: VolumeKind = "projection_density"
+DEFAULT_KIND: VolumeKind = "projection_density"
+DEFAULT_SPACING_UM = 100
 
 
 def source_of(
@@ -57,7 +58,11 @@ def source_of(
     without("minus", "experiments", minus is not None)
     without("statistic", "experiments", statistic != "mean")
     return source_of_volumes(
-        store.database, store.files, _ids(source), kind=kind or _DEFAULT_KIND, spacing_um=spacing_um or 100
+        store.database,
+        store.files,
+        _ids(source),
+        kind=kind or DEFAULT_KIND,
+        spacing_um=spacing_um or DEFAULT_SPACING_UM,
     )
 
 
@@ -111,7 +116,7 @@ def overlaid_sources(
         else:
             ids = _selected(store, each)
             source = source_of_volumes(
-                store.database, store.files, ids, kind=kind or _DEFAULT_KIND, spacing_um=spacing_um or 100
+                store.database, store.files, ids, kind=kind or DEFAULT_KIND, spacing_um=spacing_um or DEFAULT_SPACING_UM
             )
             row = source.rows[0] if len(ids) == 1 else mean_of_volumes(source)
             text = label or (source.title if len(ids) == 1 else f"{len(ids)} experiments")

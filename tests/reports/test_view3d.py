@@ -136,8 +136,12 @@ def test_what_cannot_be_drawn_is_an_error(store: Store, version: DatasetVersion,
         view_3d(store, version, tmp_path / "a.png")
     with pytest.raises(InputError, match="has no group 2"):
         view_3d(store, version, target, groups=[2])
-    with pytest.raises(InputError, match="groups needs a dataset version"):
+    with pytest.raises(InputError, match="groups cannot be combined with experiments"):
         view_3d(store, 101, target, groups=[0])
+    with pytest.raises(InputError, match="kind cannot be combined with a dataset version"):
+        view_3d(store, version, target, kind="injection_density")
+    with pytest.raises(InputError, match="spacing_um cannot be combined with a dataset version"):
+        view_3d(store, version, target, spacing_um=50)
     for level in (-1, True, float("nan"), "high"):
         with pytest.raises(InputError, match="level must be a positive number"):
             view_3d(store, 101, target, level=level)  # type: ignore[arg-type]
