@@ -76,6 +76,12 @@ def draw_overlay(
     orientation, smooth = plane_row(plane), checked_smoothing(smooth_um)
     name, _, vmax, quantile = check_scale(scale, vmin=None, vmax=vmax, quantile=quantile)
     shades = _checked_colors(colors, len(overlaid))
+    quantities = list(dict.fromkeys(each.quantity for each in overlaid))
+    if shared and len(quantities) > 1:
+        raise InputError(
+            f"sources on one scale must have the same quantity, got {' and '.join(quantities)}",
+            hint="Leave out shared=True (--shared).",
+        )
     if not brain.has_annotation:
         for argument, value in (("emphasize", emphasize), ("outlines", outlines)):
             if value is not None:
@@ -130,7 +136,8 @@ def draw_overlay(
         chosen_by = f" (the {quantile:g} quantile of the non-zero values)" if vmax is None else ""
         ends_words = f"Full color at {highs}{chosen_by}."
     notes = [
-        f"{'; '.join(dict.fromkeys(each.quantity for each in overlaid))}, {source.grid.spacing_um} µm.",
+        f"{'; '.join(quantities)}.",
+        *(f"{fact}." for fact in dict.fromkeys(source.facts)),
         f"{orientation.words.capitalize()}{'; ' + chosen.why if chosen.why else ''}.",
         ends_words,
         *annotation_notes(brain, outlines),
