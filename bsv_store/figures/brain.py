@@ -1,4 +1,4 @@
-"""The annotation of a store for drawing: planes, structures with their colors, silhouettes."""
+"""The annotation of a store for drawing: planes, silhouettes, the surface, structures with their colors."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from bsv_store.catalog.structures import StructureRef, StructureRow, find_struct
 from bsv_store.check import several
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.text import shown
-from bsv_store.vocabulary import Axis, PlaneRow
+from bsv_store.vocabulary import PLANES, Axis, PlaneRow
 from bsv_store.volumes.annotation import AnnotationFile, opened_annotation
-from bsv_store.volumes.grid import AXES, Grid
+from bsv_store.volumes.grid import AXES, EXTENT_UM, Grid
 from bsv_store.volumes.layout import slab_ranges
 
 if TYPE_CHECKING:
@@ -36,8 +36,12 @@ DEFAULT_LEVEL = 5
 Outlines = StructureRef | Sequence[StructureRef] | None
 """A level of the ontology, a structure set, one structure or several; None for the default."""
 
-# Preferred spacing of the annotation: fine enough for print, and read within a second.
+EXTENT_MM: Mapping[Axis, float] = {axis: um / 1000 for axis, um in zip(AXES, EXTENT_UM, strict=True)}
+
+# Preferred spacing of the annotation for planes: fine enough for print, and read within a second.
 _PREFERRED_UM = (25, 10, 50, 100)
+# For what needs the whole annotation: silhouettes and surfaces.
+_PREFERRED_WHOLE_UM = (50, 100, 25, 10)
 _MAX_LIGHTNESS, _MIN_LIGHTNESS = 0.42, 0.55
 
 
@@ -48,6 +52,21 @@ class AnnotatedPlane:
     Attributes
     ----------
     ids : ndarray of uint32, shape (down, right)
+        Structure ids; 0 = outside the brain.
+    spacing_um : int
+    """
+
+    ids: NDArray[np.uint32]
+    spacing_um: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnnotatedVolume:
+    """The annotation.
+
+    Attributes
+    ----------
+    ids : ndarray of uint32, shape (ap, dv, ml)
         Structure ids; 0 = outside the brain.
     spacing_um : int
     """
@@ -115,8 +134,10 @@ class Brain:
         with opened_annotation(self._files, file) as ids:
             yield ids
 
-    def planes(self, plane: PlaneRow, at_um: Sequence[float]) -> list[AnnotatedPlane]:
-        """The planes of the annotation at these positions along the axis across them, only as much as needed is read.
+    def planes(self, plane: PlaneRow, at_um: Sequence[float], *, is_fine: bool = True) -> list[AnnotatedPlane]:
+        """The planes of the annotation at these positions along the axis across them; only what is needed is read.
+
+        Without ``is_fine`` they come from the coarser annotation, which is faster.
 
         Raises
         ------
@@ -124,12 +145,18 @@ class Brain:
             If the store has no annotation, or its file is damaged.
         """
         file = self.require("drawing structures")
+        if not is_fine:
+            file = self._coarse or file
         spacing = file.grid.spacing_um
         axis = AXES.index(plane.across)
         indices = [min(int(um // spacing), file.grid.shape[axis] - 1) for um in at_um]
         with self._opened(file) as ids:
             found = _planes_of(ids, file.grid, axis, indices)
         return [AnnotatedPlane(upright(ids, plane), spacing) for ids in found]
+
+    @property
+    def _coarse(self) -> AnnotationFile | None:
+        return next((self._annotations[um] for um in _PREFERRED_WHOLE_UM if um in self._annotations), None)
 
     def silhouettes(
         self, planes: Sequence[PlaneRow], structures: Sequence[NDArray[np.uint32]] = ()
@@ -138,8 +165,7 @@ class Brain:
 
         Ids are 1 inside, seen along the axis across the planes.
         """
-        # The outline of a projection does not need the finest annotation.
-        file = next((self._annotations[um] for um in (50, 25, 100, 10) if um in self._annotations), None)
+        file = self._coarse
         if file is None:
             return None
         axes = [AXES.index(plane.across) for plane in planes]
@@ -160,6 +186,27 @@ class Brain:
             ]
             for plane, axis, found in zip(planes, axes, seen, strict=True)
         ]
+
+    def surface_from_above(self) -> AnnotatedPlane | None:
+        """The structures at the dorsal surface, as a horizontal plane; None if the store has no annotation."""
+        file = self._coarse
+        if file is None:
+            return None
+        parts = []
+        with self._opened(file) as ids:
+            for first, last in slab_ranges(file.grid):
+                slab = ids[first:last]
+                top = (slab != 0).argmax(axis=1)
+                parts.append(np.take_along_axis(slab, top[:, None, :], axis=1)[:, 0, :])
+        return AnnotatedPlane(upright(np.concatenate(parts), PLANES["horizontal"]), file.grid.spacing_um)
+
+    def voxels(self) -> AnnotatedVolume | None:
+        """The whole annotation, at 50 um if possible; None if the store has none."""
+        file = self._coarse
+        if file is None:
+            return None
+        with self._opened(file) as ids:
+            return AnnotatedVolume(np.asarray(ids[:], np.uint32), file.grid.spacing_um)
 
     def profile(self, weights: Mapping[int, float], axis: Axis) -> tuple[NDArray[np.float64], int]:
         """The sum of the weights of all voxels in each plane along an axis, and the spacing.

@@ -10,21 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.averaging.grouping.assignment import CROSSED
+from bsv_store.figures.brain import EXTENT_MM, AnnotatedPlane, relabelled
+from bsv_store.figures.contours import borders, outline
 from bsv_store.figures.layout import MARGIN_MM, Page, line_mm, new_page, text_mm, wrapped
-from bsv_store.figures.silhouettes import CORONAL, EXTENT_MM, HORIZONTAL, SAGITTAL, Region, View
 from bsv_store.figures.style import GROUP_COLORS, LABEL_SIZE, SMALL_SIZE, WIDE_MM
+from bsv_store.vocabulary import PLANES
+from bsv_store.volumes.grid import AXES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from bsv_store.figures.silhouettes import Line
-    from bsv_store.vocabulary import Theme
+    from bsv_store.figures.contours import Lines
+    from bsv_store.vocabulary import PlaneRow, Theme
 
 _GAP = 5.0
 _CAPTION = 4.0
 _LEGEND = 46.0
 _BAR_MM = 2.0
+# Smaller rings are left out.
+_MIN_RING_MM = 0.4
 # Directions, at positions that the brain leaves free: fractions of width and height.
 _LETTERS = {
     "coronal": (("L", 0.0, 0.5), ("R", 1.0, 0.5), ("D", 1.0, 0.04), ("V", 1.0, 0.96)),
@@ -81,23 +86,68 @@ class Sites:
     legend_title: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """A structure that is seen in a view: its outlines and its color."""
+
+    acronym: str
+    color: str
+    outlines: Lines
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Backdrop:
-    """Outlines behind the sites; all empty without annotation.
+    """Outlines behind the sites, in mm; all empty without annotation.
 
     Attributes
     ----------
-    silhouettes : mapping of str to tuple of Line
+    silhouettes : mapping of str to Lines
         The brain, by the name of the plane.
-    sections : mapping of str to sequence of Region
-        Divisions in the plane through the middle of the sites, by the name of the plane.
+    sections : mapping of str to Lines
+        Borders of divisions in the plane through the middle of the sites, by the name of the plane.
     surface : sequence of Region
         Structures that are seen from above.
     """
 
-    silhouettes: Mapping[str, tuple[Line, ...]]
-    sections: Mapping[str, Sequence[Region]]
+    silhouettes: Mapping[str, Lines]
+    sections: Mapping[str, Lines]
     surface: Sequence[Region]
+
+
+def regions_of(
+    annotated: AnnotatedPlane, labels: Mapping[int, int], named: Mapping[int, tuple[str, str]]
+) -> list[Region]:
+    """The structures in a plane.
+
+    Parameters
+    ----------
+    annotated : AnnotatedPlane
+    labels : mapping of int to int
+        For each structure the one as part of which it is outlined; 0 = none.
+    named : mapping of int to (str, str)
+        Acronym and color of the structures to outline, by id.
+    """
+    of = relabelled(annotated.ids, labels)
+    found = []
+    for identifier, (acronym, color) in named.items():
+        lines = _long(outline(of == identifier, annotated.spacing_um))
+        if lines:
+            found.append(Region(acronym, color, lines))
+    return found
+
+
+def silhouette_of(annotated: AnnotatedPlane) -> Lines:
+    """The outline of what is inside."""
+    return _long(outline(annotated.ids != 0, annotated.spacing_um))
+
+
+def borders_of(annotated: AnnotatedPlane, labels: Mapping[int, int]) -> Lines:
+    """The borders of structures in a plane; ``labels`` as for `regions_of`."""
+    return _long(borders(relabelled(annotated.ids, labels), annotated.spacing_um))
+
+
+def _long(lines: Lines) -> Lines:
+    return [line for line in lines if float(np.ptp(line, axis=0).max()) >= _MIN_RING_MM]
 
 
 def draw_injections(
@@ -113,9 +163,9 @@ def draw_injections(
 ) -> Figure:
     """The map: coronal, sagittal and horizontal projections and the view from above, with legends."""
     wide = width_mm >= WIDE_MM
-    scale = (width_mm - 2 * MARGIN_MM - _GAP - (_LEGEND + _GAP if wide else 0)) / (EXTENT_MM[2] + EXTENT_MM[0])
-    left, right = EXTENT_MM[2] * scale, EXTENT_MM[0] * scale
-    upper, lower = EXTENT_MM[1] * scale, EXTENT_MM[0] * scale
+    scale = (width_mm - 2 * MARGIN_MM - _GAP - (_LEGEND + _GAP if wide else 0)) / (EXTENT_MM["ML"] + EXTENT_MM["AP"])
+    left, right = EXTENT_MM["ML"] * scale, EXTENT_MM["AP"] * scale
+    upper, lower = EXTENT_MM["DV"] * scale, EXTENT_MM["AP"] * scale
     map_height = 2 * _CAPTION + upper + lower + 2
     legend = _Legend(sites, _LEGEND if wide else width_mm - 2 * MARGIN_MM, columns=1 if wide else 2, theme=theme)
     page = new_page(
@@ -129,10 +179,10 @@ def draw_injections(
     )
     second = MARGIN_MM + left + _GAP
     places = (
-        (CORONAL, "Coronal", MARGIN_MM, 0.0),
-        (SAGITTAL, "Sagittal", second, 0.0),
-        (HORIZONTAL, "Horizontal", MARGIN_MM, _CAPTION + upper + 2),
-        (HORIZONTAL, "From above", second + (right - left) / 2, _CAPTION + upper + 2),
+        (PLANES["coronal"], "Coronal", MARGIN_MM, 0.0),
+        (PLANES["sagittal"], "Sagittal", second, 0.0),
+        (PLANES["horizontal"], "Horizontal", MARGIN_MM, _CAPTION + upper + 2),
+        (PLANES["horizontal"], "From above", second + (right - left) / 2, _CAPTION + upper + 2),
     )
     order = _drawing_order(sites.volumes)
     for view, caption, x, y in places:
@@ -140,11 +190,13 @@ def draw_injections(
         page.text(x, y, caption, size=LABEL_SIZE, color=page.colors.ink)
         axes = page.axes(x, y + _CAPTION, EXTENT_MM[view.right] * scale, EXTENT_MM[view.down] * scale)
         _prepare(axes, view, page)
-        regions = backdrop.surface if is_surface else backdrop.sections.get(view.name, ())
-        _draw_regions(axes, regions, page, filled=is_surface)
+        if is_surface:
+            _draw_surface(axes, backdrop.surface, page)
+        else:
+            _draw_lines(axes, backdrop.sections.get(view.name, ()), color=page.colors.no_data, linewidth=0.4)
         _draw_lines(axes, backdrop.silhouettes.get(view.name, ()), color=page.colors.line, linewidth=0.9)
         _draw_sites(axes, sites, view, order, legend, page)
-        if view is CORONAL:
+        if view.name == "coronal":
             _scale_bar(axes, page)
     legend.draw(page, *((width_mm - MARGIN_MM - _LEGEND, 0.0) if wide else (MARGIN_MM, map_height + 2)))
     return page.figure
@@ -155,7 +207,7 @@ def _drawing_order(volumes: NDArray[np.float64]) -> NDArray[np.intp]:
     return np.argsort(-np.nan_to_num(volumes, nan=0.0), kind="stable")
 
 
-def _prepare(axes: Axes, view: View, page: Page) -> None:
+def _prepare(axes: Axes, view: PlaneRow, page: Page) -> None:
     width, height = EXTENT_MM[view.right], EXTENT_MM[view.down]
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
@@ -166,24 +218,23 @@ def _prepare(axes: Axes, view: View, page: Page) -> None:
         axes.text(x * width, y * height, letter, ha="right" if x else "left", va="center", **style)
 
 
-def _draw_regions(axes: Axes, regions: Sequence[Region], page: Page, *, filled: bool) -> None:
+def _draw_surface(axes: Axes, regions: Sequence[Region], page: Page) -> None:
     from matplotlib.colors import to_rgb
 
     ground = np.array(to_rgb(page.colors.background))
     for region in regions:
-        if filled:
-            color = tuple(0.28 * np.array(to_rgb(region.color)) + 0.72 * ground)
-            for line in region.outlines:
-                axes.fill(line[:, 0], line[:, 1], facecolor=color, edgecolor="none", zorder=0.5)
+        color = tuple(0.28 * np.array(to_rgb(region.color)) + 0.72 * ground)
+        for line in region.outlines:
+            axes.fill(line[:, 0], line[:, 1], facecolor=color, edgecolor="none", zorder=0.5)
         _draw_lines(axes, region.outlines, color=page.colors.no_data, linewidth=0.4)
 
 
-def _draw_lines(axes: Axes, lines: Sequence[Line], *, color: str, linewidth: float) -> None:
+def _draw_lines(axes: Axes, lines: Sequence[NDArray[np.float64]], *, color: str, linewidth: float) -> None:
     for line in lines:
         axes.plot(line[:, 0], line[:, 1], color=color, linewidth=linewidth, zorder=1, solid_joinstyle="round")
 
 
-def _draw_sites(axes: Axes, sites: Sites, view: View, order: NDArray[np.intp], legend: _Legend, page: Page) -> None:
+def _draw_sites(axes: Axes, sites: Sites, view: PlaneRow, order: NDArray[np.intp], legend: _Legend, page: Page) -> None:
     """One collection for each line of the legend; the gray ones are below the others."""
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
@@ -193,8 +244,8 @@ def _draw_sites(axes: Axes, sites: Sites, view: View, order: NDArray[np.intp], l
             continue
         points = sites.points_mm[members]
         axes.scatter(
-            points[:, view.right],
-            points[:, view.down],
+            points[:, AXES.index(view.right)],
+            points[:, AXES.index(view.down)],
             s=legend.areas(sites.volumes[members]) * _AREA_FACTORS[entry.marker],
             c=entry.color,
             marker=entry.marker,
@@ -208,7 +259,7 @@ def _draw_sites(axes: Axes, sites: Sites, view: View, order: NDArray[np.intp], l
 
 
 def _scale_bar(axes: Axes, page: Page) -> None:
-    x, y = 0.2, EXTENT_MM[1] - 0.25
+    x, y = 0.2, EXTENT_MM["DV"] - 0.25
     axes.plot([x, x + _BAR_MM], [y, y], color=page.colors.ink, linewidth=1.4, solid_capstyle="butt")
     axes.text(x + _BAR_MM / 2, y - 0.15, "2 mm", ha="center", va="bottom", fontsize=SMALL_SIZE, color=page.colors.ink)
 

@@ -30,7 +30,7 @@ from bsv_store.figures.scale import QUANTILE, check_scale, has_both_signs, scale
 from bsv_store.figures.sheet import Layer, Panel, Row, Sheet
 from bsv_store.figures.slices import DEFAULT_PLANES, annotation_notes, choose, row_label
 from bsv_store.figures.sources import Source, SourceRow
-from bsv_store.figures.style import GROUP_COLORS, PAGE_MM, figure_class, theme_row
+from bsv_store.figures.style import GROUP_COLORS, PAGE_MM, theme_row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,11 +72,16 @@ def draw_overlay(
     footer: bool = True,
 ) -> Figure:
     """The figure of `bsv_store.reports.overlay`; ``source`` has all rows, for choosing planes."""
-    figure_class()
     background = theme_row(theme).background
     orientation, smooth = plane_row(plane), checked_smoothing(smooth_um)
     name, _, vmax, quantile = check_scale(scale, vmin=None, vmax=vmax, quantile=quantile)
     shades = _checked_colors(colors, len(overlaid))
+    quantities = list(dict.fromkeys(each.quantity for each in overlaid))
+    if shared and len(quantities) > 1:
+        raise InputError(
+            f"sources on one scale must have the same quantity, got {' and '.join(quantities)}",
+            hint="Leave out shared=True (--shared).",
+        )
     if not brain.has_annotation:
         for argument, value in (("emphasize", emphasize), ("outlines", outlines)):
             if value is not None:
@@ -131,7 +136,8 @@ def draw_overlay(
         chosen_by = f" (the {quantile:g} quantile of the non-zero values)" if vmax is None else ""
         ends_words = f"Full color at {highs}{chosen_by}."
     notes = [
-        f"{'; '.join(dict.fromkeys(each.quantity for each in overlaid))}, {source.grid.spacing_um} µm.",
+        f"{'; '.join(quantities)}.",
+        *(f"{fact}." for fact in dict.fromkeys(source.facts)),
         f"{orientation.words.capitalize()}{'; ' + chosen.why if chosen.why else ''}.",
         ends_words,
         *annotation_notes(brain, outlines),

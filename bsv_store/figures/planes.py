@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from bsv_store.check import choice, several, whole_number
 from bsv_store.errors import InputError
-from bsv_store.figures.brain import AnnotatedPlane, Brain, edge_color, relabelled, upright
+from bsv_store.figures.brain import EXTENT_MM, AnnotatedPlane, Brain, edge_color, relabelled, upright
 from bsv_store.figures.contours import area, borders, inner_point, outline
 from bsv_store.figures.sheet import Layer, Panel, Shape
 from bsv_store.text import shown
-from bsv_store.vocabulary import PLANES, Axis, PlaneRow
+from bsv_store.vocabulary import PLANES, PlaneRow
 from bsv_store.volumes.grid import AXES, EXTENT_UM, MIDLINE_UM, Grid
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from bsv_store.figures.sources import Source, SourceRow
     from bsv_store.vocabulary import MeasuredHemisphere, Plane, Theme
 
-EXTENT_MM: Mapping[Axis, float] = {axis: um / 1000 for axis, um in zip(AXES, EXTENT_UM, strict=True)}
 MAX_PLANES = 60
 _MARGIN_MM = 0.25
 _STEP_MM = 0.1

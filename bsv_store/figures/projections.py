@@ -24,7 +24,7 @@ from bsv_store.figures.planes import (
 from bsv_store.figures.scale import QUANTILE, check_scale, has_both_signs, scale_of
 from bsv_store.figures.sheet import Layer, Panel, Row, Sheet
 from bsv_store.figures.slices import NO_ANNOTATION, NO_EXPERIMENTS, row_label, scale_notes
-from bsv_store.figures.style import PAGE_MM, figure_class, theme_row
+from bsv_store.figures.style import PAGE_MM, theme_row
 from bsv_store.vocabulary import PLANES, PlaneRow
 from bsv_store.volumes.grid import AXES
 
@@ -70,8 +70,7 @@ def draw_projections(
     footer: bool = True,
 ) -> Figure:
     """The figure of `bsv_store.reports.projections`."""
-    # Raises if Matplotlib is missing or an argument is not valid, before any work.
-    figure_class()
+    # Raises if an argument is not valid, before any work.
     theme_row(theme)
     name, vmin, vmax, quantile = check_scale(scale, vmin=vmin, vmax=vmax, quantile=quantile)
     if emphasize is not None:

@@ -33,7 +33,7 @@ from bsv_store.figures.planes import (
 from bsv_store.figures.scale import QUANTILE, check_scale, scale_of
 from bsv_store.figures.sheet import Layer, Row, Sheet
 from bsv_store.figures.slices import annotation_notes, default_count, scale_notes
-from bsv_store.figures.style import PAGE_MM, figure_class, theme_row
+from bsv_store.figures.style import PAGE_MM, theme_row
 from bsv_store.text import shown
 from bsv_store.volumes.grid import MIDLINE_UM
 
@@ -132,7 +132,6 @@ def draw_region_map(
     footer: bool = True,
 ) -> Figure:
     """The figure of `bsv_store.reports.region_map`."""
-    figure_class()
     theme_row(theme)
     orientation = plane_row(plane)
     name, vmin, vmax, _ = check_scale(scale, vmin=vmin, vmax=vmax, quantile=QUANTILE)

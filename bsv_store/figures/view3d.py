@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bsv_store._version import __version__
 from bsv_store.check import path as checked_path
 from bsv_store.errors import InputError
-from bsv_store.figures.silhouettes import EXTENT_MM
+from bsv_store.figures.brain import EXTENT_MM
 from bsv_store.figures.style import theme_row
 from bsv_store.formats.output_file import atomic_output
 
@@ -85,7 +85,7 @@ def view_html(
         "title": title,
         "footer": " ".join([*notes, *mark]) if footer else "",
         "background": colors.background,
-        "extent": EXTENT_MM,
+        "extent": [*EXTENT_MM.values()],
         "sides": sides,
         "items": [_encoded(item) for item in items],
     }
@@ -171,7 +171,7 @@ def _encoded(item: Item) -> dict[str, Any]:
 
 def _positions(points: NDArray[np.float64]) -> NDArray[Any]:
     """Fractions of the extent of the CCF, in steps of 0.2 um."""
-    return np.asarray(np.clip(np.rint(points / np.array(EXTENT_MM) * _LAST), 0, _LAST), "<u2")
+    return np.asarray(np.clip(np.rint(points / np.array([*EXTENT_MM.values()]) * _LAST), 0, _LAST), "<u2")
 
 
 def _base64(values: NDArray[Any]) -> str:

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from bsv_store.atlas.annotation import read_annotation
-from bsv_store.catalog.annotations import all_annotations
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import StructureAncestor
 from bsv_store.catalog.search.structures import structure_sets
 from bsv_store.catalog.structures import StructureRow, find_structures, structure_set
-from bsv_store.figures.silhouettes import BrainShape, Region, brain_of, surface_from_above
+from bsv_store.errors import InputError
+from bsv_store.figures.brain import Brain
+from bsv_store.text import shown
 
 if TYPE_CHECKING:
     from bsv_store.store.store import Store
-    from bsv_store.volumes.annotation import AnnotationFile
-
-_Kept = TypeVar("_Kept")
-_Key = TypeVar("_Key")
 
 DIVISION_SET_ID = 687527670
 SUMMARY_SET_ID = 167587189
-
-# Outlines need no finer annotation, and those at 25 and 10 um take long to read.
-_PREFERRED_UM = (50, 100, 25, 10)
-_KEPT_BRAINS = 4
-_brains: dict[str, BrainShape] = {}
-_surfaces: dict[tuple[str, int], list[Region]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,52 +41,17 @@ def color_of(row: StructureRow) -> str:
     return f"#{row.color_hex_triplet.lower()}"
 
 
-def stored_brain(store: Store) -> BrainShape | None:
-    """The brain of the store's annotation; None if the store does not have one. Kept in memory.
+def brain_of(store: Store) -> Brain:
+    """The annotation of a store.
 
     Raises
     ------
-    DamagedFileError
-        If the file of the annotation differs from what was stored.
+    InputError
+        If it is not a store.
     """
-    file = _annotation_file(store)
-    if file is None:
-        return None
-    key = file.array_sha256
-    if key not in _brains:
-        annotation = read_annotation(store.database, store.files, spacing_um=file.grid.spacing_um)
-        _keep(_brains, key, brain_of(annotation))
-    return _brains[key]
-
-
-def stored_surface(store: Store) -> list[Region]:
-    """The summary structures that are seen from above; none without annotation. Kept in memory.
-
-    Raises
-    ------
-    DamagedFileError
-        If the file of the annotation differs from what was stored.
-    """
-    file, brain = _annotation_file(store), stored_brain(store)
-    if file is None or brain is None:
-        return []
-    groups = outlined(divisions(store, SUMMARY_SET_ID))
-    key = (file.array_sha256, hash(tuple(groups)))
-    if key not in _surfaces:
-        _keep(_surfaces, key, surface_from_above(brain, groups))
-    return _surfaces[key]
-
-
-def _annotation_file(store: Store) -> AnnotationFile | None:
-    with store.database.reading() as connection:
-        by_spacing = {file.grid.spacing_um: file for file in all_annotations(connection)}
-    return next((by_spacing[spacing] for spacing in _PREFERRED_UM if spacing in by_spacing), None)
-
-
-def _keep(kept: dict[_Key, _Kept], key: _Key, value: _Kept) -> None:
-    while len(kept) >= _KEPT_BRAINS:
-        del kept[next(iter(kept))]
-    kept[key] = value
+    if not hasattr(store, "database"):
+        raise InputError(f"store must be a Store, got {shown(store)}", hint="For example open_store().")
+    return Brain(store.database, store.files)
 
 
 def divisions(store: Store, set_id: int = DIVISION_SET_ID) -> tuple[Division, ...]:
@@ -112,11 +67,6 @@ def divisions(store: Store, set_id: int = DIVISION_SET_ID) -> tuple[Division, ..
         for ancestor, descendant in connection.execute(query):
             inside.setdefault(ancestor, set()).add(descendant)
     return tuple(Division(row, frozenset(inside.get(row.id, {row.id}))) for row in rows)
-
-
-def outlined(parts: Iterable[Division]) -> list[tuple[str, str, frozenset[int]]]:
-    """The structures as `bsv_store.figures.silhouettes.section` takes them."""
-    return [(part.row.acronym, part.color, part.ids) for part in parts]
 
 
 def rows_of(store: Store, structures: Sequence[str | int]) -> dict[str, StructureRow]:

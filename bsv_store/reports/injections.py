@@ -17,14 +17,22 @@ from bsv_store.catalog.structures import ancestry
 from bsv_store.check import boolean, choice, whole_number
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import EmptySelectionError, InputError
-from bsv_store.figures.injections import Backdrop, Category, Sites, draw_injections
+from bsv_store.figures.injections import (
+    Backdrop,
+    Category,
+    Sites,
+    borders_of,
+    draw_injections,
+    regions_of,
+    silhouette_of,
+)
 from bsv_store.figures.layout import title_or
-from bsv_store.figures.silhouettes import PLANES, section
 from bsv_store.figures.style import PAGE_MM, check_width, figure_class
-from bsv_store.reports.anatomy import color_of, divisions, outlined, rows_of, stored_brain, stored_surface
+from bsv_store.reports.anatomy import SUMMARY_SET_ID, Division, brain_of, color_of, divisions, rows_of
 from bsv_store.reports.words import selection_title
 from bsv_store.text import number_of
-from bsv_store.vocabulary import INJECTION_COLORS
+from bsv_store.vocabulary import INJECTION_COLORS, PLANES
+from bsv_store.volumes.grid import AXES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -238,10 +246,25 @@ def _notes(frame: pd.DataFrame, placed: pd.DataFrame, sites: Sites, ungrouped: i
 
 
 def _backdrop(store: Store, points: NDArray[np.float64]) -> Backdrop:
-    brain = stored_brain(store)
-    if brain is None:
+    brain = brain_of(store)
+    surface = brain.surface_from_above()
+    silhouettes = brain.silhouettes(list(PLANES.values()))
+    if surface is None or silhouettes is None:
         return Backdrop({}, {}, ())
-    groups = outlined(divisions(store))
-    middle = np.median(points, axis=0)
-    sections = {view.name: section(brain, view, float(middle[view.along]), groups) for view in PLANES}
-    return Backdrop(brain.silhouettes, sections, stored_surface(store))
+    middle = np.median(points, axis=0) * 1000
+    inside = _labels(divisions(store))
+    sections = {
+        name: borders_of(brain.planes(plane, [float(middle[AXES.index(plane.across)])], is_fine=False)[0], inside)
+        for name, plane in PLANES.items()
+    }
+    seen = divisions(store, SUMMARY_SET_ID)
+    return Backdrop(
+        {name: silhouette_of(found[0]) for name, found in zip(PLANES, silhouettes, strict=True)},
+        sections,
+        regions_of(surface, _labels(seen), {part.row.id: (part.row.acronym, part.color) for part in seen}),
+    )
+
+
+def _labels(parts: Sequence[Division]) -> dict[int, int]:
+    """For each structure the one as part of which it is outlined."""
+    return {identifier: part.row.id for part in parts for identifier in part.ids}

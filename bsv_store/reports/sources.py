@@ -13,34 +13,23 @@ import pandas as pd
 from bsv_store.check import without
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import InputError
-from bsv_store.figures.brain import Brain
 from bsv_store.figures.overlay import OverlaidSource
 from bsv_store.figures.region_map import RegionRow, RegionValues, checked_values
 from bsv_store.figures.sources import Source, mean_of_volumes, source_of_version, source_of_volumes
+from bsv_store.reports.anatomy import brain_of
 from bsv_store.text import shown
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
+    from bsv_store.figures.brain import Brain
     from bsv_store.store.store import Store
     from bsv_store.vocabulary import ComparisonMap, MeasuredHemisphere, Statistic, VolumeKind
 
 SourceRef = str | int | DatasetVersion | Sequence[int]
 """A dataset version or its reference such as 'visual@1', an experiment id, or several."""
 
-_DEFAULT_KIND: VolumeKind = "projection_density"
-
-
-def brain_of(store: Store) -> Brain:
-    """The annotation of a store.
-
-    Raises
-    ------
-    InputError
-        If it is not a store.
-    """
-    if not hasattr(store, "database"):
-        raise InputError(f"store must be a Store, got {shown(store)}", hint="For example open_store().")
-    return Brain(store.database, store.files)
+DEFAULT_KIND: VolumeKind = "projection_density"
+DEFAULT_SPACING_UM = 100
 
 
 def source_of(
@@ -69,7 +58,11 @@ def source_of(
     without("minus", "experiments", minus is not None)
     without("statistic", "experiments", statistic != "mean")
     return source_of_volumes(
-        store.database, store.files, _ids(source), kind=kind or _DEFAULT_KIND, spacing_um=spacing_um or 100
+        store.database,
+        store.files,
+        _ids(source),
+        kind=kind or DEFAULT_KIND,
+        spacing_um=spacing_um or DEFAULT_SPACING_UM,
     )
 
 
@@ -123,7 +116,7 @@ def overlaid_sources(
         else:
             ids = _selected(store, each)
             source = source_of_volumes(
-                store.database, store.files, ids, kind=kind or _DEFAULT_KIND, spacing_um=spacing_um or 100
+                store.database, store.files, ids, kind=kind or DEFAULT_KIND, spacing_um=spacing_um or DEFAULT_SPACING_UM
             )
             row = source.rows[0] if len(ids) == 1 else mean_of_volumes(source)
             text = label or (source.title if len(ids) == 1 else f"{len(ids)} experiments")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bsv_store.averaging.units import describe_unit
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import descendant_ids, find_structures
-from bsv_store.check import boolean, choice, several
+from bsv_store.check import boolean, choice, several, without
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.figures.injections import sequence_of
@@ -22,15 +22,15 @@ from bsv_store.figures.style import GROUP_COLORS
 from bsv_store.figures.surface import coarser, smoothed, surface
 from bsv_store.figures.view3d import Item, Points, check_html_path, encoded_bytes, view_html, write_view
 from bsv_store.formats.output_file import check_target
-from bsv_store.reports.anatomy import color_of, stored_brain
+from bsv_store.reports.anatomy import brain_of, color_of
+from bsv_store.reports.sources import DEFAULT_KIND, DEFAULT_SPACING_UM
 from bsv_store.text import listed, shown
 from bsv_store.vocabulary import HEMISPHERE_RULES, SIGNAL_STYLES, VOLUME_KINDS
-from bsv_store.volumes.grid import EXTENT_UM
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import SelectionLike
     from bsv_store.catalog.structures import StructureRef
-    from bsv_store.figures.silhouettes import BrainShape
+    from bsv_store.figures.brain import AnnotatedVolume
     from bsv_store.store.store import Store
     from bsv_store.vocabulary import SignalStyle, Theme, VolumeKind
 
@@ -65,8 +65,8 @@ def view_3d(
     regions: StructureRef | Sequence[StructureRef] = (),
     style: SignalStyle = "surface",
     level: float | Sequence[float] | None = None,
-    kind: VolumeKind = "projection_density",
-    spacing_um: int = 100,
+    kind: VolumeKind | None = None,
+    spacing_um: int | None = None,
     title: str | None = None,
     theme: Theme = "dark",
     footer: bool = True,
@@ -97,8 +97,10 @@ def view_3d(
     level : float or sequence of float, optional
         Signal at the surface; the outer surfaces of several levels are translucent. The same for all groups. By default
         15 % (and, for a single group, also 50 %) of the 99.8 % quantile of the voxels with signal.
-    kind, spacing_um
-        Of the volumes of experiments, as for `Volumes.read`.
+    kind : VolumeKind, optional
+        Of the volumes of experiments; by default 'projection_density'.
+    spacing_um : {10, 25, 50, 100}, optional
+        Of the volumes of experiments; by default 100.
     title : str, optional
         '' for none.
     theme : {'light', 'dark'}
@@ -147,8 +149,8 @@ def view_3d_html(
     regions: StructureRef | Sequence[StructureRef] = (),
     style: SignalStyle = "surface",
     level: float | Sequence[float] | None = None,
-    kind: VolumeKind = "projection_density",
-    spacing_um: int = 100,
+    kind: VolumeKind | None = None,
+    spacing_um: int | None = None,
     title: str | None = None,
     theme: Theme = "dark",
     footer: bool = True,
@@ -157,23 +159,24 @@ def view_3d_html(
     chosen = choice("style", style, SIGNAL_STYLES).name
     with_footer = boolean("footer", footer)
     if isinstance(source, DatasetVersion | str):
+        without("kind", "a dataset version", kind is not None)
+        without("spacing_um", "a dataset version", spacing_um is not None)
         version = store.dataset(source)
         signals = list(_group_signals(version, groups, theme))
         name, quantity, fingerprint = version.ref, version.quantity, version.fingerprint
         is_folded = HEMISPHERE_RULES[version.recipe.hemisphere_rule].is_folded
     else:
-        if groups is not None:
-            raise InputError("groups needs a dataset version as source", hint="Leave it out for experiments.")
+        without("groups", "experiments", groups is not None)
         is_folded = False
-        volume_kind = choice("kind", kind, VOLUME_KINDS).name
-        signals = list(_experiment_signals(store, source, volume_kind, spacing_um))
+        volume_kind = choice("kind", kind or DEFAULT_KIND, VOLUME_KINDS).name
+        signals = list(_experiment_signals(store, source, volume_kind, spacing_um or DEFAULT_SPACING_UM))
         name, quantity, fingerprint = (
             (f"Experiment {signals[0].label}" if len(signals) == 1 else f"{len(signals)} experiments"),
             describe_unit(volume_kind, "none"),
             None,
         )
     levels = _levels(signals, level)
-    brain = stored_brain(store)
+    brain = brain_of(store).voxels()
     outer = _anatomy(store, brain, several("regions", regions, such_as="'CP' or ['CP', 'TH']"), theme)
     items, used_um = _within_budget(signals, levels, chosen, theme)
     notes = [_level_note(chosen, levels, quantity)]
@@ -334,7 +337,7 @@ def _complement(color: str) -> str:
 # -- anatomy ----------------------------------------------------------------------------------------------------------
 
 
-def _anatomy(store: Store, brain: BrainShape | None, regions: Sequence[StructureRef], theme: Theme) -> list[Item]:
+def _anatomy(store: Store, brain: AnnotatedVolume | None, regions: Sequence[StructureRef], theme: Theme) -> list[Item]:
     """The surfaces of regions and brain."""
     if brain is None:
         if regions:
@@ -343,8 +346,7 @@ def _anatomy(store: Store, brain: BrainShape | None, regions: Sequence[Structure
                 hint="Download it: bsv-store sync annotation.",
             )
         return []
-    ids = brain.annotation
-    spacing_um = EXTENT_UM[0] // ids.shape[0]
+    ids, spacing_um = brain.ids, brain.spacing_um
     items = []
     with store.database.reading() as connection:
         rows = find_structures(connection, list(regions)) if regions else ()

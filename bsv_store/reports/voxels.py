@@ -10,7 +10,8 @@ from bsv_store.figures.projections import draw_projections
 from bsv_store.figures.region_map import draw_region_map
 from bsv_store.figures.slices import draw_slices
 from bsv_store.figures.style import figure_class, save_figure
-from bsv_store.reports.sources import brain_of, overlaid_sources, region_values, source_of
+from bsv_store.reports.anatomy import brain_of
+from bsv_store.reports.sources import overlaid_sources, region_values, source_of
 
 if TYPE_CHECKING:
     from pathlib import Path

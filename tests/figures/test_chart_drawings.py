@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bsv_store.figures.injections import Backdrop, Category, Sites, draw_injections
+from bsv_store.figures.brain import AnnotatedPlane, upright
+from bsv_store.figures.injections import (
+    Backdrop,
+    Category,
+    Sites,
+    borders_of,
+    draw_injections,
+    regions_of,
+    silhouette_of,
+)
 from bsv_store.figures.matrix import Division, MatrixAxis, draw_matrix
-from bsv_store.figures.silhouettes import CORONAL, HORIZONTAL, SAGITTAL, brain_of, section, surface_from_above
-from bsv_store.vocabulary import MatrixScale, Theme
-from bsv_store.volumes.grid import Grid
+from bsv_store.vocabulary import PLANES, MatrixScale, Theme
+from bsv_store.volumes.grid import AXES, Grid
 from tests.figures.chart_images import looks_like_reference
 
 pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
@@ -26,27 +35,33 @@ def annotation() -> NDArray[np.uint32]:
     return ids
 
 
-GROUPS = [("A", "#70ff71", frozenset({5})), ("B", "#ff7080", frozenset({7, 8})), ("C", "#000000", frozenset({9}))]
+LABELS = {5: 5, 7: 7, 8: 7}
+NAMED = {5: ("A", "#70ff71"), 7: ("B", "#ff7080"), 9: ("C", "#000000")}
 
 
-def bounds(lines: tuple[NDArray[np.float64], ...]) -> list[float]:
+def plane(name: str, at_mm: float) -> AnnotatedPlane:
+    row = PLANES[name]
+    ids = annotation().take(int(at_mm * 10), axis=AXES.index(row.across))
+    return AnnotatedPlane(upright(ids, row), 100)
+
+
+def bounds(lines: Sequence[NDArray[np.float64]]) -> list[float]:
     points = np.concatenate(lines)
     return [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
 
 
-def test_silhouettes_and_sections_lie_where_the_annotation_is() -> None:
-    brain = brain_of(annotation())
+def test_silhouettes_and_structures_lie_where_the_annotation_is() -> None:
     near = {"abs": 0.06}
     # Left, top, right and bottom in mm.
-    assert bounds(brain.silhouettes["coronal"]) == pytest.approx([2, 1, 10, 6], **near)
-    assert bounds(brain.silhouettes["sagittal"]) == pytest.approx([3, 1, 10, 6], **near)
-    assert bounds(brain.silhouettes["horizontal"]) == pytest.approx([2, 3, 10, 10], **near)
-    found = {region.acronym: bounds(region.outlines) for region in section(brain, CORONAL, 5.0, GROUPS)}
+    assert bounds(silhouette_of(plane("coronal", 5.0))) == pytest.approx([2, 1, 10, 6], **near)
+    assert bounds(silhouette_of(plane("sagittal", 5.0))) == pytest.approx([3, 1, 10, 6], **near)
+    assert bounds(silhouette_of(plane("horizontal", 5.0))) == pytest.approx([2, 3, 10, 10], **near)
+    found = {region.acronym: bounds(region.outlines) for region in regions_of(plane("coronal", 5.0), LABELS, NAMED)}
     assert found["B"] == pytest.approx([5.7, 3, 10, 6], **near)
     assert set(found) == {"A", "B"}
-    assert section(brain, SAGITTAL, 1.0, GROUPS) == []
-    assert [region.acronym for region in section(brain, HORIZONTAL, 2.0, GROUPS)] == ["A"]
-    assert [region.acronym for region in surface_from_above(brain, GROUPS)] == ["A"]
+    assert regions_of(plane("sagittal", 1.0), LABELS, NAMED) == []
+    assert [region.acronym for region in regions_of(plane("horizontal", 2.0), LABELS, NAMED)] == ["A"]
+    assert bounds(borders_of(plane("coronal", 5.0), {7: 7})) == pytest.approx([5.7, 3, 10, 6], **near)
 
 
 def sites(count: int = 30) -> Sites:
@@ -61,11 +76,10 @@ def sites(count: int = 30) -> Sites:
 
 @pytest.mark.parametrize(("theme", "width_mm"), [("light", 180.0), ("dark", 85.0)])
 def test_the_injection_map_looks_like_its_reference(theme: Theme, width_mm: float) -> None:
-    brain = brain_of(annotation())
     backdrop = Backdrop(
-        brain.silhouettes,
-        {view.name: section(brain, view, 5.0, GROUPS) for view in (CORONAL, SAGITTAL, HORIZONTAL)},
-        surface_from_above(brain, GROUPS),
+        {name: silhouette_of(plane(name, 5.0)) for name in PLANES},
+        {name: borders_of(plane(name, 5.0), LABELS) for name in PLANES},
+        regions_of(plane("horizontal", 2.0), LABELS, NAMED),
     )
     figure = draw_injections(
         sites(), backdrop, title="Sites", notes=["n = 30."], fingerprint="0123456789abcdef", width_mm=width_mm,

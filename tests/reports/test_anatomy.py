@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from bsv_store import Store
-from bsv_store.reports.anatomy import SUMMARY_SET_ID, divisions, rows_of, stored_brain, stored_surface
+from bsv_store.reports.anatomy import SUMMARY_SET_ID, brain_of, divisions, rows_of
+from bsv_store.vocabulary import PLANES
 from tests.datasets.world import add_annotation
 from tests.reports.charts import CP, ISOCORTEX, TH, VISP, VISPM, annotation, fill
 
@@ -26,18 +27,26 @@ def test_divisions_have_their_descendants_and_colors(store: Store) -> None:
     assert rows_of(store, []) == {}
 
 
-def test_a_new_annotation_gives_a_new_brain(store: Store) -> None:
-    assert stored_brain(store) is None
-    assert stored_surface(store) == []
+def test_a_brain_is_the_current_annotation(store: Store) -> None:
+    empty = brain_of(store)
+    assert (empty.voxels(), empty.surface_from_above(), empty.silhouettes([PLANES["coronal"]])) == (None, None, None)
     fill(store)
-    first = stored_brain(store)
-    assert first is not None
-    assert stored_brain(store) is first
-    assert [region.acronym for region in stored_surface(store)] == ["VISp"]
+    surface = brain_of(store).surface_from_above()
+    assert surface is not None
+    # Rows are AP and columns ML: the surface is VISp, and nothing is seen beside the brain.
+    assert surface.ids.shape == (132, 114)
+    assert set(np.unique(surface.ids)) == {0, VISP}
+    assert (surface.ids[20:120, 10:104] == VISP).all()
     shifted = np.roll(annotation(), 5, axis=0)
     shifted[shifted == VISP] = VISPM
+    # The right half has no VISpm, so deeper structures are seen from above.
+    shifted[:, :25, 57:] = 0
     add_annotation(store, shifted)
-    second = stored_brain(store)
-    assert second is not None
-    np.testing.assert_array_equal(second.annotation, shifted)
-    assert [region.acronym for region in stored_surface(store)] == ["VISpm"]
+    brain = brain_of(store)
+    voxels, surface = brain.voxels(), brain.surface_from_above()
+    assert voxels is not None
+    assert surface is not None
+    np.testing.assert_array_equal(voxels.ids, shifted)
+    assert set(np.unique(surface.ids[:, :57])) == {0, VISPM}
+    assert set(np.unique(surface.ids[:, 57:])) == {0, TH, CP}
+    assert surface.ids[30, 80] == CP

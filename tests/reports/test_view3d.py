@@ -21,7 +21,7 @@ from bsv_store.errors import (
     UnknownDatasetError,
     UnknownStructureError,
 )
-from bsv_store.figures.silhouettes import EXTENT_MM
+from bsv_store.figures.brain import EXTENT_MM
 from bsv_store.reports import region_values, view_3d
 from bsv_store.reports.view3d import _palette
 from tests.browser import opened_page
@@ -51,7 +51,7 @@ def scene_of(path: Path) -> Any:
 def positions(item: dict[str, Any]) -> NDArray[np.float64]:
     """AP, DV, ML in mm."""
     fractions = np.frombuffer(base64.b64decode(item["positions"]), "<u2").reshape(-1, 3) / 65535
-    return np.asarray(fractions * EXTENT_MM)
+    return np.asarray(fractions * [*EXTENT_MM.values()])
 
 
 def items(path: Path) -> dict[str, dict[str, Any]]:
@@ -136,8 +136,12 @@ def test_what_cannot_be_drawn_is_an_error(store: Store, version: DatasetVersion,
         view_3d(store, version, tmp_path / "a.png")
     with pytest.raises(InputError, match="has no group 2"):
         view_3d(store, version, target, groups=[2])
-    with pytest.raises(InputError, match="groups needs a dataset version"):
+    with pytest.raises(InputError, match="groups cannot be combined with experiments"):
         view_3d(store, 101, target, groups=[0])
+    with pytest.raises(InputError, match="kind cannot be combined with a dataset version"):
+        view_3d(store, version, target, kind="injection_density")
+    with pytest.raises(InputError, match="spacing_um cannot be combined with a dataset version"):
+        view_3d(store, version, target, spacing_um=50)
     for level in (-1, True, float("nan"), "high"):
         with pytest.raises(InputError, match="level must be a positive number"):
             view_3d(store, 101, target, level=level)  # type: ignore[arg-type]

@@ -573,6 +573,15 @@ def test_sources_are_overlaid_in_their_own_colors(blocks: Store) -> None:
     assert "wild-type  (n = 3)" in texts_of(groups)
 
 
+def test_an_overlay_says_how_its_values_were_made_and_shares_a_scale_only_of_one_quantity(blocks: Store) -> None:
+    said = footer_of(reports.overlay(blocks, ["lines@1", 1], at_mm=9.0, shared=True))
+    assert "lines@1: not normalized, hemispheres as imaged, 100 µm." in said
+    assert "Projection density, 100 µm, hemispheres as imaged." in said
+    version = blocks.aggregate(Selection(ids=[1, 2]), normalize="injection_volume", name="normalized")
+    with pytest.raises(InputError, match="sources on one scale must have the same quantity"):
+        reports.overlay(blocks, [version, 1], at_mm=9.0, shared=True)
+
+
 def test_inks_darken_and_lights_add_up() -> None:
     one, none = np.ones((1, 1)), np.zeros((1, 1))
     assert blended([one, none], ["#ff0000", "#00ff00"], "#ffffff")[0, 0].tolist() == [1, 0, 0, 1]

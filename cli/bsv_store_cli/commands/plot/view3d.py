@@ -10,6 +10,7 @@ import click
 from bsv_store.vocabulary import SIGNAL_STYLES, THEMES
 from bsv_store_cli.help import Command, RowChoice
 from bsv_store_cli.options.completion import complete_structures, complete_versions
+from bsv_store_cli.options.planes import given, source_of_text
 from bsv_store_cli.options.volume import volume_options
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import opened_store
@@ -67,7 +68,9 @@ def view_3d(
     footer: bool,
     overwrite: bool,
 ) -> None:
-    """Write a 3-D view of a dataset version or an experiment into FILE (.html), which works offline in a browser.
+    """Write a 3-D view of a dataset version or of experiments into FILE (.html), which works offline in a browser.
+
+    Several experiment ids are separated by commas.
 
     \b
     Example:
@@ -78,14 +81,14 @@ def view_3d(
     with opened_store() as store:
         write_view_3d(
             store,
-            int(source) if source.isdecimal() else source,
+            source_of_text(source),
             target,
             groups=groups or None,
             regions=regions,
             style=style,
             level=levels or None,
-            kind=kind,
-            spacing_um=spacing_um,
+            kind=given("kind", kind),
+            spacing_um=given("spacing_um", spacing_um),
             title=title,
             theme=theme,
             footer=footer,
