@@ -65,7 +65,8 @@ def _within_groups(design: Design, values: Float64Array) -> Float64Array:
     left = design.residuals(values)
     residuals = left - design.group[:, np.newaxis] * (design.weights @ left)
     # The model fits the data more closely than the truth does.
-    return residuals * np.sqrt(len(residuals) / design.df)
+    scaled: Float64Array = residuals * np.sqrt(len(residuals) / design.df)
+    return scaled
 
 
 def _drawn_weights(
