@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.missing import available_volumes
-from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.tables.views import view
+from bsv_store.catalog.without_unionizes import selected_ids
 from bsv_store.check import choice
 from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.vocabulary import AXES, MISSING_POLICIES
@@ -42,7 +42,7 @@ def injection_centroids(
 
     policy = choice("missing", missing, MISSING_POLICIES).name
     with database.reading() as connection:
-        ids = resolve_nonempty(connection, selection)
+        ids = selected_ids(connection, selection)
         found, left_out = available_volumes(
             connection, selection, ids, kind="injection_density", spacing_um=spacing_um, missing=policy
         )

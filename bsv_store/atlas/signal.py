@@ -15,9 +15,8 @@ from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.missing import available_volumes, nothing_left
 from bsv_store.catalog.normalization import known_divisors
-from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.structures import StructureRef, find_structures, subtree
-from bsv_store.catalog.without_unionizes import report_unknown_sides
+from bsv_store.catalog.without_unionizes import report_unknown_sides, selected_ids
 from bsv_store.check import choice, several
 from bsv_store.errors import InputError
 from bsv_store.progress import Progress, shown_progress
@@ -127,7 +126,7 @@ def signal_in(
     wanted = choice("kind", kind, VOLUME_KINDS).name
     normalization = choice("normalize", normalize, NORMALIZATIONS)
     with database.reading() as connection:
-        ids = resolve_nonempty(connection, selection)
+        ids = selected_ids(connection, selection)
         found, left_out = available_volumes(
             connection, selection, ids, kind=wanted, spacing_um=spacing_um, missing=policy
         )

@@ -12,7 +12,7 @@ from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.missing import available_volumes, leave_out, nothing_left
 from bsv_store.catalog.normalization import known_divisors
-from bsv_store.catalog.selection.resolve import resolve_nonempty
+from bsv_store.catalog.without_unionizes import selected_ids
 from bsv_store.check import choice
 from bsv_store.errors import InputError
 from bsv_store.vocabulary import HEMISPHERE_RULES, MISSING_POLICIES, NORMALIZATIONS, VOLUME_KINDS
@@ -72,7 +72,7 @@ def experiment_stack(
     rule = choice("hemisphere_rule", hemisphere_rule, HEMISPHERE_RULES).name
     normalization = choice("normalize", normalize, NORMALIZATIONS).name
     with database.reading() as connection:
-        ids = resolve_nonempty(connection, selection)
+        ids = selected_ids(connection, selection)
         found, left_out = available_volumes(
             connection, selection, ids, kind=wanted, spacing_um=spacing_um, missing=policy
         )

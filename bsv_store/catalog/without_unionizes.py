@@ -13,7 +13,7 @@ from sqlalchemy import select
 from bsv_store.catalog.coverage import covered
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
-from bsv_store.catalog.selection.resolve import undecided
+from bsv_store.catalog.selection.resolve import resolve_nonempty, undecided
 from bsv_store.errors import LeftOutWarning, MissingDataError, MissingUnionizesWarning, UnknownHemisphereWarning
 from bsv_store.text import listed_ids
 from bsv_store.vocabulary import MEASURED_HEMISPHERES
@@ -121,6 +121,19 @@ def report_unknown_sides(
 
 def _relative(hemispheres: Iterable[MeasuredHemisphere]) -> list[MeasuredHemisphere]:
     return [name for name in hemispheres if MEASURED_HEMISPHERES[name].is_relative]
+
+
+def selected_ids(connection: Connection, selection: Selection) -> tuple[int, ...]:
+    """The ids of the selected experiments, ascending, at least one, with a warning about others that may match.
+
+    Raises
+    ------
+    EmptySelectionError, UnknownStructureError, UnknownExperimentError, ExcludedExperimentError, SelectionError
+        See `resolve_nonempty`.
+    """
+    ids = resolve_nonempty(connection, selection)
+    report_undecided(connection, selection, missing="leave_out")
+    return ids
 
 
 def report_undecided(connection: Connection, selection: Selection, *, missing: MissingPolicy) -> None:

@@ -27,7 +27,7 @@ def difference_interval(
     """The limits of the BCa interval of the difference of each feature; NaN if all draws lie on one side of it.
 
     Animals are drawn with replacement within each group. With covariates, the residuals of the model are drawn, since a
-    draw of animals may not determine its coefficients.
+    draw of animals may not determine its coefficients; they are scaled to their unbiased variance.
 
     Parameters
     ----------
@@ -63,7 +63,10 @@ def _within_groups(design: Design, values: Float64Array) -> Float64Array:
             residuals[group] = values[group] - values[group].mean(axis=0)
         return residuals
     left = design.residuals(values)
-    return left - design.group[:, np.newaxis] * (design.weights @ left)
+    residuals = left - design.group[:, np.newaxis] * (design.weights @ left)
+    # The model fits the data more closely than the truth does.
+    scaled: Float64Array = residuals * np.sqrt(len(residuals) / design.df)
+    return scaled
 
 
 def _drawn_weights(

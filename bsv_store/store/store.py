@@ -1346,11 +1346,8 @@ class Store:
         return self.volumes.read(experiment_id, kind=kind, spacing_um=spacing_um)
 
     def _nonempty(self, selection: SelectionLike) -> tuple[int, ...]:
-        from bsv_store.catalog.selection.resolve import resolve_nonempty
         from bsv_store.catalog.selection.selection import as_selection
-        from bsv_store.catalog.without_unionizes import report_undecided
+        from bsv_store.catalog.without_unionizes import selected_ids
 
         with self.database.reading() as connection:
-            ids = resolve_nonempty(connection, as_selection(selection))
-            report_undecided(connection, as_selection(selection), missing="leave_out")
-        return ids
+            return selected_ids(connection, as_selection(selection))

@@ -47,13 +47,10 @@ def require_experiments(store: Store, selection: Selection) -> tuple[int, ...]:
     EmptySelectionError
         If no experiment matches. The hint says why.
     """
-    from bsv_store.catalog.selection.resolve import resolve_nonempty
-    from bsv_store.catalog.without_unionizes import report_undecided
+    from bsv_store.catalog.without_unionizes import selected_ids
 
     with store.database.reading() as connection:
-        ids = resolve_nonempty(connection, selection)
-        report_undecided(connection, selection, missing="leave_out")
-    return ids
+        return selected_ids(connection, selection)
 
 
 def note_mistaken_lines(selection: Selection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,24 @@ def test_averages_warn_about_experiments_that_tables_may_add(store: Store, crite
     with pytest.warns(MissingUnionizesWarning, match="more experiments may match"):
         version = store.aggregate(Selection(**criteria), name="test")
     assert list(version.members.experiment_id) == [1, 2]
+
+
+def test_every_question_about_a_selection_warns_about_them(store: Store) -> None:
+    fill(store, unionizes=(1, 2))
+    for each in (1, 2):
+        add_volume(store, each, kind="injection_density")
+    selection = Selection(injected_in="VISp", min_injection_overlap=0.0)
+    questions: dict[str, Callable[[], Any]] = {
+        "stack": lambda: store.volumes.stack(selection),
+        "centroids": lambda: store.volumes.injection_centroids(selection),
+        "point": lambda: store.search.point((8000, 4000, 5700), selection=selection),
+        "injections": lambda: store.search.injections((8000, 4000, 5700), selection=selection),
+        "sources": lambda: store.search.sources("VISp", selection=selection),
+    }
+    for name, ask in questions.items():
+        with pytest.warns(MissingUnionizesWarning, match="more experiments? may match") as caught:
+            ask()
+        assert len([each for each in caught if "may match" in str(each.message)]) == 1, name
 
 
 def test_a_table_is_complete_with_both_of_its_parts(atlas_psu: Store) -> None:

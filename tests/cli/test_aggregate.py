@@ -190,6 +190,12 @@ def test_nothing_selected_is_an_error(run: Runner, server: SyntheticServer, own_
         (["--all", "--name", "x", "--region", "VISp"], "--group-by region"),
         (["--all", "--name", "x", "--group-by", "region", "--region", "VISpp"], "VISpp"),
         (["--all", "--name", "x", "--group-by", "region", "--region", "VISp", "--region", "VISp"], "listed twice"),
+        (["--all", "--name", "x", "--group-by", "selection"], "--group"),
+        (["--all", "--name", "x", "--group", "a=1"], "--group-by selection"),
+        (["--all", "--name", "x", "--group-by", "selection", "--group", "1,2"], "must be LABEL=SELECTION, got '1,2'"),
+        (["--all", "--name", "x", "--group-by", "selection", "--group", "--sex=F"], "must be LABEL=SELECTION"),
+        (["--all", "--name", "x", "--group-by", "selection", "--group", "a=1", "--group", "a=2"], "listed twice"),
+        (["--all", "--name", "x", "--group-by", "selection", "--group", "a=saved"], "no selection is saved as 'saved'"),
         (["--all", "--name", "x", "--group-by", "AP", "--group-by", "ML", "--group-by", "sex"], "at most two"),
         (["--all", "--name", "x", "--hemisphere-rule", "flip"], "'flip-to-right'"),
         (["--all", "--name", "x", "--statistic", "median"], "'median'"),
@@ -198,6 +204,13 @@ def test_nothing_selected_is_an_error(run: Runner, server: SyntheticServer, own_
 )
 def test_a_wrong_option_is_an_error_that_helps(run: Runner, filled: Path, options: list[str], text: str) -> None:
     assert run("aggregate", *options, store=filled).refused(2, text).out == ""
+
+
+def test_selections_may_be_the_groups(run: Runner, own_filled: Path) -> None:
+    groups = ("--group", "prim=--injected-in VISp --line wild-type", "--group", "any=--injected-in VISp --line any-cre")
+    command = ("aggregate", "--injected-in", "VISp", "--group-by", "selection", *groups, "--name", "two")
+    found = run(*command, "--format", "json", store=own_filled).succeeded().json
+    assert [(group["label"], group["n"]) for group in found["groups"]] == [("prim", 3), ("any", 2)]
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

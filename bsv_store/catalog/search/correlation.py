@@ -16,7 +16,7 @@ from bsv_store.catalog.selection.resolve import check_selection, resolve
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures
 from bsv_store.catalog.tables.frames import uncovered_among
-from bsv_store.catalog.without_unionizes import report_left_out, report_without_side
+from bsv_store.catalog.without_unionizes import report_left_out, report_undecided, report_without_side
 from bsv_store.check import choice
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES
@@ -51,6 +51,7 @@ def search_correlation(
             f"the domain contains {len(structures)} structures of the set; a correlation needs at least 2",
             hint="Name a larger domain, or another set: 184527634 contains nearly all measured structures.",
         )
+    report_undecided(connection, selection, missing=policy)
     ids = {*resolve(connection, selection), experiment_id}
     signal = read_signal(connection, ids, structures, measure=measure, hemisphere=side)
     known = ~np.isnan(signal.values[:, 0])

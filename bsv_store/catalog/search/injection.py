@@ -12,6 +12,7 @@ from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.search.found import check_limit, found_frame, search_among
 from bsv_store.catalog.selection.resolve import resolve
+from bsv_store.catalog.without_unionizes import report_undecided
 from bsv_store.check import point_um
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def search_injections(
     """See :meth:`bsv_store.store.search.Search.injections`."""
     check_limit(limit)
     point = point_um("point", point)
+    report_undecided(connection, selection, missing="leave_out")
     ids = search_among(
         connection,
         resolve(connection, selection),

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.catalog.search.found import check_limit, found_frame
-from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.volumes import find_volumes
+from bsv_store.catalog.without_unionizes import selected_ids
 from bsv_store.check import choice, point_um
 from bsv_store.errors import MissingDataError
 from bsv_store.vocabulary import VOLUME_KINDS
@@ -42,7 +42,7 @@ def search_point(
     wanted = choice("kind", kind, VOLUME_KINDS)
     voxel = Grid(spacing_um).voxel(*point_um("point", point))
     with database.reading() as connection:
-        ids = resolve_nonempty(connection, selection)
+        ids = selected_ids(connection, selection)
         found = find_volumes(connection, ids, kind=wanted.name, spacing_um=spacing_um)
     if not found:
         raise MissingDataError(

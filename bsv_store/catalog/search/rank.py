@@ -14,10 +14,10 @@ from bsv_store.catalog.database.models import Experiment, Structure, Unionize
 from bsv_store.catalog.hemispheres import hemisphere_ids
 from bsv_store.catalog.search.found import check_limit
 from bsv_store.catalog.search.signal import find_targets
-from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef
 from bsv_store.catalog.tables.frames import require_unionizes
+from bsv_store.catalog.without_unionizes import selected_ids
 from bsv_store.check import boolean, choice, several
 from bsv_store.errors import InputError
 from bsv_store.text import shown
@@ -51,7 +51,7 @@ def rank_structures(
     boolean("is_injection", is_injection)
     _check_threshold(threshold)
     check_limit(limit)
-    ids = resolve_nonempty(connection, selection)
+    ids = selected_ids(connection, selection)
     require_unionizes(connection, select(Experiment.id).where(id_in(connection, Experiment.id, ids)), is_injection)
     ranked = find_targets(connection, structures, structure_set)
     value = Unionize.__table__.c[measured]

@@ -16,7 +16,7 @@ from bsv_store.catalog.search.found import check_limit, find_named, found_frame,
 from bsv_store.catalog.search.signal import find_targets, read_signal
 from bsv_store.catalog.selection.resolve import resolve
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures
-from bsv_store.catalog.without_unionizes import report_without_side
+from bsv_store.catalog.without_unionizes import report_undecided, report_without_side
 from bsv_store.check import choice
 from bsv_store.vocabulary import MEASURED_HEMISPHERES
 
@@ -40,6 +40,7 @@ def search_sources(
     """See :meth:`bsv_store.store.search.Search.sources`."""
     check_limit(limit)
     named = [row.id for row in find_named(connection, structures)]
+    report_undecided(connection, selection, missing="leave_out")
     ids = search_among(connection, resolve(connection, selection), {"injected_in": named, "injection": injection})
     measured = (
         find_structures(connection, [ROOT_STRUCTURE_ID])

@@ -13,7 +13,7 @@ from bsv_store.catalog.search.signal import read_signal
 from bsv_store.catalog.selection.resolve import resolve
 from bsv_store.catalog.structures import StructureRef
 from bsv_store.catalog.tables.frames import uncovered_among
-from bsv_store.catalog.without_unionizes import report_left_out, report_without_side
+from bsv_store.catalog.without_unionizes import report_left_out, report_undecided, report_without_side
 from bsv_store.check import choice
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES, MISSING_POLICIES
 
@@ -45,6 +45,7 @@ def search_targets(
         "target_threshold": threshold,
         "target_hemisphere": hemisphere,
     }
+    report_undecided(connection, selection, missing=policy)
     selected = resolve(connection, selection)
     ids = search_among(connection, selected, criteria)
     without = uncovered_among(connection, selected, "projection")

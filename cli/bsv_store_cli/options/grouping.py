@@ -10,10 +10,12 @@ import click
 
 from bsv_store.vocabulary import AXES, BIN_METHODS, GROUPING_FIELDS, WordRow
 from bsv_store_cli.help import RowChoice, SectionOption
+from bsv_store_cli.options.compared import side_of
 from bsv_store_cli.options.completion import complete_region
 
 if TYPE_CHECKING:
     from bsv_store.averaging.grouping.grouping import Grouping
+    from bsv_store.catalog.selection.selection import Selection
     from bsv_store.vocabulary import BinMethod
 
 Command = Callable[..., Any]
@@ -29,9 +31,12 @@ def grouping_options(command: Command) -> Command:
         edges: str | None,
         bin_method: BinMethod | None,
         regions: tuple[str, ...],
+        selections: tuple[str, ...],
         **values: Any,
     ) -> Any:
-        grouping = _grouping(group_by, bins=bins, edges=edges, method=bin_method, regions=regions)
+        grouping = _grouping(
+            group_by, bins=bins, edges=edges, method=bin_method, regions=regions, selections=selections
+        )
         return command(grouping=grouping, **values)
 
     for option in reversed(_OPTIONS):
@@ -41,15 +46,17 @@ def grouping_options(command: Command) -> Command:
 
 _REGION = WordRow("region", "primary injection structure, in groups of regions")
 
+_SELECTION = WordRow("selection", "groups of experiments that are selected separately")
+
 _option = functools.partial(click.option, cls=SectionOption, section="In which groups")
 
 _OPTIONS = [
     _option(
         "--group-by",
         multiple=True,
-        type=RowChoice({**AXES, "region": _REGION, **GROUPING_FIELDS}),
+        type=RowChoice({**AXES, "region": _REGION, "selection": _SELECTION, **GROUPING_FIELDS}),
         metavar="WHAT",
-        help=f"Injection coordinate ({', '.join(AXES)}), region (with --region), or"
+        help=f"Injection coordinate ({', '.join(AXES)}), region (with --region), selection (with --group), or"
         f" {', '.join(GROUPING_FIELDS).replace('_', '-')}. Two of them are crossed.  [default: one group]",
     ),
     _option(
@@ -74,6 +81,14 @@ _OPTIONS = [
         shell_complete=complete_region,
         help="A group for --group-by region, for example VISp or higher=VISl+VISal; repeatable.",
     ),
+    _option(
+        "--group",
+        "selections",
+        multiple=True,
+        metavar="LABEL=SELECTION",
+        help="A group for --group-by selection: a saved selection, ids, @FILE, JSON, or the options of select in"
+        " quotes, for example 'female=--injected-in VISp --sex F'; repeatable.",
+    ),
 ]
 
 
@@ -84,14 +99,24 @@ def _grouping(
     edges: str | None,
     method: BinMethod | None,
     regions: tuple[str, ...],
+    selections: tuple[str, ...],
 ) -> Grouping:
-    from bsv_store.averaging.grouping.grouping import by_coordinate, by_field, by_region, crossed, no_grouping
+    from bsv_store.averaging.grouping.grouping import (
+        by_coordinate,
+        by_field,
+        by_region,
+        by_selection,
+        crossed,
+        no_grouping,
+    )
 
     coordinates = sum(key in AXES for key in group_by)
     if not coordinates and (bins is not None or edges is not None or method is not None):
         raise click.UsageError(f"--bins, --edges and --bin-method need --group-by {', '.join(AXES)}")
     if bool(regions) != ("region" in group_by):
         raise click.UsageError("--group-by region and --region need each other")
+    if bool(selections) != ("selection" in group_by):
+        raise click.UsageError("--group-by selection and --group need each other")
     if edges is not None and (bins is not None or method is not None):
         raise click.UsageError("--edges cannot be combined with --bins or --bin-method")
     if len(group_by) > 2:
@@ -103,6 +128,8 @@ def _grouping(
             factors.append(by_coordinate(key, bins=bins, method=method, edges=bin_edges))
         elif key == "region":
             factors.append(by_region(_regions(regions)))
+        elif key == "selection":
+            factors.append(by_selection(_selections(selections)))
         else:
             factors.append(by_field(key))
     if not factors:
@@ -126,4 +153,16 @@ def _regions(regions: tuple[str, ...]) -> dict[str, list[str]]:
         if label in groups:
             raise click.UsageError(f"the region group {label!r} is listed twice")
         groups[label] = acronyms.split("+")
+    return groups
+
+
+def _selections(texts: tuple[str, ...]) -> dict[str, Selection]:
+    groups: dict[str, Selection] = {}
+    for text in texts:
+        label, equals, selection = text.partition("=")
+        if not equals or not label or label.startswith("-"):
+            raise click.UsageError(f"--group must be LABEL=SELECTION, got {text!r}")
+        if label in groups:
+            raise click.UsageError(f"the group {label!r} is listed twice")
+        groups[label] = side_of(click.get_current_context(), selection).selection
     return groups
