@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import math
 import operator
 import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -144,6 +145,26 @@ def whole_number(name: str, value: Any, *, least: int | None = None) -> int:
     if isinstance(value, bool) or (least is not None and number < least):
         raise wrong
     return number
+
+
+def finite_number(name: str, value: Any) -> float:
+    """The value as a float.
+
+    Parameters
+    ----------
+    name : str
+        The argument, for the error.
+    value : Any
+        A number of Python or NumPy; not a bool.
+
+    Raises
+    ------
+    InputError
+        If the value is not a number, or not finite.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise InputError(f"{name} must be a finite number, got {shown(value)}")
+    return float(value)
 
 
 def identifier(name: str, value: Any) -> int:

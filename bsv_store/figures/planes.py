@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.check import choice, several, whole_number
+from bsv_store.check import choice, finite_number, several, whole_number
 from bsv_store.errors import InputError
 from bsv_store.figures.brain import EXTENT_MM, AnnotatedPlane, Brain, edge_color, relabelled, upright
 from bsv_store.figures.contours import area, borders, inner_point, outline
@@ -214,9 +214,10 @@ def checked_smoothing(smooth_um: Any) -> float:
     InputError
         If it is not a number from 0 to 2000.
     """
-    if isinstance(smooth_um, bool | str) or not 0 <= smooth_um <= 2000:
-        raise InputError(f"smooth_um must be from 0 to 2000, got {shown(smooth_um)}")
-    return float(smooth_um)
+    number = finite_number("smooth_um", smooth_um)
+    if not 0 <= number <= 2000:
+        raise InputError(f"smooth_um must be from 0 to 2000, got {number:g}")
+    return number
 
 
 def _smoothed(block: NDArray[Any], at: int, sigma: float) -> NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, assert_never
@@ -10,10 +9,9 @@ from typing import TYPE_CHECKING, Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.check import choice
+from bsv_store.check import choice, finite_number
 from bsv_store.errors import InputError
 from bsv_store.figures.style import theme_row
-from bsv_store.text import shown
 from bsv_store.vocabulary import COLOR_SCALES
 
 if TYPE_CHECKING:
@@ -78,8 +76,8 @@ def check_scale(
     """
     name = choice("scale", scale, COLOR_SCALES).name
     for argument, value in (("vmin", vmin), ("vmax", vmax), ("quantile", quantile)):
-        if value is not None and (isinstance(value, bool | str) or not math.isfinite(value)):
-            raise InputError(f"{argument} must be a finite number, got {shown(value)}")
+        if value is not None:
+            finite_number(argument, value)
     if not 0 < quantile <= 1:
         raise InputError(f"quantile must be above 0 and at most 1, got {quantile:g}", hint="For example 0.998.")
     if vmax is not None and vmax <= 0:

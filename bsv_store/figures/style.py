@@ -10,11 +10,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bsv_store._version import __version__
-from bsv_store.check import choice
+from bsv_store.check import choice, finite_number
 from bsv_store.check import path as checked_path
 from bsv_store.errors import InputError
 from bsv_store.formats.output_file import atomic_output, check_target
-from bsv_store.text import shown
 from bsv_store.vocabulary import THEMES
 
 if TYPE_CHECKING:
@@ -89,13 +88,13 @@ def check_width(width_mm: Any) -> float:
     InputError
         If it is not a number from 40 to 1000.
     """
-    is_number = isinstance(width_mm, int | float) and not isinstance(width_mm, bool)
-    if not is_number or not _MIN_WIDTH_MM <= width_mm <= _MAX_WIDTH_MM:
+    number = finite_number("width_mm", width_mm)
+    if not _MIN_WIDTH_MM <= number <= _MAX_WIDTH_MM:
         raise InputError(
-            f"width_mm must be a number from {_MIN_WIDTH_MM:.0f} to {_MAX_WIDTH_MM:.0f}, got {shown(width_mm)}",
+            f"width_mm must be from {_MIN_WIDTH_MM:.0f} to {_MAX_WIDTH_MM:.0f}, got {number:g}",
             hint="A column is about 85 mm wide, a page about 180 mm.",
         )
-    return float(width_mm)
+    return number
 
 
 def new_figure(*, width_mm: float = PAGE_MM, height_mm: float, theme: Theme = "light") -> Figure:

@@ -28,7 +28,7 @@ def test_a_figure_has_the_width_that_was_asked_for_and_is_shown_in_notebooks() -
     figure = new_figure(width_mm=85, height_mm=40)
     assert figure.get_size_inches() == pytest.approx((85 / 25.4, 40 / 25.4))
     assert figure._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
-    with pytest.raises(InputError, match="width_mm must be a number from 40 to 1000, got 5"):
+    with pytest.raises(InputError, match="width_mm must be from 40 to 1000, got 5"):
         new_figure(width_mm=5, height_mm=40)
     with pytest.raises(InputError, match="theme"):
         new_figure(height_mm=40, theme="pink")  # type: ignore[arg-type]
