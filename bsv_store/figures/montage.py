@@ -117,7 +117,9 @@ class _Paper:
     def text(self, left: float, top: float, text: str, *, size: float, color: Any, weight: str = "normal") -> None:
         """Write text below and to the right of a point."""
         x, y = left / self.width, 1 - top / self.height
-        self.figure.text(x, y, text, fontsize=size, color=color, ha="left", va="top", fontweight=weight)
+        # Titles and labels of users may contain dollar signs.
+        style = {"ha": "left", "va": "top", "fontweight": weight, "parse_math": False}
+        self.figure.text(x, y, text, fontsize=size, color=color, **style)
 
 
 def _arranged(sheet: Sheet, inner: float, other: float) -> _Grid:
