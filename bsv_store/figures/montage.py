@@ -118,7 +118,7 @@ class _Paper:
         """Write text below and to the right of a point."""
         x, y = left / self.width, 1 - top / self.height
         # Titles and labels of users may contain dollar signs.
-        style = {"ha": "left", "va": "top", "fontweight": weight, "parse_math": False}
+        style: dict[str, Any] = {"ha": "left", "va": "top", "fontweight": weight, "parse_math": False}
         self.figure.text(x, y, text, fontsize=size, color=color, **style)
 
 

@@ -104,7 +104,7 @@ def describe(figure: Figure, *, title: str, fingerprint: str | None) -> None:
 
 def add_footer(figure: Figure, text: str, *, theme: Theme = "light") -> None:
     """Write notes and the fingerprint in small gray letters at the bottom left."""
-    style = {"fontsize": SMALL_SIZE, "color": theme_row(theme).muted, "ha": "left", "va": "bottom"}
+    style: dict[str, Any] = {"fontsize": SMALL_SIZE, "color": theme_row(theme).muted, "ha": "left", "va": "bottom"}
     # Without wrap=True, which measures text as mathematics; the lines are broken already.
     figure.text(0.01, 0.006, text, parse_math=False, **style)
 
