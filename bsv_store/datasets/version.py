@@ -347,7 +347,7 @@ class DatasetVersion:
             yield file
 
     def to_xarray(self) -> xr.Dataset:
-        """The version with labelled axes, in memory. Needs the extra ``xarray``.
+        """The version with labeled axes, in memory. Needs the extra ``xarray``.
 
         Returns
         -------

@@ -751,7 +751,7 @@ class Store:
         api_url : str, optional
             By default the setting ``api_url``, which is Allen's address unless it was set.
         progress : Progress, optional
-            By default a bar in notebooks and terminals, see the setting ``progress``; `bsv_store.NO_PROGRESS` shows
+            By default a bar in notebooks and terminals, see the setting ``progress``; ``bsv_store.NO_PROGRESS`` shows
             none.
 
         Raises

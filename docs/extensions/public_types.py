@@ -69,7 +69,9 @@ def administration() -> list[Any]:
 
 def _mentioned(thing: Any) -> Iterator[type]:
     if not inspect.isclass(thing):
-        yield from _in_signature(thing)
+        # A constant, such as `NO_PROGRESS`, has none.
+        if callable(thing):
+            yield from _in_signature(thing)
         return
     for owner in thing.__mro__:
         if not owner.__module__.startswith("bsv_store."):

@@ -15,7 +15,7 @@ from bsv_store.errors import FormatError, FrameError, InputError
 from bsv_store.formats.annotation import read_annotation_nrrd
 from bsv_store.volumes.annotation import Annotation
 from bsv_store.volumes.grid import Grid
-from bsv_store_synthetic import SyntheticAtlas, wire_volumes
+from bsv_store_synthetic import SyntheticAtlas, anatomy, wire_volumes
 from tests.sources.bodies import GRID, nrrd, raw
 
 
@@ -125,7 +125,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spacing", [25, pytest.param(10, marks=pytest.mark.long)])
 def test_memory_is_bounded_by_blocks_not_by_the_grid(tmp_path: Path, spacing: int) -> None:
     path = tmp_path / "annotation.nrrd"
-    path.write_bytes(wire_volumes.annotation_nrrd(spacing))
+    # The voxels of 100 um, repeated, because sampling the shapes at 25 um takes ten seconds.
+    coarse = anatomy.planes(100)
+    path.write_bytes(wire_volumes._nrrd(coarse, spacing, dtype="u4", repeat=100 // spacing))
     tracemalloc.start()
     annotation = read_annotation_nrrd(path, what="x", spacing_um=spacing)
     peak = tracemalloc.get_traced_memory()[1]

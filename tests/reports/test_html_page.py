@@ -225,6 +225,18 @@ def test_a_store_without_an_annotation_says_so(tmp_path: Path) -> None:
     assert "The profiles of 0 of 5 animals were compared." in text
 
 
+def test_dollar_signs_are_no_formulas_in_figures(store: Store, version: DatasetVersion) -> None:
+    broken = r"$\frac{$"
+    label = {broken: [11, 12], "b": [13, 14]}
+    for figure in (
+        reports.slices(store, version, title=broken),
+        reports.injection_map(store, groups=version, title=broken),
+        reports.ranked_targets(store, label, title=broken, include_sources=True),
+    ):
+        # Would raise a syntax error.
+        figure.draw_without_rendering()
+
+
 def test_bad_arguments_are_refused_before_any_work(store: Store, written: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"must end in \.html or \.htm"):
         reports.page(store, "visual", tmp_path / "a.pdf")

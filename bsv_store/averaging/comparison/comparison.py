@@ -80,7 +80,7 @@ class Comparison:
 
     @property
     def maps(self) -> tuple[ComparisonMap, ...]:
-        """The maps of the result, in the order of `COMPARISON_MAPS`."""
+        """The maps of the result, in the order of ``COMPARISON_MAPS``."""
         return tuple(row.name for row in COMPARISON_MAPS.values() if row.cluster in (None, self.cluster))
 
     def to_dict(self) -> dict[str, Any]:

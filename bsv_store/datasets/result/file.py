@@ -1,4 +1,4 @@
-"""Result files: self-describing netCDF-4, readable as HDF5, with labelled axes and members.
+"""Result files: self-describing netCDF-4, readable as HDF5, with labeled axes and members.
 
 They have no time stamps, so the same result of the same software has the same bytes. They are created in memory, at 25
 and 10 um in a temporary file. Layout::
