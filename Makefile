@@ -35,7 +35,7 @@ picture: $(DEMO) ## draw the picture of the README from the synthetic atlas
 	  --normalize injection-volume --hemisphere-rule fold-ipsilateral --name visual
 	BSV_STORE=build/picture/store $(BIN)/bsv-store plot slices visual docs/static/visual-cortex.png --overwrite \
 	  --at-mm 5.4,6.3,7.3,7.9,8.4,9.2 --emphasize VISp --emphasize CP --emphasize LGd --emphasize SCs \
-	  --smooth-um 50 --theme dark --title '' --no-footer --dpi 110
+	  --smooth-um 50 --theme dark --title '' --no-footer --width-mm 140 --dpi 190
 
 test: $(DEV) ## run all ordinary tests, on SQLite and Postgres
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "$(ORDINARY)" $(ARGS)
