@@ -19,6 +19,7 @@ from bsv_store.volumes.library import publish_volume
 from bsv_store.volumes.volume import Volume
 from bsv_store_synthetic import SyntheticServer, wire_volumes
 from bsv_store_synthetic.faults import Substitute
+from tests.acquisition.stored import reports_of_failure
 from tests.plausibility.caches import ATLAS, add_table, fill_catalog, lateral, mirrored, true_volume, write_cache
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def test_a_download_that_contradicts_its_experiment_is_reported_and_not_stored(
     if refresh:
         store.fetch([FIRST], kind="injection_density", api_url=server.url)
     server.fail(f"download_file/{FIRST}", Substitute(wrong_body()), times=None)
-    report = store.fetch([FIRST], kind="injection_density", refresh=refresh, api_url=server.url)
+    (report,) = reports_of_failure(
+        lambda: store.fetch([FIRST], kind="injection_density", refresh=refresh, api_url=server.url)
+    )
     (failure,) = report.failed
     assert "is not plausible as the injection_density" in failure.reason
     assert f"bsv-store sync unionizes --ids {FIRST} --refresh" in failure.reason
