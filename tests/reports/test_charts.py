@@ -144,7 +144,7 @@ def test_titles_and_widths_are_checked_and_written_as_they_are(store: Store, dra
     assert not figure.texts[0].get_parse_math()
     assert figure.get_size_inches()[0] == pytest.approx(40 / 25.4)
     for width_mm in (5, "wide", float("nan"), True):
-        with pytest.raises(InputError, match="width_mm must be (from 40 to 1000|a finite number), got"):
+        with pytest.raises(InputError, match=r"width_mm must be (from 40 to 1000|a finite number), got"):
             draw(store, [101], width_mm=width_mm)
     with pytest.raises(InputError, match="title must be a string, got 5"):
         draw(store, [101], title=5)
