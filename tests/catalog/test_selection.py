@@ -313,7 +313,7 @@ def test_json_need_not_be_canonical() -> None:
         ("[" * 100_000, "not JSON"),
         ("[1]", "an object"),
         ("null", "an object"),
-        ("{}", "version"),
+        ("{}", 'must have the key "version"'),
         ('{"version":2}', "Upgrade"),
         ('{"version":true}', "version"),
         ('{"version":"1"}', "version"),

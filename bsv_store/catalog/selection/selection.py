@@ -230,7 +230,9 @@ class Selection:
         if not isinstance(value, Mapping):
             raise SelectionError(f"a selection in JSON must be an object, got {shown(value)}", hint=_FORM)
         rest = dict(value)
-        version = rest.pop("version", None)
+        if "version" not in rest:
+            raise SelectionError(f'a selection in JSON must have the key "version", got {shown(value)}', hint=_FORM)
+        version = rest.pop("version")
         if type(version) is not int or version != VERSION:
             newer = type(version) is int and version > VERSION
             raise SelectionError(
