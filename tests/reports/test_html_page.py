@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bsv_store import DatasetVersion, Selection, create_store, reports
@@ -25,6 +26,7 @@ from bsv_store.reports.html_page import sections
 from bsv_store.reports.html_page.figures import PageFigure
 from bsv_store.reports.html_page.markup import Markup, element
 from bsv_store.reports.html_page.quality import robust_z
+from bsv_store.volumes.grid import MIDLINE_UM
 from tests.datasets.world import (
     MOP,
     SHAPE,
@@ -92,6 +94,23 @@ def version(store: Store) -> DatasetVersion:
 @pytest.fixture(scope="module")
 def written(store: Store, version: DatasetVersion, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return reports.page(store, version, tmp_path_factory.mktemp("out") / "a.html", title=f"Visual {HOSTILE}")
+
+
+def test_coordinates_of_both_sides_are_summarized_by_their_distance_from_the_midline() -> None:
+    frame = pd.DataFrame(
+        {
+            "injection_ap": [8000.0, 8200.0],
+            "injection_dv": [1500.0, 1500.0],
+            "injection_ml": [MIDLINE_UM - 2000.0, MIDLINE_UM + 2200.0],
+            "injection_volume": [0.1, 0.3],
+        },
+        index=[1, 2],
+    )
+    group = SimpleNamespace(label="all", n=2, experiment_ids=(1, 2))
+    facts = SimpleNamespace(version=SimpleNamespace(groups=(group,)), experiments=frame)
+    table = str(sections._group_table(facts))  # type: ignore[arg-type]
+    assert "From the midline, mean ± sd (um)" in table
+    assert "2,100 ± 141" in table
 
 
 class _Checker(HTMLParser):

@@ -15,7 +15,7 @@ from bsv_store.reports.html_page.quality import LIMIT, MEASURE, MIN_ANIMALS
 from bsv_store.reports.html_page.tables import Cell, Column, DataTable, Row, number
 from bsv_store.text import number_of
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES, STATISTICS
-from bsv_store.volumes.grid import AXES, FRAME
+from bsv_store.volumes.grid import AXES, FRAME, MIDLINE_UM
 
 if TYPE_CHECKING:
     from bsv_store.datasets.version import DatasetVersion
@@ -145,13 +145,17 @@ def _group_table(facts: PageFacts) -> Markup:
     columns = [
         Column("Group"),
         Column("n", is_number=True),
-        *(Column(f"{axis}, mean ± sd (um)", is_number=True) for axis in AXES),
+        Column("AP, mean ± sd (um)", is_number=True),
+        Column("DV, mean ± sd (um)", is_number=True),
+        # A mean of ML over injections on both sides would be near the midline.
+        Column("From the midline, mean ± sd (um)", is_number=True),
         Column("Injection, median (mm³)", is_number=True),
     ]
     rows = []
     for group in facts.version.groups:
         members = facts.experiments.reindex(list(group.experiment_ids))
-        spread = [_spread(members[column]) for column in _COORDINATES.values()]
+        from_midline = (members["injection_ml"] - MIDLINE_UM).abs()
+        spread = [_spread(each) for each in (members["injection_ap"], members["injection_dv"], from_midline)]
         rows.append(Row([group.label, group.n, *spread, number(_float(members["injection_volume"].median()))]))
     return DataTable("groups", "Groups with their experiments and injection coordinates", columns, rows).markup()
 
