@@ -19,11 +19,10 @@ from bsv_store.atlas.annotation import (
 from bsv_store.atlas.masks import StructureVoxels
 from bsv_store.catalog.search.signal import SUMMARY_STRUCTURE_SET_ID
 from bsv_store.catalog.structures import StructureRef, find_structures, structure_set, subtree
-from bsv_store.check import boolean, choice, path, whole_number, without
+from bsv_store.check import boolean, choice, finite_number, path, whole_number, without
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.formats.image import Image, array_slabs
 from bsv_store.formats.table import IMAGE_FORMATS, checked_format, write_file
-from bsv_store.text import shown
 from bsv_store.vocabulary import THRESHOLD_RULES, ThresholdRule
 from bsv_store.volumes.annotation import opened_annotation
 from bsv_store.volumes.grid import Grid
@@ -164,10 +163,7 @@ def thresholded(
 
 
 def _checked(threshold: object, rule: ThresholdRule) -> float:
-    is_number = isinstance(threshold, int | float | np.integer | np.floating) and not isinstance(threshold, bool)
-    value = float(threshold) if is_number else np.nan  # type: ignore[arg-type]
-    if not np.isfinite(value):
-        raise InputError(f"threshold must be a finite number, got {shown(threshold)}")
+    value = finite_number("threshold", threshold)
     if rule == "percentile" and not 0 <= value <= 100:
         raise InputError(f"threshold must be a percentile from 0 to 100, got {value:g}")
     return value

@@ -14,6 +14,7 @@ from bsv_store.figures.brain import Brain
 from bsv_store.figures.layout import title_or
 from bsv_store.figures.montage import draw
 from bsv_store.figures.planes import (
+    DEFAULT_PLANES,
     anatomy_of,
     box_around,
     checked_smoothing,
@@ -28,7 +29,7 @@ from bsv_store.figures.planes import (
 )
 from bsv_store.figures.scale import QUANTILE, check_scale, has_both_signs, scale_of
 from bsv_store.figures.sheet import Layer, Panel, Row, Sheet
-from bsv_store.figures.slices import DEFAULT_PLANES, annotation_notes, choose, row_label
+from bsv_store.figures.slices import annotation_notes, choose, row_label
 from bsv_store.figures.sources import Source, SourceRow
 from bsv_store.figures.style import GROUP_COLORS, PAGE_MM, theme_row
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.check import choice, finite_number, several, whole_number
+from bsv_store.check import choice, finite_number, several, whole_number, without
 from bsv_store.errors import InputError
 from bsv_store.figures.brain import EXTENT_MM, AnnotatedPlane, Brain, edge_color, relabelled, upright
 from bsv_store.figures.contours import area, borders, inner_point, outline
 from bsv_store.figures.sheet import Layer, Panel, Shape
+from bsv_store.figures.style import WIDE_MM
 from bsv_store.text import shown
 from bsv_store.vocabulary import PLANES, PlaneRow
 from bsv_store.volumes.grid import AXES, EXTENT_UM, MIDLINE_UM, Grid
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from bsv_store.figures.sources import Source, SourceRow
     from bsv_store.vocabulary import MeasuredHemisphere, Plane, Theme
 
+DEFAULT_PLANES = 6
 MAX_PLANES = 60
 _MARGIN_MM = 0.25
 _STEP_MM = 0.1
@@ -81,6 +83,54 @@ def plane_row(plane: Plane) -> PlaneRow:
         If there is no such orientation.
     """
     return choice("plane", plane, PLANES)
+
+
+def choose_planes(
+    plane: PlaneRow,
+    brain: Brain,
+    *,
+    through: StructureRef | Sequence[StructureRef] | None,
+    at_mm: float | Sequence[float] | None,
+    count: int | None,
+    rows: int,
+    width_mm: float,
+    side: Callable[[], MeasuredHemisphere],
+    otherwise: Callable[[int], Chosen],
+) -> Chosen:
+    """The planes of a figure: at positions, through structures, or as the figure chooses them.
+
+    Parameters
+    ----------
+    rows : int
+        Number of rows of the figure, on which the default number of planes depends.
+    side : callable
+        The half of the brain through which sagittal planes go.
+    otherwise : callable
+        Chooses a number of planes without positions and structures.
+
+    Raises
+    ------
+    InputError
+        If arguments are combined that exclude each other, or one is not valid.
+    """
+    if at_mm is not None:
+        without("at_mm", "through", through is not None)
+        without("at_mm", "count", count is not None)
+        return explicit_planes(plane, at_mm)
+    number = default_count(rows, width_mm) if count is None else checked_count(count)
+    if through is None:
+        return otherwise(number)
+    return planes_through(plane, through, number, brain, side=side() if plane.across == "ML" else "both")
+
+
+def default_count(rows: int, width_mm: float) -> int:
+    """The number of planes with which rows fill a page and panels are legible."""
+    if rows == 1:
+        # Its planes are spread over several lines.
+        return DEFAULT_PLANES
+    if rows <= 8 and width_mm >= WIDE_MM:
+        return DEFAULT_PLANES
+    return 4 if rows <= 12 and width_mm >= WIDE_MM else 3
 
 
 def explicit_planes(plane: PlaneRow, at_mm: Any) -> Chosen:

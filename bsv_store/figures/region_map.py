@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.check import without
 from bsv_store.errors import InputError
 from bsv_store.figures.brain import AnnotatedPlane, Brain, relabelled
 from bsv_store.figures.layout import title_or
@@ -19,20 +18,18 @@ from bsv_store.figures.planes import (
     Chosen,
     anatomy_of,
     box_around,
-    checked_count,
+    choose_planes,
     ends_of,
-    explicit_planes,
     extent_of,
     legend_of,
     panel_of,
     plane_row,
-    planes_through,
     spread_over,
     title_of,
 )
 from bsv_store.figures.scale import QUANTILE, check_scale, scale_of
 from bsv_store.figures.sheet import Layer, Row, Sheet
-from bsv_store.figures.slices import annotation_notes, default_count, scale_notes
+from bsv_store.figures.slices import annotation_notes, scale_notes
 from bsv_store.figures.style import PAGE_MM, theme_row
 from bsv_store.text import shown
 from bsv_store.volumes.grid import MIDLINE_UM
@@ -145,7 +142,7 @@ def draw_region_map(
     is_signed = any(bool((each < 0).any()) for each in known)
     found = [
         # Values of structures have no outliers to be cut off.
-        scale_of(arrays, theme=theme, scale=name, vmin=vmin, vmax=vmax, quantile=1.0, is_signed=is_signed)
+        scale_of(arrays, theme=theme, scale=name, vmin=vmin, vmax=vmax, quantile=None, is_signed=is_signed)
         for arrays in ([known] if shared else [[each] for each in known])
     ]
     scales = found * len(images) if shared else found
@@ -159,7 +156,7 @@ def draw_region_map(
     extent = extent_of(orientation)
     notes = [f"{fact}." for fact in values.facts]
     notes.append(f"{orientation.words.capitalize()}{'; ' + chosen.why if chosen.why else ''}.")
-    notes += [found[0].words.replace(", the 1 quantile of the non-zero values", "")] if shared else scale_notes(None, 1)
+    notes += scale_notes(found[0] if shared else None, 1)
     notes += annotation_notes(brain, outlines, "structures with a value" if outlines is None else None)
     if any(bool(np.isnan(each).any()) for each in known):
         notes.append("Gray: no data (not 0).")
@@ -194,14 +191,21 @@ def _choose(
     width_mm: float,
 ) -> Chosen:
     """The planes: at positions, through structures, or where the values are large."""
-    if at_mm is not None:
-        without("at_mm", "through", through is not None)
-        without("at_mm", "count", count is not None)
-        return explicit_planes(plane, at_mm)
-    number = default_count(len(values.rows), width_mm) if count is None else checked_count(count)
-    side: MeasuredHemisphere = "right" if plane.across == "ML" else "both"
-    if through is not None:
-        return planes_through(plane, through, number, brain, side=side)
+    return choose_planes(
+        plane,
+        brain,
+        through=through,
+        at_mm=at_mm,
+        count=count,
+        rows=len(values.rows),
+        width_mm=width_mm,
+        side=lambda: "right",
+        otherwise=lambda number: _planes_by_value(values, brain, plane, number),
+    )
+
+
+def _planes_by_value(values: RegionValues, brain: Brain, plane: PlaneRow, count: int) -> Chosen:
+    """Planes through structures with large values."""
     labels, _ = brain.outlined(values.structure_ids)
     strength = dict.fromkeys(values.structure_ids, 0.0)
     for row in values.rows:
@@ -214,7 +218,7 @@ def _choose(
     profile, spacing_um = brain.profile(weights, plane.across)
     if plane.across == "ML":
         profile[: profile.size // 2] = 0
-    return Chosen(plane, spread_over(profile, spacing_um, number), "planes where the values are")
+    return Chosen(plane, spread_over(profile, spacing_um, count), "planes where the values are")
 
 
 def _filled(

@@ -99,7 +99,7 @@ def scale_of(
     scale: ColorScale = "power",
     vmin: float | None = None,
     vmax: float | None = None,
-    quantile: float = QUANTILE,
+    quantile: float | None = QUANTILE,
     is_signed: bool = False,
 ) -> Scale:
     """The color scale of some values.
@@ -113,7 +113,8 @@ def scale_of(
     vmin, vmax : float, optional
         Ends of the scale. By default 0 and the quantile of the absolute values that are not 0. A signed scale ends at
         ``-vmax``.
-    quantile : float
+    quantile : float or None
+        None: of the largest absolute value, for values without outliers.
     is_signed : bool
         Center the scale on 0.
 
@@ -126,8 +127,8 @@ def scale_of(
     if high is None:
         parts = [np.abs(array[np.isfinite(array) & (array != 0)]) for array in arrays]
         values = np.concatenate(parts) if parts else np.empty(0)
-        high = float(np.quantile(values, quantile)) if values.size else 1.0
-        found = f", the {quantile:g} quantile of the non-zero values"
+        high = float(np.quantile(values, 1.0 if quantile is None else quantile)) if values.size else 1.0
+        found = "" if quantile is None else f", the {quantile:g} quantile of the non-zero values"
     low = -high if is_signed else (vmin if vmin is not None else 0.0)
     if scale == "log" and not is_signed and vmin is None:
         low = high / 10**_DECADES

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.check import without
 from bsv_store.figures.brain import AnnotatedPlane, Brain
 from bsv_store.figures.layout import title_or
 from bsv_store.figures.montage import draw
@@ -16,17 +15,15 @@ from bsv_store.figures.planes import (
     Chosen,
     anatomy_of,
     box_around,
-    checked_count,
     checked_smoothing,
+    choose_planes,
     ends_of,
-    explicit_planes,
     extent_of,
     legend_of,
     outline_of_data,
     panel_of,
     plane_row,
     planes_by_signal,
-    planes_through,
     read_plane,
     sampled,
     stronger_side,
@@ -34,7 +31,7 @@ from bsv_store.figures.planes import (
 )
 from bsv_store.figures.scale import QUANTILE, Scale, check_scale, has_both_signs, scale_of
 from bsv_store.figures.sheet import Layer, Panel, Row, Sheet
-from bsv_store.figures.style import PAGE_MM, WIDE_MM, figure_class, theme_row
+from bsv_store.figures.style import PAGE_MM, figure_class, theme_row
 from bsv_store.figures.template import template_planes
 from bsv_store.vocabulary import ANNOTATION_ORIGINS
 
@@ -48,7 +45,6 @@ if TYPE_CHECKING:
     from bsv_store.figures.sources import Source
     from bsv_store.vocabulary import ColorScale, Plane, PlaneRow, Theme
 
-DEFAULT_PLANES = 6
 NO_EXPERIMENTS = "no experiments"
 NO_ANNOTATION = "Outline: all voxels with signal, because the store has no annotation."
 
@@ -146,25 +142,17 @@ def choose(
     InputError
         If arguments are combined that exclude each other, or one is not valid.
     """
-    if at_mm is not None:
-        without("at_mm", "through", through is not None)
-        without("at_mm", "count", count is not None)
-        return explicit_planes(plane, at_mm)
-    number = default_count(len(source.rows), width_mm) if count is None else checked_count(count)
-    if through is None:
-        return planes_by_signal(plane, number, source)
-    side = stronger_side(source) if plane.across == "ML" else "both"
-    return planes_through(plane, through, number, brain, side=side)
-
-
-def default_count(rows: int, width_mm: float) -> int:
-    """The number of planes with which rows fill a page and panels are legible."""
-    if rows == 1:
-        # Its planes are spread over several lines.
-        return DEFAULT_PLANES
-    if rows <= 8 and width_mm >= WIDE_MM:
-        return DEFAULT_PLANES
-    return 4 if rows <= 12 and width_mm >= WIDE_MM else 3
+    return choose_planes(
+        plane,
+        brain,
+        through=through,
+        at_mm=at_mm,
+        count=count,
+        rows=len(source.rows),
+        width_mm=width_mm,
+        side=lambda: stronger_side(source),
+        otherwise=lambda number: planes_by_signal(plane, number, source),
+    )
 
 
 def _values(source: Source, chosen: Chosen, smooth_um: float) -> list[list[NDArray[Any]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from typing import Any
 
 from bsv_store.errors import InputError
@@ -18,11 +19,7 @@ def special() -> Any:
     InputError
         If SciPy is not installed.
     """
-    try:
-        from scipy import special as module
-    except ImportError as error:
-        raise InputError("p values of t require SciPy, which is not installed", hint=_HINT) from error
-    return module
+    return _scipy("special", "p values of t")
 
 
 def ndimage() -> Any:
@@ -33,11 +30,15 @@ def ndimage() -> Any:
     InputError
         If SciPy is not installed.
     """
+    return _scipy("ndimage", "clusters of voxels")
+
+
+def _scipy(module: str, what: str) -> Any:
     try:
-        from scipy import ndimage as module
+        # SciPy loads its modules on access.
+        return getattr(import_module("scipy"), module)
     except ImportError as error:
-        raise InputError("clusters of voxels require SciPy, which is not installed", hint=_HINT) from error
-    return module
+        raise InputError(f"{what} require SciPy, which is not installed", hint=_HINT) from error
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:

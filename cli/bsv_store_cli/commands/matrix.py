@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bsv_store.vocabulary import MATRIX_LAYOUTS, MATRIX_ROWS, MATRIX_STATISTICS, MEASURED_HEMISPHERES
+from bsv_store.vocabulary import MATRIX_LAYOUTS
 from bsv_store_cli.help import RowChoice, SectionedCommand
-from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.limit import limit_and_format_options
-from bsv_store_cli.options.measure import measure_option
+from bsv_store_cli.options.matrix import matrix_options
 from bsv_store_cli.options.selection import selection_options
 from bsv_store_cli.output.formats import emit, frame_rows, print_rows
 from bsv_store_cli.output.messages import note
@@ -24,53 +23,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=SectionedCommand)
 @selection_options
-@click.option(
-    "--rows",
-    "matrix_rows",
-    type=RowChoice(MATRIX_ROWS),
-    default="sources",
-    show_default=True,
-    help="One row per source structure, or per experiment.",
-)
-@click.option(
-    "--source",
-    "sources",
-    multiple=True,
-    metavar="ACRONYM",
-    shell_complete=complete_structures,
-    help="Pool experiments by these; repeatable.",
-)
-@click.option(
-    "--target",
-    "targets",
-    multiple=True,
-    metavar="ACRONYM",
-    shell_complete=complete_structures,
-    help="Only these targets; repeatable.",
-)
-@click.option(
-    "--structure-set",
-    type=int,
-    metavar="ID",
-    help="Targets are the structures of this set.  [default: 167587189, the summary structures]",
-)
-@click.option(
-    "--hemisphere",
-    "hemispheres",
-    multiple=True,
-    metavar="SIDE",
-    type=RowChoice(MEASURED_HEMISPHERES),
-    help="Hemisphere of the targets: ipsilateral, contralateral, left, right, both; repeatable."
-    "  [default: ipsilateral and contralateral]",
-)
-@measure_option()
-@click.option(
-    "--statistic",
-    type=RowChoice(MATRIX_STATISTICS),
-    default="mean",
-    show_default=True,
-    help="Over the experiments of a source; n is their number.",
-)
+@matrix_options
 @click.option("--as-sql", is_flag=True, help="Print the SQL statement that computes the matrix by source instead.")
 @click.option(
     "--layout",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bsv_store_cli.help import SectionedCommand
-from bsv_store_cli.options.ranking import print_ranking, ranking_options
+from bsv_store_cli.options.ranking import print_ranking, ranking_options, target_options
 from bsv_store_cli.options.selection import selection_options
 from bsv_store_cli.session import opened_store
 
@@ -18,17 +18,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=SectionedCommand)
 @selection_options
-@click.option("--target", "targets", multiple=True, metavar="ACRONYM", help="Only these targets; repeatable.")
-@click.option(
-    "--structure-set",
-    type=int,
-    metavar="ID",
-    help="Targets are the structures of this set; 687527670 has the major divisions."
-    "  [default: 167587189, the summary structures]",
-)
-@click.option("--within", metavar="ACRONYM", help="Only targets inside this structure.")
-@click.option("--include-sources", is_flag=True, help="Include the injected structures.")
-@click.option("--include-fiber-tracts", is_flag=True, help="Include fiber tracts and ventricles.")
+@target_options
 @ranking_options("Maximum number of targets to print.")
 def targets(
     selection: Selection,

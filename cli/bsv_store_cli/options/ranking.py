@@ -10,6 +10,7 @@ import click
 
 from bsv_store.vocabulary import ANIMAL_WEIGHTS, MEASURED_HEMISPHERES
 from bsv_store_cli.help import RowChoice
+from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.limit import limit_and_format_options
 from bsv_store_cli.options.measure import measure_option
 from bsv_store_cli.output.formats import frame_rows, print_rows
@@ -22,16 +23,49 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
+sorting_hemisphere_option = click.option(
+    "--hemisphere",
+    type=RowChoice(MEASURED_HEMISPHERES, ["both", "ipsilateral", "contralateral"]),
+    default="both",
+    show_default=True,
+    help="Hemisphere of the target by which the structures are sorted.",
+)
+
+
+def target_options(command: _Command) -> _Command:
+    """Add the options that choose targets: ``--target``, ``--structure-set``, ``--within``, ``--include-...``."""
+    options = (
+        click.option(
+            "--target",
+            "targets",
+            multiple=True,
+            metavar="ACRONYM",
+            shell_complete=complete_structures,
+            help="Only these targets; repeatable.",
+        ),
+        click.option(
+            "--structure-set",
+            type=int,
+            metavar="ID",
+            help="Targets are the structures of this set; 687527670 has the major divisions."
+            "  [default: 167587189, the summary structures]",
+        ),
+        click.option(
+            "--within",
+            metavar="ACRONYM",
+            shell_complete=complete_structures,
+            help="Only targets inside this structure.",
+        ),
+        click.option("--include-sources", is_flag=True, help="Include the injected structures."),
+        click.option("--include-fiber-tracts", is_flag=True, help="Include fiber tracts and ventricles."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def ranking_options(limit_words: str) -> Callable[[_Command], _Command]:
     """Add ``--measure``, ``--hemisphere``, ``--weight-by``, ``--limit`` and ``--format``."""
-    hemisphere = click.option(
-        "--hemisphere",
-        type=RowChoice(MEASURED_HEMISPHERES, ["both", "ipsilateral", "contralateral"]),
-        default="both",
-        show_default=True,
-        help="Hemisphere of the target by which the structures are sorted.",
-    )
-
     weight = click.option(
         "--weight-by",
         type=RowChoice(ANIMAL_WEIGHTS),
@@ -41,7 +75,7 @@ def ranking_options(limit_words: str) -> Callable[[_Command], _Command]:
     )
 
     def decorate(command: _Command) -> _Command:
-        return measure_option()(hemisphere(weight(limit_and_format_options(20, limit_words)(command))))
+        return measure_option()(sorting_hemisphere_option(weight(limit_and_format_options(20, limit_words)(command))))
 
     return decorate
 

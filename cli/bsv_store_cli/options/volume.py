@@ -1,4 +1,4 @@
-"""The options that name a kind of volume, the same for every command that takes one."""
+"""The options that name a kind of volume, and how volumes are measured."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from typing import Any, TypeVar
 
 import click
 
-from bsv_store.vocabulary import HEMISPHERE_RULES, SPACINGS_UM, VOLUME_KINDS, VolumeKind
+from bsv_store.vocabulary import (
+    HEMISPHERE_RULES,
+    MEASURED_HEMISPHERES,
+    MISSING_POLICIES,
+    NORMALIZATIONS,
+    SPACINGS_UM,
+    VOLUME_KINDS,
+    VolumeKind,
+)
 from bsv_store_cli.help import RowChoice, WordChoice
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -41,6 +49,32 @@ def spacing_option(command: _Command) -> _Command:
         help="Edge of a voxel, um.",
     )
     return spacing(command)
+
+
+def measurement_options(command: _Command) -> _Command:
+    """Add ``--hemisphere``, repeatable, ``--normalize`` and ``--missing`` to a command that measures volumes."""
+    hemisphere = click.option(
+        "--hemisphere",
+        "hemispheres",
+        multiple=True,
+        type=RowChoice(MEASURED_HEMISPHERES),
+        help="Hemisphere of the structures; repeatable.  [default: both]",
+    )
+    normalize = click.option(
+        "--normalize",
+        type=RowChoice(NORMALIZATIONS),
+        default="none",
+        show_default=True,
+        help=f"Divide mean and sum: {', '.join(NORMALIZATIONS).replace('_', '-')}.",
+    )
+    missing = click.option(
+        "--missing",
+        type=RowChoice(MISSING_POLICIES),
+        default="error",
+        show_default=True,
+        help="Experiments whose volume is missing.",
+    )
+    return hemisphere(normalize(missing(command)))
 
 
 hemisphere_rule_option = click.option(

@@ -9,15 +9,11 @@ import click
 
 from bsv_store.vocabulary import (
     MATRIX_ORDERS,
-    MATRIX_ROWS,
     MATRIX_SCALES,
-    MATRIX_STATISTICS,
-    MEASURED_HEMISPHERES,
 )
 from bsv_store_cli.help import RowChoice, SectionedCommand
-from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.figure import figure_options
-from bsv_store_cli.options.measure import measure_option
+from bsv_store_cli.options.matrix import matrix_options
 from bsv_store_cli.options.selection import selection_options
 from bsv_store_cli.output.figures import write_figure
 
@@ -37,53 +33,7 @@ if TYPE_CHECKING:
 @click.command(cls=SectionedCommand)
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
 @selection_options
-@click.option(
-    "--rows",
-    "matrix_rows",
-    type=RowChoice(MATRIX_ROWS),
-    default="sources",
-    show_default=True,
-    help="One row per source structure, or per experiment.",
-)
-@click.option(
-    "--source",
-    "sources",
-    multiple=True,
-    metavar="ACRONYM",
-    shell_complete=complete_structures,
-    help="Pool experiments by these; repeatable.",
-)
-@click.option(
-    "--target",
-    "targets",
-    multiple=True,
-    metavar="ACRONYM",
-    shell_complete=complete_structures,
-    help="Only these targets; repeatable.",
-)
-@click.option(
-    "--structure-set",
-    type=int,
-    metavar="ID",
-    help="Targets are the structures of this set.  [default: 167587189, the summary structures]",
-)
-@click.option(
-    "--hemisphere",
-    "hemispheres",
-    multiple=True,
-    metavar="SIDE",
-    type=RowChoice(MEASURED_HEMISPHERES),
-    help="Hemisphere of the targets: ipsilateral, contralateral, left, right, both; repeatable."
-    "  [default: ipsilateral and contralateral]",
-)
-@measure_option()
-@click.option(
-    "--statistic",
-    type=RowChoice(MATRIX_STATISTICS),
-    default="mean",
-    show_default=True,
-    help="Over the experiments of a source; n is their number.",
-)
+@matrix_options
 @click.option(
     "--order", type=RowChoice(MATRIX_ORDERS), default="ontology", show_default=True, help="Of the rows and columns."
 )

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bsv_store.vocabulary import MEASURED_HEMISPHERES
-from bsv_store_cli.help import RowChoice, SectionedCommand
-from bsv_store_cli.options.completion import complete_structures
+from bsv_store_cli.help import SectionedCommand
 from bsv_store_cli.options.figure import figure_options
 from bsv_store_cli.options.measure import measure_option
+from bsv_store_cli.options.ranking import sorting_hemisphere_option, target_options
 from bsv_store_cli.options.selection import selection_options
 from bsv_store_cli.output.figures import write_figure
 
@@ -23,32 +22,9 @@ if TYPE_CHECKING:
 @click.command(cls=SectionedCommand)
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
 @selection_options
-@click.option(
-    "--target",
-    "targets_",
-    multiple=True,
-    metavar="ACRONYM",
-    shell_complete=complete_structures,
-    help="Only these targets; repeatable.",
-)
-@click.option(
-    "--structure-set",
-    type=int,
-    metavar="ID",
-    help="Targets are the structures of this set; 687527670 has the major divisions."
-    "  [default: 167587189, the summary structures]",
-)
-@click.option("--within", metavar="ACRONYM", shell_complete=complete_structures, help="Only targets inside this one.")
-@click.option("--include-sources", is_flag=True, help="Include the injected structures.")
-@click.option("--include-fiber-tracts", is_flag=True, help="Include fiber tracts and ventricles.")
+@target_options
 @measure_option()
-@click.option(
-    "--hemisphere",
-    type=RowChoice(MEASURED_HEMISPHERES, ["both", "ipsilateral", "contralateral"]),
-    default="both",
-    show_default=True,
-    help="Hemisphere of the target by which the structures are sorted.",
-)
+@sorting_hemisphere_option
 @click.option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="Maximum number of targets."
 )
@@ -56,7 +32,7 @@ if TYPE_CHECKING:
 def targets(
     target: Path,
     selection: Selection,
-    targets_: tuple[str, ...],
+    targets: tuple[str, ...],
     structure_set: int | None,
     within: str | None,
     include_sources: bool,
@@ -86,7 +62,7 @@ def targets(
         lambda store: ranked_targets(
             store,
             selection,
-            targets=targets_ or None,
+            targets=targets or None,
             structure_set=structure_set,
             within=within,
             include_sources=include_sources,

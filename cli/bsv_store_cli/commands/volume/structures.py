@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from bsv_store.formats.table import IMAGE_FORMATS
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES, NORMALIZATIONS
+from bsv_store.vocabulary import MEASURED_HEMISPHERES
 from bsv_store_cli.help import Command, RowChoice, SectionedCommand
 from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.export import format_lines, like_allen_option
 from bsv_store_cli.options.selection import required_selection_options
-from bsv_store_cli.options.volume import spacing_option, volume_options
+from bsv_store_cli.options.volume import measurement_options, spacing_option, volume_options
 from bsv_store_cli.output.formats import format_option
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.progress import progress_bar
@@ -151,27 +151,7 @@ def masks(
 @_STRUCTURES
 @required_selection_options
 @volume_options
-@click.option(
-    "--hemisphere",
-    "hemispheres",
-    multiple=True,
-    type=RowChoice(MEASURED_HEMISPHERES),
-    help="Hemisphere of the structures; repeatable.  [default: both]",
-)
-@click.option(
-    "--normalize",
-    type=RowChoice(NORMALIZATIONS),
-    default="none",
-    show_default=True,
-    help=f"Divide mean and sum: {', '.join(NORMALIZATIONS).replace('_', '-')}.",
-)
-@click.option(
-    "--missing",
-    type=RowChoice(MISSING_POLICIES),
-    default="error",
-    show_default=True,
-    help="Experiments whose volume is missing or damaged.",
-)
+@measurement_options
 @format_option
 def regions(
     structures: tuple[str, ...],

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES, NORMALIZATIONS
-from bsv_store_cli.help import RowChoice, SectionedCommand
+from bsv_store_cli.help import SectionedCommand
 from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.selection import required_selection_options
 from bsv_store_cli.options.subregions import SUBREGION_COLUMNS, subregion_options
-from bsv_store_cli.options.volume import volume_options
+from bsv_store_cli.options.volume import measurement_options, volume_options
 from bsv_store_cli.output.formats import format_option, frame_rows, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.progress import progress_bar
@@ -29,27 +28,7 @@ if TYPE_CHECKING:
 @subregion_options
 @required_selection_options
 @volume_options
-@click.option(
-    "--hemisphere",
-    "hemispheres",
-    multiple=True,
-    type=RowChoice(MEASURED_HEMISPHERES),
-    help="Hemisphere of the structures; repeatable.  [default: both]",
-)
-@click.option(
-    "--normalize",
-    type=RowChoice(NORMALIZATIONS),
-    default="none",
-    show_default=True,
-    help=f"Divide mean and sum: {', '.join(NORMALIZATIONS).replace('_', '-')}.",
-)
-@click.option(
-    "--missing",
-    type=RowChoice(MISSING_POLICIES),
-    default="error",
-    show_default=True,
-    help="Experiments whose volume is missing.",
-)
+@measurement_options
 @format_option
 def subregions(
     structures: tuple[str, ...],
