@@ -1,0 +1,32 @@
+"""The application as a server on the loopback interface, on a free port, in a thread of the test."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from bsv_store.server.application import application
+
+if TYPE_CHECKING:
+    from bsv_store import Store
+
+
+@contextmanager
+def serving(store: Store) -> Iterator[str]:
+    """Serve a store; yields the base address, without a slash at the end."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(application(store), log_config=None, lifespan="off", timeout_graceful_shutdown=2)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
