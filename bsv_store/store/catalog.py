@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.ingest import Snapshot, SnapshotDiff
     from bsv_store.catalog.ingest.unionize_history import ReplacedUnionizes
+    from bsv_store.catalog.records import ExperimentRecord
     from bsv_store.catalog.selection.exclusions import ExcludedExperiment
     from bsv_store.catalog.selection.saved import SavedSelection
     from bsv_store.catalog.selection.selection import Selection, SelectionLike
     from bsv_store.catalog.structures import StructureRef
     from bsv_store.catalog.tables.frames import SelectionSummary
+    from bsv_store.catalog.tables.unionize_rows import RowCondition, UnionizeRows
     from bsv_store.catalog.verify import CatalogCheck
     from bsv_store.progress import Progress
     from bsv_store.vocabulary import (
@@ -292,7 +294,62 @@ class Catalog:
                 limit=limit,
             )
 
+    def unionize_rows(
+        self,
+        conditions: Sequence[RowCondition] = (),
+        *,
+        order: Sequence[tuple[str, bool]] = (),
+        start: int = 0,
+        limit: int = 100_000,
+        count: bool = True,
+    ) -> UnionizeRows:
+        """The unionize rows of the whole store that fulfill conditions, for servers and other programs.
+
+        An experiment counts only if its table is completely in the store: both halves, or the one half to which the
+        conditions on ``is_injection`` restrict the rows. Without this rule, missing rows would be taken for "no
+        overlap".
+
+        Parameters
+        ----------
+        conditions : sequence of RowCondition
+            All must hold.
+        order : sequence of (str, bool)
+            Columns to sort by, and whether in descending order; then by experiment, structure, hemisphere and half.
+        start : int
+            Number of rows to skip.
+        limit : int
+            Maximum number of rows to return.
+        count : bool
+            Also count all rows that fulfill the conditions.
+
+        Returns
+        -------
+        UnionizeRows
+            ``columns``, the 19 columns of table ``unionize`` as tuples, and ``total``.
+        """
+        from bsv_store.catalog.tables.unionize_rows import unionize_rows
+
+        with self._database.reading() as connection:
+            return unionize_rows(
+                connection,
+                conditions,
+                order=order,
+                start=check.whole_number("start", start, least=0),
+                limit=check.whole_number("limit", limit, least=0),
+                count=count,
+            )
+
     # -- contents ---------------------------------------------------------------------------------------------------
+
+    def experiment_list(self) -> tuple[ExperimentRecord, ...]:
+        """The current experiments as records of a list, ascending by id: what another store would ingest.
+
+        Withdrawn experiments are left out, as in the lists of the Allen Institute. The exclusion list has no effect.
+        """
+        from bsv_store.catalog.tables.lists import experiment_list
+
+        with self._database.reading() as connection:
+            return experiment_list(connection)
 
     def summary(self, selection: SelectionLike | None = None) -> SelectionSummary:
         """Numbers of the selected experiments by line, primary structure, product, sex, strain and hemisphere."""
