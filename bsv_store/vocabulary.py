@@ -1148,6 +1148,7 @@ SettingName = Literal[
     "api_url",
     "download_url",
     "netrc",
+    "http_hosts",
     "log_file",
     "log_level",
     "log_format",
@@ -1159,7 +1160,7 @@ SettingName = Literal[
     "sql_timeout",
 ]
 SettingType = Literal[
-    "path", "url", "log_level", "log_format", "progress", "group", "file_mode", "directory_mode", "days", "seconds"
+    "path", "url", "hosts", "log_level", "log_format", "progress", "group", "file_mode", "directory_mode", "days", "seconds"
 ]
 SettingPlace = Literal["argument", "environment", "store.toml", "user file", "system file", "default"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -1235,7 +1236,7 @@ class SettingRow:
 SETTINGS: Mapping[str, SettingRow] = _rows(
     SettingName,
     [
-        SettingRow("store", "path", "the folder of the store", None, "--store", "BSV_STORE", in_files=True),
+        SettingRow("store", "path", "the folder or address of the store", None, "--store", "BSV_STORE", in_files=True),
         SettingRow(
             "api_url",
             "url",
@@ -1258,6 +1259,15 @@ SETTINGS: Mapping[str, SettingRow] = _rows(
         ),
         SettingRow(
             "netrc", "path", "the netrc file with passwords for mirrors", None, None, "BSV_STORE_NETRC", in_files=True
+        ),
+        SettingRow(
+            "http_hosts",
+            "hosts",
+            "the hosts whose stores may be read over http, without encryption",
+            None,
+            None,
+            "BSV_STORE_HTTP_HOSTS",
+            in_files=True,
         ),
         SettingRow("log_file", "path", "the log file", None, "--log-file", "BSV_STORE_LOG_FILE", in_files=True),
         SettingRow(

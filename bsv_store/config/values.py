@@ -38,7 +38,7 @@ def checked_value(row: SettingRow, value: object, *, origin: str) -> Value:
     """
     named = f"{row.words} (from {origin})" if row.type == "url" else f"{row.name} (from {origin})"
     if row.type == "url":
-        return _address(named, value, such_as=str(row.default))
+        return base_address(named, value, such_as=str(row.default))
     if (problem := expected(row, value)) is not None:
         raise InputError(f"{named} must be {problem}, got {shown(value)}", hint=f"It sets {row.words}.")
     if row.type == "log_level":
@@ -105,11 +105,20 @@ def expected(row: SettingRow, value: Any) -> str | None:
     if kind == "seconds":
         is_number = type(value) in (int, float) and math.isfinite(value) and 0 < value <= _MAX_SECONDS
         return None if is_number else f"a positive number of seconds, at most {_MAX_SECONDS:,.0f}"
+    if kind == "hosts":
+        is_list = isinstance(value, str) and all(re.fullmatch(r"[A-Za-z0-9.:-]+", each.strip()) for each in value.split(","))
+        return None if is_list else "names of hosts, separated by commas"
     assert_never(kind)
 
 
-def _address(named: str, value: object, *, such_as: str) -> str:
-    """A base address without a trailing slash."""
+def base_address(named: str, value: object, *, such_as: str) -> str:
+    """A base address without a trailing slash.
+
+    Raises
+    ------
+    InputError
+        If it is not a plain http or https address. The message does not show passwords.
+    """
     if not isinstance(value, str):
         raise InputError(f"{named} must be a string, got {shown(value)}", hint=f"For example {such_as}.")
     if "@" in unquote(value):

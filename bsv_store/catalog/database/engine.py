@@ -9,6 +9,7 @@ systems; see `bsv_store.catalog.database.journal_mode`.
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 import warnings
 import weakref
@@ -52,10 +53,16 @@ class ReadableFile:
         The catalog, or a private copy of it.
     blocks_writers : bool
         Whether other jobs cannot commit while it is read.
+    is_immutable : bool
+        Whether nothing ever writes to it.
+    prepare : callable
+        Called with each new connection to it.
     """
 
     path: Path
     blocks_writers: bool
+    is_immutable: bool = False
+    prepare: Callable[[sqlite3.Connection], None] = lambda _driver: None
 
 
 class Database:
@@ -84,20 +91,27 @@ class Database:
         self._may_insert = False
         self._copy: _CopyInUse | None = None
         self._copy_lock = threading.Lock()
+        self.engine = self._new_engine(target)
+
+    def _new_engine(self, target: Path | URL) -> Engine:
         pool: dict[str, Any] = {
             "poolclass": QueuePool,
             "pool_pre_ping": not self.is_sqlite,
             "pool_timeout": BUSY_TIMEOUT_S,
         }
-        if not pooled:
+        if not self.pooled:
             pool = {"poolclass": NullPool}
         if isinstance(target, Path):
-            self.engine = create_engine("sqlite://", creator=lambda: connect_sqlite(target, read_only), **pool)
-            event.listen(self.engine, "begin", begin_sqlite)
+            engine = create_engine("sqlite://", creator=lambda: self._connect(target), **pool)
+            event.listen(engine, "begin", begin_sqlite)
         else:
-            self.engine = create_engine(connection_url(target), connect_args=connect_arguments(target), **pool)
-            event.listen(self.engine, "begin", begin_with_settings(target))
-        _engines.add(self.engine)
+            engine = create_engine(connection_url(target), connect_args=connect_arguments(target), **pool)
+            event.listen(engine, "begin", begin_with_settings(target))
+        _engines.add(engine)
+        return engine
+
+    def _connect(self, target: Path) -> CatalogConnection:
+        return connect_sqlite(target, self.read_only)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
