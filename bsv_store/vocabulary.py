@@ -1158,9 +1158,22 @@ SettingName = Literal[
     "directory_mode",
     "trash_days",
     "sql_timeout",
+    "cache",
+    "cache_max_bytes",
 ]
 SettingType = Literal[
-    "path", "url", "hosts", "log_level", "log_format", "progress", "group", "file_mode", "directory_mode", "days", "seconds"
+    "path",
+    "url",
+    "hosts",
+    "log_level",
+    "log_format",
+    "progress",
+    "group",
+    "file_mode",
+    "directory_mode",
+    "days",
+    "seconds",
+    "size",
 ]
 SettingPlace = Literal["argument", "environment", "store.toml", "user file", "system file", "default"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -1305,6 +1318,18 @@ SETTINGS: Mapping[str, SettingRow] = _rows(
             "--timeout",
             None,
             in_store=True,
+        ),
+        SettingRow(
+            "cache", "path", "the folder of the cache of remote stores", None, None, "BSV_STORE_CACHE", in_files=True
+        ),
+        SettingRow(
+            "cache_max_bytes",
+            "size",
+            "the size above which the least recently used files leave the cache",
+            20_000_000_000,
+            None,
+            "BSV_STORE_CACHE_MAX_BYTES",
+            in_files=True,
         ),
     ],
 )

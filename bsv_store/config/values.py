@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from bsv_store.check import row_named
 from bsv_store.errors import InputError
+from bsv_store.quantities import parse_size
 from bsv_store.text import shown
 from bsv_store.vocabulary import LOG_FORMATS, LOG_LEVELS, PROGRESS_DISPLAYS, SETTINGS, SettingRow
 
@@ -18,6 +19,7 @@ Value = str | int | float
 _MAX_DAYS = 36_500
 # The largest timeout of Postgres, 24 days.
 _MAX_SECONDS = 2_000_000.0
+_MAX_BYTES = 10**15
 
 
 def checked_value(row: SettingRow, value: object, *, origin: str) -> Value:
@@ -49,6 +51,8 @@ def checked_value(row: SettingRow, value: object, *, origin: str) -> Value:
         return _row_name(value, PROGRESS_DISPLAYS)
     if row.type == "seconds":
         return float(value)  # type: ignore[arg-type]  # checked above
+    if row.type == "size":
+        return parse_size(named, str(value))
     return os.fspath(value) if isinstance(value, os.PathLike) else value  # type: ignore[return-value]  # checked above
 
 
@@ -105,10 +109,22 @@ def expected(row: SettingRow, value: Any) -> str | None:
     if kind == "seconds":
         is_number = type(value) in (int, float) and math.isfinite(value) and 0 < value <= _MAX_SECONDS
         return None if is_number else f"a positive number of seconds, at most {_MAX_SECONDS:,.0f}"
+    if kind == "size":
+        return None if _is_size(value) else "a number of bytes, or a number with a unit such as '20GB'"
     if kind == "hosts":
-        is_list = isinstance(value, str) and all(re.fullmatch(r"[A-Za-z0-9.:-]+", each.strip()) for each in value.split(","))
-        return None if is_list else "names of hosts, separated by commas"
+        hosts = value.split(",") if isinstance(value, str) else [""]
+        are_names = all(re.fullmatch(r"[A-Za-z0-9.:-]+", host.strip()) for host in hosts)
+        return None if are_names else "names of hosts, separated by commas"
     assert_never(kind)
+
+
+def _is_size(value: Any) -> bool:
+    if type(value) is int:
+        return 0 <= value <= _MAX_BYTES
+    try:
+        return isinstance(value, str) and parse_size("the size", value) <= _MAX_BYTES
+    except InputError:
+        return False
 
 
 def base_address(named: str, value: object, *, such_as: str) -> str:

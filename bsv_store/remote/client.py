@@ -128,7 +128,7 @@ class Client:
         *,
         sink: BinaryIO | None = None,
         limit_bytes: int,
-        headers: Mapping[str, str] | None = None,
+        part: tuple[int, int] | None = None,
         body: object = None,
         on_bytes: Callable[[int], None] = ignore_bytes,
     ) -> T:
@@ -144,7 +144,8 @@ class Client:
             Receives the body: empty, readable and seekable. By default it is in memory.
         limit_bytes : int
             A longer body is refused.
-        headers : mapping of str to str, optional
+        part : (int, int), optional
+            First byte and end of the part to request instead of the whole body.
         on_bytes : callable
             Called with the number of received bytes. It may raise to stop the transfer.
 
@@ -153,7 +154,8 @@ class Client:
         StoreUnreachableError, BsvStoreError
             As for `json`.
         """
-        request = self._request(path, what, BytesIO() if sink is None else sink, limit_bytes, headers or {})
+        request = self._request(path, what, BytesIO() if sink is None else sink, limit_bytes, {})
+        request.part = part
         request.can_resume = body is None
         request.body = None if body is None else json.dumps(body, allow_nan=False).encode()
         request.on_bytes = on_bytes

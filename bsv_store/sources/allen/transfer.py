@@ -93,6 +93,8 @@ class Request:
         Factor applied to the deadline.
     headers : mapping of str to str
         Further headers.
+    part : (int, int), optional
+        First byte and end of the part to request; the server must send exactly this part.
     body : bytes, optional
         JSON that is posted; None sends a GET.
     same_origin : bool
@@ -112,6 +114,7 @@ class Request:
     can_resume: bool = False
     deadline_factor: float = 1.0
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    part: tuple[int, int] | None = None
     body: bytes | None = None
     same_origin: bool = False
     on_refusal: Callable[[int, Mapping[str, str], bytes], None] | None = None
@@ -192,7 +195,7 @@ class Transfer:
 
         policy = self._policy
         longest = policy.deadline_s * request.deadline_factor
-        state = _State(request, self._clock.now() + longest, PartialBody(request.sink))
+        state = _State(request, self._clock.now() + longest, PartialBody(request.sink, request.part))
         attempts = stamina.retry_context(
             on=_RetryError,
             attempts=policy.attempts,
