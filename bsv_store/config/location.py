@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from bsv_store.config.files import system_file, user_file
 from bsv_store.config.settings import setting
@@ -86,6 +87,9 @@ def _location(value: object, origin: str) -> Location:
     scheme, _, rest = text.partition(":")
     address = f"{scheme.lower()}://{rest.lstrip('/')}"
     named = f"the address of the store (from {origin})" if origin != ARGUMENT_ORIGIN else "the address of the store"
+    if "@" in unquote(address):
+        # Not shown, because it may be a password.
+        raise InputError(f"{named} contains a user name or password", hint="Remove them, and use a token instead.")
     return Location(None, origin, base_address(named, address, such_as="https://lab.example/bsv"))
 
 

@@ -90,7 +90,15 @@ class Client:
     def __reduce__(self) -> tuple[Callable[[str], Client], tuple[str]]:
         return client_for, (self.url,)
 
-    def json(self, path: str, what: str, *, etag: str | None = None, body: object = None) -> Answer:
+    def json(
+        self,
+        path: str,
+        what: str,
+        *,
+        etag: str | None = None,
+        body: object = None,
+        limit_bytes: int = _JSON_LIMIT,
+    ) -> Answer:
         """The JSON value at a path.
 
         Parameters
@@ -103,6 +111,8 @@ class Client:
             Raise NotModifiedError if the value still has it.
         body : object, optional
             JSON to post.
+        limit_bytes : int
+            A longer body is refused.
 
         Raises
         ------
@@ -114,7 +124,7 @@ class Client:
         """
         headers = {"Accept": "application/json", **({} if etag is None else {"If-None-Match": etag})}
         found: dict[str, str | None] = {}
-        request = self._request(path, what, BytesIO(), _JSON_LIMIT, headers)
+        request = self._request(path, what, BytesIO(), limit_bytes, headers)
         request.body = None if body is None else json.dumps(body, allow_nan=False).encode()
         request.on_headers = lambda received: found.update(etag=received.get("ETag"))
         value = self._get(request, lambda sink: _parsed(sink, what))
@@ -215,7 +225,7 @@ class Client:
             )
         return AccessDeniedError(
             f"the server demands a token for {what}; asked {self.url}",
-            hint=f"Set {TOKEN_VARIABLE}, or write it into {tokens_file()} (mode 0600): \"{self.url}\" = \"TOKEN\"",
+            hint=f'Set {TOKEN_VARIABLE}, or write it into {tokens_file()} (mode 0600): "{self.url}" = "TOKEN"',
         )
 
 

@@ -7,7 +7,7 @@ second file attached, which exists only when it is complete. So no statement can
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,12 @@ from sqlalchemy import Connection, event
 
 from bsv_store.catalog.database.engine import Database, ReadableFile
 from bsv_store.catalog.database.sqlite import CatalogConnection, connect_sqlite
-from bsv_store.errors import ReadOnlyStoreError
+from bsv_store.errors import ReadOnlyStoreError, StoreUnreachableError
 from bsv_store.remote.core import attach, is_attached
+from bsv_store.remote.sql import query_server
 
 if TYPE_CHECKING:
+    from bsv_store.catalog.tables.table import Table
     from bsv_store.remote.mirror import Mirror
 
 
@@ -70,12 +72,27 @@ class MirrorDatabase(Database):
         if self.mirror.needs_unionizes(statement) and not is_attached(driver):
             attach(driver, self.mirror.unionizes(driver.path))
 
-    def require_rows_of(self, statement: str) -> None:
-        """Download the unionize rows if a statement of a user needs them."""
+    def answer_elsewhere(
+        self, statement: str, parameters: Mapping[str, Any], *, row_limit: int | None, max_bytes: int
+    ) -> Table | None:
+        """See `Database.answer_elsewhere`. None if the server cannot be reached and its database is SQLite too."""
+        self.mirror.revalidate_if_due()
+        if not self.mirror.is_offline:
+            try:
+                return query_server(self.mirror.client, statement, parameters, row_limit=row_limit, max_bytes=max_bytes)
+            except StoreUnreachableError:
+                self.mirror.revalidate()
+        if self.mirror.state.database != "sqlite":
+            raise StoreUnreachableError(
+                f"{self.mirror.url} cannot be reached; its database is {self.mirror.state.database}, whose dialect of "
+                "SQL cannot be answered from the copy of its catalog",
+                hint="Use the other methods of the store, which do not depend on the database.",
+            )
         self._follow()
         assert isinstance(self.target, Path)
         if self.mirror.needs_unionizes(statement):
             self.mirror.unionizes(self.target)
+        return None
 
     def readable_file(self, *, wait_s: float) -> ReadableFile:
         """See `Database.readable_file`."""

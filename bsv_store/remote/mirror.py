@@ -251,10 +251,10 @@ def _manifest(client: Client, value: Any) -> MirrorState:
         )
     try:
         sha256, size = value["catalog"]["sha256"], value["catalog"]["size_bytes"]
-        texts = [value[name] for name in ("store_id", "release", "schema_revision", "database")]
-        if not all(isinstance(text, str) for text in texts) or not _SHA256.fullmatch(sha256):
+        texts = {name: value[name] for name in ("store_id", "release", "schema_revision", "database")}
+        if not all(isinstance(text, str) for text in texts.values()) or not _SHA256.fullmatch(sha256):
             raise TypeError
-        return MirrorState(client.url, *texts, sha256=sha256, size_bytes=int(size))
+        return MirrorState(client.url, **texts, sha256=sha256, size_bytes=int(size))
     except (KeyError, TypeError, ValueError) as error:
         raise ServerRefusalError(f"{client.url} did not describe its catalog as expected", hint=_ASK) from error
 
@@ -324,7 +324,10 @@ def _downloaded(client: Client, folder: Path, found: MirrorState) -> str:
 
 
 def _require_hash(sink: BinaryIO, sha256: str) -> None:
-    if hashlib.file_digest(sink, "sha256").hexdigest() != sha256:
+    hasher = hashlib.sha256()
+    while block := sink.read(1 << 20):
+        hasher.update(block)
+    if hasher.hexdigest() != sha256:
         raise FormatError("the copy of the catalog does not have the hash that the server states")
 
 
@@ -387,4 +390,3 @@ def _words(core: Path) -> re.Pattern[str]:
     """A pattern for the tables and views that need unionize rows."""
     names = {name for kind, name in row_objects(core) if kind in ("table", "view")}
     return re.compile(rf"\b({'|'.join(sorted(map(re.escape, names)))})\b", re.IGNORECASE)
-

@@ -14,7 +14,7 @@ from bsv_store.config import setting, user_file
 from bsv_store.errors import InputError
 from bsv_store.text import shown
 
-TOKEN_VARIABLE: Final = "BSV_STORE_TOKEN"  # noqa: S105 (the name of a variable)
+TOKEN_VARIABLE: Final = "BSV_STORE_TOKEN"
 _MAX_LENGTH = 512
 
 # Tokens that were given as arguments, so that a copied store can be opened again in this process and its forks.
@@ -102,7 +102,9 @@ def _found(url: str, argument: str | None) -> Token | None:
 def _checked(value: object, origin: str) -> str:
     is_token = isinstance(value, str) and 0 < len(value) <= _MAX_LENGTH and value.isascii() and value.isprintable()
     if not is_token or set(str(value)) & set(" \t"):
-        raise InputError(f"the token (from {origin}) is not valid", hint="It is one word of printable ASCII characters.")
+        raise InputError(
+            f"the token (from {origin}) is not valid", hint="It is one word of printable ASCII characters."
+        )
     return str(value)
 
 
@@ -124,8 +126,6 @@ def _from_file(url: str, file: Path) -> Token | None:
         # Not chained, because the message of the cause may contain a token.
         values = None
     if values is None or not all(isinstance(value, str) for value in values.values()):
-        raise InputError(
-            f"{file} is not valid", hint=f'It has lines of the form: "https://lab.example/bsv" = "TOKEN"'
-        )
+        raise InputError(f"{file} is not valid", hint='It has lines of the form: "https://lab.example/bsv" = "TOKEN"')
     found = {address.rstrip("/"): value for address, value in values.items()}.get(url)
     return None if found is None else Token(_checked(found, f"{file}, {shown(url)}"))

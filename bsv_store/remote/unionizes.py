@@ -159,7 +159,7 @@ def _create(driver: sqlite3.Connection, objects: Mapping[tuple[str, str], str]) 
 def _delete(driver: sqlite3.Connection, experiment_ids: Iterable[int]) -> None:
     keys = [(each,) for each in experiment_ids]
     for table in (*ROW_TABLES, "held"):
-        driver.executemany(f"DELETE FROM {table} WHERE experiment_id = ?", keys)  # noqa: S608 (constants)
+        driver.executemany(f"DELETE FROM {table} WHERE experiment_id = ?", keys)
 
 
 def _add_pack(
@@ -197,7 +197,7 @@ def _add_pack(
     names = ", ".join(UNIONIZE_COLUMNS)
     marks = ", ".join("?" * len(UNIONIZE_COLUMNS))
     driver.executemany(
-        f"INSERT INTO unionize ({names}) VALUES ({marks})",  # noqa: S608 (constants)
+        f"INSERT INTO unionize ({names}) VALUES ({marks})",
         zip(*(rows[name].tolist() for name in UNIONIZE_COLUMNS), strict=True),
     )
     driver.executemany(

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,7 @@ from bsv_store.text import masked
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.private_copy import RecoveredCopy
+    from bsv_store.catalog.tables.table import Table
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
@@ -225,6 +226,12 @@ class Database:
             driver: Any = connection.connection.driver_connection
             assert isinstance(driver, CatalogConnection)
             return ReadableFile(driver.path, blocks_writers=driver.path == self.target and not driver.is_wal)
+
+    def answer_elsewhere(
+        self, statement: str, parameters: Mapping[str, Any], *, row_limit: int | None, max_bytes: int
+    ) -> Table | None:
+        """The rows of a query of a user, from the server that this database is a copy of; None to run it here."""
+        return None
 
     @contextmanager
     def _transaction(self, options: dict[str, Any]) -> Iterator[Connection]:

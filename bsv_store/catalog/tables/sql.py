@@ -130,6 +130,9 @@ def sql_table(
 ) -> Table:
     """The rows of a read-only statement, see `run_sql`."""
     query = _checked(statement, parameters or {}, row_limit, time_limit_s, max_bytes, allow_superuser)
+    answer = database.answer_elsewhere(statement, query.parameters, row_limit=row_limit, max_bytes=max_bytes)
+    if answer is not None:
+        return answer
     run = _run_sqlite if database.is_sqlite else _run_postgres
     try:
         return _table(run(database, query), row_limit)
