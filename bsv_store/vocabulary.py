@@ -1148,6 +1148,7 @@ SettingName = Literal[
     "api_url",
     "download_url",
     "netrc",
+    "http_hosts",
     "log_file",
     "log_level",
     "log_format",
@@ -1163,6 +1164,7 @@ SettingName = Literal[
 SettingType = Literal[
     "path",
     "url",
+    "hosts",
     "log_level",
     "log_format",
     "progress",
@@ -1247,7 +1249,7 @@ class SettingRow:
 SETTINGS: Mapping[str, SettingRow] = _rows(
     SettingName,
     [
-        SettingRow("store", "path", "the folder of the store", None, "--store", "BSV_STORE", in_files=True),
+        SettingRow("store", "path", "the folder or address of the store", None, "--store", "BSV_STORE", in_files=True),
         SettingRow(
             "api_url",
             "url",
@@ -1270,6 +1272,15 @@ SETTINGS: Mapping[str, SettingRow] = _rows(
         ),
         SettingRow(
             "netrc", "path", "the netrc file with passwords for mirrors", None, None, "BSV_STORE_NETRC", in_files=True
+        ),
+        SettingRow(
+            "http_hosts",
+            "hosts",
+            "the hosts whose stores may be read over http, without encryption",
+            None,
+            None,
+            "BSV_STORE_HTTP_HOSTS",
+            in_files=True,
         ),
         SettingRow("log_file", "path", "the log file", None, "--log-file", "BSV_STORE_LOG_FILE", in_files=True),
         SettingRow(

@@ -40,7 +40,7 @@ def checked_value(row: SettingRow, value: object, *, origin: str) -> Value:
     """
     named = f"{row.words} (from {origin})" if row.type == "url" else f"{row.name} (from {origin})"
     if row.type == "url":
-        return _address(named, value, such_as=str(row.default))
+        return base_address(named, value, such_as=str(row.default))
     if (problem := expected(row, value)) is not None:
         raise InputError(f"{named} must be {problem}, got {shown(value)}", hint=f"It sets {row.words}.")
     if row.type == "log_level":
@@ -111,6 +111,10 @@ def expected(row: SettingRow, value: Any) -> str | None:
         return None if is_number else f"a positive number of seconds, at most {_MAX_SECONDS:,.0f}"
     if kind == "size":
         return None if _is_size(value) else "a number of bytes, or a number with a unit such as '20GB'"
+    if kind == "hosts":
+        hosts = value.split(",") if isinstance(value, str) else [""]
+        are_names = all(re.fullmatch(r"[A-Za-z0-9.:-]+", host.strip()) for host in hosts)
+        return None if are_names else "names of hosts, separated by commas"
     assert_never(kind)
 
 
@@ -123,8 +127,14 @@ def _is_size(value: Any) -> bool:
         return False
 
 
-def _address(named: str, value: object, *, such_as: str) -> str:
-    """A base address without a trailing slash."""
+def base_address(named: str, value: object, *, such_as: str) -> str:
+    """A base address without a trailing slash.
+
+    Raises
+    ------
+    InputError
+        If it is not a plain http or https address. The message does not show passwords.
+    """
     if not isinstance(value, str):
         raise InputError(f"{named} must be a string, got {shown(value)}", hint=f"For example {such_as}.")
     if "@" in unquote(value):

@@ -131,8 +131,9 @@ class _LazyGroup(Group):
     "--store",
     "store_path",
     type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Folder of the store.  [default: $BSV_STORE, then the configuration file, then the platform's data folder]",
+    metavar="STORE",
+    help="Folder of the store, or its address on a server.  [default: $BSV_STORE, then the configuration file, then the "
+    "platform's data folder]",
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of errors.")
 @click.option(
