@@ -17,8 +17,10 @@ from sqlalchemy import select
 
 from bsv_store.catalog.database.models import DatasetVersion, StoredAnnotation, StoredVolume
 from bsv_store.errors import BsvStoreError, DamagedFileError, ReadOnlyStoreError
-from bsv_store.remote.objects import ObjectCache, ObjectClient, RemoteFile
+from bsv_store.remote.folder import cache_max_bytes
+from bsv_store.remote.objects import ObjectCache, ObjectClient, RemoteFile, ignore_bytes
 from bsv_store.remote.partial import BLOCK_BYTES, PartialFile
+from bsv_store.remote.protocol import OBJECTS
 from bsv_store.volumes.files import FileHashes, Published, StoreFiles, hashes_of
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from bsv_store.catalog.database.engine import Database
     from bsv_store.progress import Progress
+    from bsv_store.remote.client import Client
     from bsv_store.vocabulary import TrashReason
 
 T = TypeVar("T")
@@ -307,6 +310,49 @@ class CachedFiles(StoreFiles):
         raise ReadOnlyStoreError(
             f"{what} cannot be written: the store is on {address}, and can only be read from here",
             hint="Change it on a computer that has its folder.",
+        )
+
+
+def cached_files(server: Path, database: Database, client: Client) -> CachedFiles:
+    """The files of the store on a server, whose folder in the cache is ``server``."""
+    return CachedFiles(
+        server,
+        cache=ObjectCache(server.parents[1], cache_max_bytes()),
+        catalog=FileCatalog(database),
+        client=ServerObjects(client),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ServerObjects:
+    """Downloads files of a server by their hash; see `ObjectClient`."""
+
+    client: Client
+
+    @property
+    def url(self) -> str:
+        """Base address of the server."""
+        return self.client.url
+
+    def fetch(
+        self,
+        sha256: str,
+        sink: BinaryIO,
+        *,
+        start: int,
+        stop: int,
+        what: str,
+        on_bytes: Callable[[int], None] = ignore_bytes,
+    ) -> None:
+        """See `ObjectClient.fetch`."""
+        self.client.stream(
+            f"{OBJECTS}/{sha256}",
+            what,
+            lambda _: None,
+            sink=sink,
+            limit_bytes=stop - start,
+            part=(start, stop),
+            on_bytes=on_bytes,
         )
 
 
