@@ -978,7 +978,12 @@ UNIONIZE_PARTS: Mapping[str, UnionizePartRow] = _rows(
 # -- datasets ---------------------------------------------------------------------------------------------------------
 
 DatasetStanding = Literal[
-    "computed", "imported, checked", "imported, trusted", "imported, not checked", "imported, not reproducible"
+    "computed",
+    "imported, checked",
+    "imported, trusted",
+    "imported, not checked",
+    "imported, not reproducible",
+    "local",
 ]
 
 
@@ -990,11 +995,14 @@ class DatasetStandingRow:
     ----------
     can_answer : bool
         Whether `Store.aggregate` may return the version instead of computing the average.
+    in_catalog : bool
+        Whether versions of a catalog have it.
     """
 
     name: DatasetStanding
     words: str
     can_answer: bool = False
+    in_catalog: bool = True
     synonyms: tuple[str, ...] = ()
 
 
@@ -1007,6 +1015,12 @@ DATASET_STANDINGS: Mapping[str, DatasetStandingRow] = _rows(
         DatasetStandingRow("imported, not checked", "imported, not checked: not recomputed here"),
         DatasetStandingRow(
             "imported, not reproducible", "imported, not reproducible: recomputed here with a different result"
+        ),
+        DatasetStandingRow(
+            "local",
+            "computed on this computer from a store on a server, which does not have it",
+            can_answer=True,
+            in_catalog=False,
         ),
     ],
 )

@@ -94,16 +94,17 @@ def remote_store(mirror: Mirror, origin: str) -> Store:
     """The store on the server that a mirror follows."""
     from bsv_store.config import StoreConfig
     from bsv_store.remote.database import MirrorDatabase
-    from bsv_store.volumes.files import StoreFiles
+    from bsv_store.remote.files import cached_files
 
     config = StoreConfig(store_id=mirror.state.store_id)
+    database = MirrorDatabase(mirror)
     return Store(
         mirror.folder,
         config,
         read_only=True,
         origin=origin,
-        database=MirrorDatabase(mirror),
-        files=StoreFiles(mirror.folder, config.file_mode, config.directory_mode),
+        database=database,
+        files=cached_files(mirror.folder, database, mirror.client),
         mirror=mirror,
     )
 
@@ -1397,6 +1398,7 @@ class Store:
         from bsv_store.catalog.selection.in_store import needs_unionizes
         from bsv_store.catalog.without_unionizes import report_undecided
         from bsv_store.datasets.aggregate import aggregate
+        from bsv_store.remote.results import local_results
 
         undecided = [selection for selection in recipe.selections if any(map(needs_unionizes, selection.leaves()))]
         if undecided:
@@ -1422,6 +1424,7 @@ class Store:
             executor=executor,
             workers=workers,
             replace_damaged=replace if check.boolean("fetch_damaged", fetch_damaged) else None,
+            publisher=local_results(self.database, self.files),
         )
 
     def dataset(self, ref: str | DatasetVersion) -> DatasetVersion:
