@@ -133,8 +133,8 @@ class _LazyGroup(Group):
     "store_path",
     type=click.Path(path_type=Path),
     metavar="STORE",
-    help="Folder of the store, or its address on a server.  [default: $BSV_STORE, then the configuration file, then the "
-    "platform's data folder]",
+    help="Folder of the store, or its address on a server.  "
+    "[default: $BSV_STORE, then the configuration file, then the platform's data folder]",
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of errors.")
 @click.option(
