@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bsv_store.catalog.structures import StructureRef, StructureRow
     from bsv_store.progress import Progress
     from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy, Normalization, StructureKey, VolumeKind
+    from bsv_store.volumes.annotation import AnnotationFile
     from bsv_store.volumes.files import StoreFiles
 
 
@@ -183,6 +184,13 @@ class Atlas:
             return members(connection, structure_set)
 
     # -- voxels ---------------------------------------------------------------------------------------------------
+
+    def annotations(self) -> tuple[AnnotationFile, ...]:
+        """The records of the annotations in the store, the finest first. Their files are not read."""
+        from bsv_store.catalog.annotations import all_annotations
+
+        with self._database.reading() as connection:
+            return tuple(all_annotations(connection))
 
     def annotation(self, *, spacing_um: int = 100, ap: slice = slice(None)) -> NDArray[np.uint32]:
         """The structure id of every voxel. Every byte read from the file is checked.
