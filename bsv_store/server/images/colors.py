@@ -117,8 +117,8 @@ def fractions(values: NDArray[Any], colors: Colors) -> NDArray[np.float64]:
         return np.asarray(np.sqrt((clipped - colors.low) / (colors.high - colors.low)))
     if colors.scale == "log":
         scaled = [_symmetric_log(each, colors.high) if colors.is_signed else np.log10(each) for each in (ends, clipped)]
-        low, high = scaled[0]
-        return np.asarray((scaled[1] - low) / (high - low))
+        start, end = float(scaled[0][0]), float(scaled[0][1])
+        return np.asarray((scaled[1] - start) / (end - start))
     assert_never(colors.scale)
 
 
