@@ -234,6 +234,13 @@ class Atlas:
                 lambda: ((first, ids[first:last]) for first, last in slab_ranges(file.grid)), file.grid, "uint32"
             )
 
+    def annotations(self) -> tuple[AnnotationFile, ...]:
+        """The records of the annotations in the store, the finest first. Their files are not read."""
+        from bsv_store.catalog.annotations import all_annotations
+
+        with self._database.reading() as connection:
+            return tuple(all_annotations(connection))
+
     def annotation(self, *, spacing_um: int = 100, ap: slice = slice(None)) -> NDArray[np.uint32]:
         """The structure id of every voxel. Every byte read from the file is checked.
 
