@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bsv_store.store.store import Store
 
 # Each module has a list ``ROUTES``. The first route that matches answers.
-_MODULES: tuple[str, ...] = ()
+_MODULES: tuple[str, ...] = ("data.mirror",)
 
 
 def application(store: Store) -> Starlette:
