@@ -39,7 +39,7 @@ LEVELS: tuple[frozenset[str], ...] = (
 PUBLIC_NAMES = "bsv_store"
 
 # Extras for users; the others are for those who work on the package.
-USER_EXTRAS = ("postgres", "plot", "xarray", "dask", "matlab", "stats", "remote", "zarr", "server")
+USER_EXTRAS = ("postgres", "plot", "xarray", "dask", "matlab", "stats", "remote", "zarr", "server", "arrow")
 # Rooms that need an extra as a whole, so that their modules import it at the top.
 ROOMS_OF_EXTRAS = {"server": "server"}
 

@@ -242,6 +242,7 @@ class Store:
             return self._files
         return StoreFiles(self.path, self.config.file_mode, self.config.directory_mode)
 
+<<<<<<< HEAD
     def check(self) -> None:
         """Check that folder and database still belong together and have the schema of this version.
 
@@ -256,6 +257,8 @@ class Store:
         """
         check_store(self.path, read_store_config(self.path), self.database)
 
+=======
+>>>>>>> mirror
     @property
     def url(self) -> str | None:
         """The address of a store on a server; None for a folder."""
@@ -268,8 +271,8 @@ class Store:
         ------
         StoreMismatchError
             If there is another store at the address than before.
-        AccessDeniedError
-            If the token is not accepted (any more).
+        TokenError
+            If the server does not accept the token (any more).
 
         Warns
         -----
@@ -278,6 +281,26 @@ class Store:
         """
         if self._mirror is not None:
             self._mirror.revalidate()
+<<<<<<< HEAD
+=======
+
+    def check(self) -> None:
+        """Check that folder and database still belong together and have the schema of this version.
+
+        Another process may have upgraded, moved or restored the store since it was opened.
+
+        Raises
+        ------
+        NotAStoreError, StoreMismatchError, SchemaTooOldError, SchemaTooNewError
+            If the store must be opened again, or cannot be used.
+        StoreUnreachableError, BusyError
+            If the folder or the database cannot be reached.
+        """
+        if self._mirror is not None:
+            self._mirror.revalidate()
+            return
+        check_store(self.path, read_store_config(self.path), self.database)
+>>>>>>> mirror
 
     def close(self) -> None:
         """Close the connections to the database or the server."""
