@@ -30,9 +30,9 @@ _MODULES: tuple[str, ...] = (
     "operations",
     "access.login",
     "allen_routes",
+    "data.mirror",
     "images.routes",
     "pages.routes",
-    "data.mirror",
 )
 
 # As many as the database has connections in one process.

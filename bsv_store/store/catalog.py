@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bsv_store.catalog.tables.unionize_rows import RowCondition, UnionizeRows
     from bsv_store.catalog.verify import CatalogCheck
     from bsv_store.maintenance.core_copy import CatalogCopy
-    from bsv_store.maintenance.unionize_rows import UnionizeRows
+    from bsv_store.maintenance.stored_unionizes import StoredUnionizes
     from bsv_store.progress import Progress
     from bsv_store.vocabulary import (
         MatrixLayout,
@@ -106,8 +106,8 @@ class Catalog:
         """Copy the catalog, without unionize rows, to a new SQLite file with the newest schema.
 
         The copy can be the database of a mirror of this store. Its tables ``unionize`` and ``unionize_seal`` are
-        empty; `unionize_rows` returns what belongs there. Empty are also the tables about users, jobs and this machine:
-        activity, access tokens, claims, verifications, the use of volumes, and the history of the schema. Absolute
+        empty; `stored_unionizes` returns what belongs there. Empty are also the tables about users, jobs and this
+        machine: activity, access tokens, claims, verifications, the use of volumes, and the history of the schema. Absolute
         paths in columns about origins are reduced to the file name; the seals of these rows are made again, all other
         seals are copied. The changes of the catalog are in ``catalog_change_base`` alone. Equal contents give equal
         bytes in one process.
@@ -142,7 +142,7 @@ class Catalog:
         with self._database.reading() as connection:
             return list(expected_objects(connection))
 
-    def unionize_rows(self, experiment_ids: Collection[int]) -> UnionizeRows:
+    def stored_unionizes(self, experiment_ids: Collection[int]) -> StoredUnionizes:
         """All unionize rows of some experiments as they are in the database, for a copy of the catalog.
 
         Excluded and withdrawn experiments are included; experiments without a table have no rows.
@@ -153,16 +153,16 @@ class Catalog:
 
         Returns
         -------
-        UnionizeRows
+        StoredUnionizes
             ``rows`` is a structured array with the columns of the table ``unionize``, little-endian, sorted by its
             primary key: experiment_id, structure_id, hemisphere_id, is_injection. ``content`` identifies it.
         """
-        from bsv_store.maintenance.unionize_rows import unionize_rows
+        from bsv_store.maintenance.stored_unionizes import stored_unionizes
 
         named = check.several("experiment_ids", experiment_ids, such_as="[100141219]")
         ids = [check.identifier("experiment_ids", each) for each in named]
         with self._database.reading() as connection:
-            return unionize_rows(connection, ids)
+            return stored_unionizes(connection, ids)
 
     # -- signal by structure ----------------------------------------------------------------------------------------
 

@@ -242,23 +242,6 @@ class Store:
             return self._files
         return StoreFiles(self.path, self.config.file_mode, self.config.directory_mode)
 
-<<<<<<< HEAD
-    def check(self) -> None:
-        """Check that folder and database still belong together and have the schema of this version.
-
-        Another process may have upgraded, moved or restored the store since it was opened.
-
-        Raises
-        ------
-        NotAStoreError, StoreMismatchError, SchemaTooOldError, SchemaTooNewError
-            If the store must be opened again, or cannot be used.
-        StoreUnreachableError, BusyError
-            If the folder or the database cannot be reached.
-        """
-        check_store(self.path, read_store_config(self.path), self.database)
-
-=======
->>>>>>> mirror
     @property
     def url(self) -> str | None:
         """The address of a store on a server; None for a folder."""
@@ -281,8 +264,6 @@ class Store:
         """
         if self._mirror is not None:
             self._mirror.revalidate()
-<<<<<<< HEAD
-=======
 
     def check(self) -> None:
         """Check that folder and database still belong together and have the schema of this version.
@@ -300,7 +281,6 @@ class Store:
             self._mirror.revalidate()
             return
         check_store(self.path, read_store_config(self.path), self.database)
->>>>>>> mirror
 
     def close(self) -> None:
         """Close the connections to the database or the server."""
