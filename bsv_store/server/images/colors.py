@@ -109,8 +109,7 @@ def fractions(values: NDArray[Any], colors: Colors) -> NDArray[np.float64]:
     clipped = np.clip(np.asarray(values, np.float64), colors.low, colors.high)
     ends = np.array([colors.low, colors.high])
     if colors.scale == "linear":
-        low, high = ends
-        return np.asarray((clipped - low) / (high - low))
+        return np.asarray((clipped - colors.low) / (colors.high - colors.low))
     if colors.scale == "power":
         if colors.is_signed:
             return np.asarray((np.sign(clipped) * np.sqrt(np.abs(clipped) / colors.high) + 1) / 2)

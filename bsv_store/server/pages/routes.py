@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from bsv_store.server.pages import assets, overview
+from bsv_store.server.pages import assets, overview, viewer
 
-ROUTES = [*assets.ROUTES, *overview.ROUTES]
+ROUTES = [*assets.ROUTES, *overview.ROUTES, *viewer.ROUTES]
