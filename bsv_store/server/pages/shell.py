@@ -104,7 +104,7 @@ def _header(request: Request, current: Place | None, *, bare: bool) -> Markup:
         "button", "Theme", type="button", id="theme", class_="quiet", title="Switch between light and dark", hidden=True
     )
     navigation = None if bare else element("nav", element("ul", links), aria_label="Main")
-    return element("header", element("div", brand, navigation, switch, class_="bar"), class_="top")
+    return element("header", element("div", brand, navigation, switch, class_="top-bar"), class_="top")
 
 
 def _current(path: Place, current: Place | None) -> str | None:
