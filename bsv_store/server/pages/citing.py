@@ -30,8 +30,8 @@ def atlas_citation(experiment_ids: Sequence[int] = ()) -> Markup:
     )
     words = (
         f"We used data of the Allen Mouse Brain Connectivity Atlas{named}, Allen Institute for Brain Science, "
-        "available from https://connectivity.brain-map.org (Oh et al. 2014; Harris et al. 2019), registered to the Allen "
-        f"Mouse Brain Common Coordinate Framework (Wang et al. 2020), read with bsv-store {__version__}."
+        "available from https://connectivity.brain-map.org (Oh et al. 2014; Harris et al. 2019), registered to the "
+        f"Allen Mouse Brain Common Coordinate Framework (Wang et al. 2020), read with bsv-store {__version__}."
     )
     return joined(
         element("p", CHECK_FIRST, class_="soft small"),
