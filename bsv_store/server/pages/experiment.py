@@ -16,7 +16,7 @@ from bsv_store.server.context import context_of
 from bsv_store.server.data.collected_warnings import collected_warnings
 from bsv_store.server.pages.address import address, public_address
 from bsv_store.server.pages.citing import atlas_citation
-from bsv_store.server.pages.outlines import OutlineMap, outline_maps
+from bsv_store.server.pages.kept import kept_of
 from bsv_store.server.pages.parts import code, facts, notes, table, tiles
 from bsv_store.server.pages.shell import page
 from bsv_store.vocabulary import VOLUME_KINDS
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from bsv_store.server.pages.outlines import OutlineMap
     from bsv_store.store.store import Store
 
 _TARGETS = 12
@@ -59,7 +60,9 @@ def _page(request: Request) -> Response:
         element(
             "div",
             element("section", element("h2", "Facts"), _facts(request, known, _hex(colors, known)), class_="card"),
-            element("section", element("h2", "Injection site"), _map(store, known, _hex(colors, known)), class_="card"),
+            element(
+                "section", element("h2", "Injection site"), _map(request, known, _hex(colors, known)), class_="card"
+            ),
             class_="columns",
         ),
         element("h2", "Strongest targets"),
@@ -163,10 +166,13 @@ def _coordinate(known: Mapping[str, Any]) -> str | None:
     return "AP {:,}, DV {:,}, ML {:,} um".format(*values)
 
 
-def _map(store: Store, known: Mapping[str, Any], color: str | None) -> Content:
+def _map(request: Request, known: Mapping[str, Any], color: str | None) -> Content:
     if _coordinate(known) is None:
         return element("p", "The injection coordinate is not known.", class_="soft")
-    panels = (element("figure", each.markup(_dot(each, known, color))) for each in outline_maps(store))
+    panels = (
+        element("figure", each.markup(_dot(each, known, color)))
+        for each in kept_of(request).outlines.get(context_of(request).store)
+    )
     return element("div", panels, class_="panels", role="img", aria_label=f"Injection site: {_coordinate(known)}")
 
 

@@ -20,15 +20,20 @@ from bsv_store.errors import InputError
 from bsv_store.reports.html_page.markup import Markup, element
 from bsv_store.server.context import context_of
 from bsv_store.server.data.collected_warnings import collected_warnings
+from bsv_store.server.data.replies import described, with_etag
+from bsv_store.server.data.tables import CSV, csv_bytes, flat
 from bsv_store.server.pages.address import public_address
-from bsv_store.server.pages.criteria_form import criteria_form, label_of
-from bsv_store.server.pages.outlines import OutlineMap, outline_maps
+from bsv_store.server.pages.criteria_form import label_of
+from bsv_store.server.pages.kept import kept_of, kept_text
 from bsv_store.server.pages.parts import code
 from bsv_store.server.pages.shell import page
 from bsv_store.text import shown
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+
+    from bsv_store.server.pages.outlines import OutlineMap
+    from bsv_store.store.store import Store
 
 # Heading and unit of each column, and whether it is shown at first.
 _HEADINGS: Mapping[str, tuple[str, str | None, bool]] = {
@@ -100,7 +105,7 @@ def _page(request: Request) -> Response:
                         class_="form-head",
                     ),
                     element("p", id="base", class_="warning", hidden=True),
-                    criteria_form(store),
+                    kept_of(request).form.get(store),
                     id="filter",
                     autocomplete="off",
                 ),
@@ -167,7 +172,7 @@ def _table_tools() -> Markup:
 
 def _map(request: Request) -> Markup:
     """The three views of the injection map; the script draws the points."""
-    above, *others = (_panel(each) for each in outline_maps(context_of(request).store))
+    above, *others = (_panel(each) for each in kept_of(request).outlines.get(context_of(request).store))
     return element(
         "section",
         element("h2", "Injection sites", class_="unseen"),
@@ -211,49 +216,47 @@ def _selection(request: Request) -> Selection:
 def _found(request: Request) -> Response:
     """The experiments of a selection by column, and the selection in all its forms."""
     store = context_of(request).store
-    selection = _selection(request)
+    selection, url = _selection(request), public_address(request)
+    text = kept_text(request, ("experiments", selection, url), lambda: json.dumps(_answer(store, selection, url)))
+    return with_etag(request, Response(text, media_type="application/json"))
+
+
+def _answer(store: Store, selection: Selection, url: str) -> dict[str, Any]:
     with collected_warnings() as warned:
         frame = store.experiments(selection)
-    excluded = store.catalog.excluded_from(selection)
     colors = store.atlas.color_map()
-    url = public_address(request)
     canonical = selection.to_json()
     query = "" if selection == Selection() else f"?{urlencode({'selection': canonical})}"
-    rows = {name: frame[name].astype(object).where(frame[name].notna(), None).tolist() for name in frame.columns}
-    return JSONResponse(
-        {
-            "selection": selection.to_dict(),
-            "json": canonical,
-            "words": selection_words(selection),
-            "python": (
-                "from bsv_store import Selection, open_store\n\n"
-                f"store = open_store({url!r})\n"
-                f"selection = {selection!r}\n"
-                "experiments = store.experiments(selection)"
-            ),
-            "command": shlex.join(["bsv-store", "--store", url, "select", *selection_arguments(selection)]),
-            "address": f"{url}/experiments{query}",
-            "count": len(frame),
-            "warnings": [{"message": each.message, "hint": each.hint} for each in warned],
-            "excluded": {str(identifier): reason for identifier, reason in excluded.items()},
-            "colors": {
-                str(each): "#{:02x}{:02x}{:02x}".format(*colors[each])
-                for each in sorted(set(frame["primary_structure_id"].tolist()))
-                if each in colors
-            },
-            "rows": rows,
+    return {
+        "selection": selection.to_dict(),
+        "json": canonical,
+        "words": selection_words(selection),
+        "python": (
+            "from bsv_store import Selection, open_store\n\n"
+            f"store = open_store({url!r})\n"
+            f"selection = {selection!r}\n"
+            "experiments = store.experiments(selection)"
+        ),
+        "command": shlex.join(["bsv-store", "--store", url, "select", *selection_arguments(selection)]),
+        "address": f"{url}/experiments{query}",
+        "count": len(frame),
+        "warnings": described(warned),
+        "excluded": store.catalog.excluded_from(selection),
+        "colors": {
+            each: "#{:02x}{:02x}{:02x}".format(*colors[each])
+            for each in sorted(set(frame["primary_structure_id"].tolist()))
+            if each in colors
         },
-        headers={"Cache-Control": "no-cache"},
-    )
+        "rows": {name: frame[name].astype(object).where(frame[name].notna(), None).tolist() for name in frame.columns},
+    }
 
 
 def _csv(request: Request) -> Response:
-    frame = context_of(request).store.experiments(_selection(request))
-    return Response(
-        frame.to_csv(index=False),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": 'attachment; filename="experiments.csv"', "Cache-Control": "no-cache"},
-    )
+    with collected_warnings():
+        frame = context_of(request).store.experiments(_selection(request))
+    reply = Response(csv_bytes(flat(frame)), media_type=CSV)
+    reply.headers["Content-Disposition"] = 'attachment; filename="experiments.csv"'
+    return with_etag(request, reply)
 
 
 def _structures(request: Request) -> Response:
@@ -265,7 +268,7 @@ def _structures(request: Request) -> Response:
     rows = [
         {"acronym": row.acronym, "name": row.name, "color": f"#{row.color_hex_triplet}"} for row in found.structures
     ]
-    return JSONResponse({"exact": found.exact, "structures": rows}, headers={"Cache-Control": "no-cache"})
+    return with_etag(request, JSONResponse({"exact": found.exact, "structures": rows}))
 
 
 ROUTES = [

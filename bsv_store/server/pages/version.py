@@ -15,6 +15,7 @@ from bsv_store.reports.html_page import sections
 from bsv_store.reports.html_page.facts import page_facts
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.server.context import context_of
+from bsv_store.server.data.collected_warnings import collected_warnings
 from bsv_store.server.pages.address import address, public_address
 from bsv_store.server.pages.parts import code, folded, table
 from bsv_store.server.pages.shell import page
@@ -39,7 +40,9 @@ def _page(request: Request) -> Response:
     if request.path_params["ref"] != version.ref:
         # The name alone and tags mean another version later.
         return RedirectResponse(address(request, f"/datasets/{version.ref}"), headers={"Cache-Control": "no-cache"})
-    known = page_facts(store, version, with_figures=False)
+    with collected_warnings():
+        # What was left out stands in the sections.
+        known = page_facts(store, version, with_figures=False)
     parts: tuple[tuple[str, str, Content], ...] = (
         ("recipe", "Recipe", sections.recipe_words(known)),
         ("strongest", "Strongest structures", sections.targets(known)),
