@@ -105,9 +105,9 @@ class Catalog:
     def export_copy(self, target: Path | str) -> CatalogCopy:
         """Copy the catalog, without unionize rows, to a new SQLite file with the newest schema.
 
-        The copy can be the database of a mirror of this store. Its tables ``unionize`` and ``unionize_seal`` are
-        empty; `stored_unionizes` returns what belongs there. Empty are also the tables about users, jobs and this
-        machine: activity, access tokens, claims, verifications, the use of volumes, and the history of the schema. Absolute
+        The copy can be the database of a mirror of this store. Its tables ``unionize`` and ``unionize_seal`` are empty;
+        `stored_unionizes` returns what belongs there. Empty are also the tables about users, jobs and this machine:
+        activity, access tokens, claims, verifications, the use of volumes, and the history of the schema. Absolute
         paths in columns about origins are reduced to the file name; the seals of these rows are made again, all other
         seals are copied. The changes of the catalog are in ``catalog_change_base`` alone. Equal contents give equal
         bytes in one process.

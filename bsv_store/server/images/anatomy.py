@@ -123,6 +123,23 @@ def shown_annotation(files: Sequence[AnnotationFile], spacing_um: int | None) ->
     )
 
 
+def coarse_annotation(files: Sequence[AnnotationFile], spacing_um: int | None) -> AnnotationFile:
+    """The annotation of a spacing, by default the coarsest; of 100 or 50 um.
+
+    Raises
+    ------
+    MissingDataError
+        If the store does not have it.
+    """
+    found = [file for file in files if not file.grid.is_large and spacing_um in (None, file.grid.spacing_um)]
+    if found:
+        return found[-1]
+    raise MissingDataError(
+        f"the store does not have the annotation at {spacing_um or '100 or 50'} um",
+        hint=f"Download it: bsv-store sync annotation --spacing {spacing_um or 100}",
+    )
+
+
 def annotation_term(store: Store, file: AnnotationFile, structures: Structures) -> Term:
     """The annotation as codes of `Structures`."""
     grid = file.grid

@@ -109,8 +109,7 @@ def fractions(values: NDArray[Any], colors: Colors) -> NDArray[np.float64]:
     clipped = np.clip(np.asarray(values, np.float64), colors.low, colors.high)
     ends = np.array([colors.low, colors.high])
     if colors.scale == "linear":
-        low, high = ends
-        return np.asarray((clipped - low) / (high - low))
+        return np.asarray((clipped - colors.low) / (colors.high - colors.low))
     if colors.scale == "power":
         if colors.is_signed:
             return np.asarray((np.sign(clipped) * np.sqrt(np.abs(clipped) / colors.high) + 1) / 2)
@@ -149,7 +148,8 @@ def png(values: NDArray[Any], colors: Colors, *, zoom: int = 1) -> bytes:
     index = np.full(at.shape, _NO_DATA, np.uint8)
     index[known] = np.round(at[known] * (_COLORS - 1))
     index = index.repeat(zoom, 0).repeat(zoom, 1)
-    height, width = int(index.shape[0]), int(index.shape[1])
+    height = len(index)
+    width = index.size // height
     rows = np.zeros((height, width + 1), np.uint8)
     rows[:, 1:] = index
     table = palette(colors)

@@ -13,6 +13,7 @@ from bsv_store.vocabulary import COMPARISON_MAPS
 from bsv_store.volumes.grid import Grid
 
 if TYPE_CHECKING:
+    from bsv_store.server.images.anatomy import Structures
     from bsv_store.store.store import Store
 
 
@@ -46,6 +47,15 @@ def nifti(store: Store, query: Mapping[str, str]) -> bytes:
                 kind=query.get("kind", DEFAULT_KIND),  # type: ignore[arg-type]
                 spacing_um=grid.spacing_um,
             )
+        return target.read_bytes()
+
+
+def brain_nifti(store: Store, grid: Grid, known: Structures) -> bytes:
+    """The compressed NIfTI file of the voxels of all structures."""
+    roots = [row.id for row in known.rows if row.parent_structure_id is None]
+    with tempfile.TemporaryDirectory(prefix="bsv-store-") as folder:
+        target = Path(folder) / "brain.nii.gz"
+        store.atlas.export_mask(roots, target, spacing_um=grid.spacing_um)
         return target.read_bytes()
 
 

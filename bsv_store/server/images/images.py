@@ -13,7 +13,7 @@ from bsv_store.server.images.blocks import Block, block_range, read_block, slab_
 from bsv_store.server.images.memory import Memory
 from bsv_store.server.images.ranges import value_range
 from bsv_store.server.images.replies import Body, accepts_gzip, etag_of, is_known, not_modified, reply_of
-from bsv_store.server.images.sources import Shown, Term, shown_by
+from bsv_store.server.images.sources import SOURCE_NAMES, Shown, Term, shown_by
 from bsv_store.text import listed
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from bsv_store.vocabulary import PlaneRow
     from bsv_store.volumes.annotation import AnnotationFile
 
-SOURCE_NAMES = ("version", "statistic", "group", "minus", "experiment", "kind", "spacing_um", "content")
 PLANE_NAMES = ("plane", "index", "at_um")
 
 # For each process. At 25 um, the blocks of a volume take about 130 MB, those of an average up to 900 MB.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,13 +11,12 @@ from starlette.routing import BaseRoute, Route
 from bsv_store import check
 from bsv_store.errors import InputError
 from bsv_store.server.images import precomputed
-from bsv_store.server.images.anatomy import DEFAULT_LEVEL, checked_level, outlines_json, position_um
-from bsv_store.server.images.colors import colors_of, png
-from bsv_store.server.images.downloads import nifti
+from bsv_store.server.images.anatomy import DEFAULT_LEVEL, checked_level, coarse_annotation, outlines_json, position_um
+from bsv_store.server.images.colors import COLOR_MAPS, colors_of, png
+from bsv_store.server.images.downloads import brain_nifti, nifti
 from bsv_store.server.images.facts import source_facts
 from bsv_store.server.images.images import (
     PLANE_NAMES,
-    SOURCE_NAMES,
     checked_query,
     images_of,
 )
@@ -33,7 +33,7 @@ from bsv_store.server.images.replies import (
     not_modified,
     reply_of,
 )
-from bsv_store.server.images.sources import Shown, number, plane_by, whole_number
+from bsv_store.server.images.sources import SOURCE_NAMES, Shown, number, plane_by, whole_number
 from bsv_store.vocabulary import COLOR_SCALES, THEMES, PlaneRow
 from bsv_store.volumes.grid import AXES, EXTENT_UM, Grid
 
@@ -213,6 +213,34 @@ async def volume(request: Request) -> Response:
     return await images.reply(request, ("nifti", shown.identity), make, is_pinned=shown.is_pinned)
 
 
+async def brain(request: Request) -> Response:
+    """The voxels inside the brain, according to the annotation, of 100 or 50 um as a compressed NIfTI file."""
+    images = images_of(request)
+    query = checked_query(request, "spacing_um")
+    file = coarse_annotation(await images.annotations(), _spacing(query))
+    known = await images.structures()
+
+    def make() -> Body:
+        return Body(brain_nifti(images.store, file.grid, known), "application/gzip")
+
+    return await images.reply(request, ("brain", file.array_sha256, known.identity), make, is_pinned=False)
+
+
+async def color_maps(request: Request) -> Response:
+    """256 colors of each color map as hexadecimal digits, and the themes of the figures."""
+    checked_query(request)
+    themes = {
+        row.name: {
+            name: getattr(row, name)
+            for name in ("background", "ink", "muted", "line", "no_data", "signal", "difference")
+        }
+        for row in THEMES.values()
+    }
+    maps = json.loads(COLOR_MAPS.read_text(encoding="ascii"))
+    body = json_body({"maps": maps, "themes": themes}, compress=accepts_gzip(request))
+    return _reply_now(request, body, body.data)
+
+
 async def precomputed_info(request: Request) -> Response:
     """The document ``info`` of a volume in Neuroglancer's format."""
     checked_query(request)
@@ -305,12 +333,14 @@ ROUTES: list[BaseRoute] = [
     Route("/v1/images/info", information),
     Route("/v1/images/slice", values),
     Route("/v1/images/slice.png", picture),
+    Route("/v1/images/colors", color_maps),
     Route("/v1/images/range", value_range),
     Route("/v1/images/structures", structures),
     Route("/v1/images/position", structure_position),
     Route("/v1/images/annotation", structure_ids),
     Route("/v1/images/outlines", outlines),
     Route("/v1/images/volume.nii.gz", volume),
+    Route("/v1/images/brain.nii.gz", brain),
     Route(f"{_VERSION}/info", precomputed_info),
     Route(f"{_VERSION}/{{key}}/{{chunk}}", precomputed_chunk),
     Route(f"{_EXPERIMENT}/info", precomputed_info),

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 Box = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
 
+SOURCE_NAMES = ("version", "statistic", "group", "minus", "experiment", "kind", "spacing_um", "content")
+"""The parameters that name what is shown."""
+
 DEFAULT_KIND = "projection_density"
 DEFAULT_SPACING_UM = 100
 
