@@ -115,6 +115,14 @@ def listed_results(server: Path, *, fingerprint: str = "") -> list[LocalResult]:
     return sorted((each for each in found if each is not None), key=lambda each: (each.created_at, each.ref))
 
 
+def remove_result(server: Path, result: LocalResult) -> None:
+    """Remove a local average from the folder of a server, with those of other names that have the same file."""
+    for each in listed_results(server, fingerprint=result.fingerprint):
+        if each.path == result.path:
+            (server / _record_path(each)).unlink(missing_ok=True)
+    (server / result.path).unlink(missing_ok=True)
+
+
 @dataclass(frozen=True)
 class LocalResults:
     """The averages that were computed on this computer from one server; a publisher of `aggregate`.

@@ -62,6 +62,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
     "Administer": {
         "activity": "Show who changed the store, and when.",
         "backup": "Back up the store; list, verify, restore and prune backups.",
+        "cache": "List, prune and verify the cache of stores on servers.",
         "claims": "List the downloads that runs have claimed; break claims.",
         "completion": "Complete commands and names in bash, zsh or fish.",
         "config": "Show settings and their origin; change those of the store.",
