@@ -225,9 +225,9 @@ def _copy(source: Connection, destination: Connection) -> tuple[str, int, str, i
 
 
 def _copy_summary(source: Connection, destination: Connection) -> None:
-    """Copy the unionize rows that the view ``experiments`` needs: of the root, and of the injection's primary structure.
+    """Copy the unionize rows that the view ``experiments`` needs, so that a mirror can list experiments.
 
-    They are few, so that a mirror can list experiments without the rest.
+    They are those of the root, and those of the primary structure inside the injection.
     """
     table, experiment = table_of(Unionize), table_of(Experiment)
     of_primary = (

@@ -12,9 +12,10 @@ EXPERIMENTS = 8
 
 def make(folder: Path, database: str | None) -> Path:
     """Create a store with unionize tables, volumes, the annotation, two versions and a saved selection."""
-    with SyntheticServer(SyntheticAtlas(experiments=EXPERIMENTS)) as upstream, create_store(
-        folder, database=database
-    ) as store:
+    with (
+        SyntheticServer(SyntheticAtlas(experiments=EXPERIMENTS)) as upstream,
+        create_store(folder, database=database) as store,
+    ):
         store.sync_structures(api_url=upstream.url)
         store.sync_experiments(api_url=upstream.url)
         store.sync_unionizes(api_url=upstream.url)

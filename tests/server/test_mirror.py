@@ -80,7 +80,11 @@ def test_the_copy_has_all_rows_but_those_of_unionize_and_of_the_machine(
                     rows = [row for row in rows if not row.startswith("('schema'")]
                 found = sorted(map(repr, map(tuple, theirs.execute(query))))
                 assert [row for row in found if not row.startswith("('schema'")] == rows, table.name
-            empty = set(Base.metadata.tables) - {table.name for table in core_tables()} - {"catalog_change_base", "unionize"}
+            empty = (
+                set(Base.metadata.tables)
+                - {table.name for table in core_tables()}
+                - {"catalog_change_base", "unionize"}
+            )
             counts = {name: theirs.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar() for name in empty}
         assert set(counts.values()) == {0}, counts
         check = verify_catalog(copy)
@@ -111,6 +115,7 @@ def test_a_copy_with_its_unionize_rows_is_intact(served: tuple[Store, str], tmp_
         rows = np.load(io.BytesIO(reply.content), allow_pickle=False)
         with copy.writing() as connection:
             columns = {name: rows[name] for name in rows.dtype.names}
+            connection.execute(table_of(Unionize).delete())
             insert_arrays(connection, table_of(Unionize), columns)
             covered = connection.execute(select(UnionizeCoverage.experiment_id, UnionizeCoverage.part)).all()
             seal_unionizes(connection, columns, [tuple(row) for row in covered])
