@@ -372,7 +372,7 @@ def _chosen(
         each.path
         for each in contents.files
         if (unused_for is not None and now - each.last_used >= unused_for)
-        or (each.servers and urls and set(each.servers) <= urls)
+        or (each.servers and urls and set(each.servers) <= set(urls))
     }
     if max_bytes is not None:
         size = sum(each.size_bytes for each in contents.files if each.path not in chosen)

@@ -10,12 +10,13 @@ from typing import Any, BinaryIO, Final, TypeVar
 
 from bsv_store._version import __version__
 from bsv_store.errors import (
-    AccessDeniedError,
     BsvStoreError,
     FormatError,
     NotFoundUpstreamError,
+    ScopeError,
     StoreError,
     StoreUnreachableError,
+    TokenError,
     UpstreamError,
 )
 from bsv_store.remote.protocol import PROBLEM_TYPE, error_of
@@ -192,6 +193,8 @@ class Client:
         def refuse(status: int, headers: Mapping[str, str], start: bytes) -> None:
             if status == 304:
                 raise NotModifiedError
+            if status == 401:
+                raise self._token_error(request.what)
             problem = _problem(headers, start)
             if status == 404 and problem is not None:
                 raise AbsentOnServerError(problem.message, hint=problem.hint)
@@ -199,10 +202,8 @@ class Client:
                 reported.append(problem)
                 if status not in _REPEATED:
                     raise problem
-            if status == 401:
-                raise self._without_token(request.what)
             if status == 403:
-                raise AccessDeniedError(f"the server refuses {request.what} with this token; asked {self.url}")
+                raise ScopeError(f"the server refuses {request.what} with this token; asked {self.url}")
 
         request.on_refusal = refuse
         try:
@@ -217,13 +218,13 @@ class Client:
             raise StoreUnreachableError(error.message, hint=UNREACHABLE_HINT) from error
         return value
 
-    def _without_token(self, what: str) -> AccessDeniedError:
+    def _token_error(self, what: str) -> TokenError:
         if self._token is not None:
-            return AccessDeniedError(
+            return TokenError(
                 f"the server does not accept this token for {what}; asked {self.url}",
                 hint="It may have been revoked or replaced: ask the administrator of the server for a new one.",
             )
-        return AccessDeniedError(
+        return TokenError(
             f"the server demands a token for {what}; asked {self.url}",
             hint=f'Set {TOKEN_VARIABLE}, or write it into {tokens_file()} (mode 0600): "{self.url}" = "TOKEN"',
         )

@@ -9,13 +9,18 @@ from collections.abc import Collection, Mapping
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 import xxhash
 
+from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.sqlite import CatalogConnection, connect_sqlite
+from bsv_store.catalog.seals import check_schema_seal, seal_schema
 from bsv_store.errors import DamagedCatalogError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 PREPARED: Final = 1
 """Version of `prepare_core`; a copy of another version is downloaded again."""
@@ -24,6 +29,8 @@ ROW_TABLES: Final = ("unionize", "unionize_seal")
 # The rows that the view of experiments needs, which the server sends with the catalog.
 _SUMMARY = "unionize_of_experiments"
 _EXPERIMENTS = "experiments"
+# About users, jobs and the computer of the server.
+_NOT_SENT = ("activity", "claim", "schema_history", "verification", "volume_use", "access_token")
 _BLOCK = 1 << 20
 # What prepare_core removed.
 OBJECTS_TABLE = "mirror_object"
@@ -34,42 +41,47 @@ _CREATE_VIEW = re.compile(r"\s*CREATE\s+VIEW\s+", re.IGNORECASE)
 def prepare_core(file: Path) -> None:
     """Remove the tables of unionize rows, and the views on them, from a downloaded catalog; record how to make them.
 
-    The rows that the server sends along, for the view ``experiments``, move to a table of their own.
+    The rows that the server sends along, for the view ``experiments``, move to a table of their own. Tables of which
+    the server sends no rows are removed, so that they cannot seem to be empty.
+
+    Raises
+    ------
+    DamagedCatalogError
+        If the definitions of tables and views are not those that were sealed.
     """
-    with closing(sqlite3.connect(file, isolation_level=None)) as driver:
-        driver.execute("PRAGMA synchronous = OFF")
-        driver.execute("BEGIN EXCLUSIVE")
-        sql = {
-            (kind, name): text
-            for kind, name, text in driver.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL")
-        }
-        has_summary = driver.execute("SELECT EXISTS (SELECT 1 FROM unionize)").fetchone() == (1,)
-        own_views = {name: text for (kind, name), text in sql.items() if kind == "view"}
+    with closing(Database(file, pooled=False)) as database, database.writing() as connection:
+        check_schema_seal(connection)
+        _prepare(connection)
+        seal_schema(connection)
+
+
+def _prepare(connection: Connection) -> None:
+    run = connection.exec_driver_sql
+    rows = run("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL").all()
+    sql = {(str(kind), str(name)): str(text) for kind, name, text in rows}
+    own_views = {name: text for (kind, name), text in sql.items() if kind == "view"}
+    indexes = [name for kind, name in sql if kind == "index" and _names(sql[kind, name], ROW_TABLES)]
+    for name in reversed(_dependent(own_views, ROW_TABLES)):
+        run(f'DROP VIEW "{name}"')
+    for name in indexes:
+        run(f'DROP INDEX "{name}"')
+    if run("SELECT EXISTS (SELECT 1 FROM unionize)").scalar():
+        run(f"ALTER TABLE unionize RENAME TO {_SUMMARY}")
+        run(re.sub(r"\bunionize\b", _SUMMARY, own_views.pop(_EXPERIMENTS)))
         dropped = _dependent(own_views, ROW_TABLES)
-        for name in reversed(dropped):
-            driver.execute(f'DROP VIEW "{name}"')
-        if has_summary:
-            for name in (name for kind, name in sql if kind == "index" and _names(sql[kind, name], ("unionize",))):
-                driver.execute(f'DROP INDEX "{name}"')
-            driver.execute(f"ALTER TABLE unionize RENAME TO {_SUMMARY}")
-            text = re.sub(r"\bunionize\b", _SUMMARY, own_views.pop(_EXPERIMENTS))
-            dropped = _dependent(own_views, ROW_TABLES)
-            driver.execute(text)
-            for name in _dependent(own_views, (_EXPERIMENTS,)):
-                if name not in dropped:
-                    driver.execute(own_views[name])
-        else:
-            driver.execute("DROP TABLE unionize")
-        driver.execute("DROP TABLE unionize_seal")
-        driver.execute(f"CREATE TABLE {OBJECTS_TABLE} (number INTEGER PRIMARY KEY, type TEXT, name TEXT, sql TEXT)")
-        kept = [("table", name) for name in ROW_TABLES]
-        kept += [(kind, name) for kind, name in sql if kind == "index" and _names(sql[kind, name], ROW_TABLES)]
-        kept += [("view", name) for name in dropped]
-        driver.executemany(
-            f"INSERT INTO {OBJECTS_TABLE} (type, name, sql) VALUES (?, ?, ?)",
-            [(kind, name, sql[kind, name]) for kind, name in kept],
-        )
-        driver.execute("COMMIT")
+        for name in _dependent(own_views, (_EXPERIMENTS,)):
+            if name not in dropped:
+                run(own_views[name])
+    else:
+        run("DROP TABLE unionize")
+        dropped = _dependent(own_views, ROW_TABLES)
+    for name in ("unionize_seal", *_NOT_SENT):
+        run(f"DROP TABLE IF EXISTS {name}")
+    run(f"CREATE TABLE {OBJECTS_TABLE} (number INTEGER PRIMARY KEY, type TEXT, name TEXT, sql TEXT)")
+    kept = [*(("table", name) for name in ROW_TABLES), *(("index", name) for name in indexes)]
+    for kind, name in [*kept, *(("view", name) for name in dropped)]:
+        values = (kind, name, sql[kind, name])
+        run(f"INSERT INTO {OBJECTS_TABLE} (type, name, sql) VALUES (?, ?, ?)", values)
 
 
 def row_objects(core: Path) -> Mapping[tuple[str, str], str]:

@@ -17,7 +17,6 @@ import json
 import os
 import re
 import secrets
-import sqlite3
 import threading
 import time
 import warnings
@@ -29,7 +28,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from bsv_store.catalog.database import schema
-from bsv_store.catalog.database.driver_errors import translated
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import (
     BsvStoreWarning,
@@ -305,10 +303,7 @@ def _downloaded(client: Client, folder: Path, found: MirrorState) -> str:
                         limit_bytes=min(found.size_bytes, _LARGEST),
                     )
                 checkpoint("mirror:downloaded")
-                try:
-                    prepare_core(temporary)
-                except sqlite3.Error as error:
-                    raise translated(error, str(temporary)) from error
+                prepare_core(temporary)
                 with temporary.open("r+b") as file:
                     os.fsync(file.fileno())
                 name = f"catalog-{found.sha256[:16]}-{file_hash(temporary)}.db"

@@ -89,7 +89,7 @@ def open_store(path: Path | str | None = None, *, read_only: bool = False, token
         If the database belongs to another store, or there is another store at the address than before.
     StoreUnreachableError
         If the folder or the database cannot be reached, or the server cannot and its catalog is not in the cache.
-    AccessDeniedError
+    TokenError
         If the server does not accept the token, or demands one.
 
     Warns

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bsv_store import check
 from bsv_store._version import __version__
 from bsv_store.config import read_store_config, sql_timeout
-from bsv_store.errors import BsvStoreError, StoreMismatchError
+from bsv_store.errors import BsvStoreError, ReadOnlyStoreError, StoreMismatchError
 from bsv_store.html import card, text_card
 from bsv_store.store.connection import check_store, connect
 from bsv_store.text import masked
@@ -254,8 +254,8 @@ class Store:
         ------
         StoreMismatchError
             If there is another store at the address than before.
-        AccessDeniedError
-            If the token is not accepted (any more).
+        TokenError
+            If the server does not accept the token (any more).
 
         Warns
         -----
@@ -264,6 +264,23 @@ class Store:
         """
         if self._mirror is not None:
             self._mirror.revalidate()
+
+    def check(self) -> None:
+        """Check that folder and database still belong together and have the schema of this version.
+
+        Another process may have upgraded, moved or restored the store since it was opened.
+
+        Raises
+        ------
+        NotAStoreError, StoreMismatchError, SchemaTooOldError, SchemaTooNewError
+            If the store must be opened again, or cannot be used.
+        StoreUnreachableError, BusyError
+            If the folder or the database cannot be reached.
+        """
+        if self._mirror is not None:
+            self._mirror.revalidate()
+            return
+        check_store(self.path, read_store_config(self.path), self.database)
 
     def close(self) -> None:
         """Close the connections to the database or the server."""
@@ -533,6 +550,7 @@ class Store:
         """
         from bsv_store.acquisition.ingest_files import ingest_structure_file
 
+        self._require_folder()
         return ingest_structure_file(
             self.database,
             check.path("file", file),
@@ -565,6 +583,7 @@ class Store:
         """
         from bsv_store.acquisition.ingest_files import ingest_experiment_file
 
+        self._require_folder()
         return ingest_experiment_file(
             self.database,
             check.path("file", file),
@@ -602,6 +621,7 @@ class Store:
         """
         from bsv_store.acquisition.ingest_files import ingest_unionize_file
 
+        self._require_folder()
         return ingest_unionize_file(
             self.database, check.path("file", file), upstream_date=upstream_date, replace=replace
         )
@@ -627,6 +647,7 @@ class Store:
         """
         from bsv_store.acquisition.annotation import ingest_annotation_file
 
+        self._require_folder()
         return ingest_annotation_file(self.database, self.files, check.path("file", file), replace=replace)
 
     def adopt(
@@ -659,6 +680,7 @@ class Store:
         """
         from bsv_store.acquisition.adopt import adopt_cache
 
+        self._require_folder()
         return adopt_cache(
             self.database,
             self.files,
@@ -690,6 +712,7 @@ class Store:
         from bsv_store.acquisition.sync import sync_structures
         from bsv_store.sources.allen import AllenClient
 
+        self._require_folder()
         with AllenClient(api_url=api_url, store=self.path) as client:
             return sync_structures(self.database, client, allow_shrinking=allow_shrinking)
 
@@ -714,6 +737,7 @@ class Store:
         from bsv_store.acquisition.sync import sync_experiments
         from bsv_store.sources.allen import AllenClient
 
+        self._require_folder()
         with AllenClient(api_url=api_url, store=self.path) as client:
             return sync_experiments(
                 self.database, client, allow_shrinking=check.boolean("allow_shrinking", allow_shrinking)
@@ -758,6 +782,7 @@ class Store:
         from bsv_store.acquisition.sync import sync_unionizes
         from bsv_store.acquisition.work.outcome import require_any_success
 
+        self._require_folder()
         if limit is None:
             ids = self.select(selection)
         else:
@@ -774,6 +799,7 @@ class Store:
         """Plan `sync_unionizes`, as `plan_fetch` does for volumes."""
         from bsv_store.acquisition.plan import plan_unionizes
 
+        self._require_folder()
         plan = plan_unionizes(self.database, self.files, self.select(selection), refresh=refresh)
         return plan if limit is None else plan.first(limit)
 
@@ -807,6 +833,7 @@ class Store:
         from bsv_store.acquisition.annotation import sync_annotation
         from bsv_store.sources.allen import AllenClient
 
+        self._require_folder()
         with AllenClient(download_url=download_url, store=self.path) as client:
             return sync_annotation(self.database, self.files, client, spacing_um, refresh=refresh, progress=progress)
 
@@ -874,6 +901,7 @@ class Store:
         from bsv_store.acquisition.work.connections import checked_workers
         from bsv_store.acquisition.work.outcome import require_any_success
 
+        self._require_folder()
         damaged: tuple[VolumeFile, ...] = ()
         if limit is not None:
             check.without("limit", "offline", offline)
@@ -925,6 +953,7 @@ class Store:
         """
         from bsv_store.acquisition.plan import plan_volumes
 
+        self._require_folder()
         plan = plan_volumes(
             self.database,
             self.files,
@@ -988,6 +1017,7 @@ class Store:
         from bsv_store.averaging.recipe import Recipe
         from bsv_store.catalog.selection.selection import as_selection
 
+        self._require_folder()
         recipe = Recipe(
             selection=as_selection(selection),
             kind=kind,
@@ -1447,6 +1477,13 @@ class Store:
     ) -> NDArray[np.float32]:
         """The volume of an experiment; the same as ``store.volumes.read``."""
         return self.volumes.read(experiment_id, kind=kind, spacing_um=spacing_um)
+
+    def _require_folder(self) -> None:
+        if self._mirror is not None:
+            raise ReadOnlyStoreError(
+                f"{self._mirror.url} is a store on a server and can only be read",
+                hint="Change it on a computer that has its folder: --store FOLDER",
+            )
 
     def _nonempty(self, selection: SelectionLike) -> tuple[int, ...]:
         from bsv_store.catalog.selection.selection import as_selection
