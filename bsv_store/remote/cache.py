@@ -364,7 +364,7 @@ def _problem(path: Path, sha256: str, on_bytes: Callable[[int], object]) -> str 
 
 
 def _chosen(
-    contents: CacheContents, max_bytes: int | None, unused_for: timedelta | None, urls: Collection[str]
+    contents: CacheContents, max_bytes: int | None, unused_for: timedelta | None, urls: set[str]
 ) -> list[CachedFile]:
     """The files that the rules remove, the least recently used ones first."""
     now = datetime.now(UTC)
