@@ -52,6 +52,17 @@ class Catalog:
 
     # -- integrity --------------------------------------------------------------------------------------------------
 
+    def state(self) -> str:
+        """A string that changes with every change of the catalog, its schema, or the release of bsv-store.
+
+        Equal strings mean that every method gives the same answer, for example to use it as a key of a cache. Records
+        of use and of verification are no change.
+        """
+        from bsv_store.datasets.answers import content_state
+
+        with self._database.reading() as connection:
+            return content_state(connection)
+
     def verify(self, *, progress: Progress | None = None) -> CatalogCheck:
         """Check all rows that enter results for damage. Files of volumes and datasets are not opened.
 
@@ -92,12 +103,12 @@ class Catalog:
     def export_copy(self, target: Path | str) -> CatalogCopy:
         """Copy the catalog, without unionize rows, to a new SQLite file with the newest schema.
 
-        The copy can be the database of a mirror of this store. Its tables ``unionize`` and ``unionize_seal`` are
-        empty; `unionize_rows` returns what belongs there. Empty are also the tables about users, jobs and this machine:
-        activity, access tokens, claims, verifications, the use of volumes, and the history of the schema. Absolute
-        paths in columns about origins are reduced to the file name; the seals of these rows are made again, all other
-        seals are copied. The changes of the catalog are in ``catalog_change_base`` alone. Equal contents give equal
-        bytes in one process.
+        The copy can be the database of a mirror of this store. Its table ``unionize`` has only the rows that the view
+        ``experiments`` reads, and ``unionize_seal`` is empty; `unionize_rows` returns what belongs there. Empty are
+        also the tables about users, jobs and this machine: activity, access tokens, claims, verifications, the use of
+        volumes, and the history of the schema. Absolute paths in columns about origins are reduced to the file name;
+        the seals of these rows are made again, all other seals are copied. The changes of the catalog are in
+        ``catalog_change_base`` alone. Equal contents give equal bytes in one process.
 
         Parameters
         ----------
