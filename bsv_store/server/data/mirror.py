@@ -85,7 +85,7 @@ def _unionize_rows(call: Call) -> Response:
     ids = sorted(set(call.values["ids"]))
     if not 1 <= len(ids) <= protocol.MAX_UNIONIZE_IDS:
         raise InputError(f"ids must be 1 to {protocol.MAX_UNIONIZE_IDS} experiment ids, got {len(ids)}")
-    found = call.store.catalog.unionize_rows(ids)
+    found = call.store.catalog.stored_unionizes(ids)
     etag = f'"{hashlib.sha256(f"{protocol.PROTOCOL} {found.content}".encode()).hexdigest()}"'
     headers = {"ETag": etag, "Cache-Control": REVALIDATED}
     if is_current(call.request.headers.get("if-none-match"), etag):
